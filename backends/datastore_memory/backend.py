@@ -1,0 +1,179 @@
+"""Documents in a dictionary, their ids in order beside it, one lock around both."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from datastore.backend import (
+    Access,
+    Backend,
+    Capabilities,
+    Delete,
+    Document,
+    DocumentPage,
+    Fields,
+    IdRange,
+    Outcome,
+    Put,
+    Write,
+)
+from datastore.errors import ClosedError, ConfigurationError, ValueTooLargeError
+from datastore.urls import Url
+from datastore.values import decode, encode, merge_metadata
+
+
+def connect(url: Url) -> MemoryBackend:
+    """Open a new, empty store (``memory://``).
+
+    Raises:
+        ConfigurationError: If the URL names a host, a path or a parameter.
+    """
+    if url.host or url.path:
+        raise ConfigurationError("memory:// takes nothing behind the slashes; every connect opens a new, empty store")
+    url.check_all_taken()
+    return MemoryBackend()
+
+
+@dataclass(slots=True)
+class _Stored:
+    """A document with its value as text, and the fields that change on their own."""
+
+    document: Document
+    json: str
+
+    def live(self, at: str) -> bool:
+        return self.document.expires_at is None or self.document.expires_at > at
+
+    def copy(self, fields: Fields) -> Document:
+        if fields is Fields.KEY:
+            return self.document
+        if fields is Fields.VALUE:
+            return self.document._replace(value=decode(self.json))
+        return self.document._replace(value=decode(self.json), metadata=_copy(self.document.metadata))
+
+
+class MemoryBackend(Backend):
+    """An adapter without a database."""
+
+    name = "memory"
+    capabilities = Capabilities(persistent=False, shared=False)
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._stored: dict[str, _Stored] = {}
+        self._sorted: list[str] | None = []
+        self._closed = False
+
+    def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
+        """See `Backend.read`."""
+        with self._opened():
+            return {id: stored.copy(fields) for id in ids if (stored := self._stored.get(id)) is not None}
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        """See `Backend.write`."""
+        with self._opened():
+            return [self._put(write) if isinstance(write, Put) else self._delete(write) for write in writes]
+
+    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        """See `Backend.scan`."""
+        with self._opened():
+            ids = self._ids()
+            start = bisect_left(ids, range.start) if after is None else bisect_right(ids, max(after, range.start))
+            end = bisect_left(ids, range.end)
+            found = ids[start : min(start + limit, end)]
+            more = start + limit < end
+            return DocumentPage([self._stored[id].copy(fields) for id in found], found[-1] if more else None)
+
+    def record_access(self, accesses: Sequence[Access]) -> None:
+        """See `Backend.record_access`."""
+        with self._opened():
+            for access in accesses:
+                stored = self._stored.get(access.id)
+                if stored is None or stored.document.created_at != access.created_at:
+                    continue
+                old = stored.document
+                stored.document = old._replace(access_count=old.access_count + access.count)
+                if access.at >= (old.last_accessed_at or ""):
+                    stored.document = stored.document._replace(
+                        last_accessed_at=access.at, last_accessed_by_agent=access.agent
+                    )
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        with self._lock:
+            self._closed = True
+            self._stored = {}
+            self._sorted = []
+
+    def clear(self, range: IdRange, at: str) -> int:
+        """See `datastore.backend.ClearsRange`."""
+        with self._opened():
+            ids = self._ids()
+            found = ids[bisect_left(ids, range.start) : bisect_left(ids, range.end)]
+            return sum(self._remove(id).live(at) for id in found)
+
+    def purge(self, at: str) -> int:
+        """See `datastore.backend.ReclaimsExpired`."""
+        with self._opened():
+            expired = [id for id, stored in self._stored.items() if not stored.live(at)]
+            for id in expired:
+                self._remove(id)
+            return len(expired)
+
+    def after_fork(self) -> None:
+        """See `datastore.backend.SurvivesFork`: the child has its own copy, and perhaps a lock held by no one."""
+        self._lock = threading.RLock()
+
+    def _opened(self) -> threading.RLock:
+        if self._closed:
+            raise ClosedError("the store was closed", backend=self.name)
+        return self._lock
+
+    def _ids(self) -> list[str]:
+        if self._sorted is None:  # sorted on demand: filling a store and then listing it sorts once
+            self._sorted = sorted(self._stored)
+        return self._sorted
+
+    def _live(self, id: str, at: str) -> Document | None:
+        stored = self._stored.get(id)
+        return stored.document if stored is not None and stored.live(at) else None
+
+    def _put(self, put: Put) -> Outcome:
+        old = self._live(put.id, put.at)
+        revision = None if old is None else old.revision
+        if (put.if_absent and old is not None) or put.if_revision not in (None, revision):
+            return Outcome(False, revision)
+        try:
+            metadata = merge_metadata((old and old.metadata) or {}, _copy(put.metadata))
+        except ValueTooLargeError as error:
+            return Outcome(False, error=error)
+        document = Document(
+            put.id, put.at, put.revision, put.expires_at, metadata=metadata, created_by_agent=put.agent, updated_at=put.at
+        )
+        if old is not None:
+            document = old._replace(
+                revision=put.revision, expires_at=put.expires_at, metadata=metadata, updated_at=put.at
+            )
+        if put.id not in self._stored:
+            self._sorted = None
+        self._stored[put.id] = _Stored(document, put.json)
+        return Outcome(True)
+
+    def _delete(self, delete: Delete) -> Outcome:
+        old = self._live(delete.id, delete.at)
+        if delete.if_revision is not None and (old is None or old.revision != delete.if_revision):
+            return Outcome(False, None if old is None else old.revision)
+        if delete.id in self._stored:
+            self._remove(delete.id)
+        return Outcome(old is not None)
+
+    def _remove(self, id: str) -> _Stored:
+        self._sorted = None
+        return self._stored.pop(id)
+
+
+def _copy(metadata: dict[str, object] | None) -> dict[str, object]:
+    return {} if not metadata else decode(encode(metadata))

@@ -1,0 +1,280 @@
+"""The adapter: each method of the contract is one statement, or one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+from datastore.backend import (
+    Access,
+    Backend,
+    Capabilities,
+    Delete,
+    Document,
+    DocumentPage,
+    Fields,
+    IdRange,
+    Outcome,
+    Put,
+    Write,
+)
+from datastore.errors import BackendUnavailableError, ValueTooLargeError
+from datastore.values import decode, encode, merge_metadata
+from datastore_sqlite import statements as sql
+from datastore_sqlite.connections import NAME, Connection, OneConnection, Pool, Settings, as_json, translate
+from datastore_sqlite.schema import open_file
+
+T = TypeVar("T")
+Row: TypeAlias = tuple[Any, ...]
+
+_PAGE_BYTES = 8_000_000
+"""A page of a scan ends soon after so many characters of values, so that large values do not pile up in memory."""
+_VALUE = 4  # the index of the value in a row that has one
+
+
+class SqliteBackend(Backend):
+    """Documents in one SQLite file.
+
+    Writers of one process take turns at a lock of their own: waiting there is fair and costs nothing, while SQLite's
+    own waiting, which is left for other processes, sleeps and looks again.
+    """
+
+    name = NAME
+
+    def __init__(self, settings: Settings) -> None:
+        """Open the file, and make it if it is not there.
+
+        Raises:
+            ConfigurationError: If the path cannot hold a store, or the file is something else.
+            PermissionDeniedError: If the operating system refuses access.
+            BackendUnavailableError: If the file is locked or damaged.
+        """
+        self.capabilities = Capabilities(
+            read_batch=1_000, write_batch=500, persistent=settings.path is not None, shared=settings.path is not None
+        )
+        self._settings = settings
+        try:
+            first = open_file(settings)
+        except sqlite3.Error as error:
+            raise translate(error, settings) from error
+        self._connections = OneConnection(first) if settings.path is None else Pool(settings, first)
+        self._writing = threading.Lock()
+
+    def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
+        """See `Backend.read`."""
+        connection = self._connections.take()
+        try:
+            if len(ids) == 1:
+                row = connection.execute(sql.READ_ONE[fields], ids).fetchone()
+                return {} if row is None else {row[0]: _DOCUMENT[fields](row)}
+            rows = connection.execute(sql.READ_MANY[fields], (as_json(ids),)).fetchall()
+        except sqlite3.Error as error:
+            raise translate(error, self._settings) from error
+        finally:
+            self._connections.give_back(connection)
+        document = _DOCUMENT[fields]
+        return {row[0]: document(row) for row in rows}
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        """See `Backend.write`."""
+        if len(writes) == 1:
+            return self._write(lambda connection: [_apply(connection, writes[0])])
+        return self._write(lambda connection: _in_transaction(connection, lambda: _apply_all(connection, writes)))
+
+    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        """See `Backend.scan`."""
+        connection = self._connections.take()
+        document, documents = _DOCUMENT[fields], list[Document]()
+        size = 0
+        try:
+            if after is None or after < range.start:
+                rows = connection.execute(sql.SCAN[fields], (*range, limit))
+            else:
+                rows = connection.execute(sql.SCAN_AFTER[fields], (after, range.end, limit))
+            for row in rows:
+                documents.append(document(row))
+                if fields is not Fields.KEY:
+                    size += len(row[_VALUE])
+                    if size > _PAGE_BYTES:
+                        break
+            rows.close()
+        except sqlite3.Error as error:
+            raise translate(error, self._settings) from error
+        finally:
+            self._connections.give_back(connection)
+        complete = len(documents) < limit and size <= _PAGE_BYTES
+        return DocumentPage(documents, None if complete else documents[-1].id)
+
+    def record_access(self, accesses: Sequence[Access]) -> None:
+        """See `Backend.record_access`."""
+        self._write(
+            lambda connection: _in_transaction(
+                connection, lambda: connection.executemany(sql.RECORD_ACCESS, accesses)
+            )
+        )
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self._connections.close()
+
+    def namespaces(self, range: IdRange, at: str) -> list[str]:
+        """See `datastore.backend.ListsNamespaces`."""
+        user = range.start.index(":") + 1
+        return [prefix for (prefix,) in self._read(sql.NAMESPACES, (*range, user, at))]
+
+    def count(self, range: IdRange, at: str) -> int:
+        """See `datastore.backend.CountsRange`."""
+        ((count,),) = self._read(sql.COUNT, (*range, at))
+        return int(count)
+
+    def clear(self, range: IdRange, at: str) -> int:
+        """See `datastore.backend.ClearsRange`."""
+
+        def clear(connection: Connection) -> int:
+            (live,) = connection.execute(sql.COUNT, (*range, at)).fetchone()
+            connection.execute(sql.CLEAR, range)
+            return int(live)
+
+        return self._write(lambda connection: _in_transaction(connection, lambda: clear(connection)))
+
+    def purge(self, at: str) -> int:
+        """See `datastore.backend.ReclaimsExpired`."""
+        return self._write(lambda connection: connection.execute(sql.PURGE, (at,)).rowcount)
+
+    def after_fork(self) -> None:
+        """See `datastore.backend.SurvivesFork`."""
+        self._writing = threading.Lock()
+        self._connections.after_fork()
+
+    def _read(self, statement: str, parameters: Sequence[object]) -> list[tuple[str, ...]]:
+        connection = self._connections.take()
+        try:
+            return connection.execute(statement, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise translate(error, self._settings) from error
+        finally:
+            self._connections.give_back(connection)
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        if not self._writing.acquire(timeout=self._settings.timeout or -1):
+            raise BackendUnavailableError(
+                f"other threads have been writing for {self._settings.timeout:g} s; nothing was written", backend=NAME
+            )
+        try:
+            connection = self._connections.take()
+            try:
+                return work(connection)
+            except sqlite3.Error as error:
+                raise translate(error, self._settings) from error
+            finally:
+                self._connections.give_back(connection)
+        finally:
+            self._writing.release()
+
+
+def _bare(row: Row) -> Document:
+    return Document(*row)
+
+
+def _with_value(row: Row) -> Document:
+    id, created_at, revision, expires_at, value = row
+    return Document(id, created_at, revision, expires_at, decode(value))
+
+
+def _whole(row: Row) -> Document:
+    id, created_at, revision, expires_at, value, metadata, *rest = row
+    return Document(id, created_at, revision, expires_at, decode(value), decode(metadata), *rest)
+
+
+_DOCUMENT: Sequence[Callable[[Row], Document]] = (_bare, _with_value, _whole)
+"""What makes a document of a row, by `Fields`."""
+
+
+def _in_transaction(connection: Connection, work: Callable[[], T]) -> T:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = work()
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
+    return result
+
+
+def _apply_all(connection: Connection, writes: Sequence[Write]) -> list[Outcome]:
+    if any(isinstance(write, Delete) or write.metadata or write.if_absent or write.if_revision for write in writes):
+        return [_apply(connection, write) for write in writes]
+    rows = [_row(write) for write in writes]
+    if connection.executemany(sql.SET, rows).rowcount < len(rows):
+        connection.executemany(sql.ADD, rows)  # some are expired: this replaces those, and only those
+    return [Outcome(True)] * len(rows)
+
+
+def _apply(connection: Connection, write: Write) -> Outcome:
+    if isinstance(write, Delete):
+        return _delete(connection, write)
+    try:
+        if write.if_revision is not None:
+            done = _set_if_revision(connection, write)
+        elif write.if_absent:
+            done = connection.execute(sql.ADD, _row(write)).rowcount == 1
+        else:
+            done = _set(connection, write)
+    except sqlite3.OperationalError:
+        if connection.too_large is None:
+            raise
+        error, connection.too_large = connection.too_large, None
+        return Outcome(False, error=error)
+    return Outcome(True) if done else Outcome(False, _revision(connection, write))
+
+
+def _set(connection: Connection, put: Put) -> bool:
+    row = _row(put)
+    while True:
+        if put.metadata:
+            stored = connection.execute(sql.SET_METADATA, (*row, encode(put.metadata))).rowcount
+        else:
+            stored = connection.execute(sql.SET, row).rowcount
+        # Neither statement changes a row that the other is for: expired and live. Between the two, another process
+        # may turn the one into the other; then this begins anew.
+        if stored or connection.execute(sql.ADD, row).rowcount:
+            return True
+
+
+def _set_if_revision(connection: Connection, put: Put) -> bool:
+    row = (put.id, put.at, put.revision, put.expires_at, put.json, put.if_revision)
+    if put.metadata:
+        return connection.execute(sql.SET_IF_REVISION_METADATA, (*row, encode(put.metadata))).rowcount == 1
+    return connection.execute(sql.SET_IF_REVISION, row).rowcount == 1
+
+
+def _delete(connection: Connection, delete: Delete) -> Outcome:
+    if delete.if_revision is None:
+        row = connection.execute(sql.DELETE, (delete.id, delete.at)).fetchone()
+        return Outcome(row is not None and bool(row[0]))
+    removed = connection.execute(sql.DELETE_IF_REVISION, (delete.id, delete.if_revision, delete.at)).fetchone()
+    return Outcome(True) if removed else Outcome(False, _revision(connection, delete))
+
+
+def _revision(connection: Connection, write: Write) -> str | None:
+    row = connection.execute(sql.REVISION, (write.id, write.at)).fetchone()
+    return None if row is None else row[0]
+
+
+def _row(put: Put) -> Row:
+    """Return the parameters of `statements.SET` and its kin."""
+    metadata = "{}" if not put.metadata else encode(merge_metadata({}, put.metadata), "metadata")
+    return (
+        put.id,
+        put.user_id,
+        put.namespace,
+        put.key,
+        put.agent,
+        put.at,
+        put.revision,
+        put.expires_at,
+        metadata,
+        put.json,
+    )

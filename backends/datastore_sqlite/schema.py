@@ -1,0 +1,153 @@
+"""The file: what is in it, how it is made and brought up to date, and which files are refused untouched."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+from datastore.errors import ConfigurationError, PermissionDeniedError
+from datastore.retry import Backoff
+from datastore_sqlite.connections import NAME, Connection, Settings, open_connection
+
+TABLE = "agent_data_store"
+APPLICATION_ID = 0x61676473  # "agds": what PRAGMA application_id and file(1) say of our files
+_OLDEST_SQLITE = (3, 35, 0)  # RETURNING
+
+MIGRATIONS: Sequence[str] = (
+    # The value comes last, so that reading the other columns of a row does not lead through a megabyte of it.
+    f"""
+    CREATE TABLE {TABLE} (
+        _id TEXT NOT NULL PRIMARY KEY,
+        userId TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        key TEXT NOT NULL,
+        createdByAgent TEXT NOT NULL,
+        lastAccessedByAgent TEXT,
+        accessCount INTEGER NOT NULL DEFAULT 0,
+        createdAt TEXT NOT NULL,
+        updatedAt TEXT NOT NULL,
+        lastAccessedAt TEXT,
+        revision TEXT NOT NULL,
+        expiresAt TEXT,
+        metadata TEXT NOT NULL,
+        value TEXT NOT NULL
+    );
+    CREATE INDEX {TABLE}_expiry ON {TABLE} (expiresAt) WHERE expiresAt IS NOT NULL;
+    """,
+)
+"""Step n brings a file from version n to n + 1. A released step is never edited; a change is a new step."""
+
+
+def open_file(settings: Settings, migrations: Sequence[str] = MIGRATIONS) -> Connection:
+    """Open the store's file, or make it, and return the first connection.
+
+    Raises:
+        ConfigurationError: If the path cannot hold a store, or the file is something else; it is left untouched.
+        PermissionDeniedError: If the operating system refuses access.
+        sqlite3.Error: If SQLite fails.
+    """
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        raise ConfigurationError(
+            f"SQLite {sqlite3.sqlite_version} is too old; Python must be linked with 3.35 or newer", backend=NAME
+        )
+    if settings.path is not None:
+        _check_path(settings.path, settings)
+    connection = open_connection(settings)
+    try:
+        _migrate(connection, settings, migrations)
+        if settings.path is not None:
+            _use_write_ahead_log(connection, settings)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_path(path: Path, settings: Settings) -> None:
+    """Refuse what is not ours by looking at the bytes: SQLite itself might already change the file."""
+    if path.is_dir():
+        raise ConfigurationError(f"{path} is a directory; name a file in it", backend=NAME)
+    directory = path.parent
+    if not directory.is_dir():
+        raise ConfigurationError(f"the directory {directory} does not exist; create it first", backend=NAME)
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise PermissionDeniedError(
+            f"the directory {directory} is not writable for this user; SQLite keeps its log beside the file",
+            backend=NAME,
+        )
+    if not path.exists():
+        if not settings.create:
+            raise ConfigurationError(f"{path} does not exist, and create=false forbids making it", backend=NAME)
+        return
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise PermissionDeniedError(f"{path} is not readable and writable for this user", backend=NAME)
+    _check_header(path)
+
+
+def _check_header(path: Path) -> None:
+    """Check the database header (https://www.sqlite.org/fileformat2.html, section 1.3)."""
+    with path.open("rb") as file:
+        header = file.read(100)
+        size = file.seek(0, os.SEEK_END)
+    if size == 0:
+        return  # a new file; SQLite, too, takes an empty one for an empty database
+    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
+        raise ConfigurationError(f"{path} is not a SQLite database; it was left untouched", backend=NAME)
+    page_size, pages, application = *struct.unpack_from(">H10xI", header, 16), *struct.unpack_from(">I", header, 68)
+    if application != APPLICATION_ID:
+        raise ConfigurationError(
+            f"{path} is a SQLite database of something else than agent-datastore; it was left untouched", backend=NAME
+        )
+    log = path.with_name(path.name + "-wal")
+    if size < pages * (65536 if page_size == 1 else page_size) and not (log.exists() and log.stat().st_size):
+        raise ConfigurationError(
+            f"{path} is damaged: it was cut off at {size:,} bytes; restore it from a backup. It was left untouched",
+            backend=NAME,
+        )
+
+
+def _migrate(connection: Connection, settings: Settings, migrations: Sequence[str]) -> None:
+    if _version(connection, settings, migrations) == len(migrations):
+        return
+    connection.execute("BEGIN IMMEDIATE")  # of two processes that make the file at once, one waits and finds it made
+    try:
+        for step in migrations[_version(connection, settings, migrations) :]:
+            for statement in filter(str.strip, step.split(";")):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={len(migrations)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def _version(connection: Connection, settings: Settings, migrations: Sequence[str]) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(migrations):
+        raise ConfigurationError(
+            f"{settings.path} was written by a newer agent-datastore (its schema is {version}, this one knows "
+            f"{len(migrations)}); upgrade the package. It was left untouched",
+            backend=NAME,
+        )
+    if version:
+        connection.execute(f"SELECT * FROM {TABLE} LIMIT 0")  # a damaged schema shows here and not at the first call
+    return int(version)
+
+
+def _use_write_ahead_log(connection: Connection, settings: Settings) -> None:
+    """Switch the file to its write-ahead log, once: readers then never wait for writers.
+
+    SQLite does not wait for the lock that the switch takes, so a concurrent opener is waited for here.
+    """
+    backoff = Backoff(settings.timeout, 0.005, 0.1)
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY or not backoff.wait():
+                raise

@@ -1,0 +1,46 @@
+"""From a URL to an open backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from datastore.errors import ConfigurationError
+from datastore.urls import Url, boolean, one_of, seconds
+from datastore_sqlite.backend import SqliteBackend
+from datastore_sqlite.connections import Settings
+
+
+def connect(url: Url) -> SqliteBackend:
+    """Open a SQLite store, and create it if it is not there.
+
+    Parameters of the URL: ``synchronous`` (``normal`` or ``full``), ``timeout`` (seconds to wait for a lock, 10),
+    ``create`` (``false`` refuses to make a new file).
+
+    Raises:
+        ConfigurationError: If the path or a parameter is wrong, or the file is not such a store.
+        PermissionDeniedError: If the operating system refuses access.
+        BackendUnavailableError: If another process holds the file locked for the whole ``timeout``.
+    """
+    settings = Settings(
+        path=_path(url),
+        synchronous=url.parameter("synchronous", one_of("normal", "full"), "normal"),
+        timeout=url.parameter("timeout", seconds, 10.0),
+        create=url.parameter("create", boolean, True),
+    )
+    url.check_all_taken()
+    return SqliteBackend(settings)
+
+
+def _path(url: Url) -> Path | None:
+    if url.host == ":memory:" and url.path in ("", "/"):
+        return None
+    if url.host:
+        raise ConfigurationError(
+            f"sqlite://{url.host} names a host; write sqlite:///{url.host}{url.path} for a path relative to the working "
+            "directory, sqlite:////... for an absolute one, or sqlite://:memory:"
+        )
+    path = url.path.removeprefix("/")
+    if not path or "\0" in path:
+        raise ConfigurationError("the sqlite URL names no file; write sqlite:///agents.db, or sqlite://:memory:")
+    return Path(path)
+

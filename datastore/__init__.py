@@ -1,0 +1,67 @@
+"""One persistent store for AI agents, on whichever database the host already runs.
+
+A host opens a store with `connect` and binds it to a user and an agent with `DataStore.agent`; an agent works with the
+`AgentDataStore` that it is given. The errors are those of `datastore.errors`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from datastore.agent import AgentDataStore
+from datastore.backend import Backend, Capabilities
+from datastore.connecting import connect
+from datastore.errors import (
+    BackendUnavailableError,
+    BatchError,
+    ClosedError,
+    ConfigurationError,
+    ConflictError,
+    DataStoreError,
+    InvalidNameError,
+    InvalidValueError,
+    KeyExistsError,
+    PermissionDeniedError,
+    QueryError,
+    ThrottledError,
+    UnsupportedError,
+    ValueTooLargeError,
+)
+from datastore.listing import Page
+from datastore.store import DataStore
+
+if TYPE_CHECKING:
+    from datastore.record import Record
+
+__all__ = [
+    "AgentDataStore",
+    "Backend",
+    "BackendUnavailableError",
+    "BatchError",
+    "Capabilities",
+    "ClosedError",
+    "ConfigurationError",
+    "ConflictError",
+    "DataStore",
+    "DataStoreError",
+    "InvalidNameError",
+    "InvalidValueError",
+    "KeyExistsError",
+    "Page",
+    "PermissionDeniedError",
+    "QueryError",
+    "Record",
+    "ThrottledError",
+    "UnsupportedError",
+    "ValueTooLargeError",
+    "connect",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Importing Pydantic takes longer than importing all the rest, so it waits until a record is asked for.
+    if name == "Record":
+        from datastore.record import Record
+
+        return Record
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

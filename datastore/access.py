@@ -1,0 +1,223 @@
+"""Counting accesses without making a read wait: collected in memory, coalesced per record, written behind.
+
+A read must never fail, wait, or undo a write because it is being counted. So a read only notes its access here; one
+background thread hands what has gathered to `Backend.record_access`, in a handful of requests for any number of reads.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, TypeAlias
+
+from datastore.backend import Access, Backend, Document
+from datastore.errors import DataStoreError
+from datastore.times import format_time
+
+Tracking: TypeAlias = Literal["deferred", "immediate", "off"]
+
+_log = logging.getLogger("datastore")
+_KEPT_WHILE_FAILING = 100  # times max_pending: the records whose counts are kept while the database does not answer
+_PER_WRITE = 1_000  # accesses handed to the backend at once
+
+
+class _Pending:
+    """The accesses of one document since the last flush."""
+
+    __slots__ = ("agent", "at", "count", "created_at")
+
+    def __init__(self, created_at: str, agent: str, at: float) -> None:
+        self.created_at = created_at
+        self.agent = agent
+        self.at = at
+        self.count = 1
+
+
+class AccessTracker:
+    """Collects accesses and writes them behind: every ``interval`` seconds, or when ``max_pending`` records wait.
+
+    With ``mode="immediate"`` every access is written at once, with ``"off"`` none is noted at all.
+    """
+
+    def __init__(
+        self, backend: Backend, clock: Callable[[], float], mode: Tracking, interval: float, max_pending: int
+    ) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._off = mode == "off"
+        self._immediate = mode == "immediate"
+        self._interval = interval
+        self._max_pending = max_pending
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pending: dict[str, _Pending] = {}
+        self._lock = threading.Lock()  # guards _pending, _in_flight and _flushes; never held during I/O
+        self._in_flight: dict[str, _Pending] = {}
+        self._flushes = 0
+        self._flushing = threading.Lock()  # held during a flush, so that there is one at a time
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    after_fork = _reset
+    """In a forked child the thread is gone, and what is pending is the parent's to write."""
+
+    def note(self, document: Document, agent: str) -> None:
+        """Note one access of a document that was read."""
+        if self._off:
+            return
+        at = self._clock()
+        id = document.id
+        with self._lock:
+            pending = self._pending.get(id)
+            if pending is not None and pending.created_at == document.created_at:
+                pending.count += 1
+                pending.agent = agent
+                pending.at = at
+                if not self._immediate:
+                    return
+            else:
+                self._pending[id] = _Pending(document.created_at, agent, at)
+            waiting = len(self._pending)
+        self._after_noting(waiting)
+
+    def note_all(self, documents: Iterable[Document], agent: str) -> None:
+        """Note one access of each document."""
+        if self._off:
+            return
+        at = self._clock()
+        with self._lock:
+            all_pending = self._pending
+            for document in documents:
+                pending = all_pending.get(document.id)
+                if pending is not None and pending.created_at == document.created_at:
+                    pending.count += 1
+                    pending.agent = agent
+                    pending.at = at
+                else:
+                    all_pending[document.id] = _Pending(document.created_at, agent, at)
+            waiting = len(all_pending)
+        if waiting:
+            self._after_noting(waiting)
+
+    def flush(self) -> None:
+        """Write everything that was noted before this call.
+
+        Raises:
+            DataStoreError: If the database refuses or does not answer; the counts are kept for the next flush.
+        """
+        with self._flushing:
+            with self._lock:
+                self._in_flight, self._pending = self._pending, {}
+                self._flushes += 1
+            unwritten = list(self._in_flight.items())
+            try:
+                while unwritten:
+                    batch = unwritten[:_PER_WRITE]
+                    self._backend.record_access(
+                        [Access(id, p.created_at, p.count, p.agent, format_time(p.at)) for id, p in batch]
+                    )
+                    del unwritten[:_PER_WRITE]
+            finally:
+                with self._lock:
+                    self._in_flight = {}
+                    self._flushes += 1
+                    if unwritten:
+                        self._take_back(unwritten)
+
+    def with_pending(self, read: Callable[[], Sequence[Document]]) -> list[Document]:
+        """Read documents, at a moment when it is certain which accesses they include, and add the pending ones."""
+        with self._lock:
+            before = self._flushes
+        documents = read()
+        with self._lock:
+            if self._flushes == before and not self._in_flight:
+                return [self._with_pending(document) for document in documents]
+        with self._flushing:  # a flush ran meanwhile: once more, with none running
+            documents = read()
+            with self._lock:
+                return [self._with_pending(document) for document in documents]
+
+    def close(self) -> None:
+        """Stop the thread and write what is left; what cannot be written is lost, and logged."""
+        self._closed = True
+        self._wake.set()
+        thread = self._thread
+        if thread is threading.current_thread():
+            return  # the garbage collector closes the store on this very thread, perhaps in the middle of a flush
+        if thread is not None:
+            thread.join()
+        try:
+            self.flush()
+        except DataStoreError as error:
+            _log.warning("access counts of %d records were lost at close: %s", len(self._pending), error)
+
+    def _with_pending(self, document: Document) -> Document:
+        pending = self._pending.get(document.id)
+        if pending is None or pending.created_at != document.created_at:
+            return document
+        document = document._replace(access_count=document.access_count + pending.count)
+        at = format_time(pending.at)
+        if at >= (document.last_accessed_at or ""):
+            document = document._replace(last_accessed_at=at, last_accessed_by_agent=pending.agent)
+        return document
+
+    def _take_back(self, unwritten: Iterable[tuple[str, _Pending]]) -> None:
+        """Keep for the next flush what this one could not write, up to a bound."""
+        dropped = 0
+        for id, old in unwritten:
+            newer = self._pending.get(id)
+            if newer is not None:
+                if newer.created_at == old.created_at:
+                    newer.count += old.count
+            elif len(self._pending) < self._max_pending * _KEPT_WHILE_FAILING:
+                self._pending[id] = old
+            else:
+                dropped += 1
+        if dropped:
+            _log.warning("dropped the access counts of %d records: too many wait for the database", dropped)
+
+    def _after_noting(self, waiting: int) -> None:
+        if self._immediate:
+            self._flush_and_log()
+        elif waiting >= self._max_pending:
+            self._start()
+            self._wake.set()
+        elif self._thread is None:
+            self._start()
+
+    def _flush_and_log(self) -> None:
+        try:
+            self.flush()
+        except DataStoreError as error:
+            _log.warning("access counts of %d records wait for the database: %s", len(self._pending), error)
+        except Exception:
+            _log.exception("the backend broke its contract while counting accesses")
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._closed:
+                # The thread knows the tracker weakly, so that a store that nobody closed can still be collected.
+                arguments = (weakref.ref(self), self._wake, self._interval)
+                self._thread = threading.Thread(
+                    target=_flush_regularly, args=arguments, name="datastore-access", daemon=True
+                )
+                try:
+                    self._thread.start()
+                except RuntimeError:  # the interpreter is shutting down; close() writes what is pending
+                    self._thread = None
+
+
+def _flush_regularly(reference: weakref.ref[AccessTracker], wake: threading.Event, interval: float) -> None:
+    while True:
+        wake.wait(interval)
+        tracker = reference()
+        if tracker is None or tracker._closed:
+            return
+        wake.clear()
+        if tracker._pending:
+            tracker._flush_and_log()
+        del tracker

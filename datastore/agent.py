@@ -1,0 +1,459 @@
+"""What an agent holds: the calls of the store, bound to one user, one agent and one namespace."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from datastore import batching, changing, listing
+from datastore.backend import Delete, Fields
+from datastore.errors import ConflictError, InvalidValueError, KeyExistsError
+from datastore.ids import encode_key
+from datastore.listing import Page
+from datastore.scope import Bound, Scope, bind, scope_of
+from datastore.values import check_metadata
+
+if TYPE_CHECKING:
+    from datastore.record import Record
+
+
+class AgentDataStore(Bound):
+    """A store for one agent of one user, in one namespace. Made by `DataStore.agent` and `use_namespace`.
+
+    Keys are text of 1 to 512 bytes of UTF-8. Values are anything JSON up to 1,000,000 bytes of UTF-8; what comes back
+    is a copy and equals what went in, type for type. Safe to share between threads.
+
+    Every call can raise `InvalidNameError` (a key, prefix or namespace that is none) before any I/O, and afterwards
+    `BackendUnavailableError`, `ThrottledError`, `PermissionDeniedError` or `ClosedError`; the errors named below come
+    on top. Requests are those of the backend's client in steady state; on SQLite each is one statement. Transient
+    failures are retried for `connect`'s ``retry_seconds``.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, scope: Scope) -> None:
+        bind(self, scope)
+
+    @property
+    def user_id(self) -> str:
+        """The user whose data this is."""
+        return scope_of(self).user_id
+
+    @property
+    def agent(self) -> str:
+        """The agent that acts, as provenance names it."""
+        return scope_of(self).agent
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that keys lie in."""
+        return scope_of(self).namespace
+
+    # ------------------------------------------------------------------------------------------------ one record
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value under a key, and count an access.
+
+        Args:
+            key: The key.
+            default: Returned only if there is no record; a stored ``None`` comes back as ``None``.
+
+        Requests: 1, hit or miss.
+        """
+        scope = scope_of(self)
+        document = scope.fetch(key, Fields.VALUE)
+        if document is None:
+            return default
+        scope.core.tracker.note(document, scope.agent)
+        return document.value
+
+    def get_record(self, key: str) -> Record | None:
+        """Return the record with metadata and provenance, or ``None``. Looking is not an access.
+
+        The access fields include what this process has counted and not yet written.
+
+        Requests: 1.
+        """
+        from datastore.record import to_record  # here, because Pydantic takes longer to import than all the rest
+
+        scope = scope_of(self)
+        document = scope.core.read_whole(scope.prefix + encode_key(key))
+        return None if document is None else to_record(document)
+
+    def set(
+        self,
+        key: str,
+        value: Any,
+        metadata: dict[str, Any] | None = None,
+        *,
+        ttl: float | timedelta | None = None,
+        if_revision: str | None = None,
+    ) -> str:
+        """Store a value under a key, whether or not there is one.
+
+        An existing record keeps when and by whom it was created and how often it was accessed. The last writer wins,
+        and no plain ``set`` fails because of another one.
+
+        Args:
+            key: The key.
+            value: Anything JSON.
+            metadata: Merged shallowly into the record's; a key given as ``None`` is removed. Up to 16,000 bytes.
+            ttl: Seconds, or a `timedelta`, until the record expires; ``None`` for never (an earlier expiry is cleared).
+            if_revision: Store only if the record is at this revision.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            InvalidValueError: If something is not JSON; the message names the path.
+            ValueTooLargeError: If value or metadata is too large.
+            ConflictError: If the record is not at ``if_revision``; holds the current revision.
+
+        Requests: 1 (CouchDB 3 for an existing record not seen before; DESIGN section 13 has the table).
+        """
+        scope = scope_of(self)
+        check_metadata(metadata)
+        put = scope.put(key, value, scope.moment(ttl), metadata)
+        if if_revision is not None:
+            put = put._replace(if_revision=_revision(if_revision))
+        outcome = scope.core.write_one(put)
+        if not outcome.done:
+            raise _conflict(scope, key, if_revision, outcome.revision)
+        return put.revision
+
+    def add(
+        self, key: str, value: Any, metadata: dict[str, Any] | None = None, *, ttl: float | timedelta | None = None
+    ) -> str:
+        """Store a value under a key that holds none.
+
+        Args:
+            key: The key.
+            value: Anything JSON.
+            metadata: What to say about it. Up to 16,000 bytes.
+            ttl: Seconds, or a `timedelta`, until the record expires; ``None`` for never.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            KeyExistsError: If there is a live record.
+            InvalidValueError: If something is not JSON; the message names the path.
+            ValueTooLargeError: If value or metadata is too large.
+
+        Requests: 1.
+        """
+        scope = scope_of(self)
+        check_metadata(metadata)
+        put = scope.put(key, value, scope.moment(ttl), metadata, if_absent=True)
+        if not scope.core.write_one(put).done:
+            raise KeyExistsError("there is a record already; use set() to overwrite it").during(
+                f"adding {key!r} to namespace {scope.namespace!r}", scope.core.backend.name
+            )
+        return put.revision
+
+    def put_new(
+        self,
+        value: Any,
+        metadata: dict[str, Any] | None = None,
+        *,
+        prefix: str = "",
+        ttl: float | timedelta | None = None,
+    ) -> str:
+        """Store a value under a new key that nobody can guess.
+
+        Args:
+            value: Anything JSON.
+            metadata: What to say about it. Up to 16,000 bytes.
+            prefix: What the key begins with.
+            ttl: Seconds, or a `timedelta`, until the record expires; ``None`` for never.
+
+        Returns:
+            The key: the prefix and 128 random bits as 22 URL-safe characters (RFC 4648, section 5).
+
+        Raises:
+            InvalidValueError: If something is not JSON; the message names the path.
+            ValueTooLargeError: If value or metadata is too large.
+
+        Requests: 1.
+        """
+        encode_key(prefix + "-" if isinstance(prefix, str) else prefix)  # an error that speaks of what was given
+        key = prefix + secrets.token_urlsafe(16)
+        self.add(key, value, metadata, ttl=ttl)
+        return key
+
+    def delete(self, key: str, *, if_revision: str | None = None) -> bool:
+        """Remove a record.
+
+        Args:
+            key: The key.
+            if_revision: Remove only if the record is at this revision.
+
+        Returns:
+            Whether there was a record.
+
+        Raises:
+            ConflictError: If there is a record and it is not at ``if_revision``; holds the current revision.
+
+        Requests: 1 (CouchDB 2).
+        """
+        scope = scope_of(self)
+        delete = Delete(scope.prefix + encode_key(key), scope.core.now())
+        if if_revision is not None:
+            delete = delete._replace(if_revision=_revision(if_revision))
+        outcome = scope.core.write_one(delete)
+        if not outcome.done and outcome.revision is not None:
+            raise _conflict(scope, key, if_revision, outcome.revision)
+        return outcome.done
+
+    def exists(self, key: str) -> bool:
+        """Return whether there is a record. No access is counted.
+
+        Requests: 1.
+        """
+        return scope_of(self).fetch(key, Fields.KEY) is not None
+
+    def __contains__(self, key: str) -> bool:
+        return self.exists(key)
+
+    # ------------------------------------------------------------------------------------------- race-free changes
+
+    def modify(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any:
+        """Replace a value by what a function makes of it, without losing anybody's change.
+
+        Reads, applies the function, and writes if nobody wrote in between; otherwise starts over, for up to 30
+        seconds. The expiry and the metadata stay as they are. No access is counted.
+
+        Args:
+            key: The key.
+            function: Takes a copy of the value and returns the new one. It may be called several times.
+            default: What the function gets if there is no record.
+
+        Returns:
+            The new value.
+
+        Raises:
+            ConflictError: If other writers came first each time.
+            InvalidValueError: If the new value is not JSON.
+            ValueTooLargeError: If the new value is too large.
+
+        Requests: 2 for each attempt.
+        """
+        return changing.modify(scope_of(self), key, function, default, "the function's result")
+
+    def increment(self, key: str, by: float = 1) -> Any:
+        """Add to a number, without losing anybody's change. A missing record counts as 0.
+
+        Returns:
+            The new number.
+
+        Raises:
+            InvalidValueError: If ``by`` or the stored value is not a number.
+            ConflictError: As `modify`.
+
+        Requests: 2 for each attempt.
+        """
+        return changing.modify(scope_of(self), key, changing.adding(by), 0, "the sum")
+
+    def append(self, key: str, *items: Any) -> list[Any]:
+        """Append to an array, without losing anybody's change. A missing record counts as an empty array.
+
+        Returns:
+            The new array.
+
+        Raises:
+            InvalidValueError: If an item is not JSON or the stored value is not an array.
+            ValueTooLargeError: If the array grows too large.
+            ConflictError: As `modify`.
+
+        Requests: 2 for each attempt.
+        """
+        result: list[Any] = changing.modify(scope_of(self), key, changing.appending(items), [], "the array")
+        return result
+
+    def update(self, key: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge fields into an object, shallowly, without losing anybody's change.
+
+        A missing record counts as an empty object.
+
+        Args:
+            key: The key.
+            changes: The fields to set. A name beginning with ``$`` is refused.
+
+        Returns:
+            The new object.
+
+        Raises:
+            InvalidValueError: If ``changes`` is not JSON or the stored value is not an object.
+            UnsupportedError: If ``changes`` has a name beginning with ``$``.
+            ValueTooLargeError: If the object grows too large.
+            ConflictError: As `modify`.
+
+        Requests: 2 for each attempt.
+        """
+        result: dict[str, Any] = changing.modify(scope_of(self), key, changing.merging(changes), {}, "the object")
+        return result
+
+    # ------------------------------------------------------------------------------------------------ many records
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Return the values under several keys, and count an access for each.
+
+        Returns:
+            The values by key, in the order asked; missing keys are left out, duplicates collapse.
+
+        Requests: 1 per 1,000 keys (DynamoDB 100, Firestore 500).
+        """
+        scope = scope_of(self)
+        values, documents = batching.get_many(scope, keys)
+        scope.core.tracker.note_all(documents, scope.agent)
+        return values
+
+    def set_many(
+        self,
+        items: Mapping[str, Any] | Iterable[tuple[str, Any]],
+        metadata: dict[str, Any] | None = None,
+        *,
+        ttl: float | timedelta | None = None,
+    ) -> int:
+        """Store several values, each as `set` does. Everything is checked first; as a whole it is not atomic.
+
+        Args:
+            items: The values by key, or pairs of key and value (of a key given twice the last one counts).
+            metadata: Merged into the metadata of each record.
+            ttl: Seconds, or a `timedelta`, until the records expire; ``None`` for never.
+
+        Returns:
+            How many records were stored: all of them.
+
+        Raises:
+            InvalidValueError: If something is not JSON; the message names the path, and nothing was stored.
+            ValueTooLargeError: If a value or the metadata is too large; nothing was stored.
+            BatchError: If some records failed; holds an outcome for each key, and the others are stored.
+
+        Requests: 1 per 1,000 items (DynamoDB 25 to 100, Firestore 500).
+        """
+        return batching.set_many(scope_of(self), items, metadata, ttl)
+
+    def delete_many(self, keys: Iterable[str]) -> int:
+        """Remove several records.
+
+        Returns:
+            How many of them existed.
+
+        Raises:
+            BatchError: If some could not be removed; holds an outcome for each key, and the others are removed.
+
+        Requests: as `set_many`.
+        """
+        return batching.delete_many(scope_of(self), keys)
+
+    def get_all(self) -> dict[str, Any]:
+        """Return every value of the namespace, and count an access for each.
+
+        Returns:
+            The values by key, sorted by key; complete, however many there are.
+
+        Requests: 1 per page of the database.
+        """
+        scope = scope_of(self)
+        found = list(listing.documents(scope, None, Fields.VALUE))
+        scope.core.tracker.note_all((document for _, document in found), scope.agent)
+        return {key: document.value for key, document in sorted(found, key=lambda pair: pair[0])}
+
+    def clear(self, prefix: str | None = None) -> int:
+        """Remove every record of the namespace, or those whose key begins with a prefix.
+
+        Returns:
+            How many there were.
+
+        Requests: those of listing the keys and of deleting them in batches, or 1.
+        """
+        return listing.clear(scope_of(self), prefix)
+
+    # -------------------------------------------------------------------------------------------------- listings
+
+    def list_keys(self, prefix: str | None = None) -> list[str]:
+        """Return the keys of the namespace, or those that begin with a prefix.
+
+        Returns:
+            The keys, sorted by code point; complete, however many there are.
+
+        Requests: 1 per page of the database.
+        """
+        return sorted(key for key, _ in listing.documents(scope_of(self), prefix, Fields.KEY))
+
+    def list_namespaces(self, prefix: str | None = None) -> list[str]:
+        """Return the user's namespaces that hold a record, or those of them that begin with a prefix.
+
+        Returns:
+            The namespaces, sorted by code point.
+
+        Requests: 1, or 1 more than there are namespaces.
+        """
+        return listing.namespaces(scope_of(self), prefix)
+
+    def count(self) -> int:
+        """Return how many records the namespace holds.
+
+        Requests: 1, or 1 per page of the database.
+        """
+        return listing.count(scope_of(self))
+
+    def scan(self, prefix: str | None = None, *, limit: int | None = None, cursor: str | None = None) -> Page:
+        """Return records page by page, with metadata and provenance, in a stable order. No access is counted.
+
+        Args:
+            prefix: Only keys that begin with it.
+            limit: The most records to return; ``None`` for all that are left.
+            cursor: Where to go on: what the page before returned.
+
+        Returns:
+            ``Page(records, cursor)``; the cursor is ``None`` at the end.
+
+        Raises:
+            QueryError: If ``limit`` is below 1 or ``cursor`` comes from another listing.
+
+        Requests: 1 per page of the database.
+        """
+        return listing.page(scope_of(self), prefix, limit, cursor)
+
+    def iter_records(self, prefix: str | None = None) -> Iterator[Record]:
+        """Yield the records that `scan` returns, with memory for one page of the database at a time.
+
+        Requests: 1 per page of the database.
+        """
+        return listing.records(scope_of(self), prefix)
+
+    def use_namespace(self, namespace: str) -> Self:
+        """Return a store for the same user and agent in another namespace. No I/O; this one is unchanged."""
+        scope = scope_of(self)
+        return type(self)(Scope(scope.core, scope.user_id, scope.agent, namespace))
+
+    # -------------------------------------------------------------------------------------------------- manners
+
+    def __repr__(self) -> str:
+        return f"AgentDataStore(user_id={self.user_id!r}, agent={self.agent!r}, namespace={self.namespace!r})"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an AgentDataStore cannot be pickled; connect and bind one in the other process")
+
+
+def _revision(if_revision: str) -> str:
+    if not isinstance(if_revision, str):
+        raise InvalidValueError(f"if_revision is a {type(if_revision).__name__}; give the str that set() returned")
+    return if_revision
+
+
+def _conflict(scope: Scope, key: str, expected: str | None, revision: str | None) -> ConflictError:
+    state = "there is no live record" if revision is None else f"the record is at revision {revision!r}"
+    return ConflictError(f"{state}, not at {expected!r}; read it again and decide", revision=revision).during(
+        f"writing {key!r} of namespace {scope.namespace!r}", scope.core.backend.name
+    )

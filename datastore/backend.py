@@ -1,0 +1,246 @@
+"""The contract between the store and a database: five methods, plain data in and out, no I/O here.
+
+An adapter subclasses `Backend` and moves documents to and from its database in the fewest requests that the database
+allows. What a call *means* is settled above it: names, keys and values are checked, ids are built, expired records are
+hidden, batches are cut to size, transient errors are retried, accesses are counted. So an adapter never looks into a
+value, never reads a clock (every write carries its time), and raises only the errors of `datastore.errors`.
+
+All data here is immutable by agreement: neither side changes what the other handed over. Every method may be called
+from many threads at once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+from datastore.errors import DataStoreError
+from datastore.ids import IdRange
+
+__all__ = [
+    "Access",
+    "Backend",
+    "Capabilities",
+    "ClearsRange",
+    "CountsRange",
+    "Delete",
+    "Document",
+    "DocumentPage",
+    "Fields",
+    "IdRange",
+    "ListsNamespaces",
+    "Outcome",
+    "Put",
+    "ReclaimsExpired",
+    "SurvivesFork",
+    "Write",
+]
+
+
+class Fields(IntEnum):
+    """How much of a document a read must fill in; each includes those before. More is allowed, and not looked at."""
+
+    KEY = 0
+    """``id``, ``created_at``, ``revision`` and ``expires_at``: enough to list, count and delete."""
+    VALUE = 1
+    """As ``KEY``, and ``value``."""
+    ALL = 2
+    """Everything."""
+
+
+class Document(NamedTuple):
+    """One stored document. Times are RFC 3339 text (`datastore.times`), so they compare as text."""
+
+    id: str
+    created_at: str
+    revision: str
+    expires_at: str | None
+    value: Any = None
+    """A new copy on every read, equal to what was written, type for type."""
+    metadata: dict[str, Any] | None = None
+    created_by_agent: str = ""
+    updated_at: str = ""
+    access_count: int = 0
+    last_accessed_by_agent: str | None = None
+    last_accessed_at: str | None = None
+
+
+class Put(NamedTuple):
+    """Write one document: the whole of a new one, or the value, metadata, expiry and revision of an existing one.
+
+    *Live* means: there, and with no ``expires_at`` at or before ``at``. Over a live document ``created_at``,
+    ``created_by_agent`` and the three access fields stay as they are, and ``metadata`` is merged by
+    `datastore.values.merge_metadata`. An expired document is replaced whole, as if it had not been there.
+    """
+
+    id: str
+    user_id: str
+    namespace: str
+    key: str
+    value: Any
+    """The checked value, for databases that hold it natively. May contain tuples, which stand for arrays."""
+    json: str
+    """The same value as compact JSON text, for all others."""
+    metadata: dict[str, Any] | None
+    """Changes to the metadata, ``None`` for none. Checked, but only the merged result shows whether it fits."""
+    agent: str
+    """Becomes ``created_by_agent`` of a new document."""
+    at: str
+    """Now: becomes ``updated_at``, and ``created_at`` of a new document."""
+    revision: str
+    """The new revision, chosen by the store."""
+    expires_at: str | None
+    if_absent: bool = False
+    """Write only if there is no live document."""
+    if_revision: str | None = None
+    """Write only if there is a live document at this revision."""
+
+
+class Delete(NamedTuple):
+    """Remove one document, live or expired."""
+
+    id: str
+    at: str
+    """Now: decides whether the document that was removed counts as live."""
+    if_revision: str | None = None
+    """Remove only if there is a live document at this revision."""
+
+
+Write: TypeAlias = Put | Delete
+
+
+class Outcome(NamedTuple):
+    """What became of one `Write`."""
+
+    done: bool
+    """A `Put` was stored; a `Delete` removed a live document."""
+    revision: str | None = None
+    """Where a precondition failed: the revision of the live document, ``None`` if there is none."""
+    error: DataStoreError | None = None
+    """Why this write failed while others of its batch may be done. One with ``retryable`` set is sent again."""
+
+
+class DocumentPage(NamedTuple):
+    """Some documents of a range, in id order."""
+
+    documents: Sequence[Document]
+    after: str | None
+    """Where to go on: the ``after`` of the next call. ``None`` if, and only if, the range ends here."""
+
+
+class Access(NamedTuple):
+    """Accesses to one document, coalesced."""
+
+    id: str
+    created_at: str
+    """Which document was read: one created at another time is a new one, and these accesses are not its own."""
+    count: int
+    agent: str
+    at: str
+    """When the last of them took place, by ``agent``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What an adapter promises. The conformance kit tests what is declared, and that nothing else is there."""
+
+    read_batch: int = 1_000
+    """The most ids one `Backend.read` takes; the store cuts larger requests to size."""
+    write_batch: int = 500
+    """The most writes one `Backend.write` takes."""
+    persistent: bool
+    """Documents are there again after `Backend.close` and a new connection."""
+    shared: bool
+    """Several processes can work on the same documents at once."""
+
+
+class Backend(ABC):
+    """One database. Construction connects and creates what is missing (database, table, index), idempotently."""
+
+    name: str
+    """What errors and reports call the database, such as ``"sqlite"``."""
+    capabilities: Capabilities
+
+    @abstractmethod
+    def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
+        """Return the documents that exist, by id, in any order; expired ones may be left out or included.
+
+        ``ids`` holds no duplicates and at most ``capabilities.read_batch``. Sees every write that was acknowledged
+        before. A database that cannot answer raises; "missing" is never a guess.
+        """
+
+    @abstractmethod
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        """Apply writes to distinct ids and return an outcome for each, in order.
+
+        Each write is atomic, and atomic with its precondition: of two that race, one sees the other's result. The
+        batch as a whole need not be. A `Put` without a precondition never fails because of a concurrent writer.
+        Writing the same `Put` twice is harmless: the store repeats it when an answer was lost. Raises when no
+        outcome is known for any of them.
+        """
+
+    @abstractmethod
+    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        """Return up to ``limit`` documents of a range in id order, those behind ``after`` where it is given.
+
+        A page may be shorter than ``limit`` (databases cut pages by size) and still not be the last. A document that
+        exists during the whole of a paged scan is in it exactly once. Expired ones may be left out or included.
+        """
+
+    @abstractmethod
+    def record_access(self, accesses: Sequence[Access]) -> None:
+        """Add counts and set the last accessing agent and time, and touch nothing else: neither value nor revision.
+
+        Skips documents that are gone or were created at another time; creates none. ``last_accessed_at`` never goes
+        back. Raises only if nothing was counted, so that the caller may try again.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release everything. Idempotent."""
+
+
+# Optional abilities. The store asks with isinstance() and does without, in more requests, where one is missing.
+
+
+@runtime_checkable
+class ListsNamespaces(Protocol):
+    """A database that can list a user's namespaces faster than by skipping from range to range."""
+
+    def namespaces(self, range: IdRange, at: str) -> list[str]:
+        """Return the id prefixes (``<user>:<ns>:``) within a range that hold a document live at ``at``."""
+
+
+@runtime_checkable
+class CountsRange(Protocol):
+    """A database that can count without handing over every id."""
+
+    def count(self, range: IdRange, at: str) -> int:
+        """Return how many documents of a range are live at ``at``."""
+
+
+@runtime_checkable
+class ClearsRange(Protocol):
+    """A database that can delete a range without being given every id."""
+
+    def clear(self, range: IdRange, at: str) -> int:
+        """Remove every document of a range and return how many of them were live at ``at``."""
+
+
+@runtime_checkable
+class ReclaimsExpired(Protocol):
+    """A database whose expired documents can be removed on request."""
+
+    def purge(self, at: str) -> int:
+        """Remove every document that is expired at ``at``, of all users, and return how many there were."""
+
+
+@runtime_checkable
+class SurvivesFork(Protocol):
+    """An adapter whose connections must not be shared with a forked child."""
+
+    def after_fork(self) -> None:
+        """Called in the child, once, before anything else: forget inherited connections without closing them."""

@@ -1,0 +1,66 @@
+"""Calls on many keys: in as few requests as the backend allows, with an outcome for each key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from datastore.backend import Delete, Document, Fields, Outcome, Put
+from datastore.errors import BatchError, DataStoreError, InvalidNameTypeError, InvalidValueError
+from datastore.ids import encode_key
+from datastore.scope import Scope
+from datastore.values import check_metadata
+
+
+def get_many(scope: Scope, keys: Iterable[str]) -> tuple[dict[str, Any], list[Document]]:
+    """Return the values by key in the order asked, and the documents that they come from."""
+    prefix = scope.prefix
+    ids = {prefix + encode_key(key): key for key in _keys(keys)}
+    found = scope.core.read(list(ids), Fields.VALUE)
+    return {ids[id]: document.value for id, document in found.items()}, list(found.values())
+
+
+def set_many(
+    scope: Scope,
+    items: Mapping[str, Any] | Iterable[tuple[str, Any]],
+    metadata: dict[str, Any] | None,
+    ttl: float | timedelta | None,
+) -> int:
+    """Store every item; everything is checked before anything is stored."""
+    try:
+        values = dict(items)
+    except (TypeError, ValueError):
+        raise InvalidValueError(f"items is a {type(items).__name__}; give a dict or pairs of key and value") from None
+    check_metadata(metadata)
+    moment = scope.moment(ttl)
+    puts = [scope.put(key, value, moment, metadata, name=f"items[{key!r}]") for key, value in values.items()]
+    return _done(scope, "set_many", list(values), puts, scope.core.write(puts))
+
+
+def delete_many(scope: Scope, keys: Iterable[str]) -> int:
+    """Delete every key and return how many existed."""
+    now = scope.core.now()
+    distinct = list(dict.fromkeys(_keys(keys)))
+    deletes = [Delete(scope.prefix + encode_key(key), now) for key in distinct]
+    return _done(scope, "delete_many", distinct, deletes, scope.core.write(deletes))
+
+
+def _keys(keys: Iterable[str]) -> Iterable[str]:
+    if isinstance(keys, str) or not isinstance(keys, Iterable):
+        raise InvalidNameTypeError(f"keys is a {type(keys).__name__}; give a list of keys")
+    return keys
+
+
+def _done(scope: Scope, call: str, keys: list[str], writes: list[Put] | list[Delete], outcomes: list[Outcome]) -> int:
+    errors: dict[str, DataStoreError | None] = {
+        key: outcome.error for key, outcome in zip(keys, outcomes, strict=True)
+    }
+    failed = [key for key, error in errors.items() if error is not None]
+    if failed:
+        first = errors[failed[0]]
+        raise BatchError(
+            f"{len(failed)} of {len(writes)} records failed, the others are done; the first is {failed[0]!r}: {first}",
+            outcomes=errors,
+        ).during(f"{call} in namespace {scope.namespace!r}", scope.core.backend.name) from first
+    return sum(outcome.done for outcome in outcomes)

@@ -1,0 +1,77 @@
+"""Opening a store from a URL: finds the adapter that serves the scheme, ours or anybody's, by its entry point."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from datastore.backend import Backend
+from datastore.errors import ConfigurationError
+from datastore.store import DataStore
+from datastore.urls import Url, suggest
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+ENTRY_POINTS = "datastore.backends"
+"""The entry-point group: the name is the URL's scheme, the object a function from `Url` to an open `Backend`."""
+URL_VARIABLE = "AGENT_DATASTORE_URL"
+DEFAULT_URL = "sqlite:///agent_data_store.db"
+
+_STORE_OPTIONS = ("tracking", "flush_interval", "max_pending", "retry_seconds", "clock")
+
+
+def connect(url: str | None = None, **options: Any) -> DataStore:
+    """Open the store that a URL names.
+
+    Args:
+        url: ``memory://``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, or the scheme of any installed
+            adapter. By default ``$AGENT_DATASTORE_URL``, else a SQLite file ``agent_data_store.db`` in the working
+            directory.
+        **options: What `DataStore` takes (``tracking``, ``flush_interval``, ``max_pending``, ``retry_seconds``,
+            ``clock``); everything else is a parameter of the adapter, as if it stood in the URL's query.
+
+    Returns:
+        The open store; close it, or use it as a context manager.
+
+    Raises:
+        ConfigurationError: If the scheme or a parameter is unknown, the adapter's extra is not installed, or the
+            place that the URL names cannot hold a store.
+        PermissionDeniedError: If the database or the operating system refuses access.
+        BackendUnavailableError: If the database does not answer.
+
+    Requests: none on SQLite; elsewhere those that make sure the database, table or index is there (0 to 2).
+    """
+    store_options = {name: options.pop(name) for name in _STORE_OPTIONS if name in options}
+    parsed = Url(url or os.environ.get(URL_VARIABLE) or DEFAULT_URL, options)
+    open_backend = _adapter(parsed)
+    backend = open_backend(parsed)
+    try:
+        return DataStore(backend, **store_options)
+    except BaseException:
+        backend.close()
+        raise
+
+
+def _adapter(url: Url) -> Callable[[Url], Backend]:
+    from importlib.metadata import entry_points  # here, because it is slow to import and needed once
+
+    installed = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    point = installed.get(url.scheme)
+    if point is None:
+        raise ConfigurationError(
+            f"no backend serves {url.scheme}://{suggest(url.scheme, installed)}; "
+            f"installed are {', '.join(sorted(installed)) or 'none: install the package agent-datastore itself'}"
+        )
+    try:
+        adapter: Callable[[Url], Backend] = point.load()
+    except ImportError as error:
+        raise ConfigurationError(_missing(point, error), backend=url.scheme) from error
+    return adapter
+
+
+def _missing(point: EntryPoint, error: ImportError) -> str:
+    package = point.dist.name if point.dist else "agent-datastore"
+    remedy = f"pip install '{package}[{point.name}]'" if package == "agent-datastore" else f"install what {package} needs"
+    return f"the {point.name} backend cannot be imported ({error}): {remedy}"

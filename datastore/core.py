@@ -1,0 +1,287 @@
+"""What every call shares: reading, writing and scanning through a backend, the same way on every database.
+
+Here, once for all adapters: batches are cut to the size a backend takes, transient errors are repeated where that is
+safe, expired documents are hidden, and errors learn what was attempted.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
+
+from datastore.access import AccessTracker, Tracking
+from datastore.backend import (
+    Access,
+    Backend,
+    Document,
+    DocumentPage,
+    Fields,
+    IdRange,
+    Outcome,
+    Put,
+    SurvivesFork,
+    Write,
+)
+from datastore.errors import ClosedError, DataStoreError
+from datastore.ids import decode
+from datastore.retry import Backoff
+from datastore.times import format_time
+
+T = TypeVar("T")
+
+SCAN_PAGE = 1_000
+"""Documents asked for at once while a range is read through."""
+_FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds, between attempts of a call that failed for a transient reason
+
+
+class Core:
+    """A backend with its access tracker and its clock; shared by a `DataStore` and all its agents."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        tracking: Tracking,
+        flush_interval: float,
+        max_pending: int,
+        retry_seconds: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self.backend: Backend = backend
+        self.clock = clock
+        self.tracker = AccessTracker(backend, clock, tracking, flush_interval, max_pending)
+        self._retry_seconds = retry_seconds
+        self._release = weakref.finalize(self, _release, self.tracker, backend)  # once: closed, collected or at exit
+        _open.add(self)
+
+    def now(self) -> str:
+        """Return the time as documents hold it."""
+        return format_time(self.clock())
+
+    def read_one(self, id: str, fields: Fields) -> Document | None:
+        """Return the live document under an id, or ``None``. The hot path of `get`."""
+        ids = (id,)
+        try:
+            document = self.backend.read(ids, fields).get(id)
+        except DataStoreError as error:
+            document = self._repeat(error, _Reading(ids), partial(self.backend.read, ids, fields)).get(id)
+        if document is None or (document.expires_at is not None and document.expires_at <= self.now()):
+            return None
+        return document
+
+    def read_whole(self, id: str) -> Document | None:
+        """Return the live document under an id with everything in it, accesses noted here and not yet written too."""
+        documents = self.tracker.with_pending(
+            lambda: [document for document in [self.read_one(id, Fields.ALL)] if document is not None]
+        )
+        return documents[0] if documents else None
+
+    def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
+        """Return the live documents under distinct ids, in the order of the ids."""
+        found: dict[str, Document] = {}
+        size = self.backend.capabilities.read_batch
+        for start in range(0, len(ids), size):
+            batch = ids[start : start + size]
+            found.update(self._call(_Reading(batch), partial(self.backend.read, batch, fields)))
+        now = self.now()
+        return {
+            id: document
+            for id in ids
+            if (document := found.get(id)) is not None and (document.expires_at is None or document.expires_at > now)
+        }
+
+    def scan(
+        self, range: IdRange, fields: Fields, after: str | None = None, at_once: int = SCAN_PAGE
+    ) -> Iterator[Document]:
+        """Yield the live documents of a range in id order, page by page, the first page of ``at_once`` documents."""
+        while True:
+            page = self._scan_page(range, fields, min(at_once, SCAN_PAGE), after)
+            now = self.now()
+            for document in page.documents:
+                if document.expires_at is None or document.expires_at > now:
+                    yield document
+            if page.after is None:
+                return
+            after = page.after
+            at_once *= 8  # who asked for few and goes on has met expired documents, or keys beside the prefix
+
+    def _scan_page(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
+        page = DocumentPage((), None)
+
+        def read() -> Sequence[Document]:
+            nonlocal page
+            page = self._call("listing", partial(self.backend.scan, range, fields, limit, after))
+            return page.documents
+
+        documents = self.tracker.with_pending(read) if fields is Fields.ALL else read()
+        return DocumentPage(documents, page.after)
+
+    def write_one(self, write: Write) -> Outcome:
+        """Apply one write and return its outcome; an error in it is raised."""
+        (outcome,) = self._write((write,))
+        if outcome.error is not None:
+            (outcome,) = self._resend((write,), [outcome])
+            if outcome.error is not None:
+                raise outcome.error.during(str(_Writing((write,))), self.backend.name)
+        return outcome
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        """Apply writes to distinct ids and return an outcome for each, in order.
+
+        A batch that fails as a whole ends the work: its outcomes and those behind it hold the error. If nothing was
+        done at all by then, the error is raised.
+        """
+        outcomes: list[Outcome] = []
+        size = self.backend.capabilities.write_batch
+        for start in range(0, len(writes), size):
+            batch = writes[start : start + size]
+            try:
+                result = self._write(batch)
+            except DataStoreError as error:
+                if start == 0:
+                    raise
+                return outcomes + [Outcome(False, error=error)] * (len(writes) - start)
+            outcomes += self._resend(batch, result)
+        return outcomes
+
+    def run(self, attempted: str, call: Callable[[], T]) -> T:
+        """Call an optional ability of the backend that is safe to repeat."""
+        return self._call(attempted, call)
+
+    def flush(self) -> None:
+        """Write the pending accesses."""
+        self.check_open()
+        try:
+            self.tracker.flush()
+        except DataStoreError as error:
+            raise error.during("counting accesses", self.backend.name) from error.__cause__
+
+    def check_open(self) -> None:
+        """Raise if the store was closed."""
+        if isinstance(self.backend, _Closed):
+            raise self.backend.refusal()
+
+    def close(self) -> None:
+        """Write the pending accesses, close the backend, and refuse every call from here on. Idempotent."""
+        if not isinstance(self.backend, _Closed):
+            self.backend = _Closed(self.backend)
+        self._release()
+
+    def after_fork(self) -> None:
+        """Make the core usable in a forked child."""
+        self.tracker.after_fork()
+        if isinstance(self.backend, SurvivesFork):
+            self.backend.after_fork()
+
+    def _write(self, writes: Sequence[Write]) -> list[Outcome]:
+        try:
+            return self.backend.write(writes)
+        except DataStoreError as error:
+            outcomes = self._repeat(error, _Writing(writes), partial(self.backend.write, writes))
+            return [_recognise(write, outcome) for write, outcome in zip(writes, outcomes, strict=True)]
+
+    def _call(self, attempted: object, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except DataStoreError as error:
+            return self._repeat(error, attempted, call)
+
+    def _repeat(self, error: DataStoreError, attempted: object, call: Callable[[], T]) -> T:
+        """Repeat a call that failed, as long as its error is transient and the time budget lasts."""
+        backoff = Backoff(self._retry_seconds, _FIRST_DELAY, _LONGEST_DELAY)
+        while error.retryable and backoff.wait():
+            try:
+                return call()
+            except DataStoreError as next_error:
+                error = next_error
+        raise error.during(str(attempted), self.backend.name)
+
+    def _resend(self, writes: Sequence[Write], outcomes: list[Outcome]) -> list[Outcome]:
+        """Send again the writes of a batch that failed for a transient reason while others were done."""
+        backoff = Backoff(self._retry_seconds, _FIRST_DELAY, _LONGEST_DELAY)
+        while True:
+            again = [i for i, outcome in enumerate(outcomes) if outcome.error is not None and outcome.error.retryable]
+            if not again or not backoff.wait():
+                return outcomes
+            batch = [writes[i] for i in again]
+            for i, outcome in zip(again, self._write(batch), strict=True):
+                outcomes[i] = _recognise(writes[i], outcome)
+
+
+def _release(tracker: AccessTracker, backend: Backend) -> None:
+    tracker.close()
+    backend.close()
+
+
+def _after_fork() -> None:
+    for core in list(_open):
+        core.after_fork()
+
+
+_open: weakref.WeakSet[Core] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _recognise(write: Write, outcome: Outcome) -> Outcome:
+    """Return the outcome of a repeated write, seeing where the first attempt had succeeded and its answer was lost."""
+    if isinstance(write, Put) and not outcome.done and outcome.revision == write.revision:
+        return Outcome(True)
+    return outcome
+
+
+class _Reading:
+    """What an error says was attempted; the text is only made if there is an error."""
+
+    verb = "reading"
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self._ids = ids
+
+    def __str__(self) -> str:
+        name = decode(self._ids[0])
+        others = f" and {len(self._ids) - 1} others" if len(self._ids) > 1 else ""
+        return f"{self.verb} {name.key!r} of namespace {name.namespace!r}{others}"
+
+
+class _Writing(_Reading):
+    verb = "writing"
+
+    def __init__(self, writes: Sequence[Write]) -> None:
+        super().__init__([write.id for write in writes])
+
+
+class _Closed(Backend):
+    """Stands where the backend was, so that no call has to ask whether the store is open."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.name = backend.name
+        self.capabilities = backend.capabilities
+
+    def refusal(self) -> ClosedError:
+        return ClosedError("the store was closed; open another one with datastore.connect()")
+
+    def read_whole(self, id: str) -> Document | None:
+        """Return the live document under an id with everything in it, accesses noted here and not yet written too."""
+        documents = self.tracker.with_pending(
+            lambda: [document for document in [self.read_one(id, Fields.ALL)] if document is not None]
+        )
+        return documents[0] if documents else None
+
+    def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
+        raise self.refusal()
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        raise self.refusal()
+
+    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        raise self.refusal()
+
+    def record_access(self, accesses: Sequence[Access]) -> None:
+        raise self.refusal()
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,125 @@
+"""Every error that the store raises, in one small hierarchy.
+
+A message says what was attempted, on which backend, and what to do about it. The client library's own exception is
+chained as ``__cause__``. No message, log line or ``repr`` holds a secret from a URL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+
+class DataStoreError(Exception):
+    """The root of the hierarchy.
+
+    Attributes:
+        message: What went wrong and what to do.
+        backend: The backend's name, such as ``"sqlite"``; ``None`` when no backend took part.
+        operation: What was attempted, such as ``"write key 'plan' of namespace 'default'"``.
+        retryable: Whether the same call may succeed later without any change.
+    """
+
+    retryable: bool = False
+
+    def __init__(self, message: str, *, backend: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.backend = backend
+        self.operation: str | None = None
+
+    def during(self, operation: str, backend: str) -> Self:
+        """Add what was attempted and where, unless it is known already, and return the error itself."""
+        self.operation = self.operation or operation
+        self.backend = self.backend or backend
+        return self
+
+    def __str__(self) -> str:
+        context = " on ".join(part for part in (self.operation, self.backend) if part)
+        return f"{context}: {self.message}" if context else self.message
+
+
+class ConfigurationError(DataStoreError):
+    """The URL, an option or the installation is wrong: nothing was opened."""
+
+
+class InvalidNameError(DataStoreError, ValueError):
+    """A user id, agent name, namespace, key or prefix is not one that the store takes."""
+
+
+class InvalidNameTypeError(InvalidNameError, TypeError):
+    """A name is not text at all: an `InvalidNameError` that is a `TypeError` as well."""
+
+
+class InvalidValueError(DataStoreError, TypeError):
+    """A value, metadata or an argument is not one that the store takes; the message names the path."""
+
+
+class ValueTooLargeError(DataStoreError, ValueError):
+    """A value or its metadata is larger than every backend must accept."""
+
+
+class KeyExistsError(DataStoreError):
+    """`add` found a live record under the key."""
+
+
+class ConflictError(DataStoreError):
+    """The record is not at the revision that the caller asked for.
+
+    Attributes:
+        revision: The current revision; ``None`` when there is no live record.
+    """
+
+    def __init__(self, message: str, *, revision: str | None = None, backend: str | None = None) -> None:
+        super().__init__(message, backend=backend)
+        self.revision = revision
+
+
+class BatchError(DataStoreError):
+    """Some records of a batch failed; the others are done.
+
+    Attributes:
+        outcomes: For each key of the batch ``None`` when it is done, or the error that stopped it.
+    """
+
+    def __init__(
+        self, message: str, *, outcomes: Mapping[str, DataStoreError | None] | None = None, backend: str | None = None
+    ) -> None:
+        super().__init__(message, backend=backend)
+        self.outcomes = dict(outcomes or {})
+
+    @property
+    def failed(self) -> dict[str, DataStoreError]:
+        """The keys that are not done, each with its error."""
+        return {key: error for key, error in self.outcomes.items() if error is not None}
+
+    @property
+    def succeeded(self) -> list[str]:
+        """The keys that are done."""
+        return [key for key, error in self.outcomes.items() if error is None]
+
+
+class QueryError(DataStoreError, ValueError):
+    """A limit, a cursor or a filter is not one that the store understands."""
+
+
+class UnsupportedError(DataStoreError):
+    """This backend cannot do what was asked, and says so instead of doing something else."""
+
+
+class BackendUnavailableError(DataStoreError):
+    """The database is down, unreachable, locked or damaged; the call may or may not have reached it."""
+
+    retryable = True
+
+
+class ThrottledError(BackendUnavailableError):
+    """The database refused for load, and went on refusing for the whole time budget."""
+
+
+class PermissionDeniedError(DataStoreError):
+    """The database refused the credentials, or the operating system refused access to the file."""
+
+
+class ClosedError(DataStoreError):
+    """The store was closed; open another one with `datastore.connect`."""

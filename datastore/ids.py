@@ -1,0 +1,176 @@
+"""Record ids: ``<user>:<ns>:<b64key>``, and the id ranges that make every listing one contiguous read.
+
+In user and namespace ``%``, ``:``, ``/``, control characters and a leading ``_`` are percent-encoded and nothing else
+is; the key is URL-safe base64 (RFC 4648, section 5) of its UTF-8, padding kept. So an id has exactly two colons, is
+legal in every database, decodes to exactly what went in, and no two (user, namespace, key) triples share one.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import a2b_base64, b2a_base64
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from datastore.errors import InvalidNameError, InvalidNameTypeError
+
+MAX_NAME_BYTES = 255
+"""The longest user id, namespace or agent name, in bytes of its encoded UTF-8."""
+MAX_KEY_BYTES = 512
+"""The longest key, in bytes of UTF-8. With it an id stays below Firestore's 1,500 and a DynamoDB sort key's 1,024."""
+
+# Control characters are Unicode's category Cc: C0, DEL and C1.
+_ENCODED = re.compile(r"[%:/\x00-\x1f\x7f-\x9f]|\A_")
+_TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_FROM_URL_SAFE = str.maketrans("-_", "+/")
+_AFTER_COLON = ";"  # ';' follows ':' in ASCII, so [x:, x;) holds exactly the ids that begin with x:
+
+
+class IdRange(NamedTuple):
+    """The ids with ``start <= id < end``, by Unicode code point (which is also the order of their UTF-8 bytes)."""
+
+    start: str
+    end: str
+
+
+class Name(NamedTuple):
+    """What an id stands for."""
+
+    user_id: str
+    namespace: str
+    key: str
+
+
+def encode_name(name: str, parameter: str) -> str:
+    """Return a user id or a namespace as it stands in an id.
+
+    Args:
+        name: The user id or namespace.
+        parameter: What to call it in an error.
+
+    Raises:
+        InvalidNameError: If it is not text, is empty, holds a lone surrogate, or is longer than 255 bytes encoded.
+    """
+    _check_text(name, parameter)
+    encoded = _ENCODED.sub(_percent, name)
+    if not encoded:
+        raise InvalidNameError(f"{parameter} is empty; it needs at least one character")
+    size = len(encoded.encode())
+    if size > MAX_NAME_BYTES:
+        raise InvalidNameError(
+            f"{parameter} takes {size} bytes encoded, more than {MAX_NAME_BYTES} "
+            "('%', ':', '/', control characters and a leading '_' take three)"
+        )
+    return encoded
+
+
+def check_agent(agent: str) -> str:
+    """Return an agent's name if it is one: text of 1 to 255 bytes of UTF-8.
+
+    Raises:
+        InvalidNameError: If it is not.
+    """
+    size = len(_check_text(agent, "agent"))
+    if not 1 <= size <= MAX_NAME_BYTES:
+        raise InvalidNameError(f"agent takes {size} bytes; it must take 1 to {MAX_NAME_BYTES}")
+    return agent
+
+
+def encode_key(key: str) -> str:
+    """Return a key as it stands in an id.
+
+    Raises:
+        InvalidNameError: If it is not text, is empty, holds a lone surrogate, or is longer than 512 bytes of UTF-8.
+    """
+    try:
+        utf8 = key.encode()
+        if 0 < len(utf8) <= MAX_KEY_BYTES:
+            return b2a_base64(utf8, newline=False).translate(_TO_URL_SAFE).decode("ascii")
+    except (AttributeError, TypeError, UnicodeEncodeError):
+        pass  # not text: the check below says what it is
+    size = len(_check_text(key, "key"))
+    raise InvalidNameError(f"key takes {size} bytes of UTF-8; it must take 1 to {MAX_KEY_BYTES}")
+
+
+def decode_key(encoded: str) -> str:
+    """Return the key that `encode_key` encoded.
+
+    Raises:
+        ValueError: If ``encoded`` is not base64 of UTF-8.
+    """
+    return a2b_base64(encoded.translate(_FROM_URL_SAFE)).decode()
+
+
+def decode(id: str) -> Name:
+    """Return the user id, namespace and key of an id."""
+    user, namespace, key = id.split(":")
+    return Name(unquote(user, errors="strict"), unquote(namespace, errors="strict"), decode_key(key))
+
+
+def user_prefix(encoded_user: str) -> str:
+    """Return what every id of a user begins with."""
+    return encoded_user + ":"
+
+
+def namespace_prefix(encoded_user: str, encoded_namespace: str) -> str:
+    """Return what every id of a namespace begins with."""
+    return f"{encoded_user}:{encoded_namespace}:"
+
+
+def key_range(namespace: str, prefix: str | None) -> IdRange:
+    """Return the range of a namespace that holds every key with a prefix, and possibly some others.
+
+    Base64 encodes three bytes at a time, so only the prefix's whole groups narrow the range; the caller checks the
+    rest on the keys.
+
+    Args:
+        namespace: What `namespace_prefix` returned.
+        prefix: The beginning of the keys; ``None`` or ``""`` for all of them.
+
+    Raises:
+        InvalidNameError: If ``prefix`` is not text or longer than a key can be.
+    """
+    utf8 = _check_text("" if prefix is None else prefix, "prefix")
+    if len(utf8) > MAX_KEY_BYTES:
+        raise InvalidNameError(f"prefix takes {len(utf8)} bytes of UTF-8, more than the {MAX_KEY_BYTES} of a key")
+    groups = utf8[: len(utf8) // 3 * 3]
+    return _beginning_with(namespace + b2a_base64(groups, newline=False).translate(_TO_URL_SAFE).decode("ascii"))
+
+
+def namespace_range(encoded_user: str, prefix: str | None) -> IdRange:
+    """Return the range of a user that holds every namespace with a prefix.
+
+    Raises:
+        InvalidNameError: If ``prefix`` is not text or longer than a namespace can be.
+    """
+    if not _check_text("" if prefix is None else prefix, "prefix"):
+        return _beginning_with(user_prefix(encoded_user))
+    return _beginning_with(user_prefix(encoded_user) + encode_name(prefix or "", "prefix"))
+
+
+def after_namespace(id: str) -> str:
+    """Return the first possible id behind the namespace that ``id`` lies in."""
+    return id[: id.rindex(":")] + _AFTER_COLON
+
+
+def _beginning_with(text: str) -> IdRange:
+    """Return the range of all texts that begin with ``text``: up to its successor by code point."""
+    last = ord(text[-1]) + 1
+    if 0xD800 <= last <= 0xDFFF:
+        last = 0xE000  # surrogates are not characters
+    if last > 0x10FFFF:
+        return IdRange(text, _beginning_with(text[:-1]).end)
+    return IdRange(text, text[:-1] + chr(last))
+
+
+def _check_text(name: str, parameter: str) -> bytes:
+    if not isinstance(name, str):
+        raise InvalidNameTypeError(f"{parameter} is a {type(name).__name__}; it must be a str")
+    try:
+        return name.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidNameError(f"{parameter} holds a lone surrogate at index {error.start}; it is not text") from None
+
+
+def _percent(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode())

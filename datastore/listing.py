@@ -1,0 +1,139 @@
+"""Listings: each is one contiguous read of the id range that holds what is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
+
+from datastore.backend import ClearsRange, CountsRange, Delete, Document, Fields, ListsNamespaces
+from datastore.core import SCAN_PAGE
+from datastore.errors import InvalidValueError, QueryError
+from datastore.ids import after_namespace, decode, decode_key, key_range, namespace_range
+from datastore.scope import Scope
+
+if TYPE_CHECKING:
+    from datastore.record import Record
+
+
+class Page(NamedTuple):
+    """One page of `AgentDataStore.scan`."""
+
+    records: list[Record]
+    cursor: str | None
+    """Where to go on; ``None`` at the end."""
+
+
+def documents(scope: Scope, prefix: str | None, fields: Fields) -> Iterator[tuple[str, Document]]:
+    """Return an iterator over the live documents whose key has a prefix, each with its key, in id order."""
+    found = scope.core.scan(key_range(scope.prefix, prefix), fields)
+    return (
+        (key, document) for document in found if (key := _key(document)).startswith(prefix or "")
+    )
+
+
+def namespaces(scope: Scope, prefix: str | None) -> list[str]:
+    """Return the user's namespaces that hold a live record, sorted."""
+    core = scope.core
+    range = namespace_range(scope.encoded_user, prefix)
+    if isinstance(core.backend, ListsNamespaces):
+        backend, now = core.backend, core.now()
+        prefixes = core.run("listing namespaces", lambda: backend.namespaces(range, now))
+        return sorted(decode(id).namespace for id in prefixes)
+    found: list[str] = []
+    while (document := next(core.scan(range, Fields.KEY, at_once=1), None)) is not None:
+        found.append(decode(document.id).namespace)
+        range = range._replace(start=after_namespace(document.id))
+    return sorted(found)
+
+
+def count(scope: Scope) -> int:
+    """Return how many live records the namespace holds."""
+    core = scope.core
+    range = key_range(scope.prefix, None)
+    if isinstance(core.backend, CountsRange):
+        backend, now = core.backend, core.now()
+        return core.run("counting", lambda: backend.count(range, now))
+    return sum(1 for _ in core.scan(range, Fields.KEY))
+
+
+def clear(scope: Scope, prefix: str | None) -> int:
+    """Remove every record whose key has a prefix and return how many there were."""
+    core = scope.core
+    range = key_range(scope.prefix, prefix)
+    now = core.now()
+    # A range of ids is exactly the keys with the prefix if the prefix ends with a whole group of base64.
+    exact = len((prefix or "").encode()) % 3 == 0
+    if exact and isinstance(core.backend, ClearsRange):
+        backend = core.backend
+        return core.run("clearing", lambda: backend.clear(range, now))
+    removed, batch = 0, list[Delete]()
+    size = core.backend.capabilities.write_batch
+    for _, document in documents(scope, prefix, Fields.KEY):
+        batch.append(Delete(document.id, now))
+        if len(batch) == size:
+            removed += _delete(scope, batch)
+            batch = []
+    return removed + _delete(scope, batch)
+
+
+def page(scope: Scope, prefix: str | None, limit: int | None, cursor: str | None) -> Page:
+    """Return one page of records and the cursor behind it."""
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool)):
+        raise InvalidValueError(f"limit is a {type(limit).__name__}; it must be an int, or None for no limit")
+    if limit is not None and limit < 1:
+        raise QueryError(f"limit is {limit}; it must be at least 1, or None for no limit")
+    after = None if cursor is None else _resume(scope, prefix, cursor)
+    found: list[Record] = []
+    for record in records(scope, prefix, after, SCAN_PAGE if limit is None else limit + 1):
+        if len(found) == limit:  # one more than asked for: this page is not the last
+            return Page(found, _cursor(scope, prefix, found[-1].id))
+        found.append(record)
+    return Page(found, None)
+
+
+def records(scope: Scope, prefix: str | None, after: str | None = None, at_once: int = SCAN_PAGE) -> Iterator[Record]:
+    """Return an iterator over the live records whose key has a prefix, in id order; one page is in memory at a time."""
+    from datastore.record import to_record  # here, because Pydantic takes longer to import than all the rest
+
+    range = key_range(scope.prefix, prefix)
+    found = scope.core.scan(range, Fields.ALL, after, at_once)
+    return (to_record(document) for document in found if _key(document).startswith(prefix or ""))
+
+
+def _key(document: Document) -> str:
+    return decode_key(document.id[document.id.rindex(":") + 1 :])
+
+
+def _delete(scope: Scope, batch: list[Delete]) -> int:
+    if not batch:
+        return 0
+    outcomes = scope.core.write(batch)
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise outcome.error.during(f"clearing namespace {scope.namespace!r}", scope.core.backend.name)
+    return sum(outcome.done for outcome in outcomes)
+
+
+def _cursor(scope: Scope, prefix: str | None, id: str) -> str:
+    return f"{id[len(scope.prefix) :]}.{_listing(scope, prefix):08x}"
+
+
+def _resume(scope: Scope, prefix: str | None, cursor: str) -> str:
+    """Return the id behind which a page begins."""
+    if not isinstance(cursor, str):
+        raise InvalidValueError(f"cursor is a {type(cursor).__name__}; give what scan() returned")
+    encoded, _, listing = cursor.rpartition(".")
+    try:
+        decode_key(encoded)
+        known = int(listing, 16) == _listing(scope, prefix)
+    except ValueError:
+        known = False
+    if not encoded or not known:
+        raise QueryError(f"cursor {cursor[:40]!r} does not come from a scan of this namespace with this prefix")
+    return scope.prefix + encoded
+
+
+def _listing(scope: Scope, prefix: str | None) -> int:
+    """Return a number that tells one listing from another, to refuse a cursor of the wrong one."""
+    return crc32(f"{scope.prefix}{prefix or ''}".encode())

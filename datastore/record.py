@@ -1,0 +1,88 @@
+"""The public picture of one stored record.
+
+Pydantic is imported by this module alone, and this module only when a record is first asked for: it takes longer to
+import than everything else in the package together.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic.alias_generators import to_camel
+
+from datastore.backend import Document
+from datastore.ids import decode
+from datastore.times import parse_time
+
+
+def _rfc3339(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+Time = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+
+
+class Record(BaseModel):
+    """One record with its provenance.
+
+    Attributes:
+        id: The id in the database, ``<user>:<ns>:<b64key>``.
+        user_id: Whose record it is.
+        namespace: The namespace it lies in.
+        key: Its key there.
+        value: The stored JSON value; a copy.
+        metadata: What the writers said about it.
+        created_by_agent: The agent whose `set` or `add` created it.
+        last_accessed_by_agent: The agent that read it last; ``None`` before the first access.
+        access_count: How often its value was read.
+        created_at: When it was created.
+        updated_at: When value, metadata or expiry changed last.
+        last_accessed_at: When its value was read last; ``None`` before the first access.
+        revision: Opaque; a new one with every change of value, metadata or expiry.
+        expires_at: When it expires; ``None`` for never.
+
+    Times are timezone-aware and in UTC. Serialised (``model_dump``, ``model_dump_json``) the names are in camel case
+    and, in JSON, the times RFC 3339 with microseconds and ``Z``, as in the database.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
+
+    id: str
+    user_id: str
+    namespace: str
+    key: str
+    value: Any
+    metadata: dict[str, Any]
+    created_by_agent: str
+    last_accessed_by_agent: str | None
+    access_count: int
+    created_at: Time
+    updated_at: Time
+    last_accessed_at: Time | None
+    revision: str
+    expires_at: Time | None
+
+
+def to_record(document: Document) -> Record:
+    """Return the record that a document (read with `Fields.ALL`) holds."""
+    name = decode(document.id)
+    return Record(
+        id=document.id,
+        user_id=name.user_id,
+        namespace=name.namespace,
+        key=name.key,
+        value=document.value,
+        metadata=document.metadata or {},
+        created_by_agent=document.created_by_agent,
+        last_accessed_by_agent=document.last_accessed_by_agent,
+        access_count=document.access_count,
+        created_at=parse_time(document.created_at),
+        updated_at=parse_time(document.updated_at),
+        last_accessed_at=parse_time(document.last_accessed_at) if document.last_accessed_at else None,
+        revision=document.revision,
+        expires_at=parse_time(document.expires_at) if document.expires_at else None,
+    )

@@ -1,0 +1,34 @@
+"""Repeating what is safe to repeat: capped exponential backoff with full jitter, within a time budget.
+
+The delays follow "Exponential Backoff And Jitter" (M. Brooker, AWS Architecture Blog, 2015): a random time between
+zero and a bound that doubles up to a cap, so that many clients do not come back in step.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+
+class Backoff:
+    """The waiting between the attempts of one call.
+
+    Args:
+        seconds: The budget: `wait` answers ``False`` once so much time has passed since construction.
+        first: The longest first delay, in seconds; the bound doubles with each attempt.
+        cap: The longest delay of all, in seconds.
+    """
+
+    def __init__(self, seconds: float, first: float, cap: float) -> None:
+        self._deadline = time.monotonic() + seconds
+        self._bound = first
+        self._cap = cap
+
+    def wait(self) -> bool:
+        """Sleep, and return whether there is time for another attempt."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            return False
+        time.sleep(min(random.uniform(0, self._bound), left))
+        self._bound = min(self._bound * 2, self._cap)
+        return True

@@ -1,0 +1,132 @@
+"""What a host holds: one open backend, shared by all its users and agents."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, get_args
+
+from datastore.access import Tracking
+from datastore.agent import AgentDataStore
+from datastore.backend import Backend, Capabilities, ReclaimsExpired
+from datastore.core import Core
+from datastore.errors import ConfigurationError, UnsupportedError
+from datastore.scope import Scope
+
+
+class DataStore:
+    """One store on one database. Thread-safe; a context manager; `datastore.connect` makes it.
+
+    A store that nobody closes is closed when it and its agents are collected, or when the interpreter exits. After a
+    fork it goes on working in both processes.
+
+    Args:
+        backend: The open adapter; closing the store closes it.
+        tracking: ``"deferred"`` counts accesses in memory and writes them behind, ``"immediate"`` writes each one at
+            once, ``"off"`` counts none.
+        flush_interval: Seconds between two writes of the counts.
+        max_pending: Records with unwritten counts at which they are written before the interval is over.
+        retry_seconds: How long one call repeats what fails for a transient reason before it raises.
+        clock: Returns seconds since the epoch; expiry and all times follow it. For tests.
+
+    Raises:
+        ConfigurationError: If one of them is out of range.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        tracking: Tracking = "deferred",
+        flush_interval: float = 1.0,
+        max_pending: int = 1_000,
+        retry_seconds: float = 10.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if tracking not in get_args(Tracking):
+            choices = ", ".join(map(repr, get_args(Tracking)))
+            raise ConfigurationError(f"tracking is {tracking!r}; it must be one of {choices}")
+        _check_number("flush_interval", flush_interval, minimum=0.001)
+        _check_number("max_pending", max_pending, minimum=1)
+        _check_number("retry_seconds", retry_seconds, minimum=0)
+        self._core = Core(
+            backend,
+            tracking=tracking,
+            flush_interval=flush_interval,
+            max_pending=max_pending,
+            retry_seconds=retry_seconds,
+            clock=clock,
+        )
+
+    @property
+    def backend(self) -> str:
+        """The name of the database, such as ``"sqlite"``."""
+        return self._core.backend.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the adapter promises."""
+        return self._core.backend.capabilities
+
+    def agent(self, user_id: str, agent: str, namespace: str = "default") -> AgentDataStore:
+        """Bind a store for one agent of one user. No I/O.
+
+        Args:
+            user_id: Whose data it is: 1 to 255 bytes of UTF-8. The agent cannot leave it.
+            agent: Who acts: the name that provenance shows.
+            namespace: Where keys lie until `AgentDataStore.use_namespace` is called.
+
+        Raises:
+            InvalidNameError: If one of them is not a name.
+        """
+        return AgentDataStore(Scope(self._core, user_id, agent, namespace))
+
+    def flush(self) -> None:
+        """Write the accesses counted so far.
+
+        Raises:
+            BackendUnavailableError: If the database does not answer; the counts are kept.
+
+        Requests: a handful for any number of reads (CouchDB 2, DynamoDB 10 to 40, Firestore 2 per 1,000 records).
+        """
+        self._core.flush()
+
+    def purge_expired(self) -> int:
+        """Remove the expired records of all users. It only reclaims space: nobody sees an expired record anyway.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            UnsupportedError: If the database reclaims them by itself.
+
+        Requests: 1.
+        """
+        backend = self._core.backend
+        if not isinstance(backend, ReclaimsExpired):
+            self._core.check_open()
+            raise UnsupportedError("expired records are reclaimed by the database itself", backend=backend.name)
+        now = self._core.now()
+        return self._core.run("purging expired records", lambda: backend.purge(now))
+
+    def close(self) -> None:
+        """Write the pending access counts and close the backend. Idempotent; later calls raise `ClosedError`."""
+        self._core.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"DataStore(backend={self.backend!r})"
+
+
+def _check_number(name: str, value: float, *, minimum: float) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value < minimum:
+        raise ConfigurationError(f"{name} is {value!r}; it must be a number of at least {minimum}")

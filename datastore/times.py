@@ -1,0 +1,45 @@
+"""Times as the documents hold them: RFC 3339 text in UTC with microseconds and a ``Z``.
+
+The text has a fixed width, so comparing two of them as text compares them as times. That is how adapters decide
+whether a record has expired, in any database, without a date function.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+
+from datastore.errors import InvalidValueError
+
+_LATEST = datetime.max.replace(tzinfo=UTC)
+
+
+def format_time(seconds: float) -> str:
+    """Return seconds since the epoch as RFC 3339 text (``2026-01-31T12:00:00.000000Z``)."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def parse_time(text: str) -> datetime:
+    """Return the timezone-aware time that `format_time` wrote."""
+    return datetime.fromisoformat(text)
+
+
+def expiry(ttl: float | timedelta, now: float) -> str:
+    """Return the moment ``ttl`` seconds after ``now`` as text.
+
+    Raises:
+        InvalidValueError: If ``ttl`` is not a positive, finite number of seconds or a positive `timedelta`, or the
+            moment lies beyond the year 9999.
+    """
+    if isinstance(ttl, timedelta):
+        seconds = ttl.total_seconds()
+    elif isinstance(ttl, int | float) and not isinstance(ttl, bool):
+        seconds = ttl
+    else:
+        raise InvalidValueError(f"ttl is a {type(ttl).__name__}; give seconds as a number, or a timedelta")
+    if not 0 < seconds or not math.isfinite(seconds):
+        raise InvalidValueError(f"ttl is {ttl!r}; it must be greater than zero and finite (delete() removes a record)")
+    if now + seconds >= _LATEST.timestamp():
+        raise InvalidValueError(f"ttl is {ttl!r}; that lies beyond the year 9999 (leave ttl out to keep a record)")
+    # A ttl below a microsecond must not end at the very moment it begins: that would be a record never seen.
+    return format_time(max(now + seconds, now + 1e-6))

@@ -1,0 +1,125 @@
+"""The URLs that name a database, and the parameters behind their question mark."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, unquote
+
+from datastore.errors import ConfigurationError
+
+T = TypeVar("T")
+
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?]*)(?P<path>[^?]*)(?:\?(?P<query>.*))?", re.S)
+
+
+class Url:
+    """A parsed backend URL, ``scheme://user:password@host:port/path?name=value``.
+
+    Attributes:
+        scheme: Names the adapter; lower case.
+        user: Percent-decoded, like ``password`` and ``path``; ``None`` where the URL has none.
+        password: Shown by nothing here: neither ``repr`` nor an error.
+        host: With the port as given, ``host:port``.
+        path: With its leading slash.
+
+    Parameters come from the query, as text, and from the keyword arguments of `datastore.connect`, as they are. An
+    adapter takes each with `parameter` and then calls `check_all_taken`.
+    """
+
+    def __init__(self, text: str, options: Mapping[str, Any] | None = None) -> None:
+        match = _URL.fullmatch(text) if isinstance(text, str) else None
+        if match is None:
+            given = "the database URL" if isinstance(text, str) else f"a {type(text).__name__}"
+            raise ConfigurationError(
+                f"{given} is not of the form scheme://..., such as 'sqlite:///agents.db' or 'memory://'"
+            )
+        self.scheme = match["scheme"].lower()
+        credentials, _, host = match["authority"].rpartition("@")
+        user, colon, password = credentials.partition(":")
+        self.user = unquote(user) or None
+        self.password = unquote(password) if colon else None
+        self.host = unquote(host)
+        self.path = unquote(match["path"])
+        self._parameters: dict[str, Any] = {}
+        for name, value in [*parse_qsl(match["query"] or "", keep_blank_values=True), *(options or {}).items()]:
+            if name in self._parameters:
+                raise ConfigurationError(f"the parameter {name!r} is given twice")
+            self._parameters[name] = value
+        self._known: list[str] = []
+
+    def parameter(self, name: str, convert: Callable[[Any], T], default: T) -> T:
+        """Take a parameter.
+
+        Args:
+            name: Its name.
+            convert: Turns what was given (text from the query) into the value; a `ValueError` or `TypeError` of its
+                own says what it expects.
+            default: The value where the parameter is not given.
+
+        Raises:
+            ConfigurationError: If ``convert`` refuses; the message names the parameter.
+        """
+        self._known.append(name)
+        if name not in self._parameters:
+            return default
+        try:
+            return convert(self._parameters.pop(name))
+        except (ValueError, TypeError) as error:
+            raise ConfigurationError(f"the parameter {name!r} of the {self.scheme} URL: {error}") from None
+
+    def check_all_taken(self) -> None:
+        """Refuse what no one has taken.
+
+        Raises:
+            ConfigurationError: If a parameter is left; the message lists those that there are.
+        """
+        for name in self._parameters:
+            raise ConfigurationError(
+                f"{self.scheme} has no parameter {name!r}{suggest(name, self._known)}; "
+                f"it has {', '.join(sorted(self._known))}"
+            )
+
+    def __repr__(self) -> str:
+        user = f"{self.user}:***@" if self.password is not None else f"{self.user}@" if self.user else ""
+        return f"{self.scheme}://{user}{self.host}{self.path}"
+
+
+def boolean(value: Any) -> bool:
+    """Convert ``true``/``false``, ``yes``/``no``, ``on``/``off``, ``1``/``0``, or a bool."""
+    known = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    answer = known.get(str(value).lower())
+    if answer is None:
+        raise ValueError("it must be true or false")
+    return answer
+
+
+def seconds(value: Any) -> float:
+    """Convert a number of seconds, zero or more."""
+    try:
+        number = float(value)
+    except (ValueError, TypeError):
+        number = -1.0
+    if not 0 <= number < 1e9 or isinstance(value, bool):
+        raise ValueError("it must be a number of seconds, zero or more")
+    return number
+
+
+def one_of(*choices: str) -> Callable[[Any], str]:
+    """Return a converter that takes one of several words, in any case."""
+
+    def convert(value: Any) -> str:
+        word = str(value).lower()
+        if word not in choices:
+            raise ValueError(f"it must be one of {', '.join(choices)}")
+        return word
+
+    return convert
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` if something known is close to a name, else nothing."""
+    close = get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
