@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, TypeAlias
@@ -20,6 +21,7 @@ Tracking: TypeAlias = Literal["deferred", "immediate", "off"]
 
 _log = logging.getLogger("datastore")
 _KEPT_WHILE_FAILING = 100  # times max_pending: the records whose counts are kept while the database does not answer
+_REST = 9  # times the duration of a flush: the thread's pause after it, but never longer than the interval
 _PER_WRITE = 1_000  # accesses handed to the backend at once
 
 
@@ -60,7 +62,7 @@ class AccessTracker:
         self._flushing = threading.Lock()  # held during a flush, so that there is one at a time
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
-        self._closed = False
+        self._closing = threading.Event()
 
     after_fork = _reset
     """In a forked child the thread is gone, and what is pending is the parent's to write."""
@@ -143,7 +145,7 @@ class AccessTracker:
 
     def close(self) -> None:
         """Stop the thread and write what is left; what cannot be written is lost, and logged."""
-        self._closed = True
+        self._closing.set()
         self._wake.set()
         thread = self._thread
         if thread is threading.current_thread():
@@ -199,7 +201,7 @@ class AccessTracker:
 
     def _start(self) -> None:
         with self._lock:
-            if self._thread is None and not self._closed:
+            if self._thread is None and not self._closing.is_set():
                 # The thread knows the tracker weakly, so that a store that nobody closed can still be collected.
                 arguments = (weakref.ref(self), self._wake, self._interval)
                 self._thread = threading.Thread(
@@ -212,12 +214,19 @@ class AccessTracker:
 
 
 def _flush_regularly(reference: weakref.ref[AccessTracker], wake: threading.Event, interval: float) -> None:
+    pause = 0.0
     while True:
-        wake.wait(interval)
+        wake.wait(interval - pause)
         tracker = reference()
-        if tracker is None or tracker._closed:
+        if tracker is None or tracker._closing.is_set():
             return
         wake.clear()
+        began = time.monotonic()
         if tracker._pending:
             tracker._flush_and_log()
+        # Reads of ever new records can fill max_pending faster than any database counts. Resting after each flush
+        # leaves most of the time to the reads, and lets more accesses of one record become one write.
+        pause = min((time.monotonic() - began) * _REST, interval)
+        resting = tracker._closing
         del tracker
+        resting.wait(pause)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from datastore.backend import (
 from datastore.errors import BackendUnavailableError, ValueTooLargeError
 from datastore.values import decode, encode, merge_metadata
 from datastore_sqlite import statements as sql
-from datastore_sqlite.connections import NAME, Connection, OneConnection, Pool, Settings, as_json, translate
+from datastore_sqlite.connections import NAME, Connection, OneConnection, Pool, Settings, translate
 from datastore_sqlite.schema import open_file
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ class SqliteBackend(Backend):
             if len(ids) == 1:
                 row = connection.execute(sql.READ_ONE[fields], ids).fetchone()
                 return {} if row is None else {row[0]: _DOCUMENT[fields](row)}
-            rows = connection.execute(sql.READ_MANY[fields], (as_json(ids),)).fetchall()
+            rows = connection.execute(sql.read_many(fields, len(ids)), ids).fetchall()
         except sqlite3.Error as error:
             raise translate(error, self._settings) from error
         finally:
@@ -109,11 +110,8 @@ class SqliteBackend(Backend):
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""
-        self._write(
-            lambda connection: _in_transaction(
-                connection, lambda: connection.executemany(sql.RECORD_ACCESS, accesses)
-            )
-        )
+        batch = json.dumps(accesses)
+        self._write(lambda connection: connection.execute(sql.RECORD_ACCESS, (batch,)))
 
     def close(self) -> None:
         """See `Backend.close`."""
@@ -252,9 +250,9 @@ def _set_if_revision(connection: Connection, put: Put) -> bool:
 
 def _delete(connection: Connection, delete: Delete) -> Outcome:
     if delete.if_revision is None:
-        row = connection.execute(sql.DELETE, (delete.id, delete.at)).fetchone()
-        return Outcome(row is not None and bool(row[0]))
-    removed = connection.execute(sql.DELETE_IF_REVISION, (delete.id, delete.if_revision, delete.at)).fetchone()
+        row = connection.execute(sql.DELETE, (delete.id,)).fetchone()
+        return Outcome(row is not None and (row[0] is None or row[0] > delete.at))
+    removed = connection.execute(sql.DELETE_IF_REVISION, (delete.id, delete.if_revision, delete.at)).rowcount
     return Outcome(True) if removed else Outcome(False, _revision(connection, delete))
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from datastore.errors import (
     BackendUnavailableError,
@@ -153,8 +151,10 @@ def translate(error: sqlite3.Error, settings: Settings) -> DataStoreError:
     """Return the error of the store for one of SQLite's (https://www.sqlite.org/rescode.html)."""
     where = "the database in memory" if settings.path is None else str(settings.path)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
-        return ClosedError("the store was closed", backend=NAME)
+    if isinstance(error, sqlite3.ProgrammingError):
+        if "closed" in str(error):
+            return ClosedError("the store was closed", backend=NAME)
+        raise error  # a mistake in this package, and nothing that the database did
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return BackendUnavailableError(
             f"another process held {where} locked for {settings.timeout:g} s; nothing was written. "
@@ -177,8 +177,3 @@ def _lasting(message: str) -> BackendUnavailableError:
     error = BackendUnavailableError(message, backend=NAME)
     error.retryable = False  # trying again helps only after somebody has mended it
     return error
-
-
-def as_json(value: Any) -> str:
-    """Return a list of texts as JSON, to bind any number of them to one parameter."""
-    return json.dumps(value, ensure_ascii=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from datastore_sqlite.schema import TABLE
 
 _LIVE = "(expiresAt IS NULL OR expiresAt > ?)"
@@ -15,8 +17,14 @@ _COLUMNS = (
 """By `datastore.backend.Fields`, in the order of the fields of `datastore.backend.Document`."""
 
 READ_ONE = [f"SELECT {columns} FROM {TABLE} WHERE _id = ?" for columns in _COLUMNS]
-READ_MANY = [f"SELECT {columns} FROM {TABLE} WHERE _id IN (SELECT value FROM json_each(?))" for columns in _COLUMNS]
 SCAN = [f"SELECT {columns} FROM {TABLE} WHERE _id >= ? AND _id < ? ORDER BY _id LIMIT ?" for columns in _COLUMNS]
+
+@cache  # by the number of ids, which a read batch bounds; one statement for any number (json_each) is a fifth slower
+def read_many(fields: int, ids: int) -> str:
+    """Return the statement that reads several documents."""
+    return f"SELECT {_COLUMNS[fields]} FROM {TABLE} WHERE _id IN ({', '.join('?' * ids)})"
+
+
 SCAN_AFTER = [statement.replace("_id >= ?", "_id > ?") for statement in SCAN]
 
 _INSERT = f"""
@@ -40,21 +48,27 @@ _AT_REVISION = " WHERE _id = ?1 AND revision = ?6 AND (expiresAt IS NULL OR expi
 SET_IF_REVISION = _UPDATE + _AT_REVISION
 SET_IF_REVISION_METADATA = f"{_UPDATE}, metadata = merge_metadata(metadata, ?7)" + _AT_REVISION
 
-DELETE = f"DELETE FROM {TABLE} WHERE _id = ? RETURNING {_LIVE}"
-DELETE_IF_REVISION = f"DELETE FROM {TABLE} WHERE _id = ? AND revision = ? AND {_LIVE} RETURNING 1"
+DELETE = f"DELETE FROM {TABLE} WHERE _id = ? RETURNING expiresAt"
+DELETE_IF_REVISION = f"DELETE FROM {TABLE} WHERE _id = ? AND revision = ? AND {_LIVE}"
 REVISION = f"SELECT revision FROM {TABLE} WHERE _id = ? AND {_LIVE}"
 
 COUNT = f"SELECT count(*) FROM {TABLE} WHERE _id >= ? AND _id < ? AND {_LIVE}"
 CLEAR = f"DELETE FROM {TABLE} WHERE _id >= ? AND _id < ?"
 PURGE = f"DELETE FROM {TABLE} WHERE expiresAt <= ?"
 
+# One statement for all of them: SQLite then works through the batch without the interpreter's lock, beside the threads
+# that go on reading. Statement by statement it would take the lock back for each row.
 RECORD_ACCESS = f"""
     UPDATE {TABLE} SET
-        accessCount = accessCount + ?3,
-        lastAccessedByAgent = CASE WHEN lastAccessedAt > ?5 THEN lastAccessedByAgent ELSE ?4 END,
-        lastAccessedAt = CASE WHEN lastAccessedAt > ?5 THEN lastAccessedAt ELSE ?5 END
-    WHERE _id = ?1 AND createdAt = ?2"""
-"""Takes the fields of `datastore.backend.Access` in their order."""
+        accessCount = accessCount + accesses.count,
+        lastAccessedByAgent = CASE WHEN lastAccessedAt > accesses.at THEN lastAccessedByAgent ELSE accesses.agent END,
+        lastAccessedAt = CASE WHEN lastAccessedAt > accesses.at THEN lastAccessedAt ELSE accesses.at END
+    FROM (
+        SELECT value ->> 0 AS id, value ->> 1 AS createdAt, value ->> 2 AS count, value ->> 3 AS agent, value ->> 4 AS at
+        FROM json_each(?)
+    ) AS accesses
+    WHERE {TABLE}._id = accesses.id AND {TABLE}.createdAt = accesses.createdAt"""
+"""Takes a JSON array of `datastore.backend.Access`, each an array of its fields."""
 
 # Skips from namespace to namespace: each step is one look at the primary key for the first live id behind the last
 # namespace found. ?1, ?2 bound the range, ?3 is the length of "<user>:", ?4 is now.
