@@ -19,7 +19,7 @@ from datastore.times import format_time
 
 Tracking: TypeAlias = Literal["deferred", "immediate", "off"]
 
-_log = logging.getLogger("datastore")
+logger = logging.getLogger("datastore")
 _KEPT_WHILE_FAILING = 100  # times max_pending: the records whose counts are kept while the database does not answer
 _REST = 9  # times the duration of a flush: the thread's pause after it, but never longer than the interval
 _PER_WRITE = 1_000  # accesses handed to the backend at once
@@ -155,7 +155,7 @@ class AccessTracker:
         try:
             self.flush()
         except DataStoreError as error:
-            _log.warning("access counts of %d records were lost at close: %s", len(self._pending), error)
+            logger.warning("access counts of %d records were lost at close: %s", len(self._pending), error)
 
     def _with_pending(self, document: Document) -> Document:
         pending = self._pending.get(document.id)
@@ -180,7 +180,7 @@ class AccessTracker:
             else:
                 dropped += 1
         if dropped:
-            _log.warning("dropped the access counts of %d records: too many wait for the database", dropped)
+            logger.warning("dropped the access counts of %d records: too many wait for the database", dropped)
 
     def _after_noting(self, waiting: int) -> None:
         if self._immediate:
@@ -195,9 +195,9 @@ class AccessTracker:
         try:
             self.flush()
         except DataStoreError as error:
-            _log.warning("access counts of %d records wait for the database: %s", len(self._pending), error)
+            logger.warning("access counts of %d records wait for the database: %s", len(self._pending), error)
         except Exception:
-            _log.exception("the backend broke its contract while counting accesses")
+            logger.exception("the backend broke its contract while counting accesses")
 
     def _start(self) -> None:
         with self._lock:

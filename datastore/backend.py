@@ -137,7 +137,8 @@ class Access(NamedTuple):
     id: str
     created_at: str
     """Which document was read: one created at another time is a new one, and these accesses are not its own."""
-    count: int
+    number: int
+    """How many there were."""
     agent: str
     at: str
     """When the last of them took place, by ``agent``."""

@@ -53,9 +53,7 @@ def _keys(keys: Iterable[str]) -> Iterable[str]:
 
 
 def _done(scope: Scope, call: str, keys: list[str], writes: list[Put] | list[Delete], outcomes: list[Outcome]) -> int:
-    errors: dict[str, DataStoreError | None] = {
-        key: outcome.error for key, outcome in zip(keys, outcomes, strict=True)
-    }
+    errors: dict[str, DataStoreError | None] = {key: outcome.error for key, outcome in zip(keys, outcomes, strict=True)}
     failed = [key for key, error in errors.items() if error is not None]
     if failed:
         first = errors[failed[0]]

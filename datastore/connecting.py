@@ -73,5 +73,7 @@ def _adapter(url: Url) -> Callable[[Url], Backend]:
 
 def _missing(point: EntryPoint, error: ImportError) -> str:
     package = point.dist.name if point.dist else "agent-datastore"
-    remedy = f"pip install '{package}[{point.name}]'" if package == "agent-datastore" else f"install what {package} needs"
+    remedy = (
+        f"pip install '{package}[{point.name}]'" if package == "agent-datastore" else f"install what {package} needs"
+    )
     return f"the {point.name} backend cannot be imported ({error}): {remedy}"

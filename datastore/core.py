@@ -264,13 +264,6 @@ class _Closed(Backend):
     def refusal(self) -> ClosedError:
         return ClosedError("the store was closed; open another one with datastore.connect()")
 
-    def read_whole(self, id: str) -> Document | None:
-        """Return the live document under an id with everything in it, accesses noted here and not yet written too."""
-        documents = self.tracker.with_pending(
-            lambda: [document for document in [self.read_one(id, Fields.ALL)] if document is not None]
-        )
-        return documents[0] if documents else None
-
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         raise self.refusal()
 

@@ -27,9 +27,7 @@ class Page(NamedTuple):
 def documents(scope: Scope, prefix: str | None, fields: Fields) -> Iterator[tuple[str, Document]]:
     """Return an iterator over the live documents whose key has a prefix, each with its key, in id order."""
     found = scope.core.scan(key_range(scope.prefix, prefix), fields)
-    return (
-        (key, document) for document in found if (key := _key(document)).startswith(prefix or "")
-    )
+    return ((key, document) for document in found if (key := _key(document)).startswith(prefix or ""))
 
 
 def namespaces(scope: Scope, prefix: str | None) -> list[str]:

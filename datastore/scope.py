@@ -82,7 +82,7 @@ class Bound:
 
 
 _slot = cast(Any, Bound.__dict__["_scope"])
-del Bound._scope
+delattr(Bound, "_scope")
 
 scope_of: Callable[[Bound], Scope] = _slot.__get__
 """Returns the scope of an instance."""

@@ -46,7 +46,7 @@ def expiry(ttl: float | timedelta, now: float) -> str:
         seconds = ttl
     else:
         raise InvalidValueError(f"ttl is a {type(ttl).__name__}; give seconds as a number, or a timedelta")
-    if not 0 < seconds or not math.isfinite(seconds):
+    if not seconds > 0 or not math.isfinite(seconds):
         raise InvalidValueError(f"ttl is {ttl!r}; it must be greater than zero and finite (delete() removes a record)")
     if now + seconds >= _LATEST.timestamp():
         raise InvalidValueError(f"ttl is {ttl!r}; that lies beyond the year 9999 (leave ttl out to keep a record)")

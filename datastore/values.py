@@ -31,7 +31,7 @@ _TEXT = frozenset({str})
 _ARRAYS = (list, tuple)
 _IRREGULAR = -1
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False)
-_decoder = json.JSONDecoder()
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # not in typeshed
 _exact = Context(prec=MAX_PREC, Emax=MAX_EMAX)
 
 
@@ -83,7 +83,7 @@ def encode(value: Any, name: str = "value", limit: int = MAX_VALUE_BYTES) -> str
 def decode(text: str) -> Any:
     """Return the value of JSON text that `encode` wrote; every call returns a new copy."""
     try:
-        value, end = _decoder.scan_once(text, 0)
+        value, end = _scan(text, 0)
         if end == len(text):
             return value
     except (StopIteration, ValueError):

@@ -95,7 +95,7 @@ class MemoryBackend(Backend):
                 if stored is None or stored.document.created_at != access.created_at:
                     continue
                 old = stored.document
-                stored.document = old._replace(access_count=old.access_count + access.count)
+                stored.document = old._replace(access_count=old.access_count + access.number)
                 if access.at >= (old.last_accessed_at or ""):
                     stored.document = stored.document._replace(
                         last_accessed_at=access.at, last_accessed_by_agent=access.agent
@@ -151,7 +151,13 @@ class MemoryBackend(Backend):
         except ValueTooLargeError as error:
             return Outcome(False, error=error)
         document = Document(
-            put.id, put.at, put.revision, put.expires_at, metadata=metadata, created_by_agent=put.agent, updated_at=put.at
+            put.id,
+            put.at,
+            put.revision,
+            put.expires_at,
+            metadata=metadata,
+            created_by_agent=put.agent,
+            updated_at=put.at,
         )
         if old is not None:
             document = old._replace(

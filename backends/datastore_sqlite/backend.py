@@ -21,7 +21,7 @@ from datastore.backend import (
     Put,
     Write,
 )
-from datastore.errors import BackendUnavailableError, ValueTooLargeError
+from datastore.errors import BackendUnavailableError
 from datastore.values import decode, encode, merge_metadata
 from datastore_sqlite import statements as sql
 from datastore_sqlite.connections import NAME, Connection, OneConnection, Pool, Settings, translate
@@ -202,12 +202,16 @@ def _in_transaction(connection: Connection, work: Callable[[], T]) -> T:
 
 
 def _apply_all(connection: Connection, writes: Sequence[Write]) -> list[Outcome]:
-    if any(isinstance(write, Delete) or write.metadata or write.if_absent or write.if_revision for write in writes):
+    rows = [_row(write) for write in writes if isinstance(write, Put) and _is_plain(write)]
+    if len(rows) < len(writes):
         return [_apply(connection, write) for write in writes]
-    rows = [_row(write) for write in writes]
     if connection.executemany(sql.SET, rows).rowcount < len(rows):
         connection.executemany(sql.ADD, rows)  # some are expired: this replaces those, and only those
     return [Outcome(True)] * len(rows)
+
+
+def _is_plain(put: Put) -> bool:
+    return not (put.metadata or put.if_absent or put.if_revision)
 
 
 def _apply(connection: Connection, write: Write) -> Outcome:

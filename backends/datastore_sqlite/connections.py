@@ -130,7 +130,7 @@ class OneConnection:
         self._turn.acquire()
         return self._connection
 
-    def give_back(self, connection: Connection) -> None:  # noqa: ARG002
+    def give_back(self, connection: Connection) -> None:
         """Let the next one have it."""
         self._turn.release()
 

@@ -19,6 +19,7 @@ _COLUMNS = (
 READ_ONE = [f"SELECT {columns} FROM {TABLE} WHERE _id = ?" for columns in _COLUMNS]
 SCAN = [f"SELECT {columns} FROM {TABLE} WHERE _id >= ? AND _id < ? ORDER BY _id LIMIT ?" for columns in _COLUMNS]
 
+
 @cache  # by the number of ids, which a read batch bounds; one statement for any number (json_each) is a fifth slower
 def read_many(fields: int, ids: int) -> str:
     """Return the statement that reads several documents."""
@@ -60,11 +61,12 @@ PURGE = f"DELETE FROM {TABLE} WHERE expiresAt <= ?"
 # that go on reading. Statement by statement it would take the lock back for each row.
 RECORD_ACCESS = f"""
     UPDATE {TABLE} SET
-        accessCount = accessCount + accesses.count,
+        accessCount = accessCount + accesses.number,
         lastAccessedByAgent = CASE WHEN lastAccessedAt > accesses.at THEN lastAccessedByAgent ELSE accesses.agent END,
         lastAccessedAt = CASE WHEN lastAccessedAt > accesses.at THEN lastAccessedAt ELSE accesses.at END
     FROM (
-        SELECT value ->> 0 AS id, value ->> 1 AS createdAt, value ->> 2 AS count, value ->> 3 AS agent, value ->> 4 AS at
+        SELECT value ->> 0 AS id, value ->> 1 AS createdAt, value ->> 2 AS number, value ->> 3 AS agent,
+            value ->> 4 AS at
         FROM json_each(?)
     ) AS accesses
     WHERE {TABLE}._id = accesses.id AND {TABLE}.createdAt = accesses.createdAt"""

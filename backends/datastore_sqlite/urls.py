@@ -36,11 +36,10 @@ def _path(url: Url) -> Path | None:
         return None
     if url.host:
         raise ConfigurationError(
-            f"sqlite://{url.host} names a host; write sqlite:///{url.host}{url.path} for a path relative to the working "
-            "directory, sqlite:////... for an absolute one, or sqlite://:memory:"
+            f"sqlite://{url.host} names a host; write sqlite:///{url.host}{url.path} for a path relative to the "
+            "working directory, sqlite:////... for an absolute one, or sqlite://:memory:"
         )
     path = url.path.removeprefix("/")
     if not path or "\0" in path:
         raise ConfigurationError("the sqlite URL names no file; write sqlite:///agents.db, or sqlite://:memory:")
     return Path(path)
-
