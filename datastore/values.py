@@ -159,7 +159,7 @@ def _problems(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
         elif isinstance(value, dict):
             for key, child in value.items():
                 if type(key) is not str:
-                    yield path, f"has the key {key!r}, a {type(key).__name__}; keys must be str"
+                    yield path, f"has a key that is a {type(key).__name__}; keys must be str"
                 elif not _is_text(key):
                     yield path, f"has the key {key!r}, which holds a lone surrogate; that is not text"
                 else:

@@ -1,0 +1,220 @@
+"""Counting accesses: behind the reads, exact, and never in their way."""
+
+import copy
+import gc
+import logging
+import pickle
+import threading
+import time
+
+import pytest
+
+import datastore
+from datastore import BackendUnavailableError, DataStore
+from tests.core.faults import FaultyBackend
+
+down = BackendUnavailableError("no route to host")
+NEVER = 3_600.0
+
+
+def flush_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "datastore-access"]
+
+
+def wait_until(true, seconds=10.0):
+    """Poll: what is waited for always comes, and how soon decides nothing."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def backend():
+    return FaultyBackend()
+
+
+def test_many_reads_are_one_write(backend):
+    with DataStore(backend, flush_interval=NEVER) as store:
+        agent = store.agent("u", "a")
+        agent.set_many({f"k{i}": i for i in range(50)})
+        for _ in range(20):
+            agent.get_all()
+        backend.calls.clear()
+        store.flush()
+        assert backend.calls == ["record_access"]
+        assert {record.access_count for record in agent.iter_records()} == {20}
+
+
+def test_nothing_is_written_when_nothing_was_read(backend):
+    with DataStore(backend, flush_interval=NEVER) as store:
+        agent = store.agent("u", "a")
+        agent.get("missing")
+        agent.get_many(["missing"])
+        agent.get_all()
+        store.flush()
+    assert "record_access" not in backend.calls
+
+
+def test_counts_are_written_after_the_interval(backend):
+    with DataStore(backend, flush_interval=0.01) as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        agent.get("k")
+        wait_until(lambda: "record_access" in backend.calls)
+
+
+def test_counts_are_written_when_many_records_wait(backend):
+    with DataStore(backend, flush_interval=NEVER, max_pending=10) as store:
+        agent = store.agent("u", "a")
+        agent.set_many({str(i): i for i in range(10)})
+        for i in range(9):
+            agent.get(str(i))
+        assert "record_access" not in backend.calls
+        agent.get("9")
+        wait_until(lambda: "record_access" in backend.calls)
+
+
+def test_immediate_tracking_writes_every_access_at_once(backend):
+    with DataStore(backend, tracking="immediate") as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        for _ in range(3):
+            agent.get("k")
+        assert backend.calls.count("record_access") == 3
+        assert flush_threads() == []
+
+
+def test_tracking_can_be_off(backend):
+    with DataStore(backend, tracking="off") as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        agent.get("k")
+        agent.get_many(["k"])
+        store.flush()
+        assert agent.get_record("k").access_count == 0
+    assert "record_access" not in backend.calls
+
+
+@pytest.mark.parametrize("tracking", ["deferred", "immediate"])
+def test_a_read_succeeds_while_counting_fails_and_the_counts_are_kept(backend, tracking, caplog):
+    with DataStore(backend, flush_interval=NEVER, tracking=tracking) as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        backend.fail("record_access", down, down)
+        assert agent.get("k") == 1
+        assert agent.get("k") == 1
+        if tracking == "deferred":
+            for _ in range(2):
+                with pytest.raises(BackendUnavailableError, match="counting accesses on memory: no route"):
+                    store.flush()
+        assert agent.get_record("k").access_count == 2
+        store.flush()
+        assert agent.get_record("k").access_count == 2
+
+
+def test_counts_that_can_never_be_written_are_dropped_with_a_warning(backend, caplog):
+    with DataStore(backend, flush_interval=NEVER, max_pending=1) as store:
+        agent = store.agent("u", "a")
+        agent.set_many({str(i): i for i in range(150)})
+        backend.fail("record_access", *[down] * 1_000)
+        agent.get_all()
+        with pytest.raises(BackendUnavailableError):
+            store.flush()
+        assert "dropped the access counts of 50 records" in caplog.text
+
+
+def test_closing_while_the_database_is_down_says_what_was_lost(backend, caplog):
+    store = DataStore(backend, flush_interval=NEVER)
+    agent = store.agent("u", "a")
+    agent.set("k", 1)
+    agent.get("k")
+    backend.fail("record_access", down)
+    store.close()
+    assert "access counts of 1 records were lost at close" in caplog.text
+    assert backend.calls[-1] == "close"
+
+
+def test_a_backend_that_breaks_its_contract_does_not_end_the_counting(backend, caplog):
+    with DataStore(backend, flush_interval=0.01) as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        backend.fail("record_access", ZeroDivisionError())
+        agent.get("k")
+        wait_until(lambda: "broke its contract" in caplog.text)
+        wait_until(lambda: backend.calls.count("record_access") > 1)
+        assert agent.get_record("k").access_count == 1
+    assert caplog.records[0].levelno == logging.ERROR
+
+
+def test_a_record_read_during_a_flush_is_counted_once(backend):
+    """The flush has reached the database and is not yet over, while a record is looked at."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    def slow(method, accesses):
+        method(accesses)
+        reached.set()
+        assert go_on.wait(10)
+
+    with DataStore(backend, flush_interval=NEVER) as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        agent.get("k")
+        backend.fail("record_access", slow)
+        flushing = threading.Thread(target=store.flush)
+        flushing.start()
+        assert reached.wait(10)
+        agent.get("k")
+        looking, counts = threading.Thread(target=lambda: counts.append(agent.get_record("k").access_count)), []
+        looking.start()
+        go_on.set()
+        flushing.join(10)
+        looking.join(10)
+        assert counts == [2]
+
+
+def test_accesses_of_a_record_that_is_gone_are_not_counted_on_its_successor():
+    with datastore.connect("memory://", flush_interval=NEVER) as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        agent.get("k")
+        agent.delete("k")
+        agent.set("k", 2)
+        assert agent.get_record("k").access_count == 0
+        agent.get("k")
+        assert agent.get_record("k").access_count == 1
+        store.flush()
+        assert agent.get_record("k").access_count == 1
+
+
+def test_there_is_one_thread_it_starts_on_first_need_and_close_ends_it(backend):
+    assert flush_threads() == []
+    store = DataStore(backend, flush_interval=0.01)
+    agent = store.agent("u", "a")
+    agent.set("k", 1)
+    assert flush_threads() == []
+    agent.get("k")
+    agent.use_namespace("other").get("k")
+    agent.get("k")
+    assert len(flush_threads()) == 1
+    store.close()
+    assert flush_threads() == []
+
+
+def test_a_store_that_nobody_closed_writes_its_counts_when_it_is_collected(backend):
+    agent = DataStore(backend, flush_interval=NEVER).agent("u", "a")
+    agent.set("k", 1)
+    agent.get("k")  # works: the agent keeps its store open
+    del agent
+    gc.collect()
+    assert backend.calls[-2:] == ["record_access", "close"]
+    assert flush_threads() == []
+
+
+def test_an_agents_store_can_be_copied_but_not_sent_to_another_process(backend):
+    with DataStore(backend) as store:
+        agent = store.agent("u", "a")
+        assert copy.copy(agent) is agent
+        assert copy.deepcopy({"data_store": agent})["data_store"] is agent
+        with pytest.raises(TypeError, match="connect and bind one in the other process"):
+            pickle.dumps(agent)

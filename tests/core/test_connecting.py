@@ -1,0 +1,144 @@
+"""Opening a store: by URL, by environment, with adapters found by entry point, and errors that say what to do."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import datastore
+from datastore import ConfigurationError, DataStore
+
+
+def test_the_default_is_a_file_in_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.delenv("AGENT_DATASTORE_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with datastore.connect() as store:
+        assert store.backend == "sqlite"
+    assert (tmp_path / "agent_data_store.db").exists()
+
+
+def test_the_environment_names_the_default(tmp_path, monkeypatch):
+    monkeypatch.setenv("AGENT_DATASTORE_URL", "memory://")
+    with datastore.connect() as store:
+        assert repr(store) == "DataStore(backend='memory')"
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "words"),
+    [
+        (
+            "sqlit:///x.db",
+            {},
+            r"no backend serves sqlit:// \(did you mean 'sqlite'\?\); installed are .*memory.*sqlite",
+        ),
+        ("x.db", {}, "not of the form scheme://"),
+        ("memory://host", {}, "takes nothing behind the slashes"),
+        ("memory://?size=3", {}, "memory has no parameter 'size'"),
+        ("memory://", {"size": 3}, "memory has no parameter 'size'"),
+        ("memory://", {"tracking": "sometimes"}, "tracking is 'sometimes'; it must be one of 'deferred', 'immediate'"),
+        ("memory://", {"flush_interval": 0}, "flush_interval is 0; it must be a number of at least"),
+        ("memory://", {"flush_interval": "1"}, "flush_interval is '1'"),
+        ("memory://", {"max_pending": 0}, "max_pending is 0"),
+        ("memory://", {"retry_seconds": float("nan")}, "retry_seconds is nan"),
+        ("sqlite:///x.db?syncronous=full", {}, r"no parameter 'syncronous' \(did you mean 'synchronous'\?\)"),
+        ("sqlite:///x.db?synchronous=off", {}, "'synchronous' of the sqlite URL: it must be one of normal, full"),
+        ("sqlite:///x.db?timeout=long", {}, "'timeout' of the sqlite URL: it must be a number of seconds"),
+        ("sqlite://x.db", {}, "write sqlite:///x.db for a path relative"),
+        ("sqlite://", {}, "names no file"),
+        ("sqlite:///", {}, "names no file"),
+        ("sqlite:///a%00b", {}, "names no file"),
+    ],
+)
+def test_what_is_wrong_with_a_url_or_an_option_is_said(url, options, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=words):
+        datastore.connect(url, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Install a distribution: a module, and the metadata with its entry point."""
+
+    def install(distribution, scheme, module, source):
+        (tmp_path / f"{module}.py").write_text(textwrap.dedent(source))
+        info = tmp_path / f"{distribution.replace('-', '_')}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[datastore.backends]\n{scheme} = {module}:connect\n")
+        monkeypatch.syspath_prepend(tmp_path)
+
+    return install
+
+
+def test_a_third_partys_adapter_plugs_in_by_its_entry_point(install):
+    install(
+        "acme-datastore",
+        "acme",
+        "acme_datastore",
+        """
+        from datastore_memory import MemoryBackend
+
+        def connect(url):
+            backend = MemoryBackend()
+            backend.name = "acme of " + url.host
+            backend.size = url.parameter("size", int, 1)
+            url.check_all_taken()
+            return backend
+        """,
+    )
+    with datastore.connect("acme://tenant?size=3") as store:
+        assert isinstance(store, DataStore)
+        assert store.backend == "acme of tenant"
+        store.agent("u", "a").set("k", 1)
+
+
+def test_an_adapter_whose_client_is_missing_says_which_extra_to_install(install):
+    install("bare-datastore", "bare", "bare_datastore", "import a_client_that_is_not_there")
+    with pytest.raises(
+        ConfigurationError, match="bare backend cannot be imported .*a_client_that_is_not_there"
+    ) as info:
+        datastore.connect("bare://")
+    assert "install what bare-datastore needs" in str(info.value)
+    assert isinstance(info.value.__cause__, ImportError)
+
+
+def test_one_of_our_own_names_the_extra(install, monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    from datastore.connecting import _missing
+
+    point = EntryPoint("couchdb", "datastore_couchdb:connect", "datastore.backends")
+    assert "pip install 'agent-datastore[couchdb]'" in _missing(point, ImportError("No module named 'couchdb3'"))
+
+
+def test_importing_the_package_loads_no_client_no_command_line_and_no_pydantic():
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, datastore; print(*sorted(sys.modules))"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    assert "datastore.agent" in loaded
+    heavy = {
+        "pydantic",
+        "sqlite3",
+        "typer",
+        "rich",
+        "click",
+        "pytest",
+        "asyncio",
+        "couchdb3",
+        "httpx",
+        "boto3",
+        "google",
+    }
+    assert heavy & set(loaded) == set()
+
+
+def test_everything_public_can_be_imported_from_the_package():
+    for name in datastore.__all__:
+        assert getattr(datastore, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        datastore.nothing  # noqa: B018

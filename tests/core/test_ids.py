@@ -1,0 +1,151 @@
+"""Record ids: reversible, without collisions, legal everywhere, and in ranges that hold exactly what they should."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datastore import InvalidNameError
+from datastore.ids import (
+    after_namespace,
+    check_agent,
+    decode,
+    decode_key,
+    encode_key,
+    encode_name,
+    key_range,
+    namespace_prefix,
+    namespace_range,
+)
+
+text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
+awkward = st.text(alphabet="ab:%/_\x00\x1f\x7f\x85;é", min_size=1, max_size=8)
+names = text | awkward
+
+
+def make_id(user: str, namespace: str, key: str) -> str:
+    return namespace_prefix(encode_name(user, "user_id"), encode_name(namespace, "namespace")) + encode_key(key)
+
+
+@pytest.mark.parametrize(
+    ("user", "namespace", "key", "id"),
+    [
+        ("alice", "default", "plan", "alice:default:cGxhbg=="),
+        ("alice", "files:owner/repo", "a", "alice:files%3Aowner%2Frepo:YQ=="),
+        ("_a_", "100%", "??>", "%5Fa_:100%25:Pz8-"),
+        ("ünï", "\x00\n", "\x00", "ünï:%00%0A:AA=="),
+        ("a\x85", "b", "ÿÿÿ", "a%C2%85:b:w7_Dv8O_"),
+    ],
+)
+def test_an_id_reads_as_the_design_says(user, namespace, key, id):
+    assert make_id(user, namespace, key) == id
+
+
+@given(names, names, names)
+def test_decoding_gives_back_exactly_what_went_in(user, namespace, key):
+    assert decode(make_id(user, namespace, key)) == (user, namespace, key)
+
+
+@given(st.tuples(names, names, names), st.tuples(names, names, names))
+def test_no_two_triples_share_an_id(one, other):
+    assert (make_id(*one) == make_id(*other)) == (one == other)
+
+
+@given(names, names, names)
+def test_an_id_has_exactly_two_colons_and_nothing_that_a_database_refuses(user, namespace, key):
+    id = make_id(user, namespace, key)
+    assert id.count(":") == 2
+    assert "/" not in id
+    assert not id.startswith("_")
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f]", id)
+
+
+def test_the_longest_id_fits_every_database():
+    longest = make_id("u" * 255, "n" * 255, "k" * 512)
+    assert len(longest.encode()) == 1_196
+
+
+@given(names, names, st.lists(names, min_size=1, max_size=8), names)
+def test_a_key_range_holds_every_key_with_the_prefix(user, namespace, keys, prefix):
+    scope = namespace_prefix(encode_name(user, "user_id"), encode_name(namespace, "namespace"))
+    start, end = key_range(scope, prefix)
+    for key in [*keys, *(prefix + key for key in keys)]:
+        if key.startswith(prefix):
+            assert start <= scope + encode_key(key) < end
+
+
+@given(names, names, names)
+def test_a_key_range_without_prefix_holds_its_namespace_and_nothing_else(user, namespace, other):
+    scope = namespace_prefix(encode_name(user, "user_id"), encode_name(namespace, "namespace"))
+    start, end = key_range(scope, None)
+    id = make_id(user, other, "k")
+    assert (start <= id < end) == (other == namespace)
+
+
+@given(names, names, names)
+def test_a_namespace_range_holds_exactly_the_namespaces_with_the_prefix(user, namespace, prefix):
+    start, end = namespace_range(encode_name(user, "user_id"), prefix)
+    assert (start <= make_id(user, namespace, "k") < end) == namespace.startswith(prefix)
+
+
+@given(names, names, names, names)
+def test_the_id_after_a_namespace_is_behind_all_of_it_and_before_all_others(user, namespace, key, other):
+    behind = after_namespace(make_id(user, namespace, key))
+    assert make_id(user, namespace, "\U0010ffff" * 128) < behind
+    if namespace != other and make_id(user, other, key) > make_id(user, namespace, key):
+        assert make_id(user, other, "\x00") > behind
+
+
+@pytest.mark.parametrize("prefix", ["\ud7ff", "a\U0010ffff"])
+def test_a_prefix_may_end_with_the_last_character_there_is(prefix):
+    start, end = namespace_range("u", prefix)
+    assert start <= make_id("u", prefix + "x", "k") < end
+    assert not start <= make_id("u", "b", "k") < end
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: encode_name("", "user_id"), "user_id is empty"),
+        (lambda: encode_name("n" * 256, "namespace"), "namespace takes 256 bytes"),
+        (lambda: encode_name(":" * 86, "namespace"), "namespace takes 258 bytes encoded"),
+        (lambda: encode_name("é" * 128, "user_id"), "user_id takes 256 bytes"),
+        (lambda: encode_name("a\ud800", "user_id"), "user_id holds a lone surrogate at index 1"),
+        (lambda: encode_key(""), "key takes 0 bytes"),
+        (lambda: encode_key("é" * 257), "key takes 514 bytes"),
+        (lambda: encode_key("\udfff"), "key holds a lone surrogate at index 0"),
+        (lambda: check_agent(""), "agent takes 0 bytes"),
+        (lambda: check_agent("x" * 256), "agent takes 256 bytes"),
+        (lambda: key_range("u:n:", "x" * 513), "prefix takes 513 bytes"),
+        (lambda: namespace_range("u", "x" * 256), "prefix takes 256 bytes"),
+    ],
+)
+def test_a_wrong_name_is_refused_and_the_message_names_the_parameter(call, words):
+    with pytest.raises(InvalidNameError, match=re.escape(words)) as caught:
+        call()
+    assert isinstance(caught.value, ValueError)
+    assert not isinstance(caught.value, TypeError)
+
+
+@pytest.mark.parametrize("wrong", [None, 1, 1.5, b"bytes", ["a"], {"a": 1}, object()])
+@pytest.mark.parametrize(
+    "call",
+    [
+        encode_key,
+        check_agent,
+        lambda name: encode_name(name, "user_id"),
+        lambda name: key_range("u:n:", 0 if name is None else name),
+        lambda name: namespace_range("u", 0 if name is None else name),
+    ],
+)
+def test_a_name_that_is_no_text_is_a_type_error_as_well(call, wrong):
+    with pytest.raises(InvalidNameError, match="must be a str") as caught:
+        call(wrong)
+    assert isinstance(caught.value, TypeError)
+
+
+@pytest.mark.parametrize("wrong", ["a", "é", "_w=="])
+def test_what_is_no_encoded_key_is_a_value_error(wrong):
+    with pytest.raises(ValueError):
+        decode_key(wrong)

@@ -1,0 +1,178 @@
+"""What can be stored: everything JSON, exactly; and what is refused, with the path."""
+
+import collections
+import datetime
+import decimal
+import enum
+import json
+import re
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datastore import InvalidValueError, ValueTooLargeError
+from datastore.values import MAX_DEPTH, check_metadata, decode, encode, merge_metadata
+
+text = st.text(st.characters(exclude_categories=["Cs"]))
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text
+values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(text, inner), max_leaves=20)
+
+
+def exactly(value):
+    """A value with its types, so that 1, 1.0 and True differ."""
+    if isinstance(value, dict):
+        return {key: exactly(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [exactly(child) for child in value]
+    return type(value), repr(value)
+
+
+def nested(depth):
+    value = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@given(values)
+def test_a_value_comes_back_type_for_type(value):
+    assert exactly(decode(encode(value))) == exactly(value)
+
+
+@given(values)
+def test_the_text_is_the_compact_json_that_the_standard_library_writes(value):
+    assert encode(value) == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("number", [10**4299, 10**4300, -(10**5000) + 7, 7**9000], ids=["4300", "4301", "5001", "7606"])
+def test_an_integer_of_any_size_comes_back(number):
+    assert decode(encode({"n": [number, 1.0, "é", None, {}, [], (number,)]})) == {
+        "n": [number, 1.0, "é", None, {}, [], [number]]
+    }
+
+
+def test_tuples_and_subclasses_of_containers_are_taken_as_what_they_are_in_json():
+    point = collections.namedtuple("point", "x y")  # noqa: PYI024  # the untyped kind is what is tested
+    ordered = collections.OrderedDict(b=1, a=2)
+    assert decode(encode([(1, (2,)), point(3, 4), ordered, collections.defaultdict(list, z=[])])) == [
+        [1, [2]],
+        [3, 4],
+        {"b": 1, "a": 2},
+        {"z": []},
+    ]
+
+
+def test_text_edited_by_hand_is_read_too():
+    assert decode(' {"a": 1}\n') == {"a": 1}
+    with pytest.raises(ValueError):
+        decode('{"a": ')
+
+
+def test_every_read_is_a_new_copy():
+    stored = encode({"a": [1]})
+    decode(stored)["a"].append(2)
+    assert decode(stored) == {"a": [1]}
+
+
+class Colour(str, enum.Enum):
+    RED = "red"
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"items": [0, 1, 2, {"when": datetime.datetime.min}]}, "value.items[3].when is a datetime; JSON has no"),
+        ({"a b": {1, 2}}, 'value["a b"] is a set'),
+        ([b"x"], "value[0] is a bytes"),
+        (object(), "value is a object"),
+        ({"id": uuid.UUID(int=0)}, "value.id is a UUID"),
+        (decimal.Decimal(1), "value is a Decimal"),
+        ({"x": {1: 2}}, "value.x has a key that is a int; keys must be str"),
+        ({None: 2}, "value has a key that is a NoneType"),
+        ({Colour.RED: 2}, "a key that is a Colour; keys must be str"),
+        (float("nan"), "value is nan; JSON has no such number"),
+        ({"x": [float("inf")]}, "value.x[0] is inf"),
+        ({"x": float("-inf")}, "value.x is -inf"),
+        ("\ud800", "value holds a lone surrogate"),
+        ({"x": ["é", "a\udfff"]}, "value.x[1] holds a lone surrogate"),
+        ({"\ud800": 1}, "which holds a lone surrogate"),
+        ({"c": Colour.RED}, "value.c is a Colour; convert it to str"),
+        ([Level.LOW], "value[0] is a Level; convert it to int"),
+        (nested(MAX_DEPTH + 1), "is nested deeper than 200 levels"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.isascii() else "-",
+)
+def test_what_is_not_json_is_refused_and_the_message_names_the_path(value, message):
+    with pytest.raises(InvalidValueError, match=re.escape(message)) as caught:
+        encode(value)
+    assert isinstance(caught.value, TypeError)
+
+
+def test_nesting_up_to_the_limit_is_taken():
+    assert decode(encode(nested(MAX_DEPTH))) == nested(MAX_DEPTH)
+    assert decode(encode(nested(MAX_DEPTH - 1) + [10**5000])) == nested(MAX_DEPTH - 1) + [10**5000]
+
+
+def test_a_value_that_holds_itself_is_refused():
+    array = []
+    array.append(array)
+    array.append(array)
+    table = {}
+    table["self"] = table
+    for value in (array, table):
+        with pytest.raises(InvalidValueError, match="or holds itself"):
+            encode(value)
+
+
+def test_a_small_graph_that_is_a_huge_tree_is_refused_before_it_is_written_out():
+    value = [1]
+    for _ in range(100):
+        value = [value, value]
+    with pytest.raises(ValueTooLargeError, match="the limit is 1,000,000"):
+        encode(value)
+
+
+@pytest.mark.parametrize(
+    ("fits", "too_large"),
+    [
+        ("x" * 999_998, "x" * 999_999),
+        ("é" * 499_999, "é" * 500_000),
+        (["\U0001f600" * 249_998], ["\U0001f600" * 249_999 + "x"]),
+        ([0] * 499_999, [0] * 500_000),
+    ],
+    ids=["ascii", "two bytes", "four bytes", "array"],
+)
+def test_the_limit_is_a_million_bytes_of_utf8(fits, too_large):
+    encode(fits)
+    with pytest.raises(ValueTooLargeError, match="value takes 1,000,001|value takes 1,000,002") as caught:
+        encode(too_large)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_metadata_is_an_object_of_at_most_sixteen_kilobytes():
+    check_metadata(None)
+    check_metadata({"a": "x" * 15_992})
+    with pytest.raises(ValueTooLargeError, match="metadata takes 16,001 bytes"):
+        check_metadata({"a": "x" * 15_993})
+    with pytest.raises(InvalidValueError, match="metadata is a list"):
+        check_metadata([])
+    with pytest.raises(InvalidValueError, match=re.escape("metadata.tags[0] is a set")):
+        check_metadata({"tags": [set()]})
+
+
+def test_metadata_is_merged_shallowly_and_none_removes():
+    current = {"keep": 1, "replace": {"a": 1}, "remove": 2}
+    changes = {"replace": {"b": 2}, "remove": None, "new": [None], "absent": None}
+    assert merge_metadata(current, changes) == {"keep": 1, "replace": {"b": 2}, "new": [None]}
+    assert current == {"keep": 1, "replace": {"a": 1}, "remove": 2}
+
+
+def test_metadata_that_grows_too_large_by_merging_is_refused():
+    with pytest.raises(ValueTooLargeError, match="as merged"):
+        merge_metadata({"a": "x" * 9_000}, {"b": "x" * 9_000})
