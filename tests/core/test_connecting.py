@@ -97,7 +97,7 @@ def test_a_third_partys_adapter_plugs_in_by_its_entry_point(install):
 def test_an_adapter_whose_client_is_missing_says_which_extra_to_install(install):
     install("bare-datastore", "bare", "bare_datastore", "import a_client_that_is_not_there")
     with pytest.raises(
-        ConfigurationError, match="bare backend cannot be imported .*a_client_that_is_not_there"
+        ConfigurationError, match=r"bare backend cannot be imported .*a_client_that_is_not_there"
     ) as info:
         datastore.connect("bare://")
     assert "install what bare-datastore needs" in str(info.value)

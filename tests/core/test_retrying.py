@@ -103,7 +103,7 @@ def test_throttled_items_of_a_batch_are_sent_again_alone(backend, agent):
 
 def test_a_batch_that_fails_in_part_says_so_for_each_key_and_stores_the_rest(backend, hasty):
     backend.fail("write", refusing({"b"}, ThrottledError("slow down")))
-    with pytest.raises(BatchError, match="set_many in namespace 'default' on memory: 1 of 3 .* 'b'") as caught:
+    with pytest.raises(BatchError, match=r"set_many in namespace 'default' on memory: 1 of 3 .* 'b'") as caught:
         hasty.set_many({"a": 1, "b": 2, "c": 3})
     assert caught.value.succeeded == ["a", "c"]
     assert list(caught.value.failed) == ["b"]

@@ -1,0 +1,120 @@
+"""Requests: each call is one statement, whatever the number of records; and each is answered by the primary key."""
+
+import pytest
+
+import datastore
+from datastore_sqlite import statements as sql
+
+
+@pytest.fixture
+def store(tmp_path):
+    with datastore.connect(f"sqlite:///{tmp_path}/a.db", flush_interval=3_600) as store:
+        yield store
+
+
+@pytest.fixture
+def agent(store):
+    agent = store.agent("u", "a")
+    agent.set_many({f"k{i:03}": i for i in range(100)})
+    agent.use_namespace("other").set("k", 1)
+    return agent
+
+
+@pytest.fixture
+def statements(store, agent):
+    """What SQLite was asked since the list was last cleared, without the brackets of transactions."""
+    asked = []
+    pool = store._core.backend._connections
+    connection = pool.take()
+    connection.set_trace_callback(
+        lambda statement: asked.append(statement) if statement not in ("BEGIN IMMEDIATE", "COMMIT") else None
+    )
+    pool.give_back(connection)
+    return asked
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda agent: agent.get("k001"),
+        lambda agent: agent.get("missing"),
+        lambda agent: agent.get_record("k001"),
+        lambda agent: agent.exists("k001"),
+        lambda agent: agent.set("k001", 1),
+        lambda agent: agent.set("k001", 1, {"a": 1}),
+        lambda agent: agent.set("new", 1, ttl=3),
+        lambda agent: agent.add("new", 1),
+        lambda agent: agent.put_new(1),
+        lambda agent: agent.delete("k001"),
+        lambda agent: agent.delete("missing"),
+        lambda agent: agent.get_many([f"k{i:03}" for i in range(100)]),
+        lambda agent: agent.list_keys(),
+        lambda agent: agent.list_keys("k00"),
+        lambda agent: agent.get_all(),
+        lambda agent: agent.count(),
+        lambda agent: agent.list_namespaces(),
+        lambda agent: agent.scan(),
+        lambda agent: list(agent.iter_records()),
+    ],
+)
+def test_a_call_is_one_statement(agent, statements, call):
+    call(agent)
+    assert len(statements) == 1, statements
+
+
+@pytest.mark.parametrize(
+    ("call", "number"),
+    [
+        (lambda agent: agent.set_many({f"k{i}": i for i in range(100)}), 100),
+        (lambda agent: agent.delete_many([f"k{i:03}" for i in range(100)]), 100),
+        (lambda agent: agent.clear(), 2),
+        (lambda agent: agent.increment("n"), 2),
+    ],
+    ids=["set_many: one statement, run for each row", "delete_many: the same", "clear: count, delete", "increment"],
+)
+def test_some_take_more(agent, statements, call, number):
+    call(agent)
+    assert len(statements) == number, statements
+
+
+def test_the_counting_of_any_number_of_reads_is_one_statement_per_thousand_records(store, agent, statements):
+    agent.set_many({f"more{i}": i for i in range(1_400)})
+    for _ in range(3):
+        agent.get_all()
+    statements.clear()
+    store.flush()
+    assert len(statements) == 2
+
+
+@pytest.mark.parametrize(
+    ("statement", "parameters"),
+    [
+        *((statement, ("u:default:a",)) for statement in sql.READ_ONE),
+        *((sql.read_many(fields, 3), ("a", "b", "c")) for fields in range(3)),
+        *((statement, ("u:", "u;", 10)) for statement in [*sql.SCAN, *sql.SCAN_AFTER]),
+        (sql.COUNT, ("u:", "u;", "now")),
+        (sql.CLEAR, ("u:", "u;")),
+        (sql.DELETE, ("u:default:a",)),
+        (sql.DELETE_IF_REVISION, ("u:default:a", "r", "now")),
+        (sql.REVISION, ("u:default:a", "now")),
+        (sql.NAMESPACES, ("u:", "u;", 2, "now")),
+        (sql.RECORD_ACCESS, ("[]",)),
+        (sql.PURGE, ("now",)),
+    ],
+)
+def test_no_statement_reads_through_the_table(store, agent, statement, parameters):
+    connection = store._core.backend._connections.take()
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    store._core.backend._connections.give_back(connection)
+    assert any("agent_data_store USING" in step and "INDEX" in step for step in plan), plan
+    assert not any(step.startswith("SCAN agent_data_store") or "TEMP B-TREE" in step for step in plan), plan
+
+
+def test_large_values_come_in_short_pages_and_none_is_left_out(store):
+    agent = store.agent("u", "a", "large")
+    agent.set_many({f"k{i:02}": "x" * 900_000 for i in range(30)})
+    page = store._core.backend.scan(("u:large:", "u:large;"), 1, 1_000)
+    assert 0 < len(page.documents) < 30
+    assert page.after == page.documents[-1].id
+    assert len(agent.get_all()) == 30
+    assert sum(1 for _ in agent.iter_records()) == 30
