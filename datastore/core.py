@@ -85,7 +85,7 @@ class Core:
         size = self.backend.capabilities.read_batch
         for start in range(0, len(ids), size):
             batch = ids[start : start + size]
-            found.update(self._call(_Reading(batch), partial(self.backend.read, batch, fields)))
+            found.update(self.call(_Reading(batch), partial(self.backend.read, batch, fields)))
         now = self.now()
         return {
             id: document
@@ -113,7 +113,7 @@ class Core:
 
         def read() -> Sequence[Document]:
             nonlocal page
-            page = self._call("listing", partial(self.backend.scan, range, fields, limit, after))
+            page = self.call("listing", partial(self.backend.scan, range, fields, limit, after))
             return page.documents
 
         documents = self.tracker.with_pending(read) if fields is Fields.ALL else read()
@@ -147,9 +147,12 @@ class Core:
             outcomes += self._resend(batch, result)
         return outcomes
 
-    def run(self, attempted: str, call: Callable[[], T]) -> T:
-        """Call an optional ability of the backend that is safe to repeat."""
-        return self._call(attempted, call)
+    def call(self, attempted: object, call: Callable[[], T]) -> T:
+        """Call the backend, and repeat the call if it fails for a transient reason."""
+        try:
+            return call()
+        except DataStoreError as error:
+            return self._repeat(error, attempted, call)
 
     def flush(self) -> None:
         """Write the pending accesses."""
@@ -183,12 +186,6 @@ class Core:
             outcomes = self._repeat(error, _Writing(writes), partial(self.backend.write, writes))
             return [_recognise(write, outcome) for write, outcome in zip(writes, outcomes, strict=True)]
 
-    def _call(self, attempted: object, call: Callable[[], T]) -> T:
-        try:
-            return call()
-        except DataStoreError as error:
-            return self._repeat(error, attempted, call)
-
     def _repeat(self, error: DataStoreError, attempted: object, call: Callable[[], T]) -> T:
         """Repeat a call that failed, as long as its error is transient and the time budget lasts."""
         backoff = Backoff(self._retry_seconds, _FIRST_DELAY, _LONGEST_DELAY)
@@ -207,7 +204,11 @@ class Core:
             if not again or not backoff.wait():
                 return outcomes
             batch = [writes[i] for i in again]
-            for i, outcome in zip(again, self._write(batch), strict=True):
+            try:
+                result = self.backend.write(batch)
+            except DataStoreError as error:
+                result = [Outcome(False, error=error)] * len(batch)
+            for i, outcome in zip(again, result, strict=True):
                 outcomes[i] = _recognise(writes[i], outcome)
 
 

@@ -36,7 +36,7 @@ def namespaces(scope: Scope, prefix: str | None) -> list[str]:
     range = namespace_range(scope.encoded_user, prefix)
     if isinstance(core.backend, ListsNamespaces):
         backend, now = core.backend, core.now()
-        prefixes = core.run("listing namespaces", lambda: backend.namespaces(range, now))
+        prefixes = core.call("listing namespaces", lambda: backend.namespaces(range, now))
         return sorted(decode(id).namespace for id in prefixes)
     found: list[str] = []
     while (document := next(core.scan(range, Fields.KEY, at_once=1), None)) is not None:
@@ -51,7 +51,7 @@ def count(scope: Scope) -> int:
     range = key_range(scope.prefix, None)
     if isinstance(core.backend, CountsRange):
         backend, now = core.backend, core.now()
-        return core.run("counting", lambda: backend.count(range, now))
+        return core.call("counting", lambda: backend.count(range, now))
     return sum(1 for _ in core.scan(range, Fields.KEY))
 
 
@@ -64,7 +64,7 @@ def clear(scope: Scope, prefix: str | None) -> int:
     exact = len((prefix or "").encode()) % 3 == 0
     if exact and isinstance(core.backend, ClearsRange):
         backend = core.backend
-        return core.run("clearing", lambda: backend.clear(range, now))
+        return core.call("clearing", lambda: backend.clear(range, now))
     removed, batch = 0, list[Delete]()
     size = core.backend.capabilities.write_batch
     for _, document in documents(scope, prefix, Fields.KEY):

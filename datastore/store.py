@@ -109,7 +109,7 @@ class DataStore:
             self._core.check_open()
             raise UnsupportedError("expired records are reclaimed by the database itself", backend=backend.name)
         now = self._core.now()
-        return self._core.run("purging expired records", lambda: backend.purge(now))
+        return self._core.call("purging expired records", lambda: backend.purge(now))
 
     def close(self) -> None:
         """Write the pending access counts and close the backend. Idempotent; later calls raise `ClosedError`."""

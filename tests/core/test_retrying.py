@@ -111,6 +111,16 @@ def test_a_batch_that_fails_in_part_says_so_for_each_key_and_stores_the_rest(bac
     assert hasty.get_all() == {"a": 1, "c": 3}
 
 
+def test_a_database_that_goes_down_while_a_part_is_sent_again_is_a_batch_error_too(backend):
+    with DataStore(backend, retry_seconds=0.2) as store:
+        agent = store.agent("u", "a")
+        backend.fail("write", refusing({"b"}, ThrottledError("slow down")), *[down] * 1_000)
+        with pytest.raises(BatchError) as caught:
+            agent.set_many({"a": 1, "b": 2})
+        assert caught.value.succeeded == ["a"]
+        assert "no route" in str(caught.value.failed["b"])
+
+
 def test_a_batch_cut_off_half_way_says_which_part_is_stored(backend, hasty):
     backend.fail("write", lambda method, writes: method(writes), down)
     with pytest.raises(BatchError) as caught:

@@ -1,4 +1,4 @@
-"""A locked file, a full disk, a killed process, a forked one: the typed error or the right answer, never half of one."""
+"""A locked file, a full disk, a killed or a forked process: the typed error or the right answer, never half of one."""
 
 import resource
 import signal
@@ -81,7 +81,7 @@ def test_a_full_disk_is_an_error_and_the_store_goes_on_when_there_is_space(path)
         ]
         for call in calls:
             with pytest.raises(
-                BackendUnavailableError, match="is full; nothing was written. Free some space"
+                BackendUnavailableError, match=r"is full; nothing was written. Free some space"
             ) as caught:
                 call()
             assert caught.value.retryable is False

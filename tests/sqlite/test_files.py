@@ -144,7 +144,7 @@ def test_damage_found_later_is_an_error_and_not_a_missing_record(tmp_path):
     with connect(path) as store:
         agent = store.agent("u", "a")
         for call in (lambda: agent.get("k1"), lambda: agent.set("k1", 1), agent.list_keys, agent.count):
-            with pytest.raises(BackendUnavailableError, match="is damaged .*restore it from a backup") as caught:
+            with pytest.raises(BackendUnavailableError, match=r"is damaged .*restore it from a backup") as caught:
                 call()
             assert caught.value.retryable is False
 
