@@ -246,10 +246,12 @@ def _set(connection: Connection, put: Put) -> bool:
 
 
 def _set_if_revision(connection: Connection, put: Put) -> bool:
-    row = (put.id, put.at, put.revision, put.expires_at, put.json, put.if_revision)
+    changes = (put.at, put.revision, put.expires_at, put.json)
+    condition = (put.id, put.if_revision, put.at)
     if put.metadata:
-        return connection.execute(sql.SET_IF_REVISION_METADATA, (*row, encode(put.metadata))).rowcount == 1
-    return connection.execute(sql.SET_IF_REVISION, row).rowcount == 1
+        parameters = (*changes, encode(put.metadata), *condition)
+        return connection.execute(sql.SET_IF_REVISION_METADATA, parameters).rowcount == 1
+    return connection.execute(sql.SET_IF_REVISION, (*changes, *condition)).rowcount == 1
 
 
 def _delete(connection: Connection, delete: Delete) -> Outcome:
@@ -274,6 +276,7 @@ def _row(put: Put) -> Row:
         put.namespace,
         put.key,
         put.agent,
+        put.at,
         put.at,
         put.revision,
         put.expires_at,

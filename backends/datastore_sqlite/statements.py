@@ -31,23 +31,24 @@ SCAN_AFTER = [statement.replace("_id >= ?", "_id > ?") for statement in SCAN]
 _INSERT = f"""
     INSERT INTO {TABLE} (_id, userId, namespace, key, createdByAgent, createdAt, updatedAt, revision, expiresAt,
         metadata, value)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (_id) DO UPDATE SET
         updatedAt = excluded.updatedAt, revision = excluded.revision, expiresAt = excluded.expiresAt,
         value = excluded.value"""
+_IF_LIVE = "WHERE expiresAt IS NULL OR expiresAt > excluded.updatedAt"
 
 # None of these is REPLACE, which deletes the old row, creation fields and counts with it.
-SET = f"{_INSERT} WHERE expiresAt IS NULL OR expiresAt > ?6"
-SET_METADATA = f"{_INSERT}, metadata = merge_metadata(metadata, ?11) WHERE expiresAt IS NULL OR expiresAt > ?6"
+SET = f"{_INSERT} {_IF_LIVE}"
+SET_METADATA = f"{_INSERT}, metadata = merge_metadata(metadata, ?) {_IF_LIVE}"
 ADD = f"""{_INSERT},
         createdByAgent = excluded.createdByAgent, createdAt = excluded.createdAt, metadata = excluded.metadata,
         accessCount = 0, lastAccessedByAgent = NULL, lastAccessedAt = NULL
-    WHERE expiresAt <= ?6"""
+    WHERE expiresAt <= excluded.updatedAt"""
 
-_UPDATE = f"UPDATE {TABLE} SET updatedAt = ?2, revision = ?3, expiresAt = ?4, value = ?5"
-_AT_REVISION = " WHERE _id = ?1 AND revision = ?6 AND (expiresAt IS NULL OR expiresAt > ?2)"
-SET_IF_REVISION = _UPDATE + _AT_REVISION
-SET_IF_REVISION_METADATA = f"{_UPDATE}, metadata = merge_metadata(metadata, ?7)" + _AT_REVISION
+_UPDATE = f"UPDATE {TABLE} SET updatedAt = ?, revision = ?, expiresAt = ?, value = ?"
+_AT_REVISION = f"WHERE _id = ? AND revision = ? AND {_LIVE}"
+SET_IF_REVISION = f"{_UPDATE} {_AT_REVISION}"
+SET_IF_REVISION_METADATA = f"{_UPDATE}, metadata = merge_metadata(metadata, ?) {_AT_REVISION}"
 
 DELETE = f"DELETE FROM {TABLE} WHERE _id = ? RETURNING expiresAt"
 DELETE_IF_REVISION = f"DELETE FROM {TABLE} WHERE _id = ? AND revision = ? AND {_LIVE}"
@@ -73,15 +74,17 @@ RECORD_ACCESS = f"""
 """Takes a JSON array of `datastore.backend.Access`, each an array of its fields."""
 
 # Skips from namespace to namespace: each step is one look at the primary key for the first live id behind the last
-# namespace found. ?1, ?2 bound the range, ?3 is the length of "<user>:", ?4 is now.
+# namespace found. Takes the bounds of the range, the length of "<user>:", and now.
 _FIRST_LIVE = f"""
-    SELECT substr(_id, 1, ?3 + instr(substr(_id, ?3 + 1), ':')) FROM {TABLE}
-    WHERE _id >= {{start}} AND _id < ?2 AND (expiresAt IS NULL OR expiresAt > ?4) ORDER BY _id LIMIT 1"""
+    SELECT substr(_id, 1, user + instr(substr(_id, user + 1), ':')) FROM {TABLE}
+    WHERE _id >= {{behind}} AND _id < stop AND (expiresAt IS NULL OR expiresAt > now) ORDER BY _id LIMIT 1"""
 NAMESPACES = f"""
-    WITH RECURSIVE found (prefix) AS (
-        SELECT ({_FIRST_LIVE.format(start="?1")})
-        UNION ALL
-        SELECT ({_FIRST_LIVE.format(start="substr(found.prefix, 1, length(found.prefix) - 1) || ';'")})
-        FROM found WHERE found.prefix IS NOT NULL
-    )
+    WITH RECURSIVE
+        asked (start, stop, user, now) AS (VALUES (?, ?, ?, ?)),
+        found (prefix) AS (
+            SELECT ({_FIRST_LIVE.format(behind="start")}) FROM asked
+            UNION ALL
+            SELECT ({_FIRST_LIVE.format(behind="substr(prefix, 1, length(prefix) - 1) || ';'")})
+            FROM found, asked WHERE prefix IS NOT NULL
+        )
     SELECT prefix FROM found WHERE prefix IS NOT NULL"""

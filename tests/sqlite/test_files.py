@@ -1,5 +1,6 @@
 """The file: made once, brought up to date, shared, and refused untouched where it is not ours or not whole."""
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -61,7 +62,7 @@ def test_rows_are_readable_with_plain_sqlite(tmp_path):
     with connect(tmp_path / "a.db") as store:
         agent = store.agent("alice", "planner", "trips:2026")
         agent.set("rome", {"title": "Rôma", "days": 3}, {"source": "mail"}, ttl=60)
-    with sqlite3.connect(tmp_path / "a.db") as plain:
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as plain:
         plain.row_factory = sqlite3.Row
         row = dict(plain.execute(f"SELECT *, value ->> 'days' AS days FROM {TABLE}").fetchone())
     assert row["_id"] == "alice:trips%3A2026:cm9tZQ=="
@@ -89,9 +90,8 @@ def test_every_connection_is_as_durable_as_the_url_says(tmp_path, synchronous, l
 
 
 def plain_database(path):
-    with sqlite3.connect(path) as plain:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as plain:
         plain.execute("CREATE TABLE agent_data_store (x)")
-    plain.close()
 
 
 def cut_off(path):
@@ -102,9 +102,8 @@ def cut_off(path):
 
 def newer(path):
     filled(path)
-    with sqlite3.connect(path) as plain:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as plain:
         plain.execute("PRAGMA user_version=99")
-    plain.close()
 
 
 def damaged_schema(path):
