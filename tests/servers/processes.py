@@ -1,0 +1,87 @@
+"""Starting a server on a free loopback port, waiting until it answers, and ending it by its process id."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+HOST = "127.0.0.1"
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """A server process.
+
+    Args:
+        name: What errors call it.
+        command: Takes the port and returns the command line.
+        ready: Takes the port and returns whether the server answers; may raise `OSError` until it does.
+        folder: Where it runs and where its output goes (``<name>.log``).
+        environment: Added to this process's.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Callable[[int], Sequence[str]],
+        ready: Callable[[int], bool],
+        folder: Path,
+        environment: Callable[[int], dict[str, str]] = lambda port: {},
+    ):
+        self.name = name
+        self.port = free_port()
+        self._command = command
+        self._ready = ready
+        self._folder = folder
+        self._environment = environment
+        self._process = None
+
+    def start(self, seconds: float = 60.0) -> None:
+        """Start the server, on the same port each time, and wait until it answers."""
+        log = self._folder / f"{self.name}.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                list(self._command(self.port)),
+                cwd=self._folder,
+                env={**os.environ, **self._environment(self.port)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + seconds
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError(f"{self.name} did not start: {log.read_text(errors='replace')[-2_000:]}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End the server and the processes that it started."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(process.pid, number)
+                process.wait(10)
+            except ProcessLookupError:
+                return
+            except subprocess.TimeoutExpired:
+                continue
+            return
+
+    def _answers(self) -> bool:
+        try:
+            return self._ready(self.port)
+        except OSError:
+            return False
