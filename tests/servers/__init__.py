@@ -1,1 +1,1 @@
-"""The real servers that the tests run against: installed on first need, started once per session, ended by process id."""
+"""The real servers that the tests run against: installed on first need, started once a session, ended by process id."""

@@ -13,14 +13,14 @@ HERE = Path(__file__).parent
 INSTALLED = HERE.parent.parent / ".servers"
 
 
-class NotInstalled(Exception):
+class NotInstalledError(Exception):
     """A server cannot be installed here; the message says what is missing."""
 
 
 def node_modules() -> Path:
     """Install the servers of ``package.json`` and return the folder of their packages."""
     if shutil.which("node") is None or shutil.which("npm") is None:
-        raise NotInstalled("Node.js with npm is needed (version 20 or newer)")
+        raise NotInstalledError("Node.js with npm is needed (version 20 or newer)")
     with _once("npm", ["package.json", "package-lock.json", ".npmrc"]) as folder:
         if folder:
             for name in ("package.json", "package-lock.json", ".npmrc"):
@@ -67,4 +67,4 @@ def _run(command: list[str], folder: Path) -> None:
     }
     run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
     if run.returncode:
-        raise NotInstalled(f"{' '.join(command[:3])} failed: {(run.stderr or run.stdout).strip()[-500:]}")
+        raise NotInstalledError(f"{' '.join(command[:3])} failed: {(run.stderr or run.stdout).strip()[-500:]}")
