@@ -1,0 +1,133 @@
+"""Reading: documents by id, ranges by name, and how many a range holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+from google.cloud.firestore_v1.types import query as messages
+
+from datastore.backend import Document, DocumentPage, Fields, IdRange
+from datastore_firestore.codec import get_time
+from datastore_firestore.connection import Connection, Message, Settings
+from datastore_firestore.documents import MASKS, to_document
+from datastore_firestore.hints import ABSENT, Hints, State, known
+
+_PAGE_BYTES = 8_000_000
+"""A page of a scan ends soon after so many bytes, so that large values do not pile up in memory."""
+
+_Query: Any = messages.StructuredQuery.pb()
+_Operator: Any = _Query.FieldFilter.Operator
+_NAME = "__name__"
+
+
+class Reader:
+    """Reads through one connection, and notes what it sees for the next writes."""
+
+    def __init__(self, connection: Connection, hints: Hints, settings: Settings) -> None:
+        self._connection = connection
+        self._hints = hints
+        self._prefix = settings.prefix
+        self._collection = settings.collection
+
+    def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
+        """See `Backend.read`."""
+        found = self._get(ids, MASKS[fields], fields is Fields.ALL)
+        return {id: to_document(id, stored, fields) for id, stored in found.items()}
+
+    def states(self, ids: Sequence[str], mask: Sequence[str], with_metadata: bool) -> dict[str, State]:
+        """Return what is stored under ids, as far as writing goes by it."""
+        found = self._get(ids, mask, with_metadata)
+        return {id: known(found[id], with_metadata) if id in found else ABSENT for id in ids}
+
+    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
+        """See `Backend.scan`."""
+        stream = self._connection.run_query(self._range_query(range, MASKS[fields], limit, after))
+        documents, states = list[Document](), list[tuple[str, State]]()
+        size, complete = 0, True
+        try:
+            for answer in stream:
+                if answer.HasField("document"):
+                    stored = answer.document
+                    id = stored.name[len(self._prefix) :]
+                    states.append((id, known(stored, fields is Fields.ALL)))
+                    documents.append(to_document(id, stored, fields))
+                    size += stored.ByteSize() if fields is not Fields.KEY else 0
+                    if len(documents) == limit or size > _PAGE_BYTES:
+                        complete = False
+                        stream.cancel()  # type: ignore[attr-defined]  # of grpc.Call, which every stream is
+                        break
+        except grpc.RpcError as error:
+            if not documents:
+                raise self._connection.failure(error) from error
+            complete = False  # broken half-way: what came is whole and in order, and the next page goes on behind it
+        self._hints.note_all(states)
+        return DocumentPage(documents, None if complete else documents[-1].id)
+
+    def count(self, range: IdRange, at: str) -> int:
+        """See `datastore.backend.CountsRange`: all of them by aggregation, less those that a look at the expiry shows.
+
+        Both at one moment. The second query is an equality with the range of a page, which the automatic index of the
+        field ``expires`` serves: an index's last field is always ``__name__`` (Firestore, "Index overview").
+        """
+        number, moment = self._connection.count(self._range_query(range, None, None, None))
+        query = self._range_query(range, ["expiresAt"], None, None, expiring=True)
+        try:
+            for answer in self._connection.run_query(query, moment):
+                if answer.HasField("document"):
+                    number -= get_time(answer.document.fields["expiresAt"]) <= at
+        except grpc.RpcError as error:
+            raise self._connection.failure(error) from error
+        return number
+
+    def _get(self, ids: Sequence[str], mask: Sequence[str] | None, with_metadata: bool) -> dict[str, Message]:
+        # GetDocument would be a shorter way to one document, but it answers NOT_FOUND for a missing document and for
+        # a missing database alike: an error would pass for an answer.
+        start = len(self._prefix)
+        found: dict[str, Message] = {}
+        states = list[tuple[str, State]]()
+        for answer in self._connection.batch_get([self._prefix + id for id in ids], mask):
+            if answer.HasField("found"):
+                id = answer.found.name[start:]
+                found[id] = answer.found
+                states.append((id, known(answer.found, with_metadata)))
+            elif answer.missing:
+                states.append((answer.missing[start:], ABSENT))
+        self._hints.note_all(states)
+        return found
+
+    def _range_query(
+        self,
+        range: IdRange,
+        mask: Sequence[str] | None,
+        limit: int | None,
+        after: str | None,
+        *,
+        expiring: bool = False,
+    ) -> Message:
+        """Return the query for a range of ids, in their order.
+
+        A range of ``__name__``, ordered by it, needs no composite index: composite indexes are for queries on two or
+        more fields, and every collection is stored by name (Firestore, "Index overview" and "Order and limit data").
+        The bounds are cursors on the order rather than filters, which is what makes the query with ``expiring`` a
+        page of a simple equality, not a combination of two fields.
+        """
+        query = _Query()
+        query.from_.add(collection_id=self._collection)
+        order = query.order_by.add(direction=_Query.Direction.Value("ASCENDING"))
+        order.field.field_path = _NAME
+        from_id, before = (range.start, True) if after is None or after < range.start else (after, False)
+        query.start_at.before = before
+        query.start_at.values.add().reference_value = self._prefix + from_id
+        query.end_at.before = True
+        query.end_at.values.add().reference_value = self._prefix + range.end
+        if expiring:
+            query.where.field_filter.field.field_path = "expires"
+            query.where.field_filter.op = _Operator.Value("EQUAL")
+            query.where.field_filter.value.boolean_value = True
+        for field in mask or ():
+            query.select.fields.add().field_path = field
+        if limit is not None:
+            query.limit.value = limit
+        return query
