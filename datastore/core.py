@@ -103,6 +103,7 @@ class Core:
             for document in page.documents:
                 if document.expires_at is None or document.expires_at > now:
                     yield document
+                    self.check_open()  # a listing of a closed store ends with the error, whatever the pages' size
             if page.after is None:
                 return
             after = page.after

@@ -8,7 +8,7 @@ nor the counting of accesses allows, and it translates each value twice. Here on
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import quote
@@ -106,13 +106,12 @@ class Connection:
         except grpc.RpcError as error:
             raise self.failure(error) from error
 
-    def run_query(self, query: Message, read_time: Message | None = None) -> Iterator[Message]:
+    def run_query(self, query: Message, read_time: Message | None = None) -> Any:
         """Stream the answers to a query; the stream raises what `failure` translates."""
         request = messages.RunQueryRequest.pb()(parent=self._settings.documents, structured_query=query)
         if read_time is not None:
             request.read_time.CopyFrom(read_time)
-        stream: Iterator[Message] = self._call().run_query(request)
-        return stream
+        return self._call().run_query(request)
 
     def count(self, query: Message) -> tuple[int, Message]:
         """Return how many documents a query finds, and the moment at which they were counted."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -20,6 +20,10 @@ _PAGE_BYTES = 8_000_000
 _Query: Any = messages.StructuredQuery.pb()
 _Operator: Any = _Query.FieldFilter.Operator
 _NAME = "__name__"
+
+
+class _CutShort(Exception):  # noqa: N818  # no error: the page is full
+    """There is more of a range."""
 
 
 class Reader:
@@ -43,21 +47,17 @@ class Reader:
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
         """See `Backend.scan`."""
-        stream = self._connection.run_query(self._range_query(range, MASKS[fields], limit, after))
+        query = self._range_query(range, MASKS[fields], limit, after)
         documents, states = list[Document](), list[tuple[str, State]]()
-        size, complete = 0, True
+        complete = True
         try:
-            for answer in stream:
-                if answer.HasField("document"):
-                    stored = answer.document
-                    id = stored.name[len(self._prefix) :]
-                    states.append((id, known(stored, fields is Fields.ALL)))
-                    documents.append(to_document(id, stored, fields))
-                    size += stored.ByteSize() if fields is not Fields.KEY else 0
-                    if len(documents) == limit or size > _PAGE_BYTES:
-                        complete = False
-                        stream.cancel()  # type: ignore[attr-defined]  # of grpc.Call, which every stream is
-                        break
+            for stored in self._stream(query, 0 if fields is Fields.KEY else _PAGE_BYTES):
+                id = stored.name[len(self._prefix) :]
+                states.append((id, known(stored, fields is Fields.ALL)))
+                documents.append(to_document(id, stored, fields))
+            complete = len(documents) < limit
+        except _CutShort:
+            complete = False
         except grpc.RpcError as error:
             if not documents:
                 raise self._connection.failure(error) from error
@@ -80,6 +80,32 @@ class Reader:
         except grpc.RpcError as error:
             raise self._connection.failure(error) from error
         return number
+
+    def _stream(self, query: Message, most_bytes: int) -> Iterator[Message]:
+        """Yield the documents that a query finds.
+
+        Raises:
+            _CutShort: When they have taken more than ``most_bytes`` (0 for no limit).
+            grpc.RpcError: When the stream breaks.
+        """
+        size = 0
+        for again in (True, False):
+            stream = self._connection.run_query(query)
+            try:
+                for answer in stream:
+                    again = False  # it works: from here on the caller goes on where it breaks
+                    if answer.HasField("document"):
+                        yield answer.document
+                        size += answer.document.ByteSize() if most_bytes else 0
+                        if size > most_bytes:
+                            stream.cancel()
+                            raise _CutShort
+                return
+            except grpc.RpcError as error:
+                # The emulator closes the whole connection after a stream was cancelled (GOAWAY); the next one, which
+                # was sent before this was seen here, is asked again on a new connection.
+                if not again or error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
 
     def _get(self, ids: Sequence[str], mask: Sequence[str] | None, with_metadata: bool) -> dict[str, Message]:
         # GetDocument would be a shorter way to one document, but it answers NOT_FOUND for a missing document and for

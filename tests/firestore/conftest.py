@@ -1,0 +1,78 @@
+"""The emulator, started once a session; with ``CI`` set, one that does not start fails the run."""
+
+import os
+import uuid
+
+import pytest
+
+import datastore
+from tests.firestore import databases
+from tests.firestore.network import Network
+from tests.firestore.recording import Recorder
+from tests.servers.firestore import INSTALL, emulator
+from tests.servers.installing import NotInstalledError
+
+_not_proven = []
+
+
+@pytest.fixture(scope="session", name="server")
+def start_emulator(tmp_path_factory):
+    """The emulator's process."""
+    try:
+        server = emulator(tmp_path_factory.mktemp("firestore"))
+        server.start()
+    except (NotInstalledError, RuntimeError) as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"the Firestore emulator must run in CI: {error}")
+        _not_proven.append(str(error))
+        pytest.skip(f"the Firestore emulator does not start: {error}")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session", name="network")
+def make_network(server):
+    """The way to the emulator."""
+    network = Network(server.port)
+    databases.address = network.address
+    databases.network = network
+    yield network
+    databases.address = databases.network = None
+    network.cut()
+
+
+@pytest.fixture(autouse=True)
+def _no_other_emulator(monkeypatch):
+    monkeypatch.delenv("FIRESTORE_EMULATOR_HOST", raising=False)
+
+
+@pytest.fixture(name="recorder")
+def make_recorder():
+    """What the adapter asks of Firestore, and faults to answer with."""
+    return Recorder()
+
+
+@pytest.fixture(name="url")
+def make_url(network):
+    """A database of this test's own."""
+    return f"firestore://test-{uuid.uuid4().hex}/agent_data_store?emulator={network.address}"
+
+
+@pytest.fixture(name="store")
+def open_store(url, recorder):
+    """A store that counts accesses only when told to, with the recorder between it and the emulator."""
+    with datastore.connect(url, flush_interval=3_600, interceptors=[recorder]) as store:
+        yield store
+
+
+@pytest.fixture(name="agent")
+def bind_agent(store):
+    """What an agent gets."""
+    return store.agent("u", "a")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say what a reader must not miss."""
+    if _not_proven:
+        terminalreporter.section("NOT PROVEN: firestore", red=True, bold=True)
+        terminalreporter.line(f"{_not_proven[0]}\nInstall the emulator with: {INSTALL}", red=True)
