@@ -15,42 +15,54 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from datastore.errors import DataStoreError
 
 _INT64 = 2**63
 _MAX_DEPTH = 16  # of 20: the value itself is a field, and stands in a document
 _MAX_PATH_BYTES = 1_000  # of 1,500 for a field path
-_MAX_BYTES = 900_000  # of 1,048,576 for a document
-_MAX_ENTRIES = 20_000  # of 40,000 index entries for a document
-_MAX_INDEX_BYTES = 4_000_000  # of 8 MiB for the index entries of a document
 _INDEXED_BYTES = 1_500  # of a value; what is longer is indexed by its beginning
 _ENTRY_BYTES = 32  # what an index entry takes beside the document's name, the field's path and the value
 _RESERVED = re.compile(r"__.*__", re.DOTALL)
+
+
+class Limits(NamedTuple):
+    """What one field may take of its document."""
+
+    bytes: int
+    entries: int
+    """Index entries."""
+    index_bytes: int
+
+
+# Together, with some 4,000 bytes of names and other fields: of 1,048,576 bytes, 40,000 index entries, and 8 MiB of them.
+VALUE_LIMITS = Limits(1_000_000, 30_000, 6_000_000)
+METADATA_LIMITS = Limits(16_000, 5_000, 1_000_000)
 
 
 class _NotNativeError(Exception):
     """Firestore would not hold the value exactly."""
 
 
-def fill(target: Any, value: Any, name_bytes: int) -> bool:
+def fill(target: Any, value: Any, name_bytes: int, limits: Limits) -> bool:
     """Write a JSON value into a Firestore value, if Firestore holds it exactly.
 
     Args:
         target: An empty message of Firestore's; empty again when this returns ``False``.
         value: A checked value.
         name_bytes: The size of the document's name, which every index entry repeats.
+        limits: What the field may take.
 
     Returns:
         Whether it does.
     """
     kind = type(value)
-    if kind is str and len(value) <= _MAX_BYTES // 4:  # the usual values need no accounts
+    if kind is str and len(value) <= limits.bytes // 4:  # the usual values need no accounts
         target.string_value = value
         return True
     try:
-        _Filling(name_bytes + _ENTRY_BYTES).fill(target, value, 0, 8)
+        _Filling(name_bytes + _ENTRY_BYTES, limits).fill(target, value, 0, 8)
     except _NotNativeError:
         target.Clear()
         return False
@@ -60,8 +72,9 @@ def fill(target: Any, value: Any, name_bytes: int) -> bool:
 class _Filling:
     """Keeps the accounts of one value: its bytes, its index entries, and theirs."""
 
-    def __init__(self, entry_bytes: int) -> None:
+    def __init__(self, entry_bytes: int, limits: Limits) -> None:
         self._entry_bytes = entry_bytes
+        self._limits = limits
         self._bytes = 0
         self._entries = 0
         self._index_bytes = 0
@@ -121,7 +134,8 @@ class _Filling:
         self._bytes += size + 1
         self._entries += 2  # ascending and descending; an array's elements have one, by which they are found
         self._index_bytes += 2 * (self._entry_bytes + path_bytes + min(size, _INDEXED_BYTES))
-        if self._bytes > _MAX_BYTES or self._entries > _MAX_ENTRIES or self._index_bytes > _MAX_INDEX_BYTES:
+        most = self._limits
+        if self._bytes > most.bytes or self._entries > most.entries or self._index_bytes > most.index_bytes:
             raise _NotNativeError
 
 
@@ -179,4 +193,4 @@ def _seconds(text: str) -> int:
 
 @lru_cache(4_096)
 def _text(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]

@@ -40,6 +40,13 @@ class _Doubt(NamedTuple):
     number: int
 
 
+class _Counted(NamedTuple):
+    """Accesses that a call has counted which then raised, so that they will be handed over again."""
+
+    created_at: str
+    number: int
+
+
 class Counter:
     """Counts accesses through one connection."""
 
@@ -48,11 +55,15 @@ class Counter:
         self._hints = hints
         self._reader = reader
         self._prefix = settings.prefix
+        self._counted: dict[str, _Counted] = {}
         self._doubts: dict[str, _Doubt] = {}  # the store counts in one call at a time
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""
         pending = {access.id: access for access in accesses}
+        for id in [id for id in pending if id in self._counted]:
+            if self._counted[id].created_at == pending[id].created_at:
+                _subtract(pending, id, self._counted[id].number)
         states = self._hinted(accesses)
         counted = False
         problem: DataStoreError | None = None
@@ -72,6 +83,8 @@ class Counter:
                 break
         if problem is not None and not counted:
             raise problem
+        for access in accesses:
+            self._counted.pop(access.id, None)
         if pending:
             logger.warning("lost the access counts of %d records: %s", len(pending), problem or "too many writers")
 
@@ -98,6 +111,9 @@ class Counter:
             if doubt is not None and (doubt.created_at != access.created_at or state.access_count >= doubt.total):
                 self._doubts.pop(id, None)
                 if doubt.created_at == access.created_at:
+                    before = self._counted.get(id)
+                    number = doubt.number + (before.number if before and before.created_at == doubt.created_at else 0)
+                    self._counted[id] = _Counted(doubt.created_at, number)
                     _subtract(pending, id, doubt.number)
             if id in pending:
                 yield id, state

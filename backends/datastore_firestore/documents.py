@@ -14,7 +14,7 @@ from google.cloud.firestore_v1.types import write as messages
 
 from datastore.backend import Access, Document, Fields, Put
 from datastore.values import decode, encode
-from datastore_firestore.codec import decode_native, fill, get_time, micros, set_time
+from datastore_firestore.codec import METADATA_LIMITS, VALUE_LIMITS, decode_native, fill, get_time, micros, set_time
 from datastore_firestore.connection import Message
 
 _Write: Any = messages.Write.pb()
@@ -142,13 +142,13 @@ def _set_changed(fields: Any, put: Put, name_bytes: int) -> None:
         set_time(fields["expiresAt"], put.expires_at)
         fields["expiryMicros"].integer_value = micros(put.expires_at)
         fields["expires"].boolean_value = True
-    if not fill(fields["value"], put.value, name_bytes):
+    if not fill(fields["value"], put.value, name_bytes, VALUE_LIMITS):
         del fields["value"]
         fields["valueJson"].string_value = put.json
 
 
 def _set_metadata(fields: Any, metadata: str, name_bytes: int) -> None:
-    if not fill(fields["metadata"], decode(metadata), name_bytes):
+    if not fill(fields["metadata"], decode(metadata), name_bytes, METADATA_LIMITS):
         del fields["metadata"]
         fields["metadataJson"].string_value = metadata
 

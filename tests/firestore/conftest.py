@@ -61,7 +61,7 @@ def make_url(network):
 @pytest.fixture(name="store")
 def open_store(url, recorder):
     """A store that counts accesses only when told to, with the recorder between it and the emulator."""
-    with datastore.connect(url, flush_interval=3_600, interceptors=[recorder]) as store:
+    with datastore.connect(url, flush_interval=3_600, max_pending=100_000, interceptors=[recorder]) as store:
         yield store
 
 

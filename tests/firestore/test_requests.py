@@ -107,7 +107,7 @@ def test_counting_any_number_of_reads_takes_one_request_per_500_records(filled, 
     filled.get("k0001")
     recorder.clear()
     store.flush()
-    assert recorder.requests == ["BatchWrite"] * 4  # of the 1,200: a thousand at a time, in requests of 500
+    assert recorder.requests == ["BatchWrite"] * 3
     record = filled.get_record("k0001")
     assert record.access_count == 4
 
