@@ -36,7 +36,8 @@ class Limits(NamedTuple):
     index_bytes: int
 
 
-# Together, with some 4,000 bytes of names and other fields: of 1,048,576 bytes, 40,000 index entries, and 8 MiB of them.
+# Together, beside some 4,000 bytes of names and other fields, of 1,048,576 bytes, 40,000 index entries, and 8 MiB of
+# index entries.
 VALUE_LIMITS = Limits(1_000_000, 30_000, 6_000_000)
 METADATA_LIMITS = Limits(16_000, 5_000, 1_000_000)
 

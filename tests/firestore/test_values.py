@@ -100,7 +100,7 @@ def nested(depth):
         nested(17),
         {f"f{number}": number for number in range(20_000)},
         list(range(30_000)),
-        ["x" * 100] * 9_000,
+        {"n" * 900: list(range(4_000))},
     ],
     ids=lambda value: repr(value)[:20],
 )
