@@ -6,7 +6,7 @@ to create and no composite index to wait for. Values are native Firestore values
 and JSON text in ``valueJson`` where it does not. There are no transactions, which lock and wait: each write carries a
 precondition, and one that comes too late reads again and repeats.
 
-It counts with an aggregation, and cannot purge on request: a TTL policy on ``expiresAt`` reclaims what has expired.
+It counts with an aggregation. A TTL policy on ``expiresAt`` reclaims what has expired, and so does purging.
 """
 
 from datastore_firestore.backend import FirestoreBackend

@@ -69,6 +69,13 @@ class FirestoreBackend(Backend):
         """See `datastore.backend.CountsRange`."""
         return self._reader.count(range, at)
 
+    def purge(self, at: str) -> int:
+        """See `datastore.backend.ReclaimsExpired`; a TTL policy does the same without being asked."""
+        removed = 0
+        while found := self._reader.expired(at, MOST_WRITES):
+            removed += self._writer.remove_as_seen(found)
+        return removed
+
     def after_fork(self) -> None:
         """See `datastore.backend.SurvivesFork`."""
         self._connection.after_fork()

@@ -9,10 +9,10 @@ import grpc
 from google.cloud.firestore_v1.types import query as messages
 
 from datastore.backend import Document, DocumentPage, Fields, IdRange
-from datastore_firestore.codec import get_time
+from datastore_firestore.codec import get_time, set_time
 from datastore_firestore.connection import Connection, Message, Settings
-from datastore_firestore.documents import MASKS, to_document
-from datastore_firestore.hints import ABSENT, Hints, State, known
+from datastore_firestore.documents import KEY, MASKS, to_document
+from datastore_firestore.hints import ABSENT, Hints, Known, State, known
 
 _PAGE_BYTES = 8_000_000
 """A page of a scan ends soon after so many bytes, so that large values do not pile up in memory."""
@@ -68,8 +68,7 @@ class Reader:
     def count(self, range: IdRange, at: str) -> int:
         """See `datastore.backend.CountsRange`: all of them by aggregation, less those that a look at the expiry shows.
 
-        Both at one moment. The second query is an equality with the range of a page, which the automatic index of the
-        field ``expires`` serves: an index's last field is always ``__name__`` (Firestore, "Index overview").
+        Both at one moment. An aggregation needs the index that its query needs: none.
         """
         number, moment = self._connection.count(self._range_query(range, None, None, None))
         query = self._range_query(range, ["expiresAt"], None, None, expiring=True)
@@ -80,6 +79,22 @@ class Reader:
         except grpc.RpcError as error:
             raise self._connection.failure(error) from error
         return number
+
+    def expired(self, at: str, limit: int) -> list[tuple[str, Known]]:
+        """Return some documents, of any user, that are expired at a time."""
+        query = _Query()
+        query.from_.add(collection_id=self._collection)
+        query.where.field_filter.field.field_path = "expiresAt"  # one field alone: its automatic index will do
+        query.where.field_filter.op = _Operator.Value("LESS_THAN_OR_EQUAL")
+        set_time(query.where.field_filter.value, at)
+        for field in KEY:
+            query.select.fields.add().field_path = field
+        query.limit.value = limit
+        try:
+            found = list(self._stream(query, 0))
+        except grpc.RpcError as error:
+            raise self._connection.failure(error) from error
+        return [(stored.name[len(self._prefix) :], known(stored, False)) for stored in found]
 
     def _stream(self, query: Message, most_bytes: int) -> Iterator[Message]:
         """Yield the documents that a query finds.
@@ -134,10 +149,14 @@ class Reader:
     ) -> Message:
         """Return the query for a range of ids, in their order.
 
-        A range of ``__name__``, ordered by it, needs no composite index: composite indexes are for queries on two or
-        more fields, and every collection is stored by name (Firestore, "Index overview" and "Order and limit data").
-        The bounds are cursors on the order rather than filters, which is what makes the query with ``expiring`` a
-        page of a simple equality, not a combination of two fields.
+        It needs no composite index in production, only what every collection has from the start. "By default, a query
+        retrieves all documents that satisfy the query in ascending order by document ID" (Firestore, Order and limit
+        data, https://firebase.google.com/docs/firestore/query-data/order-limit-data): the order asked for here is that
+        one, spelt out, and the bounds are cursors on it, as for any page of a query (Paginate data with query cursors).
+        With ``expiring`` it is a page of a simple equality, which the automatic index of that field serves: "The last
+        field entry is always for the field path __name__" (Firestore Admin API, Index). A filter on ``__name__``
+        beside that on ``expires`` would be the same, but reads as a range and an equality, which is what composite
+        indexes are for.
         """
         query = _Query()
         query.from_.add(collection_id=self._collection)

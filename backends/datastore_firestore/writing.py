@@ -88,6 +88,23 @@ class Writer:
             return [outcomes.get(index, failed) for index in range(len(writes))]
         return [outcomes[index] for index in range(len(writes))]
 
+    def remove_as_seen(self, seen: Sequence[tuple[str, Known]]) -> int:
+        """Remove documents that have not changed since they were seen, and return how many those were."""
+        messages = []
+        for id, state in seen:
+            message = documents.remove(self._prefix + id)
+            _set_condition(message, state)
+            messages.append(message)
+        removed = 0
+        for (id, _), status in zip(seen, self._connection.batch_write(messages).status, strict=True):
+            code = CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+            if code is grpc.StatusCode.OK:
+                removed += 1
+            elif code not in CAME_TOO_LATE:
+                raise error_for(code, status.message)
+            self._hints.forget(id)
+        return removed
+
     def _round(self, jobs: Sequence[_Job], alone: bool, outcomes: dict[int, Outcome]) -> list[_Job]:
         """Send each write once, note outcomes, and return those that came too late."""
         steps, unknown = list[_Step](), list[_Job]()

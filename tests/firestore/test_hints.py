@@ -116,6 +116,24 @@ def test_conditions_are_decided_by_what_is_stored(two):
         theirs.add("k", 5)
 
 
+def test_purging_removes_nothing_that_was_written_again_meanwhile(two, monkeypatch):
+    mine, theirs, clock, first, _ = two
+    mine.set_many({"a": 1, "b": 2}, ttl=10)
+    clock.now += 11
+    reader = first._core.backend._reader
+    expired = reader.expired
+
+    def writing_between(*arguments):
+        found = expired(*arguments)
+        if found:
+            theirs.set("b", 3)
+        return found
+
+    monkeypatch.setattr(reader, "expired", writing_between)
+    assert first.purge_expired() == 1
+    assert mine.get_all() == {"b": 3}
+
+
 def test_counting_goes_on_beside_another_process(two):
     mine, theirs, _, first, second = two
     mine.set("k", 1)

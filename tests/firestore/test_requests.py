@@ -173,6 +173,16 @@ def test_large_batches_are_cut_to_the_size_of_a_request(agent, recorder):
     assert recorder.requests == ["RunQuery"] * 2  # a page of large values is short, so that they do not pile up
 
 
+def test_purging_takes_two_requests_for_500_records_and_a_last_look(url, recorder):
+    now = [1_790_000_000.0]
+    with datastore.connect(url, clock=lambda: now[0], interceptors=[recorder]) as store:
+        store.agent("u", "a").set_many({f"k{i}": i for i in range(600)}, ttl=10)
+        now[0] += 11
+        recorder.clear()
+        assert store.purge_expired() == 600
+        assert recorder.requests == ["RunQuery", "BatchWrite"] * 2 + ["RunQuery"]
+
+
 def test_hints_are_bounded(store, agent, monkeypatch):
     monkeypatch.setattr("datastore_firestore.hints._MOST_HINTS", 50)
     agent.set_many({f"k{i}": i for i in range(120)})
