@@ -11,10 +11,10 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
-from urllib.parse import quote
 
 import google.auth.exceptions
 import grpc
+from google.api_core.gapic_v1.routing_header import to_grpc_metadata
 from google.cloud.firestore_v1.services.firestore.transports.grpc import FirestoreGrpcTransport
 from google.cloud.firestore_v1.types import firestore as messages
 
@@ -82,7 +82,7 @@ class Connection:
         self._closed = False
         self._opening = threading.Lock()
         self._calls: _Calls | None = None
-        self._channel = self._make_channel()
+        self._channel: Any = self._make_channel()
 
     def commit(self, writes: Sequence[Message]) -> Message:
         """Apply writes in order and atomically. The only request whose `grpc.RpcError` passes: it is the outcome."""
@@ -129,27 +129,28 @@ class Connection:
 
     def failure(self, error: grpc.RpcError) -> DataStoreError:
         """Return the error for a request that failed as a whole."""
-        return self._closed_error() if self._closed else translate(error)
+        return _closed_error() if self._closed else translate(error)
 
     def close(self) -> None:
         """Close the channel; requests under way fail."""
         self._closed = True
-        self._channel.close()
+        if self._channel is not None:
+            self._channel.close()
 
     def after_fork(self) -> None:
-        """Open another channel in a forked child. The inherited one is left alone: it is the parent's."""
+        """Take another channel in a forked child, when it asks for something; few children do."""
         self._opening = threading.Lock()
-        self._inherited = self._channel  # kept: collecting it would close it, which can hang in a child
-        self._channel = self._make_channel()
-        self._calls = None
+        self._inherited = self._calls, self._channel  # kept: collecting it would close it, which can hang in a child
+        self._calls = self._channel = None
 
     def _call(self) -> _Calls:
         calls = self._calls
         if calls is None:
             with self._opening:
+                self._channel = self._channel or self._make_channel()
                 calls = self._calls = self._calls or _Calls(self._channel, self._settings)
         if self._closed:
-            raise self._closed_error()
+            raise _closed_error()
         return calls
 
     def _make_channel(self) -> Any:
@@ -169,49 +170,59 @@ class Connection:
                 ) from error
         return grpc.intercept_channel(channel, *settings.interceptors) if settings.interceptors else channel
 
-    def _closed_error(self) -> ClosedError:
-        return ClosedError("the store was closed", backend=NAME)
-
 
 class _Calls:
     """The requests of a channel, each with its deadline and the headers that lead it to its database."""
 
     def __init__(self, channel: Any, settings: Settings) -> None:
-        # Routing headers as the client library sends them; without them only the database "(default)" is found.
-        routing = f"project_id={quote(settings.project)}&database_id={quote(settings.database)}"
-        metadata = [("google-cloud-resource-prefix", settings.root), ("x-goog-request-params", routing)]
+        metadata = [("google-cloud-resource-prefix", settings.root)]
         if settings.emulator:
             metadata.append(("authorization", "Bearer owner"))  # the emulator's word for: no security rules
+        # The headers by which Google's front end finds the database, as the client library sends them.
+        of_database = [*metadata, to_grpc_metadata({"database": settings.root})]
+        of_parent = [*metadata, to_grpc_metadata({"parent": settings.documents})]
         stream_seconds = max(settings.timeout, STREAM_SECONDS)
 
-        def unary(name: str, request: Any, answer: Any) -> Any:
-            call = channel.unary_unary(
+        def call(kind: Any, name: str, request: Any, answer: Any, timeout: float, metadata: Any) -> Any:
+            method = kind(
                 _SERVICE + name,
                 request_serializer=request.pb().SerializeToString,
                 response_deserializer=answer.pb().FromString,
             )
-            return lambda message: call(message, timeout=settings.timeout, metadata=metadata)
 
-        def stream(name: str, request: Any, answer: Any, timeout: float) -> Any:
-            call = channel.unary_stream(
-                _SERVICE + name,
-                request_serializer=request.pb().SerializeToString,
-                response_deserializer=answer.pb().FromString,
-            )
-            return lambda message: call(message, timeout=timeout, metadata=metadata)
+            def invoke(message: Message) -> Any:
+                try:
+                    return method(message, timeout=timeout, metadata=metadata)
+                except ValueError as error:  # gRPC's word for a channel that another thread has closed just now
+                    raise _closed_error() from error
 
-        self.commit = unary("Commit", messages.CommitRequest, messages.CommitResponse)
-        self.batch_write = unary("BatchWrite", messages.BatchWriteRequest, messages.BatchWriteResponse)
-        self.batch_get = stream(
+            return invoke
+
+        unary, stream, timeout = channel.unary_unary, channel.unary_stream, settings.timeout
+        self.commit = call(unary, "Commit", messages.CommitRequest, messages.CommitResponse, timeout, of_database)
+        self.batch_write = call(
+            unary, "BatchWrite", messages.BatchWriteRequest, messages.BatchWriteResponse, timeout, of_database
+        )
+        self.batch_get = call(
+            stream,
             "BatchGetDocuments",
             messages.BatchGetDocumentsRequest,
             messages.BatchGetDocumentsResponse,
-            settings.timeout,
+            timeout,
+            of_database,
         )
-        self.run_query = stream("RunQuery", messages.RunQueryRequest, messages.RunQueryResponse, stream_seconds)
-        self.count = stream(
+        self.run_query = call(
+            stream, "RunQuery", messages.RunQueryRequest, messages.RunQueryResponse, stream_seconds, of_parent
+        )
+        self.count = call(
+            stream,
             "RunAggregationQuery",
             messages.RunAggregationQueryRequest,
             messages.RunAggregationQueryResponse,
             stream_seconds,
+            of_parent,
         )
+
+
+def _closed_error() -> ClosedError:
+    return ClosedError("the store was closed", backend=NAME)

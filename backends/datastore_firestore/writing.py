@@ -167,7 +167,7 @@ class Writer:
                 outcomes[step.place] = self._applied(step, [result])
             elif code in CAME_TOO_LATE:
                 late.append(step.place)
-                self._learn(step)
+                self._learn(step, code)
             else:
                 outcomes[step.place] = Outcome(False, error=error_for(code, status.message))
         return late
@@ -177,7 +177,7 @@ class Writer:
             answer = self._connection.commit(step.messages)
         except grpc.RpcError as error:
             if error.code() in CAME_TOO_LATE:
-                self._learn(step)
+                self._learn(step, error.code())
                 return [step.place]
             failure = self._connection.failure(error)
             if refused_alone:
@@ -194,8 +194,8 @@ class Writer:
         self._hints.note(step.id, after)
         return Outcome(documents.probed(results[0], step.at) if step.done is None else step.done)
 
-    def _learn(self, step: _Step) -> None:
-        if step.messages[-1].current_document.HasField("exists"):  # a create: there is a document after all
+    def _learn(self, step: _Step, code: object) -> None:
+        if code is grpc.StatusCode.ALREADY_EXISTS:
             self._hints.learn(step.id, True)
 
     def _chunks(self, steps: Sequence[_Step]) -> Iterator[list[_Step]]:

@@ -29,6 +29,7 @@ class Recorder(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientIntercept
         self.requests = []
         self.messages = []
         self.deadlines = []
+        self.headers = []
         self._faults = {}
         self._lock = threading.Lock()
 
@@ -62,6 +63,7 @@ class Recorder(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientIntercept
             self.requests.append(name)
             self.messages.append(request)
             self.deadlines.append(details.timeout)
+            self.headers.append(dict(details.metadata))
             faults = self._faults.get(name)
             return faults.popleft() if faults else None
 
@@ -100,3 +102,25 @@ class _Broken:
 def breaking_after(answers, code=grpc.StatusCode.UNAVAILABLE):
     """The stream breaks after so many answers."""
     return lambda proceed: _Broken(proceed(), answers, code)
+
+
+class _Answered:
+    def __init__(self, answer):
+        self._answer = answer
+
+    def result(self, timeout=None):
+        return self._answer
+
+
+def refusing_some(code, which):
+    """Of a `BatchWrite`, the writes that ``which`` names by place answer with a code, whatever became of them."""
+
+    def fault(proceed):
+        answer = proceed().result()
+        for place, status in enumerate(answer.status):
+            if which(place):
+                status.code = code.value[0]
+                answer.write_results[place].Clear()
+        return _Answered(answer)
+
+    return fault

@@ -16,7 +16,7 @@ from datastore import (
     ThrottledError,
 )
 from datastore.backend import Access, Fields, IdRange
-from tests.firestore.recording import Recorder, breaking_after, losing_the_answer
+from tests.firestore.recording import Recorder, breaking_after, losing_the_answer, refusing_some
 from tests.servers.firestore import emulator
 
 TRANSIENT = [
@@ -232,6 +232,47 @@ def test_accesses_of_a_deleted_or_a_new_record_are_not_counted(agent, store):
     )
     assert not agent.exists("gone")
     assert agent.get_record("other").access_count == 0
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        StatusCode.ABORTED,
+        StatusCode.UNAVAILABLE,
+        StatusCode.RESOURCE_EXHAUSTED,
+        StatusCode.DEADLINE_EXCEEDED,
+        StatusCode.FAILED_PRECONDITION,
+    ],
+    ids=lambda code: code.name,
+)
+def test_writes_of_a_batch_that_fail_for_a_while_are_sent_again(agent, recorder, code):
+    items = {f"k{number}": number for number in range(60)}
+    recorder.fail("BatchWrite", refusing_some(code, lambda place: place % 3 == 0))
+    assert agent.set_many(items, {"a": 1}) == 60
+    recorder.fail("BatchWrite", refusing_some(code, lambda place: place % 2 == 0))
+    assert agent.set_many(items, {"b": 2}) == 60
+    assert agent.get_many(items) == items
+    assert {str(record.metadata) for record in agent.iter_records()} == {str({"a": 1, "b": 2})}
+
+
+def test_writes_of_a_batch_that_are_refused_are_named(agent, recorder):
+    items = {f"k{number}": number for number in range(6)}
+    recorder.fail("BatchWrite", refusing_some(StatusCode.PERMISSION_DENIED, lambda place: place == 4))
+    with pytest.raises(BatchError) as caught:
+        agent.set_many(items)
+    assert list(caught.value.failed) == ["k4"]
+    assert isinstance(caught.value.failed["k4"], PermissionDeniedError)
+
+
+def test_accesses_whose_status_is_lost_are_counted_once(agent, store, recorder):
+    keys = [f"k{number}" for number in range(20)]
+    agent.set_many(dict.fromkeys(keys, 1))
+    for _ in range(3):
+        agent.get_many(keys)
+    recorder.fail("BatchWrite", refusing_some(StatusCode.UNAVAILABLE, lambda place: place % 2), None)
+    store.flush()
+    store.flush()
+    assert {record.access_count for record in agent.iter_records()} == {3}
 
 
 def test_one_write_that_is_refused_does_not_keep_the_others_from_being_done(agent, monkeypatch):

@@ -165,6 +165,16 @@ def test_every_request_has_a_deadline(filled, recorder):
     assert all(recorder.deadlines)
 
 
+def test_every_request_names_its_database_in_the_headers_that_lead_there(filled, recorder):
+    filled.get("k0001")
+    filled.set("x", 1)
+    filled.list_keys()
+    filled.count()
+    for headers in recorder.headers:
+        assert headers["google-cloud-resource-prefix"].endswith("/databases/(default)")
+        assert headers["x-goog-request-params"].startswith(("database=projects", "parent=projects"))
+
+
 def test_large_batches_are_cut_to_the_size_of_a_request(agent, recorder):
     assert agent.set_many({f"k{i:02}": "x" * 900_000 for i in range(10)}) == 10
     assert recorder.requests == ["BatchWrite"] * 3 + ["Commit"]
