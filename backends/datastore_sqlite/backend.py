@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, TypeAlias, TypeVar
 
 from datastore.backend import (
@@ -110,8 +110,13 @@ class SqliteBackend(Backend):
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""
-        batch = json.dumps(accesses)
-        self._write(lambda connection: connection.execute(sql.RECORD_ACCESS, (batch,)))
+        most = sql.ACCESS_BATCHES[-1]
+        for start in range(0, len(accesses), most):
+            batch = accesses[start : start + most]
+            size = next(size for size in sql.ACCESS_BATCHES if size >= len(batch))
+            nothing = [None] * (len(Access._fields) * (size - len(batch)))  # rows that match no document
+            call = (sql.record_access(size), [*chain.from_iterable(batch), *nothing])
+            self._write(lambda connection, call=call: connection.execute(*call))
 
     def close(self) -> None:
         """See `Backend.close`."""
