@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any, TypeAlias, TypeVar
 
@@ -112,11 +113,7 @@ class SqliteBackend(Backend):
         """See `Backend.record_access`."""
         most = sql.ACCESS_BATCHES[-1]
         for start in range(0, len(accesses), most):
-            batch = accesses[start : start + most]
-            size = next(size for size in sql.ACCESS_BATCHES if size >= len(batch))
-            nothing = [None] * (len(Access._fields) * (size - len(batch)))  # rows that match no document
-            call = (sql.record_access(size), [*chain.from_iterable(batch), *nothing])
-            self._write(lambda connection, call=call: connection.execute(*call))
+            self._write(partial(_count, accesses=accesses[start : start + most]))
 
     def close(self) -> None:
         """See `Backend.close`."""
@@ -204,6 +201,12 @@ def _in_transaction(connection: Connection, work: Callable[[], T]) -> T:
         connection.rollback()
         raise
     return result
+
+
+def _count(connection: Connection, accesses: Sequence[Access]) -> None:
+    size = next(size for size in sql.ACCESS_BATCHES if size >= len(accesses))
+    nothing = [None] * (len(Access._fields) * (size - len(accesses)))  # rows that match no document
+    connection.execute(sql.record_access(size), [*chain.from_iterable(accesses), *nothing])
 
 
 def _apply_all(connection: Connection, writes: Sequence[Write]) -> list[Outcome]:
