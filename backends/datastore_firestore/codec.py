@@ -12,7 +12,7 @@ import calendar
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -101,12 +101,12 @@ class _Filling:
         elif value is None:
             target.null_value = 0
             self._spend(1, path_bytes)
-        elif isinstance(value, Mapping):
+        elif isinstance(value, dict):
             self._fill_map(target, value, depth + 1, path_bytes)
         else:
             self._fill_array(target, value, depth + 1, path_bytes)
 
-    def _fill_map(self, target: Any, value: Mapping[str, Any], depth: int, path_bytes: int) -> None:
+    def _fill_map(self, target: Any, value: dict[str, Any], depth: int, path_bytes: int) -> None:
         self._enter(depth, path_bytes)
         target.map_value.SetInParent()
         fields = target.map_value.fields

@@ -125,7 +125,9 @@ class Connection:
             (answer,) = [answer for answer in self._call().count(request) if answer.HasField("result")]
         except grpc.RpcError as error:
             raise self.failure(error) from error
-        return answer.result.aggregate_fields["count"].integer_value, answer.read_time
+        moment = answer.read_time
+        moment.nanos -= moment.nanos % 1_000  # a query takes a time of whole microseconds only (RunQueryRequest)
+        return answer.result.aggregate_fields["count"].integer_value, moment
 
     def failure(self, error: grpc.RpcError) -> DataStoreError:
         """Return the error for a request that failed as a whole."""
