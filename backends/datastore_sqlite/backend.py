@@ -54,7 +54,7 @@ class SqliteBackend(Backend):
             BackendUnavailableError: If the file is locked or damaged.
         """
         self.capabilities = Capabilities(
-            read_batch=1_000, write_batch=500, persistent=settings.path is not None, shared=settings.path is not None
+            persistent=settings.path is not None, shared=settings.path is not None
         )
         self._settings = settings
         try:
