@@ -59,7 +59,7 @@ class RealHarness(Harness):
 def empty(backend):
     """Remove every document of the collection."""
     while True:
-        page = backend.scan(IdRange("!", "\U0010ffff"), Fields.KEY, 500)
+        page = backend.scan(IdRange(" ", "\U0010ffff" * 2), Fields.KEY, 500)
         if page.documents:
             backend.write([Delete(document.id, document.created_at) for document in page.documents])
         if page.after is None:

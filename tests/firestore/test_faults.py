@@ -143,6 +143,19 @@ def test_a_listing_resumes_where_its_stream_broke(agent, recorder, answers, code
     assert agent.clear() == 100
 
 
+def test_a_listing_goes_on_after_the_network_was_cut(agent, network):
+    items = {f"k{number:02}": str(number) * 200_000 for number in range(10, 70)}
+    agent.set_many(items)
+    seen = []
+    for record in agent.iter_records():
+        if len(seen) in (1, 30):
+            network.cut()
+            network.restore()
+        assert record.value == items[record.key]
+        seen.append(record.key)
+    assert sorted(seen) == sorted(items)
+
+
 def test_a_batch_read_whose_stream_broke_is_read_again_whole(agent, recorder):
     items = {f"k{number:03}": number for number in range(100)}
     agent.set_many(items)
