@@ -31,6 +31,7 @@ __all__ = [
     "DocumentPage",
     "Fields",
     "IdRange",
+    "ListsExpired",
     "ListsNamespaces",
     "Outcome",
     "Put",
@@ -44,9 +45,9 @@ class Fields(IntEnum):
     """How much of a document a read must fill in; each includes those before. More is allowed, and not looked at."""
 
     KEY = 0
-    """``id``, ``created_at``, ``revision`` and ``expires_at``: enough to list, count and delete."""
+    """``id`` and ``expires_at``: enough to list, count and delete."""
     VALUE = 1
-    """As ``KEY``, and ``value``."""
+    """As ``KEY``, and ``created_at``, ``revision`` and ``value``."""
     ALL = 2
     """Everything."""
 
@@ -152,6 +153,8 @@ class Capabilities:
     """The most ids one `Backend.read` takes; the store cuts larger requests to size."""
     write_batch: int = 500
     """The most writes one `Backend.write` takes."""
+    scan_page: int = 1_000
+    """The most documents asked for in one `Backend.scan`."""
     persistent: bool
     """Documents are there again after `Backend.close` and a new connection."""
     shared: bool
@@ -213,6 +216,14 @@ class ListsNamespaces(Protocol):
 
     def namespaces(self, range: IdRange, at: str) -> list[str]:
         """Return the id prefixes (``<user>:<ns>:``) within a range that hold a document live at ``at``."""
+
+
+@runtime_checkable
+class ListsExpired(Protocol):
+    """A database whose scans with `Fields.KEY` cannot say when a document expires; ``expires_at`` is ``None`` there."""
+
+    def expired(self, range: IdRange, at: str) -> set[str]:
+        """Return the ids within a range that are expired at ``at``; called once for a scan."""
 
 
 @runtime_checkable

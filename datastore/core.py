@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from datastore.backend import (
     DocumentPage,
     Fields,
     IdRange,
+    ListsExpired,
     Outcome,
     Put,
     SurvivesFork,
@@ -32,8 +33,6 @@ from datastore.times import format_time
 
 T = TypeVar("T")
 
-SCAN_PAGE = 1_000
-"""Documents asked for at once while a range is read through."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds, between attempts of a call that failed for a transient reason
 
 
@@ -94,19 +93,31 @@ class Core:
         }
 
     def scan(
-        self, range: IdRange, fields: Fields, after: str | None = None, at_once: int = SCAN_PAGE
+        self, range: IdRange, fields: Fields, after: str | None = None, at_once: int | None = None
     ) -> Iterator[Document]:
         """Yield the live documents of a range in id order, page by page, the first page of ``at_once`` documents."""
+        most = self.backend.capabilities.scan_page
+        at_once = at_once or most
+        hidden = self._expired(range) if fields is Fields.KEY else ()
         while True:
-            page = self._scan_page(range, fields, min(at_once, SCAN_PAGE), after)
+            page = self._scan_page(range, fields, min(at_once, most), after)
             now = self.now()
             for document in page.documents:
-                if document.expires_at is None or document.expires_at > now:
+                if (document.expires_at is None or document.expires_at > now) and document.id not in hidden:
                     yield document
             if page.after is None:
                 return
             after = page.after
             at_once *= 8  # who asked for few and goes on has met expired documents, or keys beside the prefix
+
+    def _expired(self, range: IdRange) -> Container[str]:
+        """Return the expired ids that a scan for keys cannot tell from live ones."""
+        backend = self.backend
+        return (
+            self.call("listing", partial(backend.expired, range, self.now()))
+            if isinstance(backend, ListsExpired)
+            else ()
+        )
 
     def _scan_page(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
         page = DocumentPage((), None)
