@@ -190,6 +190,9 @@ class Backend(ABC):
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """Return up to ``limit`` documents of a range in id order, those behind ``after`` where it is given.
 
+        Ids of one namespace are ordered by their bytes (they differ in ASCII only). Namespaces may be in whichever
+        order the database has for text, so long as it is always the same and each is in one piece.
+
         A page may be shorter than ``limit`` (databases cut pages by size) and still not be the last. A document that
         exists during the whole of a paged scan is in it exactly once. Expired ones may be left out or included.
         """

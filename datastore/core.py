@@ -105,6 +105,7 @@ class Core:
             for document in page.documents:
                 if (document.expires_at is None or document.expires_at > now) and document.id not in hidden:
                     yield document
+                    self.check_open()  # what is left of the page does not outlive the store
             if page.after is None:
                 return
             after = page.after

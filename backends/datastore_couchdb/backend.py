@@ -130,7 +130,8 @@ class CouchBackend(Backend):
         """
         expired = self.expired(range, at)
         if NAMESPACE_VIEW in self._indexes:
-            return self._counts(range).get(range.start, 0) - len(expired)
+            inside = (count for prefix, count in self._counts(range).items() if range.start <= prefix < range.end)
+            return sum(inside) - len(expired)
         total, after = 0, None
         while True:
             page = self.scan(range, Fields.KEY, self.capabilities.scan_page, after)
