@@ -53,15 +53,20 @@ def borrow_database() -> str:
 
 def give_back_database(name: str) -> None:
     """Empty a database, for the next test."""
-    with httpx.Client(base_url=f"http://{HOST}:{server().port}/{name}", auth=(USER, PASSWORD), timeout=120) as client:
-        answer = client.get("/_all_docs")
-        if answer.status_code == 404:
-            return
-        rows = [row for row in answer.json()["rows"] if not row["id"].startswith("_")]
+    database, client = f"http://{HOST}:{server().port}/{name}", _client()
+    answer = client.get(f"{database}/_all_docs")
+    if answer.status_code == 404:
+        return
+    rows = [row for row in answer.json()["rows"] if not row["id"].startswith("_")]
+    if len(rows) < 1_000:  # a large one is thrown away
         gone = [{"_id": row["id"], "_rev": row["value"]["rev"], "_deleted": True} for row in rows]
-        if len(gone) < 1_000:  # a large one is thrown away
-            client.post("/_bulk_docs", json={"docs": gone}).raise_for_status()
-            _empty.append(name)
+        client.post(f"{database}/_bulk_docs", json={"docs": gone}).raise_for_status()
+        _empty.append(name)
+
+
+@functools.cache
+def _client() -> httpx.Client:
+    return httpx.Client(auth=(USER, PASSWORD), timeout=120, verify=False)
 
 
 _empty: list[str] = []
@@ -75,16 +80,6 @@ def url(database: str, through: StrictProxy | None = None) -> str:
 def real_url() -> str | None:
     """Return the URL of a real CouchDB, ``couchdb://user:password@host:port``, if the environment names one."""
     return os.environ.get("AGENT_DATASTORE_TEST_COUCHDB_URL")
-
-
-def stop() -> None:
-    """End what was started."""
-    if proxy.cache_info().currsize:
-        proxy().stop()
-        proxy.cache_clear()
-    if server.cache_info().currsize:
-        server().stop()
-        server.cache_clear()
 
 
 def _command(folder: Path, storage: list[str], port: int) -> list[str]:
