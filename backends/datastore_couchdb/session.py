@@ -82,7 +82,9 @@ class Session:
             headers={"Accept": "application/json", "Content-Type": "application/json"},
             limits=httpx.Limits(max_connections=settings.pool, max_keepalive_connections=settings.pool),
             timeout=settings.timeout,
-            verify=settings.origin.startswith("https:"),  # without TLS there are no certificates to load: it takes 50 ms
+            verify=settings.origin.startswith(
+                "https:"
+            ),  # without TLS there are no certificates to load: it takes 50 ms
         )
 
     def server(self) -> couchdb3.Server:
