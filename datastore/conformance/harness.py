@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,6 +25,12 @@ class Harness:
 
     name: ClassVar[str]
     """What the report and ``conformance_backends`` call the backend."""
+
+    differs: ClassVar[Mapping[str, str]] = {}
+    """What the server of the tests is known to do otherwise than the database in production, by the name of the test
+    that would find it: each entry is reported as not applicable, with this reason. A backend of which a complete run is
+    demanded should have hardly any.
+    """
 
     def __init__(self, tmp_path: Path) -> None:
         self.tmp_path = tmp_path

@@ -46,9 +46,12 @@ class Topic:
     """What opens the backend."""
 
     @pytest.fixture(name="harness")
-    def _make_harness(self, tmp_path: Path) -> Iterator[Harness]:
+    def _make_harness(self, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Harness]:
         if not hasattr(self, "harness"):
             pytest.fail(f"{type(self).__name__} needs a harness: harness = MyHarness")
+        test = getattr(request.node, "originalname", request.node.name)
+        if test in type(self).harness.differs:
+            not_applicable(f"the test server differs: {type(self).harness.differs[test]}")
         harness = type(self).harness(tmp_path)
         yield harness
         harness.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datastore.backend import Backend, Delete, Document, Fields, IdRange
+from datastore.backend import Backend, Delete, Document, Fields, IdRange, ListsExpired
 from datastore.conformance.documents import RANGE, USER_RANGE, apply, at, id_of, put, read, stored
 from datastore.conformance.samples import VALUES, of_size, same
 from datastore.conformance.topic import Topic
@@ -67,14 +67,20 @@ class RawReads(Topic):
 
     @pytest.mark.parametrize("fields", Fields)
     def test_read_and_scan_fill_in_what_was_asked(self, backend: Backend, fields: Fields) -> None:
-        """Always id, creation, revision and expiry; the value from `Fields.VALUE` on."""
+        """Always id and expiry; creation, revision and value from `Fields.VALUE` on."""
         one = put("key", [1], expires_at=at(3600))
         apply(backend, [one])
         (scanned,) = backend.scan(RANGE, fields, 10).documents
         for document in (backend.read([one.id], fields)[one.id], scanned):
-            assert document[:4] == (one.id, at(0), one.revision, at(3600))
+            assert document.id == one.id
             if fields >= Fields.VALUE:
-                assert document.value == [1]
+                assert document[:5] == (one.id, at(0), one.revision, at(3600), [1])
+            elif document is scanned and isinstance(backend, ListsExpired):
+                assert document.expires_at is None
+                assert backend.expired(RANGE, at(3599)) == set()
+                assert backend.expired(RANGE, at(3600)) == {one.id}
+            else:
+                assert document.expires_at == at(3600)
 
     def test_every_read_returns_a_new_copy(self, backend: Backend) -> None:
         """The caller may change it."""
