@@ -1,1 +1,10 @@
-"""The real servers that the tests run against: installed on first need, started once a session, ended by process id."""
+"""The real servers that the tests run against: installed on first need, started once a session, ended by process id.
+
+Each module of `SERVERS` has ``start()``, which installs and starts its server, and ``REMEDY``, the command that
+installs what that needs.
+"""
+
+from tests.servers import couchdb
+
+SERVERS = {"couchdb": couchdb}
+"""By the name that ``pytest.mark.server`` and the conformance report use."""
