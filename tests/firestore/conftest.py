@@ -1,6 +1,5 @@
-"""The emulator, started once a session; with ``CI`` set, one that does not start fails the run."""
+"""A database of each test's own on the emulator, which is started once a session."""
 
-import os
 import uuid
 
 import pytest
@@ -9,31 +8,13 @@ import datastore
 from tests.firestore import databases
 from tests.firestore.network import Network
 from tests.firestore.recording import Recorder
-from tests.servers.firestore import INSTALL, emulator
-from tests.servers.installing import NotInstalledError
-
-_not_proven = []
-
-
-@pytest.fixture(scope="session", name="server")
-def start_emulator(tmp_path_factory):
-    """The emulator's process."""
-    try:
-        server = emulator(tmp_path_factory.mktemp("firestore"))
-        server.start()
-    except (NotInstalledError, RuntimeError) as error:
-        if os.environ.get("CI"):
-            pytest.fail(f"the Firestore emulator must run in CI: {error}")
-        _not_proven.append(str(error))
-        pytest.skip(f"the Firestore emulator does not start: {error}")
-    yield server
-    server.stop()
+from tests.servers.firestore import server
 
 
 @pytest.fixture(scope="session", name="network")
-def make_network(server):
+def make_network():
     """The way to the emulator."""
-    network = Network(server.port)
+    network = Network(server().port)
     databases.address = network.address
     databases.network = network
     yield network
@@ -69,10 +50,3 @@ def open_store(url, recorder):
 def bind_agent(store):
     """What an agent gets."""
     return store.agent("u", "a")
-
-
-def pytest_terminal_summary(terminalreporter):
-    """Say what a reader must not miss."""
-    if _not_proven:
-        terminalreporter.section("NOT PROVEN: firestore", red=True, bold=True)
-        terminalreporter.line(f"{_not_proven[0]}\nInstall the emulator with: {INSTALL}", red=True)

@@ -8,6 +8,7 @@ from datastore.conformance import ConformanceSuite
 from tests.firestore.databases import REAL, EmulatorHarness, RealHarness
 
 
+@pytest.mark.server("firestore")
 @pytest.mark.usefixtures("network")
 class TestFirestore(ConformanceSuite):
     harness = EmulatorHarness

@@ -19,6 +19,8 @@ from datastore.backend import Access, Fields, IdRange
 from tests.firestore.recording import Recorder, breaking_after, losing_the_answer, refusing_some
 from tests.servers.firestore import emulator
 
+pytestmark = pytest.mark.server("firestore")
+
 TRANSIENT = [
     StatusCode.UNAVAILABLE,
     StatusCode.DEADLINE_EXCEEDED,

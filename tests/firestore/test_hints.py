@@ -9,6 +9,8 @@ import pytest
 import datastore
 from datastore import ConflictError, KeyExistsError
 
+pytestmark = pytest.mark.server("firestore")
+
 
 class Clock:
     def __init__(self):

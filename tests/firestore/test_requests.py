@@ -4,6 +4,8 @@ import pytest
 
 import datastore
 
+pytestmark = pytest.mark.server("firestore")
+
 
 @pytest.fixture(name="filled")
 def fill(agent, store, recorder):

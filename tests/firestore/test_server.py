@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.servers.firestore import INSTALL, emulator
+from tests.servers.firestore import REMEDY, emulator
 from tests.servers.installing import NotInstalledError
 
 
@@ -18,4 +18,4 @@ def test_without_the_cloud_cli_it_names_the_command(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NotInstalledError) as caught:
         emulator(tmp_path)
-    assert INSTALL in str(caught.value)
+    assert REMEDY in str(caught.value)

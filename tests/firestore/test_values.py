@@ -9,6 +9,8 @@ from datastore.conformance.samples import same
 from datastore_firestore.codec import VALUE_LIMITS, fill, get_time, micros, set_time
 from datastore_firestore.documents import MASKS
 
+pytestmark = pytest.mark.server("firestore")
+
 NAME = "u:default:aw=="
 
 _characters = st.characters(exclude_categories=["Cs"])

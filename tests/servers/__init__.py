@@ -4,7 +4,7 @@ Each module of `SERVERS` has ``start()``, which installs and starts its server, 
 installs what that needs.
 """
 
-from tests.servers import couchdb
+from tests.servers import couchdb, firestore
 
-SERVERS = {"couchdb": couchdb}
+SERVERS = {"couchdb": couchdb, "firestore": firestore}
 """By the name that ``pytest.mark.server`` and the conformance report use."""

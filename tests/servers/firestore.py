@@ -1,15 +1,30 @@
 """Google's official Firestore emulator, of the Google Cloud CLI."""
 
+import functools
 import shutil
 import subprocess
+import tempfile
 import urllib.request
 from pathlib import Path
 
 from tests.servers.installing import NotInstalledError
 from tests.servers.processes import HOST, Server
 
-INSTALL = "apt-get install google-cloud-cli-firestore-emulator"
-"""What installs it (from Google's apt repository); elsewhere ``gcloud components install cloud-firestore-emulator``."""
+REMEDY = "apt-get install google-cloud-cli-firestore-emulator default-jre-headless (from Google's apt repository)"
+"""Elsewhere ``gcloud components install cloud-firestore-emulator``."""
+
+
+def start() -> None:
+    """Start the emulator of this test session."""
+    server()
+
+
+@functools.cache
+def server() -> Server:
+    """Return the emulator of this test session, started."""
+    started = emulator(Path(tempfile.mkdtemp(prefix="datastore-firestore-")))
+    started.start()
+    return started
 
 
 def emulator(folder: Path) -> Server:
@@ -47,10 +62,10 @@ def _java() -> str:
 def _jar() -> Path:
     gcloud = shutil.which("gcloud")
     if gcloud is None:
-        raise NotInstalledError(f"the Google Cloud CLI is needed: {INSTALL}")
+        raise NotInstalledError(f"the Google Cloud CLI is needed: {REMEDY}")
     command = [gcloud, "info", "--format=value(installation.sdk_root)"]
     root = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout.strip()
     jar = Path(root) / "platform" / "cloud-firestore-emulator" / "cloud-firestore-emulator.jar"
     if not jar.is_file():
-        raise NotInstalledError(f"the Firestore emulator is needed: {INSTALL}")
+        raise NotInstalledError(f"the Firestore emulator is needed: {REMEDY}")
     return jar
