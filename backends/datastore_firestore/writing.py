@@ -27,6 +27,7 @@ _REQUEST_BYTES = 9_000_000  # of 10 MiB ("Maximum API request size"; Firestore, 
 _EMULATOR_REQUEST_BYTES = 3_500_000  # the emulator takes 4 MiB
 _CONTENTION_SECONDS = 30.0
 """How long one call goes on against other writers of its documents."""
+_MOST_UNANSWERED = 5_000
 _FIRST_DELAY, _LONGEST_DELAY = 0.002, 0.25  # seconds; a round trip is enough for a competitor to be done
 
 
@@ -61,6 +62,7 @@ class Writer:
         self._hints = hints
         self._reader = reader
         self._prefix = settings.prefix
+        self._unanswered: dict[tuple[str, str], None] = {}  # deletes of live documents, by id and time
         self._most_bytes = _EMULATOR_REQUEST_BYTES if settings.emulator else _REQUEST_BYTES
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
@@ -137,7 +139,7 @@ class Writer:
         write = job.write
         try:
             if isinstance(write, Delete):
-                decided = _delete(self._prefix, write, job, alone)
+                decided = _delete(self._prefix, write, job, alone, (write.id, write.at) in self._unanswered)
             else:
                 decided = _put(self._prefix, write, job, self._hints.likely)
         except ValueTooLargeError as error:
@@ -156,6 +158,7 @@ class Writer:
             answer = self._connection.batch_write([message for step in chunk for message in step.messages])
         except DataStoreError as error:
             if type(error) is not DataStoreError:
+                self._note_unanswered(chunk, error)
                 raise
             # One write that Firestore does not take (such as for an index of the administrator's own) makes it refuse
             # the request. Alone, each of the others is taken.
@@ -169,7 +172,9 @@ class Writer:
                 late.append(step.place)
                 self._learn(step, code)
             else:
-                outcomes[step.place] = Outcome(False, error=error_for(code, status.message))
+                failure = error_for(code, status.message)
+                self._note_unanswered([step], failure)
+                outcomes[step.place] = Outcome(False, error=failure)
         return late
 
     def _send_alone(self, step: _Step, outcomes: dict[int, Outcome], refused_alone: bool = False) -> list[int]:
@@ -180,12 +185,21 @@ class Writer:
                 self._learn(step, error.code())
                 return [step.place]
             failure = self._connection.failure(error)
+            self._note_unanswered([step], failure)
             if refused_alone:
                 outcomes[step.place] = Outcome(False, error=failure)
                 return []
             raise failure from error
         outcomes[step.place] = self._applied(step, answer.write_results)
         return []
+
+    def _note_unanswered(self, steps: Sequence[_Step], error: DataStoreError) -> None:
+        """Remember deletes that may have been applied: sent again they find nothing, and were done all the same."""
+        for step in steps:
+            if step.after is ABSENT and step.done and error.retryable:
+                self._unanswered[step.id, step.at] = None
+        while len(self._unanswered) > _MOST_UNANSWERED:
+            self._unanswered.pop(next(iter(self._unanswered)), None)
 
     def _applied(self, step: _Step, results: Sequence[Message]) -> Outcome:
         after = step.after
@@ -240,9 +254,14 @@ def _put(prefix: str, put: Put, job: _Job, likely: Callable[[str], bool]) -> _St
     return _Step(job.place, put.id, [message], after, True, put.at)
 
 
-def _delete(prefix: str, delete: Delete, job: _Job, alone: bool) -> _Step | Outcome | None:
-    """Return the step that a `Delete` takes, its outcome, or ``None`` if the document must be read first."""
+def _delete(prefix: str, delete: Delete, job: _Job, alone: bool, sent: bool) -> _Step | Outcome | None:
+    """Return the step that a `Delete` takes, its outcome, or ``None`` if the document must be read first.
+
+    ``sent`` says that it was sent before, to a live document, and not answered.
+    """
     state = job.state
+    if sent and not isinstance(state, Known):
+        return Outcome(True) if job.fresh else None
     live = state if isinstance(state, Known) and state.live(delete.at) else None
     revision = None if live is None else live.revision
     if delete.if_revision not in (None, revision):

@@ -183,6 +183,22 @@ def test_a_write_whose_answer_is_lost_is_done_once(agent, recorder, code):
     assert agent.get_record("k").metadata == {"m": 1}
 
 
+def test_a_delete_whose_answer_is_lost_says_that_it_removed(agent, store, recorder):
+    revision = agent.set("k", 1)
+    recorder.fail("Commit", losing_the_answer())
+    assert agent.delete("k") is True
+    assert agent.delete("k") is False
+    revision = agent.set("k", 1)
+    recorder.fail("Commit", losing_the_answer())
+    assert agent.delete("k", if_revision=revision) is True
+    agent.set_many({"a": 1, "b": 2})
+    store._core.backend._assemble()
+    recorder.fail("BatchWrite", losing_the_answer())
+    assert agent.delete_many(["a", "b", "c"]) == 2
+    recorder.fail("Commit", StatusCode.UNAVAILABLE)
+    assert agent.delete("k") is False
+
+
 def test_accesses_are_not_counted_twice_when_the_answer_is_lost(agent, store, recorder):
     agent.set_many({"a": 1, "b": 2})
     for _ in range(3):
