@@ -88,6 +88,17 @@ def test_every_connection_is_as_durable_as_the_url_says(tmp_path, synchronous, l
             pool.give_back(connection)
 
 
+@pytest.mark.parametrize("mmap", [True, False])
+def test_single_reads_use_a_memory_map_and_scans_never(tmp_path, mmap):
+    with connect(f"{tmp_path}/a.db?mmap={str(mmap).lower()}") as store:
+        backend = store._core.backend
+        reading, scanning = backend._connections.take(), backend._scanning.take()
+        assert (reading.execute("PRAGMA mmap_size").fetchone()[0] > 0) is mmap
+        assert scanning.execute("PRAGMA mmap_size").fetchone() == (0,)
+        backend._connections.give_back(reading)
+        backend._scanning.give_back(scanning)
+
+
 # ------------------------------------------------------------------------------------------------- refused untouched
 
 
