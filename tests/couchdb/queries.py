@@ -123,3 +123,15 @@ def matching(query, everything: list[dict]) -> set[str]:
 
 
 RANGE = key_range("u:n:", None)
+
+ODD_VALUES = [
+    *({}, 5, "text", None, True, [], [1, 2], ["a"], [{"a": 1}], 1.0, 2**60, 1e21),
+    *({"a": value} for value in (None, True, False, 0, 1, 2, 5, 6, 1.5, -1, 2**53, 1e21, 10**21, 1.0, 5.0, 2**53 + 1)),
+    *({"a": text} for text in TEXTS),
+    *({"a": value} for value in ([], [1], [1, 6], [[1]], [None], ["a", "b"], [{"b": 1}, {"b": 6}], [{"b": 1}, 5, [6]])),
+    *({"a": {"b": value}} for value in (None, True, 0, 1, 6, "", "a", "A", [], [1, 6], {"a": 1}, {"a": None}, 2**60)),
+    *({"a": 1, "b": value} for value in (None, True, False, 0, 5, "a", [5], {"a": 1}, 5.0)),
+    *({"a": value, "b": 5} for value in (0, "a", "a\u200d", [1], {"b": 1}, {"b": [1]}, 6.0)),
+    *({name: value} for name in NAMES for value in (1, {"a": 1})),
+    *({"a": {name: 1}} for name in NAMES),
+]

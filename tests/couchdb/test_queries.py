@@ -16,7 +16,7 @@ from tests.couchdb import queries
 STARTUP = frozenset({NAMESPACE_INDEX})
 
 
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(queries.documents, min_size=1, max_size=6), queries.filters)
 def test_no_document_that_matches_is_lost_by_what_is_pushed(values, filter):
     query = parse_query(filter)
@@ -27,7 +27,7 @@ def test_no_document_that_matches_is_lost_by_what_is_pushed(values, filter):
         assert queries.matching(query, everything) <= found, made.native
 
 
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     st.lists(queries.documents, min_size=1, max_size=6),
     queries.filters,
@@ -47,7 +47,7 @@ def test_a_declared_index_loses_nothing_either_and_finds_nothing_twice(values, f
         assert len(found) == len(set(found)), made.native
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     st.lists(
         st.tuples(st.dictionaries(st.sampled_from(("a", "b")), queries.values, max_size=2), st.none() | queries.times),
