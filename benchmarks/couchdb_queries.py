@@ -3,8 +3,8 @@
     python benchmarks/couchdb_queries.py                       # on PouchDB Server, which it starts
     python benchmarks/couchdb_queries.py --url couchdb://user:password@host:5984/benchmark
 
-PouchDB Server has a slow way to query, and no partial indexes: what a declared index leaves to its *rest* it looks for in
-all documents. So the index is measured without the rest as well. Conclude about speed from a real CouchDB only. The
+PouchDB Server has a slow way to query, and no partial indexes: what a declared index leaves to its *rest* it looks for
+in all documents. So the index is measured without the rest as well. Conclude about speed from a real CouchDB only. The
 database that ``--url`` names should be empty; what is written to it is removed, but for the design documents.
 """
 

@@ -26,7 +26,9 @@ values = st.recursive(
 )
 objects = st.dictionaries(names, values, max_size=3)
 documents = objects | objects | objects | values
-paths = st.lists(names, min_size=1, max_size=3).map(".".join).filter(lambda path: not path.startswith("$"))
+paths = st.sampled_from(("a", "b", "a.b", "b.a", "a.b.a")) | st.lists(names, min_size=1, max_size=3).map(
+    ".".join
+).filter(lambda path: not path.startswith("$"))
 operands = (
     plain | scalars | st.lists(plain, max_size=2) | st.dictionaries(st.sampled_from(("a", "b")), plain, max_size=2)
 )
@@ -55,6 +57,11 @@ conditions = st.recursive(
     _condition(st.sampled_from(({"$gt": 1}, {"a": 1}))),
     lambda inner: inner.map(lambda condition: {"$not": condition}),
     max_leaves=2,
+)
+comparisons = plain | st.one_of(
+    st.tuples(st.sampled_from(("$eq", "$gt", "$gte", "$lt", "$lte")), plain | scalars).map(lambda pair: dict([pair])),
+    st.lists(plain | scalars, max_size=4).map(lambda found: {"$in": found}),
+    st.tuples(plain, plain).map(lambda ends: {"$gte": ends[0], "$lt": ends[1]}),
 )
 fields = st.tuples(paths, conditions | conditions | plain).map(lambda pair: {pair[0]: pair[1]})
 filters = st.recursive(
