@@ -3,7 +3,9 @@
 Written from CouchDB's documentation and from what its sources do (``mango_selector.erl``, ``mango_doc.erl``).
 """
 
+import base64
 import functools
+import json
 import unicodedata
 from typing import Any
 
@@ -13,6 +15,38 @@ _NOT_FOUND, _BAD_PATH = object(), object()
 def matches(selector: dict[str, Any], document: dict[str, Any]) -> bool:
     """Return whether CouchDB finds a document by a selector."""
     return _holds(selector, document, negated=False)
+
+
+def page(selector: dict[str, Any], documents: list[dict[str, Any]], columns: list[str], limit: int, bookmark: str):
+    """Return CouchDB's answer to a query: what follows a bookmark in the order of an index, and the next bookmark.
+
+    Args:
+        selector: What to find.
+        documents: All that there are, in the order of the index.
+        columns: What the index is on; ids decide between equals.
+        limit: The most documents.
+        bookmark: ``"nil"`` for the beginning.
+
+    Raises:
+        ValueError: If the bookmark is none.
+    """
+    begin: tuple[list, str] = ([], "")
+    if bookmark != "nil":
+        key, id = json.loads(base64.urlsafe_b64decode(bookmark))
+        begin = (_key(key), id)
+    found = []
+    for document in documents:
+        key = [field(document, name) for name in columns]
+        if (_key(key), document["_id"]) > begin and matches(selector, document):
+            found.append((key, document))
+    found = found[:limit]
+    last = json.dumps([found[-1][0], found[-1][1]["_id"]]) if found else ""
+    bookmark = base64.urlsafe_b64encode(last.encode()).decode() or "nil"
+    return {"docs": [document for _, document in found], "bookmark": bookmark}
+
+
+def _key(values: list) -> list:
+    return [collated(value) for value in values]
 
 
 def _holds(selector: dict[str, Any], document: dict[str, Any], *, negated: bool) -> bool:

@@ -280,18 +280,12 @@ def find(request: Request, ask) -> tuple[int, bytes]:
     status, body = ask("POST", target, json.dumps(query).encode())
     if status != 200:
         return status, body
-    begin = _behind(bookmark)
-    found = []
-    for document in json.loads(body)["docs"]:
-        key = [mango.field(document, name) for name in columns]
-        behind = begin is None or ([*map(mango.collated, key)], document["_id"]) > begin
-        if behind and mango.matches(query["selector"], document):
-            found.append((key, document))
-    page = found[:limit]
-    answer = {
-        "docs": [{name: one[name] for name in names if name in one} if names else one for _, one in page],
-        "bookmark": _bookmark(page[-1][0], page[-1][1]["_id"]) if page else "nil",
-    }
+    try:
+        answer = mango.page(query["selector"], json.loads(body)["docs"], columns, limit, bookmark)
+    except ValueError as error:
+        raise RefusalError(400, "invalid_bookmark", f"Invalid bookmark value: {bookmark}") from error
+    if names:
+        answer["docs"] = [{name: one[name] for name in names if name in one} for one in answer["docs"]]
     return status, json.dumps(answer).replace('"docs": [', '"docs":[').encode()
 
 
@@ -300,20 +294,6 @@ def _columns(indexes: list[dict], name: str) -> list[str]:
         if index["ddoc"] == f"_design/{name}":
             return [column for field in index["def"]["fields"] for column in field]
     raise RefusalError(400, "no_usable_index", f"there is no index {name}: CouchDB would scan")
-
-
-def _bookmark(key: list, id: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([key, id]).encode()).decode()
-
-
-def _behind(bookmark: str) -> tuple[list, str] | None:
-    if bookmark == "nil":
-        return None
-    try:
-        key, id = json.loads(base64.urlsafe_b64decode(bookmark))
-    except ValueError as error:
-        raise RefusalError(400, "invalid_bookmark", f"Invalid bookmark value: {bookmark}") from error
-    return [*map(mango.collated, key)], id
 
 
 def as_couchdb_answers(request: Request, status: int, body: bytes, ask) -> tuple[int, bytes]:
