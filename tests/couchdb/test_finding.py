@@ -1,6 +1,7 @@
 """Finding through PouchDB Server and the strict proxy: each trap by name, pages, and requests."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 import datastore
 from datastore.backend import Fields
-from datastore.errors import UnsupportedError
+from datastore.errors import BackendUnavailableError, UnsupportedError
 from datastore.finding import compile_query
 from datastore.ids import key_range
 from datastore.queries.language import parse_query
@@ -18,6 +19,7 @@ from datastore_couchdb import finding
 from datastore_couchdb.indexes import declare
 from tests.couchdb import queries
 from tests.servers import couchdb
+from tests.servers.strict_couchdb import stall, status
 
 pytestmark = pytest.mark.server("couchdb")
 RANGE = key_range("u:default:", None)
@@ -329,3 +331,27 @@ def test_the_documents_of_a_page_are_those_of_the_range(backend, agent):
     plan = backend.plan(RANGE, parse_query({"n": 1}))
     page = finding.find(backend._session, "_find", RANGE, plan, Fields.KEY, 10, None, 1_000)
     assert [document.id[: document.id.rindex(":")] for document in page.documents] == ["u:default"]
+
+
+def test_creators_at_the_same_time_do_not_disturb_each_other(url, store, proxy):
+    """CouchDB answers the one that comes second with an error of its own."""
+    proxy.fail("POST _index", status(500, "error_saving_ddoc", "conflict"))
+    with datastore.connect(url) as other, ThreadPoolExecutor(2) as threads:
+        names = set(threads.map(lambda one: one.ensure_index(["a.b"], namespace="n"), (store, other)))
+    assert len(names) == 1
+
+
+def test_an_index_is_waited_for_as_long_as_building_it_takes(url, proxy, asked):
+    with datastore.connect(url + "?timeout=1", retry_seconds=0) as store:
+        proxy.fail("POST _find", stall(1.5), stall(1.5))
+        with asked() as requests:
+            store.ensure_index(["a"])
+    assert requests == ["POST _index"] * 2 + ["POST _find", "GET _design"] * 2 + ["POST _find"] * 2
+
+
+def test_a_server_that_is_down_is_not_waited_for(store, proxy):
+    backend = store._core.backend
+    proxy.fail("POST _find", status(503))
+    proxy.fail("GET _design", status(503))
+    with pytest.raises(BackendUnavailableError):
+        backend.ensure_index([("a",)], None)
