@@ -4,6 +4,7 @@ CouchDB's own meaning of a selector (`tests.servers.mango`) is asked in process,
 behind the strict proxy that lets through only what both find, by request.
 """
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,3 +69,23 @@ def test_filters_on_metadata_and_provenance_lose_nothing(documents, meta, filter
     if made is not None:
         found = {document.id for document in queries.found(made, everything)}
         assert queries.matching(query, everything) <= found, made.native
+
+
+@pytest.mark.parametrize("filter", queries.TRAPS.values(), ids=queries.TRAPS)
+def test_a_trap_of_mango_loses_nothing(filter):
+    query = parse_query(filter)
+    for index in (None, declare([("a",)], None), declare([("a", "b")], None)):
+        made = plan(queries.RANGE, query, STARTUP, {} if index is None else {index.name: index})
+        if made is not None:
+            held = None if index is None or made.index != index.name else index
+            found = {document.id for document in queries.found(made, ODD, held)}
+            assert queries.matching(query, ODD) <= found, made.native
+
+
+@pytest.mark.parametrize("test", [{"$exists": True}, {"$exists": False}, {"$type": "null"}, {"$ne": None}, None])
+def test_an_expiry_that_is_not_there_is_null(test):
+    query = parse_query(None, {"expiresAt": test})
+    everything = [queries.stored(0, 1), queries.stored(1, 1, None, queries.AT)]
+    made = plan(queries.RANGE, query, STARTUP, {})
+    found = everything if made is None else queries.found(made, everything)
+    assert queries.matching(query, everything) <= {one["_id"] if isinstance(one, dict) else one.id for one in found}
