@@ -340,7 +340,7 @@ def to_document(filter: Filter) -> dict[str, Any]:
     if isinstance(filter, And):
         return {"$and": [to_document(clause) for clause in filter.clauses]} if filter.clauses else {}
     if isinstance(filter, Or):
-        return {"$or": [to_document(clause) for clause in filter.clauses]}
+        return {"$or": [to_document(clause) for clause in filter.clauses]} if filter.clauses else {"$nor": [{}]}
     if isinstance(filter, Not):
         return {"$nor": [to_document(filter.clause)]}
     return {".".join(filter.path): _operators(filter.condition)}
