@@ -1,8 +1,11 @@
 """Queries: what Firestore finds is what the reference finds, and what it is asked needs no index of anybody's."""
 
+import ast
 import logging
+import re
 import uuid
 from math import prod
+from pathlib import Path
 
 import grpc
 import pytest
@@ -672,3 +675,21 @@ def test_what_cannot_be_indexed_is_refused(backend, recorder, paths):
     with pytest.raises(QueryError):
         backend.ensure_index(paths, None)
     assert recorder.requests == []
+
+
+def test_what_the_page_on_firestore_shows_is_true(agent, store):
+    page = (Path(__file__).parents[2] / "docs/backends/firestore.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```text\n(.*?)^```$", page.partition("## Queries and indexes")[2], re.MULTILINE | re.DOTALL)
+    names = {"data_store": agent, "store": store}
+    checked = 0
+    for block in shown[:2]:
+        statements = ast.parse(block).body
+        for statement, end in zip(statements, [*[one.lineno - 1 for one in statements[1:]], None], strict=True):
+            text = ast.unparse(statement)
+            said = "\n".join(block.splitlines()[statement.lineno - 1 : end]).partition("# -> ")[2]
+            if said:
+                assert repr(eval(text, names)) == said
+                checked += 1
+            else:
+                exec(text, names)
+    assert checked == 6
