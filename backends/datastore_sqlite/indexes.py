@@ -234,7 +234,7 @@ def _order(key: Key) -> tuple[int, Any]:
     return (0 if isinstance(key, int | float) else 1 if isinstance(key, str) else 2, key)
 
 
-def _about(value: int | float) -> tuple[float, float]:
+def _about(value: float) -> tuple[float, float]:
     try:
         middle = float(value)
     except OverflowError:

@@ -36,6 +36,7 @@ from datastore.queries.tree import (
     Path,
     Size,
 )
+from datastore_sqlite.schema import TABLE
 
 _TYPES = ("text", "integer", "real", "true", "false", "null", "object", "array")
 """What ``json_type`` says; SQL's NULL where there is nothing."""
@@ -161,6 +162,7 @@ class Translator:
 
     def _elements(self, column: str, where: str, condition: Condition, itself: str) -> str:
         """Return what holds for an array: for itself, or for one of its elements."""
+        column = f"{TABLE}.{column}"  # json_each has a column "value" of its own
         cases = self._cases(condition, "element.atom", has_nul(column))
         if cases is None:
             return _UNKNOWN
@@ -290,14 +292,14 @@ def _decides(condition: Condition) -> bool:
     return not isinstance(condition, Matches | ElementMatches)
 
 
-def _sql_number(number: int | float) -> int | float:
+def _sql_number(number: float) -> int | float:
     """Return what compares with the integers of SQLite as a number does."""
     if isinstance(number, int) and number not in _INT64:
         return float("inf") if number > 0 else float("-inf")
     return number
 
 
-def _about(number: int | float) -> tuple[float, float]:
+def _about(number: float) -> tuple[float, float]:
     """Return bounds that a real number lies within if it may be equal."""
     try:
         middle = float(number)
