@@ -33,9 +33,11 @@ __all__ = [
     "IdRange",
     "ListsExpired",
     "ListsNamespaces",
+    "MovesDocuments",
     "Outcome",
     "Put",
     "ReclaimsExpired",
+    "Restore",
     "SurvivesFork",
     "Write",
 ]
@@ -113,11 +115,36 @@ class Delete(NamedTuple):
 Write: TypeAlias = Put | Delete
 
 
+class Restore(NamedTuple):
+    """Write one document whole, as it is elsewhere: with its own times, counts, agents, revision and expiry.
+
+    What a `Put` cannot do, and no agent's call comes to. Where there is a live document (live at ``at``) it is replaced
+    only if it is at ``if_revision``; an expired one is as good as gone.
+    """
+
+    document: Document
+    """With `Fields.ALL`; it has not expired at ``at``."""
+    user_id: str
+    namespace: str
+    key: str
+    json: str
+    """The document's value as compact JSON text (`datastore.values.encode`)."""
+    at: str
+    """Now."""
+    if_revision: str | None = None
+    """The revision of the live document to replace; ``None``: there must be none."""
+
+    @property
+    def id(self) -> str:
+        """The document's id."""
+        return self.document.id
+
+
 class Outcome(NamedTuple):
-    """What became of one `Write`."""
+    """What became of one `Write` or `Restore`."""
 
     done: bool
-    """A `Put` was stored; a `Delete` removed a live document."""
+    """A `Put` or a `Restore` was stored; a `Delete` removed a live document."""
     revision: str | None = None
     """Where a precondition failed: the revision of the live document, ``None`` if there is none."""
     error: DataStoreError | None = None
@@ -252,6 +279,30 @@ class ReclaimsExpired(Protocol):
 
     def purge(self, at: str) -> int:
         """Remove every document that is expired at ``at``, of all users, and return how many there were."""
+
+
+@runtime_checkable
+class MovesDocuments(Protocol):
+    """A database whose documents can be moved to and from another one whole: copies, exports, backups."""
+
+    def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        """Return up to ``limit`` documents of all users, those behind ``after`` where it is given.
+
+        In whichever order is the database's own and always the same, with everything else as in `Backend.scan`.
+        ``after`` is the id of any document that an earlier call returned, even one that has been deleted since. What
+        the database holds beside documents of the store is left out.
+        """
+
+    def document_count(self) -> int | None:
+        """Return about how many documents there are, live or not, or ``None`` if finding out means reading them."""
+
+    def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
+        """Write whole documents, with distinct ids and at most ``capabilities.write_batch``; an outcome for each.
+
+        Each is atomic, and atomic with its precondition. What is read afterwards equals what was written, field for
+        field. Repeating the same `Restore` when its answer was lost is harmless: the outcome is either ``done``, or
+        names the revision that was restored. Raises when no outcome is known for any of them.
+        """
 
 
 @runtime_checkable

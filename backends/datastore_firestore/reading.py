@@ -9,6 +9,7 @@ import grpc
 from google.cloud.firestore_v1.types import query as messages
 
 from datastore.backend import Document, DocumentPage, Fields, IdRange
+from datastore.ids import EVERYTHING, is_id
 from datastore_firestore.codec import get_time, set_time
 from datastore_firestore.connection import Connection, Message, Settings
 from datastore_firestore.documents import KEY, MASKS, to_document
@@ -49,21 +50,24 @@ class Reader:
         """See `Backend.scan`."""
         query = self._range_query(range, MASKS[fields], limit, after)
         documents, states = list[Document](), list[tuple[str, State]]()
-        complete = True
+        complete, found, last = True, 0, after
         try:
             for stored in self._stream(query, 0 if fields is Fields.KEY else _PAGE_BYTES):
-                id = stored.name[len(self._prefix) :]
+                id = last = stored.name[len(self._prefix) :]
+                found += 1
+                if range is EVERYTHING and ("revision" not in stored.fields or not is_id(id)):
+                    continue  # somebody else's
                 states.append((id, known(stored, fields is Fields.ALL)))
                 documents.append(to_document(id, stored, fields))
-            complete = len(documents) < limit
+            complete = found < limit
         except _CutShort:
             complete = False
         except grpc.RpcError as error:
-            if not documents:
+            if not found:
                 raise self._connection.failure(error) from error
             complete = False  # broken half-way: what came is whole and in order, and the next page goes on behind it
         self._hints.note_all(states)
-        return DocumentPage(documents, None if complete else documents[-1].id)
+        return DocumentPage(documents, None if complete else last)
 
     def count(self, range: IdRange, at: str) -> int:
         """See `datastore.backend.CountsRange`: all of them by aggregation, less those that a look at the expiry shows.
@@ -78,6 +82,11 @@ class Reader:
                     number -= get_time(answer.document.fields["expiresAt"]) <= at
         except grpc.RpcError as error:
             raise self._connection.failure(error) from error
+        return number
+
+    def count_all(self) -> int:
+        """Return how many documents the collection holds."""
+        number, _ = self._connection.count(self._range_query(EVERYTHING, None, None, None))
         return number
 
     def expired(self, at: str, limit: int) -> list[tuple[str, Known]]:
@@ -163,10 +172,12 @@ class Reader:
         order = query.order_by.add(direction=_Query.Direction.Value("ASCENDING"))
         order.field.field_path = _NAME
         from_id, before = (range.start, True) if after is None or after < range.start else (after, False)
-        query.start_at.before = before
-        query.start_at.values.add().reference_value = self._prefix + from_id
-        query.end_at.before = True
-        query.end_at.values.add().reference_value = self._prefix + range.end
+        if from_id:  # a reference needs an id; without one the query begins where the collection does
+            query.start_at.before = before
+            query.start_at.values.add().reference_value = self._prefix + from_id
+        if range is not EVERYTHING:
+            query.end_at.before = True
+            query.end_at.values.add().reference_value = self._prefix + range.end
         if expiring:
             query.where.field_filter.field.field_path = "expires"
             query.where.field_filter.op = _Operator.Value("EQUAL")
