@@ -238,11 +238,11 @@ with datastore.connect(sys.argv[1]) as source, datastore.connect(sys.argv[2]) as
 
 
 def test_kill_9_in_the_middle_of_a_copy_and_once_more(source, target, tmp_path):
-    source.agent("ann", "a").set_many({f"key {number}": "x" * 1_000 for number in range(20_000)})
+    source.agent("ann", "a").set_many({f"key {number}": "x" * 1_000 for number in range(8_000)})
     urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("source", "target")]
     command = [sys.executable, "-c", COPY, *urls, str(tmp_path / "checkpoint")]
     killed_at = 0
-    for pages in (1, 4, 9):
+    for pages in (1, 3, 6):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         for _ in range(pages):
             killed_at = int(process.stdout.readline())

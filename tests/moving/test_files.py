@@ -257,7 +257,7 @@ with datastore.connect(sys.argv[1]) as source:
 
 
 def test_kill_9_in_the_middle_of_an_export_and_once_more(source, target, tmp_path, file):
-    source.agent("ann", "a").set_many({f"key {number}": "x" * 1_000 for number in range(20_000)})
+    source.agent("ann", "a").set_many({f"key {number}": "x" * 1_000 for number in range(8_000)})
     command = [sys.executable, "-c", EXPORT, f"sqlite:///{tmp_path}/source.db", str(file)]
     for pages in (1, 5):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
