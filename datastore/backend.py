@@ -29,7 +29,10 @@ __all__ = [
     "Delete",
     "Document",
     "DocumentPage",
+    "DropsDatabase",
+    "Examines",
     "Fields",
+    "Finding",
     "IdRange",
     "ListsExpired",
     "ListsNamespaces",
@@ -303,6 +306,31 @@ class MovesDocuments(Protocol):
         field. Repeating the same `Restore` when its answer was lost is harmless: the outcome is either ``done``, or
         names the revision that was restored. Raises when no outcome is known for any of them.
         """
+
+
+class Finding(NamedTuple):
+    """Something about a database that its administrator should know."""
+
+    healthy: bool
+    text: str
+    remedy: str = ""
+    """What to do about it, where something is to be done."""
+
+
+@runtime_checkable
+class Examines(Protocol):
+    """A database that can be asked how it is: versions, indexes, clock, space."""
+
+    def examine(self, now: float) -> list[Finding]:
+        """Return what there is to say; ``now`` is this machine's time, in seconds since the epoch. Changes nothing."""
+
+
+@runtime_checkable
+class DropsDatabase(Protocol):
+    """A database that can remove itself: a scratch area is to leave nothing behind."""
+
+    def drop(self) -> None:
+        """Remove the database, file or table that the URL names, with everything in it, and close."""
 
 
 @runtime_checkable

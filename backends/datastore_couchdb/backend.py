@@ -14,6 +14,7 @@ from datastore.backend import (
     Document,
     DocumentPage,
     Fields,
+    Finding,
     IdRange,
     Outcome,
     Restore,
@@ -24,6 +25,7 @@ from datastore.ids import EVERYTHING, after_namespace, encode_name, is_id, names
 from datastore.retry import Backoff
 from datastore_couchdb.codec import Memory, document_of
 from datastore_couchdb.counting import Counter
+from datastore_couchdb.examining import examine
 from datastore_couchdb.reading import fetch
 from datastore_couchdb.schema import EXPIRY_INDEX, NAMESPACE_VIEW, prepare
 from datastore_couchdb.session import NAME, Session, Settings
@@ -197,6 +199,21 @@ class CouchBackend(Backend):
         Requests: 1 per 1,000 documents; 2 more for those that are there already and were not read here.
         """
         return self._writer.write(restores)
+
+    def examine(self, now: float) -> list[Finding]:
+        """See `datastore.backend.Examines`.
+
+        Requests: 2.
+        """
+        return examine(self._session, self._indexes, now)
+
+    def drop(self) -> None:
+        """See `datastore.backend.DropsDatabase`.
+
+        Requests: 1.
+        """
+        self._session.drop()
+        self.close()
 
     def after_fork(self) -> None:
         """See `datastore.backend.SurvivesFork`."""

@@ -17,6 +17,7 @@ from datastore.backend import (
     Document,
     DocumentPage,
     Fields,
+    Finding,
     IdRange,
     Outcome,
     Put,
@@ -28,6 +29,7 @@ from datastore.ids import EVERYTHING
 from datastore.values import decode, encode, merge_metadata
 from datastore_sqlite import statements as sql
 from datastore_sqlite.connections import NAME, Connection, OneConnection, Pool, Settings, translate
+from datastore_sqlite.examining import examine
 from datastore_sqlite.schema import open_file
 
 T = TypeVar("T")
@@ -172,6 +174,23 @@ class SqliteBackend(Backend):
         return self._write(
             lambda connection: _in_transaction(connection, lambda: [_restore(connection, item) for item in restores])
         )
+
+    def examine(self, now: float) -> list[Finding]:
+        """See `datastore.backend.Examines`."""
+        connection = self._scanning.take()
+        try:
+            return examine(connection, self._settings)
+        except sqlite3.Error as error:
+            raise translate(error, self._settings) from error
+        finally:
+            self._scanning.give_back(connection)
+
+    def drop(self) -> None:
+        """See `datastore.backend.DropsDatabase`."""
+        self.close()
+        if (path := self._settings.path) is not None:
+            for suffix in ("", "-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
 
     def after_fork(self) -> None:
         """See `datastore.backend.SurvivesFork`."""

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from datastore.cli import conforming, doctor, looking, mending, moving
 from datastore.cli import demo as demonstration
-from datastore.cli import moving
 from datastore.cli.files import find, project_name
 from datastore.cli.meter import Meter
 from datastore.cli.running import Group, fail, in_one_line, resolve
@@ -108,4 +108,5 @@ def _conclusion(report: demonstration.Report, persistent: bool, where: str) -> l
     return [*lines, f"{where} keeps nothing beyond this run; leave out --url to use a file."]
 
 
-moving.register(app)
+for group in (looking, mending, moving, doctor, conforming):
+    group.register(app)

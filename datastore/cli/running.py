@@ -131,6 +131,8 @@ def open_store(url: str | None, *, create: bool = False, **options: Any) -> Data
             return connect(text, create=False, **options)
         except ConfigurationError as error:
             if "parameter 'create'" not in error.message:  # else the URL has said it, or the adapter makes nothing
+                if "create=" in error.message:
+                    error.message += " (this command makes no new store: check the URL)"
                 raise
     return connect(text, **options)
 
