@@ -16,19 +16,17 @@ from typing import Annotated, Any
 
 import typer
 
-from datastore.backend import Delete, DropsDatabase, Fields, MovesDocuments
+from datastore.backend import Fields
 from datastore.cli.running import INCOMPLETE, JsonOption, fail, in_one_line, print_json, resolve, shown
 from datastore.cli.show import printable
 from datastore.connecting import connect
-from datastore.moving.pages import core_of, pages
-from datastore.store import DataStore
+from datastore.moving.emptying import URL_OF_SCRATCH, before_everything, drop
+from datastore.moving.pages import pages
 from datastore.urls import Url
 
-URL_OF_SCRATCH = "AGENT_DATASTORE_CONFORMANCE_URL"
-"""Tells the tests, which may be in other processes, where the scratch area is."""
 _TESTS = """
-from datastore.cli.conforming_harness import ScratchHarness
 from datastore.conformance import ConformanceSuite
+from datastore.conformance.scratch import ScratchHarness
 
 class TestConformance(ConformanceSuite):
     harness = ScratchHarness
@@ -102,20 +100,6 @@ def scratch_of(url: str) -> str:
     return rest + (question + query if query else "")
 
 
-def before_everything() -> float:
-    """Return the time of a clock by which nothing has expired, for whoever removes everything."""
-    return 0.0
-
-
-def empty(store: DataStore) -> None:
-    """Remove everything that a scratch area holds."""
-    core = core_of(store)
-    if not isinstance(core.backend, MovesDocuments):
-        return
-    for page in pages(store, fields=Fields.KEY):
-        core.write([Delete(document.id, core.now()) for document in page.documents])
-
-
 @contextlib.contextmanager
 def _made(url: str) -> Iterator[None]:
     """Make a scratch area, which must be empty, and remove what is left of it afterwards."""
@@ -126,11 +110,7 @@ def _made(url: str) -> Iterator[None]:
         yield
     finally:
         with connect(url, tracking="off", clock=before_everything) as store:
-            backend = core_of(store).backend
-            if isinstance(backend, DropsDatabase):
-                backend.drop()
-            else:
-                empty(store)
+            drop(store)
 
 
 def _run(pytest: Any, select: str | None, *, quiet: bool) -> tuple[Any, int, str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from datastore.cli.conforming import URL_OF_SCRATCH, before_everything, empty
-from datastore.conformance import Harness
+from datastore.conformance.harness import Harness
 from datastore.connecting import connect
+from datastore.moving.emptying import URL_OF_SCRATCH, before_everything, empty
 
 
 class ScratchHarness(Harness):
