@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -25,10 +27,20 @@ from datastore.cli.running import (
     shown,
 )
 from datastore.cli.show import number, printable
-from datastore.moving import OnProgress, Report, copy, export_records, import_records
+from datastore.connecting import connect_legacy
+from datastore.moving import OnProgress, Report, copy, export_records, import_legacy, import_records
 from datastore.moving.files import BrokenFileError
 
 _SHOWN = 20  # problems; --json has more
+_KINDS = {
+    "ambiguous": "the id is also that of other records, which it may have replaced",
+    "mismatched": "the id is not that of the fields; moved by the fields",
+    "doubled": "another record of the same name was in the target",
+    "changed": "a field was not what it must be",
+    "filled": "a field was not there",
+    "failed": "not moved",
+    "differs": "read back differently",
+}
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace records that are newer in the target, too.")]
 NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not read back what was written.")]
@@ -152,11 +164,61 @@ def import_command(
         _finish(report, seconds, json, source=str(file), target=shown(text))
 
 
+def import_legacy_command(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE_URL", help="The old database; on SQLite ?table= names the table.")
+    ],
+    target: Annotated[str, typer.Argument(metavar="TARGET_URL", help="The URL of the store.")],
+    user: AnyUserOption = None,
+    namespace: AnyNamespaceOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; say what would come.")] = False,
+    timezone: Annotated[
+        str, typer.Option(metavar="ZONE", help="Of times that were stored without one, such as Europe/Berlin.")
+    ] = "UTC",
+    overwrite: Overwrite = False,
+    no_verify: NoVerify = False,
+    from_start: FromStart = False,
+    checkpoint: CheckpointFile = None,
+    json: JsonOption = False,
+) -> None:
+    """Move in from a database that was there before: documents of the same fields, with raw ids.
+
+    Records are taken by their fields, not by their ids, with provenance and
+    counts. It says which of them cannot be told apart. The old database is
+    only read; it can be interrupted and repeated.
+    """
+    with in_one_line(_ON), contextlib.ExitStack() as opened:
+        try:
+            zone = ZoneInfo(timezone)
+        except (KeyError, ValueError, OSError) as error:
+            raise typer.BadParameter(f"there is no time zone {timezone!r}") from error
+        texts = resolve(source), resolve(target)
+        file = None if dry_run else _checkpoint(checkpoint, from_start, "import-legacy", *texts, user, namespace)
+        old = opened.enter_context(contextlib.closing(connect_legacy(texts[0])))
+        store = None if dry_run else opened.enter_context(open_store(texts[1], create=True))
+        report, seconds = _run(
+            "reading" if dry_run else "moving in",
+            lambda on_progress: import_legacy(
+                old,
+                store,
+                user_id=user,
+                namespace=namespace,
+                zone=zone,
+                overwrite=overwrite,
+                verify=not no_verify,
+                checkpoint=file,
+                on_progress=on_progress,
+            ),
+        )
+        _finish(report, seconds, json, source=shown(texts[0]), target=shown(texts[1]))
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("copy")(copy_command)
     app.command("export")(export_command)
     app.command("import")(import_command)
+    app.command("import-legacy")(import_legacy_command)
 
 
 def _run(what: str, move: Callable[[OnProgress], Report]) -> tuple[Report, float]:
@@ -207,6 +269,7 @@ def _lines(report: Report, seconds: float, ends: dict[str, Any]) -> list[str]:
     lines = [f"{ends['source']} -> {ends['target']}"]
     counted = (
         ("read", report.read, f"{report.resumed:,} by an earlier run, which was interrupted" if report.resumed else ""),
+        ("ready", report.ready, "would be written; this was a dry run"),
         ("written", report.written, f"{report.replaced:,} over older ones" if report.replaced else ""),
         ("unchanged", report.unchanged, "there already"),
         ("kept", report.kept, "newer in the target"),
@@ -217,10 +280,11 @@ def _lines(report: Report, seconds: float, ends: dict[str, Any]) -> list[str]:
     for name, count, remark in counted:
         if count or name in ("read", "written"):
             lines.append(f"{name:<10}{count:>12,}{'  ' + remark if remark else ''}")
+    lines.extend(f"{kind:<10}{count:>12,}  {_KINDS.get(kind, '')}" for kind, count in report.counts.items())
     lines.extend(f"{problem.kind:<10}  {problem.where}: {problem.text}" for problem in report.problems[:_SHOWN])
     more = sum(report.counts.values()) - _SHOWN
     if more > 0:
-        lines.append(f"... and {more:,} more; --json shows up to 1,000")
+        lines.append(f"... and {more:,} more; --json shows 200 of each kind")
     here = report.read - report.resumed
     lines.append(f"digest      {report.digest[:16]}")
     lines.append(f"{number(here, 'record')} in {seconds:,.1f} s, {here / (seconds or 1e-9):,.0f} a second")

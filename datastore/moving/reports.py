@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 OnProgress: TypeAlias = Callable[[int, int | None], None]
 """Is told how many records have been looked at, and of about how many; ``None`` where nobody knows."""
 
-MOST_PROBLEMS = 1_000
-"""How many problems a report describes; the others are only counted, so that it stays small."""
+MOST_PROBLEMS = 200
+"""How many problems of each kind a report describes; the others are only counted, so that it stays small."""
 
 
 class Problem(NamedTuple):
@@ -42,6 +42,8 @@ class Report:
     """Left behind by the filters."""
     verified: int = 0
     """Read back from the target and found equal."""
+    ready: int = 0
+    """Could be written; counted instead of writing by a dry run."""
     resumed: int = 0
     """Looked at by earlier runs, which were interrupted."""
     bytes: int = 0
@@ -60,7 +62,7 @@ class Report:
     def note(self, kind: str, where: str, text: str) -> None:
         """Note a problem."""
         self.counts[kind] = self.counts.get(kind, 0) + 1
-        if len(self.problems) < MOST_PROBLEMS:
+        if self.counts[kind] <= MOST_PROBLEMS:
             self.problems.append(Problem(kind, where, text))
 
     def as_json(self) -> dict[str, Any]:

@@ -27,12 +27,15 @@ class Target:
         report: Takes the numbers and the problems.
         overwrite: Whether a record that is newer in the target is replaced all the same.
         verify: Whether what was written is read back.
+        tell: Whether the report names each record that was in the target before and is not the same.
 
     Raises:
         UnsupportedError: If the adapter cannot write whole documents.
     """
 
-    def __init__(self, store: DataStore, report: Report, *, overwrite: bool = False, verify: bool = True) -> None:
+    def __init__(
+        self, store: DataStore, report: Report, *, overwrite: bool = False, verify: bool = True, tell: bool = False
+    ) -> None:
         self.report = report
         self._core: Core = core_of(store)
         self._core.check_open()
@@ -45,6 +48,7 @@ class Target:
         self._restore = backend.restore
         self._overwrite = overwrite
         self._verify = verify
+        self._tell = tell
         self.last: str | None = None
         """The id of the last document that is there."""
 
@@ -67,7 +71,11 @@ class Target:
                 report.verified += 1
             elif old is not None and not self._overwrite and _is_newer(old, document):
                 report.kept += 1
+                if self._tell:
+                    report.note("doubled", document.id, "a newer record is in the target already; that one was kept")
             else:
+                if old is not None and self._tell:
+                    report.note("doubled", document.id, "an older record was in the target already; it was replaced")
                 revision = None if old is None else old.revision
                 restores.append(Restore(document, *decode(document.id), json, now, revision))
         written = self._write(restores)

@@ -15,6 +15,8 @@ import datastore
 from datastore.cli import moving
 from datastore.cli.app import app
 from datastore.moving import digest_of
+from tests.moving.test_legacy import MIXED, make_table
+from tests.moving.test_seed import seed
 
 
 @pytest.fixture(autouse=True)
@@ -186,3 +188,32 @@ def test_a_bar_is_shown_where_there_is_a_terminal(monkeypatch):
         shown[0].print("still")
     text = shown[0].export_text()
     assert "still" in text
+
+
+class TestImportLegacy:
+    """The command import-legacy."""
+
+    @pytest.fixture
+    def old(self, own_directory):
+        make_table(own_directory / "old.db", [*MIXED, seed(key="bad", value=float("nan"))])
+
+    def test_a_dry_run_writes_nothing(self, old, own_directory):
+        lines = run("import-legacy", "sqlite:///old.db", "sqlite:///b.db", "--dry-run", exit_code=3).stdout.splitlines()
+        assert "ready                4  would be written; this was a dry run" in lines
+        assert "ambiguous            2  the id is also that of other records, which it may have replaced" in lines
+        assert not (own_directory / "b.db").exists()
+
+    def test_it_says_what_it_moved_and_what_it_could_not_tell_apart(self, old):
+        result = run("import-legacy", "sqlite:///old.db", "sqlite:///b.db", exit_code=3)
+        assert "written              4" in result.stdout
+        assert "shares its id with user 'a:b' namespace 'c'" in result.stdout
+        assert "not everything arrived: 1 record failed" in result.stderr
+        report = json.loads(run("import-legacy", "sqlite:///old.db", "sqlite:///b.db", "--json", exit_code=3).stdout)
+        assert (report["unchanged"], report["written"]) == (4, 0)
+
+    def test_a_time_zone_must_be_one(self, old):
+        arguments = ("import-legacy", "sqlite:///old.db", "sqlite:///b.db", "--timezone", "Mars/Olympus")
+        assert "no time zone 'Mars/Olympus'" in run(*arguments, exit_code=2).stderr
+
+    def test_a_source_that_is_none_is_one_line(self, own_directory):
+        assert "No such file" in run("import-legacy", "sqlite:///no.db", "sqlite:///b.db", exit_code=1).stderr
