@@ -47,7 +47,7 @@ class LegacyCollection:
                 if answer.HasField("document"):
                     stored = answer.document
                     id = stored.name[len(self._settings.prefix) :]
-                    documents.append({"_id": id, **_fields(stored.fields)})
+                    documents.append({**_fields(stored.fields), "_id": id})
                     size += stored.ByteSize()
                     if size > _PAGE_BYTES:
                         stream.cancel()
