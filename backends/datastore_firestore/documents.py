@@ -14,7 +14,7 @@ from typing import Any
 
 from google.cloud.firestore_v1.types import write as messages
 
-from datastore.backend import Access, Document, Fields, Put
+from datastore.backend import Access, Document, Fields, Put, Restore
 from datastore.values import decode, encode
 from datastore_firestore.codec import (
     METADATA_LIMITS,
@@ -92,6 +92,32 @@ def create(name: str, put: Put, metadata: str) -> Message:
     return write
 
 
+def restore(name: str, item: Restore) -> Message:
+    """Return the write of a whole document as it is elsewhere; the caller adds the precondition."""
+    whole = item.document
+    write = _Write()
+    write.update.name = name
+    fields = write.update.fields
+    for field, text in (
+        ("userId", item.user_id),
+        ("namespace", item.namespace),
+        ("key", item.key),
+        ("createdByAgent", whole.created_by_agent),
+        ("revision", whole.revision),
+    ):
+        fields[field].string_value = text
+    fields["accessCount"].integer_value = whole.access_count
+    set_time(fields["createdAt"], whole.created_at)
+    set_time(fields["updatedAt"], whole.updated_at)
+    if whole.last_accessed_at is not None:
+        set_time(fields["lastAccessedAt"], whole.last_accessed_at)
+        fields["lastAccessedByAgent"].string_value = whole.last_accessed_by_agent or ""
+    _set_expiry(fields, whole.expires_at)
+    _set_json(fields, "value", whole.value, item.json, len(name), VALUE_LIMITS)
+    _set_metadata(fields, encode(whole.metadata or {}, "metadata"), len(name))
+    return write
+
+
 def update(name: str, put: Put, metadata: str | None) -> Message:
     """Return the write that changes a live document; ``metadata`` is the whole of it, ``None`` to leave it."""
     write = _Write()
@@ -150,11 +176,15 @@ def _value(found: Any, native: str, text: str) -> Any:
 def _set_changed(fields: Any, put: Put, name_bytes: int) -> None:
     fields["revision"].string_value = put.revision
     set_time(fields["updatedAt"], put.at)
-    if put.expires_at is not None:
-        set_time(fields["expiresAt"], put.expires_at)
-        fields["expiryMicros"].integer_value = micros(put.expires_at)
-        fields["expires"].boolean_value = True
+    _set_expiry(fields, put.expires_at)
     _set_json(fields, "value", put.value, put.json, name_bytes, VALUE_LIMITS)
+
+
+def _set_expiry(fields: Any, expires_at: str | None) -> None:
+    if expires_at is not None:
+        set_time(fields["expiresAt"], expires_at)
+        fields["expiryMicros"].integer_value = micros(expires_at)
+        fields["expires"].boolean_value = True
 
 
 def _set_metadata(fields: Any, metadata: str, name_bytes: int) -> None:

@@ -9,6 +9,7 @@ import grpc
 from google.cloud.firestore_v1.types import query as messages
 
 from datastore.backend import Document, DocumentPage, Fields, IdRange
+from datastore.ids import EVERYTHING, is_id
 from datastore_firestore.codec import get_time, set_time
 from datastore_firestore.connection import Connection, Message, Settings
 from datastore_firestore.documents import KEY, MASKS, to_document
@@ -69,25 +70,34 @@ class Reader:
         query = self._range_query(range, MASKS[fields], limit, after)
         if terms:
             fill_filter(query.where, terms)
-        page = self.page(query, fields, limit)
-        return DocumentPage(page.documents, page.documents[-1].id if page.more else None)
+        page = self.page(query, fields, limit, mixed=range is EVERYTHING)
+        return DocumentPage(
+            page.documents, page.last.name[len(self._prefix) :] if page.more and page.last is not None else None
+        )
 
-    def page(self, query: Message, fields: Fields, limit: int, read_time: Message | None = None) -> Found:
-        """Return the documents that a query finds, as many as fit a page."""
+    def page(
+        self, query: Message, fields: Fields, limit: int, read_time: Message | None = None, *, mixed: bool = False
+    ) -> Found:
+        """Return the documents that a query finds, as many as fit a page.
+
+        ``mixed`` says that there may be documents among them that are no records; these are left out.
+        """
         documents, states = list[Document](), list[tuple[str, State]]()
-        last, moment = None, read_time
+        last, moment, seen = None, read_time, 0
         more = True
         try:
             for answer in self._stream(query, 0 if fields is Fields.KEY else _PAGE_BYTES, read_time):
-                last, moment = answer.document, read_time or answer.read_time
+                last, moment, seen = answer.document, read_time or answer.read_time, seen + 1
                 id = last.name[len(self._prefix) :]
+                if mixed and ("revision" not in last.fields or not is_id(id)):
+                    continue  # somebody else's
                 states.append((id, known(last, fields is Fields.ALL)))
                 documents.append(to_document(id, last, fields))
-            more = len(documents) == limit
+            more = seen == limit
         except _CutShort:
             pass
         except grpc.RpcError as error:
-            if not documents:
+            if not seen:
                 raise self._connection.failure(error) from error
             # Broken half-way: what came is whole and in order, and the next page goes on behind it.
         self._hints.note_all(states)
@@ -106,6 +116,11 @@ class Reader:
                     number -= get_time(answer.document.fields["expiresAt"]) <= at
         except grpc.RpcError as error:
             raise self._connection.failure(error) from error
+        return number
+
+    def count_all(self) -> int:
+        """Return how many documents the collection holds."""
+        number, _ = self._connection.count(self._range_query(EVERYTHING, None, None, None))
         return number
 
     def expired(self, at: str, limit: int) -> list[tuple[str, Known]]:
@@ -191,10 +206,12 @@ class Reader:
         order = query.order_by.add(direction=_Query.Direction.Value("ASCENDING"))
         order.field.field_path = _NAME
         from_id, before = (range.start, True) if after is None or after < range.start else (after, False)
-        query.start_at.before = before
-        query.start_at.values.add().reference_value = self._prefix + from_id
-        query.end_at.before = True
-        query.end_at.values.add().reference_value = self._prefix + range.end
+        if from_id:  # a reference needs an id; without one the query begins where the collection does
+            query.start_at.before = before
+            query.start_at.values.add().reference_value = self._prefix + from_id
+        if range is not EVERYTHING:
+            query.end_at.before = True
+            query.end_at.values.add().reference_value = self._prefix + range.end
         if expiring:
             query.where.field_filter.field.field_path = "expires"
             query.where.field_filter.op = _Operator.Value("EQUAL")
