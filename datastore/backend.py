@@ -152,6 +152,8 @@ class Capabilities:
     """The most ids one `Backend.read` takes; the store cuts larger requests to size."""
     write_batch: int = 500
     """The most writes one `Backend.write` takes."""
+    scan_page: int = 1_000
+    """The most documents asked for in one `Backend.scan`."""
     persistent: bool
     """Documents are there again after `Backend.close` and a new connection."""
     shared: bool

@@ -32,8 +32,6 @@ from datastore.times import format_time
 
 T = TypeVar("T")
 
-SCAN_PAGE = 1_000
-"""Documents asked for at once while a range is read through."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds, between attempts of a call that failed for a transient reason
 
 
@@ -94,11 +92,13 @@ class Core:
         }
 
     def scan(
-        self, range: IdRange, fields: Fields, after: str | None = None, at_once: int = SCAN_PAGE
+        self, range: IdRange, fields: Fields, after: str | None = None, at_once: int | None = None
     ) -> Iterator[Document]:
         """Yield the live documents of a range in id order, page by page, the first page of ``at_once`` documents."""
+        most = self.backend.capabilities.scan_page
+        at_once = at_once or most
         while True:
-            page = self._scan_page(range, fields, min(at_once, SCAN_PAGE), after)
+            page = self._scan_page(range, fields, min(at_once, most), after)
             now = self.now()
             for document in page.documents:
                 if document.expires_at is None or document.expires_at > now:

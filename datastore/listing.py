@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
 from datastore.backend import ClearsRange, CountsRange, Delete, Document, Fields, ListsNamespaces
-from datastore.core import SCAN_PAGE
 from datastore.errors import InvalidValueError, QueryError
 from datastore.ids import after_namespace, decode, decode_key, key_range, namespace_range
 from datastore.scope import Scope
@@ -83,14 +82,14 @@ def page(scope: Scope, prefix: str | None, limit: int | None, cursor: str | None
         raise QueryError(f"limit is {limit}; it must be at least 1, or None for no limit")
     after = None if cursor is None else _resume(scope, prefix, cursor)
     found: list[Record] = []
-    for record in records(scope, prefix, after, SCAN_PAGE if limit is None else limit + 1):
+    for record in records(scope, prefix, after, None if limit is None else limit + 1):
         if len(found) == limit:  # one more than asked for: this page is not the last
             return Page(found, _cursor(scope, prefix, found[-1].id))
         found.append(record)
     return Page(found, None)
 
 
-def records(scope: Scope, prefix: str | None, after: str | None = None, at_once: int = SCAN_PAGE) -> Iterator[Record]:
+def records(scope: Scope, prefix: str | None, after: str | None = None, at_once: int | None = None) -> Iterator[Record]:
     """Return an iterator over the live records whose key has a prefix, in id order; one page is in memory at a time."""
     from datastore.record import to_record  # here, because Pydantic takes longer to import than all the rest
 
