@@ -24,8 +24,8 @@ class DynamoBackend(Backend):
     """Documents in one DynamoDB table."""
 
     name = NAME
-    # A page of a query ends at 1 MB, however many documents are asked for.
-    capabilities = Capabilities(read_batch=1_000, write_batch=500, scan_page=10_000, persistent=True, shared=True)
+    # A page of a query ends at 1 MB, which holds about 3,000 of the smallest records.
+    capabilities = Capabilities(read_batch=1_000, write_batch=500, scan_page=4_000, persistent=True, shared=True)
 
     def __init__(self, settings: Settings) -> None:
         """Make sure that the table is there.
@@ -76,7 +76,8 @@ class DynamoBackend(Backend):
         after: Attributes | None = None
         while True:
             try:
-                items, after = patiently(partial(self._reader.keys, range, after))
+                page = partial(self._reader.keys, range, after)
+                items, after = patiently(page) if removed else page()
                 records = [item for item in items if not is_marker(id_of(item))]
                 keys = [{PARTITION: item[PARTITION], SORT: item[SORT]} for item in records]
                 self._threads.map(self._remove, chunks(keys, WRITE_BATCH))

@@ -58,7 +58,7 @@ class Reader:
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
         """See `Backend.scan`."""
         condition = _in_range(range)
-        if condition is None:
+        if condition is None or (after is not None and after >= range.end):
             return DocumentPage((), None)
         parameters = {
             "TableName": self._table,
@@ -67,7 +67,7 @@ class Reader:
             **condition,
             **PROJECTION[fields],
         }
-        if after is not None and after > range.start:
+        if after is not None and after >= range.start:
             parameters["ExclusiveStartKey"] = key_of(after)
         answer = self._connection.call("query", **parameters)
         last = answer.get("LastEvaluatedKey")

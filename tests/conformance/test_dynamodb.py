@@ -1,0 +1,117 @@
+"""The kit on DynamoDB: over HTTP on ministack and dynalite, in process on moto, and on a real table if one is named."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from botocore.httpsession import URLLib3Session
+from moto import mock_aws
+
+import datastore
+from datastore import DataStore
+from datastore.conformance import ConformanceSuite, Harness
+from datastore.conformance.suite import TOPICS, topic_name
+from tests.servers import dynamodb
+
+
+@contextmanager
+def unreachable() -> Iterator[None]:
+    """Nothing accepts a connection any more."""
+
+    def fail(session: URLLib3Session, request: Any) -> None:
+        raise EndpointConnectionError(endpoint_url=request.url)
+
+    with patch.object(URLLib3Session, "send", fail):
+        yield
+
+
+class MinistackHarness(Harness):
+    name = "dynamodb"
+
+    def url(self) -> str:
+        return dynamodb.url("ministack")
+
+    def outage(self, store: DataStore) -> Any:
+        return unreachable()
+
+
+class DynaliteHarness(MinistackHarness):
+    name = "dynamodb-dynalite"
+
+    def url(self) -> str:
+        return dynamodb.url("dynalite")
+
+
+class MotoHarness(Harness):
+    name = "dynamodb-moto"
+    _mock: Any = None
+
+    def open(self, **options: Any) -> DataStore:
+        if self._mock is None:
+            self._mock = mock_aws()
+            self._mock.start()
+        return datastore.connect("dynamodb://agent_data_store?region=eu-west-1", **options)
+
+    def close(self) -> None:
+        if self._mock is not None:
+            self._mock.stop()
+
+
+class RealHarness(MinistackHarness):
+    """Each test leaves the table as it found it: with nothing of the users that the kit makes up."""
+
+    name = "dynamodb-real"
+
+    def url(self) -> str:
+        return os.environ[dynamodb.REAL]
+
+    def open(self, **options: Any) -> DataStore:
+        first = self._url is None
+        store = super().open(**options)
+        if first:
+            self._empty(store)
+        return store
+
+    def close(self) -> None:
+        if self._url is not None:
+            with datastore.connect(self._url) as store:
+                self._empty(store)
+
+    def _empty(self, store: DataStore) -> None:
+        connection = store._core.backend._connection
+        table = connection.settings.table
+        for page in connection.client.get_paginator("scan").paginate(TableName=table, ProjectionExpression="pk, sk"):
+            for key in page["Items"]:
+                connection.client.delete_item(TableName=table, Key=key)
+
+
+class TestDynamo(ConformanceSuite):
+    harness = MinistackHarness
+
+
+class TestDynamoOnDynalite(ConformanceSuite):
+    harness = DynaliteHarness
+
+
+# Moto is not asked for atomicity: in process, its conditional writes lose updates.
+_ALONE = tuple(topic for topic in TOPICS if topic_name(topic) not in ("concurrency", "processes"))
+
+
+class TestDynamoOnMoto(*_ALONE):
+    harness = MotoHarness
+
+
+if os.environ.get(dynamodb.REAL):
+
+    class TestDynamoItself(ConformanceSuite):
+        harness = RealHarness
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers() -> Iterator[None]:
+    yield
+    dynamodb.stop()
