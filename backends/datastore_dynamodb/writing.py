@@ -8,6 +8,7 @@ from typing import Any
 from datastore.backend import Delete, Outcome, Put, Write
 from datastore.errors import DataStoreError, ThrottledError
 from datastore.retry import Backoff
+from datastore.values import encode
 from datastore_dynamodb.batches import READ_BATCH, Threads, chunks, get_items
 from datastore_dynamodb.client import CanceledError, ConditionFailedError, Connection, throttled
 from datastore_dynamodb.codec import PARTS, Attributes, Encoded, encode_value, size_of
@@ -24,8 +25,7 @@ _ROUNDS = 2
 """The transactions that are tried for a group of writes; what is then left goes one by one."""
 _TRANSACTION_BYTES = 3_500_000
 """A transaction takes 4 MB ("Amazon DynamoDB Transactions: how it works")."""
-_BESIDE_VALUE = 40_000  # bytes that metadata, ids and names may take beside a value at most
-_BESIDE_SMALL = 3_000  # the same without metadata
+_BESIDE_VALUE = 3_000  # bytes that ids and names may take
 _TRANSACT = {"put_item": "Put", "update_item": "Update", "delete_item": "Delete"}
 _FOR_DELETE = {"ProjectionExpression": "pk, sk, revision, expiresAt, valueParts"}
 _SHOW_FOUND = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
@@ -61,8 +61,9 @@ class Job:
     def size(self) -> int:
         """About the bytes that it takes in a transaction; rather more."""
         if self.value is None or not isinstance(self.write, Put):
-            return _BESIDE_SMALL
-        return size_of(self.value.attribute) + (_BESIDE_VALUE if self.write.metadata else _BESIDE_SMALL)
+            return _BESIDE_VALUE
+        metadata = len(encode(self.write.metadata)) * 2 if self.write.metadata else 0
+        return size_of(self.value.attribute) + metadata + _BESIDE_VALUE
 
 
 class Writer:
@@ -175,6 +176,8 @@ class Writer:
         try:
             return self._transact_or_raise(jobs)
         except DataStoreError as error:
+            if type(error) is DataStoreError:
+                return {}  # the request as such is refused, as one that grew beyond 4 MB by stored metadata
             return {job.write.id: Outcome(False, error=error) for job in jobs}
 
     def _transact_or_raise(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
