@@ -29,13 +29,13 @@ def open_table(connection: Connection) -> None:
         BackendUnavailableError: If DynamoDB does not answer, or the table does not become active in time.
     """
     settings = connection.settings
+    made = None
     description = _describe(connection)
-    created = False
     if description is None:
         if not settings.create:
             raise missing(settings)
-        created = _create(connection)
-    if created or description is None or description["TableStatus"] == "CREATING":
+        description = made = _create(connection)
+    if description is None or description["TableStatus"] == "CREATING":
         description = _wait(connection)
     schema = {part["AttributeName"]: part["KeyType"] for part in description["KeySchema"]}
     if schema != {PARTITION: "HASH", SORT: "RANGE"}:
@@ -44,7 +44,7 @@ def open_table(connection: Connection) -> None:
             f"{PARTITION}, {SORT}. It was left untouched; name another one in the URL",
             backend=NAME,
         )
-    if created:
+    if made is not None:
         _turn_on(connection)
 
 
@@ -61,17 +61,18 @@ def _describe(connection: Connection) -> dict[str, Any] | None:
     return table
 
 
-def _create(connection: Connection) -> bool:
-    """Create the table, and return whether it was not another process that did."""
+def _create(connection: Connection) -> dict[str, Any] | None:
+    """Create the table and return its description, ``None`` if another process was quicker."""
     try:
-        connection.client.create_table(**definition(connection.settings))
+        answer: Any = connection.client.create_table(**definition(connection.settings))
     except boto.ClientError as error:
         if error.response.get("Error", {}).get("Code") == "ResourceInUseException":
-            return False
+            return None
         raise translate(error, connection.settings) from error
     except boto.BotoCoreError as error:
         raise translate(error, connection.settings) from error
-    return True
+    table: dict[str, Any] = answer["TableDescription"]
+    return table
 
 
 def _wait(connection: Connection) -> dict[str, Any]:

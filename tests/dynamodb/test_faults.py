@@ -10,15 +10,15 @@ from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, 
 import datastore
 from datastore import BackendUnavailableError, ConfigurationError, PermissionDeniedError, ThrottledError
 from datastore.errors import BatchError, DataStoreError
+from datastore.scope import scope_of
 from tests.dynamodb.answers import refusal, unprocessed
+from tests.dynamodb.wire import Wire
 from tests.servers import dynamodb
 
 
 @pytest.fixture
 def hasty(url):
     """A store that does not wait for better times, with what is sent through it."""
-    from tests.dynamodb.conftest import Wire
-
     with datastore.connect(url, flush_interval=3_600, retry_seconds=0) as store:
         agent = store.agent("u", "a")
         agent.set_many({"k1": 1, "k2": 2})
@@ -215,8 +215,6 @@ def test_counting_skips_what_is_gone_and_creates_nothing(agent, store, wire):
 def test_what_is_throttled_is_counted_later(hasty):
     agent, wire = hasty
     agent.get_many(["k1", "k2"])
-    from datastore.scope import scope_of
-
     store = scope_of(agent).core
     wire.fail(refusal(THROTTLING[0]))
     with pytest.raises(ThrottledError):

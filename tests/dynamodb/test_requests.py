@@ -5,6 +5,8 @@ import math
 import pytest
 
 import datastore
+from datastore.scope import scope_of
+from tests.dynamodb.wire import Wire
 
 
 @pytest.fixture
@@ -57,8 +59,6 @@ def test_setting_with_metadata_what_was_not_seen_here_takes_two(stranger, record
     agent.set("strange", 1)
     other = stranger
     connection = other_client(other)
-    from tests.dynamodb.conftest import Wire
-
     second = Wire(connection)
     other.set("strange", 2, {"b": 1})
     assert second.operations == ["PutItem", "UpdateItem"]
@@ -144,6 +144,4 @@ def test_twelve_thousand_keys_are_pages_of_one_megabyte(agent, store, wire):
 
 
 def other_client(agent):
-    from datastore.scope import scope_of
-
     return scope_of(agent).core.backend._connection.client
