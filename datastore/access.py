@@ -147,7 +147,8 @@ class AccessTracker:
         """Stop the thread and write what is left; what cannot be written is lost, and logged."""
         self._closing.set()
         self._wake.set()
-        thread = self._thread
+        with self._lock:  # a thread that is being started is started by then
+            thread = self._thread
         if thread is threading.current_thread():
             return  # the garbage collector closes the store on this very thread, perhaps in the middle of a flush
         if thread is not None:

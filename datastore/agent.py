@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from datastore import batching, changing, listing
 from datastore.backend import Delete, Fields
-from datastore.errors import ConflictError, InvalidValueError, KeyExistsError
+from datastore.errors import ConflictError, InvalidNameTypeError, InvalidValueError, KeyExistsError, kind_of
 from datastore.ids import encode_key
 from datastore.listing import Page
 from datastore.scope import Bound, Scope, bind, scope_of
@@ -178,7 +178,8 @@ class AgentDataStore(Bound):
 
         Requests: 1.
         """
-        encode_key(prefix + "-" if isinstance(prefix, str) else prefix)  # an error that speaks of what was given
+        if not isinstance(prefix, str):
+            raise InvalidNameTypeError(f"prefix is {kind_of(prefix)}; it must be a str")
         key = prefix + secrets.token_urlsafe(16)
         self.add(key, value, metadata, ttl=ttl)
         return key
@@ -332,7 +333,7 @@ class AgentDataStore(Bound):
             ValueTooLargeError: If a value or the metadata is too large; nothing was stored.
             BatchError: If some records failed; holds an outcome for each key, and the others are stored.
 
-        Requests: 1 per 1,000 items (DynamoDB 25 to 100, Firestore 500).
+        Requests: 1 per 1,000 items (DynamoDB 25 to 100, Firestore 500); on SQLite one transaction for as many.
         """
         return batching.set_many(scope_of(self), items, metadata, ttl)
 
@@ -448,7 +449,7 @@ class AgentDataStore(Bound):
 
 def _revision(if_revision: str) -> str:
     if not isinstance(if_revision, str):
-        raise InvalidValueError(f"if_revision is a {type(if_revision).__name__}; give the str that set() returned")
+        raise InvalidValueError(f"if_revision is {kind_of(if_revision)}; give the str that set() returned")
     return if_revision
 
 

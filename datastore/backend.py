@@ -150,7 +150,7 @@ class Capabilities:
 
     read_batch: int = 1_000
     """The most ids one `Backend.read` takes; the store cuts larger requests to size."""
-    write_batch: int = 500
+    write_batch: int = 1_000
     """The most writes one `Backend.write` takes."""
     scan_page: int = 1_000
     """The most documents asked for in one `Backend.scan`."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from datastore.backend import Delete, Document, Fields, Outcome, Put
-from datastore.errors import BatchError, DataStoreError, InvalidNameTypeError, InvalidValueError
+from datastore.errors import BatchError, DataStoreError, InvalidNameTypeError, InvalidValueError, kind_of
 from datastore.ids import encode_key
 from datastore.scope import Scope
 from datastore.values import check_metadata
@@ -31,7 +31,7 @@ def set_many(
     try:
         values = dict(items)
     except (TypeError, ValueError):
-        raise InvalidValueError(f"items is a {type(items).__name__}; give a dict or pairs of key and value") from None
+        raise InvalidValueError(f"items is {kind_of(items)}; give a dict or pairs of key and value") from None
     check_metadata(metadata)
     moment = scope.moment(ttl)
     puts = [scope.put(key, value, moment, metadata, name=f"items[{key!r}]") for key, value in values.items()]
@@ -48,7 +48,7 @@ def delete_many(scope: Scope, keys: Iterable[str]) -> int:
 
 def _keys(keys: Iterable[str]) -> Iterable[str]:
     if isinstance(keys, str) or not isinstance(keys, Iterable):
-        raise InvalidNameTypeError(f"keys is a {type(keys).__name__}; give a list of keys")
+        raise InvalidNameTypeError(f"keys is {kind_of(keys)}; give a list of keys")
     return keys
 
 

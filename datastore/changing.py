@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from datastore.backend import Fields
-from datastore.errors import ConflictError, InvalidValueError, UnsupportedError
+from datastore.errors import ConflictError, InvalidValueError, UnsupportedError, kind_of
 from datastore.retry import Backoff
 from datastore.scope import Scope
 from datastore.values import decode, encode
@@ -49,7 +49,7 @@ def modify(scope: Scope, key: str, function: Callable[[Any], Any], default: Any,
 def adding(by: float) -> Callable[[Any], Any]:
     """Return the function that adds to a number."""
     if not _is_number(by):
-        raise InvalidValueError(f"by is a {type(by).__name__}; it must be a number")
+        raise InvalidValueError(f"by is {kind_of(by)}; it must be a number")
     encode(by, "by")
 
     def add(value: Any) -> Any:
@@ -75,7 +75,7 @@ def appending(items: tuple[Any, ...]) -> Callable[[Any], Any]:
 def merging(changes: Mapping[str, Any]) -> Callable[[Any], Any]:
     """Return the function that merges an object into an object, shallowly."""
     if not isinstance(changes, Mapping):
-        raise InvalidValueError(f"changes is a {type(changes).__name__}; it must be a dict")
+        raise InvalidValueError(f"changes is {kind_of(changes)}; it must be a dict")
     changes = dict(changes)
     encode(changes, "changes")
     operator = next((name for name in changes if name.startswith("$")), None)

@@ -41,7 +41,7 @@ def connect(url: str | None = None, **options: Any) -> DataStore:
         PermissionDeniedError: If the database or the operating system refuses access.
         BackendUnavailableError: If the database does not answer.
 
-    Requests: none on SQLite; elsewhere those that make sure the database, table or index is there (0 to 2).
+    Requests: those that make sure that the database, table or index is there (0 to 2); on SQLite a few statements.
     """
     store_options = {name: options.pop(name) for name in _STORE_OPTIONS if name in options}
     parsed = Url(url or os.environ.get(URL_VARIABLE) or DEFAULT_URL, options)

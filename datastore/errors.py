@@ -123,3 +123,9 @@ class PermissionDeniedError(DataStoreError):
 
 class ClosedError(DataStoreError):
     """The store was closed; open another one with `datastore.connect`."""
+
+
+def kind_of(value: object) -> str:
+    """Return what a value is, with its article, for a message: ``"an int"``."""
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'AEIOaeiou' else 'a'} {name}"

@@ -12,7 +12,7 @@ from binascii import a2b_base64, b2a_base64
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from datastore.errors import InvalidNameError, InvalidNameTypeError
+from datastore.errors import InvalidNameError, InvalidNameTypeError, kind_of
 
 MAX_NAME_BYTES = 255
 """The longest user id, namespace or agent name, in bytes of its encoded UTF-8."""
@@ -165,7 +165,7 @@ def _beginning_with(text: str) -> IdRange:
 
 def _check_text(name: str, parameter: str) -> bytes:
     if not isinstance(name, str):
-        raise InvalidNameTypeError(f"{parameter} is a {type(name).__name__}; it must be a str")
+        raise InvalidNameTypeError(f"{parameter} is {kind_of(name)}; it must be a str")
     try:
         return name.encode()
     except UnicodeEncodeError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
 from datastore.backend import ClearsRange, CountsRange, Delete, Document, Fields, ListsNamespaces
-from datastore.errors import InvalidValueError, QueryError
+from datastore.errors import InvalidValueError, QueryError, kind_of
 from datastore.ids import after_namespace, decode, decode_key, key_range, namespace_range
 from datastore.scope import Scope
 
@@ -77,7 +77,7 @@ def clear(scope: Scope, prefix: str | None) -> int:
 def page(scope: Scope, prefix: str | None, limit: int | None, cursor: str | None) -> Page:
     """Return one page of records and the cursor behind it."""
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool)):
-        raise InvalidValueError(f"limit is a {type(limit).__name__}; it must be an int, or None for no limit")
+        raise InvalidValueError(f"limit is {kind_of(limit)}; it must be an int, or None for no limit")
     if limit is not None and limit < 1:
         raise QueryError(f"limit is {limit}; it must be at least 1, or None for no limit")
     after = None if cursor is None else _resume(scope, prefix, cursor)
@@ -119,7 +119,7 @@ def _cursor(scope: Scope, prefix: str | None, id: str) -> str:
 def _resume(scope: Scope, prefix: str | None, cursor: str) -> str:
     """Return the id behind which a page begins."""
     if not isinstance(cursor, str):
-        raise InvalidValueError(f"cursor is a {type(cursor).__name__}; give what scan() returned")
+        raise InvalidValueError(f"cursor is {kind_of(cursor)}; give what scan() returned")
     encoded, _, listing = cursor.rpartition(".")
     try:
         decode_key(encoded)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 
-from datastore.errors import InvalidValueError
+from datastore.errors import InvalidValueError, kind_of
 
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
@@ -45,7 +45,7 @@ def expiry(ttl: float | timedelta, now: float) -> str:
     elif isinstance(ttl, int | float) and not isinstance(ttl, bool):
         seconds = ttl
     else:
-        raise InvalidValueError(f"ttl is a {type(ttl).__name__}; give seconds as a number, or a timedelta")
+        raise InvalidValueError(f"ttl is {kind_of(ttl)}; give seconds as a number, or a timedelta")
     if not seconds > 0 or not math.isfinite(seconds):
         raise InvalidValueError(f"ttl is {ttl!r}; it must be greater than zero and finite (delete() removes a record)")
     if now + seconds >= _LATEST.timestamp():

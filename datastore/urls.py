@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
-from datastore.errors import ConfigurationError
+from datastore.errors import ConfigurationError, kind_of
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Url:
     def __init__(self, text: str, options: Mapping[str, Any] | None = None) -> None:
         match = _URL.fullmatch(text) if isinstance(text, str) else None
         if match is None:
-            given = "the database URL" if isinstance(text, str) else f"a {type(text).__name__}"
+            given = "the database URL" if isinstance(text, str) else f"{kind_of(text)}"
             raise ConfigurationError(
                 f"{given} is not of the form scheme://..., such as 'sqlite:///agents.db' or 'memory://'"
             )
@@ -81,7 +81,7 @@ class Url:
         for name in self._parameters:
             raise ConfigurationError(
                 f"{self.scheme} has no parameter {name!r}{suggest(name, self._known)}; "
-                f"it has {', '.join(sorted(self._known))}"
+                f"it has {', '.join(sorted(self._known)) or 'none'}"
             )
 
     def __repr__(self) -> str:

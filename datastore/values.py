@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import MAX_EMAX, MAX_PREC, Context, Decimal
 from typing import Any
 
-from datastore.errors import InvalidValueError, ValueTooLargeError
+from datastore.errors import InvalidValueError, ValueTooLargeError, kind_of
 
 MAX_VALUE_BYTES = 1_000_000
 """The largest value: bytes of UTF-8 of its compact JSON."""
@@ -101,7 +101,7 @@ def check_metadata(metadata: Any) -> None:
     if metadata is None:
         return
     if not isinstance(metadata, dict):
-        raise InvalidValueError(f"metadata is a {type(metadata).__name__}; it must be a dict with text keys, or None")
+        raise InvalidValueError(f"metadata is {kind_of(metadata)}; it must be a dict with text keys, or None")
     encode(metadata, "metadata", MAX_METADATA_BYTES)
 
 
@@ -159,7 +159,7 @@ def _problems(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
         elif isinstance(value, dict):
             for key, child in value.items():
                 if type(key) is not str:
-                    yield path, f"has a key that is a {type(key).__name__}; keys must be str"
+                    yield path, f"has a key that is {kind_of(key)}; keys must be str"
                 elif not _is_text(key):
                     yield path, f"has the key {key!r}, which holds a lone surrogate; that is not text"
                 else:
@@ -177,9 +177,9 @@ def _problems(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
     elif kind not in _SCALARS:
         base = next((base.__name__ for base in (str, int, float) if isinstance(value, base)), None)
         if base:  # an enum member or a number of NumPy's would come back as another type than it went in
-            yield path, f"is a {kind.__name__}; convert it to {base}, which is what would come back"
+            yield path, f"is {kind_of(value)}; convert it to {base}, which is what would come back"
         else:
-            yield path, f"is a {kind.__name__}; JSON has no such type"
+            yield path, f"is {kind_of(value)}; JSON has no such type"
 
 
 def _is_text(text: str) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any, TypeAlias, TypeVar
 
 from datastore.backend import (
@@ -53,7 +54,7 @@ class SqliteBackend(Backend):
             BackendUnavailableError: If the file is locked or damaged.
         """
         self.capabilities = Capabilities(
-            read_batch=1_000, write_batch=500, persistent=settings.path is not None, shared=settings.path is not None
+            persistent=settings.path is not None, shared=settings.path is not None
         )
         self._settings = settings
         try:
@@ -110,8 +111,9 @@ class SqliteBackend(Backend):
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""
-        batch = json.dumps(accesses)
-        self._write(lambda connection: connection.execute(sql.RECORD_ACCESS, (batch,)))
+        most = sql.ACCESS_BATCHES[-1]
+        for start in range(0, len(accesses), most):
+            self._write(partial(_count, accesses=accesses[start : start + most]))
 
     def close(self) -> None:
         """See `Backend.close`."""
@@ -199,6 +201,12 @@ def _in_transaction(connection: Connection, work: Callable[[], T]) -> T:
         connection.rollback()
         raise
     return result
+
+
+def _count(connection: Connection, accesses: Sequence[Access]) -> None:
+    size = next(size for size in sql.ACCESS_BATCHES if size >= len(accesses))
+    nothing = [None] * (len(Access._fields) * (size - len(accesses)))  # rows that match no document
+    connection.execute(sql.record_access(size), [*chain.from_iterable(accesses), *nothing])
 
 
 def _apply_all(connection: Connection, writes: Sequence[Write]) -> list[Outcome]:

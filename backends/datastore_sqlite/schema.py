@@ -14,7 +14,7 @@ from datastore_sqlite.connections import NAME, Connection, Settings, open_connec
 
 TABLE = "agent_data_store"
 APPLICATION_ID = 0x61676473  # "agds": what PRAGMA application_id and file(1) say of our files
-_OLDEST_SQLITE = (3, 38, 0)  # for the operator ->>
+_OLDEST_SQLITE = (3, 35, 0)  # for RETURNING
 
 MIGRATIONS: Sequence[str] = (
     # The value comes last, so that reading the other columns of a row does not lead through a megabyte of it.
@@ -51,7 +51,7 @@ def open_file(settings: Settings, migrations: Sequence[str] = MIGRATIONS) -> Con
     """
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise ConfigurationError(
-            f"SQLite {sqlite3.sqlite_version} is too old; Python must be linked with 3.38 or newer", backend=NAME
+            f"SQLite {sqlite3.sqlite_version} is too old; Python must be linked with 3.35 or newer", backend=NAME
         )
     if settings.path is not None:
         _check_path(settings.path, settings)

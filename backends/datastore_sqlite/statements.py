@@ -58,20 +58,28 @@ COUNT = f"SELECT count(*) FROM {TABLE} WHERE _id >= ? AND _id < ? AND {_LIVE}"
 CLEAR = f"DELETE FROM {TABLE} WHERE _id >= ? AND _id < ?"
 PURGE = f"DELETE FROM {TABLE} WHERE expiresAt <= ?"
 
-# One statement for all of them: SQLite then works through the batch without the interpreter's lock, beside the threads
-# that go on reading. Statement by statement it would take the lock back for each row.
-RECORD_ACCESS = f"""
-    UPDATE {TABLE} SET
-        accessCount = accessCount + accesses.number,
-        lastAccessedByAgent = CASE WHEN lastAccessedAt > accesses.at THEN lastAccessedByAgent ELSE accesses.agent END,
-        lastAccessedAt = CASE WHEN lastAccessedAt > accesses.at THEN lastAccessedAt ELSE accesses.at END
-    FROM (
-        SELECT value ->> 0 AS id, value ->> 1 AS createdAt, value ->> 2 AS number, value ->> 3 AS agent,
-            value ->> 4 AS at
-        FROM json_each(?)
-    ) AS accesses
-    WHERE {TABLE}._id = accesses.id AND {TABLE}.createdAt = accesses.createdAt"""
-"""Takes a JSON array of `datastore.backend.Access`, each an array of its fields."""
+ACCESS_BATCHES = (1, 10, 100, 1_000)
+"""The sizes that `record_access` is asked for."""
+
+
+@cache
+def record_access(accesses: int) -> str:
+    """Return the statement that counts up to so many accesses; it takes their fields one after another.
+
+    One statement for all of them: SQLite then works through the batch without the interpreter's lock, beside the
+    threads that go on reading. Statement by statement it would take the lock back for each row.
+    """
+    return f"""
+        UPDATE {TABLE} SET
+            accessCount = accessCount + number,
+            lastAccessedByAgent = CASE WHEN lastAccessedAt > at THEN lastAccessedByAgent ELSE agent END,
+            lastAccessedAt = CASE WHEN lastAccessedAt > at THEN lastAccessedAt ELSE at END
+        FROM (
+            SELECT column1 AS id, column2 AS created, column3 AS number, column4 AS agent, column5 AS at
+            FROM (VALUES {", ".join(["(?, ?, ?, ?, ?)"] * accesses)})
+        ) AS accesses
+        WHERE _id = id AND createdAt = created"""
+
 
 # Skips from namespace to namespace: each step is one look at the primary key for the first live id behind the last
 # namespace found. Takes the bounds of the range, the length of "<user>:", and now.

@@ -124,10 +124,10 @@ def test_a_database_that_goes_down_while_a_part_is_sent_again_is_a_batch_error_t
 def test_a_batch_cut_off_half_way_says_which_part_is_stored(backend, hasty):
     backend.fail("write", lambda method, writes: method(writes), down)
     with pytest.raises(BatchError) as caught:
-        hasty.set_many({f"k{i:04}": i for i in range(1_200)})
+        hasty.set_many({f"k{i:04}": i for i in range(2_400)})
     size = backend.capabilities.write_batch
     assert len(caught.value.succeeded) == size
-    assert len(caught.value.failed) == 1_200 - size
+    assert len(caught.value.failed) == 2_400 - size
     assert hasty.count() == size
 
 
@@ -138,7 +138,7 @@ def test_a_batch_of_which_nothing_was_done_raises_the_error_itself(backend, hast
 
 
 def test_a_clear_cut_off_half_way_is_no_smaller_count(backend, hasty):
-    hasty.set_many({f"k{i:04}": i for i in range(1_200)})
+    hasty.set_many({f"k{i:04}": i for i in range(2_400)})
     backend.fail("write", lambda method, writes: method(writes), down)
     with pytest.raises(BackendUnavailableError):
         hasty.clear("k")

@@ -8,7 +8,7 @@ from datastore_sqlite import statements as sql
 
 @pytest.fixture
 def store(tmp_path):
-    with datastore.connect(f"sqlite:///{tmp_path}/a.db", flush_interval=3_600) as store:
+    with datastore.connect(f"sqlite:///{tmp_path}/a.db", flush_interval=3_600, max_pending=1_000_000) as store:
         yield store
 
 
@@ -98,7 +98,7 @@ def test_the_counting_of_any_number_of_reads_is_one_statement_per_thousand_recor
         (sql.DELETE_IF_REVISION, ("u:default:a", "r", "now")),
         (sql.REVISION, ("u:default:a", "now")),
         (sql.NAMESPACES, ("u:", "u;", 2, "now")),
-        (sql.RECORD_ACCESS, ("[]",)),
+        *((sql.record_access(size), [None] * 5 * size) for size in (1, 10)),
         (sql.PURGE, ("now",)),
     ],
 )

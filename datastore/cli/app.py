@@ -1,0 +1,121 @@
+"""The commands. What they do is in the modules beside this one; here are arguments, messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from datastore.cli import demo as demonstration
+from datastore.cli.files import find, project_name
+from datastore.cli.meter import Meter
+from datastore.cli.show import number, printable, progress_bars, say, show
+from datastore.connecting import DEFAULT_URL, URL_VARIABLE, connect
+from datastore.errors import DataStoreError
+from datastore.urls import Url
+
+INTERRUPTED = 130  # 128 and the number of SIGINT, as shells report it
+
+app = typer.Typer(
+    help="One persistent store for AI agents, on whichever database the host already runs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"agent-datastore {version('agent-datastore')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    for stream in (sys.stdout, sys.stderr):  # a file name must not stop what only reports it
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@app.command()
+def demo(
+    directory: Annotated[
+        Path, typer.Argument(help="Whose text files the agents read.", show_default="the working directory")
+    ] = Path(),
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="The store.", show_default=f"${URL_VARIABLE}, else {DEFAULT_URL}")
+    ] = None,
+    user: Annotated[str, typer.Option(metavar="ID", help="Whose agents they are.")] = "demo",
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Names the namespaces files:NAME, summary:NAME and analysis:NAME.",
+            show_default="the project in pyproject.toml, else the directory's name",
+        ),
+    ] = None,
+) -> None:
+    """Let three agents work on a directory, and hand each other what they know through the store.
+
+    The reader stores each text file. The summariser, knowing only where, stores
+    a summary of each. The analyst finds the largest files and the most used
+    definitions. All of it is kept; run it again, and it remembers.
+    """
+    text = url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
+    try:
+        _demo(Console(highlight=False), directory, text, user, name)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; what was stored so far is kept, and the next run goes on from there", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except DataStoreError as error:
+        _fail(str(error))
+
+
+def _demo(console: Console, directory: Path, url: str, user: str, name: str | None) -> None:
+    parsed = Url(url)
+    path = Path(parsed.path.removeprefix("/"))
+    file = path.resolve() if parsed.scheme == "sqlite" and not parsed.host and path.name else None
+    try:
+        found = find(directory, file)
+    except OSError as error:
+        _fail(f"cannot read the directory {directory}: {error.strerror or error}")
+    project = name or project_name(directory)
+    meter = Meter()
+    with connect(url) as store:
+        with progress_bars(console) as progress:
+            report = demonstration.run(store, user, project, directory, found, meter, progress)
+        say(console, f"run {report.run:,} on {project}, as user {user}", "")
+        show(console, report, meter.timings)
+        persistent = store.capabilities.persistent
+    say(console, "", *_conclusion(report, persistent, f"{parsed!r}" + (f", the file {file}" if file else "")))
+
+
+def _conclusion(report: demonstration.Report, persistent: bool, where: str) -> list[str]:
+    reading, summarising = report.reading, report.summarising
+    lines = []
+    if report.earlier is not None:
+        lines.append(
+            f"It remembered: {reading.unchanged:,} of {number(reading.files, 'file')} and {summarising.reused:,} of "
+            f"{number(summarising.summaries, 'summary', 'summaries')} were cache hits. "
+            f"Run {report.earlier['run']} was at {report.earlier['at']}."
+        )
+    if not reading.files:
+        lines.append("There are no text files here; give a directory that holds some: datastore demo DIRECTORY")
+    if persistent:
+        return [*lines, f"Everything is kept in {where}.", "Run the same command again to see that it remembers."]
+    return [*lines, f"{where} keeps nothing beyond this run; leave out --url to use a file."]
+
+
+def _fail(message: str) -> None:
+    typer.echo(printable(f"datastore: {' '.join(message.split())}"), err=True)
+    raise typer.Exit(1)

@@ -1,0 +1,131 @@
+"""The pages are complete, and what they name is there."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import datastore
+from datastore import AgentDataStore, DataStore
+from datastore.record import Record
+from tests.docs.pages import PAGES, ROOT, blocks, page_name, prose
+
+API = ROOT / "docs/api.md"
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of the headings of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ +(.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def methods(of: type) -> list[str]:
+    return [
+        name
+        for name, member in inspect.getmembers(of)
+        if not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, property))
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_links_lead_somewhere(page):
+    for target in LINK.findall(prose(page)):
+        if re.match(r"https?://", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), f"{page_name(page)} links to {target}"
+        if anchor:
+            assert anchor in anchors(linked), f"{page_name(page)} links to {target}; there are {anchors(linked)}"
+
+
+def test_every_page_is_linked_from_the_readme():
+    linked = {(ROOT / target).resolve() for target in LINK.findall(prose(ROOT / "README.md")) if "://" not in target}
+    assert set(PAGES) - linked == {ROOT / "README.md"}
+
+
+def test_the_readme_has_the_two_commands_word_for_word():
+    shown = "".join(block.text for block in blocks(ROOT / "README.md", "sh")).splitlines()
+    assert "python3 -m venv .venv && .venv/bin/pip install --quiet '.[cli]' && .venv/bin/datastore demo" in shown
+    assert "python3 -m venv .venv && .venv/bin/pip install --quiet tox && .venv/bin/tox" in shown
+
+
+@pytest.mark.parametrize("name", datastore.__all__)
+def test_every_public_name_is_in_the_reference(name):
+    assert re.search(rf"`(datastore\.)?{name}\b", API.read_text(encoding="utf-8")), name
+
+
+@pytest.mark.parametrize(
+    ("of", "name"),
+    [(of, name) for of in (AgentDataStore, DataStore) for name in methods(of)],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_every_call_is_in_the_reference_with_its_signature(of, name):
+    member = getattr(of, name)
+    call = name if isinstance(member, property) else f"{name}{signature(member)}"
+    assert f"### `{call}`" in API.read_text(encoding="utf-8").splitlines()
+
+
+def signature(function: object) -> str:
+    found = inspect.signature(function)
+    parameters = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for name, parameter in found.parameters.items()
+        if name != "self"
+    ]
+    return str(found.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
+
+
+def test_the_options_of_connect_are_in_the_reference():
+    text = API.read_text(encoding="utf-8")
+    options = [name for name in inspect.signature(DataStore).parameters if name != "backend"]
+    assert [name for name in options if f"| `{name}` |" not in text] == []
+
+
+def test_every_field_of_a_record_is_in_the_reference():
+    text = API.read_text(encoding="utf-8")
+    assert [name for name in Record.model_fields if f"| `{name}` |" not in text] == []
+
+
+def test_every_error_is_explained():
+    text = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    errors = [name for name in datastore.__all__ if name.endswith("Error")]
+    assert [name for name in errors if f"\n## {name}\n" not in text] == []
+
+
+def test_every_parameter_of_the_sqlite_url_is_explained():
+    source = (ROOT / "backends/datastore_sqlite/urls.py").read_text(encoding="utf-8")
+    parameters = re.findall(r'url\.parameter\("(\w+)"', source)
+    text = (ROOT / "docs/backends/sqlite.md").read_text(encoding="utf-8")
+    assert parameters
+    assert [name for name in parameters if f"| `{name}` |" not in text] == []
+
+
+def test_every_column_of_the_sqlite_table_is_explained():
+    from datastore_sqlite.schema import MIGRATIONS
+
+    columns = re.findall(r"^ +(\w+) (?:TEXT|INTEGER)", "".join(MIGRATIONS), re.MULTILINE)
+    text = (ROOT / "docs/schema.md").read_text(encoding="utf-8")
+    assert columns
+    assert [name for name in columns if f"| `{name}` |" not in text] == []
+
+
+def test_the_changelog_has_the_version_of_the_package():
+    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert f"## [{version[1]}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_adapter_that_is_shown_is_the_one_that_the_kit_runs_on():
+    source = (ROOT / "tests/third_party/shelf.py").read_text(encoding="utf-8")
+    shown = [
+        block.text for block in blocks(ROOT / "docs/writing-an-adapter.md", "python") if "class Shelf" in block.text
+    ]
+    assert len(shown) == 2
+    for text in shown:
+        assert text in source, (
+            "tests/third_party/shelf.py has changed: copy its code to docs/writing-an-adapter.md anew"
+        )
