@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ class Threads:
     """A pool that is made on first need. What runs on it must not use it in turn."""
 
     def __init__(self) -> None:
+        self._closed = False
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -42,12 +43,9 @@ class Threads:
 
     def map(self, function: Callable[[T], R], arguments: Sequence[T]) -> list[R]:
         """Return the results of a function, in order; the first error is raised when all have ended."""
-        if len(arguments) < 2:
+        running = self._submit(function, arguments) if len(arguments) > 1 else None
+        if running is None:
             return [function(argument) for argument in arguments]
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(THREADS, "datastore-dynamodb")
-            running = [self._pool.submit(function, argument) for argument in arguments]
         errors = [error for future in running if (error := future.exception()) is not None]
         if errors:
             raise errors[0]
@@ -56,9 +54,18 @@ class Threads:
     def close(self) -> None:
         """End the threads. Idempotent."""
         with self._lock:
+            self._closed = True
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown()
+
+    def _submit(self, function: Callable[[T], R], arguments: Sequence[T]) -> list[Future[R]] | None:
+        with self._lock:
+            if self._closed:  # while this call was under way: what it still has to do fails by itself
+                return None
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(THREADS, "datastore-dynamodb")
+            return [self._pool.submit(function, argument) for argument in arguments]
 
 
 def chunks(items: Iterable[T], size: int) -> list[list[T]]:

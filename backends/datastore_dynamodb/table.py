@@ -45,7 +45,10 @@ def open_table(connection: Connection) -> None:
             backend=NAME,
         )
     if made is not None:
-        _turn_on(connection)
+        try:
+            _turn_on(connection)
+        except boto.BotoCoreError as error:
+            raise translate(error, settings) from error
 
 
 def _describe(connection: Connection) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from datastore.backend import Delete, Outcome, Put, Write
-from datastore.errors import DataStoreError, ThrottledError
+from datastore.errors import DataStoreError, ThrottledError, ValueTooLargeError
 from datastore.retry import Backoff
 from datastore.values import encode
 from datastore_dynamodb.batches import READ_BATCH, Threads, chunks, get_items
@@ -90,9 +90,9 @@ class Writer:
         results = self._threads.map(self._one_of_many, alone)
         outcomes.update((job.write.id, outcome) for job, outcome in zip(alone, results, strict=True))
         ordered = [outcomes[write.id] for write in writes]
-        first = ordered[0].error
-        if first is not None and all(outcome.error is not None for outcome in ordered) and first.retryable:
-            raise first  # nothing is known of any of them
+        errors = [outcome.error for outcome in ordered if outcome.error is not None]
+        if len(errors) == len(ordered) and not any(isinstance(error, ValueTooLargeError) for error in errors):
+            raise errors[0]  # nothing is known of any of them
         return ordered
 
     def _job(self, write: Write) -> Job:

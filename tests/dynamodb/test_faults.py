@@ -101,10 +101,17 @@ def test_an_outage_is_no_missing_record(hasty, fault):
 def test_refused_credentials_are_said_at_once(agent, wire, code):
     wire.requests.clear()
     wire.fail(refusal(code), forever=True)
-    for number, call in enumerate(CALLS[:4]):
+    for number, call in enumerate([*CALLS[:4], *CALLS[5:]]):
         with pytest.raises(PermissionDeniedError, match=code):
             call(agent)
         assert len(wire.requests) == number + 1, "what is refused is not tried again"
+
+
+def test_a_batch_that_is_refused_as_a_whole_raises(hasty):
+    agent, wire = hasty
+    wire.fail(refusal("AccessDeniedException"), forever=True)
+    with pytest.raises(PermissionDeniedError):
+        agent.set_many({"k1": 3, "k2": 4})
 
 
 def test_an_unknown_code_is_an_error_of_the_store(agent, wire):
