@@ -13,6 +13,13 @@ def _servers():
     dynamodb.stop()
 
 
+def pytest_terminal_summary(terminalreporter):
+    for name, reason in dynamodb.unproven.items():
+        terminalreporter.write_line(
+            f"DYNAMODB NOT PROVEN ON {name}: {reason}. {dynamodb.REMEDY[name]}", red=True, bold=True
+        )
+
+
 @pytest.fixture
 def url():
     return dynamodb.url("ministack")

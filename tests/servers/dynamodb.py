@@ -19,6 +19,11 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
 REAL = "AGENT_DATASTORE_TEST_DYNAMODB_URL"
 """Names a real table to run the kit on: ``dynamodb://table?region=...``; credentials are those that boto3 finds."""
 
+REMEDY = {
+    "ministack": "It is installed with: python -m venv .servers/ministack && "
+    ".servers/ministack/bin/pip install -r tests/servers/ministack.txt",
+    "dynalite": "It needs Node.js 20 with npm, and is installed with: npm ci --ignore-scripts",
+}
 unproven: dict[str, str] = {}
 """The servers that could not be started, each with the reason."""
 

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-import pytest
 from botocore.exceptions import EndpointConnectionError
 from botocore.httpsession import URLLib3Session
 from moto import mock_aws
@@ -119,9 +118,3 @@ if os.environ.get(dynamodb.REAL):
 
     class TestDynamoItself(ConformanceSuite):
         harness = RealHarness
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _servers() -> Iterator[None]:
-    yield
-    dynamodb.stop()
