@@ -31,6 +31,7 @@ __all__ = [
     "DocumentPage",
     "Fields",
     "IdRange",
+    "ListsExpired",
     "ListsNamespaces",
     "Outcome",
     "Put",
@@ -44,9 +45,9 @@ class Fields(IntEnum):
     """How much of a document a read must fill in; each includes those before. More is allowed, and not looked at."""
 
     KEY = 0
-    """``id``, ``created_at``, ``revision`` and ``expires_at``: enough to list, count and delete."""
+    """``id`` and ``expires_at``: enough to list, count and delete."""
     VALUE = 1
-    """As ``KEY``, and ``value``."""
+    """As ``KEY``, and ``created_at``, ``revision`` and ``value``."""
     ALL = 2
     """Everything."""
 
@@ -189,6 +190,9 @@ class Backend(ABC):
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """Return up to ``limit`` documents of a range in id order, those behind ``after`` where it is given.
 
+        Ids of one namespace are ordered by their bytes (they differ in ASCII only). Namespaces may be in whichever
+        order the database has for text, so long as it is always the same and each is in one piece.
+
         A page may be shorter than ``limit`` (databases cut pages by size) and still not be the last. A document that
         exists during the whole of a paged scan is in it exactly once. Expired ones may be left out or included.
         """
@@ -215,6 +219,14 @@ class ListsNamespaces(Protocol):
 
     def namespaces(self, range: IdRange, at: str) -> list[str]:
         """Return the id prefixes (``<user>:<ns>:``) within a range that hold a document live at ``at``."""
+
+
+@runtime_checkable
+class ListsExpired(Protocol):
+    """A database whose scans with `Fields.KEY` cannot say when a document expires; ``expires_at`` is ``None`` there."""
+
+    def expired(self, range: IdRange, at: str) -> set[str]:
+        """Return the ids within a range that are expired at ``at``; called once for a scan."""
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from datastore.backend import (
     DocumentPage,
     Fields,
     IdRange,
+    ListsExpired,
     Outcome,
     Put,
     SurvivesFork,
@@ -97,16 +98,27 @@ class Core:
         """Yield the live documents of a range in id order, page by page, the first page of ``at_once`` documents."""
         most = self.backend.capabilities.scan_page
         at_once = at_once or most
+        hidden = self._expired(range) if fields is Fields.KEY else ()
         while True:
             page = self._scan_page(range, fields, min(at_once, most), after)
             now = self.now()
             for document in page.documents:
-                if document.expires_at is None or document.expires_at > now:
+                if (document.expires_at is None or document.expires_at > now) and document.id not in hidden:
                     yield document
+                    self.check_open()  # what is left of the page does not outlive the store
             if page.after is None:
                 return
             after = page.after
             at_once *= 8  # who asked for few and goes on has met expired documents, or keys beside the prefix
+
+    def _expired(self, range: IdRange) -> Container[str]:
+        """Return the expired ids that a scan for keys cannot tell from live ones."""
+        backend = self.backend
+        return (
+            self.call("listing", partial(backend.expired, range, self.now()))
+            if isinstance(backend, ListsExpired)
+            else ()
+        )
 
     def _scan_page(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
         page = DocumentPage((), None)

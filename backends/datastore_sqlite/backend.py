@@ -53,9 +53,7 @@ class SqliteBackend(Backend):
             PermissionDeniedError: If the operating system refuses access.
             BackendUnavailableError: If the file is locked or damaged.
         """
-        self.capabilities = Capabilities(
-            persistent=settings.path is not None, shared=settings.path is not None
-        )
+        self.capabilities = Capabilities(persistent=settings.path is not None, shared=settings.path is not None)
         self._settings = settings
         try:
             first = open_file(settings)

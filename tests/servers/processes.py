@@ -1,5 +1,6 @@
 """Starting a server on a free loopback port, waiting until it answers, and ending it by its process id."""
 
+import atexit
 import os
 import signal
 import socket
@@ -47,6 +48,7 @@ class Server:
 
     def start(self, seconds: float = 60.0) -> None:
         """Start the server, on the same port each time, and wait until it answers."""
+        atexit.register(self.stop)  # whatever ends the test session, the server does not outlive it
         log = self._folder / f"{self.name}.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -68,7 +70,7 @@ class Server:
     def stop(self) -> None:
         """End the server and the processes that it started."""
         process, self._process = self._process, None
-        if process is None:
+        if process is None or process.poll() is not None:
             return
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:

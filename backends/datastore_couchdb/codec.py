@@ -1,0 +1,185 @@
+"""Documents of the store and documents of CouchDB, and what is remembered of them between calls."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
+from datastore.backend import Document, Put
+from datastore.values import decode, encode, merge_metadata
+
+_EXACT = 2**53
+"""Integers up to here are themselves in JavaScript; https://tc39.es/ecma262/#sec-number.max_safe_integer"""
+
+
+class Stored(NamedTuple):
+    """All of a stored document but its value: what the next write of it must carry on."""
+
+    rev: str
+    """CouchDB's own revision, which a write of the document must name."""
+    revision: str
+    created_at: str
+    created_by_agent: str
+    metadata: str
+    """As JSON text, so that nobody can change it."""
+    expires_at: str | None
+    access_count: int
+    last_accessed_by_agent: str | None
+    last_accessed_at: str | None
+
+    def live(self, at: str) -> bool:
+        """Return whether the document is not expired at a time."""
+        return self.expires_at is None or self.expires_at > at
+
+
+class Memory:
+    """What is known of documents seen here, bounded; correctness never depends on it, only the number of requests."""
+
+    def __init__(self, documents: int = 10_000, metadata: int = 1_000) -> None:
+        self._most = documents
+        self._longest_metadata = metadata
+        self._lock = threading.Lock()
+        self._stored: OrderedDict[str, Stored] = OrderedDict()
+
+    def get(self, id: str) -> Stored | None:
+        """Return what is known of a document."""
+        with self._lock:
+            stored = self._stored.get(id)
+            if stored is not None:
+                self._stored.move_to_end(id)
+            return stored
+
+    def put(self, id: str, stored: Stored) -> None:
+        """Remember a document, and forget the one not used for longest if there are too many."""
+        with self._lock:
+            if len(stored.metadata) > self._longest_metadata:
+                self._stored.pop(id, None)
+                return
+            self._stored[id] = stored
+            self._stored.move_to_end(id)
+            if len(self._stored) > self._most:
+                self._stored.popitem(last=False)
+
+    def forget(self, id: str) -> None:
+        """Know nothing of a document any more."""
+        with self._lock:
+            self._stored.pop(id, None)
+
+    def clear(self) -> None:
+        """Know nothing at all."""
+        self._lock = threading.Lock()  # a new one: in a forked child the old one may be held by nobody
+        self._stored = OrderedDict()
+
+
+def stored_of(document: dict[str, Any]) -> Stored:
+    """Return all of a CouchDB document but its value."""
+    return Stored(
+        document["_rev"],
+        document["revision"],
+        document["createdAt"],
+        document["createdByAgent"],
+        encode(_native(document, "metadata")),
+        document.get("expiresAt"),
+        document["accessCount"],
+        document.get("lastAccessedByAgent"),
+        document.get("lastAccessedAt"),
+    )
+
+
+def document_of(document: dict[str, Any]) -> Document:
+    """Return the store's document of a CouchDB document."""
+    return Document(
+        document["_id"],
+        document["createdAt"],
+        document["revision"],
+        document.get("expiresAt"),
+        _native(document, "value"),
+        _native(document, "metadata"),
+        document["createdByAgent"],
+        document["updatedAt"],
+        document["accessCount"],
+        document.get("lastAccessedByAgent"),
+        document.get("lastAccessedAt"),
+    )
+
+
+def put_of(put: Put, old: Stored | None) -> tuple[Stored, str]:
+    """Return what a write stores: over a live document, or as a new one.
+
+    Args:
+        put: The write.
+        old: The document to write over; expired or not there, the new one is all new but for CouchDB's revision.
+
+    Returns:
+        What will be known of the document, with the old ``rev``, and its JSON text.
+
+    Raises:
+        ValueTooLargeError: If the merged metadata is too large.
+    """
+    rev = "" if old is None else old.rev
+    if old is None or not old.live(put.at):
+        metadata = "{}" if not put.metadata else encode(merge_metadata({}, put.metadata))
+        new = Stored(rev, put.revision, put.at, put.agent, metadata, put.expires_at, 0, None, None)
+    else:
+        new = old._replace(revision=put.revision, expires_at=put.expires_at)
+        if put.metadata:
+            new = new._replace(metadata=encode(merge_metadata(decode(old.metadata), put.metadata)))
+    fields: dict[str, Any] = {"_id": put.id}
+    if rev:
+        fields["_rev"] = rev
+    fields |= {"userId": put.user_id, "namespace": put.namespace, "key": put.key}
+    fields |= {
+        "createdByAgent": new.created_by_agent,
+        "lastAccessedByAgent": new.last_accessed_by_agent,
+        "accessCount": new.access_count,
+        "createdAt": new.created_at,
+        "updatedAt": put.at,
+        "lastAccessedAt": new.last_accessed_at,
+        "revision": new.revision,
+    }
+    if new.expires_at is not None:
+        fields["expiresAt"] = new.expires_at  # left out otherwise, so that the index of expiry stays small
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    metadata = _field("metadata", decode(new.metadata), new.metadata)
+    return new, f"{text[:-1]},{metadata},{_field('value', put.value, put.json)}}}"
+
+
+def accessed(document: dict[str, Any], number: int, agent: str, at: str) -> dict[str, Any]:
+    """Return a CouchDB document with accesses counted."""
+    last = document.get("lastAccessedAt") or ""
+    counted = {**document, "accessCount": document["accessCount"] + number}
+    if at >= last:
+        counted |= {"lastAccessedByAgent": agent, "lastAccessedAt": at}
+    return counted
+
+
+def _field(name: str, value: Any, text: str) -> str:
+    """Return a field that holds a value natively, or as JSON text under another name where that would change it."""
+    if _survives(value):
+        return f'"{name}":{text}'
+    return f'"{name}Json":{json.dumps(text, ensure_ascii=False)}'
+
+
+def _native(document: dict[str, Any], name: str) -> Any:
+    text = document.get(f"{name}Json")
+    return document[name] if text is None else decode(text)
+
+
+def _survives(value: Any) -> bool:
+    """Return whether JavaScript gives back a value as it is.
+
+    CouchDB itself keeps most numbers, but its views, its replication partners in browsers and some servers that speak
+    its protocol are JavaScript, where ``1.0`` is ``1`` and integers end at 2^53; and it refuses ``__proto__``.
+    """
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return True
+    if kind is int:
+        return bool(-_EXACT <= value <= _EXACT)
+    if kind is float:
+        return not value.is_integer() or abs(value) >= 1e21  # from there on JavaScript, too, writes an exponent
+    if isinstance(value, dict):
+        return "__proto__" not in value and all(map(_survives, value.values()))
+    return all(map(_survives, value))

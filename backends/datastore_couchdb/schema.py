@@ -1,0 +1,100 @@
+"""The database and what is built on it: two Mango indexes and a view, each under one stable name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import couchdb3
+import httpx
+from couchdb3.exceptions import CouchDBError, ForbiddenError, UnauthorizedError
+
+from datastore.errors import BackendUnavailableError, ConfigurationError, PermissionDeniedError
+from datastore_couchdb.session import NAME, MissingDatabaseError, Session
+
+NAMESPACE_INDEX = "agent_data_store_namespace"
+"""Mango index on ``[userId, namespace]``: for queries inside a namespace."""
+EXPIRY_INDEX = "agent_data_store_expiry"
+"""Mango index on ``[userId, namespace, expiresAt]``: it holds only the documents that expire at all."""
+NAMESPACE_VIEW = "agent_data_store_namespaces"
+"""A view that counts documents by ``[userId, namespace]``."""
+
+_MAP = "function (doc) { if (doc.revision && doc.namespace) { emit([doc.userId, doc.namespace], null); } }"
+_DOCUMENTS = (NAMESPACE_INDEX, EXPIRY_INDEX, NAMESPACE_VIEW)
+
+
+def prepare(session: Session) -> frozenset[str]:
+    """Make sure that the database and its indexes are there, and return which indexes are.
+
+    Safe to run in several processes at once: who comes second finds things made.
+
+    Raises:
+        ConfigurationError: If something is missing and may not be made, or the database is of the wrong kind.
+        PermissionDeniedError: If this user may not make it.
+        BackendUnavailableError: If the server does not answer.
+
+    Requests: 2 when all is there.
+    """
+    settings = session.settings
+    try:
+        information = session.get("")
+    except MissingDatabaseError:
+        if not settings.create:
+            raise
+        server = session.server()
+        _make(session, lambda: server.create(settings.database, partitioned=settings.partitioned))
+        information = session.get("")
+    if "partitioned" in information.get("props", {}) and not settings.partitioned:
+        raise ConfigurationError(
+            f"the database {settings.database} is partitioned; say so with ?partitioned=true", backend=NAME
+        )
+    there = _there(session)
+    if settings.create and there < set(_DOCUMENTS):
+        _make_indexes(session, there)
+        there = _there(session)
+    return there
+
+
+def _there(session: Session) -> frozenset[str]:
+    ids = [f"_design/{name}" for name in _DOCUMENTS]
+    rows = session.post("_all_docs", {"keys": ids})["rows"]
+    found = {row["id"] for row in rows if "id" in row and not row["value"].get("deleted")}
+    return frozenset(name for name, id in zip(_DOCUMENTS, ids, strict=True) if id in found)
+
+
+def _make_indexes(session: Session, there: frozenset[str]) -> None:
+    settings = session.settings
+    database = couchdb3.Database(
+        settings.database,
+        url=settings.origin,
+        user=settings.user,
+        password=settings.password,
+        auth_method="basic",
+        timeout=settings.timeout,
+        session=session.client,
+    )
+    # In a partitioned database the expiry index spans the partitions: purging looks at all users.
+    of_partition, of_all = (True, False) if settings.partitioned else (None, None)
+    if NAMESPACE_INDEX not in there:
+        fields = {"fields": ["userId", "namespace"]}
+        _make(session, lambda: database.save_index(fields, NAMESPACE_INDEX, NAMESPACE_INDEX, partitioned=of_partition))
+    if EXPIRY_INDEX not in there:
+        expiry = {"fields": ["userId", "namespace", "expiresAt"]}
+        _make(session, lambda: database.save_index(expiry, EXPIRY_INDEX, EXPIRY_INDEX, partitioned=of_all))
+    if NAMESPACE_VIEW not in there:
+        views = {"namespaces": {"map": _MAP, "reduce": "_count"}}
+        _make(session, lambda: database.put_design(NAMESPACE_VIEW, views=views))
+
+
+def _make(session: Session, make: Callable[[], object]) -> None:
+    where = f"{session.settings.origin}/{session.settings.database}"
+    try:
+        make()
+    except (couchdb3.exceptions.ConflictError, couchdb3.exceptions.PreconditionFailedError):
+        pass  # another process was faster
+    except (UnauthorizedError, ForbiddenError) as error:
+        raise PermissionDeniedError(
+            f"this user may not make {where} or its indexes; let an administrator connect once, who may",
+            backend=NAME,
+        ) from error
+    except (CouchDBError, httpx.HTTPError) as error:
+        raise BackendUnavailableError(f"making {where} failed: {error}", backend=NAME) from error

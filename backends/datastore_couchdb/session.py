@@ -1,0 +1,267 @@
+"""Requests to one database: the client's session with limits of ours, and what its errors mean.
+
+Databases and indexes are made through `couchdb3`. Documents go through its HTTP session directly, because its methods
+for them stand in the way: they do not quote ids, send ``keys`` in a URL that grows too long, wait up to 300 seconds
+whatever timeout was set, answer ``None`` to an outage, let 429 and 503 pass as other errors, and wrap each row of a
+listing in an object, which takes 40 % of the time of reading it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import couchdb3
+import httpx
+
+from datastore.errors import (
+    BackendUnavailableError,
+    ClosedError,
+    ConfigurationError,
+    DataStoreError,
+    PermissionDeniedError,
+    ThrottledError,
+    ValueTooLargeError,
+)
+
+NAME = "couchdb"
+_NO_DATABASE = {"no_db_file", "Database does not exist.", "Database not found"}
+_NO_DOCUMENT = {"missing", "deleted"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to reach a database.
+
+    Attributes:
+        origin: Scheme, host and port.
+        user: For basic authentication; ``None`` for none.
+        password: Shown by nothing here.
+        database: The name of the database.
+        timeout: Seconds that one request may take to connect, to send, or between two pieces of the answer.
+        pool: Connections at most.
+        create: Whether the database and its indexes are made.
+        partitioned: Whether the database is partitioned by user.
+    """
+
+    origin: str
+    user: str | None
+    password: str | None
+    database: str
+    timeout: float = 30.0
+    pool: int = 32
+    create: bool = True
+    partitioned: bool = False
+
+    def __repr__(self) -> str:
+        return f"Settings({self.origin}/{self.database})"
+
+
+class Session:
+    """An HTTP client bound to one database; shared by threads.
+
+    Attributes:
+        settings: How the database is reached.
+        client: The HTTP client, for what `couchdb3` does.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._base = f"{settings.origin}/{quote(settings.database, safe='')}"
+        self._open()
+
+    def _open(self) -> None:
+        settings = self.settings
+        self.client = httpx.Client(
+            # Basic, because a cookie session of the client never recovers from an expired cookie. The server hashes
+            # the password once and remembers it.
+            auth=httpx.BasicAuth(settings.user, settings.password or "") if settings.user else None,
+            headers={"Accept": "application/json", "Content-Type": "application/json"},
+            limits=httpx.Limits(max_connections=settings.pool, max_keepalive_connections=settings.pool),
+            timeout=settings.timeout,
+            verify=settings.origin.startswith(
+                "https:"
+            ),  # without TLS there are no certificates to load: it takes 50 ms
+        )
+
+    def server(self) -> couchdb3.Server:
+        """Return the client library's server on this session."""
+        user, password = self.settings.user, self.settings.password
+        return couchdb3.Server(
+            self.settings.origin,
+            user=user,
+            password=password,
+            auth_method="basic",
+            timeout=self.settings.timeout,
+            session=self.client,
+        )
+
+    def get(self, path: str, parameters: Mapping[str, Any] | None = None) -> Any:
+        """Return the JSON answer to a GET; parameters are JSON-encoded as CouchDB wants them."""
+        return self._read(self._request("GET", path, parameters))
+
+    def post(self, path: str, body: str | Mapping[str, Any], parameters: Mapping[str, Any] | None = None) -> Any:
+        """Return the JSON answer to a POST."""
+        return self._read(self._request("POST", path, parameters, body if isinstance(body, str) else json.dumps(body)))
+
+    def get_document(self, id: str) -> dict[str, Any] | None:
+        """Return one document, or ``None`` if the server says that it is missing or deleted, and nothing else."""
+        response = self._request("GET", quote(id, safe=""))
+        if response.status_code == 404 and _reason(response) in _NO_DOCUMENT:
+            return None
+        document: dict[str, Any] = self._read(response)
+        return document
+
+    def rows(self, path: str, parameters: Mapping[str, Any], most_bytes: int) -> tuple[list[dict[str, Any]], bool]:
+        """Return the rows of a listing, up to an amount of data.
+
+        Returns:
+            The rows, and whether the answer was cut off because it exceeded ``most_bytes``.
+        """
+        try:
+            with self.client.stream("GET", f"{self._base}/{path}", params=_encode(parameters)) as response:
+                if response.status_code != 200:
+                    response.read()
+                    raise self._error(response)
+                return _rows(response, most_bytes)
+        except (httpx.HTTPError, httpx.StreamError, RuntimeError) as error:
+            raise self._translate(error) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
+    def after_fork(self) -> None:
+        """Leave the parent's connections to the parent."""
+        _inherited.append(self.client)
+        self._open()
+
+    def _request(
+        self, method: str, path: str, parameters: Mapping[str, Any] | None = None, body: str | None = None
+    ) -> httpx.Response:
+        url = f"{self._base}/{path}" if path else self._base
+        try:
+            return self.client.request(method, url, params=_encode(parameters), content=body and body.encode())
+        except (httpx.HTTPError, httpx.StreamError, RuntimeError) as error:
+            raise self._translate(error) from error
+
+    def _read(self, response: httpx.Response) -> Any:
+        if response.status_code not in (200, 201, 202):
+            raise self._error(response)
+        try:
+            return response.json()
+        except ValueError as error:
+            raise _lasting(
+                f"{self.settings.origin} does not answer like CouchDB (no JSON but {response.text[:60]!r})"
+            ) from error
+
+    def _translate(self, error: Exception) -> DataStoreError:
+        """Return the store's error for one of the HTTP client's."""
+        origin = self.settings.origin
+        if isinstance(error, RuntimeError):
+            if self.client.is_closed:
+                return ClosedError("the store was closed", backend=NAME)
+            raise error
+        if isinstance(error, httpx.TimeoutException):
+            return BackendUnavailableError(
+                f"{origin} did not answer within {self.settings.timeout:g} s ({type(error).__name__})", backend=NAME
+            )
+        return BackendUnavailableError(f"{origin} cannot be reached: {type(error).__name__}: {error}", backend=NAME)
+
+    def _error(self, response: httpx.Response) -> DataStoreError:
+        """Return the error for an answer that is none."""
+        status, where = response.status_code, f"{self.settings.origin}/{self.settings.database}"
+        reason = _reason(response) or f"no JSON but {response.text[:60]!r}"
+        if status in (401, 403):
+            return PermissionDeniedError(
+                f"{where} refused the credentials ({status}: {reason}); check user and password of the URL, and the "
+                "database's members",
+                backend=NAME,
+            )
+        if status == 404 and reason in _NO_DATABASE:
+            return MissingDatabaseError(f"the database {where} does not exist; create it, or connect with create=true")
+        if status == 413:
+            return ValueTooLargeError(
+                f"{where} takes no document of this size ({reason}); raise max_document_size", backend=NAME
+            )
+        if status == 429:
+            return ThrottledError(f"{where} refused for load ({reason})", backend=NAME)
+        if status >= 500 or status == 408:
+            return BackendUnavailableError(f"{where} failed ({status}: {reason})", backend=NAME)
+        return _lasting(f"{where} did not understand the request ({status}: {reason})")
+
+
+class MissingDatabaseError(BackendUnavailableError, ConfigurationError):
+    """The database is not there: never created, or deleted under us."""
+
+    retryable = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, backend=NAME)
+
+
+_inherited: list[httpx.Client] = []
+
+
+def _lasting(message: str) -> BackendUnavailableError:
+    error = BackendUnavailableError(message, backend=NAME)
+    error.retryable = False
+    return error
+
+
+def _reason(response: httpx.Response) -> str:
+    """Return CouchDB's reason for refusing; empty if the answer is not CouchDB's, like a proxy's page of HTML."""
+    try:
+        answer = response.json()
+        return str(answer["reason"] if answer.get("reason") is not None else answer["error"])
+    except (ValueError, AttributeError, KeyError):
+        return ""
+
+
+def _encode(parameters: Mapping[str, Any] | None) -> dict[str, str]:
+    return {name: json.dumps(value) for name, value in (parameters or {}).items()}
+
+
+def _rows(response: httpx.Response, most_bytes: int) -> tuple[list[dict[str, Any]], bool]:
+    """Read the rows of a listing as they arrive, and stop behind the row that exceeds an amount of data.
+
+    A page of 10,000 records may hold 10 GB; CouchDB bounds it by number only.
+    """
+    rows: list[dict[str, Any]] = []
+    size = 0
+    for row, length in _parse_rows(response.iter_text(1 << 20)):
+        rows.append(row)
+        size += length
+        if size > most_bytes:
+            return rows, True
+    return rows, False
+
+
+def _parse_rows(chunks: Iterator[str]) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield the objects of the array ``rows``, each with its length, from the pieces of the answer's text."""
+    scan = json.JSONDecoder().raw_decode
+    text, position = "", -1
+    for chunk in chunks:
+        text = text[max(position, 0) :] + chunk
+        if position < 0:
+            position = text.find('"rows":[')
+            if position < 0:
+                continue
+            position += len('"rows":[')
+        else:
+            position = 0
+        while True:
+            while position < len(text) and text[position] in ",\r\n ":
+                position += 1
+            if position < len(text) and text[position] == "]":
+                return
+            try:
+                row, end = scan(text, position)
+            except ValueError:
+                break  # not all of the row has arrived
+            yield row, end - position
+            position = end
+    raise httpx.RemoteProtocolError("the listing broke off")

@@ -1,0 +1,69 @@
+"""From a URL to an open backend."""
+
+from __future__ import annotations
+
+import re
+
+from datastore.errors import ConfigurationError
+from datastore.urls import Url, boolean, seconds
+from datastore_couchdb.backend import CouchBackend
+from datastore_couchdb.session import NAME, Settings
+
+_SCHEMES = {"couchdb": "http", "couchdbs": "https"}
+# https://docs.couchdb.org/en/stable/api/database/common.html#put--db
+_DATABASE = re.compile(r"[a-z][a-z0-9_$()+/-]{0,237}")
+
+
+def connect(url: Url) -> CouchBackend:
+    """Open a CouchDB store, and create the database and its indexes if they are not there.
+
+    Parameters of the URL: ``timeout`` (seconds for one request, 30), ``pool`` (connections at most, 32), ``create``
+    (``false`` creates nothing: neither database nor indexes), ``partitioned`` (``true`` for a database partitioned by
+    user).
+
+    Raises:
+        ConfigurationError: If the URL is wrong, or the database is not there and may not be created.
+        PermissionDeniedError: If the server refuses the credentials.
+        BackendUnavailableError: If the server does not answer.
+
+    Requests: 2 when all is there.
+    """
+    settings = Settings(
+        origin=f"{_SCHEMES[url.scheme]}://{_host(url)}",
+        user=url.user,
+        password=url.password,
+        database=_database(url),
+        timeout=url.parameter("timeout", seconds, 30.0),
+        pool=url.parameter("pool", _positive, 32),
+        create=url.parameter("create", boolean, True),
+        partitioned=url.parameter("partitioned", boolean, False),
+    )
+    url.check_all_taken()
+    return CouchBackend(settings)
+
+
+def _host(url: Url) -> str:
+    if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?", url.host):
+        raise ConfigurationError(
+            f"the {url.scheme} URL names no server; write {url.scheme}://user:password@host:5984/agent_data_store",
+            backend=NAME,
+        )
+    default = "5984" if url.scheme == "couchdb" else "6984"
+    return url.host if re.search(r":\d+$", url.host) else f"{url.host}:{default}"
+
+
+def _database(url: Url) -> str:
+    name = url.path.strip("/") or "agent_data_store"
+    if not _DATABASE.fullmatch(name):
+        raise ConfigurationError(
+            f"{name!r} is no name for a database: lower-case letters, digits and _$()+/- are, beginning with a letter",
+            backend=NAME,
+        )
+    return name
+
+
+def _positive(value: object) -> int:
+    number = int(str(value))
+    if number < 1:
+        raise ValueError("it must be 1 or more")
+    return number

@@ -1,0 +1,131 @@
+"""Backends that stand before the real one: they hide something of it, or fail as a network does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from datastore import DataStore
+from datastore.backend import Access, Backend, Document, DocumentPage, IdRange, ListsExpired, Outcome, Put, Write
+from datastore.errors import BackendUnavailableError, ThrottledError
+
+
+def backend_of(store: DataStore) -> Backend:
+    """Return the open adapter of a store, which the store itself shows nobody."""
+    return store._core.backend
+
+
+class Wrapped(Backend):
+    """Passes the five methods on, and shows no optional ability that the backend may have.
+
+    But for `ListsExpired`: that is no quicker way to an answer, but a part of what a scan for keys says.
+    """
+
+    def __init__(self, inner: Backend) -> None:
+        self.inner = inner
+        self.name = inner.name
+        self.capabilities = inner.capabilities
+
+    # Arguments pass as they are, so that a new optional one in the contract changes nothing here.
+
+    def read(self, *args: Any, **kwargs: Any) -> dict[str, Document]:
+        """See `Backend.read`."""
+        return self.inner.read(*args, **kwargs)
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        """See `Backend.write`."""
+        return self.inner.write(writes)
+
+    def scan(self, *args: Any, **kwargs: Any) -> DocumentPage:
+        """See `Backend.scan`."""
+        return self.inner.scan(*args, **kwargs)
+
+    def expired(self, range: IdRange, at: str) -> set[str]:
+        """See `datastore.backend.ListsExpired`."""
+        return self.inner.expired(range, at) if isinstance(self.inner, ListsExpired) else set()
+
+    def record_access(self, accesses: Sequence[Access]) -> None:
+        """See `Backend.record_access`."""
+        self.inner.record_access(accesses)
+
+    def close(self) -> None:
+        """Leave the backend open: it belongs to another store."""
+
+
+class Untouchable(Wrapped):
+    """Fails the test that lets a call through to the database."""
+
+    def read(self, *args: Any, **kwargs: Any) -> dict[str, Document]:
+        raise AssertionError("the database was read")
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        raise AssertionError("the database was written to")
+
+    def scan(self, *args: Any, **kwargs: Any) -> DocumentPage:
+        raise AssertionError("the database was listed")
+
+
+class LosesAnswers(Wrapped):
+    """Applies the next writes and then reports that the connection broke: their answers are lost."""
+
+    lost = 0
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        outcomes = self.inner.write(writes)
+        if self.lost:
+            self.lost -= 1
+            raise BackendUnavailableError("the connection was reset before the answer came")
+        return outcomes
+
+
+class Throttles(Wrapped):
+    """Refuses the writes of some keys for load, each so many times, and does the others."""
+
+    def __init__(self, inner: Backend, keys: Collection[str], times: float) -> None:
+        super().__init__(inner)
+        self._left = dict.fromkeys(keys, times)
+
+    @classmethod
+    def each(cls, keys: Collection[str], times: float = float("inf")) -> Callable[[Backend], Throttles]:
+        """Return what makes one, given the backend."""
+        return lambda inner: cls(inner, keys, times)
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        refused = [isinstance(write, Put) and self._left.get(write.key, 0) > 0 for write in writes]
+        admitted = [write for write, no in zip(writes, refused, strict=True) if not no]
+        outcomes = iter(self.inner.write(admitted) if admitted else ())
+        return [self._refuse(write) if no else next(outcomes) for write, no in zip(writes, refused, strict=True)]
+
+    def _refuse(self, write: Write) -> Outcome:
+        assert isinstance(write, Put)
+        self._left[write.key] -= 1
+        return Outcome(False, error=ThrottledError("too many requests"))
+
+
+class Unsteady(Wrapped):
+    """Cannot be reached for the next ``failures`` calls, or while ``counting_fails`` to count accesses."""
+
+    failures = 0
+    counting_fails = False
+
+    def read(self, *args: Any, **kwargs: Any) -> dict[str, Document]:
+        self._check()
+        return super().read(*args, **kwargs)
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        self._check()
+        return super().write(writes)
+
+    def scan(self, *args: Any, **kwargs: Any) -> DocumentPage:
+        self._check()
+        return super().scan(*args, **kwargs)
+
+    def record_access(self, accesses: Sequence[Access]) -> None:
+        if self.counting_fails:
+            raise BackendUnavailableError("the connection was refused")
+        super().record_access(accesses)
+
+    def _check(self) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise BackendUnavailableError("the connection was refused")

@@ -1,0 +1,122 @@
+"""The pytest plugin: prints the report, and fails a complete run that has left out a declared backend.
+
+Load it in the top-level ``conftest.py`` (``pytest_plugins = ["datastore.conformance.plugin"]``) and declare in the ini
+file which backends must run::
+
+    [tool.pytest.ini_options]
+    conformance_backends = ["memory", "sqlite"]
+
+A run is complete when nothing narrows it: no ``-k``, ``-m``, ``--lf`` or the like, and no paths but those that hold all
+of ``testpaths``. Who runs a part of the tests is not bothered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from datastore.conformance.report import BackendReport, Result, debts, table
+from datastore.conformance.suite import kit_tests
+from datastore.conformance.topic import NOT_APPLICABLE, Topic
+
+_PROPERTY = "conformance"
+_NARROWING = ("keyword", "markexpr", "lf", "stepwise", "deselect", "ignore", "ignore_glob", "collectonly")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the ini option."""
+    parser.addini("conformance_backends", "Backends on which a complete run must run the whole kit.", "args")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin the report."""
+    config.pluginmanager.register(_Conformance(config), "conformance-report")
+
+
+class _Conformance:
+    """Follows one run of pytest."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._reports: dict[str, BackendReport] = {}
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Mark the tests of the kit, by what travels with their results even to another process."""
+        topic = getattr(item, "cls", None)
+        if not isinstance(topic, type) or not issubclass(topic, Topic) or not hasattr(topic, "harness"):
+            return
+        name = cast(pytest.Function, item).originalname
+        kit = kit_tests().get(name)
+        if kit is not None:
+            item.extra_keyword_matches.add(kit[0])
+            original = cast(pytest.Function, item).function is kit[1]
+            item.user_properties.append((_PROPERTY, [topic.harness.name, name, original]))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note a result."""
+        for name, value in report.user_properties:
+            if name == _PROPERTY:
+                backend, test, original = cast(tuple[str, str, bool], value)
+                of_backend = self._reports.get(backend)
+                if of_backend is None:
+                    tests = {test: topic for test, (topic, _) in kit_tests().items()}
+                    of_backend = self._reports[backend] = BackendReport(backend, tests)
+                if not original:
+                    of_backend.replaced.add(test)
+                of_backend.add(test, report.nodeid, _result(report))
+                _shorten(report)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
+        """Fail the run if a declared backend is not proven, and say so where nobody overlooks it: at the very end."""
+        owed: list[str] = []
+        counted = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+        if exitstatus in counted and not session.shouldstop and not session.shouldfail and _is_complete(self._config):
+            owed = list(debts(self._config.getini("conformance_backends"), self._reports))
+            if owed:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        yield
+        reporter: pytest.TerminalReporter | None = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            for line in owed:
+                reporter.write_line(f"CONFORMANCE NOT PROVEN: {line}", red=True, bold=True)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the report."""
+        if self._reports:
+            terminalreporter.section("conformance")
+            for line in table(list(self._reports.values())):
+                terminalreporter.write_line(line)
+
+
+def _result(report: pytest.TestReport) -> Result:
+    if report.outcome != "skipped":
+        return report.outcome
+    # What is expected to fail is reported as skipped, and its reason is not where that of a skip stands.
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+    return "not applicable" if f"Skipped: {NOT_APPLICABLE}" in reason else "skipped"
+
+
+def _shorten(report: pytest.TestReport) -> None:
+    """Let pytest fold all tests that one missing ability made inapplicable into one line of its summary."""
+    if isinstance(report.longrepr, tuple) and NOT_APPLICABLE in report.longrepr[2]:
+        report.longrepr = (report.nodeid.partition("::")[0], 1, report.longrepr[2])
+
+
+def _is_complete(config: pytest.Config) -> bool:
+    """Return whether a run was to hold every test there is."""
+    if hasattr(config, "workerinput") or any(getattr(config.option, name, None) for name in _NARROWING):
+        return False  # (a worker of pytest-xdist sees a part of the tests; its controller sees all results)
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        return True
+    given = [(config.invocation_params.dir / argument).resolve() for argument in config.args]
+    needed = [(config.rootpath / path).resolve() for path in config.getini("testpaths") or ["."]]
+    return all(any(_holds(path, place) for place in given) for path in needed)
+
+
+def _holds(path: Path, place: Path) -> bool:
+    return place == path or place in path.parents

@@ -1,0 +1,96 @@
+"""The report: what each backend has proven, by topic, and what a declared one still owes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+Result: TypeAlias = Literal["passed", "failed", "not applicable", "skipped"]
+Level: TypeAlias = Literal["full", "core", "partial", "failed"]
+
+_WORST_FIRST: tuple[Result, ...] = ("failed", "skipped", "not applicable", "passed")
+_MANY = 5
+"""Missing tests that a line names before it only counts them."""
+
+
+@dataclass
+class BackendReport:
+    """The results of one backend.
+
+    Attributes:
+        name: The harness's.
+        tests: The tests of the kit by name, each with its topic.
+        results: By test, and by the node id of each of its cases.
+        replaced: Tests of the kit in whose place something else ran.
+    """
+
+    name: str
+    tests: Mapping[str, str]
+    results: dict[str, dict[str, Result]] = field(default_factory=dict)
+    replaced: set[str] = field(default_factory=set)
+
+    def add(self, test: str, case: str, result: Result) -> None:
+        """Note a result; of several of one case (set-up, call, teardown) the worst counts."""
+        cases = self.results.setdefault(test, {})
+        cases[case] = min(result, cases.get(case, "passed"), key=_WORST_FIRST.index)
+
+    def count(self, topic: str | None = None) -> Counter[Result]:
+        """Return how many cases had which result, of one topic or of all."""
+        return Counter(
+            result
+            for test, cases in self.results.items()
+            for result in cases.values()
+            if topic is None or self.tests.get(test) == topic
+        )
+
+    def missing(self) -> list[str]:
+        """Return the tests of the kit that were to run and did not."""
+        return [test for test in self.tests if not self._ran(test)]
+
+    @property
+    def level(self) -> Level:
+        """How far the backend conforms."""
+        counted = self.count()
+        if counted["failed"]:
+            return "failed"
+        if self.missing():
+            return "partial"
+        return "core" if counted["not applicable"] else "full"
+
+    def _ran(self, test: str) -> bool:
+        cases = self.results.get(test, {})
+        return bool(cases) and "skipped" not in cases.values() and test not in self.replaced
+
+
+def table(reports: list[BackendReport]) -> Iterator[str]:
+    """Yield the lines of the report: a column for each backend, a row for each topic."""
+    topics = list(dict.fromkeys(topic for report in reports for topic in report.tests.values()))
+    rows = [["topic", *(report.name for report in reports)]]
+    rows += [[topic, *(_cell(report.count(topic)) for report in reports)] for topic in topics]
+    rows += [["all", *(_cell(report.count()) for report in reports)]]
+    rows += [["level", *(report.level for report in reports)]]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def debts(declared: list[str], reports: Mapping[str, BackendReport]) -> Iterator[str]:
+    """Yield a line for each declared backend that did not run, or not completely."""
+    for name in declared:
+        report = reports.get(name)
+        if report is None:
+            yield f"{name} is declared in conformance_backends, and not one test of the kit ran on it"
+            continue
+        missing = report.missing()
+        if missing:
+            names = ", ".join(missing[:_MANY]) + (f" and {len(missing) - _MANY} more" if len(missing) > _MANY else "")
+            ran = len(report.tests) - len(missing)
+            yield f"{name} ran {ran} of the kit's {len(report.tests)} tests; missing: {names}"
+
+
+def _cell(counted: Counter[Result]) -> str:
+    parts = [f"{counted['passed']} passed"] if counted["passed"] else []
+    parts += [f"{counted[result]} {result}" for result in ("failed", "not applicable", "skipped") if counted[result]]
+    return ", ".join(parts) or "-"

@@ -1,0 +1,55 @@
+"""What Hypothesis makes names and values of. The only module of the kit that needs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from datastore.conformance.samples import ODD_NAMES
+
+EXAMPLES = settings(
+    max_examples=60,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+"""Few, because on a real server each takes several requests, and without a deadline: time never decides a test."""
+
+_characters = st.characters(exclude_categories=["Cs"])  # lone surrogates are not text
+_joints = st.sampled_from(list(":;/%_ab3A\0.é🔑"))
+
+names = st.one_of(st.sampled_from(ODD_NAMES), st.text(st.one_of(_joints, _characters), min_size=1, max_size=20))
+"""User ids, namespaces and keys: mostly of what ids are joined and encoded with, and short enough to be legal."""
+
+
+def splits(words: list[str], joint: str) -> list[tuple[str, str, str]]:
+    """Return all the ways to make a user id, a namespace and a key of some words, in their order."""
+    join, ends = joint.join, range(1, len(words))
+    return sorted({(join(words[:i]), join(words[i:j]), join(words[j:])) for i in ends for j in ends if i < j})
+
+
+_unrelated = st.lists(st.tuples(names, names, names), min_size=1, max_size=6, unique=True)
+_words = st.lists(st.sampled_from("ab"), min_size=4, max_size=5)
+_alike = st.builds(splits, _words, st.sampled_from([":", "/", "", "%3A", "_", "#", "|", "."]))
+
+triples: st.SearchStrategy[list[tuple[str, str, str]]] = st.one_of(_unrelated, _alike)
+"""Some records' user id, namespace and key: any, or such that joined by something they are all the same."""
+
+_text = st.text(_characters, max_size=20)
+_scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), _text)
+
+values: st.SearchStrategy[Any] = st.recursive(
+    _scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(_text, inner, max_size=4)),
+    max_leaves=20,
+)
+"""Anything JSON."""
+
+metadata_changes = st.lists(
+    st.dictionaries(st.one_of(st.sampled_from(["a", "b", "", "$x", "a.b"]), _text), values, max_size=4),
+    min_size=1,
+    max_size=3,
+)
+"""What is said about one record, one after the other."""

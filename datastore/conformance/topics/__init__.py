@@ -1,0 +1,1 @@
+"""The tests: one topic a file, one behaviour a test."""

@@ -1,0 +1,116 @@
+"""Optional abilities: with them and without them every call means the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from datastore import DataStore, UnsupportedError
+from datastore.backend import Backend, ClearsRange, CountsRange, IdRange, ListsNamespaces, ReclaimsExpired
+from datastore.conformance.clock import Clock
+from datastore.conformance.documents import RANGE, USER_RANGE, apply, at, is_stored, put
+from datastore.conformance.faults import Wrapped
+from datastore.conformance.topic import Topic, Wrapper, not_applicable
+
+NAMESPACES = ["a", "a:", "a:b", "ab", "_", "é", "🔑", "\uffee", "expired", "half"]
+
+
+def fill(store: DataStore, clock: Clock) -> None:
+    """Store live and expired records of two users in several namespaces."""
+    for user in ("user_1", "user_10"):
+        for number, namespace in enumerate(NAMESPACES):
+            data_store = store.agent(user, "agent_1", namespace)
+            if namespace != "expired":
+                data_store.set_many({f"key {n}": n for n in range(number + 1)})
+            if namespace in ("expired", "half"):
+                data_store.set_many({f"old {n}": n for n in range(3)}, ttl=60)
+    clock.advance(60)
+
+
+ANSWERS: dict[str, Callable[[Any], object]] = {
+    "list_namespaces": lambda data_store: data_store.list_namespaces(),
+    "list_namespaces-prefix": lambda data_store: [data_store.list_namespaces(p) for p in ("a", "a:", "é", "x")],
+    "count": lambda data_store: [data_store.use_namespace(name).count() for name in (*NAMESPACES, "none")],
+    "clear": lambda data_store: [data_store.use_namespace(name).clear() for name in (*NAMESPACES, "none")],
+    "clear-prefix": lambda data_store: [data_store.use_namespace("half").clear(p) for p in ("key", "old", "x", "")],
+}
+"""Calls that a backend may be able to answer in a quicker way."""
+
+
+def require(backend: Backend, ability: type) -> None:
+    """End the test unless the backend has an optional ability."""
+    if not isinstance(backend, ability):
+        not_applicable(f"the backend does not have {ability.__name__}")
+
+
+class Abilities(Topic):
+    """``ListsNamespaces``, ``CountsRange``, ``ClearsRange``, ``ReclaimsExpired``."""
+
+    @pytest.mark.parametrize("ask", ANSWERS.values(), ids=ANSWERS.keys())
+    def test_an_ability_changes_no_answer(
+        self, store: DataStore, wrapped: Wrapper, clock: Clock, ask: Callable[[Any], object]
+    ) -> None:
+        """Of two users with the same data, one is asked with the abilities and the other without."""
+        fill(store, clock)
+        without = wrapped(Wrapped)
+        assert ask(store.agent("user_1", "agent_1")) == ask(without.agent("user_10", "agent_1"))
+        mine, theirs = store.agent("user_1", "agent_1"), store.agent("user_10", "agent_1")
+        for namespace in NAMESPACES:
+            assert mine.use_namespace(namespace).get_all() == theirs.use_namespace(namespace).get_all(), namespace
+
+    def test_namespaces_are_those_with_a_live_document(self, backend: Backend) -> None:
+        """As the prefixes of their ids, within the range."""
+        require(backend, ListsNamespaces)
+        assert isinstance(backend, ListsNamespaces)
+        apply(backend, [put("key", 1, namespace=namespace) for namespace in ("a", "b", "b:c", "é")])
+        apply(backend, [put("key", 1, namespace="expired", expires_at=at(10))])
+        apply(backend, [put("key", 1, namespace="a", user="user2")])
+        live = ["user:a:", "user:b%3Ac:", "user:b:", "user:é:"]
+        assert sorted(backend.namespaces(USER_RANGE, at(10))) == live
+        assert sorted(backend.namespaces(USER_RANGE, at(9))) == sorted([*live, "user:expired:"])
+        beginning_with_b = IdRange("user:b", "user:c")
+        assert sorted(backend.namespaces(beginning_with_b, at(10))) == ["user:b%3Ac:", "user:b:"]
+
+    def test_counting_a_range_counts_live_documents(self, backend: Backend) -> None:
+        """Within the range alone."""
+        require(backend, CountsRange)
+        assert isinstance(backend, CountsRange)
+        apply(backend, [put(f"key {number}", 1) for number in range(5)])
+        apply(backend, [put("expired", 1, expires_at=at(10)), put("key", 1, namespace="ns2")])
+        assert backend.count(RANGE, at(9)) == 6
+        assert backend.count(RANGE, at(10)) == 5
+        assert backend.count(USER_RANGE, at(10)) == 6
+
+    def test_clearing_a_range_removes_everything_and_counts_what_was_live(self, backend: Backend) -> None:
+        """Neighbours stay."""
+        require(backend, ClearsRange)
+        assert isinstance(backend, ClearsRange)
+        apply(backend, [put(f"key {number}", 1) for number in range(5)])
+        apply(backend, [put("expired", 1, expires_at=at(10)), put("key", 1, namespace="ns2")])
+        assert backend.clear(RANGE, at(10)) == 5
+        assert not is_stored(backend, "key 0")
+        assert not is_stored(backend, "expired")
+        assert backend.clear(USER_RANGE, at(10)) == 1
+
+    def test_purging_removes_what_is_expired(self, store: DataStore, backend: Backend, clock: Clock) -> None:
+        """Of all users, and nothing else; it returns how many there were."""
+        require(backend, ReclaimsExpired)
+        assert isinstance(backend, ReclaimsExpired)
+        apply(backend, [put("past", 1, expires_at=at(10)), put("now", 1, expires_at=at(20))])
+        apply(backend, [put("later", 1, expires_at=at(30)), put("never", 1)])
+        assert backend.purge(at(20)) == 2
+        assert [is_stored(backend, key) for key in ("past", "now", "later", "never")] == [False, False, True, True]
+        fill(store, clock)
+        assert store.purge_expired() == 2 * 6 + 1, "three in each of two namespaces of two users, and the one before"
+        assert store.purge_expired() == 0
+        assert store.agent("user_1", "agent_1", "half").count() == len(NAMESPACES)
+
+    def test_without_the_ability_purging_says_so(self, store: DataStore, backend: Backend, wrapped: Wrapper) -> None:
+        """It does not pretend to have found nothing."""
+        with pytest.raises(UnsupportedError):
+            wrapped(Wrapped).purge_expired()
+        if not isinstance(backend, ReclaimsExpired):
+            with pytest.raises(UnsupportedError):
+                store.purge_expired()

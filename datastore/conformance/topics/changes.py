@@ -1,0 +1,180 @@
+"""Race-free changes: read, apply, write, without losing anybody's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from datastore import AgentDataStore, DataStore, InvalidValueError, ValueTooLargeError
+from datastore.conformance.samples import same
+from datastore.conformance.topic import Topic
+from datastore.conformance.topics.records import record_of
+
+
+class Changes(Topic):
+    """``modify``, ``increment``, ``append``, ``update``."""
+
+    def test_modify_applies_a_function(self, data_store: AgentDataStore) -> None:
+        """It returns what was stored."""
+        data_store.set("key", [1])
+        assert data_store.modify("key", lambda value: [*value, 2]) == [1, 2]
+        assert data_store.get("key") == [1, 2]
+
+    def test_modify_begins_with_the_default(self, data_store: AgentDataStore) -> None:
+        """``None``, unless the caller says otherwise; not for a stored null."""
+        seen = []
+        assert data_store.modify("one", lambda value: seen.append(value)) is None
+        assert data_store.modify("two", lambda value: {**value, "b": 2}, {"a": 1}) == {"a": 1, "b": 2}
+        assert data_store.modify("one", lambda value: [value], "default") == [None]
+        assert seen == [None]
+
+    def test_modify_leaves_the_default_alone(self, data_store: AgentDataStore) -> None:
+        """A function that changes what it is given does not change the caller's object."""
+        default: list[int] = []
+
+        def append(value: list[int]) -> list[int]:
+            value.append(1)
+            return value
+
+        data_store.modify("key", append, default)
+        data_store.modify("other", append, default)
+        assert default == []
+        assert data_store.get_all() == {"key": [1], "other": [1]}
+
+    def test_modify_starts_over_after_a_conflict(self, data_store: AgentDataStore) -> None:
+        """With the value that another writer stored meanwhile."""
+        data_store.set("key", 1)
+        seen = []
+
+        def add_ten(value: int) -> int:
+            seen.append(value)
+            if len(seen) == 1:
+                data_store.set("key", 2)
+            return value + 10
+
+        assert data_store.modify("key", add_ten) == 12
+        assert seen == [1, 2]
+
+    def test_modify_starts_over_if_the_record_is_made_meanwhile(self, data_store: AgentDataStore) -> None:
+        """It overwrites nobody."""
+        seen = []
+
+        def change(value: Any) -> Any:
+            seen.append(value)
+            if len(seen) == 1:
+                data_store.add("key", "theirs")
+            return [value]
+
+        assert data_store.modify("key", change) == ["theirs"]
+
+    def test_modify_starts_over_if_the_record_goes_meanwhile(self, data_store: AgentDataStore) -> None:
+        """It begins with the default then, and the new record is really new."""
+        data_store.set("key", "old", {"source": "web"})
+        seen = []
+
+        def change(value: Any) -> Any:
+            seen.append(value)
+            if len(seen) == 1:
+                data_store.delete("key")
+            return [value]
+
+        assert data_store.modify("key", change, "default") == ["default"]
+        assert record_of(data_store).metadata == {}
+
+    def test_an_error_of_the_function_changes_nothing(self, data_store: AgentDataStore) -> None:
+        """It comes through as it is."""
+        data_store.set("key", 1)
+        before = record_of(data_store)
+        with pytest.raises(ZeroDivisionError):
+            data_store.modify("key", lambda value: value / 0)
+        with pytest.raises(InvalidValueError, match="function"):
+            data_store.modify("key", lambda value: {value})
+        assert record_of(data_store) == before
+
+    def test_a_change_is_no_access(self, store: DataStore, data_store: AgentDataStore) -> None:
+        """Its reads are means to an end."""
+        data_store.modify("key", lambda value: {})
+        data_store.update("key", {"a": 1})
+        data_store.increment("number")
+        data_store.append("list", 1)
+        store.flush()
+        assert [record.access_count for record in data_store.iter_records()] == [0, 0, 0]
+
+    def test_increment_adds(self, data_store: AgentDataStore) -> None:
+        """From 0 where there is nothing; it returns the sum."""
+        assert data_store.increment("key") == 1
+        assert data_store.increment("key") == 2
+        assert data_store.increment("key", 40) == 42
+        assert data_store.increment("key", -43) == -1
+        assert same(data_store.get("key"), -1)
+
+    def test_increment_takes_numbers_of_any_size(self, data_store: AgentDataStore) -> None:
+        """Integers stay exact, and floats floats."""
+        data_store.set("integer", 2**70)
+        assert same(data_store.increment("integer"), 2**70 + 1)
+        data_store.set("large", 2**53)
+        assert same(data_store.increment("large"), 2**53 + 1)
+        data_store.set("float", 1.5)
+        assert same(data_store.increment("float", 0.5), 2.0)
+        assert same(data_store.get("float"), 2.0)
+        assert same(data_store.increment("new", 0.5), 0.5)
+
+    def test_increment_refuses_what_is_no_number(self, data_store: AgentDataStore) -> None:
+        """Neither by it nor of it; booleans are none."""
+        stored: Any
+        for stored in ("1", True, None, [1], {}):
+            data_store.set("key", stored)
+            with pytest.raises(InvalidValueError):
+                data_store.increment("key")
+            assert same(data_store.get("key"), stored)
+        by: Any
+        for by in ("1", True, None, float("nan"), float("inf")):
+            with pytest.raises(InvalidValueError, match="by"):
+                data_store.increment("number", by)
+        assert not data_store.exists("number")
+
+    def test_append_adds_to_the_end(self, data_store: AgentDataStore) -> None:
+        """Of an empty array where there is nothing; it returns the array."""
+        assert data_store.append("key", 1) == [1]
+        assert data_store.append("key", [2], None) == [1, [2], None]
+        assert data_store.append("key") == [1, [2], None]
+        assert data_store.get("key") == [1, [2], None]
+
+    def test_append_refuses_what_is_no_array(self, data_store: AgentDataStore) -> None:
+        """A text is none."""
+        stored: Any
+        for stored in ("text", 1, None, {}):
+            data_store.set("key", stored)
+            with pytest.raises(InvalidValueError):
+                data_store.append("key", 1)
+            assert same(data_store.get("key"), stored)
+
+    def test_update_merges_fields(self, data_store: AgentDataStore) -> None:
+        """Shallowly; it returns the object."""
+        assert data_store.update("key", {"a": 1, "deep": {"x": 1}}) == {"a": 1, "deep": {"x": 1}}
+        assert data_store.update("key", {"b": None, "deep": {"y": 2}}) == {"a": 1, "b": None, "deep": {"y": 2}}
+        assert data_store.get("key") == {"a": 1, "b": None, "deep": {"y": 2}}
+
+    def test_update_refuses_what_is_no_object(self, data_store: AgentDataStore) -> None:
+        """Neither with it nor of it."""
+        stored: Any
+        for stored in ("text", 1, None, []):
+            data_store.set("key", stored)
+            with pytest.raises(InvalidValueError):
+                data_store.update("key", {"a": 1})
+            assert same(data_store.get("key"), stored)
+        changes: Any
+        for changes in (None, 1, "a", [("a", 1)]):
+            with pytest.raises(InvalidValueError, match="changes"):
+                data_store.update("new", changes)
+
+    def test_a_change_that_grows_too_large_changes_nothing(self, data_store: AgentDataStore) -> None:
+        """The record stays as it was."""
+        data_store.set("list", ["x" * 600_000])
+        data_store.set("object", {"a": "x" * 600_000})
+        with pytest.raises(ValueTooLargeError):
+            data_store.append("list", "x" * 600_000)
+        with pytest.raises(ValueTooLargeError):
+            data_store.update("object", {"b": "x" * 600_000})
+        assert data_store.get_all() == {"list": ["x" * 600_000], "object": {"a": "x" * 600_000}}

@@ -1,0 +1,141 @@
+"""The life of a store: opening, closing, opening again."""
+
+from __future__ import annotations
+
+import pytest
+
+from datastore import AgentDataStore, ClosedError, DataStore, DataStoreError
+from datastore.backend import Backend
+from datastore.conformance.calls import CALLS, Call
+from datastore.conformance.clock import Clock
+from datastore.conformance.races import ROUNDS, race
+from datastore.conformance.topic import Opener, Topic, not_applicable
+from datastore.conformance.topics.records import record_of
+
+
+class Lifecycle(Topic):
+    """``close``, and what is there afterwards."""
+
+    def test_a_store_says_what_it_is(self, store: DataStore, backend: Backend) -> None:
+        """The backend's name and capabilities, and no secret."""
+        assert store.backend == backend.name
+        assert store.capabilities == backend.capabilities
+        assert store.capabilities.read_batch >= 1
+        assert store.capabilities.write_batch >= 1
+        assert "://" not in repr(store)
+
+    def test_closing_twice_is_closing_once(self, store: DataStore, data_store: AgentDataStore) -> None:
+        """The second time nothing happens, whether or not something was pending."""
+        data_store.set("key", 1)
+        data_store.get("key")
+        store.close()
+        store.close()
+
+    def test_closing_the_backend_twice_is_closing_it_once(self, backend: Backend) -> None:
+        """The contract says so of the adapter, too."""
+        backend.close()
+        backend.close()
+
+    @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+    def test_a_closed_store_refuses_every_call(self, store: DataStore, data_store: AgentDataStore, call: Call) -> None:
+        """With an error of its own, and not with one of the database's client."""
+        data_store.set("key", 1)
+        store.close()
+        with pytest.raises(ClosedError):
+            call(data_store)
+
+    def test_a_closed_store_refuses_the_host(self, store: DataStore) -> None:
+        """Flushing and purging as well."""
+        store.close()
+        with pytest.raises(ClosedError):
+            store.flush()
+        with pytest.raises(ClosedError):
+            store.purge_expired()
+
+    def test_closing_beside_readers_is_not_taken_for_missing(self, open_store: Opener) -> None:
+        """A read that comes too late is refused; none finds an empty store or an error of the client's."""
+        for _ in range(ROUNDS):
+            store = open_store()
+            data_store = store.agent("user_1", "agent_1")
+            data_store.set("key", 1)
+
+            def read(data_store: AgentDataStore = data_store) -> None:
+                with pytest.raises(ClosedError):
+                    while True:
+                        assert data_store.get("key") == 1
+                        assert data_store.list_keys() == ["key"]
+
+            race(read, read, read, store.close)
+
+    def test_an_agent_bound_before_or_after_closing_is_refused(self, store: DataStore) -> None:
+        """Binding itself is no I/O."""
+        before = store.agent("user_1", "agent_1")
+        store.close()
+        for data_store in (before, before.use_namespace("other")):
+            with pytest.raises(DataStoreError):
+                data_store.get("key")
+
+    def test_a_listing_ends_when_the_store_is_closed(self, store: DataStore, data_store: AgentDataStore) -> None:
+        """With the error; what is left unread does not count as the end."""
+        data_store.set_many({f"key {number:04}": number for number in range(1_500)})
+        records = data_store.iter_records()
+        next(records)
+        store.close()
+        with pytest.raises(ClosedError):
+            list(records)
+
+    def test_a_store_is_a_context_manager(self, open_store: Opener) -> None:
+        """It is closed at the end of the block, by an error as well."""
+        with pytest.raises(ZeroDivisionError), open_store() as store:
+            data_store = store.agent("user_1", "agent_1")
+            data_store.set("key", 1)
+            raise ZeroDivisionError
+        with pytest.raises(ClosedError):
+            data_store.get("key")
+
+    def test_reopening_keeps_the_data_exactly_if_it_is_persistent(self, open_store: Opener) -> None:
+        """What is declared is there, and what is not declared is not."""
+        with open_store() as store:
+            store.agent("user_1", "agent_1").set("key", {"a": [1, 1.0]}, {"source": "web"}, ttl=3600)
+            before = record_of(store.agent("user_1", "agent_1"))
+        with open_store() as store:
+            data_store = store.agent("user_1", "agent_1")
+            if store.capabilities.persistent:
+                assert data_store.get_record("key") == before
+                assert data_store.list_namespaces() == ["default"]
+            else:
+                assert data_store.get_record("key") is None
+                assert data_store.list_namespaces() == []
+
+    def test_closing_writes_what_was_counted(self, open_store: Opener) -> None:
+        """Accesses that were pending are there when the store is opened again."""
+        with open_store() as store:
+            if not store.capabilities.persistent:
+                not_applicable("persistent is not declared")
+            data_store = store.agent("user_1", "agent_1")
+            data_store.set("key", 1)
+            data_store.get("key")
+            data_store.get("key")
+        with open_store() as store:
+            assert record_of(store.agent("user_1", "agent_1")).access_count == 2
+
+    def test_a_database_is_made_ready_once(self, open_store: Opener) -> None:
+        """Opening it again, and again, finds what is there and changes nothing of it."""
+        for number in range(4):
+            with open_store() as store:
+                if not store.capabilities.persistent:
+                    not_applicable("persistent is not declared")
+                data_store = store.agent("user_1", "agent_1")
+                assert data_store.increment("key") == number + 1
+                assert data_store.count() == 1
+
+    def test_expiry_outlives_the_store(self, open_store: Opener, clock: Clock) -> None:
+        """What was to expire expires although nobody was there to see it."""
+        with open_store() as store:
+            if not store.capabilities.persistent:
+                not_applicable("persistent is not declared")
+            store.agent("user_1", "agent_1").set_many({"a": 1, "b": 2}, ttl=60)
+            store.agent("user_1", "agent_1").set("a", 1)
+        clock.advance(60)
+        with open_store() as store:
+            assert store.agent("user_1", "agent_1").list_keys() == ["a"]

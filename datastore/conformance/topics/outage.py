@@ -1,0 +1,105 @@
+"""Outage: a database that cannot answer is never taken for an empty one."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import pytest
+
+from datastore import AgentDataStore, BackendUnavailableError, DataStore
+from datastore.backend import ReclaimsExpired
+from datastore.conformance.calls import CALLS, Call
+from datastore.conformance.faults import backend_of
+from datastore.conformance.harness import Harness
+from datastore.conformance.topic import Opener, Topic, not_applicable
+from datastore.conformance.topics.records import record_of
+
+
+class Outage(Topic):
+    """What each call says while the database is away, and that all is well afterwards."""
+
+    @pytest.fixture
+    def hasty(self, open_store: Opener) -> DataStore:
+        """Return a store that does not wait for better times."""
+        return open_store(retry_seconds=0)
+
+    @pytest.fixture
+    def outage(self, harness: Harness, hasty: DataStore) -> AbstractContextManager[None]:
+        """Return an outage of the store's database, which holds some records."""
+        data_store = hasty.agent("user_1", "agent_1")
+        data_store.set_many({"key": 1, "other": 2, "list": [], "object": {}}, {"a": 1})
+        outage = harness.outage(hasty)
+        if outage is None:
+            not_applicable("the harness has no outage")
+        return outage
+
+    @pytest.fixture
+    def agent(self, hasty: DataStore) -> AgentDataStore:
+        """Return the agent's store of the store that the outage is of."""
+        return hasty.agent("user_1", "agent_1")
+
+    @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+    def test_every_call_says_that_the_database_is_away(
+        self, agent: AgentDataStore, outage: AbstractContextManager[None], call: Call
+    ) -> None:
+        """Not that something is missing, not ``False``, not a smaller number; and afterwards it works."""
+        with outage, pytest.raises(BackendUnavailableError) as caught:
+            call(agent)
+        assert caught.value.retryable
+        assert caught.value.backend, "the error does not say which backend it was"
+        assert agent.get_all() == {"key": 1, "list": [], "object": {}, "other": 2}, "something was changed"
+        call(agent)
+
+    def test_the_clients_own_error_is_chained(
+        self, agent: AgentDataStore, outage: AbstractContextManager[None]
+    ) -> None:
+        """Who has to find the cause finds it."""
+        with outage, pytest.raises(BackendUnavailableError) as caught:
+            agent.get("key")
+        assert caught.value.__cause__ is not None
+
+    def test_counts_are_kept_while_the_database_is_away(
+        self, hasty: DataStore, agent: AgentDataStore, outage: AbstractContextManager[None]
+    ) -> None:
+        """The flush says so, and a later one writes them."""
+        agent.get("key")
+        agent.get("key")
+        with outage:
+            with pytest.raises(BackendUnavailableError):
+                hasty.flush()
+            with pytest.raises(BackendUnavailableError):
+                hasty.flush()
+        hasty.flush()
+        hasty.flush()
+        assert record_of(agent).access_count == 2
+
+    def test_purging_says_that_the_database_is_away(
+        self, hasty: DataStore, outage: AbstractContextManager[None]
+    ) -> None:
+        """Not that nothing was expired."""
+        if not isinstance(backend_of(hasty), ReclaimsExpired):
+            not_applicable("the backend does not have ReclaimsExpired")
+        with outage, pytest.raises(BackendUnavailableError):
+            hasty.purge_expired()
+        assert hasty.purge_expired() == 0
+
+    def test_a_store_closes_while_the_database_is_away(
+        self, hasty: DataStore, agent: AgentDataStore, outage: AbstractContextManager[None]
+    ) -> None:
+        """With counts pending, which are lost; closing is not the moment to raise."""
+        agent.get("key")
+        with outage:
+            hasty.close()
+
+    def test_what_was_open_before_goes_on_afterwards(
+        self, hasty: DataStore, agent: AgentDataStore, outage: AbstractContextManager[None]
+    ) -> None:
+        """Nobody has to connect again, however many calls failed meanwhile."""
+        with outage:
+            for _ in range(10):
+                with pytest.raises(BackendUnavailableError):
+                    agent.set("key", 2)
+        assert agent.get("key") == 1
+        agent.set("key", 3)
+        assert hasty.agent("user_2", "agent_2").list_keys() == []
+        assert agent.get("key") == 3

@@ -1,0 +1,117 @@
+"""Several processes on one database, for backends that declare ``shared``."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.synchronize import Barrier
+
+import pytest
+
+from datastore import DataStore
+from datastore.conformance.harness import Harness
+from datastore.conformance.topic import Opener, Topic, not_applicable
+
+_PATIENCE = 120
+"""Seconds after which a process that does not even start fails the test."""
+
+
+def _start(barrier: Barrier) -> None:
+    barrier.wait(_PATIENCE)
+
+
+def _increment(harness: Harness, times: int) -> None:
+    with harness.open() as store:
+        data_store = store.agent("user_1", "agent_1")
+        for _ in range(times):
+            data_store.increment("key")
+
+
+def _fill(harness: Harness, times: int) -> None:
+    with harness.open() as store:
+        data_store = store.agent("user_1", "agent_1")
+        for number in range(times):
+            data_store.set_many({f"key {number % 7}": number, "hot": number})
+            data_store.get("hot")
+
+
+def both(work: Callable[[Harness, int], None], harness: Harness, times: int) -> None:
+    """Do something in two new processes at once, and raise what they raise."""
+    context = multiprocessing.get_context("spawn")  # nothing is inherited: each connects by itself
+    with ProcessPoolExecutor(2, context, _start, (context.Barrier(2),)) as processes:
+        for running in [processes.submit(work, harness, times) for _ in range(2)]:
+            running.result()
+
+
+class Processes(Topic):
+    """What holds between processes; several stores on one database stand for them where it makes no difference."""
+
+    @pytest.fixture
+    def shared_store(self, open_store: Opener) -> DataStore:
+        """Return an open store whose database others can open, too."""
+        store = open_store()
+        if not store.capabilities.shared:
+            not_applicable("shared is not declared")
+        return store
+
+    def test_no_increment_of_two_processes_is_lost(self, shared_store: DataStore, harness: Harness) -> None:
+        """Two processes, two hundred each."""
+        both(_increment, harness, 200)
+        assert shared_store.agent("user_1", "agent_1").get("key") == 400
+
+    def test_no_write_of_two_processes_fails(self, shared_store: DataStore, harness: Harness) -> None:
+        """Batches on the same keys, reads between them, and the counting of those."""
+        both(_fill, harness, 50)
+        data_store = shared_store.agent("user_1", "agent_1")
+        assert data_store.count() == 8
+        record = data_store.get_record("hot")
+        assert record is not None
+        assert record.access_count == 100
+
+    def test_what_one_store_writes_another_reads(self, shared_store: DataStore, open_store: Opener) -> None:
+        """At once: no store reads from a memory of its own."""
+        mine, theirs = (store.agent("user_1", "agent_1") for store in (shared_store, open_store()))
+        for number in range(5):
+            mine.set("key", number)
+            assert theirs.get("key") == number
+            theirs.set("key", -number)
+            assert mine.get("key") == -number
+            assert mine.list_keys() == theirs.list_keys() == ["key"]
+        assert theirs.delete("key") is True
+        assert mine.delete("key") is False
+        assert mine.get_all() == {}
+
+    def test_a_revision_holds_for_every_store(self, shared_store: DataStore, open_store: Opener) -> None:
+        """What another store has changed meanwhile is a conflict here."""
+        mine, theirs = (store.agent("user_1", "agent_1") for store in (shared_store, open_store()))
+        mine.set("key", 1)
+        theirs.set("key", 2, {"by": "them"})
+        mine.set("key", 3, {"by me": True})
+        record = theirs.get_record("key")
+        assert record is not None
+        assert (record.value, record.metadata) == (3, {"by": "them", "by me": True})
+        theirs.delete("key")
+        mine.set("key", 4)
+        assert theirs.get("key") == 4
+        assert theirs.increment("key") == 5
+        assert mine.increment("key") == 6
+
+    def test_counts_of_several_stores_add_up(self, shared_store: DataStore, open_store: Opener) -> None:
+        """Each adds its own; none writes over another's."""
+        stores = [shared_store, open_store(), open_store()]
+        shared_store.agent("user_1", "agent_1").set("key", 1)
+        for store in stores:
+            store.agent("user_1", "agent_1").get("key")
+        for store in stores:
+            store.flush()
+        record = shared_store.agent("user_1", "agent_1").get_record("key")
+        assert record is not None
+        assert record.access_count == 3
+
+    def test_a_store_is_closed_alone(self, shared_store: DataStore, open_store: Opener) -> None:
+        """Another one on the same database goes on."""
+        other = open_store()
+        shared_store.agent("user_1", "agent_1").set("key", 1)
+        shared_store.close()
+        assert other.agent("user_1", "agent_1").increment("key") == 2

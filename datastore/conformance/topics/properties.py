@@ -1,0 +1,74 @@
+"""Properties of ids and values, on names and values that nobody thought of. Needs Hypothesis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from datastore import AgentDataStore, DataStore
+from datastore.conformance.samples import same
+from datastore.conformance.topic import Topic
+
+
+class Properties(Topic):
+    """What holds for all names and values."""
+
+    def test_records_of_different_names_are_different_records(self, store: DataStore) -> None:
+        """No two triples of user, namespace and key share one, and what is listed is what went in."""
+        hypothesis = pytest.importorskip("hypothesis")
+        from datastore.conformance import strategies
+
+        @strategies.EXAMPLES
+        @hypothesis.given(strategies.triples)  # type: ignore[untyped-decorator]
+        @hypothesis.example(strategies.splits(["a"] * 4, ":"))  # type: ignore[untyped-decorator]
+        def check(triples: list[tuple[str, str, str]]) -> None:
+            places = {triple: store.agent(triple[0], "agent_1", triple[1]) for triple in triples}
+            for user, namespace, key in triples:
+                places[user, namespace, key].set(key, [user, namespace, key])
+            for (user, namespace, key), place in places.items():
+                assert place.get(key) == [user, namespace, key]
+                assert place.list_keys() == sorted(k for u, n, k in triples if (u, n) == (user, namespace))
+                assert place.list_namespaces() == sorted({n for u, n, _ in triples if u == user})
+                record = place.get_record(key)
+                assert record is not None
+                assert (record.user_id, record.namespace, record.key) == (user, namespace, key)
+            for (_, _, key), place in places.items():
+                assert place.delete(key), "deleting one record removed another"
+            assert [place.list_keys() for place in places.values()] == [[]] * len(places)
+
+        check()
+
+    def test_what_comes_back_equals_what_went_in(self, data_store: AgentDataStore) -> None:
+        """Type for type, alone and in company."""
+        hypothesis = pytest.importorskip("hypothesis")
+        from datastore.conformance import strategies
+
+        @strategies.EXAMPLES
+        @hypothesis.given(strategies.values, strategies.values)  # type: ignore[untyped-decorator]
+        def check(one: Any, two: Any) -> None:
+            data_store.set("one", one)
+            data_store.set_many({"two": two, "both": [one, {"two": two}]})
+            assert same(data_store.get("one"), one)
+            assert same(data_store.get_all(), {"both": [one, {"two": two}], "one": one, "two": two})
+
+        check()
+
+    def test_metadata_comes_back_as_it_was_merged(self, data_store: AgentDataStore) -> None:
+        """A shallow merge in which ``None`` removes, however often."""
+        hypothesis = pytest.importorskip("hypothesis")
+        from datastore.conformance import strategies
+
+        @strategies.EXAMPLES
+        @hypothesis.given(strategies.metadata_changes)  # type: ignore[untyped-decorator]
+        def check(changes: list[dict[str, Any]]) -> None:
+            data_store.delete("key")
+            expected: dict[str, Any] = {}
+            for change in changes:
+                data_store.set("key", 1, change)
+                expected = {name: value for name, value in {**expected, **change}.items() if value is not None}
+                record = data_store.get_record("key")
+                assert record is not None
+                assert same(record.metadata, expected)
+
+        check()

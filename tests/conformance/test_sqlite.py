@@ -1,0 +1,45 @@
+"""The kit on SQLite, in a file and in memory."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+from datastore import DataStore
+from datastore.conformance import ConformanceSuite, Harness
+from datastore_sqlite.connections import Connection
+
+
+class SqliteHarness(Harness):
+    name = "sqlite"
+
+    def url(self) -> str:
+        return f"sqlite:///{self.tmp_path}/store.db"
+
+    @contextmanager
+    def outage(self, store: DataStore) -> Iterator[None]:
+        """The disk fails: every statement, of every connection, ends as SQLite ends it then."""
+
+        def fail(*arguments: object) -> None:
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            error.sqlite_errorname = "SQLITE_IOERR"
+            raise error
+
+        with patch.multiple(Connection, execute=fail, executemany=fail, create=True):
+            yield
+
+
+class SqliteMemoryHarness(SqliteHarness):
+    name = "sqlite-memory"
+
+    def url(self) -> str:
+        return "sqlite://:memory:"
+
+
+class TestSqlite(ConformanceSuite):
+    harness = SqliteHarness
+
+
+class TestSqliteInMemory(ConformanceSuite):
+    harness = SqliteMemoryHarness

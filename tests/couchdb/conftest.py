@@ -1,0 +1,44 @@
+"""A fresh database behind the strict proxy for each test."""
+
+import uuid
+
+import pytest
+
+import datastore
+from tests.servers import couchdb
+
+
+@pytest.fixture
+def proxy():
+    proxy = couchdb.proxy()
+    yield proxy
+    proxy.clear_faults()
+
+
+@pytest.fixture
+def name():
+    return f"test_{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def url(name):
+    return couchdb.url(name)
+
+
+@pytest.fixture
+def store(url, proxy):
+    with datastore.connect(url, flush_interval=3_600, max_pending=1_000_000, retry_seconds=5) as store:
+        proxy.requests.clear()
+        yield store
+
+
+@pytest.fixture
+def agent(store):
+    return store.agent("u", "a")
+
+
+@pytest.fixture
+def stranger(url):
+    """An agent of another process, as far as what is remembered goes."""
+    with datastore.connect(url, flush_interval=3_600) as store:
+        yield store.agent("u", "stranger")

@@ -1,0 +1,328 @@
+"""Faults between client and server: the right answer after retries, or the typed error; never "missing"."""
+
+import http.client
+import json
+import threading
+
+import pytest
+
+import datastore
+from datastore import (
+    BackendUnavailableError,
+    ConfigurationError,
+    DataStoreError,
+    KeyExistsError,
+    PermissionDeniedError,
+    ThrottledError,
+    ValueTooLargeError,
+)
+from tests.servers import couchdb
+from tests.servers.strict_couchdb import (
+    StrictProxy,
+    meanwhile,
+    page_of_html,
+    reset,
+    reset_after,
+    reset_in_the_body,
+    stall,
+    status,
+)
+
+PASSING = {
+    "reset": reset,
+    "reset in the body": reset_in_the_body,
+    "500": status(500, "internal_server_error"),
+    "503": status(503, "service_unavailable"),
+    "429": status(429, "too_many_requests"),
+    "answer lost": reset_after,
+}
+
+
+@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
+def test_a_passing_fault_is_not_seen(agent, store, proxy, fault):
+    calls = [
+        (lambda: agent.set("k", {"a": 1}), None),
+        (lambda: agent.get("k"), {"a": 1}),
+        (lambda: agent.get("missing", "default"), "default"),
+        (lambda: agent.exists("k"), True),
+        (lambda: agent.set_many({"a": 1, "b": 2}), 2),
+        (lambda: agent.get_many(["a", "b", "c"]), {"a": 1, "b": 2}),
+        (lambda: agent.list_keys(), ["a", "b", "k"]),
+        (lambda: agent.get_all(), {"a": 1, "b": 2, "k": {"a": 1}}),
+        (lambda: agent.count(), 3),
+        (lambda: agent.list_namespaces(), ["default"]),
+        (lambda: agent.increment("n"), 1),
+        (lambda: agent.increment("n"), 2),
+        (lambda: agent.append("l", 1), [1]),
+        (lambda: agent.add("new", 1), None),
+        (lambda: agent.delete("new"), True),
+        (lambda: agent.delete("new"), False),
+        (lambda: agent.delete_many(["a", "b", "c"]), 2),
+        (lambda: agent.clear(), 3),
+    ]
+    for call, answer in calls:
+        proxy.fail(".*", fault)
+        result = call()
+        assert answer is None or result == answer
+    assert agent.get_all() == {}
+
+
+@pytest.mark.parametrize("fault", [reset_after, stall(1.0), reset], ids=["answer lost", "stall", "reset"])
+def test_accesses_are_counted_once_whatever_happened_to_the_answer(url, proxy, fault):
+    with datastore.connect(url, flush_interval=3_600, retry_seconds=0, timeout=0.3) as store:
+        agent = store.agent("u", "a")
+        agent.set_many({f"k{i}": i for i in range(5)})
+        agent.get_all()
+        proxy.fail("POST _bulk_docs", fault)
+        with pytest.raises(BackendUnavailableError):
+            store.flush()
+        agent.get("k0")
+        store.flush()
+        counts = {record.key: record.access_count for record in agent.iter_records()}
+        assert counts == {"k0": 2, "k1": 1, "k2": 1, "k3": 1, "k4": 1}
+
+
+def test_a_set_between_a_lost_answer_and_the_next_flush_keeps_the_count_exact(url, proxy, stranger):
+    with datastore.connect(url, flush_interval=3_600, retry_seconds=0) as store:
+        agent = store.agent("u", "a")
+        agent.set("applied", 1)
+        agent.set("lost", 1)
+        agent.get("applied")
+        proxy.fail("POST _bulk_docs", reset_after)
+        with pytest.raises(BackendUnavailableError):
+            store.flush()
+        agent.get("lost")
+        proxy.fail("POST _bulk_docs", reset)
+        with pytest.raises(BackendUnavailableError):
+            store.flush()
+        stranger.set("applied", 2)
+        stranger.set("lost", 2)
+        store.flush()
+        assert stranger.get_record("applied").access_count == 1
+        assert stranger.get_record("lost").access_count == 1
+        assert stranger.get_all() == {"applied": 2, "lost": 2}
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "words"),
+    [
+        (status(500), BackendUnavailableError, "failed .500"),
+        (status(502), BackendUnavailableError, "failed .502"),
+        (status(504), BackendUnavailableError, "failed .504"),
+        (status(429), ThrottledError, "refused for load"),
+        (status(401, "unauthorized"), PermissionDeniedError, "refused the credentials .401"),
+        (status(403, "forbidden"), PermissionDeniedError, "refused the credentials .403"),
+        (status(400, "bad_request"), BackendUnavailableError, "did not understand the request .400"),
+        (page_of_html(404), BackendUnavailableError, "no JSON but"),
+        (page_of_html(200), BackendUnavailableError, "does not answer like CouchDB|broke off"),
+        (page_of_html(502), BackendUnavailableError, "failed .502"),
+        (reset, BackendUnavailableError, "cannot be reached"),
+        (stall(1.0), BackendUnavailableError, "did not answer within 0.3 s"),
+    ],
+    ids=["500", "502", "504", "429", "401", "403", "400", "html 404", "html 200", "html 502", "reset", "stall"],
+)
+def test_a_lasting_fault_is_the_typed_error_on_every_call(url, proxy, fault, error, words):
+    with datastore.connect(url, retry_seconds=0, timeout=0.3, tracking="off") as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        calls = [
+            lambda: agent.get("k"),
+            lambda: agent.get("missing"),
+            lambda: agent.exists("k"),
+            lambda: agent.get_many(["k", "l"]),
+            lambda: agent.set("k", 2),
+            lambda: agent.set_many({"k": 2, "l": 2}),
+            lambda: agent.delete("missing"),
+            agent.list_keys,
+            agent.get_all,
+            agent.count,
+            agent.list_namespaces,
+        ]
+        for call in calls:
+            proxy.fail(".*", *[fault] * 3)
+            with pytest.raises(error, match=words) as caught:
+                call()
+            assert "on couchdb" in str(caught.value)
+            assert "secret" not in str(caught.value)
+            proxy.clear_faults()
+
+
+def test_a_clear_whose_answer_was_lost_counts_what_it_removed(agent, proxy):
+    agent.set_many({f"k{i}": i for i in range(50)})
+    proxy.fail("POST _bulk_docs", reset_after)
+    assert agent.clear() == 50
+
+
+def test_a_document_that_the_server_cannot_read_is_not_missing(agent, proxy):
+    def failing(handler, request):
+        answer = b'{"results":[{"id":"u:default:YQ==","docs":[{"error":{"error":"timeout","reason":"x"}}]}]}'
+        handler.answer(200, answer)
+        return True
+
+    agent.set_many({"a": 1, "b": 2})
+    proxy.fail("POST _bulk_get", failing)
+    assert agent.get_many(["a", "b"]) == {"a": 1, "b": 2}
+
+
+def test_a_part_of_a_batch_that_the_server_refuses_is_told_by_key(agent, store, proxy):
+    def refusing(handler, request):
+        documents = [document["_id"] for document in request.json()["docs"]]
+        bad = {"id": documents[1], "error": "forbidden", "reason": "validation says no"}
+        request.body = b'{"docs":[' + request.body.split(b'{"docs":[')[1].split(b',{"_id"')[0] + b"]}"
+        code, body = handler.forward(request)
+        handler.answer(code, json.dumps([*json.loads(body), bad]).encode())
+        return True
+
+    proxy.fail("POST _bulk_docs", refusing)
+    with pytest.raises(datastore.BatchError) as caught:
+        agent.set_many({"a": 1, "b": 2})
+    assert caught.value.succeeded == ["a"]
+    assert isinstance(caught.value.failed["b"], PermissionDeniedError)
+
+
+def test_a_database_deleted_under_us_is_an_error_and_comes_back_when_it_is_made_again(agent, store, name, url, proxy):
+    agent.set("k", 1)
+    proxy_request(proxy, "DELETE", f"/{name}")
+    for call in (lambda: agent.get("k"), lambda: agent.set("k", 1), agent.list_keys, lambda: agent.delete("k")):
+        with pytest.raises(BackendUnavailableError, match="does not exist; create it, or connect with create=true"):
+            call()
+    datastore.connect(url).close()
+    assert agent.get("k") is None
+    agent.set("k", 2)
+    assert agent.get_record("k").created_by_agent == "a"
+
+
+def test_the_server_may_restart_between_two_calls(tmp_path, name):
+    server = couchdb.new_server(tmp_path, persistent=True)
+    server.start()
+    proxy = StrictProxy(server.port, couchdb.USER, couchdb.PASSWORD)
+    proxy.start()
+    try:
+        with datastore.connect(couchdb.url(name, proxy), retry_seconds=60) as store:
+            agent = store.agent("u", "a")
+            agent.set("k", 1)
+            server.stop()
+            starting = threading.Timer(0.3, server.start)
+            starting.start()
+            assert agent.get("k") == 1
+            starting.join()
+            agent.set("k", 2)
+            assert agent.get("k") == 2
+    finally:
+        proxy.stop()
+        server.stop()
+
+
+def test_eight_writers_of_one_key_all_succeed(url):
+    stores = [datastore.connect(url, flush_interval=3_600) for _ in range(2)]
+    failures = []
+
+    def write(number):
+        agent = stores[number % 2].agent("u", f"w{number}")
+        try:
+            for i in range(10):
+                agent.set("hot", {"writer": number, "i": i})
+                agent.increment("counter")
+        except DataStoreError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert stores[0].agent("u", "a").get("counter") == 80
+    for store in stores:
+        store.close()
+
+
+def test_a_value_written_between_the_two_halves_of_a_flush_stands(store, agent, stranger, proxy):
+    agent.set("changed", 1)
+    agent.set("deleted", 1)
+    agent.get_all()
+    proxy.fail("POST _bulk_docs", meanwhile(lambda: (stranger.set("changed", 2), stranger.delete("deleted"))))
+    proxy.fail("POST _bulk_docs", *[meanwhile(lambda: None)] * 2)
+    store.flush()
+    assert agent.get_all() == {"changed": 2}
+    assert stranger.get_record("changed").access_count == 1
+
+
+def test_memory_of_what_was_seen_is_never_trusted_against_the_server(agent, stranger):
+    agent.set("k", 1, {"a": 1})
+    stranger.delete("k")
+    agent.set("k", 2)
+    record = agent.get_record("k")
+    assert (record.value, record.metadata, record.revision) == (2, {}, record.revision)
+    stranger.set("k", 3, {"b": 2})
+    agent.set("k", 4)
+    assert agent.get_record("k").metadata == {"b": 2}
+    stranger.delete("k")
+    agent.add("k", 5)
+    with pytest.raises(KeyExistsError):
+        stranger.add("k", 6)
+    assert agent.delete("k") is True
+
+
+def test_wrong_passwords_are_refused_at_connect(name, proxy):
+    for credentials in ("admin:wrong@", ""):
+        with pytest.raises(
+            PermissionDeniedError, match=r"refused the credentials .401.*check user and password"
+        ) as info:
+            datastore.connect(f"couchdb://{credentials}127.0.0.1:{proxy.port}/{name}")
+        assert "wrong" not in str(info.value)
+
+
+def test_nobody_listening_is_unavailable(name):
+    with pytest.raises(BackendUnavailableError, match="cannot be reached: ConnectError"):
+        datastore.connect(f"couchdb://admin:secret@127.0.0.1:1/{name}")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("couchdb:///db", "names no server"),
+        ("couchdb://host:port/db", "names no server"),
+        ("couchdb://host/Upper", "'Upper' is no name for a database"),
+        ("couchdb://host/_users", "'_users' is no name"),
+        ("couchdb://host/db?pool=0", "'pool' of the couchdb URL: it must be 1 or more"),
+        ("couchdb://host/db?time=1", "no parameter 'time' .did you mean 'timeout'"),
+    ],
+)
+def test_a_wrong_url_is_refused_before_anything_is_sent(url, words):
+    with pytest.raises(ConfigurationError, match=words):
+        datastore.connect(url)
+
+
+def test_create_false_makes_nothing(url, proxy):
+    proxy.requests.clear()
+    with pytest.raises(ConfigurationError, match="does not exist; create it, or connect with create=true"):
+        datastore.connect(url + "?create=false")
+    assert not [request for request in proxy.requests if not request.startswith("GET")]
+
+
+def test_without_indexes_everything_works_in_more_requests(name, url, proxy):
+    proxy_request(proxy, "PUT", f"/{name}")
+    with datastore.connect(url + "?create=false") as store:
+        agent = store.agent("u", "a")
+        for number in range(3):
+            agent.use_namespace(f"n{number}").set_many({"a": 1, "b": 2})
+        agent.set("short", 1, ttl=0.001)
+        assert agent.list_namespaces() == ["n0", "n1", "n2"]
+        assert agent.use_namespace("n1").count() == 2
+        assert agent.list_keys() == []
+        assert agent.use_namespace("n1").list_keys() == ["a", "b"]
+
+
+def test_a_document_too_large_for_the_servers_settings_says_so(agent, proxy):
+    proxy.fail("POST _bulk_docs", status(413, "document_too_large"))
+    with pytest.raises(ValueTooLargeError, match="raise max_document_size"):
+        agent.set("k", "x" * 1_000)
+
+
+def proxy_request(proxy, method, target):
+    """Ask the server behind the proxy for something, as its administrator."""
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.upstream)
+    connection.request(method, target, headers={"Authorization": proxy.credentials})
+    assert connection.getresponse().status in (200, 201)
+    connection.close()

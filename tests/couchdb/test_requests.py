@@ -1,0 +1,149 @@
+"""Requests per call, counted at the transport: DESIGN section 13, row by row."""
+
+from contextlib import contextmanager
+
+import pytest
+
+import datastore
+from datastore.ids import IdRange
+from tests.servers import couchdb
+
+
+@pytest.fixture
+def requests(proxy):
+    """What the server is asked in the block: ``with requests() as asked``."""
+
+    @contextmanager
+    def counting():
+        proxy.requests.clear()
+        asked = []
+        yield asked
+        asked += proxy.requests
+
+    return counting
+
+
+def test_connecting_to_a_database_that_is_ready_takes_2(store, url, requests):
+    with requests() as asked, datastore.connect(url):
+        pass
+    assert asked == ["GET db", "POST _all_docs"]
+
+
+def test_a_get_takes_1_hit_or_miss(agent, stranger, requests):
+    stranger.set("k", 1)
+    for key in ("k", "missing"):
+        with requests() as asked:
+            agent.get(key)
+        assert asked == ["GET db/doc"]
+
+
+def test_a_set_of_a_new_key_takes_1(agent, requests):
+    with requests() as asked:
+        agent.set("k", 1, {"source": "mail"}, ttl=60)
+    assert asked == ["POST _bulk_docs"]
+
+
+def test_a_set_of_a_key_known_here_takes_1_even_after_its_accesses_were_counted(store, agent, requests):
+    agent.set("k", 1)
+    agent.get("k")
+    store.flush()
+    with requests() as asked:
+        agent.set("k", 2, {"source": "mail"})
+        agent.set("k", 3)
+    assert asked == ["POST _bulk_docs"] * 2
+
+
+def test_a_set_of_an_existing_key_not_known_here_takes_3(agent, stranger, requests):
+    stranger.set("k", 1)
+    with requests() as asked:
+        agent.set("k", 2)
+    assert asked == ["POST _bulk_docs", "GET db/doc", "POST _bulk_docs"]
+    assert agent.get_record("k").created_by_agent == "stranger"
+
+
+def test_a_conditional_set_takes_1_of_what_was_read_here_and_2_of_what_was_not(agent, stranger, requests):
+    revision = stranger.set("k", 1)
+    with requests() as asked:
+        revision = agent.set("k", 2, if_revision=revision)
+    assert asked == ["GET db/doc", "POST _bulk_docs"]
+    with requests() as asked:
+        agent.set("k", 3, if_revision=revision)
+    assert asked == ["POST _bulk_docs"]
+
+
+def test_a_delete_takes_2_at_most(agent, stranger, requests):
+    stranger.set("k", 1)
+    with requests() as asked:
+        assert agent.delete("k") is True
+    assert asked == ["GET db/doc", "POST _bulk_docs"]
+    with requests() as asked:
+        assert agent.delete("k") is False
+    assert asked == ["GET db/doc"]
+
+
+@pytest.mark.parametrize(("number", "requests_"), [(0, 0), (1, 1), (1_000, 1), (1_001, 2)])
+def test_get_many_takes_1_per_thousand(agent, requests, number, requests_):
+    with requests() as asked:
+        agent.get_many([f"k{i}" for i in range(number)])
+    assert len(asked) == requests_
+
+
+def test_set_many_of_new_and_of_known_keys_takes_1_per_thousand(agent, requests):
+    for value in (1, 2):
+        with requests() as asked:
+            agent.set_many({f"k{i}": value for i in range(1_001)})
+        assert asked == ["POST _bulk_docs"] * 2
+
+
+def test_set_many_of_keys_not_known_here_takes_3_per_thousand(agent, stranger, requests):
+    stranger.set_many({f"k{i}": i for i in range(500)})
+    with requests() as asked:
+        agent.set_many({f"k{i}": 0 for i in range(500)})
+    assert asked == ["POST _bulk_docs", "POST _bulk_get", "POST _bulk_docs"]
+
+
+def test_listings_take_1_per_page_of_10_000_and_keys_1_more_for_the_expired(agent, requests):
+    agent.set_many({f"k{i}": i for i in range(10_050)})
+    with requests() as asked:
+        assert len(agent.list_keys()) == 10_050
+    assert asked == ["POST _find", "GET _all_docs", "GET _all_docs"]
+    with requests() as asked:
+        assert len(agent.get_all()) == 10_050
+    assert asked == ["GET _all_docs"] * 2
+    with requests() as asked:
+        assert agent.clear() == 10_050
+    assert asked == ["POST _find", *["GET _all_docs", "POST _bulk_docs"] * 11, "GET _all_docs"]
+
+
+def test_namespaces_and_counts_take_2_however_many_there_are(agent, requests):
+    for number in range(20):
+        agent.use_namespace(f"n{number:02}").set("k", 1)
+    with requests() as asked:
+        assert len(agent.list_namespaces()) == 20
+    assert asked == ["POST _find", "GET _design"]
+    with requests() as asked:
+        assert agent.use_namespace("n05").count() == 1
+    assert asked == ["POST _find", "GET _design"]
+
+
+def test_the_counting_of_any_number_of_reads_takes_2_per_thousand_records(store, agent, requests):
+    agent.set_many({f"k{i}": i for i in range(1_200)})
+    for _ in range(3):
+        agent.get_all()
+    with requests() as asked:
+        store.flush()
+    assert asked == ["POST _bulk_get", "POST _bulk_docs"] * 2
+
+
+def test_a_modification_takes_2_without_competition(agent, requests):
+    agent.set("n", 1)
+    with requests() as asked:
+        agent.increment("n")
+    assert asked == ["GET db/doc", "POST _bulk_docs"]
+
+
+def test_a_partitioned_database_is_asked_by_partition(name, proxy):
+    """PouchDB Server has no partitions; what is sent is what counts here."""
+    with datastore.connect(couchdb.url(name) + "?partitioned=true") as store:
+        backend = store._core.backend
+        assert backend._path(IdRange("u%3A1:n:", "u%3A1:n;"), "_all_docs") == "_partition/u%253A1/_all_docs"

@@ -1,0 +1,364 @@
+"""A proxy that makes PouchDB Server refuse what a real CouchDB 3.5 refuses, counts requests, and injects faults."""
+
+import base64
+import http.client
+import json
+import re
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+HOST = "127.0.0.1"
+LONGEST_TARGET = 8_192
+LARGEST_DOCUMENT = 8_000_000
+_DATABASE = re.compile(r"[a-z][a-z0-9_$()+/-]{0,237}")
+_JSON_PARAMETERS = {
+    *("startkey", "start_key", "endkey", "end_key", "key", "keys", "limit", "skip", "descending", "include_docs"),
+    *("inclusive_end", "group", "group_level", "reduce"),
+}
+
+
+class Request:
+    """One request on its way, as rules and faults see it."""
+
+    def __init__(self, method: str, target: str, headers: dict[str, str], body: bytes):
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        parts = urlsplit(target)
+        self.path = [unquote(part) for part in parts.path.strip("/").split("/")] if parts.path != "/" else []
+        self.parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
+
+    @property
+    def what(self) -> str:
+        """The request in a word: the method, and the special resource that it asks for."""
+        special = [part for part in self.path[1:] if part.startswith("_") and part != "_partition"]
+        return f"{self.method} {special[0] if special else '/'.join(['db', 'doc'][: len(self.path)])}"
+
+    def json(self):
+        return json.loads(self.body) if self.body else None
+
+
+class RefusalError(Exception):
+    """What CouchDB answers to a request that it does not take."""
+
+    def __init__(self, status: int, error: str, reason: str):
+        super().__init__(reason)
+        self.status = status
+        self.body = json.dumps({"error": error, "reason": reason}).encode() + b"\n"
+
+
+Fault = Callable[["_Handler", Request], bool]
+"""Acts in place of the server, and returns whether the request is dealt with; if not, it goes on."""
+
+
+class StrictProxy:
+    """Listens on a free port in front of a server.
+
+    Attributes:
+        requests: What was asked since the list was last cleared: `Request.what`.
+        down: While true, connections are cut as soon as they ask for something.
+    """
+
+    def __init__(self, port: int, user: str, password: str):
+        self.upstream = port
+        self.credentials = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+        self.requests: list[str] = []
+        self.down = False
+        self._faults: list[tuple[str, Fault]] = []
+        self._lock = threading.Lock()
+        handler = type("Handler", (_Handler,), {"proxy": self})
+        self._server = ThreadingHTTPServer((HOST, 0), handler)
+        self._server.daemon_threads = True
+        self.port: int = self._server.server_address[1]
+
+    def start(self) -> None:
+        threading.Thread(target=self._server.serve_forever, name="strict-proxy", daemon=True).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def fail(self, what: str, *faults: Fault) -> None:
+        """Let the next requests that `what` names (a regular expression for `Request.what`) meet these faults."""
+        with self._lock:
+            self._faults += [(what, fault) for fault in faults]
+
+    def clear_faults(self) -> None:
+        with self._lock:
+            self._faults.clear()
+
+    @contextmanager
+    def outage(self):
+        """Nobody answers."""
+        self.down = True
+        try:
+            yield
+        finally:
+            self.down = False
+
+    def take_fault(self, request: Request) -> Fault | None:
+        with self._lock:
+            for place, (what, fault) in enumerate(self._faults):
+                if re.fullmatch(what, request.what):
+                    del self._faults[place]
+                    return fault
+        return None
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    proxy: StrictProxy
+
+    def handle_any(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length) if length else b""
+        request = Request(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
+        with self.proxy._lock:
+            self.proxy.requests.append(request.what)
+        if self.proxy.down:
+            self.cut()
+            return
+        fault = self.proxy.take_fault(request)
+        if fault is not None and fault(self, request):
+            return
+        self.answer(*self.forward(request))
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = handle_any  # noqa: N815  # http.server's names
+
+    def forward(self, request: Request) -> tuple[int, bytes]:
+        """Return what a strict server answers."""
+        try:
+            check(request, self.proxy.credentials)
+            status, body = self.ask(request.method, request.target, as_couchdb_reads_it(request))
+            return as_couchdb_answers(request, status, body, self.ask)
+        except RefusalError as refusal:
+            return refusal.status, refusal.body
+
+    def ask(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
+        """Return the answer of the server behind."""
+        connection = http.client.HTTPConnection(HOST, self.proxy.upstream, timeout=60)
+        try:
+            headers = {"Authorization": self.proxy.credentials, "Accept": "application/json"}
+            if body:
+                headers["Content-Type"] = "application/json"
+            connection.request(method, target, body or None, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        except OSError as error:
+            raise RefusalError(503, "service_unavailable", str(error)) from error
+        finally:
+            connection.close()
+
+    def answer(self, status: int, body: bytes, kind: str = "application/json") -> None:
+        try:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+        except OSError:
+            self.close_connection = True  # the client has gone away, as some tests make it do
+
+    def cut(self) -> None:
+        """Reset the connection."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+    def finish(self) -> None:
+        with suppress(OSError, ValueError):  # the connection was cut
+            super().finish()
+
+
+# ---------------------------------------------------------------------------------------------------------- strictness
+
+
+def check(request: Request, credentials: str) -> None:
+    """Refuse what CouchDB 3.5 refuses."""
+    if request.headers.get("authorization") is None:
+        raise RefusalError(401, "unauthorized", "Authentication required.")
+    if request.headers["authorization"] != credentials:
+        raise RefusalError(401, "unauthorized", "Name or password is incorrect.")
+    if len(request.target) > LONGEST_TARGET:
+        raise RefusalError(400, "bad_request", "Request line too long.")
+    for name, value in request.parameters.items():
+        if name in _JSON_PARAMETERS and not _is_json(value):
+            raise RefusalError(400, "query_parse_error", f"Invalid value for {name}: {value!r}")
+    if request.method == "PUT" and len(request.path) == 1 and not _DATABASE.fullmatch(request.path[0]):
+        raise RefusalError(400, "illegal_database_name", f"Name: '{request.path[0]}'.")
+    if request.method == "DELETE" and len(request.path) > 1 and "rev" not in request.parameters:
+        raise RefusalError(409, "conflict", "Document update conflict.")
+    if request.body:
+        try:
+            body = json.loads(request.body, parse_int=_exact_int, parse_float=_exact_float)
+        except ValueError as error:
+            raise RefusalError(400, "bad_request", f"invalid UTF-8 JSON: {error}") from error
+        _check_json(body)
+        for document in body.get("docs", ()) if "_bulk_docs" in request.path else ():
+            if len(json.dumps(document, ensure_ascii=False).encode()) > LARGEST_DOCUMENT:
+                raise RefusalError(413, "document_too_large", document.get("_id", ""))
+        if "_find" in request.path:
+            _check_query(body)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _exact_int(text: str) -> int:
+    number = int(text)
+    if abs(number) > 2**53:
+        raise ValueError(f"JavaScript would change {text[:40]}")
+    return number
+
+
+def _exact_float(text: str) -> float:
+    number = float(text)
+    if number.is_integer() and abs(number) < 1e21:
+        raise ValueError(f"JavaScript would change {text}")
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"{text} is no number")
+    return number
+
+
+def _check_json(value: object) -> None:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise RefusalError(400, "bad_request", "invalid UTF-8 JSON: lone surrogate") from error
+    elif isinstance(value, list):
+        for child in value:
+            _check_json(child)
+    elif isinstance(value, dict):
+        if "__proto__" in value:
+            raise RefusalError(400, "bad_request", "__proto__")
+        for key, child in value.items():
+            _check_json(key)
+            _check_json(child)
+
+
+def _check_query(query: dict) -> None:
+    selector = query["selector"]
+    if isinstance(selector.get("_id"), dict):
+        raise RefusalError(400, "no_usable_index", "a range of _id collates by ICU: CouchDB would find something else")
+    if "use_index" in query and not {"userId", "namespace"} <= set(selector):
+        raise RefusalError(400, "no_usable_index", "the index begins with userId and namespace: CouchDB would scan")
+
+
+def as_couchdb_reads_it(request: Request) -> bytes:
+    """Return the body with CouchDB's defaults in it."""
+    if "_find" in request.path:
+        query = request.json()
+        query.setdefault("limit", 25)
+        return json.dumps(query).encode()
+    return request.body
+
+
+def as_couchdb_answers(request: Request, status: int, body: bytes, ask) -> tuple[int, bytes]:
+    """Return the answer in CouchDB's words."""
+    if status == 404 and b"no_db_file" in body:
+        return status, b'{"error":"not_found","reason":"Database does not exist."}\n'
+    if status == 200 and "_bulk_get" in request.path:
+        answer = json.loads(body)
+        for result in answer["results"]:
+            result["docs"] = [document or _absent(request, result["id"], ask) for document in result["docs"]]
+        return status, json.dumps(answer).encode()
+    if status == 200 and "_all_docs" in request.path and body.startswith(b'{"'):
+        return status, body.replace(b'"rows":[{', b'"rows":[\r\n{').replace(b'}},{"id"', b'}},\r\n{"id"')
+    return status, body
+
+
+def _absent(request: Request, id: str, ask) -> dict:
+    """Return what CouchDB says of a document that is missing, or deleted."""
+    _, body = ask("POST", f"/{request.path[0]}/_all_docs", json.dumps({"keys": [id]}).encode())
+    (row,) = json.loads(body)["rows"]
+    if "value" in row:
+        return {"ok": {"_id": id, "_rev": row["value"]["rev"], "_deleted": True}}
+    return {"error": {"id": id, "rev": "undefined", "error": "not_found", "reason": "missing"}}
+
+
+# --------------------------------------------------------------------------------------------------------------- faults
+
+
+def status(number: int, error: str = "error", reason: str = "injected") -> Fault:
+    """The server answers with an error."""
+
+    def fault(handler: _Handler, request: Request) -> bool:
+        handler.answer(number, json.dumps({"error": error, "reason": reason}).encode())
+        return True
+
+    return fault
+
+
+def page_of_html(number: int) -> Fault:
+    """Something between client and server answers, and not in JSON."""
+
+    def fault(handler: _Handler, request: Request) -> bool:
+        handler.answer(number, b"<html><body><h1>Not Found</h1>nginx</body></html>", "text/html")
+        return True
+
+    return fault
+
+
+def reset(handler: _Handler, request: Request) -> bool:
+    """The connection is reset before the request reaches the server."""
+    handler.cut()
+    return True
+
+
+def reset_after(handler: _Handler, request: Request) -> bool:
+    """The server has done it, and its answer is lost."""
+    handler.forward(request)
+    handler.cut()
+    return True
+
+
+def reset_in_the_body(handler: _Handler, request: Request) -> bool:
+    """The answer breaks off half-way."""
+    code, body = handler.forward(request)
+    handler.send_response(code)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body[: len(body) // 2])
+    handler.wfile.flush()
+    handler.cut()
+    return True
+
+
+def stall(seconds: float) -> Fault:
+    """The answer takes longer than the client waits; the server does what was asked."""
+
+    def fault(handler: _Handler, request: Request) -> bool:
+        answer = handler.forward(request)
+        time.sleep(seconds)
+        handler.answer(*answer)
+        return True
+
+    return fault
+
+
+def meanwhile(act: Callable[[], object]) -> Fault:
+    """Something else happens just before the request arrives."""
+
+    def fault(handler: _Handler, request: Request) -> bool:
+        act()
+        return False
+
+    return fault

@@ -1,0 +1,95 @@
+"""The kit is worth what it catches: a correct adapter passes all of it, and each broken one fails where it must."""
+
+from __future__ import annotations
+
+import hypothesis.strategies  # noqa: F401  (what is imported out here need not be imported again for each run in here)
+import pytest
+
+from datastore import Record  # noqa: F401
+from datastore.conformance import ConformanceSuite
+from datastore.conformance.suite import TOPICS, topic_name
+from tests.third_party import broken
+
+TEST_FILE = """
+from {module} import {suite}
+from tests.third_party import broken, shelf
+
+class HarnessUnderTest(shelf.ShelfHarness):
+    backend = {backend}
+
+class TestShelf({suite}):
+    harness = HarnessUnderTest
+"""
+
+UNDECLARED = {
+    "shared is not declared",
+    "the backend does not have ListsNamespaces",
+    "the backend does not have CountsRange",
+    "the backend does not have ClearsRange",
+    "the backend does not have ReclaimsExpired",
+}
+"""What the correct adapter does not claim to be able to do."""
+
+FAULTS = [
+    (broken.LosesTheCreator, "records", "test_a_change_keeps_who_created_the_record_and_when"),
+    (broken.LosesTheCreator, "raw_writes", "test_a_put_over_a_live_document_keeps_its_creation_and_accesses"),
+    (broken.CapsLists, "listings", "test_twelve_thousand_records_are_listed_and_cleared_completely"),
+    (broken.JoinsWithAColon, "names", "test_a_joined_separator_cannot_be_forged"),
+    (broken.JoinsWithAColon, "properties", "test_records_of_different_names_are_different_records"),
+    (broken.CountsByRewriting, "concurrency", "test_a_set_stands_beside_a_flush"),
+    (broken.CountsByRewriting, "concurrency", "test_a_delete_stands_beside_a_flush"),
+    (broken.TakesAnOutageForMissing, "outage", "test_every_call_says_that_the_database_is_away"),
+    (broken.MergesMetadataDeeply, "records", "test_metadata_is_merged_shallowly"),
+    (broken.ReplacesMetadata, "records", "test_metadata_is_merged"),
+    (broken.HandsOutItsOwnObjects, "values", "test_changing_what_was_set_changes_nothing_stored"),
+    (broken.HandsOutItsOwnObjects, "values", "test_changing_what_was_read_changes_nothing_stored"),
+    (broken.ChecksBeforeItWrites, "concurrency", "test_of_several_adds_one_succeeds"),
+    (broken.ChecksBeforeItWrites, "concurrency", "test_of_several_sets_at_one_revision_one_succeeds"),
+    (broken.ChecksBeforeItWrites, "concurrency", "test_no_increment_is_lost"),
+    (broken.BringsBackTheDeleted, "tracking", "test_a_flush_brings_back_no_deleted_record"),
+    (broken.BringsBackTheDeleted, "accesses", "test_a_document_that_is_gone_is_not_made_again"),
+    (broken.KeepsTheExpired, "expiry", "test_writing_over_an_expired_record_begins_a_new_one"),
+    (broken.ScansFromTheCursor, "scanning", "test_the_pages_hold_every_record_once"),
+    (broken.ScansFromTheCursor, "raw_reads", "test_paged_scans_hold_everything_once"),
+    (broken.TurnsFloatsIntoIntegers, "values", "test_a_value_comes_back_type_for_type"),
+    (broken.ReportsAFailureAsDone, "records", "test_metadata_that_grows_too_large_fails_its_record_alone"),
+    (broken.CountsForTheSuccessor, "tracking", "test_a_record_made_again_does_not_inherit_pending_accesses"),
+    (broken.ForgetsCountsOnOverwrite, "records", "test_a_change_keeps_the_access_count"),
+    (broken.CountsAreNewRevisions, "revisions", "test_an_access_makes_no_new_revision"),
+    (broken.CountsExpiredAsDeleted, "expiry", "test_an_expired_record_is_hidden"),
+    (broken.HoldsNoLargeValues, "values", "test_a_large_value_comes_back_whole"),
+]
+
+
+@pytest.fixture
+def run_kit(pytester: pytest.Pytester):
+    """Run the kit on one of the shelf's adapters and return its reports."""
+
+    def run_kit(backend: str, suite: type, *arguments: str) -> pytest.HookRecorder:
+        pytester.makepyfile(TEST_FILE.format(backend=backend, suite=suite.__name__, module=suite.__module__))
+        plugins = ("datastore.conformance.plugin", "no:cacheprovider", "no:hypothesispytest")
+        return pytester.inline_run(*(f"-p{name}" for name in plugins), "-q", "--no-summary", *arguments)
+
+    return run_kit
+
+
+def test_a_correct_adapter_passes(run_kit) -> None:
+    """Everything that it declares; no process but its own can open it, and it has no optional ability."""
+    run = run_kit("shelf.ShelfBackend", ConformanceSuite)
+    passed, skipped, failed = run.listoutcomes()
+    assert not failed, [report.nodeid for report in failed]
+    reasons = {report.longrepr[2] for report in skipped}
+    assert reasons == {"Skipped: not applicable: " + reason for reason in UNDECLARED}
+    assert len(passed) > 600
+    assert run.ret == 0
+
+
+@pytest.mark.parametrize(
+    ("backend", "topic", "test"), FAULTS, ids=[f"{backend.__name__}-{test}" for backend, _, test in FAULTS]
+)
+def test_a_fault_is_found(run_kit, backend: type, topic: str, test: str) -> None:
+    """By the test that was made for it, in a run of its topic."""
+    (suite,) = (suite for suite in TOPICS if topic_name(suite) == topic)
+    run = run_kit(f"broken.{backend.__name__}", suite, "-k", test)
+    _, _, failed = run.listoutcomes()
+    assert any(f"::{test}" in report.nodeid for report in failed), f"{test} does not notice: {backend.__doc__}"
