@@ -22,6 +22,7 @@ Tracking: TypeAlias = Literal["deferred", "immediate", "off"]
 logger = logging.getLogger("datastore")
 _KEPT_WHILE_FAILING = 100  # times max_pending: the records whose counts are kept while the database does not answer
 _REST = 9  # times the duration of a flush: the thread's pause after it, but never longer than the interval
+_LOOKS = 3  # how often documents are read to find a moment in which no flush began or ended
 _PER_WRITE = 1_000  # accesses handed to the backend at once
 
 
@@ -131,17 +132,16 @@ class AccessTracker:
                         self._take_back(unwritten)
 
     def with_pending(self, read: Callable[[], Sequence[Document]]) -> list[Document]:
-        """Read documents, at a moment when it is certain which accesses they include, and add the pending ones."""
-        with self._lock:
-            before = self._flushes
-        documents = read()
-        with self._lock:
-            if self._flushes == before and not self._in_flight:
-                return [self._with_pending(document) for document in documents]
-        with self._flushing:  # a flush ran meanwhile: once more, with none running
+        """Read documents and add the accesses noted here that are not in them; never waits for a flush."""
+        for look in range(1, _LOOKS + 1):
+            with self._lock:
+                before = self._flushes
             documents = read()
             with self._lock:
-                return [self._with_pending(document) for document in documents]
+                # If no flush began or ended meanwhile, it is certain what is pending and what is under way.
+                if self._flushes == before or look == _LOOKS:
+                    return [self._with_pending(document) for document in documents]
+        raise AssertionError("the last look returns")
 
     def close(self) -> None:
         """Stop the thread and write what is left; what cannot be written is lost, and logged."""
@@ -159,14 +159,12 @@ class AccessTracker:
             logger.warning("access counts of %d records were lost at close: %s", len(self._pending), error)
 
     def _with_pending(self, document: Document) -> Document:
+        under_way = self._in_flight.get(document.id)
+        # A flush that has reached the document has left its time there.
+        if under_way is not None and format_time(under_way.at) > (document.last_accessed_at or ""):
+            document = _added(document, under_way)
         pending = self._pending.get(document.id)
-        if pending is None or pending.created_at != document.created_at:
-            return document
-        document = document._replace(access_count=document.access_count + pending.count)
-        at = format_time(pending.at)
-        if at >= (document.last_accessed_at or ""):
-            document = document._replace(last_accessed_at=at, last_accessed_by_agent=pending.agent)
-        return document
+        return document if pending is None else _added(document, pending)
 
     def _take_back(self, unwritten: Iterable[tuple[str, _Pending]]) -> None:
         """Keep for the next flush what this one could not write, up to a bound."""
@@ -212,6 +210,16 @@ class AccessTracker:
                     self._thread.start()
                 except RuntimeError:  # the interpreter is shutting down; close() writes what is pending
                     self._thread = None
+
+
+def _added(document: Document, pending: _Pending) -> Document:
+    if pending.created_at != document.created_at:
+        return document
+    document = document._replace(access_count=document.access_count + pending.count)
+    at = format_time(pending.at)
+    if at >= (document.last_accessed_at or ""):
+        document = document._replace(last_accessed_at=at, last_accessed_by_agent=pending.agent)
+    return document
 
 
 def _flush_regularly(reference: weakref.ref[AccessTracker], wake: threading.Event, interval: float) -> None:

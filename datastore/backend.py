@@ -129,7 +129,7 @@ class DocumentPage(NamedTuple):
 
     documents: Sequence[Document]
     after: str | None
-    """Where to go on: the ``after`` of the next call. ``None`` if, and only if, the range ends here."""
+    """Where to go on: the ``after`` of the next call. ``None`` at the end; an empty page may come before it."""
 
 
 class Access(NamedTuple):
@@ -182,8 +182,9 @@ class Backend(ABC):
 
         Each write is atomic, and atomic with its precondition: of two that race, one sees the other's result. The
         batch as a whole need not be. A `Put` without a precondition never fails because of a concurrent writer.
-        Writing the same `Put` twice is harmless: the store repeats it when an answer was lost. Raises when no
-        outcome is known for any of them.
+        The store repeats a write, the same `Put` or `Delete` again, when its answer was lost. Writing the same `Put`
+        twice must be harmless, and a database whose answers can get lost should see to it that a repeated `Delete` is
+        still ``done``. Raises when no outcome is known for any of them.
         """
 
     @abstractmethod

@@ -29,9 +29,10 @@ def set_many(
 ) -> int:
     """Store every item; everything is checked before anything is stored."""
     try:
-        values = dict(items)
+        pairs = items.items() if isinstance(items, Mapping) else [(key, value) for key, value in _not_texts(items)]
+        values = dict(pairs)
     except (TypeError, ValueError):
-        raise InvalidValueError(f"items is {kind_of(items)}; give a dict or pairs of key and value") from None
+        raise InvalidValueError(f"items is {kind_of(items)}; give a dict, or pairs of key and value") from None
     check_metadata(metadata)
     moment = scope.moment(ttl)
     puts = [scope.put(key, value, moment, metadata, name=f"items[{key!r}]") for key, value in values.items()]
@@ -44,6 +45,13 @@ def delete_many(scope: Scope, keys: Iterable[str]) -> int:
     distinct = list(dict.fromkeys(_keys(keys)))
     deletes = [Delete(scope.prefix + encode_key(key), now) for key in distinct]
     return _done(scope, "delete_many", distinct, deletes, scope.core.write(deletes))
+
+
+def _not_texts(items: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
+    for item in items:
+        if isinstance(item, str):  # of two characters, it would pass for a pair
+            raise TypeError
+        yield item
 
 
 def _keys(keys: Iterable[str]) -> Iterable[str]:

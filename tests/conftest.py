@@ -1,3 +1,32 @@
-"""What holds for all tests: the kit's report, and pytest's own means to test a plugin."""
+"""What holds for all tests: the kit's report, and the servers that some of them need."""
 
-pytest_plugins = ["datastore.conformance.plugin", "pytester"]
+import os
+
+import pytest
+
+from datastore.conformance.plugin import EXCUSED
+from tests.servers import SERVERS
+from tests.servers.installing import NotInstalledError
+
+pytest_plugins = ["pytester"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Start the servers that the collected tests need (``pytest.mark.server(name)``).
+
+    In CI a server that cannot be installed or started fails the run. On a person's machine the run goes on without it,
+    and ends with a line that says what was not proven.
+    """
+    needing: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        for marker in item.iter_markers("server"):
+            needing.setdefault(marker.args[0], []).append(item)
+    for name, its_items in needing.items():
+        try:
+            SERVERS[name].start()
+        except (NotInstalledError, RuntimeError, OSError) as error:
+            if os.environ.get("CI"):
+                raise pytest.UsageError(f"the server for {name} cannot run: {error}") from error
+            config.stash.setdefault(EXCUSED, {})[name] = f"{error}. To install its server: {SERVERS[name].REMEDY}"
+            config.hook.pytest_deselected(items=its_items)
+            items[:] = [item for item in items if item not in its_items]

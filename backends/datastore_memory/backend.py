@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from datastore.backend import (
@@ -127,10 +128,12 @@ class MemoryBackend(Backend):
         """See `datastore.backend.SurvivesFork`: the child has its own copy, and perhaps a lock held by no one."""
         self._lock = threading.RLock()
 
-    def _opened(self) -> threading.RLock:
-        if self._closed:
-            raise ClosedError("the store was closed", backend=self.name)
-        return self._lock
+    @contextmanager
+    def _opened(self) -> Iterator[None]:
+        with self._lock:
+            if self._closed:
+                raise ClosedError("the store was closed", backend=self.name)
+            yield
 
     def _ids(self) -> list[str]:
         if self._sorted is None:  # sorted on demand: filling a store and then listing it sorts once

@@ -1,12 +1,19 @@
 """The kit on CouchDB: over HTTP, through the strict proxy; and on a real CouchDB where the environment names one."""
 
+import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
+import httpx
+import pytest
+
 from datastore import DataStore
 from datastore.conformance import ConformanceSuite, Harness
 from tests.servers import couchdb
+
+REAL = os.environ.get("AGENT_DATASTORE_TEST_COUCHDB_URL", "")
 
 
 class CouchHarness(Harness):
@@ -17,14 +24,35 @@ class CouchHarness(Harness):
         self.database = couchdb.borrow_database()
         return couchdb.url(self.database)
 
-    def close(self) -> None:
-        couchdb.give_back_database(self.database)
-
     @contextmanager
     def outage(self, store: DataStore) -> Iterator[None]:
         with couchdb.proxy().outage():
             yield
 
+    def close(self) -> None:
+        couchdb.give_back_database(self.database)
 
+
+class RealCouchHarness(Harness):
+    """Makes a database for each test on the server that ``couchdb://user:password@host:port`` names, and drops it."""
+
+    name = "couchdb-real"
+
+    def url(self) -> str:
+        self.database = f"test_{uuid.uuid4().hex}"
+        return f"{REAL.rstrip('/')}/{self.database}"
+
+    def close(self) -> None:
+        server = REAL.rstrip("/").replace("couchdb", "http", 1)  # couchdbs:// becomes https://
+        httpx.delete(f"{server}/{self.database}").raise_for_status()
+
+
+@pytest.mark.server("couchdb")
 class TestCouch(ConformanceSuite):
     harness = CouchHarness
+
+
+if REAL:
+
+    class TestRealCouch(ConformanceSuite):
+        harness = RealCouchHarness

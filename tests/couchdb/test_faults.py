@@ -37,6 +37,8 @@ PASSING = {
     "answer lost": reset_after,
 }
 
+pytestmark = pytest.mark.server("couchdb")
+
 
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
 def test_a_passing_fault_is_not_seen(agent, store, proxy, fault):

@@ -8,6 +8,8 @@ import datastore
 from datastore.ids import IdRange
 from tests.servers import couchdb
 
+pytestmark = pytest.mark.server("couchdb")
+
 
 @pytest.fixture
 def requests(proxy):

@@ -18,6 +18,7 @@ from __future__ import annotations
 import ast
 import doctest
 import io
+import logging
 import os
 import re
 import subprocess
@@ -67,11 +68,16 @@ def prose(path: Path) -> str:
 def run(path: Path, *languages: str) -> None:
     """Run the blocks of a page in the working directory."""
     namespace: dict[str, object] = {"__name__": "__main__", "_check": _check, "_raises": _raises}
-    for block in blocks(path, *languages):
-        if block.language == "python":
-            exec(compile_block(block, path), namespace)
-        else:
-            run_console(block, path)
+    logger = logging.getLogger("datastore")
+    level = logger.level
+    try:
+        for block in blocks(path, *languages):
+            if block.language == "python":
+                exec(compile_block(block, path), namespace)
+            else:
+                run_console(block, path)
+    finally:
+        logger.setLevel(level)  # a page may show how to set it, and other tests read what is logged
 
 
 # ----------------------------------------------------------------------------------------------------------- python

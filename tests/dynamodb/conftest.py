@@ -7,22 +7,9 @@ from tests.dynamodb.wire import Wire
 from tests.servers import dynamodb
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _servers():
-    yield
-    dynamodb.stop()
-
-
-def pytest_terminal_summary(terminalreporter):
-    for name, reason in dynamodb.unproven.items():
-        terminalreporter.write_line(
-            f"DYNAMODB NOT PROVEN ON {name}: {reason}. {dynamodb.REMEDY[name]}", red=True, bold=True
-        )
-
-
 @pytest.fixture
 def url():
-    return dynamodb.url("ministack")
+    return dynamodb.MINISTACK.url()
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from datastore.values import encode
 from datastore_dynamodb import codec
 
+pytestmark = pytest.mark.server("dynamodb")
+
 TEXT = st.text(st.characters(exclude_categories=("Cs",)))
 SCALARS = (
     st.none()

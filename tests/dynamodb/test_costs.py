@@ -7,6 +7,8 @@ import os
 
 import pytest
 
+pytestmark = pytest.mark.server("dynamodb")
+
 
 @pytest.fixture
 def units(client):

@@ -15,6 +15,8 @@ from tests.dynamodb.answers import refusal, unprocessed
 from tests.dynamodb.wire import Wire
 from tests.servers import dynamodb
 
+pytestmark = pytest.mark.server("dynamodb")
+
 
 @pytest.fixture
 def hasty(url):
@@ -231,7 +233,7 @@ def test_what_is_throttled_is_counted_later(hasty):
 
 
 def test_a_missing_table_prints_what_to_apply():
-    url = dynamodb.url("ministack") + "&create=false"
+    url = dynamodb.MINISTACK.url() + "&create=false"
     with pytest.raises(ConfigurationError) as caught:
         datastore.connect(url)
     assert '"KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}' in str(caught.value)
@@ -253,11 +255,11 @@ def test_a_table_of_something_else_is_left_alone(client):
         BillingMode="PAY_PER_REQUEST",
     )
     with pytest.raises(ConfigurationError, match="belongs to something else"):
-        datastore.connect(dynamodb.url("ministack", name))
+        datastore.connect(dynamodb.MINISTACK.url(name))
 
 
 def test_several_may_create_the_table_at_once():
-    url = dynamodb.url("ministack")
+    url = dynamodb.MINISTACK.url()
     errors = []
 
     def connect():
@@ -281,7 +283,7 @@ def test_a_new_table_expires_records_by_itself(client, table):
 
 
 def test_a_new_table_has_the_capacity_and_the_recovery_asked_for(url):
-    with datastore.connect(dynamodb.url("ministack") + "&capacity=5,2&recovery=true") as store:
+    with datastore.connect(dynamodb.MINISTACK.url() + "&capacity=5,2&recovery=true") as store:
         connection = store._core.backend._connection
         name = connection.settings.table
         described = connection.client.describe_table(TableName=name)["Table"]["ProvisionedThroughput"]
@@ -294,13 +296,13 @@ def test_a_port_that_nobody_listens_on_is_an_outage():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    dynamodb.url("ministack")
+    dynamodb.MINISTACK.url()
     with pytest.raises(BackendUnavailableError, match="does not accept connections"):
         datastore.connect(f"dynamodb://tab?region=eu-west-1&endpoint_url=http://127.0.0.1:{port}", retry_seconds=0)
 
 
 def test_a_server_that_says_nothing_is_given_up(monkeypatch):
-    dynamodb.url("ministack")
+    dynamodb.MINISTACK.url()
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -310,7 +312,7 @@ def test_a_server_that_says_nothing_is_given_up(monkeypatch):
 
 
 def test_no_credentials_are_said(monkeypatch, tmp_path):
-    endpoint = dynamodb.endpoint("ministack")
+    endpoint = dynamodb.MINISTACK.endpoint
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -367,7 +369,8 @@ def test_closing_leaves_no_thread(url):
     assert set(threading.enumerate()) <= before
 
 
+@pytest.mark.server("dynamodb-dynalite")
 def test_no_table_time_to_live_is_a_warning_and_no_failure(caplog):
-    with caplog.at_level(logging.WARNING), datastore.connect(dynamodb.url("dynalite")) as store:
+    with caplog.at_level(logging.WARNING), datastore.connect(dynamodb.DYNALITE.url()) as store:
         store.agent("u", "a").set("k", 1, ttl=60)
     assert "expiry was not turned on" in caplog.text

@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+pytestmark = pytest.mark.server("dynamodb")
+
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="not on Windows")
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")

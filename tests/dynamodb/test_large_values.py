@@ -14,6 +14,8 @@ from datastore.scope import scope_of
 from datastore_dynamodb import codec
 from tests.dynamodb.answers import refusal
 
+pytestmark = pytest.mark.server("dynamodb")
+
 
 def noise(size):
     """Text that hardly compresses."""

@@ -8,6 +8,8 @@ import datastore
 from datastore.scope import scope_of
 from tests.dynamodb.wire import Wire
 
+pytestmark = pytest.mark.server("dynamodb")
+
 
 @pytest.fixture
 def records(agent, store, wire):

@@ -10,6 +10,8 @@ import datastore
 from tests.dynamodb.answers import refusal
 from tests.dynamodb.wire import Wire
 
+pytestmark = pytest.mark.server("dynamodb")
+
 
 @pytest.fixture
 def later(url, store):

@@ -1,1 +1,10 @@
-"""The real servers that the tests run against: installed on first need, started once a session, ended by process id."""
+"""The real servers that the tests run against: installed on first need, started once a session, ended by process id.
+
+Each of `SERVERS` has ``start()``, which installs and starts its server, and ``REMEDY``, the command that
+installs what that needs.
+"""
+
+from tests.servers import couchdb, dynamodb
+
+SERVERS = {"couchdb": couchdb, "dynamodb": dynamodb.MINISTACK, "dynamodb-dynalite": dynamodb.DYNALITE}
+"""By the name that ``pytest.mark.server`` and the conformance report use."""

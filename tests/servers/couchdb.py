@@ -14,6 +14,7 @@ from tests.servers.installing import node_modules
 from tests.servers.processes import HOST, Server
 from tests.servers.strict_couchdb import StrictProxy
 
+REMEDY = "apt-get install nodejs npm, or from https://nodejs.org (version 20 or newer); the tests do the rest"
 USER, PASSWORD = "admin", "secret"
 
 
@@ -33,6 +34,11 @@ def server() -> Server:
     started = new_server(Path(tempfile.mkdtemp(prefix="datastore-couchdb-")))
     started.start()
     return started
+
+
+def start() -> None:
+    """Install the server if it is not there, and start it with its proxy."""
+    proxy()
 
 
 @functools.cache

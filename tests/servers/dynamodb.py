@@ -1,31 +1,22 @@
 """DynamoDB's stand-ins over HTTP: ministack, which the kit trusts, and dynalite for a second opinion."""
 
+import atexit
 import contextlib
-import functools
 import os
 import tempfile
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from tests.servers.installing import NotInstalledError, node_modules, python_environment
+from tests.servers.installing import node_modules, python_environment
 from tests.servers.processes import HOST, Server
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-west-1"}
 """The servers take any."""
 REAL = "AGENT_DATASTORE_TEST_DYNAMODB_URL"
 """Names a real table to run the kit on: ``dynamodb://table?region=...``; credentials are those that boto3 finds."""
-
-REMEDY = {
-    "ministack": "It is installed with: python -m venv .servers/ministack && "
-    ".servers/ministack/bin/pip install -r tests/servers/ministack.txt",
-    "dynalite": "It needs Node.js 20 with npm, and is installed with: npm ci --ignore-scripts",
-}
-unproven: dict[str, str] = {}
-"""The servers that could not be started, each with the reason."""
 
 
 def new_ministack(folder: Path) -> Server:
@@ -49,53 +40,59 @@ def new_dynalite(folder: Path) -> Server:
     )
 
 
-_NEW = {"ministack": new_ministack, "dynalite": new_dynalite}
-_OPTIONS = {"ministack": "", "dynalite": "&transactions=false"}
-"""What a server lacks: dynalite has no transactions."""
-_started: list[Server] = []
+class StandIn:
+    """A server of this test session.
 
-
-@functools.cache
-def _server(name: str) -> Server | Exception:
-    try:
-        server = _NEW[name](Path(tempfile.mkdtemp(prefix=f"datastore-{name}-")))
-        server.start()
-        _started.append(server)
-    except (NotInstalledError, RuntimeError, OSError) as error:
-        unproven[name] = str(error)
-        return error
-    return server
-
-
-def endpoint(name: str) -> str:
-    """Return the address of a server, started for this test session.
-
-    In CI a server that does not start fails the test; elsewhere the test is skipped, and the end of the run says so.
+    Args:
+        new: Makes it.
+        remedy: The command that installs what it needs.
+        options: What it lacks, as parameters of the store's URL.
     """
-    server = _server(name)
-    if isinstance(server, Exception):
-        if os.environ.get("CI"):
-            raise server
-        pytest.skip(f"{name} is not there: {server}")
-    return f"http://{HOST}:{server.port}"
+
+    def __init__(self, new: Callable[[Path], Server], remedy: str, options: str = ""):
+        self.REMEDY = remedy
+        self._new = new
+        self._options = options
+        self._server: Server | None = None
+
+    def start(self) -> None:
+        """Install the server if it is not there, and start it."""
+        if self._server is None:
+            server = self._new(Path(tempfile.mkdtemp(prefix="datastore-dynamodb-")))
+            server.start()
+            self._server = server
+            atexit.register(self.stop)
+
+    def stop(self) -> None:
+        """End the server."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop()
+
+    @property
+    def endpoint(self) -> str:
+        """The address of the server."""
+        self.start()
+        assert self._server is not None
+        return f"http://{HOST}:{self._server.port}"
+
+    def url(self, table: str | None = None) -> str:
+        """Return the store's URL of a table, by default a new one."""
+        os.environ.update({name: value for name, value in CREDENTIALS.items() if name not in os.environ})
+        return f"dynamodb://{table or new_table()}?region=eu-west-1&endpoint_url={self.endpoint}{self._options}"
 
 
-def url(name: str, table: str | None = None) -> str:
-    """Return the URL of a new table on a server."""
-    os.environ.update({name: value for name, value in CREDENTIALS.items() if name not in os.environ})
-    return f"dynamodb://{table or new_table()}?region=eu-west-1&endpoint_url={endpoint(name)}{_OPTIONS[name]}"
+MINISTACK = StandIn(new_ministack, "apt-get install python3-venv python3-pip; the tests do the rest")
+DYNALITE = StandIn(
+    new_dynalite,
+    "apt-get install nodejs npm, or from https://nodejs.org (version 20 or newer); the tests do the rest",
+    "&transactions=false",
+)
 
 
 def new_table() -> str:
     """Return a name that no table has."""
     return f"test_{uuid.uuid4().hex}"
-
-
-def stop() -> None:
-    """End what was started."""
-    while _started:
-        _started.pop().stop()
-    _server.cache_clear()
 
 
 def _answers(port: int) -> bool:

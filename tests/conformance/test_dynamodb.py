@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from botocore.exceptions import EndpointConnectionError
 from botocore.httpsession import URLLib3Session
 from moto import mock_aws
@@ -32,7 +33,7 @@ class MinistackHarness(Harness):
     name = "dynamodb"
 
     def url(self) -> str:
-        return dynamodb.url("ministack")
+        return dynamodb.MINISTACK.url()
 
     def outage(self, store: DataStore) -> Any:
         return unreachable()
@@ -42,7 +43,7 @@ class DynaliteHarness(MinistackHarness):
     name = "dynamodb-dynalite"
 
     def url(self) -> str:
-        return dynamodb.url("dynalite")
+        return dynamodb.DYNALITE.url()
 
 
 class MotoHarness(Harness):
@@ -89,10 +90,12 @@ class RealHarness(MinistackHarness):
                 connection.client.delete_item(TableName=table, Key=key)
 
 
+@pytest.mark.server("dynamodb")
 class TestDynamo(ConformanceSuite):
     harness = MinistackHarness
 
 
+@pytest.mark.server("dynamodb-dynalite")
 class TestDynamoOnDynalite(ConformanceSuite):
     harness = DynaliteHarness
 
