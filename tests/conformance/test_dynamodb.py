@@ -63,31 +63,29 @@ class MotoHarness(Harness):
 
 
 class RealHarness(MinistackHarness):
-    """Each test leaves the table as it found it: with nothing of the users that the kit makes up."""
+    """Empties the table before and after each test: so only one with ``test`` in its name is taken."""
 
     name = "dynamodb-real"
 
     def url(self) -> str:
-        return os.environ[dynamodb.REAL]
-
-    def open(self, **options: Any) -> DataStore:
-        first = self._url is None
-        store = super().open(**options)
-        if first:
-            self._empty(store)
-        return store
+        url = os.environ[dynamodb.REAL]
+        assert "test" in url.partition("?")[0], f"{dynamodb.REAL} names a table that is not called test; it is emptied"
+        with datastore.connect(url) as store:
+            _empty(store)
+        return url
 
     def close(self) -> None:
         if self._url is not None:
             with datastore.connect(self._url) as store:
-                self._empty(store)
+                _empty(store)
 
-    def _empty(self, store: DataStore) -> None:
-        connection = store._core.backend._connection
-        table = connection.settings.table
-        for page in connection.client.get_paginator("scan").paginate(TableName=table, ProjectionExpression="pk, sk"):
-            for key in page["Items"]:
-                connection.client.delete_item(TableName=table, Key=key)
+
+def _empty(store: DataStore) -> None:
+    connection = store._core.backend._connection
+    table = connection.settings.table
+    for page in connection.client.get_paginator("scan").paginate(TableName=table, ProjectionExpression="pk, sk"):
+        for key in page["Items"]:
+            connection.client.delete_item(TableName=table, Key=key)
 
 
 @pytest.mark.server("dynamodb")
