@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import pytest
@@ -48,18 +48,10 @@ class DynaliteHarness(MinistackHarness):
 
 class MotoHarness(Harness):
     name = "dynamodb-moto"
-    _mock: Any = None
 
-    def open(self, **options: Any) -> DataStore:
-        if self._mock is None:
-            self._mock = mock_aws()
-            self._mock.start()
+    def url(self) -> str:
         # Its transactions copy the table for each write in them.
-        return datastore.connect("dynamodb://agent_data_store?region=eu-west-1&transactions=false", **options)
-
-    def close(self) -> None:
-        if self._mock is not None:
-            self._mock.stop()
+        return f"dynamodb://{dynamodb.new_table()}?region=eu-west-1&transactions=false"
 
 
 class RealHarness(MinistackHarness):
@@ -104,6 +96,17 @@ _ALONE = tuple(topic for topic in TOPICS if topic_name(topic) not in ("concurren
 
 class TestDynamoOnMoto(*_ALONE):
     harness = MotoHarness
+    _mock: ClassVar[Any]
+
+    @classmethod
+    def setup_class(cls) -> None:
+        cls._mock = mock_aws()  # once for all tests, each of which has a table of its own: starting takes long
+        cls._mock.start()
+
+    @classmethod
+    def teardown_class(cls) -> None:
+        cls._mock.stop()
+
     # Each record takes moto some ten milliseconds: thousands of them are for the servers.
     test_twelve_thousand_records_are_listed_and_cleared_completely = None
     test_pages_longer_than_a_request_are_complete = None
