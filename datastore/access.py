@@ -21,7 +21,7 @@ Tracking: TypeAlias = Literal["deferred", "immediate", "off"]
 
 logger = logging.getLogger("datastore")
 _KEPT_WHILE_FAILING = 100  # times max_pending: the records whose counts are kept while the database does not answer
-_REST = 9  # times the duration of a flush: the thread's pause after it, but never longer than the interval
+_REST = 19  # times the duration of a flush: the thread's pause after it, but never longer than the interval
 _LOOKS = 3  # how often documents are read to find a moment in which no flush began or ended
 _PER_WRITE = 1_000  # accesses handed to the backend at once
 

@@ -18,6 +18,8 @@ from datastore.values import check_metadata
 if TYPE_CHECKING:
     from datastore.record import Record
 
+_VALUE = Fields.VALUE  # looking up a member of an enumeration shows in the time of `get`
+
 
 class AgentDataStore(Bound):
     """A store for one agent of one user, in one namespace. Made by `DataStore.agent` and `use_namespace`.
@@ -63,10 +65,11 @@ class AgentDataStore(Bound):
         Requests: 1, hit or miss.
         """
         scope = scope_of(self)
-        document = scope.fetch(key, Fields.VALUE)
+        core = scope.core
+        document = core.read_one(scope.prefix + encode_key(key), _VALUE)
         if document is None:
             return default
-        scope.core.tracker.note(document, scope.agent)
+        core.tracker.note(document, scope.agent)
         return document.value
 
     def get_record(self, key: str) -> Record | None:

@@ -4,18 +4,21 @@ A value is anything JSON: an object with text keys, an array (tuples are taken a
 size, a finite float, a boolean or null. Everything else is refused before any I/O, with an error that names the path.
 What is decoded equals what was encoded, type for type.
 
-Encoding is in the hot path of every write and decoding in that of every read, so both go straight to the C encoder
-and scanner of the standard library's ``json``; checking is one pass that only looks at types. Where that pass finds
-something, or the value holds integers so long that Python refuses to convert them, slower code takes over.
+Encoding is in the hot path of every write and decoding in that of every read, so both are left to orjson; checking is
+one pass that looks at types, and at floats. What orjson cannot do exactly goes to the standard library's ``json``, and
+what that cannot do, integers so long that Python refuses to convert them, to a few lines of our own. Text that only
+these can read back exactly begins with a space, which means nothing in JSON.
 """
 
 from __future__ import annotations
 
 import json
-import json.encoder
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from decimal import MAX_EMAX, MAX_PREC, Context, Decimal
+from math import isfinite
 from typing import Any
+
+import orjson
 
 from datastore.errors import InvalidValueError, ValueTooLargeError, kind_of
 
@@ -27,25 +30,15 @@ MAX_DEPTH = 200
 """The deepest nesting: ``[[1]]`` is nested 2 deep."""
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
+_FLOATS = frozenset({float})
+_NO_FLOATS = _SCALARS - _FLOATS
 _TEXT = frozenset({str})
 _ARRAYS = (list, tuple)
 _IRREGULAR = -1
-_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False)
-_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # not in typeshed
+_EXACTLY = " "
+"""The beginning of a text that orjson would not read back as it was: integers beyond 64 bits would become floats."""
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False).encode
 _exact = Context(prec=MAX_PREC, Emax=MAX_EMAX)
-
-
-def _fast_encode() -> Callable[[Any], str]:
-    """Return the quickest encoder there is: the C one of CPython kept ready, else the public one."""
-    make = getattr(json.encoder, "c_make_encoder", None)
-    if make is None:
-        return _encoder.encode
-    # JSONEncoder.encode builds this very object anew for each call, which takes a third of its time.
-    chunks = make(None, _encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
-    return lambda value: "".join(chunks(value, 0))
-
-
-_to_json = _fast_encode()
 
 
 def encode(value: Any, name: str = "value", limit: int = MAX_VALUE_BYTES) -> str:
@@ -60,35 +53,25 @@ def encode(value: Any, name: str = "value", limit: int = MAX_VALUE_BYTES) -> str
         InvalidValueError: If something in it is not JSON; the message names the path.
         ValueTooLargeError: If its JSON takes more than ``limit`` bytes.
     """
-    if type(value) not in _SCALARS:
+    kind = type(value)
+    if kind not in _NO_FLOATS and not (kind is float and isfinite(value)):
         nodes = _count_nodes(value, 1)
         if nodes == _IRREGULAR:
             _refuse(value, name)
         if nodes > limit:  # every node takes a byte: stop here, before a graph of shared lists is written out as a tree
             raise _too_large(name, f"more than {nodes:,}", limit)
     try:
-        text = _to_json(value)
-    except (ValueError, TypeError):
-        _refuse(value, name)
-        text = "".join(_slow_chunks(value))  # all is well but for an integer of more than sys.get_int_max_str_digits()
-    if len(text) * 4 > limit:  # a character takes at most four bytes
-        size = _utf8_size(text, value, name)
-        if size > limit:
-            raise _too_large(name, f"{size:,}", limit)
-    elif not text.isascii():
-        _utf8_size(text, value, name)
-    return text
+        utf8 = orjson.dumps(value)
+    except TypeError:
+        return _encode_exactly(value, name, limit)
+    if len(utf8) > limit:
+        raise _too_large(name, f"{len(utf8):,}", limit)
+    return utf8.decode()
 
 
 def decode(text: str) -> Any:
     """Return the value of JSON text that `encode` wrote; every call returns a new copy."""
-    try:
-        value, end = _scan(text, 0)
-        if end == len(text):
-            return value
-    except (StopIteration, ValueError):
-        pass  # white space around it, an integer beyond Python's digit limit, or not JSON: the line below tells
-    return json.loads(text, parse_int=_parse_int)
+    return orjson.loads(text) if text[:1] != _EXACTLY else _decode_exactly(text)
 
 
 def check_metadata(metadata: Any) -> None:
@@ -133,15 +116,23 @@ def _count_nodes(container: Any, depth: int) -> int:
     else:
         return _IRREGULAR
     nodes = len(container) + 1
-    if not _SCALARS.issuperset(map(type, children)):
-        for child in children:
-            if type(child) not in _SCALARS:
-                inner = _count_nodes(child, depth + 1)
-                if inner == _IRREGULAR:
-                    return _IRREGULAR
-                nodes += inner
-                if nodes > MAX_VALUE_BYTES:
-                    return nodes
+    kinds = set(map(type, children))
+    if kinds <= _NO_FLOATS:
+        return nodes
+    if kinds == _FLOATS:
+        return nodes if all(map(isfinite, children)) else _IRREGULAR
+    for child in children:
+        kind = type(child)
+        if kind is float:
+            if not isfinite(child):  # orjson would write null
+                return _IRREGULAR
+        elif kind not in _NO_FLOATS:
+            inner = _count_nodes(child, depth + 1)
+            if inner == _IRREGULAR:
+                return _IRREGULAR
+            nodes += inner
+            if nodes > MAX_VALUE_BYTES:
+                return nodes
     return nodes
 
 
@@ -190,14 +181,21 @@ def _is_text(text: str) -> bool:
     return True
 
 
-def _utf8_size(text: str, value: Any, name: str) -> int:
-    if text.isascii():
-        return len(text)
+def _encode_exactly(value: Any, name: str, limit: int) -> str:
+    """Encode what orjson refuses, if it is JSON all the same."""
+    _refuse(value, name)
     try:
-        return len(text.encode())
-    except UnicodeEncodeError:
-        _refuse(value, name)
-        raise
+        text = _to_json(value)
+    except ValueError:
+        text = "".join(_slow_chunks(value))  # an integer has more than sys.get_int_max_str_digits()
+    size = len(text.encode())
+    if size > limit:
+        raise _too_large(name, f"{size:,}", limit)
+    return _EXACTLY + text
+
+
+def _decode_exactly(text: str) -> Any:
+    return json.loads(text, parse_int=_parse_int)
 
 
 def _too_large(name: str, size: str, limit: int) -> ValueTooLargeError:

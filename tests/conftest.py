@@ -27,6 +27,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         except (NotInstalledError, RuntimeError, OSError) as error:
             if os.environ.get("CI"):
                 raise pytest.UsageError(f"the server for {name} cannot run: {error}") from error
-            config.stash.setdefault(EXCUSED, {})[name] = f"{error}. To install its server: {SERVERS[name].REMEDY}"
+            excused = config.stash.setdefault(EXCUSED, {})
+            excused[name] = f"{error}. To install its server: {SERVERS[name].REMEDY}"
+            if hasattr(config, "workeroutput"):
+                config.workeroutput["excused"] = excused
             config.hook.pytest_deselected(items=its_items)
             items[:] = [item for item in items if item not in its_items]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error) -> None:
+    """Take over from a worker of pytest-xdist what it could not prove."""
+    node.config.stash.setdefault(EXCUSED, {}).update(getattr(node, "workeroutput", {}).get("excused", {}))

@@ -33,6 +33,7 @@ Row: TypeAlias = tuple[Any, ...]
 
 _PAGE_BYTES = 8_000_000
 """A page of a scan ends soon after so many characters of values, so that large values do not pile up in memory."""
+_WITH_VALUE = Fields.VALUE
 _VALUE = 4  # the index of the value in a row that has one
 
 
@@ -68,7 +69,13 @@ class SqliteBackend(Backend):
         try:
             if len(ids) == 1:
                 row = connection.execute(sql.READ_ONE[fields], ids).fetchone()
-                return {} if row is None else {row[0]: _DOCUMENT[fields](row)}
+                if row is None:
+                    return {}
+                id = ids[0]
+                if fields is _WITH_VALUE:  # the hot path of `get`
+                    created_at, revision, expires_at, value = row
+                    return {id: Document(id, created_at, revision, expires_at, decode(value))}
+                return {id: _DOCUMENT[fields]((id, *row))}
             rows = connection.execute(sql.read_many(fields, len(ids)), ids).fetchall()
         except sqlite3.Error as error:
             raise translate(error, self._settings) from error

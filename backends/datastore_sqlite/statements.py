@@ -16,7 +16,8 @@ _COLUMNS = (
 )
 """By `datastore.backend.Fields`, in the order of the fields of `datastore.backend.Document`."""
 
-READ_ONE = [f"SELECT {columns} FROM {TABLE} WHERE _id = ?" for columns in _COLUMNS]
+READ_ONE = [f"SELECT {columns.removeprefix('_id, ')} FROM {TABLE} WHERE _id = ?" for columns in _COLUMNS]
+"""Without the id, which the caller knows."""
 SCAN = [f"SELECT {columns} FROM {TABLE} WHERE _id >= ? AND _id < ? ORDER BY _id LIMIT ?" for columns in _COLUMNS]
 
 

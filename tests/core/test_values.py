@@ -42,8 +42,15 @@ def test_a_value_comes_back_type_for_type(value):
 
 
 @given(values)
-def test_the_text_is_the_compact_json_that_the_standard_library_writes(value):
-    assert encode(value) == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def test_the_text_is_compact_json_that_any_reader_understands(value):
+    text = encode(value)
+    assert exactly(json.loads(text)) == exactly(value)
+    assert len(text) <= len(json.dumps(value, ensure_ascii=False, separators=(",", ":"))) + 1
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 10**30])
+def test_an_integer_at_the_edge_of_a_machines_word_comes_back(number):
+    assert exactly(decode(encode({"n": [number, -number, 0.5]}))) == exactly({"n": [number, -number, 0.5]})
 
 
 @pytest.mark.parametrize("number", [10**4299, 10**4300, -(10**5000) + 7, 7**9000], ids=["4300", "4301", "5001", "7606"])

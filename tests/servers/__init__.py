@@ -4,7 +4,12 @@ Each of `SERVERS` has ``start()``, which installs and starts its server, and ``R
 installs what that needs.
 """
 
-from tests.servers import couchdb, dynamodb
+from tests.servers import couchdb, dynamodb, firestore
 
-SERVERS = {"couchdb": couchdb, "dynamodb": dynamodb.MINISTACK, "dynamodb-dynalite": dynamodb.DYNALITE}
+SERVERS = {
+    "couchdb": couchdb,
+    "dynamodb": dynamodb.MINISTACK,
+    "dynamodb-dynalite": dynamodb.DYNALITE,
+    "firestore": firestore,
+}
 """By the name that ``pytest.mark.server`` and the conformance report use."""

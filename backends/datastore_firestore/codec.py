@@ -1,0 +1,197 @@
+"""From JSON values to Firestore's own and back, where that loses nothing.
+
+What Firestore cannot hold exactly is not native: arrays in arrays, integers beyond 64 bits, ``-0.0`` (equal to ``0.0``
+in its order of values), empty and reserved (``__x__``) field names, nesting beyond its 20 levels, and whatever would
+take too much of a document's 1 MiB or of its index entries. All of that is JSON text. The limits are those of
+"Quotas and limits" in Firestore's documentation, with room left for the other fields.
+"""
+
+from __future__ import annotations
+
+import calendar
+import math
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from datastore.errors import DataStoreError
+
+_INT64 = 2**63
+_MAX_DEPTH = 16  # of 20: the value itself is a field, and stands in a document
+_MAX_PATH_BYTES = 1_000  # of 1,500 for a field path
+_INDEXED_BYTES = 1_500  # of a value; what is longer is indexed by its beginning
+_ENTRY_BYTES = 32  # what an index entry takes beside the document's name, the field's path and the value
+_RESERVED = re.compile(r"__.*__", re.DOTALL)
+
+
+class Limits(NamedTuple):
+    """What one field may take of its document."""
+
+    bytes: int
+    entries: int
+    """Index entries."""
+    index_bytes: int
+
+
+# Together, beside some 4,000 bytes of names and other fields, of 1,048,576 bytes, 40,000 index entries, and 8 MiB of
+# index entries.
+VALUE_LIMITS = Limits(1_000_000, 30_000, 6_000_000)
+METADATA_LIMITS = Limits(16_000, 5_000, 1_000_000)
+
+
+class _NotNativeError(Exception):
+    """Firestore would not hold the value exactly."""
+
+
+def fill(target: Any, value: Any, name_bytes: int, limits: Limits) -> bool:
+    """Write a JSON value into a Firestore value, if Firestore holds it exactly.
+
+    Args:
+        target: An empty message of Firestore's; empty again when this returns ``False``.
+        value: A checked value.
+        name_bytes: The size of the document's name, which every index entry repeats.
+        limits: What the field may take.
+
+    Returns:
+        Whether it does.
+    """
+    kind = type(value)
+    if kind is str and len(value) <= limits.bytes // 4:  # the usual values need no accounts
+        target.string_value = value
+        return True
+    try:
+        _Filling(name_bytes + _ENTRY_BYTES, limits).fill(target, value, 0, 8)
+    except _NotNativeError:
+        target.Clear()
+        return False
+    return True
+
+
+class _Filling:
+    """Keeps the accounts of one value: its bytes, its index entries, and theirs."""
+
+    def __init__(self, entry_bytes: int, limits: Limits) -> None:
+        self._entry_bytes = entry_bytes
+        self._limits = limits
+        self._bytes = 0
+        self._entries = 0
+        self._index_bytes = 0
+
+    def fill(self, target: Any, value: Any, depth: int, path_bytes: int) -> None:
+        kind = type(value)
+        if kind is str:
+            target.string_value = value
+            self._spend(len(value) if value.isascii() else len(value.encode()), path_bytes)
+        elif kind is bool:
+            target.boolean_value = value
+            self._spend(1, path_bytes)
+        elif kind is int:
+            if not -_INT64 <= value < _INT64:
+                raise _NotNativeError
+            target.integer_value = value
+            self._spend(8, path_bytes)
+        elif kind is float:
+            if value == 0.0 and math.copysign(1.0, value) < 0:
+                raise _NotNativeError
+            target.double_value = value
+            self._spend(8, path_bytes)
+        elif value is None:
+            target.null_value = 0
+            self._spend(1, path_bytes)
+        elif isinstance(value, dict):
+            self._fill_map(target, value, depth + 1, path_bytes)
+        else:
+            self._fill_array(target, value, depth + 1, path_bytes)
+
+    def _fill_map(self, target: Any, value: dict[str, Any], depth: int, path_bytes: int) -> None:
+        self._enter(depth, path_bytes)
+        target.map_value.SetInParent()
+        fields = target.map_value.fields
+        for name, child in value.items():
+            size = len(name.encode()) + 1
+            if size == 1 or path_bytes + size > _MAX_PATH_BYTES or _RESERVED.fullmatch(name):
+                raise _NotNativeError
+            self._bytes += size
+            self.fill(fields[name], child, depth, path_bytes + size)
+
+    def _fill_array(self, target: Any, value: Any, depth: int, path_bytes: int) -> None:
+        self._enter(depth, path_bytes)
+        target.array_value.SetInParent()
+        values = target.array_value.values
+        for child in value:
+            if isinstance(child, list | tuple):
+                raise _NotNativeError
+            self.fill(values.add(), child, depth, path_bytes)
+
+    def _enter(self, depth: int, path_bytes: int) -> None:
+        if depth > _MAX_DEPTH:
+            raise _NotNativeError
+        self._spend(0, path_bytes + _INDEXED_BYTES)  # a map or an array is indexed as a whole, too
+
+    def _spend(self, size: int, path_bytes: int) -> None:
+        self._bytes += size + 1
+        self._entries += 2  # ascending and descending; an array's elements have one, by which they are found
+        self._index_bytes += 2 * (self._entry_bytes + path_bytes + min(size, _INDEXED_BYTES))
+        most = self._limits
+        if self._bytes > most.bytes or self._entries > most.entries or self._index_bytes > most.index_bytes:
+            raise _NotNativeError
+
+
+def decode_native(value: Any) -> Any:
+    """Return the JSON value of a Firestore value; fields of an object in the order of their names."""
+    kind = value.WhichOneof("value_type")
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        raise DataStoreError(f"a stored document holds a {kind}, which the store never writes; edit or delete it")
+    return decoder(value)
+
+
+def _decode_map(value: Any) -> dict[str, Any]:
+    fields = value.map_value.fields
+    return {name: decode_native(fields[name]) for name in sorted(fields)}
+
+
+_DECODERS: dict[str | None, Callable[[Any], Any]] = {
+    None: lambda value: None,  # a field that is not there
+    "null_value": lambda value: None,
+    "boolean_value": lambda value: value.boolean_value,
+    "integer_value": lambda value: value.integer_value,
+    "double_value": lambda value: value.double_value,
+    "string_value": lambda value: value.string_value,
+    "array_value": lambda value: [decode_native(item) for item in value.array_value.values],
+    "map_value": _decode_map,
+}
+
+
+# Times are native timestamps, whose microseconds Firestore keeps, and RFC 3339 text in `datastore.backend.Document`.
+
+
+def set_time(target: Any, text: str) -> None:
+    """Write a time into a Firestore value."""
+    stamp = target.timestamp_value
+    stamp.seconds = _seconds(text[:19])
+    stamp.nanos = int(text[20:26]) * 1_000
+
+
+def get_time(value: Any) -> str:
+    """Return the time in a Firestore value."""
+    stamp = value.timestamp_value
+    return f"{_text(stamp.seconds)}.{stamp.nanos // 1_000:06d}Z"
+
+
+def micros(text: str) -> int:
+    """Return a time as microseconds since the epoch."""
+    return _seconds(text[:19]) * 1_000_000 + int(text[20:26])
+
+
+@lru_cache(4_096)  # times come in time order: the text of a second serves all of them
+def _seconds(text: str) -> int:
+    return calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
+
+
+@lru_cache(4_096)
+def _text(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]

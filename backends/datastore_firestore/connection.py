@@ -1,0 +1,230 @@
+"""One gRPC channel to one database, and the six requests that the adapter makes on it.
+
+The requests are Firestore's own (``google.firestore.v1``), with the client library's messages, credentials and
+channel, but not through its ``Client``: that repeats requests on its own, which neither the time budget of the store
+nor the counting of accesses allows, and it translates each value twice. Here one call is one request with a deadline.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import google.auth.exceptions
+import grpc
+from google.api_core.gapic_v1.routing_header import to_grpc_metadata
+from google.cloud.firestore_v1.services.firestore.transports.grpc import FirestoreGrpcTransport
+from google.cloud.firestore_v1.types import firestore as messages
+
+from datastore.errors import ClosedError, ConfigurationError, DataStoreError
+from datastore_firestore.failures import NAME, translate
+
+Message: TypeAlias = Any
+"""A protobuf message; the classes behind the client library's are made at run time and have no types."""
+
+STREAM_SECONDS = 60.0
+"""The deadline of a stream: the longest that Firestore itself lets a query run."""
+_ENDPOINT = "firestore.googleapis.com:443"
+_SERVICE = "/google.firestore.v1.Firestore/"
+_OPTIONS = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.enable_retries", 0),  # the store repeats, within its time budget
+    # By default a channel that lost its server waits up to two minutes before it looks again.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.use_local_subchannel_pool", 1),  # a channel of its own, which closing really closes
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Which database, and how to reach it."""
+
+    project: str
+    collection: str = "agent_data_store"
+    database: str = "(default)"
+    timeout: float = 10.0
+    emulator: str | None = None
+    credentials: Any = None
+    interceptors: tuple[Any, ...] = ()
+
+    @property
+    def root(self) -> str:
+        """The database as requests name it."""
+        return f"projects/{self.project}/databases/{self.database}"
+
+    @property
+    def documents(self) -> str:
+        """The parent of the collection."""
+        return f"{self.root}/documents"
+
+    @property
+    def prefix(self) -> str:
+        """What the name of every document begins with; its id follows."""
+        return f"{self.documents}/{self.collection}/"
+
+
+class Connection:
+    """A channel that any number of threads share. It connects with the first request."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Find the credentials.
+
+        Raises:
+            ConfigurationError: If there are none.
+        """
+        self._settings = settings
+        self._closed = False
+        self._opening = threading.Lock()
+        self._calls: _Calls | None = None
+        self._channel: Any = self._make_channel()
+
+    def commit(self, writes: Sequence[Message]) -> Message:
+        """Apply writes in order and atomically. The only request whose `grpc.RpcError` passes: it is the outcome."""
+        return self._call().commit(messages.CommitRequest.pb()(database=self._settings.root, writes=writes))
+
+    def batch_write(self, writes: Sequence[Message]) -> Message:
+        """Apply writes to different documents, each on its own; the answer has a status for each."""
+        request = messages.BatchWriteRequest.pb()(database=self._settings.root, writes=writes)
+        try:
+            return self._call().batch_write(request)
+        except grpc.RpcError as error:
+            raise self.failure(error) from error
+
+    def batch_get(self, names: Sequence[str], mask: Sequence[str] | None) -> list[Message]:
+        """Read documents by name; the missing ones are among the answers as such."""
+        request = messages.BatchGetDocumentsRequest.pb()(database=self._settings.root, documents=names)
+        if mask is not None:
+            request.mask.field_paths.extend(mask)
+        try:
+            return list(self._call().batch_get(request))
+        except grpc.RpcError as error:
+            raise self.failure(error) from error
+
+    def run_query(self, query: Message, read_time: Message | None = None) -> Any:
+        """Stream the answers to a query; the stream raises what `failure` translates."""
+        request = messages.RunQueryRequest.pb()(parent=self._settings.documents, structured_query=query)
+        if read_time is not None:
+            request.read_time.CopyFrom(read_time)
+        return self._call().run_query(request)
+
+    def count(self, query: Message) -> tuple[int, Message]:
+        """Return how many documents a query finds, and the moment at which they were counted."""
+        request = messages.RunAggregationQueryRequest.pb()(parent=self._settings.documents)
+        aggregation = request.structured_aggregation_query
+        aggregation.structured_query.CopyFrom(query)
+        counting = aggregation.aggregations.add()
+        counting.alias = "count"
+        counting.count.SetInParent()
+        try:
+            (answer,) = [answer for answer in self._call().count(request) if answer.HasField("result")]
+        except grpc.RpcError as error:
+            raise self.failure(error) from error
+        moment = answer.read_time
+        moment.nanos -= moment.nanos % 1_000  # a query takes a time of whole microseconds only (RunQueryRequest)
+        return answer.result.aggregate_fields["count"].integer_value, moment
+
+    def failure(self, error: grpc.RpcError) -> DataStoreError:
+        """Return the error for a request that failed as a whole."""
+        return _closed_error() if self._closed else translate(error)
+
+    def close(self) -> None:
+        """Close the channel; requests under way fail."""
+        self._closed = True
+        if self._channel is not None:
+            self._channel.close()
+
+    def after_fork(self) -> None:
+        """Take another channel in a forked child, when it asks for something; few children do."""
+        self._opening = threading.Lock()
+        self._inherited = self._calls, self._channel  # kept: collecting it would close it, which can hang in a child
+        self._calls = self._channel = None
+
+    def _call(self) -> _Calls:
+        calls = self._calls
+        if calls is None:
+            with self._opening:
+                self._channel = self._channel or self._make_channel()
+                calls = self._calls = self._calls or _Calls(self._channel, self._settings)
+        if self._closed:
+            raise _closed_error()
+        return calls
+
+    def _make_channel(self) -> Any:
+        settings = self._settings
+        if settings.emulator:
+            channel = grpc.insecure_channel(settings.emulator, options=_OPTIONS)
+        else:
+            try:
+                channel = FirestoreGrpcTransport.create_channel(  # type: ignore[no-untyped-call, unused-ignore]
+                    _ENDPOINT, credentials=settings.credentials, options=_OPTIONS
+                )
+            except google.auth.exceptions.GoogleAuthError as error:
+                raise ConfigurationError(
+                    f"no Google credentials were found ({error}); set GOOGLE_APPLICATION_CREDENTIALS, run 'gcloud auth "
+                    "application-default login', or set FIRESTORE_EMULATOR_HOST for the emulator",
+                    backend=NAME,
+                ) from error
+        return grpc.intercept_channel(channel, *settings.interceptors) if settings.interceptors else channel
+
+
+class _Calls:
+    """The requests of a channel, each with its deadline and the headers that lead it to its database."""
+
+    def __init__(self, channel: Any, settings: Settings) -> None:
+        metadata = [("google-cloud-resource-prefix", settings.root)]
+        if settings.emulator:
+            metadata.append(("authorization", "Bearer owner"))  # the emulator's word for: no security rules
+        # The headers by which Google's front end finds the database, as the client library sends them.
+        of_database = [*metadata, to_grpc_metadata({"database": settings.root})]
+        of_parent = [*metadata, to_grpc_metadata({"parent": settings.documents})]
+        stream_seconds = max(settings.timeout, STREAM_SECONDS)
+
+        def call(kind: Any, name: str, request: Any, answer: Any, timeout: float, metadata: Any) -> Any:
+            method = kind(
+                _SERVICE + name,
+                request_serializer=request.pb().SerializeToString,
+                response_deserializer=answer.pb().FromString,
+            )
+
+            def invoke(message: Message) -> Any:
+                try:
+                    return method(message, timeout=timeout, metadata=metadata)
+                except ValueError as error:  # gRPC's word for a channel that another thread has closed just now
+                    raise _closed_error() from error
+
+            return invoke
+
+        unary, stream, timeout = channel.unary_unary, channel.unary_stream, settings.timeout
+        self.commit = call(unary, "Commit", messages.CommitRequest, messages.CommitResponse, timeout, of_database)
+        self.batch_write = call(
+            unary, "BatchWrite", messages.BatchWriteRequest, messages.BatchWriteResponse, timeout, of_database
+        )
+        self.batch_get = call(
+            stream,
+            "BatchGetDocuments",
+            messages.BatchGetDocumentsRequest,
+            messages.BatchGetDocumentsResponse,
+            timeout,
+            of_database,
+        )
+        self.run_query = call(
+            stream, "RunQuery", messages.RunQueryRequest, messages.RunQueryResponse, stream_seconds, of_parent
+        )
+        self.count = call(
+            stream,
+            "RunAggregationQuery",
+            messages.RunAggregationQueryRequest,
+            messages.RunAggregationQueryResponse,
+            stream_seconds,
+            of_parent,
+        )
+
+
+def _closed_error() -> ClosedError:
+    return ClosedError("the store was closed", backend=NAME)

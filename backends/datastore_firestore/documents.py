@@ -1,0 +1,159 @@
+"""The fields of a stored document, and what makes a `Document` of them or a write of a `Put`.
+
+The field names are those of the record's. Besides: ``valueJson`` and ``metadataJson`` instead of ``value`` and
+``metadata`` where those are not native; and of a document that expires, ``expires`` (true), by which those are found
+that a count must look at, and ``expiryMicros``, ``expiresAt`` as a number, which a delete can read as it removes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from google.cloud.firestore_v1.types import write as messages
+
+from datastore.backend import Access, Document, Fields, Put
+from datastore.values import decode, encode
+from datastore_firestore.codec import METADATA_LIMITS, VALUE_LIMITS, decode_native, fill, get_time, micros, set_time
+from datastore_firestore.connection import Message
+
+_Write: Any = messages.Write.pb()
+
+KEY = ("createdAt", "revision", "expiresAt", "lastAccessedAt", "accessCount")
+"""Read always: what the next write and the counting of accesses go by. Firestore bills a document, not its fields."""
+MASKS: Sequence[Sequence[str] | None] = (KEY, (*KEY, "value", "valueJson"), None)
+"""The fields to ask for, by `Fields`."""
+KEY_AND_METADATA = (*KEY, "metadata", "metadataJson")
+
+_CHANGED = ("value", "valueJson", "revision", "updatedAt", "expiresAt", "expiryMicros", "expires")
+"""What a write replaces in a live document; one of these that is not given is removed."""
+
+
+def to_document(id: str, stored: Message, fields: Fields) -> Document:
+    """Return a stored document as the store knows it."""
+    found = stored.fields
+    expires_at = get_time(found["expiresAt"]) if "expiresAt" in found else None
+    key = Document(id, get_time(found["createdAt"]), found["revision"].string_value, expires_at)
+    if fields is Fields.KEY:
+        return key
+    value = _value(found, "value", "valueJson")
+    if fields is Fields.VALUE:
+        return key._replace(value=value)
+    accessed = "lastAccessedAt" in found
+    return Document(
+        *key[:4],
+        value,
+        _value(found, "metadata", "metadataJson"),
+        found["createdByAgent"].string_value,
+        get_time(found["updatedAt"]),
+        found["accessCount"].integer_value,
+        found["lastAccessedByAgent"].string_value if accessed else None,
+        get_time(found["lastAccessedAt"]) if accessed else None,
+    )
+
+
+def metadata_json(stored: Message) -> str | None:
+    """Return the metadata in a stored document as JSON text; ``None`` if it was not asked for."""
+    found = stored.fields
+    if "metadataJson" in found:
+        text: str = found["metadataJson"].string_value
+        return text
+    return encode(decode_native(found["metadata"])) if "metadata" in found else None
+
+
+def create(name: str, put: Put, metadata: str) -> Message:
+    """Return the write of a whole new document; the caller adds the precondition."""
+    write = _Write()
+    write.update.name = name
+    fields = write.update.fields
+    for field, text in (
+        ("userId", put.user_id),
+        ("namespace", put.namespace),
+        ("key", put.key),
+        ("createdByAgent", put.agent),
+    ):
+        fields[field].string_value = text
+    fields["accessCount"].integer_value = 0
+    set_time(fields["createdAt"], put.at)
+    _set_changed(fields, put, len(name))
+    _set_metadata(fields, metadata, len(name))
+    return write
+
+
+def update(name: str, put: Put, metadata: str | None) -> Message:
+    """Return the write that changes a live document; ``metadata`` is the whole of it, ``None`` to leave it."""
+    write = _Write()
+    write.update.name = name
+    write.update_mask.field_paths.extend(_CHANGED)
+    _set_changed(write.update.fields, put, len(name))
+    if metadata is not None:
+        write.update_mask.field_paths.extend(("metadata", "metadataJson"))
+        _set_metadata(write.update.fields, metadata, len(name))
+    return write
+
+
+def count(name: str, access: Access, last_accessed_at: str | None) -> Message:
+    """Return the write that adds accesses, and stamps them unless a later one is stored already."""
+    write = _Write()
+    write.update.name = name
+    write.update_mask.SetInParent()  # an empty mask: the fields that are not named stay
+    if access.at >= (last_accessed_at or ""):
+        write.update_mask.field_paths.extend(("lastAccessedAt", "lastAccessedByAgent"))
+        set_time(write.update.fields["lastAccessedAt"], access.at)
+        write.update.fields["lastAccessedByAgent"].string_value = access.agent
+    _transform(write, "accessCount").increment.integer_value = access.number
+    return write
+
+
+def remove(name: str) -> Message:
+    """Return the write that removes a document."""
+    return _Write(delete=name)
+
+
+def probe(name: str) -> Message:
+    """Return the write whose result tells `probed` what there is, to be followed by `remove` in the same commit.
+
+    Firestore answers a delete with nothing at all. But a commit applies its writes in order and atomically, and a
+    transformation answers with the number that it leaves: the greater of the stored and the given one, and the given
+    one where there is none (``DocumentTransform.FieldTransform.maximum``).
+    """
+    write = _Write()
+    write.update.name = name
+    write.update_mask.SetInParent()
+    _transform(write, "accessCount").maximum.integer_value = -1
+    _transform(write, "expiryMicros").maximum.integer_value = 0
+    return write
+
+
+def probed(result: Message, at: str) -> bool:
+    """Return whether there was a live document, from the result of the write that `probe` returned."""
+    count, expiry = (int(answer.integer_value) for answer in result.transform_results)
+    return count >= 0 and (expiry == 0 or expiry > micros(at))
+
+
+def _value(found: Any, native: str, text: str) -> Any:
+    return decode(found[text].string_value) if text in found else decode_native(found[native])
+
+
+def _set_changed(fields: Any, put: Put, name_bytes: int) -> None:
+    fields["revision"].string_value = put.revision
+    set_time(fields["updatedAt"], put.at)
+    if put.expires_at is not None:
+        set_time(fields["expiresAt"], put.expires_at)
+        fields["expiryMicros"].integer_value = micros(put.expires_at)
+        fields["expires"].boolean_value = True
+    if not fill(fields["value"], put.value, name_bytes, VALUE_LIMITS):
+        del fields["value"]
+        fields["valueJson"].string_value = put.json
+
+
+def _set_metadata(fields: Any, metadata: str, name_bytes: int) -> None:
+    if not fill(fields["metadata"], decode(metadata), name_bytes, METADATA_LIMITS):
+        del fields["metadata"]
+        fields["metadataJson"].string_value = metadata
+
+
+def _transform(write: Message, field: str) -> Message:
+    transform = write.update_transforms.add()
+    transform.field_path = field
+    return transform

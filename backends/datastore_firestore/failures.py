@@ -1,0 +1,54 @@
+"""From the status of a request to the errors of `datastore.errors`, by code and never by message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from datastore.errors import (
+    BackendUnavailableError,
+    ConfigurationError,
+    DataStoreError,
+    PermissionDeniedError,
+    ThrottledError,
+)
+
+NAME = "firestore"
+
+Code = grpc.StatusCode
+CODES: dict[int, Any] = {code.value[0]: code for code in Code}
+"""The codes by the number that the statuses of a ``BatchWrite`` hold."""
+
+CAME_TOO_LATE = frozenset({Code.ALREADY_EXISTS, Code.FAILED_PRECONDITION, Code.NOT_FOUND, Code.ABORTED})
+"""A write with a precondition was not applied: the document is not what it was taken for, or others write to it."""
+
+_TRANSIENT = frozenset(
+    {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.ABORTED, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED}
+)
+_DENIED = frozenset({Code.PERMISSION_DENIED, Code.UNAUTHENTICATED})
+
+
+def error_for(code: Any, details: str | None) -> DataStoreError:
+    """Return the error for the code of a failed request."""
+    said = f"{code.name}: {(details or 'no details')[:500]}"
+    if code is Code.RESOURCE_EXHAUSTED:
+        return ThrottledError(f"Firestore refuses for load or quota ({said})", backend=NAME)
+    if code in _TRANSIENT:
+        return BackendUnavailableError(f"Firestore did not answer ({said})", backend=NAME)
+    if code in _DENIED:
+        return PermissionDeniedError(
+            f"Firestore refuses the credentials ({said}); they need the role roles/datastore.user", backend=NAME
+        )
+    if code is Code.NOT_FOUND:  # of a request as a whole: a document that is missing is an answer, and no failure
+        return ConfigurationError(
+            f"there is no such Firestore database ({said}); create it with 'gcloud firestore databases create', or "
+            "name another one in the URL (?database=...)",
+            backend=NAME,
+        )
+    return DataStoreError(f"Firestore refuses the request ({said})", backend=NAME)
+
+
+def translate(error: grpc.RpcError) -> DataStoreError:
+    """Return the error for a request that failed as a whole."""
+    return error_for(error.code(), error.details())

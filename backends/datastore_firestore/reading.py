@@ -1,0 +1,178 @@
+"""Reading: documents by id, ranges by name, and how many a range holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import grpc
+from google.cloud.firestore_v1.types import query as messages
+
+from datastore.backend import Document, DocumentPage, Fields, IdRange
+from datastore_firestore.codec import get_time, set_time
+from datastore_firestore.connection import Connection, Message, Settings
+from datastore_firestore.documents import KEY, MASKS, to_document
+from datastore_firestore.hints import ABSENT, Hints, Known, State, known
+
+_PAGE_BYTES = 8_000_000
+"""A page of a scan ends soon after so many bytes, so that large values do not pile up in memory."""
+
+_Query: Any = messages.StructuredQuery.pb()
+_Operator: Any = _Query.FieldFilter.Operator
+_NAME = "__name__"
+
+
+class _CutShort(Exception):  # noqa: N818  # no error: the page is full
+    """There is more of a range."""
+
+
+class Reader:
+    """Reads through one connection, and notes what it sees for the next writes."""
+
+    def __init__(self, connection: Connection, hints: Hints, settings: Settings) -> None:
+        self._connection = connection
+        self._hints = hints
+        self._prefix = settings.prefix
+        self._collection = settings.collection
+
+    def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
+        """See `Backend.read`."""
+        found = self._get(ids, MASKS[fields], fields is Fields.ALL)
+        return {id: to_document(id, stored, fields) for id, stored in found.items()}
+
+    def states(self, ids: Sequence[str], mask: Sequence[str], with_metadata: bool) -> dict[str, State]:
+        """Return what is stored under ids, as far as writing goes by it."""
+        found = self._get(ids, mask, with_metadata)
+        return {id: known(found[id], with_metadata) if id in found else ABSENT for id in ids}
+
+    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
+        """See `Backend.scan`."""
+        query = self._range_query(range, MASKS[fields], limit, after)
+        documents, states = list[Document](), list[tuple[str, State]]()
+        complete = True
+        try:
+            for stored in self._stream(query, 0 if fields is Fields.KEY else _PAGE_BYTES):
+                id = stored.name[len(self._prefix) :]
+                states.append((id, known(stored, fields is Fields.ALL)))
+                documents.append(to_document(id, stored, fields))
+            complete = len(documents) < limit
+        except _CutShort:
+            complete = False
+        except grpc.RpcError as error:
+            if not documents:
+                raise self._connection.failure(error) from error
+            complete = False  # broken half-way: what came is whole and in order, and the next page goes on behind it
+        self._hints.note_all(states)
+        return DocumentPage(documents, None if complete else documents[-1].id)
+
+    def count(self, range: IdRange, at: str) -> int:
+        """See `datastore.backend.CountsRange`: all of them by aggregation, less those that a look at the expiry shows.
+
+        Both at one moment. An aggregation needs the index that its query needs: none.
+        """
+        number, moment = self._connection.count(self._range_query(range, None, None, None))
+        query = self._range_query(range, ["expiresAt"], None, None, expiring=True)
+        try:
+            for answer in self._connection.run_query(query, moment):
+                if answer.HasField("document"):
+                    number -= get_time(answer.document.fields["expiresAt"]) <= at
+        except grpc.RpcError as error:
+            raise self._connection.failure(error) from error
+        return number
+
+    def expired(self, at: str, limit: int) -> list[tuple[str, Known]]:
+        """Return some documents, of any user, that are expired at a time."""
+        query = _Query()
+        query.from_.add(collection_id=self._collection)
+        query.where.field_filter.field.field_path = "expiresAt"  # one field alone: its automatic index will do
+        query.where.field_filter.op = _Operator.Value("LESS_THAN_OR_EQUAL")
+        set_time(query.where.field_filter.value, at)
+        for field in KEY:
+            query.select.fields.add().field_path = field
+        query.limit.value = limit
+        try:
+            found = list(self._stream(query, 0))
+        except grpc.RpcError as error:
+            raise self._connection.failure(error) from error
+        return [(stored.name[len(self._prefix) :], known(stored, False)) for stored in found]
+
+    def _stream(self, query: Message, most_bytes: int) -> Iterator[Message]:
+        """Yield the documents that a query finds.
+
+        Raises:
+            _CutShort: When they have taken more than ``most_bytes`` (0 for no limit).
+            grpc.RpcError: When the stream breaks.
+        """
+        size = 0
+        for again in (True, False):
+            stream = self._connection.run_query(query)
+            try:
+                for answer in stream:
+                    again = False  # it works: from here on the caller goes on where it breaks
+                    if answer.HasField("document"):
+                        yield answer.document
+                        size += answer.document.ByteSize() if most_bytes else 0
+                        if size > most_bytes:
+                            stream.cancel()
+                            raise _CutShort
+                return
+            except grpc.RpcError as error:
+                # The emulator closes the whole connection after a stream was cancelled (GOAWAY); the next one, which
+                # was sent before this was seen here, is asked again on a new connection.
+                if not again or error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+
+    def _get(self, ids: Sequence[str], mask: Sequence[str] | None, with_metadata: bool) -> dict[str, Message]:
+        # GetDocument would be a shorter way to one document, but it answers NOT_FOUND for a missing document and for
+        # a missing database alike: an error would pass for an answer.
+        start = len(self._prefix)
+        found: dict[str, Message] = {}
+        states = list[tuple[str, State]]()
+        for answer in self._connection.batch_get([self._prefix + id for id in ids], mask):
+            if answer.HasField("found"):
+                id = answer.found.name[start:]
+                found[id] = answer.found
+                states.append((id, known(answer.found, with_metadata)))
+            elif answer.missing:
+                states.append((answer.missing[start:], ABSENT))
+        self._hints.note_all(states)
+        return found
+
+    def _range_query(
+        self,
+        range: IdRange,
+        mask: Sequence[str] | None,
+        limit: int | None,
+        after: str | None,
+        *,
+        expiring: bool = False,
+    ) -> Message:
+        """Return the query for a range of ids, in their order.
+
+        It needs no composite index in production, only what every collection has from the start. "By default, a query
+        retrieves all documents that satisfy the query in ascending order by document ID" (Firestore, Order and limit
+        data, https://firebase.google.com/docs/firestore/query-data/order-limit-data): the order asked for here is that
+        one, spelt out, and the bounds are cursors on it, as for any page of a query (Paginate data with query cursors).
+        With ``expiring`` it is a page of a simple equality, which the automatic index of that field serves: "The last
+        field entry is always for the field path __name__" (Firestore Admin API, Index). A filter on ``__name__``
+        beside that on ``expires`` would be the same, but reads as a range and an equality, which is what composite
+        indexes are for.
+        """
+        query = _Query()
+        query.from_.add(collection_id=self._collection)
+        order = query.order_by.add(direction=_Query.Direction.Value("ASCENDING"))
+        order.field.field_path = _NAME
+        from_id, before = (range.start, True) if after is None or after < range.start else (after, False)
+        query.start_at.before = before
+        query.start_at.values.add().reference_value = self._prefix + from_id
+        query.end_at.before = True
+        query.end_at.values.add().reference_value = self._prefix + range.end
+        if expiring:
+            query.where.field_filter.field.field_path = "expires"
+            query.where.field_filter.op = _Operator.Value("EQUAL")
+            query.where.field_filter.value.boolean_value = True
+        for field in mask or ():
+            query.select.fields.add().field_path = field
+        if limit is not None:
+            query.limit.value = limit
+        return query

@@ -1,0 +1,293 @@
+"""Writing: each document with a precondition, by what is known of it, and after a look at it where that was wrong.
+
+A new document is a create; an existing one an update of the fields that change, or, if it has expired, of all of them,
+on the condition that its update time is the one that was seen. So whatever a write was decided by still holds when it
+is applied, and of two that race one is late. That one reads, decides anew, and is sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import grpc
+
+from datastore.backend import Delete, Outcome, Put, Write
+from datastore.errors import BackendUnavailableError, DataStoreError, ValueTooLargeError
+from datastore.retry import Backoff
+from datastore.values import decode, encode, merge_metadata
+from datastore_firestore import documents
+from datastore_firestore.connection import Connection, Message, Settings
+from datastore_firestore.failures import CAME_TOO_LATE, CODES, NAME, error_for
+from datastore_firestore.hints import ABSENT, Hints, Known, State, stamp
+from datastore_firestore.reading import Reader
+
+MOST_WRITES = 500  # in one BatchWrite
+_REQUEST_BYTES = 9_000_000  # of 10 MiB ("Maximum API request size"; Firestore, Quotas and limits)
+_EMULATOR_REQUEST_BYTES = 3_500_000  # the emulator takes 4 MiB
+_CONTENTION_SECONDS = 30.0
+"""How long one call goes on against other writers of its documents."""
+_MOST_UNANSWERED = 5_000
+_FIRST_DELAY, _LONGEST_DELAY = 0.002, 0.25  # seconds; a round trip is enough for a competitor to be done
+
+
+class _Step(NamedTuple):
+    """One write as it is sent."""
+
+    place: int
+    id: str
+    messages: list[Message]
+    after: State
+    """What is known once it is applied; the update time comes with the answer."""
+    done: bool | None
+    """The outcome; ``None`` when the answer tells it."""
+    at: str
+
+
+class _Job(NamedTuple):
+    """One write of a batch, and what it goes by."""
+
+    place: int
+    write: Write
+    state: State | None
+    fresh: bool = False
+    """The state was read in this round, so that an outcome may be decided by it."""
+
+
+class Writer:
+    """Applies writes through one connection."""
+
+    def __init__(self, connection: Connection, hints: Hints, settings: Settings, reader: Reader) -> None:
+        self._connection = connection
+        self._hints = hints
+        self._reader = reader
+        self._prefix = settings.prefix
+        self._unanswered: dict[tuple[str, str], None] = {}  # deletes of live documents, by id and time
+        self._most_bytes = _EMULATOR_REQUEST_BYTES if settings.emulator else _REQUEST_BYTES
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        """See `Backend.write`."""
+        outcomes = dict[int, Outcome]()
+        jobs = [_Job(index, write, self._hints.get(write.id)) for index, write in enumerate(writes)]
+        alone = len(jobs) == 1
+        backoff: Backoff | None = None
+        try:
+            while True:
+                late = self._round(jobs, alone, outcomes)
+                if not late:
+                    break
+                backoff = backoff or Backoff(_CONTENTION_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
+                if not backoff.wait():
+                    raise BackendUnavailableError(
+                        f"other writers changed the record during each attempt of {_CONTENTION_SECONDS:.0f} s",
+                        backend=NAME,
+                    )
+                jobs = self._look(late)
+        except DataStoreError as error:
+            if not outcomes:
+                raise
+            failed = Outcome(False, error=error)
+            return [outcomes.get(index, failed) for index in range(len(writes))]
+        return [outcomes[index] for index in range(len(writes))]
+
+    def remove_as_seen(self, seen: Sequence[tuple[str, Known]]) -> int:
+        """Remove documents that have not changed since they were seen, and return how many those were."""
+        messages = []
+        for id, state in seen:
+            message = documents.remove(self._prefix + id)
+            _set_condition(message, state)
+            messages.append(message)
+        removed = 0
+        for (id, _), status in zip(seen, self._connection.batch_write(messages).status, strict=True):
+            code = CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+            if code is grpc.StatusCode.OK:
+                removed += 1
+            elif code not in CAME_TOO_LATE:
+                raise error_for(code, status.message)
+            self._hints.forget(id)
+        return removed
+
+    def _round(self, jobs: Sequence[_Job], alone: bool, outcomes: dict[int, Outcome]) -> list[_Job]:
+        """Send each write once, note outcomes, and return those that came too late."""
+        steps, unknown = list[_Step](), list[_Job]()
+        for job in jobs:
+            if self._decide(job, alone, steps, outcomes):
+                unknown.append(job)
+        for job in self._look(unknown):
+            self._decide(job, alone, steps, outcomes)
+        late: set[int] = set()
+        for chunk in self._chunks(steps):
+            late.update(self._send(chunk, outcomes))
+        return [job for job in jobs if job.place in late]
+
+    def _look(self, jobs: Sequence[_Job]) -> list[_Job]:
+        """Return the jobs with what is stored now."""
+        if not jobs:
+            return []
+        with_metadata = any(isinstance(job.write, Put) and job.write.metadata for job in jobs)
+        mask = documents.KEY_AND_METADATA if with_metadata else documents.KEY
+        for job in jobs:
+            self._hints.forget(job.write.id)
+        states = self._reader.states([job.write.id for job in jobs], mask, with_metadata)
+        for job in jobs:
+            if job.state is None:
+                self._hints.learn(job.write.id, states[job.write.id] is not ABSENT)
+        return [job._replace(state=states[job.write.id], fresh=True) for job in jobs]
+
+    def _decide(self, job: _Job, alone: bool, steps: list[_Step], outcomes: dict[int, Outcome]) -> bool:
+        """Add the step that a write takes, or its outcome if it takes none; return whether it must be read first."""
+        write = job.write
+        try:
+            if isinstance(write, Delete):
+                decided = _delete(self._prefix, write, job, alone, (write.id, write.at) in self._unanswered)
+            else:
+                decided = _put(self._prefix, write, job, self._hints.likely)
+        except ValueTooLargeError as error:
+            decided = Outcome(False, error=error)
+        if isinstance(decided, _Step):
+            steps.append(decided)
+        elif decided is not None:
+            outcomes[job.place] = decided
+        return decided is None
+
+    def _send(self, chunk: list[_Step], outcomes: dict[int, Outcome]) -> list[int]:
+        """Send steps in one request, note the outcomes, and return the indexes of those that came too late."""
+        if len(chunk) == 1:
+            return self._send_alone(chunk[0], outcomes)
+        try:
+            answer = self._connection.batch_write([message for step in chunk for message in step.messages])
+        except DataStoreError as error:
+            if type(error) is not DataStoreError:
+                self._note_unanswered(chunk, error)
+                raise
+            # One write that Firestore does not take (such as for an index of the administrator's own) makes it refuse
+            # the request. Alone, each of the others is taken.
+            return [index for step in chunk for index in self._send_alone(step, outcomes, refused_alone=True)]
+        late = []
+        for step, status, result in zip(chunk, answer.status, answer.write_results, strict=True):
+            code = CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+            if code is grpc.StatusCode.OK:
+                outcomes[step.place] = self._applied(step, [result])
+            elif code in CAME_TOO_LATE:
+                late.append(step.place)
+                self._learn(step, code)
+            else:
+                failure = error_for(code, status.message)
+                self._note_unanswered([step], failure)
+                outcomes[step.place] = Outcome(False, error=failure)
+        return late
+
+    def _send_alone(self, step: _Step, outcomes: dict[int, Outcome], refused_alone: bool = False) -> list[int]:
+        try:
+            answer = self._connection.commit(step.messages)
+        except grpc.RpcError as error:
+            if error.code() in CAME_TOO_LATE:
+                self._learn(step, error.code())
+                return [step.place]
+            failure = self._connection.failure(error)
+            self._note_unanswered([step], failure)
+            if refused_alone:
+                outcomes[step.place] = Outcome(False, error=failure)
+                return []
+            raise failure from error
+        outcomes[step.place] = self._applied(step, answer.write_results)
+        return []
+
+    def _note_unanswered(self, steps: Sequence[_Step], error: DataStoreError) -> None:
+        """Remember deletes that may have been applied: sent again they find nothing, and were done all the same."""
+        for step in steps:
+            if step.after is ABSENT and step.done and error.retryable:
+                self._unanswered[step.id, step.at] = None
+        while len(self._unanswered) > _MOST_UNANSWERED:
+            self._unanswered.pop(next(iter(self._unanswered)), None)
+
+    def _applied(self, step: _Step, results: Sequence[Message]) -> Outcome:
+        after = step.after
+        if isinstance(after, Known):
+            after = after._replace(update_time=stamp(results[-1].update_time))
+        self._hints.note(step.id, after)
+        return Outcome(documents.probed(results[0], step.at) if step.done is None else step.done)
+
+    def _learn(self, step: _Step, code: object) -> None:
+        if code is grpc.StatusCode.ALREADY_EXISTS:
+            self._hints.learn(step.id, True)
+
+    def _chunks(self, steps: Sequence[_Step]) -> Iterator[list[_Step]]:
+        """Cut steps into what one request takes."""
+        chunk, size = list[_Step](), 0
+        for step in steps:
+            bytes = sum(message.ByteSize() for message in step.messages)
+            if chunk and (len(chunk) == MOST_WRITES or size + bytes > self._most_bytes):
+                yield chunk
+                chunk, size = [], 0
+            chunk.append(step)
+            size += bytes
+        if chunk:
+            yield chunk
+
+
+def _put(prefix: str, put: Put, job: _Job, likely: Callable[[str], bool]) -> _Step | Outcome | None:
+    """Return the step that a `Put` takes, its outcome, or ``None`` if the document must be read first."""
+    state = job.state
+    live = state if isinstance(state, Known) and state.live(put.at) else None
+    revision = None if live is None else live.revision
+    refused = (put.if_absent and live is not None) or put.if_revision not in (None, revision)
+    if job.fresh:
+        if revision == put.revision:
+            return Outcome(True)  # sent before, and its answer was lost
+        if refused:
+            return Outcome(False, revision)
+    elif refused or (state is None and likely(put.id)) or (live is not None and put.metadata and live.metadata is None):
+        return None
+    name = prefix + put.id
+    if live is not None:
+        merged = _merged(live.metadata or "{}", put) if put.metadata else None
+        message = documents.update(name, put, merged)
+        after = live._replace(
+            revision=put.revision, expires_at=put.expires_at, metadata=live.metadata if merged is None else merged
+        )
+    else:
+        metadata = _merged("{}", put)
+        message = documents.create(name, put, metadata)
+        after = Known((0, 0), put.at, put.revision, put.expires_at, None, 0, metadata)
+    _set_condition(message, state)
+    return _Step(job.place, put.id, [message], after, True, put.at)
+
+
+def _delete(prefix: str, delete: Delete, job: _Job, alone: bool, sent: bool) -> _Step | Outcome | None:
+    """Return the step that a `Delete` takes, its outcome, or ``None`` if the document must be read first.
+
+    ``sent`` says that it was sent before, to a live document, and not answered.
+    """
+    state = job.state
+    if sent and not isinstance(state, Known):
+        return Outcome(True) if job.fresh else None
+    live = state if isinstance(state, Known) and state.live(delete.at) else None
+    revision = None if live is None else live.revision
+    if delete.if_revision not in (None, revision):
+        return Outcome(False, revision) if job.fresh else None
+    name = prefix + delete.id
+    if isinstance(state, Known):
+        message = documents.remove(name)
+        _set_condition(message, state)
+        return _Step(job.place, delete.id, [message], ABSENT, live is not None, delete.at)
+    if job.fresh:
+        return Outcome(False)
+    if alone:
+        messages = [documents.probe(name), documents.remove(name)]
+        return _Step(job.place, delete.id, messages, ABSENT, None, delete.at)
+    return None  # a BatchWrite takes one write for each document, so no probe
+
+
+def _merged(current: str, put: Put) -> str:
+    if not put.metadata:
+        return current
+    return encode(merge_metadata(decode(current), put.metadata), "metadata")
+
+
+def _set_condition(message: Message, state: State | None) -> None:
+    if isinstance(state, Known):
+        time = message.current_document.update_time
+        time.seconds, time.nanos = state.update_time
+    else:
+        message.current_document.exists = False

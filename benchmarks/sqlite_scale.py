@@ -1,0 +1,248 @@
+"""What a million records cost: the SQLite backend on a large file against the same calls on one of 1,000 records.
+
+Run it with ``python benchmarks/sqlite_scale.py`` (``--help`` lists the options). Filling the large file takes a minute
+or two and 1 GB of disk; ``--directory`` keeps it there for the next run.
+
+Both files are open at once and take turns. Each has ten namespaces, values of about 500 bytes, and records stored in
+random order; keys are drawn at random from the whole file. Then a process of its own reads every record with
+`iter_records` and reports its memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import json
+import random
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from measuring import (
+    Rates,
+    add_clock,
+    console,
+    number,
+    print_environment,
+    sample_value,
+    table,
+    take_turns,
+    verdict,
+    work_directory,
+)
+from rich.progress import Progress
+
+import datastore
+
+TARGET = 1.3
+"""How many times as long a call may take on the large file."""
+FLAT = 16.0
+"""By how many MB memory may grow behind the first thousand records."""
+NAMESPACES = 10
+BLOCK = 50
+
+_DRAWN = 100_000
+_SAMPLES = [sample_value(i) for i in range(1_000)]
+
+Block = list[tuple[datastore.AgentDataStore, str, int]]
+
+
+class Contestant:
+    """A file of some size, with a block of each call on random records."""
+
+    def __init__(self, directory: Path, records: int) -> None:
+        self.path = directory / f"{records}-records.db"
+        self.records = records
+        self.seconds_to_fill = 0.0
+        self._chance = random.Random(records)
+        if not self.path.exists():
+            self._fill()
+        self._stores = {
+            tracking: datastore.connect(f"sqlite:///{self.path}", tracking=tracking) for tracking in ("deferred", "off")
+        }
+        agents = {
+            tracking: [store.agent("user", "agent", namespace) for namespace in _namespaces()]
+            for tracking, store in self._stores.items()
+        }
+        self._blocks = {tracking: itertools.cycle(self._draw(agents[tracking])) for tracking in agents}
+        self._any_agent = agents["off"][0]
+
+    def _draw(self, agents: list[datastore.AgentDataStore]) -> list[Block]:
+        """Return blocks of random records: by whom each is read or written, its key, and its number."""
+        numbers = [self._chance.randrange(self.records) for _ in range(_DRAWN)]
+        drawn = [(agents[i % NAMESPACES], _key(i), i) for i in numbers]
+        return [drawn[start : start + BLOCK] for start in range(0, _DRAWN, BLOCK)]
+
+    def _fill(self, chunk: int = 10_000) -> None:
+        unfinished = self.path.with_suffix(".unfinished")
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{unfinished}{suffix}").unlink(missing_ok=True)
+        numbers = list(range(self.records))
+        self._chance.shuffle(numbers)
+        began = time.perf_counter()
+        with datastore.connect(f"sqlite:///{unfinished}") as store, Progress(console=console, transient=True) as bar:
+            agents = [store.agent("user", "agent", namespace) for namespace in _namespaces()]
+            for start in bar.track(range(0, len(numbers), chunk), description=f"storing {self.records:,} records"):
+                for index, agent in enumerate(agents):
+                    mine = [i for i in numbers[start : start + chunk] if i % NAMESPACES == index]
+                    agent.set_many((_key(i), _value(i)) for i in mine)
+        self.seconds_to_fill = time.perf_counter() - began
+        unfinished.rename(self.path)
+
+    def get(self, tracking: str) -> int:
+        for agent, key, i in next(self._blocks[tracking]):
+            if agent.get(key)["number"] != i:
+                raise AssertionError(f"{key} holds something else")
+        return BLOCK
+
+    def set(self) -> int:
+        for agent, key, i in next(self._blocks["deferred"]):
+            agent.set(key, _value(i))
+        return BLOCK
+
+    def list_namespaces(self) -> int:
+        if self._any_agent.list_namespaces() != _namespaces():
+            raise AssertionError("namespaces are missing")
+        return 1
+
+    def flush(self) -> None:
+        self._stores["deferred"].flush()
+
+    def close(self) -> None:
+        for store in self._stores.values():
+            store.close()
+
+
+def _namespaces() -> list[str]:
+    return [f"namespace-{i}" for i in range(NAMESPACES)]
+
+
+def _key(number: int) -> str:
+    return f"result-{number:07}"
+
+
+def _value(number: int) -> dict[str, Any]:
+    return _SAMPLES[number % len(_SAMPLES)] | {"number": number}
+
+
+def measure(
+    small: Contestant, large: Contestant, rounds: int, seconds: float, clock: Callable[[], float]
+) -> dict[str, Rates]:
+    both = {"small": small, "large": large}
+    calls = {
+        "get": lambda file: file.get("deferred"),
+        "get, tracking off": lambda file: file.get("off"),
+        "set": Contestant.set,
+        "list_namespaces": Contestant.list_namespaces,
+    }
+    return {
+        name: take_turns(
+            {size: lambda file=file, call=call: call(file) for size, file in both.items()},
+            rounds=rounds,
+            seconds=seconds,
+            clock=clock,
+            settle={size: file.flush for size, file in both.items()},
+            time_settling=False,  # the counts are written behind, also in real use
+            label=name,
+        )
+        for name, call in calls.items()
+    }
+
+
+def iterate(path: Path) -> dict[str, float]:
+    """Read every record of a file and return how long it took, and this process's memory in MB."""
+    with datastore.connect(f"sqlite:///{path}") as store:
+        from datastore.record import Record  # noqa: F401  # what a first record imports belongs to the beginning
+
+        when_open = after_first_page = most = _memory()
+        records, began = 0, time.perf_counter()
+        for namespace in _namespaces():
+            for _ in store.agent("user", "agent", namespace).iter_records():
+                records += 1
+                if records % 1_000 == 0:
+                    most = max(most, _memory())
+                if records == 1_000:
+                    after_first_page = most
+        seconds = time.perf_counter() - began
+    return {
+        "records": records,
+        "seconds": seconds,
+        "when open": when_open,
+        "after 1,000 records": after_first_page,
+        "at most": most,
+    }
+
+
+def _memory() -> float:
+    """Return the memory of this process in MB, without the pages of files, which are the system's to take back."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().partition("RssAnon:")[2].split()[0]) / 1024
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--few", type=int, default=1_000, help="the records of the small file")
+    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--seconds", type=float, default=0.5, help="the length of a turn")
+    parser.add_argument("--directory", type=Path, help="where to keep the files, instead of a temporary directory")
+    parser.add_argument("--iterate", type=Path, help=argparse.SUPPRESS)  # the subprocess that measures its own memory
+    add_clock(parser)
+    options = parser.parse_args()
+    if options.iterate:
+        print(json.dumps(iterate(options.iterate)))
+        return
+
+    kept = contextlib.nullcontext(options.directory)
+    with kept if options.directory else work_directory() as directory:
+        small, large = Contestant(directory, options.few), Contestant(directory, options.records)
+        rates = measure(small, large, options.rounds, options.seconds, options.clock)
+        small.close()
+        large.close()
+        command = [sys.executable, __file__, "--iterate", str(large.path)]
+        memory = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        report(rates, small, large, memory)
+
+
+def report(rates: dict[str, Rates], small: Contestant, large: Contestant, memory: dict[str, float]) -> None:
+    print_environment()
+    if large.seconds_to_fill:
+        rate = large.records / large.seconds_to_fill
+        console.print(f"{large.records:,} records stored in {large.seconds_to_fill:.0f} s, {number(rate)} per second")
+    size = large.path.stat().st_size / 1e6
+    titles = [f"{file.records:,} records" for file in (small, large)]
+    speeds = table(f"calls per second, and how many times as long ({size:,.0f} MB)", "", *titles, "ratio", "target", "")
+    for call, rate in rates.items():
+        ratio = rate.ratio("small", "large")
+        low, high = rate.spread("small", "large")
+        speeds.add_row(
+            call,
+            number(rate.median("small")),
+            number(rate.median("large")),
+            f"{ratio:.2f} ({low:.2f}-{high:.2f})",
+            f"<= {TARGET}",
+            verdict(ratio <= TARGET),
+        )
+    seconds = memory.pop("seconds")
+    records = memory.pop("records")
+    flat = table(f"iter_records over {records:,} records in {seconds:.0f} s: private memory", "", "MB")
+    for when, megabytes in memory.items():
+        flat.add_row(when, f"{megabytes:.1f}")
+    growth = memory["at most"] - memory["after 1,000 records"]
+    console.print(
+        speeds,
+        flat,
+        f"behind the first page it grew by {growth:.1f} MB (at most {FLAT:.0f}): {verdict(growth <= FLAT)}",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Where the kit finds databases: the emulator, or a real one if the environment names it."""
+
+import os
+import time
+import uuid
+from contextlib import contextmanager
+
+import pytest
+
+from datastore.backend import Delete, Fields, IdRange
+from datastore.conformance import Harness
+from datastore.errors import BackendUnavailableError, ClosedError
+from tests.firestore.network import Network
+
+REAL = "AGENT_DATASTORE_TEST_FIRESTORE_URL"
+"""Names a real database, such as ``firestore://my-project/agent_data_store_test``; its collection is emptied."""
+
+address: str | None = None
+"""Of the emulator, through the network; set while it runs."""
+network: Network | None = None
+
+
+class EmulatorHarness(Harness):
+    """Each test has a project of its own."""
+
+    name = "firestore"
+
+    def url(self):
+        return f"firestore://test-{uuid.uuid4().hex}/agent_data_store?emulator={address}"
+
+    @contextmanager
+    def outage(self, store):
+        """The network is cut, and comes back; gRPC looks for it again within a second."""
+        backend = store._core.backend
+        network.cut()
+        try:
+            yield
+        finally:
+            network.restore()
+            until_it_answers(backend)
+
+
+class RealHarness(Harness):
+    """Every test has the same collection, emptied before it."""
+
+    name = "firestore-real"
+
+    def url(self):
+        return os.environ.get(REAL) or pytest.skip(f"{REAL} is not set")
+
+    def open(self, **options):
+        fresh = self._url is None
+        store = super().open(**options)
+        if fresh:
+            empty(store._core.backend)
+        return store
+
+
+def empty(backend):
+    """Remove every document of the collection."""
+    while True:
+        page = backend.scan(IdRange(" ", "\U0010ffff" * 2), Fields.KEY, 500)
+        if page.documents:
+            backend.write([Delete(document.id, document.created_at) for document in page.documents])
+        if page.after is None:
+            return
+
+
+def until_it_answers(backend, seconds=20):
+    """Wait until the database answers again, unless the store was closed meanwhile."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            backend.read(["u:n:YQ=="], Fields.KEY)
+        except BackendUnavailableError:
+            time.sleep(0.05)
+        except ClosedError:
+            return
+        else:
+            return

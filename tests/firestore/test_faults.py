@@ -1,0 +1,368 @@
+"""Faults: the right answer or a typed error, no record twice or missing, no access counted twice."""
+
+import threading
+import time
+
+import pytest
+from grpc import StatusCode
+
+import datastore
+from datastore import (
+    BackendUnavailableError,
+    BatchError,
+    ConfigurationError,
+    DataStoreError,
+    PermissionDeniedError,
+    ThrottledError,
+)
+from datastore.backend import Access, Fields, IdRange
+from tests.firestore.recording import Recorder, breaking_after, losing_the_answer, refusing_some
+from tests.servers.firestore import emulator
+
+pytestmark = pytest.mark.server("firestore")
+
+TRANSIENT = [
+    StatusCode.UNAVAILABLE,
+    StatusCode.DEADLINE_EXCEEDED,
+    StatusCode.ABORTED,
+    StatusCode.INTERNAL,
+    StatusCode.UNKNOWN,
+    StatusCode.RESOURCE_EXHAUSTED,
+]
+CALLS = [
+    ("BatchGetDocuments", lambda agent: agent.get("k")),
+    ("Commit", lambda agent: agent.set("new", 1)),
+    ("Commit", lambda agent: agent.delete("k")),
+    ("BatchWrite", lambda agent: agent.set_many({"a": 1, "b": 2})),
+    ("RunQuery", lambda agent: agent.list_keys()),
+    ("RunAggregationQuery", lambda agent: agent.count()),
+    ("RunQuery", lambda agent: agent.list_namespaces()),
+]
+
+
+@pytest.fixture(name="hasty")
+def open_hasty(url, recorder):
+    """The same database through a store that repeats nothing."""
+    with datastore.connect(url, flush_interval=3_600, retry_seconds=0, interceptors=[recorder]) as store:
+        store.agent("u", "a").set("k", 1)
+        yield store
+
+
+@pytest.mark.parametrize(("request_name", "call"), CALLS, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize("code", TRANSIENT, ids=lambda code: code.name)
+def test_a_transient_failure_is_repeated(agent, recorder, request_name, call, code):
+    agent.set("k", 1)
+    expected = call(agent.use_namespace("calm"))
+    agent.use_namespace("calm").clear()
+    recorder.fail(request_name, code, code)
+    result = call(agent)
+    assert isinstance(result, type(expected)) or result == 1
+
+
+@pytest.mark.parametrize(("request_name", "call"), CALLS, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (StatusCode.UNAVAILABLE, BackendUnavailableError),
+        (StatusCode.DEADLINE_EXCEEDED, BackendUnavailableError),
+        (StatusCode.INTERNAL, BackendUnavailableError),
+        (StatusCode.RESOURCE_EXHAUSTED, ThrottledError),
+        (StatusCode.PERMISSION_DENIED, PermissionDeniedError),
+        (StatusCode.UNAUTHENTICATED, PermissionDeniedError),
+        (StatusCode.INVALID_ARGUMENT, DataStoreError),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_failure_that_lasts_has_its_type(hasty, recorder, request_name, call, code, error):
+    names = ["BatchGetDocuments", "Commit", "BatchWrite", "RunQuery", "RunAggregationQuery"]
+    for name in names:
+        recorder.fail(name, *[code] * 600)
+    with pytest.raises(DataStoreError) as caught:
+        call(hasty.agent("u", "a"))
+    failure = caught.value
+    if isinstance(failure, BatchError):
+        failure = next(iter(failure.failed.values()))
+    assert type(failure) is error
+    assert failure.backend == "firestore"
+    for name in names:
+        recorder.fail(name)
+    assert hasty.agent("u", "a").get("k") == 1
+
+
+def test_a_missing_database_is_no_missing_record(hasty, recorder):
+    recorder.fail("BatchGetDocuments", StatusCode.NOT_FOUND, StatusCode.NOT_FOUND)
+    with pytest.raises(ConfigurationError, match="databases create"):
+        hasty.agent("u", "a").get("k")
+    recorder.fail("Commit", StatusCode.NOT_FOUND)
+    with pytest.raises(ConfigurationError, match="databases create"):
+        hasty.agent("u", "a").delete("other")
+
+
+def test_contention_is_repeated_by_the_adapter_itself(hasty, recorder):
+    agent = hasty.agent("u", "a")
+    recorder.fail("Commit", *[StatusCode.ABORTED] * 3)
+    agent.set("k", 2)
+    recorder.fail("Commit", *[StatusCode.FAILED_PRECONDITION] * 3)
+    agent.set("k", 3)
+    recorder.fail("Commit", *[StatusCode.ABORTED] * 3)
+    assert agent.delete("k")
+
+
+def test_a_plain_set_does_not_fail_because_others_win(agent, url):
+    done = threading.Event()
+
+    def compete():
+        with datastore.connect(url) as other:
+            while not done.is_set():
+                other.agent("u", "b").set("k", "theirs")
+
+    rivals = [threading.Thread(target=compete) for _ in range(3)]
+    for rival in rivals:
+        rival.start()
+    try:
+        for number in range(20):
+            agent.set("k", number, {"n": number})
+    finally:
+        done.set()
+        for rival in rivals:
+            rival.join()
+    agent.set("k", "mine")
+    assert agent.get("k") == "mine"
+
+
+@pytest.mark.parametrize("answers", [1, 7, 50, 99])
+@pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.INTERNAL])
+def test_a_listing_resumes_where_its_stream_broke(agent, recorder, answers, code):
+    items = {f"k{number:03}": number for number in range(100)}
+    agent.set_many(items)
+    recorder.fail("RunQuery", breaking_after(answers, code), breaking_after(3, code), breaking_after(0, code))
+    assert agent.list_keys() == sorted(items)
+    recorder.fail("RunQuery", breaking_after(answers, code), breaking_after(3, code), breaking_after(0, code))
+    assert agent.get_all() == items
+    recorder.fail("RunQuery", breaking_after(answers, code))
+    assert sorted(record.key for record in agent.iter_records()) == sorted(items)
+    recorder.fail("RunQuery", breaking_after(answers, code))
+    assert agent.clear() == 100
+
+
+def test_a_listing_goes_on_after_the_network_was_cut(agent, network):
+    items = {f"k{number:02}": str(number) * 200_000 for number in range(10, 70)}
+    agent.set_many(items)
+    seen = []
+    for record in agent.iter_records():
+        if len(seen) in (1, 30):
+            network.cut()
+            network.restore()
+        assert record.value == items[record.key]
+        seen.append(record.key)
+    assert sorted(seen) == sorted(items)
+
+
+def test_a_batch_read_whose_stream_broke_is_read_again_whole(agent, recorder):
+    items = {f"k{number:03}": number for number in range(100)}
+    agent.set_many(items)
+    recorder.fail("BatchGetDocuments", breaking_after(40))
+    assert agent.get_many(items) == items
+
+
+@pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED])
+def test_a_write_whose_answer_is_lost_is_done_once(agent, recorder, code):
+    recorder.fail("Commit", losing_the_answer(code))
+    revision = agent.set("k", 1, {"m": 1})
+    assert agent.get_record("k").revision == revision
+    recorder.fail("Commit", losing_the_answer(code))
+    agent.add("added", 1)
+    for expected in range(1, 4):
+        recorder.fail("Commit", losing_the_answer(code))
+        assert agent.increment("n") == expected
+        recorder.fail("Commit", losing_the_answer(code))
+        assert agent.append("list", expected) == list(range(1, expected + 1))
+    recorder.fail("BatchWrite", losing_the_answer(code))
+    assert agent.set_many({"k": 2, "b": 3}) == 2
+    assert agent.get_many(["k", "b"]) == {"k": 2, "b": 3}
+    assert agent.get_record("k").metadata == {"m": 1}
+
+
+def test_a_delete_whose_answer_is_lost_says_that_it_removed(agent, store, recorder):
+    revision = agent.set("k", 1)
+    recorder.fail("Commit", losing_the_answer())
+    assert agent.delete("k") is True
+    assert agent.delete("k") is False
+    revision = agent.set("k", 1)
+    recorder.fail("Commit", losing_the_answer())
+    assert agent.delete("k", if_revision=revision) is True
+    agent.set_many({"a": 1, "b": 2})
+    store._core.backend._assemble()
+    recorder.fail("BatchWrite", losing_the_answer())
+    assert agent.delete_many(["a", "b", "c"]) == 2
+    recorder.fail("Commit", StatusCode.UNAVAILABLE)
+    assert agent.delete("k") is False
+
+
+def test_accesses_are_not_counted_twice_when_the_answer_is_lost(agent, store, recorder):
+    agent.set_many({"a": 1, "b": 2})
+    for _ in range(3):
+        agent.get_many(["a", "b"])
+    recorder.fail("BatchWrite", losing_the_answer())
+    with pytest.raises(BackendUnavailableError):
+        store.flush()
+    agent.get("a")
+    agent.set("b", 3)  # changes the update time, but not the count
+    store.flush()
+    assert agent.get_record("a").access_count == 4
+    assert agent.get_record("b").access_count == 3
+
+
+def test_accesses_are_not_lost_when_the_request_never_arrived(agent, store, recorder):
+    agent.set_many({"a": 1, "b": 2})
+    for _ in range(3):
+        agent.get_many(["a", "b"])
+    recorder.fail("BatchWrite", StatusCode.UNAVAILABLE)
+    with pytest.raises(BackendUnavailableError):
+        store.flush()
+    agent.get("a")
+    agent.set("b", 3)
+    recorder.fail("BatchWrite", StatusCode.DEADLINE_EXCEEDED)
+    with pytest.raises(BackendUnavailableError):
+        store.flush()
+    agent.get("a")
+    store.flush()
+    assert agent.get_record("a").access_count == 5
+    assert agent.get_record("b").access_count == 3
+
+
+def test_accesses_in_doubt_are_settled_in_any_mixture(agent, store, recorder):
+    """Every flush fails, before or after it was applied; in the end the count is exact."""
+    agent.set("a", 1)
+    reads = 0
+    for fault in [losing_the_answer(), StatusCode.UNAVAILABLE, losing_the_answer(), losing_the_answer(), None] * 3:
+        for _ in range(reads % 3 + 1):
+            agent.get("a")
+            reads += 1
+        recorder.fail("BatchWrite", fault)
+        try:
+            store.flush()
+        except BackendUnavailableError:
+            assert fault is not None
+    store.flush()
+    store.flush()
+    assert agent.get_record("a").access_count == reads
+
+
+def test_accesses_of_a_deleted_or_a_new_record_are_not_counted(agent, store):
+    backend = store._core.backend
+    agent.set_many({"gone": 1, "other": 2})
+    created = agent.get_record("other").created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    prefix = "u:default:"
+    agent.delete("gone")
+    backend.record_access(
+        [
+            Access(prefix + "Z29uZQ==", created, 5, "a", created),
+            Access(prefix + "b3RoZXI=", "2000-01-01T00:00:00.000000Z", 5, "a", created),
+        ]
+    )
+    assert not agent.exists("gone")
+    assert agent.get_record("other").access_count == 0
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        StatusCode.ABORTED,
+        StatusCode.UNAVAILABLE,
+        StatusCode.RESOURCE_EXHAUSTED,
+        StatusCode.DEADLINE_EXCEEDED,
+        StatusCode.FAILED_PRECONDITION,
+    ],
+    ids=lambda code: code.name,
+)
+def test_writes_of_a_batch_that_fail_for_a_while_are_sent_again(agent, recorder, code):
+    items = {f"k{number}": number for number in range(60)}
+    recorder.fail("BatchWrite", refusing_some(code, lambda place: place % 3 == 0))
+    assert agent.set_many(items, {"a": 1}) == 60
+    recorder.fail("BatchWrite", refusing_some(code, lambda place: place % 2 == 0))
+    assert agent.set_many(items, {"b": 2}) == 60
+    assert agent.get_many(items) == items
+    assert {str(record.metadata) for record in agent.iter_records()} == {str({"a": 1, "b": 2})}
+
+
+def test_writes_of_a_batch_that_are_refused_are_named(agent, recorder):
+    items = {f"k{number}": number for number in range(6)}
+    recorder.fail("BatchWrite", refusing_some(StatusCode.PERMISSION_DENIED, lambda place: place == 4))
+    with pytest.raises(BatchError) as caught:
+        agent.set_many(items)
+    assert list(caught.value.failed) == ["k4"]
+    assert isinstance(caught.value.failed["k4"], PermissionDeniedError)
+
+
+def test_accesses_whose_status_is_lost_are_counted_once(agent, store, recorder):
+    keys = [f"k{number}" for number in range(20)]
+    agent.set_many(dict.fromkeys(keys, 1))
+    for _ in range(3):
+        agent.get_many(keys)
+    recorder.fail("BatchWrite", refusing_some(StatusCode.UNAVAILABLE, lambda place: place % 2), None)
+    store.flush()
+    store.flush()
+    assert {record.access_count for record in agent.iter_records()} == {3}
+
+
+def test_one_write_that_is_refused_does_not_keep_the_others_from_being_done(agent, monkeypatch):
+    monkeypatch.setattr("datastore_firestore.codec._MAX_DEPTH", 100)
+    refused = 1
+    for _ in range(30):
+        refused = {"a": refused}
+    with pytest.raises(BatchError) as caught:
+        agent.set_many({"a": 1, "b": refused, "c": 3})
+    assert list(caught.value.failed) == ["b"]
+    assert agent.get_all() == {"a": 1, "c": 3}
+
+
+def test_the_time_budget_is_kept(url):
+    """The client repeats nothing on its own: a call ends when the store's budget does."""
+    recorder = Recorder()
+    with datastore.connect(url, retry_seconds=0.3, interceptors=[recorder]) as store:
+        recorder.fail("BatchGetDocuments", *[StatusCode.UNAVAILABLE] * 1_000)
+        began = time.monotonic()
+        with pytest.raises(BackendUnavailableError):
+            store.agent("u", "a").get("k")
+        assert time.monotonic() - began < 5
+
+
+def test_a_server_that_hangs_ends_with_the_deadline(url):
+    """The channel has no deadlines of its own: each request has one."""
+    with (
+        datastore.connect(url, retry_seconds=0, timeout=0.001) as store,
+        pytest.raises(BackendUnavailableError, match="DEADLINE_EXCEEDED"),
+    ):
+        store.agent("u", "a").set("k", "x" * 900_000)
+
+
+def test_after_a_restart_of_the_server_the_store_goes_on(tmp_path):
+    """Its data is gone, for the emulator keeps it in memory: what this process knows of it decides nothing."""
+    server = emulator(tmp_path)
+    server.start()
+    url = f"firestore://restarted/agent_data_store?emulator=127.0.0.1:{server.port}"
+    try:
+        with datastore.connect(url, flush_interval=3_600) as store:
+            agent = store.agent("u", "a")
+            agent.set_many({f"k{number}": number for number in range(10)}, {"a": 1})
+            agent.get_all()
+            server.stop()
+            with pytest.raises(BackendUnavailableError), datastore.connect(url, retry_seconds=0) as hasty:
+                hasty.agent("u", "a").get("k1")
+            server.start()
+            agent.set("k1", "after")
+            assert agent.get_all() == {"k1": "after"}
+            assert agent.get_record("k1").metadata == {}
+            assert agent.set_many({f"k{number}": number for number in range(5)}) == 5
+            assert agent.delete("k9") is False
+            store.flush()
+            assert agent.get_record("k2").access_count == 0
+    finally:
+        server.stop()
+
+
+def test_the_scan_of_a_range_that_breaks_at_once_says_so(hasty, recorder):
+    recorder.fail("RunQuery", breaking_after(0), breaking_after(0))
+    with pytest.raises(BackendUnavailableError):
+        hasty._core.backend.scan(IdRange("u:", "u;"), Fields.KEY, 10)

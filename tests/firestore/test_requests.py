@@ -1,0 +1,203 @@
+"""Requests: what each call asks of Firestore, counted at the client's channel."""
+
+import pytest
+
+import datastore
+
+pytestmark = pytest.mark.server("firestore")
+
+
+@pytest.fixture(name="filled")
+def fill(agent, store, recorder):
+    """A store that holds records it has not seen in this process."""
+    agent.set_many({f"k{number:04}": number for number in range(1_200)})
+    for name in ("n1", "n2", "n3"):
+        agent.use_namespace(name).set("k", 1)
+    forget(store)
+    recorder.clear()
+    return agent
+
+
+def forget(store):
+    """Make the process one that has just begun."""
+    store._core.backend._assemble()
+
+
+def test_connecting_asks_nothing(url, recorder):
+    datastore.connect(url, interceptors=[recorder]).close()
+    assert recorder.requests == []
+
+
+@pytest.mark.parametrize(
+    ("call", "requests"),
+    [
+        (lambda agent: agent.get("k0001"), ["BatchGetDocuments"]),
+        (lambda agent: agent.get("missing"), ["BatchGetDocuments"]),
+        (lambda agent: agent.get_record("k0001"), ["BatchGetDocuments"]),
+        (lambda agent: agent.exists("k0001"), ["BatchGetDocuments"]),
+        (lambda agent: agent.set("new", 1, {"a": 1}, ttl=60), ["Commit"]),
+        (lambda agent: agent.set("k0001", 1), ["Commit", "BatchGetDocuments", "Commit"]),
+        (lambda agent: agent.add("new", 1), ["Commit"]),
+        (lambda agent: agent.put_new(1), ["Commit"]),
+        (lambda agent: agent.delete("k0001"), ["Commit"]),
+        (lambda agent: agent.delete("missing"), ["Commit"]),
+        (lambda agent: agent.get_many([f"k{i:04}" for i in range(500)]), ["BatchGetDocuments"]),
+        (lambda agent: agent.get_many([f"k{i:04}" for i in range(1_001)]), ["BatchGetDocuments"] * 3),
+        (lambda agent: agent.set_many({f"new{i}": i for i in range(500)}), ["BatchWrite"]),
+        (lambda agent: agent.set_many({f"new{i}": i for i in range(1_001)}), ["BatchWrite"] * 2 + ["Commit"]),
+        (lambda agent: agent.delete_many([f"k{i:04}" for i in range(500)]), ["BatchGetDocuments", "BatchWrite"]),
+        (lambda agent: agent.list_keys(), ["RunQuery"]),
+        (lambda agent: agent.list_keys("k00"), ["RunQuery"]),
+        (lambda agent: agent.get_all(), ["RunQuery"]),
+        (lambda agent: agent.scan(limit=10), ["RunQuery"]),
+        (lambda agent: list(agent.iter_records()), ["RunQuery"]),
+        (lambda agent: agent.list_namespaces(), ["RunQuery"] * 5),
+        (lambda agent: agent.count(), ["RunAggregationQuery", "RunQuery"]),
+        (lambda agent: agent.clear(), ["RunQuery"] + ["BatchWrite"] * 3),
+        (lambda agent: agent.increment("k0001"), ["BatchGetDocuments", "Commit"]),
+        (lambda agent: agent.increment("new"), ["BatchGetDocuments", "Commit"]),
+    ],
+    ids=lambda value: "+".join(value[:3]) if isinstance(value, list) else "",
+)
+def test_a_call_asks_no_more_than_it_must(filled, recorder, call, requests):
+    call(filled)
+    assert recorder.requests == requests
+
+
+def test_an_existing_key_that_is_known_here_takes_one_request(filled, recorder):
+    filled.get("k0001")
+    filled.set("k0002", 1)
+    recorder.clear()
+    for number in range(5):
+        filled.set("k0001", number, {"a": number} if number else None)
+        filled.set("k0002", number)
+    assert recorder.requests == ["Commit"] * 2 + ["BatchGetDocuments"] + ["Commit"] * 8
+
+
+def test_existing_keys_that_are_not_known_here_take_two_requests(filled, recorder):
+    filled.set("k0000", 1)  # the first one is taken for a new one, which costs a request once in a namespace
+    recorder.clear()
+    for number in range(1, 6):
+        filled.set(f"k{number:04}", 1)
+    assert recorder.requests == ["BatchGetDocuments", "Commit"] * 5
+    recorder.clear()
+    filled.set_many({f"k{number:04}": 1 for number in range(100, 600)})
+    assert recorder.requests == ["BatchGetDocuments", "BatchWrite"]
+
+
+def test_new_keys_take_one_request_again_after_one_that_was_taken_for_an_existing_one(filled, recorder):
+    filled.set("k0000", 1)
+    recorder.clear()
+    filled.set("new1", 1)
+    filled.set("new2", 1)
+    filled.set("new3", 1)
+    assert recorder.requests == ["BatchGetDocuments", "Commit", "Commit", "Commit"]
+
+
+def test_a_delete_of_a_known_key_takes_one_request(filled, recorder):
+    filled.set("known", 1)
+    recorder.clear()
+    assert filled.delete("known")
+    assert recorder.requests == ["Commit"]
+    (write,) = recorder.messages[0].writes
+    assert write.current_document.HasField("update_time")
+
+
+def test_counting_any_number_of_reads_takes_one_request_per_500_records(filled, store, recorder):
+    for _ in range(3):
+        filled.get_all()
+    filled.get("k0001")
+    recorder.clear()
+    store.flush()
+    assert recorder.requests == ["BatchWrite"] * 3
+    record = filled.get_record("k0001")
+    assert record.access_count == 4
+
+
+def test_a_set_after_a_flush_takes_one_request(filled, store, recorder):
+    filled.get("k0001")
+    store.flush()
+    recorder.clear()
+    filled.set("k0001", 2)
+    assert recorder.requests == ["Commit"]
+
+
+def test_counting_what_has_changed_meanwhile_takes_a_look(filled, store, url, recorder):
+    filled.get("k0001")
+    with datastore.connect(url) as other:
+        other.agent("u", "b").set("k0001", 2)
+    recorder.clear()
+    store.flush()
+    assert recorder.requests == ["BatchWrite", "BatchGetDocuments", "BatchWrite"]
+    assert filled.get_record("k0001").access_count == 1
+
+
+def test_listing_keys_downloads_no_values(filled, recorder):
+    filled.list_keys()
+    (query,) = recorder.messages
+    fields = {field.field_path for field in query.structured_query.select.fields}
+    assert fields
+    assert not fields & {"value", "valueJson", "metadata", "metadataJson"}
+
+
+def test_every_query_is_a_range_of_names_that_no_composite_index_is_needed_for(filled, recorder):
+    filled.list_keys("k0")
+    filled.get_all()
+    filled.list_namespaces()
+    filled.count()
+    filled.scan(limit=3, cursor=filled.scan(limit=3).cursor)
+    for message in recorder.messages:
+        query = getattr(message, "structured_aggregation_query", message).structured_query
+        assert [order.field.field_path for order in query.order_by] == ["__name__"]
+        if query.HasField("where"):  # at most one equality
+            assert query.where.field_filter.field.field_path == "expires"
+            assert query.where.field_filter.op == query.where.field_filter.Operator.Value("EQUAL")
+
+
+def test_a_listing_of_namespaces_reads_one_document_of_each(filled, recorder):
+    filled.list_namespaces()
+    assert {message.structured_query.limit.value for message in recorder.messages} == {1}
+
+
+def test_every_request_has_a_deadline(filled, recorder):
+    filled.get("k0001")
+    filled.set("x", 1)
+    filled.list_keys()
+    filled.count()
+    assert all(recorder.deadlines)
+
+
+def test_every_request_names_its_database_in_the_headers_that_lead_there(filled, recorder):
+    filled.get("k0001")
+    filled.set("x", 1)
+    filled.list_keys()
+    filled.count()
+    for headers in recorder.headers:
+        assert headers["google-cloud-resource-prefix"].endswith("/databases/(default)")
+        assert headers["x-goog-request-params"].startswith(("database=projects", "parent=projects"))
+
+
+def test_large_batches_are_cut_to_the_size_of_a_request(agent, recorder):
+    assert agent.set_many({f"k{i:02}": "x" * 900_000 for i in range(10)}) == 10
+    assert recorder.requests == ["BatchWrite"] * 3 + ["Commit"]
+    recorder.clear()
+    assert len(agent.get_all()) == 10
+    assert recorder.requests == ["RunQuery"] * 2  # a page of large values is short, so that they do not pile up
+
+
+def test_purging_takes_two_requests_for_500_records_and_a_last_look(url, recorder):
+    now = [1_790_000_000.0]
+    with datastore.connect(url, clock=lambda: now[0], interceptors=[recorder]) as store:
+        store.agent("u", "a").set_many({f"k{i}": i for i in range(600)}, ttl=10)
+        now[0] += 11
+        recorder.clear()
+        assert store.purge_expired() == 600
+        assert recorder.requests == ["RunQuery", "BatchWrite"] * 2 + ["RunQuery"]
+
+
+def test_hints_are_bounded(store, agent, monkeypatch):
+    monkeypatch.setattr("datastore_firestore.hints._MOST_HINTS", 50)
+    agent.set_many({f"k{i}": i for i in range(120)})
+    assert len(store._core.backend._reader._hints._states) == 50
+    agent.set_many({f"k{i}": i + 1 for i in range(120)})
+    assert agent.get_many([f"k{i}" for i in range(120)]) == {f"k{i}": i + 1 for i in range(120)}
