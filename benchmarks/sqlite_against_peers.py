@@ -93,7 +93,8 @@ class Ours(Contestant):
 
     def settings(self) -> dict[str, Any]:
         """Return the settings of the file, and those of the connections to it."""
-        names = ("page_size", "auto_vacuum", "journal_mode", "synchronous", "cache_size", "mmap_size", "temp_store")
+        names = ["page_size", "auto_vacuum", "journal_mode", "synchronous", "cache_size", "mmap_size"]
+        names.append("wal_autocheckpoint")
         connection = open_connection(Settings(self._path))
         try:
             return {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names}

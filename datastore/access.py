@@ -26,16 +26,12 @@ _LOOKS = 3  # how often documents are read to find a moment in which no flush be
 _PER_WRITE = 1_000  # accesses handed to the backend at once
 
 
-class _Pending:
-    """The accesses of one document since the last flush."""
+_Pending: TypeAlias = tuple[str, int, str, float]
+"""The accesses of one document since the last flush: ``created_at``, how many, the last agent and time.
 
-    __slots__ = ("agent", "at", "count", "created_at")
-
-    def __init__(self, created_at: str, agent: str, at: float) -> None:
-        self.created_at = created_at
-        self.agent = agent
-        self.at = at
-        self.count = 1
+A plain tuple of plain values, which the garbage collector leaves alone: reads of ever new records would otherwise keep
+it busy for longer than everything else that is done here.
+"""
 
 
 class AccessTracker:
@@ -76,14 +72,12 @@ class AccessTracker:
         id = document.id
         with self._lock:
             pending = self._pending.get(id)
-            if pending is not None and pending.created_at == document.created_at:
-                pending.count += 1
-                pending.agent = agent
-                pending.at = at
+            if pending is not None and pending[0] == document.created_at:
+                self._pending[id] = (pending[0], pending[1] + 1, agent, at)
                 if not self._immediate:
                     return
             else:
-                self._pending[id] = _Pending(document.created_at, agent, at)
+                self._pending[id] = (document.created_at, 1, agent, at)
             waiting = len(self._pending)
         self._after_noting(waiting)
 
@@ -96,12 +90,10 @@ class AccessTracker:
             all_pending = self._pending
             for document in documents:
                 pending = all_pending.get(document.id)
-                if pending is not None and pending.created_at == document.created_at:
-                    pending.count += 1
-                    pending.agent = agent
-                    pending.at = at
+                if pending is not None and pending[0] == document.created_at:
+                    all_pending[document.id] = (pending[0], pending[1] + 1, agent, at)
                 else:
-                    all_pending[document.id] = _Pending(document.created_at, agent, at)
+                    all_pending[document.id] = (document.created_at, 1, agent, at)
             waiting = len(all_pending)
         if waiting:
             self._after_noting(waiting)
@@ -121,7 +113,10 @@ class AccessTracker:
                 while unwritten:
                     batch = unwritten[:_PER_WRITE]
                     self._backend.record_access(
-                        [Access(id, p.created_at, p.count, p.agent, format_time(p.at)) for id, p in batch]
+                        [
+                            Access(id, created_at, count, agent, format_time(at))
+                            for id, (created_at, count, agent, at) in batch
+                        ]
                     )
                     del unwritten[:_PER_WRITE]
             finally:
@@ -161,7 +156,7 @@ class AccessTracker:
     def _with_pending(self, document: Document) -> Document:
         under_way = self._in_flight.get(document.id)
         # A flush that has reached the document has left its time there.
-        if under_way is not None and format_time(under_way.at) > (document.last_accessed_at or ""):
+        if under_way is not None and format_time(under_way[3]) > (document.last_accessed_at or ""):
             document = _added(document, under_way)
         pending = self._pending.get(document.id)
         return document if pending is None else _added(document, pending)
@@ -172,8 +167,8 @@ class AccessTracker:
         for id, old in unwritten:
             newer = self._pending.get(id)
             if newer is not None:
-                if newer.created_at == old.created_at:
-                    newer.count += old.count
+                if newer[0] == old[0]:
+                    self._pending[id] = (newer[0], newer[1] + old[1], *newer[2:])
             elif len(self._pending) < self._max_pending * _KEPT_WHILE_FAILING:
                 self._pending[id] = old
             else:
@@ -213,12 +208,13 @@ class AccessTracker:
 
 
 def _added(document: Document, pending: _Pending) -> Document:
-    if pending.created_at != document.created_at:
+    created_at, count, agent, last = pending
+    if created_at != document.created_at:
         return document
-    document = document._replace(access_count=document.access_count + pending.count)
-    at = format_time(pending.at)
+    document = document._replace(access_count=document.access_count + count)
+    at = format_time(last)
     if at >= (document.last_accessed_at or ""):
-        document = document._replace(last_accessed_at=at, last_accessed_by_agent=pending.agent)
+        document = document._replace(last_accessed_at=at, last_accessed_by_agent=agent)
     return document
 
 

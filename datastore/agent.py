@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Self
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from datastore import batching, changing, listing
 from datastore.backend import Delete, Fields
 from datastore.errors import ConflictError, InvalidNameTypeError, InvalidValueError, KeyExistsError, kind_of
-from datastore.ids import encode_key
+from datastore.ids import encode_key, new_key
 from datastore.listing import Page
 from datastore.scope import Bound, Scope, bind, scope_of
 from datastore.values import check_metadata
@@ -183,7 +182,7 @@ class AgentDataStore(Bound):
         """
         if not isinstance(prefix, str):
             raise InvalidNameTypeError(f"prefix is {kind_of(prefix)}; it must be a str")
-        key = prefix + secrets.token_urlsafe(16)
+        key = new_key(prefix)
         self.add(key, value, metadata, ttl=ttl)
         return key
 

@@ -9,7 +9,9 @@ listing in an object, which takes 40 % of the time of reading it.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -75,6 +77,9 @@ class Session:
 
     def _open(self) -> None:
         settings = self.settings
+        self._lock = threading.Lock()
+        self._closed = False
+        self._requests = 0
         self.client = httpx.Client(
             # Basic, because a cookie session of the client never recovers from an expired cookie. The server hashes
             # the password once and remembers it.
@@ -122,17 +127,40 @@ class Session:
             The rows, and whether the answer was cut off because it exceeded ``most_bytes``.
         """
         try:
-            with self.client.stream("GET", f"{self._base}/{path}", params=_encode(parameters)) as response:
+            with (
+                self._request_under_way(),
+                self.client.stream("GET", f"{self._base}/{path}", params=_encode(parameters)) as response,
+            ):
                 if response.status_code != 200:
                     response.read()
                     raise self._error(response)
                 return _rows(response, most_bytes)
-        except (httpx.HTTPError, httpx.StreamError, RuntimeError) as error:
+        except (httpx.HTTPError, httpx.StreamError) as error:
             raise self._translate(error) from error
 
     def close(self) -> None:
-        """Close the connections."""
-        self.client.close()
+        """Close the connections, as soon as no request is under way. Idempotent."""
+        with self._lock:
+            self._closed = True
+            idle = self._requests == 0
+        if idle:
+            self.client.close()
+
+    @contextmanager
+    def _request_under_way(self) -> Iterator[None]:
+        """Keep the client open meanwhile: it would leave a connection open that it opens while it is closed."""
+        with self._lock:
+            if self._closed:
+                raise ClosedError("the store was closed", backend=NAME)
+            self._requests += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._requests -= 1
+                last = self._closed and self._requests == 0
+            if last:
+                self.client.close()
 
     def after_fork(self) -> None:
         """Leave the parent's connections to the parent."""
@@ -144,8 +172,9 @@ class Session:
     ) -> httpx.Response:
         url = f"{self._base}/{path}" if path else self._base
         try:
-            return self.client.request(method, url, params=_encode(parameters), content=body and body.encode())
-        except (httpx.HTTPError, httpx.StreamError, RuntimeError) as error:
+            with self._request_under_way():
+                return self.client.request(method, url, params=_encode(parameters), content=body and body.encode())
+        except (httpx.HTTPError, httpx.StreamError) as error:
             raise self._translate(error) from error
 
     def _read(self, response: httpx.Response) -> Any:
@@ -161,10 +190,6 @@ class Session:
     def _translate(self, error: Exception) -> DataStoreError:
         """Return the store's error for one of the HTTP client's."""
         origin = self.settings.origin
-        if isinstance(error, RuntimeError):
-            if self.client.is_closed:
-                return ClosedError("the store was closed", backend=NAME)
-            raise error
         if isinstance(error, httpx.TimeoutException):
             return BackendUnavailableError(
                 f"{origin} did not answer within {self.settings.timeout:g} s ({type(error).__name__})", backend=NAME

@@ -60,7 +60,14 @@ class SqliteBackend(Backend):
             first = open_file(settings)
         except sqlite3.Error as error:
             raise translate(error, settings) from error
-        self._connections = OneConnection(first) if settings.path is None else Pool(settings, first)
+        self._connections: OneConnection | Pool
+        self._scanning: OneConnection | Pool
+        if settings.path is None:
+            self._connections = self._scanning = OneConnection(first)
+        else:
+            self._connections = Pool(settings, first)
+            # Whoever reads a namespace from end to end must not leave all of it mapped in this process's memory.
+            self._scanning = Pool(settings, mmap=False)
         self._writing = threading.Lock()
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
@@ -92,7 +99,7 @@ class SqliteBackend(Backend):
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.scan`."""
-        connection = self._connections.take()
+        connection = self._scanning.take()
         document, documents = _DOCUMENT[fields], list[Document]()
         size = 0
         try:
@@ -110,7 +117,7 @@ class SqliteBackend(Backend):
         except sqlite3.Error as error:
             raise translate(error, self._settings) from error
         finally:
-            self._connections.give_back(connection)
+            self._scanning.give_back(connection)
         complete = len(documents) < limit and size <= _PAGE_BYTES
         return DocumentPage(documents, None if complete else documents[-1].id)
 
@@ -122,16 +129,17 @@ class SqliteBackend(Backend):
 
     def close(self) -> None:
         """See `Backend.close`."""
+        self._scanning.close()
         self._connections.close()
 
     def namespaces(self, range: IdRange, at: str) -> list[str]:
         """See `datastore.backend.ListsNamespaces`."""
         user = range.start.index(":") + 1
-        return [prefix for (prefix,) in self._read(sql.NAMESPACES, (*range, user, at))]
+        return [prefix for (prefix,) in self._read(self._connections, sql.NAMESPACES, (*range, user, at))]
 
     def count(self, range: IdRange, at: str) -> int:
         """See `datastore.backend.CountsRange`."""
-        ((count,),) = self._read(sql.COUNT, (*range, at))
+        ((count,),) = self._read(self._scanning, sql.COUNT, (*range, at))
         return int(count)
 
     def clear(self, range: IdRange, at: str) -> int:
@@ -152,15 +160,18 @@ class SqliteBackend(Backend):
         """See `datastore.backend.SurvivesFork`."""
         self._writing = threading.Lock()
         self._connections.after_fork()
+        self._scanning.after_fork()
 
-    def _read(self, statement: str, parameters: Sequence[object]) -> list[tuple[str, ...]]:
-        connection = self._connections.take()
+    def _read(
+        self, connections: OneConnection | Pool, statement: str, parameters: Sequence[object]
+    ) -> list[tuple[str, ...]]:
+        connection = connections.take()
         try:
             return connection.execute(statement, parameters).fetchall()
         except sqlite3.Error as error:
             raise translate(error, self._settings) from error
         finally:
-            self._connections.give_back(connection)
+            connections.give_back(connection)
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         if not self._writing.acquire(timeout=self._settings.timeout or -1):

@@ -18,6 +18,8 @@ from datastore.errors import (
 from datastore.values import decode, encode, merge_metadata
 
 NAME = "sqlite"
+_MAPPED = 2**31 - 2**16
+"""The bytes of the file that a memory map covers: as much as SQLite maps (https://www.sqlite.org/mmap.html)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +31,14 @@ class Settings:
         synchronous: ``"normal"`` survives the end of the process, ``"full"`` the loss of power as well.
         timeout: Seconds to wait for another process's lock.
         create: Whether a missing file is made.
+        mmap: Whether single documents are read from a memory map of the file.
     """
 
     path: Path | None
     synchronous: str = "normal"
     timeout: float = 10.0
     create: bool = True
+    mmap: bool = True
 
 
 class Connection(sqlite3.Connection):
@@ -52,7 +56,7 @@ class Connection(sqlite3.Connection):
             raise
 
 
-def open_connection(settings: Settings) -> Connection:
+def open_connection(settings: Settings, *, mmap: bool = True) -> Connection:
     """Open one connection, with the settings that hold for a connection and not for the file."""
     connection = sqlite3.connect(
         ":memory:" if settings.path is None else settings.path,
@@ -64,6 +68,8 @@ def open_connection(settings: Settings) -> Connection:
     )
     try:
         connection.execute(f"PRAGMA synchronous={settings.synchronous}")
+        if mmap and settings.mmap:
+            connection.execute(f"PRAGMA mmap_size={_MAPPED}")
         connection.create_function("merge_metadata", 2, connection.merge, deterministic=True)
     except BaseException:
         connection.close()
@@ -77,9 +83,10 @@ class Pool:
     Taking and giving back are single operations of a deque, which need no lock.
     """
 
-    def __init__(self, settings: Settings, first: Connection) -> None:
+    def __init__(self, settings: Settings, *first: Connection, mmap: bool = True) -> None:
         self._settings = settings
-        self._idle: deque[Connection] = deque([first])
+        self._mmap = mmap
+        self._idle: deque[Connection] = deque(first)
         self._closed = False
 
     def take(self) -> Connection:
@@ -90,7 +97,7 @@ class Pool:
             if self._closed:
                 raise ClosedError("the store was closed", backend=NAME) from None
             try:
-                return open_connection(self._settings)
+                return open_connection(self._settings, mmap=self._mmap)
             except sqlite3.Error as error:
                 raise translate(error, self._settings) from error
 

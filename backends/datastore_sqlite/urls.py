@@ -14,7 +14,7 @@ def connect(url: Url) -> SqliteBackend:
     """Open a SQLite store, and create it if it is not there.
 
     Parameters of the URL: ``synchronous`` (``normal`` or ``full``), ``timeout`` (seconds to wait for a lock, 10),
-    ``create`` (``false`` refuses to make a new file).
+    ``create`` (``false`` refuses to make a new file), ``mmap`` (``false`` reads without a memory map of the file).
 
     Raises:
         ConfigurationError: If the path or a parameter is wrong, or the file is not such a store.
@@ -26,6 +26,7 @@ def connect(url: Url) -> SqliteBackend:
         synchronous=url.parameter("synchronous", one_of("normal", "full"), "normal"),
         timeout=url.parameter("timeout", seconds, 10.0),
         create=url.parameter("create", boolean, True),
+        mmap=url.parameter("mmap", boolean, True),
     )
     url.check_all_taken()
     return SqliteBackend(settings)

@@ -10,7 +10,9 @@ import sqlite3
 import pytest
 
 import datastore
+import datastore_sqlite
 from datastore import BackendUnavailableError, ConfigurationError, DataStoreError, PermissionDeniedError
+from datastore.urls import Url
 from datastore_sqlite.connections import Settings
 from datastore_sqlite.schema import APPLICATION_ID, MIGRATIONS, TABLE, open_file
 from tests.sqlite.processes import in_a_child
@@ -84,6 +86,17 @@ def test_every_connection_is_as_durable_as_the_url_says(tmp_path, synchronous, l
             assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
             pool.give_back(connection)
+
+
+@pytest.mark.parametrize("mmap", [True, False])
+def test_single_reads_use_a_memory_map_and_scans_never(tmp_path, mmap):
+    with connect(f"{tmp_path}/a.db?mmap={str(mmap).lower()}") as store:
+        backend = store._core.backend
+        reading, scanning = backend._connections.take(), backend._scanning.take()
+        assert (reading.execute("PRAGMA mmap_size").fetchone()[0] > 0) is mmap
+        assert scanning.execute("PRAGMA mmap_size").fetchone() == (0,)
+        backend._connections.give_back(reading)
+        backend._scanning.give_back(scanning)
 
 
 # ------------------------------------------------------------------------------------------------- refused untouched
@@ -174,7 +187,10 @@ def test_create_false_makes_no_file(tmp_path):
 
 
 def as_nobody(work):
-    """Run something in a child process that has no privileges: permissions do not bind root."""
+    """Run something in a child process that has no privileges: permissions do not bind root.
+
+    The child can perhaps not even read the packages that are installed, so it must find loaded what it needs.
+    """
 
     def without_privileges():
         if os.getuid() == 0:
@@ -182,6 +198,10 @@ def as_nobody(work):
         work()
 
     in_a_child(without_privileges)
+
+
+def open_directly(path):
+    return datastore_sqlite.connect(Url(f"sqlite:///{path}"))
 
 
 @pytest.fixture
@@ -200,7 +220,7 @@ def test_a_file_without_permission_is_refused(reachable):
 
     def work():
         with pytest.raises(PermissionDeniedError, match="not readable and writable for this user"):
-            connect(path)
+            open_directly(path)
 
     as_nobody(work)
 
@@ -212,9 +232,9 @@ def test_a_read_only_directory_is_refused(reachable):
 
     def work():
         with pytest.raises(PermissionDeniedError, match="is not writable for this user; SQLite keeps its log beside"):
-            connect(path)
+            open_directly(path)
         with pytest.raises(PermissionDeniedError, match="is not writable for this user"):
-            connect(reachable / "new.db")
+            open_directly(reachable / "new.db")
 
     as_nobody(work)
     reachable.chmod(0o755)

@@ -24,12 +24,12 @@ def agent(store):
 def statements(store, agent):
     """What SQLite was asked since the list was last cleared, without the brackets of transactions."""
     asked = []
-    pool = store._core.backend._connections
-    connection = pool.take()
-    connection.set_trace_callback(
-        lambda statement: asked.append(statement) if statement not in ("BEGIN IMMEDIATE", "COMMIT") else None
-    )
-    pool.give_back(connection)
+    for pool in (store._core.backend._connections, store._core.backend._scanning):
+        connection = pool.take()
+        connection.set_trace_callback(
+            lambda statement: asked.append(statement) if statement not in ("BEGIN IMMEDIATE", "COMMIT") else None
+        )
+        pool.give_back(connection)
     return asked
 
 
