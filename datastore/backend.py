@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from datastore.errors import DataStoreError
 from datastore.ids import IdRange
+from datastore.queries.tree import Path, Query
 
 __all__ = [
     "Access",
@@ -26,15 +27,19 @@ __all__ = [
     "Capabilities",
     "ClearsRange",
     "CountsRange",
+    "DeclaresIndexes",
     "Delete",
     "Document",
     "DocumentPage",
     "Fields",
+    "Finds",
     "IdRange",
     "ListsExpired",
     "ListsNamespaces",
     "Outcome",
+    "Plan",
     "Put",
+    "Query",
     "ReclaimsExpired",
     "SurvivesFork",
     "Write",
@@ -145,6 +150,22 @@ class Access(NamedTuple):
     """When the last of them took place, by ``agent``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a database makes of a query. What it finds is a superset of what matches: ``rest`` must be checked on it."""
+
+    pushed: Query
+    """The clauses that narrow what the database finds, whether or not they are decided by that."""
+    rest: Query
+    """The clauses to check on every document found; empty if the database decides everything."""
+    native: Any
+    """What the adapter asks its database; plain data or text, for people to read in `explain`."""
+    index: str | None = None
+    """The name of the index that it looks into; ``None`` for the ids themselves."""
+    in_order: bool = True
+    """Documents come in id order."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What an adapter promises. The conformance kit tests what is declared, and that nothing else is there."""
@@ -244,6 +265,37 @@ class ClearsRange(Protocol):
 
     def clear(self, range: IdRange, at: str) -> int:
         """Remove every document of a range and return how many of them were live at ``at``."""
+
+
+@runtime_checkable
+class Finds(Protocol):
+    """A database that can look into values, and hand over fewer documents than a range holds."""
+
+    def plan(self, range: IdRange, query: Query) -> Plan | None:
+        """Return how to answer a query, or ``None`` if nothing of it can be pushed down.
+
+        Asks the database nothing, except perhaps, once, which indexes there are. Whatever form a value is stored in,
+        no document that matches may be left out by what is pushed down; see `datastore.queries.tree` for the meaning
+        of each node.
+        """
+
+    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        """Return up to ``limit`` documents of a range that the plan finds, as `Backend.scan` does.
+
+        ``after`` is what the page before returned, in whichever form the adapter likes. ``expires_at`` is filled in
+        even for `Fields.KEY`. Without ``in_order`` the order may be any.
+        """
+
+
+@runtime_checkable
+class DeclaresIndexes(Protocol):
+    """A database in which fields of values can be indexed."""
+
+    def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
+        """Create an index on fields of the values, unless it is there, and return its name.
+
+        Namespaces are meant as ids hold them; ``None`` is for all. Returns when the index can be used.
+        """
 
 
 @runtime_checkable
