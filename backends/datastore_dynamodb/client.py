@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore import exceptions as boto
 from botocore.config import Config
+from botocore.loaders import Loader, create_loader
+from botocore.session import Session
 
 from datastore.errors import (
     BackendUnavailableError,
@@ -120,11 +123,25 @@ def _make_client(settings: Settings) -> DynamoDBClient:
         user_agent_extra="agent-datastore",
     )
     try:
-        session = boto3.session.Session(profile_name=settings.profile, region_name=settings.region)
+        core = Session(profile=settings.profile)
+        loader = _descriptions(core.get_config_variable("data_path"))
+        core.register_component("data_loader", loader)
+        session = boto3.session.Session(botocore_session=core, region_name=settings.region)
+        loader.search_paths[:] = dict.fromkeys(loader.search_paths)  # each session of boto3 adds the same folder
         client: DynamoDBClient = session.client("dynamodb", config=config, endpoint_url=settings.endpoint_url)
     except (boto.BotoCoreError, ValueError) as error:
         raise translate(error, settings) from error
     return client
+
+
+@cache
+def _descriptions(data_path: str | None) -> Loader:
+    """Return what reads, and keeps, botocore's descriptions of its services.
+
+    Reading them takes ten times as long as all else that a client is made of. A session keeps them for its clients; but
+    a session is not shared by threads, so that each store has one of its own.
+    """
+    return create_loader(data_path)
 
 
 _THROTTLED = frozenset(

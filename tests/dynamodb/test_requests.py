@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from botocore.loaders import JSONFileLoader
 
 import datastore
 from datastore.scope import scope_of
@@ -99,6 +100,15 @@ def test_connecting_to_a_table_that_is_there_is_one_request(url, store, monkeypa
     monkeypatch.setattr(URLLib3Session, "send", lambda self, request: sent.append(request) or send(self, request))
     with datastore.connect(url):
         assert [request.headers["X-Amz-Target"] for request in sent] == [b"DynamoDB_20120810.DescribeTable"]
+
+
+def test_another_store_does_not_read_the_descriptions_of_the_service_again(url, store, monkeypatch):
+    monkeypatch.setattr(JSONFileLoader, "load_file", None)  # takes ten times as long as all else in a client
+    for _ in range(3):
+        with datastore.connect(url) as another:
+            another.agent("u", "a").set("key", 1)
+    loader = store._core.backend._connection.client._loader
+    assert len(loader.search_paths) == len(set(loader.search_paths))
 
 
 def test_every_read_is_strongly_consistent(agent, records, wire):
