@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from datastore.errors import DataStoreError, ThrottledError, ValueTooLargeError
 from datastore.retry import Backoff
 from datastore.values import encode
 from datastore_dynamodb.batches import READ_BATCH, Threads, chunks, get_items
-from datastore_dynamodb.client import CanceledError, ConditionFailedError, Connection, throttled
+from datastore_dynamodb.client import AnswerLostError, CanceledError, ConditionFailedError, Connection, throttled
 from datastore_dynamodb.codec import PARTS, Attributes, Encoded, encode_value, size_of
 from datastore_dynamodb.items import id_of, is_live, key_of, parts_of, revision_of
 from datastore_dynamodb.parts import Parts
@@ -23,6 +24,7 @@ _SECONDS = 30.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.005, 0.25
 _ROUNDS = 2
 """The transactions that are tried for a group of writes; what is then left goes one by one."""
+_MOST_UNANSWERED = 5_000
 _TRANSACTION_BYTES = 3_500_000
 """A transaction takes 4 MB ("Amazon DynamoDB Transactions: how it works")."""
 _BESIDE_VALUE = 3_000  # bytes that ids and names may take
@@ -34,8 +36,9 @@ _SHOW_FOUND = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 class Job:
     """One write, and what is known about its record so far."""
 
-    def __init__(self, write: Write, known: Item | None = None) -> None:
+    def __init__(self, write: Write, known: Item | None = None, *, unanswered: bool = False) -> None:
         self.write = write
+        self.unanswered = unanswered
         self.value: Encoded | None = encode_value(write.value, write.json) if isinstance(write, Put) else None
         self.known = known
         self.absent = False
@@ -44,7 +47,8 @@ class Job:
     def plan(self) -> Request | Outcome | Look:
         """Return what to do next."""
         if isinstance(self.write, Delete):
-            return plan_delete(self.write, self.known, self.absent)
+            step = plan_delete(self.write, self.known, self.absent)
+            return Outcome(True) if self.absent and self.unanswered else step
         assert self.value is not None  # noqa: S101  # a Put has a value
         return plan_put(self.write, self.value, self.known, self.absent)
 
@@ -74,6 +78,8 @@ class Writer:
         self._parts = parts
         self._threads = threads
         self._seen = seen
+        self._unanswered: dict[tuple[str, str], None] = {}  # deletes that may have been carried out, by id and time
+        self._noting = threading.Lock()
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Backend.write`."""
@@ -97,8 +103,10 @@ class Writer:
 
     def _job(self, write: Write) -> Job:
         known = self._seen.take(write.id)
+        if isinstance(write, Delete):
+            return Job(write, unanswered=(write.id, write.at) in self._unanswered)
         # Only a merge of metadata gains from what was seen: all else is one request whatever the record holds.
-        return Job(write, known if isinstance(write, Put) and write.metadata else None)
+        return Job(write, known if write.metadata else None)
 
     def _one_of_many(self, job: Job) -> Outcome:
         try:
@@ -126,6 +134,9 @@ class Writer:
                 return self._done(job, step, self._send(step))
             except ConditionFailedError as refused:
                 job.found(refused.item or self._look(write.id))
+            except AnswerLostError:
+                self._note_unanswered([job])
+                raise
             # Somebody else got on with the record. Most often the next attempt does.
             if backoff is None:
                 backoff = Backoff(_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
@@ -147,9 +158,11 @@ class Writer:
         write, before = job.write, job.known
         if isinstance(write, Delete):
             before = removed if removed is not None else before
-            if before is not None and parts_of(before):
+            if before is None:
+                return Outcome(job.unanswered)
+            if parts_of(before):
                 self._parts.reclaim(write.id, write.at, keep=None, gone=revision_of(before))
-            return Outcome(before is not None and is_live(before, write.at))
+            return Outcome(is_live(before, write.at))
         replaced = revision_of(before) if before is not None and parts_of(before) else None
         if job.split or replaced is not None:
             keep = write.revision if job.split else None
@@ -157,6 +170,19 @@ class Writer:
         elif step.metadata is not None:
             self._seen.note(write.id, write.revision, write.expires_at, step.metadata)
         return Outcome(True)
+
+    def _note_unanswered(self, jobs: Sequence[Job]) -> None:
+        """Remember deletes that may have been carried out: sent again, they find nothing, and yet have removed it.
+
+        Whether there was a record is not always known. What is gone after a delete whose answer was lost is taken for
+        removed by it, since an outage must not look like a missing record.
+        """
+        with self._noting:
+            for job in jobs:
+                if isinstance(job.write, Delete) and (job.known is None or is_live(job.known, job.write.at)):
+                    self._unanswered[job.write.id, job.write.at] = None
+            while len(self._unanswered) > _MOST_UNANSWERED:
+                del self._unanswered[next(iter(self._unanswered))]
 
     def _withdraw(self, job: Job) -> None:
         if isinstance(job.write, Put) and job.value is not None:
@@ -201,6 +227,9 @@ class Writer:
                     return outcomes
                 jobs = [job for job, _ in steps]
                 continue
+            except AnswerLostError:
+                self._note_unanswered([job for job, _ in steps])
+                raise
             outcomes.update((job.write.id, self._done(job, step, None)) for job, step in steps)
             return outcomes
         return outcomes
