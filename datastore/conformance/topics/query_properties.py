@@ -14,7 +14,7 @@ from datastore.queries.matcher import compile_filter
 from datastore.queries.ordering import sort_key
 from datastore.queries.shaping import parse_sort
 
-DOCUMENTS, FILTERS = 12, 12
+FEWEST, DOCUMENTS, FILTERS = 4, 12, 12
 """How many of each meet in one example: documents are stored once, and every filter is asked about them."""
 
 
@@ -28,8 +28,8 @@ class QueryProperties(Topic):
         from datastore.conformance.strategies import EXAMPLES
 
         lists = hypothesis.strategies.lists
-        some_documents = lists(make.documents, min_size=1, max_size=DOCUMENTS)
-        some_filters = lists(make.filters, min_size=1, max_size=FILTERS)
+        some_documents = lists(make.documents, min_size=FEWEST, max_size=DOCUMENTS)
+        some_filters = lists(make.filters, min_size=FEWEST, max_size=FILTERS)
 
         @EXAMPLES
         @hypothesis.given(some_documents, some_filters)  # type: ignore[untyped-decorator]
@@ -54,7 +54,7 @@ class QueryProperties(Topic):
         from datastore.conformance.strategies import EXAMPLES
 
         st = hypothesis.strategies
-        some_documents = st.lists(make.documents, min_size=1, max_size=DOCUMENTS)
+        some_documents = st.lists(make.documents, min_size=FEWEST, max_size=DOCUMENTS)
         limits = st.one_of(st.none(), st.integers(1, 4))
         asked = st.tuples(make.filters, make.sorts, st.integers(0, 3), limits)
         some_asked = st.lists(asked, min_size=1, max_size=4)
