@@ -20,7 +20,7 @@ def test_a_forked_child_has_a_client_of_its_own(agent, store):
             found = len(agent.get_many([f"k{i}" for i in range(250)])) == 250
             own = backend._connection.client is not parent
             agent.set("child", 1)
-        except BaseException:  # noqa: BLE001
+        except BaseException:  # noqa: BLE001  # a forked child must not go on with the tests
             os._exit(1)
         os._exit(0 if fresh and found and own else 2)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

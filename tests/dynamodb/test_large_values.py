@@ -189,7 +189,7 @@ def test_readers_see_old_or_new_while_writers_replace_and_remove(agent):
         while not stop.is_set():
             try:
                 seen.extend(value is None or value in values for value in (agent.get("k"), agent.get_all().get("k")))
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001  # the test looks at it
                 errors.append(error)
 
     readers = [threading.Thread(target=read) for _ in range(3)]
