@@ -113,6 +113,20 @@ class Session:
         """Return the JSON answer to a POST."""
         return self._read(self._request("POST", path, parameters, body if isinstance(body, str) else json.dumps(body)))
 
+    def greet(self) -> tuple[dict[str, Any], str | None]:
+        """Return what the server says of itself, and the time that it has, as HTTP writes it."""
+        try:
+            with self._request_under_way():
+                response = self.client.get(f"{self.settings.origin}/")
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            raise self._translate(error) from error
+        answer: dict[str, Any] = self._read(response)
+        return answer, response.headers.get("Date")
+
+    def drop(self) -> None:
+        """Remove the database."""
+        self._read(self._request("DELETE", ""))
+
     def get_document(self, id: str) -> dict[str, Any] | None:
         """Return one document, or ``None`` if the server says that it is missing or deleted, and nothing else."""
         response = self._request("GET", quote(id, safe=""))

@@ -6,7 +6,7 @@ import pytest
 
 from datastore import AgentDataStore, DataStore
 from datastore.conformance.samples import ODD_NAMES
-from datastore.conformance.topic import Topic
+from datastore.conformance.topic import Opener, Topic
 
 MANY = 12_000
 """More than any database hands out in one page by default."""
@@ -38,8 +38,10 @@ class Listings(Topic):
         assert data_store.list_keys() == ["10", "9", "B", "a", "ab", "b", "c"]
         assert list(data_store.get_all().items()) == [(key, key) for key in ["10", "9", "B", "a", "ab", "b", "c"]]
 
-    def test_twelve_thousand_records_are_listed_and_cleared_completely(self, data_store: AgentDataStore) -> None:
+    def test_twelve_thousand_records_are_listed_and_cleared_completely(self, open_store: Opener) -> None:
         """No page of the database is the last by accident."""
+        # Reads are not counted: closing would send the counts of all these records, which are gone by then.
+        data_store = open_store(tracking="off").agent("user_1", "agent_1")
         items = {f"key {number:05}": number for number in range(MANY)}
         data_store.use_namespace("sibling").set("key", 1)
         assert data_store.set_many(items) == MANY

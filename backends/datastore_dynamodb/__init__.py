@@ -1,0 +1,16 @@
+"""The DynamoDB backend, ``dynamodb://table?region=eu-west-1``; credentials are those that boto3 finds.
+
+One table, one item a record: the partition key is the user, the sort key namespace and key, so that everything is
+either a read by key or one strongly consistent query of one user's items. There is no scan of the table and no
+secondary index. ``get``, ``set`` and ``delete`` are one request each; batches go in hundreds.
+
+Values are native attributes, which the console shows, where DynamoDB holds them exactly; else JSON text. What does
+not fit an item is compressed, and split where it still does not fit; readers see old or new, whole. Expired records
+are reclaimed by DynamoDB itself, so `DataStore.purge_expired` is not supported. Queries on values are not pushed down:
+without an index DynamoDB would read, and charge for, just the same items.
+"""
+
+from datastore_dynamodb.backend import DynamoBackend
+from datastore_dynamodb.urls import connect
+
+__all__ = ["DynamoBackend", "connect"]

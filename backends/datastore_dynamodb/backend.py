@@ -1,0 +1,108 @@
+"""The adapter: the five methods of the contract, and what DynamoDB can do beyond them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from datastore.backend import Access, Backend, Capabilities, Document, DocumentPage, Fields, IdRange, Outcome, Write
+from datastore.errors import DataStoreError
+from datastore_dynamodb.batches import WRITE_BATCH, Threads, chunks, patiently, write_items
+from datastore_dynamodb.client import Connection
+from datastore_dynamodb.codec import Attributes
+from datastore_dynamodb.counting import Counter
+from datastore_dynamodb.items import id_of, is_live, parts_of
+from datastore_dynamodb.parts import Parts, is_marker
+from datastore_dynamodb.reading import Reader
+from datastore_dynamodb.schema import NAME, PARTITION, SORT, Settings
+from datastore_dynamodb.seen import Seen
+from datastore_dynamodb.table import open_table
+from datastore_dynamodb.writing import Writer
+
+
+class DynamoBackend(Backend):
+    """Documents in one DynamoDB table."""
+
+    name = NAME
+    # A page of a query ends at 1 MB, which holds about 3,000 of the smallest records.
+    capabilities = Capabilities(read_batch=1_000, write_batch=500, scan_page=4_000, persistent=True, shared=True)
+
+    def __init__(self, settings: Settings) -> None:
+        """Make sure that the table is there.
+
+        Raises:
+            ConfigurationError: If it is missing and may not be made, or is a table of something else.
+            PermissionDeniedError: If the credentials are refused.
+            BackendUnavailableError: If DynamoDB does not answer.
+        """
+        self._connection = Connection(settings)
+        self._threads = Threads()
+        parts, seen = Parts(self._connection), Seen()
+        self._parts = parts
+        self._reader = Reader(self._connection, parts, self._threads, seen)
+        self._writer = Writer(self._connection, parts, self._threads, seen)
+        self._counter = Counter(self._connection, self._threads)
+        try:
+            open_table(self._connection)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
+        """See `Backend.read`."""
+        return self._reader.read(ids, fields)
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        """See `Backend.write`."""
+        return self._writer.write(writes)
+
+    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        """See `Backend.scan`."""
+        return self._reader.scan(range, fields, limit, after)
+
+    def record_access(self, accesses: Sequence[Access]) -> None:
+        """See `Backend.record_access`."""
+        self._counter.count(accesses)
+
+    def count(self, range: IdRange, at: str) -> int:
+        """See `datastore.backend.CountsRange`."""
+        return self._reader.count(range, at)
+
+    def clear(self, range: IdRange, at: str) -> int:
+        """See `datastore.backend.ClearsRange`."""
+        removed = 0
+        split: list[Attributes] = []
+        sweep = False
+        after: Attributes | None = None
+        while True:
+            try:
+                page = partial(self._reader.keys, range, after)
+                items, after = patiently(page) if removed else page()
+                records = [item for item in items if not is_marker(id_of(item))]
+                keys = [{PARTITION: item[PARTITION], SORT: item[SORT]} for item in records]
+                self._threads.map(self._remove, chunks(keys, WRITE_BATCH))
+            except DataStoreError as error:
+                if removed:
+                    error.retryable = False  # once more, and those already removed would be missing in the number
+                raise
+            removed += sum(is_live(item, at) for item in records)
+            split += [item for item in records if parts_of(item)]
+            sweep = sweep or len(records) < len(items)
+            if after is None:
+                break
+        if sweep or split:
+            self._parts.sweep(range, at, split)
+        return removed
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self._threads.close()
+        self._connection.close()
+
+    def after_fork(self) -> None:
+        """See `datastore.backend.SurvivesFork`."""
+        self._threads.after_fork()
+        self._connection.after_fork()
+
+    def _remove(self, keys: list[Attributes]) -> None:
+        patiently(partial(write_items, self._connection, [{"DeleteRequest": {"Key": key}} for key in keys]))

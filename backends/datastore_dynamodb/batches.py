@@ -1,0 +1,140 @@
+"""Batch requests, until everything in them is processed; and a few threads to send several at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import Any, TypeVar
+
+from datastore.errors import DataStoreError, ThrottledError
+from datastore.retry import Backoff
+from datastore_dynamodb.client import Connection
+from datastore_dynamodb.codec import Attributes
+from datastore_dynamodb.schema import NAME
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+READ_BATCH = 100
+"""BatchGetItem takes so many keys, as TransactWriteItems takes writes (AWS API reference)."""
+WRITE_BATCH = 25
+"""BatchWriteItem takes so many writes (AWS API reference)."""
+THREADS = 8
+"""The requests that one call has under way at once."""
+
+_WITHOUT_PROGRESS = 3.0  # seconds; then the store decides, which knows the time budget of the call
+_TOGETHER = 10.0
+_FIRST_DELAY, _LONGEST_DELAY = 0.05, 1.0
+
+
+class Threads:
+    """A pool that is made on first need. What runs on it must not use it in turn."""
+
+    def __init__(self) -> None:
+        self._closed = False
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Forget the threads, which only the parent has."""
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def map(self, function: Callable[[T], R], arguments: Sequence[T]) -> list[R]:
+        """Return the results of a function, in order; the first error is raised when all have ended."""
+        running = self._submit(function, arguments) if len(arguments) > 1 else None
+        if running is None:
+            return [function(argument) for argument in arguments]
+        errors = [error for future in running if (error := future.exception()) is not None]
+        if errors:
+            raise errors[0]
+        return [future.result() for future in running]
+
+    def close(self) -> None:
+        """End the threads. Idempotent."""
+        with self._lock:
+            self._closed = True
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()
+
+    def _submit(self, function: Callable[[T], R], arguments: Sequence[T]) -> list[Future[R]] | None:
+        with self._lock:
+            if self._closed:  # while this call was under way: what it still has to do fails by itself
+                return None
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(THREADS, "datastore-dynamodb")
+            return [self._pool.submit(function, argument) for argument in arguments]
+
+
+def chunks(items: Iterable[T], size: int) -> list[list[T]]:
+    """Return items in lists of at most ``size``."""
+    iterator = iter(items)
+    return list(iter(lambda: list(islice(iterator, size)), []))
+
+
+def get_items(
+    connection: Connection, keys: Sequence[Attributes], projection: Mapping[str, Any], strong: bool = True
+) -> list[Attributes]:
+    """Return the items under up to 100 keys."""
+    table = connection.settings.table
+    request: dict[str, Any] = {table: {"Keys": keys, "ConsistentRead": strong, **projection}}
+    items: list[Attributes] = []
+    patience = _Patience()
+    while True:
+        answer = connection.call("batch_get_item", RequestItems=request)
+        found = answer.get("Responses", {}).get(table, [])
+        items += found
+        # An answer ends at 16 MB, or where the table's capacity does; the rest is unprocessed.
+        request = answer.get("UnprocessedKeys") or {}
+        if not request:
+            return items
+        patience.wait(len(request[table]["Keys"]))
+
+
+def write_items(connection: Connection, requests: Sequence[dict[str, Any]]) -> None:
+    """Carry out up to 25 unconditional ``PutRequest`` and ``DeleteRequest``."""
+    table = connection.settings.table
+    unprocessed: dict[str, Any] = {table: requests}
+    patience = _Patience()
+    while True:
+        answer = connection.call("batch_write_item", RequestItems=unprocessed)
+        unprocessed = answer.get("UnprocessedItems") or {}
+        if not unprocessed:
+            return
+        patience.wait(len(unprocessed[table]))
+
+
+def patiently(call: Callable[[], T]) -> T:
+    """Repeat a harmless call where the store cannot, because it is one of several that belong together."""
+    backoff = Backoff(_TOGETHER, _FIRST_DELAY, _LONGEST_DELAY)
+    while True:
+        try:
+            return call()
+        except DataStoreError as error:
+            if not error.retryable or not backoff.wait():
+                raise
+
+
+class _Patience:
+    """Waits between the rounds of a batch, as long as it gets anywhere."""
+
+    def __init__(self) -> None:
+        self._left: int | None = None
+        self._backoff = self._anew()
+
+    def wait(self, left: int) -> None:
+        """Wait before asking again for what is left.
+
+        Raises:
+            ThrottledError: If nothing was processed for too long.
+        """
+        if self._left is None or left < self._left:
+            self._backoff = self._anew()
+        self._left = left
+        if not self._backoff.wait():
+            raise ThrottledError(f"DynamoDB left {left} items of a batch unprocessed, again and again", backend=NAME)
+
+    def _anew(self) -> Backoff:
+        return Backoff(_WITHOUT_PROGRESS, _FIRST_DELAY, _LONGEST_DELAY)

@@ -1,0 +1,227 @@
+"""The client, shared by all threads; and what its errors mean."""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore import exceptions as boto
+from botocore.config import Config
+from botocore.loaders import Loader, create_loader
+from botocore.session import Session
+
+from datastore.errors import (
+    BackendUnavailableError,
+    ClosedError,
+    ConfigurationError,
+    DataStoreError,
+    PermissionDeniedError,
+    ThrottledError,
+)
+from datastore_dynamodb.schema import NAME, Settings, missing
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+
+class AnswerLostError(BackendUnavailableError):
+    """The connection broke, or the server failed, after the request was sent: it may have been carried out."""
+
+
+class ConditionFailedError(Exception):
+    """A conditional write found something else.
+
+    Attributes:
+        item: What it found: ``None`` where there is no item, or where the server does not say.
+    """
+
+    def __init__(self, item: dict[str, Any] | None) -> None:
+        super().__init__()
+        self.item = item
+
+
+class CanceledError(Exception):
+    """A transaction was not carried out.
+
+    Attributes:
+        reasons: For each of its items the code (``"None"`` where nothing speaks against it), and perhaps the item.
+    """
+
+    def __init__(self, reasons: list[dict[str, Any]]) -> None:
+        super().__init__()
+        self.reasons = reasons
+
+
+class Connection:
+    """A client that is made on first use, and anew after a fork. Clients may be shared by threads; resources not."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.after_fork()
+        self._closed = False
+
+    def after_fork(self) -> None:
+        """Forget the client without closing its sockets, which are the parent's."""
+        self._client: DynamoDBClient | None = None
+        self._making = threading.Lock()
+
+    @property
+    def client(self) -> DynamoDBClient:
+        """The client."""
+        if self._client is None:
+            with self._making:
+                if self._closed:
+                    raise ClosedError("the store was closed", backend=NAME)
+                if self._client is None:
+                    self._client = _make_client(self.settings)
+        return self._client
+
+    def call(self, operation: str, **parameters: Any) -> Any:
+        """Send one request for the table and return the answer.
+
+        Raises:
+            ConditionFailedError: If the condition of a write does not hold.
+            CanceledError: If a transaction was not carried out.
+            DataStoreError: For everything else.
+        """
+        client = self._client or self.client
+        try:
+            return getattr(client, operation)(**parameters)
+        except boto.ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            answer: Any = error.response
+            if code == "ConditionalCheckFailedException":
+                raise ConditionFailedError(answer.get("Item") or None) from error
+            if code == "TransactionCanceledException":
+                raise CanceledError(answer.get("CancellationReasons") or []) from error
+            raise translate(error, self.settings) from error
+        except boto.BotoCoreError as error:
+            raise translate(error, self.settings) from error
+
+    def close(self) -> None:
+        """Close the connections. Idempotent."""
+        with self._making:
+            self._closed = True
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+def _make_client(settings: Settings) -> DynamoDBClient:
+    # Retries are off: the store repeats what is safe to repeat, within its own time budget, and botocore could not
+    # tell that a count must not be added twice. The adapter builds every request itself, and checking them again
+    # against the service's model would take as long as everything else in the client together.
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": 1},
+        connect_timeout=settings.connect_timeout,
+        read_timeout=settings.timeout,
+        max_pool_connections=settings.connections,
+        parameter_validation=False,
+        tcp_keepalive=True,
+        user_agent_extra="agent-datastore",
+    )
+    try:
+        core = Session(profile=settings.profile)
+        loader = _descriptions(core.get_config_variable("data_path"))
+        core.register_component("data_loader", loader)
+        session = boto3.session.Session(botocore_session=core, region_name=settings.region)
+        loader.search_paths[:] = dict.fromkeys(loader.search_paths)  # each session of boto3 adds the same folder
+        client: DynamoDBClient = session.client("dynamodb", config=config, endpoint_url=settings.endpoint_url)
+    except (boto.BotoCoreError, ValueError) as error:
+        raise translate(error, settings) from error
+    return client
+
+
+@cache
+def _descriptions(data_path: str | None) -> Loader:
+    """Return what reads, and keeps, botocore's descriptions of its services.
+
+    Reading them takes ten times as long as all else that a client is made of. A session keeps them for its clients; but
+    a session is not shared by threads, so that each store has one of its own.
+    """
+    return create_loader(data_path)
+
+
+_THROTTLED = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "ProvisionedThroughputExceeded",
+        "ThrottlingException",
+        "ThrottlingError",
+        "Throttling",
+        "RequestLimitExceeded",
+        "LimitExceededException",
+        "TransactionConflictException",
+        "TransactionConflict",
+        "TransactionInProgressException",
+        "ReplicatedWriteConflictException",
+    }
+)
+_DENIED = {
+    "AccessDeniedException": "allow the actions that docs/backends/dynamodb.md lists",
+    "UnrecognizedClientException": "check the access key and the region",
+    "InvalidSignatureException": "check the secret key and this machine's clock",
+    "SignatureDoesNotMatch": "check the secret key",
+    "IncompleteSignature": "check the credentials",
+    "InvalidClientTokenId": "check the access key",
+    "MissingAuthenticationToken": "give boto3 credentials",
+    "MissingAuthenticationTokenException": "give boto3 credentials",
+    "ExpiredTokenException": "renew the credentials",
+    "ExpiredToken": "renew the credentials",
+    "RequestExpired": "renew the credentials, or set this machine's clock",
+    "NotAuthorized": "allow the actions that docs/backends/dynamodb.md lists",
+    "OptInRequired": "enable DynamoDB for the account",
+    "KMSAccessDeniedException": "allow the use of the table's encryption key",
+}
+
+
+def throttled(code: str) -> ThrottledError | None:
+    """Return the error for a code that means too much load, or another transaction on the same item."""
+    if code in _THROTTLED:
+        return ThrottledError(f"DynamoDB refused for load ({code}); raise the capacity or try later", backend=NAME)
+    return None
+
+
+def translate(error: Exception, settings: Settings) -> DataStoreError:
+    """Return the store's error for a client's; by its code and never by its message."""
+    if isinstance(error, boto.ClientError):
+        return _of_code(error, settings)
+    if isinstance(error, boto.EndpointConnectionError | boto.ConnectTimeoutError | boto.ProxyConnectionError):
+        return BackendUnavailableError(f"cannot connect: {_place(settings)} does not accept connections", backend=NAME)
+    if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError):
+        return PermissionDeniedError(
+            "boto3 finds no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role",
+            backend=NAME,
+        )
+    if isinstance(error, boto.CredentialRetrievalError | boto.SSOError | boto.MetadataRetrievalError):
+        return PermissionDeniedError("boto3 cannot renew the credentials; sign in again", backend=NAME)
+    if isinstance(error, boto.ProfileNotFound):
+        return ConfigurationError(f"there is no profile {settings.profile!r} in boto3's configuration", backend=NAME)
+    if isinstance(error, boto.NoRegionError):
+        return ConfigurationError("no region is set; add ?region=... to the URL or set AWS_REGION", backend=NAME)
+    if isinstance(error, boto.HTTPClientError):  # read timeouts, resets, TLS
+        return AnswerLostError(
+            f"{_place(settings)} did not answer ({type(error).__name__}); the request may have been carried out",
+            backend=NAME,
+        )
+    return ConfigurationError(f"boto3 refuses the settings ({type(error).__name__}: {error})", backend=NAME)
+
+
+def _of_code(error: boto.ClientError, settings: Settings) -> DataStoreError:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if found := throttled(code):
+        return found
+    if code in _DENIED:
+        return PermissionDeniedError(f"DynamoDB refused ({code}): {_DENIED[code]}", backend=NAME)
+    if code == "ResourceNotFoundException":
+        return missing(settings)
+    if status >= 500 or code in ("InternalServerError", "InternalFailure", "ServiceUnavailable"):
+        return AnswerLostError(f"{_place(settings)} failed ({code}, status {status})", backend=NAME)
+    return DataStoreError(f"DynamoDB refused the request ({code})", backend=NAME)
+
+
+def _place(settings: Settings) -> str:
+    return settings.endpoint_url or f"DynamoDB in {settings.region or 'the default region'}"

@@ -1,0 +1,194 @@
+"""Values as DynamoDB holds them: native where that is exact, else JSON text, compressed where that makes it fit.
+
+What DynamoDB cannot hold exactly, type for type, and what is therefore kept as JSON text: numbers of more than 38
+digits, floats that are whole (``1.0`` would come back as ``1``) or beyond its range, nesting beyond 32 levels, and
+maps with an empty name or one beyond 64 KB ("Supported data types and naming rules in Amazon DynamoDB"; "Quotas").
+
+Nothing here ever makes a `decimal.Decimal`: attributes are the plain dicts of the client, so numbers are text.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from datastore.values import decode, encode
+
+Attribute: TypeAlias = dict[str, Any]
+"""A value in the client's notation: ``{"S": "text"}``, ``{"L": [...]}``."""
+Attributes: TypeAlias = dict[str, Any]
+"""Attributes by name: an item, or a part of one."""
+
+NATIVE, JSON, ZIPPED, PARTS = "value", "valueJson", "valueZlib", "valueParts"
+VALUE_FORMS = (NATIVE, JSON, ZIPPED, PARTS)
+"""The attributes that can hold a value; an item has exactly one of them."""
+
+MAX_VALUE_SIZE = 350_000
+"""The largest value inside its item. An item takes 409,600 bytes with its names, and each can gain metadata (16,000
+bytes of JSON, at most twice that natively), names and ids (5 KB) after its value was written."""
+
+_ALWAYS_FITS = 100_000  # bytes of JSON: natively it is at most twice as large, as `[0,0]` is with 3 bytes an element
+_MAX_DEPTH = 31  # containers inside the attribute; it is itself one of the 32 levels
+_MAX_NAME = 16_000  # characters, of at most four bytes each
+_MAX_INT = 10**38
+_MIN_FLOAT = 1e-128  # DynamoDB's smallest is 1e-130
+_NULL, _TRUE, _FALSE = {"NULL": True}, {"BOOL": True}, {"BOOL": False}
+
+
+class Encoded(NamedTuple):
+    """A value ready to be written: one attribute, or bytes to be split across items."""
+
+    form: str
+    """The name of the attribute, one of `VALUE_FORMS`."""
+    attribute: Attribute
+    chunks: tuple[bytes, ...] = ()
+    """What goes into items of its own, for `PARTS`."""
+
+
+class _NotExactError(Exception):
+    """DynamoDB would give back something else."""
+
+
+def encode_value(value: Any, json: str) -> Encoded:
+    """Return a value as it is stored; ``json`` is the same value as JSON text."""
+    try:
+        attribute = to_attribute(value)
+    except _NotExactError:
+        attribute = {"S": json}
+        form = JSON
+        size = len(json) if json.isascii() else len(json.encode())
+    else:
+        form = NATIVE
+        size = 0 if len(json) * 4 <= _ALWAYS_FITS else size_of(attribute)
+    if size <= MAX_VALUE_SIZE:
+        return Encoded(form, attribute)
+    zipped = zlib.compress(json.encode())
+    if len(zipped) <= MAX_VALUE_SIZE:
+        return Encoded(ZIPPED, {"B": zipped})
+    chunks = tuple(zipped[start : start + MAX_VALUE_SIZE] for start in range(0, len(zipped), MAX_VALUE_SIZE))
+    return Encoded(PARTS, {"N": str(len(chunks))}, chunks)
+
+
+def decode_value(item: Mapping[str, Attribute]) -> tuple[Any, int]:
+    """Return the value that an item holds in itself, and how many bytes of text it was unpacked to."""
+    attribute = item.get(NATIVE)
+    if attribute is not None:
+        return from_attribute(attribute), 0
+    attribute = item.get(JSON)
+    if attribute is not None:
+        return decode(attribute["S"]), 0
+    return unzip(bytes(item[ZIPPED]["B"]))
+
+
+def unzip(zipped: bytes) -> tuple[Any, int]:
+    """Return a value from its compressed JSON, and the size of the JSON."""
+    text = zlib.decompress(zipped).decode()
+    return decode(text), len(text)
+
+
+def encode_metadata(metadata: dict[str, Any]) -> Attributes:
+    """Return the attributes that hold metadata: none where it is empty."""
+    if not metadata:
+        return {}
+    try:
+        return {"metadata": to_attribute(metadata)}
+    except _NotExactError:
+        return {"metadataJson": {"S": encode(metadata, "metadata")}}
+
+
+def decode_metadata(item: Mapping[str, Attribute]) -> dict[str, Any]:
+    """Return the metadata that an item holds."""
+    attribute = item.get("metadata")
+    if attribute is not None:
+        native: dict[str, Any] = from_attribute(attribute)
+        return native
+    attribute = item.get("metadataJson")
+    text: dict[str, Any] = {} if attribute is None else decode(attribute["S"])
+    return text
+
+
+def to_attribute(value: Any, depth: int = 0) -> Attribute:
+    """Return a value in the client's notation.
+
+    Raises:
+        _NotExactError: If DynamoDB cannot hold it exactly.
+    """
+    kind = type(value)
+    if kind is str:
+        return {"S": value}
+    if kind is int:
+        if not -_MAX_INT < value < _MAX_INT:
+            raise _NotExactError
+        return {"N": str(value)}
+    if value is None:
+        return _NULL
+    if kind is bool:
+        return _TRUE if value else _FALSE
+    if kind is float:
+        if value.is_integer() or -_MIN_FLOAT < value < _MIN_FLOAT:
+            raise _NotExactError
+        return {"N": repr(value)}
+    depth += 1
+    if depth > _MAX_DEPTH:
+        raise _NotExactError
+    if isinstance(value, dict):
+        for name in value:
+            if not 0 < len(name) <= _MAX_NAME:
+                raise _NotExactError
+        return {"M": {name: to_attribute(child, depth) for name, child in value.items()}}
+    return {"L": [to_attribute(child, depth) for child in value]}
+
+
+def from_attribute(attribute: Attribute) -> Any:
+    """Return the value of an attribute that `to_attribute` made, as the database gives it back."""
+    for kind, value in attribute.items():
+        return _DECODERS[kind](value)
+    raise ValueError("an attribute without a type")
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)  # never whole as it was written; a server may write a large integer as 1E+37
+        return number if not number.is_integer() else _whole(text)
+
+
+def _whole(text: str) -> int:
+    """Return an integer that a server writes with an exponent."""
+    digits, _, exponent = text.upper().partition("E")
+    whole, _, fraction = digits.partition(".")
+    return int(f"{whole}{fraction}{'0' * (int(exponent or 0) - len(fraction))}")
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_DECODERS: dict[str, Callable[[Any], Any]] = {
+    "S": _same,
+    "N": _number,
+    "BOOL": _same,
+    "NULL": lambda _: None,
+    "L": lambda children: [from_attribute(child) for child in children],
+    "M": lambda children: {name: from_attribute(child) for name, child in children.items()},
+}
+
+
+def size_of(attribute: Attribute) -> int:
+    """Return the bytes that an attribute takes in an item, or somewhat more.
+
+    After "DynamoDB item sizes and formats": a container takes 3 bytes and each of its elements 1, a number a byte for
+    two digits and one more, text its UTF-8.
+    """
+    ((kind, value),) = attribute.items()
+    if kind == "S":
+        return len(value) if value.isascii() else len(value.encode())
+    if kind == "N":
+        return len(value) // 2 + 2
+    if kind == "M":
+        return 3 + sum(1 + len(name.encode()) + size_of(child) for name, child in value.items())
+    if kind == "L":
+        return 3 + sum(1 + size_of(child) for child in value)
+    return 1

@@ -1,0 +1,172 @@
+"""Values too large for an item, split across several.
+
+The parts of a value lie in a partition of their own, ``<user>:``, which no user's id can be, so that no listing ever
+meets them and they take nothing from the throughput of the user's own partition. Their sort key is the record's, and
+the revision that they belong to, and a number: parts never change. The record's item holds how many there are.
+
+A writer stores the parts of the new revision, then switches the record's item to it, then removes the parts of the
+old one. A reader that does not find all parts has met a writer that was quicker, and reads the record's item again.
+What a crash leaves behind belongs to no record's revision. It is removed when a large value is next written under or
+removed from that key, and when the namespace is cleared: next to the first part of a namespace there is a marker, in
+the namespace itself, that tells `clear` to look.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from datastore.backend import IdRange, Put
+from datastore.errors import DataStoreError
+from datastore.times import format_time, parse_time
+from datastore_dynamodb.batches import READ_BATCH, WRITE_BATCH, chunks, get_items, write_items
+from datastore_dynamodb.client import Connection
+from datastore_dynamodb.codec import Attribute, Attributes, Encoded
+from datastore_dynamodb.items import epoch, id_of, parts_of, revision_of
+from datastore_dynamodb.schema import PARTITION, SORT, TTL
+
+logger = logging.getLogger("datastore")
+
+_PARTITION_SUFFIX = ":"
+_MARKER = "~"  # follows every character of base64, so it is no key
+_LEFT_BEHIND = timedelta(hours=1)
+"""So old are parts that no writer is still about to switch to, even if the clocks differ."""
+_TTL_MARGIN = 86_400  # seconds: the parts of an expiring record never go before it, even if the clocks differ
+
+_DATA = {"ProjectionExpression": "pk, sk, #data", "ExpressionAttributeNames": {"#data": "data"}}
+_NAMES = {"ProjectionExpression": "pk, sk, writtenAt"}
+
+
+def is_marker(id: str) -> bool:
+    """Return whether something in a namespace is no record."""
+    return id.endswith(_MARKER)
+
+
+class Parts:
+    """Writes, reads and removes parts."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def write(self, put: Put, value: Encoded) -> None:
+        """Store the parts of a value, which nothing refers to so far."""
+        user, _, rest = put.id.partition(":")
+        marker = {PARTITION: {"S": user}, SORT: {"S": rest[: rest.index(":") + 1] + _MARKER}}
+        requests = [{"PutRequest": {"Item": marker}}]
+        for number, chunk in enumerate(value.chunks):
+            item: Attributes = {
+                **_key(put.id, put.revision, number),
+                "data": {"B": chunk},
+                "writtenAt": {"S": put.at},
+            }
+            if put.expires_at is not None:
+                item[TTL] = {"N": str(epoch(put.expires_at, _TTL_MARGIN))}
+            requests.append({"PutRequest": {"Item": item}})
+        write_items(self._connection, requests)
+
+    def read(self, items: Sequence[Mapping[str, Attribute]]) -> dict[str, bytes]:
+        """Return the joined parts by the id of the record's item; without those of which some are missing."""
+        keys = [_key(id_of(item), revision_of(item), number) for item in items for number in range(parts_of(item))]
+        data: dict[str, bytes] = {}
+        for batch in chunks(keys, READ_BATCH):
+            data.update(
+                (part[SORT]["S"] + "\n" + part[PARTITION]["S"], bytes(part["data"]["B"]))
+                for part in get_items(self._connection, batch, _DATA)
+            )
+        joined: dict[str, bytes] = {}
+        for item in items:
+            id, revision = id_of(item), revision_of(item)
+            names = [_key(id, revision, number) for number in range(parts_of(item))]
+            found = [data.get(name[SORT]["S"] + "\n" + name[PARTITION]["S"]) for name in names]
+            if None not in found:
+                joined[id] = b"".join(part for part in found if part is not None)
+        return joined
+
+    def withdraw(self, put: Put, value: Encoded) -> None:
+        """Remove the parts of a write that was not done after all."""
+        self._remove([_key(put.id, put.revision, number) for number in range(len(value.chunks))])
+
+    def reclaim(self, id: str, at: str, *, keep: str | None, gone: str | None) -> None:
+        """Remove the parts of one record that nothing refers to any more.
+
+        Args:
+            id: The record.
+            at: Now.
+            keep: The revision that was just written, if it has parts.
+            gone: The revision that was just replaced or removed, if it had parts.
+        """
+        user, _, rest = id.partition(":")
+        try:
+            self._remove(self._left_behind(user, f"{rest}:", f"{rest};", at, keep=keep, gone=gone))
+        except DataStoreError as error:  # the write is done; its leftovers can wait
+            logger.warning("parts of a replaced value were left behind for now: %s", error)
+
+    def sweep(self, range: IdRange, at: str, gone: Sequence[Mapping[str, Attribute]]) -> None:
+        """Remove the parts in a range that was just cleared: of the records that were there, and what was left behind.
+
+        The namespace's marker goes as well, if its last part does.
+        """
+        user, _, first = range.start.partition(":")
+        end = range.end.partition(":")[2]
+        revisions = {(id_of(item).partition(":")[2], revision_of(item)) for item in gone}
+        remaining = False
+        keys: list[Attributes] = []
+        for part in self._query(user, first, end):
+            record, revision, _ = _names(part)
+            if (record, revision) in revisions or part["writtenAt"]["S"] < _earlier(at):
+                keys.append({PARTITION: part[PARTITION], SORT: part[SORT]})
+            else:
+                remaining = True
+        self._remove(keys)
+        if not remaining and first.endswith(":"):  # the whole namespace, and not the keys with some prefix
+            self._remove([{PARTITION: {"S": user}, SORT: {"S": first + _MARKER}}])
+
+    def _left_behind(
+        self, user: str, first: str, end: str, at: str, *, keep: str | None, gone: str | None
+    ) -> list[Attributes]:
+        found = []
+        for part in self._query(user, first, end):
+            revision = _names(part)[1]
+            if revision != keep and (revision == gone or part["writtenAt"]["S"] < _earlier(at)):
+                found.append({PARTITION: part[PARTITION], SORT: part[SORT]})
+        return found
+
+    def _query(self, user: str, first: str, end: str) -> Iterator[Attributes]:
+        parameters: dict[str, Any] = {
+            "TableName": self._connection.settings.table,
+            "KeyConditionExpression": "pk = :user AND sk BETWEEN :first AND :end",
+            "ExpressionAttributeValues": {
+                ":user": {"S": user + _PARTITION_SUFFIX},
+                ":first": {"S": first},
+                ":end": {"S": end},
+            },
+            **_NAMES,
+        }
+        while True:
+            answer = self._connection.call("query", **parameters)
+            yield from answer["Items"]
+            if not answer.get("LastEvaluatedKey"):
+                return
+            parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def _remove(self, keys: Sequence[Attributes]) -> None:
+        for batch in chunks(keys, WRITE_BATCH):
+            write_items(self._connection, [{"DeleteRequest": {"Key": key}} for key in batch])
+
+
+def _key(id: str, revision: str, number: int) -> Attributes:
+    user, _, rest = id.partition(":")
+    return {PARTITION: {"S": user + _PARTITION_SUFFIX}, SORT: {"S": f"{rest}:{revision}:{number}"}}
+
+
+def _names(part: Mapping[str, Attribute]) -> tuple[str, str, str]:
+    """Return the sort key of the record, the revision and the number of a part."""
+    namespace, key, rest = part[SORT]["S"].split(":", 2)
+    revision, _, number = rest.rpartition(":")
+    return f"{namespace}:{key}", revision, number
+
+
+def _earlier(at: str) -> str:
+    return format_time((parse_time(at) - _LEFT_BEHIND).timestamp())

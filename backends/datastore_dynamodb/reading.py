@@ -1,0 +1,198 @@
+"""Reading: by key, and as ranges of one user's items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from datastore.backend import Document, DocumentPage, Fields, IdRange
+from datastore.errors import BackendUnavailableError
+from datastore.retry import Backoff
+from datastore_dynamodb.batches import READ_BATCH, Threads, chunks, get_items
+from datastore_dynamodb.client import Connection
+from datastore_dynamodb.codec import PARTS, Attribute, Attributes, decode_value, unzip
+from datastore_dynamodb.items import LIVE, PROJECTION, id_of, key_of, parts_of, revision_of, to_document
+from datastore_dynamodb.parts import Parts, is_marker
+from datastore_dynamodb.schema import NAME
+from datastore_dynamodb.seen import Seen
+
+_PAGE_BYTES = 8_000_000
+"""A page of a scan ends soon after so many bytes were unpacked, so that large values do not pile up in memory."""
+_PART_BYTES = 350_000
+_SECONDS = 5.0
+"""How long a reader waits for the parts of a value whose writer is always quicker."""
+_FIRST_DELAY, _LONGEST_DELAY = 0.005, 0.25
+
+Item = Mapping[str, Attribute]
+
+
+class Reader:
+    """Reads documents. Shared by threads."""
+
+    def __init__(self, connection: Connection, parts: Parts, threads: Threads, seen: Seen) -> None:
+        self._connection = connection
+        self._table = connection.settings.table
+        self._strong = connection.settings.strong
+        self._parts = parts
+        self._threads = threads
+        self._seen = seen
+
+    def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
+        """See `Backend.read`."""
+        if len(ids) == 1:
+            item = self._get(ids[0], fields, self._strong)
+            items = [] if item is None else [item]
+        else:
+            batches = chunks([key_of(id) for id in ids], READ_BATCH)
+            found = self._threads.map(
+                lambda keys: get_items(self._connection, keys, PROJECTION[fields], self._strong), batches
+            )
+            items = [item for batch in found for item in batch]
+        documents, _ = self._documents(items, fields)
+        if fields is Fields.ALL:
+            for item in items:
+                if not parts_of(item) and (document := documents.get(id_of(item))) is not None:
+                    self._seen.note(document.id, document.revision, document.expires_at, document.metadata or {})
+        return documents
+
+    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
+        """See `Backend.scan`."""
+        condition = _in_range(range)
+        if condition is None or (after is not None and after >= range.end):
+            return DocumentPage((), None)
+        parameters = {
+            "TableName": self._table,
+            "ConsistentRead": self._strong,
+            "Limit": limit,
+            **condition,
+            **PROJECTION[fields],
+        }
+        if after is not None and after >= range.start:
+            parameters["ExclusiveStartKey"] = key_of(after)
+        answer = self._connection.call("query", **parameters)
+        last = answer.get("LastEvaluatedKey")
+        items = [item for item in answer["Items"] if not is_marker(id := id_of(item)) and id < range.end]
+        fitting = _fitting(items) if fields is not Fields.KEY else len(items)
+        documents, done = self._documents(items[:fitting], fields)
+        if done < len(items):
+            return DocumentPage(list(documents.values()), id_of(items[done - 1]))
+        return DocumentPage(list(documents.values()), id_of(last) if last else None)
+
+    def count(self, range: IdRange, at: str) -> int:
+        """See `datastore.backend.CountsRange`."""
+        condition = _in_range(range)
+        if condition is None:
+            return 0
+        # A marker of parts is the one item of a namespace without a creation time.
+        condition["FilterExpression"] = f"attribute_exists(createdAt) AND {LIVE}"
+        condition["ExpressionAttributeValues"][":at"] = {"S": at}
+        parameters = {"TableName": self._table, "ConsistentRead": self._strong, "Select": "COUNT", **condition}
+        number = 0
+        while True:
+            answer = self._connection.call("query", **parameters)
+            number += int(answer["Count"])
+            if not answer.get("LastEvaluatedKey"):
+                break
+            parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        if range.end.count(":") == 2:  # BETWEEN includes the end, which can then be a record's id
+            for document in self.read([range.end], Fields.KEY).values():
+                number -= document.expires_at is None or document.expires_at > at
+        return number
+
+    def keys(self, range: IdRange, after: Attributes | None) -> tuple[list[Attributes], Attributes | None]:
+        """Return a page of the items of a range, expired ones and markers too, as far as deleting needs them."""
+        condition = _in_range(range)
+        if condition is None:
+            return [], None
+        parameters = {
+            "TableName": self._table,
+            "ConsistentRead": True,
+            "ProjectionExpression": "pk, sk, createdAt, expiresAt, revision, valueParts",
+            **condition,
+        }
+        if after is not None:
+            parameters["ExclusiveStartKey"] = after
+        answer = self._connection.call("query", **parameters)
+        return [item for item in answer["Items"] if id_of(item) < range.end], answer.get("LastEvaluatedKey")
+
+    def _get(self, id: str, fields: Fields, strong: bool) -> Attributes | None:
+        answer = self._connection.call(
+            "get_item", TableName=self._table, Key=key_of(id), ConsistentRead=strong, **PROJECTION[fields]
+        )
+        item: Attributes | None = answer.get("Item")
+        return item
+
+    def _documents(self, items: Sequence[Item], fields: Fields) -> tuple[dict[str, Document], int]:
+        """Return the documents of items, and of how many items before they take too much memory together."""
+        if fields is Fields.KEY:
+            return {id_of(item): to_document(item, fields) for item in items}, len(items)
+        split = [item for item in items if PARTS in item]
+        joined = self._parts.read(split) if split else {}
+        documents: dict[str, Document] = {}
+        size = 0
+        for number, item in enumerate(items):
+            if size > _PAGE_BYTES and len(items) > READ_BATCH:
+                return documents, number
+            id = id_of(item)
+            if PARTS in item:
+                document = self._whole(item, fields, joined.get(id))
+                if document is not None:
+                    documents[id] = document
+            else:
+                value, unpacked = decode_value(item)
+                size += unpacked
+                documents[id] = to_document(item, fields, value)
+        return documents, len(items)
+
+    def _whole(self, item: Item, fields: Fields, joined: bytes | None) -> Document | None:
+        """Return the document of an item whose value is split; another writer may have removed its parts meanwhile."""
+        id = id_of(item)
+        backoff: Backoff | None = None
+        while joined is None:
+            if backoff is None:
+                backoff = Backoff(_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
+            elif not backoff.wait():
+                raise BackendUnavailableError(
+                    f"{parts_of(item)} parts of revision {revision_of(item)} were not there together; if this goes on "
+                    "with the same revision, the record is damaged: set or delete it",
+                    backend=NAME,
+                )
+            newer = self._get(id, fields, strong=True)
+            if newer is None:
+                return None
+            item = newer
+            if PARTS not in item:
+                return to_document(item, fields, decode_value(item)[0])
+            joined = self._parts.read([item]).get(id)
+        return to_document(item, fields, unzip(joined)[0])
+
+
+def _fitting(items: Sequence[Item]) -> int:
+    """Return how many items, of those with parts, are not too large to be read at once."""
+    size = 0
+    for number, item in enumerate(items):
+        if size > _PAGE_BYTES:
+            return number
+        size += parts_of(item) * _PART_BYTES
+    return len(items)
+
+
+def _in_range(range: IdRange) -> dict[str, Any] | None:
+    """Return the key condition for a range of one user, ``None`` if nothing can be in it. Its end is included."""
+    user, _, first = range.start.partition(":")
+    end_user, _, end = range.end.partition(":")
+    values = {":user": {"S": user}}
+    condition = "pk = :user"
+    if end_user == user:
+        if end <= first:
+            return None
+        values[":end"] = {"S": end}
+        if first:
+            values[":first"] = {"S": first}
+            condition += " AND sk BETWEEN :first AND :end"
+        else:
+            condition += " AND sk <= :end"
+    elif first:  # up to the end of the user: "<user>;"
+        values[":first"] = {"S": first}
+        condition += " AND sk >= :first"
+    return {"KeyConditionExpression": condition, "ExpressionAttributeValues": values}

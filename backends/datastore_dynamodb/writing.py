@@ -1,0 +1,280 @@
+"""Writing: each write in one conditional request, and batches in transactions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from datastore.backend import Delete, Outcome, Put, Write
+from datastore.errors import DataStoreError, ThrottledError, ValueTooLargeError
+from datastore.retry import Backoff
+from datastore.values import encode
+from datastore_dynamodb.batches import READ_BATCH, Threads, chunks, get_items
+from datastore_dynamodb.client import AnswerLostError, CanceledError, ConditionFailedError, Connection, throttled
+from datastore_dynamodb.codec import PARTS, Attributes, Encoded, encode_value, size_of
+from datastore_dynamodb.items import id_of, is_live, key_of, parts_of, revision_of
+from datastore_dynamodb.parts import Parts
+from datastore_dynamodb.plans import Item, Look, Request, plan_delete, plan_put
+from datastore_dynamodb.schema import NAME
+from datastore_dynamodb.seen import Seen
+
+_SECONDS = 30.0
+"""How long one write goes on against concurrent writers of its record."""
+_FIRST_DELAY, _LONGEST_DELAY = 0.005, 0.25
+_ROUNDS = 2
+"""The transactions that are tried for a group of writes; what is then left goes one by one."""
+_MOST_UNANSWERED = 5_000
+_TRANSACTION_BYTES = 3_500_000
+"""A transaction takes 4 MB ("Amazon DynamoDB Transactions: how it works")."""
+_BESIDE_VALUE = 3_000  # bytes that ids and names may take
+_TRANSACT = {"put_item": "Put", "update_item": "Update", "delete_item": "Delete"}
+_FOR_DELETE = {"ProjectionExpression": "pk, sk, revision, expiresAt, valueParts"}
+_SHOW_FOUND = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+
+
+class Job:
+    """One write, and what is known about its record so far."""
+
+    def __init__(self, write: Write, known: Item | None = None, *, unanswered: bool = False) -> None:
+        self.write = write
+        self.unanswered = unanswered
+        self.value: Encoded | None = encode_value(write.value, write.json) if isinstance(write, Put) else None
+        self.known = known
+        self.absent = False
+        self.stored_parts = False
+
+    def plan(self) -> Request | Outcome | Look:
+        """Return what to do next."""
+        if isinstance(self.write, Delete):
+            step = plan_delete(self.write, self.known, self.absent)
+            return Outcome(True) if self.absent and self.unanswered else step
+        assert self.value is not None  # noqa: S101  # a Put has a value
+        return plan_put(self.write, self.value, self.known, self.absent)
+
+    def found(self, item: Item | None) -> None:
+        """Take note of the item as it is."""
+        self.known, self.absent = item, item is None
+
+    @property
+    def split(self) -> bool:
+        """Whether the value takes items of its own."""
+        return self.value is not None and self.value.form == PARTS
+
+    @property
+    def size(self) -> int:
+        """About the bytes that it takes in a transaction; rather more."""
+        if self.value is None or not isinstance(self.write, Put):
+            return _BESIDE_VALUE
+        metadata = len(encode(self.write.metadata)) * 2 if self.write.metadata else 0
+        return size_of(self.value.attribute) + metadata + _BESIDE_VALUE
+
+
+class Writer:
+    """Applies writes. Shared by threads."""
+
+    def __init__(self, connection: Connection, parts: Parts, threads: Threads, seen: Seen) -> None:
+        self._connection = connection
+        self._parts = parts
+        self._threads = threads
+        self._seen = seen
+        self._unanswered: dict[tuple[str, str], None] = {}  # deletes that may have been carried out, by id and time
+        self._noting = threading.Lock()
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        """See `Backend.write`."""
+        if len(writes) == 1:
+            return [self._one(self._job(writes[0]))]
+        jobs = [self._job(write) for write in writes]
+        outcomes: dict[str, Outcome] = {}
+        alone = jobs
+        if self._connection.settings.transactions:
+            together = [job for job in jobs if not job.split]
+            for settled in self._threads.map(self._transact, _groups(together)):
+                outcomes.update(settled)
+            alone = [job for job in jobs if job.write.id not in outcomes]
+        results = self._threads.map(self._one_of_many, alone)
+        outcomes.update((job.write.id, outcome) for job, outcome in zip(alone, results, strict=True))
+        ordered = [outcomes[write.id] for write in writes]
+        errors = [outcome.error for outcome in ordered if outcome.error is not None]
+        if len(errors) == len(ordered) and not any(isinstance(error, ValueTooLargeError) for error in errors):
+            raise errors[0]  # nothing is known of any of them
+        return ordered
+
+    def _job(self, write: Write) -> Job:
+        known = self._seen.take(write.id)
+        if isinstance(write, Delete):
+            return Job(write, unanswered=(write.id, write.at) in self._unanswered)
+        # Only a merge of metadata gains from what was seen: all else is one request whatever the record holds.
+        return Job(write, known if write.metadata else None)
+
+    def _one_of_many(self, job: Job) -> Outcome:
+        try:
+            return self._one(job)
+        except DataStoreError as error:
+            return Outcome(False, error=error)
+
+    def _one(self, job: Job) -> Outcome:
+        write, backoff = job.write, None
+        if job.split:
+            job.found(self._look(write.id))  # may settle it before a megabyte is sent in vain
+        while True:
+            step = job.plan()
+            if isinstance(step, Look):
+                job.found(self._look(write.id))
+                continue
+            if isinstance(step, Outcome):
+                if job.stored_parts and not step.done:
+                    self._withdraw(job)
+                return step
+            if job.split and not job.stored_parts and isinstance(write, Put) and job.value is not None:
+                self._parts.write(write, job.value)
+                job.stored_parts = True
+            try:
+                return self._done(job, step, self._send(step))
+            except ConditionFailedError as refused:
+                job.found(refused.item or self._look(write.id))
+            except AnswerLostError:
+                self._note_unanswered([job])
+                raise
+            # Somebody else got on with the record. Most often the next attempt does.
+            if backoff is None:
+                backoff = Backoff(_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
+            elif not backoff.wait():
+                raise ThrottledError(f"others changed the record in each attempt of {_SECONDS:.0f} s", backend=NAME)
+
+    def _send(self, step: Request) -> Attributes | None:
+        """Send a request and return the item that it removed."""
+        parameters = {"TableName": self._connection.settings.table, **step.parameters}
+        if step.operation == "delete_item":
+            parameters["ReturnValues"] = "ALL_OLD"
+        if "ConditionExpression" in parameters:
+            parameters |= _SHOW_FOUND
+        removed: Attributes | None = self._connection.call(step.operation, **parameters).get("Attributes")
+        return removed
+
+    def _done(self, job: Job, step: Request, removed: Item | None) -> Outcome:
+        """Do what follows a write, and return its outcome."""
+        write, before = job.write, job.known
+        if isinstance(write, Delete):
+            before = removed if removed is not None else before
+            if before is None:
+                return Outcome(job.unanswered)
+            if parts_of(before):
+                self._parts.reclaim(write.id, write.at, keep=None, gone=revision_of(before))
+            return Outcome(is_live(before, write.at))
+        replaced = revision_of(before) if before is not None and parts_of(before) else None
+        if job.split or replaced is not None:
+            keep = write.revision if job.split else None
+            self._parts.reclaim(write.id, write.at, keep=keep, gone=replaced)
+        elif step.metadata is not None:
+            self._seen.note(write.id, write.revision, write.expires_at, step.metadata)
+        return Outcome(True)
+
+    def _note_unanswered(self, jobs: Sequence[Job]) -> None:
+        """Remember deletes that may have been carried out: sent again, they find nothing, and yet have removed it.
+
+        Whether there was a record is not always known. What is gone after a delete whose answer was lost is taken for
+        removed by it, since an outage must not look like a missing record.
+        """
+        with self._noting:
+            for job in jobs:
+                if isinstance(job.write, Delete) and (job.known is None or is_live(job.known, job.write.at)):
+                    self._unanswered[job.write.id, job.write.at] = None
+            while len(self._unanswered) > _MOST_UNANSWERED:
+                del self._unanswered[next(iter(self._unanswered))]
+
+    def _withdraw(self, job: Job) -> None:
+        if isinstance(job.write, Put) and job.value is not None:
+            self._parts.withdraw(job.write, job.value)
+
+    def _look(self, id: str) -> Attributes | None:
+        answer = self._connection.call(
+            "get_item", TableName=self._connection.settings.table, Key=key_of(id), ConsistentRead=True
+        )
+        item: Attributes | None = answer.get("Item")
+        return item
+
+    # Batches
+
+    def _transact(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
+        """Apply writes in one transaction, and return the outcomes of those that are settled."""
+        try:
+            return self._transact_or_raise(jobs)
+        except DataStoreError as error:
+            if type(error) is DataStoreError:
+                return {}  # the request as such is refused, as one that grew beyond 4 MB by stored metadata
+            return {job.write.id: Outcome(False, error=error) for job in jobs}
+
+    def _transact_or_raise(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
+        outcomes: dict[str, Outcome] = {}
+        # A transaction tells nothing of what it removed: deletes have to look before.
+        self._look_all([job for job in jobs if isinstance(job.write, Delete)], _FOR_DELETE)
+        for _ in range(_ROUNDS):
+            steps: list[tuple[Job, Request]] = []
+            for job in jobs:
+                step = job.plan()
+                if isinstance(step, Outcome):
+                    outcomes[job.write.id] = step
+                elif isinstance(step, Request):
+                    steps.append((job, step))
+            if len(steps) < 2:
+                return outcomes  # a transaction of one costs twice as much as the write alone
+            try:
+                self._connection.call("transact_write_items", TransactItems=[self._item(step) for _, step in steps])
+            except CanceledError as canceled:
+                if not self._learn(canceled, [job for job, _ in steps]):
+                    return outcomes
+                jobs = [job for job, _ in steps]
+                continue
+            except AnswerLostError:
+                self._note_unanswered([job for job, _ in steps])
+                raise
+            outcomes.update((job.write.id, self._done(job, step, None)) for job, step in steps)
+            return outcomes
+        return outcomes
+
+    def _item(self, step: Request) -> dict[str, Any]:
+        return {
+            _TRANSACT[step.operation]: {"TableName": self._connection.settings.table, **step.parameters, **_SHOW_FOUND}
+        }
+
+    def _learn(self, canceled: CanceledError, jobs: Sequence[Job]) -> bool:
+        """Take note of why a transaction was canceled, and return whether another one may help."""
+        unknown = []
+        again = len(canceled.reasons) == len(jobs)
+        for job, reason in zip(jobs, canceled.reasons, strict=False):
+            code = reason.get("Code")
+            if code == "ConditionalCheckFailed":
+                if reason.get("Item"):
+                    job.found(reason["Item"])
+                else:
+                    unknown.append(job)
+            elif code == "TransactionConflict":
+                again = False  # others are writing the same records: one by one nobody waits for anybody else's
+            elif code and (error := throttled(code)):
+                raise error from canceled
+            elif code not in (None, "None"):
+                again = False  # one by one it shows which write is refused
+        self._look_all(unknown, {})
+        return again
+
+    def _look_all(self, jobs: Sequence[Job], projection: dict[str, Any]) -> None:
+        for batch in chunks(jobs, READ_BATCH):
+            items = get_items(self._connection, [key_of(job.write.id) for job in batch], projection)
+            found = {id_of(item): item for item in items}
+            for job in batch:
+                job.found(found.get(job.write.id))
+
+
+def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Return jobs in groups that fit a transaction each."""
+    groups: list[list[Job]] = []
+    size = _TRANSACTION_BYTES
+    for job in jobs:
+        size += job.size
+        if size > _TRANSACTION_BYTES or len(groups[-1]) == READ_BATCH:
+            groups.append([])
+            size = job.size
+        groups[-1].append(job)
+    return groups

@@ -1,0 +1,274 @@
+"""The DynamoDB backend against bare boto3, on the same server in one run.
+
+Run it with ``python benchmarks/dynamodb_against_boto3.py`` (``--help`` lists the options). By default it starts
+ministack, and dynalite with ``--server dynalite``; ``--endpoint`` or ``--region`` name another server, or AWS. These
+servers take many times as long as the client: ``--replay`` leaves them out.
+
+The rows: one `set`, one tracked `get`, `set_many` and `get_many` of 100 keys; 1,000 keys with JSON values of about
+500 bytes, which exist before the clock starts. Everything is counted in keys per second.
+
+- *ours* runs with its default options, so every `get` is counted; the counts of a turn are written before its clock
+  stops, although in real use they are written behind (``--uncounted`` turns counting off on our side, as it is on the
+  other).
+- *boto3* is what a careful author writes with its ``Table``: `set` an ``update_item`` that keeps when and by whom a
+  record was created, `get` a strongly consistent ``get_item``, `set_many` the same updates in a transaction,
+  `get_many` a ``batch_get_item``. Floats go in as ``Decimal`` and come out as numbers again. It counts no accesses.
+  *replace_many* is a ``batch_writer``, which means less, and so has no target: it replaces items whole, with when and
+  by whom they were created, and how often they were read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import random
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.awsrequest import AWSResponse
+from measuring import console, number, print_environment, sample_value, table, take_turns, verdict
+
+import datastore
+
+OURS, BARE = "ours", "boto3"
+KEYS, BATCH, TARGET = 1_000, 100, 0.9
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--server", choices=["ministack", "dynalite"], default="ministack")
+    parser.add_argument("--endpoint", help="a server that runs already")
+    parser.add_argument("--region", help="AWS itself; tables are made there, and removed")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--replay", action="store_true", help="time the client's side alone: a server answers once")
+    parser.add_argument("--uncounted", action="store_true", help="count no accesses")
+    arguments = parser.parse_args()
+    print_environment("boto3", "botocore")
+    server = None
+    endpoint = arguments.endpoint
+    if endpoint is None and arguments.region is None:
+        sys.path.insert(0, str(Path(__file__).parent.parent))
+        from tests.servers import dynamodb
+
+        os.environ.update(dynamodb.CREDENTIALS)
+        make = {"ministack": dynamodb.new_ministack, "dynalite": dynamodb.new_dynalite}[arguments.server]
+        server = make(Path(tempfile.mkdtemp(prefix="benchmark-")))
+        server.start()
+        endpoint = f"http://127.0.0.1:{server.port}"
+    try:
+        measure(arguments, endpoint)
+    finally:
+        if server is not None:
+            server.stop()
+
+
+def measure(arguments: argparse.Namespace, endpoint: str | None) -> None:
+    options: dict[str, Any] = {"tracking": "off"} if arguments.uncounted else {"flush_interval": 3_600}
+    if arguments.region:
+        options["region"] = arguments.region
+    if endpoint:
+        options["endpoint_url"] = endpoint
+    if arguments.server == "dynalite":
+        options["transactions"] = False
+    names = [f"benchmark_{uuid.uuid4().hex}" for _ in range(2)]
+    store = datastore.connect(f"dynamodb://{names[0]}", **options)
+    datastore.connect(f"dynamodb://{names[1]}", **options).close()  # a table with the same key
+    resource = boto3.resource("dynamodb", region_name=arguments.region or "eu-west-1", endpoint_url=endpoint)
+    try:
+        contest(arguments, store, Bare(resource, names[1]))
+    finally:
+        store.close()
+        for name in names:
+            resource.Table(name).delete()
+
+
+class Replay:
+    """Answers every further request like the first of its kind, in the process, without a server's time in it."""
+
+    def __init__(self, client: Any) -> None:
+        self._answers: dict[object, bytes] = {}
+        self._asked: object = None
+        client.meta.events.register("before-send.dynamodb", self._before_send)
+        client.meta.events.register("after-call.dynamodb", self._after_call)
+
+    def _before_send(self, request: Any, **_: Any) -> AWSResponse | None:
+        operation = request.headers["X-Amz-Target"]
+        self._asked = (operation, request.body) if b"Get" in operation else operation
+        answer = self._answers.get(self._asked)
+        return None if answer is None else AWSResponse(request.url, 200, _HEADERS, _Raw(answer))
+
+    def _after_call(self, http_response: Any, **_: Any) -> None:
+        self._answers.setdefault(self._asked, http_response.content)
+
+
+class _Raw:
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
+        yield self._content
+
+
+_HEADERS = {"Content-Type": "application/x-amz-json-1.0"}
+
+
+class Bare:
+    """What one would write without us."""
+
+    def __init__(self, resource: Any, name: str) -> None:
+        self._resource = resource
+        self._name = name
+        self._table = resource.Table(name)
+
+    @property
+    def client(self) -> Any:
+        return self._resource.meta.client
+
+    def set(self, key: str, value: Any) -> None:
+        self._table.update_item(**_update(key, value))
+
+    def set_many(self, items: dict[str, Any]) -> None:
+        updates = [{"Update": {"TableName": self._name, **_update(key, value)}} for key, value in items.items()]
+        for start in range(0, len(updates), 100):
+            self.client.transact_write_items(TransactItems=updates[start : start + 100])
+
+    def get(self, key: str) -> Any:
+        return _numbers(self._table.get_item(Key={"pk": "u", "sk": key}, ConsistentRead=True)["Item"]["value"])
+
+    def replace_many(self, items: dict[str, Any]) -> None:
+        now = datetime.now(UTC).isoformat()
+        with self._table.batch_writer() as batch:
+            for key, value in items.items():
+                batch.put_item(
+                    Item={
+                        "pk": "u",
+                        "sk": key,
+                        "value": _decimals(value),
+                        "updatedAt": now,
+                        "createdAt": now,
+                        "createdByAgent": "a",
+                        "revision": uuid.uuid4().hex,
+                        "accessCount": 0,
+                    }
+                )
+
+    def get_many(self, keys: list[str]) -> dict[str, Any]:
+        request = {self._name: {"Keys": [{"pk": "u", "sk": key} for key in keys], "ConsistentRead": True}}
+        found: dict[str, Any] = {}
+        while request:
+            answer = self._resource.batch_get_item(RequestItems=request)
+            found.update((item["sk"], _numbers(item["value"])) for item in answer["Responses"][self._name])
+            request = answer["UnprocessedKeys"]
+        return found
+
+
+def contest(arguments: argparse.Namespace, store: datastore.DataStore, bare: Bare) -> None:
+    ours = store.agent("u", "a")
+    items = {f"key-{number:05}": sample_value(number) for number in range(KEYS)}
+    ours.set_many(items)
+    bare.replace_many(items)
+    keys = list(items)
+    chance = random.Random(1)
+    chance.shuffle(keys)
+
+    def singles(call: Callable[[str], object]) -> Callable[[], int]:
+        following = itertools.cycle(keys)
+
+        def turn() -> int:
+            call(next(following))
+            return 1
+
+        return turn
+
+    def batches(call: Callable[[list[str]], object]) -> Callable[[], int]:
+        following = itertools.cycle([keys[start : start + BATCH] for start in range(0, KEYS, BATCH)])
+
+        def turn() -> int:
+            call(next(following))
+            return BATCH
+
+        return turn
+
+    rows: dict[str, tuple[Callable[[], int], Callable[[], int]]] = {
+        "set": (singles(lambda key: ours.set(key, items[key])), singles(lambda key: bare.set(key, items[key]))),
+        "get": (singles(ours.get), singles(bare.get)),
+        "set_many": (
+            batches(lambda some: ours.set_many({key: items[key] for key in some})),
+            batches(lambda some: bare.set_many({key: items[key] for key in some})),
+        ),
+        "set_many / replace_many": (
+            batches(lambda some: ours.set_many({key: items[key] for key in some})),
+            batches(lambda some: bare.replace_many({key: items[key] for key in some})),
+        ),
+        "get_many": (batches(ours.get_many), batches(bare.get_many)),
+    }
+    assert ours.get(keys[0]) == bare.get(keys[0])
+    if arguments.replay:
+        Replay(store._core.backend._connection.client)
+        Replay(bare.client)
+    result = table("keys per second", "call", OURS, BARE, "ratio", "quartiles", f">= {TARGET}")
+    for name, (mine, theirs) in rows.items():
+        rates = take_turns(
+            {OURS: mine, BARE: theirs},
+            rounds=arguments.rounds,
+            seconds=arguments.seconds,
+            settle={OURS: store.flush},
+            label=name,
+        )
+        ratio, (low, high) = rates.ratio(OURS, BARE), rates.spread(OURS, BARE)
+        result.add_row(
+            name,
+            number(rates.median(OURS)),
+            number(rates.median(BARE)),
+            f"{ratio:.2f}",
+            f"{low:.2f}-{high:.2f}",
+            verdict(ratio >= TARGET) if "/" not in name else "",
+        )
+    console.print(result)
+
+
+def _update(key: str, value: Any) -> dict[str, Any]:
+    return {
+        "Key": {"pk": "u", "sk": key},
+        "UpdateExpression": (
+            "SET #value = :value, updatedAt = :now, revision = :revision, "
+            "createdAt = if_not_exists(createdAt, :now), createdByAgent = if_not_exists(createdByAgent, :agent), "
+            "accessCount = if_not_exists(accessCount, :zero)"
+        ),
+        "ExpressionAttributeNames": {"#value": "value"},
+        "ExpressionAttributeValues": {
+            ":value": _decimals(value),
+            ":now": datetime.now(UTC).isoformat(),
+            ":revision": uuid.uuid4().hex,
+            ":agent": "a",
+            ":zero": 0,
+        },
+    }
+
+
+def _decimals(value: Any) -> Any:
+    return json.loads(json.dumps(value), parse_float=Decimal)
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == int(value) else float(value)
+    if isinstance(value, dict):
+        return {name: _numbers(child) for name, child in value.items()}
+    if isinstance(value, list):
+        return [_numbers(child) for child in value]
+    return value
+
+
+if __name__ == "__main__":
+    main()

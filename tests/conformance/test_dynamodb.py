@@ -1,0 +1,147 @@
+"""The kit on DynamoDB: over HTTP on ministack and dynalite, in process on moto, and on a real table if one is named."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+from unittest.mock import patch
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from botocore.httpsession import URLLib3Session
+from moto import mock_aws
+
+import datastore
+from datastore import DataStore
+from datastore.conformance import ConformanceSuite, Harness
+from datastore.conformance.suite import TOPICS, topic_name
+from tests.servers import dynamodb
+
+
+@contextmanager
+def unreachable() -> Iterator[None]:
+    """Nothing accepts a connection any more."""
+
+    def fail(session: URLLib3Session, request: Any) -> None:
+        raise EndpointConnectionError(endpoint_url=request.url)
+
+    with patch.object(URLLib3Session, "send", fail):
+        yield
+
+
+class MinistackHarness(Harness):
+    name = "dynamodb"
+
+    def url(self) -> str:
+        return dynamodb.MINISTACK.url()
+
+    def outage(self, store: DataStore) -> Any:
+        return unreachable()
+
+
+# Without transactions a batch goes record by record, which dynalite takes in some two milliseconds each. The 12,000
+# records that are listed, counted and cleared on it all the same take half a minute; these would take another.
+_ONE_BY_ONE = "dynalite has no transactions, so that thousands of records are thousands of requests"
+
+
+class DynaliteHarness(MinistackHarness):
+    name = "dynamodb-dynalite"
+    differs: ClassVar = {
+        "test_a_batch_of_any_size_is_complete": _ONE_BY_ONE,
+        "test_many_records_are_searched_completely": _ONE_BY_ONE,
+        "test_a_limit_ends_the_reading": _ONE_BY_ONE,
+    }
+
+    def url(self) -> str:
+        return dynamodb.DYNALITE.url()
+
+
+class MotoHarness(Harness):
+    name = "dynamodb-moto"
+
+    def url(self) -> str:
+        # Its transactions copy the table for each write in them.
+        return f"dynamodb://{dynamodb.new_table()}?region=eu-west-1&transactions=false"
+
+
+class RealHarness(MinistackHarness):
+    """Empties the table before and after each test: so only one with ``test`` in its name is taken."""
+
+    name = "dynamodb-real"
+
+    def url(self) -> str:
+        url = os.environ[dynamodb.REAL]
+        assert "test" in url.partition("?")[0], f"{dynamodb.REAL} names a table that is not called test; it is emptied"
+        with datastore.connect(url) as store:
+            _empty(store)
+        return url
+
+    def close(self) -> None:
+        if self._url is not None:
+            with datastore.connect(self._url) as store:
+                _empty(store)
+
+
+def _empty(store: DataStore) -> None:
+    connection = store._core.backend._connection
+    table = connection.settings.table
+    for page in connection.client.get_paginator("scan").paginate(TableName=table, ProjectionExpression="pk, sk"):
+        for key in page["Items"]:
+            connection.client.delete_item(TableName=table, Key=key)
+
+
+@pytest.mark.server("dynamodb")
+class TestDynamo(ConformanceSuite):
+    harness = MinistackHarness
+
+
+@pytest.mark.server("dynamodb-dynalite")
+class TestDynamoOnDynalite(ConformanceSuite):
+    harness = DynaliteHarness
+
+
+# Moto is not asked for atomicity: in process, its conditional writes lose updates. Nor for queries, which the store
+# decides, and not the adapter: they store many records.
+_NOT_FOR_MOTO = ("concurrency", "processes", "queries", "query_properties")
+_ALONE = tuple(topic for topic in TOPICS if topic_name(topic) not in _NOT_FOR_MOTO)
+
+
+class TestDynamoOnMoto(*_ALONE):
+    harness = MotoHarness
+    _mock: ClassVar[Any]
+
+    @classmethod
+    def setup_class(cls) -> None:
+        cls._mock = mock_aws()  # once for all tests, each of which has a table of its own: starting takes long
+        cls._mock.start()
+
+    @classmethod
+    def teardown_class(cls) -> None:
+        cls._mock.stop()
+
+    # Each record takes moto some twenty milliseconds: hundreds of them are for the servers.
+    test_twelve_thousand_records_are_listed_and_cleared_completely = None
+    test_pages_longer_than_a_request_are_complete = None
+    test_a_listing_ends_when_the_store_is_closed = None
+    test_a_batch_of_any_size_is_complete = None
+    test_a_batch_is_as_large_as_declared = None
+    test_read_takes_as_many_ids_as_declared = None
+    test_a_thousand_documents_are_counted_in_one_call = None
+    test_iter_records_reads_as_it_goes = None
+    test_a_hundred_namespaces_are_listed = None
+    test_expired_records_hide_no_live_ones = None
+    test_records_of_different_names_are_different_records = None
+    test_a_flush_of_many_records_is_complete = None
+    test_a_batch_that_breaks_off_names_what_is_not_done = None
+    test_every_odd_key_is_a_prefix = None
+    test_a_batch_can_be_set_again = None
+    test_get_many_keeps_the_order_asked = None
+    test_delete_many_counts_what_existed = None
+    # Its checks of sizes take ten seconds for a large value.
+    test_a_large_value_comes_back_whole = None
+
+
+if os.environ.get(dynamodb.REAL):
+
+    class TestDynamoItself(ConformanceSuite):
+        harness = RealHarness

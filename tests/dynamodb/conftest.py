@@ -1,0 +1,56 @@
+"""A fresh table on ministack for each test, and what passes between the client and the server."""
+
+import pytest
+
+import datastore
+from tests.dynamodb.wire import Wire
+from tests.servers import dynamodb
+
+
+@pytest.fixture
+def url():
+    return dynamodb.MINISTACK.url()
+
+
+@pytest.fixture
+def store(url):
+    with datastore.connect(url, flush_interval=3_600, max_pending=1_000_000) as store:
+        yield store
+
+
+@pytest.fixture
+def agent(store):
+    return store.agent("u", "a")
+
+
+@pytest.fixture
+def stranger(url, store):
+    """An agent of another process, as far as what is remembered goes."""
+    with datastore.connect(url, flush_interval=3_600) as other:
+        yield other.agent("u", "stranger")
+
+
+@pytest.fixture
+def client(store):
+    """The client of the store."""
+    return store._core.backend._connection.client
+
+
+@pytest.fixture
+def table(store):
+    return store._core.backend._connection.settings.table
+
+
+@pytest.fixture
+def items(client, table):
+    """Reads all items of the table."""
+
+    def items():
+        return [item for page in client.get_paginator("scan").paginate(TableName=table) for item in page["Items"]]
+
+    return items
+
+
+@pytest.fixture
+def wire(client):
+    return Wire(client)

@@ -1,0 +1,226 @@
+"""Values larger than an item: compressed, split, and always whole."""
+
+import os
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+
+import datastore
+from datastore import BackendUnavailableError
+from datastore.backend import Fields
+from datastore.scope import scope_of
+from datastore_dynamodb import codec
+from tests.dynamodb.answers import refusal
+
+pytestmark = pytest.mark.server("dynamodb")
+
+
+def noise(size):
+    """Text that hardly compresses."""
+    return os.urandom(size // 2).hex()[:size]
+
+
+def parts(items):
+    return [item for item in items() if item["pk"]["S"].endswith(":")]
+
+
+def markers(items):
+    return [item for item in items() if item["sk"]["S"].endswith("~")]
+
+
+def main(items, key="k"):
+    (item,) = [item for item in items() if item.get("key") == {"S": key}]
+    return item
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        ("x" * 340_000, codec.NATIVE),
+        ([1.0] * 80_000, codec.JSON),
+        ("x" * 999_000, codec.ZIPPED),
+        ([0] * 400_000, codec.ZIPPED),
+        (noise(600_000), codec.ZIPPED),
+        (noise(990_000), codec.PARTS),
+    ],
+    ids=["native", "text", "zipped", "zipped-list", "zipped-noise", "split"],
+)
+def test_a_value_takes_the_first_form_that_fits(agent, items, value, form):
+    agent.set("k", value)
+    assert [name for name in codec.VALUE_FORMS if name in main(items)] == [form]
+    assert agent.get("k") == value
+    assert agent.get_all() == {"k": value}
+    assert agent.get_many(["k", "missing"]) == {"k": value}
+    assert agent.get_record("k").value == value
+
+
+def test_the_largest_native_values_fit_with_all_that_can_be_added_to_them(agent, items):
+    agent = agent.use_namespace("n" * 255)
+    value = ["x" * 1_000] * 348
+    key = "k" * 512
+    agent.set(key, value, {"m": "x" * 15_900})
+    assert codec.NATIVE in main(items, key)
+    agent.set(key, value, {"m": "y" * 15_900}, ttl=3_600)
+    assert agent.get(key) == value
+
+
+def test_the_parts_are_in_no_listing(agent, store, items):
+    agent.set("k", noise(990_000))
+    agent.set("l", 1)
+    assert len(parts(items)) == 2
+    assert agent.list_keys() == ["k", "l"]
+    assert agent.count() == 2
+    assert len(agent.scan().records) == 2
+    assert agent.list_namespaces() == ["default"]
+    assert store.agent("u:", "a").list_namespaces() == []
+    agent.delete("k")
+    agent.delete("l")
+    assert agent.list_namespaces() == []
+    assert agent.list_keys() == []
+    assert agent.count() == 0
+
+
+def test_what_is_replaced_or_removed_leaves_nothing(agent, items):
+    agent.set("k", noise(990_000))
+    first = parts(items)
+    agent.set("k", noise(990_000))
+    assert len(parts(items)) == 2
+    assert not {part["sk"]["S"] for part in first} & {part["sk"]["S"] for part in parts(items)}
+    agent.set("k", "small")
+    assert parts(items) == []
+    agent.set("k", noise(990_000), {"a": 1})
+    agent.set_many({"k": 1, "l": 2}, {"b": 2})
+    assert parts(items) == []
+    assert agent.get_record("k").metadata == {"a": 1, "b": 2}
+    agent.set("k", noise(990_000))
+    agent.delete("k")
+    assert parts(items) == []
+    agent.set_many({"k": noise(990_000), "l": noise(990_000), "m": 1})
+    assert agent.delete_many(["k", "l", "m"]) == 3
+    assert parts(items) == []
+    agent.set("k", noise(990_000))
+    assert agent.clear() == 1
+    assert items() == []
+
+
+def test_creation_and_counts_stay(agent, store, stranger):
+    agent.set("k", noise(990_000), {"a": 1})
+    agent.get("k")
+    store.flush()
+    before = agent.get_record("k")
+    stranger.set("k", noise(990_000), {"b": 2})
+    after = agent.get_record("k")
+    assert (after.created_at, after.created_by_agent, after.access_count) == (before.created_at, "a", 1)
+    assert after.metadata == {"a": 1, "b": 2}
+
+
+def test_a_condition_that_fails_leaves_nothing(agent, items):
+    revision = agent.set("k", 1)
+    agent.set("k", 2)
+    with pytest.raises(datastore.ConflictError):
+        agent.set("k", noise(990_000), if_revision=revision)
+    with pytest.raises(datastore.KeyExistsError):
+        agent.add("k", noise(990_000))
+    assert parts(items) == []
+    assert agent.get("k") == 2
+
+
+@pytest.mark.parametrize("operation", ["BatchWriteItem", "UpdateItem"])
+def test_after_a_crash_between_two_steps_the_old_value_is_there_and_the_rest_reclaimed(
+    url, items, agent, wire, operation
+):
+    """The writer dies after some of its requests; hours later somebody writes under that key again."""
+    old, new = noise(990_000), noise(990_000)
+    agent.set("k", old)
+    wire.fail(refusal("AccessDeniedException"), operation=operation)
+    with pytest.raises(datastore.PermissionDeniedError):
+        agent.set("k", new)
+    assert agent.get("k") == old
+    left = len(parts(items)) - 2
+    assert left == (2 if operation == "UpdateItem" else 0)
+    with datastore.connect(url, clock=lambda: time.time() + 7_200) as later:
+        later.agent("u", "later").set("k", new)
+    assert len(parts(items)) == 2
+    assert agent.get("k") == new
+
+
+def test_after_a_crash_before_the_old_parts_are_removed_the_new_value_is_there(url, items, agent, wire):
+    agent.set("k", noise(990_000))
+    new = noise(990_000)
+    wire.fail(refusal("AccessDeniedException"), operation="Query")  # the writer looks for what is left behind
+    agent.set("k", new)
+    assert agent.get("k") == new
+    assert len(parts(items)) == 4
+    agent.set("k", 1)  # the next writer removes what it replaces; the rest is reclaimed when it is old enough
+    assert len(parts(items)) == 2
+
+
+def test_clearing_the_namespace_reclaims_what_a_crash_left_behind(url, items, agent, wire):
+    agent.set("other", 1)
+    wire.fail(refusal("AccessDeniedException"), operation="PutItem")
+    with pytest.raises(datastore.PermissionDeniedError):
+        agent.add("k", noise(990_000))
+    assert agent.list_keys() == ["other"]
+    assert len(parts(items)) == 2
+    assert agent.clear() == 1
+    assert len(parts(items)) == 2, "a writer might still be about to switch to them"
+    assert len(markers(items)) == 1
+    with datastore.connect(url, clock=lambda: time.time() + 7_200) as later:
+        assert later.agent("u", "later").clear() == 0
+    assert items() == []
+
+
+def test_expired_parts_expire_by_themselves_and_after_their_record(agent, items):
+    agent.set("k", noise(990_000), ttl=timedelta(hours=1))
+    times = [int(part["expiresAtEpoch"]["N"]) for part in parts(items)]
+    assert all(time > int(main(items)["expiresAtEpoch"]["N"]) for time in times)
+    assert len(times) == 2
+
+
+def test_readers_see_old_or_new_while_writers_replace_and_remove(agent):
+    values = [noise(990_000), noise(990_000), "small"]
+    agent.set("k", values[0])
+    stop = threading.Event()
+    seen, errors = [], []
+
+    def read():
+        while not stop.is_set():
+            try:
+                seen.extend(value is None or value in values for value in (agent.get("k"), agent.get_all().get("k")))
+            except Exception as error:  # noqa: BLE001  # the test looks at it
+                errors.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for number in range(12):
+        agent.set("k", values[number % 3])
+        if number % 4 == 3:
+            agent.delete("k")
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert errors == []
+    assert seen
+    assert all(seen)
+
+
+def test_a_record_whose_parts_are_lost_is_an_error_and_not_missing(agent, client, table, items, monkeypatch):
+    monkeypatch.setattr("datastore_dynamodb.reading._SECONDS", 0.1)
+    agent.set("k", noise(990_000))
+    part = parts(items)[0]
+    client.delete_item(TableName=table, Key={"pk": part["pk"], "sk": part["sk"]})
+    scope = scope_of(agent)
+    with pytest.raises(BackendUnavailableError, match="not there together"):
+        scope.core.backend.read([scope.prefix + "aw=="], Fields.VALUE)
+    agent.set("k", 1)
+    assert agent.get("k") == 1
+
+
+def test_large_values_do_not_pile_up_in_a_page(agent, wire):
+    agent.set_many({f"k{i}": "x" * 990_000 for i in range(12)})
+    agent.set_many({f"n{i}": noise(990_000) for i in range(3)})
+    assert len(agent.get_all()) == 15
+    assert sum(len(record.value) for record in agent.iter_records()) == 15 * 990_000

@@ -1,0 +1,162 @@
+"""Requests per call, counted where the client sends them: the DynamoDB column of the design, row by row."""
+
+import math
+
+import pytest
+from botocore.loaders import JSONFileLoader
+
+import datastore
+from datastore.scope import scope_of
+from tests.dynamodb.wire import Wire
+
+pytestmark = pytest.mark.server("dynamodb")
+
+
+@pytest.fixture
+def records(agent, store, wire):
+    agent.set_many({f"k{i:03}": i for i in range(250)})
+    agent.use_namespace("other").set("k", 1)
+    agent.set("described", 1, {"a": 1})
+    store.flush()
+    wire.requests.clear()
+
+
+@pytest.mark.parametrize(
+    ("call", "operations"),
+    [
+        (lambda agent: agent.get("k001"), ["GetItem"]),
+        (lambda agent: agent.get("missing"), ["GetItem"]),
+        (lambda agent: agent.get_record("k001"), ["GetItem"]),
+        (lambda agent: agent.exists("k001"), ["GetItem"]),
+        (lambda agent: agent.set("new", 1), ["UpdateItem"]),
+        (lambda agent: agent.set("new", 1, {"a": 1}, ttl=60), ["PutItem"]),
+        (lambda agent: agent.set("k001", 1), ["UpdateItem"]),
+        (lambda agent: agent.set("described", 2, {"b": 1}), ["UpdateItem"]),
+        (lambda agent: agent.add("new", 1), ["PutItem"]),
+        (lambda agent: agent.put_new(1), ["PutItem"]),
+        (lambda agent: agent.delete("k001"), ["DeleteItem"]),
+        (lambda agent: agent.delete("missing"), ["DeleteItem"]),
+        (lambda agent: agent.increment("k001"), ["GetItem", "UpdateItem"]),
+        (lambda agent: agent.get_many(["k001", "k002"]), ["BatchGetItem"]),
+        (lambda agent: agent.set_many({f"n{i}": i for i in range(100)}), ["TransactWriteItems"]),
+        (lambda agent: agent.set_many({f"n{i}": i for i in range(100)}, {"a": 1}), ["TransactWriteItems"]),
+        (lambda agent: agent.set_many({f"k{i:03}": 0 for i in range(100)}), ["TransactWriteItems"]),
+        (lambda agent: agent.set_many({f"k{i:03}": 0 for i in range(100)}, {"a": 1}), ["TransactWriteItems"] * 2),
+        (lambda agent: agent.delete_many(["k001", "k002"]), ["BatchGetItem", "TransactWriteItems"]),
+        (lambda agent: agent.list_keys(), ["Query"]),
+        (lambda agent: agent.list_keys("k00"), ["Query"]),
+        (lambda agent: agent.get_all(), ["Query"]),
+        (lambda agent: agent.count(), ["Query"]),
+        (lambda agent: agent.scan(), ["Query"]),
+        (lambda agent: agent.list_namespaces(), ["Query"] * 3),
+        (lambda agent: agent.clear(), ["Query"] + ["BatchWriteItem"] * math.ceil(251 / 25)),
+        (lambda agent: agent.use_namespace("empty").clear(), ["Query"]),
+    ],
+)
+def test_a_call_sends_these_requests(agent, records, wire, call, operations):
+    call(agent)
+    assert wire.operations == operations
+
+
+def test_setting_with_metadata_what_was_not_seen_here_takes_two(stranger, records, wire, agent):
+    agent.set("strange", 1)
+    other = stranger
+    connection = other_client(other)
+    second = Wire(connection)
+    other.set("strange", 2, {"b": 1})
+    assert second.operations == ["PutItem", "UpdateItem"]
+    assert agent.get_record("strange").metadata == {"b": 1}
+
+
+@pytest.mark.parametrize(("number", "requests"), [(100, 1), (101, 2), (250, 3)])
+def test_many_are_read_a_hundred_at_a_time(agent, records, wire, number, requests):
+    assert len(agent.get_many([f"k{i:03}" for i in range(number)])) == number
+    assert wire.operations == ["BatchGetItem"] * requests
+
+
+@pytest.mark.parametrize(("number", "requests"), [(2, 1), (100, 1), (250, 3)])
+def test_reads_are_counted_a_hundred_records_at_a_time(agent, store, records, wire, number, requests):
+    keys = [f"k{i:03}" for i in range(number)]
+    agent.get_many(keys)
+    agent.get_many(keys)
+    wire.requests.clear()
+    store.flush()
+    assert wire.operations == ["TransactWriteItems"] * requests
+    assert agent.get_record("k001").access_count == 2
+
+
+def test_the_counting_of_one_record_is_one_update(agent, store, records, wire):
+    agent.get("k001")
+    wire.requests.clear()
+    store.flush()
+    assert wire.operations == ["UpdateItem"]
+
+
+def test_connecting_to_a_table_that_is_there_is_one_request(url, store, monkeypatch):
+    from botocore.httpsession import URLLib3Session
+
+    sent = []
+    send = URLLib3Session.send
+    monkeypatch.setattr(URLLib3Session, "send", lambda self, request: sent.append(request) or send(self, request))
+    with datastore.connect(url):
+        assert [request.headers["X-Amz-Target"] for request in sent] == [b"DynamoDB_20120810.DescribeTable"]
+
+
+def test_another_store_does_not_read_the_descriptions_of_the_service_again(url, store, monkeypatch):
+    monkeypatch.setattr(JSONFileLoader, "load_file", None)  # takes ten times as long as all else in a client
+    for _ in range(3):
+        with datastore.connect(url) as another:
+            another.agent("u", "a").set("key", 1)
+    loader = store._core.backend._connection.client._loader
+    assert len(loader.search_paths) == len(set(loader.search_paths))
+
+
+def test_every_read_is_strongly_consistent(agent, records, wire):
+    agent.get("k001")
+    agent.get_many(["k001", "k002"])
+    agent.list_keys()
+    agent.count()
+    for operation, body in wire.requests:
+        reads = body["RequestItems"].values() if operation == "BatchGetItem" else [body]
+        assert all(read["ConsistentRead"] is True for read in reads), operation
+
+
+def test_a_listing_of_keys_fetches_no_values(agent, records, wire):
+    agent.list_keys()
+    ((_, body),) = wire.requests
+    names = {body["ExpressionAttributeNames"][alias.strip()] for alias in body["ProjectionExpression"].split(",")}
+    assert names == {"pk", "sk", "createdAt", "revision", "expiresAt"}
+
+
+def test_a_page_boundary_of_one_megabyte_is_crossed(agent, wire):
+    agent.set_many({f"k{i:02}": "x" * 90_000 for i in range(30)})
+    wire.requests.clear()
+    assert agent.get_all() == {f"k{i:02}": "x" * 90_000 for i in range(30)}
+    assert len(wire.operations) >= 3
+    assert set(wire.operations) == {"Query"}
+    wire.requests.clear()
+    assert len(agent.list_keys()) == 30
+    assert len(wire.operations) >= 3
+    assert agent.count() == 30
+    assert agent.clear() == 30
+    assert agent.count() == 0
+
+
+def test_thousands_of_records_are_pages_of_one_megabyte(url):
+    items = {f"k{i:05}": i for i in range(5_000)}  # nearly two pages; that more are complete is for the kit
+    with datastore.connect(url, tracking="off") as store:
+        agent, wire = store.agent("u", "a"), Wire(store._core.backend._connection.client)
+        agent.set_many(items)
+        for listing in (agent.list_keys, agent.get_all):
+            wire.requests.clear()
+            assert list(listing()) == list(items)
+            assert wire.operations == ["Query"] * len(wire.operations)
+            assert 2 <= len(wire.operations) <= 3
+        wire.requests.clear()
+        assert agent.clear() == len(items)
+        assert wire.operations.count("BatchWriteItem") <= math.ceil(len(items) / 25) + 3
+        assert agent.list_keys() == []
+
+
+def other_client(agent):
+    return scope_of(agent).core.backend._connection.client

@@ -1,0 +1,175 @@
+"""What one conditional request cannot settle: expired records, stale knowledge, competitors."""
+
+import contextlib
+import os
+import threading
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+
+import datastore
+from datastore import BackendUnavailableError, ConflictError
+from datastore_dynamodb import writing
+from tests.dynamodb.answers import refusal
+from tests.dynamodb.wire import Wire
+
+pytestmark = pytest.mark.server("dynamodb")
+
+
+@pytest.fixture
+def later(url, store):
+    """The agent two hours later."""
+    with datastore.connect(url, flush_interval=3_600, clock=lambda: time.time() + 7_200) as later:
+        yield later.agent("u", "later")
+
+
+@pytest.mark.parametrize("metadata", [None, {"new": 1}])
+@pytest.mark.parametrize("call", ["set", "add", "set_many"])
+def test_an_expired_record_is_replaced_whole(agent, store, later, items, call, metadata):
+    agent.set("k", "old", {"old": 1}, ttl=60)
+    agent.get("k")
+    store.flush()
+    if call == "set_many":
+        later.set_many({"k": "new", "l": 1}, metadata)
+    else:
+        getattr(later, call)("k", "new", metadata)
+    record = later.get_record("k")
+    assert (record.value, record.metadata, record.created_by_agent) == ("new", metadata or {}, "later")
+    assert (record.access_count, record.last_accessed_by_agent) == (0, None)
+    (item,) = [item for item in items() if item["key"]["S"] == "k"]
+    assert not {"expiresAt", "expiresAtEpoch"} & set(item)
+
+
+def test_an_expired_split_record_is_replaced_with_its_parts(agent, later, items):
+    agent.set("k", os.urandom(495_000).hex(), ttl=60)
+    later.set("k", "new")
+    assert later.get("k") == "new"
+    assert [item for item in items() if item["pk"]["S"].endswith(":")] == []
+
+
+def test_stale_knowledge_of_metadata_costs_a_request_and_nothing_else(agent, stranger, wire):
+    agent.set("k", 1, {"a": 1})
+    stranger.set("k", 2, {"b": 2})
+    wire.requests.clear()
+    agent.set("k", 3, {"c": 3})
+    assert wire.operations == ["UpdateItem", "UpdateItem"]
+    assert agent.get_record("k").metadata == {"a": 1, "b": 2, "c": 3}
+
+
+@pytest.fixture
+def lose(client, wire):
+    """Lets the server carry out the next request of an operation, whose answer is then lost."""
+
+    def lose(operation, method):
+        def carried_out_and_lost(request, body):
+            with contextlib.suppress(ClientError):
+                getattr(client, method)(**body)
+            return refusal("InternalServerError", 500)(request, body)
+
+        wire.fail(carried_out_and_lost, operation=operation)
+
+    return lose
+
+
+def test_a_repeated_merge_whose_answer_was_lost_is_done_once(agent, lose):
+    agent.set("k", 1, {"a": 1})
+    lose("UpdateItem", "update_item")
+    revision = agent.set("k", 2, {"b": 2}, if_revision=agent.get_record("k").revision)
+    record = agent.get_record("k")
+    assert (record.value, record.metadata, record.revision) == (2, {"a": 1, "b": 2}, revision)
+
+
+def test_a_repeated_delete_whose_answer_was_lost_has_removed_the_record(agent, lose, wire):
+    agent.set("k", 1)
+    wire.requests.clear()
+    lose("DeleteItem", "delete_item")
+    assert agent.delete("k") is True
+    assert wire.operations == ["DeleteItem"] * 3  # the one that is carried out is sent inside the one that is lost
+    assert agent.delete("k") is False
+
+
+def test_a_repeated_conditional_delete_whose_answer_was_lost_is_no_conflict(agent, lose):
+    revision = agent.set("k", 1)
+    lose("DeleteItem", "delete_item")
+    assert agent.delete("k", if_revision=revision) is True
+    agent.set("k", 2)
+    lose("DeleteItem", "delete_item")
+    with pytest.raises(ConflictError):
+        agent.delete("k", if_revision=revision)
+
+
+def test_a_repeated_batch_of_deletes_whose_answer_was_lost_counts_what_it_removed(agent, lose):
+    agent.set_many({"a": 1, "b": 2})
+    lose("TransactWriteItems", "transact_write_items")
+    assert agent.delete_many(["a", "b", "missing"]) == 2
+
+
+def test_deletes_that_stay_unanswered_do_not_pile_up(url, monkeypatch):
+    monkeypatch.setattr(writing, "_MOST_UNANSWERED", 3)
+    with datastore.connect(url, retry_seconds=0) as store:
+        backend, agent = store._core.backend, store.agent("u", "a")
+        Wire(backend._connection.client).fail(refusal("InternalServerError", 500), forever=True)
+        for number in range(5):
+            with pytest.raises(BackendUnavailableError):
+                agent.delete(f"k{number}")
+        assert len(backend._writer._unanswered) == 3
+
+
+def test_a_value_changes_its_form_and_leaves_no_other(agent, items):
+    forms = {"value", "valueJson", "valueZlib", "valueParts"}
+    for value in (1, 1.0, "x" * 900_000, {"a": 1}, 2.0, "small"):
+        agent.set("k", value)
+        (item,) = [item for item in items() if "key" in item]
+        assert len(forms & set(item)) == 1
+        assert agent.get("k") == value
+
+
+def test_batches_of_several_threads_on_the_same_keys_are_complete(agent):
+    errors = []
+
+    def write(number):
+        try:
+            assert agent.set_many({f"k{i}": number for i in range(30)}, {f"by{number}": True}) == 30
+        except Exception as error:  # noqa: BLE001  # the test looks at it
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert all(len(record.metadata) == 4 for record in agent.iter_records())
+
+
+def test_deletes_in_batches_report_what_was_live(agent, later, store):
+    agent.set_many({"live": 1, "other": 1})
+    agent.set("expired", 1, ttl=60)
+    assert later.delete_many(["live", "expired", "missing"]) == 1
+    assert later.list_keys() == ["other"]
+
+
+def test_batches_without_transactions_mean_the_same(url, agent, store):
+    with datastore.connect(url, transactions="false", flush_interval=3_600) as other:
+        data_store = other.agent("u", "b")
+        agent.set("k1", 0, {"a": 1})
+        assert data_store.set_many({f"k{i}": i for i in range(40)}, {"b": 2}) == 40
+        assert agent.get_record("k1").metadata == {"a": 1, "b": 2}
+        data_store.get_all()
+        other.flush()
+        assert agent.get_record("k1").access_count == 1
+        assert data_store.delete_many(["k1", "k2", "missing"]) == 2
+
+
+def test_eventual_consistency_is_asked_for(url, store, wire):
+    with datastore.connect(url, consistency="eventual") as other:
+        seen = Wire(other._core.backend._connection.client)
+        data_store = other.agent("u", "b")
+        data_store.set("k", 1)
+        assert data_store.get("k") == 1
+        data_store.list_keys()
+        assert [body.get("ConsistentRead") for operation, body in seen.requests if operation != "UpdateItem"] == [
+            False,
+            False,
+        ]
