@@ -131,7 +131,7 @@ class DataStore:
             UnsupportedError: If the database has no such indexes.
             PermissionDeniedError: If this user may not create one.
 
-        Requests: 1, and as long as the database takes to build it (CouchDB 1 more while it does).
+        Requests: 1, and as long as the database takes to build it (CouchDB 4, or none where it is known already).
         """
         if isinstance(fields, str) or not isinstance(fields, Sequence) or not fields:
             raise QueryError(f"fields is {fields!r}; it must be a list of paths such as ['address.city']")

@@ -318,7 +318,8 @@ class Queries(Topic):
         data_store.set_many({f"{number:03}": document for number, document in enumerate(documents)})
         for filter, expected in asked:
             assert sorted(int(key) for key in data_store.find(filter)) == expected, filter
-        assert list(data_store.find({"v": {"$gte": 2**53}}, limit=3)) == ["000", "001", "002"]
+        large = {"v": {"$gte": 2**53}}
+        assert list(data_store.find(large, limit=3)) == list(data_store.find(large))[:3]
         data_store.set_many(
             {"lists": {"v": [7, [8]]}, "none": {}, "deep": {"o": [{"n": 7}, {"n": 9}]}, "null": {"v": None}}
         )
