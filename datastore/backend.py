@@ -12,7 +12,7 @@ from many threads at once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
@@ -31,16 +31,23 @@ __all__ = [
     "Delete",
     "Document",
     "DocumentPage",
+    "DropsDatabase",
+    "Examines",
     "Fields",
+    "Finding",
     "Finds",
     "IdRange",
+    "LegacyPage",
+    "LegacySource",
     "ListsExpired",
     "ListsNamespaces",
+    "MovesDocuments",
     "Outcome",
     "Plan",
     "Put",
     "Query",
     "ReclaimsExpired",
+    "Restore",
     "SurvivesFork",
     "Write",
 ]
@@ -118,11 +125,36 @@ class Delete(NamedTuple):
 Write: TypeAlias = Put | Delete
 
 
+class Restore(NamedTuple):
+    """Write one document whole, as it is elsewhere: with its own times, counts, agents, revision and expiry.
+
+    What a `Put` cannot do, and no agent's call comes to. Where there is a live document (live at ``at``) it is replaced
+    only if it is at ``if_revision``; an expired one is as good as gone.
+    """
+
+    document: Document
+    """With `Fields.ALL`; it has not expired at ``at``."""
+    user_id: str
+    namespace: str
+    key: str
+    json: str
+    """The document's value as compact JSON text (`datastore.values.encode`)."""
+    at: str
+    """Now."""
+    if_revision: str | None = None
+    """The revision of the live document to replace; ``None``: there must be none."""
+
+    @property
+    def id(self) -> str:
+        """The document's id."""
+        return self.document.id
+
+
 class Outcome(NamedTuple):
-    """What became of one `Write`."""
+    """What became of one `Write` or `Restore`."""
 
     done: bool
-    """A `Put` was stored; a `Delete` removed a live document."""
+    """A `Put` or a `Restore` was stored; a `Delete` removed a live document."""
     revision: str | None = None
     """Where a precondition failed: the revision of the live document, ``None`` if there is none."""
     error: DataStoreError | None = None
@@ -307,8 +339,86 @@ class ReclaimsExpired(Protocol):
 
 
 @runtime_checkable
+class MovesDocuments(Protocol):
+    """A database whose documents can be moved to and from another one whole: copies, exports, backups."""
+
+    def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        """Return up to ``limit`` documents of all users, those behind ``after`` where it is given.
+
+        In whichever order is the database's own and always the same, with everything else as in `Backend.scan`.
+        ``after`` is the id of any document that an earlier call returned, even one that has been deleted since. What
+        the database holds beside documents of the store is left out.
+        """
+
+    def document_count(self) -> int | None:
+        """Return about how many documents there are, live or not, or ``None`` if finding out means reading them."""
+
+    def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
+        """Write whole documents, with distinct ids and at most ``capabilities.write_batch``; an outcome for each.
+
+        Each is atomic, and atomic with its precondition. What is read afterwards equals what was written, field for
+        field. Repeating the same `Restore` when its answer was lost is harmless: the outcome is either ``done``, or
+        names the revision that was restored. Raises when no outcome is known for any of them.
+        """
+
+
+class Finding(NamedTuple):
+    """Something about a database that its administrator should know."""
+
+    healthy: bool
+    text: str
+    remedy: str = ""
+    """What to do about it, where something is to be done."""
+
+
+@runtime_checkable
+class Examines(Protocol):
+    """A database that can be asked how it is: versions, indexes, clock, space."""
+
+    def examine(self, now: float) -> list[Finding]:
+        """Return what there is to say; ``now`` is this machine's time, in seconds since the epoch. Changes nothing."""
+
+
+@runtime_checkable
+class DropsDatabase(Protocol):
+    """A database that can remove itself: a scratch area is to leave nothing behind."""
+
+    def drop(self) -> None:
+        """Remove the database, file or table that the URL names, with everything in it, and close."""
+
+
+@runtime_checkable
 class SurvivesFork(Protocol):
     """An adapter whose connections must not be shared with a forked child."""
 
     def after_fork(self) -> None:
         """Called in the child, once, before anything else: forget inherited connections without closing them."""
+
+
+# Beside ``connect`` an adapter's module may have ``open_legacy``, a function from `datastore.urls.Url` to a source.
+
+
+class LegacyPage(NamedTuple):
+    """Some documents that another program has written."""
+
+    documents: Sequence[Mapping[str, Any]]
+    """The fields as the client gives them, by their names, the id among them as ``_id``. Numbers may be `Decimal`,
+    times `datetime`, arrays sets; `datastore.moving.seed` makes JSON of them."""
+    after: str | None
+    """Where to go on; ``None`` at the end."""
+
+
+class LegacySource(Protocol):
+    """A database, table or collection in the format of the seed, as it was before this store. It is only read."""
+
+    name: str
+    """What errors and reports call the database."""
+
+    def documents(self, limit: int, after: str | None = None) -> LegacyPage:
+        """Return up to ``limit`` documents, those behind ``after`` where it is given, always in the same order."""
+
+    def count(self) -> int | None:
+        """Return about how many there are, or ``None`` if finding out means reading them."""
+
+    def close(self) -> None:
+        """Release everything. Idempotent."""

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from datastore.backend import Backend
-from datastore.errors import ConfigurationError
+from datastore.backend import Backend, LegacySource
+from datastore.errors import ConfigurationError, UnsupportedError
 from datastore.store import DataStore
 from datastore.urls import Url, suggest
 
@@ -54,7 +54,32 @@ def connect(url: str | None = None, **options: Any) -> DataStore:
         raise
 
 
-def _adapter(url: Url) -> Callable[[Url], Backend]:
+def connect_legacy(url: str) -> LegacySource:
+    """Open a database in the format of the seed, for `datastore.moving.import_legacy` to read.
+
+    Args:
+        url: As for `connect`; on SQLite the parameter ``table`` names the table.
+
+    Returns:
+        The source; close it.
+
+    Raises:
+        UnsupportedError: If the adapter cannot read such a database.
+        ConfigurationError, PermissionDeniedError, BackendUnavailableError: As `connect`.
+    """
+    from importlib import import_module
+
+    parsed = Url(url)
+    _adapter(parsed)
+    opener: Callable[[Url], LegacySource] | None = getattr(
+        import_module(_entry_point(parsed).module), "open_legacy", None
+    )
+    if opener is None:
+        raise UnsupportedError("this adapter reads no databases of another format", backend=parsed.scheme)
+    return opener(parsed)
+
+
+def _entry_point(url: Url) -> EntryPoint:
     from importlib.metadata import entry_points  # here, because it is slow to import and needed once
 
     installed = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
@@ -64,6 +89,11 @@ def _adapter(url: Url) -> Callable[[Url], Backend]:
             f"no backend serves {url.scheme}://{suggest(url.scheme, installed)}; "
             f"installed are {', '.join(sorted(installed)) or 'none: install the package agent-datastore itself'}"
         )
+    return point
+
+
+def _adapter(url: Url) -> Callable[[Url], Backend]:
+    point = _entry_point(url)
     try:
         adapter: Callable[[Url], Backend] = point.load()
     except ImportError as error:

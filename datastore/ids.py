@@ -34,6 +34,10 @@ class IdRange(NamedTuple):
     end: str
 
 
+EVERYTHING = IdRange("", "\U0010ffff" * (MAX_NAME_BYTES // 4 + 1))
+"""The range of all ids of all users; its end is longer than the last of all user ids."""
+
+
 class Name(NamedTuple):
     """What an id stands for."""
 
@@ -112,6 +116,16 @@ def decode(id: str) -> Name:
     """Return the user id, namespace and key of an id."""
     user, namespace, key = id.split(":")
     return Name(unquote(user, errors="strict"), unquote(namespace, errors="strict"), decode_key(key))
+
+
+def is_id(text: str) -> bool:
+    """Return whether a text is the id of a record; databases may hold other things beside them."""
+    try:
+        name = decode(text)
+        parts = encode_name(name.user_id, "user_id"), encode_name(name.namespace, "namespace"), encode_key(name.key)
+    except ValueError:
+        return False
+    return ":".join(parts) == text
 
 
 def user_prefix(encoded_user: str) -> str:

@@ -14,15 +14,22 @@ from datastore.backend import (
     Document,
     DocumentPage,
     Fields,
+    Finding,
     IdRange,
     Outcome,
+    Plan,
+    Query,
+    Restore,
     Write,
 )
 from datastore.errors import BackendUnavailableError, DataStoreError
-from datastore.ids import after_namespace, encode_name, namespace_prefix
+from datastore.ids import EVERYTHING, after_namespace, encode_name, is_id, namespace_prefix
+from datastore.queries.tree import Path
 from datastore.retry import Backoff
+from datastore_couchdb import finding, indexes
 from datastore_couchdb.codec import Memory, document_of
 from datastore_couchdb.counting import Counter
+from datastore_couchdb.examining import examine
 from datastore_couchdb.reading import fetch
 from datastore_couchdb.schema import EXPIRY_INDEX, NAMESPACE_VIEW, prepare
 from datastore_couchdb.session import NAME, Session, Settings
@@ -54,7 +61,7 @@ class CouchBackend(Backend):
         self._writer = Writer(self._session, self._memory)
         self._counter = Counter(self._session, self._memory)
         try:
-            self._indexes = prepare(self._session)
+            self._indexes, self._declared = prepare(self._session)
         except BaseException:
             self._session.close()
             raise
@@ -140,6 +147,32 @@ class CouchBackend(Backend):
                 return total - len(expired)
             after = page.after
 
+    def plan(self, range: IdRange, query: Query) -> Plan | None:
+        """See `datastore.backend.Finds`."""
+        return finding.plan(range, query, self._indexes, self._declared)
+
+    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        """See `datastore.backend.Finds`.
+
+        Requests: 1; 2 where the documents are more than a page's amount of data.
+        """
+        path = self._path(range, "_find")
+        return finding.find(self._session, path, range, plan, fields, limit, after, _PAGE_BYTES)
+
+    def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
+        """See `datastore.backend.DeclaresIndexes`.
+
+        Raises:
+            UnsupportedError: If CouchDB cannot index one of the fields.
+
+        Requests: 4 where it is not known here.
+        """
+        index = indexes.declare(fields, None if encoded_namespace is None else unquote(encoded_namespace))
+        if index.name not in self._declared:
+            indexes.build(self._session, index)
+            self._declared = {**self._declared, index.name: index}  # others may be planning with the one before
+        return index.name
+
     def clear(self, range: IdRange, at: str) -> int:
         """See `datastore.backend.ClearsRange`.
 
@@ -158,7 +191,7 @@ class CouchBackend(Backend):
 
         Requests: 1 per 10,000 expired documents to find them, and 2 per 1,000 to remove them.
         """
-        ids = sorted(self.expired(IdRange("", "\U0010ffff"), at))
+        ids = sorted(self.expired(EVERYTHING, at))
         purged = 0
         for start in _steps(len(ids)):
             found = fetch(self._session, self._memory, ids[start : start + _BATCH])
@@ -166,6 +199,51 @@ class CouchBackend(Backend):
             answers = bulk_docs(self._session, dead) if dead else []
             purged += sum("error" not in answer for answer in answers)
         return purged
+
+    def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        """See `datastore.backend.MovesDocuments`.
+
+        Requests: 1.
+        """
+        rows, cut = self._all_docs(EVERYTHING, limit, after, include_docs=fields is not Fields.KEY)
+        ours = [row for row in rows if is_id(row["id"])]  # beside them there are design documents, and perhaps others
+        if fields is Fields.KEY:
+            documents = [Document(row["id"], "", "", None) for row in ours]
+        else:
+            documents = [document_of(row["doc"]) for row in ours if "revision" in (row.get("doc") or ())]
+        return DocumentPage(documents, rows[-1]["id"] if cut or len(rows) == limit else None)
+
+    def document_count(self) -> int:
+        """See `datastore.backend.MovesDocuments`; without the view, design documents are counted, too.
+
+        Requests: 1.
+        """
+        if NAMESPACE_VIEW not in self._indexes or self._session.settings.partitioned:
+            return int(self._session.get("")["doc_count"])
+        rows = self._session.get(f"_design/{NAMESPACE_VIEW}/_view/namespaces")["rows"]
+        return int(rows[0]["value"]) if rows else 0
+
+    def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
+        """See `datastore.backend.MovesDocuments`.
+
+        Requests: 1 per 1,000 documents; 2 more for those that are there already and were not read here.
+        """
+        return self._writer.write(restores)
+
+    def examine(self, now: float) -> list[Finding]:
+        """See `datastore.backend.Examines`.
+
+        Requests: 2.
+        """
+        return examine(self._session, self._indexes, now)
+
+    def drop(self) -> None:
+        """See `datastore.backend.DropsDatabase`.
+
+        Requests: 1.
+        """
+        self._session.drop()
+        self.close()
 
     def after_fork(self) -> None:
         """See `datastore.backend.SurvivesFork`."""
@@ -176,7 +254,7 @@ class CouchBackend(Backend):
 
     def _path(self, range: IdRange, path: str) -> str:
         """Return where to ask for what lies in a range: in a partitioned database, at its user's partition."""
-        if not self._session.settings.partitioned:
+        if not self._session.settings.partitioned or range == EVERYTHING:
             return path
         return f"_partition/{quote(range.start.partition(':')[0], safe='')}/{path}"
 

@@ -7,10 +7,10 @@ import threading
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
-from datastore.backend import Document, Put
+from datastore.backend import Document, Put, Restore
 from datastore.values import decode, encode, merge_metadata
 
-_EXACT = 2**53
+EXACT = 2**53
 """Integers up to here are themselves in JavaScript; https://tc39.es/ecma262/#sec-number.max_safe_integer"""
 
 
@@ -105,6 +105,17 @@ def document_of(document: dict[str, Any]) -> Document:
     )
 
 
+def value_of(document: dict[str, Any]) -> Document:
+    """Return the store's document of what was downloaded of one for its value."""
+    return Document(
+        document["_id"],
+        document["createdAt"],
+        document["revision"],
+        document.get("expiresAt"),
+        _native(document, "value"),
+    )
+
+
 def put_of(put: Put, old: Stored | None) -> tuple[Stored, str]:
     """Return what a write stores: over a live document, or as a new one.
 
@@ -126,24 +137,48 @@ def put_of(put: Put, old: Stored | None) -> tuple[Stored, str]:
         new = old._replace(revision=put.revision, expires_at=put.expires_at)
         if put.metadata:
             new = new._replace(metadata=encode(merge_metadata(decode(old.metadata), put.metadata)))
-    fields: dict[str, Any] = {"_id": put.id}
-    if rev:
-        fields["_rev"] = rev
-    fields |= {"userId": put.user_id, "namespace": put.namespace, "key": put.key}
+    metadata = _field("metadata", decode(new.metadata), new.metadata)
+    return new, _text(put, new, put.at, metadata, _field("value", put.value, put.json))
+
+
+def restored(restore: Restore, rev: str) -> tuple[Stored, str]:
+    """Return what will be known of a restored document, with the old ``rev``, and its JSON text."""
+    whole = restore.document
+    metadata = encode(whole.metadata or {}, "metadata")
+    new = Stored(
+        rev,
+        whole.revision,
+        whole.created_at,
+        whole.created_by_agent,
+        metadata,
+        whole.expires_at,
+        whole.access_count,
+        whole.last_accessed_by_agent,
+        whole.last_accessed_at,
+    )
+    native = _field("metadata", whole.metadata or {}, metadata)
+    return new, _text(restore, new, whole.updated_at, native, _field("value", whole.value, restore.json))
+
+
+def _text(named: Put | Restore, new: Stored, updated_at: str, metadata: str, value: str) -> str:
+    """Return the JSON text of a document; metadata and value are fields already."""
+    fields: dict[str, Any] = {"_id": named.id}
+    if new.rev:
+        fields["_rev"] = new.rev
+    fields |= {"userId": named.user_id, "namespace": named.namespace, "key": named.key}
     fields |= {
         "createdByAgent": new.created_by_agent,
         "lastAccessedByAgent": new.last_accessed_by_agent,
         "accessCount": new.access_count,
         "createdAt": new.created_at,
-        "updatedAt": put.at,
+        "updatedAt": updated_at,
         "lastAccessedAt": new.last_accessed_at,
         "revision": new.revision,
     }
     if new.expires_at is not None:
         fields["expiresAt"] = new.expires_at  # left out otherwise, so that the index of expiry stays small
     text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
-    metadata = _field("metadata", decode(new.metadata), new.metadata)
-    return new, f"{text[:-1]},{metadata},{_field('value', put.value, put.json)}}}"
+    return f"{text[:-1]},{metadata},{value}}}"
 
 
 def accessed(document: dict[str, Any], number: int, agent: str, at: str) -> dict[str, Any]:
@@ -177,7 +212,7 @@ def _survives(value: Any) -> bool:
     if kind is str or value is None or kind is bool:
         return True
     if kind is int:
-        return bool(-_EXACT <= value <= _EXACT)
+        return bool(-EXACT <= value <= EXACT)
     if kind is float:
         return not value.is_integer() or abs(value) >= 1e21  # from there on JavaScript, too, writes an exponent
     if isinstance(value, dict):

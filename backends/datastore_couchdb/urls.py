@@ -28,6 +28,15 @@ def connect(url: Url) -> CouchBackend:
 
     Requests: 2 when all is there.
     """
+    return CouchBackend(settings_of(url))
+
+
+def settings_of(url: Url) -> Settings:
+    """Return what a URL says; see `connect`.
+
+    Raises:
+        ConfigurationError: If the URL is wrong.
+    """
     settings = Settings(
         origin=f"{_SCHEMES[url.scheme]}://{_host(url)}",
         user=url.user,
@@ -39,7 +48,7 @@ def connect(url: Url) -> CouchBackend:
         partitioned=url.parameter("partitioned", boolean, False),
     )
     url.check_all_taken()
-    return CouchBackend(settings)
+    return settings
 
 
 def _host(url: Url) -> str:

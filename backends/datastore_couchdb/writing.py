@@ -8,13 +8,13 @@ and decide anew. What an outcome says is always what the server said.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from datastore.backend import Delete, Outcome, Put, Write
+from datastore.backend import Delete, Outcome, Put, Restore, Write
 from datastore.errors import BackendUnavailableError, DataStoreError, PermissionDeniedError, ValueTooLargeError
 from datastore.retry import Backoff
-from datastore_couchdb.codec import Memory, Stored, put_of, stored_of
+from datastore_couchdb.codec import Memory, Stored, put_of, restored, stored_of
 from datastore_couchdb.reading import fetch
 from datastore_couchdb.session import NAME, Session
 
@@ -42,8 +42,8 @@ class Writer:
         self._memory = memory
         self._unanswered: set[Delete] = set()
 
-    def write(self, writes: Sequence[Write]) -> list[Outcome]:
-        """Apply writes to distinct ids; see `Backend.write`."""
+    def write(self, writes: Sequence[Write | Restore]) -> list[Outcome]:
+        """Apply writes to distinct ids; see `Backend.write` and `datastore.backend.MovesDocuments`."""
         pending = {write.id: write for write in writes}
         outcomes: dict[str, Outcome] = {}
         believed = self._beliefs(writes)
@@ -74,7 +74,7 @@ class Writer:
                 break
         return _unless_all_failed([outcomes[write.id] for write in writes])
 
-    def _beliefs(self, writes: Iterable[Write]) -> dict[str, Stored | None]:
+    def _beliefs(self, writes: Iterable[Write | Restore]) -> dict[str, Stored | None]:
         """Return what to act on without reading; ids that are missing here must be read first."""
         believed: dict[str, Stored | None] = {}
         for write in writes:
@@ -85,16 +85,21 @@ class Writer:
             elif isinstance(write, Delete):
                 if known is not None:
                     believed[write.id] = known
-            elif write.if_absent and known is not None and known.live(write.at):
+            elif (isinstance(write, Restore) or write.if_absent) and known is not None and known.live(write.at):
                 believed[write.id] = None  # it may be gone: the server decides
             else:
                 believed[write.id] = known
         return believed
 
-    def _decide(self, write: Write, stored: Stored | None, *, verified: bool) -> Outcome | _Sent:
+    def _decide(self, write: Write | Restore, stored: Stored | None, *, verified: bool) -> Outcome | _Sent:
         """Return the outcome of a write, or what to send for it."""
         live = stored is not None and stored.live(write.at)
         revision = stored.revision if stored is not None and live else None
+        if isinstance(write, Restore):
+            if verified and revision != write.if_revision:
+                return Outcome(False, revision)
+            new, text = restored(write, "" if stored is None else stored.rev)
+            return _Sent(write.id, text, new, Outcome(True))
         if isinstance(write, Put) and revision == write.revision:
             return Outcome(True)  # written before, and the answer was lost
         if write.if_revision is not None and revision != write.if_revision:
@@ -119,7 +124,7 @@ class Writer:
             return True
         return False
 
-    def _send(self, documents: Sequence[_Sent], pending: dict[str, Write]) -> dict[str, Outcome | None]:
+    def _send(self, documents: Sequence[_Sent], pending: Mapping[str, Write | Restore]) -> dict[str, Outcome | None]:
         """Send documents and return an outcome for each; ``None`` where the server found the revision out of date."""
         results: dict[str, Outcome | None] = {}
         for batch in _cut(documents):

@@ -13,12 +13,19 @@ from datastore.backend import (
     Fields,
     IdRange,
     Outcome,
+    Plan,
+    Query,
+    Restore,
     Write,
 )
+from datastore.ids import EVERYTHING
+from datastore.queries.tree import Path
 from datastore_firestore.connection import Connection, Settings
 from datastore_firestore.counting import Counter
 from datastore_firestore.failures import NAME
+from datastore_firestore.finding import Finder
 from datastore_firestore.hints import Hints
+from datastore_firestore.indexes import Indexes
 from datastore_firestore.reading import Reader
 from datastore_firestore.writing import MOST_WRITES, Writer
 
@@ -37,6 +44,7 @@ class FirestoreBackend(Backend):
         """
         self._settings = settings
         self._connection = Connection(settings)
+        self._indexes = Indexes(settings)
         self._assemble()
 
     def _assemble(self) -> None:
@@ -44,6 +52,7 @@ class FirestoreBackend(Backend):
         self._reader = Reader(self._connection, hints, self._settings)
         self._writer = Writer(self._connection, hints, self._settings, self._reader)
         self._counter = Counter(self._connection, hints, self._settings, self._reader)
+        self._finder = Finder(self._settings, self._reader, self._indexes)
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
@@ -69,12 +78,45 @@ class FirestoreBackend(Backend):
         """See `datastore.backend.CountsRange`."""
         return self._reader.count(range, at)
 
+    def plan(self, range: IdRange, query: Query) -> Plan | None:
+        """See `datastore.backend.Finds`."""
+        return self._finder.plan(range, query)
+
+    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        """See `datastore.backend.Finds`."""
+        return self._finder.find(range, plan, fields, limit, after)
+
+    def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
+        """See `datastore.backend.DeclaresIndexes`."""
+        return self._indexes.ensure(self._reader, fields, encoded_namespace)
+
     def purge(self, at: str) -> int:
         """See `datastore.backend.ReclaimsExpired`; a TTL policy does the same without being asked."""
         removed = 0
         while found := self._reader.expired(at, MOST_WRITES):
             removed += self._writer.remove_as_seen(found)
         return removed
+
+    def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        """See `datastore.backend.MovesDocuments`.
+
+        Requests: 1.
+        """
+        return self._reader.scan(EVERYTHING, fields, limit, after)
+
+    def document_count(self) -> int:
+        """See `datastore.backend.MovesDocuments`.
+
+        Requests: 1, billed as one read per 1,000 documents.
+        """
+        return self._reader.count_all()
+
+    def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
+        """See `datastore.backend.MovesDocuments`.
+
+        Requests: 1 per 500 documents; 1 more where some are there already and were not read here.
+        """
+        return self._writer.write(restores)
 
     def after_fork(self) -> None:
         """See `datastore.backend.SurvivesFork`."""

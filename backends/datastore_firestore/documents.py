@@ -1,8 +1,10 @@
 """The fields of a stored document, and what makes a `Document` of them or a write of a `Put`.
 
 The field names are those of the record's. Besides: ``valueJson`` and ``metadataJson`` instead of ``value`` and
-``metadata`` where those are not native; and of a document that expires, ``expires`` (true), by which those are found
-that a count must look at, and ``expiryMicros``, ``expiresAt`` as a number, which a delete can read as it removes.
+``metadata`` where those are not native; ``valueArrays`` and ``metadataArrays``, the paths at which they hold arrays
+(``""`` for JSON text), so that a query can ask for what its filters do not see; and of a document that expires,
+``expires`` (true), by which those are found that a count must look at, and ``expiryMicros``, ``expiresAt`` as a number,
+which a delete can read as it removes.
 """
 
 from __future__ import annotations
@@ -12,9 +14,19 @@ from typing import Any
 
 from google.cloud.firestore_v1.types import write as messages
 
-from datastore.backend import Access, Document, Fields, Put
+from datastore.backend import Access, Document, Fields, Put, Restore
 from datastore.values import decode, encode
-from datastore_firestore.codec import METADATA_LIMITS, VALUE_LIMITS, decode_native, fill, get_time, micros, set_time
+from datastore_firestore.codec import (
+    METADATA_LIMITS,
+    VALUE_LIMITS,
+    Limits,
+    arrays_in,
+    decode_native,
+    fill,
+    get_time,
+    micros,
+    set_time,
+)
 from datastore_firestore.connection import Message
 
 _Write: Any = messages.Write.pb()
@@ -25,7 +37,7 @@ MASKS: Sequence[Sequence[str] | None] = (KEY, (*KEY, "value", "valueJson"), None
 """The fields to ask for, by `Fields`."""
 KEY_AND_METADATA = (*KEY, "metadata", "metadataJson")
 
-_CHANGED = ("value", "valueJson", "revision", "updatedAt", "expiresAt", "expiryMicros", "expires")
+_CHANGED = ("value", "valueJson", "valueArrays", "revision", "updatedAt", "expiresAt", "expiryMicros", "expires")
 """What a write replaces in a live document; one of these that is not given is removed."""
 
 
@@ -80,6 +92,32 @@ def create(name: str, put: Put, metadata: str) -> Message:
     return write
 
 
+def restore(name: str, item: Restore) -> Message:
+    """Return the write of a whole document as it is elsewhere; the caller adds the precondition."""
+    whole = item.document
+    write = _Write()
+    write.update.name = name
+    fields = write.update.fields
+    for field, text in (
+        ("userId", item.user_id),
+        ("namespace", item.namespace),
+        ("key", item.key),
+        ("createdByAgent", whole.created_by_agent),
+        ("revision", whole.revision),
+    ):
+        fields[field].string_value = text
+    fields["accessCount"].integer_value = whole.access_count
+    set_time(fields["createdAt"], whole.created_at)
+    set_time(fields["updatedAt"], whole.updated_at)
+    if whole.last_accessed_at is not None:
+        set_time(fields["lastAccessedAt"], whole.last_accessed_at)
+        fields["lastAccessedByAgent"].string_value = whole.last_accessed_by_agent or ""
+    _set_expiry(fields, whole.expires_at)
+    _set_json(fields, "value", whole.value, item.json, len(name), VALUE_LIMITS)
+    _set_metadata(fields, encode(whole.metadata or {}, "metadata"), len(name))
+    return write
+
+
 def update(name: str, put: Put, metadata: str | None) -> Message:
     """Return the write that changes a live document; ``metadata`` is the whole of it, ``None`` to leave it."""
     write = _Write()
@@ -87,7 +125,7 @@ def update(name: str, put: Put, metadata: str | None) -> Message:
     write.update_mask.field_paths.extend(_CHANGED)
     _set_changed(write.update.fields, put, len(name))
     if metadata is not None:
-        write.update_mask.field_paths.extend(("metadata", "metadataJson"))
+        write.update_mask.field_paths.extend(("metadata", "metadataJson", "metadataArrays"))
         _set_metadata(write.update.fields, metadata, len(name))
     return write
 
@@ -138,19 +176,32 @@ def _value(found: Any, native: str, text: str) -> Any:
 def _set_changed(fields: Any, put: Put, name_bytes: int) -> None:
     fields["revision"].string_value = put.revision
     set_time(fields["updatedAt"], put.at)
-    if put.expires_at is not None:
-        set_time(fields["expiresAt"], put.expires_at)
-        fields["expiryMicros"].integer_value = micros(put.expires_at)
+    _set_expiry(fields, put.expires_at)
+    _set_json(fields, "value", put.value, put.json, name_bytes, VALUE_LIMITS)
+
+
+def _set_expiry(fields: Any, expires_at: str | None) -> None:
+    if expires_at is not None:
+        set_time(fields["expiresAt"], expires_at)
+        fields["expiryMicros"].integer_value = micros(expires_at)
         fields["expires"].boolean_value = True
-    if not fill(fields["value"], put.value, name_bytes, VALUE_LIMITS):
-        del fields["value"]
-        fields["valueJson"].string_value = put.json
 
 
 def _set_metadata(fields: Any, metadata: str, name_bytes: int) -> None:
-    if not fill(fields["metadata"], decode(metadata), name_bytes, METADATA_LIMITS):
-        del fields["metadata"]
-        fields["metadataJson"].string_value = metadata
+    _set_json(fields, "metadata", decode(metadata), metadata, name_bytes, METADATA_LIMITS)
+
+
+def _set_json(fields: Any, name: str, value: Any, json: str, name_bytes: int, limits: Limits) -> None:
+    if fill(fields[name], value, name_bytes, limits):
+        arrays = arrays_in(value)
+    else:
+        del fields[name]
+        fields[f"{name}Json"].string_value = json
+        arrays = [""]
+    if arrays:
+        values = fields[f"{name}Arrays"].array_value.values
+        for path in arrays:
+            values.add().string_value = path
 
 
 def _transform(write: Message, field: str) -> Message:

@@ -32,6 +32,15 @@ def connect(url: Url) -> FirestoreBackend:
     Raises:
         ConfigurationError: If the URL names no project, a parameter is wrong, or there are no credentials.
     """
+    return FirestoreBackend(settings_of(url))
+
+
+def settings_of(url: Url) -> Settings:
+    """Return what a URL says; see `connect`.
+
+    Raises:
+        ConfigurationError: If the URL is wrong.
+    """
     if url.user or url.password:
         raise ConfigurationError(
             "a firestore URL takes no user and no password: credentials come from Google's own chain "
@@ -47,7 +56,7 @@ def connect(url: Url) -> FirestoreBackend:
         interceptors=tuple(url.parameter("interceptors", _sequence, ())),
     )
     url.check_all_taken()
-    return FirestoreBackend(settings)
+    return settings
 
 
 def _project(host: str) -> str:

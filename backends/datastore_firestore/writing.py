@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import grpc
 
-from datastore.backend import Delete, Outcome, Put, Write
+from datastore.backend import Delete, Outcome, Put, Restore, Write
 from datastore.errors import BackendUnavailableError, DataStoreError, ValueTooLargeError
 from datastore.retry import Backoff
 from datastore.values import decode, encode, merge_metadata
@@ -48,7 +48,7 @@ class _Job(NamedTuple):
     """One write of a batch, and what it goes by."""
 
     place: int
-    write: Write
+    write: Write | Restore
     state: State | None
     fresh: bool = False
     """The state was read in this round, so that an outcome may be decided by it."""
@@ -65,8 +65,8 @@ class Writer:
         self._unanswered: dict[tuple[str, str], None] = {}  # deletes of live documents, by id and time
         self._most_bytes = _EMULATOR_REQUEST_BYTES if settings.emulator else _REQUEST_BYTES
 
-    def write(self, writes: Sequence[Write]) -> list[Outcome]:
-        """See `Backend.write`."""
+    def write(self, writes: Sequence[Write | Restore]) -> list[Outcome]:
+        """See `Backend.write` and `datastore.backend.MovesDocuments`."""
         outcomes = dict[int, Outcome]()
         jobs = [_Job(index, write, self._hints.get(write.id)) for index, write in enumerate(writes)]
         alone = len(jobs) == 1
@@ -140,6 +140,8 @@ class Writer:
         try:
             if isinstance(write, Delete):
                 decided = _delete(self._prefix, write, job, alone, (write.id, write.at) in self._unanswered)
+            elif isinstance(write, Restore):
+                decided = _restore(self._prefix, write, job, self._hints.likely)
             else:
                 decided = _put(self._prefix, write, job, self._hints.likely)
         except ValueTooLargeError as error:
@@ -252,6 +254,30 @@ def _put(prefix: str, put: Put, job: _Job, likely: Callable[[str], bool]) -> _St
         after = Known((0, 0), put.at, put.revision, put.expires_at, None, 0, metadata)
     _set_condition(message, state)
     return _Step(job.place, put.id, [message], after, True, put.at)
+
+
+def _restore(prefix: str, restore: Restore, job: _Job, likely: Callable[[str], bool]) -> _Step | Outcome | None:
+    """Return the step that a `Restore` takes, its outcome, or ``None`` if the document must be read first."""
+    state = job.state
+    live = state if isinstance(state, Known) and state.live(restore.at) else None
+    revision = None if live is None else live.revision
+    if revision != restore.if_revision:
+        return Outcome(False, revision) if job.fresh else None
+    if state is None and likely(restore.id):
+        return None
+    whole = restore.document
+    message = documents.restore(prefix + restore.id, restore)
+    _set_condition(message, state)
+    after = Known(
+        (0, 0),
+        whole.created_at,
+        whole.revision,
+        whole.expires_at,
+        whole.last_accessed_at,
+        whole.access_count,
+        encode(whole.metadata or {}),
+    )
+    return _Step(job.place, restore.id, [message], after, True, restore.at)
 
 
 def _delete(prefix: str, delete: Delete, job: _Job, alone: bool, sent: bool) -> _Step | Outcome | None:

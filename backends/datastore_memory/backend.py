@@ -19,9 +19,11 @@ from datastore.backend import (
     IdRange,
     Outcome,
     Put,
+    Restore,
     Write,
 )
 from datastore.errors import ClosedError, ConfigurationError, ValueTooLargeError
+from datastore.ids import EVERYTHING
 from datastore.urls import Url
 from datastore.values import decode, encode, merge_metadata
 
@@ -124,6 +126,20 @@ class MemoryBackend(Backend):
                 self._remove(id)
             return len(expired)
 
+    def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        """See `datastore.backend.MovesDocuments`."""
+        return self.scan(EVERYTHING, fields, limit, after)
+
+    def document_count(self) -> int:
+        """See `datastore.backend.MovesDocuments`."""
+        with self._opened():
+            return len(self._stored)
+
+    def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
+        """See `datastore.backend.MovesDocuments`."""
+        with self._opened():
+            return [self._restore(restore) for restore in restores]
+
     def after_fork(self) -> None:
         """See `datastore.backend.SurvivesFork`: the child has its own copy, and perhaps a lock held by no one."""
         self._lock = threading.RLock()
@@ -169,6 +185,17 @@ class MemoryBackend(Backend):
         if put.id not in self._stored:
             self._sorted = None
         self._stored[put.id] = _Stored(document, put.json)
+        return Outcome(True)
+
+    def _restore(self, restore: Restore) -> Outcome:
+        old = self._live(restore.id, restore.at)
+        revision = None if old is None else old.revision
+        if revision != restore.if_revision:
+            return Outcome(False, revision)
+        if restore.id not in self._stored:
+            self._sorted = None
+        document = restore.document._replace(value=None, metadata=_copy(restore.document.metadata))
+        self._stored[restore.id] = _Stored(document, restore.json)
         return Outcome(True)
 
     def _delete(self, delete: Delete) -> Outcome:

@@ -6,6 +6,7 @@ range reads of the primary key.
 """
 
 from datastore_sqlite.backend import SqliteBackend
+from datastore_sqlite.legacy import open_legacy
 from datastore_sqlite.urls import connect
 
-__all__ = ["SqliteBackend", "connect"]
+__all__ = ["SqliteBackend", "connect", "open_legacy"]

@@ -17,19 +17,23 @@ from datastore.backend import (
     Document,
     DocumentPage,
     Fields,
+    Finding,
     IdRange,
     Outcome,
     Plan,
     Put,
     Query,
+    Restore,
     Write,
 )
 from datastore.errors import BackendUnavailableError
+from datastore.ids import EVERYTHING
 from datastore.queries.tree import Path
 from datastore.values import decode, encode, merge_metadata
 from datastore_sqlite import indexes
 from datastore_sqlite import statements as sql
 from datastore_sqlite.connections import NAME, Connection, OneConnection, Pool, Settings, translate
+from datastore_sqlite.examining import examine
 from datastore_sqlite.finding import PAGE_BYTES, SqlitePlan, make_plan, read_page
 from datastore_sqlite.schema import open_file
 
@@ -182,6 +186,38 @@ class SqliteBackend(Backend):
         """See `datastore.backend.ReclaimsExpired`."""
         return self._write(lambda connection: connection.execute(sql.PURGE, (at,)).rowcount)
 
+    def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        """See `datastore.backend.MovesDocuments`."""
+        return self.scan(EVERYTHING, fields, limit, after)
+
+    def document_count(self) -> int:
+        """See `datastore.backend.MovesDocuments`."""
+        ((count,),) = self._read(self._scanning, sql.COUNT_ALL, ())
+        return int(count)
+
+    def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
+        """See `datastore.backend.MovesDocuments`."""
+        return self._write(
+            lambda connection: _in_transaction(connection, lambda: [_restore(connection, item) for item in restores])
+        )
+
+    def examine(self, now: float) -> list[Finding]:
+        """See `datastore.backend.Examines`."""
+        connection = self._scanning.take()
+        try:
+            return examine(connection, self._settings)
+        except sqlite3.Error as error:
+            raise translate(error, self._settings) from error
+        finally:
+            self._scanning.give_back(connection)
+
+    def drop(self) -> None:
+        """See `datastore.backend.DropsDatabase`."""
+        self.close()
+        if (path := self._settings.path) is not None:
+            for suffix in ("", "-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+
     def after_fork(self) -> None:
         """See `datastore.backend.SurvivesFork`."""
         self._writing = threading.Lock()
@@ -314,7 +350,22 @@ def _delete(connection: Connection, delete: Delete) -> Outcome:
     return Outcome(True) if removed else Outcome(False, _revision(connection, delete))
 
 
-def _revision(connection: Connection, write: Write) -> str | None:
+def _restore(connection: Connection, restore: Restore) -> Outcome:
+    old = restore.document
+    row = (
+        *(restore.user_id, restore.namespace, restore.key, old.created_by_agent, old.created_at, old.updated_at),
+        *(old.revision, old.expires_at, encode(old.metadata or {}, "metadata"), restore.json, old.access_count),
+        *(old.last_accessed_by_agent, old.last_accessed_at),
+    )
+    if restore.if_revision is None:
+        stored = connection.execute(sql.RESTORE, (old.id, *row, restore.at)).rowcount
+    else:
+        condition = (old.id, restore.if_revision, restore.at)
+        stored = connection.execute(sql.RESTORE_OVER, (*row, *condition)).rowcount
+    return Outcome(True) if stored else Outcome(False, _revision(connection, restore))
+
+
+def _revision(connection: Connection, write: Write | Restore) -> str | None:
     row = connection.execute(sql.REVISION, (write.id, write.at)).fetchone()
     return None if row is None else row[0]
 

@@ -55,6 +55,18 @@ DELETE = f"DELETE FROM {TABLE} WHERE _id = ? RETURNING expiresAt"
 DELETE_IF_REVISION = f"DELETE FROM {TABLE} WHERE _id = ? AND revision = ? AND {_LIVE}"
 REVISION = f"SELECT revision FROM {TABLE} WHERE _id = ? AND {_LIVE}"
 
+_WHOLE = (
+    "userId, namespace, key, createdByAgent, createdAt, updatedAt, revision, expiresAt, metadata, value, accessCount, "
+    "lastAccessedByAgent, lastAccessedAt"
+)
+_WHOLE_CHANGES = ", ".join(f"{column} = excluded.{column}" for column in _WHOLE.split(", "))
+RESTORE = f"""
+    INSERT INTO {TABLE} (_id, {_WHOLE}) VALUES (?{", ?" * 13})
+    ON CONFLICT (_id) DO UPDATE SET {_WHOLE_CHANGES} WHERE expiresAt <= ?"""
+"""Takes a whole row, and now."""
+RESTORE_OVER = f"UPDATE {TABLE} SET ({_WHOLE}) = ({', '.join('?' * 13)}) {_AT_REVISION}"
+
+COUNT_ALL = f"SELECT count(*) FROM {TABLE}"
 COUNT = f"SELECT count(*) FROM {TABLE} WHERE _id >= ? AND _id < ? AND {_LIVE}"
 CLEAR = f"DELETE FROM {TABLE} WHERE _id >= ? AND _id < ?"
 PURGE = f"DELETE FROM {TABLE} WHERE expiresAt <= ?"

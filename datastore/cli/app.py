@@ -1,8 +1,7 @@
-"""The commands. What they do is in the modules beside this one; here are arguments, messages and exit codes."""
+"""The command ``datastore``: the demonstration, and the groups of commands of the modules beside this one."""
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib.metadata import version
 from io import TextIOWrapper
@@ -12,20 +11,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from datastore.cli import conforming, doctor, looking, mending, moving
 from datastore.cli import demo as demonstration
 from datastore.cli.files import find, project_name
 from datastore.cli.meter import Meter
-from datastore.cli.show import number, printable, progress_bars, say, show
+from datastore.cli.running import Group, fail, in_one_line, resolve
+from datastore.cli.show import number, progress_bars, say, show
 from datastore.connecting import DEFAULT_URL, URL_VARIABLE, connect
-from datastore.errors import DataStoreError
 from datastore.urls import Url
-
-INTERRUPTED = 130  # 128 and the number of SIGINT, as shells report it
 
 app = typer.Typer(
     help="One persistent store for AI agents, on whichever database the host already runs.",
+    cls=Group,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -71,14 +69,8 @@ def demo(
     a summary of each. The analyst finds the largest files and the most used
     definitions. All of it is kept; run it again, and it remembers.
     """
-    text = url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
-    try:
-        _demo(Console(highlight=False), directory, text, user, name)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; what was stored so far is kept, and the next run goes on from there", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    except DataStoreError as error:
-        _fail(str(error))
+    with in_one_line("interrupted; what was stored so far is kept, and the next run goes on from there"):
+        _demo(Console(highlight=False), directory, resolve(url), user, name)
 
 
 def _demo(console: Console, directory: Path, url: str, user: str, name: str | None) -> None:
@@ -88,7 +80,7 @@ def _demo(console: Console, directory: Path, url: str, user: str, name: str | No
     try:
         found = find(directory, file)
     except OSError as error:
-        _fail(f"cannot read the directory {directory}: {error.strerror or error}")
+        fail(f"cannot read the directory {directory}: {error.strerror or error}")
     project = name or project_name(directory)
     meter = Meter()
     with connect(url) as store:
@@ -116,6 +108,5 @@ def _conclusion(report: demonstration.Report, persistent: bool, where: str) -> l
     return [*lines, f"{where} keeps nothing beyond this run; leave out --url to use a file."]
 
 
-def _fail(message: str) -> None:
-    typer.echo(printable(f"datastore: {' '.join(message.split())}"), err=True)
-    raise typer.Exit(1)
+for group in (looking, mending, moving, doctor, conforming):
+    group.register(app)

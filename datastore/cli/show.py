@@ -93,51 +93,58 @@ def _list(reasons: Counter[str]) -> str:
 
 
 def _holdings(report: demo.Report) -> Table:
-    table = _table("What the store holds", "namespace", "records>", "bytes of JSON>")
+    table = make_table("What the store holds", "namespace", "records>", "bytes of JSON>")
     for holding in report.holdings:
-        _row(table, holding.namespace, f"{holding.records:,}", f"{holding.size:,}")
+        add_row(table, holding.namespace, f"{holding.records:,}", f"{holding.size:,}")
     return table
 
 
 def _provenance(report: demo.Report) -> Table:
-    table = _table("Some records with their provenance", "record", "created by", "last read by", "reads>", "revision")
+    table = make_table(
+        "Some records with their provenance", "record", "created by", "last read by", "reads>", "revision"
+    )
     for holding in report.holdings:
         if holding.samples:
             table.add_section()
-            _row(table, holding.namespace)
+            add_row(table, holding.namespace)
         for record in holding.samples:
             who = record.created_by_agent, record.last_accessed_by_agent or "nobody"
-            _row(table, f"  {record.key}", *who, f"{record.access_count:,}", record.revision[:8])
+            add_row(table, f"  {record.key}", *who, f"{record.access_count:,}", record.revision[:8])
     return table
 
 
 def _largest(analysis: demo.Analysis, quote: int) -> Table:
-    table = _table("The largest files", "file", "bytes>", "lines>", "begins")
+    table = make_table("The largest files", "file", "bytes>", "lines>", "begins")
     for file in analysis.largest:
-        _row(table, file.key, f"{file.size:,}", f"{file.lines:,}", _shorten(file.beginning, quote))
+        add_row(table, file.key, f"{file.size:,}", f"{file.lines:,}", _shorten(file.beginning, quote))
     return table
 
 
 def _most_used(analysis: demo.Analysis, quote: int) -> Table:
-    table = _table("The most used definitions", "name", "defined in", "used in files>", "as")
+    table = make_table("The most used definitions", "name", "defined in", "used in files>", "as")
     for used in analysis.most_used:
-        _row(table, used.name, used.key, f"{used.files:,}", _shorten(used.definition, quote))
+        add_row(table, used.name, used.key, f"{used.files:,}", _shorten(used.definition, quote))
     return table
 
 
 def _calls(timings: Mapping[str, Timing]) -> Table:
-    table = _table("Calls of the store in this run", "call", "calls>", "records>", "calls/s>", "records/s>")
+    table = make_table("Calls of the store in this run", "call", "calls>", "records>", "calls/s>", "records/s>")
     for name, timing in timings.items():
         seconds = timing.seconds or 1e-9
         records = (f"{timing.records:,}", f"{timing.records / seconds:,.0f}") if timing.records else ("", "")
-        _row(table, name, f"{timing.calls:,}", records[0], f"{timing.calls / seconds:,.0f}", records[1])
+        add_row(table, name, f"{timing.calls:,}", records[0], f"{timing.calls / seconds:,.0f}", records[1])
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
+def make_table(title: str, *columns: str) -> Table:
     """Return an empty table; a column whose name ends with ``>`` is set to the right."""
     table = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
     )
     for name in columns:
         right = name.endswith(">")
@@ -145,7 +152,8 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _row(table: Table, *cells: str) -> None:
+def add_row(table: Table, *cells: str) -> None:
+    """Add a row of plain text."""
     table.add_row(*(Text(printable(cell)) for cell in cells))
 
 

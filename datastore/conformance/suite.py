@@ -16,6 +16,7 @@ from datastore.conformance.topics.expiry import Expiry
 from datastore.conformance.topics.isolation import Isolation
 from datastore.conformance.topics.lifecycle import Lifecycle
 from datastore.conformance.topics.listings import Listings
+from datastore.conformance.topics.moving import Moving
 from datastore.conformance.topics.names import Names
 from datastore.conformance.topics.outage import Outage
 from datastore.conformance.topics.processes import Processes
@@ -51,6 +52,7 @@ class ConformanceSuite(
     RawWrites,
     Accesses,
     Abilities,
+    Moving,
     Properties,
     QueryProperties,
     Concurrency,

@@ -1,0 +1,46 @@
+"""What there is to say about a CouchDB server and the database on it."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+
+from datastore.backend import Finding
+from datastore_couchdb.schema import EXPIRY_INDEX, NAMESPACE_INDEX, NAMESPACE_VIEW
+from datastore_couchdb.session import Session
+
+_MOST_SKEW = 5.0  # seconds; expiry and the order of changes go by the clocks of the writers
+_INDEXES = (NAMESPACE_INDEX, EXPIRY_INDEX, NAMESPACE_VIEW)
+
+
+def examine(session: Session, indexes: frozenset[str], now: float) -> list[Finding]:
+    """See `datastore.backend.Examines`.
+
+    Requests: 2.
+    """
+    greeting, date = session.greet()
+    version = str(greeting.get("version", "of an unknown version"))
+    findings = [
+        Finding(True, f"CouchDB {version}")
+        if not version.startswith(("0.", "1.", "2."))
+        else Finding(False, f"CouchDB {version}", "upgrade to CouchDB 3")
+    ]
+    missing = [name for name in _INDEXES if name not in indexes]
+    findings.append(
+        Finding(False, f"missing are {', '.join(missing)}", "connect once with create=true as a user who may make them")
+        if missing
+        else Finding(True, "its indexes and its view are there")
+    )
+    if date is not None:
+        skew = now - parsedate_to_datetime(date).timestamp()
+        findings.append(
+            Finding(True, "the clocks agree")
+            if abs(skew) < _MOST_SKEW
+            else Finding(False, f"this clock is {skew:+,.0f} s from the server's", "synchronise both (NTP)")
+        )
+    information = session.get("")
+    size = information.get("sizes", {}).get("file")
+    live = information.get("sizes", {}).get("active")
+    if size and live and size > 100_000_000 and size > 4 * live:
+        text = f"of {size:,} bytes on disk only {live:,} are in use"
+        findings.append(Finding(False, text, "compact the database (POST /db/_compact)"))
+    return findings

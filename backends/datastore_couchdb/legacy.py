@@ -1,0 +1,62 @@
+"""Reading a database that another program has written, without making anything in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from datastore.backend import LegacyPage
+from datastore.urls import Url
+from datastore_couchdb.session import NAME, Session, Settings
+from datastore_couchdb.urls import settings_of
+
+_PAGE_BYTES = 16_000_000
+
+
+class LegacyDatabase:
+    """See `datastore.backend.LegacySource`."""
+
+    name = NAME
+
+    def __init__(self, settings: Settings) -> None:
+        self._session = Session(settings)
+
+    def documents(self, limit: int, after: str | None = None) -> LegacyPage:
+        """See `datastore.backend.LegacySource`.
+
+        Requests: 1.
+        """
+        parameters: dict[str, Any] = {"include_docs": True, "limit": limit}
+        if after is not None:
+            parameters["startkey"] = after + " "
+        rows, cut = self._session.rows("_all_docs", parameters, _PAGE_BYTES)
+        documents = [row["doc"] for row in rows if row.get("doc") and not row["id"].startswith("_design/")]
+        return LegacyPage(documents, rows[-1]["id"] if cut or len(rows) == limit else None)
+
+    def count(self) -> int:
+        """See `datastore.backend.LegacySource`.
+
+        Requests: 1.
+        """
+        return int(self._session.get("")["doc_count"])
+
+    def close(self) -> None:
+        """See `datastore.backend.LegacySource`."""
+        self._session.close()
+
+
+def open_legacy(url: Url) -> LegacyDatabase:
+    """Open a database in the seed's format; the URL is that of `connect`.
+
+    Raises:
+        ConfigurationError: If the URL is wrong, or the database is not there.
+        PermissionDeniedError, BackendUnavailableError: As `connect`.
+
+    Requests: 1.
+    """
+    source = LegacyDatabase(settings_of(url))
+    try:
+        source.count()
+    except BaseException:
+        source.close()
+        raise
+    return source

@@ -1,0 +1,103 @@
+"""Reading a collection that another program has written: native values of every kind, in the order of the ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+from google.cloud.firestore_v1.types import query as messages
+
+from datastore.backend import LegacyPage
+from datastore.urls import Url
+from datastore_firestore.codec import decode_native
+from datastore_firestore.connection import Connection, Message, Settings
+from datastore_firestore.failures import NAME
+from datastore_firestore.urls import settings_of
+
+_PAGE_BYTES = 8_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_Query: Any = messages.StructuredQuery.pb()
+
+
+class LegacyCollection:
+    """See `datastore.backend.LegacySource`."""
+
+    name = NAME
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._connection = Connection(settings)
+
+    def documents(self, limit: int, after: str | None = None) -> LegacyPage:
+        """See `datastore.backend.LegacySource`.
+
+        Requests: 1.
+        """
+        query = self._query()
+        query.limit.value = limit
+        if after is not None:
+            query.start_at.before = False
+            query.start_at.values.add().reference_value = self._settings.prefix + after
+        documents, size, id = list[Mapping[str, Any]](), 0, None
+        try:
+            stream = self._connection.run_query(query)
+            for answer in stream:
+                if answer.HasField("document"):
+                    stored = answer.document
+                    id = stored.name[len(self._settings.prefix) :]
+                    documents.append({**_fields(stored.fields), "_id": id})
+                    size += stored.ByteSize()
+                    if size > _PAGE_BYTES:
+                        stream.cancel()
+                        break
+        except grpc.RpcError as error:
+            if not documents:
+                raise self._connection.failure(error) from error
+            return LegacyPage(documents, id)  # what came is whole, and the next page goes on behind it
+        return LegacyPage(documents, id if len(documents) == limit or size > _PAGE_BYTES else None)
+
+    def count(self) -> int:
+        """See `datastore.backend.LegacySource`.
+
+        Requests: 1.
+        """
+        number, _ = self._connection.count(self._query())
+        return number
+
+    def close(self) -> None:
+        """See `datastore.backend.LegacySource`."""
+        self._connection.close()
+
+    def _query(self) -> Message:
+        query = _Query()
+        query.from_.add(collection_id=self._settings.collection)
+        query.order_by.add(direction=_Query.Direction.Value("ASCENDING")).field.field_path = "__name__"
+        return query
+
+
+def open_legacy(url: Url) -> LegacyCollection:
+    """Open a collection in the seed's format; the URL is that of `connect`. No request is made."""
+    return LegacyCollection(settings_of(url))
+
+
+def _fields(fields: Any) -> dict[str, Any]:
+    return {name: _decode(fields[name]) for name in fields}
+
+
+def _decode(value: Any) -> Any:
+    """Return a value of any kind; what JSON has no word for stays what Python has for it."""
+    kind = value.WhichOneof("value_type")
+    if kind == "map_value":
+        return _fields(value.map_value.fields)
+    if kind == "array_value":
+        return [_decode(item) for item in value.array_value.values]
+    if kind == "timestamp_value":
+        stamp = value.timestamp_value
+        return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1_000)
+    if kind == "geo_point_value":
+        return {"latitude": value.geo_point_value.latitude, "longitude": value.geo_point_value.longitude}
+    if kind in ("reference_value", "bytes_value"):
+        return getattr(value, kind)
+    return decode_native(value)

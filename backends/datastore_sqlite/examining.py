@@ -1,0 +1,49 @@
+"""What there is to say about a file of the store."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+
+from datastore.backend import Finding
+from datastore_sqlite.connections import Connection, Settings
+from datastore_sqlite.schema import MIGRATIONS
+
+_LOW_SPACE = 100_000_000
+_LONG_LOG = 100_000_000
+
+
+def examine(connection: Connection, settings: Settings) -> list[Finding]:
+    """See `datastore.backend.Examines`; checking the file reads all of it."""
+    findings = [Finding(True, f"SQLite {sqlite3.sqlite_version}")]
+    (check,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    findings.append(
+        Finding(True, "the file is sound")
+        if check == "ok"
+        else Finding(False, f"the file is damaged: {check}", "restore a backup, or rescue it with sqlite3's .recover")
+    )
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    findings.append(Finding(True, f"its schema is {version}, of {len(MIGRATIONS)} known here"))
+    if settings.path is None:
+        return findings
+    (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
+    findings.append(
+        Finding(True, "it has a write-ahead log: readers do not wait for writers")
+        if journal == "wal"
+        else Finding(
+            False, f"its journal mode is {journal}", "put it on a local disk; network disks cannot share a log"
+        )
+    )
+    log = settings.path.with_name(settings.path.name + "-wal")
+    if log.exists() and log.stat().st_size > _LONG_LOG:
+        size = log.stat().st_size
+        findings.append(
+            Finding(False, f"its log has grown to {size:,} bytes", "some process reads for very long; end it")
+        )
+    free = shutil.disk_usage(settings.path.parent).free
+    findings.append(
+        Finding(
+            free > _LOW_SPACE, f"{free:,} bytes are free on its disk", "" if free > _LOW_SPACE else "free some space"
+        )
+    )
+    return findings

@@ -1,0 +1,128 @@
+"""Reading a table that another program has written: opened for reading only, by whatever columns it has."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from datastore.backend import LegacyPage
+from datastore.errors import ConfigurationError, PermissionDeniedError
+from datastore.urls import Url
+from datastore.values import decode
+from datastore_sqlite.connections import NAME, Settings, translate
+from datastore_sqlite.schema import TABLE
+
+_PAGE_BYTES = 8_000_000
+_JSON_COLUMNS = ("value", "metadata")
+
+
+class LegacyTable:
+    """See `datastore.backend.LegacySource`."""
+
+    name = NAME
+
+    def __init__(self, path: Path, table: str) -> None:
+        self._settings = Settings(path)
+        quoted = '"' + table.replace('"', '""') + '"'
+        try:
+            uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+            self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            self._columns = [row[1] for row in self._connection.execute(f"PRAGMA table_info({quoted})")]
+            if not self._columns:
+                raise ConfigurationError(f"{path} has no table {table!r}; name another one with ?table=", backend=NAME)
+            id = next((name for name in ("_id", "id") if name in self._columns), None)
+            keyed = {"key", "value"} <= set(self._columns)
+            if not keyed or (id is None and "namespace" not in self._columns):
+                raise ConfigurationError(
+                    f"the table {table!r} of {path} has not the columns of the seed's format (_id, userId, namespace, "
+                    f"key, value, ...) but {', '.join(self._columns)}",
+                    backend=NAME,
+                )
+            self._place = _place(self._connection, quoted, id)
+        except sqlite3.Error as error:
+            raise translate(error, self._settings) from error
+        self._select = f"SELECT {self._place}, * FROM {quoted}"
+        self._count = f"SELECT count(*) FROM {quoted}"
+
+    def documents(self, limit: int, after: str | None = None) -> LegacyPage:
+        """See `datastore.backend.LegacySource`."""
+        where, parameters = "", list[Any]()
+        if after is not None:
+            where, parameters = f"WHERE {self._place} > ?", [json.loads(after)]
+        statement = f"{self._select} {where} ORDER BY {self._place} LIMIT ?"
+        documents, places, size = list[dict[str, Any]](), list[Any](), 0
+        try:
+            rows = self._connection.execute(statement, [*parameters, limit])
+            for place, *row in rows:
+                fields = dict(zip(self._columns, row, strict=True))
+                for name in _JSON_COLUMNS:
+                    size += len(fields[name]) if isinstance(fields.get(name), str | bytes) else 0
+                    fields[name] = _value(fields.get(name))
+                documents.append(fields)
+                places.append(place)
+                if size > _PAGE_BYTES:
+                    break
+        except sqlite3.Error as error:
+            raise translate(error, self._settings) from error
+        complete = len(documents) < limit and size <= _PAGE_BYTES
+        return LegacyPage(documents, None if complete else json.dumps(places[-1]))
+
+    def count(self) -> int:
+        """See `datastore.backend.LegacySource`."""
+        try:
+            return int(self._connection.execute(self._count).fetchone()[0])
+        except sqlite3.Error as error:
+            raise translate(error, self._settings) from error
+
+    def close(self) -> None:
+        """See `datastore.backend.LegacySource`."""
+        self._connection.close()
+
+
+def open_legacy(url: Url) -> LegacyTable:
+    """Open a table in the seed's format: ``sqlite:///old.db?table=agent_data_store``.
+
+    Columns that hold an object or an array hold it as JSON text. Text that is no JSON is taken as it stands.
+
+    Raises:
+        ConfigurationError: If there is no such file or table, or the table has other columns.
+        PermissionDeniedError: If the file cannot be read.
+    """
+    table = url.parameter("table", str, TABLE)
+    url.check_all_taken()
+    path = Path(url.path.removeprefix("/"))
+    if url.host or not url.path.removeprefix("/"):
+        raise ConfigurationError("the sqlite URL names no file; write sqlite:///old.db", backend=NAME)
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except PermissionError as error:
+        raise PermissionDeniedError(f"{path} is not readable for this user", backend=NAME) from error
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}", backend=NAME) from error
+    if head != b"SQLite format 3\0":
+        raise ConfigurationError(f"{path} is not a SQLite database", backend=NAME)
+    return LegacyTable(path, table)
+
+
+def _place(connection: sqlite3.Connection, quoted: str, id: str | None) -> str:
+    """Return the column that rows are read in the order of."""
+    try:
+        connection.execute(f"SELECT rowid FROM {quoted} LIMIT 0")
+        return "rowid"
+    except sqlite3.OperationalError:  # a table WITHOUT ROWID
+        if id is None:
+            raise
+        return id
+
+
+def _value(stored: Any) -> Any:
+    if not isinstance(stored, str):
+        return stored
+    try:
+        return decode(" " + stored)  # exactly, integers of any size with it
+    except (ValueError, RecursionError):
+        return stored

@@ -1,0 +1,141 @@
+"""The command ``doctor``: connects, tries what agents do, asks the database how it is, and says what to do."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from datastore.backend import Examines, Finding, MovesDocuments
+from datastore.cli.running import INCOMPLETE, JsonOption, fail, in_one_line, open_store, print_json, resolve, shown
+from datastore.cli.show import number, printable
+from datastore.errors import ConflictError, DataStoreError
+from datastore.moving.pages import core_of
+from datastore.store import DataStore
+from datastore.values import MAX_VALUE_BYTES
+
+SCRATCH_USER = "agent-datastore-doctor"
+"""Whose records the trials are; they are removed afterwards."""
+_SLOW = 0.5  # seconds for one request
+
+
+def doctor(
+    url: Annotated[
+        str | None, typer.Argument(metavar="[URL]", help="The store.", show_default="$AGENT_DATASTORE_URL")
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Write nothing, not even for a trial.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Examine a store: connection, permissions, schema, indexes, clock, limits. Says what to do.
+
+    The trials are records of a user of their own, which are removed again.
+    """
+    with in_one_line("interrupted; records of the user agent-datastore-doctor may be left"):
+        text = resolve(url)
+        found: list[Finding] = []
+        if not json:
+            typer.echo(printable(shown(text)))
+        for finding in _examine(text, read_only):
+            found.append(finding)
+            if not json:
+                _print(finding)
+        problems = sum(not finding.healthy for finding in found)
+        if json:
+            print_json({"url": shown(text), "healthy": not problems, "findings": [one._asdict() for one in found]})
+        if problems:
+            fail(f"{number(problems, 'thing')} to look at", INCOMPLETE)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(doctor)
+
+
+def _examine(url: str, read_only: bool) -> Iterator[Finding]:
+    yield Finding(True, f"agent-datastore {version('agent-datastore')}, Python {platform.python_version()}")
+    began = time.monotonic()
+    try:
+        store = open_store(url)
+    except DataStoreError as error:
+        yield Finding(False, f"it cannot be opened: {error}", "see docs/troubleshooting.md for this message")
+        return
+    with store:
+        yield Finding(True, f"connected in {_milliseconds(time.monotonic() - began)}")
+        backend = core_of(store).backend
+        if not read_only:
+            yield from _trials(store)
+        if isinstance(backend, MovesDocuments):
+            yield from _trial("counting", lambda: f"it holds about {number(backend.document_count() or 0, 'record')}")
+        if isinstance(backend, Examines):
+            try:
+                yield from backend.examine(time.time())
+            except DataStoreError as error:
+                yield Finding(False, f"the database does not say how it is: {error}")
+
+
+def _trials(store: DataStore) -> Iterator[Finding]:
+    """Do what agents do, in the scratch user's own namespace."""
+    agent = store.agent(SCRATCH_USER, "doctor", f"trial-{os.urandom(6).hex()}")
+
+    def write() -> str:
+        revision = agent.set("trial", 1, {"trial": True}, ttl=3_600)
+        try:
+            agent.set("trial", 2, if_revision="another")
+        except ConflictError:
+            agent.set("trial", 2, if_revision=revision, ttl=3_600)
+            return "it can be written to, and refuses a write at the wrong revision"
+        raise DataStoreError("a write at the wrong revision was not refused: this adapter is broken")
+
+    def read() -> str:
+        if agent.get("trial") != 2 or agent.list_keys() != ["trial"] or agent.count() != 1:
+            raise DataStoreError("what was written is not what is read")
+        return "it can be read and listed"
+
+    def large() -> str:
+        text = "x" * (MAX_VALUE_BYTES - 2)
+        agent.set("large", text, ttl=3_600)
+        if agent.get("large") != text:
+            raise DataStoreError("a value of the largest size comes back otherwise")
+        return f"it takes a value of {MAX_VALUE_BYTES:,} bytes"
+
+    def remove() -> str:
+        agent.clear()
+        if agent.count():
+            raise DataStoreError("what was deleted is still there")
+        return "it can be deleted from"
+
+    trials = {"writing": write, "reading": read, "writing a large value": large, "deleting": remove}
+    for what, trial in trials.items():
+        yield from _trial(what, trial)
+    began = time.monotonic()
+    try:
+        for _ in range(5):
+            agent.exists("trial")
+    except DataStoreError:
+        return  # reading has failed before, and was reported then
+    took = (time.monotonic() - began) / 5
+    remedy = "" if took < _SLOW else "move the process nearer to the database, or look at its load"
+    yield Finding(took < _SLOW, f"one request takes {_milliseconds(took)}", remedy)
+
+
+def _trial(what: str, trial: Callable[[], str]) -> Iterator[Finding]:
+    try:
+        yield Finding(True, trial())
+    except DataStoreError as error:
+        yield Finding(False, f"{what} failed: {error}", "see docs/troubleshooting.md for this message")
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1_000:,.1f} ms"
+
+
+def _print(finding: Finding) -> None:
+    mark = "ok" if finding.healthy else "problem"
+    typer.echo(printable(f"{mark:<9}{finding.text}"))
+    if finding.remedy:
+        typer.echo(printable(f"{'':<9}-> {finding.remedy}"))

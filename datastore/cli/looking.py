@@ -1,0 +1,213 @@
+"""The commands that only look: namespaces, ls, get, stats. No access is counted."""
+
+from __future__ import annotations
+
+import json as json_text
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from datastore.backend import Fields
+from datastore.cli.progress import progress_bar
+from datastore.cli.running import (
+    NOT_FOUND,
+    AnyNamespaceOption,
+    AnyUserOption,
+    JsonOption,
+    NamespaceOption,
+    UrlOption,
+    UserOption,
+    fail,
+    in_one_line,
+    open_store,
+    print_json,
+)
+from datastore.cli.show import add_row, make_table, printable
+from datastore.ids import decode
+from datastore.moving.pages import pages, total
+from datastore.store import DataStore
+from datastore.values import encode
+
+if TYPE_CHECKING:
+    from datastore.record import Record
+
+LOOKER = "administrator"
+"""The agent that these commands are; looking leaves it nowhere."""
+
+
+@dataclass(slots=True)
+class Holding:
+    """What one namespace of one user holds."""
+
+    records: int = 0
+    bytes: int = 0
+    agents: set[str] = field(default_factory=set)
+    updated_at: str = ""
+
+
+def namespaces(url: UrlOption = None, user: AnyUserOption = None, json: JsonOption = False) -> None:
+    """List the namespaces of one user or of all, with the number of records in each."""
+    with in_one_line(), open_store(url) as store:
+        counts = _counts(store, user)
+        if json:
+            for (user_id, namespace), records in sorted(counts.items()):
+                print_json({"userId": user_id, "namespace": namespace, "records": records})
+            return
+        shown = make_table("", "user", "namespace", "records>")
+        for (user_id, namespace), records in sorted(counts.items()):
+            add_row(shown, user_id, namespace, f"{records:,}")
+        _print(shown, "there are no records")
+
+
+def ls(
+    prefix: Annotated[str | None, typer.Argument(metavar="PREFIX", help="What the keys begin with.")] = None,
+    url: UrlOption = None,
+    *,
+    user: UserOption,
+    namespace: NamespaceOption = "default",
+    long: Annotated[bool, typer.Option("--long", "-l", help="With size, version and who made it.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """List the keys of a namespace.
+
+    With --long, and with --json, in the order of the ids; the keys alone are
+    sorted.
+    """
+    with in_one_line(), open_store(url) as store:
+        agent = store.agent(user, LOOKER, namespace)
+        if not (long or json):
+            for key in agent.list_keys(prefix):
+                typer.echo(printable(key))
+            return
+        for record in agent.iter_records(prefix):
+            size = len(encode(record.value).strip().encode())
+            if json:
+                print_json({**record.model_dump(mode="json", exclude={"value"}), "bytes": size})
+            else:
+                when = f"{record.updated_at:%Y-%m-%d %H:%M:%S}"
+                typer.echo(f"{when}  {size:>9,}  {printable(record.created_by_agent):<16}  {printable(record.key)}")
+
+
+def get(
+    key: Annotated[str, typer.Argument(metavar="KEY")],
+    url: UrlOption = None,
+    *,
+    user: UserOption,
+    namespace: NamespaceOption = "default",
+    value: Annotated[bool, typer.Option("--value", help="Print the value alone, as JSON on one line.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show one record: its value, and who made it, changed it and read it, and when."""
+    with in_one_line(), open_store(url) as store:
+        record = store.agent(user, LOOKER, namespace).get_record(key)
+        if record is None:
+            fail(f"there is no record {key!r} in namespace {namespace!r} of user {user!r}", NOT_FOUND)
+        if value:
+            typer.echo(encode(record.value).strip())
+        elif json:
+            typer.echo(_record_json(record))
+        else:
+            _show(record)
+
+
+def stats(
+    url: UrlOption = None, user: AnyUserOption = None, namespace: AnyNamespaceOption = None, json: JsonOption = False
+) -> None:
+    """Count records, bytes and agents by user and namespace. Reads everything."""
+    with in_one_line(), open_store(url) as store:
+        holdings = _holdings(store, user, namespace)
+        records, size = (sum(getattr(one, name) for one in holdings.values()) for name in ("records", "bytes"))
+        if json:
+            listed = [
+                {"userId": user_id, "namespace": name, "records": one.records, "bytes": one.bytes}
+                | {"agents": sorted(one.agents), "updatedAt": one.updated_at}
+                for (user_id, name), one in sorted(holdings.items())
+            ]
+            users = len({user_id for user_id, _ in holdings})
+            print_json({"records": records, "bytes": size, "users": users, "namespaces": listed})
+            return
+        shown = make_table("", "user", "namespace", "records>", "bytes of JSON>", "agents", "last change>")
+        for (user_id, name), one in sorted(holdings.items()):
+            agents = ", ".join(sorted(one.agents)[:4]) + (", ..." if len(one.agents) > 4 else "")
+            add_row(shown, user_id, name, f"{one.records:,}", f"{one.bytes:,}", agents, one.updated_at[:19])
+        shown.add_section()
+        add_row(shown, "all", "", f"{records:,}", f"{size:,}", "", "")
+        _print(shown if holdings else make_table("", "user"), "there are no records")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (namespaces, ls, get, stats):
+        app.command()(command)
+
+
+def _counts(store: DataStore, user: str | None) -> dict[tuple[str, str], int]:
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    if user is not None:
+        agent = store.agent(user, LOOKER)
+        return {(user, name): agent.use_namespace(name).count() for name in agent.list_namespaces()}
+    done, expected = 0, total(store, None, None)
+    with progress_bar("reading") as on_progress:
+        for page in pages(store, fields=Fields.KEY):
+            for document in page.documents:
+                name = decode(document.id)
+                counts[name.user_id, name.namespace] += 1
+            done += page.scanned
+            on_progress(done, expected)
+    return counts
+
+
+def _holdings(store: DataStore, user: str | None, namespace: str | None) -> dict[tuple[str, str], Holding]:
+    holdings: dict[tuple[str, str], Holding] = defaultdict(Holding)
+    done, expected = 0, total(store, user, namespace)
+    with progress_bar("reading") as on_progress:
+        for page in pages(store, user, namespace):
+            for document in page.documents:
+                name = decode(document.id)
+                one = holdings[name.user_id, name.namespace]
+                one.records += 1
+                one.bytes += len(encode(document.value).strip().encode())
+                one.agents.add(document.created_by_agent)
+                one.updated_at = max(one.updated_at, document.updated_at)
+            done += page.scanned
+            on_progress(done, expected)
+    return holdings
+
+
+def _record_json(record: Record) -> str:
+    """Return a record as JSON on one line, with integers of any size."""
+    fields: dict[str, Any] = record.model_dump(mode="json", exclude={"value"})
+    return f'{json_text.dumps(fields, ensure_ascii=False)[:-1]}, "value": {encode(record.value).strip()}}}'
+
+
+def _show(record: Record) -> None:
+    try:
+        value = json_text.dumps(record.value, ensure_ascii=False, indent=2)
+    except ValueError:  # an integer of more digits than Python converts by itself
+        value = encode(record.value).strip()
+    typer.echo("\n".join(map(printable, value.splitlines())))
+    typer.echo()
+    read = f"{record.access_count:,} times"
+    if record.last_accessed_at is not None:
+        read += f", last by {record.last_accessed_by_agent} at {record.last_accessed_at:%Y-%m-%d %H:%M:%S}"
+    facts = {
+        "id": record.id,
+        "metadata": json_text.dumps(record.metadata, ensure_ascii=False),
+        "created": f"by {record.created_by_agent} at {record.created_at:%Y-%m-%d %H:%M:%S}",
+        "updated": f"at {record.updated_at:%Y-%m-%d %H:%M:%S}",
+        "read": read,
+        "revision": record.revision,
+        "expires": f"at {record.expires_at:%Y-%m-%d %H:%M:%S}" if record.expires_at else "never",
+    }
+    for name, fact in facts.items():
+        typer.echo(f"{name:<10}{printable(fact)}")
+
+
+def _print(shown: Any, otherwise: str) -> None:
+    if shown.row_count:
+        Console(highlight=False).print(shown)
+    else:
+        typer.echo(otherwise)

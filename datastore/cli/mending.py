@@ -1,0 +1,108 @@
+"""The commands that change records: set, rm."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from datastore.cli.looking import LOOKER
+from datastore.cli.running import (
+    NOT_FOUND,
+    JsonOption,
+    NamespaceOption,
+    UrlOption,
+    UserOption,
+    fail,
+    in_one_line,
+    open_store,
+    print_json,
+)
+from datastore.cli.show import number, printable
+from datastore.errors import InvalidValueError
+from datastore.values import decode
+
+
+def set(
+    key: Annotated[str, typer.Argument(metavar="KEY")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="JSON; - reads it from standard input.")],
+    url: UrlOption = None,
+    *,
+    user: UserOption,
+    namespace: NamespaceOption = "default",
+    text: Annotated[bool, typer.Option("--text", help="VALUE is text as it stands, and no JSON.")] = False,
+    metadata: Annotated[str | None, typer.Option(metavar="JSON", help="Merged with what is there.")] = None,
+    ttl: Annotated[float | None, typer.Option(metavar="SECONDS", help="When it expires.", show_default="never")] = None,
+    if_revision: Annotated[
+        str | None, typer.Option(metavar="REVISION", help="Only if the record is at this revision.")
+    ] = None,
+    add: Annotated[bool, typer.Option("--add", help="Only if there is no such record.")] = False,
+    agent: Annotated[str, typer.Option(metavar="NAME", help="Who a new record says has made it.")] = LOOKER,
+    json: JsonOption = False,
+) -> None:
+    """Store a value, and print the new revision."""
+    with in_one_line():
+        if add and if_revision is not None:
+            raise typer.BadParameter("--add and --if-revision exclude each other")
+        given = sys.stdin.read() if value == "-" else value
+        parsed = given if text else _parse("VALUE", given, "; for text as it stands, give --text")
+        more = None if metadata is None else _parse("--metadata", metadata)
+        with open_store(url, create=True) as store:
+            data_store = store.agent(user, agent, namespace)
+            if add:
+                revision = data_store.add(key, parsed, more, ttl=ttl)
+            else:
+                revision = data_store.set(key, parsed, more, ttl=ttl, if_revision=if_revision)
+        if json:
+            print_json({"userId": user, "namespace": namespace, "key": key, "revision": revision})
+        else:
+            typer.echo(revision)
+
+
+def rm(
+    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY")] = None,
+    url: UrlOption = None,
+    *,
+    user: UserOption,
+    namespace: NamespaceOption = "default",
+    prefix: Annotated[str | None, typer.Option(metavar="TEXT", help="All keys that begin with this.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All keys of the namespace.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Remove records. Before more than the named ones go, it asks."""
+    if bool(keys) + (prefix is not None) + everything != 1:
+        raise typer.BadParameter("give KEYs, or --prefix, or --all")
+    with in_one_line(), open_store(url) as store:
+        data_store = store.agent(user, LOOKER, namespace)
+        if keys:
+            removed = data_store.delete_many(keys)
+        else:
+            what = f"the keys that begin with {prefix!r}" if prefix else "everything"
+            if not yes:
+                many = len(data_store.list_keys(prefix))
+                question = f"remove {what} in namespace {namespace!r} of user {user!r}: {number(many, 'record')}?"
+                typer.confirm(printable(question), abort=True)
+            removed = data_store.clear(prefix)
+        if json:
+            print_json({"userId": user, "namespace": namespace, "removed": removed})
+        else:
+            typer.echo(f"removed {number(removed, 'record')}")
+        missing = len(dict.fromkeys(keys or ())) - removed
+        if keys and missing:
+            fail(f"{number(missing, 'key')} of those given had no record", NOT_FOUND)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (set, rm):
+        app.command()(command)
+
+
+def _parse(name: str, text: str, remedy: str = "") -> Any:
+    """Return the value of JSON text, integers of any size with it."""
+    try:
+        return decode(" " + text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidValueError(f"{name} is not JSON ({error}){remedy}") from None

@@ -1,0 +1,291 @@
+"""The commands that move records: copy, export, import, import-legacy."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from datastore.cli.progress import progress_bar
+from datastore.cli.running import (
+    INCOMPLETE,
+    AnyNamespaceOption,
+    AnyUserOption,
+    JsonOption,
+    fail,
+    in_one_line,
+    open_store,
+    print_json,
+    resolve,
+    shown,
+)
+from datastore.cli.show import number, printable
+from datastore.connecting import connect_legacy
+from datastore.moving import OnProgress, Report, copy, export_records, import_legacy, import_records
+from datastore.moving.files import BrokenFileError
+
+_SHOWN = 20  # problems; --json has more
+_KINDS = {
+    "ambiguous": "the id is also that of other records, which it may have replaced",
+    "mismatched": "the id is not that of the fields; moved by the fields",
+    "doubled": "another record of the same name was in the target",
+    "changed": "a field was not what it must be",
+    "filled": "a field was not there",
+    "failed": "not moved",
+    "differs": "read back differently",
+}
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace records that are newer in the target, too.")]
+NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not read back what was written.")]
+FromStart = Annotated[bool, typer.Option("--from-start", help="Do not go on where an earlier run was interrupted.")]
+CheckpointFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="FILE",
+        help="Keeps how far it is, for the next run.",
+        show_default="a file in $XDG_STATE_HOME/agent-datastore",
+    ),
+]
+_ON = "interrupted; what is done so far is kept, and the same command goes on from there"
+
+
+def copy_command(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The URL of the store to copy from.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="The URL of the store to copy to.")],
+    user: AnyUserOption = None,
+    namespace: AnyNamespaceOption = None,
+    overwrite: Overwrite = False,
+    no_verify: NoVerify = False,
+    from_start: FromStart = False,
+    checkpoint: CheckpointFile = None,
+    json: JsonOption = False,
+) -> None:
+    """Copy records to another store, whole: value, metadata, provenance, counts, revision, expiry.
+
+    Each record is read back and compared. It can be interrupted and repeated;
+    what is newer in the target is kept, and nothing is removed there.
+    """
+    with in_one_line(_ON):
+        texts = resolve(source), resolve(target)
+        file = _checkpoint(checkpoint, from_start, "copy", *texts, user, namespace)
+        with open_store(texts[0]) as from_, open_store(texts[1], create=True) as to:
+            report, seconds = _run(
+                "copying",
+                lambda on_progress: copy(
+                    from_,
+                    to,
+                    user_id=user,
+                    namespace=namespace,
+                    overwrite=overwrite,
+                    verify=not no_verify,
+                    checkpoint=file,
+                    on_progress=on_progress,
+                ),
+            )
+        _finish(report, seconds, json, source=shown(texts[0]), target=shown(texts[1]))
+
+
+def export_command(
+    url: Annotated[str, typer.Argument(metavar="URL", help="The store.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="NAME.jsonl, or NAME.jsonl.gz to compress it.")],
+    user: AnyUserOption = None,
+    namespace: AnyNamespaceOption = None,
+    from_start: FromStart = False,
+    json: JsonOption = False,
+) -> None:
+    """Write records to a file, one line of JSON each.
+
+    The file appears when it is whole; until then it is FILE.part, and an
+    interrupted export goes on with that.
+    """
+    with in_one_line(_ON):
+        text = resolve(url)
+        with open_store(text) as store:
+            report, seconds = _run(
+                "exporting",
+                lambda on_progress: export_records(
+                    store,
+                    file,
+                    user_id=user,
+                    namespace=namespace,
+                    of=_identity(text),
+                    fresh=from_start,
+                    on_progress=on_progress,
+                ),
+            )
+        _finish(report, seconds, json, source=shown(text), target=str(file))
+
+
+def import_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What 'datastore export' wrote.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="The store.")],
+    user: AnyUserOption = None,
+    namespace: AnyNamespaceOption = None,
+    overwrite: Overwrite = False,
+    no_verify: NoVerify = False,
+    accept_incomplete: Annotated[
+        bool, typer.Option("--accept-incomplete", help="Take a file that was cut off, or changed by hand.")
+    ] = False,
+    from_start: FromStart = False,
+    checkpoint: CheckpointFile = None,
+    json: JsonOption = False,
+) -> None:
+    """Bring the records of an exported file into a store.
+
+    The file is checked before anything is written, each record read back and
+    compared. It can be interrupted and repeated.
+    """
+    with in_one_line(_ON):
+        text = resolve(url)
+        position = _checkpoint(checkpoint, from_start, "import", str(file.resolve()), text, user, namespace)
+        with open_store(text, create=True) as store:
+            report, seconds = _run(
+                "importing",
+                lambda on_progress: import_records(
+                    file,
+                    store,
+                    user_id=user,
+                    namespace=namespace,
+                    overwrite=overwrite,
+                    verify=not no_verify,
+                    accept_incomplete=accept_incomplete,
+                    checkpoint=position,
+                    on_progress=on_progress,
+                ),
+            )
+        _finish(report, seconds, json, source=str(file), target=shown(text))
+
+
+def import_legacy_command(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE_URL", help="The old database; on SQLite ?table= names the table.")
+    ],
+    target: Annotated[str, typer.Argument(metavar="TARGET_URL", help="The URL of the store.")],
+    user: AnyUserOption = None,
+    namespace: AnyNamespaceOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; say what would come.")] = False,
+    timezone: Annotated[
+        str, typer.Option(metavar="ZONE", help="Of times that were stored without one, such as Europe/Berlin.")
+    ] = "UTC",
+    overwrite: Overwrite = False,
+    no_verify: NoVerify = False,
+    from_start: FromStart = False,
+    checkpoint: CheckpointFile = None,
+    json: JsonOption = False,
+) -> None:
+    """Move in from a database that was there before: documents of the same fields, with raw ids.
+
+    Records are taken by their fields, not by their ids, with provenance and
+    counts. It says which of them cannot be told apart. The old database is
+    only read; it can be interrupted and repeated.
+    """
+    with in_one_line(_ON), contextlib.ExitStack() as opened:
+        try:
+            zone = ZoneInfo(timezone)
+        except (KeyError, ValueError, OSError) as error:
+            raise typer.BadParameter(f"there is no time zone {timezone!r}") from error
+        texts = resolve(source), resolve(target)
+        file = None if dry_run else _checkpoint(checkpoint, from_start, "import-legacy", *texts, user, namespace)
+        old = opened.enter_context(contextlib.closing(connect_legacy(texts[0])))
+        store = None if dry_run else opened.enter_context(open_store(texts[1], create=True))
+        report, seconds = _run(
+            "reading" if dry_run else "moving in",
+            lambda on_progress: import_legacy(
+                old,
+                store,
+                user_id=user,
+                namespace=namespace,
+                zone=zone,
+                overwrite=overwrite,
+                verify=not no_verify,
+                checkpoint=file,
+                on_progress=on_progress,
+            ),
+        )
+        _finish(report, seconds, json, source=shown(texts[0]), target=shown(texts[1]))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("copy")(copy_command)
+    app.command("export")(export_command)
+    app.command("import")(import_command)
+    app.command("import-legacy")(import_legacy_command)
+
+
+def _run(what: str, move: Callable[[OnProgress], Report]) -> tuple[Report, float]:
+    began = time.monotonic()
+    try:
+        with progress_bar(what) as on_progress:
+            report = move(on_progress)
+    except BrokenFileError as error:
+        fail(str(error))
+    return report, time.monotonic() - began
+
+
+def _identity(*parts: str | None) -> str:
+    """Return what tells one move from another, and tells nothing else: URLs hold secrets."""
+    return sha256("\0".join(part or "" for part in parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _checkpoint(given: Path | None, from_start: bool, what: str, *parts: str | None) -> Path | None:
+    """Return where a move keeps its position: the given file, or one of its own in the user's folder of state."""
+    file = given
+    if file is None:
+        folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "agent-datastore"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return None  # then the next run compares what is there instead of going on behind it
+        if not os.access(folder, os.W_OK):
+            return None
+        file = folder / f"{what}-{_identity(*parts)}.json"
+    if from_start:
+        file.unlink(missing_ok=True)
+    return file
+
+
+def _finish(report: Report, seconds: float, json: bool, **ends: str) -> None:
+    """Say what was done, and exit with 3 if not everything arrived."""
+    if json:
+        print_json({**ends, **report.as_json(), "seconds": round(seconds, 3)})
+    else:
+        for line in _lines(report, seconds, ends):
+            typer.echo(printable(line))
+    if not report.complete:
+        failed, differ = report.counts.get("failed", 0), report.counts.get("differs", 0)
+        fail(f"not everything arrived: {number(failed, 'record')} failed, {differ:,} read back differently", INCOMPLETE)
+
+
+def _lines(report: Report, seconds: float, ends: dict[str, Any]) -> list[str]:
+    lines = [f"{ends['source']} -> {ends['target']}"]
+    counted = (
+        ("read", report.read, f"{report.resumed:,} by an earlier run, which was interrupted" if report.resumed else ""),
+        ("ready", report.ready, "would be written; this was a dry run"),
+        ("written", report.written, f"{report.replaced:,} over older ones" if report.replaced else ""),
+        ("unchanged", report.unchanged, "there already"),
+        ("kept", report.kept, "newer in the target"),
+        ("expired", report.expired, "left behind"),
+        ("left out", report.left_out, "by the filters"),
+        ("verified", report.verified, "read back and found equal"),
+    )
+    for name, count, remark in counted:
+        if count or name in ("read", "written"):
+            lines.append(f"{name:<10}{count:>12,}{'  ' + remark if remark else ''}")
+    lines.extend(f"{kind:<10}{count:>12,}  {_KINDS.get(kind, '')}" for kind, count in report.counts.items())
+    lines.extend(f"{problem.kind:<10}  {problem.where}: {problem.text}" for problem in report.problems[:_SHOWN])
+    more = sum(report.counts.values()) - _SHOWN
+    if more > 0:
+        lines.append(f"... and {more:,} more; --json shows 200 of each kind")
+    here = report.read - report.resumed
+    lines.append(f"digest      {report.digest[:16]}")
+    lines.append(f"{number(here, 'record')} in {seconds:,.1f} s, {here / (seconds or 1e-9):,.0f} a second")
+    return lines

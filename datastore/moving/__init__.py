@@ -1,0 +1,28 @@
+"""Moving records between stores, and between stores and files: exactly, in flat memory, and again after a kill.
+
+`copy` goes from one store to another, `export_records` to a file of JSON lines, `import_records` back, `import_legacy`
+from a database that was there before the store. What arrives is
+the record itself, with who made it, when, how often it was read, its revision and its expiry; each is read back and
+compared. Expired records are as good as gone and stay behind. Nothing is ever removed from a target, and a record that
+is newer there than the one that comes is kept, so that running the same thing twice does no harm.
+
+Both ends need an adapter that `datastore.backend.MovesDocuments` describes; a source can do without if a user is named.
+"""
+
+from datastore.moving.copying import copy
+from datastore.moving.digests import digest_of
+from datastore.moving.exporting import export_records
+from datastore.moving.importing import import_records
+from datastore.moving.legacy import import_legacy
+from datastore.moving.reports import OnProgress, Problem, Report
+
+__all__ = [
+    "OnProgress",
+    "Problem",
+    "Report",
+    "copy",
+    "digest_of",
+    "export_records",
+    "import_legacy",
+    "import_records",
+]

@@ -1,0 +1,76 @@
+"""From one store to another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from datastore.errors import ConfigurationError
+from datastore.moving.checkpoints import Checkpoint, Position
+from datastore.moving.pages import core_of, pages, total
+from datastore.moving.reports import OnProgress, Report
+from datastore.moving.settling import Target
+from datastore.store import DataStore
+
+
+def copy(
+    source: DataStore,
+    target: DataStore,
+    *,
+    user_id: str | None = None,
+    namespace: str | None = None,
+    overwrite: bool = False,
+    verify: bool = True,
+    checkpoint: Path | None = None,
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """Copy records with all that belongs to them: value, metadata, provenance, counts, revision and expiry.
+
+    One page is in memory at a time. What is in the target already and is equal is not written; what is newer there (it
+    was changed, or read, since) is kept; nothing is removed. So a copy can be repeated, and brings over what has
+    changed since the last one. It is no snapshot: of a source that is written to meanwhile it has the older or the
+    newer version of a record, each whole.
+
+    Args:
+        source: Where the records are.
+        target: Where they are to be as well.
+        user_id: Only this user's.
+        namespace: Only those of this namespace, of the user or of all users.
+        overwrite: Replace newer records of the target, too.
+        verify: Read back what was written, and compare.
+        checkpoint: A file that lets the next run go on where this one is killed. It goes away at the end. A checkpoint
+            of other filters, or whose last record is no longer in the target, is not taken up.
+        on_progress: Is told after each page how far it is.
+
+    Returns:
+        What was done; ``complete`` is false if a record failed or differs.
+
+    Raises:
+        UnsupportedError: If an adapter cannot list all users' records, or cannot write whole ones.
+        BackendUnavailableError: If a database does not answer. What is copied so far stays.
+
+    Requests: the pages of a listing in the source; in the target for each page a read, a write of what is missing, and
+    a read of that.
+    """
+    if core_of(source).backend is core_of(target).backend:
+        raise ConfigurationError("source and target are the same store; there is nothing to copy")
+    of = {"copy": source.backend, "to": target.backend, "user_id": user_id, "namespace": namespace}
+    position = Checkpoint(checkpoint, of)
+    started = position.load()
+    receiver = Target(target, Report(), overwrite=overwrite, verify=verify)
+    after: str | None = None
+    if started is not None and started.last is not None and receiver.holds(started.last):
+        after, receiver.report, receiver.last = started.after, started.report, started.last
+        receiver.report.resumed = receiver.report.read
+    report = receiver.report
+    expected = total(source, user_id, namespace)
+    for page in pages(source, user_id, namespace, after):
+        receiver.settle(page.documents)
+        report.read += page.scanned
+        report.expired += page.expired
+        report.left_out += page.scanned - page.expired - len(page.documents)
+        if page.after is not None:
+            position.save(Position(page.after, receiver.last, report))
+        if on_progress is not None:
+            on_progress(report.read, expected)
+    position.clear()
+    return report

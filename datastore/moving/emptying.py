@@ -1,0 +1,35 @@
+"""Removing everything: for scratch areas, and for nothing else."""
+
+from __future__ import annotations
+
+from datastore.backend import Delete, DropsDatabase, Fields, MovesDocuments
+from datastore.moving.pages import core_of, pages
+from datastore.store import DataStore
+
+URL_OF_SCRATCH = "AGENT_DATASTORE_CONFORMANCE_URL"
+"""The environment variable that tells the kit's processes where the scratch area of ``datastore conformance`` is."""
+
+
+def before_everything() -> float:
+    """Return the time of a clock by which nothing has expired, so that expired records are removed, too."""
+    return 0.0
+
+
+def empty(store: DataStore) -> None:
+    """Remove all records, of all users, from a store that was opened with the clock `before_everything`.
+
+    Requests: the pages of a listing, and a write for each.
+    """
+    core = core_of(store)
+    if isinstance(core.backend, MovesDocuments):
+        for page in pages(store, fields=Fields.KEY):
+            core.write([Delete(document.id, core.now()) for document in page.documents])
+
+
+def drop(store: DataStore) -> None:
+    """Remove the database itself, or at least all records in it; see `empty`."""
+    backend = core_of(store).backend
+    if isinstance(backend, DropsDatabase):
+        backend.drop()
+    else:
+        empty(store)

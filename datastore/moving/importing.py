@@ -1,0 +1,102 @@
+"""From a file to a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from datastore.backend import Document
+from datastore.errors import DataStoreError
+from datastore.ids import decode
+from datastore.moving.checkpoints import Checkpoint, Position
+from datastore.moving.files import ExportFile
+from datastore.moving.lines import parse, to_document
+from datastore.moving.pages import PAGE, core_of
+from datastore.moving.reports import OnProgress, Report
+from datastore.moving.settling import Target
+from datastore.store import DataStore
+
+_PAGE_BYTES = 8_000_000
+
+
+def import_records(
+    path: Path,
+    target: DataStore,
+    *,
+    user_id: str | None = None,
+    namespace: str | None = None,
+    overwrite: bool = False,
+    verify: bool = True,
+    accept_incomplete: bool = False,
+    checkpoint: Path | None = None,
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """Bring the records of an exported file into a store, as `datastore.moving.copy` does from another store.
+
+    The file is read from end to end before anything is written: what was cut off or changed is refused.
+
+    Args:
+        path: A file that `export_records` wrote.
+        target: Where its records are to be.
+        user_id: Only this user's.
+        namespace: Only those of this namespace.
+        overwrite: Replace newer records of the target, too.
+        verify: Read back what was written, and compare.
+        accept_incomplete: Take a file that was cut off, or changed by hand. A line that holds no record is a problem
+            of the report.
+        checkpoint: A file that lets the next run go on where this one is killed; see `datastore.moving.copy`.
+        on_progress: Is told after each page how far it is.
+
+    Returns:
+        What was done; ``complete`` is false if a line holds no record, or a record failed or differs.
+
+    Raises:
+        datastore.moving.files.BrokenFileError: If the file is no export, was cut off, or was changed.
+        UnsupportedError: If the adapter cannot write whole records.
+        BackendUnavailableError: If the database does not answer. What is imported so far stays.
+
+    Requests: for each page a read, a write of what is missing, and a read of that.
+    """
+    file = ExportFile(path, accept_incomplete=accept_incomplete)
+    of = {"import": file.digest, "to": target.backend, "user_id": user_id, "namespace": namespace}
+    position = Checkpoint(checkpoint, of)
+    started = position.load()
+    receiver = Target(target, Report(), overwrite=overwrite, verify=verify)
+    if started is not None and started.last is not None and receiver.holds(started.last):
+        receiver.report, receiver.last = started.report, started.last
+        receiver.report.resumed = receiver.report.read
+    report = receiver.report
+    core = core_of(target)
+    page: dict[str, Document] = {}
+    size = 0
+
+    def settle() -> None:
+        nonlocal page, size
+        receiver.settle(list(page.values()))
+        page, size = {}, 0
+        position.save(Position(report.read, receiver.last, report))
+        if on_progress is not None:
+            on_progress(report.read, file.records)
+
+    for number, line in file.lines(report.read):
+        try:
+            document = to_document(parse(line))
+        except (DataStoreError, ValueError) as error:
+            report.note("failed", f"line {number}", f"holds no record: {error}")
+            report.read += 1
+            continue
+        if document.id in page:  # the later line wins, as it would on another page
+            settle()
+        report.read += 1
+        size += len(line)
+        name = decode(document.id)
+        if document.expires_at is not None and document.expires_at <= core.now():
+            report.expired += 1
+        elif user_id not in (None, name.user_id) or namespace not in (None, name.namespace):
+            report.left_out += 1
+        else:
+            page[document.id] = document
+        if len(page) == PAGE or size > _PAGE_BYTES:
+            settle()
+    settle()
+    position.clear()
+    return report

@@ -1,0 +1,109 @@
+"""Reading a store from end to end, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from datastore.backend import CountsRange, Document, DocumentPage, Fields, ListsExpired, MovesDocuments
+from datastore.core import Core
+from datastore.errors import UnsupportedError
+from datastore.ids import EVERYTHING, IdRange, decode, encode_name, key_range, namespace_prefix, namespace_range
+from datastore.store import DataStore
+
+PAGE = 500
+"""Records in memory at once, at most; adapters end a page of large ones sooner."""
+
+
+class Page(NamedTuple):
+    """Some live documents, and where the next ones begin."""
+
+    documents: Sequence[Document]
+    scanned: int
+    """How many documents were looked at, with those that have expired or are filtered out."""
+    expired: int
+    after: str | None
+    """``None`` at the end."""
+
+
+def core_of(store: DataStore) -> Core:
+    """Return what a store and its agents share."""
+    return store._core
+
+
+def pages(
+    store: DataStore,
+    user_id: str | None = None,
+    namespace: str | None = None,
+    after: str | None = None,
+    fields: Fields = Fields.ALL,
+) -> Iterator[Page]:
+    """Yield the live documents of a store, or those of one user or namespace, page by page.
+
+    Args:
+        store: The store; its access counts are written first.
+        user_id: Only this user's.
+        namespace: Only those of this namespace, of the user or of all users.
+        after: The id behind which to begin.
+        fields: How much of each document is needed.
+
+    Raises:
+        InvalidNameError: If the user id or the namespace is none.
+        UnsupportedError: If the backend can only list one user's records, and none is named.
+    """
+    core = core_of(store)
+    range = _range(user_id, namespace)
+    read = _reader(core, range, fields)
+    wanted = namespace if user_id is None else None
+    core.flush()
+    hidden = _expired(core, range) if fields is Fields.KEY else ()
+    while True:
+        found = core.call("listing", partial(read, after=after))
+        now = core.now()
+        live = [
+            document
+            for document in found.documents
+            if (document.expires_at is None or document.expires_at > now) and document.id not in hidden
+        ]
+        documents = live if wanted is None else [item for item in live if decode(item.id).namespace == wanted]
+        yield Page(documents, len(found.documents), len(found.documents) - len(live), found.after)
+        if found.after is None:
+            return
+        after = found.after
+
+
+def total(store: DataStore, user_id: str | None, namespace: str | None) -> int | None:
+    """Return about how many documents `pages` will look at, or ``None`` if the backend cannot say."""
+    core = core_of(store)
+    backend = core.backend
+    if user_id is not None:
+        range, now = _range(user_id, namespace), core.now()
+        return core.call("counting", lambda: backend.count(range, now)) if isinstance(backend, CountsRange) else None
+    return core.call("counting", backend.document_count) if isinstance(backend, MovesDocuments) else None
+
+
+def _range(user_id: str | None, namespace: str | None) -> IdRange:
+    encoded = None if namespace is None else encode_name(namespace, "namespace")
+    if user_id is None:
+        return EVERYTHING
+    user = encode_name(user_id, "user_id")
+    return namespace_range(user, None) if encoded is None else key_range(namespace_prefix(user, encoded), None)
+
+
+def _reader(core: Core, range: IdRange, fields: Fields) -> Callable[..., DocumentPage]:
+    backend = core.backend
+    core.check_open()
+    limit = PAGE if fields is Fields.ALL else backend.capabilities.scan_page
+    if range is not EVERYTHING:
+        return partial(backend.scan, range, fields, min(limit, backend.capabilities.scan_page))
+    if not isinstance(backend, MovesDocuments):
+        raise UnsupportedError("this adapter cannot list the records of all users; name one user", backend=backend.name)
+    return partial(backend.all_documents, fields, min(limit, backend.capabilities.scan_page))
+
+
+def _expired(core: Core, range: IdRange) -> set[str]:
+    backend, now = core.backend, core.now()
+    if not isinstance(backend, ListsExpired):
+        return set()
+    return core.call("listing", lambda: backend.expired(range, now))

@@ -1,0 +1,77 @@
+"""What a move says while it runs, and when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+OnProgress: TypeAlias = Callable[[int, int | None], None]
+"""Is told how many records have been looked at, and of about how many; ``None`` where nobody knows."""
+
+MOST_PROBLEMS = 200
+"""How many problems of each kind a report describes; the others are only counted, so that it stays small."""
+
+
+class Problem(NamedTuple):
+    """Something about one record that somebody should know."""
+
+    kind: str
+    """One word: ``failed``, ``differs``, or what a legacy source brings up."""
+    where: str
+    """The record: its id, or its line in a file."""
+    text: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What a move did. The numbers include those of earlier runs that it went on from."""
+
+    read: int = 0
+    """Records looked at."""
+    written: int = 0
+    """Stored in the target, of them `replaced` over an older record."""
+    replaced: int = 0
+    unchanged: int = 0
+    """There already, and equal."""
+    kept: int = 0
+    """There already, and newer: left as it is."""
+    expired: int = 0
+    """Left behind because they have expired."""
+    left_out: int = 0
+    """Left behind by the filters."""
+    verified: int = 0
+    """Read back from the target and found equal."""
+    ready: int = 0
+    """Could be written; counted instead of writing by a dry run."""
+    resumed: int = 0
+    """Looked at by earlier runs, which were interrupted."""
+    bytes: int = 0
+    """Of the values' JSON."""
+    digest: str = "0" * 64
+    """Of all records that were to arrive, in any order: two moves of the same records have the same."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """How many problems there are of each kind."""
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was to arrive is there: nothing failed, nothing differs."""
+        return not self.counts.get("failed") and not self.counts.get("differs")
+
+    def note(self, kind: str, where: str, text: str) -> None:
+        """Note a problem."""
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        if self.counts[kind] <= MOST_PROBLEMS:
+            self.problems.append(Problem(kind, where, text))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as a JSON value."""
+        return {**asdict(self), "problems": [problem._asdict() for problem in self.problems], "complete": self.complete}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Report:
+        """Return the report that `as_json` gave."""
+        fields = {name: entry for name, entry in value.items() if name != "complete"}
+        fields["problems"] = [Problem(**problem) for problem in fields["problems"]]
+        return cls(**fields)

@@ -1,0 +1,289 @@
+"""From a document in the seed's format to a record of the store. Pure: no I/O, no clock, no chance.
+
+The seed's ids are ``user:namespace:base64``, joined with nothing escaped. So two records whose user and namespace hold
+colons may have had one id, and the one that was written later has replaced the other. What such an id stands for
+cannot be read from it; the fields say it, and they are what counts here.
+
+The same document always gives the same record, down to its revision: that is what makes an import repeatable.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
+from math import isfinite
+from typing import Any, NamedTuple
+
+from datastore.backend import Document
+from datastore.errors import DataStoreError, InvalidValueError, kind_of
+from datastore.ids import check_agent, encode_key, encode_name, namespace_prefix
+from datastore.moving.digests import digest
+from datastore.times import format_time
+from datastore.values import check_metadata, encode
+
+UNKNOWN = "unknown"
+"""The agent of a record that names none."""
+_EPOCH = "1970-01-01T00:00:00.000000Z"
+_SHORT_FRACTION = re.compile(r"(\.\d{1,6})\d*")
+_MILLISECONDS = 1e11  # a number of seconds beyond this would be a time after the year 5138
+_READINGS = 3
+
+
+class Name(NamedTuple):
+    """What a document says it is."""
+
+    user_id: str
+    namespace: str
+    key: str
+
+
+class Note(NamedTuple):
+    """Something about one document that its administrator should know."""
+
+    kind: str
+    text: str
+
+
+class UnreadableError(DataStoreError):
+    """A document cannot be made a record of."""
+
+
+def to_record(raw: Mapping[str, Any], zone: tzinfo) -> tuple[Document, list[Note]]:
+    """Return the record that a document is, and what there is to say about it.
+
+    Args:
+        raw: The fields, in the seed's camel case or in snake case, the id as ``_id`` or ``id``.
+        zone: Where the clock stood that wrote times without a zone.
+
+    Returns:
+        The record, and notes of the kinds ``ambiguous`` (its id is also that of other records), ``mismatched`` (its id
+        is not the one that its fields give), ``changed`` (a field was not what it must be) and ``filled`` (a field was
+        not there).
+
+    Raises:
+        UnreadableError: If it is none: no name, or no value that the store takes.
+    """
+    notes: list[Note] = []
+    try:
+        name = _name(raw, notes)
+        id = namespace_prefix(encode_name(name.user_id, "userId"), encode_name(name.namespace, "namespace"))
+        id += encode_key(name.key)
+        _check_id(raw, name, id, notes)
+        value = _plain(_get(raw, "value"), "value", notes)
+        encode(value)
+        metadata = _metadata(raw, notes)
+        created_at = _time(raw, "createdAt", zone, notes)
+        updated_at = _time(raw, "updatedAt", zone, notes)
+        accessed_at = _time(raw, "lastAccessedAt", zone, notes)
+        accessed_by = _agent(raw, "lastAccessedByAgent", notes)
+        created_by = _agent(raw, "createdByAgent", notes)
+        first = created_at or updated_at or accessed_at or _EPOCH
+        for field, found in (("createdAt", created_at), ("createdByAgent", created_by)):
+            if found is None:
+                notes.append(Note("filled", f"has no {field}: taken as {UNKNOWN if 'By' in field else first}"))
+        if accessed_at or accessed_by:  # the two belong together
+            accessed_at, accessed_by = accessed_at or updated_at or first, accessed_by or UNKNOWN
+        document = Document(
+            id=id,
+            created_at=first,
+            revision="",
+            expires_at=_time(raw, "expiresAt", zone, notes),
+            value=value,
+            metadata=metadata,
+            created_by_agent=created_by or UNKNOWN,
+            updated_at=updated_at or first,
+            access_count=_count(raw, notes),
+            last_accessed_by_agent=accessed_by,
+            last_accessed_at=accessed_at,
+        )
+    except UnreadableError:
+        raise
+    except DataStoreError as error:
+        raise UnreadableError(error.message) from error
+    return document._replace(revision=digest(document).hex()[:24]), notes
+
+
+def where(raw: Mapping[str, Any]) -> str:
+    """Return what a report calls a document: its id as it is."""
+    return str(raw.get("_id", raw.get("id", "a document without an id")))
+
+
+# -------------------------------------------------------------------------------------------------------------- names
+
+
+def _name(raw: Mapping[str, Any], notes: list[Note]) -> Name:
+    user, namespace, key = (_text(raw, field) for field in ("userId", "namespace", "key"))
+    if user is not None and namespace is not None and key is not None:
+        return Name(user, namespace, key)
+    head, colon, encoded = where(raw).rpartition(":")
+    if not colon:
+        raise UnreadableError("has neither the fields userId, namespace and key nor an id that says them")
+    if key is None:
+        key = _decode_key(encoded)
+        notes.append(Note("filled", "has no key: taken from its id"))
+    if user is None and namespace is None:
+        if head.count(":") != 1:
+            raise UnreadableError("has neither userId nor namespace, and its id can be read in several ways")
+        user, _, namespace = head.partition(":")
+        notes.append(Note("filled", "has neither userId nor namespace: taken from its id"))
+    elif namespace is None and user is not None and head.startswith(f"{user}:"):
+        namespace = head[len(user) + 1 :]
+        notes.append(Note("filled", "has no namespace: taken from its id"))
+    elif user is None and namespace is not None and head.endswith(f":{namespace}"):
+        user = head[: -len(namespace) - 1]
+        notes.append(Note("filled", "has no userId: taken from its id"))
+    if user is None or namespace is None:
+        missing = "userId" if user is None else "namespace"
+        raise UnreadableError(f"has no {missing}, and its id does not fit its other fields")
+    return Name(user, namespace, key)
+
+
+def _check_id(raw: Mapping[str, Any], name: Name, id: str, notes: list[Note]) -> None:
+    """Note what an id says otherwise than the fields, or what else it may stand for."""
+    theirs = where(raw)
+    if ("_id" not in raw and "id" not in raw) or theirs == id:
+        return
+    head, _, encoded = theirs.rpartition(":")
+    utf8 = name.key.encode()
+    spellings = {b64encode(utf8), b64encode(utf8, b"-_")}
+    if head != f"{name.user_id}:{name.namespace}" or encoded.rstrip("=").encode() not in {
+        spelling.rstrip(b"=") for spelling in spellings
+    }:
+        notes.append(
+            Note("mismatched", f"its id is not that of its fields {tuple(name)!r:.200}; it was moved by its fields")
+        )
+        return
+    parts = head.split(":")
+    others = [
+        (user, namespace)
+        for cut in range(1, len(parts))
+        if (user := ":".join(parts[:cut])) not in ("", name.user_id) and (namespace := ":".join(parts[cut:]))
+    ]
+    if others:
+        readings = " and ".join(f"user {user!r} namespace {namespace!r}" for user, namespace in others[:_READINGS])
+        more = f" and {len(others) - _READINGS:,} more" if len(others) > _READINGS else ""
+        notes.append(
+            Note(
+                "ambiguous",
+                f"user {name.user_id!r} namespace {name.namespace!r} shares its id with {readings}{more}: "
+                "whichever of them was written last has replaced the others",
+            )
+        )
+
+
+def _decode_key(encoded: str) -> str:
+    try:
+        padded = encoded + "=" * (-len(encoded) % 4)
+        return b64decode(padded, altchars=b"-_" if "-" in padded or "_" in padded else None, validate=True).decode()
+    except ValueError:
+        raise UnreadableError(f"has no key, and its id does not end with one in base64 ({encoded[:40]!r})") from None
+
+
+# ------------------------------------------------------------------------------------------------------------- fields
+
+
+def _get(raw: Mapping[str, Any], field: str) -> Any:
+    """Return a field under its name in camel case or in snake case."""
+    return raw[field] if field in raw else raw.get(re.sub(r"([A-Z])", r"_\1", field).lower())
+
+
+def _text(raw: Mapping[str, Any], field: str) -> str | None:
+    found = _get(raw, field)
+    if found is None or isinstance(found, str):
+        return found
+    raise UnreadableError(f"{field} is {kind_of(found)}; it must be text")
+
+
+def _agent(raw: Mapping[str, Any], field: str, notes: list[Note]) -> str | None:
+    found = _get(raw, field)
+    if found in (None, ""):
+        return None
+    try:
+        return check_agent(found)
+    except DataStoreError as error:
+        notes.append(Note("changed", f"{field}: {error.message}; taken as {UNKNOWN}"))
+        return UNKNOWN
+
+
+def _count(raw: Mapping[str, Any], notes: list[Note]) -> int:
+    found = _get(raw, "accessCount")
+    if found is None:
+        return 0
+    try:
+        count = int(found)
+        if count == found and count >= 0 and not isinstance(found, bool):
+            return count
+    except (ValueError, TypeError, ArithmeticError):
+        pass
+    notes.append(Note("changed", f"accessCount is {found!r:.40}: taken as 0"))
+    return 0
+
+
+def _metadata(raw: Mapping[str, Any], notes: list[Note]) -> dict[str, Any]:
+    found = _plain(_get(raw, "metadata"), "metadata", notes)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        notes.append(Note("changed", f"metadata is {kind_of(found)}: kept as the entry 'metadata' of it"))
+        found = {"metadata": found}
+    check_metadata(found)
+    return {name: value for name, value in found.items() if value is not None}  # as a `set` would store it
+
+
+def _time(raw: Mapping[str, Any], field: str, zone: tzinfo, notes: list[Note]) -> str | None:
+    found = _get(raw, field)
+    if found in (None, ""):
+        return None
+    try:
+        moment = _moment(found)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=zone)
+        return format_time((moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1) / 1_000_000)
+    except (ValueError, TypeError, OverflowError, OSError):
+        notes.append(Note("changed", f"{field} is {found!r:.40}, which is no time: left out"))
+        return None
+
+
+def _moment(found: Any) -> datetime:
+    if isinstance(found, datetime):
+        return found
+    if isinstance(found, str):
+        return datetime.fromisoformat(_SHORT_FRACTION.sub(r"\1", found.strip(), count=1))
+    if isinstance(found, int | float | Decimal) and not isinstance(found, bool):
+        seconds = float(found)
+        return datetime.fromtimestamp(seconds / 1_000 if abs(seconds) > _MILLISECONDS else seconds, UTC)
+    raise TypeError(kind_of(found))
+
+
+# ------------------------------------------------------------------------------------------------------------- values
+
+
+def _plain(value: Any, path: str, notes: list[Note]) -> Any:
+    """Return a value with what clients put in the place of JSON's types turned into those."""
+    if isinstance(value, dict | Mapping):
+        return {name: _plain(child, f"{path}.{name}", notes) for name, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(child, f"{path}[{index}]", notes) for index, child in enumerate(value)]
+    if isinstance(value, Decimal):
+        return _number(value, path, notes)
+    if isinstance(value, set | frozenset):
+        notes.append(Note("changed", f"{path} is a set: stored as an array"))
+        return sorted((_plain(child, path, notes) for child in value), key=lambda child: (str(type(child)), child))
+    if isinstance(value, datetime):
+        notes.append(Note("changed", f"{path} is a time: stored as text"))
+        return value.isoformat().replace("+00:00", "Z")
+    return value
+
+
+def _number(value: Decimal, path: str, notes: list[Note]) -> int | float:
+    if not value.is_finite():
+        raise InvalidValueError(f"{path} is {value}; JSON has no such number")
+    if value == value.to_integral_value():
+        return int(value)
+    number = float(value)
+    if not isfinite(number) or Decimal(repr(number)) != value:
+        notes.append(Note("changed", f"{path} is {value}, which has more digits than a float: rounded"))
+    return number

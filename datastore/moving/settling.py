@@ -1,0 +1,165 @@
+"""Bringing documents into a target: compare with what is there, write what is missing, read back, compare again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from datastore.backend import Backend, Document, Fields, MovesDocuments, Outcome, Restore
+from datastore.core import Core
+from datastore.errors import DataStoreError, UnsupportedError
+from datastore.ids import decode
+from datastore.moving.digests import add, digest
+from datastore.moving.pages import core_of
+from datastore.moving.reports import Report
+from datastore.retry import Backoff
+from datastore.store import DataStore
+from datastore.values import encode
+
+_RETRY_SECONDS, _FIRST_DELAY, _LONGEST_DELAY = 30.0, 0.05, 2.0
+
+
+class Target:
+    """A store that documents come to.
+
+    Args:
+        store: The store.
+        report: Takes the numbers and the problems.
+        overwrite: Whether a record that is newer in the target is replaced all the same.
+        verify: Whether what was written is read back.
+        tell: Whether the report names each record that was in the target before and is not the same.
+
+    Raises:
+        UnsupportedError: If the adapter cannot write whole documents.
+    """
+
+    def __init__(
+        self, store: DataStore, report: Report, *, overwrite: bool = False, verify: bool = True, tell: bool = False
+    ) -> None:
+        self.report = report
+        self._core: Core = core_of(store)
+        self._core.check_open()
+        backend: Backend = self._core.backend
+        if not isinstance(backend, MovesDocuments):
+            raise UnsupportedError(
+                "this adapter cannot write records with their provenance (MovesDocuments); move them elsewhere",
+                backend=backend.name,
+            )
+        self._restore = backend.restore
+        self._overwrite = overwrite
+        self._verify = verify
+        self._tell = tell
+        self.last: str | None = None
+        """The id of the last document that is there."""
+
+    def settle(self, documents: Sequence[Document]) -> None:
+        """Bring some whole live documents, with distinct ids, into the target, and note in the report what was done.
+
+        Requests: a read of as many, a write of what is missing, and a read of that.
+        """
+        report = self.report
+        digests = {document.id: digest(document) for document in documents}
+        there = self._core.read(list(digests), Fields.ALL)
+        restores, now = list[Restore](), self._core.now()
+        for document in documents:
+            json = encode(document.value)
+            report.bytes += len(json.encode())
+            report.digest = add(report.digest, digests[document.id])
+            old = there.get(document.id)
+            if old is not None and digest(old) == digests[document.id]:
+                report.unchanged += 1
+                report.verified += 1
+            elif old is not None and not self._overwrite and _is_newer(old, document):
+                report.kept += 1
+                if self._tell:
+                    report.note("doubled", document.id, "a newer record is in the target already; that one was kept")
+            else:
+                if old is not None and self._tell:
+                    report.note("doubled", document.id, "an older record was in the target already; it was replaced")
+                revision = None if old is None else old.revision
+                restores.append(Restore(document, *decode(document.id), json, now, revision))
+        written = self._write(restores)
+        if self._verify and written:
+            self._read_back(written, digests)
+        self.last = documents[-1].id if documents else self.last
+
+    def holds(self, id: str) -> bool:
+        """Return whether a document is there."""
+        return self._core.read_one(id, Fields.KEY) is not None
+
+    def _write(self, restores: Sequence[Restore]) -> list[Document]:
+        written = []
+        for restore, outcome in zip(restores, self._outcomes(restores), strict=True):
+            if outcome.error is not None:
+                self.report.note("failed", restore.id, outcome.error.message)
+            elif outcome.done or outcome.revision == restore.document.revision:  # else written, and the answer was lost
+                self.report.written += 1
+                self.report.replaced += restore.if_revision is not None
+                written.append(restore.document)
+            else:
+                self.report.kept += 1  # somebody else has written it since it was looked at
+        return written
+
+    def _outcomes(self, restores: Sequence[Restore]) -> list[Outcome]:
+        """Restore documents, as many at once as the backend takes; what fails for a transient reason is repeated."""
+        outcomes: list[Outcome] = []
+        size = self._core.backend.capabilities.write_batch
+        for start in range(0, len(restores), size):
+            batch = restores[start : start + size]
+            results = self._core.call("restoring records", partial(self._restore, batch))
+            backoff = Backoff(_RETRY_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
+            while (again := [i for i, result in enumerate(results) if result.error and result.error.retryable]) and (
+                backoff.wait()
+            ):
+                try:
+                    repeated = self._restore([batch[i] for i in again])
+                except DataStoreError as error:
+                    repeated = [Outcome(False, error=error)] * len(again)
+                for i, result in zip(again, repeated, strict=True):
+                    results[i] = result
+            outcomes += results
+        return outcomes
+
+    def _read_back(self, written: Sequence[Document], digests: dict[str, bytes]) -> None:
+        there = self._core.read([document.id for document in written], Fields.ALL)
+        now = self._core.now()
+        for document in written:
+            found = there.get(document.id)
+            if found is None and document.expires_at is not None and document.expires_at <= now:
+                continue  # it has expired meanwhile
+            if found is not None and digest(found) == digests[document.id]:
+                self.report.verified += 1
+            elif found is None:
+                self.report.note("differs", document.id, "is missing when read back")
+            elif not _was_used(found, document):
+                fields = ", ".join(_differences(document, found))
+                self.report.note("differs", document.id, f"differs when read back, in {fields}")
+
+
+def _is_newer(there: Document, comes: Document) -> bool:
+    """Return whether a document in the target was changed, or at least read, after the one that comes."""
+    return there.updated_at > comes.updated_at or _was_used(there, comes)
+
+
+def _was_used(found: Document, document: Document) -> bool:
+    """Return whether a document differs from another one only in that agents have worked with it since."""
+    if found.updated_at != document.updated_at:
+        return found.updated_at > document.updated_at
+    accessed = found.last_accessed_at or ""
+    same = document._replace(
+        access_count=found.access_count,
+        last_accessed_at=found.last_accessed_at,
+        last_accessed_by_agent=found.last_accessed_by_agent,
+    )
+    more = found.access_count > document.access_count and accessed >= (document.last_accessed_at or "")
+    return more and digest(found) == digest(same)
+
+
+def _differences(document: Document, found: Document) -> list[str]:
+    plain = document._replace(value=None, metadata=None), found._replace(value=None, metadata=None)
+    names = [name for name, a, b in zip(document._fields, *plain, strict=True) if a != b]
+    for name in ("value", "metadata"):
+        changes = {"value": None, "metadata": None} | {name: getattr(found, name)}
+        if digest(found._replace(**changes)) != digest(found._replace(**(changes | {name: getattr(document, name)}))):
+            names.append(name)
+    return names

@@ -1,0 +1,219 @@
+"""The commands copy, export and import: what they say, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import datastore
+from datastore.cli import moving
+from datastore.cli.app import app
+from datastore.moving import digest_of
+from tests.moving.test_legacy import MIXED, make_table
+from tests.moving.test_seed import seed
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state/agent-datastore"
+
+
+@pytest.fixture
+def source(own_directory):
+    with datastore.connect("sqlite:///a.db") as store:
+        store.agent("ann", "a").set_many({f"key {number}": number for number in range(1_200)})
+        store.agent("bob", "b", "other").set("plan", 2**70)
+        store.agent("bob", "b", "other").set("gone", 1, ttl=1e-6)
+        yield store
+
+
+def run(*arguments, exit_code=0):
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == exit_code, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+def digest(url):
+    with datastore.connect(url) as store:
+        return digest_of(store)
+
+
+def test_a_copy_says_what_it_did(source, state):
+    lines = run("copy", "sqlite:///a.db", "sqlite:///b.db").stdout.splitlines()
+    assert lines[:5] == [
+        "sqlite:///a.db -> sqlite:///b.db",
+        "read             1,202",
+        "written          1,201",
+        "expired              1  left behind",
+        "verified         1,201  read back and found equal",
+    ]
+    assert "a second" in lines[-1]
+    assert digest("sqlite:///b.db") == digest_of(source)
+    assert "unchanged        1,201  there already" in run("copy", "sqlite:///a.db", "sqlite:///b.db").stdout
+    assert not list(state.iterdir()), "a copy that is done leaves no checkpoint"
+
+
+def test_a_report_for_programs(source):
+    report = json.loads(run("copy", "sqlite:///a.db", "sqlite:///b.db", "--user", "bob", "--json").stdout)
+    assert report["written"] == report["verified"] == 1
+    assert (report["source"], report["target"], report["complete"]) == ("sqlite:///a.db", "sqlite:///b.db", True)
+
+
+@pytest.mark.parametrize("file", ["x.jsonl", "x.jsonl.gz"])
+def test_an_export_and_its_import_carry_everything(source, file):
+    exported = json.loads(run("export", "sqlite:///a.db", file, "--json").stdout)
+    imported = json.loads(run("import", file, "sqlite:///b.db", "--json").stdout)
+    assert exported["digest"] == imported["digest"] == digest("sqlite:///b.db") == digest_of(source)
+
+
+def test_a_namespace_can_be_exported_alone(source):
+    run("export", "sqlite:///a.db", "x.jsonl", "--namespace", "other")
+    assert json.loads(run("import", "x.jsonl", "memory://", "--json").stdout)["written"] == 1
+
+
+def test_what_did_not_arrive_is_exit_code_3(source, monkeypatch):
+    def failing(*args, **kwargs):
+        report = moving.Report(read=2, written=1)
+        report.note("failed", "ann:default:eA==", "the database refuses it")
+        return report
+
+    monkeypatch.setattr(moving, "copy", failing)
+    result = run("copy", "sqlite:///a.db", "sqlite:///b.db", exit_code=3)
+    assert "ann:default:eA==: the database refuses it" in result.stdout
+    assert result.stderr == "datastore: not everything arrived: 1 record failed, 0 read back differently\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["copy", "sqlite:///typo.db", "sqlite:///b.db"], "typo.db does not exist"),
+        (["copy", "sqlite:///a.db", "nosql://x"], "no backend serves nosql://"),
+        (["copy", "sqlite:///a.db", "sqlite:///b.db", "--user", ""], "user_id is empty"),
+        (["export", "sqlite:///a.db", "nowhere/x.jsonl"], "No such file or directory"),
+        (["import", "none.jsonl", "sqlite:///b.db"], "No such file or directory"),
+        (["import", "a.db", "sqlite:///b.db"], "is not a file of 'datastore export'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_1(source, arguments, message):
+    result = run(*arguments, exit_code=1)
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["copy", "couchdb://ann:secret@127.0.0.1:1/a", "memory://"],
+        ["copy", "memory://", "couchdb://ann:sec/r@et@127.0.0.1:1/a"],
+        ["copy", "memory://", "memory://", "couchdb://ann:secret@127.0.0.1:1/a"],
+        ["couchdb://ann:secret@127.0.0.1:1/a"],
+        ["export", "nosql://ann:secret@host/db", "x.jsonl"],
+        ["stats", "--url", "couchdb://ann:secret@127.0.0.1:1/a"],
+        ["doctor", "couchdb://ann:secret@127.0.0.1:1/a"],
+        ["stats", "couchdb://ann:secret@127.0.0.1:1/a"],
+    ],
+    ids=str,
+)
+def test_no_password_is_shown(arguments):
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code in (1, 2, 3)
+    assert "secret" not in result.output
+    assert "et@" not in result.output
+
+
+def test_a_copy_that_is_killed_goes_on_with_the_next_run(own_directory, state):
+    with datastore.connect("sqlite:///a.db") as store:
+        store.agent("ann", "a").set_many({f"key {number}": "x" * 1_000 for number in range(8_000)})
+        wanted = digest_of(store)
+    command = [sys.executable, "-m", "datastore.cli", "copy", "sqlite:///a.db", "sqlite:///b.db"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while not (state.is_dir() and list(state.glob("copy-*.json"))) and process.poll() is None:
+        pass
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait(60) == -signal.SIGKILL
+    report = json.loads(run("copy", "sqlite:///a.db", "sqlite:///b.db", "--json").stdout)
+    assert report["resumed"] > 0
+    assert report["read"] == 8_000
+    assert digest("sqlite:///b.db") == wanted
+
+
+def test_an_interrupted_copy_exits_with_130_and_can_begin_anew(source, monkeypatch):
+    copy = moving.copy
+
+    def interrupted(*args, **kwargs):
+        def interrupt(done, total):
+            raise KeyboardInterrupt
+
+        return copy(*args, **{**kwargs, "on_progress": interrupt})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moving, "copy", interrupted)
+        result = run("copy", "sqlite:///a.db", "sqlite:///b.db", exit_code=130)
+    assert "the same command goes on from there" in result.stderr
+    report = json.loads(run("copy", "sqlite:///a.db", "sqlite:///b.db", "--from-start", "--json").stdout)
+    assert (report["resumed"], report["unchanged"], report["written"]) == (0, 500, 701)
+
+
+def test_without_a_place_for_the_checkpoint_it_does_without(source, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    run("copy", "sqlite:///a.db", "sqlite:///b.db")
+
+
+def test_a_bar_is_shown_where_there_is_a_terminal(monkeypatch):
+    from rich.console import Console
+
+    from datastore.cli import progress
+
+    shown = []
+
+    class Terminal(Console):
+        def __init__(self, **options):
+            super().__init__(**{**options, "force_terminal": True, "width": 100, "record": True})
+            shown.append(self)
+
+    monkeypatch.setattr(progress, "Console", Terminal)
+    with progress.progress_bar("copying") as update:
+        update(500, 2_000)
+        update(1_000, 2_000)
+        shown[0].print("still")
+    text = shown[0].export_text()
+    assert "still" in text
+
+
+class TestImportLegacy:
+    """The command import-legacy."""
+
+    @pytest.fixture
+    def old(self, own_directory):
+        make_table(own_directory / "old.db", [*MIXED, seed(key="bad", value=float("nan"))])
+
+    def test_a_dry_run_writes_nothing(self, old, own_directory):
+        lines = run("import-legacy", "sqlite:///old.db", "sqlite:///b.db", "--dry-run", exit_code=3).stdout.splitlines()
+        assert "ready                4  would be written; this was a dry run" in lines
+        assert "ambiguous            2  the id is also that of other records, which it may have replaced" in lines
+        assert not (own_directory / "b.db").exists()
+
+    def test_it_says_what_it_moved_and_what_it_could_not_tell_apart(self, old):
+        result = run("import-legacy", "sqlite:///old.db", "sqlite:///b.db", exit_code=3)
+        assert "written              4" in result.stdout
+        assert "shares its id with user 'a:b' namespace 'c'" in result.stdout
+        assert "not everything arrived: 1 record failed" in result.stderr
+        report = json.loads(run("import-legacy", "sqlite:///old.db", "sqlite:///b.db", "--json", exit_code=3).stdout)
+        assert (report["unchanged"], report["written"]) == (4, 0)
+
+    def test_a_time_zone_must_be_one(self, old):
+        arguments = ("import-legacy", "sqlite:///old.db", "sqlite:///b.db", "--timezone", "Mars/Olympus")
+        assert "no time zone 'Mars/Olympus'" in run(*arguments, exit_code=2).stderr
+
+    def test_a_source_that_is_none_is_one_line(self, own_directory):
+        assert "No such file" in run("import-legacy", "sqlite:///no.db", "sqlite:///b.db", exit_code=1).stderr

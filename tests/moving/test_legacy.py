@@ -1,0 +1,267 @@
+"""Moving in from databases that were there before: SQLite tables, CouchDB databases, Firestore collections."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sqlite3
+import uuid
+from datetime import UTC, datetime
+from unittest.mock import patch
+
+import httpx
+import pytest
+from google.cloud import firestore as client_library
+
+import datastore
+from datastore.connecting import connect_legacy
+from datastore.moving import digest_of, import_legacy, legacy
+from datastore.moving.pages import PAGE
+from tests.moving.test_seed import seed
+from tests.servers import couchdb, firestore
+
+COLUMNS = list(seed())
+
+
+def make_table(path, documents, table="agent_data_store", columns=COLUMNS, without_rowid=False):
+    with sqlite3.connect(path) as connection:
+        names = ", ".join(f'"{name}"' + (" TEXT PRIMARY KEY" if name == "_id" else "") for name in columns)
+        connection.execute(f'CREATE TABLE "{table}" ({names}){" WITHOUT ROWID" if without_rowid else ""}')
+        for document in documents:
+            row = [document.get(name) for name in columns]
+            row = [json.dumps(v) if name in ("value", "metadata") else v for name, v in zip(columns, row, strict=True)]
+            connection.execute(f'INSERT INTO "{table}" VALUES ({", ".join("?" * len(columns))})', row)
+    connection.close()
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Return a function that makes a legacy file and opens it."""
+    numbers = itertools.count()
+    opened = []
+
+    def table(documents, url="", **options):
+        path = tmp_path / f"old{next(numbers)}.db"
+        make_table(path, documents, **options)
+        opened.append(connect_legacy(f"sqlite:///{path}{url}"))
+        return opened[-1]
+
+    yield table
+    for source in opened:
+        source.close()
+
+
+MIXED = [
+    seed(key="plan", value={"a": [1, 1.0, True, None, 2**70]}),
+    seed(key="note", value="text"),
+    seed(user="a", namespace="b:c", value="of a"),
+    seed(user="ann", namespace="files:owner/repo", key="a/b.py", value=1),
+]
+
+
+def test_documents_become_records_with_their_provenance(table, target):
+    report = import_legacy(table(MIXED), target)
+    assert (report.read, report.written, report.verified) == (4, 4, 4)
+    assert report.complete
+    record = target.agent("ann", "host").get_record("plan")
+    assert record.value == {"a": [1, 1.0, True, None, 2**70]}
+    assert (record.created_by_agent, record.access_count, record.metadata) == ("writer", 7, {"source": "web"})
+    assert record.created_at.isoformat() == "2024-03-01T10:00:00+00:00"
+    assert target.agent("a", "host", "b:c").get("plan") == "of a"
+    assert target.agent("ann", "host").list_namespaces() == ["default", "files:owner/repo"]
+
+
+def test_the_report_names_what_cannot_be_told_apart(table, target):
+    report = import_legacy(table(MIXED), target)
+    assert report.counts == {"ambiguous": 2}
+    assert [problem.where.rpartition(":")[0] for problem in report.problems] == ["a:b:c", "ann:files:owner/repo"]
+
+
+def test_a_record_that_overwrote_another_under_one_id_is_moved_to_where_its_fields_say(tmp_path, target):
+    """The seed's own way to write: the second replaces the first, and only the first one's id could be read wrongly."""
+    path = tmp_path / "old.db"
+    make_table(path, [])
+    with sqlite3.connect(path) as connection:
+        for document in (seed(user="a", namespace="b:c", value="lost"), seed(user="a:b", namespace="c", value="left")):
+            row = [json.dumps(v) if name in ("value", "metadata") else v for name, v in document.items()]
+            connection.execute(f"INSERT OR REPLACE INTO agent_data_store VALUES ({', '.join('?' * len(row))})", row)
+    connection.close()
+    source = connect_legacy(f"sqlite:///{path}")
+    report = import_legacy(source, target)
+    source.close()
+    assert target.agent("a:b", "host", "c").get("plan") == "left"
+    assert not target.agent("a", "host", "b:c").exists("plan")
+    assert "user 'a' namespace 'b:c'" in report.problems[0].text
+
+
+def test_two_documents_of_one_name_leave_the_newer_and_are_reported(table, target):
+    old, new = seed(value="old"), seed(value="new", _id="another", updatedAt="2024-05-01T00:00:00")
+    for documents in ([old, new], [new, old]):
+        target.agent("ann", "host").clear()
+        report = import_legacy(table(documents), target)
+        assert target.agent("ann", "host").get("plan") == "new"
+        assert report.counts == {"mismatched": 1, "doubled": 1}
+
+
+def test_running_twice_writes_nothing_more_and_keeps_what_agents_have_changed(table, target):
+    source = table(MIXED)
+    import_legacy(source, target)
+    target.agent("ann", "agent").set("note", "changed since")
+    report = import_legacy(source, target)
+    assert (report.written, report.unchanged, report.kept) == (0, 3, 1)
+    assert target.agent("ann", "agent").get("note") == "changed since"
+
+
+def test_a_dry_run_says_what_would_come_and_writes_nothing(table, target):
+    source = table([*MIXED, seed(key="bad", value=float("nan"))])
+    dry = import_legacy(source, None)
+    assert (dry.ready, dry.written, dry.counts) == (4, 0, {"ambiguous": 2, "failed": 1})
+    wet = import_legacy(source, target)
+    assert (wet.written, wet.counts, wet.digest) == (4, dry.counts, dry.digest)
+
+
+def test_what_cannot_be_moved_is_reported_and_stops_nothing(table, target):
+    report = import_legacy(table([seed(key="bad", value=float("nan")), *MIXED]), target)
+    assert report.written == 4
+    assert not report.complete
+    assert report.problems[0][:2] == ("failed", seed(key="bad")["_id"])
+    assert "JSON has no such number" in report.problems[0].text
+
+
+@pytest.mark.parametrize(
+    ("filters", "keys"), [({"user_id": "a"}, 1), ({"namespace": "default"}, 2), ({"user_id": "nobody"}, 0)], ids=str
+)
+def test_filters_choose_users_and_namespaces(table, target, filters, keys):
+    report = import_legacy(table(MIXED), target, **filters)
+    assert (report.written, report.left_out) == (keys, 4 - keys)
+
+
+def test_an_expired_document_stays_behind(table, target):
+    documents = [seed(expiresAt="2020-01-01T00:00:00Z"), seed(key="later", expiresAt="2999-01-01T00:00:00Z")]
+    report = import_legacy(table(documents, columns=[*COLUMNS, "expiresAt"]), target)
+    assert (report.expired, report.written) == (1, 1)
+
+
+class TestSqlite:
+    """What only tables have."""
+
+    def test_another_table_can_be_named(self, table, target):
+        assert import_legacy(table(MIXED, "?table=the%20store", table="the store"), target).written == 4
+
+    def test_a_table_without_rowid_is_read_as_well(self, table, target):
+        documents = [seed(key=f"key {number}") for number in range(2 * PAGE + 1)]
+        assert import_legacy(table(documents, without_rowid=True), target).written == 2 * PAGE + 1
+
+    def test_columns_may_be_missing(self, table, target):
+        assert import_legacy(table(MIXED, columns=["_id", "key", "value"]), target).written == 2
+        assert import_legacy(table(MIXED, columns=["userId", "namespace", "key", "value"]), target).read == 4
+
+    def test_text_that_is_no_json_is_text(self, tmp_path, target):
+        path = tmp_path / "old.db"
+        make_table(path, [seed()])
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE agent_data_store SET value = 'just {text'")
+        connection.close()
+        source = connect_legacy(f"sqlite:///{path}")
+        import_legacy(source, target)
+        source.close()
+        assert target.agent("ann", "host").get("plan") == "just {text"
+
+    def test_the_old_file_is_left_as_it_was(self, tmp_path, target):
+        path = tmp_path / "old.db"
+        make_table(path, MIXED)
+        before = path.read_bytes()
+        source = connect_legacy(f"sqlite:///{path}")
+        import_legacy(source, target)
+        source.close()
+        assert path.read_bytes() == before
+
+    @pytest.mark.parametrize(
+        ("url", "message"),
+        [
+            ("sqlite:///none.db", "No such file"),
+            ("sqlite:///{path}/text", "is not a SQLite database"),
+            ("sqlite:///{path}/old.db?table=none", "has no table 'none'; name another one with"),
+            ("sqlite:///{path}/old.db?table=other", "has not the columns of the seed's format"),
+            ("sqlite:///{path}/old.db?tabel=x", "did you mean 'table'"),
+            ("sqlite://:memory:", "names no file"),
+            ("memory://", "reads no databases of another format"),
+            ("nosql://x", "no backend serves"),
+        ],
+    )
+    def test_what_is_no_such_source_is_an_error(self, tmp_path, url, message):
+        (tmp_path / "text").write_text("text, and enough of it")
+        make_table(tmp_path / "old.db", MIXED)
+        make_table(tmp_path / "old.db", [], table="other", columns=["a", "b"])
+        with pytest.raises(datastore.DataStoreError, match=message):
+            connect_legacy(url.format(path=tmp_path))
+
+
+def test_it_goes_on_where_it_was_interrupted(table, target, tmp_path):
+    source = table([seed(key=f"key {number}", value=number) for number in range(4 * PAGE)])
+
+    def interrupt(done, total):
+        assert total == 4 * PAGE
+        if done == 2 * PAGE:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_legacy(source, target, checkpoint=tmp_path / "checkpoint", on_progress=interrupt)
+    report = import_legacy(source, target, checkpoint=tmp_path / "checkpoint")
+    assert (report.resumed, report.read, report.written) == (2 * PAGE, 4 * PAGE, 4 * PAGE)
+    assert report.digest == digest_of(target)
+
+
+@pytest.mark.server("couchdb")
+def test_a_couchdb_database_is_read_and_nothing_is_made_in_it(target):
+    couchdb.start()
+    name = f"old_{uuid.uuid4().hex}"
+    base = f"http://127.0.0.1:{couchdb.server().port}/{name}"
+    with httpx.Client(auth=(couchdb.USER, couchdb.PASSWORD), timeout=60) as client:
+        client.put(base).raise_for_status()
+        design = {"_id": "_design/old", "views": {"x": {"map": "function (doc) { emit(doc.key); }"}}}
+        documents = [seed(key=f"key {number}") for number in range(2 * PAGE)]
+        client.post(f"{base}/_bulk_docs", json={"docs": [design, *documents, seed(user="a", namespace="b:c")]})
+        source = connect_legacy(couchdb.url(name))
+        report = import_legacy(source, target)
+        source.close()
+        rows = client.get(f"{base}/_all_docs").json()["rows"]
+        client.delete(base)
+    assert (report.written, report.counts) == (2 * PAGE + 1, {"ambiguous": 1})
+    assert target.agent("a", "host", "b:c").get("plan") == 1
+    assert [row["id"] for row in rows if row["id"].startswith("_")] == ["_design/old"]
+
+
+@pytest.mark.server("couchdb")
+def test_a_couchdb_database_that_is_not_there_is_an_error():
+    couchdb.start()
+    with pytest.raises(datastore.ConfigurationError, match="does not exist"):
+        connect_legacy(couchdb.url(f"none_{uuid.uuid4().hex}"))
+
+
+@pytest.mark.server("firestore")
+def test_a_firestore_collection_is_read_with_its_native_values(target, monkeypatch):
+    project = f"old-{uuid.uuid4().hex}"
+    address = f"127.0.0.1:{firestore.server().port}"
+    with patch.dict(os.environ, {"FIRESTORE_EMULATOR_HOST": address}):
+        client = client_library.Client(project=project)
+        collection = client.collection("agent_data_store")
+        batch = client.batch()
+        for number in range(20):
+            batch.set(collection.document(seed(key=f"k{number}")["_id"]), seed(key=f"k{number}", value={"n": [number]}))
+        native = {
+            "createdAt": datetime(2024, 3, 1, 10, tzinfo=UTC),
+            "value": {"when": datetime(2024, 3, 1, tzinfo=UTC)},
+        }
+        batch.set(collection.document("x"), seed(**native) | {"place": client_library.GeoPoint(1, 2)})
+        batch.set(collection.document("y"), seed(key="bytes", value=b"bytes"))
+        batch.commit()
+    source = connect_legacy(f"firestore://{project}/agent_data_store?emulator={address}")
+    monkeypatch.setattr(legacy, "PAGE", 7)
+    report = import_legacy(source, target)
+    source.close()
+    assert report.written == 21
+    assert report.counts == {"mismatched": 1, "changed": 1, "failed": 1}
+    assert target.agent("ann", "host").get("plan") == {"when": "2024-03-01T00:00:00Z"}
+    assert target.agent("ann", "host").get("k7") == {"n": [7]}
