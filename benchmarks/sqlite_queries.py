@@ -11,6 +11,7 @@ no NUL characters; ours is right for all.
 from __future__ import annotations
 
 import argparse
+import json
 import sqlite3
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import measuring
-import orjson
 
 import datastore
 from datastore.agent import AgentDataStore
@@ -62,14 +62,14 @@ class ByHand:
             f" AND json_extract(value, '$.{field}') {condition} ORDER BY _id",
             ["user", "default", *parameters],
         )
-        return {key: orjson.loads(value) for key, value in rows}
+        return {key: json.loads(value) for key, value in rows}
 
     def scan(self, condition: str, parameters: list[Any]) -> dict[str, Any]:
         rows = self._connection.execute(
             f"SELECT key, value FROM agent_data_store NOT INDEXED WHERE userId = ? AND namespace = ? AND {condition}",
             ["user", "default", *parameters],
         )
-        return {key: orjson.loads(value) for key, value in rows}
+        return {key: json.loads(value) for key, value in rows}
 
 
 Case = tuple[str, dict[str, Any], Callable[[ByHand], dict[str, Any]]]
@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.3)
     measuring.add_clock(parser)
     options = parser.parse_args()
-    measuring.print_environment("orjson")
+    measuring.print_environment()
     with measuring.work_directory() as directory:
         path = directory / "queries.db"
         fill(path, options.records)
