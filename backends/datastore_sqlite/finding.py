@@ -11,10 +11,10 @@ from urllib.parse import unquote
 
 from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
 from datastore.queries.matcher import Predicate, compile_filter
-from datastore.queries.tree import EVERYTHING, And, Filter, clauses
+from datastore.queries.tree import EVERYTHING, And, Field, Filter, clauses
 from datastore.values import decode
 from datastore_sqlite.connections import Connection
-from datastore_sqlite.indexes import Index, Key, Probe, Search, choose, key_expression, keys_by_path
+from datastore_sqlite.indexes import Index, Key, Probe, Search, by_key, choose, key_expression, keys_by_path
 from datastore_sqlite.queries import Clause, Translator
 from datastore_sqlite.schema import TABLE
 from datastore_sqlite.statements import COLUMNS
@@ -53,7 +53,7 @@ def make_plan(range: IdRange, query: Query, indexes: Callable[[], Sequence[Index
     pushed: dict[str, list[Filter]] = {"value": [], "meta": []}
     decided: dict[str, list[Filter]] = {"value": [], "meta": []}
     rest: dict[str, list[Filter]] = {"value": [], "meta": []}
-    where, sure = list[str](), list[str]()
+    translations: list[tuple[Filter, Clause]] = []
     for part, filter, translate in (
         ("meta", query.meta, translator.meta_clause),  # first, because it is cheap to decide
         ("value", query.value, translator.value_clause),
@@ -62,18 +62,25 @@ def make_plan(range: IdRange, query: Query, indexes: Callable[[], Sequence[Index
             translated: Clause = translate(clause)
             if translated.can_fail:
                 pushed[part].append(clause)
-                where.append(f"({translated.sql}) IS NOT 0")
+                translations.append((clause if part == "value" else EVERYTHING, translated))
             if translated.can_fail and translated.decides:
                 decided[part].append(clause)
-                sure.append(f"({translated.sql}) IS 1")
             else:
                 rest[part].append(clause)
-    if not where:
+    if not translations:
         return None
     place = _namespace(range)
     search = None
     if place is not None and (keys := keys_by_path(pushed["value"])):
         search = choose(indexes(), place[1], keys)
+    where, sure = list[str](), list[str]()
+    for clause, translated in translations:
+        sql = translated.sql
+        if search is not None and isinstance(clause, Field) and clause.path in search.fields:
+            sql = by_key(clause, sql, translator.bind)
+        where.append(f"({sql}) IS NOT 0")
+        if translated.decides:
+            sure.append(f"({sql}) IS 1")
     condition = " AND ".join(where)
     return SqlitePlan(
         pushed=_query(pushed),
@@ -209,7 +216,7 @@ class _Reader:
 
     def _probe(self, index: Index, probe: Probe, limit: int, after: str) -> Iterator[Row]:
         user, namespace = _namespace(self._range) or ("", "")
-        expressions = list(map(key_expression, index.fields))
+        expressions = index.expressions
         parameters: dict[str, Any] = {"user": user, "limit": limit, "end": self._range.end}
         conditions = ["userId = :user"]
         if index.condition:

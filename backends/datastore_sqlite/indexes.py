@@ -20,9 +20,9 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 from typing import Any, TypeAlias
 from urllib.parse import unquote
@@ -71,7 +71,7 @@ class Keys:
     range: Range | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for what is worked out once
 class Index:
     """An index that `DeclaresIndexes.ensure_index` made."""
 
@@ -79,7 +79,7 @@ class Index:
     namespace: str | None
     """The namespace's own name, not as ids hold it; ``None`` for all namespaces."""
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The same for the same fields and namespace, and another one if the keys ever become others."""
         readable = re.sub("[^A-Za-z0-9]+", "_", "_".join(".".join(path) for path in self.fields))[:40]
@@ -90,15 +90,20 @@ class Index:
         """The statement that makes it."""
         return f'CREATE INDEX IF NOT EXISTS "{self.name}" ON {TABLE} {self._body}'
 
-    @property
+    @cached_property
+    def expressions(self) -> list[str]:
+        """The SQL of the key of each field."""
+        return list(map(key_expression, self.fields))
+
+    @cached_property
     def condition(self) -> str:
         """The SQL that rows of its namespace satisfy; a parameter would not tell SQLite that the index is complete."""
         return "" if self.namespace is None else f"namespace = {_constant(self.namespace)}"
 
-    @property
+    @cached_property
     def _body(self) -> str:
         what = json.dumps([self.fields, self.namespace]).replace("*/", "*\\/")
-        expressions = ", ".join(map(key_expression, self.fields))
+        expressions = ", ".join(self.expressions)
         where = f" WHERE {self.condition}" if self.condition else ""
         return f"(/* {what} */ userId, namespace, {expressions}, _id){where}"
 
@@ -134,6 +139,7 @@ def _read(name: str, sql: str) -> Index | None:
         return None  # somebody else's
 
 
+@lru_cache(maxsize=256)
 def key_expression(path: Path) -> str:
     """Return the SQL for the key of a field."""
     where = json_path(path)
@@ -157,6 +163,50 @@ def _constant(value: str | bytes) -> str:
     if isinstance(value, bytes):
         return f"x'{value.hex()}'"
     return f"CAST(x'{value.encode().hex()}' AS TEXT)" if "\0" in value else quoted(value)
+
+
+def by_key(field: Field, full: str, bind: Callable[[Any], str]) -> str:
+    """Return an expression that says the same of a row, and looks into the JSON only where its key does not tell.
+
+    Args:
+        field: A condition on a field that the index in use has.
+        full: The expression that looks into the JSON.
+        bind: Returns the name of a parameter for a value.
+    """
+    key, cases = key_expression(field.path), dict[str, str]()
+    match field.condition:
+        case Compare("$eq", value):
+            values: tuple[Any, ...] = (value,)
+        case In(values):
+            pass
+        case Compare(operator, str() as value):
+            cases = {"text": f"{key} {_OPERATORS[operator]} {bind(value)}", "integer": "0", "real": "0"}
+            values = ()
+        case Compare(operator, int() | float() as value) if not isinstance(value, bool) and abs(value) < _LARGE / 2:
+            upwards = operator in ("$gt", "$gte")
+            low, high = (bind(_rounded(bound)) for bound in _about(value))
+            near = f"WHEN {key} > {high} THEN {int(upwards)} WHEN {key} < {low} THEN {int(not upwards)}"
+            cases = {"integer": f"{key} {_OPERATORS[operator]} {bind(value)}", "text": "0"}
+            cases["real"] = f"CASE {near} ELSE {full} END"
+            values = ()
+        case _:
+            return full
+    texts = [value for value in values if isinstance(value, str)]
+    whole = [value for value in values if isinstance(value, int) and not isinstance(value, bool) and value in _INT64]
+    if texts and len(texts) == len(values):
+        cases = {"text": f"{key} IN ({', '.join(map(bind, texts))})", "integer": "0", "real": "0"}
+    elif whole and len(whole) == len(values):
+        cases = {"integer": f"{key} IN ({', '.join(map(bind, whole))})", "text": "0"}
+    if "text" in cases and cases["text"] != "0":
+        cases["text"] = f"CASE WHEN length({key}) < {_TEXT} THEN {cases['text']} ELSE {full} END"
+    if not cases:
+        return full
+    kinds = " ".join(f"WHEN '{kind}' THEN {sql}" for kind, sql in cases.items())
+    return f"CASE typeof({key}) {kinds} ELSE {full} END"
+
+
+_OPERATORS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+_INT64 = range(-(2**63), 2**63)
 
 
 def keys_by_path(clauses: Iterable[Filter]) -> dict[Path, Keys]:
@@ -278,6 +328,12 @@ class Search:
     index: Index
     probes: tuple[Probe, ...]
     """Disjoint."""
+
+    @property
+    def fields(self) -> tuple[Path, ...]:
+        """The fields that it says something about."""
+        probe = self.probes[0]
+        return self.index.fields[: len(probe.points) + (probe.range is not None)]
 
     @property
     def in_order(self) -> bool:

@@ -409,7 +409,8 @@ class TestIndexes:
     @pytest.mark.parametrize("namespace", [None, "default"], ids=["all", "one namespace"])
     def test_an_index_is_used(self, store, many, fields, filter, results, namespace):
         name = store.ensure_index(fields, namespace)
-        expected = {key: value for key, value in many.get_all().items() if compile_filter(parse(filter))(value)}
+        matches = compile_filter(parse(filter))
+        expected = in_order({key: value for key, value in many.get_all().items() if matches(value)})
         shown = many.explain(filter)
         assert shown["index"] == name
         assert shown["checked_here"] == {}
@@ -446,7 +447,8 @@ class TestIndexes:
         shown = many.explain({"o.on": False}, limit=3)
         assert shown["documents_read"] <= 8
         assert shown["sorted_here"] is False
-        assert list(many.find({"o.on": False}, limit=3, skip=1)) == ["00010", "00011", "00012"]
+        found = in_order({f"{number:05}": None for number in range(9, self.MANY)})
+        assert list(many.find({"o.on": False}, limit=3, skip=1)) == list(found)[1:4]
 
     @pytest.mark.parametrize(
         "filter",
@@ -456,7 +458,8 @@ class TestIndexes:
         for fields in (["o.on"], ["n"], ["group", "price"], ["group", "nothing", "n"]):
             store.ensure_index(fields)
         small_pages(store, 7)
-        expected = [key for key, value in many.get_all().items() if compile_filter(parse(filter))(value)]
+        matches = compile_filter(parse(filter))
+        expected = list(in_order({key: value for key, value in many.get_all().items() if matches(value)}))
         assert many.explain(filter)["index"] is not None
         assert list(many.find(filter)) == expected
         assert many.count(filter) == len(expected)
