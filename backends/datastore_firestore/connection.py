@@ -35,7 +35,7 @@ _OPTIONS = [
     ("grpc.enable_retries", 0),  # the store repeats, within its time budget
     # By default a channel that lost its server waits up to two minutes before it looks again.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 5_000),  # how long one attempt may take: far away, 100 ms are too few
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.use_local_subchannel_pool", 1),  # a channel of its own, which closing really closes
 ]

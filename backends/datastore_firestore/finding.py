@@ -30,8 +30,9 @@ logger = logging.getLogger("datastore")
 
 _REFUSED_SECONDS = 300.0
 _MOST_REFUSED = 1_000
-_RANGE, _HIDDEN = ":range:", ":hidden:"  # which part of an index's answer goes on behind here
+_RANGE, _HIDDEN = "range", "hidden"  # which part of an index's answer goes on
 _NAME = "__name__"
+_ARRAYS = "valueArrays"
 
 
 class Finder:
@@ -69,7 +70,7 @@ class Finder:
         terms = _terms(plan.native["any"]) if plan.in_order else []
         try:
             if on_index:
-                return self._find_on_index(range, plan.native, fields, limit, after or _RANGE)
+                return self._find_on_index(range, plan.native, fields, limit, after)
             if plan.in_order and not terms:
                 return DocumentPage((), None)
             if plan.in_order and not self._is_refused(terms):
@@ -81,33 +82,39 @@ class Finder:
         return self._reader.scan(range, fields, limit, after)
 
     def _find_on_index(
-        self, range: IdRange, native: dict[str, Any], fields: Fields, limit: int, after: str
+        self, range: IdRange, native: dict[str, Any], fields: Fields, limit: int, after: str | None
     ) -> DocumentPage:
         """Return a page of a range of an index, or of the documents that the index cannot hold."""
-        if after.startswith(_HIDDEN):
-            terms = _terms(native["then"]["any"])
-            page = self._reader.find(range, terms, fields, limit, after.removeprefix(_HIDDEN) or None)
-            return page._replace(after=page.after and _HIDDEN + page.after)
+        # All pages show one moment: a value that changes meanwhile moves a document within the index, or out of it.
+        part, seconds, nanos, *place = json.loads(after.removeprefix(":")) if after else (_RANGE, 0, 0)
+        moment = Timestamp(seconds=seconds, nanos=nanos) if seconds else None
+        if part == _HIDDEN:
+            page = self._reader.find(range, _terms(native["then"]["any"]), fields, limit, place[0], moment)
+            return page._replace(after=page.after and _token(_HIDDEN, moment, page.after))
+        order = native["order"][0]
+        query = self._query(native, fields, limit)
+        if place:
+            value, id = place
+            set_scalar(query.start_at.values.add(), value)
+            query.start_at.values.add().reference_value = self._prefix + id
+        found = self._reader.page(query, fields, limit, moment, _listed_everywhere)
+        if found.more and found.last is not None:
+            behind = _token(
+                _RANGE, found.moment, _value_at(found.last, order), found.last.name.removeprefix(self._prefix)
+            )
+        else:
+            behind = _token(_HIDDEN, found.moment, None)
+        return DocumentPage([one for one in found.documents if range.start <= one.id < range.end], behind)
+
+    def _query(self, native: dict[str, Any], fields: Fields, limit: int) -> Message:
         order = native["order"][0]
         (term,) = _terms([native["all"]])
         query = self._indexes.query(term, order)
         query.limit.value = limit
-        for field in (*(MASKS[fields] or ()), order) if MASKS[fields] else ():
+        mask = MASKS[fields]
+        for field in () if mask is None else (*mask, order, _ARRAYS):
             query.select.fields.add().field_path = field
-        moment = None
-        if after != _RANGE:
-            seconds, nanos, value, id = json.loads(after.removeprefix(_RANGE))
-            set_scalar(query.start_at.values.add(), value)
-            query.start_at.values.add().reference_value = self._prefix + id
-            moment = Timestamp(seconds=seconds, nanos=nanos)
-        found = self._reader.page(query, fields, limit, moment)
-        behind = _HIDDEN
-        if found.more and found.last is not None and found.moment is not None:
-            # All pages show one moment: a value that changes meanwhile moves a document in the index.
-            at = found.moment.seconds, found.moment.nanos - found.moment.nanos % 1_000
-            last = _value_at(found.last, order), found.last.name[len(self._prefix) :]
-            behind = _RANGE + json.dumps([*at, *last])
-        return DocumentPage([one for one in found.documents if range.start <= one.id < range.end], behind)
+        return query
 
     def _is_refused(self, terms: Sequence[Term]) -> bool:
         until = self._refused.get(_fields_of(terms), 0.0)
@@ -135,6 +142,18 @@ def _terms(plain: Sequence[Sequence[Sequence[Any]]]) -> list[Term]:
 
 def _fields_of(terms: Sequence[Term]) -> frozenset[str]:
     return frozenset(test.field for term in terms for test in term)
+
+
+def _token(part: str, moment: Message | None, *place: Any) -> str:
+    """Return where to go on in an index's answer; with a colon before it, as no id has."""
+    at = (0, 0) if moment is None else (moment.seconds, moment.nanos - moment.nanos % 1_000)  # whole microseconds only
+    return ":" + json.dumps([part, *at, *place])
+
+
+def _listed_everywhere(stored: Message) -> bool:
+    """Return whether a document is among the hidden ones, too: native, with many arrays."""
+    listed = stored.fields[_ARRAYS].array_value.values if _ARRAYS in stored.fields else ()
+    return any(path.string_value == "" for path in listed)
 
 
 def _value_at(stored: Message, field: str) -> Any:

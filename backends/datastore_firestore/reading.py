@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import grpc
@@ -64,40 +64,56 @@ class Reader:
         return self.find(range, [], fields, limit, after)
 
     def find(
-        self, range: IdRange, terms: Sequence[Term], fields: Fields, limit: int, after: str | None
+        self,
+        range: IdRange,
+        terms: Sequence[Term],
+        fields: Fields,
+        limit: int,
+        after: str | None,
+        read_time: Message | None = None,
     ) -> DocumentPage:
         """Return a page of the documents of a range that satisfy one of some terms, or, without any, of all."""
         query = self._range_query(range, MASKS[fields], limit, after)
         if terms:
             fill_filter(query.where, terms)
-        page = self.page(query, fields, limit, mixed=range is EVERYTHING)
+        page = self.page(query, fields, limit, read_time, self._is_foreign if range is EVERYTHING else None)
         return DocumentPage(
             page.documents, page.last.name[len(self._prefix) :] if page.more and page.last is not None else None
         )
 
-    def page(
-        self, query: Message, fields: Fields, limit: int, read_time: Message | None = None, *, mixed: bool = False
-    ) -> Found:
-        """Return the documents that a query finds, as many as fit a page.
+    def _is_foreign(self, stored: Message) -> bool:
+        """Return whether a document of the collection is somebody else's."""
+        return "revision" not in stored.fields or not is_id(stored.name[len(self._prefix) :])
 
-        ``mixed`` says that there may be documents among them that are no records; these are left out.
-        """
+    def page(
+        self,
+        query: Message,
+        fields: Fields,
+        limit: int,
+        read_time: Message | None = None,
+        leave_out: Callable[[Message], bool] | None = None,
+    ) -> Found:
+        """Return the documents that a query finds, as many as fit a page, without those that are to be left out."""
         documents, states = list[Document](), list[tuple[str, State]]()
-        last, moment, seen = None, read_time, 0
-        more = True
+        last, moment = None, read_time
+        number, more = 0, True
         try:
             for answer in self._stream(query, 0 if fields is Fields.KEY else _PAGE_BYTES, read_time):
-                last, moment, seen = answer.document, read_time or answer.read_time, seen + 1
+                moment = moment or answer.read_time
+                if not answer.HasField("document"):
+                    continue
+                last = answer.document
+                number += 1
+                if leave_out is not None and leave_out(last):
+                    continue
                 id = last.name[len(self._prefix) :]
-                if mixed and ("revision" not in last.fields or not is_id(id)):
-                    continue  # somebody else's
                 states.append((id, known(last, fields is Fields.ALL)))
                 documents.append(to_document(id, last, fields))
-            more = seen == limit
+            more = number == limit
         except _CutShort:
             pass
         except grpc.RpcError as error:
-            if not seen:
+            if not number:
                 raise self._connection.failure(error) from error
             # Broken half-way: what came is whole and in order, and the next page goes on behind it.
         self._hints.note_all(states)
@@ -134,13 +150,13 @@ class Reader:
             query.select.fields.add().field_path = field
         query.limit.value = limit
         try:
-            found = [answer.document for answer in self._stream(query, 0)]
+            found = [answer.document for answer in self._stream(query, 0) if answer.HasField("document")]
         except grpc.RpcError as error:
             raise self._connection.failure(error) from error
         return [(stored.name[len(self._prefix) :], known(stored, False)) for stored in found]
 
     def _stream(self, query: Message, most_bytes: int, read_time: Message | None = None) -> Iterator[Message]:
-        """Yield the answers to a query that hold a document.
+        """Yield the answers to a query; most hold a document.
 
         Raises:
             _CutShort: When they have taken more than ``most_bytes`` (0 for no limit).
@@ -152,12 +168,11 @@ class Reader:
             try:
                 for answer in stream:
                     again = False  # it works: from here on the caller goes on where it breaks
-                    if answer.HasField("document"):
-                        yield answer
-                        size += answer.document.ByteSize() if most_bytes else 0
-                        if size > most_bytes:
-                            stream.cancel()
-                            raise _CutShort
+                    yield answer
+                    size += answer.document.ByteSize() if most_bytes else 0
+                    if size > most_bytes:
+                        stream.cancel()
+                        raise _CutShort
                 return
             except grpc.RpcError as error:
                 # The emulator closes the whole connection after a stream was cancelled (GOAWAY); the next one, which
