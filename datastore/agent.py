@@ -11,7 +11,9 @@ from datastore.backend import Delete, Fields
 from datastore.errors import ConflictError, InvalidNameTypeError, InvalidValueError, KeyExistsError, kind_of
 from datastore.ids import encode_key, new_key
 from datastore.listing import Page
-from datastore.scope import Bound, Scope, bind, scope_of
+from datastore.queries.updates import compile_update
+from datastore.queryable import Queryable
+from datastore.scope import Scope, bind, scope_of
 from datastore.values import check_metadata
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 _VALUE = Fields.VALUE  # looking up a member of an enumeration shows in the time of `get`
 
 
-class AgentDataStore(Bound):
+class AgentDataStore(Queryable):
     """A store for one agent of one user, in one namespace. Made by `DataStore.agent` and `use_namespace`.
 
     Keys are text of 1 to 512 bytes of UTF-8. Values are anything JSON up to 1,000,000 bytes of UTF-8; what comes back
@@ -276,26 +278,26 @@ class AgentDataStore(Bound):
         return result
 
     def update(self, key: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Merge fields into an object, shallowly, without losing anybody's change.
-
-        A missing record counts as an empty object.
+        """Change an object in part, without losing anybody's change. A missing record counts as an empty object.
 
         Args:
             key: The key.
-            changes: The fields to set. A name beginning with ``$`` is refused.
+            changes: MongoDB's update operators (``$set $unset $inc $min $max $push $pull $addToSet $rename``) with
+                their fields, or fields to set, which are merged in shallowly.
 
         Returns:
             The new object.
 
         Raises:
-            InvalidValueError: If ``changes`` is not JSON or the stored value is not an object.
-            UnsupportedError: If ``changes`` has a name beginning with ``$``.
+            QueryError: If an operator is unknown or its operand wrong; the message names the place.
+            InvalidValueError: If ``changes`` is not JSON, the stored value is not an object, or an operator does not
+                fit what is in it.
             ValueTooLargeError: If the object grows too large.
             ConflictError: As `modify`.
 
         Requests: 2 for each attempt.
         """
-        result: dict[str, Any] = changing.modify(scope_of(self), key, changing.merging(changes), {}, "the object")
+        result: dict[str, Any] = changing.modify(scope_of(self), key, compile_update(changes), {}, "the object")
         return result
 
     # ------------------------------------------------------------------------------------------------ many records
@@ -396,13 +398,6 @@ class AgentDataStore(Bound):
         Requests: 1, or 1 more than there are namespaces.
         """
         return listing.namespaces(scope_of(self), prefix)
-
-    def count(self) -> int:
-        """Return how many records the namespace holds.
-
-        Requests: 1, or 1 per page of the database.
-        """
-        return listing.count(scope_of(self))
 
     def scan(self, prefix: str | None = None, *, limit: int | None = None, cursor: str | None = None) -> Page:
         """Return records page by page, with metadata and provenance, in a stable order. No access is counted.

@@ -12,13 +12,14 @@ from many threads at once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from datastore.errors import DataStoreError
 from datastore.ids import IdRange
+from datastore.queries.tree import Path, Query
 
 __all__ = [
     "Access",
@@ -26,21 +27,20 @@ __all__ = [
     "Capabilities",
     "ClearsRange",
     "CountsRange",
+    "DeclaresIndexes",
     "Delete",
     "Document",
     "DocumentPage",
-    "DropsDatabase",
-    "Examines",
     "Fields",
-    "Finding",
+    "Finds",
     "IdRange",
-    "LegacyPage",
-    "LegacySource",
     "ListsExpired",
     "ListsNamespaces",
     "MovesDocuments",
     "Outcome",
+    "Plan",
     "Put",
+    "Query",
     "ReclaimsExpired",
     "Restore",
     "SurvivesFork",
@@ -177,6 +177,22 @@ class Access(NamedTuple):
     """When the last of them took place, by ``agent``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a database makes of a query. What it finds is a superset of what matches: ``rest`` must be checked on it."""
+
+    pushed: Query
+    """The clauses that narrow what the database finds, whether or not they are decided by that."""
+    rest: Query
+    """The clauses to check on every document found; empty if the database decides everything."""
+    native: Any
+    """What the adapter asks its database; plain data or text, for people to read in `explain`."""
+    index: str | None = None
+    """The name of the index that it looks into; ``None`` for the ids themselves."""
+    in_order: bool = True
+    """Documents come in id order."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What an adapter promises. The conformance kit tests what is declared, and that nothing else is there."""
@@ -279,6 +295,37 @@ class ClearsRange(Protocol):
 
 
 @runtime_checkable
+class Finds(Protocol):
+    """A database that can look into values, and hand over fewer documents than a range holds."""
+
+    def plan(self, range: IdRange, query: Query) -> Plan | None:
+        """Return how to answer a query, or ``None`` if nothing of it can be pushed down.
+
+        Asks the database nothing, except perhaps, once, which indexes there are. Whatever form a value is stored in,
+        no document that matches may be left out by what is pushed down; see `datastore.queries.tree` for the meaning
+        of each node.
+        """
+
+    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        """Return up to ``limit`` documents of a range that the plan finds, as `Backend.scan` does.
+
+        ``after`` is what the page before returned, in whichever form the adapter likes. ``expires_at`` is filled in
+        even for `Fields.KEY`. Without ``in_order`` the order may be any.
+        """
+
+
+@runtime_checkable
+class DeclaresIndexes(Protocol):
+    """A database in which fields of values can be indexed."""
+
+    def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
+        """Create an index on fields of the values, unless it is there, and return its name.
+
+        Namespaces are meant as ids hold them; ``None`` is for all. Returns when the index can be used.
+        """
+
+
+@runtime_checkable
 class ReclaimsExpired(Protocol):
     """A database whose expired documents can be removed on request."""
 
@@ -310,63 +357,9 @@ class MovesDocuments(Protocol):
         """
 
 
-class Finding(NamedTuple):
-    """Something about a database that its administrator should know."""
-
-    healthy: bool
-    text: str
-    remedy: str = ""
-    """What to do about it, where something is to be done."""
-
-
-@runtime_checkable
-class Examines(Protocol):
-    """A database that can be asked how it is: versions, indexes, clock, space."""
-
-    def examine(self, now: float) -> list[Finding]:
-        """Return what there is to say; ``now`` is this machine's time, in seconds since the epoch. Changes nothing."""
-
-
-@runtime_checkable
-class DropsDatabase(Protocol):
-    """A database that can remove itself: a scratch area is to leave nothing behind."""
-
-    def drop(self) -> None:
-        """Remove the database, file or table that the URL names, with everything in it, and close."""
-
-
 @runtime_checkable
 class SurvivesFork(Protocol):
     """An adapter whose connections must not be shared with a forked child."""
 
     def after_fork(self) -> None:
         """Called in the child, once, before anything else: forget inherited connections without closing them."""
-
-
-# Beside ``connect`` an adapter's module may have ``open_legacy``, a function from `datastore.urls.Url` to a source.
-
-
-class LegacyPage(NamedTuple):
-    """Some documents that another program has written."""
-
-    documents: Sequence[Mapping[str, Any]]
-    """The fields as the client gives them, by their names, the id among them as ``_id``. Numbers may be `Decimal`,
-    times `datetime`, arrays sets; `datastore.moving.seed` makes JSON of them."""
-    after: str | None
-    """Where to go on; ``None`` at the end."""
-
-
-class LegacySource(Protocol):
-    """A database, table or collection in the format of the seed, as it was before this store. It is only read."""
-
-    name: str
-    """What errors and reports call the database."""
-
-    def documents(self, limit: int, after: str | None = None) -> LegacyPage:
-        """Return up to ``limit`` documents, those behind ``after`` where it is given, always in the same order."""
-
-    def count(self) -> int | None:
-        """Return about how many there are, or ``None`` if finding out means reading them."""
-
-    def close(self) -> None:
-        """Release everything. Idempotent."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from datastore.backend import Delete, Document, Fields, Outcome, Put
+from datastore.backend import Delete, Document, Fields, Outcome
 from datastore.errors import BatchError, DataStoreError, InvalidNameTypeError, InvalidValueError, kind_of
 from datastore.ids import encode_key
 from datastore.scope import Scope
@@ -36,7 +36,7 @@ def set_many(
     check_metadata(metadata)
     moment = scope.moment(ttl)
     puts = [scope.put(key, value, moment, metadata, name=f"items[{key!r}]") for key, value in values.items()]
-    return _done(scope, "set_many", list(values), puts, scope.core.write(puts))
+    return _done(scope, "set_many", list(values), scope.core.write(puts))
 
 
 def delete_many(scope: Scope, keys: Iterable[str]) -> int:
@@ -44,7 +44,7 @@ def delete_many(scope: Scope, keys: Iterable[str]) -> int:
     now = scope.core.now()
     distinct = list(dict.fromkeys(_keys(keys)))
     deletes = [Delete(scope.prefix + encode_key(key), now) for key in distinct]
-    return _done(scope, "delete_many", distinct, deletes, scope.core.write(deletes))
+    return _done(scope, "delete_many", distinct, scope.core.write(deletes))
 
 
 def _not_texts(items: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
@@ -60,13 +60,17 @@ def _keys(keys: Iterable[str]) -> Iterable[str]:
     return keys
 
 
-def _done(scope: Scope, call: str, keys: list[str], writes: list[Put] | list[Delete], outcomes: list[Outcome]) -> int:
-    errors: dict[str, DataStoreError | None] = {key: outcome.error for key, outcome in zip(keys, outcomes, strict=True)}
+def _done(scope: Scope, call: str, keys: list[str], outcomes: list[Outcome]) -> int:
+    raise_failed(scope, call, {key: outcome.error for key, outcome in zip(keys, outcomes, strict=True)})
+    return sum(outcome.done for outcome in outcomes)
+
+
+def raise_failed(scope: Scope, call: str, errors: dict[str, DataStoreError | None]) -> None:
+    """Raise if some records of a batch failed, with the outcome of each."""
     failed = [key for key, error in errors.items() if error is not None]
     if failed:
         first = errors[failed[0]]
         raise BatchError(
-            f"{len(failed)} of {len(writes)} records failed, the others are done; the first is {failed[0]!r}: {first}",
+            f"{len(failed)} of {len(errors)} records failed, the others are done; the first is {failed[0]!r}: {first}",
             outcomes=errors,
         ).during(f"{call} in namespace {scope.namespace!r}", scope.core.backend.name) from first
-    return sum(outcome.done for outcome in outcomes)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from datastore.backend import Fields
-from datastore.errors import ConflictError, InvalidValueError, UnsupportedError, kind_of
+from datastore.errors import ConflictError, DataStoreError, InvalidValueError, kind_of
+from datastore.queries.updates import article
 from datastore.retry import Backoff
 from datastore.scope import Scope
 from datastore.values import decode, encode
@@ -54,7 +56,7 @@ def adding(by: float) -> Callable[[Any], Any]:
 
     def add(value: Any) -> Any:
         if not _is_number(value):
-            raise InvalidValueError(f"the stored value is {_article(value)}; only a number can be incremented")
+            raise InvalidValueError(f"the stored value is {article(value)}; only a number can be incremented")
         return value + by
 
     return add
@@ -66,35 +68,20 @@ def appending(items: tuple[Any, ...]) -> Callable[[Any], Any]:
 
     def append(value: Any) -> Any:
         if not isinstance(value, list):
-            raise InvalidValueError(f"the stored value is {_article(value)}; items can only be appended to an array")
+            raise InvalidValueError(f"the stored value is {article(value)}; items can only be appended to an array")
         return [*value, *items]
 
     return append
 
 
-def merging(changes: Mapping[str, Any]) -> Callable[[Any], Any]:
-    """Return the function that merges an object into an object, shallowly."""
-    if not isinstance(changes, Mapping):
-        raise InvalidValueError(f"changes is {kind_of(changes)}; it must be a dict")
-    changes = dict(changes)
-    encode(changes, "changes")
-    operator = next((name for name in changes if name.startswith("$")), None)
-    if operator is not None:
-        raise UnsupportedError(f"changes has the key {operator!r}: update takes the fields to set, and no operators")
-
-    def merge(value: Any) -> Any:
-        if not isinstance(value, dict):
-            raise InvalidValueError(f"the stored value is {_article(value)}; only an object can be updated")
-        return {**value, **changes}
-
-    return merge
+@contextmanager
+def naming(scope: Scope, key: str) -> Iterator[None]:
+    """Say in an error which record was being changed."""
+    try:
+        yield
+    except DataStoreError as error:
+        raise error.during(f"changing {key!r} of namespace {scope.namespace!r}", scope.core.backend.name) from None
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _article(value: Any) -> str:
-    return {dict: "an object", list: "an array", str: "text", bool: "a boolean", type(None): "null"}.get(
-        type(value), "a number"
-    )

@@ -10,7 +10,7 @@ import os
 import weakref
 from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from datastore.access import AccessTracker, Tracking
 from datastore.backend import (
@@ -19,9 +19,11 @@ from datastore.backend import (
     Document,
     DocumentPage,
     Fields,
+    Finds,
     IdRange,
     ListsExpired,
     Outcome,
+    Plan,
     Put,
     SurvivesFork,
     Write,
@@ -96,14 +98,36 @@ class Core:
         self, range: IdRange, fields: Fields, after: str | None = None, at_once: int | None = None
     ) -> Iterator[Document]:
         """Yield the live documents of a range in id order, page by page, the first page of ``at_once`` documents."""
+        hidden = self._expired(range) if fields is Fields.KEY else ()
+        for document in self._live(self.backend.scan, range, fields, after, at_once):
+            if document.id not in hidden:
+                yield document
+
+    def find(self, range: IdRange, plan: Plan, fields: Fields, at_once: int | None = None) -> Iterator[Document]:
+        """Yield the live documents of a range that a plan finds, page by page."""
+        self.check_open()
+        find = cast(Finds, self.backend).find
+
+        def read(range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
+            return find(range, plan, fields, limit, after)
+
+        return self._live(read, range, fields, None, at_once)
+
+    def _live(
+        self,
+        read: Callable[[IdRange, Fields, int, str | None], DocumentPage],
+        range: IdRange,
+        fields: Fields,
+        after: str | None,
+        at_once: int | None,
+    ) -> Iterator[Document]:
         most = self.backend.capabilities.scan_page
         at_once = at_once or most
-        hidden = self._expired(range) if fields is Fields.KEY else ()
         while True:
-            page = self._scan_page(range, fields, min(at_once, most), after)
+            page = self._page(partial(read, range, fields, min(at_once, most), after), fields)
             now = self.now()
             for document in page.documents:
-                if (document.expires_at is None or document.expires_at > now) and document.id not in hidden:
+                if document.expires_at is None or document.expires_at > now:
                     yield document
                     self.check_open()  # what is left of the page does not outlive the store
             if page.after is None:
@@ -120,16 +144,16 @@ class Core:
             else ()
         )
 
-    def _scan_page(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
+    def _page(self, read: Callable[[], DocumentPage], fields: Fields) -> DocumentPage:
         page = DocumentPage((), None)
 
-        def read() -> Sequence[Document]:
+        def documents() -> Sequence[Document]:
             nonlocal page
-            page = self.call("listing", partial(self.backend.scan, range, fields, limit, after))
+            page = self.call("listing", read)
             return page.documents
 
-        documents = self.tracker.with_pending(read) if fields is Fields.ALL else read()
-        return DocumentPage(documents, page.after)
+        found = self.tracker.with_pending(documents) if fields is Fields.ALL else documents()
+        return DocumentPage(found, page.after)
 
     def write_one(self, write: Write) -> Outcome:
         """Apply one write and return its outcome; an error in it is raised."""

@@ -26,7 +26,7 @@ class Page(NamedTuple):
 def documents(scope: Scope, prefix: str | None, fields: Fields) -> Iterator[tuple[str, Document]]:
     """Return an iterator over the live documents whose key has a prefix, each with its key, in id order."""
     found = scope.core.scan(key_range(scope.prefix, prefix), fields)
-    return ((key, document) for document in found if (key := _key(document)).startswith(prefix or ""))
+    return ((key, document) for document in found if (key := key_of(document)).startswith(prefix or ""))
 
 
 def namespaces(scope: Scope, prefix: str | None) -> list[str]:
@@ -95,10 +95,11 @@ def records(scope: Scope, prefix: str | None, after: str | None = None, at_once:
 
     range = key_range(scope.prefix, prefix)
     found = scope.core.scan(range, Fields.ALL, after, at_once)
-    return (to_record(document) for document in found if _key(document).startswith(prefix or ""))
+    return (to_record(document) for document in found if key_of(document).startswith(prefix or ""))
 
 
-def _key(document: Document) -> str:
+def key_of(document: Document) -> str:
+    """Return the key of a document."""
     return decode_key(document.id[document.id.rindex(":") + 1 :])
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self, get_args
 
 from datastore.access import Tracking
 from datastore.agent import AgentDataStore
-from datastore.backend import Backend, Capabilities, ReclaimsExpired
+from datastore.backend import Backend, Capabilities, DeclaresIndexes, ReclaimsExpired
 from datastore.core import Core
-from datastore.errors import ConfigurationError, UnsupportedError
+from datastore.errors import ConfigurationError, QueryError, UnsupportedError
+from datastore.ids import encode_name
+from datastore.queries.paths import parse_path
 from datastore.scope import Scope
 
 
@@ -110,6 +112,41 @@ class DataStore:
             raise UnsupportedError("expired records are reclaimed by the database itself", backend=backend.name)
         now = self._core.now()
         return self._core.call("purging expired records", lambda: backend.purge(now))
+
+    def ensure_index(self, fields: Sequence[str], namespace: str | None = None) -> str:
+        """Declare an index on fields of the values, so that a `find` on them need not look at every record.
+
+        An index changes no answer. Call it at every start: where the index is there already, nothing happens.
+
+        Args:
+            fields: Paths, such as ``["status"]`` or ``["address.city", "age"]``.
+            namespace: The namespace that it is for; ``None`` for all namespaces of all users.
+
+        Returns:
+            The name of the index, as `AgentDataStore.explain` shows it when it is in use.
+
+        Raises:
+            QueryError: If one of the fields is no path, is there twice, or none is given.
+            InvalidNameError: If ``namespace`` is not a name.
+            UnsupportedError: If the database has no such indexes.
+            PermissionDeniedError: If this user may not create one.
+
+        Requests: 1, and as long as the database takes to build it (CouchDB 1 more while it does).
+        """
+        if isinstance(fields, str) or not isinstance(fields, Sequence) or not fields:
+            raise QueryError(f"fields is {fields!r}; it must be a list of paths such as ['address.city']")
+        paths = [parse_path(path, f"fields[{index}]") for index, path in enumerate(fields)]
+        if len(set(paths)) < len(paths):
+            raise QueryError(f"fields: {fields!r} names a path twice")
+        encoded = None if namespace is None else encode_name(namespace, "namespace")
+        backend = self._core.backend
+        if not isinstance(backend, DeclaresIndexes):
+            self._core.check_open()
+            raise UnsupportedError(
+                "this database has no indexes on fields of values; a find reads the namespace, page by page",
+                backend=backend.name,
+            )
+        return self._core.call("declaring an index", lambda: backend.ensure_index(paths, encoded))
 
     def close(self) -> None:
         """Write the pending access counts and close the backend. Idempotent; later calls raise `ClosedError`."""

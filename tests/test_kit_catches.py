@@ -8,11 +8,11 @@ import pytest
 from datastore import Record  # noqa: F401
 from datastore.conformance import ConformanceSuite
 from datastore.conformance.suite import TOPICS, topic_name
-from tests.third_party import broken
+from tests.third_party import broken, searching, shelf
 
 TEST_FILE = """
 from {module} import {suite}
-from tests.third_party import broken, shelf
+from tests.third_party import broken, searching, shelf
 
 class HarnessUnderTest(shelf.ShelfHarness):
     backend = {backend}
@@ -28,6 +28,7 @@ UNDECLARED = {
     "the backend does not have ClearsRange",
     "the backend does not have ReclaimsExpired",
     "the backend does not have MovesDocuments",
+    "the backend does not have DeclaresIndexes",
 }
 """What the correct adapter does not claim to be able to do."""
 
@@ -59,6 +60,14 @@ FAULTS = [
     (broken.CountsAreNewRevisions, "revisions", "test_an_access_makes_no_new_revision"),
     (broken.CountsExpiredAsDeleted, "expiry", "test_an_expired_record_is_hidden"),
     (broken.HoldsNoLargeValues, "values", "test_a_large_value_comes_back_whole"),
+    (searching.LimitsBeforeItFilters, "queries", "test_limits_come_after_filters"),
+    (searching.CapsFinds, "queries", "test_many_records_are_searched_completely"),
+    (searching.SearchesEverybody, "queries", "test_a_find_sees_its_namespace_alone"),
+    (searching.FindsTheExpired, "queries", "test_expired_records_are_found_by_nothing"),
+    (searching.LooksIntoNoArray, "queries", "test_a_filter_means_what_the_manual_says"),
+    (searching.LooksIntoNoArray, "query_properties", "test_a_find_agrees_with_the_reference"),
+    (searching.TakesTrueForOne, "queries", "test_a_filter_means_what_the_manual_says"),
+    (searching.RoundsIntegers, "queries", "test_a_filter_means_what_the_manual_says"),
 ]
 
 
@@ -74,9 +83,10 @@ def run_kit(pytester: pytest.Pytester):
     return run_kit
 
 
-def test_a_correct_adapter_passes(run_kit) -> None:
+@pytest.mark.parametrize("backend", [shelf.ShelfBackend, searching.Searches])
+def test_a_correct_adapter_passes(run_kit, backend: type) -> None:
     """Everything that it declares; no process but its own can open it, and it has no optional ability."""
-    run = run_kit("shelf.ShelfBackend", ConformanceSuite)
+    run = run_kit(_named(backend), ConformanceSuite)
     passed, skipped, failed = run.listoutcomes()
     assert not failed, [report.nodeid for report in failed]
     reasons = {report.longrepr[2] for report in skipped}
@@ -91,6 +101,10 @@ def test_a_correct_adapter_passes(run_kit) -> None:
 def test_a_fault_is_found(run_kit, backend: type, topic: str, test: str) -> None:
     """By the test that was made for it, in a run of its topic."""
     (suite,) = (suite for suite in TOPICS if topic_name(suite) == topic)
-    run = run_kit(f"broken.{backend.__name__}", suite, "-k", test)
+    run = run_kit(_named(backend), suite, "-k", test)
     _, _, failed = run.listoutcomes()
     assert any(f"::{test}" in report.nodeid for report in failed), f"{test} does not notice: {backend.__doc__}"
+
+
+def _named(backend: type) -> str:
+    return f"{backend.__module__.rpartition('.')[2]}.{backend.__name__}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
+from datastore.administration import Finding
 from datastore.backend import (
     Access,
     Backend,
@@ -14,15 +15,18 @@ from datastore.backend import (
     Document,
     DocumentPage,
     Fields,
-    Finding,
     IdRange,
     Outcome,
+    Plan,
+    Query,
     Restore,
     Write,
 )
 from datastore.errors import BackendUnavailableError, DataStoreError
 from datastore.ids import EVERYTHING, after_namespace, encode_name, is_id, namespace_prefix
+from datastore.queries.tree import Path
 from datastore.retry import Backoff
+from datastore_couchdb import finding, indexes
 from datastore_couchdb.codec import Memory, document_of
 from datastore_couchdb.counting import Counter
 from datastore_couchdb.examining import examine
@@ -57,7 +61,7 @@ class CouchBackend(Backend):
         self._writer = Writer(self._session, self._memory)
         self._counter = Counter(self._session, self._memory)
         try:
-            self._indexes = prepare(self._session)
+            self._indexes, self._declared = prepare(self._session)
         except BaseException:
             self._session.close()
             raise
@@ -143,6 +147,32 @@ class CouchBackend(Backend):
                 return total - len(expired)
             after = page.after
 
+    def plan(self, range: IdRange, query: Query) -> Plan | None:
+        """See `datastore.backend.Finds`."""
+        return finding.plan(range, query, self._indexes, self._declared)
+
+    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        """See `datastore.backend.Finds`.
+
+        Requests: 1; 2 where the documents are more than a page's amount of data.
+        """
+        path = self._path(range, "_find")
+        return finding.find(self._session, path, range, plan, fields, limit, after, _PAGE_BYTES)
+
+    def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
+        """See `datastore.backend.DeclaresIndexes`.
+
+        Raises:
+            UnsupportedError: If CouchDB cannot index one of the fields.
+
+        Requests: 4 where it is not known here.
+        """
+        index = indexes.declare(fields, None if encoded_namespace is None else unquote(encoded_namespace))
+        if index.name not in self._declared:
+            indexes.build(self._session, index)
+            self._declared = {**self._declared, index.name: index}  # others may be planning with the one before
+        return index.name
+
     def clear(self, range: IdRange, at: str) -> int:
         """See `datastore.backend.ClearsRange`.
 
@@ -201,14 +231,14 @@ class CouchBackend(Backend):
         return self._writer.write(restores)
 
     def examine(self, now: float) -> list[Finding]:
-        """See `datastore.backend.Examines`.
+        """See `datastore.administration.Examines`.
 
         Requests: 2.
         """
         return examine(self._session, self._indexes, now)
 
     def drop(self) -> None:
-        """See `datastore.backend.DropsDatabase`.
+        """See `datastore.administration.DropsDatabase`.
 
         Requests: 1.
         """

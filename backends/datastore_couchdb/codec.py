@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from datastore.backend import Document, Put, Restore
 from datastore.values import decode, encode, merge_metadata
 
-_EXACT = 2**53
+EXACT = 2**53
 """Integers up to here are themselves in JavaScript; https://tc39.es/ecma262/#sec-number.max_safe_integer"""
 
 
@@ -102,6 +102,17 @@ def document_of(document: dict[str, Any]) -> Document:
         document["accessCount"],
         document.get("lastAccessedByAgent"),
         document.get("lastAccessedAt"),
+    )
+
+
+def value_of(document: dict[str, Any]) -> Document:
+    """Return the store's document of what was downloaded of one for its value."""
+    return Document(
+        document["_id"],
+        document["createdAt"],
+        document["revision"],
+        document.get("expiresAt"),
+        _native(document, "value"),
     )
 
 
@@ -201,7 +212,7 @@ def _survives(value: Any) -> bool:
     if kind is str or value is None or kind is bool:
         return True
     if kind is int:
-        return bool(-_EXACT <= value <= _EXACT)
+        return bool(-EXACT <= value <= EXACT)
     if kind is float:
         return not value.is_integer() or abs(value) >= 1e21  # from there on JavaScript, too, writes an exponent
     if isinstance(value, dict):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import couchdb3
 import httpx
 from couchdb3.exceptions import CouchDBError, ForbiddenError, UnauthorizedError
 
 from datastore.errors import BackendUnavailableError, ConfigurationError, PermissionDeniedError
+from datastore_couchdb.indexes import DeclaredIndex, declared_in
 from datastore_couchdb.session import NAME, MissingDatabaseError, Session
 
 NAMESPACE_INDEX = "agent_data_store_namespace"
@@ -18,12 +20,14 @@ EXPIRY_INDEX = "agent_data_store_expiry"
 NAMESPACE_VIEW = "agent_data_store_namespaces"
 """A view that counts documents by ``[userId, namespace]``."""
 
+_COMMON = "agent_data_store_"
+"""What the names of all design documents of the store begin with."""
 _MAP = "function (doc) { if (doc.revision && doc.namespace) { emit([doc.userId, doc.namespace], null); } }"
 _DOCUMENTS = (NAMESPACE_INDEX, EXPIRY_INDEX, NAMESPACE_VIEW)
 
 
-def prepare(session: Session) -> frozenset[str]:
-    """Make sure that the database and its indexes are there, and return which indexes are.
+def prepare(session: Session) -> tuple[frozenset[str], dict[str, DeclaredIndex]]:
+    """Make sure that the database and its indexes are there, and return which are, and which have been declared.
 
     Safe to run in several processes at once: who comes second finds things made.
 
@@ -48,17 +52,18 @@ def prepare(session: Session) -> frozenset[str]:
             f"the database {settings.database} is partitioned; say so with ?partitioned=true", backend=NAME
         )
     there = _there(session)
-    if settings.create and there < set(_DOCUMENTS):
-        _make_indexes(session, there)
+    if settings.create and not there.keys() >= set(_DOCUMENTS):
+        _make_indexes(session, frozenset(there))
         there = _there(session)
-    return there
+    return frozenset(there) & set(_DOCUMENTS), declared_in(there)
 
 
-def _there(session: Session) -> frozenset[str]:
-    ids = [f"_design/{name}" for name in _DOCUMENTS]
-    rows = session.post("_all_docs", {"keys": ids})["rows"]
-    found = {row["id"] for row in rows if "id" in row and not row["value"].get("deleted")}
-    return frozenset(name for name, id in zip(_DOCUMENTS, ids, strict=True) if id in found)
+def _there(session: Session) -> dict[str, dict[str, Any]]:
+    """Return the design documents of the store, by name."""
+    design = "_design/"
+    of_ours = {"startkey": f"{design}{_COMMON}", "endkey": f"{design}{_COMMON}~", "include_docs": True}
+    rows = session.get("_all_docs", of_ours)["rows"]
+    return {row["id"][len(design) :]: row["doc"] for row in rows if row.get("doc")}
 
 
 def _make_indexes(session: Session, there: frozenset[str]) -> None:

@@ -28,6 +28,7 @@ from datastore.errors import (
     ThrottledError,
     ValueTooLargeError,
 )
+from datastore_couchdb.streaming import bookmark_of, read_found, read_rows
 
 NAME = "couchdb"
 _NO_DATABASE = {"no_db_file", "Database does not exist.", "Database not found"}
@@ -148,7 +149,32 @@ class Session:
                 if response.status_code != 200:
                     response.read()
                     raise self._error(response)
-                return _rows(response, most_bytes)
+                return read_rows(response.iter_text(1 << 20), most_bytes)
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            raise self._translate(error) from error
+
+    def find(
+        self, path: str, query: Mapping[str, Any], most_bytes: int | None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """Return what a query finds, up to an amount of data, if one is given.
+
+        Returns:
+            The documents, and the bookmark behind them: empty where there is none, ``None`` if the answer was cut off
+            because it exceeded ``most_bytes``.
+        """
+        body = json.dumps(query)
+        if most_bytes is None:
+            answer = self.post(path, body)
+            return answer["docs"], bookmark_of(answer)
+        try:
+            with (
+                self._request_under_way(),
+                self.client.stream("POST", f"{self._base}/{path}", content=body.encode()) as response,
+            ):
+                if response.status_code != 200:
+                    response.read()
+                    raise self._error(response)
+                return read_found(response.iter_text(1 << 20), most_bytes)
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise self._translate(error) from error
 
@@ -262,45 +288,3 @@ def _reason(response: httpx.Response) -> str:
 
 def _encode(parameters: Mapping[str, Any] | None) -> dict[str, str]:
     return {name: json.dumps(value) for name, value in (parameters or {}).items()}
-
-
-def _rows(response: httpx.Response, most_bytes: int) -> tuple[list[dict[str, Any]], bool]:
-    """Read the rows of a listing as they arrive, and stop behind the row that exceeds an amount of data.
-
-    A page of 10,000 records may hold 10 GB; CouchDB bounds it by number only.
-    """
-    rows: list[dict[str, Any]] = []
-    size = 0
-    for row, length in _parse_rows(response.iter_text(1 << 20)):
-        rows.append(row)
-        size += length
-        if size > most_bytes:
-            return rows, True
-    return rows, False
-
-
-def _parse_rows(chunks: Iterator[str]) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield the objects of the array ``rows``, each with its length, from the pieces of the answer's text."""
-    scan = json.JSONDecoder().raw_decode
-    text, position = "", -1
-    for chunk in chunks:
-        text = text[max(position, 0) :] + chunk
-        if position < 0:
-            position = text.find('"rows":[')
-            if position < 0:
-                continue
-            position += len('"rows":[')
-        else:
-            position = 0
-        while True:
-            while position < len(text) and text[position] in ",\r\n ":
-                position += 1
-            if position < len(text) and text[position] == "]":
-                return
-            try:
-                row, end = scan(text, position)
-            except ValueError:
-                break  # not all of the row has arrived
-            yield row, end - position
-            position = end
-    raise httpx.RemoteProtocolError("the listing broke off")

@@ -13,14 +13,19 @@ from datastore.backend import (
     Fields,
     IdRange,
     Outcome,
+    Plan,
+    Query,
     Restore,
     Write,
 )
 from datastore.ids import EVERYTHING
+from datastore.queries.tree import Path
 from datastore_firestore.connection import Connection, Settings
 from datastore_firestore.counting import Counter
 from datastore_firestore.failures import NAME
+from datastore_firestore.finding import Finder
 from datastore_firestore.hints import Hints
+from datastore_firestore.indexes import Indexes
 from datastore_firestore.reading import Reader
 from datastore_firestore.writing import MOST_WRITES, Writer
 
@@ -39,6 +44,7 @@ class FirestoreBackend(Backend):
         """
         self._settings = settings
         self._connection = Connection(settings)
+        self._indexes = Indexes(settings)
         self._assemble()
 
     def _assemble(self) -> None:
@@ -46,6 +52,7 @@ class FirestoreBackend(Backend):
         self._reader = Reader(self._connection, hints, self._settings)
         self._writer = Writer(self._connection, hints, self._settings, self._reader)
         self._counter = Counter(self._connection, hints, self._settings, self._reader)
+        self._finder = Finder(self._settings, self._reader, self._indexes)
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
@@ -70,6 +77,18 @@ class FirestoreBackend(Backend):
     def count(self, range: IdRange, at: str) -> int:
         """See `datastore.backend.CountsRange`."""
         return self._reader.count(range, at)
+
+    def plan(self, range: IdRange, query: Query) -> Plan | None:
+        """See `datastore.backend.Finds`."""
+        return self._finder.plan(range, query)
+
+    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        """See `datastore.backend.Finds`."""
+        return self._finder.find(range, plan, fields, limit, after)
+
+    def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
+        """See `datastore.backend.DeclaresIndexes`."""
+        return self._indexes.ensure(self._reader, fields, encoded_namespace)
 
     def purge(self, at: str) -> int:
         """See `datastore.backend.ReclaimsExpired`; a TTL policy does the same without being asked."""

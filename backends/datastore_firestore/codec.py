@@ -12,7 +12,7 @@ import calendar
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -138,6 +138,49 @@ class _Filling:
         most = self._limits
         if self._bytes > most.bytes or self._entries > most.entries or self._index_bytes > most.index_bytes:
             raise _NotNativeError
+
+
+_MOST_ARRAYS = 10
+_MOST_ARRAY_BYTES = 500  # of their paths; with the pairs ten times as much
+_BETWEEN = "\n"
+
+
+def nameable(path: Sequence[str]) -> bool:
+    """Return whether something native can be at a path in a value."""
+    size = sum(len(step.encode()) + 1 for step in path)
+    return len(path) <= _MAX_DEPTH and size < _MAX_PATH_BYTES and not any(map(_RESERVED.fullmatch, path))
+
+
+def arrays_in(value: Any) -> list[str]:
+    """Return where a native value has arrays, for queries: the path of each, and each two of them as a `pair`.
+
+    Arrays within arrays need no mention. A value with many of them is as one that is text: ``[""]``, the path of the
+    value itself, which says that there may be an array anywhere.
+    """
+    found = list[str]()
+    if not isinstance(value, dict):
+        return found  # no path leads into it
+    if not _collect_arrays(value, "", found) or len("".join(found).encode()) > _MOST_ARRAY_BYTES:
+        return [""]
+    return found + [pair(one, other) for index, one in enumerate(found) for other in found[index + 1 :]]
+
+
+def pair(one: str, other: str) -> str:
+    """Return what stands for arrays at both of two paths."""
+    return f"{one}{_BETWEEN}{other}" if one < other else f"{other}{_BETWEEN}{one}"
+
+
+def _collect_arrays(value: dict[str, Any], prefix: str, found: list[str]) -> bool:
+    """Add the paths of arrays, and return whether they are few enough."""
+    for name, child in value.items():
+        if isinstance(child, dict):
+            if not _collect_arrays(child, f"{prefix}{name}.", found):
+                return False
+        elif isinstance(child, list | tuple):
+            if len(found) == _MOST_ARRAYS:
+                return False
+            found.append(prefix + name)
+    return True
 
 
 def decode_native(value: Any) -> Any:

@@ -1,8 +1,10 @@
 """The fields of a stored document, and what makes a `Document` of them or a write of a `Put`.
 
 The field names are those of the record's. Besides: ``valueJson`` and ``metadataJson`` instead of ``value`` and
-``metadata`` where those are not native; and of a document that expires, ``expires`` (true), by which those are found
-that a count must look at, and ``expiryMicros``, ``expiresAt`` as a number, which a delete can read as it removes.
+``metadata`` where those are not native; ``valueArrays`` and ``metadataArrays``, the paths at which they hold arrays
+(``""`` for JSON text), so that a query can ask for what its filters do not see; and of a document that expires,
+``expires`` (true), by which those are found that a count must look at, and ``expiryMicros``, ``expiresAt`` as a number,
+which a delete can read as it removes.
 """
 
 from __future__ import annotations
@@ -14,7 +16,17 @@ from google.cloud.firestore_v1.types import write as messages
 
 from datastore.backend import Access, Document, Fields, Put, Restore
 from datastore.values import decode, encode
-from datastore_firestore.codec import METADATA_LIMITS, VALUE_LIMITS, decode_native, fill, get_time, micros, set_time
+from datastore_firestore.codec import (
+    METADATA_LIMITS,
+    VALUE_LIMITS,
+    Limits,
+    arrays_in,
+    decode_native,
+    fill,
+    get_time,
+    micros,
+    set_time,
+)
 from datastore_firestore.connection import Message
 
 _Write: Any = messages.Write.pb()
@@ -25,7 +37,7 @@ MASKS: Sequence[Sequence[str] | None] = (KEY, (*KEY, "value", "valueJson"), None
 """The fields to ask for, by `Fields`."""
 KEY_AND_METADATA = (*KEY, "metadata", "metadataJson")
 
-_CHANGED = ("value", "valueJson", "revision", "updatedAt", "expiresAt", "expiryMicros", "expires")
+_CHANGED = ("value", "valueJson", "valueArrays", "revision", "updatedAt", "expiresAt", "expiryMicros", "expires")
 """What a write replaces in a live document; one of these that is not given is removed."""
 
 
@@ -101,7 +113,7 @@ def restore(name: str, item: Restore) -> Message:
         set_time(fields["lastAccessedAt"], whole.last_accessed_at)
         fields["lastAccessedByAgent"].string_value = whole.last_accessed_by_agent or ""
     _set_expiry(fields, whole.expires_at)
-    _set_value(fields, whole.value, item.json, len(name))
+    _set_json(fields, "value", whole.value, item.json, len(name), VALUE_LIMITS)
     _set_metadata(fields, encode(whole.metadata or {}, "metadata"), len(name))
     return write
 
@@ -113,7 +125,7 @@ def update(name: str, put: Put, metadata: str | None) -> Message:
     write.update_mask.field_paths.extend(_CHANGED)
     _set_changed(write.update.fields, put, len(name))
     if metadata is not None:
-        write.update_mask.field_paths.extend(("metadata", "metadataJson"))
+        write.update_mask.field_paths.extend(("metadata", "metadataJson", "metadataArrays"))
         _set_metadata(write.update.fields, metadata, len(name))
     return write
 
@@ -165,7 +177,7 @@ def _set_changed(fields: Any, put: Put, name_bytes: int) -> None:
     fields["revision"].string_value = put.revision
     set_time(fields["updatedAt"], put.at)
     _set_expiry(fields, put.expires_at)
-    _set_value(fields, put.value, put.json, name_bytes)
+    _set_json(fields, "value", put.value, put.json, name_bytes, VALUE_LIMITS)
 
 
 def _set_expiry(fields: Any, expires_at: str | None) -> None:
@@ -175,16 +187,21 @@ def _set_expiry(fields: Any, expires_at: str | None) -> None:
         fields["expires"].boolean_value = True
 
 
-def _set_value(fields: Any, value: Any, json: str, name_bytes: int) -> None:
-    if not fill(fields["value"], value, name_bytes, VALUE_LIMITS):
-        del fields["value"]
-        fields["valueJson"].string_value = json
-
-
 def _set_metadata(fields: Any, metadata: str, name_bytes: int) -> None:
-    if not fill(fields["metadata"], decode(metadata), name_bytes, METADATA_LIMITS):
-        del fields["metadata"]
-        fields["metadataJson"].string_value = metadata
+    _set_json(fields, "metadata", decode(metadata), metadata, name_bytes, METADATA_LIMITS)
+
+
+def _set_json(fields: Any, name: str, value: Any, json: str, name_bytes: int, limits: Limits) -> None:
+    if fill(fields[name], value, name_bytes, limits):
+        arrays = arrays_in(value)
+    else:
+        del fields[name]
+        fields[f"{name}Json"].string_value = json
+        arrays = [""]
+    if arrays:
+        values = fields[f"{name}Arrays"].array_value.values
+        for path in arrays:
+            values.add().string_value = path
 
 
 def _transform(write: Message, field: str) -> Message:

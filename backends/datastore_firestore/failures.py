@@ -52,3 +52,9 @@ def error_for(code: Any, details: str | None) -> DataStoreError:
 def translate(error: grpc.RpcError) -> DataStoreError:
     """Return the error for a request that failed as a whole."""
     return error_for(error.code(), error.details())
+
+
+def lacks_index(error: DataStoreError) -> bool:
+    """Return whether Firestore refused a query, as it does where there is no index for it."""
+    cause = error.__cause__
+    return isinstance(cause, grpc.RpcError) and cause.code() in (Code.FAILED_PRECONDITION, Code.INVALID_ARGUMENT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 from google.cloud.firestore_v1.types import query as messages
@@ -13,6 +13,7 @@ from datastore.ids import EVERYTHING, is_id
 from datastore_firestore.codec import get_time, set_time
 from datastore_firestore.connection import Connection, Message, Settings
 from datastore_firestore.documents import KEY, MASKS, to_document
+from datastore_firestore.filters import Term, fill_filter
 from datastore_firestore.hints import ABSENT, Hints, Known, State, known
 
 _PAGE_BYTES = 8_000_000
@@ -25,6 +26,18 @@ _NAME = "__name__"
 
 class _CutShort(Exception):  # noqa: N818  # no error: the page is full
     """There is more of a range."""
+
+
+class Found(NamedTuple):
+    """What a query found."""
+
+    documents: list[Document]
+    more: bool
+    """There may be more behind the last one."""
+    last: Message | None
+    """The last document as it is stored."""
+    moment: Message | None
+    """When the documents were like this."""
 
 
 class Reader:
@@ -48,26 +61,50 @@ class Reader:
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
         """See `Backend.scan`."""
+        return self.find(range, [], fields, limit, after)
+
+    def find(
+        self, range: IdRange, terms: Sequence[Term], fields: Fields, limit: int, after: str | None
+    ) -> DocumentPage:
+        """Return a page of the documents of a range that satisfy one of some terms, or, without any, of all."""
         query = self._range_query(range, MASKS[fields], limit, after)
+        if terms:
+            fill_filter(query.where, terms)
+        page = self.page(query, fields, limit, only_ours=range is EVERYTHING)
+        after = None if page.last is None or not page.more else page.last.name[len(self._prefix) :]
+        return DocumentPage(page.documents, after)
+
+    def page(
+        self,
+        query: Message,
+        fields: Fields,
+        limit: int,
+        read_time: Message | None = None,
+        *,
+        only_ours: bool = False,
+    ) -> Found:
+        """Return the documents that a query finds, as many as fit a page; ``only_ours`` leaves out those of others."""
         documents, states = list[Document](), list[tuple[str, State]]()
-        complete, found, last = True, 0, after
+        last, moment = None, read_time
+        more, seen = True, 0
         try:
-            for stored in self._stream(query, 0 if fields is Fields.KEY else _PAGE_BYTES):
-                id = last = stored.name[len(self._prefix) :]
-                found += 1
-                if range is EVERYTHING and ("revision" not in stored.fields or not is_id(id)):
-                    continue  # somebody else's
-                states.append((id, known(stored, fields is Fields.ALL)))
-                documents.append(to_document(id, stored, fields))
-            complete = found < limit
+            for answer in self._stream(query, 0 if fields is Fields.KEY else _PAGE_BYTES, read_time):
+                last, moment = answer.document, read_time or answer.read_time
+                seen += 1
+                id = last.name[len(self._prefix) :]
+                if only_ours and ("revision" not in last.fields or not is_id(id)):
+                    continue
+                states.append((id, known(last, fields is Fields.ALL)))
+                documents.append(to_document(id, last, fields))
+            more = seen == limit
         except _CutShort:
-            complete = False
+            pass
         except grpc.RpcError as error:
-            if not found:
+            if not seen:
                 raise self._connection.failure(error) from error
-            complete = False  # broken half-way: what came is whole and in order, and the next page goes on behind it
+            # Broken half-way: what came is whole and in order, and the next page goes on behind it.
         self._hints.note_all(states)
-        return DocumentPage(documents, None if complete else last)
+        return Found(documents, more, last, moment)
 
     def count(self, range: IdRange, at: str) -> int:
         """See `datastore.backend.CountsRange`: all of them by aggregation, less those that a look at the expiry shows.
@@ -100,13 +137,13 @@ class Reader:
             query.select.fields.add().field_path = field
         query.limit.value = limit
         try:
-            found = list(self._stream(query, 0))
+            found = [answer.document for answer in self._stream(query, 0)]
         except grpc.RpcError as error:
             raise self._connection.failure(error) from error
         return [(stored.name[len(self._prefix) :], known(stored, False)) for stored in found]
 
-    def _stream(self, query: Message, most_bytes: int) -> Iterator[Message]:
-        """Yield the documents that a query finds.
+    def _stream(self, query: Message, most_bytes: int, read_time: Message | None = None) -> Iterator[Message]:
+        """Yield the answers to a query that hold a document.
 
         Raises:
             _CutShort: When they have taken more than ``most_bytes`` (0 for no limit).
@@ -114,12 +151,12 @@ class Reader:
         """
         size = 0
         for again in (True, False):
-            stream = self._connection.run_query(query)
+            stream = self._connection.run_query(query, read_time)
             try:
                 for answer in stream:
                     again = False  # it works: from here on the caller goes on where it breaks
                     if answer.HasField("document"):
-                        yield answer.document
+                        yield answer
                         size += answer.document.ByteSize() if most_bytes else 0
                         if size > most_bytes:
                             stream.cancel()

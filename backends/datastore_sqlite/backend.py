@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
+from datastore.administration import Finding
 from datastore.backend import (
     Access,
     Backend,
@@ -17,26 +18,28 @@ from datastore.backend import (
     Document,
     DocumentPage,
     Fields,
-    Finding,
     IdRange,
     Outcome,
+    Plan,
     Put,
+    Query,
     Restore,
     Write,
 )
 from datastore.errors import BackendUnavailableError
 from datastore.ids import EVERYTHING
+from datastore.queries.tree import Path
 from datastore.values import decode, encode, merge_metadata
+from datastore_sqlite import indexes
 from datastore_sqlite import statements as sql
 from datastore_sqlite.connections import NAME, Connection, OneConnection, Pool, Settings, translate
 from datastore_sqlite.examining import examine
+from datastore_sqlite.finding import PAGE_BYTES, SqlitePlan, make_plan, read_page
 from datastore_sqlite.schema import open_file
 
 T = TypeVar("T")
 Row: TypeAlias = tuple[Any, ...]
 
-_PAGE_BYTES = 8_000_000
-"""A page of a scan ends soon after so many characters of values, so that large values do not pile up in memory."""
 _WITH_VALUE = Fields.VALUE
 _VALUE = 4  # the index of the value in a row that has one
 
@@ -115,14 +118,14 @@ class SqliteBackend(Backend):
                 documents.append(document(row))
                 if fields is not Fields.KEY:
                     size += len(row[_VALUE])
-                    if size > _PAGE_BYTES:
+                    if size > PAGE_BYTES:
                         break
             rows.close()
         except sqlite3.Error as error:
             raise translate(error, self._settings) from error
         finally:
             self._scanning.give_back(connection)
-        complete = len(documents) < limit and size <= _PAGE_BYTES
+        complete = len(documents) < limit and size <= PAGE_BYTES
         return DocumentPage(documents, None if complete else documents[-1].id)
 
     def record_access(self, accesses: Sequence[Access]) -> None:
@@ -156,6 +159,29 @@ class SqliteBackend(Backend):
 
         return self._write(lambda connection: _in_transaction(connection, lambda: clear(connection)))
 
+    def plan(self, range: IdRange, query: Query) -> Plan | None:
+        """See `datastore.backend.Finds`."""
+        return make_plan(range, query, self._indexes)
+
+    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        """See `datastore.backend.Finds`."""
+        connection = self._scanning.take()
+        try:
+            return read_page(connection, range, cast(SqlitePlan, plan), fields, limit, after, _DOCUMENT[fields])
+        except sqlite3.Error as error:
+            raise translate(error, self._settings) from error
+        finally:
+            self._scanning.give_back(connection)
+
+    def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
+        """See `datastore.backend.DeclaresIndexes`."""
+        index = indexes.declare(fields, encoded_namespace)
+        if index.name not in (known.name for known in self._indexes()):
+            self._write(
+                lambda connection: _in_transaction(connection, lambda: connection.execute(index.statement).close())
+            )
+        return index.name
+
     def purge(self, at: str) -> int:
         """See `datastore.backend.ReclaimsExpired`."""
         return self._write(lambda connection: connection.execute(sql.PURGE, (at,)).rowcount)
@@ -176,7 +202,7 @@ class SqliteBackend(Backend):
         )
 
     def examine(self, now: float) -> list[Finding]:
-        """See `datastore.backend.Examines`."""
+        """See `datastore.administration.Examines`."""
         connection = self._scanning.take()
         try:
             return examine(connection, self._settings)
@@ -186,7 +212,7 @@ class SqliteBackend(Backend):
             self._scanning.give_back(connection)
 
     def drop(self) -> None:
-        """See `datastore.backend.DropsDatabase`."""
+        """See `datastore.administration.DropsDatabase`."""
         self.close()
         if (path := self._settings.path) is not None:
             for suffix in ("", "-wal", "-shm"):
@@ -198,9 +224,11 @@ class SqliteBackend(Backend):
         self._connections.after_fork()
         self._scanning.after_fork()
 
-    def _read(
-        self, connections: OneConnection | Pool, statement: str, parameters: Sequence[object]
-    ) -> list[tuple[str, ...]]:
+    def _indexes(self) -> list[indexes.Index]:
+        """Return the declared indexes: asked each time, because other processes may make and remove some."""
+        return indexes.known(self._read(self._scanning, indexes.LIST, ()))
+
+    def _read(self, connections: OneConnection | Pool, statement: str, parameters: Sequence[object]) -> list[Row]:
         connection = connections.take()
         try:
             return connection.execute(statement, parameters).fetchall()

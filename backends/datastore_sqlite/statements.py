@@ -9,22 +9,22 @@ from datastore_sqlite.schema import TABLE
 _LIVE = "(expiresAt IS NULL OR expiresAt > ?)"
 
 _KEY = "_id, createdAt, revision, expiresAt"
-_COLUMNS = (
+COLUMNS = (
     _KEY,
     f"{_KEY}, value",
     f"{_KEY}, value, metadata, createdByAgent, updatedAt, accessCount, lastAccessedByAgent, lastAccessedAt",
 )
 """By `datastore.backend.Fields`, in the order of the fields of `datastore.backend.Document`."""
 
-READ_ONE = [f"SELECT {columns.removeprefix('_id, ')} FROM {TABLE} WHERE _id = ?" for columns in _COLUMNS]
+READ_ONE = [f"SELECT {columns.removeprefix('_id, ')} FROM {TABLE} WHERE _id = ?" for columns in COLUMNS]
 """Without the id, which the caller knows."""
-SCAN = [f"SELECT {columns} FROM {TABLE} WHERE _id >= ? AND _id < ? ORDER BY _id LIMIT ?" for columns in _COLUMNS]
+SCAN = [f"SELECT {columns} FROM {TABLE} WHERE _id >= ? AND _id < ? ORDER BY _id LIMIT ?" for columns in COLUMNS]
 
 
 @cache  # by the number of ids, which a read batch bounds; one statement for any number (json_each) is a fifth slower
 def read_many(fields: int, ids: int) -> str:
     """Return the statement that reads several documents."""
-    return f"SELECT {_COLUMNS[fields]} FROM {TABLE} WHERE _id IN ({', '.join('?' * ids)})"
+    return f"SELECT {COLUMNS[fields]} FROM {TABLE} WHERE _id IN ({', '.join('?' * ids)})"
 
 
 SCAN_AFTER = [statement.replace("_id >= ?", "_id > ?") for statement in SCAN]

@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from datastore.backend import Examines, Finding, MovesDocuments
+from datastore.administration import Examines, Finding
+from datastore.backend import MovesDocuments
 from datastore.cli.running import INCOMPLETE, JsonOption, fail, in_one_line, open_store, print_json, resolve, shown
 from datastore.cli.show import number, printable
 from datastore.errors import ConflictError, DataStoreError

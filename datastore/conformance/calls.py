@@ -33,12 +33,18 @@ _ALL: dict[str, Call] = {
     "count": lambda data_store: data_store.count(),
     "scan": lambda data_store: data_store.scan(),
     "iter_records": lambda data_store: list(data_store.iter_records()),
-    "find": lambda data_store: data_store.find({}),
-    "explain": lambda data_store: data_store.explain({}),
+    "find": lambda data_store: data_store.find({"a": 1}),
+    "find_records": lambda data_store: data_store.find_records({"a": {"$gt": 1}}, meta={"createdByAgent": "x"}),
+    "count-filter": lambda data_store: data_store.count({"a": 1}),
+    "delete_where": lambda data_store: data_store.delete_where({"a": 1}),
+    "update_where": lambda data_store: data_store.update_where({"a": 1}, {"$set": {"b": 1}}),
+    "explain": lambda data_store: data_store.explain({"a": 1}),
 }
 
 CALLS: dict[str, Call] = {
-    name: call for name, call in _ALL.items() if name in ("in", "clear-prefix") or hasattr(AgentDataStore, name)
+    name: call
+    for name, call in _ALL.items()
+    if name in ("in", "clear-prefix", "count-filter") or hasattr(AgentDataStore, name)
 }
 """By name. The records ``key`` (a number), ``other``, ``list`` (an array) and ``object`` may exist; ``new`` may not."""
 

@@ -21,6 +21,8 @@ from datastore.conformance.topics.names import Names
 from datastore.conformance.topics.outage import Outage
 from datastore.conformance.topics.processes import Processes
 from datastore.conformance.topics.properties import Properties
+from datastore.conformance.topics.queries import Queries
+from datastore.conformance.topics.query_properties import QueryProperties
 from datastore.conformance.topics.raw_reads import RawReads
 from datastore.conformance.topics.raw_writes import RawWrites
 from datastore.conformance.topics.records import Records
@@ -42,6 +44,7 @@ class ConformanceSuite(
     Listings,
     Scanning,
     Changes,
+    Queries,
     Expiry,
     Tracking,
     Isolation,
@@ -51,6 +54,7 @@ class ConformanceSuite(
     Abilities,
     Moving,
     Properties,
+    QueryProperties,
     Concurrency,
     Processes,
     Retries,

@@ -45,7 +45,7 @@ def test_a_value_comes_back_type_for_type(value):
 def test_the_text_is_compact_json_that_any_reader_understands(value):
     text = encode(value)
     assert exactly(json.loads(text)) == exactly(value)
-    assert len(text) <= len(json.dumps(value, ensure_ascii=False, separators=(",", ":"))) + 1
+    assert not re.search(r"\s", re.sub(r'"(\\.|[^"\\])*"', "", text.removeprefix(" ")))
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 10**30])

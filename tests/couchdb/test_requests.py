@@ -28,7 +28,7 @@ def requests(proxy):
 def test_connecting_to_a_database_that_is_ready_takes_2(store, url, requests):
     with requests() as asked, datastore.connect(url):
         pass
-    assert asked == ["GET db", "POST _all_docs"]
+    assert asked == ["GET db", "GET _all_docs"]
 
 
 def test_a_get_takes_1_hit_or_miss(agent, stranger, requests):

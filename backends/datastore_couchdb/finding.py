@@ -1,0 +1,144 @@
+"""Finding documents by what is in them: which index to ask, for what, and page after page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
+from datastore.queries.tree import And, Field, Filter, clauses, conjunction
+from datastore_couchdb.codec import document_of, value_of
+from datastore_couchdb.indexes import DeclaredIndex
+from datastore_couchdb.schema import NAMESPACE_INDEX
+from datastore_couchdb.selectors import Part, Selector, every, meta_part, value_part
+from datastore_couchdb.session import Session
+
+_ALL = 2**31 - 1
+_FIELDS = {
+    Fields.KEY: ["_id", "expiresAt"],
+    Fields.VALUE: ["_id", "createdAt", "revision", "expiresAt", "value", "valueJson"],
+}
+
+
+def plan(range: IdRange, query: Query, indexes: frozenset[str], declared: Mapping[str, DeclaredIndex]) -> Plan | None:
+    """Return how to answer a query; ``None`` if reading the range is as good.
+
+    Everything is checked again on what is found: CouchDB's equality of text is not ours, and it looks neither into
+    arrays nor into what is stored as text.
+
+    Args:
+        range: Where, within one namespace.
+        query: What is asked for.
+        indexes: The names of the indexes made at startup that are there.
+        declared: The declared indexes, by name.
+    """
+    user, namespace, _ = range.start.split(":")
+    place: Selector = {"userId": {"$eq": unquote(user)}, "namespace": {"$eq": unquote(namespace)}}
+    prefix = range.start[: range.start.rindex(":") + 1]
+    if range.start != prefix:
+        # Within an index CouchDB compares ids by their bytes; only a range with two ends it would think empty.
+        place["_id"] = {"$gte": range.start}
+    where = Part(place, False)
+    value, meta = value_part(query.value), meta_part(query.meta)
+    usable = (index for index in declared.values() if index.namespace in (None, unquote(namespace)))
+    for index in sorted(usable, key=lambda index: (-len(index.fields), index.name)):
+        ranges = index.queries(query.value)
+        if ranges is None:
+            continue
+        others = [part for clause in _without(query.value, index) if (part := value_part(clause)) is not None]
+        queries = [_ask(index.name, [where, Part(one, True), *others, meta]) for one in ranges]
+        queries.append(_ask(index.rest, [where, index.rest_part(), value, meta]))
+        return Plan(_pushed(query), query, queries, index.name, in_order=False)
+    parts = [part for part in (value, meta) if part is not None]
+    if NAMESPACE_INDEX not in indexes or not any(part.narrows for part in parts):
+        return None
+    return Plan(_pushed(query), query, [_ask(NAMESPACE_INDEX, [where, *parts])], NAMESPACE_INDEX)
+
+
+def find(
+    session: Session, path: str, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None, bytes: int
+) -> DocumentPage:
+    """Return a page of what a plan finds.
+
+    Args:
+        session: Whom to ask.
+        path: Where to send the query.
+        range: Which documents of those that are found.
+        plan: What to ask for.
+        fields: How much of each document.
+        limit: The most documents.
+        after: Where the page before ended.
+        bytes: A page ends about here even if it holds fewer documents.
+
+    Requests: 1; 2 where a page exceeds the amount of data.
+    """
+    position = _position(after)
+    most = min(limit, position.most or limit)
+    query = {**plan.native[position.query], "limit": most}
+    if fields in _FIELDS:
+        query["fields"] = _FIELDS[fields]
+    if position.bookmark:
+        query["bookmark"] = position.bookmark
+    found, bookmark = session.find(path, query, bytes)
+    larger = position.most and 2 * most
+    if bookmark is None:
+        # The answer was left in the middle, and what it would have said at its end is where to go on.
+        most = query["limit"] = max(len(found), 1)
+        larger = 2 * most
+        found, bookmark = session.find(path, query, None)
+    if len(found) == most and not bookmark:
+        # PouchDB Server has no bookmarks. It has looked through everything already; let it hand over all of it.
+        query["limit"] = _ALL
+        found, _ = session.find(path, query, None)
+    documents = [_document(one, fields) for one in found if range.start <= one["_id"] < range.end]
+    if bookmark and len(found) == most:
+        return DocumentPage(documents, _text(_Position(position.query, larger, bookmark)))
+    last = position.query + 1 == len(plan.native)
+    return DocumentPage(documents, None if last else _text(_Position(position.query + 1, larger, "")))
+
+
+class _Position(NamedTuple):
+    """Where a page begins."""
+
+    query: int
+    """Which of the queries of the plan."""
+    most: int
+    """How many documents a page may hold for their size; 0 if they are small as far as is known."""
+    bookmark: str
+
+
+def _position(after: str | None) -> _Position:
+    if after is None:
+        return _Position(0, 0, "")
+    query, most, bookmark = after.split(":", 2)
+    return _Position(int(query), int(most), bookmark)
+
+
+def _text(position: _Position) -> str:
+    return f"{position.query}:{position.most}:{position.bookmark}"
+
+
+def _document(document: dict[str, Any], fields: Fields) -> Document:
+    if fields is Fields.KEY:
+        return Document(document["_id"], "", "", document.get("expiresAt"))
+    return value_of(document) if fields is Fields.VALUE else document_of(document)
+
+
+def _ask(index: str, parts: Sequence[Part | None]) -> dict[str, Any]:
+    together = every([part for part in parts if part is not None])
+    return {"selector": {} if together is None else together.selector, "use_index": [index, index]}
+
+
+def _without(filter: Filter, index: DeclaredIndex) -> list[Filter]:
+    """Return the clauses that an index does not look after."""
+    return [clause for clause in clauses(filter) if not (isinstance(clause, Field) and clause.path in index.fields)]
+
+
+def _pushed(query: Query) -> Query:
+    def narrowing(filter: Filter, about_value: bool) -> Filter:
+        part_of = value_part if about_value else meta_part
+        chosen = [clause for clause in clauses(filter) if part_of(clause) is not None]
+        return conjunction(chosen) if chosen else And(())
+
+    return Query(narrowing(query.value, True), narrowing(query.meta, False))

@@ -1,0 +1,293 @@
+"""From a filter to a Mango selector that finds every document that matches, and possibly some others.
+
+The selectors mean the same to CouchDB and to PouchDB, whose Mango are two programs that differ where it hurts:
+
+- CouchDB compares text as people sort words (ICU), in which different texts can be equal. So text is asked for by
+  equality only, never by range, and never negated. Times are: they differ in digits only.
+- A field that is missing fails every test of CouchDB, negated ones too; only ``$exists: false`` finds it, and that not
+  if something on the way to it is no object. PouchDB goes through ``0`` and ``""`` as if they led somewhere.
+- Neither goes into arrays: where one is on the way, the document is found and looked at here. At its end ``$in`` does.
+- PouchDB drops what stands beside ``$and``, merges the ``$or`` in it, and does not know ``$ne`` within ``$or``. What
+  must hold together is therefore written as fields side by side or, where two would have one name, by ``$nor``.
+- Numbers that JavaScript would change are stored as text, so no number asked for needs to be one of them.
+
+https://docs.couchdb.org/en/stable/api/database/find.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from datastore.queries.tree import And, Compare, Exists, Field, Filter, HasType, In, Not, Or, Path, Size, clauses
+from datastore_couchdb.codec import EXACT
+
+Selector: TypeAlias = dict[str, Any]
+Test: TypeAlias = dict[str, Any]
+"""Operators on one field."""
+
+
+class Part(NamedTuple):
+    """A selector for some part of a filter."""
+
+    selector: Selector
+    narrows: bool
+    """It is likely to leave something out: more than the type of a field, which most documents have in common."""
+
+
+NOTHING = Part({"revision": {"$type": "null"}}, True)
+"""Finds no document, since each has a revision: nothing that is stored natively can match."""
+_UNSEEN = ("accessCount", "lastAccessedAt", "lastAccessedByAgent")
+"""Fields of which the database does not have the last word: accesses are counted before they are written."""
+_TIMES = ("createdAt", "updatedAt", "expiresAt")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+_INHERITED = frozenset(
+    ("constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "toString", "valueOf")
+)
+"""What every object of JavaScript seems to have, beside names with ``__``."""
+_TYPES = {
+    "double": "number", "int": "number", "long": "number", "number": "number", "string": "string", "object": "object",
+    "bool": "boolean", "null": "null", "array": "array",
+}  # fmt: skip
+_ARRAY: Test = {"$type": "array"}
+
+
+def value_part(filter: Filter) -> Part | None:
+    """Return what finds the documents whose value matches, or ``None`` if that would be all."""
+    part = _wider(filter, "value")
+    return part and _or_text("valueJson", part)
+
+
+def meta_part(filter: Filter) -> Part | None:
+    """Return what finds the documents whose metadata and provenance match, or ``None`` if that would be all."""
+    inside, beside = list[Part](), list[Part]()
+    for clause in clauses(filter):
+        part = _wider(clause, "")
+        if part is not None:
+            (inside if _asks_for_metadata(clause) else beside).append(part)
+    metadata = every(inside)
+    return every(beside if metadata is None else [*beside, _or_text("metadataJson", metadata)])
+
+
+def every(parts: Sequence[Part]) -> Part | None:
+    """Return what finds the documents that each of several parts finds; ``None`` for no part."""
+    if not parts:
+        return None
+    together: Selector = {}
+    for part in parts:
+        _add(together, part.selector)
+    return Part(together, any(part.narrows for part in parts))
+
+
+def any_of(parts: Iterable[Part]) -> Part:
+    """Return what finds the documents that one of several parts finds."""
+    chosen = [part for part in parts if part.selector != NOTHING.selector]
+    if len(chosen) < 2:
+        return chosen[0] if chosen else NOTHING
+    alternatives = list[Selector]()
+    for part in chosen:
+        inner = part.selector["$or"] if list(part.selector) == ["$or"] else [part.selector]
+        alternatives += inner
+    different = {repr(one): one for one in alternatives}  # by their text: to Python, 1 is True
+    return Part({"$or": list(different.values())}, all(part.narrows for part in chosen))
+
+
+def field_name(path: Path, root: str) -> str | None:
+    """Return how Mango calls a field; ``None`` if it cannot, or means something else in JavaScript."""
+    if any("\\" in step or step in _INHERITED or step.startswith("__") for step in path):
+        return None
+    return ".".join((root, *path) if root else path)
+
+
+def array_tests(path: Path, root: str) -> Iterator[Selector]:
+    """Yield what finds the documents in which an array is on the way to a field, though not at its end."""
+    for length in range(1, len(path)):
+        yield {".".join((root, *path[:length]) if root else path[:length]): _ARRAY}
+
+
+def plain_number(value: Any) -> int | float | None:
+    """Return a number as it is stored if it can be stored natively, and ``None`` for every other value."""
+    kind = type(value)
+    if kind is float and (not value.is_integer() or abs(value) >= 1e21):
+        return float(value)
+    if (kind is int or kind is float) and abs(value) <= EXACT:
+        return int(value)
+    return None
+
+
+def _add(together: Selector, selector: Selector) -> None:
+    for name, test in selector.items():
+        known = together.get(name)
+        if known is None:
+            together[name] = list(test) if isinstance(test, list) else dict(test)
+        elif name == "$nor":
+            known += test
+        elif name != "$or" and known.keys().isdisjoint(test):
+            known.update(test)
+        elif repr(known) == repr(test):
+            continue
+        else:
+            together.setdefault("$nor", []).append({"$not": {name: test}})
+
+
+def _or_text(field: str, part: Part) -> Part:
+    """Let a selector find what is stored as text as well, into which it cannot look."""
+    return any_of([Part({field: {"$exists": True}}, True), part])
+
+
+def _asks_for_metadata(filter: Filter) -> bool:
+    if isinstance(filter, Field):
+        return filter.path[0] == "metadata"
+    inner = (filter.clause,) if isinstance(filter, Not) else filter.clauses
+    return any(map(_asks_for_metadata, inner))
+
+
+def _wider(filter: Filter, root: str) -> Part | None:
+    """Return what finds at least the documents that match; ``None`` if that may be all."""
+    if isinstance(filter, And):
+        return every([part for clause in filter.clauses if (part := _wider(clause, root)) is not None])
+    if isinstance(filter, Or):
+        return _one(_wider(clause, root) for clause in filter.clauses)
+    if isinstance(filter, Not):
+        return _wider_not(filter.clause, root)
+    return _field(filter, root)
+
+
+def _wider_not(filter: Filter, root: str) -> Part | None:
+    """Return what finds at least the documents that do not match; ``None`` if that may be all."""
+    if isinstance(filter, And):
+        return _one(_wider_not(clause, root) for clause in filter.clauses)
+    if isinstance(filter, Or):
+        return every([part for clause in filter.clauses if (part := _wider_not(clause, root)) is not None])
+    if isinstance(filter, Not):
+        return _wider(filter.clause, root)
+    return _field_not(filter, root)
+
+
+def _one(parts: Iterable[Part | None]) -> Part | None:
+    found = list(parts)
+    known = [part for part in found if part is not None]
+    return any_of(known) if len(known) == len(found) else None
+
+
+def _field(field: Field, root: str) -> Part | None:
+    path, condition = field.path, field.condition
+    name = _name(field, root)
+    if name is None:
+        return None
+    narrows = True
+    match condition:
+        case Compare("$eq", value):
+            return _is_in(name, path, root, (value,))
+        case In(values):
+            return _is_in(name, path, root, values)
+        case Compare(operator, None):
+            return _is_in(name, path, root, (None,)) if operator in ("$gte", "$lte") else NOTHING
+        case Exists():
+            tests: list[Test] = [{"$exists": True}]
+        case HasType(names):
+            types = {_TYPES[one] for one in names if one in _TYPES}
+            tests = [{"$type": type} for type in sorted(types | {"array"})] if types else []
+        case Size(length):
+            tests = [{"$size": length} if length <= EXACT else _ARRAY]
+        case Compare(operator, value):
+            tests, narrows = _range(name, operator, value)
+        case _:
+            return None  # only its type could be asked for, which leaves out too little to be worth it
+    if not tests:
+        return NOTHING
+    return _any_test(name, path, root, tests, narrows)
+
+
+def _name(field: Field, root: str) -> str | None:
+    if not root:
+        if field.path[0] in _UNSEEN:
+            return None
+        if field.path == ("expiresAt",) and isinstance(field.condition, Exists | HasType):
+            return None  # where there is none, the field is null to the filter and missing in the document
+    return field_name(field.path, root)
+
+
+def _any_test(name: str, path: Path, root: str, tests: list[Test], narrows: bool) -> Part:
+    found = [Part({name: test}, narrows) for test in tests]
+    return any_of(found + [Part(test, narrows) for test in array_tests(path, root)])
+
+
+def _is_in(name: str, path: Path, root: str, values: tuple[Any, ...]) -> Part:
+    """Return what finds one of several values, or an array with one of them in it."""
+    plain, types = list[Any](), set[str]()
+    for value in values:
+        number = plain_number(value)
+        if isinstance(value, str | bool) or number is not None:
+            plain.append(value if number is None else number)
+        elif isinstance(value, dict):
+            types |= {"object", "array"}  # not by equality: the order of its keys would count
+        elif isinstance(value, list):
+            types.add("array")
+        elif value is not None and abs(value) >= 1e21:
+            types |= {"number", "array"}  # a float that is stored may be equal to it
+    tests: list[Test] = [{"$in": plain}] if plain else []
+    tests += [{"$type": type} for type in sorted(types | {"array"} if None in values else types)]
+    if None in values:
+        tests.append({"$eq": None})
+        return any_of([*_missing(name, path, root), *(Part({name: test}, True) for test in tests)])
+    return _any_test(name, path, root, tests, not types) if tests else NOTHING
+
+
+def _missing(name: str, path: Path, root: str) -> list[Part]:
+    """Return what finds the documents in which a field is missing, or not reached through objects alone."""
+    steps = (root, *path) if root else path
+    ways = [".".join(steps[:length]) for length in range(1, len(steps))]
+    no_object = [Part({"$nor": [{way: {"$type": "object"}}]}, True) for way in ways]
+    return [Part({name: {"$exists": False}}, True), *no_object]
+
+
+def _range(name: str, operator: str, value: Any) -> tuple[list[Test], bool]:
+    """Return what finds all values of a type that are greater or less than one, and whether it is more than a type."""
+    number = plain_number(value)
+    if number is not None:
+        return [{"$type": "number", operator: number}, _ARRAY], True
+    if isinstance(value, str):
+        if name in _TIMES and _TIME.fullmatch(value):
+            return [{operator: value}], True
+        return [{"$type": "string"}, _ARRAY], False
+    kind = "boolean" if isinstance(value, bool) else "object" if isinstance(value, dict) else "number"
+    return [_ARRAY] if isinstance(value, list) else [{"$type": kind}, _ARRAY], False
+
+
+def _field_not(field: Field, root: str) -> Part | None:
+    path, condition = field.path, field.condition
+    name = _name(field, root)
+    if name is None:
+        return None
+    match condition:
+        case Compare("$eq" | "$gte" | "$lte", None):
+            # Not null and not missing; or an array, which is found for what may be in it.
+            return _any_test(name, path, root, [{"$gt": None}], narrows=True)
+        case Compare("$eq", value):
+            certain = _certainly_in((value,))
+        case In(values) if None in values:
+            return _any_test(name, path, root, [{"$gt": None}], narrows=True)
+        case In(values):
+            certain = _certainly_in(values)
+        case Compare(operator, value) if plain_number(value) is not None:
+            certain = [{"$type": "number", operator: plain_number(value)}]
+        case HasType(names):
+            whole = ("number", "string", "object", "bool", "null", "array")
+            certain = [{"$type": _TYPES[one]} for one in names if one in whole]
+        case Exists():
+            return any_of(_missing(name, path, root))
+        case _:
+            certain = []
+    if not certain:
+        return None
+    none_of = Part({"$nor": [{name: test} for test in certain]}, True)
+    return any_of([*_missing(name, path, root), none_of])
+
+
+def _certainly_in(values: Sequence[Any]) -> list[Test]:
+    """Return what finds only values that are equal to one of these: no text, which CouchDB compares too generously."""
+    exact = [value if isinstance(value, bool) else plain_number(value) for value in values]
+    known = [value for value in exact if value is not None]
+    return [{"$in": known}] if known else []

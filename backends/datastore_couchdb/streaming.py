@@ -1,0 +1,91 @@
+"""Reading long answers as they arrive, and no further than an amount of data.
+
+A page of 10,000 records may hold 10 GB; CouchDB bounds it by number only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+
+def read_rows(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, Any]], bool]:
+    """Return the rows of a listing, and whether it was left behind the row that exceeded an amount of data."""
+    array = _Array(chunks, "rows")
+    return array.read(most_bytes), array.rest is None
+
+
+def read_found(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, Any]], str | None]:
+    """Return the documents that a query found, and the bookmark behind them.
+
+    The bookmark comes last. It is empty where there is none, and ``None`` if the answer was left before its end.
+    """
+    array = _Array(chunks, "docs")
+    documents = array.read(most_bytes)
+    if array.rest is None:
+        return documents, None
+    rest = array.rest + "".join(chunks)
+    try:
+        return documents, bookmark_of(json.loads("{" + rest.lstrip(",\r\n ")))
+    except ValueError as error:
+        raise httpx.RemoteProtocolError("the answer broke off") from error
+
+
+def bookmark_of(answer: dict[str, Any]) -> str:
+    """Return the bookmark of an answer; empty where there is none."""
+    bookmark = str(answer.get("bookmark") or "nil")
+    return "" if bookmark == "nil" else bookmark
+
+
+class _Array:
+    """The objects of one array of an answer.
+
+    Attributes:
+        rest: What has arrived of the text behind the array; ``None`` before its end.
+    """
+
+    def __init__(self, chunks: Iterator[str], name: str) -> None:
+        self._chunks = chunks
+        self._opening = f'"{name}":['
+        self.rest: str | None = None
+
+    def read(self, most_bytes: int) -> list[dict[str, Any]]:
+        """Return the objects up to the one that exceeds an amount of data."""
+        objects: list[dict[str, Any]] = []
+        size = 0
+        for found, length in self._parse():
+            objects.append(found)
+            size += length
+            if size > most_bytes:
+                break
+        return objects
+
+    def _parse(self) -> Iterator[tuple[dict[str, Any], int]]:
+        """Yield the objects, each with its length, from the pieces of the answer's text."""
+        scan = json.JSONDecoder().raw_decode
+        text, position = "", -1
+        for chunk in self._chunks:
+            text = text[max(position, 0) :] + chunk
+            if position < 0:
+                position = text.find(self._opening)
+                if position < 0:
+                    continue
+                position += len(self._opening)
+            else:
+                position = 0
+            while True:
+                while position < len(text) and text[position] in ",\r\n ":
+                    position += 1
+                if position < len(text) and text[position] == "]":
+                    self.rest = text[position + 1 :]
+                    return
+                try:
+                    found, end = scan(text, position)
+                except ValueError:
+                    break  # not all of it has arrived
+                yield found, end - position
+                position = end
+        raise httpx.RemoteProtocolError("the listing broke off")

@@ -1,0 +1,336 @@
+"""From a query to Firestore's filters: a superset of what matches, in a shape that needs no composite index.
+
+**Which shapes.** Only ``==``, ``in``, ``array-contains`` and ``array-contains-any``, under AND and OR, in the order of
+``__name__``. "You can combine constraints with a logical AND by chaining multiple equality operators (``==`` or
+``array-contains``). However, you must create a composite index to combine equality operators with the inequality
+operators" (https://cloud.google.com/firestore/docs/query-data/queries#compound_and_queries); the automatic indexes of
+single fields are merged for them (https://cloud.google.com/firestore/docs/query-data/index-overview#use_index_merging).
+Within the limits of https://cloud.google.com/firestore/docs/query-data/queries#limits_on_or_queries: 30 disjunctions in
+disjunctive normal form, and one array operator in each.
+
+**A superset.** A filter on ``value.a.b`` sees what is native and reached through maps alone. It does not see into
+arrays, on the way or at the end, nor into JSON text. So each document lists where it has arrays (``valueArrays``), and
+a query asks three times: for a plain value where there is no array; for an array that has an element like it; and for
+documents in which it sees nothing, because of an array on the way or because they are text.
+
+Not asked for at all: equality with ``null``, which a missing field matches and no index knows of; what must *not* hold;
+positions in arrays; objects; and text longer than what an index holds of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations, product
+from math import prod
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+
+from google.cloud.firestore_v1.field_path import FieldPath
+from google.cloud.firestore_v1.types import query as messages
+
+from datastore.queries.language import META_FIELDS
+from datastore.queries.paths import is_position
+from datastore.queries.tree import (
+    And,
+    Compare,
+    Condition,
+    ElementMatches,
+    Field,
+    Filter,
+    In,
+    Or,
+    Path,
+    Query,
+    Size,
+    clauses,
+    conjunction,
+)
+from datastore_firestore.codec import nameable, pair
+from datastore_firestore.connection import Message
+
+_MOST_DISJUNCTIONS = 30
+_LONGEST_TEXT = 1_400  # bytes, of the 1,500 that an index holds of a value
+_EXACT_INTEGERS = 2**53  # beyond, integers and floating-point numbers are compared with care
+_INT64 = 2**63
+
+_Query: Any = messages.StructuredQuery.pb()
+_OPERATORS = {
+    "==": "EQUAL",
+    "in": "IN",
+    "array-contains": "ARRAY_CONTAINS",
+    "array-contains-any": "ARRAY_CONTAINS_ANY",
+    "<": "LESS_THAN",
+    "<=": "LESS_THAN_OR_EQUAL",
+    ">": "GREATER_THAN",
+    ">=": "GREATER_THAN_OR_EQUAL",
+}
+_BY_NUMBER = {"in", "array-contains-any"}
+_PROVENANCE = {"createdByAgent", "key", "revision"}.intersection(META_FIELDS)
+"""Fields that hold text, always, and that counting an access does not change."""
+
+
+_Part = TypeVar("_Part")
+
+
+class Test(NamedTuple):
+    """One of Firestore's field filters."""
+
+    field: str
+    operator: str
+    operand: Any
+
+
+Term: TypeAlias = tuple[Test, ...]
+"""Tests that must all hold."""
+
+
+class Place(NamedTuple):
+    """Where a document may have an array: the field that lists them, and the path."""
+
+    list: str
+    path: str
+
+
+class Reach(NamedTuple):
+    """The documents that can match: those that satisfy one of the terms, or have an array at a hidden place."""
+
+    plain: tuple[Term, ...]
+    """For those without an array at any of the paths."""
+    arrays: tuple[tuple[Place, Term], ...]
+    """For those with an array at the place; each with one array operator."""
+    hidden: frozenset[Place]
+
+    def terms(self) -> list[Term]:
+        """Return terms one of which every document that can match satisfies."""
+        lists = {place.list for place in self.hidden}
+        hidden = [
+            _one_of(name, _CONTAINS, sorted(path for list, path in self.hidden if list == name)) for name in lists
+        ]
+        return _distinct([*self.plain, *(term for _, term in self.arrays), *((test,) for test in hidden)])
+
+    def disjunctions(self) -> int:
+        """Return how many there are in disjunctive normal form."""
+        return sum(prod(len(test.operand) for test in term if test.operator in _BY_NUMBER) for term in self.terms())
+
+
+_EQUALS = ("==", "in")
+_CONTAINS = ("array-contains", "array-contains-any")
+
+
+def _one_of(field: str, operators: tuple[str, str], operands: Sequence[Any]) -> Test:
+    one, any_of = operators
+    return Test(field, one, operands[0]) if len(operands) == 1 else Test(field, any_of, tuple(operands))
+
+
+def reach(query: Query) -> tuple[Reach, Query, Query] | None:
+    """Return what can be asked of Firestore, the clauses behind it, and those still to be checked; or ``None``."""
+    wanted = [(clause, True) for clause in clauses(query.value)] + [(clause, False) for clause in clauses(query.meta)]
+    found, used = _narrowest([_translate(clause, _in_value if of_value else _in_meta) for clause, of_value in wanted])
+    if found is None:
+        return None
+    exact = not found.arrays and not found.hidden  # what is decided by fields that are always there as they are
+    rest = [one for index, one in enumerate(wanted) if not (exact and index in used and isinstance(one[0], Field))]
+    return found, _query(wanted[index] for index in sorted(used)), _query(rest)
+
+
+def _query(found: Iterable[tuple[Filter, bool]]) -> Query:
+    parts: dict[bool, list[Filter]] = {True: [], False: []}
+    for clause, of_value in found:
+        parts[of_value].append(clause)
+    return Query(conjunction(parts[True]), conjunction(parts[False]))
+
+
+def _translate(filter: Filter, root: _Root) -> Reach | None:
+    """Return the documents that a filter can match, or ``None`` for any."""
+    if isinstance(filter, Field):
+        return root(filter.path, filter.condition)
+    if isinstance(filter, And):
+        return _narrowest([_translate(clause, root) for clause in clauses(filter)])[0]
+    if isinstance(filter, Or):
+        either = [_translate(clause, root) for clause in filter.clauses]
+        return None if None in either else _any_of(cast("list[Reach]", either))
+    return None
+
+
+def _any_of(either: Sequence[Reach]) -> Reach | None:
+    found = Reach(
+        tuple(term for one in either for term in one.plain),
+        tuple(entry for one in either for entry in one.arrays),
+        frozenset[Place]().union(*(one.hidden for one in either)),
+    )
+    return found if found.disjunctions() <= _MOST_DISJUNCTIONS else None
+
+
+def _narrowest(found: Sequence[Reach | None]) -> tuple[Reach | None, frozenset[int]]:
+    """Return as many clauses that must all hold as Firestore takes at once, and which; the simple ones first."""
+    chosen: tuple[int, ...] = ()
+    result: Reach | None = None
+    numbered = [(index, one) for index, one in enumerate(found) if one is not None]
+    for index, _ in sorted(numbered, key=lambda entry: entry[1].disjunctions()):
+        tried = (*chosen, index)
+        both = _all_of([cast("Reach", found[one]) for one in tried])
+        if both.disjunctions() <= _MOST_DISJUNCTIONS:
+            chosen, result = tried, both
+    return result, frozenset(chosen)
+
+
+def _all_of(every: Sequence[Reach]) -> Reach:
+    """Return the documents that all can match.
+
+    Where one of the clauses meets an array, the others hold plainly: no term may have two array operators. Where two of
+    them do, the document lists that pair of places.
+    """
+    if len(every) == 1:
+        return every[0]
+    plain = [_joined(terms) for terms in product(*(one.plain for one in every))]
+    arrays = list[tuple[Place, Term]]()
+    hidden = set[Place]().union(*(one.hidden for one in every))
+    for index, one in enumerate(every):
+        others = [other.plain for number, other in enumerate(every) if number != index]
+        arrays += [(place, _joined((term, *rest))) for place, term in one.arrays for rest in product(*others)]
+    for one, other in combinations(every, 2):
+        for (place, term), (second, _) in product(one.arrays, other.arrays):
+            if place.list == second.list and place != second:
+                hidden.add(Place(place.list, pair(place.path, second.path)))
+            else:
+                arrays.append((place, term))
+    return Reach(tuple(plain), tuple(arrays), frozenset(hidden))
+
+
+def _joined(terms: Iterable[Term]) -> Term:
+    return tuple(_distinct(test for term in terms for test in term))
+
+
+def _distinct(parts: Iterable[_Part]) -> list[_Part]:
+    return list({repr(part): part for part in parts}.values())  # by their text: 1 and True are equal, and different
+
+
+_Root: TypeAlias = Callable[[Path, Condition], Reach | None]
+
+
+def _in_value(path: Path, condition: Condition) -> Reach | None:
+    return _in_json("value", path, condition)
+
+
+def _in_meta(path: Path, condition: Condition) -> Reach | None:
+    if path[0] == "metadata" and len(path) > 1:
+        return _in_json("metadata", path[1:], condition)
+    if len(path) > 1 or path[0] not in _PROVENANCE:
+        return None
+    texts = [text for text in _operands(condition) or () if isinstance(text, str)]
+    return Reach(((_one_of(path[0], _EQUALS, texts),),), (), frozenset()) if texts else None
+
+
+def _in_json(name: str, path: Path, condition: Condition) -> Reach | None:
+    """Return the documents in which a path into a JSON value can lead to what a condition holds for."""
+    if any(map(is_position, path[1:])):
+        return None
+    place = Place(f"{name}Arrays", ".".join(path))
+    hidden = frozenset(Place(place.list, ".".join(path[:steps])) for steps in range(1, len(path))) | {
+        Place(place.list, "")
+    }
+    if not nameable(path):
+        return Reach((), (), hidden) if _needs_presence(condition) else None
+    field = FieldPath(name, *path).to_api_repr()  # type: ignore[no-untyped-call, unused-ignore]
+    has_array = Test(place.list, "array-contains", place.path)
+    operands = _operands(condition)
+    if operands is not None:
+        if not operands:
+            return Reach((), (), hidden)  # nothing that is native
+        inside = (
+            _one_of(field, _CONTAINS, operands) if 2 * len(operands) + len(hidden) <= _MOST_DISJUNCTIONS else has_array
+        )
+        return Reach(((_one_of(field, _EQUALS, operands),),), ((place, (inside,)),), hidden)
+    if isinstance(condition, ElementMatches):
+        for holds, one in condition.conditions:
+            elements = _operands(one) if holds else None
+            if elements:
+                return Reach((), ((place, (_one_of(field, _CONTAINS, elements),)),), hidden)
+    if isinstance(condition, ElementMatches | Size) or (
+        isinstance(condition, Compare) and condition.operator == "$eq" and isinstance(condition.value, list)
+    ):
+        return Reach((), ((place, (has_array,)),), hidden)
+    return None
+
+
+def _needs_presence(condition: Condition) -> bool:
+    return isinstance(condition, ElementMatches | Size) or _operands(condition) is not None
+
+
+def _operands(condition: Condition) -> list[Any] | None:
+    """Return the native values to which a condition asks for equality, or ``None`` if it asks for something else."""
+    if isinstance(condition, Compare) and condition.operator == "$eq":
+        values: Sequence[Any] = (condition.value,)
+    elif isinstance(condition, In):
+        values = condition.values
+    else:
+        return None
+    found = list[Any]()
+    for value in values:
+        natives = natives_of(value)
+        if natives is None:
+            return None
+        found += natives
+    return found
+
+
+def natives_of(value: Any) -> tuple[Any, ...] | None:
+    """Return the native values that a scalar equals, or ``None`` if Firestore's equality is not the language's."""
+    if isinstance(value, bool):
+        return (value,)
+    if isinstance(value, str):
+        return (value,) if len(value.encode()) <= _LONGEST_TEXT else None
+    if not isinstance(value, int | float):
+        return None
+    if -_EXACT_INTEGERS <= value <= _EXACT_INTEGERS:
+        return (value or 0,)  # -0.0 is never native
+    integers = [int(value)] if -_INT64 <= value < _INT64 else []
+    return (*integers, value) if isinstance(value, float) else (*integers, *_floats_of(value))
+
+
+def _floats_of(value: int) -> list[float]:
+    try:
+        near = float(value)
+    except OverflowError:
+        return []
+    return [near] if near == value else []
+
+
+def fill_filter(target: Message, terms: Sequence[Term]) -> None:
+    """Write terms, of which one must be satisfied, into the filter of a query."""
+    _fill_composite(target, "OR", terms, _fill_term)
+
+
+def _fill_term(target: Message, term: Term) -> None:
+    _fill_composite(target, "AND", term, _fill_test)
+
+
+def _fill_composite(target: Message, operator: str, parts: Sequence[Any], fill: Callable[[Message, Any], None]) -> None:
+    if len(parts) == 1:
+        fill(target, parts[0])
+        return
+    target.composite_filter.op = _Query.CompositeFilter.Operator.Value(operator)
+    for part in parts:
+        fill(target.composite_filter.filters.add(), part)
+
+
+def _fill_test(target: Message, test: Test) -> None:
+    field, operator, operand = test
+    target.field_filter.field.field_path = field
+    target.field_filter.op = _Query.FieldFilter.Operator.Value(_OPERATORS[operator])
+    if operator in _BY_NUMBER:
+        for one in operand:
+            set_scalar(target.field_filter.value.array_value.values.add(), one)
+    else:
+        set_scalar(target.field_filter.value, operand)
+
+
+def set_scalar(target: Message, value: Any) -> None:
+    """Write text, a boolean or a number into a Firestore value."""
+    if isinstance(value, str):
+        target.string_value = value
+    elif isinstance(value, bool):
+        target.boolean_value = value
+    elif isinstance(value, int):
+        target.integer_value = value
+    else:
+        target.double_value = value

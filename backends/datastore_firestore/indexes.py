@@ -1,0 +1,261 @@
+"""Composite indexes: declared by the application, created where that is permitted, and what they make possible.
+
+An index on ``userId``, ``namespace`` and fields of the values serves a range of the last field with equality on all
+others, in the order of that field (https://cloud.google.com/firestore/docs/query-data/index-overview). It holds a
+document only if that has the field, so values that no filter sees into are asked for on their own.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import google.api_core.exceptions
+import grpc
+from google.cloud.firestore_v1.field_path import FieldPath
+from google.cloud.firestore_v1.types import query as messages
+
+from datastore.backend import Fields, IdRange, Query
+from datastore.errors import BackendUnavailableError, DataStoreError, PermissionDeniedError, QueryError
+from datastore.queries.paths import is_position
+from datastore.queries.tree import Compare, Field, Path, clauses, conjunction
+from datastore_firestore.codec import nameable
+from datastore_firestore.connection import Message, Settings
+from datastore_firestore.failures import NAME, error_for, lacks_index
+from datastore_firestore.filters import Place, Term, Test, fill_filter, natives_of
+from datastore_firestore.reading import Reader
+
+logger = logging.getLogger("datastore")
+
+_SCOPE = ("userId", "namespace")
+_MOST_FIELDS = 20
+_EXACT_INTEGERS = 2**53
+_BUILD_SECONDS = 600.0
+"""How long to wait for an index that is being built."""
+_LOOK_SECONDS = 5.0
+_OPERATORS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+
+_Query: Any = messages.StructuredQuery.pb()
+
+
+class Declared(NamedTuple):
+    """An index that may be used."""
+
+    paths: tuple[Path, ...]
+    encoded_namespace: str | None
+
+    @property
+    def fields(self) -> list[str]:
+        """Its fields, as Firestore names them."""
+        return [*_SCOPE, *map(field_of, self.paths)]
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return ",".join(self.fields)
+
+
+class Ranged(NamedTuple):
+    """How an index answers a query: a range of the index, and then the documents that it cannot hold."""
+
+    on: Declared
+    term: Term
+    order: str
+    """The field in whose order the documents come."""
+    hidden: Term
+    pushed: Query
+
+
+def field_of(path: Path) -> str:
+    """Return the name that a path into a value has in a query."""
+    name: str = FieldPath("value", *path).to_api_repr()  # type: ignore[no-untyped-call, unused-ignore]
+    return name
+
+
+class Indexes:
+    """The indexes of one collection that were declared in this process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._declared = dict[Declared, None]()
+
+    def ensure(self, reader: Reader, paths: Sequence[Path], encoded_namespace: str | None) -> str:
+        """See `datastore.backend.DeclaresIndexes`.
+
+        Asks a query that needs the index. Where there is none, it is created through the administration API, which
+        takes more than the right to read and write.
+
+        Raises:
+            PermissionDeniedError: If it is not there, and this process may not create it; the message has the command.
+        """
+        index = Declared(tuple(paths), encoded_namespace)
+        _check(index)
+        if index not in self._declared:
+            if not self._usable(reader, index):
+                self._create(index)
+                self._wait(reader, index)
+            self._declared[index] = None
+        return index.name
+
+    def forget(self, name: str) -> None:
+        """Use an index no longer that turned out not to be there."""
+        for index in [index for index in list(self._declared) if index.name == name]:
+            self._declared.pop(index, None)
+
+    def ranged(self, range: IdRange, query: Query, *, more_than: int) -> Ranged | None:
+        """Return how one of the indexes answers a query, if there is one with more than so many fields."""
+        user, _, namespace = range.start.partition(":")
+        namespace = namespace.partition(":")[0]
+        if not range.end.startswith(f"{user}:{namespace};"):
+            return None  # not one namespace
+        scope = (Test("userId", "==", unquote(user)), Test("namespace", "==", unquote(namespace)))
+        for index in sorted(self._declared, key=lambda one: -len(one.paths)):
+            if len(index.paths) > more_than and index.encoded_namespace in (None, namespace):
+                found = _ranged(index, query)
+                if found is not None:
+                    return found._replace(term=scope + found.term)
+        return None
+
+    def query(self, ranged: Term, order: str) -> Message:
+        """Return the query for a range of an index."""
+        query = _Query()
+        query.from_.add(collection_id=self._settings.collection)
+        fill_filter(query.where, [ranged])
+        for field in (order, "__name__"):
+            query.order_by.add(direction=_Query.Direction.Value("ASCENDING")).field.field_path = field
+        return query
+
+    def _usable(self, reader: Reader, index: Declared) -> bool:
+        *equal, last = index.fields
+        query = self.query((*(Test(field, "==", "") for field in equal), Test(last, ">", "")), last)
+        query.limit.value = 1
+        try:
+            reader.page(query, Fields.KEY, 1)
+        except DataStoreError as error:
+            if lacks_index(error):
+                return False
+            raise
+        return True
+
+    def _wait(self, reader: Reader, index: Declared) -> None:
+        deadline = time.monotonic() + _BUILD_SECONDS
+        while not self._usable(reader, index):
+            if time.monotonic() > deadline:
+                raise BackendUnavailableError(
+                    f"the index {index.name} is still being built after {_BUILD_SECONDS:.0f} s; ask again later",
+                    backend=NAME,
+                )
+            time.sleep(_LOOK_SECONDS)
+
+    def _create(self, index: Declared) -> None:
+        logger.info(
+            "creating a composite index; in firestore.indexes.json it is %s",
+            json.dumps(definition(self._settings, index)),
+        )
+        from google.cloud import firestore_admin_v1 as admin  # here, because few need it, and it takes long to import
+
+        try:
+            admin_client(self._settings).create_index(
+                parent=f"{self._settings.root}/collectionGroups/{self._settings.collection}",
+                index=admin.Index(
+                    query_scope=admin.Index.QueryScope.COLLECTION,
+                    fields=[
+                        admin.Index.IndexField(field_path=field, order=admin.Index.IndexField.Order.ASCENDING)
+                        for field in index.fields
+                    ],
+                ),
+            )
+        except google.api_core.exceptions.AlreadyExists:
+            pass  # and is being built
+        except google.api_core.exceptions.GoogleAPICallError as error:
+            code = error.grpc_status_code or grpc.StatusCode.UNKNOWN
+            if code in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
+                raise PermissionDeniedError(
+                    f"there is no composite index on {index.name}, and these credentials may not create one "
+                    f"({error.message}); let an administrator run: {command(self._settings, index)}",
+                    backend=NAME,
+                ) from error
+            raise error_for(code, error.message) from error
+
+
+def admin_client(settings: Settings) -> Any:
+    """Return a client of the administration API."""
+    from google.cloud import firestore_admin_v1 as admin
+
+    return admin.FirestoreAdminClient(credentials=settings.credentials)
+
+
+def definition(settings: Settings, index: Declared) -> dict[str, Any]:
+    """Return an index as ``firestore.indexes.json`` has it."""
+    return {
+        "collectionGroup": settings.collection,
+        "queryScope": "COLLECTION",
+        "fields": [{"fieldPath": field, "order": "ASCENDING"} for field in index.fields],
+    }
+
+
+def command(settings: Settings, index: Declared) -> str:
+    """Return the command that creates an index."""
+    fields = " ".join(f"--field-config='field-path={field},order=ascending'" for field in index.fields)
+    return (
+        f"gcloud firestore indexes composite create --project={settings.project} --database='{settings.database}' "
+        f"--collection-group={settings.collection} --query-scope=collection {fields}"
+    )
+
+
+def _check(index: Declared) -> None:
+    if not 0 < len(index.paths) <= _MOST_FIELDS:
+        raise QueryError(f"an index takes 1 to {_MOST_FIELDS} fields, and got {len(index.paths)}")
+    for path in index.paths:
+        if not nameable(path) or any(map(is_position, path[1:])):
+            raise QueryError(f"fields: Firestore cannot index {'.'.join(path)!r}: no native value has such a field")
+
+
+def _ranged(index: Declared, query: Query) -> Ranged | None:
+    *equal, last = index.paths
+    term, pushed = list[Test](), list[Field]()
+    for path in equal:
+        clause, values = _equality(query, path)
+        if clause is None:
+            return None
+        term.append(Test(field_of(path), "==", values[0]))
+        pushed.append(clause)
+    bounds = [clause for clause in _fields(query, last) if _is_bound(clause.condition)]
+    kinds = {isinstance(clause.condition.value, str) for clause in bounds if isinstance(clause.condition, Compare)}
+    if len(kinds) != 1:  # no bounds, or such that nothing satisfies together
+        return None
+    for clause in bounds:
+        if isinstance(clause.condition, Compare):
+            term.append(Test(field_of(last), _OPERATORS[clause.condition.operator], clause.condition.value))
+    places = {Place("valueArrays", ".".join(path[:steps])) for path in index.paths for steps in range(len(path) + 1)}
+    hidden = Test("valueArrays", "array-contains-any", tuple(sorted(place.path for place in places)))
+    if len(places) > 30:
+        return None
+    pushed += bounds
+    return Ranged(index, tuple(term), field_of(last), (hidden,), Query(conjunction([*pushed])))
+
+
+def _equality(query: Query, path: Path) -> tuple[Field | None, tuple[Any, ...]]:
+    for clause in _fields(query, path):
+        if isinstance(clause.condition, Compare) and clause.condition.operator == "$eq":
+            values = natives_of(clause.condition.value)
+            if values is not None and len(values) == 1:
+                return clause, values
+    return None, ()
+
+
+def _fields(query: Query, path: Path) -> list[Field]:
+    return [clause for clause in clauses(query.value) if isinstance(clause, Field) and clause.path == path]
+
+
+def _is_bound(condition: object) -> bool:
+    if not isinstance(condition, Compare) or condition.operator == "$eq":
+        return False
+    value = condition.value
+    if isinstance(value, str):
+        return natives_of(value) is not None
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _EXACT_INTEGERS

@@ -1,0 +1,326 @@
+"""Finding: from a query to a plan, and from a plan to pages of documents."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+from urllib.parse import unquote
+
+from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
+from datastore.queries.matcher import Predicate, compile_filter
+from datastore.queries.tree import EVERYTHING, And, Filter, clauses
+from datastore.values import decode
+from datastore_sqlite.connections import Connection
+from datastore_sqlite.indexes import Index, Key, Probe, Search, choose, key_expression, keys_by_path
+from datastore_sqlite.queries import Clause, Translator
+from datastore_sqlite.schema import TABLE
+from datastore_sqlite.statements import COLUMNS
+
+Row: TypeAlias = tuple[Any, ...]
+
+PAGE_BYTES = 8_000_000
+"""A page ends soon after so many characters of values, so that large values do not pile up in memory."""
+_VALUE = 4  # the index of the value in a row that has one
+_ABOUT = "key, metadata, createdByAgent, updatedAt"
+"""What a closer look at metadata needs, beside the columns that every row has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlitePlan(Plan):
+    """A plan with what `read_page` needs of it.
+
+    Attributes:
+        where: The condition that rows satisfy which are worth reading.
+        sure: The SQL that says whether a row matches for sure what the database decides.
+        parameters: Of both.
+        search: Where to look in an index; ``None`` for the range of ids.
+        decided: What the database decides, for the rows that are not sure.
+    """
+
+    where: str
+    sure: str
+    parameters: dict[str, Any]
+    search: Search | None
+    decided: Query
+
+
+def make_plan(range: IdRange, query: Query, indexes: Callable[[], Sequence[Index]]) -> SqlitePlan | None:
+    """Return the plan for a query, ``None`` if nothing of it can be pushed down."""
+    translator = Translator()
+    pushed: dict[str, list[Filter]] = {"value": [], "meta": []}
+    decided: dict[str, list[Filter]] = {"value": [], "meta": []}
+    rest: dict[str, list[Filter]] = {"value": [], "meta": []}
+    where, sure = list[str](), list[str]()
+    for part, filter, translate in (
+        ("meta", query.meta, translator.meta_clause),  # first, because it is cheap to decide
+        ("value", query.value, translator.value_clause),
+    ):
+        for clause in clauses(filter):
+            translated: Clause = translate(clause)
+            if translated.can_fail:
+                pushed[part].append(clause)
+                where.append(f"({translated.sql}) IS NOT 0")
+            if translated.can_fail and translated.decides:
+                decided[part].append(clause)
+                sure.append(f"({translated.sql}) IS 1")
+            else:
+                rest[part].append(clause)
+    if not where:
+        return None
+    place = _namespace(range)
+    search = None
+    if place is not None and (keys := keys_by_path(pushed["value"])):
+        search = choose(indexes(), place[1], keys)
+    condition = " AND ".join(where)
+    return SqlitePlan(
+        pushed=_query(pushed),
+        rest=_query(rest),
+        native={"where": condition, "parameters": translator.parameters},
+        index=None if search is None else search.index.name,
+        in_order=search is None or search.in_order,
+        where=condition,
+        sure=" AND ".join(sure) or "1",
+        parameters=translator.parameters,
+        search=search,
+        decided=_query(decided),
+    )
+
+
+def _query(filters: dict[str, list[Filter]]) -> Query:
+    return Query(*(_all(filters[part]) for part in ("value", "meta")))
+
+
+def _all(filters: list[Filter]) -> Filter:
+    return filters[0] if len(filters) == 1 else And(tuple(filters)) if filters else EVERYTHING
+
+
+def _namespace(range: IdRange) -> tuple[str, str] | None:
+    """Return the user and the namespace that a range lies within, ``None`` if it is not in a single one."""
+    user, colon, rest = range.start.partition(":")
+    namespace, second, _ = rest.partition(":")
+    if not colon or not second:
+        return None
+    prefix = f"{user}:{namespace}"
+    if range.end != f"{prefix};" and not range.end.startswith(f"{prefix}:"):
+        return None
+    return unquote(user, errors="strict"), unquote(namespace, errors="strict")
+
+
+def read_page(
+    connection: Connection,
+    range: IdRange,
+    plan: SqlitePlan,
+    fields: Fields,
+    limit: int,
+    after: str | None,
+    document: Callable[[Row], Document],
+) -> DocumentPage:
+    """Return a page of what a plan finds; ``document`` makes a document of the columns of a row."""
+    reader = _Reader(connection, range, plan, fields, document)
+    if plan.search is None:
+        return reader.by_id(limit, after)
+    connection.execute("BEGIN")  # so that the searches of one page see the same documents
+    try:
+        if plan.search.in_order:
+            return reader.merged(plan.search, limit, after)
+        return reader.by_key(plan.search, limit, after)
+    finally:
+        connection.rollback()
+
+
+class _Reader:
+    """Reads the rows of one page."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        range: IdRange,
+        plan: SqlitePlan,
+        fields: Fields,
+        document: Callable[[Row], Document],
+    ) -> None:
+        self._connection = connection
+        self._range = range
+        self._plan = plan
+        self._document = document
+        self._has_value = fields >= Fields.VALUE
+        self._width = COLUMNS[fields].count(",") + 1
+        # A row of keys comes with its value if that needs a closer look, and NULL if not.
+        unsure = plan.sure if self._has_value else f"CASE WHEN {plan.sure} THEN NULL ELSE value END"
+        about = plan.decided.meta != EVERYTHING
+        self._columns = f"{COLUMNS[fields]}, {unsure}{f', {_ABOUT}' if about else ''}"
+        self._value = _predicate(plan.decided.value)
+        self._meta = _predicate(plan.decided.meta)
+        self._size = 0
+
+    def by_id(self, limit: int, after: str | None) -> DocumentPage:
+        """Read the range of ids."""
+        behind = after is not None and after >= self._range.start
+        start = after if behind else self._range.start
+        rows = self._execute(
+            f"SELECT {self._columns} FROM {TABLE} WHERE _id {'>' if behind else '>='} :start AND _id < :end"
+            f" AND {self._plan.where} ORDER BY _id LIMIT :limit",
+            {"start": start, "end": self._range.end, "limit": limit},
+        )
+        found, complete = self._take(rows, limit)
+        return DocumentPage(list(self._matching(found)), None if complete else found[-1][0])
+
+    def merged(self, search: Search, limit: int, after: str | None) -> DocumentPage:
+        """Read searches whose rows are in the order of their ids, and merge them."""
+        found, bounds = list[Row](), list[str]()
+        for probe in search.probes:
+            self._size = 0
+            rows, complete = self._take(self._probe(search.index, probe, limit, after or ""), limit)
+            found += rows
+            if not complete:
+                bounds.append(rows[-1][0])
+        found.sort(key=_id)
+        if bounds:  # behind the first search that has not come to its end, others may have gone further
+            bound = min(bounds)
+            found = [row for row in found if row[0] <= bound]
+        rows = found[:limit]
+        complete = not bounds and len(found) <= limit
+        return DocumentPage(list(self._matching(rows)), None if complete else rows[-1][0])
+
+    def by_key(self, search: Search, limit: int, after: str | None) -> DocumentPage:
+        """Read one search after another, each in the order of its keys."""
+        number, probes = 0, list(search.probes[:1])
+        if after is not None:
+            number, keys, id = json.loads(after)
+            probes = search.probes[number].behind(tuple(map(_from_json, keys)), id)
+        documents = list[Document]()
+        left = limit
+        while True:
+            for probe in probes:
+                rows, complete = self._take(self._probe(search.index, probe, left, ""), left)
+                documents += self._matching(rows)
+                left -= len(rows)
+                if not complete:
+                    id = rows[-1][0]
+                    keys = self._keys(search.index.fields[len(search.probes[number].points) :], id)
+                    return DocumentPage(documents, json.dumps([number, [_to_json(key) for key in keys], id]))
+            number += 1
+            if number == len(search.probes):
+                return DocumentPage(documents, None)
+            probes = [search.probes[number]]
+
+    def _probe(self, index: Index, probe: Probe, limit: int, after: str) -> Iterator[Row]:
+        user, namespace = _namespace(self._range) or ("", "")
+        expressions = list(map(key_expression, index.fields))
+        parameters: dict[str, Any] = {"user": user, "limit": limit, "end": self._range.end}
+        conditions = ["userId = :user"]
+        if index.condition:
+            conditions.append(index.condition)
+        else:
+            conditions.append("namespace = :namespace")
+            parameters["namespace"] = namespace
+        for number, (expression, key) in enumerate(zip(expressions, probe.points, strict=False)):
+            if key is None:
+                conditions.append(f"{expression} IS NULL")
+            else:
+                conditions.append(f"{expression} = :key{number}")
+                parameters[f"key{number}"] = key
+        if probe.range is not None:
+            conditions += _bounds(expressions[len(probe.points)], probe.range, parameters)
+        last = max(probe.after, after)
+        behind = last >= self._range.start
+        parameters["start"] = last if behind else self._range.start
+        conditions += [f"_id {'>' if behind else '>='} :start", "_id < :end", self._plan.where]
+        order = ", ".join([*expressions[len(probe.points) :], "_id"])
+        return self._execute(
+            f'SELECT {self._columns} FROM {TABLE} INDEXED BY "{index.name}" WHERE {" AND ".join(conditions)}'
+            f" ORDER BY {order} LIMIT :limit",
+            parameters,
+        )
+
+    def _keys(self, fields: Sequence[tuple[str, ...]], id: str) -> Row:
+        if not fields:
+            return ()
+        expressions = ", ".join(map(key_expression, fields))
+        row: Row = self._connection.execute(f"SELECT {expressions} FROM {TABLE} WHERE _id = ?", (id,)).fetchone()
+        return row
+
+    def _execute(self, statement: str, parameters: dict[str, Any]) -> Iterator[Row]:
+        parameters |= self._plan.parameters
+        try:
+            return self._connection.execute(statement, parameters)
+        except sqlite3.OperationalError:
+            index = f' INDEXED BY "{self._plan.index}"'
+            if index not in statement:
+                raise
+            # Another process has removed the index since the plan was made: slower, and as right.
+            return self._connection.execute(statement.replace(index, "", 1), parameters)
+
+    def _take(self, rows: Iterator[Row], limit: int) -> tuple[list[Row], bool]:
+        """Return rows up to the size of a page, and whether these are all that there are."""
+        if not self._has_value:
+            found = list(rows)
+            return found, len(found) < limit
+        found = []
+        for row in rows:
+            found.append(row)
+            self._size += len(row[_VALUE])
+            if self._size > PAGE_BYTES:
+                return found, False
+        return found, len(found) < limit
+
+    def _matching(self, rows: Iterable[Row]) -> Iterator[Document]:
+        width, document, has_value = self._width, self._document, self._has_value
+        for row in rows:
+            found = document(row[:width])
+            if has_value:
+                if row[width] or self._matches(row, found, found.value):
+                    yield found
+            elif row[width] is None or self._matches(row, found, decode(row[width])):
+                yield found
+
+    def _matches(self, row: Row, document: Document, value: Any) -> bool:
+        """Look closer at a row of which the database is not sure."""
+        if self._value is not None and not self._value(value):
+            return False
+        if self._meta is None:
+            return True
+        key, metadata, created_by_agent, updated_at = row[self._width + 1 :]
+        return self._meta(
+            {
+                "key": key,
+                "metadata": decode(metadata),
+                "createdByAgent": created_by_agent,
+                "createdAt": document.created_at,
+                "updatedAt": updated_at,
+                "revision": document.revision,
+                "expiresAt": document.expires_at,
+            }
+        )
+
+
+def _bounds(expression: str, range: Any, parameters: dict[str, Any]) -> Iterator[str]:
+    low, above = range.low, range.above
+    if low is None and above:  # behind what is missing: everything that is there
+        low, above = float("-inf"), False
+    if low is not None:
+        parameters["low"] = low
+        yield f"{expression} {'>' if above else '>='} :low"
+    if range.high is not None:
+        parameters["high"] = range.high
+        yield f"{expression} {'<' if range.open else '<='} :high"
+
+
+def _predicate(filter: Filter) -> Predicate | None:
+    return None if filter == EVERYTHING else compile_filter(filter)
+
+
+def _id(row: Row) -> str:
+    id: str = row[0]
+    return id
+
+
+def _to_json(key: Key) -> Any:
+    return {"bytes": key.hex()} if isinstance(key, bytes) else key
+
+
+def _from_json(key: Any) -> Key:
+    return bytes.fromhex(key["bytes"]) if isinstance(key, dict) else key

@@ -1,0 +1,319 @@
+"""Indexes on fields of values: what they hold, and which of their keys a query has to look at.
+
+An index of SQLite's has one entry for each row, so it holds one key for each field, in this order:
+
+- NULL: there is no such field;
+- numbers: integers as they are, real numbers rounded;
+- text: its beginning;
+- ``x'00'``: *anything*: an array here or on the way, an integer beyond 64 bits, a very large real number, text with a
+  NUL character. Every search looks at these as well, and so misses nothing;
+- ``x'01'`` false, ``x'02'`` true, ``x'03'`` an object, ``x'04'`` null.
+
+What an index leads to is only worth a look: the expression of `datastore_sqlite.queries` decides about each row. So
+keys may be coarse, and real numbers have to be: versions of SQLite differ in the last digits of those they read from
+JSON, and an index must hold the same keys for all versions that ever open the file, or it counts as damaged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import Any, TypeAlias
+from urllib.parse import unquote
+
+from datastore.errors import UnsupportedError
+from datastore.queries.tree import Compare, Exists, Field, Filter, In, Path
+from datastore_sqlite.connections import NAME
+from datastore_sqlite.queries import has_nul, json_path, meets_array, quoted
+from datastore_sqlite.schema import TABLE
+
+Key: TypeAlias = int | float | str | bytes | None
+
+ANYTHING, _FALSE, _TRUE, _OBJECT, _NULL = (bytes([number]) for number in range(5))
+_TEXT = 200
+"""So many characters of a text are in an index: a megabyte of it would fill 250 pages."""
+_FINE, _LARGE = 2.0**20, 2.0**46
+"""Real numbers below the one are rounded to multiples of 2**-20, those below the other to integers."""
+_SLACK = 4e-15
+"""How far off, in relation to its size, a real number may have been read: 18 units in the last place."""
+_MOST_KEYS = 1_000
+"""So many keys are looked up one by one."""
+_MERGED = 12
+"""From so many keys the rows are merged in the order of their ids; a page then reads up to so many times its size."""
+
+LIST = f"SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = '{TABLE}' AND sql LIKE '%(/* [%'"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Keys from one to another."""
+
+    low: Key
+    high: Key = None
+    """``None`` for no bound."""
+    open: bool = False
+    """Whether ``high`` is left out."""
+    above: bool = False
+    """Whether ``low`` is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys under which every value is that a condition holds for."""
+
+    points: frozenset[Key]
+    range: Range | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index that `DeclaresIndexes.ensure_index` made."""
+
+    fields: tuple[Path, ...]
+    namespace: str | None
+    """The namespace's own name, not as ids hold it; ``None`` for all namespaces."""
+
+    @property
+    def name(self) -> str:
+        """The same for the same fields and namespace, and another one if the keys ever become others."""
+        readable = re.sub("[^A-Za-z0-9]+", "_", "_".join(".".join(path) for path in self.fields))[:40]
+        return f"{TABLE}_by_{readable}_{hashlib.sha256(self._body.encode()).hexdigest()[:12]}"
+
+    @property
+    def statement(self) -> str:
+        """The statement that makes it."""
+        return f'CREATE INDEX IF NOT EXISTS "{self.name}" ON {TABLE} {self._body}'
+
+    @property
+    def condition(self) -> str:
+        """The SQL that rows of its namespace satisfy; a parameter would not tell SQLite that the index is complete."""
+        return "" if self.namespace is None else f"namespace = {_constant(self.namespace)}"
+
+    @property
+    def _body(self) -> str:
+        what = json.dumps([self.fields, self.namespace]).replace("*/", "*\\/")
+        expressions = ", ".join(map(key_expression, self.fields))
+        where = f" WHERE {self.condition}" if self.condition else ""
+        return f"(/* {what} */ userId, namespace, {expressions}, _id){where}"
+
+
+def declare(fields: Sequence[Path], encoded_namespace: str | None) -> Index:
+    """Return the index on some fields.
+
+    Raises:
+        UnsupportedError: If SQLite cannot be trusted with one of the paths.
+    """
+    for path in fields:
+        if json_path(path) is None:
+            raise UnsupportedError(
+                f"an index on {'.'.join(path)!r} is not possible: its path has quotes, backslashes or control "
+                "characters, or is too long",
+                backend=NAME,
+            )
+    return Index(tuple(fields), None if encoded_namespace is None else unquote(encoded_namespace, errors="strict"))
+
+
+def known(rows: Iterable[tuple[str, str]]) -> list[Index]:
+    """Return the indexes among those of the file that this version can use."""
+    return [index for name, sql in rows if (index := _read(name, sql)) is not None]
+
+
+@lru_cache(maxsize=256)
+def _read(name: str, sql: str) -> Index | None:
+    try:
+        fields, namespace = json.loads(sql[sql.index("/*") + 2 : sql.index("*/")])
+        index = Index(tuple(map(tuple, fields)), namespace)
+        return index if index.name == name else None
+    except (ValueError, TypeError):
+        return None  # somebody else's
+
+
+def key_expression(path: Path) -> str:
+    """Return the SQL for the key of a field."""
+    where = json_path(path)
+    value = f"json_extract(value, {where})"
+    anything = _constant(ANYTHING)
+    missing = f"ELSE CASE WHEN {meets_array('value', path)} THEN {anything} END" if len(path) > 1 else ""
+    return (
+        f"CASE json_type(value, {where})"
+        f" WHEN 'text' THEN CASE WHEN {has_nul('value')} THEN {anything} ELSE substr({value}, 1, {_TEXT}) END"
+        f" WHEN 'integer' THEN CASE typeof({value}) WHEN 'integer' THEN {value} ELSE {anything} END"
+        f" WHEN 'real' THEN CASE"
+        f" WHEN abs({value}) < {_FINE} THEN round({value} * {_FINE}) / {_FINE}"
+        f" WHEN abs({value}) < {_LARGE} THEN round({value}) ELSE {anything} END"
+        f" WHEN 'false' THEN {_constant(_FALSE)} WHEN 'true' THEN {_constant(_TRUE)}"
+        f" WHEN 'object' THEN {_constant(_OBJECT)} WHEN 'null' THEN {_constant(_NULL)}"
+        f" WHEN 'array' THEN {anything} {missing} END"
+    )
+
+
+def _constant(value: str | bytes) -> str:
+    if isinstance(value, bytes):
+        return f"x'{value.hex()}'"
+    return f"CAST(x'{value.encode().hex()}' AS TEXT)" if "\0" in value else quoted(value)
+
+
+def keys_by_path(clauses: Iterable[Filter]) -> dict[Path, Keys]:
+    """Return where to look for what satisfies all of some clauses, for each path that they say something about."""
+    found: dict[Path, Keys] = {}
+    for clause in clauses:
+        if isinstance(clause, Field):
+            keys = _keys(clause)
+            if keys is not None:
+                there = found.get(clause.path)
+                found[clause.path] = keys if there is None else _both(there, keys)
+    return found
+
+
+def _keys(field: Field) -> Keys | None:
+    match field.condition:
+        case Compare("$eq", value):
+            return Keys(frozenset(_points(value)) | {ANYTHING})
+        case In(values):
+            return Keys(frozenset(key for value in values for key in _points(value)) | {ANYTHING})
+        case Compare(operator, value):
+            return _compared(operator, value)
+        case Exists():
+            return Keys(frozenset(), Range(-math.inf))
+    return None
+
+
+def _points(value: Any) -> Iterable[Key]:
+    """Return the keys that a value equal to this one may be under, besides `ANYTHING`."""
+    if value is None:
+        return (None, _NULL)
+    if isinstance(value, bool):
+        return (_TRUE if value else _FALSE,)
+    if isinstance(value, str):
+        return (value[:_TEXT],)
+    if isinstance(value, dict):
+        return (_OBJECT,)
+    if isinstance(value, list):
+        return ()
+    keys: set[Key] = {_rounded(bound) for bound in _about(value) if abs(bound) < _LARGE}
+    if value == int(value) and -(2**63) <= value < 2**63:
+        keys.add(int(value))
+    return keys
+
+
+def _compared(operator: str, value: Any) -> Keys | None:
+    anything = frozenset({ANYTHING})
+    if value is None or isinstance(value, bool | list | dict):
+        return None  # rarely asked for, and never worth an index
+    if isinstance(value, str):
+        if operator in ("$gt", "$gte"):
+            return Keys(anything, Range(value[:_TEXT], b"", open=True))
+        return Keys(anything, Range("", value[:_TEXT]))
+    low, high = _about(value)
+    if operator in ("$gt", "$gte"):
+        return Keys(anything, Range(_rounded(low) if abs(low) < _LARGE else low, "", open=True))
+    return Keys(anything, Range(-math.inf, _rounded(high) if abs(high) < _LARGE else high))
+
+
+def _both(one: Keys, other: Keys) -> Keys:
+    """Return where to look for what is in both: somewhere in either will do, and the smaller the better."""
+    if one.range is None or other.range is None:
+        return min(one, other, key=lambda keys: (keys.range is not None, len(keys.points)))
+    low = max(one.range.low, other.range.low, key=_order)
+    if one.range.high is None or other.range.high is None:
+        bounded = other.range if one.range.high is None else one.range
+    else:
+        bounded = min(one.range, other.range, key=lambda bound: (_order(bound.high), not bound.open))
+    points = one.points | other.points if bounded.high is not None else one.points & other.points
+    return Keys(points, Range(low, bounded.high, bounded.open))
+
+
+def _order(key: Key) -> tuple[int, Any]:
+    """Return what keys compare by: as SQLite orders its types."""
+    return (0 if isinstance(key, int | float) else 1 if isinstance(key, str) else 2, key)
+
+
+def _about(value: float) -> tuple[float, float]:
+    try:
+        middle = float(value)
+    except OverflowError:
+        middle = math.inf if value > 0 else -math.inf
+    slack = abs(middle) * _SLACK if math.isfinite(middle) else 0.0
+    return middle - slack, middle + slack
+
+
+def _rounded(value: float) -> Key:
+    """Return the key of a real number, rounded by the same steps as in SQL, halves away from zero."""
+    scale = _FINE if abs(value) < _FINE else 1.0
+    return math.trunc(value * scale + math.copysign(0.5, value)) / scale
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One search in an index: the first fields have these keys, the next one lies in a range."""
+
+    points: tuple[Key, ...]
+    range: Range | None = None
+    after: str = ""
+    """Ids up to this one are left out."""
+
+    def behind(self, keys: tuple[Key, ...], id: str) -> list[Probe]:
+        """Return the searches for what comes behind an entry: its keys after the points, and its id."""
+        rest = [Probe((*self.points, *keys), None, id)]
+        rest += [
+            Probe((*self.points, *keys[:count]), Range(keys[count], above=True))
+            for count in range(len(keys) - 1, 0, -1)
+        ]
+        if keys:
+            high, is_open = (None, False) if self.range is None else (self.range.high, self.range.open)
+            rest.append(Probe(self.points, Range(keys[0], high, is_open, above=True)))
+        return rest
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Where to look in an index."""
+
+    index: Index
+    probes: tuple[Probe, ...]
+    """Disjoint."""
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the rows of each probe are in the order of their ids, and the probes few enough to be merged."""
+        return len(self.probes) <= _MERGED and len(self.probes[0].points) == len(self.index.fields)
+
+
+def choose(indexes: Sequence[Index], namespace: str, keys: Mapping[Path, Keys]) -> Search | None:
+    """Return the search that pins down the most fields, by one of the indexes; ``None`` if none of them helps."""
+    best: tuple[tuple[int, bool, bool, str], Search] | None = None
+    for index in indexes:
+        if index.namespace not in (None, namespace):
+            continue
+        search, exact, ranged = _search(index, keys)
+        if search is not None:
+            rank = (exact, ranged, len(index.fields) == exact, index.name)
+            if best is None or rank > best[0]:
+                best = (rank, search)
+    return None if best is None else best[1]
+
+
+def _search(index: Index, keys: Mapping[Path, Keys]) -> tuple[Search | None, int, bool]:
+    points: list[frozenset[Key]] = []
+    size = 1
+    for path in index.fields:
+        here = keys.get(path)
+        if here is None:
+            break
+        if size * (len(here.points) + (here.range is not None)) > _MOST_KEYS:
+            break
+        size *= max(len(here.points), 1)
+        if here.range is not None:
+            probes = [Probe(prefix, here.range) for prefix in product(*points)]
+            probes += [Probe(prefix) for prefix in product(*points, here.points)]
+            return Search(index, tuple(probes)), len(points), True
+        points.append(here.points)
+    if not points:
+        return None, 0, False
+    return Search(index, tuple(Probe(prefix) for prefix in product(*points))), len(points), False

@@ -1,0 +1,335 @@
+"""From a filter to SQL that says 1, 0 or NULL of a row: it matches, it does not, or a closer look is needed.
+
+SQL's own logic of three values does the rest: AND, OR and NOT of such expressions are right whatever they are made of.
+A row is worth reading if its expression ``IS NOT 0``, and sure to match if it ``IS 1``. NULL is for what SQLite cannot
+decide, or decides differently from version to version:
+
+- real numbers next to what they are compared with: SQLite 3.43 and later read some of them from JSON a few units in
+  the last place off (https://www.sqlite.org/floatingpoint.html), and integers beyond 64 bits as real numbers;
+- text with a NUL character, which SQLite before 3.45 cuts off there;
+- arrays on the way to a field; an array at its end is gone through;
+- objects and arrays as values, regular expressions, ``$elemMatch``.
+
+Only functions of SQLite 3.35 are used: ``json_type``, ``json_extract``, ``json_each``, and no ``->``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datastore.queries.tree import (
+    And,
+    Compare,
+    Condition,
+    ElementMatches,
+    Exists,
+    Field,
+    Filter,
+    HasType,
+    In,
+    Matches,
+    Modulo,
+    Not,
+    Path,
+    Size,
+)
+from datastore_sqlite.schema import TABLE
+
+_TYPES = ("text", "integer", "real", "true", "false", "null", "object", "array")
+"""What ``json_type`` says; SQL's NULL where there is nothing."""
+_UNKNOWN = "NULL"
+_INT64 = range(-(2**63), 2**63)
+_INT32 = "BETWEEN -2147483648 AND 2147483647"
+_SLACK = 1e-12
+"""How far off, in relation to its size, a real number may have been read; what is there is about 1e-15."""
+_TINY = 1e-300
+_FEW = 16
+"""So many numbers are compared one by one with a real number; of more, only the least and the greatest."""
+
+# Keys with quotes, backslashes or control characters are escaped in JSON, and some versions compare them escaped.
+_INEXPRESSIBLE = re.compile(r'["\\\x00-\x1f]')
+_MOST_STEPS = 16
+_LONGEST_PATH = 200  # characters
+_DEEPEST = 50
+"""So deep may AND, OR and NOT be nested; SQLite allows 1,000 for all that an expression is made of."""
+_MOST_FIELDS = 300
+"""So many conditions may stand side by side, for the same reason."""
+_MOST_PARAMETERS = 20_000  # of the 32,766 that SQLite allows
+_COLUMNS = ("key", "createdByAgent", "createdAt", "updatedAt", "revision", "expiresAt")
+"""What a filter on provenance may be decided by; the counts are not all written yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """What became of a filter.
+
+    Attributes:
+        sql: The expression.
+        decides: Whether only the irregular rows need a closer look, and not all that are not excluded.
+        can_fail: Whether it excludes anything.
+        can_hold: Whether its opposite does.
+    """
+
+    sql: str
+    decides: bool = True
+    can_fail: bool = True
+    can_hold: bool = True
+
+
+_OPEN = Clause(_UNKNOWN, decides=False, can_fail=False, can_hold=False)
+
+
+class Translator:
+    """Translates the clauses of one query; the parameters are for all of them."""
+
+    def __init__(self) -> None:
+        self.parameters: dict[str, Any] = {}
+        self._fields = 0
+
+    def value_clause(self, filter: Filter) -> Clause:
+        """Return the expression of a filter on the value."""
+        return self._clause(filter, 0, lambda path, condition: self._json("value", path, condition))
+
+    def meta_clause(self, filter: Filter) -> Clause:
+        """Return the expression of a filter on metadata and provenance."""
+        return self._clause(filter, 0, self._meta)
+
+    def bind(self, value: Any) -> str:
+        """Return the name of a parameter for a value."""
+        name = f"p{len(self.parameters)}"
+        self.parameters[name] = value
+        return f":{name}"
+
+    def _clause(self, filter: Filter, depth: int, field: Any) -> Clause:
+        if depth > _DEEPEST:
+            return _OPEN
+        if isinstance(filter, Field):
+            self._fields += 1
+            if self._fields > _MOST_FIELDS or len(self.parameters) > _MOST_PARAMETERS:
+                return _OPEN
+            clause: Clause = field(filter.path, filter.condition)
+            return clause
+        if isinstance(filter, Not):
+            inner = self._clause(filter.clause, depth + 1, field)
+            return Clause(f"NOT {inner.sql}", inner.decides, inner.can_hold, inner.can_fail)
+        parts = [self._clause(part, depth + 1, field) for part in filter.clauses]
+        decides = all(part.decides for part in parts)
+        if isinstance(filter, And):
+            sql = f"({' AND '.join(part.sql for part in parts)})" if parts else "1"
+            return Clause(sql, decides, any(part.can_fail for part in parts), all(part.can_hold for part in parts))
+        sql = f"({' OR '.join(part.sql for part in parts)})" if parts else "0"
+        return Clause(sql, decides, all(part.can_fail for part in parts), any(part.can_hold for part in parts))
+
+    def _meta(self, path: Path, condition: Condition) -> Clause:
+        if path[0] == "metadata" and len(path) > 1:
+            return self._json("metadata", path[1:], condition)
+        if len(path) > 1 or path[0] not in _COLUMNS:
+            return _OPEN
+        column = path[0]
+        cases = self._cases(condition, column, None)
+        if cases is None:
+            return _OPEN
+        if cases["text"] == _UNKNOWN:
+            return _OPEN
+        if column == "expiresAt":
+            return Clause(f"CASE WHEN {column} IS NULL THEN {cases['null']} ELSE {cases['text']} END")
+        return Clause(cases["text"])
+
+    def _json(self, column: str, path: Path, condition: Condition) -> Clause:
+        """Return the expression of a condition on a field of JSON."""
+        where = json_path(path)
+        if where is None:
+            return _OPEN
+        value, nul = f"json_extract({column}, {where})", has_nul(column)
+        cases = self._cases(condition, value, nul)
+        if cases is None:
+            return _OPEN
+        if isinstance(condition, Size):
+            cases["array"] = f"json_array_length({column}, {where}) = {self.bind(min(condition.length, _INT64[-1]))}"
+        elif not isinstance(condition, ElementMatches) and cases["array"] != "1":
+            cases["array"] = self._elements(column, where, condition, cases["array"])
+        missing = cases["missing"]
+        if len(path) > 1:
+            missing = f"CASE WHEN {meets_array(column, path)} THEN NULL ELSE {missing} END"
+        # Types that are left out are as good as missing, where what is missing does not match.
+        named = [kind for kind in _TYPES if cases[kind] != "0" or cases["missing"] != "0"]
+        kinds = " ".join(f"WHEN '{kind}' THEN {cases[kind]}" for kind in named)
+        sql = f"CASE json_type({column}, {where}) {kinds} ELSE {missing} END" if kinds else missing
+        return Clause(sql, _decides(condition))
+
+    def _elements(self, column: str, where: str, condition: Condition, itself: str) -> str:
+        """Return what holds for an array: for itself, or for one of its elements."""
+        column = f"{TABLE}.{column}"  # json_each has a column "value" of its own
+        cases = self._cases(condition, "element.atom", has_nul(column))
+        if cases is None:
+            return _UNKNOWN
+        kinds = " ".join(f"WHEN '{kind}' THEN {cases[kind]}" for kind in _TYPES if cases[kind] != "0")
+        if not kinds:
+            return itself
+        one = f"SELECT 1 FROM json_each({column}, {where}) AS element WHERE (CASE element.type {kinds} ELSE 0 END)"
+        any_of_them = f"CASE WHEN EXISTS ({one} IS 1) THEN 1 WHEN EXISTS ({one} IS NULL) THEN NULL ELSE 0 END"
+        return any_of_them if itself == "0" else f"({itself} OR {any_of_them})"
+
+    def _cases(self, condition: Condition, value: str, nul: str | None) -> dict[str, str] | None:
+        """Return what holds for each type of value, and for ``missing``; ``None`` if that cannot be said.
+
+        Args:
+            condition: The condition.
+            value: The SQL for the value.
+            nul: The SQL that says whether text may hold a NUL character that the value does not show.
+        """
+        cases = dict.fromkeys((*_TYPES, "missing"), "0")
+        match condition:
+            case Exists():
+                cases = dict.fromkeys(_TYPES, "1") | {"missing": "0"}
+            case Compare("$eq", wanted):
+                self._equal(cases, (wanted,), value, nul)
+            case In(values):
+                if len(values) > _MOST_PARAMETERS - len(self.parameters):
+                    return None
+                self._equal(cases, values, value, nul)
+            case Compare(operator, wanted):
+                self._compare(cases, operator, wanted, value, nul)
+            case HasType(names):
+                _has_type(cases, names, value)
+            case Modulo(divisor, remainder):
+                exact = _UNKNOWN
+                if divisor in _INT64 and remainder in _INT64:
+                    exact = f"{value} % {self.bind(divisor)} = {self.bind(remainder)}"
+                cases["integer"] = f"CASE typeof({value}) WHEN 'integer' THEN {exact} END"
+                cases["real"] = _UNKNOWN
+            case Size():
+                pass  # nothing but an array: see `_json`
+            case Matches():
+                cases["text"] = _UNKNOWN
+            case ElementMatches():
+                cases["array"] = _UNKNOWN
+        return cases
+
+    def _equal(self, cases: dict[str, str], values: Sequence[Any], value: str, nul: str | None) -> None:
+        texts, numbers = list[str](), list[int | float]()
+        for wanted in values:
+            if isinstance(wanted, str):
+                texts.append(wanted)
+            elif wanted is None:
+                cases["null"] = cases["missing"] = "1"
+            elif isinstance(wanted, bool):
+                cases["true" if wanted else "false"] = "1"
+            elif isinstance(wanted, dict):
+                cases["object"] = _UNKNOWN
+            elif isinstance(wanted, list):
+                cases["array"] = _UNKNOWN
+            else:
+                numbers.append(wanted)
+        if texts:
+            cases["text"] = self._equal_text(texts, value, nul)
+        if numbers:
+            exact = self._one_of([_sql_number(number) for number in numbers], value)
+            bounds = [_about(number) for number in numbers]
+            if len(bounds) > _FEW:
+                bounds = [(min(low for low, _ in bounds), max(high for _, high in bounds))]
+            near = " OR ".join(f"{value} BETWEEN {self.bind(low)} AND {self.bind(high)}" for low, high in bounds)
+            cases["integer"] = f"CASE WHEN typeof({value}) = 'integer' THEN {exact} WHEN {near} THEN NULL ELSE 0 END"
+            cases["real"] = f"CASE WHEN {near} THEN NULL ELSE 0 END"
+
+    def _equal_text(self, texts: Sequence[str], value: str, nul: str | None) -> str:
+        equal = self._one_of(texts, value)
+        if nul is None:
+            return equal
+        if any("\0" in text for text in texts):
+            return f"CASE WHEN {nul} THEN NULL ELSE {equal} END"
+        return f"({equal} AND (NOT {nul} OR NULL))"
+
+    def _one_of(self, values: Sequence[Any], value: str) -> str:
+        if len(values) == 1:
+            return f"{value} = {self.bind(values[0])}"
+        return f"{value} IN ({', '.join(map(self.bind, values))})"
+
+    def _compare(self, cases: dict[str, str], name: str, wanted: Any, value: str, nul: str | None) -> None:
+        operator, upwards, with_equal = _COMPARISONS[name]
+        if wanted is None:
+            if with_equal:
+                cases["null"] = cases["missing"] = "1"
+        elif isinstance(wanted, bool):
+            for kind, one in (("true", True), ("false", False)):
+                if one == wanted:
+                    cases[kind] = str(int(with_equal))
+                else:
+                    cases[kind] = str(int((one > wanted) == upwards))
+        elif isinstance(wanted, str):
+            compared = f"{value} {operator} {self.bind(wanted)}"
+            cases["text"] = compared if nul is None else f"CASE WHEN {nul} THEN NULL ELSE {compared} END"
+        elif isinstance(wanted, dict | list):
+            cases["object" if isinstance(wanted, dict) else "array"] = _UNKNOWN
+        else:
+            low, high = map(self.bind, _about(wanted))
+            near = f"WHEN {value} > {high} THEN {int(upwards)} WHEN {value} < {low} THEN {int(not upwards)}"
+            exact = f"{value} {operator} {self.bind(_sql_number(wanted))}"
+            cases["integer"] = f"CASE WHEN typeof({value}) = 'integer' THEN {exact} {near} END"
+            cases["real"] = f"CASE {near} END"
+
+
+_COMPARISONS = {"$gt": (">", True, False), "$gte": (">=", True, True), "$lt": ("<", False, False),
+                "$lte": ("<=", False, True)}  # fmt: skip
+
+
+def _has_type(cases: dict[str, str], names: Sequence[str], value: str) -> None:
+    kinds = {"string": ("text",), "double": ("real",), "bool": ("true", "false"), "null": ("null",),
+             "object": ("object",), "array": ("array",), "number": ("integer", "real")}  # fmt: skip
+    for name in names:
+        for kind in kinds.get(name, ()):
+            cases[kind] = "1"
+    if cases["integer"] == "0" and "int" in names:
+        cases["integer"] = "1" if "long" in names else f"{value} {_INT32}"
+    elif cases["integer"] == "0" and "long" in names:
+        cases["integer"] = f"{value} NOT {_INT32}"
+
+
+def _decides(condition: Condition) -> bool:
+    return not isinstance(condition, Matches | ElementMatches)
+
+
+def _sql_number(number: float) -> int | float:
+    """Return what compares with the integers of SQLite as a number does."""
+    if isinstance(number, int) and number not in _INT64:
+        return float("inf") if number > 0 else float("-inf")
+    return number
+
+
+def _about(number: float) -> tuple[float, float]:
+    """Return bounds that a real number lies within if it may be equal."""
+    try:
+        middle = float(number)
+    except OverflowError:
+        middle = float("inf") if number > 0 else float("-inf")
+    if middle in (float("inf"), float("-inf")):
+        largest = 1.7e308
+        return (largest, middle) if middle > 0 else (middle, -largest)
+    slack = abs(middle) * _SLACK + _TINY
+    return middle - slack, middle + slack
+
+
+def json_path(path: Path) -> str | None:
+    """Return the SQL text for a path of fields, or ``None`` if SQLite cannot be trusted with it."""
+    if len(path) > _MOST_STEPS or sum(map(len, path)) > _LONGEST_PATH or any(map(_INEXPRESSIBLE.search, path)):
+        return None
+    return quoted("$" + "".join(f'."{step}"' for step in path))
+
+
+def meets_array(column: str, path: Path) -> str:
+    """Return the SQL that says (or is NULL) whether there is an array on the way to the last step of a path."""
+    steps = (f"json_type({column}, {json_path(path[:length])})" for length in range(1, len(path)))
+    return f"'array' IN ({', '.join(steps)})"
+
+
+def has_nul(column: str) -> str:
+    """Return the SQL that says whether there may be a NUL character in some text in JSON."""
+    return f"(instr({column}, '\\u0000') > 0)"
+
+
+def quoted(text: str) -> str:
+    """Return the SQL for text without NUL characters."""
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,1 @@
+"""The query language: one meaning, whichever database answers."""

@@ -1,0 +1,371 @@
+"""The parser: from a filter document to the tree, and back for people to read.
+
+The language is MongoDB's (https://www.mongodb.com/docs/manual/reference/operator/query/), as far as JSON goes. Every
+error is a `QueryError` that names the place, and is raised before any I/O.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from datastore.errors import DataStoreError, QueryError, kind_of
+from datastore.queries.paths import parse_path
+from datastore.queries.patterns import compile_pattern
+from datastore.queries.tree import (
+    EVERYTHING,
+    And,
+    Compare,
+    Comparison,
+    Condition,
+    ElementMatches,
+    Exists,
+    Field,
+    Filter,
+    HasType,
+    In,
+    Matches,
+    Modulo,
+    Not,
+    Or,
+    Path,
+    Query,
+    Size,
+    conjunction,
+)
+from datastore.times import format_time
+from datastore.values import encode
+
+_TYPES = {
+    "double": 1, "string": 2, "object": 3, "array": 4, "bool": 8, "null": 10, "int": 16, "long": 18, "decimal": 19,
+    "number": None,
+}  # fmt: skip
+_TYPE_OF_CODE = {code: name for name, code in _TYPES.items() if code is not None}
+_LOGIC = ("$and", "$nor", "$or")
+
+META_FIELDS = (
+    "key", "metadata", "createdByAgent", "lastAccessedByAgent", "accessCount", "createdAt", "updatedAt",
+    "lastAccessedAt", "revision", "expiresAt",
+)  # fmt: skip
+"""What a ``meta`` filter may be about."""
+
+
+def parse_query(filter: Any, meta: Any = None) -> Query:
+    """Return what is asked for by a filter on the value and one on metadata and provenance; ``None`` asks for nothing.
+
+    Raises:
+        QueryError: If one of them is not a filter; the message names the place.
+    """
+    value = EVERYTHING if filter is None else parse(filter)
+    about = EVERYTHING if meta is None else parse(_times_as_text(meta, "meta"), "meta")
+    for path in _paths(about):
+        if path[0] not in META_FIELDS:
+            near = difflib.get_close_matches(path[0], META_FIELDS, 1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise QueryError(
+                f"meta.{'.'.join(path)}: a record has no {path[0]!r}{hint}; it has {', '.join(META_FIELDS)}"
+            )
+    return Query(value, about)
+
+
+def _times_as_text(value: Any, place: str) -> Any:
+    """Return a filter with the text that documents hold for each point in time."""
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise QueryError(f"{place}: {value!r} has no time zone; use datetime.now(UTC) and the like")
+        return format_time(value.timestamp())
+    if isinstance(value, dict):
+        return {name: _times_as_text(child, f"{place}.{name}") for name, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_times_as_text(child, f"{place}[{index}]") for index, child in enumerate(value)]
+    return value
+
+
+def parse(document: Any, name: str = "filter") -> Filter:
+    """Return the tree of one filter document.
+
+    Raises:
+        QueryError: If it is none; the message names the place, such as ``$or[1].price: unknown operator $gte2``.
+    """
+    if not isinstance(document, Mapping):
+        raise QueryError(f"{name} is {kind_of(document)}; it must be a dict such as {{'price': {{'$lt': 10}}}}")
+    try:
+        encode(dict(document), name)
+    except DataStoreError as error:
+        raise QueryError(str(error)) from error
+    return _filter(cast("dict[str, Any]", document), "" if name == "filter" else name)
+
+
+def _filter(document: dict[str, Any], place: str) -> Filter:
+    found: list[Filter] = []
+    for name, operand in document.items():
+        here = _join(place, name)
+        if name in _LOGIC:
+            found.append(_logic(name, operand, here))
+        elif name.startswith("$"):
+            raise _unknown(name, place, _LOGIC, "only these stand where a field is expected")
+        else:
+            found.append(_field(parse_path(name, place or "filter"), operand, here))
+    return conjunction(found)
+
+
+def _logic(operator: str, operand: Any, place: str) -> Filter:
+    if not isinstance(operand, list | tuple) or not operand:
+        raise QueryError(f"{place}: takes a non-empty list of filters, and got {_shown(operand)}")
+    filters = []
+    for index, document in enumerate(operand):
+        if not isinstance(document, dict):
+            raise QueryError(f"{place}[{index}]: is {kind_of(document)}; it must be a filter, which is a dict")
+        filters.append(_filter(document, f"{place}[{index}]"))
+    if operator == "$and":
+        return conjunction(filters)
+    either = filters[0] if len(filters) == 1 else Or(tuple(filters))
+    return either if operator == "$or" else Not(either)
+
+
+def _field(path: Path, operand: Any, place: str) -> Filter:
+    if not has_operators(operand, place):
+        return Field(path, Compare("$eq", _plain(operand)))
+    return conjunction([_operator(path, name, operand, place) for name in operand if name != "$options"])
+
+
+def _operator(path: Path, name: str, operators: dict[str, Any], place: str) -> Filter:
+    operand, here = operators[name], f"{place}.{name}"
+    if name == "$not":
+        if not isinstance(operand, dict) or not operand or not has_operators(operand, here):
+            raise QueryError(f"{here}: takes operators such as {{'$gt': 5}}, and got {_shown(operand)}")
+        return Not(_field(path, operand, here))
+    if name == "$all":
+        return _all(path, operand, here)
+    holds, condition = _condition(name, operators, place)
+    return Field(path, condition) if holds else Not(Field(path, condition))
+
+
+def _condition(name: str, operators: dict[str, Any], place: str) -> tuple[bool, Condition]:
+    """Return a condition, and whether it must hold or must not."""
+    operand, here = operators[name], f"{place}.{name}"
+    if name in ("$eq", "$gt", "$gte", "$lt", "$lte"):
+        return True, Compare(cast("Comparison", name), _plain(operand))
+    if name == "$ne":
+        return False, Compare("$eq", _plain(operand))
+    if name in ("$in", "$nin"):
+        return name == "$in", In(_values(operand, here))
+    if name == "$exists":
+        if not isinstance(operand, bool | int | float):
+            raise QueryError(f"{here}: takes true or false, and got {_shown(operand)}")
+        return bool(operand), Exists()
+    if name == "$regex":
+        return True, _matches(operand, operators.get("$options", ""), here)
+    parse_operand = _CONDITIONS.get(name)
+    if parse_operand is None:
+        raise _unknown(name, place, OPERATORS, "the operators on a field are")
+    return True, parse_operand(operand, here)
+
+
+def _all(path: Path, operand: Any, place: str) -> Filter:
+    values = _list(operand, place)
+    if any(isinstance(value, dict) and "$elemMatch" in value for value in values):
+        found: list[Filter] = []
+        for index, value in enumerate(values):
+            here = f"{place}[{index}]"
+            if not isinstance(value, dict) or list(value) != ["$elemMatch"]:
+                raise QueryError(f"{here}: beside an $elemMatch there can only be others, and not {_shown(value)}")
+            found.append(Field(path, parse_element(value["$elemMatch"], f"{here}.$elemMatch")))
+        return conjunction(found)
+    plain = _values(operand, place)
+    if not plain:
+        return Or(())  # as MongoDB: an empty $all matches nothing
+    return conjunction([Field(path, Compare("$eq", value)) for value in plain])
+
+
+def _values(operand: Any, place: str) -> tuple[Any, ...]:
+    values = _list(operand, place)
+    for index, value in enumerate(values):
+        if isinstance(value, dict) and any(name.startswith("$") for name in value):
+            raise QueryError(f"{place}[{index}]: takes values, and no operators")
+    return tuple(map(_plain, values))
+
+
+def _list(operand: Any, place: str) -> Sequence[Any]:
+    if not isinstance(operand, list | tuple):
+        raise QueryError(f"{place}: takes a list, and got {_shown(operand)}")
+    return operand
+
+
+def parse_element(operand: Any, place: str) -> ElementMatches:
+    """Return the condition on one element of an array, as `$elemMatch` and `$pull` take it."""
+    if not isinstance(operand, dict):
+        raise QueryError(f"{place}: takes a filter or operators in a dict, and got {_shown(operand)}")
+    if operand and next(iter(operand)) not in _LOGIC and has_operators(operand, place):
+        if "$all" in operand:
+            raise QueryError(f"{place}.$all: cannot stand directly in $elemMatch; name a field")
+        conditions: list[tuple[bool, Condition]] = []
+        for name in operand:
+            if name == "$not":
+                conditions += _negated(operand[name], f"{place}.$not")
+            elif name != "$options":
+                conditions.append(_condition(name, operand, place))
+        return ElementMatches(None, tuple(conditions))
+    return ElementMatches(_filter(operand, place))
+
+
+def _negated(operand: Any, place: str) -> list[tuple[bool, Condition]]:
+    if not isinstance(operand, dict) or len(set(operand) - {"$options"}) != 1 or not has_operators(operand, place):
+        raise QueryError(f"{place}: takes one operator here, such as {{'$gt': 5}}, and got {_shown(operand)}")
+    (name,) = set(operand) - {"$options"}
+    if name in ("$not", "$all"):
+        raise QueryError(f"{place}.{name}: cannot stand in $not within $elemMatch")
+    holds, condition = _condition(name, operand, place)
+    return [(not holds, condition)]
+
+
+def _type(operand: Any, place: str) -> HasType:
+    wanted = operand if isinstance(operand, list | tuple) else [operand]
+    names = set()
+    for one in wanted:
+        name = _TYPE_OF_CODE.get(one, one) if isinstance(one, int) and not isinstance(one, bool) else one
+        if not isinstance(name, str) or name not in _TYPES:
+            raise QueryError(f"{place}: {_shown(one)} is no type of JSON; there are {', '.join(sorted(_TYPES))}")
+        names.add(name)
+    if not names:
+        raise QueryError(f"{place}: takes at least one type")
+    return HasType(tuple(sorted(names)))
+
+
+def _size(operand: Any, place: str) -> Size:
+    length = _whole(operand, place)
+    if length < 0:
+        raise QueryError(f"{place}: takes a length of 0 or more, and got {_shown(operand)}")
+    return Size(length)
+
+
+def _modulo(operand: Any, place: str) -> Modulo:
+    if not isinstance(operand, list | tuple) or len(operand) != 2:
+        raise QueryError(f"{place}: takes [divisor, remainder], and got {_shown(operand)}")
+    divisor, remainder = (_truncated(number, f"{place}[{index}]") for index, number in enumerate(operand))
+    if divisor == 0:
+        raise QueryError(f"{place}[0]: the divisor must not be 0")
+    return Modulo(divisor, remainder)
+
+
+def _matches(pattern: Any, options: Any, place: str) -> Matches:
+    if not isinstance(pattern, str):
+        raise QueryError(f"{place}: takes a regular expression as a str, and got {_shown(pattern)}")
+    if not isinstance(options, str) or not set(options) <= set("imsx"):
+        raise QueryError(f"{place.removesuffix('$regex')}$options: takes some of i, m, s, x, and got {_shown(options)}")
+    matches = Matches(pattern, "".join(sorted(set(options))))
+    try:
+        compile_pattern(matches)
+    except QueryError as error:
+        raise QueryError(f"{place}: {error.message}") from error
+    return matches
+
+
+def _whole(operand: Any, place: str) -> int:
+    if isinstance(operand, bool) or not isinstance(operand, int | float) or operand != int(operand):
+        raise QueryError(f"{place}: takes a whole number, and got {_shown(operand)}")
+    return int(operand)
+
+
+def _truncated(operand: Any, place: str) -> int:
+    if isinstance(operand, bool) or not isinstance(operand, int | float):
+        raise QueryError(f"{place}: takes a number, and got {_shown(operand)}")
+    return int(operand)
+
+
+_CONDITIONS: dict[str, Callable[[Any, str], Condition]] = {
+    "$type": _type,
+    "$size": _size,
+    "$mod": _modulo,
+    "$elemMatch": parse_element,
+}
+OPERATORS = tuple(
+    sorted(
+        {"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$not", "$exists", "$all", "$regex"}
+        | set(_CONDITIONS)
+    )
+)
+"""The operators on a field; ``$options`` goes with ``$regex``."""
+
+
+def has_operators(operand: Any, place: str) -> bool:
+    """Return whether an operand is a dict of operators, as opposed to a value to be equal to."""
+    if not isinstance(operand, dict):
+        return False
+    names = [name for name in operand if name.startswith("$")]
+    if names and len(names) < len(operand):
+        other = next(name for name in operand if not name.startswith("$"))
+        raise QueryError(f"{place}: {names[0]} and {other!r} cannot stand side by side: operators, or a value")
+    if "$options" in names and "$regex" not in names:
+        raise QueryError(f"{place}.$options: goes with $regex, which is missing")
+    return bool(names)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with lists for its tuples, as what is stored comes back."""
+    if isinstance(value, dict):
+        return {key: _plain(child) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(child) for child in value]
+    return value
+
+
+def _unknown(name: str, place: str, known: Sequence[str], what: str) -> QueryError:
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return QueryError(f"{place or 'filter'}: unknown operator {name}{hint}; {what} {', '.join(known)}")
+
+
+def _join(place: str, name: str) -> str:
+    return f"{place}.{name}" if place else name
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _paths(filter: Filter) -> list[Path]:
+    if isinstance(filter, Field):
+        return [filter.path]
+    if isinstance(filter, Not):
+        return _paths(filter.clause)
+    return [path for clause in filter.clauses for path in _paths(clause)]
+
+
+def to_document(filter: Filter) -> dict[str, Any]:
+    """Return a filter document that means what a tree means, for `explain`."""
+    if isinstance(filter, And):
+        return {"$and": [to_document(clause) for clause in filter.clauses]} if filter.clauses else {}
+    if isinstance(filter, Or):
+        return {"$or": [to_document(clause) for clause in filter.clauses]} if filter.clauses else {"$nor": [{}]}
+    if isinstance(filter, Not):
+        return {"$nor": [to_document(filter.clause)]}
+    return {".".join(filter.path): _operators(filter.condition)}
+
+
+def _operators(condition: Condition) -> dict[str, Any]:
+    match condition:
+        case Compare(operator, value):
+            return {operator: value}
+        case In(values):
+            return {"$in": list(values)}
+        case Exists():
+            return {"$exists": True}
+        case HasType(names):
+            return {"$type": list(names)}
+        case Size(length):
+            return {"$size": length}
+        case Modulo(divisor, remainder):
+            return {"$mod": [divisor, remainder]}
+        case Matches(pattern, options):
+            return {"$regex": pattern, "$options": options} if options else {"$regex": pattern}
+        case ElementMatches(None, conditions):
+            inner: dict[str, Any] = {}
+            for holds, one in conditions:
+                inner |= _operators(one) if holds else {"$not": {**inner.get("$not", {}), **_operators(one)}}
+            return {"$elemMatch": inner}
+        case ElementMatches(filter):
+            return {"$elemMatch": to_document(cast("Filter", filter))}

@@ -1,0 +1,144 @@
+"""Documents and filters that meet each other often, and CouchDB's documents of them."""
+
+import json
+
+from hypothesis import strategies as st
+
+from datastore.backend import Document, Put
+from datastore.finding import compile_query
+from datastore.ids import encode_key, key_range
+from datastore.values import encode
+from datastore_couchdb.codec import document_of, put_of
+from tests.servers import mango
+
+AT = "2026-11-21T12:00:00.000000Z"
+NAMES = ("a", "b", "0", "é", "a b", "length", "constructor", "$x", "back\\slash", "__proto__", "valueJson")
+TEXTS = ("", "a", "A", "b", "a\u200d", "é", "e\u0301", "0", "$gt", "\U0001f600")
+NUMBERS = (0, 1, 2, -1, 5, 1.5, -2.5, 1.0, 0.1, 2**53, 2**53 + 1, -(2**60), 10**21, 1e21, 1.5e300, 2**70, 10**400)
+
+names = st.sampled_from(NAMES) | st.sampled_from(NAMES[:2])
+scalars = st.none() | st.booleans() | st.sampled_from(NUMBERS) | st.sampled_from(TEXTS)
+plain = st.none() | st.booleans() | st.sampled_from((0, 1, 2, 5, 1.5, "", "a", "A"))
+values = st.recursive(
+    plain | scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=8,
+)
+objects = st.dictionaries(names, values, max_size=3)
+documents = objects | objects | objects | values
+paths = st.sampled_from(("a", "b", "a.b", "b.a", "a.b.a")) | st.lists(names, min_size=1, max_size=3).map(
+    ".".join
+).filter(lambda path: not path.startswith("$"))
+operands = (
+    plain | scalars | st.lists(plain, max_size=2) | st.dictionaries(st.sampled_from(("a", "b")), plain, max_size=2)
+)
+
+
+def _condition(inner):
+    compared = st.sampled_from(("$eq", "$ne", "$gt", "$gte", "$lt", "$lte"))
+    return st.one_of(
+        st.tuples(compared, operands).map(lambda pair: {pair[0]: pair[1]}),
+        st.tuples(compared, operands).map(lambda pair: {pair[0]: pair[1]}),
+        st.tuples(st.sampled_from(("$in", "$nin", "$all")), st.lists(plain | scalars, max_size=3)).map(
+            lambda pair: {pair[0]: pair[1]}
+        ),
+        st.booleans().map(lambda there: {"$exists": there}),
+        st.sampled_from(
+            ("int", "long", "number", "double", "decimal", "string", "null", "bool", "array", "object")
+        ).map(lambda name: {"$type": name}),
+        st.integers(0, 2).map(lambda length: {"$size": length}),
+        st.just({"$mod": [2, 1]}),
+        st.just({"$regex": "^a"}),
+        inner.map(lambda condition: {"$elemMatch": condition}),
+    )
+
+
+conditions = st.recursive(
+    _condition(st.sampled_from(({"$gt": 1}, {"a": 1}))),
+    lambda inner: inner.map(lambda condition: {"$not": condition}),
+    max_leaves=2,
+)
+comparisons = plain | st.one_of(
+    st.tuples(st.sampled_from(("$eq", "$gt", "$gte", "$lt", "$lte")), plain | scalars).map(lambda pair: dict([pair])),
+    st.lists(plain | scalars, max_size=4).map(lambda found: {"$in": found}),
+    st.tuples(plain, plain).map(lambda ends: {"$gte": ends[0], "$lt": ends[1]}),
+)
+fields = st.tuples(paths, conditions | conditions | plain).map(lambda pair: {pair[0]: pair[1]})
+filters = st.recursive(
+    fields,
+    lambda inner: st.one_of(
+        st.tuples(st.sampled_from(("$and", "$or", "$nor")), st.lists(inner, min_size=1, max_size=3)).map(
+            lambda pair: {pair[0]: pair[1]}
+        ),
+        st.tuples(inner, inner).map(lambda pair: {**pair[0], **pair[1]}),
+    ),
+    max_leaves=5,
+)
+times = st.sampled_from((AT, "2026-11-21T12:00:00.000001Z", "2025-01-01T00:00:00.000000Z", "2026", "9", ""))
+meta_operands = times | st.sampled_from(("a", "A", "planner", "revision", "", None, 1, True))
+META = (
+    *("key", "metadata", "metadata.a", "metadata.a.b", "metadata.length", "createdByAgent", "createdByAgent.a"),
+    *("lastAccessedByAgent", "accessCount", "lastAccessedAt", "createdAt", "updatedAt", "revision", "expiresAt"),
+)
+metas = st.recursive(
+    st.tuples(
+        st.sampled_from(META),
+        st.one_of(
+            meta_operands,
+            st.tuples(st.sampled_from(("$eq", "$ne", "$gt", "$gte", "$lt", "$lte")), meta_operands).map(
+                lambda pair: {pair[0]: pair[1]}
+            ),
+            st.lists(meta_operands, max_size=2).map(lambda found: {"$in": found}),
+            st.booleans().map(lambda there: {"$exists": there}),
+            st.sampled_from(("string", "null", "object")).map(lambda name: {"$type": name}),
+        ),
+    ).map(lambda pair: {pair[0]: pair[1]}),
+    lambda inner: st.tuples(st.sampled_from(("$and", "$or", "$nor")), st.lists(inner, min_size=1, max_size=2)).map(
+        lambda pair: {pair[0]: pair[1]}
+    ),
+    max_leaves=3,
+)
+
+
+def stored(number: int, value, metadata=None, expires_at=None) -> dict:
+    """Return the document that CouchDB holds for a value."""
+    key = f"k{number:03}"
+    put = Put(f"u:n:{encode_key(key)}", "u", "n", key, value, encode(value), metadata, "a", AT, "revision", expires_at)
+    _, text = put_of(put, None)
+    return json.loads(text) | {"_rev": "1-a"}
+
+
+def found(plan, everything: list[dict], declared=None) -> list[Document]:
+    """Return what CouchDB finds by a plan, each as often as it finds it."""
+    documents = []
+    for query in plan.native:
+        (name, _) = query["use_index"]
+        held = everything
+        if declared is not None:
+            definition = dict(declared.definitions())[name]
+            filter = definition.get("partial_filter_selector", {})
+            assert set(definition["fields"]) <= set(query["selector"]), "CouchDB would not use the index"
+            held = [one for one in held if mango.is_in_index(one, definition["fields"]) and mango.matches(filter, one)]
+        documents += [document_of(one) for one in held if mango.matches(query["selector"], one)]
+    return documents
+
+
+def matching(query, everything: list[dict]) -> set[str]:
+    """Return the ids of the documents that match, by the reference."""
+    matches = compile_query(query)
+    return {document.id for one in everything if matches(document := document_of(one))}
+
+
+RANGE = key_range("u:n:", None)
+
+ODD_VALUES = [
+    *({}, 5, "text", None, True, [], [1, 2], ["a"], [{"a": 1}], 1.0, 2**60, 1e21),
+    *({"a": value} for value in (None, True, False, 0, 1, 2, 5, 6, 1.5, -1, 2**53, 1e21, 10**21, 1.0, 5.0, 2**53 + 1)),
+    *({"a": text} for text in TEXTS),
+    *({"a": value} for value in ([], [1], [1, 6], [[1]], [None], ["a", "b"], [{"b": 1}, {"b": 6}], [{"b": 1}, 5, [6]])),
+    *({"a": {"b": value}} for value in (None, True, 0, 1, 6, "", "a", "A", [], [1, 6], {"a": 1}, {"a": None}, 2**60)),
+    *({"a": 1, "b": value} for value in (None, True, False, 0, 5, "a", [5], {"a": 1}, 5.0)),
+    *({"a": value, "b": 5} for value in (0, "a", "a\u200d", [1], {"b": 1}, {"b": [1]}, 6.0)),
+    *({name: value} for name in NAMES for value in (1, {"a": 1})),
+    *({"a": {name: 1}} for name in NAMES),
+]

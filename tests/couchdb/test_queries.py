@@ -1,0 +1,70 @@
+"""Queries by Mango: nothing that matches is lost, and each trap by name.
+
+CouchDB's own meaning of a selector (`tests.servers.mango`) is asked in process, thousands of times; PouchDB Server,
+behind the strict proxy that lets through only what both find, by request.
+"""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datastore.queries.language import parse_query
+from datastore_couchdb.finding import plan
+from datastore_couchdb.indexes import declare
+from datastore_couchdb.schema import NAMESPACE_INDEX
+from tests.couchdb import queries
+
+STARTUP = frozenset({NAMESPACE_INDEX})
+ODD = [queries.stored(100 + number, value) for number, value in enumerate(queries.ODD_VALUES)]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(queries.documents, max_size=4), queries.filters)
+def test_no_document_that_matches_is_lost_by_what_is_pushed(values, filter):
+    query = parse_query(filter)
+    everything = ODD + [queries.stored(number, value) for number, value in enumerate(values)]
+    made = plan(queries.RANGE, query, STARTUP, {})
+    if made is not None:
+        found = {document.id for document in queries.found(made, everything)}
+        assert queries.matching(query, everything) <= found, made.native
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(queries.documents, max_size=4),
+    queries.filters,
+    st.sampled_from([[("a",)], [("a", "b")], [("a",), ("b",)]]),
+    st.sampled_from([None, "n"]),
+    st.data(),
+)
+def test_a_declared_index_loses_nothing_either_and_finds_nothing_twice(values, filter, fields, namespace, data):
+    index = declare(fields, namespace)
+    narrowing = {".".join(path): data.draw(queries.comparisons) for path in fields}
+    query = parse_query({"$and": [narrowing, filter]})
+    everything = ODD + [queries.stored(number, value) for number, value in enumerate(values)]
+    made = plan(queries.RANGE, query, STARTUP, {index.name: index})
+    if made is not None and made.index == index.name:
+        found = [document.id for document in queries.found(made, everything, index)]
+        assert queries.matching(query, everything) <= set(found), made.native
+        assert len(found) == len(set(found)), made.native
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.dictionaries(st.sampled_from(("a", "b")), queries.values, max_size=2), st.none() | queries.times),
+        min_size=1,
+        max_size=5,
+    ),
+    queries.metas,
+    st.just(None) | queries.fields,
+)
+def test_filters_on_metadata_and_provenance_lose_nothing(documents, meta, filter):
+    query = parse_query(filter, meta)
+    everything = [
+        queries.stored(number, metadata, metadata, expires_at)
+        for number, (metadata, expires_at) in enumerate(documents)
+    ]
+    made = plan(queries.RANGE, query, STARTUP, {})
+    if made is not None:
+        found = {document.id for document in queries.found(made, everything)}
+        assert queries.matching(query, everything) <= found, made.native
