@@ -27,7 +27,7 @@ _SLOW = 0.5  # seconds for one request
 
 def doctor(
     url: Annotated[
-        str | None, typer.Argument(metavar="[URL]", help="The store.", show_default="$AGENT_DATASTORE_URL")
+        str | None, typer.Argument(metavar="URL", help="The store.", show_default="$AGENT_DATASTORE_URL")
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Write nothing, not even for a trial.")] = False,
     json: JsonOption = False,
