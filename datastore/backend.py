@@ -12,7 +12,7 @@ from many threads at once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
@@ -31,14 +31,9 @@ __all__ = [
     "Delete",
     "Document",
     "DocumentPage",
-    "DropsDatabase",
-    "Examines",
     "Fields",
-    "Finding",
     "Finds",
     "IdRange",
-    "LegacyPage",
-    "LegacySource",
     "ListsExpired",
     "ListsNamespaces",
     "MovesDocuments",
@@ -362,63 +357,9 @@ class MovesDocuments(Protocol):
         """
 
 
-class Finding(NamedTuple):
-    """Something about a database that its administrator should know."""
-
-    healthy: bool
-    text: str
-    remedy: str = ""
-    """What to do about it, where something is to be done."""
-
-
-@runtime_checkable
-class Examines(Protocol):
-    """A database that can be asked how it is: versions, indexes, clock, space."""
-
-    def examine(self, now: float) -> list[Finding]:
-        """Return what there is to say; ``now`` is this machine's time, in seconds since the epoch. Changes nothing."""
-
-
-@runtime_checkable
-class DropsDatabase(Protocol):
-    """A database that can remove itself: a scratch area is to leave nothing behind."""
-
-    def drop(self) -> None:
-        """Remove the database, file or table that the URL names, with everything in it, and close."""
-
-
 @runtime_checkable
 class SurvivesFork(Protocol):
     """An adapter whose connections must not be shared with a forked child."""
 
     def after_fork(self) -> None:
         """Called in the child, once, before anything else: forget inherited connections without closing them."""
-
-
-# Beside ``connect`` an adapter's module may have ``open_legacy``, a function from `datastore.urls.Url` to a source.
-
-
-class LegacyPage(NamedTuple):
-    """Some documents that another program has written."""
-
-    documents: Sequence[Mapping[str, Any]]
-    """The fields as the client gives them, by their names, the id among them as ``_id``. Numbers may be `Decimal`,
-    times `datetime`, arrays sets; `datastore.moving.seed` makes JSON of them."""
-    after: str | None
-    """Where to go on; ``None`` at the end."""
-
-
-class LegacySource(Protocol):
-    """A database, table or collection in the format of the seed, as it was before this store. It is only read."""
-
-    name: str
-    """What errors and reports call the database."""
-
-    def documents(self, limit: int, after: str | None = None) -> LegacyPage:
-        """Return up to ``limit`` documents, those behind ``after`` where it is given, always in the same order."""
-
-    def count(self) -> int | None:
-        """Return about how many there are, or ``None`` if finding out means reading them."""
-
-    def close(self) -> None:
-        """Release everything. Idempotent."""

@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from datastore.backend import Backend, LegacySource
+from datastore.administration import LegacySource
+from datastore.backend import Backend
 from datastore.errors import ConfigurationError, UnsupportedError
 from datastore.store import DataStore
 from datastore.urls import Url, suggest

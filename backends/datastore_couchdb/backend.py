@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
+from datastore.administration import Finding
 from datastore.backend import (
     Access,
     Backend,
@@ -14,7 +15,6 @@ from datastore.backend import (
     Document,
     DocumentPage,
     Fields,
-    Finding,
     IdRange,
     Outcome,
     Plan,
@@ -231,14 +231,14 @@ class CouchBackend(Backend):
         return self._writer.write(restores)
 
     def examine(self, now: float) -> list[Finding]:
-        """See `datastore.backend.Examines`.
+        """See `datastore.administration.Examines`.
 
         Requests: 2.
         """
         return examine(self._session, self._indexes, now)
 
     def drop(self) -> None:
-        """See `datastore.backend.DropsDatabase`.
+        """See `datastore.administration.DropsDatabase`.
 
         Requests: 1.
         """

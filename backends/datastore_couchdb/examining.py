@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
 
-from datastore.backend import Finding
+from datastore.administration import Finding
 from datastore_couchdb.schema import EXPIRY_INDEX, NAMESPACE_INDEX, NAMESPACE_VIEW
 from datastore_couchdb.session import Session
 
@@ -13,7 +13,7 @@ _INDEXES = (NAMESPACE_INDEX, EXPIRY_INDEX, NAMESPACE_VIEW)
 
 
 def examine(session: Session, indexes: frozenset[str], now: float) -> list[Finding]:
-    """See `datastore.backend.Examines`.
+    """See `datastore.administration.Examines`.
 
     Requests: 2.
     """

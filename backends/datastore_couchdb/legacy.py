@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from datastore.backend import LegacyPage
+from datastore.administration import LegacyPage
 from datastore.urls import Url
 from datastore_couchdb.session import NAME, Session, Settings
 from datastore_couchdb.urls import settings_of
@@ -13,7 +13,7 @@ _PAGE_BYTES = 16_000_000
 
 
 class LegacyDatabase:
-    """See `datastore.backend.LegacySource`."""
+    """See `datastore.administration.LegacySource`."""
 
     name = NAME
 
@@ -21,7 +21,7 @@ class LegacyDatabase:
         self._session = Session(settings)
 
     def documents(self, limit: int, after: str | None = None) -> LegacyPage:
-        """See `datastore.backend.LegacySource`.
+        """See `datastore.administration.LegacySource`.
 
         Requests: 1.
         """
@@ -33,14 +33,14 @@ class LegacyDatabase:
         return LegacyPage(documents, rows[-1]["id"] if cut or len(rows) == limit else None)
 
     def count(self) -> int:
-        """See `datastore.backend.LegacySource`.
+        """See `datastore.administration.LegacySource`.
 
         Requests: 1.
         """
         return int(self._session.get("")["doc_count"])
 
     def close(self) -> None:
-        """See `datastore.backend.LegacySource`."""
+        """See `datastore.administration.LegacySource`."""
         self._session.close()
 
 

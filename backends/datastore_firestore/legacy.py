@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from google.cloud.firestore_v1.types import query as messages
 
-from datastore.backend import LegacyPage
+from datastore.administration import LegacyPage
 from datastore.urls import Url
 from datastore_firestore.codec import decode_native
 from datastore_firestore.connection import Connection, Message, Settings
@@ -22,7 +22,7 @@ _Query: Any = messages.StructuredQuery.pb()
 
 
 class LegacyCollection:
-    """See `datastore.backend.LegacySource`."""
+    """See `datastore.administration.LegacySource`."""
 
     name = NAME
 
@@ -31,7 +31,7 @@ class LegacyCollection:
         self._connection = Connection(settings)
 
     def documents(self, limit: int, after: str | None = None) -> LegacyPage:
-        """See `datastore.backend.LegacySource`.
+        """See `datastore.administration.LegacySource`.
 
         Requests: 1.
         """
@@ -59,7 +59,7 @@ class LegacyCollection:
         return LegacyPage(documents, id if len(documents) == limit or size > _PAGE_BYTES else None)
 
     def count(self) -> int:
-        """See `datastore.backend.LegacySource`.
+        """See `datastore.administration.LegacySource`.
 
         Requests: 1.
         """
@@ -67,7 +67,7 @@ class LegacyCollection:
         return number
 
     def close(self) -> None:
-        """See `datastore.backend.LegacySource`."""
+        """See `datastore.administration.LegacySource`."""
         self._connection.close()
 
     def _query(self) -> Message:

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeAlias, TypeVar, cast
 
+from datastore.administration import Finding
 from datastore.backend import (
     Access,
     Backend,
@@ -17,7 +18,6 @@ from datastore.backend import (
     Document,
     DocumentPage,
     Fields,
-    Finding,
     IdRange,
     Outcome,
     Plan,
@@ -202,7 +202,7 @@ class SqliteBackend(Backend):
         )
 
     def examine(self, now: float) -> list[Finding]:
-        """See `datastore.backend.Examines`."""
+        """See `datastore.administration.Examines`."""
         connection = self._scanning.take()
         try:
             return examine(connection, self._settings)
@@ -212,7 +212,7 @@ class SqliteBackend(Backend):
             self._scanning.give_back(connection)
 
     def drop(self) -> None:
-        """See `datastore.backend.DropsDatabase`."""
+        """See `datastore.administration.DropsDatabase`."""
         self.close()
         if (path := self._settings.path) is not None:
             for suffix in ("", "-wal", "-shm"):

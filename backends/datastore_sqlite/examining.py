@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 
-from datastore.backend import Finding
+from datastore.administration import Finding
 from datastore_sqlite.connections import Connection, Settings
 from datastore_sqlite.schema import MIGRATIONS
 
@@ -14,7 +14,7 @@ _LONG_LOG = 100_000_000
 
 
 def examine(connection: Connection, settings: Settings) -> list[Finding]:
-    """See `datastore.backend.Examines`; checking the file reads all of it."""
+    """See `datastore.administration.Examines`; checking the file reads all of it."""
     findings = [Finding(True, f"SQLite {sqlite3.sqlite_version}")]
     (check,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     findings.append(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from datastore.backend import LegacyPage
+from datastore.administration import LegacyPage
 from datastore.errors import ConfigurationError, PermissionDeniedError
 from datastore.urls import Url
 from datastore.values import decode
@@ -20,7 +20,7 @@ _JSON_COLUMNS = ("value", "metadata")
 
 
 class LegacyTable:
-    """See `datastore.backend.LegacySource`."""
+    """See `datastore.administration.LegacySource`."""
 
     name = NAME
 
@@ -48,7 +48,7 @@ class LegacyTable:
         self._count = f"SELECT count(*) FROM {quoted}"
 
     def documents(self, limit: int, after: str | None = None) -> LegacyPage:
-        """See `datastore.backend.LegacySource`."""
+        """See `datastore.administration.LegacySource`."""
         where, parameters = "", list[Any]()
         if after is not None:
             where, parameters = f"WHERE {self._place} > ?", [json.loads(after)]
@@ -71,14 +71,14 @@ class LegacyTable:
         return LegacyPage(documents, None if complete else json.dumps(places[-1]))
 
     def count(self) -> int:
-        """See `datastore.backend.LegacySource`."""
+        """See `datastore.administration.LegacySource`."""
         try:
             return int(self._connection.execute(self._count).fetchone()[0])
         except sqlite3.Error as error:
             raise translate(error, self._settings) from error
 
     def close(self) -> None:
-        """See `datastore.backend.LegacySource`."""
+        """See `datastore.administration.LegacySource`."""
         self._connection.close()
 
 

@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from datastore.backend import Examines, Finding, MovesDocuments
+from datastore.administration import Examines, Finding
+from datastore.backend import MovesDocuments
 from datastore.cli.running import INCOMPLETE, JsonOption, fail, in_one_line, open_store, print_json, resolve, shown
 from datastore.cli.show import number, printable
 from datastore.errors import ConflictError, DataStoreError
@@ -26,7 +27,7 @@ _SLOW = 0.5  # seconds for one request
 
 def doctor(
     url: Annotated[
-        str | None, typer.Argument(metavar="[URL]", help="The store.", show_default="$AGENT_DATASTORE_URL")
+        str | None, typer.Argument(metavar="URL", help="The store.", show_default="$AGENT_DATASTORE_URL")
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Write nothing, not even for a trial.")] = False,
     json: JsonOption = False,

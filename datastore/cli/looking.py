@@ -108,7 +108,7 @@ def get(
         if value:
             typer.echo(encode(record.value).strip())
         elif json:
-            typer.echo(_record_json(record))
+            typer.echo(record_json(record))
         else:
             _show(record)
 
@@ -177,7 +177,7 @@ def _holdings(store: DataStore, user: str | None, namespace: str | None) -> dict
     return holdings
 
 
-def _record_json(record: Record) -> str:
+def record_json(record: Record) -> str:
     """Return a record as JSON on one line, with integers of any size."""
     fields: dict[str, Any] = record.model_dump(mode="json", exclude={"value"})
     return f'{json_text.dumps(fields, ensure_ascii=False)[:-1]}, "value": {encode(record.value).strip()}}}'

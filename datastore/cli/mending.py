@@ -46,8 +46,8 @@ def set(
         if add and if_revision is not None:
             raise typer.BadParameter("--add and --if-revision exclude each other")
         given = sys.stdin.read() if value == "-" else value
-        parsed = given if text else _parse("VALUE", given, "; for text as it stands, give --text")
-        more = None if metadata is None else _parse("--metadata", metadata)
+        parsed = given if text else parse_json("VALUE", given, "; for text as it stands, give --text")
+        more = None if metadata is None else parse_json("--metadata", metadata)
         with open_store(url, create=True) as store:
             data_store = store.agent(user, agent, namespace)
             if add:
@@ -100,7 +100,7 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def _parse(name: str, text: str, remedy: str = "") -> Any:
+def parse_json(name: str, text: str, remedy: str = "") -> Any:
     """Return the value of JSON text, integers of any size with it."""
     try:
         return decode(" " + text)

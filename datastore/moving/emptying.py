@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datastore.backend import Delete, DropsDatabase, Fields, MovesDocuments
+from datastore.administration import DropsDatabase
+from datastore.backend import Delete, Fields, MovesDocuments
 from datastore.moving.pages import core_of, pages
 from datastore.store import DataStore
 

@@ -6,7 +6,8 @@ import time
 from datetime import UTC, tzinfo
 from pathlib import Path
 
-from datastore.backend import Document, LegacyPage, LegacySource
+from datastore.administration import LegacyPage, LegacySource
+from datastore.backend import Document
 from datastore.errors import DataStoreError
 from datastore.ids import decode
 from datastore.moving.checkpoints import Checkpoint, Position

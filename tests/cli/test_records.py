@@ -180,3 +180,36 @@ def test_looking_makes_no_new_store(own_directory):
 
 def test_without_a_user_it_says_how_to_name_one(filled):
     assert "AGENT_DATASTORE_USER" in run("ls", exit_code=2).stderr
+
+
+class TestQuery:
+    """Records by what is in them."""
+
+    FILES = (*ANN, "-n", "files:x")
+
+    def test_matching_records_are_shown_one_a_line_in_the_order_asked(self, filled):
+        assert run("query", '{"goal": "sell"}', *ANN).stdout == 'plan  {"goal":"sell","big":1180591620717411303424}\n'
+        filled.agent("ann", "x", "shop").set_many({name: {"n": name} for name in "bca"})
+        sort = ("query", *ANN, "-n", "shop", "--sort=-n", "--limit", "2")
+        assert run(*sort).stdout == 'c  {"n":"c"}\nb  {"n":"b"}\n'
+
+    def test_metadata_and_provenance_are_asked_for_apart(self, filled):
+        assert run("query", "--meta", '{"createdByAgent": "planner"}', "--count", *self.FILES).stdout == "3\n"
+        assert run("query", "--meta", '{"createdByAgent": "nobody"}', *self.FILES).stdout == ""
+
+    def test_for_programs_records_are_whole(self, filled):
+        (record,) = map(json.loads, run("query", '{"goal": "sell"}', "--json", *ANN).stdout.splitlines())
+        assert (record["key"], record["accessCount"], record["value"]["big"]) == ("plan", 0, 2**70)
+        assert json.loads(run("query", "--count", "--json", *ANN).stdout) == {"count": 2}
+
+    def test_it_says_how_the_database_answers(self, filled):
+        assert json.loads(run("query", '{"goal": "sell"}', "--explain", *ANN).stdout)["backend"] == "sqlite"
+
+    @pytest.mark.parametrize(
+        ("filter", "message"),
+        [('{"a": {"$nope": 1}}', "$nope"), ("{", "FILTER is not JSON"), ("[1]", "filter")],
+    )
+    def test_what_is_no_filter_is_one_line(self, filled, filter, message):
+        result = run("query", filter, *ANN, exit_code=1)
+        assert message in result.stderr
+        assert result.stderr.count("\n") == 1

@@ -1,0 +1,91 @@
+"""The command ``query``: records by what is in them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from datastore.agent import AgentDataStore
+from datastore.cli.looking import LOOKER, record_json
+from datastore.cli.mending import parse_json
+from datastore.cli.running import (
+    JsonOption,
+    NamespaceOption,
+    UrlOption,
+    UserOption,
+    in_one_line,
+    open_store,
+    print_json,
+)
+from datastore.cli.show import printable
+from datastore.values import encode
+
+_PAGE = 500
+
+
+def query(
+    filter: Annotated[str, typer.Argument(metavar="FILTER", help='JSON, such as \'{"price": {"$lt": 10}}\'.')] = "{}",
+    url: UrlOption = None,
+    *,
+    user: UserOption,
+    namespace: NamespaceOption = "default",
+    meta: Annotated[
+        str | None, typer.Option(metavar="FILTER", help="What metadata and provenance must be like, in JSON.")
+    ] = None,
+    sort: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="Sort by this; -PATH for the greatest first.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="The most records.", show_default="all")] = None,
+    count: Annotated[bool, typer.Option("--count", help="Print only how many there are.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Print how the database answers, as JSON.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show the records of a namespace that match a filter, one a line. No access is counted."""
+    if count and explain:
+        raise typer.BadParameter("--count and --explain exclude each other")
+    with in_one_line():
+        wanted = parse_json("FILTER", filter)
+        about = None if meta is None else parse_json("--meta", meta)
+        order = [(path.removeprefix("-"), -1 if path.startswith("-") else 1) for path in sort or ()] or None
+        with open_store(url) as store:
+            data_store = store.agent(user, LOOKER, namespace)
+            if count:
+                number = data_store.count(wanted, meta=about)
+                if json:
+                    print_json({"count": number})
+                else:
+                    typer.echo(number)
+            elif explain:
+                print_json(data_store.explain(wanted, meta=about, sort=order, limit=limit))
+            else:
+                _print(data_store, wanted, about, order, limit, json)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(query)
+
+
+def _print(
+    data_store: AgentDataStore,
+    wanted: Any,
+    about: Any,
+    order: list[tuple[str, int]] | None,
+    limit: int | None,
+    json: bool,
+) -> None:
+    """Print page by page, so that a large answer begins at once and is never all in memory."""
+    cursor, left = None, limit
+    while True:
+        at_once = _PAGE if left is None else min(_PAGE, left)
+        page = data_store.find_records(wanted, meta=about, sort=order, limit=at_once, cursor=cursor)
+        for record in page.records:
+            if json:
+                typer.echo(record_json(record))
+            else:
+                typer.echo(f"{printable(record.key)}  {printable(encode(record.value).strip())}")
+        cursor = page.cursor
+        left = None if left is None else left - len(page.records)
+        if cursor is None or left == 0:
+            return
