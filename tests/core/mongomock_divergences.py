@@ -137,12 +137,12 @@ def _array_in(leaf: Leaf) -> bool:
 
 
 def _may_hold_for_missing(leaf: Leaf) -> bool:
-    """Whether a field has a condition that can hold where there is nothing."""
+    """Whether a field has a condition that could depend on nothing being there."""
     operators = leaf.operators
     return (
         "$not" in operators
         or operators.get("$exists", True) is False
-        or any(one is None for one in leaf.operands("$eq", "$gte", "$lte", "$in", "$all"))
+        or any(one is None for one in leaf.operands("$eq", "$ne", "$gte", "$lte", "$in", "$nin", "$all"))
     )
 
 
@@ -166,7 +166,7 @@ def _several_negated(leaf: Leaf) -> bool:
 
 
 def _some_missing(leaf: Leaf) -> bool:
-    return leaf.operators.get("$exists", True) is False and 1 < len(leaf.candidates)
+    return leaf.operators.get("$exists", True) is False and len(leaf.candidates) > 1
 
 
 def _no_array(leaf: Leaf) -> bool:
@@ -177,7 +177,7 @@ def _no_array(leaf: Leaf) -> bool:
 
 def _type_33_bits(leaf: Leaf) -> bool:
     return bool({"int", "long"} & set(leaf.operands("$type"))) and any(
-        isinstance(node, int) and node.bit_length() == 32 or node == -(2**31)
+        (isinstance(node, int) and node.bit_length() == 32) or node == -(2**31)
         for candidate in leaf.candidates
         for node in nodes(candidate)
     )
@@ -215,23 +215,27 @@ def _element_array(leaf: Leaf) -> bool:
 
 
 def _numeric_step(leaf: Leaf) -> bool:
-    """Whether a number in the path meets an array in which it is not just the position of a scalar or an object."""
-    value = [leaf.document]
-    steps = leaf.path.split(".")
-    for number, step in enumerate(steps):
+    """Whether a number in the path meets an array in which it is not just the position of a scalar or an object.
+
+    It is also a field of the objects in the array, which lack it or not; and an array that it picks stays whole.
+    """
+    lacking_matters = _may_hold_for_missing(leaf)
+    values = [leaf.document]
+    for step in leaf.path.split("."):
         found = []
-        for one in value:
+        for one in values:
             if isinstance(one, dict):
                 found += [one[step]] if step in one else []
             elif isinstance(one, list) and not step.isdigit():
                 found += [element[step] for element in one if isinstance(element, dict) and step in element]
             elif isinstance(one, list):
                 picked = one[int(step) : int(step) + 1]
-                rest = one if number + 1 == len(steps) else [e for i, e in enumerate(one) if i != int(step)]
-                if not picked or isinstance(picked[0], list) or any(isinstance(element, dict) for element in rest):
+                if any(isinstance(element, dict) and (lacking_matters or step in element) for element in one):
+                    return True
+                if picked and isinstance(picked[0], list):
                     return True
                 found += picked
-        value = found
+        values = found
     return False
 
 
@@ -267,6 +271,14 @@ DIVERGENCES = [
         {"a": 5},
         {"a.b": None},
         True,
+    ),
+    Divergence(
+        "an empty object equals what is missing",
+        MANUAL + "tutorial/query-for-null-fields/#equality-filter",
+        lambda leaf: leaf.operand == {} and all(one is NOTHING for one in leaf.candidates),
+        {"b": 1},
+        {"a": {}},
+        False,
     ),
     Divergence(
         "what is missing is not $gte null, nor $lte null",
