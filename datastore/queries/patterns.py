@@ -34,7 +34,7 @@ def compile_pattern(matches: Matches) -> Callable[[str], bool]:
         raise QueryError(f"the pattern is longer than {_LONGEST:,} bytes")
     if _written_out(matches.pattern) > _LONGEST:
         raise QueryError(
-            f"the pattern {matches.pattern[:60]!r} repeats too much: written out it has more than {_LONGEST:,} characters"
+            f"the pattern {matches.pattern[:60]!r} repeats too much: written out it has over {_LONGEST:,} characters"
         )
     flags = regex.VERSION0
     for option in matches.options:

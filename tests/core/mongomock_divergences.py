@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from mongomock.filtering import NOTHING, iter_key_candidates
@@ -27,7 +28,7 @@ class Leaf:
     path: str
     operand: Any
 
-    @property
+    @cached_property
     def operators(self) -> dict[str, Any]:
         """The operators; a plain value as ``$eq``; ``$not`` taken apart."""
         return dict(self._pairs(self.operand))
@@ -41,7 +42,7 @@ class Leaf:
             if name == "$not":
                 yield from self._pairs(value)
 
-    @property
+    @cached_property
     def candidates(self) -> list[Any]:
         """What mongomock finds at the path."""
         return list(iter_key_candidates(self.path, self.document))

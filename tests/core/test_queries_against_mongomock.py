@@ -19,7 +19,7 @@ from datastore.queries.ordering import sort_key
 from datastore.queries.shaping import parse_sort
 from tests.core.mongomock_divergences import DIVERGENCES, divergences_of
 
-EXAMPLES, AT_ONCE = 180, 12
+EXAMPLES, AT_ONCE = 60, 20
 """So many examples, each with so many documents and so many filters: more than 20,000 pairs."""
 LEAST_SHARE = 0.6
 _KNOWN_TYPES = {"double", "string", "object", "array", "bool", "int", "long", "number"}
