@@ -27,6 +27,7 @@ UNDECLARED = {
     "the backend does not have CountsRange",
     "the backend does not have ClearsRange",
     "the backend does not have ReclaimsExpired",
+    "the backend does not have DeclaresIndexes",
 }
 """What the correct adapter does not claim to be able to do."""
 

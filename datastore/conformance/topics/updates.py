@@ -132,7 +132,7 @@ class Updates(Topic):
                     },
                 )
 
-        race(*(lambda number=number: work(number) for number in range(THREADS)))  # type: ignore[misc]
+        race(*(lambda number=number: work(number) for number in range(THREADS)))
         value = data_store.get("key")
         assert value["count"] == THREADS * CHANGES_EACH
         assert value["by"] == {str(number): CHANGES_EACH for number in range(THREADS)}
