@@ -11,7 +11,6 @@ from datastore.backend import Delete, Fields
 from datastore.errors import ConflictError, InvalidNameTypeError, InvalidValueError, KeyExistsError, kind_of
 from datastore.ids import encode_key, new_key
 from datastore.listing import Page
-from datastore.queries.updates import compile_update
 from datastore.queryable import Queryable
 from datastore.scope import Scope, bind, scope_of
 from datastore.values import check_metadata
@@ -297,6 +296,8 @@ class AgentDataStore(Queryable):
 
         Requests: 2 for each attempt.
         """
+        from datastore.queries.updates import compile_update  # here, because few agents use operators
+
         result: dict[str, Any] = changing.modify(scope_of(self), key, compile_update(changes), {}, "the object")
         return result
 

@@ -9,10 +9,9 @@ from typing import Any
 
 from datastore.backend import Fields
 from datastore.errors import ConflictError, DataStoreError, InvalidValueError, kind_of
-from datastore.queries.updates import article
 from datastore.retry import Backoff
 from datastore.scope import Scope
-from datastore.values import decode, encode
+from datastore.values import article, decode, encode
 
 _SECONDS = 30.0
 """How long one call goes on against concurrent writers of its key."""
@@ -57,7 +56,10 @@ def adding(by: float) -> Callable[[Any], Any]:
     def add(value: Any) -> Any:
         if not _is_number(value):
             raise InvalidValueError(f"the stored value is {article(value)}; only a number can be incremented")
-        return value + by
+        try:
+            return value + by
+        except OverflowError:  # an integer too large for a float, and a float
+            raise InvalidValueError("the sum is beyond what a float can hold") from None
 
     return add
 

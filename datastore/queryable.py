@@ -1,19 +1,20 @@
-"""The calls of an agent's store that ask by what is in the records."""
+"""The calls of an agent's store that ask by what is in the records.
+
+What parses, matches and sorts is imported with the first of these calls: a store that only gets and sets starts faster.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from datastore import changing, finding, listing
+from datastore import changing, listing
 from datastore.backend import Delete, Document, Fields, Put
-from datastore.queries.language import parse_query
-from datastore.queries.shaping import FieldsArgument, SortArgument, parse_fields, parse_window
-from datastore.queries.updates import compile_update
 from datastore.scope import Bound, scope_of
 
 if TYPE_CHECKING:
     from datastore.listing import Page
+    from datastore.queries.shaping import FieldsArgument, SortArgument
 
 Filter = Mapping[str, Any]
 
@@ -55,6 +56,10 @@ class Queryable(Bound):
 
         Requests: 1 per page of the database; reading ends when ``limit`` is reached, unless there is a ``sort``.
         """
+        from datastore import finding
+        from datastore.queries.language import parse_query
+        from datastore.queries.shaping import parse_fields, parse_window
+
         query, window, shape = parse_query(filter, meta), parse_window(sort, skip, limit), parse_fields(fields)
         return finding.find(scope_of(self), query, window, shape)
 
@@ -85,6 +90,10 @@ class Queryable(Bound):
 
         Requests: as `find`.
         """
+        from datastore import finding
+        from datastore.queries.language import parse_query
+        from datastore.queries.shaping import parse_window
+
         query, window = parse_query(filter, meta), parse_window(sort, 0, limit)
         return finding.page(scope_of(self), query, window, cursor)
 
@@ -97,6 +106,9 @@ class Queryable(Bound):
 
         Requests: 1, or 1 per page of the database.
         """
+        from datastore import finding
+        from datastore.queries.language import parse_query
+
         query = parse_query(filter, meta)
         return finding.count(scope_of(self), query) if query else listing.count(scope_of(self))
 
@@ -118,6 +130,10 @@ class Queryable(Bound):
 
         Requests: those of `find`.
         """
+        from datastore import finding
+        from datastore.queries.language import parse_query
+        from datastore.queries.shaping import parse_window
+
         return finding.explain(scope_of(self), parse_query(filter, meta), parse_window(sort, skip, limit))
 
     def delete_where(self, filter: Filter, *, meta: Filter | None = None) -> int:
@@ -137,6 +153,9 @@ class Queryable(Bound):
 
         Requests: those of `find` and of `delete_many`.
         """
+        from datastore import finding
+        from datastore.queries.language import parse_query
+
         scope = scope_of(self)
         query = finding.required(parse_query(filter, meta), "delete_where", "clear() removes every record")
         now = scope.core.now()
@@ -162,6 +181,10 @@ class Queryable(Bound):
 
         Requests: those of `find` and of `set_many`.
         """
+        from datastore import finding
+        from datastore.queries.language import parse_query
+        from datastore.queries.updates import compile_update
+
         scope = scope_of(self)
         query, update = parse_query(filter, meta), compile_update(changes)
 

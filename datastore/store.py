@@ -14,7 +14,6 @@ from datastore.backend import Backend, Capabilities, DeclaresIndexes, ReclaimsEx
 from datastore.core import Core
 from datastore.errors import ConfigurationError, QueryError, UnsupportedError
 from datastore.ids import encode_name
-from datastore.queries.paths import parse_path
 from datastore.scope import Scope
 
 
@@ -133,6 +132,8 @@ class DataStore:
 
         Requests: 1, and as long as the database takes to build it (CouchDB 4, or none where it is known already).
         """
+        from datastore.queries.paths import parse_path
+
         if isinstance(fields, str) or not isinstance(fields, Sequence) or not fields:
             raise QueryError(f"fields is {fields!r}; it must be a list of paths such as ['address.city']")
         paths = [parse_path(path, f"fields[{index}]") for index, path in enumerate(fields)]

@@ -99,6 +99,12 @@ def merge_metadata(current: dict[str, Any], changes: dict[str, Any]) -> dict[str
     return merged
 
 
+def article(value: Any) -> str:
+    """Return what a stored value is, with its article, for a message: ``"an array"``."""
+    names = {dict: "an object", list: "an array", str: "text", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
 def _count_nodes(container: Any, depth: int) -> int:
     """Return how many values a container holds, or `_IRREGULAR` if one of them needs a closer look.
 

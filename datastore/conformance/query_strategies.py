@@ -57,7 +57,11 @@ _conditions: st.SearchStrategy[dict[str, Any]] = st.one_of(
         lambda text, flags: {"$regex": text, "$options": flags}, _patterns, st.sampled_from(["", "i", "m", "s", "x"])
     ),
 )
-_on_elements = st.one_of(_conditions, st.builds(lambda one, two: {**one, **two}, _conditions, _conditions))
+_on_elements = st.one_of(
+    _conditions,
+    st.builds(lambda one, two: {**one, **two}, _conditions, _conditions),
+    st.builds(lambda one, two: {**one, "$not": two}, _conditions, _conditions.filter(lambda one: len(one) == 1)),
+)
 
 
 def _on_fields(filters: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -68,7 +72,13 @@ def _on_fields(filters: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, A
         st.builds(lambda one, two: {**one, **two}, _conditions, _conditions),
         st.builds(lambda condition: {"$not": condition}, _conditions),
         st.builds(lambda values: {"$all": values}, st.lists(_operands, max_size=3)),
-        st.builds(lambda condition: {"$elemMatch": condition}, st.one_of(_on_elements, filters)),
+        st.builds(
+            lambda condition, below_all: (
+                {"$all": [{"$elemMatch": condition}]} if below_all else {"$elemMatch": condition}
+            ),
+            st.one_of(_on_elements, filters),
+            st.booleans(),
+        ),
     )
     return st.dictionaries(_paths, on_field, min_size=1, max_size=2)
 

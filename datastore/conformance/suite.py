@@ -30,6 +30,7 @@ from datastore.conformance.topics.retries import Retries
 from datastore.conformance.topics.revisions import Revisions
 from datastore.conformance.topics.scanning import Scanning
 from datastore.conformance.topics.tracking import Tracking
+from datastore.conformance.topics.updates import Updates
 from datastore.conformance.topics.values import Values
 from datastore.conformance.topics.writes import Writes
 
@@ -44,6 +45,7 @@ class ConformanceSuite(
     Listings,
     Scanning,
     Changes,
+    Updates,
     Queries,
     Expiry,
     Tracking,

@@ -43,7 +43,7 @@ _TYPES = {
     "number": None,
 }  # fmt: skip
 _TYPE_OF_CODE = {code: name for name, code in _TYPES.items() if code is not None}
-_LOGIC = ("$and", "$nor", "$or")
+LOGIC = ("$and", "$nor", "$or")
 
 META_FIELDS = (
     "key", "metadata", "createdByAgent", "lastAccessedByAgent", "accessCount", "createdAt", "updatedAt",
@@ -102,18 +102,18 @@ def _filter(document: dict[str, Any], place: str) -> Filter:
     found: list[Filter] = []
     for name, operand in document.items():
         here = _join(place, name)
-        if name in _LOGIC:
+        if name in LOGIC:
             found.append(_logic(name, operand, here))
         elif name.startswith("$"):
-            raise _unknown(name, place, _LOGIC, "only these stand where a field is expected")
+            raise _unknown(name, place, LOGIC, "only these stand where a field is expected")
         else:
-            found.append(_field(parse_path(name, place or "filter"), operand, here))
+            found.append(parse_field(parse_path(name, place or "filter"), operand, here))
     return conjunction(found)
 
 
 def _logic(operator: str, operand: Any, place: str) -> Filter:
     if not isinstance(operand, list | tuple) or not operand:
-        raise QueryError(f"{place}: takes a non-empty list of filters, and got {_shown(operand)}")
+        raise QueryError(f"{place}: takes a non-empty list of filters, and got {shown(operand)}")
     filters = []
     for index, document in enumerate(operand):
         if not isinstance(document, dict):
@@ -125,9 +125,10 @@ def _logic(operator: str, operand: Any, place: str) -> Filter:
     return either if operator == "$or" else Not(either)
 
 
-def _field(path: Path, operand: Any, place: str) -> Filter:
+def parse_field(path: Path, operand: Any, place: str) -> Filter:
+    """Return the filter on what a path leads to: operators, or a value to be equal to."""
     if not has_operators(operand, place):
-        return Field(path, Compare("$eq", _plain(operand)))
+        return Field(path, Compare("$eq", plain(operand)))
     return conjunction([_operator(path, name, operand, place) for name in operand if name != "$options"])
 
 
@@ -135,8 +136,8 @@ def _operator(path: Path, name: str, operators: dict[str, Any], place: str) -> F
     operand, here = operators[name], f"{place}.{name}"
     if name == "$not":
         if not isinstance(operand, dict) or not operand or not has_operators(operand, here):
-            raise QueryError(f"{here}: takes operators such as {{'$gt': 5}}, and got {_shown(operand)}")
-        return Not(_field(path, operand, here))
+            raise QueryError(f"{here}: takes operators such as {{'$gt': 5}}, and got {shown(operand)}")
+        return Not(parse_field(path, operand, here))
     if name == "$all":
         return _all(path, operand, here)
     holds, condition = _condition(name, operators, place)
@@ -147,14 +148,14 @@ def _condition(name: str, operators: dict[str, Any], place: str) -> tuple[bool, 
     """Return a condition, and whether it must hold or must not."""
     operand, here = operators[name], f"{place}.{name}"
     if name in ("$eq", "$gt", "$gte", "$lt", "$lte"):
-        return True, Compare(cast("Comparison", name), _plain(operand))
+        return True, Compare(cast("Comparison", name), plain(operand))
     if name == "$ne":
-        return False, Compare("$eq", _plain(operand))
+        return False, Compare("$eq", plain(operand))
     if name in ("$in", "$nin"):
         return name == "$in", In(_values(operand, here))
     if name == "$exists":
         if not isinstance(operand, bool | int | float):
-            raise QueryError(f"{here}: takes true or false, and got {_shown(operand)}")
+            raise QueryError(f"{here}: takes true or false, and got {shown(operand)}")
         return bool(operand), Exists()
     if name == "$regex":
         return True, _matches(operand, operators.get("$options", ""), here)
@@ -171,7 +172,7 @@ def _all(path: Path, operand: Any, place: str) -> Filter:
         for index, value in enumerate(values):
             here = f"{place}[{index}]"
             if not isinstance(value, dict) or list(value) != ["$elemMatch"]:
-                raise QueryError(f"{here}: beside an $elemMatch there can only be others, and not {_shown(value)}")
+                raise QueryError(f"{here}: beside an $elemMatch there can only be others, and not {shown(value)}")
             found.append(Field(path, parse_element(value["$elemMatch"], f"{here}.$elemMatch")))
         return conjunction(found)
     plain = _values(operand, place)
@@ -185,20 +186,20 @@ def _values(operand: Any, place: str) -> tuple[Any, ...]:
     for index, value in enumerate(values):
         if isinstance(value, dict) and any(name.startswith("$") for name in value):
             raise QueryError(f"{place}[{index}]: takes values, and no operators")
-    return tuple(map(_plain, values))
+    return tuple(map(plain, values))
 
 
 def _list(operand: Any, place: str) -> Sequence[Any]:
     if not isinstance(operand, list | tuple):
-        raise QueryError(f"{place}: takes a list, and got {_shown(operand)}")
+        raise QueryError(f"{place}: takes a list, and got {shown(operand)}")
     return operand
 
 
 def parse_element(operand: Any, place: str) -> ElementMatches:
     """Return the condition on one element of an array, as `$elemMatch` and `$pull` take it."""
     if not isinstance(operand, dict):
-        raise QueryError(f"{place}: takes a filter or operators in a dict, and got {_shown(operand)}")
-    if operand and next(iter(operand)) not in _LOGIC and has_operators(operand, place):
+        raise QueryError(f"{place}: takes a filter or operators in a dict, and got {shown(operand)}")
+    if operand and next(iter(operand)) not in LOGIC and has_operators(operand, place):
         if "$all" in operand:
             raise QueryError(f"{place}.$all: cannot stand directly in $elemMatch; name a field")
         conditions: list[tuple[bool, Condition]] = []
@@ -213,7 +214,7 @@ def parse_element(operand: Any, place: str) -> ElementMatches:
 
 def _negated(operand: Any, place: str) -> list[tuple[bool, Condition]]:
     if not isinstance(operand, dict) or len(set(operand) - {"$options"}) != 1 or not has_operators(operand, place):
-        raise QueryError(f"{place}: takes one operator here, such as {{'$gt': 5}}, and got {_shown(operand)}")
+        raise QueryError(f"{place}: takes one operator here, such as {{'$gt': 5}}, and got {shown(operand)}")
     (name,) = set(operand) - {"$options"}
     if name in ("$not", "$all"):
         raise QueryError(f"{place}.{name}: cannot stand in $not within $elemMatch")
@@ -227,7 +228,7 @@ def _type(operand: Any, place: str) -> HasType:
     for one in wanted:
         name = _TYPE_OF_CODE.get(one, one) if isinstance(one, int) and not isinstance(one, bool) else one
         if not isinstance(name, str) or name not in _TYPES:
-            raise QueryError(f"{place}: {_shown(one)} is no type of JSON; there are {', '.join(sorted(_TYPES))}")
+            raise QueryError(f"{place}: {shown(one)} is no type of JSON; there are {', '.join(sorted(_TYPES))}")
         names.add(name)
     if not names:
         raise QueryError(f"{place}: takes at least one type")
@@ -237,13 +238,13 @@ def _type(operand: Any, place: str) -> HasType:
 def _size(operand: Any, place: str) -> Size:
     length = _whole(operand, place)
     if length < 0:
-        raise QueryError(f"{place}: takes a length of 0 or more, and got {_shown(operand)}")
+        raise QueryError(f"{place}: takes a length of 0 or more, and got {shown(operand)}")
     return Size(length)
 
 
 def _modulo(operand: Any, place: str) -> Modulo:
     if not isinstance(operand, list | tuple) or len(operand) != 2:
-        raise QueryError(f"{place}: takes [divisor, remainder], and got {_shown(operand)}")
+        raise QueryError(f"{place}: takes [divisor, remainder], and got {shown(operand)}")
     divisor, remainder = (_truncated(number, f"{place}[{index}]") for index, number in enumerate(operand))
     if divisor == 0:
         raise QueryError(f"{place}[0]: the divisor must not be 0")
@@ -252,9 +253,9 @@ def _modulo(operand: Any, place: str) -> Modulo:
 
 def _matches(pattern: Any, options: Any, place: str) -> Matches:
     if not isinstance(pattern, str):
-        raise QueryError(f"{place}: takes a regular expression as a str, and got {_shown(pattern)}")
+        raise QueryError(f"{place}: takes a regular expression as a str, and got {shown(pattern)}")
     if not isinstance(options, str) or not set(options) <= set("imsx"):
-        raise QueryError(f"{place.removesuffix('$regex')}$options: takes some of i, m, s, x, and got {_shown(options)}")
+        raise QueryError(f"{place.removesuffix('$regex')}$options: takes some of i, m, s, x, and got {shown(options)}")
     matches = Matches(pattern, "".join(sorted(set(options))))
     try:
         compile_pattern(matches)
@@ -265,13 +266,13 @@ def _matches(pattern: Any, options: Any, place: str) -> Matches:
 
 def _whole(operand: Any, place: str) -> int:
     if isinstance(operand, bool) or not isinstance(operand, int | float) or operand != int(operand):
-        raise QueryError(f"{place}: takes a whole number, and got {_shown(operand)}")
+        raise QueryError(f"{place}: takes a whole number, and got {shown(operand)}")
     return int(operand)
 
 
 def _truncated(operand: Any, place: str) -> int:
     if isinstance(operand, bool) or not isinstance(operand, int | float):
-        raise QueryError(f"{place}: takes a number, and got {_shown(operand)}")
+        raise QueryError(f"{place}: takes a number, and got {shown(operand)}")
     return int(operand)
 
 
@@ -303,12 +304,12 @@ def has_operators(operand: Any, place: str) -> bool:
     return bool(names)
 
 
-def _plain(value: Any) -> Any:
-    """Return a value with lists for its tuples, as what is stored comes back."""
+def plain(value: Any) -> Any:
+    """Return a copy of a value, of plain lists and dicts, as what is stored comes back."""
     if isinstance(value, dict):
-        return {key: _plain(child) for key, child in value.items()}
+        return {key: plain(child) for key, child in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(child) for child in value]
+        return [plain(child) for child in value]
     return value
 
 
@@ -322,7 +323,8 @@ def _join(place: str, name: str) -> str:
     return f"{place}.{name}" if place else name
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as an error shows it."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

@@ -14,13 +14,13 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 from datastore.errors import InvalidValueError, QueryError, kind_of
-from datastore.queries.language import has_operators, parse, parse_element
-from datastore.queries.matcher import Predicate, compile_element, compile_filter
+from datastore.queries.language import LOGIC, has_operators, parse, parse_field, plain, shown
+from datastore.queries.matcher import Predicate, compile_filter
 from datastore.queries.ordering import order_key, sort_key
 from datastore.queries.paths import MISSING, is_position, parse_path
 from datastore.queries.shaping import parse_sort
 from datastore.queries.tree import Path
-from datastore.values import encode
+from datastore.values import article, encode
 
 Update: TypeAlias = Callable[[Any], dict[str, Any]]
 Change: TypeAlias = Callable[[Any], Any]
@@ -43,6 +43,7 @@ def compile_update(changes: Any) -> Update:
         raise InvalidValueError(f"changes is {kind_of(changes)}; it must be a dict")
     changes = dict(changes)
     encode(changes, "changes")
+    changes = plain(changes)  # a copy: what the caller does to the operands later changes nothing
     operators = [name for name in changes if name.startswith("$")]
     if not operators:
         return partial(_merged, changes)
@@ -76,6 +77,8 @@ def _applied(steps: list[_Step], value: Any) -> dict[str, Any]:
             else:
                 _rename(value, step.path, step.to)
         except _DoesNotFitError as error:
+            if step.operator == "$unset":
+                continue  # as MongoDB: where there cannot be anything there is nothing to remove
             path = ".".join(step.path)
             raise InvalidValueError(
                 f"{step.operator} cannot be applied to {path!r} of the stored value: {error}"
@@ -94,31 +97,33 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
-def article(value: Any) -> str:
-    """Return what a value of JSON is, with its article."""
-    names = {dict: "an object", list: "an array", str: "text", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
-
-
 def _steps(name: str, operand: Any) -> list[_Step]:
     make = _OPERATORS.get(name)
     if make is None:
         near = difflib.get_close_matches(name, _OPERATORS, 1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise QueryError(f"changes: unknown operator {name}{hint}; there are {', '.join(sorted(_OPERATORS))}")
-    if not isinstance(operand, dict) or not operand:
-        raise QueryError(f"{name}: takes fields in a dict, such as {{'visits': 1}}, and got {operand!r}")
+    if not isinstance(operand, dict):
+        raise QueryError(f"{name}: takes fields in a dict, such as {{'visits': 1}}, and got {shown(operand)}")
     steps = []
     for field, argument in operand.items():
         place = f"{name}.{field}"
-        path = parse_path(field, name)
+        path = _updatable(field, name)
         to = None
         if name == "$rename":
             if not isinstance(argument, str):
-                raise QueryError(f"{place}: takes the new name as a str, and got {argument!r}")
-            to = parse_path(argument, place)
-        steps.append(_Step(name, path, make(copy.deepcopy(argument), place), to))
+                raise QueryError(f"{place}: takes the new name as a str, and got {shown(argument)}")
+            to = _updatable(argument, place)
+        steps.append(_Step(name, path, make(argument, place), to))
     return steps
+
+
+def _updatable(text: object, where: str) -> Path:
+    path = parse_path(text, where)
+    for step in path:
+        if step == "$" or step.startswith("$["):
+            raise QueryError(f"{where}: the path {text!r} has {step!r}; name a position, such as 'items.0'")
+    return path
 
 
 def _check_apart(paths: list[Path]) -> None:
@@ -143,14 +148,17 @@ def _unset(operand: Any, place: str) -> Change:
 
 def _inc(operand: Any, place: str) -> Change:
     if isinstance(operand, bool) or not isinstance(operand, int | float):
-        raise QueryError(f"{place}: takes a number, and got {operand!r}")
+        raise QueryError(f"{place}: takes a number, and got {shown(operand)}")
 
     def add(current: Any) -> Any:
         if current is MISSING:
             return operand
         if isinstance(current, bool) or not isinstance(current, int | float):
             raise _DoesNotFitError(f"it is {article(current)}, and no number")
-        return current + operand
+        try:
+            return current + operand
+        except OverflowError:  # an integer too large for a float, and a float
+            raise _DoesNotFitError("the sum is beyond what a float can hold") from None
 
     return add
 
@@ -175,7 +183,9 @@ def _array(current: Any) -> list[Any]:
 
 def _push(operand: Any, place: str) -> Change:
     items, modifiers = _each(operand, place, ("$each", "$position", "$slice", "$sort"))
-    position, length = (_whole(modifiers.get(name), f"{place}.{name}") for name in ("$position", "$slice"))
+    position, length = (
+        _whole(modifiers[name], f"{place}.{name}") if name in modifiers else None for name in ("$position", "$slice")
+    )
     order = _order(modifiers["$sort"], f"{place}.$sort") if "$sort" in modifiers else None
 
     def push(current: Any) -> Any:
@@ -192,10 +202,10 @@ def _push(operand: Any, place: str) -> Change:
 
 
 def _order(operand: Any, place: str) -> Callable[[list[Any]], list[Any]]:
-    if operand in (1, -1) and not isinstance(operand, bool):
+    if isinstance(operand, int | float) and not isinstance(operand, bool) and operand in (1, -1):
         return lambda array: sorted(array, key=order_key, reverse=operand == -1)
     if not isinstance(operand, dict) or not operand:
-        raise QueryError(f"{place}: takes 1, -1, or fields such as {{'score': -1}}, and got {operand!r}")
+        raise QueryError(f"{place}: takes 1, -1, or fields such as {{'score': -1}}, and got {shown(operand)}")
     key = sort_key(parse_sort(operand, place))
     return lambda array: sorted(array, key=key)
 
@@ -228,10 +238,10 @@ def _each(operand: Any, place: str, allowed: tuple[str, ...]) -> tuple[list[Any]
     return list(operand["$each"]), operand
 
 
-def _whole(operand: Any, place: str) -> int | None:
-    if operand is not None and (isinstance(operand, bool) or not isinstance(operand, int)):
-        raise QueryError(f"{place}: takes an int, and got {operand!r}")
-    return operand
+def _whole(operand: Any, place: str) -> int:
+    if isinstance(operand, bool) or not isinstance(operand, int | float) or operand != int(operand):
+        raise QueryError(f"{place}: takes a whole number, and got {shown(operand)}")
+    return int(operand)
 
 
 def _pull(operand: Any, place: str) -> Change:
@@ -240,14 +250,19 @@ def _pull(operand: Any, place: str) -> Change:
 
 
 def _pulled(operand: Any, place: str) -> Predicate:
-    """Return the function that says which elements go: those equal to a value, or that match a filter."""
-    if isinstance(operand, dict) and has_operators(operand, place):
-        return compile_element(parse_element(operand, place))
-    if isinstance(operand, dict):
-        inner = compile_filter(parse(operand, place))
-        return lambda item: isinstance(item, dict) and inner(item)
-    key = order_key(operand)
-    return lambda item: order_key(item) == key
+    """Return the function that says which elements go: those equal to a value, or that match operators or a filter.
+
+    As `src/mongo/db/update/pull_node.cpp` of MongoDB's sources: operators look at an element as at a field, into an
+    array that it is; a filter looks at elements that are objects.
+    """
+    if not isinstance(operand, dict):
+        key = order_key(operand)
+        return lambda item: order_key(item) == key
+    if has_operators(operand, place) and next(iter(operand)) not in LOGIC:
+        element = compile_filter(parse_field(("element",), operand, place))
+        return lambda item: element({"element": item})
+    inner = compile_filter(parse(operand, place))
+    return lambda item: isinstance(item, dict) and inner(item)
 
 
 _OPERATORS: dict[str, Callable[[Any, str], Change]] = {
@@ -317,10 +332,22 @@ def _put(holder: Any, step: str, child: Any) -> None:
 
 
 def _rename(value: dict[str, Any], path: Path, to: Path) -> None:
+    _check_no_array(value, path)
+    _check_no_array(value, to)
     holder: Any = value
     for step in path[:-1]:
-        holder = holder.get(step, MISSING) if isinstance(holder, dict) else MISSING
-    if not isinstance(holder, dict) or path[-1] not in holder:
-        return
-    moved = holder.pop(path[-1])
-    _change_at(value, to, lambda current: moved)
+        holder = holder.get(step, {})
+    if path[-1] in holder:
+        moved = holder.pop(path[-1])
+        _change_at(value, to, lambda current: moved)
+
+
+def _check_no_array(value: dict[str, Any], path: Path) -> None:
+    """Refuse a path on which there is an array, or something without fields: as `rename_node.cpp` of MongoDB."""
+    holder: Any = value
+    for step in path:
+        if isinstance(holder, list):
+            raise _DoesNotFitError(f"there is an array on the way to {'.'.join(path)!r}")
+        holder = _child(holder, step)
+        if holder is MISSING:
+            return

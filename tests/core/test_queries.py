@@ -1,0 +1,292 @@
+"""The query language: what the parser makes of a filter, what it refuses, and patterns that would search for ever."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import OrderedDict
+from contextlib import suppress
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from datastore import QueryError
+from datastore.conformance import query_strategies as make
+from datastore.conformance.query_cases import GROUPS
+from datastore.conformance.query_mistakes import BAD_FILTERS, BAD_WINDOWS
+from datastore.queries.language import META_FIELDS, OPERATORS, parse, parse_query, to_document
+from datastore.queries.matcher import compile_filter
+from datastore.queries.paths import MISSING, parse_path
+from datastore.queries.patterns import SECONDS, compile_pattern
+from datastore.queries.shaping import parse_fields, parse_window
+from datastore.queries.tree import (
+    EVERYTHING,
+    And,
+    Compare,
+    ElementMatches,
+    Exists,
+    Field,
+    HasType,
+    In,
+    Matches,
+    Modulo,
+    Not,
+    Or,
+    Query,
+    Size,
+    clauses,
+)
+
+A = ("a",)
+
+
+def equal(value, path=A):
+    return Field(path, Compare("$eq", value))
+
+
+@pytest.mark.parametrize(
+    ("filter", "tree"),
+    [
+        ({}, EVERYTHING),
+        ({"a": 1}, equal(1)),
+        ({"a": {"$eq": 1}}, equal(1)),
+        ({"a": {"b": 1}}, equal({"b": 1})),
+        ({"a": {}}, equal({})),
+        ({"a": (1, (2,))}, equal([1, [2]])),
+        ({"a": OrderedDict(b=1)}, equal({"b": 1})),
+        (MappingProxyType({"a": 1}), equal(1)),
+        ({"a.b.0": None}, equal(None, ("a", "b", "0"))),
+        ({"a": 1, "b": 2}, And((equal(1), equal(2, ("b",))))),
+        ({"a": {"$gt": 1, "$lte": 5}}, And((Field(A, Compare("$gt", 1)), Field(A, Compare("$lte", 5))))),
+        ({"a": {"$ne": 1}}, Not(equal(1))),
+        ({"a": {"$in": (1, (2,))}}, Field(A, In((1, [2])))),
+        ({"a": {"$nin": []}}, Not(Field(A, In(())))),
+        ({"a": {"$exists": 1}}, Field(A, Exists())),
+        ({"a": {"$exists": False}}, Not(Field(A, Exists()))),
+        ({"a": {"$not": {"$gt": 1}}}, Not(Field(A, Compare("$gt", 1)))),
+        ({"a": {"$not": {"$ne": 1}}}, Not(Not(equal(1)))),
+        ({"a": {"$type": 16}}, Field(A, HasType(("int",)))),
+        ({"a": {"$type": ["string", 1, 2]}}, Field(A, HasType(("double", "string")))),
+        ({"a": {"$size": 2.0}}, Field(A, Size(2))),
+        ({"a": {"$mod": [4.9, -1.5]}}, Field(A, Modulo(4, -1))),
+        ({"a": {"$regex": "x", "$options": "smi"}}, Field(A, Matches("x", "ims"))),
+        ({"a": {"$regex": "x", "$options": ""}}, Field(A, Matches("x", ""))),
+        ({"a": {"$all": [1, 2]}}, And((equal(1), equal(2)))),
+        ({"a": {"$all": [1]}}, equal(1)),
+        ({"a": {"$all": []}}, Or(())),
+        ({"a": {"$all": [{"$elemMatch": {"b": 1}}]}}, Field(A, ElementMatches(equal(1, ("b",))))),
+        ({"a": {"$elemMatch": {"$gt": 1}}}, Field(A, ElementMatches(None, ((True, Compare("$gt", 1)),)))),
+        ({"a": {"$elemMatch": {"$nin": [1]}}}, Field(A, ElementMatches(None, ((False, In((1,))),)))),
+        ({"a": {"$elemMatch": {"$not": {"$ne": 1}}}}, Field(A, ElementMatches(None, ((True, Compare("$eq", 1)),)))),
+        ({"a": {"$elemMatch": {"$or": [{"b": 1}]}}}, Field(A, ElementMatches(equal(1, ("b",))))),
+        ({"a": {"$elemMatch": {}}}, Field(A, ElementMatches(EVERYTHING))),
+        ({"$and": [{"a": 1}]}, equal(1)),
+        ({"$or": [{"a": 1}]}, equal(1)),
+        ({"$or": [{"a": 1}, {}]}, Or((equal(1), EVERYTHING))),
+        ({"$nor": [{"a": 1}]}, Not(equal(1))),
+        ({"$nor": [{"a": 1}, {"a": 2}]}, Not(Or((equal(1), equal(2))))),
+    ],
+    ids=str,
+)
+def test_a_filter_becomes_a_tree(filter, tree):
+    assert parse(filter) == tree
+
+
+def test_clauses_are_what_must_hold_together():
+    nested = parse({"a": {"$gt": 1, "$lt": 5}, "$and": [{"b": 1}, {"$and": [{"c": 1}, {"$or": [{"d": 1}, {"e": 1}]}]}]})
+    assert [to_document(clause) for clause in clauses(nested)] == [
+        {"a": {"$gt": 1}},
+        {"a": {"$lt": 5}},
+        {"b": {"$eq": 1}},
+        {"c": {"$eq": 1}},
+        {"$or": [{"d": {"$eq": 1}}, {"e": {"$eq": 1}}]},
+    ]
+    assert list(clauses(EVERYTHING)) == []
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_tree_can_be_written_down_and_read_again(name):
+    for filter, expected in GROUPS[name].asked:
+        again = compile_filter(parse(to_document(parse(filter))))
+        assert [number for number, document in enumerate(GROUPS[name].documents) if again(document)] == expected, filter
+
+
+@settings(max_examples=200, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(make.filters, make.documents)
+def test_any_tree_can_be_written_down_and_read_again(filter, document):
+    tree = parse(filter)
+    again = parse(to_document(tree))
+    assert compile_filter(again)(document) is compile_filter(tree)(document)
+    assert to_document(parse(to_document(again))) == to_document(again)
+
+
+@pytest.mark.parametrize(("filter", "message"), BAD_FILTERS, ids=[str(number) for number in range(len(BAD_FILTERS))])
+def test_what_is_no_filter_is_refused_with_its_place(filter, message):
+    with pytest.raises(QueryError) as refused:
+        parse(filter)
+    assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("filter", "message"),
+    [
+        ({"a": {"$all": [{"$gt": 1}]}}, "a.$all[0]: takes values, and no operators"),
+        ({"a": {"$all": [{"$elemMatch": {"b": 1}}, 5]}}, "a.$all[1]: beside an $elemMatch there can only be others"),
+        ({"a": {"$all": [{"$elemMatch": {"$x": 1}}]}}, "a.$all[0].$elemMatch: unknown operator $x"),
+        ({"a": {"$elemMatch": {"$all": [1]}}}, "a.$elemMatch.$all: cannot stand directly in $elemMatch"),
+        ({"a": {"$elemMatch": {"$not": {"$all": [1]}}}}, "a.$elemMatch.$not.$all: cannot stand in $not"),
+        ({"a": {"$elemMatch": {"$not": {"$gt": 1, "$lt": 2}}}}, "a.$elemMatch.$not: takes one operator here"),
+        ({"a": {"$elemMatch": {"b": {"$in": 5}}}}, "a.$elemMatch.b.$in: takes a list"),
+        ({"a": {"$elemMatch": {"$or": [{"b": {"$foo": 5}}]}}}, "a.$elemMatch.$or[0].b: unknown operator $foo"),
+        ({"a": {"$not": {"$not": {"$size": "x"}}}}, "a.$not.$not.$size: takes a whole number"),
+        ({"$nor": [{}, {"$and": [{"a": {"$type": 99}}]}]}, "$nor[1].$and[0].a.$type: 99 is no type of JSON"),
+        ({"$or": [{"a..b": 1}]}, "$or[0]: the path 'a..b' has an empty step"),
+        ({"a": {"$type": True}}, "a.$type: True is no type"),
+        ({"a": {"$type": "objectId"}}, "a.$type: 'objectId' is no type of JSON"),
+        ({"a": {"$mod": [4, "x"]}}, "a.$mod[1]: takes a number"),
+        ({"a": {"$mod": [0.9, 1]}}, "a.$mod[0]: the divisor must not be 0"),
+        ({"a": {"$not": {"$regex": "x", "$options": "q"}}}, "a.$not.$options: takes some of i, m, s, x"),
+        ({"a": {"$regx": "x"}}, "a: unknown operator $regx (did you mean $regex?)"),
+        ({"$ro": [{}]}, "filter: unknown operator $ro (did you mean $or?)"),
+        ({"a": {"$expr": 1}}, "a: unknown operator $expr"),
+        ({"a": {"$gt": [1, {2}]}}, 'filter.a["$gt"][1] is a set'),
+        ({"a": "\ud800"}, "filter.a holds a lone surrogate"),
+        (None, "filter is a NoneType"),
+    ],
+    ids=str,
+)
+def test_an_error_names_the_place(filter, message):
+    with pytest.raises(QueryError) as refused:
+        parse(filter)
+    assert str(refused.value).startswith(message), refused.value
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_every_operator_is_parsed(operator):
+    operands = {
+        "$in": [[]], "$nin": [[]], "$all": [[1]], "$exists": [True], "$type": ["int"], "$size": [0], "$mod": [[2, 0]],
+        "$regex": ["x"], "$elemMatch": [{"$gt": 1}], "$not": [{"$gt": 1}],
+    }  # fmt: skip
+    for operand in operands.get(operator, [1, None, "x", [], {}, True, {"b": {"$gt": 1}}]):
+        parse({"a": {operator: operand}})
+
+
+@pytest.mark.parametrize(("window", "message"), BAD_WINDOWS, ids=[str(number) for number in range(len(BAD_WINDOWS))])
+def test_what_is_no_window_is_refused(window, message):
+    parser = (lambda: parse_fields(**window)) if "fields" in window else (lambda: parse_window(**window))
+    with pytest.raises(QueryError) as refused:
+        parser()
+    assert str(refused.value).startswith(message)
+
+
+def test_a_query_is_about_values_and_about_records():
+    assert parse_query(None) == parse_query({}, {}) == Query()
+    assert not parse_query({}, {})
+    assert parse_query({"a": 1}, {"key": "k"}) == Query(equal(1), equal("k", ("key",)))
+    at = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    asked = parse_query(None, {"createdAt": {"$in": [at]}, "$or": [{"updatedAt": at}]})
+    texts = [clause for clause in clauses(asked.meta) if "2026-11-21T12:00:00" in repr(clause)]
+    assert len(texts) == 2
+    for name in META_FIELDS:
+        assert parse_query(None, {name: 1})
+    with pytest.raises(QueryError, match=r"^meta\.metdata\.x: a record has no 'metdata' \(did you mean 'metadata'\?\)"):
+        parse_query(None, {"$nor": [{"metdata.x": 1}]})
+    with pytest.raises(QueryError, match=r"^meta\.key: unknown operator \$foo"):
+        parse_query(None, {"key": {"$foo": 1}})
+    with pytest.raises(QueryError, match=r"^meta is a list"):
+        parse_query(None, [])
+
+
+def test_missing_has_a_name_and_paths_are_text():
+    assert repr(MISSING) == "MISSING"
+    with pytest.raises(QueryError, match=r"^sort: the path is an int"):
+        parse_path(5, "sort")
+
+
+# -------------------------------------------------------------------------------------------------------- patterns
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("(a+)+$", "a" * 60 + "b"),
+        ("(a|aa)+$", "a" * 90 + "b"),
+        ("(x+x+)+y", "x" * 90),
+        (r"(.*)*\1x", "a" * 500),
+        ("((a*)*)*b", "a" * 90),
+        (r"^(\w+\s?)*$", "aaaa aaaa " * 40 + "!"),
+        ("(?:(?:(?:a{1,1000}){1,1000}){1,1000})b", "a" * 5_000),
+    ],
+)
+def test_a_catastrophic_pattern_is_answered_or_given_up(pattern, text):
+    """It never hangs. The time is many times the bound, because the machine may be busy."""
+    began = time.monotonic()
+    matches = compile_filter(parse({"a": {"$regex": pattern}}))
+    answered = None
+    with suppress(QueryError):
+        answered = matches({"a": text})
+    assert not answered
+    assert time.monotonic() - began < 20 * SECONDS
+
+
+def test_a_pattern_that_is_given_up_says_so():
+    matches = compile_filter(parse({"a": {"$regex": "(a|aa)+$"}}))
+    with pytest.raises(QueryError, match=rf"^the pattern '\(a\|aa\)\+\$' took longer than {SECONDS:g} s on one text"):
+        matches({"a": "a" * 90 + "b"})
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a{1000000000}", "a{99999999999}", "(?:a{1000}){1000}", "(?:(?:ab){99} {99}){99}", "(?x)(?:ab) {40000}"]
+)
+def test_a_pattern_that_would_fill_the_memory_is_refused(pattern):
+    """Counted repetitions are written out when the pattern is compiled, where no timeout ends it."""
+    with pytest.raises(QueryError, match=r"^a\.\$regex: the pattern .* repeats too much"):
+        parse({"a": {"$regex": pattern}})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (r"^\d{4}-\d{2}-\d{2}$", "2026-11-21"),
+        (r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", "12345678-1234-1234-1234-123456789abc"),
+        ("^.{0,100000}$", "x"),
+        (r"a\{1000000\}", "a{1000000}"),
+        ("[{1000000}]+", "{"),
+        ("a{2,}b{1}", "aab"),
+        ("(?i)É", "é"),
+    ],
+)
+def test_a_sensible_pattern_is_searched(pattern, text):
+    assert compile_filter(parse({"a": {"$regex": pattern}}))({"a": text})
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(", "[", "*", "(" * 5_000, r"\p{Foo}", "a{5,2}", "(?V1)a", r"\L<x>", "x" * 40_000]
+)
+def test_a_pattern_that_does_not_compile_is_refused(pattern):
+    with pytest.raises(QueryError, match=r"^a\.\$regex: the pattern "):
+        parse({"a": {"$regex": pattern}})
+
+
+def test_a_pattern_is_compiled_once():
+    assert compile_pattern(Matches("^a", "i")) is compile_pattern(Matches("^a", "i"))
+
+
+def test_what_answers_queries_is_imported_with_the_first_of_them():
+    """Every process of an agent pays for what is imported at once."""
+    code = (
+        "import sys, datastore\n"
+        "with datastore.connect('memory://') as store:\n"
+        "    data_store = store.agent('user', 'agent')\n"
+        "    data_store.set('key', {'a': 'x'})\n"
+        "    early = {'regex', 'datastore.queries.matcher'} & set(sys.modules)\n"
+        "    data_store.find({'a': 'x'})\n"
+        "    before = 'regex' in sys.modules\n"
+        "    found = data_store.find({'a': {'$regex': 'x'}})\n"
+        "    print(early, before, len(found), 'regex' in sys.modules)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.split() == ["set()", "False", "1", "True"], result.stderr
