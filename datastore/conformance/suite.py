@@ -14,6 +14,7 @@ from datastore.conformance.topics.changes import Changes
 from datastore.conformance.topics.concurrency import Concurrency
 from datastore.conformance.topics.expiry import Expiry
 from datastore.conformance.topics.isolation import Isolation
+from datastore.conformance.topics.key_value import KeyValues
 from datastore.conformance.topics.lifecycle import Lifecycle
 from datastore.conformance.topics.listings import Listings
 from datastore.conformance.topics.moving import Moving
@@ -31,6 +32,7 @@ from datastore.conformance.topics.revisions import Revisions
 from datastore.conformance.topics.scanning import Scanning
 from datastore.conformance.topics.tracking import Tracking
 from datastore.conformance.topics.values import Values
+from datastore.conformance.topics.vault import Vaults
 from datastore.conformance.topics.writes import Writes
 
 
@@ -45,6 +47,8 @@ class ConformanceSuite(
     Scanning,
     Changes,
     Queries,
+    Vaults,
+    KeyValues,
     Expiry,
     Tracking,
     Isolation,
