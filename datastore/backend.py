@@ -212,6 +212,8 @@ class Capabilities:
     """Documents are there again after `Backend.close` and a new connection."""
     shared: bool
     """Several processes can work on the same documents at once."""
+    customer_databases: bool = False
+    """``isolation="database"`` gives each customer a database of its own (`datastore.customers`)."""
 
 
 class Backend(ABC):

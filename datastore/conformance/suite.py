@@ -12,6 +12,7 @@ from datastore.conformance.topics.accesses import Accesses
 from datastore.conformance.topics.batches import Batches
 from datastore.conformance.topics.changes import Changes
 from datastore.conformance.topics.concurrency import Concurrency
+from datastore.conformance.topics.customers import Customers
 from datastore.conformance.topics.expiry import Expiry
 from datastore.conformance.topics.isolation import Isolation
 from datastore.conformance.topics.key_value import KeyValues
@@ -52,6 +53,7 @@ class ConformanceSuite(
     Expiry,
     Tracking,
     Isolation,
+    Customers,
     RawReads,
     RawWrites,
     Accesses,
