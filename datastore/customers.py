@@ -153,17 +153,16 @@ class CustomerBackend(Backend):
         with self._lock:
             there = {user_id for user_id, entry in self._entries.items() if entry.backend is not None}
         failed: list[DataStoreError] = []
-        users = 0
+        counted = False
         for user, of_user in groupby(sorted(accesses), lambda access: _user(access.id)):
-            users += 1
-            if user not in there and not self._is_there(user):
-                continue
             try:
-                with self._opened(user) as backend:
-                    backend.record_access(list(of_user))
+                if user in there or self._is_there(user):
+                    with self._opened(user) as backend:
+                        backend.record_access(list(of_user))
+                    counted = True
             except DataStoreError as error:
                 failed.append(error)
-        if failed and len(failed) == users:
+        if failed and not counted:
             raise failed[0]
         for one in failed:  # to raise would count the others' twice
             logger.warning("access counts of a customer were lost: %s", one)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from datastore.backend import Backend
 from datastore.customers import Databases
-from datastore.errors import PermissionDeniedError
+from datastore.errors import ConfigurationError, PermissionDeniedError
 from datastore_sqlite.backend import SqliteBackend, promises
 from datastore_sqlite.connections import NAME, Settings
 
@@ -21,6 +21,8 @@ class SqliteFiles(Databases):
     """Files in the directory of the one that the URL names, which itself is not made."""
 
     def __init__(self, settings: Settings, path: Path) -> None:
+        if not path.parent.is_dir():
+            raise ConfigurationError(f"the directory {path.parent} does not exist; create it first", backend=NAME)
         self._settings = settings
         self._path = path
         longest = _LONGEST_FILE_NAME - len((path.suffix + max(_BESIDE, key=len)).encode())
@@ -45,10 +47,7 @@ class SqliteFiles(Databases):
     def names(self, beginning: str) -> list[str]:
         """See `Databases.names`."""
         suffix = self._path.suffix
-        try:
-            files = [path.name for path in self._path.parent.iterdir()]
-        except FileNotFoundError:
-            return []
+        files = [path.name for path in self._path.parent.iterdir()]
         return [name.removesuffix(suffix) for name in files if name.startswith(beginning) and name.endswith(suffix)]
 
     def _file(self, name: str) -> Path:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from functools import partial
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import datastore
-from datastore import ClosedError, ConfigurationError, InvalidNameError
+from datastore import BackendUnavailableError, ClosedError, ConfigurationError, InvalidNameError
 from datastore.conformance.races import race
 from datastore.conformance.samples import ODD_NAMES
 from datastore.customers import decode_customer, encode_customer
@@ -111,6 +112,29 @@ def test_customers_in_use_are_not_closed_for_want_of_room(tmp_path):
     race(*(partial(work, f"user {n % 3}") for n in range(6)))
     assert [store.agent(f"user {n}", "a").get("n") for n in range(3)] == [60] * 3
     store.close()
+
+
+def test_a_directory_that_is_not_there_is_noticed_at_once(tmp_path):
+    with pytest.raises(ConfigurationError, match="create it first"):
+        datastore.connect(f"sqlite:///{tmp_path}/none/agents.db", isolation="database")
+
+
+def test_counts_that_one_customer_cannot_take_do_not_hold_up_the_others(tmp_path, caplog):
+    with datastore.connect(f"sqlite:///{tmp_path}/agents.db", isolation="database", flush_interval=3600) as store:
+        agents = [store.agent(user, "a") for user in ("ann", "bob")]
+        for agent in agents:
+            agent.set("k", 1)
+            agent.get("k")
+        customers = store._core.backend._entries
+        with patch.object(customers["ann"].backend, "record_access", side_effect=BackendUnavailableError("away")):
+            store.flush()
+        assert "access counts of a customer were lost: away" in caplog.text
+        assert [agent.get_record("k").access_count for agent in agents] == [0, 1]
+        agents[0].get("k")
+        away = patch.object(customers["ann"].backend, "record_access", side_effect=BackendUnavailableError("away"))
+        with away, pytest.raises(BackendUnavailableError):
+            store.flush()
+        assert agents[0].get_record("k").access_count == 1, "kept for the next flush"
 
 
 def test_an_adapter_that_knows_no_isolation_refuses_it(tmp_path):
