@@ -48,6 +48,7 @@ __all__ = [
     "Query",
     "ReclaimsExpired",
     "Restore",
+    "SeparatesCustomers",
     "SurvivesFork",
     "Write",
 ]
@@ -387,6 +388,24 @@ class DropsDatabase(Protocol):
 
     def drop(self) -> None:
         """Remove the database, file or table that the URL names, with everything in it, and close."""
+
+
+@runtime_checkable
+class SeparatesCustomers(Protocol):
+    """A database for each customer, which is a user id; `datastore.customers` makes one of most adapters."""
+
+    def database(self, user_id: str) -> str:
+        """Return the name of a customer's database, without asking anybody.
+
+        Raises:
+            InvalidNameError: If the user id is too long for one.
+        """
+
+    def customers(self) -> list[str]:
+        """Return the user ids that have a database, sorted."""
+
+    def drop_customer(self, user_id: str) -> bool:
+        """Remove the database of a customer with everything in it, and return whether there was one."""
 
 
 @runtime_checkable

@@ -10,9 +10,8 @@ from typing import Self, get_args
 
 from datastore.access import Tracking
 from datastore.agent import AgentDataStore
-from datastore.backend import Backend, Capabilities, DeclaresIndexes, ReclaimsExpired
+from datastore.backend import Backend, Capabilities, DeclaresIndexes, ReclaimsExpired, SeparatesCustomers
 from datastore.core import Core
-from datastore.customers import CustomerBackend
 from datastore.errors import ConfigurationError, InvalidNameError, QueryError, UnsupportedError
 from datastore.ids import encode_name
 from datastore.queries.paths import parse_path
@@ -62,7 +61,7 @@ class DataStore:
             retry_seconds=retry_seconds,
             clock=clock,
         )
-        self._customers = backend if isinstance(backend, CustomerBackend) else None
+        self._customers = backend if isinstance(backend, SeparatesCustomers) else None
 
     @property
     def backend(self) -> str:
@@ -187,9 +186,9 @@ class DataStore:
         encode_name(user_id, "user_id")
         if confirm != user_id:
             raise InvalidNameError(f"confirm is {confirm!r}; to drop the customer {user_id!r} it must be the same")
-        return self._core.call(f"dropping customer {user_id!r}", lambda: customers.drop(user_id))
+        return self._core.call(f"dropping customer {user_id!r}", lambda: customers.drop_customer(user_id))
 
-    def _separated(self) -> CustomerBackend:
+    def _separated(self) -> SeparatesCustomers:
         self._core.check_open()
         if self._customers is None:
             raise UnsupportedError(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datastore.backend import Backend
 from datastore.customers import Databases
 from datastore_couchdb.backend import CouchBackend
-from datastore_couchdb.session import Session, Settings
+from datastore_couchdb.session import MissingDatabaseError, Session, Settings
 
 _LONGEST_NAME = 238  # https://docs.couchdb.org/en/stable/api/database/common.html#put--db
 
@@ -28,10 +28,17 @@ class CouchDatabases(Databases):
     def drop(self, name: str) -> bool:
         """See `Databases.drop`.
 
+        Asked first, because not every server says it when it removes what is not there (PouchDB Server does not).
+
         Requests: 2.
         """
         with self._session(name) as session:
-            return session.drop()
+            try:
+                session.get("")
+            except MissingDatabaseError:
+                return False
+            session.drop()
+            return True
 
     def names(self, beginning: str) -> list[str]:
         """See `Databases.names`.

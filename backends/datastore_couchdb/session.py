@@ -178,18 +178,6 @@ class Session:
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise self._translate(error) from error
 
-    def drop(self) -> bool:
-        """Remove the database, and return whether it was there.
-
-        Asked first, because not every server says it when it removes what is not there (PouchDB Server does not).
-        """
-        try:
-            self.get("")
-        except MissingDatabaseError:
-            return False
-        self._read(self._request("DELETE", ""))
-        return True
-
     def databases(self, beginning: str) -> list[str]:
         """Return the names of the server's databases that begin so."""
         parameters = {"startkey": beginning, "endkey": beginning + "\ufff0"}

@@ -14,7 +14,7 @@ import datastore
 from datastore import BackendUnavailableError, ClosedError, ConfigurationError, InvalidNameError
 from datastore.conformance.races import race
 from datastore.conformance.samples import ODD_NAMES
-from datastore.customers import decode_customer, encode_customer
+from datastore.customers.names import decode_customer, encode_customer
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))

@@ -66,7 +66,7 @@ class Customers(Topic):
             for namespace in ("default", "other"):
                 isolated.agent(user, "agent_1", namespace).set_many({"key": user, user: 1})
         for user in USERS:
-            with cast(CustomerBackend, backend_of(isolated))._opened(user) as backend:
+            with cast(CustomerBackend, backend_of(isolated)).opened(user) as backend:
                 found = [document.id for document in backend.scan(_EVERYTHING, Fields.KEY, 100).documents]
                 ids = [id for id in found if id.count(":") == 2]  # others are the database's own
                 values = [document.value for document in backend.read(ids, Fields.VALUE).values()]

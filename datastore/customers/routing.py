@@ -1,108 +1,21 @@
-"""Isolation by database: one backend in front, behind it a database for each customer (``isolation="database"``).
-
-A customer is a user id. Its database is called ``<base>-<customer>``: the name that the URL gives, and the user id with
-everything but ``a-z`` and ``0-9`` as ``_`` and two hex digits for each byte of UTF-8. That is legal as a file, a
-database, a table and a collection, even where upper and lower case are the same; it holds no further ``-``, so no two
-names are alike; and it decodes to exactly the user id.
-"""
+"""Hands each call to the database of the customer that it is about, and keeps some of the databases open."""
 
 from __future__ import annotations
 
 import logging
-import re
 import threading
-from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
-from typing import Any, cast
 from urllib.parse import unquote
 
-from datastore.backend import (
-    Access,
-    Backend,
-    Capabilities,
-    ClearsRange,
-    CountsRange,
-    Document,
-    DocumentPage,
-    Fields,
-    Finds,
-    IdRange,
-    ListsExpired,
-    ListsNamespaces,
-    Outcome,
-    Plan,
-    Query,
-    ReclaimsExpired,
-    SurvivesFork,
-    Write,
-)
+from datastore.backend import Access, Backend, Document, DocumentPage, Fields, IdRange, Outcome, SurvivesFork, Write
+from datastore.customers.databases import Databases
+from datastore.customers.names import SEPARATOR, decode_customer, encode_customer
 from datastore.errors import ClosedError, DataStoreError, InvalidNameError
-from datastore.urls import Url, one_of
 
 logger = logging.getLogger("datastore")
-_SEPARATOR = "-"
-_ESCAPED = re.compile(r"[^a-z0-9]")
-_CUSTOMER = re.compile(r"(?:[a-z0-9]|_[0-9a-f]{2})+")
-
-
-def is_wanted(url: Url) -> bool:
-    """Take the parameter ``isolation`` of a URL, and return whether it asks for a database for each customer."""
-    return url.parameter("isolation", one_of("shared", "database"), "shared") == "database"
-
-
-def encode_customer(user_id: str) -> str:
-    """Return a user id as it stands in the name of a database."""
-    return _ESCAPED.sub(lambda match: "".join(f"_{byte:02x}" for byte in match[0].encode()), user_id)
-
-
-def decode_customer(name: str) -> str:
-    """Return the user id that `encode_customer` encoded.
-
-    Raises:
-        ValueError: If it did not make this name.
-    """
-    if not _CUSTOMER.fullmatch(name):
-        raise ValueError("no name of a customer")
-    user_id = re.sub(r"_(..)|(.)", lambda match: chr(int(match[1], 16)) if match[1] else match[2], name)
-    user_id = user_id.encode("latin-1").decode()
-    if encode_customer(user_id) != name:
-        raise ValueError("no name of a customer")
-    return user_id
-
-
-class Databases(ABC):
-    """The databases of customers in one place, as an adapter makes and drops them.
-
-    Args:
-        kind: The adapter's backend class; what it can do beyond `Backend` is there for customers, too.
-        base: What the names of the databases begin with.
-        longest: The most bytes that the name of a database may take.
-        capabilities: What the backends promise.
-    """
-
-    most_open = 64
-    """How many databases are kept open while nobody uses them."""
-
-    def __init__(self, kind: type[Backend], base: str, longest: int, capabilities: Capabilities) -> None:
-        self.kind = kind
-        self.base = base
-        self.longest = longest
-        self.capabilities = capabilities
-
-    @abstractmethod
-    def open(self, name: str) -> Backend:
-        """Open a database, and create it if it is not there. Called by one thread at a time for one name."""
-
-    @abstractmethod
-    def drop(self, name: str) -> bool:
-        """Remove a database with all that is in it, and return whether it was there. It is not open here."""
-
-    @abstractmethod
-    def names(self, beginning: str) -> Iterable[str]:
-        """Return the names of the databases that begin so; other names among them do no harm."""
 
 
 class _Entry:
@@ -130,22 +43,22 @@ class CustomerBackend(Backend):
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
         found: dict[str, Document] = {}
-        for user, of_user in groupby(ids, _user):
-            with self._opened(user) as backend:
+        for user, of_user in groupby(ids, user_of):
+            with self.opened(user) as backend:
                 found.update(backend.read(list(of_user), fields))
         return found
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Backend.write`. The store's batches are of one user each."""
         outcomes: list[Outcome] = []
-        for user, of_user in groupby(writes, lambda write: _user(write.id)):
-            with self._opened(user) as backend:
+        for user, of_user in groupby(writes, lambda write: user_of(write.id)):
+            with self.opened(user) as backend:
                 outcomes += backend.write(list(of_user))
         return outcomes
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.scan`."""
-        with self._opened(_user(range.start)) as backend:
+        with self.opened(user_of(range.start)) as backend:
             return backend.scan(range, fields, limit, after)
 
     def record_access(self, accesses: Sequence[Access]) -> None:
@@ -154,10 +67,10 @@ class CustomerBackend(Backend):
             there = {user_id for user_id, entry in self._entries.items() if entry.backend is not None}
         failed: list[DataStoreError] = []
         counted = False
-        for user, of_user in groupby(sorted(accesses), lambda access: _user(access.id)):
+        for user, of_user in groupby(sorted(accesses), lambda access: user_of(access.id)):
             try:
                 if user in there or self._is_there(user):
-                    with self._opened(user) as backend:
+                    with self.opened(user) as backend:
                         backend.record_access(list(of_user))
                     counted = True
             except DataStoreError as error:
@@ -193,7 +106,7 @@ class CustomerBackend(Backend):
         Raises:
             InvalidNameError: If that is longer than the database allows.
         """
-        name = f"{self._databases.base}{_SEPARATOR}{encode_customer(user_id)}"
+        name = f"{self._databases.base}{SEPARATOR}{encode_customer(user_id)}"
         if len(name.encode()) > self._databases.longest:
             raise InvalidNameError(
                 f"the database of this customer would have a name of {len(name.encode())} bytes, and {self.name} takes "
@@ -203,7 +116,7 @@ class CustomerBackend(Backend):
 
     def customers(self) -> list[str]:
         """Return the user ids that have a database, sorted."""
-        beginning = self._databases.base + _SEPARATOR
+        beginning = self._databases.base + SEPARATOR
         found: set[str] = set()
         for name in self._databases.names(beginning):
             if name.startswith(beginning):
@@ -213,7 +126,7 @@ class CustomerBackend(Backend):
                     continue  # of something else
         return sorted(found)
 
-    def drop(self, user_id: str) -> bool:
+    def drop_customer(self, user_id: str) -> bool:
         """Remove the database of a customer, and return whether there was one. Who uses it meanwhile sees it closed."""
         name = self.database(user_id)
         with self._entry(user_id) as entry, entry.lock:  # nobody opens it before it is gone
@@ -227,7 +140,7 @@ class CustomerBackend(Backend):
         return name in self._databases.names(name)
 
     @contextmanager
-    def _opened(self, user_id: str) -> Iterator[Backend]:
+    def opened(self, user_id: str) -> Iterator[Backend]:
         """Lend the database of a customer; it is not closed for want of room meanwhile."""
         with self._entry(user_id) as entry:
             backend = entry.backend
@@ -269,75 +182,6 @@ class CustomerBackend(Backend):
         return ClosedError("the store was closed", backend=self.name)
 
 
-def separate(databases: Databases) -> CustomerBackend:
-    """Return the backend that keeps each customer's records in a database of its own.
-
-    It has the optional abilities that the adapter's backend has, save `DeclaresIndexes`: an index would have to be
-    declared in databases that are not there yet.
-    """
-    abilities = [mixin for ability, mixin in _ABILITIES.items() if _has(databases.kind, ability)]
-    kind = type("CustomerBackend", (*abilities, CustomerBackend), {})
-    return cast(CustomerBackend, kind(databases))
-
-
-class _Namespaces(CustomerBackend):
-    def namespaces(self, range: IdRange, at: str) -> list[str]:
-        with self._opened(_user(range.start)) as backend:
-            return cast(ListsNamespaces, backend).namespaces(range, at)
-
-
-class _Expired(CustomerBackend):
-    def expired(self, range: IdRange, at: str) -> set[str]:
-        with self._opened(_user(range.start)) as backend:
-            return cast(ListsExpired, backend).expired(range, at)
-
-
-class _Counts(CustomerBackend):
-    def count(self, range: IdRange, at: str) -> int:
-        with self._opened(_user(range.start)) as backend:
-            return cast(CountsRange, backend).count(range, at)
-
-
-class _Clears(CustomerBackend):
-    def clear(self, range: IdRange, at: str) -> int:
-        with self._opened(_user(range.start)) as backend:
-            return cast(ClearsRange, backend).clear(range, at)
-
-
-class _Finding(CustomerBackend):
-    def plan(self, range: IdRange, query: Query) -> Plan | None:
-        with self._opened(_user(range.start)) as backend:
-            return cast(Finds, backend).plan(range, query)
-
-    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        with self._opened(_user(range.start)) as backend:
-            return cast(Finds, backend).find(range, plan, fields, limit, after)
-
-
-class _Reclaims(CustomerBackend):
-    def purge(self, at: str) -> int:
-        purged = 0
-        for user_id in self.customers():
-            with self._opened(user_id) as backend:
-                purged += cast(ReclaimsExpired, backend).purge(at)
-        return purged
-
-
-_ABILITIES: dict[type, type] = {
-    ListsNamespaces: _Namespaces,
-    ListsExpired: _Expired,
-    CountsRange: _Counts,
-    ClearsRange: _Clears,
-    Finds: _Finding,
-    ReclaimsExpired: _Reclaims,
-}
-
-
-def _has(kind: type, ability: Any) -> bool:
-    """Return whether a class has the methods of an optional ability."""
-    return all(hasattr(kind, name) for name in vars(ability) if not name.startswith("_"))
-
-
-def _user(id: str) -> str:
+def user_of(id: str) -> str:
     """Return the user id that an id or the start of a range begins with."""
     return unquote(id.partition(":")[0], errors="strict")
