@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 import datastore
 from datastore import BackendUnavailableError, ClosedError, ConfigurationError, InvalidNameError
+from datastore.backend import Fields
 from datastore.conformance.races import race
 from datastore.conformance.samples import ODD_NAMES
 from datastore.customers.names import decode_customer, encode_customer
+from datastore.ids import decode
+from datastore.moving import copy, digest_of
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
@@ -111,6 +114,55 @@ def test_customers_in_use_are_not_closed_for_want_of_room(tmp_path):
 
     race(*(partial(work, f"user {n % 3}") for n in range(6)))
     assert [store.agent(f"user {n}", "a").get("n") for n in range(3)] == [60] * 3
+    store.close()
+
+
+def test_records_of_all_customers_are_copied_out_and_in_exactly(tmp_path):
+    url = f"sqlite:///{tmp_path}/agents.db"
+    with (
+        datastore.connect(url) as shared,
+        datastore.connect(url, isolation="database") as isolated,
+        datastore.connect("sqlite://:memory:") as back,
+    ):
+        for number, user in enumerate(["ann", "bob", "Ann", "a:b"]):
+            for namespace in ("x", "y"):
+                data_store = shared.agent(user, "planner", namespace)
+                data_store.set_many({f"key {n}": [user, n] for n in range(number * 5)}, {"by": user})
+                data_store.get_many(["key 1"])
+        shared.flush()
+        assert copy(shared, isolated).written == 2 * 5 * (1 + 2 + 3)
+        assert isolated.customers() == ["Ann", "a:b", "bob"], "who has no record needs no database"
+        assert copy(isolated, back).written == 2 * 5 * (1 + 2 + 3)
+        assert digest_of(back) == digest_of(shared) == digest_of(isolated)
+
+
+def test_pages_of_all_customers_hold_every_record_once(tmp_path):
+    with datastore.connect(f"sqlite:///{tmp_path}/agents.db", isolation="database") as store:
+        expected = set()
+        for number, user in enumerate(["a", "b", "c", "d"]):
+            keys = {f"key {n}" for n in range([7, 0, 14, 3][number])}
+            store.agent(user, "planner").set_many(dict.fromkeys(keys, 1))
+            expected |= {(user, key) for key in keys}
+        store.agent("b", "planner").clear()
+        backend, found, after = store._core.backend, [], None
+        while True:
+            page = backend.all_documents(Fields.KEY, 7, after)
+            found += [(decode(document.id).user_id, decode(document.id).key) for document in page.documents]
+            after = page.after
+            if after is None:
+                break
+        assert len(found) == len(expected)
+        assert set(found) == expected
+        assert backend.document_count() == len(expected)
+
+
+def test_a_store_of_customers_can_be_dropped_as_a_whole(tmp_path):
+    store = datastore.connect(f"sqlite:///{tmp_path}/agents.db", isolation="database")
+    (tmp_path / "agents-of-others.db").write_text("something else")
+    for user in ("ann", "bob"):
+        store.agent(user, "planner").set("k", 1)
+    store._core.backend.drop()
+    assert [path.name for path in tmp_path.iterdir()] == ["agents-of-others.db"]
     store.close()
 
 
