@@ -6,6 +6,7 @@ A host opens a store with `connect` and binds it to a user and an agent with `Da
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from datastore.agent import AgentDataStore
@@ -31,6 +32,8 @@ from datastore.listing import Page
 from datastore.store import DataStore
 
 if TYPE_CHECKING:
+    from datastore.interfaces.key_value import KeyValueStore
+    from datastore.interfaces.vault import Vault
     from datastore.record import Record
 
 __all__ = [
@@ -47,6 +50,7 @@ __all__ = [
     "InvalidNameError",
     "InvalidValueError",
     "KeyExistsError",
+    "KeyValueStore",
     "Page",
     "PermissionDeniedError",
     "QueryError",
@@ -54,14 +58,20 @@ __all__ = [
     "ThrottledError",
     "UnsupportedError",
     "ValueTooLargeError",
+    "Vault",
     "connect",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # Importing Pydantic takes longer than importing all the rest, so it waits until a record is asked for.
-    if name == "Record":
-        from datastore.record import Record
+# Importing Pydantic takes longer than importing all the rest, and few need the other interfaces.
+_LATE = {
+    "KeyValueStore": "datastore.interfaces.key_value",
+    "Record": "datastore.record",
+    "Vault": "datastore.interfaces.vault",
+}
 
-        return Record
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        return getattr(import_module(_LATE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,6 +16,8 @@ from datastore.scope import Scope, bind, scope_of
 from datastore.values import check_metadata
 
 if TYPE_CHECKING:
+    from datastore.interfaces.key_value import KeyValueStore
+    from datastore.interfaces.vault import Vault
     from datastore.record import Record
 
 _VALUE = Fields.VALUE  # looking up a member of an enumeration shows in the time of `get`
@@ -429,6 +431,22 @@ class AgentDataStore(Queryable):
         """Return a store for the same user and agent in another namespace. No I/O; this one is unchanged."""
         scope = scope_of(self)
         return type(self)(Scope(scope.core, scope.user_id, scope.agent, namespace))
+
+    # -------------------------------------------------------------------------------------------- other interfaces
+
+    @property
+    def vault(self) -> Vault:
+        """The same user's data as documents in collections."""
+        from datastore.interfaces.vault import Vault  # here, because few need it
+
+        return Vault(self, scope_of(self).core.backend.name)
+
+    @property
+    def key_value(self) -> KeyValueStore:
+        """The namespace as a key-value store for flows; call it with ``scopes={"run": ...}`` to bind scopes."""
+        from datastore.interfaces.key_value import KeyValueStore  # here, because few need it
+
+        return KeyValueStore(self)
 
     # -------------------------------------------------------------------------------------------------- manners
 

@@ -43,6 +43,7 @@ __all__ = [
     "Query",
     "ReclaimsExpired",
     "Restore",
+    "SeparatesCustomers",
     "SurvivesFork",
     "Write",
 ]
@@ -207,6 +208,8 @@ class Capabilities:
     """Documents are there again after `Backend.close` and a new connection."""
     shared: bool
     """Several processes can work on the same documents at once."""
+    customer_databases: bool = False
+    """``isolation="database"`` gives each customer a database of its own (`datastore.customers`)."""
 
 
 class Backend(ABC):
@@ -355,6 +358,24 @@ class MovesDocuments(Protocol):
         field. Repeating the same `Restore` when its answer was lost is harmless: the outcome is either ``done``, or
         names the revision that was restored. Raises when no outcome is known for any of them.
         """
+
+
+@runtime_checkable
+class SeparatesCustomers(Protocol):
+    """A database for each customer, which is a user id; `datastore.customers` makes one of most adapters."""
+
+    def database(self, user_id: str) -> str:
+        """Return the name of a customer's database, without asking anybody.
+
+        Raises:
+            InvalidNameError: If the user id is too long for one.
+        """
+
+    def customers(self) -> list[str]:
+        """Return the user ids that have a database, sorted."""
+
+    def drop_customer(self, user_id: str) -> bool:
+        """Remove the database of a customer with everything in it, and return whether there was one."""
 
 
 @runtime_checkable

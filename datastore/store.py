@@ -10,9 +10,9 @@ from typing import Self, get_args
 
 from datastore.access import Tracking
 from datastore.agent import AgentDataStore
-from datastore.backend import Backend, Capabilities, DeclaresIndexes, ReclaimsExpired
+from datastore.backend import Backend, Capabilities, DeclaresIndexes, ReclaimsExpired, SeparatesCustomers
 from datastore.core import Core
-from datastore.errors import ConfigurationError, QueryError, UnsupportedError
+from datastore.errors import ConfigurationError, InvalidNameError, QueryError, UnsupportedError
 from datastore.ids import encode_name
 from datastore.scope import Scope
 
@@ -60,6 +60,7 @@ class DataStore:
             retry_seconds=retry_seconds,
             clock=clock,
         )
+        self._customers = backend if isinstance(backend, SeparatesCustomers) else None
 
     @property
     def backend(self) -> str:
@@ -80,9 +81,13 @@ class DataStore:
             namespace: Where keys lie until `AgentDataStore.use_namespace` is called.
 
         Raises:
-            InvalidNameError: If one of them is not a name.
+            InvalidNameError: If one of them is not a name, or with ``isolation="database"`` the user id too long for
+                the name of a database.
         """
-        return AgentDataStore(Scope(self._core, user_id, agent, namespace))
+        scope = Scope(self._core, user_id, agent, namespace)
+        if self._customers is not None:
+            self._customers.database(user_id)  # refuses an id that is too long for the name of a database
+        return AgentDataStore(scope)
 
     def flush(self) -> None:
         """Write the accesses counted so far.
@@ -148,6 +153,50 @@ class DataStore:
                 backend=backend.name,
             )
         return self._core.call("declaring an index", lambda: backend.ensure_index(paths, encoded))
+
+    def customers(self) -> list[str]:
+        """Return the user ids that have a database of their own, sorted.
+
+        Raises:
+            UnsupportedError: If customers share one database.
+
+        Requests: 1, or 1 per page of the database; on SQLite it reads the directory.
+        """
+        return self._core.call("listing customers", self._separated().customers)
+
+    def drop_customer(self, user_id: str, *, confirm: str) -> bool:
+        """Remove the database of one customer with everything in it. There is no way back but a backup.
+
+        Whoever works with it at the same time sees `ClosedError`. The next use of the customer begins a new database;
+        other processes that had it open must connect anew.
+
+        Args:
+            user_id: Whose database it is.
+            confirm: The user id once more.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            InvalidNameError: If ``confirm`` is not the same as ``user_id``.
+            UnsupportedError: If customers share one database.
+
+        Requests: CouchDB 2, Firestore 2 per 500 documents; on SQLite it removes the files.
+        """
+        customers = self._separated()
+        encode_name(user_id, "user_id")
+        if confirm != user_id:
+            raise InvalidNameError(f"confirm is {confirm!r}; to drop the customer {user_id!r} it must be the same")
+        return self._core.call(f"dropping customer {user_id!r}", lambda: customers.drop_customer(user_id))
+
+    def _separated(self) -> SeparatesCustomers:
+        self._core.check_open()
+        if self._customers is None:
+            raise UnsupportedError(
+                "customers share one database here; connect with isolation='database' for one each",
+                backend=self.backend,
+            )
+        return self._customers
 
     def close(self) -> None:
         """Write the pending access counts and close the backend. Idempotent; later calls raise `ClosedError`."""

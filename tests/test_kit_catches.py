@@ -23,6 +23,7 @@ class TestShelf({suite}):
 
 UNDECLARED = {
     "shared is not declared",
+    "customer_databases is not declared",
     "the backend does not have ListsNamespaces",
     "the backend does not have CountsRange",
     "the backend does not have ClearsRange",

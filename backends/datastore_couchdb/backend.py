@@ -46,7 +46,14 @@ class CouchBackend(Backend):
     """Documents in one CouchDB database."""
 
     name = NAME
-    capabilities = Capabilities(read_batch=_BATCH, write_batch=_BATCH, scan_page=10_000, persistent=True, shared=True)
+    capabilities = Capabilities(
+        read_batch=_BATCH,
+        write_batch=_BATCH,
+        scan_page=10_000,
+        persistent=True,
+        shared=True,
+        customer_databases=True,
+    )
 
     def __init__(self, settings: Settings) -> None:
         """Connect, and make the database and its indexes if they are not there.

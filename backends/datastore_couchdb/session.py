@@ -178,6 +178,12 @@ class Session:
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise self._translate(error) from error
 
+    def databases(self, beginning: str) -> list[str]:
+        """Return the names of the server's databases that begin so."""
+        parameters = {"startkey": beginning, "endkey": beginning + "\ufff0"}
+        names: list[str] = self._read(self._request("GET", f"{self.settings.origin}/_all_dbs", parameters))
+        return [name for name in names if name.startswith(beginning)]
+
     def close(self) -> None:
         """Close the connections, as soon as no request is under way. Idempotent."""
         with self._lock:
@@ -210,7 +216,7 @@ class Session:
     def _request(
         self, method: str, path: str, parameters: Mapping[str, Any] | None = None, body: str | None = None
     ) -> httpx.Response:
-        url = f"{self._base}/{path}" if path else self._base
+        url = path if "://" in path else f"{self._base}/{path}" if path else self._base
         try:
             with self._request_under_way():
                 return self.client.request(method, url, params=_encode(parameters), content=body and body.encode())

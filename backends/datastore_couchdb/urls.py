@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
+from datastore.backend import Backend
+from datastore.customers import is_wanted, separate
 from datastore.errors import ConfigurationError
 from datastore.urls import Url, boolean, seconds
 from datastore_couchdb.backend import CouchBackend
+from datastore_couchdb.customers import CouchDatabases
 from datastore_couchdb.session import NAME, Settings
 
 _SCHEMES = {"couchdb": "http", "couchdbs": "https"}
@@ -14,12 +17,12 @@ _SCHEMES = {"couchdb": "http", "couchdbs": "https"}
 _DATABASE = re.compile(r"[a-z][a-z0-9_$()+/-]{0,237}")
 
 
-def connect(url: Url) -> CouchBackend:
+def connect(url: Url) -> Backend:
     """Open a CouchDB store, and create the database and its indexes if they are not there.
 
     Parameters of the URL: ``timeout`` (seconds for one request, 30), ``pool`` (connections at most, 32), ``create``
     (``false`` creates nothing: neither database nor indexes), ``partitioned`` (``true`` for a database partitioned by
-    user).
+    user), ``isolation`` (``database`` for a database for each customer; nothing is opened before one is used).
 
     Raises:
         ConfigurationError: If the URL is wrong, or the database is not there and may not be created.
@@ -28,7 +31,9 @@ def connect(url: Url) -> CouchBackend:
 
     Requests: 2 when all is there.
     """
-    return CouchBackend(settings_of(url))
+    isolated = is_wanted(url)
+    settings = settings_of(url)
+    return separate(CouchDatabases(settings)) if isolated else CouchBackend(settings)
 
 
 def settings_of(url: Url) -> Settings:

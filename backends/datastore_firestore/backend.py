@@ -34,7 +34,14 @@ class FirestoreBackend(Backend):
     """Documents in one collection of a Firestore database."""
 
     name = NAME
-    capabilities = Capabilities(read_batch=500, write_batch=MOST_WRITES, scan_page=10_000, persistent=True, shared=True)
+    capabilities = Capabilities(
+        read_batch=500,
+        write_batch=MOST_WRITES,
+        scan_page=10_000,
+        persistent=True,
+        shared=True,
+        customer_databases=True,
+    )
 
     def __init__(self, settings: Settings) -> None:
         """Find the credentials; no request is made.

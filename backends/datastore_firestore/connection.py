@@ -8,7 +8,7 @@ nor the counting of accesses allows, and it translates each value twice. Here on
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -129,6 +129,19 @@ class Connection:
         moment.nanos -= moment.nanos % 1_000  # a query takes a time of whole microseconds only (RunQueryRequest)
         return answer.result.aggregate_fields["count"].integer_value, moment
 
+    def collections(self) -> Iterator[str]:
+        """Yield the names of the collections that hold a document."""
+        request = messages.ListCollectionIdsRequest.pb()(parent=self._settings.documents)
+        while True:
+            try:
+                answer = self._call().list_collections(request)
+            except grpc.RpcError as error:
+                raise self.failure(error) from error
+            yield from answer.collection_ids
+            if not answer.next_page_token:
+                return
+            request.page_token = answer.next_page_token
+
     def failure(self, error: grpc.RpcError) -> DataStoreError:
         """Return the error for a request that failed as a whole."""
         return _closed_error() if self._closed else translate(error)
@@ -212,6 +225,14 @@ class _Calls:
             messages.BatchGetDocumentsResponse,
             timeout,
             of_database,
+        )
+        self.list_collections = call(
+            unary,
+            "ListCollectionIds",
+            messages.ListCollectionIdsRequest,
+            messages.ListCollectionIdsResponse,
+            timeout,
+            of_parent,
         )
         self.run_query = call(
             stream, "RunQuery", messages.RunQueryRequest, messages.RunQueryResponse, stream_seconds, of_parent

@@ -7,10 +7,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from datastore.backend import Backend
+from datastore.customers import is_wanted, separate
 from datastore.errors import ConfigurationError
 from datastore.urls import Url, seconds
 from datastore_firestore.backend import FirestoreBackend
 from datastore_firestore.connection import Settings
+from datastore_firestore.customers import LONGEST_NAME, FirestoreCollections
 
 DEFAULT_COLLECTION = "agent_data_store"
 EMULATOR_VARIABLE = "FIRESTORE_EMULATOR_HOST"
@@ -21,18 +24,20 @@ _PROJECT = re.compile(r"[a-z0-9][a-z0-9.:-]*")
 _DATABASE = re.compile(r"\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9]")
 
 
-def connect(url: Url) -> FirestoreBackend:
+def connect(url: Url) -> Backend:
     """Open a store in a Firestore database: ``firestore://project/collection``. No request is made.
 
     Parameters of the URL: ``database`` (``(default)``), ``timeout`` (seconds for one request, 10), ``emulator``
-    (``host:port``; by default what ``$FIRESTORE_EMULATOR_HOST`` says). Only as keyword arguments of
-    `datastore.connect`: ``credentials`` (of google-auth; by default Google's own chain) and ``interceptors`` (gRPC
-    client interceptors, for tracing).
+    (``host:port``; by default what ``$FIRESTORE_EMULATOR_HOST`` says), ``isolation`` (``database`` for a collection for
+    each customer). Only as keyword arguments of `datastore.connect`: ``credentials`` (of google-auth; by default
+    Google's own chain) and ``interceptors`` (gRPC client interceptors, for tracing).
 
     Raises:
         ConfigurationError: If the URL names no project, a parameter is wrong, or there are no credentials.
     """
-    return FirestoreBackend(settings_of(url))
+    isolated = is_wanted(url)
+    settings = settings_of(url)
+    return separate(FirestoreCollections(settings)) if isolated else FirestoreBackend(settings)
 
 
 def settings_of(url: Url) -> Settings:
@@ -71,7 +76,7 @@ def _project(host: str) -> str:
 
 def _collection(path: str) -> str:
     name = path.removeprefix("/") or DEFAULT_COLLECTION
-    if _NO_COLLECTION.fullmatch(name) or len(name.encode()) > 1_500:
+    if _NO_COLLECTION.fullmatch(name) or len(name.encode()) > LONGEST_NAME:
         raise ConfigurationError(
             f"{name[:80]!r} cannot name a collection; write firestore://my-project/{DEFAULT_COLLECTION}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
@@ -22,22 +23,26 @@ from datastore.backend import (
     Restore,
     Write,
 )
+from datastore.customers import Databases, is_wanted, separate
 from datastore.errors import ClosedError, ConfigurationError, ValueTooLargeError
 from datastore.ids import EVERYTHING
 from datastore.urls import Url
 from datastore.values import decode, encode, merge_metadata
 
 
-def connect(url: Url) -> MemoryBackend:
+def connect(url: Url) -> Backend:
     """Open a new, empty store (``memory://``).
+
+    Its only parameter is ``isolation`` (``database`` for a store for each customer).
 
     Raises:
         ConfigurationError: If the URL names a host, a path or a parameter.
     """
     if url.host or url.path:
         raise ConfigurationError("memory:// takes nothing behind the slashes; every connect opens a new, empty store")
+    isolated = is_wanted(url)
     url.check_all_taken()
-    return MemoryBackend()
+    return separate(MemoryDatabases()) if isolated else MemoryBackend()
 
 
 @dataclass(slots=True)
@@ -62,7 +67,7 @@ class MemoryBackend(Backend):
     """An adapter without a database."""
 
     name = "memory"
-    capabilities = Capabilities(persistent=False, shared=False)
+    capabilities = Capabilities(persistent=False, shared=False, customer_databases=True)
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -209,6 +214,28 @@ class MemoryBackend(Backend):
     def _remove(self, id: str) -> _Stored:
         self._sorted = None
         return self._stored.pop(id)
+
+
+class MemoryDatabases(Databases):
+    """A store for each customer: open until it is dropped, because closing it would empty it."""
+
+    most_open = sys.maxsize
+
+    def __init__(self) -> None:
+        super().__init__(MemoryBackend, "memory", sys.maxsize, MemoryBackend.capabilities)
+        self._made: dict[str, MemoryBackend] = {}
+
+    def open(self, name: str) -> Backend:
+        """See `Databases.open`."""
+        return self._made.setdefault(name, MemoryBackend())
+
+    def drop(self, name: str) -> bool:
+        """See `Databases.drop`."""
+        return self._made.pop(name, None) is not None
+
+    def names(self, beginning: str) -> list[str]:
+        """See `Databases.names`."""
+        return [name for name in list(self._made) if name.startswith(beginning)]
 
 
 def _copy(metadata: dict[str, object] | None) -> dict[str, object]:

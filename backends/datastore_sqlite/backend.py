@@ -61,7 +61,7 @@ class SqliteBackend(Backend):
             PermissionDeniedError: If the operating system refuses access.
             BackendUnavailableError: If the file is locked or damaged.
         """
-        self.capabilities = Capabilities(persistent=settings.path is not None, shared=settings.path is not None)
+        self.capabilities = promises(settings)
         self._settings = settings
         try:
             first = open_file(settings)
@@ -252,6 +252,12 @@ class SqliteBackend(Backend):
                 self._connections.give_back(connection)
         finally:
             self._writing.release()
+
+
+def promises(settings: Settings) -> Capabilities:
+    """Return what a store promises."""
+    in_file = settings.path is not None
+    return Capabilities(persistent=in_file, shared=in_file, customer_databases=True)
 
 
 def _bare(row: Row) -> Document:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from datastore.backend import Backend
+from datastore.customers import is_wanted, separate
 from datastore.errors import ConfigurationError
 from datastore.urls import Url, boolean, one_of, seconds
 from datastore_sqlite.backend import SqliteBackend
 from datastore_sqlite.connections import Settings
+from datastore_sqlite.customers import SqliteFiles, SqliteMemories
 
 
-def connect(url: Url) -> SqliteBackend:
+def connect(url: Url) -> Backend:
     """Open a SQLite store, and create it if it is not there.
 
     Parameters of the URL: ``synchronous`` (``normal`` or ``full``), ``timeout`` (seconds to wait for a lock, 10),
-    ``create`` (``false`` refuses to make a new file), ``mmap`` (``false`` reads without a memory map of the file).
+    ``create`` (``false`` refuses to make a new file), ``mmap`` (``false`` reads without a memory map of the file),
+    ``isolation`` (``database`` for a file for each customer, beside the one that the URL names).
 
     Raises:
         ConfigurationError: If the path or a parameter is wrong, or the file is not such a store.
@@ -28,8 +32,11 @@ def connect(url: Url) -> SqliteBackend:
         create=url.parameter("create", boolean, True),
         mmap=url.parameter("mmap", boolean, True),
     )
+    isolated = is_wanted(url)
     url.check_all_taken()
-    return SqliteBackend(settings)
+    if not isolated:
+        return SqliteBackend(settings)
+    return separate(SqliteMemories(settings) if settings.path is None else SqliteFiles(settings, settings.path))
 
 
 def _path(url: Url) -> Path | None:

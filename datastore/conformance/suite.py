@@ -12,8 +12,10 @@ from datastore.conformance.topics.accesses import Accesses
 from datastore.conformance.topics.batches import Batches
 from datastore.conformance.topics.changes import Changes
 from datastore.conformance.topics.concurrency import Concurrency
+from datastore.conformance.topics.customers import Customers
 from datastore.conformance.topics.expiry import Expiry
 from datastore.conformance.topics.isolation import Isolation
+from datastore.conformance.topics.key_value import KeyValues
 from datastore.conformance.topics.lifecycle import Lifecycle
 from datastore.conformance.topics.listings import Listings
 from datastore.conformance.topics.moving import Moving
@@ -32,6 +34,7 @@ from datastore.conformance.topics.scanning import Scanning
 from datastore.conformance.topics.tracking import Tracking
 from datastore.conformance.topics.updates import Updates
 from datastore.conformance.topics.values import Values
+from datastore.conformance.topics.vault import Vaults
 from datastore.conformance.topics.writes import Writes
 
 
@@ -47,9 +50,12 @@ class ConformanceSuite(
     Changes,
     Updates,
     Queries,
+    Vaults,
+    KeyValues,
     Expiry,
     Tracking,
     Isolation,
+    Customers,
     RawReads,
     RawWrites,
     Accesses,

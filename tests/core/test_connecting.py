@@ -135,6 +135,7 @@ def test_importing_the_package_loads_no_client_no_command_line_and_no_pydantic()
         "google",
     }
     assert heavy & set(loaded) == set()
+    assert [name for name in loaded if name.startswith("datastore.interfaces")] == []
 
 
 def test_everything_public_can_be_imported_from_the_package():

@@ -9,11 +9,18 @@ from pathlib import Path
 import pytest
 
 import datastore
-from datastore import AgentDataStore, DataStore
+from datastore import AgentDataStore, DataStore, KeyValueStore, Vault
 from datastore.record import Record
 from tests.docs.pages import PAGES, ROOT, blocks, page_name, prose
 
 API = ROOT / "docs/api.md"
+REFERENCE = {
+    AgentDataStore: API,
+    DataStore: API,
+    KeyValueStore: ROOT / "docs/key-value.md",
+    Vault: ROOT / "docs/vault.md",
+}
+"""The page that has every call of a class."""
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -61,13 +68,13 @@ def test_every_public_name_is_in_the_reference(name):
 
 @pytest.mark.parametrize(
     ("of", "name"),
-    [(of, name) for of in (AgentDataStore, DataStore) for name in methods(of)],
+    [(of, name) for of in REFERENCE for name in methods(of)],
     ids=lambda value: getattr(value, "__name__", value),
 )
 def test_every_call_is_in_the_reference_with_its_signature(of, name):
     member = getattr(of, name)
     call = name if isinstance(member, property) else f"{name}{signature(member)}"
-    assert f"### `{call}`" in API.read_text(encoding="utf-8").splitlines()
+    assert f"### `{call}`" in REFERENCE[of].read_text(encoding="utf-8").splitlines()
 
 
 def signature(function: object) -> str:

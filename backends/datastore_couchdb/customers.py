@@ -1,0 +1,57 @@
+"""A database for each customer: ``agent_data_store-<customer>``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from datastore.backend import Backend
+from datastore.customers import Databases
+from datastore_couchdb.backend import CouchBackend
+from datastore_couchdb.session import MissingDatabaseError, Session, Settings
+
+_LONGEST_NAME = 238  # https://docs.couchdb.org/en/stable/api/database/common.html#put--db
+
+
+class CouchDatabases(Databases):
+    """Databases of one server. Who makes, lists and drops them must be an administrator of it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__(CouchBackend, settings.database, _LONGEST_NAME, CouchBackend.capabilities)
+
+    def open(self, name: str) -> Backend:
+        """See `Databases.open`."""
+        return CouchBackend(replace(self._settings, database=name))
+
+    def drop(self, name: str) -> bool:
+        """See `Databases.drop`.
+
+        Asked first, because not every server says it when it removes what is not there (PouchDB Server does not).
+
+        Requests: 2.
+        """
+        with self._session(name) as session:
+            try:
+                session.get("")
+            except MissingDatabaseError:
+                return False
+            session.drop()
+            return True
+
+    def names(self, beginning: str) -> list[str]:
+        """See `Databases.names`.
+
+        Requests: 1.
+        """
+        with self._session(self._settings.database) as session:
+            return session.databases(beginning)
+
+    @contextmanager
+    def _session(self, name: str) -> Iterator[Session]:
+        session = Session(replace(self._settings, database=name))
+        try:
+            yield session
+        finally:
+            session.close()

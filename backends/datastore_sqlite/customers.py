@@ -1,0 +1,80 @@
+"""A file for each customer: ``agents-<customer>.db`` beside ``agents.db``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from datastore.backend import Backend
+from datastore.customers import Databases
+from datastore.errors import ConfigurationError, PermissionDeniedError
+from datastore_sqlite.backend import SqliteBackend, promises
+from datastore_sqlite.connections import NAME, Settings
+
+_LONGEST_FILE_NAME = 255  # bytes, on every file system in use
+_BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite appends to the file's name for files of its own (https://www.sqlite.org/tempfiles.html)."""
+
+
+class SqliteFiles(Databases):
+    """Files in the directory of the one that the URL names, which itself is not made."""
+
+    def __init__(self, settings: Settings, path: Path) -> None:
+        if not path.parent.is_dir():
+            raise ConfigurationError(f"the directory {path.parent} does not exist; create it first", backend=NAME)
+        self._settings = settings
+        self._path = path
+        longest = _LONGEST_FILE_NAME - len((path.suffix + max(_BESIDE, key=len)).encode())
+        super().__init__(SqliteBackend, path.stem, longest, promises(settings))
+
+    def open(self, name: str) -> Backend:
+        """See `Databases.open`."""
+        return SqliteBackend(replace(self._settings, path=self._file(name)))
+
+    def drop(self, name: str) -> bool:
+        """See `Databases.drop`."""
+        file = self._file(name)
+        try:
+            there = file.exists()
+            # The log last: what is in it would otherwise be lost from a file that cannot be removed.
+            for path in (file, *(file.with_name(file.name + beside) for beside in _BESIDE)):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise PermissionDeniedError(f"{file} cannot be removed: {error.strerror}", backend=NAME) from error
+        return there
+
+    def names(self, beginning: str) -> list[str]:
+        """See `Databases.names`."""
+        suffix = self._path.suffix
+        files = [path.name for path in self._path.parent.iterdir()]
+        return [name.removesuffix(suffix) for name in files if name.startswith(beginning) and name.endswith(suffix)]
+
+    def _file(self, name: str) -> Path:
+        return self._path.with_name(name + self._path.suffix)
+
+
+class SqliteMemories(Databases):
+    """Databases in memory: open until they are dropped, because closing one would empty it."""
+
+    most_open = sys.maxsize
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(SqliteBackend, "memory", sys.maxsize, promises(settings))
+        self._settings = settings
+        self._made: set[str] = set()
+
+    def open(self, name: str) -> Backend:
+        """See `Databases.open`."""
+        self._made.add(name)
+        return SqliteBackend(self._settings)
+
+    def drop(self, name: str) -> bool:
+        """See `Databases.drop`."""
+        there = name in self._made
+        self._made.discard(name)
+        return there
+
+    def names(self, beginning: str) -> list[str]:
+        """See `Databases.names`."""
+        return [name for name in list(self._made) if name.startswith(beginning)]

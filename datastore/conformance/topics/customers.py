@@ -1,0 +1,211 @@
+"""Isolation by database: each customer's records in a database of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import cast
+
+import pytest
+
+from datastore import ConfigurationError, DataStore, InvalidNameError, UnsupportedError
+from datastore.backend import Fields, IdRange
+from datastore.conformance.clock import Clock
+from datastore.conformance.faults import backend_of
+from datastore.conformance.harness import Harness
+from datastore.conformance.races import race
+from datastore.conformance.topic import Opener, Topic, not_applicable
+from datastore.customers import CustomerBackend
+from datastore.ids import decode
+
+USERS = ["ann", "Ann", "a:b", "a", "a/b", "a-b", "a_2db", "ann@example.com", "..", " ", "é", "🔑"]
+_EVERYTHING = IdRange(" ", "\U0010ffff" * 2)
+
+
+class Customers(Topic):
+    """``isolation="database"``, ``DataStore.customers`` and ``DataStore.drop_customer``."""
+
+    @pytest.fixture
+    def isolated(self, store: DataStore, open_store: Opener) -> Iterator[DataStore]:
+        """Return a store with a database for each customer, on the database of the test."""
+        if not store.capabilities.customer_databases:
+            not_applicable("customer_databases is not declared")
+        isolated = open_store(isolation="database")
+        yield isolated
+        with open_store(isolation="database") if isolated.capabilities.persistent else isolated as last:
+            for user in last.customers():
+                last.drop_customer(user, confirm=user)
+
+    def test_a_shared_store_has_no_customers_of_its_own(self, store: DataStore) -> None:
+        """It says so, instead of dropping something."""
+        store.agent("ann", "agent_1").set("key", 1)
+        with pytest.raises(UnsupportedError, match="isolation"):
+            store.customers()
+        with pytest.raises(UnsupportedError, match="isolation"):
+            store.drop_customer("ann", confirm="ann")
+        assert store.agent("ann", "agent_1").get("key") == 1
+
+    def test_without_the_ability_isolation_is_refused(self, store: DataStore, harness: Harness) -> None:
+        """Nobody is given one database who asked for many."""
+        if not store.capabilities.customer_databases:
+            with pytest.raises((ConfigurationError, TypeError)):
+                harness.open(isolation="database")
+
+    def test_shared_is_the_default(self, store: DataStore, open_store: Opener) -> None:
+        """And can be said."""
+        if not store.capabilities.customer_databases:
+            not_applicable("customer_databases is not declared")
+        with pytest.raises(ConfigurationError, match="shared, database"):
+            open_store(isolation="none")
+        with pytest.raises(UnsupportedError):
+            open_store(isolation="shared").customers()
+
+    def test_a_customers_data_is_in_no_other_database(self, isolated: DataStore) -> None:
+        """Looked for in each of them, whole."""
+        for user in USERS:
+            for namespace in ("default", "other"):
+                isolated.agent(user, "agent_1", namespace).set_many({"key": user, user: 1})
+        for user in USERS:
+            with cast(CustomerBackend, backend_of(isolated)).opened(user) as backend:
+                found = [document.id for document in backend.scan(_EVERYTHING, Fields.KEY, 100).documents]
+                ids = [id for id in found if id.count(":") == 2]  # others are the database's own
+                values = [document.value for document in backend.read(ids, Fields.VALUE).values()]
+            assert {decode(id).user_id for id in ids} == {user}
+            assert sorted(map(str, values)) == sorted([user, "1"] * 2)
+
+    def test_the_shared_database_stays_empty(self, store: DataStore, isolated: DataStore) -> None:
+        """And what is in it stays there."""
+        store.agent("bob", "agent_1").set("key", "shared")
+        isolated.agent("ann", "agent_1").set("key", 1)
+        assert store.agent("ann", "agent_1").get("key") is None
+        assert isolated.agent("bob", "agent_1").get("key") is None
+        assert store.agent("bob", "agent_1").get("key") == "shared"
+
+    def test_the_calls_mean_the_same(self, isolated: DataStore, clock: Clock) -> None:
+        """Records, listings, queries, expiry and counts."""
+        data_store = isolated.agent("a:b", "agent_1")
+        revision = data_store.set("key", {"n": 1}, {"source": "web"})
+        data_store.set("key", {"n": 2}, if_revision=revision)
+        data_store.set_many({f"key {n}": {"n": n} for n in range(5)})
+        data_store.set("brief", 1, ttl=10)
+        data_store.use_namespace("other").set("key", 1)
+        clock.advance(11)
+        assert data_store.get("key") == {"n": 2}
+        assert data_store.count() == 6
+        assert data_store.list_keys("key ") == [f"key {n}" for n in range(5)]
+        assert data_store.list_namespaces() == ["default", "other"]
+        assert data_store.find({"n": {"$gte": 3}}) == {"key 3": {"n": 3}, "key 4": {"n": 4}}
+        isolated.flush()
+        record = data_store.get_record("key")
+        assert record is not None
+        assert (record.access_count, record.metadata, record.user_id) == (1, {"source": "web"}, "a:b")
+        assert data_store.increment("n") == 1
+        assert data_store.clear("key ") == 5
+        assert data_store.clear() == 2
+
+    def test_expired_records_of_all_customers_are_purged(
+        self, isolated: DataStore, open_store: Opener, clock: Clock
+    ) -> None:
+        """Those too that this store has not opened."""
+        for user in ("ann", "bob"):
+            isolated.agent(user, "agent_1").set_many({"a": 1, "b": 2}, ttl=10)
+            isolated.agent(user, "agent_1").set("c", 3)
+        clock.advance(20)
+        other = open_store(isolation="database") if isolated.capabilities.persistent else isolated
+        try:
+            assert other.purge_expired() == 4
+        except UnsupportedError:
+            return  # the database reclaims them by itself
+        assert other.purge_expired() == 0
+        assert isolated.agent("ann", "agent_1").list_keys() == ["c"]
+
+    def test_customers_are_those_that_were_used(self, isolated: DataStore) -> None:
+        """By the ids that they were used under, whatever is in them."""
+        assert isolated.customers() == []
+        isolated.agent("never", "agent_1")
+        for user in USERS:
+            isolated.agent(user, "agent_1").set("key", 1)
+        assert isolated.customers() == sorted(USERS)
+
+    def test_dropping_removes_exactly_one(self, isolated: DataStore) -> None:
+        """Names that look alike stay, and what was dropped can begin anew."""
+        for user in USERS:
+            isolated.agent(user, "agent_1").set("key", user)
+        assert isolated.drop_customer("a-b", confirm="a-b") is True
+        assert isolated.drop_customer("a-b", confirm="a-b") is False
+        left = [user for user in USERS if user != "a-b"]
+        assert isolated.customers() == sorted(left)
+        for user in left:
+            assert isolated.agent(user, "agent_1").get("key") == user
+        anew = isolated.agent("a-b", "agent_2")
+        assert anew.get("key") is None
+        anew.set("other", 1)
+        assert anew.get_all() == {"other": 1}
+
+    def test_dropping_wants_the_name_twice(self, isolated: DataStore) -> None:
+        """The very same one."""
+        isolated.agent("ann", "agent_1").set("key", 1)
+        for confirm in ("", "Ann", "ann ", "yes", None, True):
+            with pytest.raises(InvalidNameError, match="confirm"):
+                isolated.drop_customer("ann", confirm=confirm)  # type: ignore[arg-type]
+        with pytest.raises(InvalidNameError):
+            isolated.drop_customer("", confirm="")
+        assert isolated.agent("ann", "agent_1").get("key") == 1
+
+    def test_a_count_brings_no_dropped_customer_back(self, isolated: DataStore) -> None:
+        """An access that is still to be counted has nowhere to go."""
+        for user in ("ann", "bob"):
+            isolated.agent(user, "agent_1").set("key", 1)
+            isolated.agent(user, "agent_1").get("key")
+        isolated.drop_customer("ann", confirm="ann")
+        isolated.flush()
+        assert isolated.customers() == ["bob"]
+        record = isolated.agent("bob", "agent_1").get_record("key")
+        assert record is not None
+        assert record.access_count == 1
+
+    def test_a_name_that_is_too_long_is_refused_at_once(self, isolated: DataStore) -> None:
+        """When an agent is bound, before anything is asked of the database."""
+        longest = cast(CustomerBackend, backend_of(isolated))._databases.longest
+        assert longest > 100, "there must be room for a user id"
+        if longest < 800:
+            with pytest.raises(InvalidNameError, match="shorter user ids"):
+                isolated.agent("A" * 255, "agent_1")
+            with pytest.raises(InvalidNameError, match="shorter user ids"):
+                isolated.drop_customer("A" * 255, confirm="A" * 255)
+        assert isolated.customers() == []
+
+    def test_threads_that_begin_a_customer_meet_in_one_database(self, isolated: DataStore) -> None:
+        """Each of them, at the same moment."""
+
+        def write(user: str, number: int) -> None:
+            isolated.agent(user, "agent_1").set(f"key {number}", number)
+
+        race(*(partial(write, user, number) for number in range(4) for user in ("ann", "bob")))
+        for user in ("ann", "bob"):
+            assert isolated.agent(user, "agent_1").get_all() == {f"key {number}": number for number in range(4)}
+
+    def test_more_customers_than_are_kept_open(self, isolated: DataStore) -> None:
+        """Databases that nobody uses are closed, and opened again for the next use; their counts arrive."""
+        databases = cast(CustomerBackend, backend_of(isolated))._databases
+        databases.most_open = min(databases.most_open, 2) if isolated.capabilities.persistent else databases.most_open
+        users = [f"user {n}" for n in range(5)]
+        for _ in range(2):
+            for user in users:
+                isolated.agent(user, "agent_1").set("key", user)
+                assert isolated.agent(user, "agent_1").get("key") == user
+        isolated.flush()
+        for user in users:
+            record = isolated.agent(user, "agent_1").get_record("key")
+            assert record is not None
+            assert record.access_count == 2
+
+    def test_customers_are_there_again(self, isolated: DataStore, open_store: Opener) -> None:
+        """After the store was closed."""
+        if not isolated.capabilities.persistent:
+            not_applicable("persistent is not declared")
+        isolated.agent("ann", "agent_1").set("key", 1)
+        isolated.close()
+        again = open_store(isolation="database")
+        assert again.customers() == ["ann"]
+        assert again.agent("ann", "agent_1").get("key") == 1

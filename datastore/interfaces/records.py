@@ -1,0 +1,90 @@
+"""What the interfaces need of the store that they lie upon: the calls of `AgentDataStore`, and nothing below them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Protocol, Self
+
+from datastore.queries.shaping import FieldsArgument, SortArgument
+
+
+class Records(Protocol):
+    """The calls of `AgentDataStore` that the interfaces are made of; see there."""
+
+    @property
+    def namespace(self) -> str: ...
+
+    def use_namespace(self, namespace: str) -> Self: ...
+
+    def get(self, key: str, default: Any = None) -> Any: ...
+
+    def exists(self, key: str) -> bool: ...
+
+    def set(self, key: str, value: Any) -> str: ...
+
+    def add(self, key: str, value: Any) -> str: ...
+
+    def delete(self, key: str) -> bool: ...
+
+    def modify(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any: ...
+
+    def increment(self, key: str, by: float = 1) -> Any: ...
+
+    def append(self, key: str, *items: Any) -> list[Any]: ...
+
+    def get_all(self) -> dict[str, Any]: ...
+
+    def clear(self, prefix: str | None = None) -> int: ...
+
+    def list_keys(self, prefix: str | None = None) -> list[str]: ...
+
+    def list_namespaces(self, prefix: str | None = None) -> list[str]: ...
+
+    def find(
+        self,
+        filter: dict[str, Any] | None = None,
+        *,
+        meta: dict[str, Any] | None = None,
+        sort: SortArgument = None,
+        limit: int | None = None,
+        skip: int = 0,
+        fields: FieldsArgument = None,
+    ) -> dict[str, Any]: ...
+
+    def count(self, filter: dict[str, Any] | None = None, *, meta: dict[str, Any] | None = None) -> int: ...
+
+
+class _Missing(Enum):
+    RECORD = 0
+
+
+class UnchangedError(Exception):
+    """Leaves a record as it is, from within the function that was to change it."""
+
+
+def change(records: Records, key: str, function: Callable[[Any], Any]) -> bool:
+    """Replace the value of a record by what a function makes of it; without a record there is nothing to change.
+
+    Nobody's change is lost, and no record that another writer removes meanwhile comes back.
+
+    Args:
+        records: Where.
+        key: The key.
+        function: Takes a copy of the value and returns the new one, or raises `UnchangedError`. It may be called
+            several times.
+
+    Returns:
+        Whether the record was changed.
+    """
+
+    def apply(value: Any) -> Any:
+        if value is _Missing.RECORD:
+            raise UnchangedError
+        return function(value)
+
+    try:
+        records.modify(key, apply, _Missing.RECORD)
+    except UnchangedError:
+        return False
+    return True

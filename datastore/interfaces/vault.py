@@ -1,0 +1,248 @@
+"""The document vault: objects in named collections, each with its key as ``_id``."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, overload
+
+from datastore.errors import DataStoreError, InvalidValueError, QueryError, kind_of
+from datastore.interfaces.records import Records, change
+from datastore.queries.shaping import FieldsArgument, SortArgument
+from datastore.queries.updates import compile_update
+
+ID = "_id"
+"""The field that holds a document's key in results. It is never stored in the document."""
+_LOGIC = ("$and", "$nor", "$or")
+_NO_COLLECTION = "health"  # a name to look under for a record that need not be there
+
+
+class Vault:
+    """Documents of one user in named collections. From ``data_store.vault``; see ``docs/vault.md``.
+
+    A collection is a namespace of the user: any name that is one, there as long as it holds a document. A document is
+    a JSON object; its key lies beside it, and results show it as ``_id``. Calls raise what those of `AgentDataStore`
+    raise: `InvalidNameError` for a collection or key that is none (an empty key is none, and never means everything),
+    `InvalidValueError` for a document that is none, `QueryError` for a filter that is none, all before any I/O.
+    Requests are those of the calls below it; on SQLite each is one statement.
+    """
+
+    __slots__ = ("_backend", "_records")
+
+    def __init__(self, records: Records, backend: str) -> None:
+        self._records = records
+        self._backend = backend
+
+    def store(self, collection: str, data: Mapping[str, Any], key: str | None = None) -> str:
+        """Store a document, in place of the one under its key if there is one.
+
+        Args:
+            collection: The collection.
+            data: The document. A field ``_id`` is not stored: it is the key, unless ``key`` names another one. So a
+                document that was retrieved can be stored back as it is.
+            key: The key; without one, and without ``_id``, a new one: ``<collection>_`` and 128 random bits in hex.
+
+        Returns:
+            The key.
+
+        Requests: those of `AgentDataStore.set`, or 1 for a new key.
+        """
+        if not isinstance(data, Mapping):
+            raise InvalidValueError(f"data is {kind_of(data)}; a document is a dict")
+        records = self._records.use_namespace(collection)
+        document = {name: value for name, value in data.items() if name != ID}
+        if key is None and ID not in data:
+            key = f"{collection}_{os.urandom(16).hex()}"
+            records.add(key, document)
+        else:
+            key = data[ID] if key is None else key
+            records.set(key, document)
+        return key
+
+    @overload
+    def retrieve(self, collection: str, key: str) -> dict[str, Any] | None: ...
+
+    @overload
+    def retrieve(self, collection: str, key: None = None) -> list[dict[str, Any]]: ...
+
+    def retrieve(self, collection: str, key: str | None = None) -> dict[str, Any] | list[dict[str, Any]] | None:
+        """Return the document under a key, or ``None``; without a key all documents, sorted by key.
+
+        Counts an access for each document returned.
+
+        Requests: 1; without a key 1 per page of the database.
+        """
+        records = self._records.use_namespace(collection)
+        if key is None:
+            return [_document(collection, key, value) for key, value in records.get_all().items()]
+        value = records.get(key, _NOTHING)
+        return None if value is _NOTHING else _document(collection, key, value)
+
+    def query(
+        self,
+        collection: str,
+        filter: Mapping[str, Any] | None = None,
+        *,
+        sort: SortArgument = None,
+        limit: int | None = None,
+        skip: int = 0,
+        fields: FieldsArgument = None,
+    ) -> list[dict[str, Any]]:
+        """Return the documents that match a filter, and count an access for each.
+
+        Args:
+            collection: The collection.
+            filter: As `AgentDataStore.find`. At its top level ``_id`` stands for the key.
+            sort: Pairs of a path and 1 or -1. Ties, and without a sort all documents, come in an order that is always
+                the same (that of the record ids, which is not that of the keys).
+            limit: The most documents to return; ``None`` for all.
+            skip: How many to leave out at the beginning.
+            fields: Which fields to return, as `AgentDataStore.find`; ``_id`` is there unless ``{"_id": 0}`` is said.
+
+        Raises:
+            QueryError: Also for ``_id`` inside of ``$and``, ``$or`` or ``$nor``, or in ``sort``.
+
+        Requests: 1 per page of the database.
+        """
+        about_value, about_key = _split(filter)
+        _check_sort(sort)
+        wanted, with_id = _without_id(fields)
+        found = self._records.use_namespace(collection).find(
+            about_value, meta=about_key, sort=sort, limit=limit, skip=skip, fields=wanted
+        )
+        documents = (_document(collection, key, value) for key, value in found.items())
+        return list(documents) if with_id else [_stored(document) for document in documents]
+
+    def update(self, collection: str, key: str, changes: Mapping[str, Any]) -> bool:
+        """Change a document in part, without losing anybody's change.
+
+        Args:
+            collection: The collection.
+            key: The key.
+            changes: Fields to set, or update operators, as `AgentDataStore.update`. ``_id`` can only stay what it is.
+
+        Returns:
+            Whether there is such a document. None is created.
+
+        Raises:
+            ConflictError: If other writers came first each time, for 30 seconds.
+
+        Requests: 2 for each attempt.
+        """
+        apply = compile_update(changes)
+
+        def applied(value: Any) -> dict[str, Any]:
+            document = apply(_stored(_document(collection, key, value)))
+            if document.get(ID, key) != key:
+                raise InvalidValueError(f"the changes make _id {document[ID]!r}; it is the key, and stays {key!r}")
+            return _stored(document)
+
+        return change(self._records.use_namespace(collection), key, applied)
+
+    def delete(self, collection: str, key: str) -> bool:
+        """Remove a document, and return whether there was one.
+
+        Requests: 1 (CouchDB 2).
+        """
+        return self._records.use_namespace(collection).delete(key)
+
+    def clear(self, collection: str) -> int:
+        """Remove every document of a collection, and with them the collection; return how many there were.
+
+        Requests: those of listing the keys and of deleting them in batches, or 1.
+        """
+        return self._records.use_namespace(collection).clear()
+
+    def count(self, collection: str, filter: Mapping[str, Any] | None = None) -> int:
+        """Return how many documents there are, or how many match a filter. No access is counted.
+
+        Requests: 1, or 1 per page of the database.
+        """
+        about_value, about_key = _split(filter)
+        return self._records.use_namespace(collection).count(about_value, meta=about_key)
+
+    def list_collections(self) -> list[str]:
+        """Return the names of the collections, sorted by code point: every namespace of the user that holds a record.
+
+        Requests: 1, or 1 more than there are collections.
+        """
+        return self._records.list_namespaces()
+
+    def health(self) -> dict[str, Any]:
+        """Return how the database does. Errors of the store are reported and not raised.
+
+        A database that cannot be reached is tried for as long as every call tries (``retry_seconds`` of `connect`).
+
+        Returns:
+            ``backend``, its name; ``ok``; ``latency``, the seconds that reading one record took; ``collections``, how
+            many there are; ``error``, the message. What is not known is ``None``.
+
+        Requests: 1, and those of `list_collections`.
+        """
+        report = {"backend": self._backend, "ok": True, "latency": None, "collections": None, "error": None}
+        began = time.perf_counter()
+        try:
+            self._records.exists(_NO_COLLECTION)
+            report["latency"] = time.perf_counter() - began
+            report["collections"] = len(self.list_collections())
+        except DataStoreError as error:
+            report.update(ok=False, error=str(error))
+        return report
+
+    def __repr__(self) -> str:
+        return f"Vault({self._records!r})"
+
+
+_NOTHING = object()
+
+
+def _document(collection: str, key: str, value: Any) -> dict[str, Any]:
+    """Return a stored value as results show it."""
+    if not isinstance(value, dict):
+        raise InvalidValueError(
+            f"{key!r} of collection {collection!r} holds {kind_of(value)} and no document; read it with "
+            f"data_store.use_namespace({collection!r}).get({key!r})"
+        )
+    return {ID: key, **_stored(value)}
+
+
+def _stored(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document without its key."""
+    return {name: value for name, value in document.items() if name != ID}
+
+
+def _split(filter: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return what a filter asks of the value, and what of the key."""
+    if filter is None or not isinstance(filter, Mapping):
+        return filter, None  # whoever parses it says what it should be
+    for name in _LOGIC:
+        _refuse_id(filter.get(name), name)
+    about_value = {name: condition for name, condition in filter.items() if name != ID}
+    return about_value, {"key": filter[ID]} if ID in filter else None
+
+
+def _refuse_id(filters: Any, place: str) -> None:
+    for index, filter in enumerate(filters if isinstance(filters, list | tuple) else ()):
+        if isinstance(filter, Mapping):
+            if ID in filter:
+                raise QueryError(f"{place}[{index}]: _id can only be asked for at the top level of the filter")
+            for name in _LOGIC:
+                _refuse_id(filter.get(name), f"{place}[{index}].{name}")
+
+
+def _check_sort(sort: SortArgument) -> None:
+    pairs: Any = [(sort, 1)] if isinstance(sort, str) else sort.items() if isinstance(sort, Mapping) else sort
+    if isinstance(sort, str | Mapping | list | tuple) and any(list(pair)[:1] == [ID] for pair in pairs):
+        raise QueryError("sort: _id is the key and no field; ties are in an order that is always the same, without it")
+
+
+def _without_id(fields: FieldsArgument) -> tuple[FieldsArgument, bool]:
+    """Return which fields of the value are wanted, and whether the key is."""
+    if isinstance(fields, Mapping) and fields.get(ID) in (0, 1):
+        # Of a stored value, which has no _id, [_id] leaves the empty object: that is what {"_id": 1} asks for.
+        rest = {name: choice for name, choice in fields.items() if name != ID}
+        return rest or ([ID] if fields[ID] else None), bool(fields[ID])
+    if isinstance(fields, list | tuple) and ID in fields:
+        return [name for name in fields if name != ID] or [ID], True
+    return fields, True
