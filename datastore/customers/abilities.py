@@ -10,6 +10,7 @@ from datastore.administration import DropsDatabase
 from datastore.backend import (
     ClearsRange,
     CountsRange,
+    Document,
     DocumentPage,
     Fields,
     Finds,
@@ -36,6 +37,10 @@ def separate(databases: Databases) -> CustomerBackend:
     abilities = [mixin for ability, mixin in _ABILITIES.items() if _has(databases.kind, ability)]
     kind = type("CustomerBackend", (*abilities, CustomerBackend), {})
     return cast(CustomerBackend, kind(databases))
+
+
+_AT_ONCE = 16
+"""How many customers' documents come in one page: each may be as large as a page of the adapter."""
 
 
 class _Namespaces(CustomerBackend):
@@ -85,15 +90,18 @@ class _Moves(CustomerBackend):
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         first = None if after is None else user_of(after)
         users = [user_id for user_id in self.customers() if first is None or user_id >= first]
-        for user_id in users:
+        found: list[Document] = []
+        for number, user_id in enumerate(users, start=1):
             with self.opened(user_id) as backend:
                 of_user = cast(MovesDocuments, backend)
-                page = of_user.all_documents(fields, limit, after if user_id == first else None)
+                page = of_user.all_documents(fields, limit - len(found), after if user_id == first else None)
+            found += page.documents
             if page.after is not None:
-                return page
-            if page.documents:  # the next page looks behind the last of them, finds nothing, and goes on
-                return DocumentPage(page.documents, None if user_id == users[-1] else page.documents[-1].id)
-        return DocumentPage((), None)
+                return DocumentPage(found, page.after)
+            if found and number < len(users) and (len(found) == limit or number >= _AT_ONCE):
+                # The next page looks behind the last of them, finds nothing, and goes on.
+                return DocumentPage(found, found[-1].id)
+        return DocumentPage(found, None)
 
     def document_count(self) -> int | None:
         total = 0
