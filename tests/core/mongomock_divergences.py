@@ -162,8 +162,7 @@ def _several_conditions(leaf: Leaf) -> bool:
 
 
 def _several_negated(leaf: Leaf) -> bool:
-    negated = leaf.operators.get("$not", {})
-    return isinstance(negated, dict) and len(set(negated) - {"$options"}) > 1 and len(leaf.candidates) > 1
+    return "$not" in leaf.operators and _several_conditions(Leaf(leaf.document, leaf.path, leaf.operators["$not"]))
 
 
 def _some_missing(leaf: Leaf) -> bool:
@@ -187,8 +186,7 @@ def _type_33_bits(leaf: Leaf) -> bool:
 def _all_odd(leaf: Leaf) -> bool:
     if "$all" not in leaf.operators:
         return False
-    asked = leaf.operators["$all"]
-    return any(one is None or isinstance(one, list) for one in asked) or any(
+    return any(one is None or isinstance(one, list) for one in leaf.operators["$all"]) or any(
         _holds_array(candidate) or len(leaf.candidates) > 1 for candidate in leaf.candidates
     )
 
