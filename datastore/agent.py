@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from datastore import batching, changing, listing
+from datastore import batching, listing
 from datastore.backend import Delete, Fields
+from datastore.changeable import Changeable
 from datastore.errors import ConflictError, InvalidNameTypeError, InvalidValueError, KeyExistsError, kind_of
 from datastore.ids import encode_key, new_key
 from datastore.listing import Page
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _VALUE = Fields.VALUE  # looking up a member of an enumeration shows in the time of `get`
 
 
-class AgentDataStore(Queryable):
+class AgentDataStore(Changeable, Queryable):
     """A store for one agent of one user, in one namespace. Made by `DataStore.agent` and `use_namespace`.
 
     Keys are text of 1 to 512 bytes of UTF-8. Values are anything JSON up to 1,000,000 bytes of UTF-8; what comes back
@@ -222,86 +223,6 @@ class AgentDataStore(Queryable):
 
     def __contains__(self, key: str) -> bool:
         return self.exists(key)
-
-    # ------------------------------------------------------------------------------------------- race-free changes
-
-    def modify(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any:
-        """Replace a value by what a function makes of it, without losing anybody's change.
-
-        Reads, applies the function, and writes if nobody wrote in between; otherwise starts over, for up to 30
-        seconds. The expiry and the metadata stay as they are. No access is counted.
-
-        Args:
-            key: The key.
-            function: Takes a copy of the value and returns the new one. It may be called several times.
-            default: What the function gets if there is no record.
-
-        Returns:
-            The new value.
-
-        Raises:
-            ConflictError: If other writers came first each time.
-            InvalidValueError: If the new value is not JSON.
-            ValueTooLargeError: If the new value is too large.
-
-        Requests: 2 for each attempt.
-        """
-        return changing.modify(scope_of(self), key, function, default, "the function's result")
-
-    def increment(self, key: str, by: float = 1) -> Any:
-        """Add to a number, without losing anybody's change. A missing record counts as 0.
-
-        Returns:
-            The new number.
-
-        Raises:
-            InvalidValueError: If ``by`` or the stored value is not a number.
-            ConflictError: As `modify`.
-
-        Requests: 2 for each attempt.
-        """
-        return changing.modify(scope_of(self), key, changing.adding(by), 0, "the sum")
-
-    def append(self, key: str, *items: Any) -> list[Any]:
-        """Append to an array, without losing anybody's change. A missing record counts as an empty array.
-
-        Returns:
-            The new array.
-
-        Raises:
-            InvalidValueError: If an item is not JSON or the stored value is not an array.
-            ValueTooLargeError: If the array grows too large.
-            ConflictError: As `modify`.
-
-        Requests: 2 for each attempt.
-        """
-        result: list[Any] = changing.modify(scope_of(self), key, changing.appending(items), [], "the array")
-        return result
-
-    def update(self, key: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Change an object in part, without losing anybody's change. A missing record counts as an empty object.
-
-        Args:
-            key: The key.
-            changes: MongoDB's update operators (``$set $unset $inc $min $max $push $pull $addToSet $rename``) with
-                their fields, or fields to set, which are merged in shallowly.
-
-        Returns:
-            The new object.
-
-        Raises:
-            QueryError: If an operator is unknown or its operand wrong; the message names the place.
-            InvalidValueError: If ``changes`` is not JSON, the stored value is not an object, or an operator does not
-                fit what is in it.
-            ValueTooLargeError: If the object grows too large.
-            ConflictError: As `modify`.
-
-        Requests: 2 for each attempt.
-        """
-        from datastore.queries.updates import compile_update  # here, because few agents use operators
-
-        result: dict[str, Any] = changing.modify(scope_of(self), key, compile_update(changes), {}, "the object")
-        return result
 
     # ------------------------------------------------------------------------------------------------ many records
 

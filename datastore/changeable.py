@@ -1,0 +1,93 @@
+"""The calls of an agent's store that change a value without losing anybody else's change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from datastore import changing
+from datastore.scope import Bound, scope_of
+
+
+class Changeable(Bound):
+    """Changes values race-free: reads, applies, writes if nothing came between, and starts over if something did."""
+
+    __slots__ = ()
+
+    def modify(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any:
+        """Replace a value by what a function makes of it, without losing anybody's change.
+
+        Reads, applies the function, and writes if nobody wrote in between; otherwise starts over, for up to 30
+        seconds. The expiry and the metadata stay as they are. No access is counted.
+
+        Args:
+            key: The key.
+            function: Takes a copy of the value and returns the new one. It may be called several times.
+            default: What the function gets if there is no record.
+
+        Returns:
+            The new value.
+
+        Raises:
+            ConflictError: If other writers came first each time.
+            InvalidValueError: If the new value is not JSON.
+            ValueTooLargeError: If the new value is too large.
+
+        Requests: 2 for each attempt.
+        """
+        return changing.modify(scope_of(self), key, function, default, "the function's result")
+
+    def increment(self, key: str, by: float = 1) -> Any:
+        """Add to a number, without losing anybody's change. A missing record counts as 0.
+
+        Returns:
+            The new number.
+
+        Raises:
+            InvalidValueError: If ``by`` or the stored value is not a number.
+            ConflictError: As `modify`.
+
+        Requests: 2 for each attempt.
+        """
+        return changing.modify(scope_of(self), key, changing.adding(by), 0, "the sum")
+
+    def append(self, key: str, *items: Any) -> list[Any]:
+        """Append to an array, without losing anybody's change. A missing record counts as an empty array.
+
+        Returns:
+            The new array.
+
+        Raises:
+            InvalidValueError: If an item is not JSON or the stored value is not an array.
+            ValueTooLargeError: If the array grows too large.
+            ConflictError: As `modify`.
+
+        Requests: 2 for each attempt.
+        """
+        result: list[Any] = changing.modify(scope_of(self), key, changing.appending(items), [], "the array")
+        return result
+
+    def update(self, key: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Change an object in part, without losing anybody's change. A missing record counts as an empty object.
+
+        Args:
+            key: The key.
+            changes: MongoDB's update operators (``$set $unset $inc $min $max $push $pull $addToSet $rename``) with
+                their fields, or fields to set, which are merged in shallowly.
+
+        Returns:
+            The new object.
+
+        Raises:
+            QueryError: If an operator is unknown or its operand wrong; the message names the place.
+            InvalidValueError: If ``changes`` is not JSON, the stored value is not an object, or an operator does not
+                fit what is in it.
+            ValueTooLargeError: If the object grows too large.
+            ConflictError: As `modify`.
+
+        Requests: 2 for each attempt.
+        """
+        from datastore.queries.updates import compile_update  # here, because few agents use operators
+
+        result: dict[str, Any] = changing.modify(scope_of(self), key, compile_update(changes), {}, "the object")
+        return result
