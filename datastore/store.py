@@ -181,7 +181,8 @@ class DataStore:
             InvalidNameError: If ``confirm`` is not the same as ``user_id``.
             UnsupportedError: If customers share one database.
 
-        Requests: CouchDB 2, Firestore 2 per 500 documents; on SQLite it removes the files.
+        Requests: CouchDB 2, DynamoDB 2 or more until the table is gone, Firestore 2 per 500 documents; on SQLite it
+            removes the files.
         """
         customers = self._separated()
         encode_name(user_id, "user_id")

@@ -25,7 +25,14 @@ class DynamoBackend(Backend):
 
     name = NAME
     # A page of a query ends at 1 MB, which holds about 3,000 of the smallest records.
-    capabilities = Capabilities(read_batch=1_000, write_batch=500, scan_page=4_000, persistent=True, shared=True)
+    capabilities = Capabilities(
+        read_batch=1_000,
+        write_batch=500,
+        scan_page=4_000,
+        persistent=True,
+        shared=True,
+        customer_databases=True,
+    )
 
     def __init__(self, settings: Settings) -> None:
         """Make sure that the table is there.

@@ -51,6 +51,31 @@ def open_table(connection: Connection) -> None:
             raise translate(error, settings) from error
 
 
+def drop_table(connection: Connection) -> bool:
+    """Remove the table, and return whether it was there; afterwards another one may be made under its name.
+
+    Raises:
+        PermissionDeniedError: If the credentials are refused.
+        BackendUnavailableError: If DynamoDB does not answer, or the table is not gone in time.
+    """
+    try:
+        connection.client.delete_table(TableName=connection.settings.table)
+    except boto.ClientError as error:
+        if error.response.get("Error", {}).get("Code") == "ResourceNotFoundException":
+            return False
+        raise translate(error, connection.settings) from error
+    except boto.BotoCoreError as error:
+        raise translate(error, connection.settings) from error
+    backoff = Backoff(_CREATION_SECONDS, _FIRST_LOOK, _LONGEST_PAUSE)
+    while _describe(connection) is not None:
+        if not backoff.wait():
+            raise BackendUnavailableError(
+                f"the table {connection.settings.table!r} is still being removed after {_CREATION_SECONDS:.0f} s",
+                backend=NAME,
+            )
+    return True
+
+
 def _describe(connection: Connection) -> dict[str, Any] | None:
     try:
         answer: Any = connection.client.describe_table(TableName=connection.settings.table)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from datastore.backend import Backend
+from datastore.customers import is_wanted, separate
 from datastore.errors import ConfigurationError
 from datastore.urls import Url, boolean, one_of, seconds
 from datastore_dynamodb.backend import DynamoBackend
+from datastore_dynamodb.customers import DynamoTables
 from datastore_dynamodb.schema import Settings
 
 DEFAULT_TABLE = "agent_data_store"
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
 
-def connect(url: Url) -> DynamoBackend:
+def connect(url: Url) -> Backend:
     """Open a DynamoDB store, and create its table if it is not there.
 
     The URL is ``dynamodb://table``; the credentials are those that boto3 finds. Its parameters:
@@ -24,6 +27,7 @@ def connect(url: Url) -> DynamoBackend:
       per request), ``recovery`` (``true`` turns on point-in-time recovery of a new table);
     - ``consistency`` (``eventual`` halves the cost of reads, which may then miss the latest writes);
     - ``transactions`` (``false`` writes batches one by one: at half the write units, in a hundred times the requests);
+    - ``isolation`` (``database`` for a table for each customer; nothing is opened before one is used);
     - ``timeout`` and ``connect_timeout`` (seconds), ``connections`` (the most at once; as many as threads use it).
 
     Raises:
@@ -58,8 +62,9 @@ def connect(url: Url) -> DynamoBackend:
         connect_timeout=url.parameter("connect_timeout", seconds, 3.0),
         connections=url.parameter("connections", _count, 50),
     )
+    isolated = is_wanted(url)
     url.check_all_taken()
-    return DynamoBackend(settings)
+    return separate(DynamoTables(settings)) if isolated else DynamoBackend(settings)
 
 
 def _text(value: Any) -> str:

@@ -16,10 +16,9 @@ from datastore.conformance.harness import Harness
 from datastore.conformance.races import race
 from datastore.conformance.topic import Opener, Topic, not_applicable
 from datastore.customers import CustomerBackend
-from datastore.ids import decode
+from datastore.ids import encode_name, user_prefix
 
 USERS = ["ann", "Ann", "a:b", "a", "a/b", "a-b", "a_2db", "ann@example.com", "..", " ", "é", "🔑"]
-_EVERYTHING = IdRange(" ", "\U0010ffff" * 2)
 
 
 def require_shared(store: DataStore) -> None:
@@ -70,17 +69,16 @@ class Customers(Topic):
             open_store(isolation="shared").customers()
 
     def test_a_customers_data_is_in_no_other_database(self, isolated: DataStore) -> None:
-        """Looked for in each of them, whole."""
+        """Looked for in each of them."""
         for user in USERS:
             for namespace in ("default", "other"):
                 isolated.agent(user, "agent_1", namespace).set_many({"key": user, user: 1})
         for user in USERS:
             with cast(CustomerBackend, backend_of(isolated)).opened(user) as backend:
-                found = [document.id for document in backend.scan(_EVERYTHING, Fields.KEY, 100).documents]
-                ids = [id for id in found if id.count(":") == 2]  # others are the database's own
-                values = [document.value for document in backend.read(ids, Fields.VALUE).values()]
-            assert {decode(id).user_id for id in ids} == {user}
-            assert sorted(map(str, values)) == sorted([user, "1"] * 2)
+                for other in USERS:
+                    prefix = user_prefix(encode_name(other, "user"))
+                    found = backend.scan(IdRange(prefix, prefix[:-1] + ";"), Fields.KEY, 100).documents
+                    assert len(found) == (4 if other == user else 0), f"of {other!r}, with {user!r}"
 
     def test_the_shared_database_stays_empty(self, store: DataStore, isolated: DataStore) -> None:
         """And what is in it stays there."""
