@@ -100,8 +100,8 @@ class TestDynamoOnDynalite(ConformanceSuite):
     harness = DynaliteHarness
 
 
-# Moto is not asked for atomicity: in process, its conditional writes lose updates. Nor for queries, which the store
-# decides, and not the adapter: they store many records.
+# Moto is not asked for atomicity: in process, its conditional writes lose updates. Nor for queries: they store many
+# records, and its filters are not DynamoDB's.
 _NOT_FOR_MOTO = ("concurrency", "processes", "queries", "query_properties")
 _ALONE = tuple(topic for topic in TOPICS if topic_name(topic) not in _NOT_FOR_MOTO)
 
