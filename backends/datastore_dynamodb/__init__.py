@@ -6,8 +6,8 @@ secondary index. ``get``, ``set`` and ``delete`` are one request each; batches g
 
 Values are native attributes, which the console shows, where DynamoDB holds them exactly; else JSON text. What does
 not fit an item is compressed, and split where it still does not fit; readers see old or new, whole. Expired records
-are reclaimed by DynamoDB itself, so `DataStore.purge_expired` is not supported. Queries on values are not pushed down:
-without an index DynamoDB would read, and charge for, just the same items.
+are reclaimed by DynamoDB itself, so `DataStore.purge_expired` is not supported. Queries are filtered where the items
+are: that saves their transfer, while DynamoDB reads, and charges for, the whole namespace.
 """
 
 from datastore_dynamodb.backend import DynamoBackend

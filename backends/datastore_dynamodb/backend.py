@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from datastore.backend import Access, Backend, Capabilities, Document, DocumentPage, Fields, IdRange, Outcome, Write
+from datastore.backend import (
+    Access,
+    Backend,
+    Capabilities,
+    Document,
+    DocumentPage,
+    Fields,
+    IdRange,
+    Outcome,
+    Plan,
+    Query,
+    Write,
+)
 from datastore.errors import DataStoreError
+from datastore_dynamodb import filters
 from datastore_dynamodb.batches import WRITE_BATCH, Threads, chunks, patiently, write_items
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.codec import Attributes
@@ -66,6 +79,17 @@ class DynamoBackend(Backend):
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.scan`."""
         return self._reader.scan(range, fields, limit, after)
+
+    def plan(self, range: IdRange, query: Query) -> Plan | None:
+        """See `datastore.backend.Finds`."""
+        return filters.plan(query)
+
+    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        """See `datastore.backend.Finds`.
+
+        Requests: 1 per 1 MB of what the range holds, or per as many records as are asked for; at least 100 of them.
+        """
+        return self._reader.find(range, plan.native, fields, limit, after)
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""

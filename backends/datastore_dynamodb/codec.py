@@ -117,18 +117,15 @@ def to_attribute(value: Any, depth: int = 0) -> Attribute:
     kind = type(value)
     if kind is str:
         return {"S": value}
-    if kind is int:
-        if not -_MAX_INT < value < _MAX_INT:
+    if kind is int or kind is float:
+        text = number_text(value)
+        if text is None:
             raise _NotExactError
-        return {"N": str(value)}
+        return {"N": text}
     if value is None:
         return _NULL
     if kind is bool:
         return _TRUE if value else _FALSE
-    if kind is float:
-        if value.is_integer() or -_MIN_FLOAT < value < _MIN_FLOAT:
-            raise _NotExactError
-        return {"N": repr(value)}
     depth += 1
     if depth > _MAX_DEPTH:
         raise _NotExactError
@@ -138,6 +135,13 @@ def to_attribute(value: Any, depth: int = 0) -> Attribute:
                 raise _NotExactError
         return {"M": {name: to_attribute(child, depth) for name, child in value.items()}}
     return {"L": [to_attribute(child, depth) for child in value]}
+
+
+def number_text(number: float) -> str | None:
+    """Return a number as DynamoDB writes it, or ``None`` if it would not give back the same one."""
+    if isinstance(number, int):
+        return str(number) if -_MAX_INT < number < _MAX_INT else None
+    return None if number.is_integer() or -_MIN_FLOAT < number < _MIN_FLOAT else repr(number)
 
 
 def from_attribute(attribute: Attribute) -> Any:

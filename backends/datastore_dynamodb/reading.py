@@ -19,6 +19,8 @@ from datastore_dynamodb.seen import Seen
 _PAGE_BYTES = 8_000_000
 """A page of a scan ends soon after so many bytes were unpacked, so that large values do not pile up in memory."""
 _PART_BYTES = 350_000
+_LOOKED_AT = 100
+"""The fewest items that a page of a find looks at; of the smallest they take 10 read units."""
 _SECONDS = 5.0
 """How long a reader waits for the parts of a value whose writer is always quicker."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.005, 0.25
@@ -57,23 +59,39 @@ class Reader:
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
         """See `Backend.scan`."""
+        return self._page(range, {}, fields, limit, limit, after)
+
+    def find(
+        self, range: IdRange, filter: Mapping[str, Any], fields: Fields, limit: int, after: str | None
+    ) -> DocumentPage:
+        """Return a page of the documents that a filter lets through.
+
+        DynamoDB's limit is on what it looks at: who wants few documents lets it look at a few more, to save requests.
+        """
+        return self._page(range, filter, fields, limit, max(limit, _LOOKED_AT), after)
+
+    def _page(
+        self, range: IdRange, filter: Mapping[str, Any], fields: Fields, limit: int, looked_at: int, after: str | None
+    ) -> DocumentPage:
         condition = _in_range(range)
         if condition is None or (after is not None and after >= range.end):
             return DocumentPage((), None)
         parameters = {
             "TableName": self._table,
             "ConsistentRead": self._strong,
-            "Limit": limit,
+            "Limit": looked_at,
             **condition,
             **PROJECTION[fields],
         }
+        for name, part in filter.items():
+            parameters[name] = part if isinstance(part, str) else {**parameters.get(name, {}), **part}
         if after is not None and after >= range.start:
             parameters["ExclusiveStartKey"] = key_of(after)
         answer = self._connection.call("query", **parameters)
         last = answer.get("LastEvaluatedKey")
         items = [item for item in answer["Items"] if not is_marker(id := id_of(item)) and id < range.end]
         fitting = _fitting(items) if fields is not Fields.KEY else len(items)
-        documents, done = self._documents(items[:fitting], fields)
+        documents, done = self._documents(items[: min(fitting, limit)], fields)
         if done < len(items):
             return DocumentPage(list(documents.values()), id_of(items[done - 1]))
         return DocumentPage(list(documents.values()), id_of(last) if last else None)

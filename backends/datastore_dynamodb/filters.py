@@ -1,0 +1,317 @@
+"""From a query to a ``FilterExpression``: a superset of what matches, and as narrow as DynamoDB can decide it.
+
+A path of an expression leads through maps alone. So a field is seen where its value is native and no array lies on the
+way; what lies behind an array, and values that are text, are found whatever they are, and checked here.
+
+Each filter is translated twice: to an expression that holds wherever the filter does (``upper``), and to one that holds
+nowhere else (``lower``). What must *not* hold is the opposite of the lower one. A filter is decided where the two are
+the same. Where nothing can be said, the upper one is true and the lower one false, which AND, OR and NOT then carry on.
+
+What servers that stand in for DynamoDB get wrong is not asked: the type of an empty text or of ``false``, and whether
+an array contains one (dynalite).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from datastore.backend import Plan, Query
+from datastore.queries.matcher import compile_condition
+from datastore.queries.tree import (
+    And,
+    Compare,
+    Comparison,
+    Condition,
+    ElementMatches,
+    Exists,
+    Field,
+    Filter,
+    HasType,
+    In,
+    Matches,
+    Or,
+    Path,
+    Size,
+    clauses,
+    conjunction,
+)
+from datastore_dynamodb.codec import NATIVE, number_text
+from datastore_dynamodb.expressions import (
+    FALSE,
+    TRUE,
+    Atom,
+    Expression,
+    Operand,
+    all_of,
+    among,
+    any_of,
+    exists,
+    is_of_type,
+    negate,
+    render,
+)
+
+_LONGEST_PATH = 30  # steps: DynamoDB nests 32 levels, and the attribute is one of them
+_MOST_CONTAINED = 8  # values that arrays are searched for; for more of them any array is found
+_PROVENANCE = ("key", "createdByAgent", "createdAt", "updatedAt", "revision", "expiresAt")
+"""Without what counting an access changes: the store adds accesses that are still to be written."""
+_OR_NULL = "expiresAt"
+_SYMBOLS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+_TYPES = {"null": "NULL", "object": "M", "array": "L", "number": "N", "int": "N", "long": "N", "double": "N"}
+_DECIDED_TYPES = {"null", "object", "array", "number", "string", "bool"}
+_LITERAL = re.compile(r"[\w ,;:@/%&=<>~'\"-]*")  # characters that stand for themselves, but in verbose patterns
+
+
+class Bounds(NamedTuple):
+    """What holds wherever a filter does, and what holds nowhere else."""
+
+    upper: Expression
+    lower: Expression
+
+
+_UNKNOWN = Bounds(TRUE, FALSE)
+_NEVER = Bounds(FALSE, FALSE)
+
+
+class _Shape(NamedTuple):
+    """What a condition on a path asks, by what is there."""
+
+    scalar: Bounds
+    """Of anything but an array; both are false where nothing is there."""
+    array: Bounds
+    missing: bool = False
+    """Whether it holds for what is not there."""
+
+
+def plan(query: Query) -> Plan | None:
+    """Return what to ask DynamoDB, or ``None`` if nothing narrows a query."""
+    wanted = [(clause, True, _bounds(clause, _of_value)) for clause in clauses(query.value)]
+    wanted += [(clause, False, _bounds(clause, _of_record)) for clause in clauses(query.meta)]
+    chosen: list[tuple[Filter, bool, Bounds]] = []
+    native = None
+    for one in wanted:
+        parameters = _parameters([*chosen, one]) if one[2].upper != TRUE else None
+        if parameters is not None:
+            chosen.append(one)
+            native = parameters
+    if native is None:
+        return None
+    decided = [one for one in chosen if not one[1] and one[2].upper == one[2].lower]
+    return Plan(_query(chosen), _query([one for one in wanted if one not in decided]), native)
+
+
+def _query(found: list[tuple[Filter, bool, Bounds]]) -> Query:
+    parts: dict[bool, list[Filter]] = {True: [], False: []}
+    for clause, of_value, _ in found:
+        parts[of_value].append(clause)
+    return Query(conjunction(parts[True]), conjunction(parts[False]))
+
+
+def _parameters(chosen: list[tuple[Filter, bool, Bounds]]) -> dict[str, Any] | None:
+    of_value = all_of(*(bounds.upper for _, of_value, bounds in chosen if of_value))
+    about = all_of(*(bounds.upper for _, of_value, bounds in chosen if not of_value))
+    both = all_of(any_of(negate(exists((NATIVE,))), of_value), about)  # a value that is not native is text or parts
+    return render(negate(exists(("createdAt",))) if both == FALSE else both)  # which every record has
+
+
+def _bounds(filter: Filter, of_field: Callable[[Path, Condition], Bounds]) -> Bounds:
+    if isinstance(filter, Field):
+        return of_field(filter.path, filter.condition)
+    if isinstance(filter, And | Or):
+        found = [_bounds(clause, of_field) for clause in filter.clauses]
+        join = all_of if isinstance(filter, And) else any_of
+        return Bounds(join(*(one.upper for one in found)), join(*(one.lower for one in found)))
+    inner = _bounds(filter.clause, of_field)
+    return Bounds(negate(inner.lower), negate(inner.upper))
+
+
+def _of_value(path: Path, condition: Condition) -> Bounds:
+    return _in_json(NATIVE, path, condition)
+
+
+def _of_record(path: Path, condition: Condition) -> Bounds:
+    if path[0] == "metadata" and len(path) > 1:
+        as_text = exists(("metadataJson",))
+        upper, lower = _in_json("metadata", path[1:], condition)
+        return Bounds(any_of(as_text, upper), all_of(negate(as_text), lower))
+    if len(path) > 1 or path[0] not in _PROVENANCE:
+        return _UNKNOWN
+    if isinstance(condition, Exists):
+        return Bounds(TRUE, TRUE)
+    upper, lower = _shape(path, condition).scalar
+    if path[0] == _OR_NULL and _holds_for_null(condition):  # a record has the field, with null in it
+        missing = negate(exists(path))
+        return Bounds(any_of(upper, missing), any_of(lower, missing))
+    return Bounds(upper, lower)
+
+
+def _holds_for_null(condition: Condition) -> bool:
+    return _shape((), condition).missing or (isinstance(condition, HasType) and "null" in condition.names)
+
+
+def _in_json(name: str, steps: Path, condition: Condition) -> Bounds:
+    """Return the bounds of a condition on a path into a native value."""
+    if len(steps) > _LONGEST_PATH:
+        return _UNKNOWN
+    path = (name, *steps)
+    shape = _shape(path, condition)
+    behind_array = any_of(*(is_of_type(path[:length], "L") for length in range(2, len(path))))
+    missing = negate(exists(path)) if shape.missing else FALSE
+    return Bounds(
+        any_of(shape.scalar.upper, shape.array.upper, behind_array if missing == FALSE else missing),
+        any_of(shape.scalar.lower, shape.array.lower, all_of(missing, negate(behind_array))),
+    )
+
+
+def _shape(path: Path, condition: Condition) -> _Shape:
+    match condition:
+        case Compare("$eq", value):
+            return _equals(path, (value,))
+        case In(values):
+            return _equals(path, values)
+        case Compare(operator, value):
+            return _compares(path, operator, value)
+        case Exists():
+            return _Shape(_exactly(exists(path)), _NEVER)  # an array is there as well
+        case HasType(names):
+            return _has_type(path, names)
+        case Matches():
+            upper, lower = _matches(path, condition)
+            return _Shape(Bounds(upper, lower), _some_array(path))
+        case Size(length):
+            size = Atom("size(%s) = %s", path, (("N", str(length)),))
+            return _Shape(_NEVER, _exactly(all_of(is_of_type(path, "L"), size)))
+        case ElementMatches():
+            return _Shape(_NEVER, Bounds(_with_element(path, condition), FALSE))
+        case _:  # Modulo
+            return _Shape(Bounds(is_of_type(path, "N"), FALSE), _some_array(path))
+
+
+def _exactly(expression: Expression) -> Bounds:
+    return Bounds(expression, expression)
+
+
+def _some_array(path: Path) -> Bounds:
+    return Bounds(is_of_type(path, "L"), FALSE)
+
+
+def _is_text(path: Path) -> Expression:
+    return Atom("%s >= %s", path, (("S", ""),))
+
+
+def _is_boolean(path: Path) -> Expression:
+    return any_of(among(path, [("BOOL", True)]), among(path, [("BOOL", False)]))
+
+
+def _operand(value: Any) -> Operand | None:
+    """Return what a scalar is compared with natively, or ``None`` if no native value equals it."""
+    if isinstance(value, bool):
+        return "BOOL", value
+    if isinstance(value, str):
+        return "S", value
+    text = number_text(int(value) if isinstance(value, float) and value.is_integer() else value)
+    return None if text is None else ("N", text)
+
+
+def _equals(path: Path, values: tuple[Any, ...]) -> _Shape:
+    """Return what asks whether something equals one of several values."""
+    simple: list[Operand] = []
+    scalar: list[Expression] = []
+    unsure, arrays = False, False
+    for value in values:
+        if value is None:
+            scalar.append(is_of_type(path, "NULL"))
+        elif isinstance(value, dict | list):
+            unsure = unsure or isinstance(value, dict)
+            arrays = True
+        elif (operand := _operand(value)) is None:
+            continue
+        elif isinstance(value, bool) or value == "":
+            scalar.append(among(path, [operand]))
+        else:
+            simple.append(operand)
+        arrays = arrays or value is None or isinstance(value, bool) or value == ""
+    lower = any_of(among(path, simple), *scalar)
+    upper = any_of(lower, is_of_type(path, "M")) if unsure else lower
+    contained: Expression = FALSE
+    if simple and len(simple) <= _MOST_CONTAINED:
+        contained = all_of(is_of_type(path, "L"), any_of(*(_contains(path, operand) for operand in simple)))
+    arrays = arrays or len(simple) > _MOST_CONTAINED
+    in_array = Bounds(is_of_type(path, "L") if arrays else contained, contained)
+    return _Shape(Bounds(upper, lower), in_array, None in values)
+
+
+def _contains(path: Path, operand: Operand) -> Expression:
+    return Atom("contains(%s, %s)", path, (operand,))
+
+
+def _compares(path: Path, operator: Comparison, value: Any) -> _Shape:
+    if value is None:
+        return _equals(path, (None,)) if operator in ("$gte", "$lte") else _Shape(_NEVER, _NEVER)
+    array = _some_array(path)
+    if isinstance(value, dict):
+        return _Shape(Bounds(is_of_type(path, "M"), FALSE), array)
+    if isinstance(value, list):
+        return _Shape(_NEVER, array)
+    if isinstance(value, bool):  # DynamoDB has no order of booleans
+        fitting = [("BOOL", one) for one in (False, True) if compile_condition(Compare(operator, value))(one)]
+        return _Shape(_exactly(any_of(*(among(path, [one]) for one in fitting))), array)
+    operand = _operand(value)
+    if operand is None:
+        return _Shape(Bounds(is_of_type(path, "N"), FALSE), array)
+    return _Shape(_exactly(Atom(f"%s {_SYMBOLS[operator]} %s", path, (operand,))), array)
+
+
+def _has_type(path: Path, names: tuple[str, ...]) -> _Shape:
+    def of(name: str) -> Expression:
+        if name == "string":
+            return _is_text(path)
+        return _is_boolean(path) if name == "bool" else is_of_type(path, _TYPES[name])
+
+    scalar = [name for name in names if name != "array"]
+    decided = [of(name) for name in scalar if name in _DECIDED_TYPES]
+    array = Bounds(is_of_type(path, "L"), is_of_type(path, "L") if "array" in names else FALSE)
+    return _Shape(Bounds(any_of(*map(of, scalar)), any_of(*decided)), array)
+
+
+def _matches(path: Path, matches: Matches) -> Bounds:
+    """Return the bounds of a regular expression on text: what its literal characters say."""
+    pattern, text = matches.pattern, _is_text(path)
+    if {"i", "x"} & set(matches.options) or not pattern:
+        return Bounds(text, FALSE)
+    if _LITERAL.fullmatch(pattern):
+        contains = all_of(text, _contains(path, ("S", pattern)))
+        return Bounds(contains, contains)
+    beginning = _beginning(pattern) if "m" not in matches.options else ""
+    return Bounds(_begins_with(path, beginning) if beginning else text, FALSE)
+
+
+def _begins_with(path: Path, beginning: str) -> Expression:
+    """Return whether text begins so; ``begins_with`` is no such test everywhere: ministack refuses other types."""
+    behind = ord(beginning[-1]) + 1
+    after_surrogates = 0xE000 if behind == 0xD800 else behind
+    end = beginning[:-1] + chr(after_surrogates)
+    return all_of(Atom("%s >= %s", path, (("S", beginning),)), Atom("%s < %s", path, (("S", end),)))
+
+
+def _beginning(pattern: str) -> str:
+    """Return what text must begin with to match a pattern."""
+    found = _LITERAL.match(pattern, 1)
+    if not pattern.startswith("^") or "|" in pattern or "(?" in pattern or found is None:
+        return ""
+    literal, behind = found[0], pattern[found.end() : found.end() + 1]
+    return literal[:-1] if behind and behind in "*?{+" else literal
+
+
+def _with_element(path: Path, condition: ElementMatches) -> Expression:
+    wanted = [is_of_type(path, "L")]
+    for holds, one in condition.conditions:
+        if holds and isinstance(one, Compare) and one.operator == "$eq" and isinstance(one.value, str | int | float):
+            operand = _operand(one.value)
+            if operand is None:
+                return FALSE
+            if one.value != "" and not isinstance(one.value, bool):
+                wanted.append(_contains(path, operand))
+    return all_of(*wanted)
