@@ -100,8 +100,8 @@ class TestDynamoOnDynalite(ConformanceSuite):
     harness = DynaliteHarness
 
 
-# Moto is not asked for atomicity: in process, its conditional writes lose updates. Nor for what stands above the adapter
-# and asks nothing new of it, and much of it on many records.
+# Moto is not asked for atomicity: in process, its conditional writes lose updates. Nor for what stands above the
+# adapter and asks nothing new of it, and much of it on many records.
 _NOT_FOR_MOTO = ("concurrency", "processes", "queries", "query_properties", "updates", "vault", "key_value")
 _ALONE = tuple(topic for topic in TOPICS if topic_name(topic) not in _NOT_FOR_MOTO)
 
