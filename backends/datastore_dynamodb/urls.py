@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from datastore.backend import Backend
+from datastore.customers import is_wanted, separate
 from datastore.errors import ConfigurationError
 from datastore.urls import Url, boolean, one_of, seconds
 from datastore_dynamodb.backend import DynamoBackend
+from datastore_dynamodb.customers import LONGEST_NAME, DynamoTables
 from datastore_dynamodb.schema import Settings
 
 DEFAULT_TABLE = "agent_data_store"
-_TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+_TABLE = re.compile(rf"[A-Za-z0-9_.-]{{3,{LONGEST_NAME}}}")
 
 
-def connect(url: Url) -> DynamoBackend:
+def connect(url: Url) -> Backend:
     """Open a DynamoDB store, and create its table if it is not there.
 
     The URL is ``dynamodb://table``; the credentials are those that boto3 finds. Its parameters:
@@ -24,12 +27,24 @@ def connect(url: Url) -> DynamoBackend:
       per request), ``recovery`` (``true`` turns on point-in-time recovery of a new table);
     - ``consistency`` (``eventual`` halves the cost of reads, which may then miss the latest writes);
     - ``transactions`` (``false`` writes batches one by one: at half the write units, in a hundred times the requests);
-    - ``timeout`` and ``connect_timeout`` (seconds), ``connections`` (the most at once; as many as threads use it).
+    - ``timeout`` and ``connect_timeout`` (seconds), ``connections`` (the most at once; as many as threads use it);
+    - ``isolation`` (``database`` for a table for each customer; none is opened before it is used).
 
     Raises:
         ConfigurationError: If the URL is wrong, or the table is missing or of something else.
         PermissionDeniedError: If the credentials are missing or refused.
         BackendUnavailableError: If DynamoDB does not answer.
+    """
+    isolated = is_wanted(url)
+    settings = settings_of(url)
+    return separate(DynamoTables(settings)) if isolated else DynamoBackend(settings)
+
+
+def settings_of(url: Url) -> Settings:
+    """Return what the URL says, all of it.
+
+    Raises:
+        ConfigurationError: If it is wrong.
     """
     if url.user is not None or url.password is not None:
         raise ConfigurationError(
@@ -59,7 +74,7 @@ def connect(url: Url) -> DynamoBackend:
         connections=url.parameter("connections", _count, 50),
     )
     url.check_all_taken()
-    return DynamoBackend(settings)
+    return settings
 
 
 def _text(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from datastore import ConfigurationError, DataStore, InvalidNameError, UnsupportedError
-from datastore.backend import Fields, IdRange
+from datastore.backend import Fields, IdRange, MovesDocuments
 from datastore.conformance.clock import Clock
 from datastore.conformance.faults import backend_of
 from datastore.conformance.harness import Harness
@@ -67,7 +67,11 @@ class Customers(Topic):
                 isolated.agent(user, "agent_1", namespace).set_many({"key": user, user: 1})
         for user in USERS:
             with cast(CustomerBackend, backend_of(isolated)).opened(user) as backend:
-                found = [document.id for document in backend.scan(_EVERYTHING, Fields.KEY, 100).documents]
+                if isinstance(backend, MovesDocuments):  # not every database scans across users
+                    page = backend.all_documents(Fields.KEY, 100)
+                else:
+                    page = backend.scan(_EVERYTHING, Fields.KEY, 100)
+                found = [document.id for document in page.documents]
                 ids = [id for id in found if id.count(":") == 2]  # others are the database's own
                 values = [document.value for document in backend.read(ids, Fields.VALUE).values()]
             assert {decode(id).user_id for id in ids} == {user}
