@@ -69,7 +69,7 @@ class RealHarness(MinistackHarness):
 
     name = "dynamodb-real"
     differs: ClassVar = {
-        "test_the_number_of_documents_is_about_right": "DynamoDB counts its items every six hours, and this table stays",
+        "test_the_number_of_documents_is_about_right": "DynamoDB counts every six hours, and this table stays",
     }
 
     def url(self) -> str:
