@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from datastore.administration import Finding
 from datastore.backend import (
     Access,
     Backend,
@@ -16,6 +17,7 @@ from datastore.backend import (
     Outcome,
     Plan,
     Query,
+    Restore,
     Write,
 )
 from datastore.errors import DataStoreError
@@ -24,12 +26,13 @@ from datastore_dynamodb.batches import WRITE_BATCH, Threads, chunks, patiently, 
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.codec import Attributes
 from datastore_dynamodb.counting import Counter
+from datastore_dynamodb.examining import examine, item_count
 from datastore_dynamodb.items import id_of, is_live, parts_of
 from datastore_dynamodb.parts import Parts, is_marker
 from datastore_dynamodb.reading import Reader
 from datastore_dynamodb.schema import NAME, PARTITION, SORT, Settings
 from datastore_dynamodb.seen import Seen
-from datastore_dynamodb.table import open_table
+from datastore_dynamodb.table import drop_table, open_table
 from datastore_dynamodb.writing import Writer
 
 
@@ -39,12 +42,7 @@ class DynamoBackend(Backend):
     name = NAME
     # A page of a query ends at 1 MB, which holds about 3,000 of the smallest records.
     capabilities = Capabilities(
-        read_batch=1_000,
-        write_batch=500,
-        scan_page=4_000,
-        persistent=True,
-        shared=True,
-        customer_databases=True,
+        read_batch=1_000, write_batch=500, scan_page=4_000, persistent=True, shared=True, customer_databases=True
     )
 
     def __init__(self, settings: Settings) -> None:
@@ -90,6 +88,42 @@ class DynamoBackend(Backend):
         Requests: 1 per 1 MB of what the range holds, or per as many records as are asked for; at least 100 of them.
         """
         return self._reader.find(range, plan.native, fields, limit, after)
+
+    def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        """See `datastore.backend.MovesDocuments`.
+
+        Requests: 1 per 1 MB of the table.
+        """
+        return self._reader.scan_all(fields, limit, after)
+
+    def document_count(self) -> int | None:
+        """See `datastore.backend.MovesDocuments`; DynamoDB counts items, parts of values too, every six hours.
+
+        Requests: 1.
+        """
+        return item_count(self._connection)
+
+    def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
+        """See `datastore.backend.MovesDocuments`.
+
+        Requests: 1 per 100 documents.
+        """
+        return self._writer.restore(restores)
+
+    def examine(self, now: float) -> list[Finding]:
+        """See `datastore.administration.Examines`.
+
+        Requests: 3.
+        """
+        return examine(self._connection, now)
+
+    def drop(self) -> None:
+        """See `datastore.administration.DropsDatabase`.
+
+        Requests: 2, and more until the table is gone.
+        """
+        drop_table(self._connection)
+        self.close()
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""

@@ -13,19 +13,17 @@ from datastore_dynamodb.client import Connection
 from datastore_dynamodb.schema import Settings
 from datastore_dynamodb.table import drop_table
 
-_LONGEST_NAME = (
-    255  # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
-)
+LONGEST_NAME = 255  # "Supported data types and naming rules in Amazon DynamoDB"
 
 
 class DynamoTables(Databases):
-    """Tables of one account in one region."""
+    """Tables of one region. An account takes 2,500 of them unless AWS raises the quota."""
 
-    most_open = 16  # each is a client of its own, with its connections
+    most_open = 16  # each has connections of its own
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        super().__init__(DynamoBackend, settings.table, _LONGEST_NAME, DynamoBackend.capabilities)
+        super().__init__(DynamoBackend, settings.table, LONGEST_NAME, DynamoBackend.capabilities)
 
     def open(self, name: str) -> Backend:
         """See `Databases.open`."""
@@ -34,7 +32,7 @@ class DynamoTables(Databases):
     def drop(self, name: str) -> bool:
         """See `Databases.drop`.
 
-        Requests: 1, and those of waiting until the table is gone.
+        Requests: 2, and more until the table is gone.
         """
         with closing(Connection(replace(self._settings, table=name))) as connection:
             return drop_table(connection)
@@ -42,13 +40,13 @@ class DynamoTables(Databases):
     def names(self, beginning: str) -> Iterator[str]:
         """See `Databases.names`.
 
-        Requests: 1 per 100 tables of the account and region.
+        Requests: 1 per 100 tables of the region.
         """
+        behind: dict[str, str] = {}
         with closing(Connection(self._settings)) as connection:
-            last: dict[str, str] = {}
             while True:
-                answer = connection.call("list_tables", **last)
+                answer = connection.call("list_tables", **behind)
                 yield from (name for name in answer["TableNames"] if name.startswith(beginning))
-                if "LastEvaluatedTableName" not in answer:
+                if not answer.get("LastEvaluatedTableName"):
                     return
-                last = {"ExclusiveStartTableName": answer["LastEvaluatedTableName"]}
+                behind = {"ExclusiveStartTableName": answer["LastEvaluatedTableName"]}

@@ -117,6 +117,29 @@ def creating(put: Put) -> Attributes:
     }
 
 
+def have_been(document: Document) -> Attributes:
+    """Return the attributes of what a document has been through, which no write of an agent sets."""
+    attributes: Attributes = {
+        "createdAt": {"S": document.created_at},
+        "createdByAgent": {"S": document.created_by_agent},
+        "updatedAt": {"S": document.updated_at},
+        "accessCount": {"N": str(document.access_count)},
+    }
+    if document.last_accessed_by_agent is not None:
+        attributes["lastAccessedByAgent"] = {"S": document.last_accessed_by_agent}
+    if document.last_accessed_at is not None:
+        attributes["lastAccessedAt"] = {"S": document.last_accessed_at}
+    return attributes
+
+
+def scan_key_of(after: str) -> Attributes:
+    """Return the key of any item, a part of a value among them, from what `id_of` says about it."""
+    user, _, rest = after.partition(":")
+    if rest.startswith(":"):  # a part lies in the partition "<user>:"
+        return {PARTITION: {"S": user + ":"}, SORT: {"S": rest[1:]}}
+    return {PARTITION: {"S": user}, SORT: {"S": rest}}
+
+
 def epoch(time: str, margin: int = 0) -> int:
     """Return a time in seconds since the epoch, rounded up, as DynamoDB's expiry needs it."""
     return math.ceil(parse_time(time).timestamp()) + margin

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from datastore.backend import Delete, Outcome, Put
+from datastore.backend import Delete, Document, Outcome, Put
 from datastore.errors import ValueTooLargeError
 from datastore.values import merge_metadata
 from datastore_dynamodb.codec import (
@@ -26,6 +26,7 @@ from datastore_dynamodb.items import (
     NO_PARTS,
     changing,
     creating,
+    have_been,
     identifying,
     is_live,
     key_of,
@@ -92,6 +93,46 @@ def plan_put(put: Put, value: Encoded, known: Item | None, absent: bool = False)
     if put.if_absent or put.metadata:
         return _replace(put, value, _ABSENT, {":at": {"S": put.at}})
     return _update(put, value, f"{NO_PARTS} AND {LIVE}", {":at": {"S": put.at}}, create=True)
+
+
+def plan_restore(
+    put: Put, whole: Document, value: Encoded, known: Item | None, absent: bool = False
+) -> Request | Outcome:
+    """Return the request that writes a whole document, or the outcome where that is settled already.
+
+    Args:
+        put: Its value, and the condition: either ``if_absent`` or ``if_revision``.
+        whole: The document.
+        value: Its value, encoded.
+        known: The item as it was last found; ``None`` where nothing is known, or there was none.
+        absent: Whether there was none.
+    """
+    metadata = whole.metadata or {}
+    item = {
+        **key_of(put.id),
+        **identifying(put),
+        **changing(put, value),
+        **have_been(whole),
+        **encode_metadata(metadata),
+    }
+    values = {":at": {"S": put.at}}
+    if known is not None:
+        revision = revision_of(known)
+        if is_live(known, put.at):
+            if put.if_revision != revision:
+                return Outcome(False, revision)
+        elif put.if_revision is not None:
+            return Outcome(False)
+        condition, values = _AT_REVISION, {":seen": {"S": revision}}
+    elif put.if_revision is None:
+        condition = _ABSENT
+    elif absent:
+        return Outcome(False)
+    else:
+        condition = f"{_AT_REVISION} AND {NO_PARTS} AND {LIVE}"
+        values[":seen"] = {"S": put.if_revision}
+    parameters = {"Item": item, "ConditionExpression": condition, "ExpressionAttributeValues": values}
+    return Request("put_item", parameters, metadata)
 
 
 def plan_delete(delete: Delete, known: Item | None, absent: bool = False) -> Request | Outcome:

@@ -11,7 +11,7 @@ from datastore.retry import Backoff
 from datastore_dynamodb.batches import READ_BATCH, Threads, chunks, get_items
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.codec import PARTS, Attribute, Attributes, decode_value, unzip
-from datastore_dynamodb.items import LIVE, PROJECTION, id_of, key_of, parts_of, revision_of, to_document
+from datastore_dynamodb.items import LIVE, PROJECTION, id_of, key_of, parts_of, revision_of, scan_key_of, to_document
 from datastore_dynamodb.parts import Parts, is_marker
 from datastore_dynamodb.schema import NAME
 from datastore_dynamodb.seen import Seen
@@ -88,8 +88,25 @@ class Reader:
         if after is not None and after >= range.start:
             parameters["ExclusiveStartKey"] = key_of(after)
         answer = self._connection.call("query", **parameters)
-        last = answer.get("LastEvaluatedKey")
         items = [item for item in answer["Items"] if not is_marker(id := id_of(item)) and id < range.end]
+        return self._page_of(items, fields, limit, answer.get("LastEvaluatedKey"))
+
+    def scan_all(self, fields: Fields, limit: int, after: str | None) -> DocumentPage:
+        """See `datastore.backend.MovesDocuments`: in the order of the hashes of the users."""
+        parameters: dict[str, Any] = {
+            "TableName": self._table,
+            "ConsistentRead": self._strong,
+            "Limit": limit,
+            # Neither parts of values nor their markers have one.
+            "FilterExpression": "attribute_exists(createdAt)",
+            **PROJECTION[fields],
+        }
+        if after is not None:
+            parameters["ExclusiveStartKey"] = scan_key_of(after)
+        answer = self._connection.call("scan", **parameters)
+        return self._page_of(answer["Items"], fields, limit, answer.get("LastEvaluatedKey"))
+
+    def _page_of(self, items: Sequence[Item], fields: Fields, limit: int, last: Item | None) -> DocumentPage:
         fitting = _fitting(items) if fields is not Fields.KEY else len(items)
         documents, done = self._documents(items[: min(fitting, limit)], fields)
         if done < len(items):

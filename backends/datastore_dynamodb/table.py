@@ -30,7 +30,7 @@ def open_table(connection: Connection) -> None:
     """
     settings = connection.settings
     made = None
-    description = _describe(connection)
+    description = describe(connection)
     if description is None:
         if not settings.create:
             raise missing(settings)
@@ -51,32 +51,8 @@ def open_table(connection: Connection) -> None:
             raise translate(error, settings) from error
 
 
-def drop_table(connection: Connection) -> bool:
-    """Remove the table, and return whether it was there; afterwards another one may be made under its name.
-
-    Raises:
-        PermissionDeniedError: If the credentials are refused.
-        BackendUnavailableError: If DynamoDB does not answer, or the table is not gone in time.
-    """
-    try:
-        connection.client.delete_table(TableName=connection.settings.table)
-    except boto.ClientError as error:
-        if error.response.get("Error", {}).get("Code") == "ResourceNotFoundException":
-            return False
-        raise translate(error, connection.settings) from error
-    except boto.BotoCoreError as error:
-        raise translate(error, connection.settings) from error
-    backoff = Backoff(_CREATION_SECONDS, _FIRST_LOOK, _LONGEST_PAUSE)
-    while _describe(connection) is not None:
-        if not backoff.wait():
-            raise BackendUnavailableError(
-                f"the table {connection.settings.table!r} is still being removed after {_CREATION_SECONDS:.0f} s",
-                backend=NAME,
-            )
-    return True
-
-
-def _describe(connection: Connection) -> dict[str, Any] | None:
+def describe(connection: Connection) -> dict[str, Any] | None:
+    """Return what DynamoDB says about the table, ``None`` if it is not there."""
     try:
         answer: Any = connection.client.describe_table(TableName=connection.settings.table)
     except boto.ClientError as error:
@@ -106,7 +82,7 @@ def _create(connection: Connection) -> dict[str, Any] | None:
 def _wait(connection: Connection) -> dict[str, Any]:
     backoff = Backoff(_CREATION_SECONDS, _FIRST_LOOK, _LONGEST_PAUSE)
     while True:
-        description = _describe(connection)
+        description = describe(connection)
         if description is not None and description["TableStatus"] != "CREATING":
             return description
         if not backoff.wait():
@@ -114,6 +90,26 @@ def _wait(connection: Connection) -> dict[str, Any]:
                 f"the table {connection.settings.table!r} is still being created after {_CREATION_SECONDS:.0f} s",
                 backend=NAME,
             )
+
+
+def drop_table(connection: Connection) -> bool:
+    """Remove the table, and return whether it was there. Returns when it is gone, so that another can be made."""
+    try:
+        connection.client.delete_table(TableName=connection.settings.table)
+    except boto.ClientError as error:
+        if error.response.get("Error", {}).get("Code") == "ResourceNotFoundException":
+            return False
+        raise translate(error, connection.settings) from error
+    except boto.BotoCoreError as error:
+        raise translate(error, connection.settings) from error
+    backoff = Backoff(_CREATION_SECONDS, _FIRST_LOOK, _LONGEST_PAUSE)
+    while describe(connection) is not None:
+        if not backoff.wait():
+            raise BackendUnavailableError(
+                f"the table {connection.settings.table!r} is still being deleted after {_CREATION_SECONDS:.0f} s",
+                backend=NAME,
+            )
+    return True
 
 
 def _turn_on(connection: Connection) -> None:

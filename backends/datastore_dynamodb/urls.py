@@ -10,11 +10,11 @@ from datastore.customers import is_wanted, separate
 from datastore.errors import ConfigurationError
 from datastore.urls import Url, boolean, one_of, seconds
 from datastore_dynamodb.backend import DynamoBackend
-from datastore_dynamodb.customers import DynamoTables
+from datastore_dynamodb.customers import LONGEST_NAME, DynamoTables
 from datastore_dynamodb.schema import Settings
 
 DEFAULT_TABLE = "agent_data_store"
-_TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+_TABLE = re.compile(rf"[A-Za-z0-9_.-]{{3,{LONGEST_NAME}}}")
 
 
 def connect(url: Url) -> Backend:
@@ -27,13 +27,24 @@ def connect(url: Url) -> Backend:
       per request), ``recovery`` (``true`` turns on point-in-time recovery of a new table);
     - ``consistency`` (``eventual`` halves the cost of reads, which may then miss the latest writes);
     - ``transactions`` (``false`` writes batches one by one: at half the write units, in a hundred times the requests);
-    - ``isolation`` (``database`` for a table for each customer; nothing is opened before one is used);
-    - ``timeout`` and ``connect_timeout`` (seconds), ``connections`` (the most at once; as many as threads use it).
+    - ``timeout`` and ``connect_timeout`` (seconds), ``connections`` (the most at once; as many as threads use it);
+    - ``isolation`` (``database`` for a table for each customer; none is opened before it is used).
 
     Raises:
         ConfigurationError: If the URL is wrong, or the table is missing or of something else.
         PermissionDeniedError: If the credentials are missing or refused.
         BackendUnavailableError: If DynamoDB does not answer.
+    """
+    isolated = is_wanted(url)
+    settings = settings_of(url)
+    return separate(DynamoTables(settings)) if isolated else DynamoBackend(settings)
+
+
+def settings_of(url: Url) -> Settings:
+    """Return what the URL says, all of it.
+
+    Raises:
+        ConfigurationError: If it is wrong.
     """
     if url.user is not None or url.password is not None:
         raise ConfigurationError(
@@ -62,9 +73,8 @@ def connect(url: Url) -> Backend:
         connect_timeout=url.parameter("connect_timeout", seconds, 3.0),
         connections=url.parameter("connections", _count, 50),
     )
-    isolated = is_wanted(url)
     url.check_all_taken()
-    return separate(DynamoTables(settings)) if isolated else DynamoBackend(settings)
+    return settings
 
 
 def _text(value: Any) -> str:

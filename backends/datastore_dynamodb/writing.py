@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from datastore.backend import Delete, Outcome, Put, Write
+from datastore.backend import Delete, Document, Outcome, Put, Restore, Write
 from datastore.errors import DataStoreError, ThrottledError, ValueTooLargeError
 from datastore.retry import Backoff
 from datastore.values import encode
@@ -15,7 +15,7 @@ from datastore_dynamodb.client import AnswerLostError, CanceledError, ConditionF
 from datastore_dynamodb.codec import PARTS, Attributes, Encoded, encode_value, size_of
 from datastore_dynamodb.items import id_of, is_live, key_of, parts_of, revision_of
 from datastore_dynamodb.parts import Parts
-from datastore_dynamodb.plans import Item, Look, Request, plan_delete, plan_put
+from datastore_dynamodb.plans import Item, Look, Request, plan_delete, plan_put, plan_restore
 from datastore_dynamodb.schema import NAME
 from datastore_dynamodb.seen import Seen
 
@@ -36,8 +36,11 @@ _SHOW_FOUND = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 class Job:
     """One write, and what is known about its record so far."""
 
-    def __init__(self, write: Write, known: Item | None = None, *, unanswered: bool = False) -> None:
+    def __init__(
+        self, write: Write, known: Item | None = None, *, unanswered: bool = False, whole: Document | None = None
+    ) -> None:
         self.write = write
+        self.whole = whole
         self.unanswered = unanswered
         self.value: Encoded | None = encode_value(write.value, write.json) if isinstance(write, Put) else None
         self.known = known
@@ -50,11 +53,18 @@ class Job:
             step = plan_delete(self.write, self.known, self.absent)
             return Outcome(True) if self.absent and self.unanswered else step
         assert self.value is not None  # noqa: S101  # a Put has a value
+        if self.whole is not None:
+            return plan_restore(self.write, self.whole, self.value, self.known, self.absent)
         return plan_put(self.write, self.value, self.known, self.absent)
 
     def found(self, item: Item | None) -> None:
         """Take note of the item as it is."""
         self.known, self.absent = item, item is None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether another writer has stored this very revision: a document may be restored by two at once."""
+        return isinstance(self.write, Put) and self.known is not None and revision_of(self.known) == self.write.revision
 
     @property
     def split(self) -> bool:
@@ -83,11 +93,17 @@ class Writer:
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Backend.write`."""
-        if len(writes) == 1:
-            return [self._one(self._job(writes[0]))]
-        jobs = [self._job(write) for write in writes]
+        return self._settle([self._job(write) for write in writes])
+
+    def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
+        """See `datastore.backend.MovesDocuments`."""
+        return self._settle([Job(_as_put(one), whole=one.document) for one in restores])
+
+    def _settle(self, jobs: Sequence[Job]) -> list[Outcome]:
+        if len(jobs) == 1:
+            return [self._one(jobs[0])]
         outcomes: dict[str, Outcome] = {}
-        alone = jobs
+        alone = list(jobs)
         if self._connection.settings.transactions:
             together = [job for job in jobs if not job.split]
             for settled in self._threads.map(self._transact, _groups(together)):
@@ -95,7 +111,7 @@ class Writer:
             alone = [job for job in jobs if job.write.id not in outcomes]
         results = self._threads.map(self._one_of_many, alone)
         outcomes.update((job.write.id, outcome) for job, outcome in zip(alone, results, strict=True))
-        ordered = [outcomes[write.id] for write in writes]
+        ordered = [outcomes[job.write.id] for job in jobs]
         errors = [outcome.error for outcome in ordered if outcome.error is not None]
         if len(errors) == len(ordered) and not any(isinstance(error, ValueTooLargeError) for error in errors):
             raise errors[0]  # nothing is known of any of them
@@ -124,7 +140,7 @@ class Writer:
                 job.found(self._look(write.id))
                 continue
             if isinstance(step, Outcome):
-                if job.stored_parts and not step.done:
+                if job.stored_parts and not step.done and not job.is_there:
                     self._withdraw(job)
                 return step
             if job.split and not job.stored_parts and isinstance(write, Put) and job.value is not None:
@@ -265,6 +281,26 @@ class Writer:
             found = {id_of(item): item for item in items}
             for job in batch:
                 job.found(found.get(job.write.id))
+
+
+def _as_put(restore: Restore) -> Put:
+    """Return the write of the value of a whole document."""
+    document = restore.document
+    return Put(
+        id=restore.id,
+        user_id=restore.user_id,
+        namespace=restore.namespace,
+        key=restore.key,
+        value=document.value,
+        json=restore.json,
+        metadata=document.metadata,
+        agent=document.created_by_agent,
+        at=restore.at,
+        revision=document.revision,
+        expires_at=document.expires_at,
+        if_absent=restore.if_revision is None,
+        if_revision=restore.if_revision,
+    )
 
 
 def _groups(jobs: Sequence[Job]) -> list[list[Job]]:

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 import datastore
-from tests.servers import couchdb, firestore
+from tests.servers import couchdb, dynamodb, firestore
 from tests.servers.processes import HOST
 
 
@@ -18,6 +18,7 @@ from tests.servers.processes import HOST
         "memory",
         "sqlite",
         pytest.param("couchdb", marks=pytest.mark.server("couchdb")),
+        pytest.param("dynamodb", marks=pytest.mark.server("dynamodb")),
         pytest.param("firestore", marks=pytest.mark.server("firestore")),
     ]
 )
@@ -27,6 +28,7 @@ def store(request, tmp_path):
         "memory": lambda: "memory://",
         "sqlite": lambda: f"sqlite:///{tmp_path}/agents.db",
         "couchdb": lambda: couchdb.url(database),
+        "dynamodb": dynamodb.MINISTACK.url,
         "firestore": lambda: f"firestore://test-{uuid.uuid4().hex}/agents?emulator={HOST}:{firestore.server().port}",
     }
     with datastore.connect(urls[request.param]()) as store:

@@ -1,0 +1,76 @@
+"""What there is to say about a table."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from datastore.administration import Finding
+from datastore.errors import DataStoreError
+from datastore_dynamodb.client import Connection
+from datastore_dynamodb.schema import TTL
+
+_MOST_SKEW = 5.0  # seconds; expiry and the order of changes go by the clocks of the writers
+_TTL_REMEDY = f"turn it on for the attribute {TTL} (aws dynamodb update-time-to-live)"
+
+
+def examine(connection: Connection, now: float) -> list[Finding]:
+    """See `datastore.administration.Examines`.
+
+    Requests: 3.
+    """
+    answer = connection.call("describe_table", TableName=connection.settings.table)
+    table = answer["Table"]
+    billing = table.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED")
+    throughput = table.get("ProvisionedThroughput", {})
+    units = f"{throughput.get('ReadCapacityUnits')} read and {throughput.get('WriteCapacityUnits')} write units"
+    status = str(table["TableStatus"])
+    return [
+        Finding(status in ("ACTIVE", "UPDATING"), f"the table {connection.settings.table} is {status.lower()}"),
+        Finding(True, "it is paid per request" if billing == "PAY_PER_REQUEST" else f"it has {units}"),
+        _clock(answer, now),
+        _expiry(connection),
+        _recovery(connection),
+    ]
+
+
+def item_count(connection: Connection) -> int | None:
+    """Return about how many items there are, ``None`` where DynamoDB has not counted yet.
+
+    Requests: 1.
+    """
+    table = connection.call("describe_table", TableName=connection.settings.table)["Table"]
+    return int(table.get("ItemCount", 0)) or None
+
+
+def _clock(answer: Any, now: float) -> Finding:
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    if date is None:
+        return Finding(True, "the server does not say what time it is")
+    skew = now - parsedate_to_datetime(date).timestamp()
+    if abs(skew) < _MOST_SKEW:
+        return Finding(True, "the clocks agree")
+    return Finding(False, f"this clock is {skew:+,.0f} s from DynamoDB's", "synchronise this one (NTP)")
+
+
+def _expiry(connection: Connection) -> Finding:
+    try:
+        answer = connection.call("describe_time_to_live", TableName=connection.settings.table)
+    except DataStoreError as error:
+        return Finding(True, f"whether time to live is on cannot be asked: {error.message}")
+    found = answer.get("TimeToLiveDescription", {})
+    if found.get("TimeToLiveStatus") not in ("ENABLED", "ENABLING"):
+        return Finding(False, "time to live is off: expired records stay hidden, and are never removed", _TTL_REMEDY)
+    if found.get("AttributeName") != TTL:
+        return Finding(False, f"time to live goes by {found.get('AttributeName')}", _TTL_REMEDY)
+    return Finding(True, "expired records are removed by time to live")
+
+
+def _recovery(connection: Connection) -> Finding:
+    try:
+        answer = connection.call("describe_continuous_backups", TableName=connection.settings.table)
+    except DataStoreError as error:
+        return Finding(True, f"whether point-in-time recovery is on cannot be asked: {error.message}")
+    found = answer.get("ContinuousBackupsDescription", {}).get("PointInTimeRecoveryDescription", {})
+    status = found.get("PointInTimeRecoveryStatus", "DISABLED")
+    return Finding(True, f"point-in-time recovery is {'on' if status == 'ENABLED' else 'off'}")
