@@ -7,8 +7,8 @@ Each filter is translated twice: to an expression that holds wherever the filter
 nowhere else (``lower``). What must *not* hold is the opposite of the lower one. A filter is decided where the two are
 the same. Where nothing can be said, the upper one is true and the lower one false, which AND, OR and NOT then carry on.
 
-What servers that stand in for DynamoDB get wrong is not asked: the type of an empty text or of ``false``, and whether
-an array contains one (dynalite).
+What servers that stand in for DynamoDB get wrong is not asked: the type of an empty text or of ``false``, whether an
+array contains one, and the order of text from U+D800 on, which UTF-16 has otherwise than UTF-8 (dynalite).
 """
 
 from __future__ import annotations
@@ -258,6 +258,8 @@ def _compares(path: Path, operator: Comparison, value: Any) -> _Shape:
     if isinstance(value, bool):  # DynamoDB has no order of booleans
         fitting = [("BOOL", one) for one in (False, True) if compile_condition(Compare(operator, value))(one)]
         return _Shape(_exactly(any_of(*(among(path, [one]) for one in fitting))), array)
+    if isinstance(value, str) and not _is_in_one_order(value):
+        return _Shape(Bounds(_is_text(path), FALSE), array)
     operand = _operand(value)
     if operand is None:
         return _Shape(Bounds(is_of_type(path, "N"), FALSE), array)
@@ -290,10 +292,15 @@ def _matches(path: Path, matches: Matches) -> Bounds:
 
 def _begins_with(path: Path, beginning: str) -> Expression:
     """Return whether text begins so; ``begins_with`` is no such test everywhere: ministack refuses other types."""
-    behind = ord(beginning[-1]) + 1
-    after_surrogates = 0xE000 if behind == 0xD800 else behind
-    end = beginning[:-1] + chr(after_surrogates)
+    end = beginning[:-1] + chr(ord(beginning[-1]) + 1)
+    if not _is_in_one_order(end):
+        return _is_text(path)
     return all_of(Atom("%s >= %s", path, (("S", beginning),)), Atom("%s < %s", path, (("S", end),)))
+
+
+def _is_in_one_order(text: str) -> bool:
+    """Return whether every other text comes before or behind it in UTF-16 as it does in UTF-8."""
+    return all(character < "\ud800" for character in text)
 
 
 def _beginning(pattern: str) -> str:
