@@ -62,7 +62,7 @@ def ministack() -> Iterator[str]:
     server = dynamodb.new_ministack(Path(tempfile.mkdtemp(prefix="benchmark-")))
     server.start()
     try:
-        yield server.url()
+        yield f"dynamodb://benchmark?region=eu-west-1&endpoint_url=http://127.0.0.1:{server.port}"
     finally:
         server.stop()
 
