@@ -230,6 +230,7 @@ def _in_json(name: str, path: Path, condition: Condition) -> Reach | None:
     }
     if not nameable(path):
         return Reach((), (), hidden) if _needs_presence(condition) else None
+    # Some versions of google-cloud-firestore have no types here.
     field = FieldPath(name, *path).to_api_repr()  # type: ignore[no-untyped-call, unused-ignore]
     has_array = Test(place.list, "array-contains", place.path)
     operands = _operands(condition)

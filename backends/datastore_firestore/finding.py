@@ -157,6 +157,7 @@ def _listed_everywhere(stored: Message) -> bool:
 
 
 def _value_at(stored: Message, field: str) -> Any:
+    # Some versions of google-cloud-firestore have no types here.
     name, *steps = FieldPath.from_api_repr(field).parts  # type: ignore[no-untyped-call, unused-ignore]
     value = stored.fields[name]
     for step in steps:

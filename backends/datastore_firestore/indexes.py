@@ -72,6 +72,7 @@ class Ranged(NamedTuple):
 
 def field_of(path: Path) -> str:
     """Return the name that a path into a value has in a query."""
+    # Some versions of google-cloud-firestore have no types here.
     name: str = FieldPath("value", *path).to_api_repr()  # type: ignore[no-untyped-call, unused-ignore]
     return name
 

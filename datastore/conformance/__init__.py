@@ -42,7 +42,7 @@ kit, fails a complete run: nothing is skipped in silence. The levels of the repo
 
 import pytest
 
-# Before they are imported, so that a failing assert shows its values.
+# Before they are imported, so that a failing assert shows its values; hence the imports below it (E402).
 pytest.register_assert_rewrite("datastore.conformance.topics")
 
 from datastore.conformance.harness import Harness  # noqa: E402

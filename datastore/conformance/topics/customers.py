@@ -154,7 +154,7 @@ class Customers(Topic):
         isolated.agent("ann", "agent_1").set("key", 1)
         for confirm in ("", "Ann", "ann ", "yes", None, True):
             with pytest.raises(InvalidNameError, match="confirm"):
-                isolated.drop_customer("ann", confirm=confirm)  # type: ignore[arg-type]
+                isolated.drop_customer("ann", confirm=confirm)  # type: ignore[arg-type]  # wrong on purpose
         with pytest.raises(InvalidNameError):
             isolated.drop_customer("", confirm="")
         assert isolated.agent("ann", "agent_1").get("key") == 1

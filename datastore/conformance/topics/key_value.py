@@ -69,7 +69,7 @@ class KeyValues(Topic):
         assert kv.list_entities() == ["a!b", "ab"]
         assert kv.list_keys() == ["x", "y"]
         with pytest.raises(InvalidNameError):
-            kv.clear_entity(None)  # type: ignore[arg-type]
+            kv.clear_entity(None)  # type: ignore[arg-type]  # wrong on purpose
         assert kv.list_keys() == ["x", "y"]
 
     def test_a_star_at_the_end_removes_by_prefix(self, kv: KeyValueStore) -> None:
