@@ -108,13 +108,47 @@ class UnsupportedError(DataStoreError):
 
 
 class BackendUnavailableError(DataStoreError):
-    """The database is down, unreachable, locked or damaged; the call may or may not have reached it."""
+    """The database is down, unreachable or locked, for now; the call may or may not have reached it."""
 
     retryable = True
 
 
 class ThrottledError(BackendUnavailableError):
     """The database refused for load, and went on refusing for the whole time budget."""
+
+
+class BackendUnusableError(DataStoreError):
+    """The database cannot be used until somebody mends it: full, damaged, gone, replaced, or of another version.
+
+    Trying again does not help, so nothing is repeated.
+    """
+
+
+class DamagedRecordError(DataStoreError):
+    """A stored document is not one that the store wrote: edited by hand, foreign, or damaged.
+
+    Attributes:
+        id: The document's id.
+    """
+
+    def __init__(self, message: str, *, id: str | None = None, backend: str | None = None) -> None:
+        super().__init__(message, backend=backend)
+        self.id = id
+
+
+class DeadlineExceededError(DataStoreError):
+    """The call took longer than ``max_seconds``. It is no outage: the same call would take as long again."""
+
+
+class ReentrantCallError(DataStoreError):
+    """The store was called from within one of its own calls, by a signal handler, a finalizer or a callback.
+
+    Nothing was done. Set a flag there, and call the store when the call that was interrupted has ended.
+    """
+
+
+class InternalError(DataStoreError):
+    """A fault of this package or of an adapter: the cause is chained. Please report it."""
 
 
 class PermissionDeniedError(DataStoreError):
