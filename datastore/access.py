@@ -10,12 +10,14 @@ import logging
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, TypeAlias
 
 from datastore.backend import Access, Backend, Document
 from datastore.errors import DataStoreError
 from datastore.times import format_time
+from datastore.turns import Turns
 
 Tracking: TypeAlias = Literal["deferred", "immediate", "off"]
 
@@ -23,8 +25,12 @@ logger = logging.getLogger("datastore")
 _KEPT_WHILE_FAILING = 100  # times max_pending: the records whose counts are kept while the database does not answer
 _REST = 19  # times the duration of a flush: the thread's pause after it, but never longer than the interval
 _LOOKS = 3  # how often documents are read to find a moment in which no flush began or ended
+_HELD = 0.001  # seconds between two looks at whether a fork is over
 _PER_WRITE = 1_000  # accesses handed to the backend at once
+_SUMMED_AT_ONCE = 1_000  # accesses that are noted before they are summed up
 
+_Noted: TypeAlias = tuple[str, str, str, float]
+"""One access: of which document, when that was created, by which agent, when."""
 
 _Pending: TypeAlias = tuple[str, int, str, float]
 """The accesses of one document since the last flush: ``created_at``, how many, the last agent and time.
@@ -38,6 +44,9 @@ class AccessTracker:
     """Collects accesses and writes them behind: every ``interval`` seconds, or when ``max_pending`` records wait.
 
     With ``mode="immediate"`` every access is written at once, with ``"off"`` none is noted at all.
+
+    Noting is one append to a deque, which is atomic: there is no lock that a signal handler could wait for, or an
+    interrupt leave taken. What was noted is summed up now and then, by whoever finds that nobody else is doing it.
     """
 
     def __init__(
@@ -49,14 +58,18 @@ class AccessTracker:
         self._immediate = mode == "immediate"
         self._interval = interval
         self._max_pending = max_pending
+        self._sum_at = 1 if self._immediate else min(max_pending, _SUMMED_AT_ONCE)
         self._reset()
 
     def _reset(self) -> None:
+        self.held = False
+        """While it is true no flush begins: the process is about to fork."""
+        self._noted: deque[_Noted] = deque()
         self._pending: dict[str, _Pending] = {}
-        self._lock = threading.Lock()  # guards _pending, _in_flight and _flushes; never held during I/O
         self._in_flight: dict[str, _Pending] = {}
-        self._flushes = 0
-        self._flushing = threading.Lock()  # held during a flush, so that there is one at a time
+        self._changes = 0  # goes up whenever accesses move from one of these three to another
+        self._summing = Turns("summing up accesses")  # guards _pending and _in_flight; never held during I/O
+        self._flushing = Turns("writing access counts")  # held during a flush, so that there is one at a time
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
@@ -68,35 +81,20 @@ class AccessTracker:
         """Note one access of a document that was read."""
         if self._off:
             return
-        at = self._clock()
-        id = document.id
-        with self._lock:
-            pending = self._pending.get(id)
-            if pending is not None and pending[0] == document.created_at:
-                self._pending[id] = (pending[0], pending[1] + 1, agent, at)
-                if not self._immediate:
-                    return
-            else:
-                self._pending[id] = (document.created_at, 1, agent, at)
-            waiting = len(self._pending)
-        self._after_noting(waiting)
+        noted = self._noted
+        noted.append((document.id, document.created_at, agent, self._clock()))
+        if self._thread is None or len(noted) >= self._sum_at:
+            self._after_noting()
 
     def note_all(self, documents: Iterable[Document], agent: str) -> None:
         """Note one access of each document."""
         if self._off:
             return
         at = self._clock()
-        with self._lock:
-            all_pending = self._pending
-            for document in documents:
-                pending = all_pending.get(document.id)
-                if pending is not None and pending[0] == document.created_at:
-                    all_pending[document.id] = (pending[0], pending[1] + 1, agent, at)
-                else:
-                    all_pending[document.id] = (document.created_at, 1, agent, at)
-            waiting = len(all_pending)
-        if waiting:
-            self._after_noting(waiting)
+        noted = self._noted
+        noted.extend([(document.id, document.created_at, agent, at) for document in documents])
+        if noted:
+            self._after_noting()
 
     def flush(self) -> None:
         """Write everything that was noted before this call.
@@ -104,10 +102,16 @@ class AccessTracker:
         Raises:
             DataStoreError: If the database refuses or does not answer; the counts are kept for the next flush.
         """
-        with self._flushing:
-            with self._lock:
+        while self.held and not self._closing.is_set():
+            time.sleep(_HELD)
+        self._flush()
+
+    def _flush(self) -> None:
+        with self._flushing.take():
+            with self._summing.take():
+                self._sum()
+                self._changes += 1
                 self._in_flight, self._pending = self._pending, {}
-                self._flushes += 1
             unwritten = list(self._in_flight.items())
             try:
                 while unwritten:
@@ -120,21 +124,24 @@ class AccessTracker:
                     )
                     del unwritten[:_PER_WRITE]
             finally:
-                with self._lock:
+                with self._summing.take():
                     self._in_flight = {}
-                    self._flushes += 1
+                    self._changes += 1
                     if unwritten:
                         self._take_back(unwritten)
+
+    FLUSHING = _flush.__code__
+    """What a thread executes while it writes counts; see `datastore.forks`."""
 
     def with_pending(self, read: Callable[[], Sequence[Document]]) -> list[Document]:
         """Read documents and add the accesses noted here that are not in them; never waits for a flush."""
         for look in range(1, _LOOKS + 1):
-            with self._lock:
-                before = self._flushes
+            before = self._changes
             documents = read()
-            with self._lock:
+            with self._summing.take():
                 # If no flush began or ended meanwhile, it is certain what is pending and what is under way.
-                if self._flushes == before or look == _LOOKS:
+                if self._changes == before or look == _LOOKS:
+                    self._sum()
                     return [self._with_pending(document) for document in documents]
         raise AssertionError("the last look returns")
 
@@ -142,8 +149,7 @@ class AccessTracker:
         """Stop the thread and write what is left; what cannot be written is lost, and logged."""
         self._closing.set()
         self._wake.set()
-        with self._lock:  # a thread that is being started is started by then
-            thread = self._thread
+        thread = self._thread
         if thread is threading.current_thread():
             return  # the garbage collector closes the store on this very thread, perhaps in the middle of a flush
         if thread is not None:
@@ -176,14 +182,33 @@ class AccessTracker:
         if dropped:
             logger.warning("dropped the access counts of %d records: too many wait for the database", dropped)
 
-    def _after_noting(self, waiting: int) -> None:
+    def _after_noting(self) -> None:
         if self._immediate:
             self._flush_and_log()
-        elif waiting >= self._max_pending:
+            return
+        if len(self._noted) >= self._sum_at:
+            turn = self._summing.take_at_once()
+            if turn is not None:  # otherwise somebody is at it
+                with turn:
+                    self._sum()
+            if len(self._pending) >= self._max_pending:
+                self._wake.set()
+        if self._thread is None:
             self._start()
-            self._wake.set()
-        elif self._thread is None:
-            self._start()
+
+    def _sum(self) -> None:
+        """Move what was noted to what is pending, coalesced per document."""
+        noted, all_pending = self._noted, self._pending
+        for _ in range(len(noted)):
+            try:
+                id, created_at, agent, at = noted.popleft()
+            except IndexError:
+                return
+            pending = all_pending.get(id)
+            if pending is not None and pending[0] == created_at:
+                all_pending[id] = (created_at, pending[1] + 1, agent, at)
+            else:
+                all_pending[id] = (created_at, 1, agent, at)
 
     def _flush_and_log(self) -> None:
         try:
@@ -194,17 +219,19 @@ class AccessTracker:
             logger.exception("the backend broke its contract while counting accesses")
 
     def _start(self) -> None:
-        with self._lock:
+        turn = self._summing.take_at_once()
+        if turn is None:
+            return  # the next access starts it
+        with turn:
             if self._thread is None and not self._closing.is_set():
                 # The thread knows the tracker weakly, so that a store that nobody closed can still be collected.
                 arguments = (weakref.ref(self), self._wake, self._interval)
-                self._thread = threading.Thread(
-                    target=_flush_regularly, args=arguments, name="datastore-access", daemon=True
-                )
+                thread = threading.Thread(target=_flush_regularly, args=arguments, name="datastore-access", daemon=True)
                 try:
-                    self._thread.start()
+                    thread.start()
                 except RuntimeError:  # the interpreter is shutting down; close() writes what is pending
-                    self._thread = None
+                    return
+                self._thread = thread
 
 
 def _added(document: Document, pending: _Pending) -> Document:
@@ -227,7 +254,7 @@ def _flush_regularly(reference: weakref.ref[AccessTracker], wake: threading.Even
             return
         wake.clear()
         began = time.monotonic()
-        if tracker._pending:
+        if tracker._pending or tracker._noted:
             tracker._flush_and_log()
         # Reads of ever new records can fill max_pending faster than any database counts. Resting after each flush
         # leaves most of the time to the reads, and lets more accesses of one record become one write.

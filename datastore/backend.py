@@ -380,7 +380,13 @@ class SeparatesCustomers(Protocol):
 
 @runtime_checkable
 class SurvivesFork(Protocol):
-    """An adapter whose connections must not be shared with a forked child."""
+    """An adapter with connections or locks that a forked child must not share (`datastore.forks`)."""
+
+    def before_fork(self) -> None:
+        """Close what a child must not inherit. Nobody is inside a call, and none begins before the fork."""
 
     def after_fork(self) -> None:
-        """Called in the child, once, before anything else: forget inherited connections without closing them."""
+        """Called in the child, once, before anything else: make new locks, and forget whatever is still open.
+
+        Connections that are open here were in use, and are not closed: that would break the parent's.
+        """

@@ -6,12 +6,14 @@ safe, expired documents are hidden, and errors learn what was attempted.
 
 from __future__ import annotations
 
-import os
+import time
 import weakref
 from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
-from typing import TypeVar, cast
+from types import CodeType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from datastore import forks
 from datastore.access import AccessTracker, Tracking
 from datastore.backend import (
     Access,
@@ -28,7 +30,7 @@ from datastore.backend import (
     SurvivesFork,
     Write,
 )
-from datastore.errors import ClosedError, DataStoreError
+from datastore.errors import BackendUnusableError, ClosedError, DataStoreError, ReentrantCallError
 from datastore.ids import decode
 from datastore.retry import Backoff
 from datastore.times import format_time
@@ -36,6 +38,11 @@ from datastore.times import format_time
 T = TypeVar("T")
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds, between attempts of a call that failed for a transient reason
+_HELD = 0.001  # seconds between two looks at whether a fork is over
+_NOT_CLEAN = (
+    "the process was forked while a call to the database went on for longer than the fork could wait; what this child "
+    "has inherited cannot be used. Open the store after the fork, with datastore.connect()"
+)
 
 
 class Core:
@@ -56,7 +63,52 @@ class Core:
         self.tracker = AccessTracker(backend, clock, tracking, flush_interval, max_pending)
         self._retry_seconds = retry_seconds
         self._release = weakref.finalize(self, _release, self.tracker, backend)  # once: closed, collected or at exit
-        _open.add(self)
+        self._held: Backend = backend
+        self.packages = {__name__, *backend_packages(backend)}
+        forks.take_part(self)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Wait for the backend where it is not there because of a fork; so no other call has to look for one."""
+            if name != "backend":
+                raise AttributeError(name)
+            return self._wait_for_backend()
+
+    def _wait_for_backend(self) -> Backend:
+        if forks.is_forking():
+            raise ReentrantCallError("this thread is about to fork; call the store when it has")
+        while (backend := self.__dict__.get("backend")) is None:
+            time.sleep(_HELD)
+        return cast(Backend, backend)
+
+    inside: frozenset[CodeType] = frozenset({AccessTracker.FLUSHING})
+    waiting: frozenset[CodeType] = frozenset({_wait_for_backend.__code__})
+
+    def hold(self) -> None:
+        """See `datastore.forks.Participant`."""
+        self._held = self.__dict__.pop("backend", self._held)
+        self.tracker.held = True
+
+    def before_fork(self) -> None:
+        """See `datastore.forks.Participant`."""
+        if isinstance(self._held, SurvivesFork):
+            self._held.before_fork()
+
+    def resume(self) -> None:
+        """See `datastore.forks.Participant`."""
+        self.backend = self._held
+        self.tracker.held = False
+
+    def after_fork(self, clean: bool) -> None:
+        """See `datastore.forks.Participant`."""
+        backend = self._held = self.__dict__.get("backend", self._held)
+        if isinstance(backend, SurvivesFork):
+            backend.after_fork()
+        self.tracker.after_fork()
+        if not clean and not isinstance(backend, _Closed):
+            self._held = _Closed(backend, BackendUnusableError, _NOT_CLEAN)
+        self.backend = self._held
 
     def now(self) -> str:
         """Return the time as documents hold it."""
@@ -209,12 +261,6 @@ class Core:
             self.backend = _Closed(self.backend)
         self._release()
 
-    def after_fork(self) -> None:
-        """Make the core usable in a forked child."""
-        self.tracker.after_fork()
-        if isinstance(self.backend, SurvivesFork):
-            self.backend.after_fork()
-
     def _write(self, writes: Sequence[Write]) -> list[Outcome]:
         try:
             return self.backend.write(writes)
@@ -248,19 +294,17 @@ class Core:
                 outcomes[i] = _recognise(writes[i], outcome)
 
 
+def backend_packages(backend: Backend) -> set[str]:
+    """Return the top-level packages whose code runs when a backend is called."""
+    kinds = (type(backend), getattr(backend, "kind", type(backend)))
+    return {package for kind in kinds if (package := kind.__module__.partition(".")[0]) != "datastore"} | {
+        "datastore.customers"
+    }
+
+
 def _release(tracker: AccessTracker, backend: Backend) -> None:
     tracker.close()
     backend.close()
-
-
-def _after_fork() -> None:
-    for core in list(_open):
-        core.after_fork()
-
-
-_open: weakref.WeakSet[Core] = weakref.WeakSet()
-if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _recognise(write: Write, outcome: Outcome) -> Outcome:
@@ -294,12 +338,19 @@ class _Writing(_Reading):
 class _Closed(Backend):
     """Stands where the backend was, so that no call has to ask whether the store is open."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        kind: type[DataStoreError] = ClosedError,
+        why: str = "the store was closed; open another one with datastore.connect()",
+    ) -> None:
         self.name = backend.name
         self.capabilities = backend.capabilities
+        self._kind = kind
+        self._why = why
 
-    def refusal(self) -> ClosedError:
-        return ClosedError("the store was closed; open another one with datastore.connect()")
+    def refusal(self) -> DataStoreError:
+        return self._kind(self._why, backend=self.name)
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         raise self.refusal()

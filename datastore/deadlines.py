@@ -70,6 +70,11 @@ def left() -> float:
     return max(_current.at - time.monotonic(), 0.0)
 
 
+def until() -> float:
+    """Return when the call under way must have ended, in seconds of `time.monotonic`; infinity if there is none."""
+    return _current.at
+
+
 def exceeded() -> DeadlineExceededError:
     """Return the error for a call that has taken too long."""
     return DeadlineExceededError(

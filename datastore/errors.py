@@ -108,9 +108,14 @@ class UnsupportedError(DataStoreError):
 
 
 class BackendUnavailableError(DataStoreError):
-    """The database is down, unreachable or locked, for now; the call may or may not have reached it."""
+    """The database is down, unreachable or locked, for now; the call may or may not have reached it.
+
+    Attributes:
+        waited: The adapter has waited for as long as it was told to, so the store does not repeat the call.
+    """
 
     retryable = True
+    waited = False
 
 
 class ThrottledError(BackendUnavailableError):

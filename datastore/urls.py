@@ -109,6 +109,17 @@ def seconds(value: Any) -> float:
     return number
 
 
+def positive(value: Any) -> int:
+    """Convert a whole number, one or more."""
+    try:
+        number = int(value)
+    except (ValueError, TypeError, OverflowError):
+        number = 0
+    if number < 1 or isinstance(value, bool):
+        raise ValueError("it must be a whole number of at least 1")
+    return number
+
+
 def one_of(*choices: str) -> Callable[[Any], str]:
     """Return a converter that takes one of several words, in any case."""
 

@@ -7,7 +7,7 @@ import re
 from datastore.backend import Backend
 from datastore.customers import is_wanted, separate
 from datastore.errors import ConfigurationError
-from datastore.urls import Url, boolean, seconds
+from datastore.urls import Url, boolean, positive, seconds
 from datastore_couchdb.backend import CouchBackend
 from datastore_couchdb.customers import CouchDatabases
 from datastore_couchdb.session import NAME, Settings
@@ -48,7 +48,7 @@ def settings_of(url: Url) -> Settings:
         password=url.password,
         database=_database(url),
         timeout=url.parameter("timeout", seconds, 30.0),
-        pool=url.parameter("pool", _positive, 32),
+        pool=url.parameter("pool", positive, 32),
         create=url.parameter("create", boolean, True),
         partitioned=url.parameter("partitioned", boolean, False),
     )
@@ -74,10 +74,3 @@ def _database(url: Url) -> str:
             backend=NAME,
         )
     return name
-
-
-def _positive(value: object) -> int:
-    number = int(str(value))
-    if number < 1:
-        raise ValueError("it must be 1 or more")
-    return number

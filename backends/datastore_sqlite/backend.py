@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
+from math import inf
+from time import monotonic
 from typing import Any, TypeAlias, TypeVar, cast
 
 from datastore.administration import Finding
@@ -26,29 +28,47 @@ from datastore.backend import (
     Restore,
     Write,
 )
-from datastore.errors import BackendUnavailableError
+from datastore.deadlines import left
+from datastore.errors import DataStoreError, ValueTooLargeError
 from datastore.ids import EVERYTHING
 from datastore.queries.tree import Path
+from datastore.turns import Turns
 from datastore.values import decode, encode, merge_metadata
 from datastore_sqlite import indexes
 from datastore_sqlite import statements as sql
-from datastore_sqlite.connections import NAME, Connection, OneConnection, Pool, Settings, translate
+from datastore_sqlite.connections import (
+    NAME,
+    Connection,
+    File,
+    Lent,
+    OneConnection,
+    Pool,
+    Settings,
+    take_turn,
+    translate,
+)
 from datastore_sqlite.examining import examine
 from datastore_sqlite.finding import PAGE_BYTES, SqlitePlan, make_plan, read_page
-from datastore_sqlite.schema import open_file
+from datastore_sqlite.schema import check_version, open_file
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 Row: TypeAlias = tuple[Any, ...]
 
 _WITH_VALUE = Fields.VALUE
 _VALUE = 4  # the index of the value in a row that has one
+_WRITING = "writing to the file"
+_PART_BYTES = 4_000_000
+"""A batch is cut where its values exceed so many characters: one transaction then takes some tens of milliseconds."""
+_LOOK_SECONDS = 0.01
+"""For so long reads trust that the file is still the one that was opened; each write looks for itself."""
 
 
 class SqliteBackend(Backend):
     """Documents in one SQLite file.
 
-    Writers of one process take turns at a lock of their own: waiting there is fair and costs nothing, while SQLite's
-    own waiting, which is left for other processes, sleeps and looks again.
+    Writers of one process take turns, in the order in which they come: SQLite's own waiting, which is left for other
+    processes, sleeps and looks again. A large batch is written in parts, between which others have their turn.
     """
 
     name = NAME
@@ -59,72 +79,87 @@ class SqliteBackend(Backend):
         Raises:
             ConfigurationError: If the path cannot hold a store, or the file is something else.
             PermissionDeniedError: If the operating system refuses access.
-            BackendUnavailableError: If the file is locked or damaged.
+            BackendUnavailableError: If the file is locked.
+            BackendUnusableError: If the file is damaged.
         """
         self.capabilities = promises(settings)
         self._settings = settings
+        self._turns = Turns(_WRITING)
+        self._closed = False
+        self._connections: OneConnection | Pool
+        self._file: File | None = None
+        self._look_at = inf  # when a read looks again at whether the file is still the one that was opened
         try:
             first = open_file(settings)
         except sqlite3.Error as error:
             raise translate(error, settings) from error
-        self._connections: OneConnection | Pool
-        self._scanning: OneConnection | Pool
         if settings.path is None:
-            self._connections = self._scanning = OneConnection(first)
+            self._connections = OneConnection(settings, first, self._turns)
         else:
-            self._connections = Pool(settings, first)
-            # Whoever reads a namespace from end to end must not leave all of it mapped in this process's memory.
-            self._scanning = Pool(settings, mmap=False)
-        self._writing = threading.Lock()
+            self._file = File.at(settings.path)
+            self._connections = Pool(settings, self._file, first)
+            self._look_at = 0.0
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
+        now = monotonic()
+        if now > self._look_at:
+            self._look(now)
         connection = self._connections.take()
         try:
             if len(ids) == 1:
                 row = connection.execute(sql.READ_ONE[fields], ids).fetchone()
-                if row is None:
-                    return {}
-                id = ids[0]
-                if fields is _WITH_VALUE:  # the hot path of `get`
-                    created_at, revision, expires_at, value = row
-                    return {id: Document(id, created_at, revision, expires_at, decode(value))}
-                return {id: _DOCUMENT[fields]((id, *row))}
-            rows = connection.execute(sql.read_many(fields, len(ids)), ids).fetchall()
-        except sqlite3.Error as error:
-            raise translate(error, self._settings) from error
-        finally:
-            self._connections.give_back(connection)
-        document = _DOCUMENT[fields]
-        return {row[0]: document(row) for row in rows}
+            else:
+                rows = connection.execute(sql.read_many(fields, len(ids)), ids).fetchall()
+        except BaseException as error:
+            self._connections.discard(connection)
+            if isinstance(error, sqlite3.Error):
+                raise translate(error, self._settings) from error
+            raise
+        self._connections.give_back(connection, now)
+        if len(ids) > 1:
+            document = _DOCUMENT[fields]
+            return {row[0]: document(row) for row in rows}
+        if row is None:
+            return {}
+        id = ids[0]
+        if fields is _WITH_VALUE:  # the hot path of `get`
+            created_at, revision, expires_at, value = row
+            return {id: Document(id, created_at, revision, expires_at, decode(value))}
+        return {id: _DOCUMENT[fields]((id, *row))}
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Backend.write`."""
         if len(writes) == 1:
             return self._write(lambda connection: [_apply(connection, writes[0])])
-        return self._write(lambda connection: _in_transaction(connection, lambda: _apply_all(connection, writes)))
+        outcomes: list[Outcome] = []
+        for part in _parts(writes, _json_size):
+            try:
+                outcomes += self._write(partial(_in_transaction, partial(_apply_all, writes=part)))
+            except DataStoreError as error:
+                if not outcomes:
+                    raise
+                return outcomes + [Outcome(False, error=error)] * (len(writes) - len(outcomes))
+        return outcomes
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.scan`."""
-        connection = self._scanning.take()
         document, documents = _DOCUMENT[fields], list[Document]()
         size = 0
-        try:
+        with self._lent() as connection:
             if after is None or after < range.start:
                 rows = connection.execute(sql.SCAN[fields], (*range, limit))
             else:
                 rows = connection.execute(sql.SCAN_AFTER[fields], (after, range.end, limit))
-            for row in rows:
-                documents.append(document(row))
-                if fields is not Fields.KEY:
-                    size += len(row[_VALUE])
-                    if size > PAGE_BYTES:
-                        break
-            rows.close()
-        except sqlite3.Error as error:
-            raise translate(error, self._settings) from error
-        finally:
-            self._scanning.give_back(connection)
+            try:
+                for row in rows:
+                    documents.append(document(row))
+                    if fields is not Fields.KEY:
+                        size += len(row[_VALUE])
+                        if size > PAGE_BYTES:
+                            break
+            finally:
+                rows.close()
         complete = len(documents) < limit and size <= PAGE_BYTES
         return DocumentPage(documents, None if complete else documents[-1].id)
 
@@ -136,17 +171,18 @@ class SqliteBackend(Backend):
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self._scanning.close()
+        self._closed = True
         self._connections.close()
+        self._close_writer()
 
     def namespaces(self, range: IdRange, at: str) -> list[str]:
         """See `datastore.backend.ListsNamespaces`."""
         user = range.start.index(":") + 1
-        return [prefix for (prefix,) in self._read(self._connections, sql.NAMESPACES, (*range, user, at))]
+        return [prefix for (prefix,) in self._read(sql.NAMESPACES, (*range, user, at))]
 
     def count(self, range: IdRange, at: str) -> int:
         """See `datastore.backend.CountsRange`."""
-        ((count,),) = self._read(self._scanning, sql.COUNT, (*range, at))
+        ((count,),) = self._read(sql.COUNT, (*range, at))
         return int(count)
 
     def clear(self, range: IdRange, at: str) -> int:
@@ -157,7 +193,7 @@ class SqliteBackend(Backend):
             connection.execute(sql.CLEAR, range)
             return int(live)
 
-        return self._write(lambda connection: _in_transaction(connection, lambda: clear(connection)))
+        return self._write(partial(_in_transaction, clear))
 
     def plan(self, range: IdRange, query: Query) -> Plan | None:
         """See `datastore.backend.Finds`."""
@@ -165,21 +201,14 @@ class SqliteBackend(Backend):
 
     def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `datastore.backend.Finds`."""
-        connection = self._scanning.take()
-        try:
+        with self._lent() as connection:
             return read_page(connection, range, cast(SqlitePlan, plan), fields, limit, after, _DOCUMENT[fields])
-        except sqlite3.Error as error:
-            raise translate(error, self._settings) from error
-        finally:
-            self._scanning.give_back(connection)
 
     def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
         """See `datastore.backend.DeclaresIndexes`."""
         index = indexes.declare(fields, encoded_namespace)
         if index.name not in (known.name for known in self._indexes()):
-            self._write(
-                lambda connection: _in_transaction(connection, lambda: connection.execute(index.statement).close())
-            )
+            self._write(partial(_in_transaction, lambda connection: connection.execute(index.statement).close()))
         return index.name
 
     def purge(self, at: str) -> int:
@@ -192,24 +221,25 @@ class SqliteBackend(Backend):
 
     def document_count(self) -> int:
         """See `datastore.backend.MovesDocuments`."""
-        ((count,),) = self._read(self._scanning, sql.COUNT_ALL, ())
+        ((count,),) = self._read(sql.COUNT_ALL, ())
         return int(count)
 
     def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
         """See `datastore.backend.MovesDocuments`."""
-        return self._write(
-            lambda connection: _in_transaction(connection, lambda: [_restore(connection, item) for item in restores])
-        )
+        outcomes: list[Outcome] = []
+        for part in _parts(restores, _restored_size):
+            try:
+                outcomes += self._write(partial(_in_transaction, partial(_restore_all, restores=part)))
+            except DataStoreError as error:
+                if not outcomes:
+                    raise
+                return outcomes + [Outcome(False, error=error)] * (len(restores) - len(outcomes))
+        return outcomes
 
     def examine(self, now: float) -> list[Finding]:
         """See `datastore.administration.Examines`."""
-        connection = self._scanning.take()
-        try:
+        with self._lent() as connection:
             return examine(connection, self._settings)
-        except sqlite3.Error as error:
-            raise translate(error, self._settings) from error
-        finally:
-            self._scanning.give_back(connection)
 
     def drop(self) -> None:
         """See `datastore.administration.DropsDatabase`."""
@@ -218,40 +248,70 @@ class SqliteBackend(Backend):
             for suffix in ("", "-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
 
+    def before_fork(self) -> None:
+        """See `datastore.backend.SurvivesFork`."""
+        self._connections.before_fork()
+
     def after_fork(self) -> None:
         """See `datastore.backend.SurvivesFork`."""
-        self._writing = threading.Lock()
+        self._turns.reset()
         self._connections.after_fork()
-        self._scanning.after_fork()
 
     def _indexes(self) -> list[indexes.Index]:
         """Return the declared indexes: asked each time, because other processes may make and remove some."""
-        return indexes.known(self._read(self._scanning, indexes.LIST, ()))
+        return indexes.known(self._read(indexes.LIST, ()))
 
-    def _read(self, connections: OneConnection | Pool, statement: str, parameters: Sequence[object]) -> list[Row]:
-        connection = connections.take()
-        try:
+    def _read(self, statement: str, parameters: Sequence[object]) -> list[Row]:
+        with self._lent() as connection:
             return connection.execute(statement, parameters).fetchall()
-        except sqlite3.Error as error:
-            raise translate(error, self._settings) from error
-        finally:
-            connections.give_back(connection)
+
+    def _lent(self) -> Lent:
+        now = monotonic()
+        if now > self._look_at:
+            self._look(now)
+        return self._connections.lent(sys._getframe(1))
 
     def _write(self, work: Callable[[Connection], T]) -> T:
-        if not self._writing.acquire(timeout=self._settings.timeout or -1):
-            raise BackendUnavailableError(
-                f"other threads have been writing for {self._settings.timeout:g} s; nothing was written", backend=NAME
-            )
+        now = monotonic()
+        if now > self._look_at:
+            self._look(now)
+        turn = take_turn(self._turns, self._settings, sys._getframe())
         try:
-            connection = self._connections.take()
+            connection = self._connections.writer()
             try:
-                return work(connection)
-            except sqlite3.Error as error:
-                raise translate(error, self._settings) from error
-            finally:
-                self._connections.give_back(connection)
+                if connection.waits_less or connection.deadline[0] < now + self._settings.timeout:
+                    _bound_waiting(connection, self._settings)
+                result = work(connection)
+            except BaseException as error:
+                if connection.in_transaction:
+                    connection.rollback()
+                if isinstance(error, sqlite3.Error):
+                    if self._file is not None:
+                        self._file.check()
+                    raise translate(error, self._settings) from error
+                raise
+            if self._file is not None:
+                self._file.check()  # after the write: what went into a file that is gone is not reported as stored
+            return result
         finally:
-            self._writing.release()
+            turn.leave()
+            if self._closed:  # meanwhile
+                self._close_writer()
+
+    def _close_writer(self) -> None:
+        turn = self._turns.take_at_once()
+        if turn is not None:  # otherwise whoever has it closes the connection
+            with turn:
+                self._connections.close_writer()
+
+    def _look(self, now: float) -> None:
+        """See that the file is still the one that was opened, and its format one that is known here."""
+        if self._file is None:
+            return
+        self._file.check()
+        with self._connections.lent(sys._getframe()) as connection:
+            check_version(connection, self._settings)
+        self._look_at = now + _LOOK_SECONDS
 
 
 def promises(settings: Settings) -> Capabilities:
@@ -278,14 +338,36 @@ _DOCUMENT: Sequence[Callable[[Row], Document]] = (_bare, _with_value, _whole)
 """What makes a document of a row, by `Fields`."""
 
 
-def _in_transaction(connection: Connection, work: Callable[[], T]) -> T:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        result = work()
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.rollback()
-        raise
+def _parts(items: Sequence[Item], size: Callable[[Item], int]) -> Iterator[Sequence[Item]]:
+    """Cut a batch where it would take other writers' time for too long."""
+    start = total = 0
+    for index, item in enumerate(items):
+        total += size(item)
+        if total > _PART_BYTES and index > start:
+            yield items[start:index]
+            start, total = index, size(item)
+    yield items[start:]
+
+
+def _json_size(write: Write) -> int:
+    return len(write.json) if isinstance(write, Put) else 0
+
+
+def _restored_size(restore: Restore) -> int:
+    return len(restore.json)
+
+
+def _bound_waiting(connection: Connection, settings: Settings) -> None:
+    """Let SQLite wait for other processes until the deadline of the call, or as long as it was told to."""
+    remaining = left()
+    connection.waits_less = remaining < settings.timeout
+    connection.execute(f"PRAGMA busy_timeout={int(min(remaining, settings.timeout) * 1000)}")
+
+
+def _in_transaction(work: Callable[[Connection], T], connection: Connection) -> T:
+    connection.execute("BEGIN IMMEDIATE")  # `_write` rolls back, whatever happens
+    result = work(connection)
+    connection.execute("COMMIT")
     return result
 
 
@@ -318,34 +400,55 @@ def _apply(connection: Connection, write: Write) -> Outcome:
             done = connection.execute(sql.ADD, _row(write)).rowcount == 1
         else:
             done = _set(connection, write)
-    except sqlite3.OperationalError:
-        if connection.too_large is None:
-            raise
-        error, connection.too_large = connection.too_large, None
+    except ValueTooLargeError as error:
         return Outcome(False, error=error)
     return Outcome(True) if done else Outcome(False, _revision(connection, write))
 
 
 def _set(connection: Connection, put: Put) -> bool:
     row = _row(put)
+    if put.metadata:
+        return _set_merging(connection, put, row)
     while True:
-        if put.metadata:
-            stored = connection.execute(sql.SET_METADATA, (*row, encode(put.metadata))).rowcount
-        else:
-            stored = connection.execute(sql.SET, row).rowcount
         # Neither statement changes a row that the other is for: expired and live. Between the two, another process
         # may turn the one into the other; then this begins anew.
-        if stored or connection.execute(sql.ADD, row).rowcount:
+        if connection.execute(sql.SET, row).rowcount or connection.execute(sql.ADD, row).rowcount:
+            return True
+
+
+def _set_merging(connection: Connection, put: Put, row: Row) -> bool:
+    """Store a value, and metadata merged with what is stored, unless another process changes that in between."""
+    while True:
+        merged = _merged(connection, put)
+        if merged is None:
+            stored = connection.execute(sql.ADD, row).rowcount
+        else:
+            stored = connection.execute(sql.SET_METADATA, (*row, *merged)).rowcount
+        if stored:
             return True
 
 
 def _set_if_revision(connection: Connection, put: Put) -> bool:
     changes = (put.at, put.revision, put.expires_at, put.json)
     condition = (put.id, put.if_revision, put.at)
-    if put.metadata:
-        parameters = (*changes, encode(put.metadata), *condition)
-        return connection.execute(sql.SET_IF_REVISION_METADATA, parameters).rowcount == 1
-    return connection.execute(sql.SET_IF_REVISION, (*changes, *condition)).rowcount == 1
+    if not put.metadata:
+        return connection.execute(sql.SET_IF_REVISION, (*changes, *condition)).rowcount == 1
+    merged = _merged(connection, put)  # changes only together with the revision, which is checked when it is written
+    if merged is None:
+        return False
+    return connection.execute(sql.SET_IF_REVISION_METADATA, (*changes, merged[0], *condition)).rowcount == 1
+
+
+def _merged(connection: Connection, put: Put) -> tuple[str, str] | None:
+    """Return the metadata to store and those that are stored, or ``None`` if there is no live document.
+
+    The merging is done here and not within the statement: what a signal handler raises within a function that SQLite
+    calls would be lost.
+    """
+    found = connection.execute(sql.METADATA, (put.id, put.at)).fetchone()
+    if found is None:
+        return None
+    return encode(merge_metadata(decode(found[0]), put.metadata or {}), "metadata"), found[0]
 
 
 def _delete(connection: Connection, delete: Delete) -> Outcome:
@@ -354,6 +457,10 @@ def _delete(connection: Connection, delete: Delete) -> Outcome:
         return Outcome(row is not None and (row[0] is None or row[0] > delete.at))
     removed = connection.execute(sql.DELETE_IF_REVISION, (delete.id, delete.if_revision, delete.at)).rowcount
     return Outcome(True) if removed else Outcome(False, _revision(connection, delete))
+
+
+def _restore_all(connection: Connection, restores: Sequence[Restore]) -> list[Outcome]:
+    return [_restore(connection, restore) for restore in restores]
 
 
 def _restore(connection: Connection, restore: Restore) -> Outcome:

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+import operator
+import os
 import sqlite3
+import sys
 import threading
+import time
+import weakref
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 from pathlib import Path
+from types import FrameType, TracebackType
+from urllib.parse import quote
 
+from datastore.deadlines import exceeded, left, until
 from datastore.errors import (
     BackendUnavailableError,
+    BackendUnusableError,
     ClosedError,
     DataStoreError,
     PermissionDeniedError,
-    ValueTooLargeError,
 )
-from datastore.values import decode, encode, merge_metadata
+from datastore.turns import Turn, Turns
 
 NAME = "sqlite"
 _MAPPED = 2**31 - 2**16
 """The bytes of the file that a memory map covers: as much as SQLite maps (https://www.sqlite.org/mmap.html)."""
+_STEPS = 10_000
+"""How many steps of SQLite's virtual machine lie between two looks at the deadline: about a millisecond."""
+_IDLE_SECONDS = 10.0
+"""How long a connection is kept that nobody needs."""
+_LOOK = 0.1  # seconds between two looks of a waiting call at whether a connection is to be had
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,124 +48,369 @@ class Settings:
         synchronous: ``"normal"`` survives the end of the process, ``"full"`` the loss of power as well.
         timeout: Seconds to wait for another process's lock.
         create: Whether a missing file is made.
-        mmap: Whether single documents are read from a memory map of the file.
+        mmap: Whether documents are read from a memory map of the file.
+        pool: The most connections for reading; there is one more for writing.
     """
 
     path: Path | None
     synchronous: str = "normal"
     timeout: float = 10.0
     create: bool = True
-    mmap: bool = True
+    mmap: bool = False
+    pool: int = 16
 
 
 class Connection(sqlite3.Connection):
-    """A connection in autocommit mode that knows how to merge metadata inside a statement."""
+    """A connection in autocommit mode."""
 
-    too_large: ValueTooLargeError | None = None
-    """Why the last merge of metadata failed: SQLite itself only says that a function did."""
+    deadline: list[float]
+    """One number: the `time.monotonic` at which SQLite gives up a statement."""
+    waits_less = False
+    """Whether it waits for other processes' locks for less than the settings say."""
+    idle_since = 0.0
+    turn: Turn | None = None
 
-    def merge(self, current: str, changes: str) -> str:
-        """Return stored metadata with changes merged in; the SQL function ``merge_metadata``."""
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Which file it is, whatever its path says later.
+
+    Attributes:
+        path: Where it was, absolute.
+        device: The file system.
+        inode: The file in it.
+    """
+
+    path: str
+    device: int
+    inode: int
+
+    @classmethod
+    def at(cls, path: Path) -> File:
+        """Return the file that is there now."""
+        status = path.stat()
+        return cls(str(path), status.st_dev, status.st_ino)
+
+    def check(self) -> None:
+        """See that the path still leads to the file.
+
+        Raises:
+            BackendUnusableError: If it does not.
+        """
         try:
-            return encode(merge_metadata(decode(current), decode(changes)), "metadata")
-        except ValueTooLargeError as error:
-            self.too_large = error
-            raise
+            status = os.stat(self.path)  # noqa: PTH116 - once for each write: a Path takes twice as long
+        except OSError as error:
+            raise self._gone(f"is gone ({error.strerror})") from error
+        if status.st_ino != self.inode or status.st_dev != self.device:
+            raise self._gone("is another file than the one that was opened")
+
+    def _gone(self, what: str) -> BackendUnusableError:
+        return BackendUnusableError(
+            f"{self.path} {what}: it was deleted, moved or replaced meanwhile, and nothing is written to where nobody "
+            "looks. Put it back, or close the store and connect again",
+            backend=NAME,
+        )
 
 
-def open_connection(settings: Settings, *, mmap: bool = True) -> Connection:
-    """Open one connection, with the settings that hold for a connection and not for the file."""
+def open_connection(settings: Settings) -> Connection:
+    """Open one connection to what is there, with the settings that hold for a connection and not for the file."""
     connection = sqlite3.connect(
-        ":memory:" if settings.path is None else settings.path,
+        # Never creating: a file that has gone must not come back empty.
+        ":memory:" if settings.path is None else f"file:{quote(str(settings.path))}?mode=rw",
         timeout=settings.timeout,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=128,
         factory=Connection,
+        uri=settings.path is not None,
     )
     try:
         connection.execute(f"PRAGMA synchronous={settings.synchronous}")
-        if mmap and settings.mmap:
+        if settings.mmap:
             connection.execute(f"PRAGMA mmap_size={_MAPPED}")
-        connection.create_function("merge_metadata", 2, connection.merge, deterministic=True)
+        connection.deadline = [inf]
+        connection.set_progress_handler(_out_of_time(connection.deadline), _STEPS)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-class Pool:
-    """Connections to a file: one for each thread that is inside a call, kept for the next.
+def _out_of_time(deadline: list[float]) -> Callable[[], bool]:
+    """Return the function that says whether a deadline is over.
 
-    Taking and giving back are single operations of a deque, which need no lock.
+    It is made of functions in C alone: Python runs signal handlers when it enters a function of its own, and what they
+    raise would be lost in SQLite, which calls this one.
+    """
+    now = iter(time.monotonic, None)
+    return map(operator.gt, now, iter(partial(deadline.__getitem__, 0), None)).__next__
+
+
+class Pool:
+    """Connections to a file: one for each thread that is inside a call, kept for the next, and one for writing.
+
+    Taking and giving back are single operations of a deque, which need no lock. Whoever has met an exception does not
+    give a connection back but discards it: a statement may be under way in it.
+
+    Args:
+        settings: How to open them.
+        file: Which file it must be.
+        first: What is open already.
     """
 
-    def __init__(self, settings: Settings, *first: Connection, mmap: bool = True) -> None:
+    def __init__(self, settings: Settings, file: File, first: Connection) -> None:
         self._settings = settings
-        self._mmap = mmap
-        self._idle: deque[Connection] = deque(first)
+        self._file = file
         self._closed = False
+        self._begin()
+        self._writer: Connection | None = first
+
+    def _begin(self) -> None:
+        self._idle: deque[Connection] = deque()
+        self._all: weakref.WeakSet[Connection] = weakref.WeakSet()
+        """Weakly, because a connection that an interrupt has left behind must not count for ever."""
+        self._writer = None
+        self._waiting: deque[_Waiting] = deque()
+        self._opening = Turns("opening a connection")
 
     def take(self) -> Connection:
-        """Return a connection that nobody else uses; `give_back` it."""
+        """Return a connection that nobody else uses; `give_back` or `discard` it."""
         try:
             return self._idle.pop()  # the one used last: its page cache is warm
         except IndexError:
-            if self._closed:
-                raise ClosedError("the store was closed", backend=NAME) from None
-            try:
-                return open_connection(self._settings, mmap=self._mmap)
-            except sqlite3.Error as error:
-                raise translate(error, self._settings) from error
+            return self._wait_or_open()
 
-    def give_back(self, connection: Connection) -> None:
-        """Keep a connection for the next call."""
-        self._idle.append(connection)
+    def give_back(self, connection: Connection, now: float | None = None) -> None:
+        """Keep a connection for the next call; ``now`` is what `time.monotonic` has said not long ago."""
+        if self._waiting:
+            try:
+                first = self._waiting.popleft()
+            except IndexError:
+                pass
+            else:
+                first.hand_over(connection)
+                return
+        idle = self._idle
+        connection.idle_since = now = now or time.monotonic()
+        if idle:
+            self._close_one_idle(now - _IDLE_SECONDS)
+        idle.append(connection)
         if self._closed:
             self.close()
+
+    def discard(self, connection: Connection) -> None:
+        """Close a connection that may not be clean."""
+        self._all.discard(connection)
+        connection.close()
+        with suppress(IndexError):
+            self._waiting.popleft().hand_over(None)  # it may open another one
+
+    def lent(self, frame: FrameType) -> Lent:
+        """Lend a connection for a statement: ``with pool.lent(frame) as connection``; ``frame`` is the caller's."""
+        return Lent(self, self.take(), self._settings)
+
+    def writer(self) -> Connection:
+        """Return the connection for writing, for whoever has the turn to write; no transaction is open in it."""
+        connection = self._writer
+        if connection is None:
+            if self._closed:
+                raise ClosedError("the store was closed", backend=NAME)
+            connection = self._writer = self._open()
+        elif connection.in_transaction:  # an interrupt has left it so
+            connection.rollback()
+        connection.deadline[0] = until()
+        return connection
+
+    def close_writer(self) -> None:
+        """Close the connection for writing; for whoever has the turn to write."""
+        connection, self._writer = self._writer, None
+        if connection is not None:
+            connection.close()
 
     def close(self) -> None:
         """Close the connections; those in use are closed when they are given back."""
         self._closed = True
         while self._idle:
-            try:
-                self._idle.pop().close()
-            except IndexError:  # another thread was faster
-                return
+            with suppress(IndexError):  # another thread was faster
+                self.discard(self._idle.pop())
+
+    def before_fork(self) -> None:
+        """Close every connection: nobody uses one, so those that are not idle were left by an interrupt."""
+        self._idle.clear()
+        for connection in list(self._all):
+            self.discard(connection)
+        self.close_writer()
 
     def after_fork(self) -> None:
-        """Forget the parent's connections, unclosed: closing them would break the parent's locks.
+        """Forget connections that are open, unclosed: closing them would break the parent's locks.
 
         https://www.sqlite.org/howtocorrupt.html, section 2.6
         """
-        _inherited.extend(self._idle)
-        self._idle = deque()
+        _inherited.extend(self._all)
+        if self._writer is not None:
+            _inherited.append(self._writer)
+        self._begin()
+
+    def _close_one_idle(self, before: float) -> None:
+        """Close the connection that was not used for longest, if that is long ago."""
+        with suppress(IndexError):
+            longest = self._idle.popleft()
+            if longest.idle_since < before:
+                self.discard(longest)
+            else:
+                self._idle.appendleft(longest)
+
+    def _wait_or_open(self) -> Connection:
+        end = time.monotonic() + min(self._settings.timeout, left())
+        while True:
+            if self._closed:
+                raise ClosedError("the store was closed", backend=NAME)
+            with self._opening.take():
+                if len(self._all) < self._settings.pool:
+                    connection = self._open()
+                    self._all.add(connection)
+                    return connection
+            waiting = _Waiting()
+            self._waiting.append(waiting)
+            try:
+                with suppress(IndexError):
+                    return self._idle.pop()  # given back just now
+                waiting.wake.acquire(timeout=max(0.0, min(end - time.monotonic(), _LOOK)))
+            finally:
+                with suppress(ValueError):
+                    self._waiting.remove(waiting)
+            if waiting.connection is not None:
+                return waiting.connection
+            if time.monotonic() >= end:
+                if left() <= 0:
+                    raise exceeded()
+                error = BackendUnavailableError(
+                    f"all {self._settings.pool} connections were in use for {self._settings.timeout:g} s; "
+                    "allow more with ?pool=",
+                    backend=NAME,
+                )
+                error.waited = True
+                raise error
+
+    def _open(self) -> Connection:
+        try:
+            connection = open_connection(self._settings)
+        except sqlite3.Error as error:
+            self._file.check()
+            raise translate(error, self._settings) from error
+        try:
+            self._file.check()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+class _Waiting:
+    """A call that waits for a connection."""
+
+    __slots__ = ("connection", "wake")
+
+    def __init__(self) -> None:
+        self.connection: Connection | None = None
+        self.wake = threading.Lock()
+        self.wake.acquire()
+
+    def hand_over(self, connection: Connection | None) -> None:
+        """Give it a connection, or the leave to open one."""
+        self.connection = connection
+        self.wake.release()
 
 
 class OneConnection:
-    """The only connection to a database in memory; calls take turns."""
+    """The only connection to a database in memory; calls, reading or writing, take turns.
 
-    def __init__(self, connection: Connection) -> None:
+    Args:
+        settings: How it was opened.
+        connection: The connection.
+        turns: Where writers queue up; readers do as well.
+    """
+
+    def __init__(self, settings: Settings, connection: Connection, turns: Turns) -> None:
+        self._settings = settings
         self._connection = connection
-        self._turn = threading.Lock()
+        self._turns = turns
 
-    def take(self) -> Connection:
-        """Wait for the connection."""
-        self._turn.acquire()
-        return self._connection
+    def take(self, frame: FrameType | None = None) -> Connection:
+        """Wait for the connection; `give_back` or `discard` it."""
+        turn = take_turn(self._turns, self._settings, frame or sys._getframe(1))
+        self._connection.turn = turn
+        return self.writer()
 
-    def give_back(self, connection: Connection) -> None:
+    def give_back(self, connection: Connection, now: float | None = None) -> None:
         """Let the next one have it."""
-        self._turn.release()
+        if connection.turn is not None:
+            connection.turn.leave()
+
+    discard = give_back
+    """There is no other one; what an interrupt has left in it is cleaned up by `writer`."""
+
+    def lent(self, frame: FrameType) -> Lent:
+        """Lend the connection for a statement, as `Pool.lent` does."""
+        return Lent(self, self.take(frame), self._settings)
+
+    def writer(self) -> Connection:
+        """Return the connection, for whoever has the turn to write."""
+        connection = self._connection
+        if connection.in_transaction:
+            connection.rollback()
+        connection.deadline[0] = until()
+        return connection
+
+    def close_writer(self) -> None:
+        """Close the connection, and with it the database; for whoever has the turn to write."""
+        self._connection.close()
 
     def close(self) -> None:
-        """Close it, and with it the database."""
-        with self._turn:
-            self._connection.close()
+        """Nothing: `close_writer` closes the only connection."""
+
+    def before_fork(self) -> None:
+        """Nothing: the child has a copy of the memory, and nobody is inside."""
 
     def after_fork(self) -> None:
-        """The child has a copy of the memory; only the lock may be held by a thread that is not there."""
-        self._turn = threading.Lock()
+        """Nothing: the backend makes new turns."""
+
+
+def take_turn(turns: Turns, settings: Settings, frame: FrameType) -> Turn:
+    """Wait for one's turn, as long as for another process's lock."""
+    try:
+        return turns.take(settings.timeout, frame)
+    except TimeoutError as error:
+        refused = BackendUnavailableError(f"{error}; nothing was written", backend=NAME)
+        refused.waited = True
+        raise refused from error
+
+
+class Lent:
+    """A connection lent for a statement, which may take until the deadline of the call under way."""
+
+    __slots__ = ("_connection", "_owner", "_settings")
+
+    def __init__(self, owner: Pool | OneConnection, connection: Connection, settings: Settings) -> None:
+        self._owner = owner
+        self._connection = connection
+        self._settings = settings
+
+    def __enter__(self) -> Connection:
+        self._connection.deadline[0] = until()
+        return self._connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        connection = self._connection
+        connection.deadline[0] = inf
+        if error is None:
+            self._owner.give_back(connection)
+            return
+        self._owner.discard(connection)
+        if isinstance(error, sqlite3.Error):
+            raise translate(error, self._settings) from error
 
 
 _inherited: list[Connection] = []
@@ -158,16 +420,20 @@ def translate(error: sqlite3.Error, settings: Settings) -> DataStoreError:
     """Return the error of the store for one of SQLite's (https://www.sqlite.org/rescode.html)."""
     where = "the database in memory" if settings.path is None else str(settings.path)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_INTERRUPT:
+        return exceeded()
     if isinstance(error, sqlite3.ProgrammingError):
         if "closed" in str(error):
             return ClosedError("the store was closed", backend=NAME)
         raise error  # a mistake in this package, and nothing that the database did
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return BackendUnavailableError(
+        locked = BackendUnavailableError(
             f"another process held {where} locked for {settings.timeout:g} s; nothing was written. "
             "End its transaction, or wait longer with ?timeout=",
             backend=NAME,
         )
+        locked.waited = True
+        return locked
     if code in (sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH):
         return PermissionDeniedError(
             f"{where} cannot be written ({error}); the file and its directory must be writable for this user",

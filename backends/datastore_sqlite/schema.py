@@ -8,7 +8,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from datastore.errors import ConfigurationError, PermissionDeniedError
+from datastore.errors import BackendUnusableError, ConfigurationError, PermissionDeniedError
 from datastore.retry import Backoff
 from datastore_sqlite.connections import NAME, Connection, Settings, open_connection
 
@@ -55,6 +55,7 @@ def open_file(settings: Settings, migrations: Sequence[str] = MIGRATIONS) -> Con
         )
     if settings.path is not None:
         _check_path(settings.path, settings)
+        _make_private(settings.path)
     connection = open_connection(settings)
     try:
         _migrate(connection, settings, migrations)
@@ -85,6 +86,16 @@ def _check_path(path: Path, settings: Settings) -> None:
     if not os.access(path, os.R_OK | os.W_OK):
         raise PermissionDeniedError(f"{path} is not readable and writable for this user", backend=NAME)
     _check_header(path)
+
+
+def _make_private(path: Path) -> None:
+    """Make the file, readable and writable for this user alone; SQLite gives its other files the same mode."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise PermissionDeniedError(f"{path} cannot be made: {error.strerror}", backend=NAME) from error
 
 
 def _check_header(path: Path) -> None:
@@ -136,6 +147,21 @@ def _version(connection: Connection, settings: Settings, migrations: Sequence[st
     if version:
         connection.execute(f"SELECT * FROM {TABLE} LIMIT 0")  # a damaged schema shows here and not at the first call
     return int(version)
+
+
+def check_version(connection: Connection, settings: Settings) -> None:
+    """See that no newer program has changed the format of the file meanwhile.
+
+    Raises:
+        BackendUnusableError: If one has.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version != len(MIGRATIONS):
+        raise BackendUnusableError(
+            f"the format of {settings.path} is {version} now, and this program knows {len(MIGRATIONS)}: another "
+            "version of agent-datastore has changed it meanwhile. Restart this program with that version",
+            backend=NAME,
+        )
 
 
 def _use_write_ahead_log(connection: Connection, settings: Settings) -> None:

@@ -36,11 +36,11 @@ _INSERT = f"""
     ON CONFLICT (_id) DO UPDATE SET
         updatedAt = excluded.updatedAt, revision = excluded.revision, expiresAt = excluded.expiresAt,
         value = excluded.value"""
-_IF_LIVE = "WHERE expiresAt IS NULL OR expiresAt > excluded.updatedAt"
+_IF_LIVE = "WHERE (expiresAt IS NULL OR expiresAt > excluded.updatedAt)"
 
 # None of these is REPLACE, which deletes the old row, creation fields and counts with it.
 SET = f"{_INSERT} {_IF_LIVE}"
-SET_METADATA = f"{_INSERT}, metadata = merge_metadata(metadata, ?) {_IF_LIVE}"
+SET_METADATA = f"{_INSERT}, metadata = ? {_IF_LIVE} AND metadata IS ?"
 ADD = f"""{_INSERT},
         createdByAgent = excluded.createdByAgent, createdAt = excluded.createdAt, metadata = excluded.metadata,
         accessCount = 0, lastAccessedByAgent = NULL, lastAccessedAt = NULL
@@ -49,10 +49,11 @@ ADD = f"""{_INSERT},
 _UPDATE = f"UPDATE {TABLE} SET updatedAt = ?, revision = ?, expiresAt = ?, value = ?"
 _AT_REVISION = f"WHERE _id = ? AND revision = ? AND {_LIVE}"
 SET_IF_REVISION = f"{_UPDATE} {_AT_REVISION}"
-SET_IF_REVISION_METADATA = f"{_UPDATE}, metadata = merge_metadata(metadata, ?) {_AT_REVISION}"
+SET_IF_REVISION_METADATA = f"{_UPDATE}, metadata = ? {_AT_REVISION}"
 
 DELETE = f"DELETE FROM {TABLE} WHERE _id = ? RETURNING expiresAt"
 DELETE_IF_REVISION = f"DELETE FROM {TABLE} WHERE _id = ? AND revision = ? AND {_LIVE}"
+METADATA = f"SELECT metadata FROM {TABLE} WHERE _id = ? AND {_LIVE}"
 REVISION = f"SELECT revision FROM {TABLE} WHERE _id = ? AND {_LIVE}"
 
 _WHOLE = (

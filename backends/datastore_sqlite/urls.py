@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from datastore.backend import Backend
 from datastore.customers import is_wanted, separate
 from datastore.errors import ConfigurationError
-from datastore.urls import Url, boolean, one_of, seconds
+from datastore.urls import Url, boolean, one_of, positive, seconds
 from datastore_sqlite.backend import SqliteBackend
 from datastore_sqlite.connections import Settings
 from datastore_sqlite.customers import SqliteFiles, SqliteMemories
+
+_LONGEST_TIMEOUT = 2_147_483
+"""SQLite counts the milliseconds in 32 bits with a sign (https://www.sqlite.org/c3ref/busy_timeout.html)."""
 
 
 def connect(url: Url) -> Backend:
     """Open a SQLite store, and create it if it is not there.
 
     Parameters of the URL: ``synchronous`` (``normal`` or ``full``), ``timeout`` (seconds to wait for a lock, 10),
-    ``create`` (``false`` refuses to make a new file), ``mmap`` (``false`` reads without a memory map of the file),
+    ``create`` (``false`` refuses to make a new file), ``mmap`` (``true`` reads from a memory map of the file, which
+    kills the process if the file is cut off meanwhile), ``pool`` (connections for reading at most, 16),
     ``isolation`` (``database`` for a file for each customer, beside the one that the URL names).
 
     Raises:
@@ -28,9 +33,10 @@ def connect(url: Url) -> Backend:
     settings = Settings(
         path=_path(url),
         synchronous=url.parameter("synchronous", one_of("normal", "full"), "normal"),
-        timeout=url.parameter("timeout", seconds, 10.0),
+        timeout=url.parameter("timeout", _timeout, 10.0),
         create=url.parameter("create", boolean, True),
-        mmap=url.parameter("mmap", boolean, True),
+        mmap=url.parameter("mmap", boolean, False),
+        pool=url.parameter("pool", positive, 16),
     )
     isolated = is_wanted(url)
     url.check_all_taken()
@@ -39,9 +45,16 @@ def connect(url: Url) -> Backend:
     return separate(SqliteMemories(settings) if settings.path is None else SqliteFiles(settings, settings.path))
 
 
+def _timeout(given: Any) -> float:
+    number = seconds(given)
+    if number > _LONGEST_TIMEOUT:
+        raise ValueError(f"{number:g} s are more than SQLite can wait; {_LONGEST_TIMEOUT:,} s are the most")
+    return number
+
+
 def _path(url: Url) -> Path | None:
-    if url.host == ":memory:" and url.path in ("", "/"):
-        return None
+    if (url.host == ":memory:" and url.path in ("", "/")) or (not url.host and url.path == "/:memory:"):
+        return None  # also as other libraries spell it
     if url.host:
         raise ConfigurationError(
             f"sqlite://{url.host} names a host; write sqlite:///{url.host}{url.path} for a path relative to the "
@@ -50,4 +63,4 @@ def _path(url: Url) -> Path | None:
     path = url.path.removeprefix("/")
     if not path or "\0" in path:
         raise ConfigurationError("the sqlite URL names no file; write sqlite:///agents.db, or sqlite://:memory:")
-    return Path(path)
+    return Path(path).absolute()  # now: the working directory may be another one when the next connection is opened

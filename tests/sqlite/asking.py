@@ -47,7 +47,7 @@ def small_pages(store, size):
 def statements_of(store, call):
     """Return what SQLite is asked by a call."""
     asked = []
-    pool = store._core.backend._scanning
+    pool = store._core.backend._connections
     connection = pool.take()
     connection.set_trace_callback(asked.append)
     pool.give_back(connection)
@@ -61,9 +61,9 @@ def steps_of(store, call):
     steps = []
     statements = statements_of(store, call)
     assert statements
-    connection = store._core.backend._scanning.take()
+    connection = store._core.backend._connections.take()
     for statement in statements:
         statement = statement.replace("-Inf", "-9e999")  # as the trace, but not the parser, writes it
         steps += [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
-    store._core.backend._scanning.give_back(connection)
+    store._core.backend._connections.give_back(connection)
     return [step for step in steps if "agent_data_store" in step or "TEMP B-TREE" in step]

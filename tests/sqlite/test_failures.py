@@ -71,10 +71,9 @@ def test_a_full_disk_is_an_error_and_the_store_goes_on_when_there_is_space(path)
     with connect(path) as store:
         agent = store.agent("u", "a")
         agent.set("k", "before")
-        connection = store._core.backend._connections.take()
+        connection = store._core.backend._connections.writer()
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count={pages + 5}")
-        store._core.backend._connections.give_back(connection)
         calls = [
             lambda: agent.set("k", "x" * 900_000),
             lambda: agent.set_many({f"k{i}": "x" * 10_000 for i in range(100)}),
@@ -166,21 +165,3 @@ def test_a_store_works_on_in_a_forked_child_and_in_its_parent(path, url):
         shared = store.capabilities.shared
         assert agent.list_keys() == (["child", "k", "parent"] if shared else ["k", "parent"])
         assert agent.get_record("k").access_count == (2 if shared else 1), "no access is counted twice"
-
-
-def test_a_forked_child_may_find_the_locks_taken(path):
-    """A thread that holds a lock does not live on in the child; the lock does, unless it is made anew."""
-    with connect(path) as store:
-        agent = store.agent("u", "a")
-        agent.set("k", 1)
-        backend = store._core.backend
-        with backend._writing, store._core.tracker._lock, store._core.tracker._flushing:
-
-            def work():
-                signal.alarm(30)  # a deadlock ends the child, and fails the test
-                agent.set("k", 2)
-                agent.get("k")
-                store.close()
-
-            in_a_child(work)
-        assert agent.get("k") == 2

@@ -82,21 +82,21 @@ def test_every_connection_is_as_durable_as_the_url_says(tmp_path, synchronous, l
         pool = store._core.backend._connections
         first, second = pool.take(), pool.take()
         assert first is not second
-        for connection in (first, second):
+        for connection in (first, second, pool.writer()):
             assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-            pool.give_back(connection)
+        pool.give_back(first)
+        pool.give_back(second)
 
 
 @pytest.mark.parametrize("mmap", [True, False])
-def test_single_reads_use_a_memory_map_and_scans_never(tmp_path, mmap):
-    with connect(f"{tmp_path}/a.db?mmap={str(mmap).lower()}") as store:
-        backend = store._core.backend
-        reading, scanning = backend._connections.take(), backend._scanning.take()
-        assert (reading.execute("PRAGMA mmap_size").fetchone()[0] > 0) is mmap
-        assert scanning.execute("PRAGMA mmap_size").fetchone() == (0,)
-        backend._connections.give_back(reading)
-        backend._scanning.give_back(scanning)
+def test_a_memory_map_is_used_where_the_url_asks_for_one(tmp_path, mmap):
+    with connect(f"{tmp_path}/a.db" + "?mmap=true" * mmap) as store:
+        connections = store._core.backend._connections
+        reading = connections.take()
+        for connection in (reading, connections.writer()):
+            assert (connection.execute("PRAGMA mmap_size").fetchone()[0] > 0) is mmap
+        connections.give_back(reading)
 
 
 # ------------------------------------------------------------------------------------------------- refused untouched

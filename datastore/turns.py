@@ -1,0 +1,164 @@
+"""A lock that is fair, and that neither an interrupt nor a signal handler can spoil.
+
+A `threading.Lock` lets whoever comes by take it before those who wait, stays taken for ever when an exception arrives
+between two lines (Ctrl-C, a timeout by signal), and lets a thread wait for itself when a signal handler asks for what
+the thread is in the middle of. `Turns` serves in the order of arrival, takes back the turn of a call that is over, and
+refuses a call within a call.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+import time
+from collections import deque
+from types import FrameType, TracebackType
+from typing import Self
+
+from datastore.deadlines import exceeded, left, on_stack
+from datastore.errors import ReentrantCallError
+
+_LOOK, _LONGEST_LOOK = 0.05, 1.0  # seconds between two looks at whether those in front are still there
+
+
+class Turns:
+    """Lets one call after another do something, in the order in which they came.
+
+    Args:
+        doing: What they do, for the message of an error: ``"writing to sqlite"``.
+    """
+
+    __slots__ = ("_doing", "_queue")
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+        self._queue: deque[Turn] = deque()
+
+    def take(self, seconds: float = math.inf, frame: FrameType | None = None) -> Turn:
+        """Wait for one's turn, and return it: ``with turns.take(): ...``, in one function and across no ``yield``.
+
+        Args:
+            seconds: How long to wait.
+            frame: The frame during which the turn may last; by default the caller's.
+
+        Raises:
+            TimeoutError: If it took longer.
+            DeadlineExceededError: If the call under way has no time left.
+            ReentrantCallError: If this very thread has a turn, or waits for one.
+        """
+        turn = Turn(self._queue, frame or sys._getframe(1))
+        self._queue.append(turn)
+        if self._queue[0] is not turn:
+            self._wait(turn, seconds)
+        return turn
+
+    def reset(self) -> None:
+        """Forget all turns: in a forked child those who had them are not there."""
+        self._queue = deque()
+
+    def take_at_once(self) -> Turn | None:
+        """Return a turn if nobody else has one, or waits for one."""
+        if self._queue:
+            self._dismiss_the_gone()
+        turn = Turn(self._queue, sys._getframe(1))
+        self._queue.append(turn)
+        if self._queue[0] is turn:
+            return turn
+        turn.leave()
+        return None
+
+    def _wait(self, turn: Turn, seconds: float) -> None:
+        look = _LOOK
+        try:
+            wake = turn.wake = threading.Lock()
+            wake.acquire()
+            until = time.monotonic() + min(seconds, left())
+            self._refuse_reentry(turn)
+            front: Turn | None = None
+            while (now_in_front := self._queue[0]) is not turn:
+                if now_in_front is front:  # nothing has moved since the last look
+                    self._dismiss_the_gone()
+                    look = min(look * 2, _LONGEST_LOOK)
+                front = now_in_front
+                if (remaining := until - time.monotonic()) <= 0:
+                    raise exceeded() if left() <= 0 else TimeoutError(f"others were {self._doing} for {seconds:g} s")
+                if self._queue[0] is not turn:
+                    wake.acquire(timeout=min(remaining, look))
+        except BaseException:
+            turn.leave()
+            raise
+
+    def _refuse_reentry(self, turn: Turn) -> None:
+        """See that nobody in front is this thread itself: it would wait for ever."""
+        for other in _snapshot(self._queue):
+            if other is turn:
+                return
+            if other.thread != turn.thread:
+                continue
+            if other.is_over():
+                other.leave()
+                continue
+            raise ReentrantCallError(
+                f"this thread is in the middle of {self._doing}; a signal handler, a finalizer or a callback within "
+                "that cannot do so as well. Set a flag there, and call the store when the call has ended"
+            )
+
+    def _dismiss_the_gone(self) -> None:
+        for other in _snapshot(self._queue):
+            if other.is_over():
+                other.leave()
+
+
+class Turn:
+    """A place in the queue of a `Turns`; a context manager that leaves it."""
+
+    __slots__ = ("_frame", "_queue", "thread", "wake")
+
+    def __init__(self, queue: deque[Turn], frame: FrameType) -> None:
+        self._queue = queue
+        self._frame: FrameType | None = frame
+        self.thread = threading.get_ident()
+        self.wake: threading.Lock | None = None
+
+    def leave(self) -> None:
+        """Let the next one have its turn. Idempotent."""
+        queue = self._queue
+        try:
+            queue.remove(self)
+        except ValueError:
+            return
+        finally:
+            self._frame = None  # which refers to this turn in turn
+        try:
+            wake = queue[0].wake
+        except IndexError:
+            return
+        if wake is not None:
+            try:
+                wake.release()
+            except RuntimeError:  # it is awake already
+                return
+
+    def is_over(self) -> bool:
+        """Return whether the call that took the turn is over: an exception came before it could leave."""
+        frame = self._frame
+        if frame is None:
+            return True
+        return not on_stack(frame, sys._current_frames().get(self.thread))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.leave()
+
+
+def _snapshot(queue: deque[Turn]) -> list[Turn]:
+    while True:
+        try:
+            return list(queue)
+        except RuntimeError:  # another thread came or left meanwhile
+            continue
