@@ -9,18 +9,21 @@ from __future__ import annotations
 import random
 import time
 
+from datastore.deadlines import until
+
 
 class Backoff:
     """The waiting between the attempts of one call.
 
     Args:
-        seconds: The budget: `wait` answers ``False`` once so much time has passed since construction.
+        seconds: The budget: `wait` answers ``False`` once so much time has passed since construction, or the deadline
+            of the call under way.
         first: The longest first delay, in seconds; the bound doubles with each attempt.
         cap: The longest delay of all, in seconds.
     """
 
     def __init__(self, seconds: float, first: float, cap: float) -> None:
-        self._deadline = time.monotonic() + seconds
+        self._deadline = min(time.monotonic() + seconds, until())
         self._bound = first
         self._cap = cap
 

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 from datastore.deadlines import exceeded, left, on_stack
 from datastore.errors import ReentrantCallError
@@ -99,10 +99,7 @@ class Turns:
             if other.is_over():
                 other.leave()
                 continue
-            raise ReentrantCallError(
-                f"this thread is in the middle of {self._doing}; a signal handler, a finalizer or a callback within "
-                "that cannot do so as well. Set a flag there, and call the store when the call has ended"
-            )
+            raise _reentrant(self._doing)
 
     def _dismiss_the_gone(self) -> None:
         for other in _snapshot(self._queue):
@@ -156,9 +153,63 @@ class Turn:
         self.leave()
 
 
+class Calls(threading.local):
+    """Refuses a call within a call of one thread: ``with calls.begin(): ...``.
+
+    Client libraries take locks of their own, which a signal handler in the middle of them would wait for.
+    """
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+        self._frame: FrameType | None = None
+
+    def begin(self, frame: FrameType | None = None) -> Self:
+        """Begin a call.
+
+        Args:
+            frame: The frame during which the call may last; by default the caller's.
+
+        Raises:
+            ReentrantCallError: If this very thread is in the middle of one.
+        """
+        frame = frame or sys._getframe(1)
+        if self._frame is not None and on_stack(self._frame, frame):
+            raise _reentrant(self._doing)
+        self._frame = frame
+        return self
+
+    def end(self) -> None:
+        """End it."""
+        self._frame = None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.end()
+
+
+def _reentrant(doing: str) -> ReentrantCallError:
+    return ReentrantCallError(
+        f"this thread is in the middle of {doing}; a signal handler, a finalizer or a callback within that cannot do "
+        "so as well. Set a flag there, and call the store when the call has ended"
+    )
+
+
 def _snapshot(queue: deque[Turn]) -> list[Turn]:
     while True:
         try:
             return list(queue)
         except RuntimeError:  # another thread came or left meanwhile
+            continue
+
+
+def keep_newest(items: dict[Any, Any], most: int) -> None:
+    """Remove the oldest entries of a dict that threads share without a lock, down to a number."""
+    while len(items) > most:
+        try:
+            items.pop(next(iter(items)), None)
+        except RuntimeError:  # changed by another thread meanwhile
             continue

@@ -252,6 +252,9 @@ class CouchBackend(Backend):
         self._session.drop()
         self.close()
 
+    def before_fork(self) -> None:
+        """See `datastore.backend.SurvivesFork`: idle connections do no harm in a child that forgets them."""
+
     def after_fork(self) -> None:
         """See `datastore.backend.SurvivesFork`."""
         self._session.after_fork()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from datastore.backend import Document, Put, Restore
@@ -35,42 +35,42 @@ class Stored(NamedTuple):
 
 
 class Memory:
-    """What is known of documents seen here, bounded; correctness never depends on it, only the number of requests."""
+    """What is known of documents seen here, bounded; correctness never depends on it, only the number of requests.
+
+    Each step is a single operation of a dict, which needs no lock that an interrupt could leave taken.
+    """
 
     def __init__(self, documents: int = 10_000, metadata: int = 1_000) -> None:
         self._most = documents
         self._longest_metadata = metadata
-        self._lock = threading.Lock()
-        self._stored: OrderedDict[str, Stored] = OrderedDict()
+        self.clear()
 
     def get(self, id: str) -> Stored | None:
         """Return what is known of a document."""
-        with self._lock:
-            stored = self._stored.get(id)
-            if stored is not None:
+        stored = self._stored.get(id)
+        if stored is not None:
+            with suppress(KeyError):  # forgotten by another thread just now
                 self._stored.move_to_end(id)
-            return stored
+        return stored
 
     def put(self, id: str, stored: Stored) -> None:
         """Remember a document, and forget the one not used for longest if there are too many."""
-        with self._lock:
-            if len(stored.metadata) > self._longest_metadata:
-                self._stored.pop(id, None)
-                return
-            self._stored[id] = stored
+        if len(stored.metadata) > self._longest_metadata:
+            self.forget(id)
+            return
+        self._stored[id] = stored
+        with suppress(KeyError):
             self._stored.move_to_end(id)
             if len(self._stored) > self._most:
                 self._stored.popitem(last=False)
 
     def forget(self, id: str) -> None:
         """Know nothing of a document any more."""
-        with self._lock:
-            self._stored.pop(id, None)
+        self._stored.pop(id, None)
 
     def clear(self) -> None:
         """Know nothing at all."""
-        self._lock = threading.Lock()  # a new one: in a forked child the old one may be held by nobody
-        self._stored = OrderedDict()
+        self._stored: OrderedDict[str, Stored] = OrderedDict()
 
 
 def stored_of(document: dict[str, Any]) -> Stored:

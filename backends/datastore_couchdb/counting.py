@@ -9,13 +9,13 @@ have counted, looks when it is asked again, and leaves out what it finds counted
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from datastore.backend import Access
 from datastore.errors import BackendUnavailableError, DataStoreError
 from datastore.retry import Backoff
+from datastore.turns import Turns
 from datastore_couchdb.codec import Memory, accessed, stored_of
 from datastore_couchdb.reading import fetch
 from datastore_couchdb.session import NAME, Session
@@ -45,7 +45,9 @@ class Counter:
     def __init__(self, session: Session, memory: Memory) -> None:
         self._session = session
         self._memory = memory
-        self._lock = threading.Lock()  # flushes come one at a time; immediate tracking may come from many threads
+        self._turns = Turns(
+            "counting accesses"
+        )  # flushes come one at a time; immediate tracking may come from many threads
         self._doubts: dict[str, _Doubt] = {}
         self._counted: dict[tuple[str, str], int] = {}
 
@@ -58,7 +60,7 @@ class Counter:
 
         Requests: 2 per 1,000 documents.
         """
-        with self._lock:
+        with self._turns.take():
             for start in range(0, len(accesses), _BATCH):
                 self._record({access.id: access for access in accesses[start : start + _BATCH]})
             self._counted.clear()

@@ -9,10 +9,10 @@ listing in an object, which takes 40 % of the time of reading it.
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import FrameType, TracebackType
 from typing import Any
 from urllib.parse import quote
 
@@ -28,6 +28,7 @@ from datastore.errors import (
     ThrottledError,
     ValueTooLargeError,
 )
+from datastore.turns import Calls
 from datastore_couchdb.streaming import bookmark_of, read_found, read_rows
 
 NAME = "couchdb"
@@ -78,9 +79,9 @@ class Session:
 
     def _open(self) -> None:
         settings = self.settings
-        self._lock = threading.Lock()
         self._closed = False
-        self._requests = 0
+        self._under_way: dict[_Request, None] = {}  # requests; a dict, because its operations are atomic
+        self._calls = Calls("a request to CouchDB")
         self.client = httpx.Client(
             # Basic, because a cookie session of the client never recovers from an expired cookie. The server hashes
             # the password once and remembers it.
@@ -186,27 +187,27 @@ class Session:
 
     def close(self) -> None:
         """Close the connections, as soon as no request is under way. Idempotent."""
-        with self._lock:
-            self._closed = True
-            idle = self._requests == 0
-        if idle:
+        self._closed = True
+        if not self._under_way:
             self.client.close()
 
-    @contextmanager
-    def _request_under_way(self) -> Iterator[None]:
+    def _request_under_way(self) -> _Request:
         """Keep the client open meanwhile: it would leave a connection open that it opens while it is closed."""
-        with self._lock:
-            if self._closed:
-                raise ClosedError("the store was closed", backend=NAME)
-            self._requests += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._requests -= 1
-                last = self._closed and self._requests == 0
-            if last:
-                self.client.close()
+        return _Request(self, sys._getframe(1))
+
+    def begin(self, request: _Request, frame: FrameType) -> None:
+        """Note that a request begins."""
+        if self._closed:
+            raise ClosedError("the store was closed", backend=NAME)
+        self._calls.begin(frame)
+        self._under_way[request] = None
+
+    def end(self, request: _Request) -> None:
+        """Note that a request has ended."""
+        self._calls.end()
+        self._under_way.pop(request, None)
+        if self._closed and not self._under_way:
+            self.client.close()
 
     def after_fork(self) -> None:
         """Leave the parent's connections to the parent."""
@@ -263,6 +264,24 @@ class Session:
         if status >= 500 or status == 408:
             return BackendUnavailableError(f"{where} failed ({status}: {reason})", backend=NAME)
         return _lasting(f"{where} did not understand the request ({status}: {reason})")
+
+
+class _Request:
+    """A request under way."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session, frame: FrameType) -> None:
+        self._session = session
+        session.begin(self, frame)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._session.end(self)
 
 
 class MissingDatabaseError(BackendUnavailableError, ConfigurationError):

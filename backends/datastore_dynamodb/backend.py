@@ -164,6 +164,9 @@ class DynamoBackend(Backend):
         self._threads.close()
         self._connection.close()
 
+    def before_fork(self) -> None:
+        """See `datastore.backend.SurvivesFork`: idle connections do no harm in a child that forgets them."""
+
     def after_fork(self) -> None:
         """See `datastore.backend.SurvivesFork`."""
         self._threads.after_fork()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, TypeVar
 
+from datastore.deadlines import left, within
 from datastore.errors import DataStoreError, ThrottledError
 from datastore.retry import Backoff
+from datastore.turns import Turns
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.codec import Attributes
 from datastore_dynamodb.schema import NAME
@@ -38,7 +39,7 @@ class Threads:
 
     def after_fork(self) -> None:
         """Forget the threads, which only the parent has."""
-        self._lock = threading.Lock()
+        self._turns = Turns("sending requests to DynamoDB")
         self._pool: ThreadPoolExecutor | None = None
 
     def map(self, function: Callable[[T], R], arguments: Sequence[T]) -> list[R]:
@@ -53,19 +54,25 @@ class Threads:
 
     def close(self) -> None:
         """End the threads. Idempotent."""
-        with self._lock:
+        with self._turns.take():
             self._closed = True
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown()
 
     def _submit(self, function: Callable[[T], R], arguments: Sequence[T]) -> list[Future[R]] | None:
-        with self._lock:
+        with self._turns.take():
             if self._closed:  # while this call was under way: what it still has to do fails by itself
                 return None
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(THREADS, "datastore-dynamodb")
-            return [self._pool.submit(function, argument) for argument in arguments]
+            seconds = left()
+
+            def call(argument: T) -> R:  # the deadline of a call holds in its threads, too
+                with within(seconds):
+                    return function(argument)
+
+            return [self._pool.submit(call, argument) for argument in arguments]
 
 
 def chunks(items: Iterable[T], size: int) -> list[list[T]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from datastore.errors import (
     PermissionDeniedError,
     ThrottledError,
 )
+from datastore.turns import Calls, Turns
 from datastore_dynamodb.schema import NAME, Settings, missing
 
 if TYPE_CHECKING:
@@ -65,13 +65,14 @@ class Connection:
     def after_fork(self) -> None:
         """Forget the client without closing its sockets, which are the parent's."""
         self._client: DynamoDBClient | None = None
-        self._making = threading.Lock()
+        self._making = Turns("making a client of DynamoDB")
+        self._under_way = Calls("a request to DynamoDB")
 
     @property
     def client(self) -> DynamoDBClient:
         """The client."""
         if self._client is None:
-            with self._making:
+            with self._making.take():
                 if self._closed:
                     raise ClosedError("the store was closed", backend=NAME)
                 if self._client is None:
@@ -88,7 +89,8 @@ class Connection:
         """
         client = self._client or self.client
         try:
-            return getattr(client, operation)(**parameters)
+            with self._under_way.begin():
+                return getattr(client, operation)(**parameters)
         except boto.ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             answer: Any = error.response
@@ -102,7 +104,7 @@ class Connection:
 
     def close(self) -> None:
         """Close the connections. Idempotent."""
-        with self._making:
+        with self._making.take():
             self._closed = True
             client, self._client = self._client, None
         if client is not None:

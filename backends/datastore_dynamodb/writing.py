@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
 from datastore.backend import Delete, Document, Outcome, Put, Restore, Write
 from datastore.errors import DataStoreError, ThrottledError, ValueTooLargeError
 from datastore.retry import Backoff
+from datastore.turns import keep_newest
 from datastore.values import encode
 from datastore_dynamodb.batches import READ_BATCH, Threads, chunks, get_items
 from datastore_dynamodb.client import AnswerLostError, CanceledError, ConditionFailedError, Connection, throttled
@@ -89,7 +89,6 @@ class Writer:
         self._threads = threads
         self._seen = seen
         self._unanswered: dict[tuple[str, str], None] = {}  # deletes that may have been carried out, by id and time
-        self._noting = threading.Lock()
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Backend.write`."""
@@ -193,12 +192,10 @@ class Writer:
         Whether there was a record is not always known. What is gone after a delete whose answer was lost is taken for
         removed by it, since an outage must not look like a missing record.
         """
-        with self._noting:
-            for job in jobs:
-                if isinstance(job.write, Delete) and (job.known is None or is_live(job.known, job.write.at)):
-                    self._unanswered[job.write.id, job.write.at] = None
-            while len(self._unanswered) > _MOST_UNANSWERED:
-                del self._unanswered[next(iter(self._unanswered))]
+        for job in jobs:
+            if isinstance(job.write, Delete) and (job.known is None or is_live(job.known, job.write.at)):
+                self._unanswered[job.write.id, job.write.at] = None
+        keep_newest(self._unanswered, _MOST_UNANSWERED)
 
     def _withdraw(self, job: Job) -> None:
         if isinstance(job.write, Put) and job.value is not None:

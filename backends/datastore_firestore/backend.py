@@ -125,6 +125,10 @@ class FirestoreBackend(Backend):
         """
         return self._writer.write(restores)
 
+    def before_fork(self) -> None:
+        """See `datastore.backend.SurvivesFork`: gRPC runs threads of its own for an open channel."""
+        self._connection.before_fork()
+
     def after_fork(self) -> None:
         """See `datastore.backend.SurvivesFork`."""
         self._connection.after_fork()

@@ -7,10 +7,9 @@ nor the counting of accesses allows, and it translates each value twice. Here on
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import google.auth.exceptions
 import grpc
@@ -19,6 +18,7 @@ from google.cloud.firestore_v1.services.firestore.transports.grpc import Firesto
 from google.cloud.firestore_v1.types import firestore as messages
 
 from datastore.errors import ClosedError, ConfigurationError, DataStoreError
+from datastore.turns import Calls, Turns
 from datastore_firestore.failures import NAME, translate
 
 Message: TypeAlias = Any
@@ -80,19 +80,22 @@ class Connection:
         """
         self._settings = settings
         self._closed = False
-        self._opening = threading.Lock()
+        self._opening = Turns("opening a channel to Firestore")
+        self._under_way = Calls("a request to Firestore")
         self._calls: _Calls | None = None
         self._channel: Any = self._make_channel()
 
     def commit(self, writes: Sequence[Message]) -> Message:
         """Apply writes in order and atomically. The only request whose `grpc.RpcError` passes: it is the outcome."""
-        return self._call().commit(messages.CommitRequest.pb()(database=self._settings.root, writes=writes))
+        with self._under_way.begin():
+            return self._call().commit(messages.CommitRequest.pb()(database=self._settings.root, writes=writes))
 
     def batch_write(self, writes: Sequence[Message]) -> Message:
         """Apply writes to different documents, each on its own; the answer has a status for each."""
         request = messages.BatchWriteRequest.pb()(database=self._settings.root, writes=writes)
         try:
-            return self._call().batch_write(request)
+            with self._under_way.begin():
+                return self._call().batch_write(request)
         except grpc.RpcError as error:
             raise self.failure(error) from error
 
@@ -102,7 +105,8 @@ class Connection:
         if mask is not None:
             request.mask.field_paths.extend(mask)
         try:
-            return list(self._call().batch_get(request))
+            with self._under_way.begin():
+                return list(self._call().batch_get(request))
         except grpc.RpcError as error:
             raise self.failure(error) from error
 
@@ -111,7 +115,8 @@ class Connection:
         request = messages.RunQueryRequest.pb()(parent=self._settings.documents, structured_query=query)
         if read_time is not None:
             request.read_time.CopyFrom(read_time)
-        return self._call().run_query(request)
+        with self._under_way.begin():
+            return _Stream(self._call().run_query(request), self._under_way)
 
     def count(self, query: Message) -> tuple[int, Message]:
         """Return how many documents a query finds, and the moment at which they were counted."""
@@ -122,7 +127,8 @@ class Connection:
         counting.alias = "count"
         counting.count.SetInParent()
         try:
-            (answer,) = [answer for answer in self._call().count(request) if answer.HasField("result")]
+            with self._under_way.begin():
+                (answer,) = [answer for answer in self._call().count(request) if answer.HasField("result")]
         except grpc.RpcError as error:
             raise self.failure(error) from error
         moment = answer.read_time
@@ -134,7 +140,8 @@ class Connection:
         request = messages.ListCollectionIdsRequest.pb()(parent=self._settings.documents)
         while True:
             try:
-                answer = self._call().list_collections(request)
+                with self._under_way.begin():
+                    answer = self._call().list_collections(request)
             except grpc.RpcError as error:
                 raise self.failure(error) from error
             yield from answer.collection_ids
@@ -152,16 +159,22 @@ class Connection:
         if self._channel is not None:
             self._channel.close()
 
+    def before_fork(self) -> None:
+        """Close the channel; the parent, too, takes another one when it asks for something."""
+        channel, self._calls, self._channel = self._channel, None, None
+        if channel is not None:
+            channel.close()
+
     def after_fork(self) -> None:
         """Take another channel in a forked child, when it asks for something; few children do."""
-        self._opening = threading.Lock()
+        self._opening.reset()
         self._inherited = self._calls, self._channel  # kept: collecting it would close it, which can hang in a child
         self._calls = self._channel = None
 
     def _call(self) -> _Calls:
         calls = self._calls
         if calls is None:
-            with self._opening:
+            with self._opening.take():
                 self._channel = self._channel or self._make_channel()
                 calls = self._calls = self._calls or _Calls(self._channel, self._settings)
         if self._closed:
@@ -184,6 +197,22 @@ class Connection:
                     backend=NAME,
                 ) from error
         return grpc.intercept_channel(channel, *settings.interceptors) if settings.interceptors else channel
+
+
+class _Stream:
+    """The answers to a query."""
+
+    def __init__(self, stream: Any, under_way: Calls) -> None:
+        self._stream = stream
+        self._under_way = under_way
+        self.cancel = stream.cancel
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Message:
+        with self._under_way.begin():
+            return next(self._stream)
 
 
 class _Calls:

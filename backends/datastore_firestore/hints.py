@@ -6,10 +6,10 @@ one that comes too late reads. A hint saves requests, and its absence costs some
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeAlias
 
+from datastore.turns import keep_newest
 from datastore_firestore.codec import get_time
 from datastore_firestore.connection import Message
 from datastore_firestore.documents import metadata_json
@@ -65,10 +65,13 @@ def known(stored: Message, with_metadata: bool) -> Known:
 
 
 class Hints:
-    """States by id, the oldest forgotten first; and for each namespace, whether an unknown id is likely to exist."""
+    """States by id, the oldest forgotten first; and for each namespace, whether an unknown id is likely to exist.
+
+    Each step is a single operation of a dict, which needs no lock that an interrupt could leave taken; of two threads
+    that note at once the older state may stand, which costs a request and no more.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._states: dict[str, State] = {}
         self._guesses: dict[str, bool] = {}
 
@@ -82,17 +85,14 @@ class Hints:
 
     def note_all(self, states: Iterable[tuple[str, State]]) -> None:
         """Note states, but none that is older than what is known already."""
-        with self._lock:
-            for id, state in states:
-                old = self._states.pop(id, None)
-                self._states[id] = _newer(old, state)
-            while len(self._states) > _MOST_HINTS:
-                del self._states[next(iter(self._states))]
+        for id, state in states:
+            old = self._states.pop(id, None)
+            self._states[id] = _newer(old, state)
+        keep_newest(self._states, _MOST_HINTS)
 
     def forget(self, id: str) -> None:
         """Drop what turned out not to be so."""
-        with self._lock:
-            self._states.pop(id, None)
+        self._states.pop(id, None)
 
     def likely(self, id: str) -> bool:
         """Return whether to expect a document under an id of which nothing is known.
@@ -105,13 +105,11 @@ class Hints:
     def learn(self, id: str, existed: bool) -> None:
         """Note what an id turned out to be."""
         prefix = _namespace(id)
-        with self._lock:
-            if self._guesses.get(prefix, False) != existed:
-                self._guesses.pop(prefix, None)
-                if existed:  # not to exist is what is expected anyway
-                    self._guesses[prefix] = True
-                    if len(self._guesses) > _MOST_GUESSES:
-                        del self._guesses[next(iter(self._guesses))]
+        if self._guesses.get(prefix, False) != existed:
+            self._guesses.pop(prefix, None)
+            if existed:  # not to exist is what is expected anyway
+                self._guesses[prefix] = True
+                keep_newest(self._guesses, _MOST_GUESSES)
 
 
 def _newer(old: State | None, new: State) -> State:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sys
-import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from datastore.backend import (
@@ -26,6 +24,7 @@ from datastore.backend import (
 from datastore.customers import Databases, is_wanted, separate
 from datastore.errors import ClosedError, ConfigurationError, ValueTooLargeError
 from datastore.ids import EVERYTHING
+from datastore.turns import Turn, Turns
 from datastore.urls import Url
 from datastore.values import decode, encode, merge_metadata
 
@@ -70,7 +69,7 @@ class MemoryBackend(Backend):
     capabilities = Capabilities(persistent=False, shared=False, customer_databases=True)
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._turns = Turns("using the store in memory")
         self._stored: dict[str, _Stored] = {}
         self._sorted: list[str] | None = []
         self._closed = False
@@ -111,7 +110,7 @@ class MemoryBackend(Backend):
 
     def close(self) -> None:
         """See `Backend.close`."""
-        with self._lock:
+        with self._turns.take():
             self._closed = True
             self._stored = {}
             self._sorted = []
@@ -145,16 +144,17 @@ class MemoryBackend(Backend):
         with self._opened():
             return [self._restore(restore) for restore in restores]
 
-    def after_fork(self) -> None:
-        """See `datastore.backend.SurvivesFork`: the child has its own copy, and perhaps a lock held by no one."""
-        self._lock = threading.RLock()
+    def before_fork(self) -> None:
+        """See `datastore.backend.SurvivesFork`: there is nothing to close."""
 
-    @contextmanager
-    def _opened(self) -> Iterator[None]:
-        with self._lock:
-            if self._closed:
-                raise ClosedError("the store was closed", backend=self.name)
-            yield
+    def after_fork(self) -> None:
+        """See `datastore.backend.SurvivesFork`: the child has a copy of its own, with the turns of others."""
+        self._turns.reset()
+
+    def _opened(self) -> Turn:
+        if self._closed:
+            raise ClosedError("the store was closed", backend=self.name)
+        return self._turns.take(frame=sys._getframe(1))
 
     def _ids(self) -> list[str]:
         if self._sorted is None:  # sorted on demand: filling a store and then listing it sorts once

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from datastore.backend import Access, Backend, Document, DocumentPage, Fields, I
 from datastore.customers.databases import Databases
 from datastore.customers.names import SEPARATOR, decode_customer, encode_customer
 from datastore.errors import ClosedError, DataStoreError, InvalidNameError
+from datastore.turns import Turns
 
 logger = logging.getLogger("datastore")
 
@@ -21,11 +21,11 @@ logger = logging.getLogger("datastore")
 class _Entry:
     """The database of one customer: open, or about to be."""
 
-    __slots__ = ("backend", "lock", "uses")
+    __slots__ = ("backend", "opening", "uses")
 
     def __init__(self) -> None:
         self.backend: Backend | None = None
-        self.lock = threading.Lock()
+        self.opening = Turns("opening the database of a customer")
         self.uses = 0
 
 
@@ -33,10 +33,11 @@ class CustomerBackend(Backend):
     """Hands each call to the database of the user that its ids begin with. Made by `separate`."""
 
     def __init__(self, databases: Databases) -> None:
+        self.kind = databases.kind
         self.name = databases.kind.name
         self.capabilities = databases.capabilities
         self._databases = databases
-        self._lock = threading.Lock()  # guards the entries and their uses; never held during I/O
+        self._turns = Turns("looking up the database of a customer")  # guards the entries and their uses; no I/O
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._closed = False
 
@@ -63,7 +64,7 @@ class CustomerBackend(Backend):
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`. For a customer that was dropped meanwhile no database is made."""
-        with self._lock:
+        with self._turns.take():
             there = {user_id for user_id, entry in self._entries.items() if entry.backend is not None}
         failed: list[DataStoreError] = []
         counted = False
@@ -82,20 +83,26 @@ class CustomerBackend(Backend):
 
     def close(self) -> None:
         """See `Backend.close`."""
-        with self._lock:
+        with self._turns.take():
             self._closed = True
             entries = list(self._entries.values())
             self._entries.clear()
         for entry in entries:
-            with entry.lock:
+            with entry.opening.take():
                 if entry.backend is not None:
                     entry.backend.close()
 
+    def before_fork(self) -> None:
+        """See `datastore.backend.SurvivesFork`."""
+        for entry in self._entries.values():
+            if isinstance(entry.backend, SurvivesFork):
+                entry.backend.before_fork()
+
     def after_fork(self) -> None:
         """See `datastore.backend.SurvivesFork`."""
-        self._lock = threading.Lock()
+        self._turns.reset()
         for entry in self._entries.values():
-            entry.lock = threading.Lock()
+            entry.opening.reset()
             entry.uses = 0
             if isinstance(entry.backend, SurvivesFork):
                 entry.backend.after_fork()
@@ -129,7 +136,7 @@ class CustomerBackend(Backend):
     def drop_customer(self, user_id: str) -> bool:
         """Remove the database of a customer, and return whether there was one. Who uses it meanwhile sees it closed."""
         name = self.database(user_id)
-        with self._entry(user_id) as entry, entry.lock:  # nobody opens it before it is gone
+        with self._entry(user_id) as entry, entry.opening.take():  # nobody opens it before it is gone
             backend, entry.backend = entry.backend, None
             if backend is not None:
                 backend.close()
@@ -145,7 +152,7 @@ class CustomerBackend(Backend):
         with self._entry(user_id) as entry:
             backend = entry.backend
             if backend is None:
-                with entry.lock:
+                with entry.opening.take():
                     if self._closed:
                         raise self._refusal()
                     if entry.backend is None:
@@ -155,7 +162,7 @@ class CustomerBackend(Backend):
 
     @contextmanager
     def _entry(self, user_id: str) -> Iterator[_Entry]:
-        with self._lock:
+        with self._turns.take():
             if self._closed:
                 raise self._refusal()
             entry = self._entries.setdefault(user_id, _Entry())
@@ -164,7 +171,7 @@ class CustomerBackend(Backend):
         try:
             yield entry
         finally:
-            with self._lock:
+            with self._turns.take():
                 entry.uses -= 1
                 surplus = self._take_surplus()
             for backend in surplus:
