@@ -105,7 +105,7 @@ class SqliteBackend(Backend):
         now = monotonic()
         if now > self._look_at:
             self._look(now)
-        connection = self._connections.take()
+        connection = self._connections.take(sys._getframe())
         try:
             if len(ids) == 1:
                 row = connection.execute(sql.READ_ONE[fields], ids).fetchone()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import operator
 import os
 import sqlite3
@@ -19,7 +20,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from urllib.parse import quote
 
-from datastore.deadlines import exceeded, left, until
+from datastore.deadlines import exceeded, left, on_stack, until
 from datastore.errors import (
     BackendUnavailableError,
     BackendUnusableError,
@@ -36,6 +37,7 @@ _STEPS = 10_000
 """How many steps of SQLite's virtual machine lie between two looks at the deadline: about a millisecond."""
 _IDLE_SECONDS = 10.0
 """How long a connection is kept that nobody needs."""
+_COLLECT_SECONDS = 10.0  # between two searches for connections that nobody owns: each may take long
 _LOOK = 0.1  # seconds between two looks of a waiting call at whether a connection is to be had
 
 
@@ -67,6 +69,9 @@ class Connection(sqlite3.Connection):
     """One number: the `time.monotonic` at which SQLite gives up a statement."""
     waits_less = False
     """Whether it waits for other processes' locks for less than the settings say."""
+    frame: FrameType | None = None
+    """The call that uses it; ``None`` while it is idle."""
+    discarded = False
     idle_since = 0.0
     turn: Turn | None = None
 
@@ -167,21 +172,25 @@ class Pool:
 
     def _begin(self) -> None:
         self._idle: deque[Connection] = deque()
-        self._all: weakref.WeakSet[Connection] = weakref.WeakSet()
-        """Weakly, because a connection that an interrupt has left behind must not count for ever."""
+        self._all: list[weakref.ref[Connection]] = []
+        """Those for reading; weakly, because one that an interrupt has left behind must not count for ever."""
         self._writer = None
         self._waiting: deque[_Waiting] = deque()
         self._opening = Turns("opening a connection")
+        self._collect_at = 0.0
 
-    def take(self) -> Connection:
-        """Return a connection that nobody else uses; `give_back` or `discard` it."""
+    def take(self, frame: FrameType) -> Connection:
+        """Return a connection that nobody else uses, to the call of a frame; `give_back` or `discard` it."""
         try:
-            return self._idle.pop()  # the one used last: its page cache is warm
+            connection = self._idle.pop()  # the one used last: its page cache is warm
         except IndexError:
-            return self._wait_or_open()
+            connection = self._wait_or_open()
+        connection.frame = frame
+        return connection
 
     def give_back(self, connection: Connection, now: float | None = None) -> None:
         """Keep a connection for the next call; ``now`` is what `time.monotonic` has said not long ago."""
+        connection.frame = None
         if self._waiting:
             try:
                 first = self._waiting.popleft()
@@ -200,14 +209,14 @@ class Pool:
 
     def discard(self, connection: Connection) -> None:
         """Close a connection that may not be clean."""
-        self._all.discard(connection)
+        connection.discarded, connection.frame = True, None
         connection.close()
         with suppress(IndexError):
             self._waiting.popleft().hand_over(None)  # it may open another one
 
     def lent(self, frame: FrameType) -> Lent:
         """Lend a connection for a statement: ``with pool.lent(frame) as connection``; ``frame`` is the caller's."""
-        return Lent(self, self.take(), self._settings)
+        return Lent(self, self.take(frame), self._settings)
 
     def writer(self) -> Connection:
         """Return the connection for writing, for whoever has the turn to write; no transaction is open in it."""
@@ -237,7 +246,7 @@ class Pool:
     def before_fork(self) -> None:
         """Close every connection: nobody uses one, so those that are not idle were left by an interrupt."""
         self._idle.clear()
-        for connection in list(self._all):
+        for connection in self._reading():
             self.discard(connection)
         self.close_writer()
 
@@ -246,10 +255,32 @@ class Pool:
 
         https://www.sqlite.org/howtocorrupt.html, section 2.6
         """
-        _inherited.extend(self._all)
+        _inherited.extend(self._reading())
         if self._writer is not None:
             _inherited.append(self._writer)
         self._begin()
+
+    def _discard_the_abandoned(self) -> None:
+        """Close the connections of calls that an interrupt ended before they could.
+
+        One that was between two owners belongs to nobody; the garbage collector finds those.
+        """
+        now = time.monotonic()
+        if now > self._collect_at:
+            self._collect_at = now + _COLLECT_SECONDS
+            gc.collect()
+        stacks = list(sys._current_frames().values())
+        for connection in self._reading():
+            frame = connection.frame
+            if frame is not None and not any(on_stack(frame, stack) for stack in stacks):
+                self.discard(connection)
+
+    def _reading(self) -> list[Connection]:
+        """Return the connections for reading, and forget those that are closed or gone."""
+        found = [(known, connection) for known in self._all if (connection := known()) is not None]
+        found = [(known, connection) for known, connection in found if not connection.discarded]
+        self._all = [known for known, _ in found]
+        return [connection for _, connection in found]
 
     def _close_one_idle(self, before: float) -> None:
         """Close the connection that was not used for longest, if that is long ago."""
@@ -266,9 +297,9 @@ class Pool:
             if self._closed:
                 raise ClosedError("the store was closed", backend=NAME)
             with self._opening.take():
-                if len(self._all) < self._settings.pool:
+                if len(self._reading()) < self._settings.pool:
                     connection = self._open()
-                    self._all.add(connection)
+                    self._all.append(weakref.ref(connection))
                     return connection
             waiting = _Waiting()
             self._waiting.append(waiting)
@@ -281,6 +312,7 @@ class Pool:
                     self._waiting.remove(waiting)
             if waiting.connection is not None:
                 return waiting.connection
+            self._discard_the_abandoned()
             if time.monotonic() >= end:
                 if left() <= 0:
                     raise exceeded()
@@ -336,9 +368,9 @@ class OneConnection:
         self._connection = connection
         self._turns = turns
 
-    def take(self, frame: FrameType | None = None) -> Connection:
+    def take(self, frame: FrameType) -> Connection:
         """Wait for the connection; `give_back` or `discard` it."""
-        turn = take_turn(self._turns, self._settings, frame or sys._getframe(1))
+        turn = take_turn(self._turns, self._settings, frame)
         self._connection.turn = turn
         return self.writer()
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sys
 
 from hypothesis import HealthCheck, settings
 
@@ -48,7 +49,7 @@ def statements_of(store, call):
     """Return what SQLite is asked by a call."""
     asked = []
     pool = store._core.backend._connections
-    connection = pool.take()
+    connection = pool.take(sys._getframe())
     connection.set_trace_callback(asked.append)
     pool.give_back(connection)
     call()
@@ -61,7 +62,7 @@ def steps_of(store, call):
     steps = []
     statements = statements_of(store, call)
     assert statements
-    connection = store._core.backend._connections.take()
+    connection = store._core.backend._connections.take(sys._getframe())
     for statement in statements:
         statement = statement.replace("-Inf", "-9e999")  # as the trace, but not the parser, writes it
         steps += [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]

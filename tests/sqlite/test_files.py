@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import sqlite3
+import sys
 
 import pytest
 
@@ -80,7 +81,7 @@ def test_rows_are_readable_with_plain_sqlite(tmp_path):
 def test_every_connection_is_as_durable_as_the_url_says(tmp_path, synchronous, level):
     with connect(f"{tmp_path}/a.db?synchronous={synchronous}") as store:
         pool = store._core.backend._connections
-        first, second = pool.take(), pool.take()
+        first, second = pool.take(sys._getframe()), pool.take(sys._getframe())
         assert first is not second
         for connection in (first, second, pool.writer()):
             assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
@@ -93,7 +94,7 @@ def test_every_connection_is_as_durable_as_the_url_says(tmp_path, synchronous, l
 def test_a_memory_map_is_used_where_the_url_asks_for_one(tmp_path, mmap):
     with connect(f"{tmp_path}/a.db" + "?mmap=true" * mmap) as store:
         connections = store._core.backend._connections
-        reading = connections.take()
+        reading = connections.take(sys._getframe())
         for connection in (reading, connections.writer()):
             assert (connection.execute("PRAGMA mmap_size").fetchone()[0] > 0) is mmap
         connections.give_back(reading)

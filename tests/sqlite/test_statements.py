@@ -1,5 +1,7 @@
 """Requests: each call is one statement, whatever the number of records; and each is answered by the primary key."""
 
+import sys
+
 import pytest
 
 import datastore
@@ -26,7 +28,7 @@ def statements(store, agent):
     asked = []
     backend = store._core.backend
     backend._look_at = float("inf")
-    reading = backend._connections.take()
+    reading = backend._connections.take(sys._getframe())
     for connection in (reading, backend._connections.writer()):
         connection.set_trace_callback(
             lambda statement: asked.append(statement) if statement not in ("BEGIN IMMEDIATE", "COMMIT") else None
@@ -104,7 +106,7 @@ def test_the_counting_of_any_number_of_reads_is_one_statement_per_thousand_recor
     ],
 )
 def test_no_statement_reads_through_the_table(store, agent, statement, parameters):
-    connection = store._core.backend._connections.take()
+    connection = store._core.backend._connections.take(sys._getframe())
     plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
     store._core.backend._connections.give_back(connection)
     assert any("agent_data_store USING" in step and "INDEX" in step for step in plan), plan
