@@ -13,7 +13,7 @@ from datastore.errors import ConflictError, InvalidNameTypeError, InvalidValueEr
 from datastore.ids import encode_key, new_key
 from datastore.listing import Page
 from datastore.queryable import Queryable
-from datastore.scope import Scope, bind, scope_of
+from datastore.scope import Scope, bind, bounded, scope_of
 from datastore.values import check_metadata
 
 if TYPE_CHECKING:
@@ -226,6 +226,7 @@ class AgentDataStore(Changeable, Queryable):
 
     # ------------------------------------------------------------------------------------------------ many records
 
+    @bounded
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the values under several keys, and count an access for each.
 
@@ -239,6 +240,7 @@ class AgentDataStore(Changeable, Queryable):
         scope.core.tracker.note_all(documents, scope.agent)
         return values
 
+    @bounded
     def set_many(
         self,
         items: Mapping[str, Any] | Iterable[tuple[str, Any]],
@@ -265,6 +267,7 @@ class AgentDataStore(Changeable, Queryable):
         """
         return batching.set_many(scope_of(self), items, metadata, ttl)
 
+    @bounded
     def delete_many(self, keys: Iterable[str]) -> int:
         """Remove several records.
 
@@ -278,6 +281,7 @@ class AgentDataStore(Changeable, Queryable):
         """
         return batching.delete_many(scope_of(self), keys)
 
+    @bounded
     def get_all(self) -> dict[str, Any]:
         """Return every value of the namespace, and count an access for each.
 
@@ -291,6 +295,7 @@ class AgentDataStore(Changeable, Queryable):
         scope.core.tracker.note_all((document for _, document in found), scope.agent)
         return {key: document.value for key, document in sorted(found, key=lambda pair: pair[0])}
 
+    @bounded
     def clear(self, prefix: str | None = None) -> int:
         """Remove every record of the namespace, or those whose key begins with a prefix.
 
@@ -303,6 +308,7 @@ class AgentDataStore(Changeable, Queryable):
 
     # -------------------------------------------------------------------------------------------------- listings
 
+    @bounded
     def list_keys(self, prefix: str | None = None) -> list[str]:
         """Return the keys of the namespace, or those that begin with a prefix.
 
@@ -313,6 +319,7 @@ class AgentDataStore(Changeable, Queryable):
         """
         return sorted(key for key, _ in listing.documents(scope_of(self), prefix, Fields.KEY))
 
+    @bounded
     def list_namespaces(self, prefix: str | None = None) -> list[str]:
         """Return the user's namespaces that hold a record, or those of them that begin with a prefix.
 
@@ -323,6 +330,7 @@ class AgentDataStore(Changeable, Queryable):
         """
         return listing.namespaces(scope_of(self), prefix)
 
+    @bounded
     def scan(self, prefix: str | None = None, *, limit: int | None = None, cursor: str | None = None) -> Page:
         """Return records page by page, with metadata and provenance, in a stable order. No access is counted.
 

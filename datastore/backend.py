@@ -208,6 +208,8 @@ class Capabilities:
     """Documents are there again after `Backend.close` and a new connection."""
     shared: bool
     """Several processes can work on the same documents at once."""
+    at_once: bool = False
+    """One document is read at once, in this process: such a read needs no deadline."""
     customer_databases: bool = False
     """``isolation="database"`` gives each customer a database of its own (`datastore.customers`)."""
 

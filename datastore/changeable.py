@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from datastore import changing
-from datastore.scope import Bound, scope_of
+from datastore.scope import Bound, bounded, scope_of
 
 
 class Changeable(Bound):
@@ -14,11 +14,12 @@ class Changeable(Bound):
 
     __slots__ = ()
 
+    @bounded
     def modify(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any:
         """Replace a value by what a function makes of it, without losing anybody's change.
 
-        Reads, applies the function, and writes if nobody wrote in between; otherwise starts over, for up to 30
-        seconds. The expiry and the metadata stay as they are. No access is counted.
+        Reads, applies the function, and writes if nobody wrote in between; otherwise starts over, for up to
+        ``max_seconds``. The expiry and the metadata stay as they are. No access is counted.
 
         Args:
             key: The key.
@@ -37,6 +38,7 @@ class Changeable(Bound):
         """
         return changing.modify(scope_of(self), key, function, default, "the function's result")
 
+    @bounded
     def increment(self, key: str, by: float = 1) -> Any:
         """Add to a number, without losing anybody's change. A missing record counts as 0.
 
@@ -51,6 +53,7 @@ class Changeable(Bound):
         """
         return changing.modify(scope_of(self), key, changing.adding(by), 0, "the sum")
 
+    @bounded
     def append(self, key: str, *items: Any) -> list[Any]:
         """Append to an array, without losing anybody's change. A missing record counts as an empty array.
 
@@ -67,6 +70,7 @@ class Changeable(Bound):
         result: list[Any] = changing.modify(scope_of(self), key, changing.appending(items), [], "the array")
         return result
 
+    @bounded
     def update(self, key: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Change an object in part, without losing anybody's change. A missing record counts as an empty object.
 

@@ -13,8 +13,6 @@ from datastore.retry import Backoff
 from datastore.scope import Scope
 from datastore.values import article, decode, encode
 
-_SECONDS = 30.0
-"""How long one call goes on against concurrent writers of its key."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; a round trip is enough for a competitor to be done
 
 
@@ -28,7 +26,8 @@ def modify(scope: Scope, key: str, function: Callable[[Any], Any], default: Any,
         default: What the function gets if there is no record.
         name: What an error calls the new value.
     """
-    backoff = Backoff(_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
+    seconds = scope.core.max_seconds
+    backoff = Backoff(seconds, _FIRST_DELAY, _LONGEST_DELAY)
     while True:
         document = scope.fetch(key, Fields.VALUE)
         value = function(copy.deepcopy(default) if document is None else document.value)
@@ -42,7 +41,7 @@ def modify(scope: Scope, key: str, function: Callable[[Any], Any], default: Any,
             return decode(put.json)
         if not backoff.wait():
             raise ConflictError(
-                f"other writers changed the record during each attempt of {_SECONDS:.0f} s; try again",
+                f"other writers changed the record at each attempt for {seconds:g} s; try again",
                 revision=outcome.revision,
             ).during(f"changing {key!r} of namespace {scope.namespace!r}", scope.core.backend.name)
 

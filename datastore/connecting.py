@@ -20,7 +20,7 @@ ENTRY_POINTS = "datastore.backends"
 URL_VARIABLE = "AGENT_DATASTORE_URL"
 DEFAULT_URL = "sqlite:///agent_data_store.db"
 
-_STORE_OPTIONS = ("tracking", "flush_interval", "max_pending", "retry_seconds", "clock")
+_STORE_OPTIONS = ("tracking", "flush_interval", "max_pending", "retry_seconds", "max_seconds", "clock")
 
 
 def connect(url: str | None = None, **options: Any) -> DataStore:
@@ -31,7 +31,8 @@ def connect(url: str | None = None, **options: Any) -> DataStore:
             adapter. By default ``$AGENT_DATASTORE_URL``, else a SQLite file ``agent_data_store.db`` in the working
             directory.
         **options: What `DataStore` takes (``tracking``, ``flush_interval``, ``max_pending``, ``retry_seconds``,
-            ``clock``); everything else is a parameter of the adapter, as if it stood in the URL's query.
+            ``max_seconds``, ``clock``); everything else is a parameter of the adapter, as if it stood in the URL's
+            query.
 
     Returns:
         The open store; close it, or use it as a context manager.

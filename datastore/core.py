@@ -30,6 +30,7 @@ from datastore.backend import (
     SurvivesFork,
     Write,
 )
+from datastore.deadlines import check, within
 from datastore.errors import BackendUnusableError, ClosedError, DataStoreError, ReentrantCallError
 from datastore.ids import decode
 from datastore.retry import Backoff
@@ -56,12 +57,15 @@ class Core:
         flush_interval: float,
         max_pending: int,
         retry_seconds: float,
+        max_seconds: float,
         clock: Callable[[], float],
     ) -> None:
         self.backend: Backend = backend
         self.clock = clock
         self.tracker = AccessTracker(backend, clock, tracking, flush_interval, max_pending)
+        self.max_seconds = max_seconds
         self._retry_seconds = retry_seconds
+        self._at_once = backend.capabilities.at_once
         self._release = weakref.finalize(self, _release, self.tracker, backend)  # once: closed, collected or at exit
         self._held: Backend = backend
         self.packages = {__name__, *backend_packages(backend)}
@@ -117,10 +121,14 @@ class Core:
     def read_one(self, id: str, fields: Fields) -> Document | None:
         """Return the live document under an id, or ``None``. The hot path of `get`."""
         ids = (id,)
-        try:
-            document = self.backend.read(ids, fields).get(id)
-        except DataStoreError as error:
-            document = self._repeat(error, _Reading(ids), partial(self.backend.read, ids, fields)).get(id)
+        if not self._at_once:
+            with within(self.max_seconds):
+                document = self.call(_Reading(ids), partial(self.backend.read, ids, fields)).get(id)
+        else:
+            try:
+                document = self.backend.read(ids, fields).get(id)
+            except DataStoreError as error:
+                document = self._repeat(error, _Reading(ids), partial(self.backend.read, ids, fields)).get(id)
         if document is None or (document.expires_at is not None and document.expires_at <= self.now()):
             return None
         return document
@@ -137,6 +145,7 @@ class Core:
         found: dict[str, Document] = {}
         size = self.backend.capabilities.read_batch
         for start in range(0, len(ids), size):
+            check()
             batch = ids[start : start + size]
             found.update(self.call(_Reading(batch), partial(self.backend.read, batch, fields)))
         now = self.now()
@@ -204,17 +213,20 @@ class Core:
             page = self.call("listing", read)
             return page.documents
 
-        found = self.tracker.with_pending(documents) if fields is Fields.ALL else documents()
+        check()
+        with within(self.max_seconds):  # a stream has as long for each page
+            found = self.tracker.with_pending(documents) if fields is Fields.ALL else documents()
         return DocumentPage(found, page.after)
 
     def write_one(self, write: Write) -> Outcome:
         """Apply one write and return its outcome; an error in it is raised."""
-        (outcome,) = self._write((write,))
-        if outcome.error is not None:
-            (outcome,) = self._resend((write,), [outcome])
+        with within(self.max_seconds):
+            (outcome,) = self._write((write,))
             if outcome.error is not None:
-                raise outcome.error.during(str(_Writing((write,))), self.backend.name)
-        return outcome
+                (outcome,) = self._resend((write,), [outcome])
+                if outcome.error is not None:
+                    raise outcome.error.during(str(_Writing((write,))), self.backend.name)
+            return outcome
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """Apply writes to distinct ids and return an outcome for each, in order.
@@ -227,6 +239,7 @@ class Core:
         for start in range(0, len(writes), size):
             batch = writes[start : start + size]
             try:
+                check()
                 result = self._write(batch)
             except DataStoreError as error:
                 if start == 0:
@@ -271,7 +284,7 @@ class Core:
     def _repeat(self, error: DataStoreError, attempted: object, call: Callable[[], T]) -> T:
         """Repeat a call that failed, as long as its error is transient and the time budget lasts."""
         backoff = Backoff(self._retry_seconds, _FIRST_DELAY, _LONGEST_DELAY)
-        while error.retryable and backoff.wait():
+        while _worth_repeating(error) and backoff.wait():
             try:
                 return call()
             except DataStoreError as next_error:
@@ -282,7 +295,9 @@ class Core:
         """Send again the writes of a batch that failed for a transient reason while others were done."""
         backoff = Backoff(self._retry_seconds, _FIRST_DELAY, _LONGEST_DELAY)
         while True:
-            again = [i for i, outcome in enumerate(outcomes) if outcome.error is not None and outcome.error.retryable]
+            again = [
+                i for i, outcome in enumerate(outcomes) if outcome.error is not None and _worth_repeating(outcome.error)
+            ]
             if not again or not backoff.wait():
                 return outcomes
             batch = [writes[i] for i in again]
@@ -305,6 +320,10 @@ def backend_packages(backend: Backend) -> set[str]:
 def _release(tracker: AccessTracker, backend: Backend) -> None:
     tracker.close()
     backend.close()
+
+
+def _worth_repeating(error: DataStoreError) -> bool:
+    return error.retryable and not error.waited
 
 
 def _recognise(write: Write, outcome: Outcome) -> Outcome:

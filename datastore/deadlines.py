@@ -10,16 +10,23 @@ import sys
 import threading
 import time
 from types import FrameType, TracebackType
+from typing import NamedTuple
 
 from datastore.errors import DeadlineExceededError
 
 
+class _Call(NamedTuple):
+    """A call that is under way."""
+
+    until: float
+    """When it must have ended, in seconds of `time.monotonic`."""
+    seconds: float
+    frame: FrameType
+    """The frame that began it."""
+
+
 class _Current(threading.local):
-    at = math.inf
-    """In seconds of `time.monotonic`; infinity while no call is under way."""
-    seconds = math.inf
-    frame: FrameType | None = None
-    """The frame that began the call."""
+    call: _Call | None = None
 
 
 _current = _Current()
@@ -35,16 +42,14 @@ class within:  # noqa: N801 - reads as the statement that it is, like `contextli
     __slots__ = ("_before",)
 
     def __init__(self, seconds: float) -> None:
-        current = _current
-        self._before = (current.at, current.seconds, current.frame)
-        if current.frame is not None and not on_stack(current.frame, sys._getframe(1)):
-            # A call that was interrupted before it could clean up.
-            self._before = (math.inf, math.inf, None)
-            current.at = math.inf
-        at = time.monotonic() + seconds
-        if at < current.at:
-            current.frame = sys._getframe(1)
-            current.at, current.seconds = at, seconds
+        frame = sys._getframe(1)
+        before = _current.call
+        if before is not None and not on_stack(before.frame, frame):
+            before = None  # an interrupt ended that call before it could clean up
+        self._before = before
+        until = time.monotonic() + seconds
+        if before is None or until < before.until:
+            _current.call = _Call(until, seconds, frame)
 
     def __enter__(self) -> None:
         pass
@@ -52,7 +57,7 @@ class within:  # noqa: N801 - reads as the statement that it is, like `contextli
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        _current.at, _current.seconds, _current.frame = self._before
+        _current.call = self._before
 
 
 def check() -> None:
@@ -61,25 +66,29 @@ def check() -> None:
     Raises:
         DeadlineExceededError: If it has.
     """
-    if time.monotonic() > _current.at:
+    call = _current.call
+    if call is not None and time.monotonic() > call.until:
         raise exceeded()
 
 
 def left() -> float:
     """Return how many seconds the call under way has left; infinity if there is none, never less than 0."""
-    return max(_current.at - time.monotonic(), 0.0)
+    call = _current.call
+    return math.inf if call is None else max(call.until - time.monotonic(), 0.0)
 
 
 def until() -> float:
     """Return when the call under way must have ended, in seconds of `time.monotonic`; infinity if there is none."""
-    return _current.at
+    call = _current.call
+    return math.inf if call is None else call.until
 
 
 def exceeded() -> DeadlineExceededError:
     """Return the error for a call that has taken too long."""
+    call = _current.call
+    seconds = "" if call is None else f", which is {call.seconds:g} s"
     return DeadlineExceededError(
-        f"the call took longer than max_seconds, which is {_current.seconds:g} s; ask for less, or give "
-        "connect(max_seconds=) more"
+        f"the call took longer than max_seconds{seconds}; ask for less, or give connect(max_seconds=) more"
     )
 
 

@@ -18,9 +18,12 @@ class DataStoreError(Exception):
         backend: The backend's name, such as ``"sqlite"``; ``None`` when no backend took part.
         operation: What was attempted, such as ``"write key 'plan' of namespace 'default'"``.
         retryable: Whether the same call may succeed later without any change.
+        waited: Whether the adapter has waited already for as long as it was told to; the store then does not repeat
+            the call.
     """
 
     retryable: bool = False
+    waited: bool = False
 
     def __init__(self, message: str, *, backend: str | None = None) -> None:
         super().__init__(message)
@@ -108,14 +111,9 @@ class UnsupportedError(DataStoreError):
 
 
 class BackendUnavailableError(DataStoreError):
-    """The database is down, unreachable or locked, for now; the call may or may not have reached it.
-
-    Attributes:
-        waited: The adapter has waited for as long as it was told to, so the store does not repeat the call.
-    """
+    """The database is down, unreachable or locked, for now; the call may or may not have reached it."""
 
     retryable = True
-    waited = False
 
 
 class ThrottledError(BackendUnavailableError):

@@ -12,6 +12,7 @@ from zlib import crc32
 from datastore import listing
 from datastore.backend import Document, Fields, Finds, Plan, Query, Write
 from datastore.batching import raise_failed
+from datastore.deadlines import check
 from datastore.errors import ConflictError, QueryError, kind_of
 from datastore.ids import IdRange, decode_key, key_range
 from datastore.queries.language import to_document
@@ -26,8 +27,8 @@ from datastore.values import decode, encode
 if TYPE_CHECKING:
     from datastore.listing import Page
 
-_SECONDS = 30.0
-"""How long one record is tried against concurrent writers."""
+_LOOK = 16  # documents between two looks at the deadline
+_LOOK = 16  # documents between two looks at the deadline
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds
 _BEFORE_ALL_OTHERS = "!"
 """No id has this behind a complete key: with it an id is the next one after itself."""
@@ -61,6 +62,8 @@ class Search:
             found = core.find(self._range, self.plan, self._fields, at_once)
         for document in found:
             self.read += 1
+            if not self.read % _LOOK:
+                check()
             if self._matches(document):
                 yield document
 
@@ -171,7 +174,7 @@ def _change(
     scope: Scope, documents: list[Document], matches: Predicate, search: Search, write: Callable[[Document], Write]
 ) -> int:
     core, changed = scope.core, 0
-    backoff = Backoff(_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
+    backoff = Backoff(core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
     while documents:
         outcomes = core.write([write(document) for document in documents])
         errors = {listing.key_of(one): outcome.error for one, outcome in zip(documents, outcomes, strict=True)}
@@ -182,7 +185,7 @@ def _change(
             return changed
         if not backoff.wait():
             raise ConflictError(
-                f"other writers changed {len(outpaced)} records during each attempt of {_SECONDS:.0f} s; try again"
+                f"other writers changed {len(outpaced)} records at each attempt for {core.max_seconds:g} s; try again"
             ).during(f"changing what matches in namespace {scope.namespace!r}", core.backend.name)
         documents = [one for one in core.read(outpaced, Fields.ALL).values() if matches(one)]
     return changed

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from datastore import changing, listing
 from datastore.backend import Delete, Document, Fields, Put
-from datastore.scope import Bound, scope_of
+from datastore.scope import Bound, bounded, scope_of
 
 if TYPE_CHECKING:
     from datastore.listing import Page
@@ -30,6 +30,7 @@ class Queryable(Bound):
 
     __slots__ = ()
 
+    @bounded
     def find(
         self,
         filter: Filter | None = None,
@@ -63,6 +64,7 @@ class Queryable(Bound):
         query, window, shape = parse_query(filter, meta), parse_window(sort, skip, limit), parse_fields(fields)
         return finding.find(scope_of(self), query, window, shape)
 
+    @bounded
     def find_records(
         self,
         filter: Filter | None = None,
@@ -97,6 +99,7 @@ class Queryable(Bound):
         query, window = parse_query(filter, meta), parse_window(sort, 0, limit)
         return finding.page(scope_of(self), query, window, cursor)
 
+    @bounded
     def count(self, filter: Filter | None = None, *, meta: Filter | None = None) -> int:
         """Return how many records the namespace holds, or how many of them match. No access is counted.
 
@@ -112,6 +115,7 @@ class Queryable(Bound):
         query = parse_query(filter, meta)
         return finding.count(scope_of(self), query) if query else listing.count(scope_of(self))
 
+    @bounded
     def explain(
         self,
         filter: Filter | None = None,
@@ -136,6 +140,7 @@ class Queryable(Bound):
 
         return finding.explain(scope_of(self), parse_query(filter, meta), parse_window(sort, skip, limit))
 
+    @bounded
     def delete_where(self, filter: Filter, *, meta: Filter | None = None) -> int:
         """Remove every record that matches, and none that was changed in time not to match any more.
 
@@ -149,7 +154,7 @@ class Queryable(Bound):
         Raises:
             QueryError: Also if neither ``filter`` nor ``meta`` asks for anything.
             BatchError: If some could not be removed; those before them are.
-            ConflictError: If other writers came first each time, for 30 seconds.
+            ConflictError: If other writers came first each time, for ``max_seconds``.
 
         Requests: those of `find` and of `delete_many`.
         """
@@ -161,6 +166,7 @@ class Queryable(Bound):
         now = scope.core.now()
         return finding.change(scope, query, Fields.VALUE, lambda found: Delete(found.id, now, found.revision))
 
+    @bounded
     def update_where(self, filter: Filter, changes: Filter, *, meta: Filter | None = None) -> int:
         """Change every record that matches as `AgentDataStore.update` does.
 
@@ -177,7 +183,7 @@ class Queryable(Bound):
         Raises:
             InvalidValueError: If an operator does not fit a stored value; the records before it are changed.
             BatchError: If some could not be written; those before them are.
-            ConflictError: If other writers came first each time, for 30 seconds.
+            ConflictError: If other writers came first each time, for ``max_seconds``.
 
         Requests: those of `find` and of `set_many`.
         """

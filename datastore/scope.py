@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, NamedTuple, cast
+from functools import wraps
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 from datastore.backend import Document, Fields, Put
 from datastore.core import Core
+from datastore.deadlines import within
 from datastore.ids import check_agent, encode_key, encode_name, namespace_prefix
 from datastore.times import expiry, format_time
 from datastore.values import encode
@@ -79,6 +81,22 @@ class Bound:
     """
 
     __slots__ = ("_scope",)
+
+
+Self_ = TypeVar("Self_", bound=Bound)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def bounded(call: Callable[Concatenate[Self_, P], R]) -> Callable[Concatenate[Self_, P], R]:
+    """Give a call as long as `connect` was told with ``max_seconds``."""
+
+    @wraps(call)
+    def within_its_time(self: Self_, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with within(scope_of(self).core.max_seconds):
+            return call(self, *args, **kwargs)
+
+    return within_its_time
 
 
 _slot = cast(Any, Bound.__dict__["_scope"])

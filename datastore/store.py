@@ -30,6 +30,9 @@ class DataStore:
         flush_interval: Seconds between two writes of the counts.
         max_pending: Records with unwritten counts at which they are written before the interval is over.
         retry_seconds: How long one call repeats what fails for a transient reason before it raises.
+        max_seconds: How long one call of an agent may take in all, its retries included; a stream (`iter_records`, a
+            copy, an export) as long for each page. What takes longer raises `DeadlineExceededError`. Administration
+            (`ensure_index`, `purge_expired`, `drop_customer`) takes as long as the database does.
         clock: Returns seconds since the epoch; expiry and all times follow it. For tests.
 
     Raises:
@@ -44,6 +47,7 @@ class DataStore:
         flush_interval: float = 1.0,
         max_pending: int = 1_000,
         retry_seconds: float = 10.0,
+        max_seconds: float = 30.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if tracking not in get_args(Tracking):
@@ -52,12 +56,14 @@ class DataStore:
         _check_number("flush_interval", flush_interval, minimum=0.001)
         _check_number("max_pending", max_pending, minimum=1)
         _check_number("retry_seconds", retry_seconds, minimum=0)
+        _check_number("max_seconds", max_seconds, minimum=0.001)
         self._core = Core(
             backend,
             tracking=tracking,
             flush_interval=flush_interval,
             max_pending=max_pending,
             retry_seconds=retry_seconds,
+            max_seconds=max_seconds,
             clock=clock,
         )
         self._customers = backend if isinstance(backend, SeparatesCustomers) else None

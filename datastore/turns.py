@@ -21,6 +21,8 @@ from datastore.errors import ReentrantCallError
 
 _LOOK, _LONGEST_LOOK = 0.05, 1.0  # seconds between two looks at whether those in front are still there
 
+_LONGEST_CHAIN = 8  # of threads that wait for each other
+
 
 class Turns:
     """Lets one call after another do something, in the order in which they came.
@@ -75,6 +77,7 @@ class Turns:
             wake.acquire()
             until = time.monotonic() + min(seconds, left())
             self._refuse_reentry(turn)
+            _waits[turn.thread] = self
             front: Turn | None = None
             while (now_in_front := self._queue[0]) is not turn:
                 if now_in_front is front:  # nothing has moved since the last look
@@ -83,11 +86,31 @@ class Turns:
                 front = now_in_front
                 if (remaining := until - time.monotonic()) <= 0:
                     raise exceeded() if left() <= 0 else TimeoutError(f"others were {self._doing} for {seconds:g} s")
+                if self._waits_for(turn.thread):
+                    raise _reentrant("a call that another one waits for")
                 if self._queue[0] is not turn:
                     wake.acquire(timeout=min(remaining, look))
         except BaseException:
             turn.leave()
             raise
+        finally:
+            _waits.pop(turn.thread, None)
+
+    def _waits_for(self, thread: int) -> bool:
+        """Return whether whoever is in front waits, perhaps through others, for a turn that a thread has.
+
+        A signal handler may ask for one turn while the call that it interrupts has another.
+        """
+        turns: Turns | None = self
+        for _ in range(_LONGEST_CHAIN):
+            try:
+                front = turns._queue[0] if turns is not None else None
+            except IndexError:
+                return False
+            if front is None or front.thread == thread:
+                return front is not None
+            turns = _waits.get(front.thread)
+        return False
 
     def _refuse_reentry(self, turn: Turn) -> None:
         """See that nobody in front is this thread itself: it would wait for ever."""
@@ -105,6 +128,10 @@ class Turns:
         for other in _snapshot(self._queue):
             if other.is_over():
                 other.leave()
+
+
+_waits: dict[int, Turns] = {}
+"""What threads wait for."""
 
 
 class Turn:

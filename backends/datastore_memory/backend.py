@@ -66,7 +66,7 @@ class MemoryBackend(Backend):
     """An adapter without a database."""
 
     name = "memory"
-    capabilities = Capabilities(persistent=False, shared=False, customer_databases=True)
+    capabilities = Capabilities(persistent=False, shared=False, at_once=True, customer_databases=True)
 
     def __init__(self) -> None:
         self._turns = Turns("using the store in memory")

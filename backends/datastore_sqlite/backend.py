@@ -317,7 +317,7 @@ class SqliteBackend(Backend):
 def promises(settings: Settings) -> Capabilities:
     """Return what a store promises."""
     in_file = settings.path is not None
-    return Capabilities(persistent=in_file, shared=in_file, customer_databases=True)
+    return Capabilities(persistent=in_file, shared=in_file, at_once=True, customer_databases=True)
 
 
 def _bare(row: Row) -> Document:
