@@ -77,7 +77,6 @@ class Turns:
             wake.acquire()
             until = time.monotonic() + min(seconds, left())
             self._refuse_reentry(turn)
-            _waits[turn.thread] = self
             front: Turn | None = None
             while (now_in_front := self._queue[0]) is not turn:
                 if now_in_front is front:  # nothing has moved since the last look
@@ -86,6 +85,7 @@ class Turns:
                 front = now_in_front
                 if (remaining := until - time.monotonic()) <= 0:
                     raise exceeded() if left() <= 0 else TimeoutError(f"others were {self._doing} for {seconds:g} s")
+                _waits[turn.thread] = self  # each time: a signal handler may have waited for something else
                 if self._waits_for(turn.thread):
                     raise _reentrant("a call that another one waits for")
                 if self._queue[0] is not turn:
@@ -101,16 +101,23 @@ class Turns:
 
         A signal handler may ask for one turn while the call that it interrupts has another.
         """
+        chain: list[tuple[Turns, Turn]] = []
         turns: Turns | None = self
-        for _ in range(_LONGEST_CHAIN):
+        while turns is not None and len(chain) < _LONGEST_CHAIN:
             try:
-                front = turns._queue[0] if turns is not None else None
+                front = turns._queue[0]
             except IndexError:
                 return False
-            if front is None or front.thread == thread:
-                return front is not None
+            if front.thread == thread:
+                # True only if all this holds at the same time, and it is not that this thread's own turn has come.
+                return turns is not self and all(turns._is_first(front) for turns, front in chain)
+            chain.append((turns, front))
             turns = _waits.get(front.thread)
         return False
+
+    def _is_first(self, turn: Turn) -> bool:
+        queue = self._queue
+        return bool(queue) and queue[0] is turn
 
     def _refuse_reentry(self, turn: Turn) -> None:
         """See that nobody in front is this thread itself: it would wait for ever."""

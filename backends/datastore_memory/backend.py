@@ -233,6 +233,10 @@ class MemoryDatabases(Databases):
         """See `Databases.drop`."""
         return self._made.pop(name, None) is not None
 
+    def exists(self, name: str) -> bool:
+        """See `Databases.exists`."""
+        return name in self._made
+
     def names(self, beginning: str) -> list[str]:
         """See `Databases.names`."""
         return [name for name in list(self._made) if name.startswith(beginning)]

@@ -52,6 +52,7 @@ class Settings:
         create: Whether a missing file is made.
         mmap: Whether documents are read from a memory map of the file.
         pool: The most connections for reading; there is one more for writing.
+        customer: Whether it is the database of one customer, which its file remembers.
     """
 
     path: Path | None
@@ -60,6 +61,7 @@ class Settings:
     create: bool = True
     mmap: bool = False
     pool: int = 16
+    customer: bool = False
 
 
 class Connection(sqlite3.Connection):

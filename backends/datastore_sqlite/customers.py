@@ -11,6 +11,7 @@ from datastore.customers import Databases
 from datastore.errors import ConfigurationError, PermissionDeniedError
 from datastore_sqlite.backend import SqliteBackend, promises
 from datastore_sqlite.connections import NAME, Settings
+from datastore_sqlite.schema import CUSTOMER_ID, application_of
 
 _LONGEST_FILE_NAME = 255  # bytes, on every file system in use
 _BESIDE = ("-wal", "-shm", "-journal")
@@ -30,13 +31,18 @@ class SqliteFiles(Databases):
 
     def open(self, name: str) -> Backend:
         """See `Databases.open`."""
-        return SqliteBackend(replace(self._settings, path=self._file(name)))
+        return SqliteBackend(replace(self._settings, path=self._file(name), customer=True))
 
     def drop(self, name: str) -> bool:
         """See `Databases.drop`."""
         file = self._file(name)
         try:
             there = file.exists()
+            if there and application_of(file) != CUSTOMER_ID:
+                raise ConfigurationError(
+                    f"{file} is not the database of a customer, whatever its name says; it was left untouched",
+                    backend=NAME,
+                )
             # The log last: what is in it would otherwise be lost from a file that cannot be removed.
             for path in (file, *(file.with_name(file.name + beside) for beside in _BESIDE)):
                 path.unlink(missing_ok=True)
@@ -44,11 +50,18 @@ class SqliteFiles(Databases):
             raise PermissionDeniedError(f"{file} cannot be removed: {error.strerror}", backend=NAME) from error
         return there
 
+    def exists(self, name: str) -> bool:
+        """See `Databases.exists`."""
+        return self._file(name).exists()
+
     def names(self, beginning: str) -> list[str]:
-        """See `Databases.names`."""
+        """See `Databases.names`. A file that only looks like a customer's, by its name, is not among them."""
         suffix = self._path.suffix
-        files = [path.name for path in self._path.parent.iterdir()]
-        return [name.removesuffix(suffix) for name in files if name.startswith(beginning) and name.endswith(suffix)]
+        return [
+            path.name.removesuffix(suffix)
+            for path in self._path.parent.iterdir()
+            if path.name.startswith(beginning) and path.name.endswith(suffix) and application_of(path) == CUSTOMER_ID
+        ]
 
     def _file(self, name: str) -> Path:
         return self._path.with_name(name + self._path.suffix)
@@ -74,6 +87,10 @@ class SqliteMemories(Databases):
         there = name in self._made
         self._made.discard(name)
         return there
+
+    def exists(self, name: str) -> bool:
+        """See `Databases.exists`."""
+        return name in self._made
 
     def names(self, beginning: str) -> list[str]:
         """See `Databases.names`."""

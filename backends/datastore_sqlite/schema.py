@@ -14,6 +14,7 @@ from datastore_sqlite.connections import NAME, Connection, Settings, open_connec
 
 TABLE = "agent_data_store"
 APPLICATION_ID = 0x61676473  # "agds": what PRAGMA application_id and file(1) say of our files
+CUSTOMER_ID = 0x61676463  # "agdc": the same of a customer's database, so that no other store is taken for one
 _OLDEST_SQLITE = (3, 35, 0)  # for RETURNING
 
 MIGRATIONS: Sequence[str] = (
@@ -85,7 +86,7 @@ def _check_path(path: Path, settings: Settings) -> None:
         return
     if not os.access(path, os.R_OK | os.W_OK):
         raise PermissionDeniedError(f"{path} is not readable and writable for this user", backend=NAME)
-    _check_header(path)
+    _check_header(path, settings)
 
 
 def _make_private(path: Path) -> None:
@@ -98,17 +99,44 @@ def _make_private(path: Path) -> None:
         raise PermissionDeniedError(f"{path} cannot be made: {error.strerror}", backend=NAME) from error
 
 
-def _check_header(path: Path) -> None:
-    """Check the database header (https://www.sqlite.org/fileformat2.html, section 1.3)."""
+def application_of(path: Path) -> int | None:
+    """Return the application id in a file, ``None`` if it is no SQLite database."""
+    try:
+        header, _ = _read_header(path)
+    except OSError:
+        return None
+    return _application(header) if _is_sqlite(header) else None
+
+
+def _read_header(path: Path) -> tuple[bytes, int]:
     with path.open("rb") as file:
-        header = file.read(100)
-        size = file.seek(0, os.SEEK_END)
+        return file.read(100), file.seek(0, os.SEEK_END)
+
+
+def _is_sqlite(header: bytes) -> bool:
+    return len(header) == 100 and header.startswith(b"SQLite format 3\0")
+
+
+def _application(header: bytes) -> int:
+    return int.from_bytes(header[68:72])
+
+
+def _check_header(path: Path, settings: Settings) -> None:
+    """Check the database header (https://www.sqlite.org/fileformat2.html, section 1.3)."""
+    header, size = _read_header(path)
     if size == 0:
         return  # a new file; SQLite, too, takes an empty one for an empty database
-    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
+    if not _is_sqlite(header):
         raise ConfigurationError(f"{path} is not a SQLite database; it was left untouched", backend=NAME)
-    page_size, pages, application = *struct.unpack_from(">H10xI", header, 16), *struct.unpack_from(">I", header, 68)
-    if application != APPLICATION_ID:
+    page_size, pages = struct.unpack_from(">H10xI", header, 16)
+    application = _application(header)
+    if settings.customer and application == APPLICATION_ID:
+        raise ConfigurationError(
+            f"{path} is a store of its own, and not the database of a customer as its name says; it was left "
+            "untouched. Rename it, or give one of the two stores another name",
+            backend=NAME,
+        )
+    if application not in (APPLICATION_ID, CUSTOMER_ID):
         raise ConfigurationError(
             f"{path} is a SQLite database of something else than agent-datastore; it was left untouched", backend=NAME
         )
@@ -125,10 +153,12 @@ def _migrate(connection: Connection, settings: Settings, migrations: Sequence[st
         return
     connection.execute("BEGIN IMMEDIATE")  # of two processes that make the file at once, one waits and finds it made
     try:
-        for step in migrations[_version(connection, settings, migrations) :]:
+        version = _version(connection, settings, migrations)
+        for step in migrations[version:]:
             for statement in filter(str.strip, step.split(";")):
                 connection.execute(statement)
-        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        if version == 0:
+            connection.execute(f"PRAGMA application_id={CUSTOMER_ID if settings.customer else APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version={len(migrations)}")
         connection.execute("COMMIT")
     except BaseException:

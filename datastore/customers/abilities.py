@@ -45,35 +45,37 @@ _AT_ONCE = 16
 
 class _Namespaces(CustomerBackend):
     def namespaces(self, range: IdRange, at: str) -> list[str]:
-        with self.opened(user_of(range.start)) as backend:
-            return cast(ListsNamespaces, backend).namespaces(range, at)
+        with self.opened_if_there(user_of(range.start)) as backend:
+            return [] if backend is None else cast(ListsNamespaces, backend).namespaces(range, at)
 
 
 class _Expired(CustomerBackend):
     def expired(self, range: IdRange, at: str) -> set[str]:
-        with self.opened(user_of(range.start)) as backend:
-            return cast(ListsExpired, backend).expired(range, at)
+        with self.opened_if_there(user_of(range.start)) as backend:
+            return set() if backend is None else cast(ListsExpired, backend).expired(range, at)
 
 
 class _Counts(CustomerBackend):
     def count(self, range: IdRange, at: str) -> int:
-        with self.opened(user_of(range.start)) as backend:
-            return cast(CountsRange, backend).count(range, at)
+        with self.opened_if_there(user_of(range.start)) as backend:
+            return 0 if backend is None else cast(CountsRange, backend).count(range, at)
 
 
 class _Clears(CustomerBackend):
     def clear(self, range: IdRange, at: str) -> int:
-        with self.opened(user_of(range.start)) as backend:
-            return cast(ClearsRange, backend).clear(range, at)
+        with self.opened_if_there(user_of(range.start)) as backend:
+            return 0 if backend is None else cast(ClearsRange, backend).clear(range, at)
 
 
 class _Finding(CustomerBackend):
     def plan(self, range: IdRange, query: Query) -> Plan | None:
-        with self.opened(user_of(range.start)) as backend:
-            return cast(Finds, backend).plan(range, query)
+        with self.opened_if_there(user_of(range.start)) as backend:
+            return None if backend is None else cast(Finds, backend).plan(range, query)
 
     def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        with self.opened(user_of(range.start)) as backend:
+        with self.opened_if_there(user_of(range.start)) as backend:
+            if backend is None:
+                return DocumentPage((), None)
             return cast(Finds, backend).find(range, plan, fields, limit, after)
 
 

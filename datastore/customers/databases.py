@@ -41,6 +41,10 @@ class Databases(ABC):
     def drop(self, name: str) -> bool:
         """Remove a database with all that is in it, and return whether it was there. It is not open here."""
 
+    def exists(self, name: str) -> bool:
+        """Return whether there is such a database; reading makes none."""
+        return name in self.names(name)
+
     @abstractmethod
     def names(self, beginning: str) -> Iterable[str]:
         """Return the names of the databases that begin so; other names among them do no harm."""

@@ -9,7 +9,18 @@ from contextlib import contextmanager
 from itertools import groupby
 from urllib.parse import unquote
 
-from datastore.backend import Access, Backend, Document, DocumentPage, Fields, IdRange, Outcome, SurvivesFork, Write
+from datastore.backend import (
+    Access,
+    Backend,
+    Delete,
+    Document,
+    DocumentPage,
+    Fields,
+    IdRange,
+    Outcome,
+    SurvivesFork,
+    Write,
+)
 from datastore.customers.databases import Databases
 from datastore.customers.names import SEPARATOR, decode_customer, encode_customer
 from datastore.errors import ClosedError, DataStoreError, InvalidNameError
@@ -45,22 +56,28 @@ class CustomerBackend(Backend):
         """See `Backend.read`."""
         found: dict[str, Document] = {}
         for user, of_user in groupby(ids, user_of):
-            with self.opened(user) as backend:
-                found.update(backend.read(list(of_user), fields))
+            with self.opened_if_there(user) as backend:
+                if backend is not None:
+                    found.update(backend.read(list(of_user), fields))
         return found
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Backend.write`. The store's batches are of one user each."""
         outcomes: list[Outcome] = []
-        for user, of_user in groupby(writes, lambda write: user_of(write.id)):
-            with self.opened(user) as backend:
-                outcomes += backend.write(list(of_user))
+        for user, grouped in groupby(writes, lambda write: user_of(write.id)):
+            of_user = list(grouped)
+            if all(isinstance(write, Delete) for write in of_user):
+                with self.opened_if_there(user) as there:
+                    outcomes += [Outcome(False)] * len(of_user) if there is None else there.write(of_user)
+            else:
+                with self.opened(user) as backend:
+                    outcomes += backend.write(of_user)
         return outcomes
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.scan`."""
-        with self.opened(user_of(range.start)) as backend:
-            return backend.scan(range, fields, limit, after)
+        with self.opened_if_there(user_of(range.start)) as backend:
+            return DocumentPage((), None) if backend is None else backend.scan(range, fields, limit, after)
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`. For a customer that was dropped meanwhile no database is made."""
@@ -143,22 +160,30 @@ class CustomerBackend(Backend):
             return self._databases.drop(name)
 
     def _is_there(self, user_id: str) -> bool:
-        name = self.database(user_id)
-        return name in self._databases.names(name)
+        return self._databases.exists(self.database(user_id))
 
     @contextmanager
     def opened(self, user_id: str) -> Iterator[Backend]:
-        """Lend the database of a customer; it is not closed for want of room meanwhile."""
+        """Lend the database of a customer, made if it is not there; it is not closed for want of room meanwhile."""
         with self._entry(user_id) as entry:
-            backend = entry.backend
-            if backend is None:
-                with entry.opening.take():
-                    if self._closed:
-                        raise self._refusal()
-                    if entry.backend is None:
-                        entry.backend = self._databases.open(self.database(user_id))
-                    backend = entry.backend
-            yield backend
+            yield entry.backend or self._open(user_id, entry)
+
+    @contextmanager
+    def opened_if_there(self, user_id: str) -> Iterator[Backend | None]:
+        """Lend the database of a customer, or ``None`` if there is none: reading makes no databases."""
+        with self._entry(user_id) as entry:
+            if entry.backend is None and not self._is_there(user_id):
+                yield None
+            else:
+                yield entry.backend or self._open(user_id, entry)
+
+    def _open(self, user_id: str, entry: _Entry) -> Backend:
+        with entry.opening.take():
+            if self._closed:
+                raise self._refusal()
+            if entry.backend is None:
+                entry.backend = self._databases.open(self.database(user_id))
+            return entry.backend
 
     @contextmanager
     def _entry(self, user_id: str) -> Iterator[_Entry]:
