@@ -25,7 +25,6 @@ import json
 import os
 import random
 import sys
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -59,10 +58,11 @@ def main() -> None:
     if endpoint is None and arguments.region is None:
         sys.path.insert(0, str(Path(__file__).parent.parent))
         from tests.servers import dynamodb
+        from tests.servers.processes import temporary_folder
 
         os.environ.update(dynamodb.CREDENTIALS)
         make = {"ministack": dynamodb.new_ministack, "dynalite": dynamodb.new_dynalite}[arguments.server]
-        server = make(Path(tempfile.mkdtemp(prefix="benchmark-")))
+        server = make(temporary_folder("benchmark"))
         server.start()
         endpoint = f"http://127.0.0.1:{server.port}"
     try:

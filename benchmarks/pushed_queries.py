@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -57,9 +56,10 @@ def ministack() -> Iterator[str]:
     """Start a server for DynamoDB, and give its URL."""
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from tests.servers import dynamodb
+    from tests.servers.processes import temporary_folder
 
     os.environ.update(dynamodb.CREDENTIALS)
-    server = dynamodb.new_ministack(Path(tempfile.mkdtemp(prefix="benchmark-")))
+    server = dynamodb.new_ministack(temporary_folder("benchmark"))
     server.start()
     try:
         yield f"dynamodb://benchmark?region=eu-west-1&endpoint_url=http://127.0.0.1:{server.port}"

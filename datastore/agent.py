@@ -117,7 +117,7 @@ class AgentDataStore(Changeable, Queryable):
             ValueTooLargeError: If value or metadata is too large.
             ConflictError: If the record is not at ``if_revision``; holds the current revision.
 
-        Requests: 1 (CouchDB 3 for an existing record not seen before; DESIGN section 13 has the table).
+        Requests: 1 (CouchDB 3 for an existing record not seen before, Firestore 2; DynamoDB 2 with metadata).
         """
         scope = scope_of(self)
         check_metadata(metadata)

@@ -1,6 +1,10 @@
-"""What holds for all tests: the kit's report, and the servers that some of them need."""
+"""What holds for all tests: the kit's report, the servers that some of them need, and what is quicker shared."""
 
+import functools
+import importlib.metadata
 import os
+import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -8,31 +12,68 @@ from datastore.conformance.plugin import EXCUSED
 from tests.servers import SERVERS
 from tests.servers.installing import NotInstalledError
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tests.chance"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-servers", action="store_true", help="Leave out the tests that need a server, and say so.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.no_servers:
+        config.stash[EXCUSED] = dict.fromkeys(SERVERS, "left out, as --no-servers says")
+
+
+@pytest.hookimpl(trylast=True)  # what -k and -m leave out needs no server
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Start the servers that the collected tests need (``pytest.mark.server(name)``).
 
     In CI a server that cannot be installed or started fails the run. On a person's machine the run goes on without it,
-    and ends with a line that says what was not proven.
+    and ends with a line that says what was not proven; so it does if it is told to leave them out.
     """
     needing: dict[str, list[pytest.Item]] = {}
     for item in items:
         for marker in item.iter_markers("server"):
             needing.setdefault(marker.args[0], []).append(item)
     for name, its_items in needing.items():
-        try:
-            SERVERS[name].start()
-        except (NotInstalledError, RuntimeError, OSError) as error:
-            if os.environ.get("CI"):
-                raise pytest.UsageError(f"the server for {name} cannot run: {error}") from error
+        reason = _why_not(name, config)
+        if reason is not None:
             excused = config.stash.setdefault(EXCUSED, {})
-            excused[name] = f"{error}. To install its server: {SERVERS[name].REMEDY}"
+            excused[name] = reason
             if hasattr(config, "workeroutput"):
                 config.workeroutput["excused"] = excused
+            left_out = set(its_items)
             config.hook.pytest_deselected(items=its_items)
-            items[:] = [item for item in items if item not in its_items]
+            items[:] = [item for item in items if item not in left_out]
+
+
+def _why_not(name: str, config: pytest.Config) -> str | None:
+    """Start a server, or return why it is not there."""
+    if config.option.no_servers:
+        return config.stash[EXCUSED][name]
+    if config.option.collectonly:
+        return None
+    try:
+        SERVERS[name].start()
+    except (NotInstalledError, RuntimeError, OSError) as error:
+        if os.environ.get("CI"):
+            raise pytest.UsageError(f"the server for {name} cannot run: {error}") from error
+        return f"{error}. To install its server: {SERVERS[name].REMEDY}"
+    return None
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _adapters_are_looked_up_once() -> Iterator[None]:
+    """`datastore.connect` reads the metadata of all that is installed, which takes longer than most tests."""
+    look_up = importlib.metadata.entry_points
+
+    @functools.cache
+    def looked_up(path: tuple[str, ...], group: str) -> importlib.metadata.EntryPoints:
+        return look_up(group=group)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.metadata, "entry_points", lambda *, group: looked_up(tuple(sys.path), group))
+        yield
 
 
 @pytest.hookimpl(optionalhook=True)

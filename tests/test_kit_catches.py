@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import hypothesis.strategies  # noqa: F401  (what is imported out here need not be imported again for each run in here)
-import pytest
+from collections.abc import Mapping
+from types import MappingProxyType
 
-from datastore import Record  # noqa: F401
-from datastore.conformance import ConformanceSuite
+import pytest
+from hypothesis import Phase, settings
+
+from datastore import Record  # noqa: F401  (what is imported out here need not be imported again for each run in here)
+from datastore.conformance import ConformanceSuite, strategies
 from datastore.conformance.suite import TOPICS, topic_name
 from tests.third_party import broken, searching, shelf
 
@@ -16,6 +19,7 @@ from tests.third_party import broken, searching, shelf
 
 class HarnessUnderTest(shelf.ShelfHarness):
     backend = {backend}
+    loses = {loses}
 
 class TestShelf({suite}):
     harness = HarnessUnderTest
@@ -55,6 +59,7 @@ FAULTS = [
     (broken.ScansFromTheCursor, "scanning", "test_the_pages_hold_every_record_once"),
     (broken.ScansFromTheCursor, "raw_reads", "test_paged_scans_hold_everything_once"),
     (broken.TurnsFloatsIntoIntegers, "values", "test_a_value_comes_back_type_for_type"),
+    (broken.LosesPrototypes, "properties", "test_what_comes_back_equals_what_went_in"),
     (broken.ReportsAFailureAsDone, "records", "test_metadata_that_grows_too_large_fails_its_record_alone"),
     (broken.CountsForTheSuccessor, "tracking", "test_a_record_made_again_does_not_inherit_pending_accesses"),
     (broken.ForgetsCountsOnOverwrite, "records", "test_a_change_keeps_the_access_count"),
@@ -72,12 +77,21 @@ FAULTS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def no_shrinking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That a fault is found is asked in here, and not for the smallest example of it, which takes many times longer."""
+    monkeypatch.setattr(strategies, "EXAMPLES", settings(strategies.EXAMPLES, phases=[Phase.explicit, Phase.generate]))
+
+
 @pytest.fixture
 def run_kit(pytester: pytest.Pytester):
     """Run the kit on one of the shelf's adapters and return its reports."""
 
-    def run_kit(backend: str, suite: type, *arguments: str) -> pytest.HookRecorder:
-        pytester.makepyfile(TEST_FILE.format(backend=backend, suite=suite.__name__, module=suite.__module__))
+    def run_kit(
+        backend: str, suite: type, *arguments: str, loses: Mapping[str, str] = MappingProxyType({})
+    ) -> pytest.HookRecorder:
+        names = {"backend": backend, "suite": suite.__name__, "module": suite.__module__, "loses": dict(loses)}
+        pytester.makepyfile(TEST_FILE.format_map(names))
         plugins = ("datastore.conformance.plugin", "no:cacheprovider", "no:hypothesispytest")
         return pytester.inline_run(*(f"-p{name}" for name in plugins), "-q", "--no-summary", *arguments)
 
@@ -105,6 +119,13 @@ def test_a_fault_is_found(run_kit, backend: type, topic: str, test: str) -> None
     run = run_kit(_named(backend), suite, "-k", test)
     _, _, failed = run.listoutcomes()
     assert any(f"::{test}" in report.nodeid for report in failed), f"{test} does not notice: {backend.__doc__}"
+
+
+def test_what_a_test_server_loses_is_asked_by_no_property_and_named_in_the_report(run_kit, capsys) -> None:
+    (suite,) = (suite for suite in TOPICS if topic_name(suite) == "properties")
+    run = run_kit(_named(broken.LosesPrototypes), suite, loses={"__proto__": "it is JavaScript"})
+    assert [len(reports) for reports in run.listoutcomes()] == [3, 0, 0]
+    assert "no generated value has a member '__proto__': it is JavaScript" in capsys.readouterr().out
 
 
 def _named(backend: type) -> str:

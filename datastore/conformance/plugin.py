@@ -28,6 +28,7 @@ EXCUSED = pytest.StashKey[dict[str, str]]()
 The run does not fail for their sake, and ends with a line for each. In CI a ``conftest.py`` should leave it empty.
 """
 _PROPERTY = "conformance"
+_LOSES = "conformance-loses"
 _NARROWING = ("keyword", "markexpr", "lf", "stepwise", "deselect", "ignore", "ignore_glob", "collectonly")
 
 
@@ -47,6 +48,7 @@ class _Conformance:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._reports: dict[str, BackendReport] = {}
+        self._loses: dict[str, dict[str, str]] = {}
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Mark the tests of the kit, by what travels with their results even to another process."""
@@ -59,6 +61,8 @@ class _Conformance:
             item.extra_keyword_matches.add(kit[0])
             original = cast(pytest.Function, item).function is kit[1]
             item.user_properties.append((_PROPERTY, [topic.harness.name, name, original]))
+            if kit[0] == "properties" and topic.harness.loses:
+                item.user_properties.append((_LOSES, [topic.harness.name, dict(topic.harness.loses)]))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -74,6 +78,9 @@ class _Conformance:
                     of_backend.replaced.add(test)
                 of_backend.add(test, report.nodeid, _result(report))
                 _shorten(report)
+            elif name == _LOSES:
+                backend, members = cast(tuple[str, dict[str, str]], value)
+                self._loses[backend] = members
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
@@ -98,6 +105,9 @@ class _Conformance:
             terminalreporter.section("conformance")
             for line in table(list(self._reports.values())):
                 terminalreporter.write_line(line)
+            for backend, members in self._loses.items():
+                for member, reason in members.items():
+                    terminalreporter.write_line(f"{backend}: no generated value has a member {member!r}: {reason}")
 
 
 def _result(report: pytest.TestReport) -> Result:

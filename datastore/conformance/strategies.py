@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -38,18 +39,29 @@ triples: st.SearchStrategy[list[tuple[str, str, str]]] = st.one_of(_unrelated, _
 """Some records' user id, namespace and key: any, or such that joined by something they are all the same."""
 
 _text = st.text(_characters, max_size=20)
+_members = st.one_of(_text, _text, st.sampled_from(["__proto__", "constructor", "", "\0", "$x", "a.b", "_id", "é"]))
 _scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), _text)
 
-values: st.SearchStrategy[Any] = st.recursive(
-    _scalars,
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(_text, inner, max_size=4)),
-    max_leaves=20,
-)
-"""Anything JSON."""
 
-metadata_changes = st.lists(
-    st.dictionaries(st.one_of(st.sampled_from(["a", "b", "", "$x", "a.b"]), _text), values, max_size=4),
-    min_size=1,
-    max_size=3,
-)
-"""What is said about one record, one after the other."""
+def values(without: Collection[str] = ()) -> st.SearchStrategy[Any]:
+    """Return a strategy for anything JSON.
+
+    Args:
+        without: Names that no member may have.
+    """
+    members = _members.filter(lambda name: name not in without)
+    return st.recursive(
+        _scalars,
+        lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(members, inner, max_size=4)),
+        max_leaves=20,
+    )
+
+
+def metadata_changes(without: Collection[str] = ()) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Return a strategy for what is said about one record, one after the other.
+
+    Args:
+        without: Names that no member may have.
+    """
+    names = st.one_of(st.sampled_from(["a", "b"]), _members).filter(lambda name: name not in without)
+    return st.lists(st.dictionaries(names, values(without), max_size=4), min_size=1, max_size=3)

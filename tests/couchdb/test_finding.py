@@ -300,8 +300,9 @@ def test_creators_at_the_same_time_do_not_disturb_each_other(url, store, proxy):
 
 
 def test_an_index_is_waited_for_as_long_as_building_it_takes(url, proxy, asked):
-    with datastore.connect(url + "?timeout=1", retry_seconds=0) as store:
-        proxy.fail("POST _find", stall(1.5), stall(1.5))
+    datastore.connect(url).close()  # making the database takes its time
+    with datastore.connect(url + "?timeout=2", retry_seconds=0) as store:
+        proxy.fail("POST _find", stall(4.0), stall(4.0))
         with asked() as requests:
             store.ensure_index(["a"])
     assert requests == ["POST _index"] * 2 + ["POST _find", "GET _design"] * 2 + ["POST _find"] * 2

@@ -1,4 +1,4 @@
-"""Requests per call, counted at the transport: DESIGN section 13, row by row."""
+"""Requests per call, counted at the transport: the table of docs/backends/couchdb.md, row by row."""
 
 from contextlib import contextmanager
 

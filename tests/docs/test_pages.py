@@ -87,12 +87,6 @@ def signature(function: object) -> str:
     return str(found.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
 
 
-def test_the_options_of_connect_are_in_the_reference():
-    text = API.read_text(encoding="utf-8")
-    options = [name for name in inspect.signature(DataStore).parameters if name != "backend"]
-    assert [name for name in options if f"| `{name}` |" not in text] == []
-
-
 def test_every_field_of_a_record_is_in_the_reference():
     text = API.read_text(encoding="utf-8")
     assert [name for name in Record.model_fields if f"| `{name}` |" not in text] == []
@@ -102,14 +96,6 @@ def test_every_error_is_explained():
     text = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
     errors = [name for name in datastore.__all__ if name.endswith("Error")]
     assert [name for name in errors if f"\n## {name}\n" not in text] == []
-
-
-def test_every_parameter_of_the_sqlite_url_is_explained():
-    source = (ROOT / "backends/datastore_sqlite/urls.py").read_text(encoding="utf-8")
-    parameters = re.findall(r'url\.parameter\("(\w+)"', source)
-    text = (ROOT / "docs/backends/sqlite.md").read_text(encoding="utf-8")
-    assert parameters
-    assert [name for name in parameters if f"| `{name}` |" not in text] == []
 
 
 def test_every_column_of_the_sqlite_table_is_explained():

@@ -325,7 +325,7 @@ def test_the_time_budget_is_kept(url):
         began = time.monotonic()
         with pytest.raises(BackendUnavailableError):
             store.agent("u", "a").get("k")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30  # the client's own budget would be 60
 
 
 def test_a_server_that_hangs_ends_with_the_deadline(url):

@@ -4,14 +4,13 @@ import functools
 import http.client
 import json
 import os
-import tempfile
 import uuid
 from pathlib import Path
 
 import httpx
 
 from tests.servers.installing import node_modules
-from tests.servers.processes import HOST, Server
+from tests.servers.processes import HOST, Server, temporary_folder
 from tests.servers.strict_couchdb import StrictProxy
 
 REMEDY = "apt-get install nodejs npm, or from https://nodejs.org (version 20 or newer); the tests do the rest"
@@ -31,7 +30,7 @@ def new_server(folder: Path, *, persistent: bool = False) -> Server:
 @functools.cache
 def server() -> Server:
     """Return the server of this test session, started."""
-    started = new_server(Path(tempfile.mkdtemp(prefix="datastore-couchdb-")))
+    started = new_server(temporary_folder("couchdb"))
     started.start()
     return started
 

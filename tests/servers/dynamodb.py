@@ -3,7 +3,6 @@
 import atexit
 import contextlib
 import os
-import tempfile
 import urllib.error
 import urllib.request
 import uuid
@@ -11,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.servers.installing import node_modules, python_environment
-from tests.servers.processes import HOST, Server
+from tests.servers.processes import HOST, Server, temporary_folder
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-west-1"}
 """The servers take any."""
@@ -58,7 +57,7 @@ class StandIn:
     def start(self) -> None:
         """Install the server if it is not there, and start it."""
         if self._server is None:
-            server = self._new(Path(tempfile.mkdtemp(prefix="datastore-dynamodb-")))
+            server = self._new(temporary_folder("dynamodb"))
             server.start()
             self._server = server
             atexit.register(self.stop)

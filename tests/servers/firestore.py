@@ -3,12 +3,11 @@
 import functools
 import shutil
 import subprocess
-import tempfile
 import urllib.request
 from pathlib import Path
 
 from tests.servers.installing import NotInstalledError
-from tests.servers.processes import HOST, Server
+from tests.servers.processes import HOST, Server, temporary_folder
 
 REMEDY = "apt-get install google-cloud-cli-firestore-emulator default-jre-headless (from Google's apt repository)"
 """Elsewhere ``gcloud components install cloud-firestore-emulator``."""
@@ -22,7 +21,7 @@ def start() -> None:
 @functools.cache
 def server() -> Server:
     """Return the emulator of this test session, started."""
-    started = emulator(Path(tempfile.mkdtemp(prefix="datastore-firestore-")))
+    started = emulator(temporary_folder("firestore"))
     started.start()
     return started
 
@@ -35,6 +34,8 @@ def emulator(folder: Path) -> Server:
         lambda port: [
             java,
             "-Duser.language=en",
+            "-XX:-UsePerfData",  # which would lie in /tmp, whatever TMPDIR says
+            f"-Djava.io.tmpdir={folder}",
             "-cp",
             str(jar),
             "com.google.cloud.datastore.emulator.firestore.CloudFirestore",

@@ -2,9 +2,12 @@
 
 import atexit
 import os
+import random
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,11 +15,31 @@ from pathlib import Path
 HOST = "127.0.0.1"
 
 
+_PORTS = range(20_000, 32_000)
+"""Below those that an operating system gives to outgoing connections (on Linux from 32,768).
+
+One of those may belong to a client of the tests by the time that the server, or the server started anew, asks for it.
+"""
+
+
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+    """Return a port that nobody listens on, and that no outgoing connection will take."""
+    for port in random.SystemRandom().sample(_PORTS, 100):  # not the first free one: other test runs look for theirs
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError(f"no port between {_PORTS.start} and {_PORTS.stop} is free")
+
+
+def temporary_folder(name: str) -> Path:
+    """Return a new folder for a server, removed when this process ends, after the server."""
+    folder = Path(tempfile.mkdtemp(prefix=f"datastore-{name}-"))
+    # Registered before the server is started, so called after it is stopped: the last one registered is the first.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 class Server:
@@ -26,7 +49,7 @@ class Server:
         name: What errors call it.
         command: Takes the port and returns the command line.
         ready: Takes the port and returns whether the server answers; may raise `OSError` until it does.
-        folder: Where it runs and where its output goes (``<name>.log``).
+        folder: Where it runs and where its output goes (``<name>.log``), and its temporary files.
         environment: Added to this process's.
     """
 
@@ -54,7 +77,7 @@ class Server:
             self._process = subprocess.Popen(
                 list(self._command(self.port)),
                 cwd=self._folder,
-                env={**os.environ, **self._environment(self.port)},
+                env={**os.environ, "TMPDIR": str(self._folder), **self._environment(self.port)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

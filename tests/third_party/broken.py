@@ -157,6 +157,13 @@ class TurnsFloatsIntoIntegers(ShelfBackend):
         return _through_javascript(super()._value(row))
 
 
+class LosesPrototypes(ShelfBackend):
+    """Maps are kept as JavaScript's objects."""
+
+    def _value(self, row: Row) -> Any:
+        return _without_prototypes(super()._value(row))
+
+
 class ReportsAFailureAsDone(ShelfBackend):
     """The outcome of each item is not looked at."""
 
@@ -220,3 +227,9 @@ def _through_javascript(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _through_javascript(item) for key, item in value.items()}
     return value
+
+
+def _without_prototypes(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_prototypes(item) for name, item in value.items() if name != "__proto__"}
+    return [_without_prototypes(item) for item in value] if isinstance(value, list) else value
