@@ -30,6 +30,7 @@ from datastore.backend import (
 )
 from datastore.errors import ClosedError, DataStoreError
 from datastore.ids import decode
+from datastore.places import Places
 from datastore.retry import Backoff
 from datastore.times import format_time
 
@@ -54,6 +55,7 @@ class Core:
         self.backend: Backend = backend
         self.clock = clock
         self.tracker = AccessTracker(backend, clock, tracking, flush_interval, max_pending)
+        self.places = Places()
         self._retry_seconds = retry_seconds
         self._release = weakref.finalize(self, _release, self.tracker, backend)  # once: closed, collected or at exit
         _open.add(self)

@@ -90,12 +90,12 @@ class Queryable(Bound):
 
         Requests: as `find`.
         """
-        from datastore import finding
+        from datastore import paging
         from datastore.queries.language import parse_query
         from datastore.queries.shaping import parse_window
 
         query, window = parse_query(filter, meta), parse_window(sort, 0, limit)
-        return finding.page(scope_of(self), query, window, cursor)
+        return paging.page(scope_of(self), query, window, cursor)
 
     def count(self, filter: Filter | None = None, *, meta: Filter | None = None) -> int:
         """Return how many records the namespace holds, or how many of them match. No access is counted.
