@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast, overload
 
 from datastore.errors import DataStoreError, InvalidValueError, QueryError, kind_of
@@ -107,9 +108,11 @@ class Vault:
         keys as `AgentDataStore.get_many` reads at once, and no other document is looked at.
         """
         wanted, with_id = _without_id(fields)
-        found = self._records.use_namespace(collection).find(
-            _with_keys(filter), sort=_sort_by_key(sort), limit=limit, skip=skip, fields=wanted
-        )
+        asked, order = _with_keys(filter), _sort_by_key(sort)
+        with _naming_keys():
+            found = self._records.use_namespace(collection).find(
+                asked, sort=order, limit=limit, skip=skip, fields=wanted
+            )
         documents = (_document(collection, key, value) for key, value in found.items())
         return list(documents) if with_id else [_stored(document) for document in documents]
 
@@ -158,7 +161,9 @@ class Vault:
 
         Requests: 1, or those of `query`.
         """
-        return self._records.use_namespace(collection).count(_with_keys(filter))
+        asked = _with_keys(filter)
+        with _naming_keys():
+            return self._records.use_namespace(collection).count(asked)
 
     def list_collections(self) -> list[str]:
         """Return the names of the collections, sorted by code point: every namespace of the user that holds a record.
@@ -222,6 +227,17 @@ def _with_keys(filter: Any, depth: int = 0) -> Any:
             condition = [_with_keys(one, depth + 1) for one in condition]
         found[_KEY if name == ID else name] = condition
     return found
+
+
+@contextmanager
+def _naming_keys() -> Iterator[None]:
+    """Call the key in an error what the caller has called it."""
+    try:
+        yield
+    except QueryError as error:
+        if _KEY not in error.message:
+            raise
+        raise QueryError(error.message.replace(_KEY, ID)) from None
 
 
 def _sort_by_key(sort: Any) -> SortArgument:

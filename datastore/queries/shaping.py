@@ -15,6 +15,7 @@ from datastore.queries.tree import Path
 Sort: TypeAlias = tuple[tuple[Path, int], ...]
 """Paths, each with 1 or -1. One whose first step begins with ``$`` is about the record: ``("$metadata", "topic")``."""
 SortArgument: TypeAlias = str | Sequence[tuple[str, int]] | Mapping[str, int] | None
+_MOST = 10**15  # of records: more than there are, and not too much to count with
 FieldsArgument: TypeAlias = Sequence[str] | Mapping[str, int | bool] | None
 
 
@@ -49,6 +50,10 @@ def parse_window(sort: SortArgument = None, skip: int = 0, limit: int | None = N
 def _count(number: object, name: str, least: int) -> int:
     if isinstance(number, bool) or not isinstance(number, int):
         raise QueryError(f"{name} is {kind_of(number)}; it must be an int")
+    if number > _MOST:
+        raise QueryError(f"{name} is greater than {_MOST}, the most there can be")
+    if number < -_MOST:
+        raise QueryError(f"{name} is less than 0")  # and too long to be shown
     if number < least:
         raise QueryError(f"{name} is {number}; it must be at least {least}{', or None for all' if least else ''}")
     return number

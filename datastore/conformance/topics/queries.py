@@ -217,6 +217,7 @@ class Queries(Topic):
         ]
         assert data_store.explain({"$key": "00003", "even": True})["documents_read"] == 1
         assert data_store.count(meta={"key": None}) == 0
+        assert data_store.count(meta=some) == 2
         assert data_store.delete_where({}, meta=some) == 2
 
     def test_sorting_by_several_paths(self, data_store: AgentDataStore) -> None:
@@ -445,4 +446,13 @@ class Queries(Topic):
         assert list(data_store.find({"v": 7})) == ["lists"]
         assert sorted(data_store.find({"v": None})) == ["deep", "none", "null"]
         assert list(data_store.find({"o.n": {"$gt": 8}})) == ["deep"]
+        for wide in ({"v": {"$gte": 0}}, {"v": {"$in": [7, 10]}}):
+            complete, found, cursor = list(data_store.find(wide)), list[str](), None
+            for _ in range(len(complete)):
+                page = data_store.find_records(wide, limit=2, cursor=cursor)
+                found += [record.key for record in page.records]
+                cursor = page.cursor
+                if cursor is None:
+                    break
+            assert (found, cursor) == (complete, None), wide
         assert list(data_store.find({"o.n": 7, "v": None})) == ["deep"]

@@ -153,6 +153,10 @@ class Vaults(Topic):
         assert vault.query("carts", {"_id": {"$in": ["key 3", "key 0"]}}, sort=[("n", -1)], limit=1)[0]["n"] == 3
         with pytest.raises(QueryError, match=r"^\$or\[1\].n: unknown operator"):
             vault.query("carts", {"$or": [{"_id": 1}, {"n": {"$foo": 1}}]})
+        with pytest.raises(QueryError, match=r"^\$or\[0\]._id: unknown operator \$foo"):
+            vault.query("carts", {"$or": [{"_id": {"$foo": 1}}]})
+        with pytest.raises(QueryError, match=r"^sort\[1\]: '_id' is there already"):
+            vault.query("carts", sort=[("_id", 1), ("_id", -1)])
         with pytest.raises(QueryError, match="_id and \\$key are the same"):
             vault.query("carts", {"_id": "key 1", "$key": "key 2"})
 
