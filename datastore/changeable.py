@@ -15,7 +15,7 @@ class Changeable(Bound):
     __slots__ = ()
 
     @bounded
-    def modify(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any:
+    def modify(self, key: str, function: Callable[[Any], Any], default: Any = None, *, allow_none: bool = False) -> Any:
         """Replace a value by what a function makes of it, without losing anybody's change.
 
         Reads, applies the function, and writes if nobody wrote in between; otherwise starts over, for up to
@@ -23,20 +23,25 @@ class Changeable(Bound):
 
         Args:
             key: The key.
-            function: Takes a copy of the value and returns the new one. It may be called several times.
+            function: Takes a copy of the value and returns the new one. It may be called several times. What it raises
+                comes through as it is, and nothing is stored.
             default: What the function gets if there is no record.
+            allow_none: Store null where the function returns ``None``. Without it that is an error, because a function
+                that changes a list in place and forgets to return it returns ``None``, too.
 
         Returns:
             The new value.
 
         Raises:
             ConflictError: If other writers came first each time.
-            InvalidValueError: If the new value is not JSON.
+            InvalidValueError: If the new value is not JSON, or ``None`` without ``allow_none``; the value that was
+                there stays.
             ValueTooLargeError: If the new value is too large.
 
         Requests: 2 for each attempt.
         """
-        return changing.modify(scope_of(self), key, function, default, "the function's result")
+        name = "the function's result"
+        return changing.modify(scope_of(self), key, function, default, name, allow_none=allow_none)
 
     @bounded
     def increment(self, key: str, by: float = 1) -> Any:
@@ -76,14 +81,16 @@ class Changeable(Bound):
 
         Args:
             key: The key.
-            changes: MongoDB's update operators (``$set $unset $inc $min $max $push $pull $addToSet $rename``) with
-                their fields, or fields to set, which are merged in shallowly.
+            changes: MongoDB's update operators (``$set $setOnInsert $unset $inc $mul $min $max $push $pop $pull
+                $pullAll $addToSet $rename``) with their fields, or fields to set, which are merged in shallowly. A path
+                such as ``"address.city"`` stands in an operator only.
 
         Returns:
             The new object.
 
         Raises:
-            QueryError: If an operator is unknown or its operand wrong; the message names the place.
+            QueryError: If an operator is unknown or its operand wrong, or a field to set has a dot in its name or no
+                name; the message names the place.
             InvalidValueError: If ``changes`` is not JSON, the stored value is not an object, or an operator does not
                 fit what is in it.
             ValueTooLargeError: If the object grows too large.
@@ -91,7 +98,8 @@ class Changeable(Bound):
 
         Requests: 2 for each attempt.
         """
-        from datastore.queries.updates import compile_update  # here, because few agents use operators
+        from datastore.queries.paths import MISSING  # here, because few agents use operators
+        from datastore.queries.updates import compile_update
 
-        result: dict[str, Any] = changing.modify(scope_of(self), key, compile_update(changes), {}, "the object")
+        result: dict[str, Any] = changing.modify(scope_of(self), key, compile_update(changes), MISSING, "the object")
         return result

@@ -16,7 +16,9 @@ from datastore.values import article, decode, encode
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; a round trip is enough for a competitor to be done
 
 
-def modify(scope: Scope, key: str, function: Callable[[Any], Any], default: Any, name: str) -> Any:
+def modify(
+    scope: Scope, key: str, function: Callable[[Any], Any], default: Any, name: str, *, allow_none: bool = True
+) -> Any:
     """Replace a value by what a function makes of it, and return the new value.
 
     Args:
@@ -25,12 +27,18 @@ def modify(scope: Scope, key: str, function: Callable[[Any], Any], default: Any,
         function: Takes a copy of the value and returns the new one; called again after a conflict.
         default: What the function gets if there is no record.
         name: What an error calls the new value.
+        allow_none: Whether the function may make ``None`` of it, or has forgotten to return something then.
     """
     seconds = scope.core.max_seconds
     backoff = Backoff(seconds, _FIRST_DELAY, _LONGEST_DELAY)
     while True:
         document = scope.fetch(key, Fields.VALUE)
         value = function(copy.deepcopy(default) if document is None else document.value)
+        if value is None and not allow_none:
+            raise InvalidValueError(
+                f"{name} is None: return the new value, also where the function changes a list or dict in place; "
+                "to store null say allow_none=True"
+            )
         if document is None:
             put = scope.put(key, value, scope.moment(), if_absent=True, name=name)
         else:

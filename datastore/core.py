@@ -33,6 +33,7 @@ from datastore.backend import (
 from datastore.deadlines import check, within
 from datastore.errors import BackendUnusableError, ClosedError, DataStoreError, ReentrantCallError
 from datastore.ids import decode
+from datastore.places import Places
 from datastore.retry import Backoff
 from datastore.times import format_time
 
@@ -64,6 +65,7 @@ class Core:
         self.clock = clock
         self.tracker = AccessTracker(backend, clock, tracking, flush_interval, max_pending)
         self.max_seconds = max_seconds
+        self.places = Places()
         self._retry_seconds = retry_seconds
         self._at_once = backend.capabilities.at_once
         self._release = weakref.finalize(self, _release, self.tracker, backend)  # once: closed, collected or at exit

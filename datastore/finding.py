@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error as Base64Error
-from collections.abc import Callable, Iterator
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
-from zlib import crc32
+from itertools import islice
+from typing import Any, cast
 
 from datastore import listing
 from datastore.backend import Document, Fields, Finds, Plan, Query, Write
 from datastore.batching import raise_failed
 from datastore.deadlines import check
-from datastore.errors import ConflictError, QueryError, kind_of
-from datastore.ids import IdRange, decode_key, key_range
+from datastore.errors import ConflictError, InvalidNameError, QueryError
+from datastore.ids import IdRange, encode_key, key_range
+from datastore.places import Place
 from datastore.queries.language import to_document
 from datastore.queries.matcher import Predicate, compile_filter
-from datastore.queries.ordering import Descending, sort_key
-from datastore.queries.shaping import Window
-from datastore.queries.tree import EVERYTHING
+from datastore.queries.ordering import sort_key
+from datastore.queries.shaping import Sort, Window
+from datastore.queries.tree import EVERYTHING, And, Compare, Field, Filter, In, Not, clauses, conjunction
 from datastore.retry import Backoff
 from datastore.scope import Scope
-from datastore.values import decode, encode
 
-if TYPE_CHECKING:
-    from datastore.listing import Page
-
-_LOOK = 16  # documents between two looks at the deadline
 _LOOK = 16  # documents between two looks at the deadline
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds
 _BEFORE_ALL_OTHERS = "!"
@@ -38,25 +35,31 @@ class Search:
     """A query in one namespace, planned."""
 
     def __init__(self, scope: Scope, query: Query, fields: Fields, after_id: str | None = None) -> None:
-        core = scope.core
-        self._core = core
+        self._scope = scope
+        self._query = query
+        self._core = scope.core
         self._range = key_range(scope.prefix, None)
         if after_id is not None:
             self._range = IdRange(after_id + _BEFORE_ALL_OTHERS, self._range.end)
-        self.plan = _plan(scope, self._range, query)
+        known = _known_ids(scope, query)
+        self._ids = None if known is None else [id for id in known.native["ids"] if id >= self._range.start]
+        self.plan = known or _plan(scope, self._range, query)
         self.rest = query if self.plan is None else self.plan.rest
         self.in_order = self.plan is None or self.plan.in_order
         self.read = 0
         """How many documents the database has handed over."""
         if self.rest.value != EVERYTHING:
             fields = max(fields, Fields.VALUE)
-        self._fields = Fields.ALL if self.rest.meta != EVERYTHING else fields
+        self._fields = Fields.ALL if self.rest.meta != EVERYTHING or self.rest.both != EVERYTHING else fields
         self._matches = compile_query(self.rest)
 
     def documents(self, at_once: int | None = None) -> Iterator[Document]:
         """Yield the live documents that match; ``at_once`` is how many are likely to be enough."""
         core = self._core
-        if self.plan is None:
+        found: Iterator[Document]
+        if self._ids is not None:
+            found = self._read(self._ids, at_once)
+        elif self.plan is None:
             found = core.scan(self._range, self._fields, at_once=at_once)
         else:
             found = core.find(self._range, self.plan, self._fields, at_once)
@@ -67,15 +70,41 @@ class Search:
             if self._matches(document):
                 yield document
 
+    def at_once(self, wanted: int | None) -> int | None:
+        """Return how many documents are likely to be enough for some that match; ``None`` is for as many as fit."""
+        # With a rest to check it is anybody's guess: twice as many as wanted, then ever more.
+        return None if wanted is None else wanted * (1 + bool(self.rest))
+
     def choose(self, window: Window) -> list[Document]:
-        """Return the documents of a window."""
-        # With a rest to check, how many to read is anybody's guess: twice as many as wanted, then ever more.
-        at_once = None if window.end is None or window.sort or not self.in_order else window.end * (1 + bool(self.rest))
-        return window.choose(self.documents(at_once), self.in_order, _value, _id)
+        """Return the documents of a window; of the others no more than their places is kept."""
+        if self.in_order and not window.sort:  # no more of them than needed
+            return list(islice(self.documents(self.at_once(window.end)), window.skip, window.end))
+        place = place_of(window.sort)
+        if window.limit is None:
+            return sorted(self.documents(), key=place)[window.skip :]
+        end = window.skip + window.limit
+        if window.skip <= window.limit:
+            return heapq.nsmallest(end, self.documents(), key=place)[window.skip :]
+        # Rather than to keep many values that are skipped, those of the window are read again.
+        places = heapq.nsmallest(end, map(place, self.documents()))[window.skip :]
+        found = read_matching(self._scope, self._query, self._fields, [place[-1] for place in places])
+        self.read += len(found)
+        return sorted(found, key=place)
+
+    def _read(self, ids: Sequence[str], at_once: int | None) -> Iterator[Document]:
+        """Yield the live documents under ids, in their order."""
+        start, size = 0, at_once or len(ids)
+        while start < len(ids):
+            size = min(size, self._core.backend.capabilities.read_batch)
+            yield from _read(self._scope, ids[start : start + size], self._fields)
+            start, size = start + size, size * 8
 
 
 def compile_query(query: Query) -> Predicate:
     """Return the function that says whether a document matches."""
+    if query.both != EVERYTHING:
+        others, both = compile_query(Query(query.value, query.meta)), _compile_both(query.both)
+        return lambda document: others(document) and both(document)
     value = None if query.value == EVERYTHING else compile_filter(query.value)
     meta = None if query.meta == EVERYTHING else compile_filter(query.meta)
     if meta is None:
@@ -85,34 +114,74 @@ def compile_query(query: Query) -> Predicate:
     return lambda document: value(document.value) and meta(_fields_of(document))
 
 
+def _compile_both(filter: Filter) -> Predicate:
+    if isinstance(filter, Field):
+        if not filter.path[0].startswith("$"):
+            of_value = compile_filter(filter)
+            return lambda document: of_value(document.value)
+        of_record = compile_filter(Field((filter.path[0][1:], *filter.path[1:]), filter.condition))
+        return lambda document: of_record(_fields_of(document))
+    if isinstance(filter, Not):
+        inner = _compile_both(filter.clause)
+        return lambda document: not inner(document)
+    parts, every = [_compile_both(clause) for clause in filter.clauses], all if isinstance(filter, And) else any
+    return lambda document: every(part(document) for part in parts)
+
+
+def place_of(sort: Sort) -> Callable[[Document], Place]:
+    """Return the function that says where a document is in an order.
+
+    Ids decide between equals, so that the order is always the same. Keys compare by code point, and times as the text
+    that documents hold.
+    """
+    if not sort:
+        return lambda document: (document.id,)
+    if not any(map(_is_about_record, sort)):
+        of_value = sort_key(sort)
+        return lambda document: (*of_value(document.value), document.id)
+    keys = [
+        (True, sort_key([((pair[0][0][1:], *pair[0][1:]), pair[1])]))
+        if _is_about_record(pair)
+        else (False, sort_key([pair]))
+        for pair in sort
+    ]
+
+    def place(document: Document) -> Place:
+        record = _fields_of(document)
+        parts = (key(record if about_record else document.value)[0] for about_record, key in keys)
+        return (*parts, document.id)
+
+    return place
+
+
+def _is_about_record(pair: tuple[tuple[str, ...], int]) -> bool:
+    return pair[0][0].startswith("$")
+
+
+def _to_sort(sort: Sort) -> Fields:
+    """Return how much of a document is needed to sort values."""
+    return Fields.ALL if any(_is_about_record(pair) and pair[0] != ("$key",) for pair in sort) else Fields.VALUE
+
+
+def read_matching(scope: Scope, query: Query, fields: Fields, ids: Sequence[str]) -> list[Document]:
+    """Return the live documents under ids that match as they are now."""
+    matches = compile_query(query)
+    fields = Fields.ALL if query.meta != EVERYTHING or query.both != EVERYTHING else max(fields, Fields.VALUE)
+    return [document for document in _read(scope, ids, fields) if matches(document)]
+
+
+def _read(scope: Scope, ids: Sequence[str], fields: Fields) -> list[Document]:
+    def read() -> list[Document]:
+        return list(scope.core.read(ids, fields).values())
+
+    return scope.core.tracker.with_pending(read) if fields is Fields.ALL else read()
+
+
 def find(scope: Scope, query: Query, window: Window, shape: Callable[[Any], Any] | None) -> dict[str, Any]:
     """Return values by key in the order of the window, and count an access for each."""
-    found = Search(scope, query, Fields.VALUE).choose(window)
+    found = Search(scope, query, _to_sort(window.sort)).choose(window)
     scope.core.tracker.note_all(found, scope.agent)
     return {listing.key_of(one): one.value if shape is None else shape(one.value) for one in found}
-
-
-def page(scope: Scope, query: Query, window: Window, cursor: str | None) -> Page:
-    """Return one page of records that match, and the cursor behind it."""
-    from datastore.record import to_record  # here, because Pydantic takes longer to import than all the rest
-
-    listed = crc32(f"{scope.prefix}{query!r}{window.sort}".encode())
-    last = None if cursor is None else _resume(scope, cursor, listed)
-    search = Search(scope, query, Fields.ALL, None if last is None or window.sort else last[1])
-    one_more = window if window.limit is None else Window(window.sort, 0, window.limit + 1)
-    if last is None or not window.sort:
-        found = search.choose(one_more)
-    else:
-        keys = sort_key(window.sort)
-        last_keys = tuple(
-            Descending(key) if direction < 0 else key for key, (_, direction) in zip(last[0], window.sort, strict=True)
-        )
-        behind = (one for one in search.documents() if (*keys(one.value), one.id) > (*last_keys, last[1]))
-        found = one_more.choose(behind, search.in_order, _value, _id)
-    if window.limit is None or len(found) <= window.limit:
-        return listing.Page([to_record(one) for one in found], None)
-    found = found[: window.limit]
-    return listing.Page([to_record(one) for one in found], _cursor(scope, found[-1], window, listed))
 
 
 def required(query: Query, call: str, instead: str) -> Query:
@@ -129,7 +198,7 @@ def count(scope: Scope, query: Query) -> int:
 
 def explain(scope: Scope, query: Query, window: Window) -> dict[str, Any]:
     """Answer a query, and return how that was done instead of what was found."""
-    search = Search(scope, query, Fields.VALUE)
+    search = Search(scope, query, _to_sort(window.sort))
     found = search.choose(window)
     plan = search.plan
     return {
@@ -193,9 +262,38 @@ def _change(
 
 def _plan(scope: Scope, range: IdRange, query: Query) -> Plan | None:
     backend = scope.core.backend
-    if not query or not _finds(type(backend)):
+    asked = query if query.both == EVERYTHING else Query(query.value, query.meta)
+    if not asked or not _finds(type(backend)):
         return None
-    return scope.core.call("planning a find", lambda: cast(Finds, backend).plan(range, query))
+    plan = scope.core.call("planning a find", lambda: cast(Finds, backend).plan(range, asked))
+    if plan is None or asked is query:
+        return plan
+    return replace(plan, rest=replace(plan.rest, both=query.both))
+
+
+def _known_ids(scope: Scope, query: Query) -> Plan | None:
+    """Return a plan for a query that only certain keys can match: these are read, and nothing is searched."""
+    keys: set[str] | None = None
+    asked, others = list[Filter](), list[Filter]()
+    for clause in clauses(query.meta):
+        match clause:
+            case Field(("key",), Compare("$eq", value)):
+                among = {value} if isinstance(value, str) else set()
+            case Field(("key",), In(values)):
+                among = {value for value in values if isinstance(value, str)}
+            case _:
+                others.append(clause)
+                continue
+        asked.append(clause)
+        keys = among if keys is None else keys & among
+    if keys is None:
+        return None
+    ids = list[str]()
+    for key in keys:
+        with suppress(InvalidNameError):  # no record can have it
+            ids.append(scope.prefix + encode_key(key))
+    rest = replace(query, meta=conjunction(others))
+    return Plan(Query(meta=conjunction(asked)), rest, {"ids": sorted(ids)})
 
 
 @cache  # asking whether something has the methods of a protocol takes a tenth of a small find
@@ -219,38 +317,5 @@ def _fields_of(document: Document) -> dict[str, Any]:
 
 
 def _shown(query: Query) -> dict[str, Any]:
-    shown = {"value": query.value, "meta": query.meta}
+    shown = {"value": query.value, "meta": query.meta, "both": query.both}
     return {name: to_document(filter) for name, filter in shown.items() if filter != EVERYTHING}
-
-
-def _value(document: Document) -> Any:
-    return document.value
-
-
-def _id(document: Document) -> str:
-    return document.id
-
-
-def _cursor(scope: Scope, last: Document, window: Window, listed: int) -> str:
-    keys = [key.key if isinstance(key, Descending) else key for key in sort_key(window.sort)(last.value)]
-    state = encode([keys, last.id[len(scope.prefix) :]], "cursor", 2_000_000)
-    return f"{urlsafe_b64encode(state.encode()).decode()}.{listed:08x}"
-
-
-def _resume(scope: Scope, cursor: str, listed: int) -> tuple[list[Any], str]:
-    """Return the sort keys and the id behind which a page begins."""
-    if not isinstance(cursor, str):
-        raise QueryError(f"cursor is {kind_of(cursor)}; give what find_records() returned")
-    state, _, known = cursor.rpartition(".")
-    try:
-        if int(known, 16) != listed:
-            raise ValueError("it comes from another query")
-        keys, encoded = decode(urlsafe_b64decode(state).decode())
-        decode_key(encoded)
-    except (ValueError, TypeError, Base64Error):
-        raise QueryError(f"cursor {cursor[:40]!r} does not come from this query in this namespace") from None
-    return [_tuples(key) for key in keys], scope.prefix + encoded
-
-
-def _tuples(key: Any) -> Any:
-    return tuple(map(_tuples, key)) if isinstance(key, list) else key

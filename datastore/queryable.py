@@ -24,8 +24,9 @@ class Queryable(Bound):
 
     ``filter`` is about the values, ``meta`` about what a record's document holds beside them (``metadata.<field>``,
     ``createdByAgent``, ``createdAt``, ``updatedAt``, ``lastAccessedAt``, ``accessCount``, ``key``, ...; a time is a
-    timezone-aware `datetime` or RFC 3339 text). Every call raises `QueryError`, naming the place, before any I/O, if
-    one of its arguments is not of the language.
+    timezone-aware `datetime` or RFC 3339 text). With ``$`` before them these names stand in ``filter`` and ``sort``,
+    too: ``{"$or": [{"$key": "pen"}, {"price": 2}]}``, ``[("$createdAt", -1)]``. Every call raises `QueryError`, naming
+    the place, before any I/O, if one of its arguments is not of the language.
     """
 
     __slots__ = ()
@@ -46,16 +47,20 @@ class Queryable(Bound):
         Args:
             filter: What the value must be like, such as ``{"price": {"$lt": 10}}``; ``None`` or ``{}`` for any.
             meta: What metadata and provenance must be like, such as ``{"createdByAgent": "planner"}``.
-            sort: Pairs of a path and 1 or -1, such as ``[("price", -1)]``; ties in the order of ids. ``None`` sorts by
-                id, which is a stable order.
+            sort: Pairs of a path and 1 or -1, such as ``[("price", -1)]``; ties in the order of ids. A path is into the
+                value, or with ``$`` about the record: ``$key``, ``$createdAt``, ``$updatedAt``, ``$accessCount``,
+                ``$metadata.<field>``, ... ``None`` sorts by id, which is a stable order.
             limit: The most values to return; ``None`` for all.
             skip: How many to leave out at the beginning.
-            fields: Which fields of each value to return: a list of paths, or a dict of paths to 1 or of paths to 0.
+            fields: Which fields of each value to return: a list of paths, or a dict of paths to 1 or of paths to 0
+                (``"_id": 0`` may stand beside paths to 1).
 
         Returns:
             The values by key, in order.
 
-        Requests: 1 per page of the database; reading ends when ``limit`` is reached, unless there is a ``sort``.
+        Requests: 1 per page of the database; reading ends when ``limit`` is reached, unless there is a ``sort``. If
+        more are skipped than returned, 1 more for each batch of those returned, so that no values of others are kept.
+        Where only certain keys can match, 1 for each batch of these, and nothing else is read.
         """
         from datastore import finding
         from datastore.queries.language import parse_query
@@ -84,20 +89,25 @@ class Queryable(Bound):
             cursor: Where to go on: what the page before returned, for the same ``filter``, ``meta`` and ``sort``.
 
         Returns:
-            ``Page(records, cursor)``; the cursor is ``None`` at the end. A record that changes between two pages is in
-            the place where it is when its page is read.
+            ``Page(records, cursor)``; the cursor is ``None`` at the end. A record that nobody writes meanwhile is on
+            exactly one page. One that changes is looked at again when its page is read: left out if it does not match
+            any more, and in its new place if that is still to come. One that is new, or comes to match, may be missing
+            on the pages behind the first.
 
         Raises:
             QueryError: Also if ``cursor`` comes from another query.
 
-        Requests: as `find`.
+        Requests: as `find`. With a ``sort`` the first page reads the namespace, and the store remembers the ids of some
+        thousand records that come next, without their values, and for some minutes: the pages that follow read theirs
+        by id, 1 request for each batch. When nothing is remembered (any more, or in this process), the cursor says
+        where to go on all the same, and the namespace is read again.
         """
-        from datastore import finding
+        from datastore import paging
         from datastore.queries.language import parse_query
         from datastore.queries.shaping import parse_window
 
         query, window = parse_query(filter, meta), parse_window(sort, 0, limit)
-        return finding.page(scope_of(self), query, window, cursor)
+        return paging.page(scope_of(self), query, window, cursor)
 
     @bounded
     def count(self, filter: Filter | None = None, *, meta: Filter | None = None) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import Any
 
 BAD_FILTERS: list[tuple[Any, str]] = [
@@ -14,6 +16,21 @@ BAD_FILTERS: list[tuple[Any, str]] = [
     ({"$nor": [1]}, "$nor[0]: is an int"),
     ({"a": {"$in": 5}}, "a.$in: takes a list"),
     ({"a": {"$in": [{"$gt": 5}]}}, "a.$in[0]: takes values"),
+    ({"a": {"$in": ["x", {"$regex": "("}]}}, "a.$in[1].$regex: the pattern '(' does not compile"),
+    ({"a": {"$nin": [{"$regex": "x", "$gt": 5}]}}, "a.$nin[0]: takes values and $regex"),
+    ({"a": {"$in": [{"$options": "i"}]}}, "a.$in[0]: takes values and $regex"),
+    ({"a": {"$elemMatch": {"$in": [{"$regex": "x"}]}}}, "a.$elemMatch.$in: takes no $regex directly in $elemMatch"),
+    ({"a": re.compile("x")}, "filter.a is a Pattern; JSON has no such type; write a pattern as {'$regex': 'text'}"),
+    ({"a": {"$in": [re.compile("x")]}}, 'filter.a["$in"][0] is a Pattern'),
+    ({"a": {"$elemMatch": {"$gt": 5, "x": 1}}}, "a.$elemMatch: $gt and 'x' cannot stand side by side"),
+    ({"a": {"$elemMatch": {"$gt": 5, "$or": [{"x": 1}]}}}, "a.$elemMatch: unknown operator $gt"),
+    ({"a": {"$elemMatch": {"$key": "x"}}}, "a.$elemMatch: unknown operator $key"),
+    ({"$keys": "x"}, "filter: unknown operator $keys (did you mean $key?)"),
+    ({"$key": {"$foo": 1}}, "$key: unknown operator $foo"),
+    (
+        {"$or": [{"$createdAt": datetime(2026, 1, 1)}, {}]},
+        "$or[0].$createdAt: datetime.datetime(2026, 1, 1, 0, 0) has no",
+    ),
     ({"a": {"$all": "x"}}, "a.$all: takes a list"),
     ({"a": {"$not": 5}}, "a.$not: takes operators"),
     ({"a": {"$not": {}}}, "a.$not: takes operators"),
@@ -46,6 +63,9 @@ BAD_WINDOWS: list[tuple[dict[str, Any], str]] = [
     ({"limit": -1}, "limit is -1"),
     ({"limit": 0}, "limit is 0"),
     ({"limit": 1.0}, "limit is a float"),
+    ({"limit": 2**63}, "limit is greater than 1000000000000000, the most there can be"),
+    ({"skip": 10**5_000}, "skip is greater than 1000000000000000"),
+    ({"skip": -(10**5_000)}, "skip is less than 0"),
     ({"limit": True}, "limit is a bool"),
     ({"skip": -1}, "skip is -1"),
     ({"skip": "1"}, "skip is a str"),
@@ -53,13 +73,21 @@ BAD_WINDOWS: list[tuple[dict[str, Any], str]] = [
     ({"sort": [("a", 2)]}, "sort[0]: the direction is 1 or -1"),
     ({"sort": [("a", True)]}, "sort[0]: the direction is 1 or -1"),
     ({"sort": [("a..b", 1)]}, "sort[0]: the path 'a..b' has an empty step"),
-    ({"sort": [("$a", 1)]}, "sort[0]: the path '$a' begins with $"),
+    ({"sort": [("$a", 1)]}, "sort[0]: a record has no '$a' to sort by; it has $key, $metadata, "),
+    ({"sort": [("$createdat", 1)]}, "sort[0]: a record has no '$createdat' to sort by (did you mean '$createdAt'?)"),
+    ({"sort": {"$metadata..a": 1}}, "sort[0]: the path 'metadata..a' has an empty step"),
+    ({"sort": "-n"}, "sort '-n' is no path; write [('n', -1)]"),
+    ({"sort": "+n"}, "sort '+n' is no path; write [('n', 1)]"),
+    ({"sort": "n desc"}, "sort 'n desc' is no path; write [('n', -1)]"),
+    ({"sort": "n ASC"}, "sort 'n ASC' is no path; write [('n', 1)]"),
+    ({"sort": "a, b"}, "sort 'a, b' is no path; write [('a', 1), ('b', 1)], with -1 for descending"),
     ({"sort": [(5, 1)]}, "sort[0]: the path is an int"),
     ({"sort": ["a"]}, "sort[0]: takes a pair"),
     ({"sort": [("a", 1), ("a", -1)]}, "sort[1]: 'a' is there already"),
     ({"fields": "a"}, "fields is a str"),
     ({"fields": []}, "fields: names at least one field"),
     ({"fields": {"a": 1, "b": 0}}, "fields: keep some (1) or leave some out (0)"),
+    ({"fields": {"a": 1, "b": 0, "_id": 0}}, "fields: keep some (1) or leave some out (0)"),
     ({"fields": {"a": 2}}, "fields: each field is kept (1) or left out (0)"),
     ({"fields": ["a", "a.b"]}, "fields: 'a.b' is part of another field"),
     ({"fields": [1]}, "fields: the path is an int"),

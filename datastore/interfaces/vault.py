@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
-from typing import Any, overload
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast, overload
 
 from datastore.errors import DataStoreError, InvalidValueError, QueryError, kind_of
 from datastore.interfaces.records import Records, change
+from datastore.queries.language import LOGIC
 from datastore.queries.shaping import FieldsArgument, SortArgument
 from datastore.queries.updates import compile_update
+from datastore.values import MAX_DEPTH
 
 ID = "_id"
 """The field that holds a document's key in results. It is never stored in the document."""
-_LOGIC = ("$and", "$nor", "$or")
+_KEY = "$key"
+"""What `AgentDataStore.find` calls the key, in filters and sorts."""
 _NO_COLLECTION = "health"  # a name to look under for a record that need not be there
 
 
@@ -93,24 +97,22 @@ class Vault:
 
         Args:
             collection: The collection.
-            filter: As `AgentDataStore.find`. At its top level ``_id`` stands for the key.
-            sort: Pairs of a path and 1 or -1. Ties, and without a sort all documents, come in an order that is always
-                the same (that of the record ids, which is not that of the keys).
+            filter: As `AgentDataStore.find`; ``_id`` stands for the key, also within ``$and``, ``$or`` and ``$nor``.
+            sort: As `AgentDataStore.find`; ``_id`` stands for the key. Ties, and without a sort all documents, come in
+                an order that is always the same (that of the record ids, which is not that of the keys).
             limit: The most documents to return; ``None`` for all.
             skip: How many to leave out at the beginning.
             fields: Which fields to return, as `AgentDataStore.find`; ``_id`` is there unless ``{"_id": 0}`` is said.
 
-        Raises:
-            QueryError: Also for ``_id`` inside of ``$and``, ``$or`` or ``$nor``, or in ``sort``.
-
-        Requests: 1 per page of the database.
+        Requests: 1 per page of the database; where ``_id`` must be equal to a key, or in a list of keys, 1 for as many
+        keys as `AgentDataStore.get_many` reads at once, and no other document is looked at.
         """
-        about_value, about_key = _split(filter)
-        _check_sort(sort)
         wanted, with_id = _without_id(fields)
-        found = self._records.use_namespace(collection).find(
-            about_value, meta=about_key, sort=sort, limit=limit, skip=skip, fields=wanted
-        )
+        asked, order = _with_keys(filter), _sort_by_key(sort)
+        with _naming_keys():
+            found = self._records.use_namespace(collection).find(
+                asked, sort=order, limit=limit, skip=skip, fields=wanted
+            )
         documents = (_document(collection, key, value) for key, value in found.items())
         return list(documents) if with_id else [_stored(document) for document in documents]
 
@@ -157,10 +159,11 @@ class Vault:
     def count(self, collection: str, filter: Mapping[str, Any] | None = None) -> int:
         """Return how many documents there are, or how many match a filter. No access is counted.
 
-        Requests: 1, or 1 per page of the database.
+        Requests: 1, or those of `query`.
         """
-        about_value, about_key = _split(filter)
-        return self._records.use_namespace(collection).count(about_value, meta=about_key)
+        asked = _with_keys(filter)
+        with _naming_keys():
+            return self._records.use_namespace(collection).count(asked)
 
     def list_collections(self) -> list[str]:
         """Return the names of the collections, sorted by code point: every namespace of the user that holds a record.
@@ -212,29 +215,40 @@ def _stored(document: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in document.items() if name != ID}
 
 
-def _split(filter: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Return what a filter asks of the value, and what of the key."""
-    if filter is None or not isinstance(filter, Mapping):
-        return filter, None  # whoever parses it says what it should be
-    for name in _LOGIC:
-        _refuse_id(filter.get(name), name)
-    about_value = {name: condition for name, condition in filter.items() if name != ID}
-    return about_value, {"key": filter[ID]} if ID in filter else None
+def _with_keys(filter: Any, depth: int = 0) -> Any:
+    """Return a filter on documents as one on records: ``_id`` is the key, wherever a field of a document can stand."""
+    if not isinstance(filter, Mapping) or depth > MAX_DEPTH:
+        return filter  # whoever parses it says what it should be
+    if ID in filter and _KEY in filter:
+        raise QueryError(f"filter: {ID} and {_KEY} are the same; say one of them")
+    found = {}
+    for name, condition in filter.items():
+        if name in LOGIC and isinstance(condition, list | tuple):
+            condition = [_with_keys(one, depth + 1) for one in condition]
+        found[_KEY if name == ID else name] = condition
+    return found
 
 
-def _refuse_id(filters: Any, place: str) -> None:
-    for index, filter in enumerate(filters if isinstance(filters, list | tuple) else ()):
-        if isinstance(filter, Mapping):
-            if ID in filter:
-                raise QueryError(f"{place}[{index}]: _id can only be asked for at the top level of the filter")
-            for name in _LOGIC:
-                _refuse_id(filter.get(name), f"{place}[{index}].{name}")
+@contextmanager
+def _naming_keys() -> Iterator[None]:
+    """Call the key in an error what the caller has called it."""
+    try:
+        yield
+    except QueryError as error:
+        if _KEY not in error.message:
+            raise
+        raise QueryError(error.message.replace(_KEY, ID)) from None
 
 
-def _check_sort(sort: SortArgument) -> None:
-    pairs: Any = [(sort, 1)] if isinstance(sort, str) else sort.items() if isinstance(sort, Mapping) else sort
-    if isinstance(sort, str | Mapping | list | tuple) and any(list(pair)[:1] == [ID] for pair in pairs):
-        raise QueryError("sort: _id is the key and no field; ties are in an order that is always the same, without it")
+def _sort_by_key(sort: Any) -> SortArgument:
+    """Return an order in which ``_id`` is the key."""
+    if isinstance(sort, str):
+        return _KEY if sort == ID else sort
+    if isinstance(sort, Mapping):
+        return {_KEY if name == ID else name: direction for name, direction in sort.items()}
+    if not isinstance(sort, list | tuple):
+        return cast("SortArgument", sort)
+    return [(_KEY, *pair[1:]) if isinstance(pair, list | tuple) and list(pair[:1]) == [ID] else pair for pair in sort]
 
 
 def _without_id(fields: FieldsArgument) -> tuple[FieldsArgument, bool]:

@@ -33,6 +33,7 @@ from datastore.queries.tree import (
     Path,
     Query,
     Size,
+    clauses,
     conjunction,
 )
 from datastore.times import format_time
@@ -49,7 +50,7 @@ META_FIELDS = (
     "key", "metadata", "createdByAgent", "lastAccessedByAgent", "accessCount", "createdAt", "updatedAt",
     "lastAccessedAt", "revision", "expiresAt",
 )  # fmt: skip
-"""What a ``meta`` filter may be about."""
+"""What a ``meta`` filter may be about; with ``$`` before it, also a filter on the value, and a sort."""
 
 
 def parse_query(filter: Any, meta: Any = None) -> Query:
@@ -58,8 +59,12 @@ def parse_query(filter: Any, meta: Any = None) -> Query:
     Raises:
         QueryError: If one of them is not a filter; the message names the place.
     """
-    value = EVERYTHING if filter is None else parse(filter)
-    about = EVERYTHING if meta is None else parse(_times_as_text(meta, "meta"), "meta")
+    try:
+        filter, meta = _about_records_as_text(filter, ""), _times_as_text(meta, "meta")
+    except RecursionError:
+        raise QueryError("filter or meta is nested too deeply") from None
+    value = EVERYTHING if filter is None else parse(filter, about_records=True)
+    about = EVERYTHING if meta is None else parse(meta, "meta")
     for path in _paths(about):
         if path[0] not in META_FIELDS:
             near = difflib.get_close_matches(path[0], META_FIELDS, 1)
@@ -67,7 +72,48 @@ def parse_query(filter: Any, meta: Any = None) -> Query:
             raise QueryError(
                 f"meta.{'.'.join(path)}: a record has no {path[0]!r}{hint}; it has {', '.join(META_FIELDS)}"
             )
-    return Query(value, about)
+    return _query(value, about)
+
+
+def is_about_records(path: str) -> bool:
+    """Return whether a path in a filter or a sort is one of a record's own, such as ``$key``, and not of its value."""
+    return path.startswith("$") and path[1:].partition(".")[0] in META_FIELDS
+
+
+def _query(value: Filter, about: Filter) -> Query:
+    """Return the query for a filter in which there may be paths about the record, and one that has no others."""
+    if not any(path[0].startswith("$") for path in _paths(value)):
+        return Query(value, about)
+    parts: dict[bool | None, list[Filter]] = {False: [], True: list(clauses(about)), None: []}
+    for clause in clauses(value):
+        kinds = {path[0].startswith("$") for path in _paths(clause)}
+        if kinds == {True}:
+            parts[True].append(_without_dollars(clause))
+        else:
+            parts[None if True in kinds else False].append(clause)
+    return Query(conjunction(parts[False]), conjunction(parts[True]), conjunction(parts[None]))
+
+
+def _without_dollars(filter: Filter) -> Filter:
+    if isinstance(filter, Field):
+        return Field((filter.path[0][1:], *filter.path[1:]), filter.condition)
+    if isinstance(filter, Not):
+        return Not(_without_dollars(filter.clause))
+    return type(filter)(tuple(map(_without_dollars, filter.clauses)))
+
+
+def _about_records_as_text(filter: Any, place: str) -> Any:
+    """Return a filter with text for the points in time at paths that are about the record."""
+    if not isinstance(filter, Mapping):
+        return filter
+    found = dict(filter)
+    for name, operand in filter.items():
+        here = _join(place, str(name))
+        if name in LOGIC and isinstance(operand, list | tuple):
+            found[name] = [_about_records_as_text(one, f"{here}[{index}]") for index, one in enumerate(operand)]
+        elif isinstance(name, str) and is_about_records(name):
+            found[name] = _times_as_text(operand, here)
+    return found
 
 
 def _times_as_text(value: Any, place: str) -> Any:
@@ -83,8 +129,13 @@ def _times_as_text(value: Any, place: str) -> Any:
     return value
 
 
-def parse(document: Any, name: str = "filter") -> Filter:
+def parse(document: Any, name: str = "filter", *, about_records: bool = False) -> Filter:
     """Return the tree of one filter document.
+
+    Args:
+        document: The filter.
+        name: What an error calls it.
+        about_records: Whether there may be paths about the record in it, such as ``$key``.
 
     Raises:
         QueryError: If it is none; the message names the place, such as ``$or[1].price: unknown operator $gte2``.
@@ -94,31 +145,36 @@ def parse(document: Any, name: str = "filter") -> Filter:
     try:
         encode(dict(document), name)
     except DataStoreError as error:
-        raise QueryError(str(error)) from error
-    return _filter(cast("dict[str, Any]", document), "" if name == "filter" else name)
+        hint = "; write a pattern as {'$regex': 'text'}" if "is a Pattern" in error.message else ""
+        raise QueryError(f"{error}{hint}") from error
+    return _filter(cast("dict[str, Any]", document), "" if name == "filter" else name, about_records)
 
 
-def _filter(document: dict[str, Any], place: str) -> Filter:
+def _filter(document: dict[str, Any], place: str, about_records: bool = False) -> Filter:
     found: list[Filter] = []
     for name, operand in document.items():
         here = _join(place, name)
         if name in LOGIC:
-            found.append(_logic(name, operand, here))
+            found.append(_logic(name, operand, here, about_records))
+        elif about_records and is_about_records(name):
+            path = parse_path(name[1:], here)
+            found.append(parse_field((f"${path[0]}", *path[1:]), operand, here))
         elif name.startswith("$"):
-            raise _unknown(name, place, LOGIC, "only these stand where a field is expected")
+            known = (*LOGIC, *(f"${field}" for field in META_FIELDS)) if about_records else LOGIC
+            raise _unknown(name, place, known, "only these stand where a field is expected:")
         else:
             found.append(parse_field(parse_path(name, place or "filter"), operand, here))
     return conjunction(found)
 
 
-def _logic(operator: str, operand: Any, place: str) -> Filter:
+def _logic(operator: str, operand: Any, place: str, about_records: bool) -> Filter:
     if not isinstance(operand, list | tuple) or not operand:
         raise QueryError(f"{place}: takes a non-empty list of filters, and got {shown(operand)}")
     filters = []
     for index, document in enumerate(operand):
         if not isinstance(document, dict):
             raise QueryError(f"{place}[{index}]: is {kind_of(document)}; it must be a filter, which is a dict")
-        filters.append(_filter(document, f"{place}[{index}]"))
+        filters.append(_filter(document, f"{place}[{index}]", about_records))
     if operator == "$and":
         return conjunction(filters)
     either = filters[0] if len(filters) == 1 else Or(tuple(filters))
@@ -140,6 +196,9 @@ def _operator(path: Path, name: str, operators: dict[str, Any], place: str) -> F
         return Not(parse_field(path, operand, here))
     if name == "$all":
         return _all(path, operand, here)
+    if name in ("$in", "$nin"):
+        found = _among(path, operand, here)
+        return found if name == "$in" else Not(found)
     holds, condition = _condition(name, operators, place)
     return Field(path, condition) if holds else Not(Field(path, condition))
 
@@ -152,6 +211,8 @@ def _condition(name: str, operators: dict[str, Any], place: str) -> tuple[bool, 
     if name == "$ne":
         return False, Compare("$eq", plain(operand))
     if name in ("$in", "$nin"):
+        if any(map(_is_pattern, _list(operand, here))):
+            raise QueryError(f"{here}: takes no $regex directly in $elemMatch; join patterns with | in one $regex")
         return name == "$in", In(_values(operand, here))
     if name == "$exists":
         if not isinstance(operand, bool | int | float):
@@ -175,17 +236,45 @@ def _all(path: Path, operand: Any, place: str) -> Filter:
                 raise QueryError(f"{here}: beside an $elemMatch there can only be others, and not {shown(value)}")
             found.append(Field(path, parse_element(value["$elemMatch"], f"{here}.$elemMatch")))
         return conjunction(found)
-    plain = _values(operand, place)
-    if not plain:
+    patterns, values = _patterns_and_values(operand, place)
+    if not patterns and not values:
         return Or(())  # as MongoDB: an empty $all matches nothing
-    return conjunction([Field(path, Compare("$eq", value)) for value in plain])
+    every: list[Filter] = [Field(path, Compare("$eq", value)) for value in values]
+    every += [Field(path, pattern) for pattern in patterns]
+    return conjunction(every)
 
 
-def _values(operand: Any, place: str) -> tuple[Any, ...]:
+def _among(path: Path, operand: Any, place: str) -> Filter:
+    """Return the filter on what equals one of some values, or matches one of the patterns among them."""
+    patterns, values = _patterns_and_values(operand, place)
+    if not patterns:
+        return Field(path, In(values))
+    either: list[Filter] = [Field(path, In(values))] if values else []
+    either += [Field(path, pattern) for pattern in patterns]
+    return either[0] if len(either) == 1 else Or(tuple(either))
+
+
+def _patterns_and_values(operand: Any, place: str) -> tuple[list[Matches], tuple[Any, ...]]:
+    """Return the regular expressions of a list, which MongoDB writes ``/text/`` and JSON ``$regex``, and the rest."""
+    patterns, values = list[Matches](), list[Any]()
+    for index, value in enumerate(_list(operand, place)):
+        if _is_pattern(value):
+            has_operators(value, f"{place}[{index}]")
+            patterns.append(_matches(value["$regex"], value.get("$options", ""), f"{place}[{index}].$regex"))
+        else:
+            values += _values([value], place, index)
+    return patterns, tuple(values)
+
+
+def _is_pattern(value: Any) -> bool:
+    return isinstance(value, dict) and "$regex" in value and set(value) <= {"$regex", "$options"}
+
+
+def _values(operand: Any, place: str, first: int = 0) -> tuple[Any, ...]:
     values = _list(operand, place)
-    for index, value in enumerate(values):
+    for index, value in enumerate(values, first):
         if isinstance(value, dict) and any(name.startswith("$") for name in value):
-            raise QueryError(f"{place}[{index}]: takes values, and no operators")
+            raise QueryError(f"{place}[{index}]: takes values and $regex, and no other operators")
     return tuple(map(plain, values))
 
 
@@ -199,7 +288,7 @@ def parse_element(operand: Any, place: str) -> ElementMatches:
     """Return the condition on one element of an array, as `$elemMatch` and `$pull` take it."""
     if not isinstance(operand, dict):
         raise QueryError(f"{place}: takes a filter or operators in a dict, and got {shown(operand)}")
-    if operand and next(iter(operand)) not in LOGIC and has_operators(operand, place):
+    if not is_filter(operand) and has_operators(operand, place):
         if "$all" in operand:
             raise QueryError(f"{place}.$all: cannot stand directly in $elemMatch; name a field")
         conditions: list[tuple[bool, Condition]] = []
@@ -289,6 +378,14 @@ OPERATORS = tuple(
     )
 )
 """The operators on a field; ``$options`` goes with ``$regex``."""
+
+
+def is_filter(operand: dict[str, Any]) -> bool:
+    """Return whether what `$elemMatch` or `$pull` was given is a filter on fields, and not operators on the element.
+
+    ``$and``, ``$or`` and ``$nor`` are part of filters, wherever among the fields they stand.
+    """
+    return not operand or any(name in LOGIC for name in operand)
 
 
 def has_operators(operand: Any, place: str) -> bool:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import heapq
+import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from datastore.errors import QueryError, kind_of
-from datastore.queries.ordering import sort_key
+from datastore.queries.language import META_FIELDS, is_about_records
 from datastore.queries.paths import parse_path
 from datastore.queries.tree import Path
 
-T = TypeVar("T")
 Sort: TypeAlias = tuple[tuple[Path, int], ...]
+"""Paths, each with 1 or -1. One whose first step begins with ``$`` is about the record: ``("$metadata", "topic")``."""
 SortArgument: TypeAlias = str | Sequence[tuple[str, int]] | Mapping[str, int] | None
+_MOST = 10**15  # of records: more than there are, and not too much to count with
 FieldsArgument: TypeAlias = Sequence[str] | Mapping[str, int | bool] | None
 
 
@@ -33,24 +33,6 @@ class Window:
         """How many documents must be known before the window is full."""
         return None if self.limit is None else self.skip + self.limit
 
-    def choose(
-        self, documents: Iterable[T], in_order: bool, value: Callable[[T], Any], id: Callable[[T], str]
-    ) -> list[T]:
-        """Return the documents of the window; ``in_order`` says that they come in the order of their ids.
-
-        Without a sort it asks for no more of them than it needs.
-        """
-        if in_order and not self.sort:
-            return list(islice(documents, self.skip, self.end))
-        keys = sort_key(self.sort)
-
-        def order(document: T) -> tuple[Any, ...]:
-            return (*keys(value(document)), id(document))  # ids decide between equals: the order is always the same
-
-        if self.end is None:
-            return sorted(documents, key=order)[self.skip :]
-        return heapq.nsmallest(self.end, documents, key=order)[self.skip :]
-
 
 def parse_window(sort: SortArgument = None, skip: int = 0, limit: int | None = None) -> Window:
     """Return the window for the arguments of a find.
@@ -58,25 +40,40 @@ def parse_window(sort: SortArgument = None, skip: int = 0, limit: int | None = N
     Raises:
         QueryError: If one of them makes no sense; the message names it.
     """
-    return Window(parse_sort(sort), _count(skip, "skip", 0), None if limit is None else _count(limit, "limit", 1))
+    return Window(
+        parse_sort(sort, about_records=True),
+        _count(skip, "skip", 0),
+        None if limit is None else _count(limit, "limit", 1),
+    )
 
 
 def _count(number: object, name: str, least: int) -> int:
     if isinstance(number, bool) or not isinstance(number, int):
         raise QueryError(f"{name} is {kind_of(number)}; it must be an int")
+    if number > _MOST:
+        raise QueryError(f"{name} is greater than {_MOST}, the most there can be")
+    if number < -_MOST:
+        raise QueryError(f"{name} is less than 0")  # and too long to be shown
     if number < least:
         raise QueryError(f"{name} is {number}; it must be at least {least}{', or None for all' if least else ''}")
     return number
 
 
-def parse_sort(sort: Any, place: str = "sort") -> Sort:
+def parse_sort(sort: Any, place: str = "sort", *, about_records: bool = False) -> Sort:
     """Return what to sort by.
 
+    Args:
+        sort: Pairs of a path and a direction, or one path.
+        place: What an error calls it.
+        about_records: Whether there may be paths about the record in it, such as ``$key``.
+
     Raises:
-        QueryError: If it is no list of pairs; ``place`` is what the message calls it.
+        QueryError: If it is neither.
     """
     if sort is None:
         return ()
+    if isinstance(sort, str):
+        _check_plain(sort, place)
     pairs: Iterable[Any] = [(sort, 1)] if isinstance(sort, str) else sort.items() if isinstance(sort, Mapping) else sort
     if not isinstance(sort, str | Mapping | list | tuple):
         raise QueryError(f"{place} is {kind_of(sort)}; it must be a list such as [('price', -1)]")
@@ -84,7 +81,7 @@ def parse_sort(sort: Any, place: str = "sort") -> Sort:
     for index, pair in enumerate(pairs):
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise QueryError(f"{place}[{index}]: takes a pair such as ('price', -1), and got {pair!r}")
-        path, direction = parse_path(pair[0], f"{place}[{index}]"), pair[1]
+        path, direction = _parse_sort_path(pair[0], f"{place}[{index}]", about_records), pair[1]
         if isinstance(direction, bool) or direction not in (1, -1):
             raise QueryError(f"{place}[{index}]: the direction is 1 or -1, and not {direction!r}")
         if path in (known for known, _ in parsed):
@@ -93,11 +90,43 @@ def parse_sort(sort: Any, place: str = "sort") -> Sort:
     return tuple(parsed)
 
 
+def _check_plain(sort: str, place: str) -> None:
+    """Refuse text that is meant as more than one path, in the notation of some other language."""
+    path, direction = sort, 1
+    for mark, meant in (("-", -1), ("+", 1)):
+        if sort.startswith(mark):
+            path, direction = sort[1:], meant
+    name, space, word = sort.rpartition(" ")
+    if space and word.lower() in ("asc", "desc"):
+        path, direction = name, -1 if word.lower() == "desc" else 1
+    if "," in sort:
+        pairs = ", ".join(f"({one.strip()!r}, 1)" for one in sort.split(","))
+        raise QueryError(f"{place} {sort!r} is no path; write [{pairs}], with -1 for descending")
+    if path != sort:
+        raise QueryError(
+            f"{place} {sort!r} is no path; write [({path!r}, {direction})], or [({sort!r}, 1)] for a field of that name"
+        )
+
+
+def _parse_sort_path(text: object, place: str, about_records: bool) -> Path:
+    if not about_records or not isinstance(text, str) or not text.startswith("$"):
+        return parse_path(text, place)
+    if is_about_records(text):
+        first, *others = parse_path(text[1:], place)
+        return (f"${first}", *others)
+    known = [f"${name}" for name in META_FIELDS]
+    near = difflib.get_close_matches(text, known, 1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise QueryError(f"{place}: a record has no {text!r} to sort by{hint}; it has {', '.join(known)}")
+
+
 def parse_fields(fields: Any) -> Callable[[Any], Any] | None:
     """Return the function that leaves the wanted fields of a value, or ``None`` if all are wanted.
 
     A list names the fields to keep; a dict the fields to keep (``1``) or to leave out (``0``), not both. Within arrays
     the fields of each object are meant. A value that is no object has no fields, so nothing but ``{}`` is kept of it.
+    As in MongoDB ``_id`` is the exception: ``{"_id": 0}`` may stand beside fields to keep, and ``{"_id": 1}`` beside
+    fields to leave out. Values have no ``_id`` unless somebody has stored one.
 
     Raises:
         QueryError: If it is no such list or dict.
@@ -109,7 +138,10 @@ def parse_fields(fields: Any) -> Callable[[Any], Any] | None:
     chosen = dict(fields) if isinstance(fields, Mapping) else dict.fromkeys(fields, 1)
     if any(not isinstance(choice, int) or choice not in (0, 1) for choice in chosen.values()):
         raise QueryError("fields: each field is kept (1) or left out (0)")
-    if len({int(choice) for choice in chosen.values()}) > 1:
+    others = {int(choice) for name, choice in chosen.items() if name != "_id"}
+    if len(others) == 1 and "_id" in chosen and chosen["_id"] not in others:
+        del chosen["_id"]  # it says nothing then: what is not kept is left out, and what is not left out is kept
+    if len(others) > 1:
         raise QueryError("fields: keep some (1) or leave some out (0), not both")
     if not chosen:
         raise QueryError("fields: names at least one field, or is None for all")

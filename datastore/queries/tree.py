@@ -130,10 +130,13 @@ class Query:
     """About the record's value."""
     meta: Filter = EVERYTHING
     """About its metadata and provenance, as the document names them: ``metadata.source``, ``createdByAgent``."""
+    both: Filter = EVERYTHING
+    """Clauses in which the two cannot be told apart, such as the `Or` of one of each: paths about the record begin with
+    ``$`` there (``$key``). The store checks them; no adapter is given them."""
 
     def __bool__(self) -> bool:
         """Return whether it asks for anything at all."""
-        return self.value != EVERYTHING or self.meta != EVERYTHING
+        return self.value != EVERYTHING or self.meta != EVERYTHING or self.both != EVERYTHING
 
 
 def clauses(filter: Filter) -> Iterator[Filter]:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import copy
 import difflib
+import math
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from datastore.errors import InvalidValueError, QueryError, kind_of
-from datastore.queries.language import LOGIC, has_operators, parse, parse_field, plain, shown
+from datastore.queries.language import has_operators, is_filter, parse, parse_field, plain, shown
 from datastore.queries.matcher import Predicate, compile_filter
 from datastore.queries.ordering import order_key, sort_key
 from datastore.queries.paths import MISSING, is_position, parse_path
@@ -30,7 +32,7 @@ _LONGEST_ARRAY = 200_000  # elements: so many times "null," fill a value
 
 
 def compile_update(changes: Any) -> Update:
-    """Return the function that changes an object; it may change the one it is given.
+    """Return the function that changes an object; it may change the one it is given, and makes one of `MISSING`.
 
     Args:
         changes: Update operators with their fields, or fields to set (a shallow merge).
@@ -46,6 +48,7 @@ def compile_update(changes: Any) -> Update:
     changes = plain(changes)  # a copy: what the caller does to the operands later changes nothing
     operators = [name for name in changes if name.startswith("$")]
     if not operators:
+        _check_reachable(changes)
         return partial(_merged, changes)
     if len(operators) < len(changes):
         other = next(name for name in changes if not name.startswith("$"))
@@ -62,14 +65,32 @@ class _Step:
     change: Change
     to: Path | None = None
     """Where a `$rename` leads."""
+    for_new: bool = False
+    """Only where there was no record."""
+
+
+def _check_reachable(changes: dict[str, Any]) -> None:
+    """Refuse to set fields that no path leads to, and so no filter, sort or operator either."""
+    for name in changes:
+        if not name:
+            raise QueryError("changes: a field has no name, and so no path to it; name it, or store it with modify()")
+        if "." in name:
+            raise QueryError(
+                f"changes: {shown(name)} has a dot in it, and these are the names of the object's own fields; "
+                f"to set what a path leads to, write {{'$set': {{{shown(name)}: ...}}}}"
+            )
 
 
 def _merged(changes: dict[str, Any], value: Any) -> dict[str, Any]:
-    return {**_object(value), **changes}
+    return {**_object({} if value is MISSING else value), **changes}
 
 
 def _applied(steps: list[_Step], value: Any) -> dict[str, Any]:
-    _object(value)
+    if value is MISSING:
+        value = {}
+    else:
+        _object(value)
+        steps = [step for step in steps if not step.for_new]
     for step in steps:
         try:
             if step.to is None:
@@ -98,6 +119,8 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _steps(name: str, operand: Any) -> list[_Step]:
+    if name in _INSTEAD:
+        raise QueryError(f"changes: {name} is not there: {_INSTEAD[name]}")
     make = _OPERATORS.get(name)
     if make is None:
         near = difflib.get_close_matches(name, _OPERATORS, 1)
@@ -114,7 +137,7 @@ def _steps(name: str, operand: Any) -> list[_Step]:
             if not isinstance(argument, str):
                 raise QueryError(f"{place}: takes the new name as a str, and got {shown(argument)}")
             to = _updatable(argument, place)
-        steps.append(_Step(name, path, make(argument, place), to))
+        steps.append(_Step(name, path, make(argument, place), to, name == "$setOnInsert"))
     return steps
 
 
@@ -147,20 +170,37 @@ def _unset(operand: Any, place: str) -> Change:
 
 
 def _inc(operand: Any, place: str) -> Change:
-    if isinstance(operand, bool) or not isinstance(operand, int | float):
+    return _computed(operand, place, operand, operator.add, "sum")
+
+
+def _mul(operand: Any, place: str) -> Change:
+    # Where nothing is MongoDB sets a zero of the multiplier's type:
+    # https://www.mongodb.com/docs/manual/reference/operator/update/mul/#missing-field
+    return _computed(operand, place, type(operand)(0) if _is_number(operand) else 0, operator.mul, "product")
+
+
+def _computed(operand: Any, place: str, missing: Any, compute: Callable[[Any, Any], Any], name: str) -> Change:
+    if not _is_number(operand):
         raise QueryError(f"{place}: takes a number, and got {shown(operand)}")
 
-    def add(current: Any) -> Any:
+    def change(current: Any) -> Any:
         if current is MISSING:
-            return operand
-        if isinstance(current, bool) or not isinstance(current, int | float):
+            return missing
+        if not _is_number(current):
             raise _DoesNotFitError(f"it is {article(current)}, and no number")
         try:
-            return current + operand
+            result = compute(current, operand)
         except OverflowError:  # an integer too large for a float, and a float
-            raise _DoesNotFitError("the sum is beyond what a float can hold") from None
+            result = math.inf
+        if isinstance(result, float) and not math.isfinite(result):
+            raise _DoesNotFitError(f"the {name} is beyond what a float can hold")
+        return result
 
-    return add
+    return change
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _bound(wins: Callable[[Any, Any], bool]) -> Callable[[Any, str], Change]:
@@ -202,7 +242,7 @@ def _push(operand: Any, place: str) -> Change:
 
 
 def _order(operand: Any, place: str) -> Callable[[list[Any]], list[Any]]:
-    if isinstance(operand, int | float) and not isinstance(operand, bool) and operand in (1, -1):
+    if _is_number(operand) and operand in (1, -1):
         return lambda array: sorted(array, key=order_key, reverse=operand == -1)
     if not isinstance(operand, dict) or not operand:
         raise QueryError(f"{place}: takes 1, -1, or fields such as {{'score': -1}}, and got {shown(operand)}")
@@ -239,13 +279,32 @@ def _each(operand: Any, place: str, allowed: tuple[str, ...]) -> tuple[list[Any]
 
 
 def _whole(operand: Any, place: str) -> int:
-    if isinstance(operand, bool) or not isinstance(operand, int | float) or operand != int(operand):
+    if not _is_number(operand) or operand != int(operand):
         raise QueryError(f"{place}: takes a whole number, and got {shown(operand)}")
     return int(operand)
 
 
+def _pop(operand: Any, place: str) -> Change:
+    # As https://www.mongodb.com/docs/manual/reference/operator/update/pop/ and `pop_node.cpp` of MongoDB's sources.
+    if not _is_number(operand) or operand not in (1, -1):
+        raise QueryError(f"{place}: takes 1 for the last element or -1 for the first, and got {shown(operand)}")
+    kept = slice(None, -1) if operand == 1 else slice(1, None)
+    return lambda current: MISSING if current is MISSING else _array(current)[kept]
+
+
 def _pull(operand: Any, place: str) -> Change:
-    goes = _pulled(operand, place)
+    return _without(_pulled(operand, place))
+
+
+def _pull_all(operand: Any, place: str) -> Change:
+    # As https://www.mongodb.com/docs/manual/reference/operator/update/pullAll/: what is equal goes, and no operators.
+    if not isinstance(operand, list):
+        raise QueryError(f"{place}: takes a list of the values to remove, and got {shown(operand)}")
+    keys = frozenset(map(order_key, operand))
+    return _without(lambda item: order_key(item) in keys)
+
+
+def _without(goes: Predicate) -> Change:
     return lambda current: MISSING if current is MISSING else [item for item in _array(current) if not goes(item)]
 
 
@@ -258,7 +317,7 @@ def _pulled(operand: Any, place: str) -> Predicate:
     if not isinstance(operand, dict):
         key = order_key(operand)
         return lambda item: order_key(item) == key
-    if has_operators(operand, place) and next(iter(operand)) not in LOGIC:
+    if not is_filter(operand) and has_operators(operand, place):
         element = compile_filter(parse_field(("element",), operand, place))
         return lambda item: element({"element": item})
     inner = compile_filter(parse(operand, place))
@@ -267,15 +326,25 @@ def _pulled(operand: Any, place: str) -> Predicate:
 
 _OPERATORS: dict[str, Callable[[Any, str], Change]] = {
     "$set": _set,
+    "$setOnInsert": _set,
     "$unset": _unset,
     "$inc": _inc,
+    "$mul": _mul,
     "$min": _bound(lambda new, old: new < old),
     "$max": _bound(lambda new, old: new > old),
     "$push": _push,
+    "$pop": _pop,
     "$pull": _pull,
+    "$pullAll": _pull_all,
     "$addToSet": _add_to_set,
     "$rename": lambda operand, place: _kept,
 }
+_INSTEAD = {
+    "$currentDate": "JSON has no dates; when a record was changed is its updatedAt (sort by '$updatedAt', or ask with "
+    "meta), and a time of your own is text: {'$set': {'at': datetime.now(UTC).isoformat()}}",
+    "$bit": "compute the number in modify()",
+}
+"""What MongoDB has and this has not, and what to use."""
 
 
 def _change_at(value: dict[str, Any], path: Path, change: Change) -> None:
@@ -332,18 +401,31 @@ def _put(holder: Any, step: str, child: Any) -> None:
 
 
 def _rename(value: dict[str, Any], path: Path, to: Path) -> None:
+    """Move what is at a path; where nothing is, nothing is done, whatever is at the other path.
+
+    As `rename_node.cpp` of MongoDB's sources: an error is a path that leads through something without fields (nothing
+    can be there), or through an array.
+    """
+    if _seek(value, path) is MISSING:
+        return
     _check_no_array(value, path)
     _check_no_array(value, to)
-    holder: Any = value
-    for step in path[:-1]:
-        holder = holder.get(step, {})
-    if path[-1] in holder:
-        moved = holder.pop(path[-1])
-        _change_at(value, to, lambda current: moved)
+    holder = cast("dict[str, Any]", _seek(value, path[:-1]))
+    moved = holder.pop(path[-1])
+    _change_at(value, to, lambda current: moved)
+
+
+def _seek(value: Any, path: Path) -> Any:
+    """Return what is at a path, `MISSING` if nothing is."""
+    for step in path:
+        value = _child(value, step)
+        if value is MISSING:
+            break
+    return value
 
 
 def _check_no_array(value: dict[str, Any], path: Path) -> None:
-    """Refuse a path on which there is an array, or something without fields: as `rename_node.cpp` of MongoDB."""
+    """Refuse a path on which there is an array, or something without fields."""
     holder: Any = value
     for step in path:
         if isinstance(holder, list):

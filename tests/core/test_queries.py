@@ -9,6 +9,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -64,6 +65,10 @@ def equal(value, path=A):
         ({"a": {"$ne": 1}}, Not(equal(1))),
         ({"a": {"$in": (1, (2,))}}, Field(A, In((1, [2])))),
         ({"a": {"$nin": []}}, Not(Field(A, In(())))),
+        ({"a": {"$in": [1, {"$regex": "x"}]}}, Or((Field(A, In((1,))), Field(A, Matches("x", ""))))),
+        ({"a": {"$in": [{"$regex": "x", "$options": "i"}]}}, Field(A, Matches("x", "i"))),
+        ({"a": {"$nin": [{"$regex": "x"}]}}, Not(Field(A, Matches("x", "")))),
+        ({"a": {"$all": [{"$regex": "x"}, 1]}}, And((equal(1), Field(A, Matches("x", ""))))),
         ({"a": {"$exists": 1}}, Field(A, Exists())),
         ({"a": {"$exists": False}}, Not(Field(A, Exists()))),
         ({"a": {"$not": {"$gt": 1}}}, Not(Field(A, Compare("$gt", 1)))),
@@ -82,6 +87,14 @@ def equal(value, path=A):
         ({"a": {"$elemMatch": {"$nin": [1]}}}, Field(A, ElementMatches(None, ((False, In((1,))),)))),
         ({"a": {"$elemMatch": {"$not": {"$ne": 1}}}}, Field(A, ElementMatches(None, ((True, Compare("$eq", 1)),)))),
         ({"a": {"$elemMatch": {"$or": [{"b": 1}]}}}, Field(A, ElementMatches(equal(1, ("b",))))),
+        (
+            {"a": {"$elemMatch": {"b": 1, "$or": [{"c": 1}]}}},
+            Field(A, ElementMatches(And((equal(1, ("b",)), equal(1, ("c",)))))),
+        ),
+        (
+            {"a": {"$elemMatch": {"$or": [{"c": 1}], "b": 1}}},
+            Field(A, ElementMatches(And((equal(1, ("c",)), equal(1, ("b",)))))),
+        ),
         ({"a": {"$elemMatch": {}}}, Field(A, ElementMatches(EVERYTHING))),
         ({"$and": [{"a": 1}]}, equal(1)),
         ({"$or": [{"a": 1}]}, equal(1)),
@@ -126,14 +139,14 @@ def test_any_tree_can_be_written_down_and_read_again(filter, document):
 @pytest.mark.parametrize(("filter", "message"), BAD_FILTERS, ids=[str(number) for number in range(len(BAD_FILTERS))])
 def test_what_is_no_filter_is_refused_with_its_place(filter, message):
     with pytest.raises(QueryError) as refused:
-        parse(filter)
+        parse_query(filter)
     assert str(refused.value).startswith(message)
 
 
 @pytest.mark.parametrize(
     ("filter", "message"),
     [
-        ({"a": {"$all": [{"$gt": 1}]}}, "a.$all[0]: takes values, and no operators"),
+        ({"a": {"$all": [{"$gt": 1}]}}, "a.$all[0]: takes values and $regex, and no other operators"),
         ({"a": {"$all": [{"$elemMatch": {"b": 1}}, 5]}}, "a.$all[1]: beside an $elemMatch there can only be others"),
         ({"a": {"$all": [{"$elemMatch": {"$x": 1}}]}}, "a.$all[0].$elemMatch: unknown operator $x"),
         ({"a": {"$elemMatch": {"$all": [1]}}}, "a.$elemMatch.$all: cannot stand directly in $elemMatch"),
@@ -198,6 +211,33 @@ def test_a_query_is_about_values_and_about_records():
         parse_query(None, {"key": {"$foo": 1}})
     with pytest.raises(QueryError, match=r"^meta is a list"):
         parse_query(None, [])
+
+
+def test_a_filter_is_about_the_value_the_record_or_both():
+    """What needs both is kept from the databases, and only that."""
+    value, record, both = {"a": 1}, {"$key": {"$gt": "k"}}, {"$or": [{"a": 1}, {"$metadata.b": 2}]}
+    about = Field(("key",), Compare("$gt", "k"))
+    mixed = Or((equal(1), Field(("$metadata", "b"), Compare("$eq", 2))))
+    assert parse_query({**value, **record, **both}) == Query(equal(1), about, mixed)
+    assert parse_query(record) == parse_query(None, {"key": {"$gt": "k"}}) == Query(meta=about)
+    assert parse_query({"$nor": [record]}, {"accessCount": 0}) == Query(
+        meta=And((equal(0, ("accessCount",)), Not(about)))
+    )
+    assert parse_query(both) == Query(both=mixed)
+    assert bool(parse_query(both))
+    assert to_document(mixed) == {"$or": [{"a": {"$eq": 1}}, {"$metadata.b": {"$eq": 2}}]}
+    at = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    assert parse_query({"$or": [{"$createdAt": {"$lt": at}}]}) == parse_query(None, {"createdAt": {"$lt": at}})
+    with pytest.raises(QueryError, match="unknown operator"):
+        parse(record)
+
+
+def test_what_is_nested_without_end_is_refused():
+    endless: dict[str, Any] = {}
+    endless["$or"] = [endless]
+    for filter, meta in ((endless, None), (None, endless), ({"$createdAt": endless}, None), ({"a": endless}, None)):
+        with pytest.raises(QueryError, match="nested"):
+            parse_query(filter, meta)
 
 
 def test_missing_has_a_name_and_paths_are_text():

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from datastore import InvalidValueError, QueryError
 from datastore.conformance.samples import same
+from datastore.queries.paths import MISSING
 from datastore.queries.updates import compile_update
 
 PRODUCT = {"item": "chisel", "details": {"model": "14Q3", "make": "xyz"}, "tags": ["coats"], "ratings": [{"by": "ijk"}]}
@@ -67,6 +68,28 @@ WRITTEN_OUT: dict[str, list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]
         ({"a": 1}, {"$inc": {"a": 0.5}}, {"a": 1.5}),
         ({"a": BIG, "b": 2**53}, {"$inc": {"a": 1, "b": 1}}, {"a": BIG + 1, "b": 2**53 + 1}),
         ({"a": [1, 2]}, {"$inc": {"a.1": 5, "a.3": 1}}, {"a": [1, 7, None, 1]}),
+    ],
+    "mul": [
+        ({"price": 10.5, "qty": 25}, {"$mul": {"price": 1.5, "qty": 2}}, {"price": 15.75, "qty": 50}),
+        ({}, {"$mul": {"a": 100, "b.c": 1.5}}, {"a": 0, "b": {"c": 0.0}}),
+        ({"a": BIG}, {"$mul": {"a": 3}}, {"a": 3 * BIG}),
+        ({"a": [2, 3]}, {"$mul": {"a.1": -1}}, {"a": [2, -3]}),
+    ],
+    "pop": [
+        ({"scores": [8, 9, 10]}, {"$pop": {"scores": -1}}, {"scores": [9, 10]}),
+        ({"scores": [9, 10]}, {"$pop": {"scores": 1}}, {"scores": [9]}),
+        ({"a": [[1, 2], []]}, {"$pop": {"a.0": 1.0, "a.1": -1}}, {"a": [[1], []]}),
+        ({"b": 1}, {"$pop": {"a": 1, "c.d": 1}}, {"b": 1}),
+    ],
+    "pullAll": [
+        ({"scores": [0, 2, 5, 5, 1, 0]}, {"$pullAll": {"scores": [0, 5]}}, {"scores": [2, 1]}),
+        ({"a": [{"x": 1, "y": 2}, {"x": 1}]}, {"$pullAll": {"a": [{"y": 2, "x": 1}]}}, {"a": [{"x": 1}]}),
+        ({"a": [1, True, 1.0, [1]]}, {"$pullAll": {"a": (1,)}}, {"a": [True, [1]]}),
+        ({"a": [1, {"$gt": 0}]}, {"$pullAll": {"a": [{"$gt": 0}]}}, {"a": [1]}),
+        ({"b": 1}, {"$pullAll": {"a": [1], "c.d": []}}, {"b": 1}),
+    ],
+    "setOnInsert": [
+        ({"a": 1}, {"$set": {"a": 2}, "$setOnInsert": {"b": 3}}, {"a": 2}),
     ],
     "min": [
         ({"high": 800, "low": 200}, {"$min": {"low": 150}}, {"high": 800, "low": 150}),
@@ -145,6 +168,12 @@ WRITTEN_OUT: dict[str, list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]
             {"fruits": ["pears"], "vegetables": []},
         ),
         ({"votes": [3, 5, 6, 7, 7, 8]}, {"$pull": {"votes": {"$gte": 6}}}, {"votes": [3, 5]}),
+        (
+            SURVEY,
+            {"$pull": {"results": {"score": 8, "$or": [{"item": "A"}, {"item": "B"}]}}},
+            {"results": [{"item": "A", "score": 5}]},
+        ),
+        ({"a": ["xa", "b", "c"]}, {"$pull": {"a": {"$in": ["b", {"$regex": "^x"}]}}}, {"a": ["c"]}),
         (SURVEY, {"$pull": {"results": {"score": 8, "item": "B"}}}, {"results": [{"item": "A", "score": 5}]}),
         (SURVEY, {"$pull": {"results": {"score": {"$gt": 4}}}}, {"results": []}),
         (
@@ -170,6 +199,9 @@ WRITTEN_OUT: dict[str, list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]
         ({"name": {"first": "A"}}, {"$rename": {"name.first": "name.fname"}}, {"name": {"fname": "A"}}),
         ({"a": 1, "b": 2}, {"$rename": {"a": "b"}}, {"b": 1}),
         ({"b": 2}, {"$rename": {"a": "b", "c.d": "e"}}, {"b": 2}),
+        ({"list": [1]}, {"$rename": {"missing": "list.0"}}, {"list": [1]}),
+        ({"text": "x"}, {"$rename": {"missing": "text.deep"}}, {"text": "x"}),
+        ({"list": [1]}, {"$rename": {"list.7": "n"}}, {"list": [1]}),
         ({"a": {"b": [1]}}, {"$rename": {"a.b": "c.d"}}, {"a": {}, "c": {"d": [1]}}),
         ({"a": None}, {"$rename": {"a": "b"}}, {"b": None}),
     ],
@@ -183,8 +215,8 @@ WRITTEN_OUT: dict[str, list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]
     ],
     "no operators": [
         ({"a": 1, "b": {"x": 1}}, {"b": {"y": 2}, "c": (1,)}, {"a": 1, "b": {"y": 2}, "c": [1]}),
-        ({"a": 1}, {"a.b": 2}, {"a": 1, "a.b": 2}),
         ({"a": 1}, {}, {"a": 1}),
+        ({"a.b": 1}, {"c": {"d.e": 2}}, {"a.b": 1, "c": {"d.e": 2}}),
     ],
 }
 
@@ -196,6 +228,21 @@ WRITTEN_OUT: dict[str, list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]
 )
 def test_an_operator_does_what_the_manual_says(before, changes, after):
     assert same(compile_update(changes)(copy.deepcopy(before)), after)
+
+
+@pytest.mark.parametrize(
+    ("changes", "made"),
+    [
+        ({"$setOnInsert": {"a.b": 1}, "$inc": {"n": 2}}, {"a": {"b": 1}, "n": 2}),
+        ({"$setOnInsert": {}}, {}),
+        ({"a": 1}, {"a": 1}),
+        ({"$mul": {"n": 2.0}}, {"n": 0.0}),
+    ],
+)
+def test_of_nothing_an_object_is_made(changes, made):
+    update = compile_update(changes)
+    assert same(update(MISSING), made)
+    assert same(update(MISSING), made), "a second time, too"
 
 
 def test_a_change_can_be_made_again_and_belongs_to_nobody():
@@ -221,6 +268,30 @@ def test_a_change_can_be_made_again_and_belongs_to_nobody():
 
 
 WRONG: list[tuple[Any, str]] = [
+    (
+        {"a.b": 1},
+        "changes: 'a.b' has a dot in it, and these are the names of the object's own fields; to set what a path",
+    ),
+    ({"a": 1, "b.": 1}, "changes: 'b.' has a dot in it"),
+    ({"": 1}, "changes: a field has no name"),
+    ({"a": 1, "$b": 1}, "changes: $b and 'a' cannot stand side by side"),
+    ({"$set": {"": 1}}, "$set: the path '' has an empty step"),
+    (
+        {"$currentDate": {"at": True}},
+        "changes: $currentDate is not there: JSON has no dates; when a record was changed",
+    ),
+    ({"$bit": {"n": {"and": 1}}}, "changes: $bit is not there: compute the number in modify()"),
+    ({"$mul": {"a": "2"}}, "$mul.a: takes a number, and got '2'"),
+    ({"$mul": {"a": True}}, "$mul.a: takes a number"),
+    ({"$pop": {"a": 0}}, "$pop.a: takes 1 for the last element or -1 for the first, and got 0"),
+    ({"$pop": {"a": True}}, "$pop.a: takes 1 for the last"),
+    ({"$pop": {"a": "1"}}, "$pop.a: takes 1 for the last"),
+    ({"$pullAll": {"a": 1}}, "$pullAll.a: takes a list of the values to remove, and got 1"),
+    ({"$push": {"a": {"$each": [], "$sort": {"$key": 1}}}}, "$push.a.$sort[0]: the path '$key' begins with $"),
+    ({"$pull": {"a": {"x": 1, "$gt": 5}}}, "$pull.a: $gt and 'x' cannot stand side by side"),
+    ({"$pull": {"a": {"$or": [{"x": 1}], "$gt": 5}}}, "$pull.a: unknown operator $gt"),
+    ({"$pull": {"a": {"$key": 5}}}, "$pull.a: unknown operator $key"),
+    ({"$set": {"a": 1}, "$setOnInsert": {"a": 1}}, "changes: 'a' and 'a' are in each other's way"),
     ({"$inc": {"a": 1}, "b": 1}, r"changes: $inc and 'b' cannot stand side by side"),
     ({"$incr": {"a": 1}}, r"changes: unknown operator $incr (did you mean $inc?); there are $addToSet"),
     ({"$set": 5}, r"$set: takes fields in a dict, such as {'visits': 1}, and got 5"),
@@ -290,6 +361,14 @@ UNFIT: list[tuple[Any, dict[str, Any], str]] = [
     ({"a": None}, {"$inc": {"a": 1}}, "$inc cannot be applied to 'a' of the stored value: it is null"),
     ({"a": True}, {"$inc": {"a": 1}}, "$inc cannot be applied to 'a' of the stored value: it is a boolean"),
     ({"a": 10**400}, {"$inc": {"a": 0.5}}, "$inc cannot be applied to 'a' of the stored value: the sum is beyond"),
+    ({"a": 1e308}, {"$inc": {"a": 1e308}}, "$inc cannot be applied to 'a' of the stored value: the sum is beyond"),
+    ({"a": 1e308}, {"$mul": {"a": 10}}, "$mul cannot be applied to 'a' of the stored value: the product is beyond"),
+    ({"a": 10**400}, {"$mul": {"a": 0.5}}, "$mul cannot be applied to 'a' of the stored value: the product is beyond"),
+    ({"a": "2"}, {"$mul": {"a": 2}}, "$mul cannot be applied to 'a' of the stored value: it is text, and no number"),
+    ({"a": 5}, {"$pop": {"a": 1}}, "$pop cannot be applied to 'a' of the stored value: it is a number, and no array"),
+    ({"a": 5}, {"$pop": {"a.b": 1}}, "$pop cannot be applied to 'a.b' of the stored value: there is no field 'b'"),
+    ({"a": "x"}, {"$pullAll": {"a": ["x"]}}, "$pullAll cannot be applied to 'a' of the stored value: it is text"),
+    ({"a": [{"b": 1}]}, {"$rename": {"a.b": "c"}}, "$rename cannot be applied to 'a.b' of the stored value: an array"),
     ({"a": 5}, {"$push": {"a": 1}}, "$push cannot be applied to 'a' of the stored value: it is a number, and no array"),
     ({"a": None}, {"$push": {"a": 1}}, "$push cannot be applied to 'a' of the stored value: it is null"),
     ({"a": {}}, {"$addToSet": {"a": 1}}, "$addToSet cannot be applied to 'a' of the stored value: it is an object"),
@@ -322,8 +401,12 @@ numbers = st.one_of(st.integers(-3, 5), st.sampled_from([0.5, 2.5, 2**40]))
 texts = st.sampled_from(["x", "y", "z"])
 lists = st.lists(st.one_of(numbers, texts), max_size=4)
 stored = st.fixed_dictionaries(
-    {}, optional={"n": numbers, "m": numbers, "list": lists, "set": lists, "text": texts, "o": st.just({"n": 1})}
-)
+    {},
+    optional={
+        "n": numbers, "m": numbers, "list": lists, "set": lists, "stack": lists, "few": lists,
+        "text": texts, "o": st.just({"n": 1}),
+    },
+)  # fmt: skip
 plain_items = st.one_of(numbers, texts)
 pushed = st.one_of(
     plain_items,
@@ -336,6 +419,9 @@ operators = st.fixed_dictionaries(
     optional={
         "$inc": st.fixed_dictionaries({}, optional={"n": numbers, "o.n": numbers}),
         "$max": st.fixed_dictionaries({}, optional={"m": numbers}),
+        "$pop": st.fixed_dictionaries({}, optional={"stack": st.sampled_from([1, -1])}),
+        "$pullAll": st.fixed_dictionaries({}, optional={"few": lists}),
+        "$setOnInsert": st.fixed_dictionaries({}, optional={"first": plain_items}),
         "$set": st.fixed_dictionaries({}, optional={"text": texts, "new.deep": plain_items}),
         "$push": st.fixed_dictionaries({}, optional={"list": pushed}),
         "$addToSet": st.fixed_dictionaries({}, optional={"set": plain_items}),
@@ -349,7 +435,13 @@ operators = st.fixed_dictionaries(
 )
 @given(stored, operators, st.one_of(st.none(), plain_items, st.builds(lambda n: {"$gt": n}, numbers)))
 def test_updates_agree_with_mongomock(document, changes, pulled):
-    """On what mongomock does rightly: it takes no nested `$rename`, and its `$sort` and `$min` know no other types."""
+    """On what mongomock does rightly.
+
+    It takes no nested `$rename` and no `$mul`, cannot `$pop` what is missing, and its `$sort` and `$min` know no other
+    types.
+    """
+    if "stack" not in document:
+        changes = {name: fields for name, fields in changes.items() if name != "$pop"}
     if pulled is not None:
         changes = {**changes, "$pull": {"pulled": pulled}}
         document = {**document, "pulled": [1, 2, 3, "x", 2.5]}

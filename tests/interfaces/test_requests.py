@@ -65,6 +65,14 @@ def test_the_vault_asks_no_more_than_the_calls_below_it(data_store, backend):
     assert calls(backend, lambda: vault.retrieve("carts", "key")) == {"read": 1}
     assert calls(backend, lambda: vault.retrieve("carts")) == {"scan": 1}
     assert calls(backend, lambda: vault.query("carts", {"a": 1})) == {"scan": 1}
+    assert calls(backend, lambda: vault.query("carts", {"$or": [{"_id": "key"}, {"a": 1}]})) == {"scan": 1}
+    assert calls(backend, lambda: vault.query("carts", {"_id": "key"})) == {"read": 1}
+    assert calls(backend, lambda: vault.query("carts", {"_id": {"$in": ["key", "x"]}, "a": 1})) == {"read": 1}
+    assert calls(backend, lambda: vault.query("carts", {"_id": "key"}, sort="a", limit=1, skip=3)) == {"read": 1}
+    assert calls(backend, lambda: vault.count("carts", {"$and": [{"_id": "key"}, {"a": 1}]})) == {"read": 1}
+    assert calls(backend, lambda: vault.query("carts", {"_id": {"$in": []}})) == {}
+    many = [str(n) for n in range(2 * backend.capabilities.read_batch)]
+    assert calls(backend, lambda: vault.query("carts", {"_id": {"$in": many}})) == {"read": 2}
     assert calls(backend, lambda: vault.update("carts", "key", {"a": 2})) == {"read": 1, "write": 1}
     assert calls(backend, lambda: vault.update("carts", "other", {"a": 2})) == {"read": 1}
     assert calls(backend, lambda: vault.delete("carts", "key")) == {"write": 1}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from datastore import AgentDataStore, DataStore, InvalidValueError, ValueTooLargeError
+from datastore import AgentDataStore, DataStore, InvalidValueError, QueryError, ValueTooLargeError
 from datastore.conformance.samples import same
 from datastore.conformance.topic import Topic
 from datastore.conformance.topics.records import record_of
@@ -24,10 +24,24 @@ class Changes(Topic):
     def test_modify_begins_with_the_default(self, data_store: AgentDataStore) -> None:
         """``None``, unless the caller says otherwise; not for a stored null."""
         seen = []
-        assert data_store.modify("one", lambda value: seen.append(value)) is None
+        assert data_store.modify("one", lambda value: seen.append(value), allow_none=True) is None
         assert data_store.modify("two", lambda value: {**value, "b": 2}, {"a": 1}) == {"a": 1, "b": 2}
         assert data_store.modify("one", lambda value: [value], "default") == [None]
         assert seen == [None]
+
+    def test_a_function_that_returns_nothing_changes_nothing(self, data_store: AgentDataStore) -> None:
+        """What it changed in place is a copy; null is stored for who says so."""
+        data_store.set("key", [1])
+        before = record_of(data_store)
+        for key, default in (("key", None), ("new", []), ("other", None)):
+            with pytest.raises(InvalidValueError, match="result is None: return the new value"):
+                data_store.modify(key, lambda value: None if value is None else value.append(2), default)
+        assert record_of(data_store) == before
+        assert data_store.list_keys() == ["key"]
+        assert data_store.modify("key", lambda value: None, allow_none=True) is None
+        assert data_store.get("key", "missing") is None
+        data_store.set("key", None)
+        assert data_store.modify("key", lambda value: [value]) == [None]
 
     def test_modify_leaves_the_default_alone(self, data_store: AgentDataStore) -> None:
         """A function that changes what it is given does not change the caller's object."""
@@ -90,6 +104,12 @@ class Changes(Topic):
             data_store.modify("key", lambda value: value / 0)
         with pytest.raises(InvalidValueError, match="function"):
             data_store.modify("key", lambda value: {value})
+
+        def refuse(value: int) -> int:
+            raise InvalidValueError("as I say")
+
+        with pytest.raises(InvalidValueError, match=r"^as I say$"):
+            data_store.modify("key", refuse)
         assert record_of(data_store) == before
 
     def test_a_change_is_no_access(self, store: DataStore, data_store: AgentDataStore) -> None:
@@ -157,13 +177,18 @@ class Changes(Topic):
         assert data_store.get("key") == {"a": 1, "b": None, "deep": {"y": 2}}
 
     def test_update_refuses_what_is_no_object(self, data_store: AgentDataStore) -> None:
-        """Neither with it nor of it."""
+        """Neither with it nor of it, nor for fields that no path would lead to."""
         stored: Any
         for stored in ("text", 1, None, []):
             data_store.set("key", stored)
             with pytest.raises(InvalidValueError):
                 data_store.update("key", {"a": 1})
             assert same(data_store.get("key"), stored)
+        data_store.set("key", {"a": {"b": 1}})
+        for name in ("a.b", "", "a.", "$a"):
+            with pytest.raises(QueryError, match=r"^changes: "):
+                data_store.update("key", {name: 2, "c": 3})
+        assert data_store.get("key") == {"a": {"b": 1}}
         changes: Any
         for changes in (None, 1, "a", [("a", 1)]):
             with pytest.raises(InvalidValueError, match="changes"):

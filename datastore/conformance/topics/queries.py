@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -31,6 +32,18 @@ CART = {
 def numbered(count: int) -> dict[str, Any]:
     """Return records that have a number, its remainders, and something that sorts in another order."""
     return {f"{n:05}": {"n": n, "even": n % 2 == 0, "group": f"g{n % 7}", "back": -n} for n in range(count)}
+
+
+def forgeries(cursor: str) -> list[str]:
+    """Return cursors that say of what query they are, and nothing that makes sense about a place in it."""
+    _, _, query = cursor.rpartition(".")
+    texts = (
+        "null", "[]", "[[], \"eA==\", \"\"]", "[[[2, 1], [2, 1]], \"eA==\", \"\"]", "[[[2, \"x\"]], \"eA==\", \"\"]",
+        "[[[9]], \"eA==\", \"\"]", "[[5], \"eA==\", \"\"]", "[[[2, 1]], 5, \"\"]", "[[[2, 1]], \"eA==\", 5]",
+        "[[[4, [5]]], \"eA==\", \"\"]", "[[[4, [[2, 5, [2, 1]]]]], \"eA==\", \"\"]", "[" * 100_000,
+    )  # fmt: skip
+    states = [b64encode(text.encode()).decode() for text in texts]
+    return [f"{state}.{query}" for state in (*states, "", "é", "eA", "_w==")]
 
 
 class Queries(Topic):
@@ -101,6 +114,111 @@ class Queries(Topic):
         assert list(data_store.find({}, sort=[("v", -1)])) == descending
         assert list(data_store.find({}, sort={"v": -1}, limit=4)) == descending[:4]
         assert list(data_store.find({}, sort="v", skip=3, limit=2)) == ascending[3:5]
+        assert list(data_store.find({}, sort="v", skip=11, limit=2)) == ascending[11:13], "far behind the beginning"
+        assert list(data_store.find({}, sort="v", skip=14, limit=2)) == ascending[14:]
+
+    @pytest.mark.parametrize("indexed", [False, True], ids=["plain", "indexed"])
+    def test_records_sort_by_what_is_known_about_them(
+        self, store: DataStore, data_store: AgentDataStore, clock: Clock, indexed: bool
+    ) -> None:
+        """Keys by code point, times, counts and metadata, in every call that sorts; a plain name is a field's."""
+        if indexed:
+            if not isinstance(backend_of(store), DeclaresIndexes):
+                not_applicable("the backend does not have DeclaresIndexes")
+            store.ensure_index(["n"])
+        other = store.agent("user_1", "agent_2")
+        made = ["~", "b", "ä", "B", "-", "a1", "🔑", "\uffee", "a"]
+        for number, key in enumerate(made):
+            clock.advance(1)
+            agent = other if number % 2 else data_store
+            agent.set(
+                key, {"n": 1, "key": -number}, {"rank": number % 3}, ttl=10_000 - 10 * number if number % 4 else None
+            )
+        for count, key in enumerate(("a", "~", "B"), 1):
+            for _ in range(count):
+                clock.advance(1)
+                data_store.get(key)
+        clock.advance(1)
+        other.set("b", {"n": 1, "key": 0.5})
+        by_access = [key for key in sorted(made) if key not in ("a", "~", "B")]
+        asked: list[tuple[Any, list[str]]] = [
+            ("$key", sorted(made)),
+            ([("$key", -1)], sorted(made, reverse=True)),
+            ({"$createdAt": 1}, made),
+            ([("$updatedAt", -1)], ["b", *(key for key in reversed(made) if key != "b")]),
+            ([("$accessCount", -1), ("$key", 1)], ["B", "~", "a", *by_access]),
+            ([("$lastAccessedAt", -1), ("$key", 1)], ["B", "~", "a", *by_access]),
+            ([("$createdByAgent", -1), ("$createdAt", 1)], [*made[1::2], *made[::2]]),
+            ([("$metadata.rank", -1), ("$createdAt", 1)], [*made[2::3], *made[1::3], *made[::3]]),
+            (
+                [("$expiresAt", 1), ("$key", 1)],
+                [*sorted({*made[::4], "b"}), *reversed([k for i, k in enumerate(made) if i % 4 and k != "b"])],
+            ),
+            ([("n", 1), ("$createdAt", -1)], made[::-1]),
+            ([("key", 1)], [*made[:1:-1], "~", "b"]),
+        ]
+        for sort, expected in asked:
+            for filter in ({}, {"n": {"$gte": 1}}):
+                assert [record.key for record in data_store.find_records(filter, sort=sort).records] == expected, sort
+                found, cursor = [], None
+                while True:
+                    page = data_store.find_records(filter, sort=sort, limit=2, cursor=cursor)
+                    found += [record.key for record in page.records]
+                    cursor = page.cursor
+                    if cursor is None:
+                        break
+                assert found == expected, sort
+                assert data_store.explain(filter, sort=sort, limit=3)["documents_returned"] == 3
+        assert list(data_store.find({"n": 1}, sort=[("$key", -1)], skip=5, limit=2)) == sorted(made, reverse=True)[5:7]
+        assert list(data_store.find({"n": 1}, sort={"$createdAt": -1}, limit=3)) == made[:-4:-1]
+
+    def test_a_filter_can_be_about_values_and_records(self, data_store: AgentDataStore, clock: Clock) -> None:
+        """By names with ``$``, which no field has: also where only one filter can say what is meant."""
+        data_store.set_many({"a": {"n": 1}, "b": {"n": 2}}, {"topic": "rome"})
+        clock.advance(10)
+        between = datetime.fromtimestamp(clock(), UTC)
+        clock.advance(10)
+        data_store.set_many({"c": {"n": 3}, "d": {"n": 3, "key": "a"}, "e": [{"n": 1}]})
+        asked: list[tuple[dict[str, Any], list[str]]] = [
+            ({"$or": [{"$key": "a"}, {"n": 3}]}, ["a", "c", "d"]),
+            ({"$or": [{"$createdAt": {"$gt": between}}, {"n": 2}], "n": {"$lte": 3}}, ["b", "c", "d"]),
+            ({"$nor": [{"$metadata.topic": "rome"}, {"n": 3}]}, ["e"]),
+            ({"$key": {"$in": ["a", "d", "e"]}, "n": 3}, ["d"]),
+            ({"$and": [{"$key": "c"}, {"$or": [{"n": 3}, {"$key": "d"}]}]}, ["c"]),
+            ({"$metadata.topic": {"$exists": True}, "$key": {"$ne": "a"}}, ["b"]),
+            ({"key": "a"}, ["d"]),
+        ]
+        for filter, expected in asked:
+            assert sorted(data_store.find(filter)) == expected, filter
+            assert sorted(data_store.find(filter, sort="$key", limit=5)) == expected, filter
+            assert data_store.count(filter) == len(expected), filter
+            assert data_store.explain(filter)["documents_returned"] == len(expected), filter
+        assert data_store.find({"$or": [{"$key": "a"}, {"n": 3}]}, meta={"key": {"$ne": "c"}}, skip=1) == {
+            "d": {"n": 3, "key": "a"}
+        }
+        assert data_store.update_where({"$or": [{"$key": "a"}, {"n": 3}]}, {"$inc": {"n": 10}}) == 3
+        assert data_store.delete_where({"$or": [{"$key": "b"}, {"n": 13}]}) == 3
+        assert sorted(data_store.list_keys()) == ["a", "e"]
+
+    def test_records_with_known_keys_are_read_and_not_searched(self, data_store: AgentDataStore, clock: Clock) -> None:
+        """As many documents are read as keys are asked for."""
+        data_store.set_many(numbered(50))
+        data_store.set("gone", {"n": 1}, ttl=5)
+        clock.advance(5)
+        some = {"key": {"$in": ["00041", "00007", "gone", "missing", "", 5, "00007"]}}
+        shown = data_store.explain({}, meta=some)
+        assert (shown["documents_read"], shown["documents_returned"], shown["checked_here"]) == (2, 2, {})
+        assert sorted(data_store.find({"even": False}, meta=some)) == ["00007", "00041"]
+        assert list(data_store.find({"n": {"$gt": 7}}, meta=some)) == ["00041"]
+        assert data_store.find({}, meta={**some, "$and": [{"key": "00001"}]}) == {}
+        assert [record.key for record in data_store.find_records(meta=some, sort=[("n", -1)], limit=5).records] == [
+            "00041",
+            "00007",
+        ]
+        assert data_store.explain({"$key": "00003", "even": True})["documents_read"] == 1
+        assert data_store.count(meta={"key": None}) == 0
+        assert data_store.count(meta=some) == 2
+        assert data_store.delete_where({}, meta=some) == 2
 
     def test_sorting_by_several_paths(self, data_store: AgentDataStore) -> None:
         """The second decides where the first does not."""
@@ -122,6 +240,10 @@ class Queries(Topic):
         assert data_store.find({}, fields={"owner.name": True, "missing": True}) == {
             "cart": {"owner": {"name": "Ada"}},
             "text": {},
+        }
+        assert data_store.find({"status": "open"}, fields={"status": 1, "_id": 0}) == {"cart": {"status": "open"}}
+        assert data_store.find({"status": "open"}, fields={"items": 0, "owner": 0, "_id": 1}) == {
+            "cart": {"status": "open"}
         }
         assert data_store.get("cart") == CART
 
@@ -213,6 +335,7 @@ class Queries(Topic):
             (data_store, {"even": True}, [("n", -1)], cursor),
             (data_store.use_namespace("x"), {"even": True}, [("n", 1)], cursor),
             (data_store, {"even": True}, [("n", 1)], "nonsense"),
+            *((data_store, {"even": True}, [("n", 1)], forged) for forged in forgeries(cursor or "")),
             (data_store, {"even": True}, [], ""),
         ]
         for place, filter, sort, given in asked:
@@ -323,4 +446,13 @@ class Queries(Topic):
         assert list(data_store.find({"v": 7})) == ["lists"]
         assert sorted(data_store.find({"v": None})) == ["deep", "none", "null"]
         assert list(data_store.find({"o.n": {"$gt": 8}})) == ["deep"]
+        for wide in ({"v": {"$gte": 0}}, {"v": {"$in": [7, 10]}}):
+            complete, found, cursor = list(data_store.find(wide)), list[str](), None
+            for _ in range(len(complete)):
+                page = data_store.find_records(wide, limit=2, cursor=cursor)
+                found += [record.key for record in page.records]
+                cursor = page.cursor
+                if cursor is None:
+                    break
+            assert (found, cursor) == (complete, None), wide
         assert list(data_store.find({"o.n": 7, "v": None})) == ["deep"]

@@ -26,6 +26,11 @@ MISTAKES: list[tuple[Any, str]] = [
     ({"$push": {"list": {"$each": 5}}}, "$push.list.$each: takes a list"),
     ({"$pull": {"list": {"$gt2": 5}}}, "$pull.list: unknown operator $gt2"),
     ({"$rename": {"a": 5}}, "$rename.a: takes the new name"),
+    ({"a.b": 1}, "changes: 'a.b' has a dot in it"),
+    ({"": 1}, "changes: a field has no name"),
+    ({"$currentDate": {"at": True}}, "changes: $currentDate is not there: JSON has no dates"),
+    ({"$pop": {"list": 2}}, "$pop.list: takes 1 for the last element or -1 for the first"),
+    ({"$pullAll": {"list": 2}}, "$pullAll.list: takes a list"),
     ({"$set": {"a": 1}, "$unset": {"a.b": ""}}, "changes: 'a' and 'a.b' are in each other's way"),
 ]
 
@@ -60,12 +65,32 @@ class Updates(Topic):
         assert same(data_store.get("key"), expected)
         assert data_store.update("key", {"$pull": {"log": {"$gte": 3}, "tags": "a"}})["log"] == [2]
         assert data_store.update("key", {"$set": {}})["tags"] == ["b"]
+        data_store.set("key", {"n": 2**60, "stack": [1, 2, 3], "list": [1, 2, 1.0, "x"]})
+        changed = data_store.update(
+            "key", {"$mul": {"n": 2**10, "m": 1.5}, "$pop": {"stack": -1}, "$pullAll": {"list": [1, "x"]}}
+        )
+        assert same(changed, {"n": 2**70, "m": 0.0, "stack": [2, 3], "list": [2]})
+        assert same(data_store.get("key"), changed)
+        assert same(data_store.update("key", {"$rename": {"missing": "list.0"}}), changed)
 
     def test_a_missing_record_counts_as_an_empty_object(self, data_store: AgentDataStore) -> None:
         """It is there afterwards, whatever the operators made of it."""
         assert data_store.update("a", {"$inc": {"n": 2}, "$push": {"list": 1}}) == {"n": 2, "list": [1]}
         assert data_store.update("b", {"$unset": {"x": ""}, "$pull": {"y": 1}}) == {}
         assert data_store.get_all() == {"a": {"n": 2, "list": [1]}, "b": {}}
+
+    def test_some_fields_are_set_in_a_new_record_only(self, data_store: AgentDataStore, clock: Clock) -> None:
+        """By ``$setOnInsert``; an expired record is as good as none."""
+        changes = {"$setOnInsert": {"made.by": "me"}, "$inc": {"n": 1}}
+        assert data_store.update("key", changes) == {"made": {"by": "me"}, "n": 1}
+        data_store.update("key", {"$set": {"made.by": "you"}})
+        assert data_store.update("key", changes) == {"made": {"by": "you"}, "n": 2}
+        data_store.set("empty", {}, ttl=60)
+        assert data_store.update("empty", {"$setOnInsert": {"a": 1}}) == {}
+        clock.advance(60)
+        assert data_store.update("empty", {"$setOnInsert": {"a": 1}}) == {"a": 1}
+        assert data_store.update_where({"a": 1}, {"$setOnInsert": {"b": 1}}) == 1
+        assert data_store.get("empty") == {"a": 1}
 
     def test_an_expired_record_counts_as_a_missing_one(self, data_store: AgentDataStore, clock: Clock) -> None:
         """And the one that takes its place does not expire."""

@@ -129,17 +129,46 @@ class Vaults(Topic):
         assert [document["_id"] for document in found] == ["2", "1"]
 
     def test_a_query_can_ask_for_keys(self, vault: Vault) -> None:
-        """At the top level of the filter; elsewhere it is refused rather than not understood."""
+        """Wherever a field can stand, and in the order of code points."""
         for n in range(4):
             vault.store("carts", {"n": n}, f"key {n}")
         assert vault.query("carts", {"_id": "key 2"}) == [{"_id": "key 2", "n": 2}]
         some = {"_id": {"$in": ["key 1", "key 2", "x"]}, "n": {"$gt": 1}}
         assert vault.query("carts", some) == [{"_id": "key 2", "n": 2}]
         assert vault.count("carts", {"_id": {"$ne": "key 1"}}) == 3
-        with pytest.raises(QueryError, match=r"\$or\[1\]: _id"):
-            vault.query("carts", {"$or": [{"n": 1}, {"_id": "key 1"}]})
-        with pytest.raises(QueryError, match="_id"):
-            vault.query("carts", sort=[("n", 1), ("_id", 1)])
+        asked: list[tuple[dict[str, Any], list[int]]] = [
+            ({"$or": [{"n": 0}, {"_id": "key 2"}]}, [0, 2]),
+            ({"$and": [{"_id": {"$gte": "key 1"}}, {"$nor": [{"_id": "key 2"}, {"n": 3}]}]}, [1]),
+            ({"_id": {"$not": {"$in": ["key 0", "key 3"]}}, "n": {"$ne": 1}}, [2]),
+            ({"_id": {"$regex": "[13]$"}}, [1, 3]),
+            ({"$or": [{"_id": "key 2"}, {"_id": "x"}]}, [2]),
+            ({"_id": {"$in": []}}, []),
+            ({"_id": None}, []),
+            ({"_id": ""}, []),
+            ({"$nor": [{"_id": "key 0"}]}, [1, 2, 3]),
+        ]
+        for filter, expected in asked:
+            assert sorted(document["n"] for document in vault.query("carts", filter)) == expected, filter
+            assert vault.count("carts", filter) == len(expected), filter
+        assert vault.query("carts", {"_id": {"$in": ["key 3", "key 0"]}}, sort=[("n", -1)], limit=1)[0]["n"] == 3
+        with pytest.raises(QueryError, match=r"^\$or\[1\].n: unknown operator"):
+            vault.query("carts", {"$or": [{"_id": 1}, {"n": {"$foo": 1}}]})
+        with pytest.raises(QueryError, match=r"^\$or\[0\]._id: unknown operator \$foo"):
+            vault.query("carts", {"$or": [{"_id": {"$foo": 1}}]})
+        with pytest.raises(QueryError, match=r"^sort\[1\]: '_id' is there already"):
+            vault.query("carts", sort=[("_id", 1), ("_id", -1)])
+        with pytest.raises(QueryError, match="_id and \\$key are the same"):
+            vault.query("carts", {"_id": "key 1", "$key": "key 2"})
+
+    @pytest.mark.parametrize("sort", ["_id", [("_id", 1)], {"_id": 1}], ids=["text", "pair", "dict"])
+    def test_documents_can_be_sorted_by_key(self, vault: Vault, sort: Any) -> None:
+        """In the order of code points, and not in that of ids."""
+        keys = ["b", "a", "~", "B", "ä", "a1", "_", "-", "🔑", "\uffee"]
+        for key in keys:
+            vault.store("carts", {"long": len(key) > 1}, key)
+        assert [document["_id"] for document in vault.query("carts", sort=sort)] == sorted(keys)
+        down = vault.query("carts", sort=[("long", -1), ("_id", -1)], skip=1, limit=3)
+        assert [document["_id"] for document in down] == sorted(set(keys) - {"a1"}, reverse=True)[:3]
 
     def test_the_key_is_among_the_fields_unless_it_is_left_out(self, vault: Vault) -> None:
         """As MongoDB has it."""

@@ -1,0 +1,248 @@
+"""Pages of records that match, in any order, and the cursors between them.
+
+In the order of ids a page is read from where the last one ended. In any other order the whole namespace must be read to
+know what comes first: so the first page remembers, besides its records, the places of those behind it
+(`datastore.places`), and the pages that follow read their records by id. The cursor says where to go on even so: when
+nothing is remembered (any more, or in this process), the namespace is read again from there, and no record that nobody
+wrote meanwhile is left out or comes twice.
+"""
+
+from __future__ import annotations
+
+import os
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+from bisect import bisect_right, insort
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+from itertools import islice
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from datastore import listing
+from datastore.backend import Document, Fields, Query
+from datastore.errors import QueryError, kind_of
+from datastore.finding import Search, place_of, read_matching
+from datastore.ids import decode_key
+from datastore.places import BYTES, SECONDS, Ahead, Place, size_of
+from datastore.queries.ordering import Descending
+from datastore.queries.shaping import Sort, Window
+from datastore.scope import Scope
+from datastore.values import decode, encode
+
+if TYPE_CHECKING:
+    from datastore.listing import Page
+
+_Placed: TypeAlias = tuple[Place, Document]
+_place: Callable[[Any], Place] = itemgetter(0)
+
+
+def page(scope: Scope, query: Query, window: Window, cursor: str | None) -> Page:
+    """Return one page of records that match, and the cursor behind it."""
+    from datastore.record import to_record  # here, because Pydantic takes longer to import than all the rest
+
+    of = blake2b(f"{scope.prefix}\n{window.sort}\n{query!r}".encode(), digest_size=16).hexdigest()
+    after, token = (None, "") if cursor is None else _resume(scope, window.sort, cursor, of)
+    found, ahead = _Order(scope, query, window.sort, of).read(after, token, window.limit)
+    if window.limit is None or len(found) <= window.limit:
+        return listing.Page([to_record(document) for _, document in found], None)
+    found = found[: window.limit]
+    behind = _cursor(scope, found[-1][0], "" if ahead is None else ahead.token, of)
+    return listing.Page([to_record(document) for _, document in found], behind)
+
+
+class _Order:
+    """The records of a namespace that match, in an order."""
+
+    def __init__(self, scope: Scope, query: Query, sort: Sort, of: str) -> None:
+        self._scope = scope
+        self._query = query
+        self._sort = sort
+        self._of = of
+        self._place = place_of(sort)
+
+    def read(self, after: Place | None, token: str, limit: int | None) -> tuple[list[_Placed], Ahead | None]:
+        """Return the records behind a place, one more than the limit if there are as many, and what comes next."""
+        places, now = self._scope.core.places, self._scope.core.clock()
+        known = places.recall(token, self._of, now) if token and limit is not None else None
+        found: list[_Placed] = []
+        if known is not None and after is not None and limit is not None:
+            found, ahead, after = self._read_known(known, after, limit + 1)
+            if len(found) > limit:
+                if ahead is not known:
+                    places.remember(ahead)
+                return found, ahead
+            if ahead.horizon is None:
+                return found, None
+        search = Search(self._scope, self._query, Fields.ALL, None if after is None or self._sort else after[-1])
+        if search.in_order and not self._sort:
+            least = None if limit is None else limit + 1 - len(found)
+            in_order = islice(search.documents(search.at_once(least)), least)
+            return [*found, *((self._place(one), one) for one in in_order)], None
+        documents: Iterable[_Placed] = ((self._place(one), one) for one in search.documents())
+        if after is not None:
+            behind = after
+            documents = (one for one in documents if one[0] > behind)
+        if limit is None:
+            return _distinct(sorted(documents, key=_place)), None
+        nearest = _Nearest(limit + 1 - len(found))
+        for place, document in documents:
+            nearest.add(place, document)
+        found += nearest.found()
+        if len(found) <= limit:
+            return found, None
+        upcoming = [place for place, _ in found[limit:]] + nearest.upcoming()
+        ahead = Ahead(os.urandom(16).hex(), self._of, now + SECONDS, upcoming, nearest.horizon)
+        places.remember(ahead)
+        return found, ahead
+
+    def _read_known(self, ahead: Ahead, after: Place, most: int) -> tuple[list[_Placed], Ahead, Place]:
+        """Return records whose places are known, as they are now; the places, and the one up to which all are read.
+
+        A record that has moved meanwhile is taken in its new place, and one that does not match any more not at all.
+        """
+        places, horizon = list(ahead.places), ahead.horizon
+        position = bisect_right(places, after)
+        found: list[_Placed] = []
+        moved = False
+        while len(found) < most and position < len(places):
+            chunk = places[position : position + most - len(found)]
+            position += len(chunk)
+            known, last = {place[-1]: place for place in chunk}, chunk[-1]
+            here = []
+            for document in read_matching(self._scope, self._query, Fields.ALL, list(known)):
+                place = self._place(document)
+                if place != known[document.id]:
+                    if place <= after or (horizon is not None and place >= horizon):
+                        continue  # it has been passed, or is found when all is read again
+                    insort(places, place)
+                    moved = True
+                    position += place <= last
+                if place <= last:
+                    here.append((place, document))
+            found += sorted(here, key=_place)
+            after = last
+        if moved:
+            ahead = ahead._replace(token=os.urandom(16).hex(), places=places)
+        return found, ahead, after
+
+
+class _Nearest:
+    """Of documents in any order the first ones, and the places of as many behind them as there is room for."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._room = most + most // 4 + 16  # to sort only now and then
+        self._found: list[_Placed] = []
+        self._border: Place | None = None
+        """What is not before it is not among the first ones."""
+        self._places: list[Place] = []
+        self._size = 0
+        self.horizon: Place | None = None
+        """The first place of which nothing is kept."""
+
+    def add(self, place: Place, document: Document) -> None:
+        """Take one more document."""
+        if self._border is not None and place >= self._border:
+            self._note(place)
+            return
+        self._found.append((place, document))
+        if len(self._found) == self._room:
+            self._cut()
+
+    def found(self) -> list[_Placed]:
+        """Return the first documents, in order."""
+        self._cut()
+        return self._found
+
+    def upcoming(self) -> list[Place]:
+        """Return the places behind those of `found`, up to the horizon."""
+        self._trim(BYTES)
+        return self._places
+
+    def _cut(self) -> None:
+        self._found.sort(key=_place)
+        self._found = _distinct(self._found)
+        for place, _ in self._found[self._most :]:
+            self._note(place)
+        if len(self._found) >= self._most:
+            del self._found[self._most :]
+            self._border = self._found[-1][0]
+
+    def _note(self, place: Place) -> None:
+        if self.horizon is not None and place >= self.horizon:
+            return
+        self._places.append(place)
+        self._size += size_of(place)
+        if self._size > 2 * BYTES:
+            self._trim(BYTES)
+
+    def _trim(self, size: int) -> None:
+        self._places.sort()
+        self._size = 0
+        for number, place in enumerate(self._places):
+            self._size += size_of(place)
+            if self._size > size:
+                self.horizon = place
+                del self._places[number:]
+                return
+
+
+def _distinct(found: list[_Placed]) -> list[_Placed]:
+    """Return documents in order, each once: an index may show one again that has changed while it was read."""
+    seen = set[str]()
+    return [one for one in found if one[1].id not in seen and not seen.add(one[1].id)]  # type: ignore[func-returns-value]
+
+
+def _cursor(scope: Scope, last: Place, token: str, of: str) -> str:
+    keys = [key.key if isinstance(key, Descending) else key for key in last[:-1]]
+    state = encode([keys, last[-1][len(scope.prefix) :], token], "cursor", 2_000_000)
+    return f"{urlsafe_b64encode(state.encode()).decode()}.{of}"
+
+
+def _resume(scope: Scope, sort: Sort, cursor: str, of: str) -> tuple[Place, str]:
+    """Return the place behind which a page begins, and what its order is remembered by."""
+    if not isinstance(cursor, str):
+        raise QueryError(f"cursor is {kind_of(cursor)}; give what find_records() returned")
+    state, _, known = cursor.rpartition(".")
+    try:
+        if known != of:
+            raise ValueError("it comes from another query")
+        keys, encoded, token = decode(urlsafe_b64decode(state).decode())
+        decode_key(encoded)
+        keys = [_tuples(key) for key in keys]
+        if len(keys) != len(sort) or not all(map(_is_key, keys)) or not isinstance(token, str):
+            raise ValueError("it says nothing about a place in this order")
+    except (ValueError, TypeError, AttributeError, RecursionError, Base64Error):
+        raise QueryError(f"cursor {cursor[:40]!r} does not come from this query in this namespace") from None
+    placed = [Descending(key) if direction < 0 else key for key, (_, direction) in zip(keys, sort, strict=True)]
+    return (*placed, scope.prefix + encoded), token
+
+
+def _tuples(key: Any) -> Any:
+    return tuple(map(_tuples, key)) if isinstance(key, list) else key
+
+
+def _is_key(key: Any) -> bool:
+    """Return whether something is what `datastore.queries.ordering.order_key` makes, so that it can be compared."""
+    match key:
+        case (0,) | (1,):
+            return True
+        case (2, number):
+            return type(number) in (int, float)
+        case (3, text):
+            return type(text) is str
+        case (4, tuple(fields)):
+            return all(map(_is_field, fields))
+        case (5, tuple(elements)):
+            return all(map(_is_key, elements))
+        case (6, flag):
+            return type(flag) is bool
+    return False
+
+
+def _is_field(field: Any) -> bool:
+    match field:
+        case (int(), str(), key):
+            return _is_key(key)
+    return False
