@@ -1,0 +1,103 @@
+"""Many threads at once: descriptors are bounded, writers take turns, and no batch holds the others up."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import datastore
+from datastore import BackendUnavailableError
+from datastore_sqlite.backend import _parts
+
+DESCRIPTORS = Path("/proc/self/fd")
+
+
+def in_threads(number, work):
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="this system does not list a process's descriptors")
+def test_three_hundred_threads_share_a_few_connections(tmp_path):
+    before = len(os.listdir(DESCRIPTORS))  # noqa: PTH208
+    all_there, right = threading.Barrier(300), []
+    with datastore.connect(f"sqlite:///{tmp_path}/a.db", flush_interval=3_600) as store:
+        agent = store.agent("u", "a")
+        agent.set_many({f"k{i}": {"n": i, "text": "x" * 1_000} for i in range(300)})
+
+        def work(i):
+            all_there.wait()
+            right.extend(agent.get(f"k{i}")["n"] == i and len(agent.scan(limit=50).records) == 50 for _ in range(5))
+
+        crowd = threading.Thread(target=in_threads, args=(300, work))
+        crowd.start()
+        most = 0
+        while crowd.is_alive():
+            most = max(most, len(os.listdir(DESCRIPTORS)) - before)  # noqa: PTH208
+        crowd.join()
+        assert right == [True] * 1_500
+        # 16 for reading and one for writing, each with a file and its log; one index of the log; and this listing.
+        assert most <= 2 * 17 + 1 + 1
+        assert len(store._core.backend._connections._reading()) <= 16
+
+
+def test_the_url_says_how_many_connections_there_may_be(tmp_path):
+    with datastore.connect(f"sqlite:///{tmp_path}/a.db?pool=1", timeout=0.2) as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        with store._core.backend._connections.lent(None), pytest.raises(BackendUnavailableError, match=r"\?pool="):
+            agent.get("k")
+        assert agent.get("k") == 1
+
+
+def test_a_connection_that_nobody_needs_is_closed(tmp_path, monkeypatch):
+    monkeypatch.setattr("datastore_sqlite.connections._IDLE_SECONDS", 0.0)
+    with datastore.connect(f"sqlite:///{tmp_path}/a.db") as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        pool = store._core.backend._connections
+        lent = [pool.take(None) for _ in range(8)]
+        for connection in lent:
+            pool.give_back(connection)
+        for _ in range(16):
+            with pool.lent(None):
+                agent.get("k")
+        assert len(pool._reading()) < 8
+
+
+def test_large_batches_are_cut_so_that_others_come_between():
+    sizes = [1, 3, 3, 3, 900, 1]
+    assert [list(part) for part in _parts(sizes, lambda size: size * 1_000_000)] == [[1, 3], [3], [3], [900], [1]]
+
+
+def test_a_writer_need_not_wait_for_all_of_anothers_batch(tmp_path):
+    """In a file whose batch goes through in parts, the other's write is there before the last part."""
+    with datastore.connect(f"sqlite:///{tmp_path}/a.db") as store:
+        one, other = store.agent("one", "a"), store.agent("other", "a")
+        batch = threading.Thread(target=one.set_many, args=({f"k{i:03}": "x" * 900_000 for i in range(120)},))
+        batch.start()
+        while one.count() == 0:
+            time.sleep(0.001)
+        other.set("k", 1)
+        written = one.count()
+        batch.join()
+        assert written < 120
+        assert one.count() == 120
+
+
+def test_a_batch_that_fails_in_its_second_part_says_which_records_are_stored(tmp_path):
+    with datastore.connect(f"sqlite:///{tmp_path}/a.db", retry_seconds=0) as store:
+        agent = store.agent("u", "a")
+        connection = store._core.backend._connections.writer()
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count={pages + 1_500}")  # room for the first 4 MB and no more
+        with pytest.raises(datastore.BatchError) as caught:
+            agent.set_many({f"k{i:02}": "x" * 900_000 for i in range(12)})
+        stored = agent.list_keys()
+        assert caught.value.succeeded == stored
+        assert 0 < len(stored) < 12

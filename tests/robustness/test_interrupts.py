@@ -1,0 +1,186 @@
+"""Exceptions that arrive between two lines: Ctrl-C in a notebook, a timeout by signal, a worker's soft limit.
+
+Whatever an interrupted call has done, it has done whole or not at all; and the next call, of any thread and any
+process, finds everything as if nothing had happened: no lock taken, no transaction open, no connection missing.
+"""
+
+import contextlib
+import random
+import signal
+import sqlite3
+import sys
+import threading
+
+import pytest
+
+import datastore
+from tests.robustness import times
+
+URLS = ["sqlite:///{path}", "sqlite:///{path}?isolation=database", "sqlite://:memory:", "memory://"]
+PATIENCE = 30.0  # seconds; whoever takes longer hangs
+
+
+class Interrupt(BaseException):
+    pass
+
+
+CALLS = {
+    "set": lambda store, agent, i: agent.set("v", i),
+    "set with metadata": lambda store, agent, i: agent.set("v", i, {"i": i}),
+    "set_many": lambda store, agent, i: agent.set_many({"v": i, "w": i}),
+    "increment": lambda store, agent, i: agent.increment("counter"),
+    "delete": lambda store, agent, i: agent.delete("gone"),
+    "get": lambda store, agent, i: agent.get("k1"),
+    "get_record": lambda store, agent, i: agent.get_record("k1"),
+    "scan": lambda store, agent, i: agent.scan(limit=3),
+    "find": lambda store, agent, i: agent.find({"n": {"$gt": 3}}),
+    "flush": lambda store, agent, i: (agent.get("k1"), store.flush()),
+    "clear": lambda store, agent, i: agent.use_namespace("other").clear(),
+    "list_namespaces": lambda store, agent, i: agent.list_namespaces(),
+}
+SETS = ("set", "set with metadata", "set_many")
+
+
+@pytest.fixture(params=URLS)
+def store(request, tmp_path):
+    url = request.param.format(path=tmp_path / "a.db")
+    with datastore.connect(url, flush_interval=3_600, retry_seconds=0) as store:
+        agent = store.agent("u", "a")
+        agent.set_many({f"k{i}": {"n": i} for i in range(6)})
+        yield store
+
+
+def check_others(store, tmp_path, number):
+    """See that another thread can read and write, and another process write, at once."""
+    for file in tmp_path.glob("*.db"):
+        with contextlib.closing(sqlite3.connect(file, isolation_level=None, timeout=5)) as plain:
+            plain.execute("BEGIN IMMEDIATE")  # of another process there would be no lock of this one to wait for
+            plain.execute("ROLLBACK")
+    found = []
+
+    def other():
+        agent = store.agent("u", "other")
+        agent.set("other", number)
+        found.append(agent.get("other"))
+
+    thread = threading.Thread(target=other, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    assert found == [number], "another thread is shut out"
+
+
+@pytest.mark.parametrize(
+    "call", ["set", "set with metadata", "set_many", "increment", "delete", "get", "flush", "clear"]
+)
+def test_an_interrupt_at_any_bytecode_leaves_nothing_behind(store, tmp_path, call):
+    agent = store.agent("u", "a")
+    kept = []  # as a notebook keeps the last traceback, and all that its frames hold
+    executed, number = 1, 0
+    while executed > number:
+        number += times(3, 1)  # every third bytecode is tried in each run, every one in a full one
+        agent.set("gone", 1)
+        before = agent.get("v")
+        try:
+            executed = interrupted_at(number, lambda number=number: CALLS[call](store, agent, number))
+        except Interrupt as interrupt:
+            kept[:] = [interrupt]
+            executed = number + 1
+        agent.set("own", number)
+        assert agent.get("own") == number
+        assert agent.get("v") in (before, number), "half of a write"
+        if number % 10 < 3:
+            check_others(store, tmp_path, number)
+    assert number > 100, "the call must have been followed through the adapter"
+
+
+def interrupted_at(number, call):
+    """Run a call, raise at a bytecode of the store's own code, and return how many it executed if that are fewer."""
+    executed = 0
+
+    def trace(frame, event, _):
+        nonlocal executed
+        name = frame.f_globals.get("__name__", "")
+        if not name.startswith(("datastore.", "datastore_", "contextlib")):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            executed += 1
+            if executed == number:
+                sys.settrace(None)
+                raise Interrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return executed
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that send signals")
+def test_interrupts_at_random_moments_lose_nothing_that_was_acknowledged(store, tmp_path):
+    chance = random.Random(7)
+    agent = store.agent("u", "a")
+    acknowledged, possible = None, set()
+    added, tried, interrupts, number = 0, 0, 0, 0
+
+    def interrupt(*_):
+        raise Interrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        while interrupts < times(300, 10_000):
+            number += 1
+            call = chance.choice(list(CALLS))
+            if call in SETS:
+                possible.add(number)
+            tried += call == "increment"
+            try:
+                signal.setitimer(signal.ITIMER_REAL, chance.random() * chance.choice((0.0001, 0.0005, 0.003)) + 1e-6)
+                CALLS[call](store, agent, number)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                if call in SETS:
+                    acknowledged, possible = number, {number}
+                added += call == "increment"
+            except Interrupt:
+                interrupts += 1
+            with contextlib.suppress(Interrupt):
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            if number % 20 == 0:
+                check_others(store, tmp_path, number)
+                assert agent.get("v") in {acknowledged, *possible}
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert added <= agent.get("counter", 0) <= tried
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that send signals")
+def test_a_write_that_is_interrupted_while_it_waits_for_another_process_leaves_no_transaction_open(tmp_path):
+    def interrupt(*_):
+        raise Interrupt
+
+    path = tmp_path / "a.db"
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with datastore.connect(f"sqlite:///{path}") as store:
+            agent = store.agent("u", "a")
+            agent.set("k", 0)
+            other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            other.execute("BEGIN IMMEDIATE")
+            end = threading.Timer(0.4, other.execute, ["COMMIT"])
+            end.start()
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(Interrupt):
+                agent.set_many({"a": 1, "b": 2})
+            end.join()
+            agent.set("k", "acknowledged")
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("ROLLBACK")
+            other.close()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    with datastore.connect(f"sqlite:///{path}") as store:
+        assert store.agent("u", "a").get("k") == "acknowledged"

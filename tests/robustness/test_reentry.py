@@ -1,0 +1,234 @@
+"""Signal handlers, finalizers and callbacks of weak references that use the store in the middle of one of its calls."""
+
+import gc
+import random
+import signal
+import threading
+import time
+import weakref
+
+import pytest
+
+import datastore
+from datastore import ReentrantCallError
+from datastore.turns import Calls, Turns
+from tests.robustness import times
+
+URLS = ["sqlite:///{path}", "sqlite://:memory:", "memory://"]
+CALLS = [
+    lambda store, agent, i: agent.set("v", i),
+    lambda store, agent, i: agent.set("v", i, {"i": i}),
+    lambda store, agent, i: agent.set_many({f"b{j}": i for j in range(20)}),
+    lambda store, agent, i: agent.get("k1"),
+    lambda store, agent, i: agent.get_record("k1"),
+    lambda store, agent, i: agent.find({"n": {"$gt": 10}}),
+    lambda store, agent, i: store.flush(),
+]
+
+
+@pytest.fixture(params=URLS)
+def store(request, tmp_path):
+    with datastore.connect(request.param.format(path=tmp_path / "a.db"), flush_interval=0.003) as store:
+        store.agent("u", "a").set_many({f"k{i}": {"n": i} for i in range(50)})
+        yield store
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that send signals")
+def test_a_signal_handler_may_use_the_store_or_is_told_that_it_cannot(store):
+    agent = store.agent("u", "a")
+    chance = random.Random(3)
+    came_through, refused = 0, 0
+
+    def handler(*_):
+        nonlocal came_through, refused
+        for call in CALLS:
+            try:
+                call(store, agent, -1)
+                came_through += 1
+            except ReentrantCallError:
+                refused += 1
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        for number in range(times(150, 3_000)):
+            signal.setitimer(signal.ITIMER_REAL, chance.random() * 0.0008 + 1e-6)
+            for call in CALLS:
+                call(store, agent, number)  # the interrupted call itself is never refused
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert came_through
+    agent.set("v", "last")
+    assert agent.get("v") == "last"
+
+
+def test_finalizers_and_callbacks_that_the_collector_runs_inside_a_call_do_not_hang(store):
+    agent = store.agent("u", "a")
+    ran, outcomes = 0, set()
+
+    def use():
+        nonlocal ran
+        ran += 1
+        for call in CALLS[:5]:
+            try:
+                call(store, agent, -1)
+                outcomes.add("done")
+            except ReentrantCallError:
+                outcomes.add("refused")
+
+    class Cycle:
+        def __init__(self):
+            self.itself = self
+
+        def __del__(self):
+            use()
+
+    class Other:
+        pass
+
+    threshold = gc.get_threshold()
+    gc.set_threshold(40)
+    try:
+        for number in range(times(100, 1_000)):
+            Cycle()
+            other = Other()
+            other.itself = other
+            weakref.finalize(other, use)
+            del other
+            for call in CALLS:
+                call(store, agent, number)
+    finally:
+        gc.set_threshold(*threshold)
+    gc.collect()
+    assert ran
+    assert "done" in outcomes
+
+
+def test_a_write_within_a_write_is_refused_and_writes_nothing(store):
+    backend, agent = store._core.backend, store.agent("u", "a")
+    turns = backend._turns
+    refusal = pytest.raises(ReentrantCallError, match="Set a flag there, and call the store when the call has ended")
+    with turns.take(), refusal:
+        agent.set("k1", "changed")
+    assert agent.get("k1") == {"n": 1}
+
+
+# --------------------------------------------------------------------------------------------------------- turns
+
+
+def test_turns_come_in_the_order_in_which_they_were_asked_for():
+    turns, order, waiting = Turns("waiting"), [], []
+    first = turns.take()
+    for number in range(8):
+
+        def wait(number=number):
+            with turns.take():
+                order.append(number)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        waiting.append(thread)
+        while len(turns._queue) < number + 2:
+            time.sleep(0.001)
+    first.leave()
+    for thread in waiting:
+        thread.join()
+    assert order == list(range(8))
+
+
+def test_the_turn_of_a_call_that_is_over_passes_on():
+    turns = Turns("waiting")
+
+    def interrupted():
+        turns.take()
+        raise KeyboardInterrupt
+
+    kept = []
+    try:
+        interrupted()
+    except KeyboardInterrupt as interrupt:
+        kept.append(interrupt)  # and with it the frame of the call, as a notebook does
+    with turns.take(1):
+        pass
+    done = []
+    turns.take()  # of this function, which goes on: but another thread need not wait for one that is over
+
+    def other():
+        with turns.take(20):
+            done.append(True)
+
+    def take_and_end():
+        turns.take()
+
+    turns.reset()
+    take_and_end()
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert done
+
+
+def test_two_threads_that_wait_for_each_other_are_not_left_waiting():
+    """As a handler in a call that has one turn asks for another, whose owner waits for the first."""
+    one, two = Turns("one"), Turns("two")
+    both, outcomes = threading.Barrier(2), []
+
+    def work(first, second):
+        with first.take():
+            both.wait()
+            try:
+                with second.take(30):
+                    outcomes.append("done")
+            except ReentrantCallError:
+                outcomes.append("refused")
+
+    threads = [threading.Thread(target=work, args=pair) for pair in ((one, two), (two, one))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert "refused" in outcomes
+
+
+def test_waiting_ends_after_its_time():
+    turns, leave = Turns("taking long"), threading.Event()
+
+    def stay():
+        with turns.take():
+            leave.wait(30)
+
+    thread = threading.Thread(target=stay)
+    thread.start()
+    while not turns._queue:
+        time.sleep(0.001)
+    with pytest.raises(TimeoutError, match="others were taking long for"):
+        turns.take(0.05)
+    leave.set()
+    thread.join()
+    with turns.take(0.05):
+        pass
+
+
+def test_a_call_within_a_call_to_a_client_library_is_refused():
+    calls = Calls("a request")
+
+    def handler():
+        with calls.begin():
+            pass
+
+    with calls.begin(), pytest.raises(ReentrantCallError, match="in the middle of a request"):
+        handler()
+    handler()
+
+
+def test_a_call_to_a_client_library_that_was_interrupted_does_not_count():
+    calls = Calls("a request")
+
+    def interrupted():
+        calls.begin()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with calls.begin():
+        pass

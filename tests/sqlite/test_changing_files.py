@@ -1,0 +1,190 @@
+"""The file under an open store: moved, removed, replaced or brought up to date by somebody else."""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import stat
+
+import pytest
+
+import datastore
+from datastore import BackendUnusableError, ConfigurationError
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "a.db"
+
+
+@pytest.fixture
+def store(path):
+    with datastore.connect(f"sqlite:///{path}", retry_seconds=0, tracking="off") as store:
+        store.agent("u", "a").set("k", 1)
+        yield store
+
+
+def remove(path):
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def replace(path):
+    remove(path)
+    with datastore.connect(f"sqlite:///{path}") as other:
+        other.agent("u", "a").set("k", "of another file")
+
+
+def move(path):
+    path.rename(path.with_name("moved.db"))
+
+
+CALLS = {
+    "get": lambda agent: agent.get("k"),
+    "get_many": lambda agent: agent.get_many(["k", "j"]),
+    "list_keys": lambda agent: agent.list_keys(),
+    "find": lambda agent: agent.find({}),
+    "count": lambda agent: agent.count(),
+    "set": lambda agent: agent.set("k", 2),
+    "set_many": lambda agent: agent.set_many({"k": 2, "j": 3}),
+    "delete": lambda agent: agent.delete("k"),
+    "clear": lambda agent: agent.clear(),
+    "increment": lambda agent: agent.increment("n"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("change", [remove, replace, move])
+def test_calls_on_a_file_that_is_gone_or_another_one_fail_and_say_so(path, store, change, call):
+    agent = store.agent("u", "a")
+    change(path)
+    store._core.backend._look_at = 0.0  # reads look at most every 10 ms, writes always
+    with pytest.raises(BackendUnusableError, match="was deleted, moved or replaced meanwhile"):
+        CALLS[call](agent)
+
+
+@pytest.mark.parametrize("change", [remove, move])
+def test_no_file_is_made_in_the_place_of_one_that_is_gone(path, store, change):
+    change(path)
+    with contextlib.suppress(BackendUnusableError):
+        store.agent("u", "a").set("k", 2)
+    store._core.backend.before_fork()  # closes all connections: the next call opens others
+    with pytest.raises(BackendUnusableError):
+        store.agent("u", "a").set("k", 2)
+    assert not path.exists()
+
+
+def test_another_file_is_not_written_to(path, store):
+    replace(path)
+    for _ in range(2):
+        with pytest.raises(BackendUnusableError):
+            store.agent("u", "a").set("k", 2)
+        store._core.backend.before_fork()
+    with datastore.connect(f"sqlite:///{path}") as other:
+        assert other.agent("u", "a").get("k") == "of another file"
+
+
+def test_a_file_that_is_put_back_is_used_again(path, store):
+    path.rename(path.with_name("moved.db"))
+    with pytest.raises(BackendUnusableError):
+        store.agent("u", "a").set("k", 2)
+    path.with_name("moved.db").rename(path)
+    store.agent("u", "a").set("k", 3)
+    assert store.agent("u", "a").get("k") == 3
+
+
+def test_a_working_directory_that_changes_leads_to_no_other_file(tmp_path, monkeypatch):
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    monkeypatch.chdir(two)
+    with datastore.connect("sqlite:///agents.db") as store:
+        store.agent("u", "a").set("k", "of the other project")
+    monkeypatch.chdir(one)
+    with (
+        datastore.connect("sqlite:///agents.db") as store,
+        datastore.connect("sqlite:///c.db?isolation=database") as all,
+    ):
+        agent, customer = store.agent("u", "a"), all.agent("bob", "a")
+        agent.set("k", "mine")
+        customer.set("k", "mine")
+        os.chdir(two)
+        store._core.backend.before_fork()  # the connections that are opened from here on
+        assert agent.get("k") == "mine"
+        agent.set("k", "mine still")
+        assert all.drop_customer("bob", confirm="bob")
+    assert sorted(file.name for file in two.iterdir()) == ["agents.db"]
+    assert sorted(file.name for file in one.iterdir()) == ["agents.db"]
+
+
+def test_a_program_that_brings_the_file_up_to_date_ends_the_work_of_older_ones(path, store):
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as newer:
+        newer.execute("PRAGMA user_version=99")
+    store._core.backend._look_at = 0.0
+    for call in CALLS.values():
+        with pytest.raises(BackendUnusableError, match=r"format of .* is 99 now, and this program knows 1"):
+            call(store.agent("u", "a"))
+
+
+@pytest.mark.parametrize("url", ["sqlite:///:memory:", "sqlite://:memory:"])
+def test_both_spellings_of_a_database_in_memory_are_one(tmp_path, monkeypatch, url):
+    monkeypatch.chdir(tmp_path)
+    with datastore.connect(url) as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        assert agent.get("k") == 1
+        assert agent.list_keys() == ["k"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_timeouts_that_sqlite_cannot_count_are_refused(path):
+    with pytest.raises(ConfigurationError, match="2,147,483 s are the most"):
+        datastore.connect(f"sqlite:///{path}?timeout=1e7")
+
+
+# ------------------------------------------------------------------------------------------------------- permissions
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX has these permissions")
+def test_what_is_made_is_readable_for_its_owner_alone(tmp_path):
+    tmp_path.chmod(0o755)
+    before = os.umask(0o022)
+    try:
+        with datastore.connect(f"sqlite:///{tmp_path}/a.db") as store:
+            store.agent("u", "a").set("k", 1)
+            modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+        with datastore.connect(f"sqlite:///{tmp_path}/c.db?isolation=database") as store:
+            store.agent("bob", "a").set("k", 1)
+            customers = [stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("c-*")]
+    finally:
+        os.umask(before)
+    assert modes == {"a.db": 0o600, "a.db-wal": 0o600, "a.db-shm": 0o600}
+    assert customers
+    assert set(customers) == {0o600}
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755, "directories are left as they are"
+
+
+# --------------------------------------------------------------------------------------------- databases of customers
+
+
+def test_a_store_of_its_own_is_no_customer_whatever_its_name(tmp_path):
+    with datastore.connect(f"sqlite:///{tmp_path}/agents-bob.db") as other:
+        other.agent("u", "a").set("k", "of another store")
+    with datastore.connect(f"sqlite:///{tmp_path}/agents.db?isolation=database") as store:
+        store.agent("ann", "a").set("k", 1)
+        assert store.customers() == ["ann"]
+        with pytest.raises(ConfigurationError, match="is not the database of a customer"):
+            store.drop_customer("bob", confirm="bob")
+        with pytest.raises(ConfigurationError, match="is a store of its own"):
+            store.agent("bob", "a").set("k", 1)
+    with datastore.connect(f"sqlite:///{tmp_path}/agents-bob.db") as other:
+        assert other.agent("u", "a").get("k") == "of another store"
+
+
+def test_the_file_of_a_customer_opens_by_itself(tmp_path):
+    """To look into it, or to move it: a customer's file is a store like any other."""
+    with datastore.connect(f"sqlite:///{tmp_path}/agents.db?isolation=database") as store:
+        store.agent("bob", "a").set("k", 1)
+    shutil.copy(tmp_path / "agents-bob.db", tmp_path / "copy.db")
+    with datastore.connect(f"sqlite:///{tmp_path}/copy.db") as copy:
+        assert copy.agent("bob", "a").get("k") == 1
