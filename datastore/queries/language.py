@@ -107,8 +107,8 @@ def parse(document: Any, name: str = "filter") -> Filter:
     conditions = _count(filter)
     if conditions > MAX_CONDITIONS:
         raise QueryError(
-            f"{name}: has {conditions:,} conditions, and may have {MAX_CONDITIONS:,}; ask whether a field is one of many "
-            "values with $in"
+            f"{name}: has {conditions:,} conditions, and may have {MAX_CONDITIONS:,}; ask whether a field is one of "
+            "many values with $in"
         )
     return filter
 
@@ -145,7 +145,8 @@ def _check_nesting(document: Any, name: str) -> None:
                     within = depth + (key in _NESTS)
                     if within > MAX_NESTING:
                         raise QueryError(
-                            f"{place}.{key}: $and, $or, $nor, $not and $elemMatch are nested more than {MAX_NESTING} deep"
+                            f"{place}.{key}: $and, $or, $nor, $not and $elemMatch are nested more than "
+                            f"{MAX_NESTING} deep"
                         )
                     rest.append((child, f"{place}.{key}" if key in _NESTS else place, within))
         else:

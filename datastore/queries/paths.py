@@ -38,7 +38,9 @@ def parse_path(text: object, where: str) -> Path:
     if "" in steps:
         raise QueryError(f"{where}: the path {text!r} has an empty step")
     if len(steps) > MAX_DEPTH:
-        raise QueryError(f"{where}: the path {text[:60]!r}... has {len(steps):,} steps; a value is nested {MAX_DEPTH} deep at most")
+        raise QueryError(
+            f"{where}: the path {text[:60]!r}... has {len(steps):,} steps; a value is nested {MAX_DEPTH} deep at most"
+        )
     if text.startswith("$"):
         raise QueryError(f"{where}: the path {text!r} begins with $, as only operators do")
     return steps
