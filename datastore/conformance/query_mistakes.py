@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 BAD_FILTERS: list[tuple[Any, str]] = [
@@ -27,6 +28,16 @@ BAD_FILTERS: list[tuple[Any, str]] = [
     ({"a": {"$mod": [0, 1]}}, "a.$mod[0]: the divisor must not be 0"),
     ({"a": {"$mod": ["4", 1]}}, "a.$mod[0]: takes a number"),
     ({"a": {"$regex": "("}}, "a.$regex: the pattern '(' does not compile"),
+    (
+        {"a": {"$regex": "b(?=c)"}},
+        "a.$regex: the pattern 'b(?=c)' does not compile: at position 1 it has a look-around",
+    ),
+    ({"a": {"$regex": r"(b)\1"}}, "a.$regex: the pattern '(b)\\\\1' does not compile: at position 3 it has a back-ref"),
+    ({"a": re.compile("b")}, "filter.a is a compiled regular expression; write {'$regex': "),
+    ({"a": {"$in": [re.compile("b")]}}, "filter.a.$in[0] is a compiled regular expression"),
+    ({f"a{number}": 1 for number in range(1_001)}, "filter: has 1,001 conditions, and may have 1,000"),
+    ({"a": {"$all": list(range(1_001))}}, "a.$all: has 1,001 values, and may have 1,000"),
+    ({".".join(["a"] * 201): 1}, "filter: the path 'a.a.a."),
     ({"a": {"$regex": 5}}, "a.$regex: takes a regular expression"),
     ({"a": {"$regex": "x", "$options": "g"}}, "a.$options: takes some of i, m, s, x"),
     ({"a": {"$options": "i"}}, "a.$options: goes with $regex"),

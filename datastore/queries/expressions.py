@@ -2,8 +2,8 @@ r"""Regular expressions as MongoDB takes them, written for RE2: from PCRE's synt
 
 MongoDB searches with PCRE2, in UTF mode and with its default options. RE2 reads nearly the same syntax, and takes
 a few things in it for something else: ``$`` before a last line's end, ``\v``, ``\s``, classes without regard to case.
-They are written here such that RE2 means what PCRE2 does (https://www.pcre.org/current/doc/html/pcre2pattern.html). What
-takes more than a linear search is refused, by name.
+They are written here such that RE2 means what PCRE2 does (https://www.pcre.org/current/doc/html/pcre2pattern.html).
+What takes more than a linear search is refused, by name.
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ EXPENSIVE: list[dict[str, Any]] = [
 @pytest.mark.parametrize("filter", EXPENSIVE, ids=lambda one: str(one)[:40])
 @pytest.mark.parametrize("name", LARGE)
 def test_the_clock_is_looked_at_while_one_document_is_matched(filter, name):
-    """Between two looks lies no more than one condition on one document, which of 1 MB takes some tenths of a second."""
+    """Between two looks lies at most one condition on one document, which of 1 MB takes some tenths of a second."""
     work = Work(compile_filter(parse(filter)), {"a": LARGE[name]})
     assert work.unchecked < 25 * ELEMENTS
 
