@@ -12,6 +12,7 @@ from zlib import crc32
 from datastore import listing
 from datastore.backend import Document, Fields, Finds, Plan, Query, Write
 from datastore.batching import raise_failed
+from datastore.deadlines import check
 from datastore.errors import ConflictError, QueryError, kind_of
 from datastore.ids import IdRange, decode_key, key_range
 from datastore.queries.language import to_document
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 30.0
 """How long one record is tried against concurrent writers."""
+_CHECK_EVERY = 16  # documents
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds
 _BEFORE_ALL_OTHERS = "!"
 """No id has this behind a complete key: with it an id is the next one after itself."""
@@ -61,6 +63,8 @@ class Search:
             found = core.find(self._range, self.plan, self._fields, at_once)
         for document in found:
             self.read += 1
+            if not self.read % _CHECK_EVERY:
+                check()
             if self._matches(document):
                 yield document
 

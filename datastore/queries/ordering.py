@@ -106,6 +106,7 @@ def _key(value: Any, path: Path, step: int, choose: Callable[[Iterable[Key]], Ke
         return _NULL
     if type(value) is not list:
         return order_key(value)
+    check()  # it may be large
     return choose(map(order_key, value)) if value else _EMPTY_ARRAY
 
 

@@ -164,6 +164,12 @@ def test_pulling_looks_at_each_element_once():
     assert lines(200) < 2.5 * lines(100)
 
 
+def test_what_python_hashes_alike_is_added_to_an_array_without_comparing_all_of_it():
+    alike = [number * (2**61 - 1) for number in range(1, 20_000)]
+    value = compile_update({"$addToSet": {"a": {"$each": alike}}})({"a": list(alike)})
+    assert value == {"a": alike}
+
+
 @pytest.mark.parametrize("fields", [["a.b.c", "a.d"], {"a.b.c": 0, "a.d": 0}])
 def test_choosing_fields_looks_at_each_element_once(fields):
     def lines(count: int) -> int:
