@@ -36,6 +36,7 @@ def compile_pattern(matches: Matches) -> Callable[[str], bool]:
         QueryError: If the pattern is none, or one that cannot be searched for in linear time, or too large.
         UnsupportedError: If RE2 is not installed.
     """
+    check()  # one filter may have many
     shown = repr(matches.pattern[:60])
     if len(matches.pattern.encode()) > _LONGEST:
         raise QueryError(f"the pattern {shown}... is longer than {_LONGEST:,} bytes")
