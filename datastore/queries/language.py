@@ -474,7 +474,24 @@ def _operators(condition: Condition) -> dict[str, Any]:
         case ElementMatches(None, conditions):
             inner: dict[str, Any] = {}
             for holds, one in conditions:
-                inner |= _operators(one) if holds else {"$not": {**inner.get("$not", {}), **_operators(one)}}
+                named = _operators(one) if holds else _opposite(one)
+                if named.keys().isdisjoint(inner):
+                    inner |= named
+                else:  # beside $ne there was a $not of $eq, say
+                    inner["$not"] = _opposite(one) if holds else _operators(one)
             return {"$elemMatch": inner}
         case ElementMatches(filter):
             return {"$elemMatch": to_document(cast("Filter", filter))}
+
+
+def _opposite(condition: Condition) -> dict[str, Any]:
+    """Return operators for what must not hold: a ``$not`` takes one, so it is for what has no opposite by name."""
+    match condition:
+        case Compare("$eq", value):
+            return {"$ne": value}
+        case In(values):
+            return {"$nin": list(values)}
+        case Exists():
+            return {"$exists": False}
+        case _:
+            return {"$not": _operators(condition)}
