@@ -70,7 +70,6 @@ class Core:
         self._at_once = backend.capabilities.at_once
         self._release = weakref.finalize(self, _release, self.tracker, backend)  # once: closed, collected or at exit
         self._held: Backend = backend
-        self.packages = {__name__, *backend_packages(backend)}
         forks.take_part(self)
 
     if not TYPE_CHECKING:
@@ -88,6 +87,7 @@ class Core:
             time.sleep(_HELD)
         return cast(Backend, backend)
 
+    module = __name__
     inside: frozenset[CodeType] = frozenset({AccessTracker.FLUSHING})
     waiting: frozenset[CodeType] = frozenset({_wait_for_backend.__code__})
 
@@ -309,14 +309,6 @@ class Core:
                 result = [Outcome(False, error=error)] * len(batch)
             for i, outcome in zip(again, result, strict=True):
                 outcomes[i] = _recognise(writes[i], outcome)
-
-
-def backend_packages(backend: Backend) -> set[str]:
-    """Return the top-level packages whose code runs when a backend is called."""
-    kinds = (type(backend), getattr(backend, "kind", type(backend)))
-    return {package for kind in kinds if (package := kind.__module__.partition(".")[0]) != "datastore"} | {
-        "datastore.customers"
-    }
 
 
 def _release(tracker: AccessTracker, backend: Backend) -> None:

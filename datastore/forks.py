@@ -28,8 +28,8 @@ class Participant(Protocol):
     """What takes part in a fork: an open store."""
 
     @property
-    def packages(self) -> Collection[str]:
-        """Whoever executes code of one of these modules or packages is inside."""
+    def module(self) -> str:
+        """Whoever executes code of this module is inside: all calls to the database come from there."""
 
     @property
     def inside(self) -> Collection[CodeType]:
@@ -112,12 +112,7 @@ def _is_inside(frame: FrameType | None, participant: Participant) -> bool:
         if frame.f_code in participant.waiting:
             return False
         if not inside:
-            name = frame.f_globals.get("__name__", "")
-            inside = (
-                name in participant.packages
-                or name.partition(".")[0] in participant.packages
-                or frame.f_code in participant.inside
-            )
+            inside = frame.f_globals.get("__name__") == participant.module or frame.f_code in participant.inside
         frame = frame.f_back
     return inside
 

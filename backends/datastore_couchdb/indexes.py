@@ -85,7 +85,8 @@ def declare(fields: Sequence[Path], namespace: str | None) -> DeclaredIndex:
         if field_name(path, _VALUE) is None or any(map(is_position, path)):
             raise UnsupportedError(
                 f"CouchDB cannot index {'.'.join(path)!r}: positions in arrays, backslashes and names that JavaScript "
-                "gives to every object cannot be told from other things there; index another field",
+                "gives to every object cannot be told from other things there, and more than 16 steps are too deep; "
+                "index another field",
                 backend=NAME,
             )
     text = json.dumps([fields, namespace])

@@ -50,6 +50,8 @@ _TYPES = {
     "double": "number", "int": "number", "long": "number", "number": "number", "string": "string", "object": "object",
     "bool": "boolean", "null": "null", "array": "array",
 }  # fmt: skip
+_MOST_STEPS = 16
+"""A field that lies deeper is looked at here: on each step there may be an array, and each is asked for."""
 _ARRAY: Test = {"$type": "array"}
 
 
@@ -94,8 +96,8 @@ def any_of(parts: Iterable[Part]) -> Part:
 
 
 def field_name(path: Path, root: str) -> str | None:
-    """Return how Mango calls a field; ``None`` if it cannot, or means something else in JavaScript."""
-    if any("\\" in step or step in _INHERITED or step.startswith("__") for step in path):
+    """Return how Mango calls a field; ``None`` if it cannot, or means another in JavaScript, or it is deep."""
+    if len(path) > _MOST_STEPS or any("\\" in step or step in _INHERITED or step.startswith("__") for step in path):
         return None
     return ".".join((root, *path) if root else path)
 

@@ -55,6 +55,8 @@ from datastore_dynamodb.expressions import (
 
 _LONGEST_PATH = 30  # steps: DynamoDB nests 32 levels, and the attribute is one of them
 _MOST_CONTAINED = 8  # values that arrays are searched for; for more of them any array is found
+_MOST_REFUSED = 20
+"""When so many clauses have not fitted into an expression, it is full: each attempt writes all of it out."""
 _PROVENANCE = ("key", "createdByAgent", "createdAt", "updatedAt", "revision", "expiresAt")
 """Without what counting an access changes: the store adds accesses that are still to be written."""
 _OR_NULL = "expiresAt"
@@ -91,9 +93,14 @@ def plan(query: Query) -> Plan | None:
     wanted += [(clause, False, _bounds(clause, _of_record)) for clause in clauses(query.meta)]
     chosen: list[tuple[Filter, bool, Bounds]] = []
     native = None
+    refused = 0
     for one in wanted:
-        parameters = _parameters([*chosen, one]) if one[2].upper != TRUE else None
-        if parameters is not None:
+        if one[2].upper == TRUE or refused == _MOST_REFUSED:
+            continue
+        parameters = _parameters([*chosen, one])
+        if parameters is None:
+            refused += 1
+        else:
             chosen.append(one)
             native = parameters
     if native is None:
@@ -309,7 +316,8 @@ def _beginning(pattern: str) -> str:
     if not pattern.startswith("^") or "|" in pattern or "(?" in pattern or found is None:
         return ""
     literal, behind = found[0], pattern[found.end() : found.end() + 1]
-    return literal[:-1] if behind and behind in "*?{+" else literal
+    # What repeats the last character may stand behind an escape for nothing at all: ab\Q\E* finds an a.
+    return literal[:-1] if behind and behind in "*?{+\\" else literal
 
 
 def _with_element(path: Path, condition: ElementMatches) -> Expression:

@@ -48,6 +48,8 @@ from datastore_firestore.codec import nameable, pair
 from datastore_firestore.connection import Message
 
 _MOST_DISJUNCTIONS = 30
+_MOST_CLAUSES = 20
+"""So many are asked for at once; the others would narrow little, and Firestore takes 100 filters in a query."""
 _LONGEST_TEXT = 1_400  # bytes, of the 1,500 that an index holds of a value
 _EXACT_INTEGERS = 2**53  # beyond, integers and floating-point numbers are compared with care
 _INT64 = 2**63
@@ -165,11 +167,16 @@ def _narrowest(found: Sequence[Reach | None]) -> tuple[Reach | None, frozenset[i
     chosen: tuple[int, ...] = ()
     result: Reach | None = None
     numbered = [(index, one) for index, one in enumerate(found) if one is not None]
+    refused = 0
     for index, _ in sorted(numbered, key=lambda entry: entry[1].disjunctions()):
+        if len(chosen) == _MOST_CLAUSES or refused == _MOST_CLAUSES:
+            break
         tried = (*chosen, index)
         both = _all_of([cast("Reach", found[one]) for one in tried])
         if both.disjunctions() <= _MOST_DISJUNCTIONS:
             chosen, result = tried, both
+        else:
+            refused += 1
     return result, frozenset(chosen)
 
 

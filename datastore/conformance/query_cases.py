@@ -52,7 +52,10 @@ _PRODUCTS = [
     {"sku": "Abc789", "description": "SKU starting with A"},
     {"sku": ["def", "abc000"], "description": 7},
 ]
-
+_CHARACTERS = [
+    "k", "K", "a", "\u212a", "s", "ſ", "é", "7", "٣", "_", "É", "σ", "ς", " ", "\n", "a\0b", "a\nb", "a\n", "a b",
+    "\na\n\nb", "KL", "so", "🔑🔑", "",
+]  # fmt: skip
 _NAMES = [
     {"a b": 1}, {"é": 1}, {'q"u': 1}, {"b\\s": 1}, {"$x": 1}, {"a.b": 1}, {"a": {"b": 1}}, {"": 1}, {"*": 1},
     {"`": 1}, {"a[0]": 1}, {"[0]": 1}, {"_id": 1}, {"value": 1}, {"A": 1}, {"'": 1}, {"a": {"$x": 1}}, {"\0": 1},
@@ -315,6 +318,49 @@ GROUPS: dict[str, Group] = {
             ({"description": {"$regex": "7"}}, []),
             ({"sku": {"$in": ["abc123"], "$regex": "^a"}}, [0]),
             ({"sku": {"$regex": "(?i)^ABC"}}, [0, 1, 4, 5]),
+        ],
+    ),
+    "regex-characters": Group(
+        [{"t": text} for text in _CHARACTERS],
+        [
+            # classes are those of ASCII
+            ({"t": {"$regex": r"\d"}}, [7]),
+            ({"t": {"$regex": r"\D"}}, [*range(7), *range(8, 23)]),
+            ({"t": {"$regex": r"\w"}}, [0, 1, 2, 4, 7, 9, 15, 16, 17, 18, 19, 20, 21]),
+            ({"t": {"$regex": r"^\w", "$options": "i"}}, [0, 1, 2, 4, 7, 9, 15, 16, 17, 18, 20, 21]),
+            ({"t": {"$regex": r"^\W"}}, [3, 5, 6, 8, 10, 11, 12, 13, 14, 19, 22]),
+            ({"t": {"$regex": "[[:alpha:]]"}}, [0, 1, 2, 4, 15, 16, 17, 18, 19, 20, 21]),
+            ({"t": {"$regex": "[[:alpha:]]", "$options": "i"}}, [0, 1, 2, 4, 15, 16, 17, 18, 19, 20, 21]),
+            ({"t": {"$regex": "[[:upper:]]"}}, [1, 20]),
+            ({"t": {"$regex": r"\s"}}, [13, 14, 16, 17, 18, 19]),
+            ({"t": {"$regex": r"\bk"}}, [0]),
+            # letters in any case are those of Unicode
+            ({"t": {"$regex": "^k$", "$options": "i"}}, [0, 1, 3]),
+            ({"t": {"$regex": "^S", "$options": "i"}}, [4, 5, 21]),
+            ({"t": {"$regex": "^[J-L]$", "$options": "i"}}, [0, 1, 3]),
+            ({"t": {"$regex": "^É$", "$options": "i"}}, [6, 10]),
+            ({"t": {"$regex": "^É$"}}, [10]),
+            ({"t": {"$regex": "^Σ$", "$options": "i"}}, [11, 12]),
+            # the end, and lines
+            ({"t": {"$regex": "a$"}}, [2, 17]),
+            ({"t": {"$regex": r"a\z"}}, [2]),
+            ({"t": {"$regex": r"a\Z"}}, [2, 17]),
+            ({"t": {"$regex": "a$", "$options": "m"}}, [2, 16, 17, 19]),
+            ({"t": {"$regex": "^b", "$options": "m"}}, [16, 19]),
+            ({"t": {"$regex": "^$", "$options": "m"}}, [14, 19, 23]),
+            ({"t": {"$regex": "a.b"}}, [15, 18]),
+            ({"t": {"$regex": "a.b", "$options": "s"}}, [15, 16, 18]),
+            # whatever the text is made of
+            ({"t": {"$regex": "\0"}}, [15]),
+            ({"t": {"$regex": r"\x00b$"}}, [15]),
+            ({"t": {"$regex": "^.$"}}, [*range(14), 17]),
+            ({"t": {"$regex": "🔑"}}, [22]),
+            ({"t": {"$regex": r"^\x{1F511}{2}$"}}, [22]),
+            ({"t": {"$not": {"$regex": r"^.?$"}}}, [15, 16, 18, 19, 20, 21, 22]),
+            ({"t": {"$regex": "a b # all of it\n$", "$options": "x"}}, []),
+            ({"t": {"$regex": r" a [ ] b ", "$options": "x"}}, [18]),
+            ({"t": {"$regex": r"^ab\Q\E*$"}}, [2, 17]),
+            ({"t": {"$regex": r"^K\E?L"}}, [20]),
         ],
     ),
     "query-array-of-documents": Group(

@@ -44,7 +44,6 @@ class CustomerBackend(Backend):
     """Hands each call to the database of the user that its ids begin with. Made by `separate`."""
 
     def __init__(self, databases: Databases) -> None:
-        self.kind = databases.kind
         self.name = databases.kind.name
         self.capabilities = databases.capabilities
         self._databases = databases

@@ -7,6 +7,7 @@ error is a `QueryError` that names the place, and is raised before any I/O.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
@@ -37,7 +38,7 @@ from datastore.queries.tree import (
     conjunction,
 )
 from datastore.times import format_time
-from datastore.values import encode
+from datastore.values import MAX_DEPTH, encode
 
 _TYPES = {
     "double": 1, "string": 2, "object": 3, "array": 4, "bool": 8, "null": 10, "int": 16, "long": 18, "decimal": 19,
@@ -45,6 +46,11 @@ _TYPES = {
 }  # fmt: skip
 _TYPE_OF_CODE = {code: name for name, code in _TYPES.items() if code is not None}
 LOGIC = ("$and", "$nor", "$or")
+MAX_CONDITIONS = 1_000
+"""So many conditions may a filter have. A ``$in`` is one of them, however many values it has."""
+MAX_NESTING = 50
+"""So deep may ``$and``, ``$or``, ``$nor``, ``$not`` and ``$elemMatch`` be nested; MongoDB takes 100."""
+_NESTS = frozenset((*LOGIC, "$not", "$elemMatch"))
 
 META_FIELDS = (
     "key", "metadata", "createdByAgent", "lastAccessedByAgent", "accessCount", "createdAt", "updatedAt",
@@ -145,9 +151,74 @@ def parse(document: Any, name: str = "filter", *, about_records: bool = False) -
     try:
         encode(dict(document), name)
     except DataStoreError as error:
-        hint = "; write a pattern as {'$regex': 'text'}" if "is a Pattern" in error.message else ""
-        raise QueryError(f"{error}{hint}") from error
-    return _filter(cast("dict[str, Any]", document), "" if name == "filter" else name, about_records)
+        refuse_compiled(document, name)
+        raise QueryError(str(error)) from error
+    _check_nesting(document, name)
+    filter = _filter(cast("dict[str, Any]", document), "" if name == "filter" else name, about_records)
+    conditions = _count(filter)
+    if conditions > MAX_CONDITIONS:
+        raise QueryError(
+            f"{name}: has {conditions:,} conditions, and may have {MAX_CONDITIONS:,}; ask whether a field is one of "
+            "many values with $in"
+        )
+    return filter
+
+
+def refuse_compiled(document: Any, name: str) -> None:
+    """Refuse what holds a compiled regular expression, wherever that is.
+
+    Raises:
+        QueryError: If there is one; the message names the place, and says what to write.
+    """
+    rest = [(document, name, 0)]
+    while rest:
+        value, place, depth = rest.pop()
+        if isinstance(value, re.Pattern):
+            raise QueryError(
+                f"{place} is a compiled regular expression; write {{'$regex': 'pattern', '$options': 'i'}}, with the "
+                "pattern as a str"
+            )
+        if depth > MAX_DEPTH:  # what holds itself would have no end
+            continue
+        if isinstance(value, Mapping):
+            rest += [(child, f"{place}.{key}", depth + 1) for key, child in value.items()]
+        elif isinstance(value, list | tuple | set | frozenset):
+            rest += [(child, f"{place}[{index}]", depth + 1) for index, child in enumerate(value)]
+
+
+def _check_nesting(document: Any, name: str) -> None:
+    rest = [(document, name, 0)]
+    while rest:
+        value, place, depth = rest.pop()
+        if isinstance(value, Mapping):
+            for key, child in value.items():
+                if isinstance(child, dict | list | tuple):
+                    within = depth + (key in _NESTS)
+                    if within > MAX_NESTING:
+                        raise QueryError(
+                            f"{place}.{key}: $and, $or, $nor, $not and $elemMatch are nested more than "
+                            f"{MAX_NESTING} deep"
+                        )
+                    rest.append((child, f"{place}.{key}" if key in _NESTS else place, within))
+        else:
+            rest += [(child, place, depth) for child in value if isinstance(child, dict | list | tuple)]
+
+
+def _count(filter: Filter) -> int:
+    """Return how many conditions there are in a filter."""
+    if isinstance(filter, Not):
+        return _count(filter.clause)
+    if isinstance(filter, Field):
+        return 1 + _count_within(filter.condition)
+    return sum(map(_count, filter.clauses))
+
+
+def _count_within(condition: Condition) -> int:
+    if not isinstance(condition, ElementMatches):
+        return 0
+    if condition.filter is not None:
+        return _count(condition.filter)
+    return sum(1 + _count_within(one) for _, one in condition.conditions)
 
 
 def _filter(document: dict[str, Any], place: str, about_records: bool = False) -> Filter:
@@ -177,8 +248,41 @@ def _logic(operator: str, operand: Any, place: str, about_records: bool) -> Filt
         filters.append(_filter(document, f"{place}[{index}]", about_records))
     if operator == "$and":
         return conjunction(filters)
-    either = filters[0] if len(filters) == 1 else Or(tuple(filters))
+    alternatives = _with_equalities_together(filters)
+    either = alternatives[0] if len(alternatives) == 1 else Or(tuple(alternatives))
     return either if operator == "$or" else Not(either)
+
+
+def _with_equalities_together(filters: list[Filter]) -> list[Filter]:
+    """Return alternatives with those that say what one path equals made one: what is there is looked up once."""
+    places: dict[Path, int] = {}
+    together: list[Filter] = []
+    values: dict[Path, list[Any]] = {}
+    for filter in filters:
+        equal = _equal_to(filter)
+        if equal is None:
+            together.append(filter)
+            continue
+        path, some = equal
+        if path not in places:
+            places[path] = len(together)
+            together.append(filter)
+        values.setdefault(path, []).extend(some)
+    for path, place in places.items():
+        if len(values[path]) > 1:
+            together[place] = Field(path, In(tuple(values[path])))
+    return together
+
+
+def _equal_to(filter: Filter) -> tuple[Path, tuple[Any, ...]] | None:
+    """Return what a filter says that a path equals, if it says that and nothing else."""
+    if isinstance(filter, Field):
+        condition = filter.condition
+        if isinstance(condition, In):
+            return filter.path, condition.values
+        if isinstance(condition, Compare) and condition.operator == "$eq":
+            return filter.path, (condition.value,)
+    return None
 
 
 def parse_field(path: Path, operand: Any, place: str) -> Filter:
@@ -239,6 +343,8 @@ def _all(path: Path, operand: Any, place: str) -> Filter:
     patterns, values = _patterns_and_values(operand, place)
     if not patterns and not values:
         return Or(())  # as MongoDB: an empty $all matches nothing
+    if len(patterns) + len(values) > MAX_CONDITIONS:
+        raise QueryError(f"{place}: has {len(patterns) + len(values):,} values, and may have {MAX_CONDITIONS:,}")
     every: list[Filter] = [Field(path, Compare("$eq", value)) for value in values]
     every += [Field(path, pattern) for pattern in patterns]
     return conjunction(every)
@@ -464,7 +570,24 @@ def _operators(condition: Condition) -> dict[str, Any]:
         case ElementMatches(None, conditions):
             inner: dict[str, Any] = {}
             for holds, one in conditions:
-                inner |= _operators(one) if holds else {"$not": {**inner.get("$not", {}), **_operators(one)}}
+                named = _operators(one) if holds else _opposite(one)
+                if named.keys().isdisjoint(inner):
+                    inner |= named
+                else:  # beside $ne there was a $not of $eq, say
+                    inner["$not"] = _opposite(one) if holds else _operators(one)
             return {"$elemMatch": inner}
         case ElementMatches(filter):
             return {"$elemMatch": to_document(cast("Filter", filter))}
+
+
+def _opposite(condition: Condition) -> dict[str, Any]:
+    """Return operators for what must not hold: a ``$not`` takes one, so it is for what has no opposite by name."""
+    match condition:
+        case Compare("$eq", value):
+            return {"$ne": value}
+        case In(values):
+            return {"$nin": list(values)}
+        case Exists():
+            return {"$exists": False}
+        case _:
+            return {"$not": _operators(condition)}

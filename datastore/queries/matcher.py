@@ -6,12 +6,14 @@ A filter is compiled once to closures, so that nothing is interpreted again for 
 from __future__ import annotations
 
 import operator
+import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-from datastore.queries.ordering import RANKS, order_key
-from datastore.queries.paths import MISSING, leads_to
+from datastore.deadlines import check
+from datastore.queries.ordering import RANKS, equality_key, order_key
+from datastore.queries.paths import MISSING, Known, holds_at, is_ambiguous
 from datastore.queries.patterns import compile_pattern
 from datastore.queries.tree import (
     And,
@@ -26,6 +28,7 @@ from datastore.queries.tree import (
     Matches,
     Modulo,
     Not,
+    Or,
     Path,
     Size,
 )
@@ -34,29 +37,88 @@ Predicate: TypeAlias = Callable[[Any], bool]
 
 _COMPARISONS = {"$gt": operator.gt, "$gte": operator.ge, "$lt": operator.lt, "$lte": operator.le}
 _INT32 = range(-(2**31), 2**31)
+_LONG = 1_000
+"""So many elements of an array take a tenth of a millisecond: the deadline is looked at before."""
+
+
+class _Answers(threading.local):
+    """What is known about the document that is being looked at, for the conditions within an ``$elemMatch``.
+
+    Where a path may lead to the elements of arrays within arrays, it leads into the same element from each of those
+    around it, and a path in an ``$elemMatch`` within that once more from each: as often as there are ways.
+    """
+
+    def __init__(self) -> None:
+        self.to: dict[object, Known] = {}
 
 
 def compile_filter(filter: Filter) -> Predicate:
     """Return the function that says whether a document (a value, or a record's fields) matches.
 
-    A document that is no object has no fields: every path is missing in it.
+    A document that is no object has no fields: every path is missing in it. The function raises
+    `DeadlineExceededError` when the call under way has taken too long.
     """
+    return _compile(filter, None)
+
+
+def _compile(filter: Filter, answers: _Answers | None) -> Predicate:
     if isinstance(filter, Field):
-        return _field(filter.path, filter.condition)
+        return _field(filter.path, filter.condition, answers)
     if isinstance(filter, Not):
-        inner = compile_filter(filter.clause)
+        inner = _compile(filter.clause, answers)
         return lambda document: not inner(document)
-    parts = [compile_filter(clause) for clause in filter.clauses]
-    if len(parts) == 1:
-        return parts[0]
-    if isinstance(filter, And):
-        return lambda document: all(part(document) for part in parts)
-    return lambda document: any(part(document) for part in parts)
+    if isinstance(filter, Or):
+        parts = [_compile(clause, answers) for clause in filter.clauses]
+        return parts[0] if len(parts) == 1 else lambda document: any(part(document) for part in parts)
+    together, others = _equal_to_all(filter) if answers is None else ({}, filter.clauses)
+    parts = [_compile(clause, answers) for clause in others]
+    parts += [_all_of(path, values) for path, values in together.items()]
+    return parts[0] if len(parts) == 1 else lambda document: all(part(document) for part in parts)
 
 
-def _field(path: Path, condition: Condition) -> Predicate:
-    holds = compile_condition(condition)
+def _equal_to_all(filter: And) -> tuple[dict[Path, list[Any]], list[Filter]]:
+    """Take apart what must equal several values at once, by path, as ``$all`` asks, and everything else."""
+    equal: dict[Path, list[Field]] = {}
+    others: list[Filter] = []
+    for clause in filter.clauses:
+        if isinstance(clause, Field) and isinstance(clause.condition, Compare) and clause.condition.operator == "$eq":
+            equal.setdefault(clause.path, []).append(clause)
+        else:
+            others.append(clause)
+    together = {}
+    for path, fields in equal.items():
+        if len(fields) == 1:
+            others += fields
+        else:
+            together[path] = [cast("Compare", field.condition).value for field in fields]
+    return together, others
+
+
+def _all_of(path: Path, values: list[Any]) -> Predicate:
+    """Return the function that says whether a path leads to each of several values: it looks once, and not for each."""
+    wanted = frozenset(map(equality_key, values))
+    ambiguous = is_ambiguous(path)
+
+    def match(document: Any) -> bool:
+        check()
+        left = set(wanted)
+
+        def completes(value: Any) -> bool:
+            left.discard(None if value is MISSING else equality_key(value))
+            return not left
+
+        return holds_at(_fields_of(document), path, completes, known={} if ambiguous else None)
+
+    return match
+
+
+def _field(path: Path, condition: Condition, answers: _Answers | None) -> Predicate:
     into_leaf = not isinstance(condition, Size | ElementMatches)
+    ambiguous = is_ambiguous(path)
+    if answers is None and ambiguous and isinstance(condition, ElementMatches):
+        return _first_of_several(path, condition)
+    holds = _compile_condition(condition, answers)
+    question = object()
     steps, last = path[:-1], path[-1]
 
     def match(document: Any) -> bool:
@@ -70,14 +132,42 @@ def _field(path: Path, condition: Condition) -> Predicate:
                 value = value.get(last, MISSING)
                 if type(value) is not list or not into_leaf:
                     return holds(value)
-        root = document if type(document) is dict else MISSING
-        return any(map(holds, leads_to(root, path, into_leaf=into_leaf)))
+                if len(value) < _LONG:
+                    return any(map(holds, value)) or holds(value)
+        check()
+        known: Known | None = None
+        if ambiguous:
+            known = {} if answers is None else answers.to.setdefault(question, {})
+        return holds_at(_fields_of(document), path, holds, into_leaf=into_leaf, known=known)
 
     return match
 
 
+def _first_of_several(path: Path, condition: ElementMatches) -> Predicate:
+    """Return the function for an ``$elemMatch`` that may look at elements within elements: it remembers answers."""
+    answers = _Answers()
+    holds = _compile_condition(condition, answers)
+
+    def match(document: Any) -> bool:
+        answers.to = {}  # what was known is about another document
+        try:
+            return holds_at(_fields_of(document), path, holds, into_leaf=False, known={})
+        finally:
+            answers.to = {}
+
+    return match
+
+
+def _fields_of(document: Any) -> Any:
+    return document if type(document) is dict else MISSING
+
+
 def compile_condition(condition: Condition) -> Predicate:
     """Return the function that says whether a condition holds for one value, or for `MISSING`."""
+    return _compile_condition(condition, None)
+
+
+def _compile_condition(condition: Condition, answers: _Answers | None) -> Predicate:
     match condition:
         case Compare("$eq", value):
             return _equals(value)
@@ -98,7 +188,7 @@ def compile_condition(condition: Condition) -> Predicate:
             found = compile_pattern(condition)
             return lambda value: type(value) is str and found(value)
         case ElementMatches():
-            is_wanted = compile_element(condition)
+            is_wanted = _compile_element(condition, answers)
             return lambda value: type(value) is list and any(map(is_wanted, value))
 
 
@@ -110,8 +200,15 @@ def _equals(wanted: Any) -> Predicate:
         return lambda value: type(value) is kind and value == wanted
     if kind is int or kind is float:
         return lambda value: value == wanted and type(value) is not bool
-    key = order_key(wanted)
-    return lambda value: type(value) is kind and order_key(value) == key
+    key, length = equality_key(wanted), len(wanted)
+
+    def equal(value: Any) -> bool:
+        if type(value) is not kind or len(value) != length:
+            return False
+        check()  # it may be large
+        return equality_key(value) == key
+
+    return equal
 
 
 def _compares(name: str, wanted: Any) -> Predicate:
@@ -124,14 +221,34 @@ def _compares(name: str, wanted: Any) -> Predicate:
     if kind is int or kind is float:
         return lambda value: (type(value) is int or type(value) is float) and compare(value, wanted)
     key, rank = order_key(wanted), RANKS[kind]
-    return lambda value: value is not MISSING and RANKS[type(value)] == rank and compare(order_key(value), key)
+
+    def compares(value: Any) -> bool:
+        if value is MISSING or RANKS[type(value)] != rank:
+            return False
+        check()  # it may be large
+        return bool(compare(order_key(value), key))
+
+    return compares
 
 
 def _is_in(values: tuple[Any, ...]) -> Predicate:
-    keys = frozenset(order_key(value) for value in values)
-    if None not in values:
-        return lambda value: value is not MISSING and order_key(value) in keys
-    return lambda value: value is MISSING or order_key(value) in keys
+    keys = frozenset(map(equality_key, values))
+    shapes = frozenset((type(value), len(value)) for value in values if type(value) in (dict, list))
+    with_null = None in values
+
+    def is_in(value: Any) -> bool:
+        kind = type(value)
+        if kind is str:
+            return value in keys
+        if value is MISSING:
+            return with_null
+        if kind is dict or kind is list:
+            if (kind, len(value)) not in shapes:
+                return False
+            check()  # it may be large
+        return equality_key(value) in keys
+
+    return is_in
 
 
 def _leaves(divisor: int, remainder: int, value: Any) -> bool:
@@ -160,12 +277,12 @@ _TYPES: dict[type, tuple[str, ...]] = {
 }
 
 
-def compile_element(condition: ElementMatches) -> Predicate:
+def _compile_element(condition: ElementMatches, answers: _Answers | None) -> Predicate:
     """Return the function that says whether one element of an array is one that `$elemMatch` looks for."""
     if condition.filter is not None:
-        inner = compile_filter(condition.filter)
+        inner = _compile(condition.filter, answers)
         return lambda element: type(element) in (dict, list) and inner(_as_object(element))
-    checks = [(compile_condition(one), wanted) for wanted, one in condition.conditions]
+    checks = [(_compile_condition(one, answers), wanted) for wanted, one in condition.conditions]
     return lambda element: all(holds(element) is wanted for holds, wanted in checks)
 
 

@@ -5,16 +5,18 @@ https://www.mongodb.com/docs/manual/reference/bson-type-comparison-order/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import total_ordering
 from typing import Any, TypeAlias
 
+from datastore.deadlines import check
 from datastore.queries.paths import MISSING, is_position
 from datastore.queries.tree import Path
 
 Key: TypeAlias = tuple[Any, ...]
 """Compares as the value does with values of any type."""
 
+_OWN_HASH = 2**61 - 1  # the remainder is that of a division by this number
 _EMPTY_ARRAY: Key = (0,)
 _NULL: Key = (1,)
 RANKS = {type(None): 1, int: 2, float: 2, str: 3, dict: 4, list: 5, bool: 6}
@@ -27,11 +29,37 @@ def order_key(value: Any) -> Key:
     if rank == 1:
         return _NULL
     if rank == 4:
-        fields = sorted(value.items())
-        return (4, tuple((RANKS[type(child)], name, order_key(child)) for name, child in fields))
+        fields = []
+        for name in sorted(value):
+            child = value[name]
+            fields.append((RANKS[type(child)], name, order_key(child)))
+        return (4, tuple(fields))
     if rank == 5:
-        return (5, tuple(order_key(child) for child in value))
+        return (5, tuple(map(order_key, value)))
     return (rank, value)
+
+
+def equality_key(value: Any) -> Hashable:
+    """Return what is equal for values that are equal, and for no others, and is safe to look up in a set.
+
+    Text is its own key. Python hashes an integer by its remainder, so that anybody can make up thousands with one
+    hash; those go by their digits.
+    """
+    kind = type(value)
+    if kind is str or value is None:
+        return value  # type: ignore[no-any-return]
+    if kind is int or kind is float:
+        if -_OWN_HASH < value < _OWN_HASH:
+            return value  # type: ignore[no-any-return]
+        return (int, hex(int(value)))
+    if kind is list:
+        return (list, *map(equality_key, value))
+    if kind is dict:
+        fields: list[Hashable] = [dict]
+        for name in sorted(value):
+            fields += name, equality_key(value[name])
+        return tuple(fields)
+    return (bool, value)
 
 
 @total_ordering
@@ -62,35 +90,33 @@ def sort_key(sort: Sequence[tuple[Path, int]]) -> Callable[[Any], tuple[Any, ...
     def key(document: Any) -> tuple[Any, ...]:
         parts: list[Any] = []
         for path, direction in sort:
-            keys = _keys(document, path, 0)
-            parts.append(min(keys) if direction > 0 else Descending(max(keys)))
+            parts.append(_key(document, path, 0, min) if direction > 0 else Descending(_key(document, path, 0, max)))
         return tuple(parts)
 
     return key
 
 
-def _keys(value: Any, path: Path, step: int) -> Iterator[Key]:
-    """Yield the keys that an index on the path would hold for a document."""
+def _key(value: Any, path: Path, step: int, choose: Callable[[Iterable[Key]], Key]) -> Key:
+    """Return the least or the greatest of the keys that an index on the path would hold for a document."""
     for index in range(step, len(path)):
         if type(value) is list:
-            yield from _keys_in(value, path, index)
-            return
+            return _key_in(value, path, index, choose)
         value = value.get(path[index], MISSING) if type(value) is dict else MISSING
     if value is MISSING:
-        yield _NULL
-    elif type(value) is not list:
-        yield order_key(value)
-    elif value:
-        yield from map(order_key, value)
-    else:
-        yield _EMPTY_ARRAY
+        return _NULL
+    if type(value) is not list:
+        return order_key(value)
+    check()  # it may be large
+    return choose(map(order_key, value)) if value else _EMPTY_ARRAY
 
 
-def _keys_in(array: list[Any], path: Path, step: int) -> Iterator[Key]:
+def _key_in(array: list[Any], path: Path, step: int, choose: Callable[[Iterable[Key]], Key]) -> Key:
+    check()
     if is_position(path[step]) and int(path[step]) < len(array):
-        yield from _keys(array[int(path[step])], path, step + 1)
-        return
+        return _key(array[int(path[step])], path, step + 1, choose)
     if not array:
-        yield _NULL
+        return _NULL
+    keys = []
     for element in array:
-        yield from _keys(element if type(element) is dict else {}, path, step)
+        keys.append(_key(element, path, step, choose) if type(element) is dict else _NULL)  # noqa: PERF401 - a frame less
+    return choose(keys)

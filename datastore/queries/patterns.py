@@ -1,79 +1,95 @@
-"""Regular expressions, with a bound on the time that one may take.
+"""Regular expressions, searched for in a time that grows with the text and no faster: by RE2.
 
-Python's own ``re`` can be sent into a search that ends after the sun does, and cannot be interrupted. The library
-``regex`` takes a timeout. It is imported with the first pattern.
+An engine that goes back and tries again, as Python's own ``re`` does, can be sent into a search that ends after the sun
+does, holds every other thread up, and cannot be interrupted. RE2 cannot, and lets other threads run meanwhile. It is
+imported with the first pattern.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
-from datastore.errors import QueryError
+from datastore.deadlines import check, left
+from datastore.errors import DeadlineExceededError, QueryError, UnsupportedError
+from datastore.queries.expressions import NotTranslatedError, Translation
 from datastore.queries.tree import Matches
 
-SECONDS = 1.0
-"""How long one text may be searched; a sensible pattern takes microseconds."""
 _LONGEST = 32_764  # bytes, as MongoDB: https://www.mongodb.com/docs/manual/reference/operator/query/regex/
-_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^]\\])*\]|\{(?P<count>\d+)(?:,\d*)?\}|.", re.DOTALL)
+_MEMORY = 2_000_000
+"""Bytes that RE2 may take for one pattern and what it remembers of it; about ten thousand characters fit, or states."""
+_PATTERNS = 64
+_SURELY_SHORT = 50_000_000
+"""So many steps (states of the pattern times bytes of the text) take at most about a second."""
+_SECONDS_PER_STEP = 20e-9
+"""At worst. A search nearly always takes one step for a byte, however large the pattern is."""
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=_PATTERNS)
 def compile_pattern(matches: Matches) -> Callable[[str], bool]:
     """Return the function that says whether a pattern is found in a text.
 
-    The function raises `QueryError` if it takes longer than `SECONDS`.
+    The function raises `DeadlineExceededError` if the call under way has taken too long, or might with this text.
 
     Raises:
-        QueryError: If the pattern does not compile.
+        QueryError: If the pattern is none, or one that cannot be searched for in linear time, or too large.
+        UnsupportedError: If RE2 is not installed.
     """
-    import regex  # here, because most stores never see a pattern
-
+    check()  # one filter may have many
+    shown = repr(matches.pattern[:60])
     if len(matches.pattern.encode()) > _LONGEST:
-        raise QueryError(f"the pattern is longer than {_LONGEST:,} bytes")
-    if _written_out(matches.pattern) > _LONGEST:
-        raise QueryError(
-            f"the pattern {matches.pattern[:60]!r} repeats too much: written out it has over {_LONGEST:,} characters"
-        )
-    flags = regex.VERSION0
-    for option in matches.options:
-        flags |= getattr(regex, option.upper())
+        raise QueryError(f"the pattern {shown}... is longer than {_LONGEST:,} bytes")
+    _engine()
     try:
-        search = regex.compile(matches.pattern, flags).search
-    except (regex.error, ValueError, RecursionError, OverflowError) as error:
-        raise QueryError(f"the pattern {matches.pattern[:60]!r} does not compile: {error}") from error
+        translation = Translation(matches.pattern, matches.options)
+    except NotTranslatedError as error:
+        raise QueryError(f"the pattern {shown} does not compile: {error}") from None
+    pattern = _compile(translation.text, shown)
+    search, size = pattern.search, pattern.programsize
+    search_at_end = _compile(translation.text_at_end, shown).search if translation.has_line_starts else None
 
     def found(text: str) -> bool:
-        try:
-            return search(text, timeout=SECONDS) is not None
-        except TimeoutError:
-            raise QueryError(
-                f"the pattern {matches.pattern[:60]!r} took longer than {SECONDS:g} s on one text; "
-                "avoid repetitions within repetitions, such as (a+)+"
-            ) from None
+        check()
+        utf8 = text.encode(errors="surrogatepass")
+        steps = size * len(utf8)
+        if steps > _SURELY_SHORT and steps * _SECONDS_PER_STEP > left():
+            raise DeadlineExceededError(
+                f"the pattern {shown} may take longer on a text of {len(utf8):,} bytes than the call has left; make it "
+                "shorter, or give connect(max_seconds=) more"
+            )
+        match = search(utf8)
+        if match is None:
+            return False
+        if search_at_end is not None and match.start() == len(utf8) and text.endswith("\n"):
+            return search_at_end(utf8, len(utf8)) is not None
+        return True
 
     return found
 
 
-def _written_out(pattern: str) -> int:
-    """Return how long a pattern is with its counted repetitions written out, which is how `regex` compiles them.
+def _compile(text: str, shown: str) -> Any:
+    re2 = _engine()
+    options = re2.Options()
+    options.log_errors = False
+    options.never_capture = True
+    options.max_mem = _MEMORY
+    try:
+        return re2.compile(text, options)
+    except re2.error as error:
+        reason = error.args[0] if error.args else "RE2 refuses it"
+        reason = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+        if "too large" in reason:
+            reason = f"it takes more than {_MEMORY:,} bytes"
+        raise QueryError(f"the pattern {shown} does not compile: {reason}") from error
 
-    That happens before any timeout can end it: ``a{1000000000}`` would take all memory.
-    """
-    groups, last = [0], 0
-    for token in _TOKEN.finditer(pattern):
-        text, count = token[0], token["count"]
-        if count is not None:
-            times = int(count) if len(count) < 10 else _LONGEST + 1
-            groups[-1] += max(last, 1) * max(times - 1, 0)
-            last = max(last, 1) * max(times, 1)
-        elif text == "(":
-            groups.append(0)
-        elif text == ")" and len(groups) > 1:
-            last = groups.pop()
-            groups[-1] += last
-        else:
-            last = last if text.isspace() else 1  # with (?x) spaces may stand between a group and its count
-            groups[-1] += 1
-    return sum(groups)
+
+def _engine() -> Any:
+    try:
+        import re2  # here, because most stores never see a pattern
+    except ImportError as error:
+        raise UnsupportedError(
+            "$regex needs RE2, which is not installed: pip install google-re2 (there are wheels for CPython 3.11 to "
+            "3.14 on Linux with glibc, macOS and Windows; elsewhere it is built from source, with RE2 and Abseil)"
+        ) from error
+    return re2

@@ -15,10 +15,10 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, TypeAlias, cast
 
-from datastore.errors import InvalidValueError, QueryError, kind_of
-from datastore.queries.language import has_operators, is_filter, parse, parse_field, plain, shown
+from datastore.errors import DataStoreError, InvalidValueError, QueryError, kind_of
+from datastore.queries.language import has_operators, is_filter, parse, parse_field, plain, refuse_compiled, shown
 from datastore.queries.matcher import Predicate, compile_filter
-from datastore.queries.ordering import order_key, sort_key
+from datastore.queries.ordering import equality_key, order_key, sort_key
 from datastore.queries.paths import MISSING, is_position, parse_path
 from datastore.queries.shaping import parse_sort
 from datastore.queries.tree import Path
@@ -38,13 +38,17 @@ def compile_update(changes: Any) -> Update:
         changes: Update operators with their fields, or fields to set (a shallow merge).
 
     Raises:
-        QueryError: If it is neither; the message names the place.
+        QueryError: If it is neither, or holds a compiled regular expression; the message names the place.
         InvalidValueError: If something in it is not JSON.
     """
     if not isinstance(changes, Mapping):
         raise InvalidValueError(f"changes is {kind_of(changes)}; it must be a dict")
     changes = dict(changes)
-    encode(changes, "changes")
+    try:
+        encode(changes, "changes")
+    except DataStoreError:
+        refuse_compiled(changes, "changes")
+        raise
     changes = plain(changes)  # a copy: what the caller does to the operands later changes nothing
     operators = [name for name in changes if name.startswith("$")]
     if not operators:
@@ -255,9 +259,9 @@ def _add_to_set(operand: Any, place: str) -> Change:
 
     def add(current: Any) -> Any:
         array = list(_array(current))
-        known = set(map(order_key, array))
+        known = set(map(equality_key, array))
         for item in items:
-            key = order_key(item)
+            key = equality_key(item)
             if key not in known:
                 known.add(key)
                 array.append(copy.deepcopy(item))
@@ -315,8 +319,8 @@ def _pulled(operand: Any, place: str) -> Predicate:
     array that it is; a filter looks at elements that are objects.
     """
     if not isinstance(operand, dict):
-        key = order_key(operand)
-        return lambda item: order_key(item) == key
+        key = equality_key(operand)
+        return lambda item: equality_key(item) == key
     if not is_filter(operand) and has_operators(operand, place):
         element = compile_filter(parse_field(("element",), operand, place))
         return lambda item: element({"element": item})

@@ -22,6 +22,7 @@ from datastore.conformance.races import race
 from datastore.places import BYTES, MOST, SECONDS, Ahead, Places, size_of
 from datastore.queries.ordering import Descending
 from datastore_memory import MemoryBackend
+from tests.sqlite.processes import in_a_child
 
 COUNT = 300
 SORTS = {
@@ -331,15 +332,12 @@ def test_pages_are_read_by_many_threads_at_once(agent):
 def test_a_forked_child_goes_on(agent):
     first = agent.find_records(sort="n", limit=10)
     expected = [record.key for record in agent.find_records(sort="n", limit=10, cursor=first.cursor).records]
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            page = agent.find_records(sort="n", limit=10, cursor=first.cursor)
-            status = 0 if [record.key for record in page.records] == expected else 2
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    def go_on():
+        page = agent.find_records(sort="n", limit=10, cursor=first.cursor)
+        assert [record.key for record in page.records] == expected
+
+    in_a_child(go_on)
 
 
 def test_an_order_is_recalled_while_others_are_remembered():

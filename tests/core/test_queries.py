@@ -1,18 +1,16 @@
-"""The query language: what the parser makes of a filter, what it refuses, and patterns that would search for ever."""
+"""The query language: what the parser makes of a filter, and what it refuses."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections import OrderedDict
-from contextlib import suppress
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from datastore import QueryError
 from datastore.conformance import query_strategies as make
@@ -21,7 +19,6 @@ from datastore.conformance.query_mistakes import BAD_FILTERS, BAD_WINDOWS
 from datastore.queries.language import META_FIELDS, OPERATORS, parse, parse_query, to_document
 from datastore.queries.matcher import compile_filter
 from datastore.queries.paths import MISSING, parse_path
-from datastore.queries.patterns import SECONDS, compile_pattern
 from datastore.queries.shaping import parse_fields, parse_window
 from datastore.queries.tree import (
     EVERYTHING,
@@ -100,7 +97,8 @@ def equal(value, path=A):
         ({"$or": [{"a": 1}]}, equal(1)),
         ({"$or": [{"a": 1}, {}]}, Or((equal(1), EVERYTHING))),
         ({"$nor": [{"a": 1}]}, Not(equal(1))),
-        ({"$nor": [{"a": 1}, {"a": 2}]}, Not(Or((equal(1), equal(2))))),
+        ({"$nor": [{"a": 1}, {"a": 2}]}, Not(Field(A, In((1, 2))))),
+        ({"$nor": [{"a": 1}, {"b": 2}]}, Not(Or((equal(1), equal(2, ("b",)))))),
     ],
     ids=str,
 )
@@ -127,8 +125,11 @@ def test_a_tree_can_be_written_down_and_read_again(name):
         assert [number for number, document in enumerate(GROUPS[name].documents) if again(document)] == expected, filter
 
 
-@settings(max_examples=200, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(make.filters, make.documents)
+@example({"a": {"$elemMatch": {"$exists": False, "$ne": None, "$nin": [1], "$not": {"$gt": 5}}}}, {"a": [1, 7]})
+@example({"a": {"$elemMatch": {"$ne": 1, "$not": {"$eq": 2}}}}, {"a": [1]})
+@example({"a": {"$elemMatch": {"$in": [1, 2], "$not": {"$nin": [2, 3]}}}}, {"a": [1, 3]})
 def test_any_tree_can_be_written_down_and_read_again(filter, document):
     tree = parse(filter)
     again = parse(to_document(tree))
@@ -246,75 +247,6 @@ def test_missing_has_a_name_and_paths_are_text():
         parse_path(5, "sort")
 
 
-# -------------------------------------------------------------------------------------------------------- patterns
-
-
-@pytest.mark.parametrize(
-    ("pattern", "text"),
-    [
-        ("(a+)+$", "a" * 60 + "b"),
-        ("(a|aa)+$", "a" * 90 + "b"),
-        ("(x+x+)+y", "x" * 90),
-        (r"(.*)*\1x", "a" * 500),
-        ("((a*)*)*b", "a" * 90),
-        (r"^(\w+\s?)*$", "aaaa aaaa " * 40 + "!"),
-        ("(?:(?:(?:a{1,1000}){1,1000}){1,1000})b", "a" * 5_000),
-    ],
-)
-def test_a_catastrophic_pattern_is_answered_or_given_up(pattern, text):
-    """It never hangs. The time is many times the bound, because the machine may be busy."""
-    began = time.monotonic()
-    matches = compile_filter(parse({"a": {"$regex": pattern}}))
-    answered = None
-    with suppress(QueryError):
-        answered = matches({"a": text})
-    assert not answered
-    assert time.monotonic() - began < 20 * SECONDS
-
-
-def test_a_pattern_that_is_given_up_says_so():
-    matches = compile_filter(parse({"a": {"$regex": "(a|aa)+$"}}))
-    with pytest.raises(QueryError, match=rf"^the pattern '\(a\|aa\)\+\$' took longer than {SECONDS:g} s on one text"):
-        matches({"a": "a" * 90 + "b"})
-
-
-@pytest.mark.parametrize(
-    "pattern", ["a{1000000000}", "a{99999999999}", "(?:a{1000}){1000}", "(?:(?:ab){99} {99}){99}", "(?x)(?:ab) {40000}"]
-)
-def test_a_pattern_that_would_fill_the_memory_is_refused(pattern):
-    """Counted repetitions are written out when the pattern is compiled, where no timeout ends it."""
-    with pytest.raises(QueryError, match=r"^a\.\$regex: the pattern .* repeats too much"):
-        parse({"a": {"$regex": pattern}})
-
-
-@pytest.mark.parametrize(
-    ("pattern", "text"),
-    [
-        (r"^\d{4}-\d{2}-\d{2}$", "2026-11-21"),
-        (r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", "12345678-1234-1234-1234-123456789abc"),
-        ("^.{0,100000}$", "x"),
-        (r"a\{1000000\}", "a{1000000}"),
-        ("[{1000000}]+", "{"),
-        ("a{2,}b{1}", "aab"),
-        ("(?i)É", "é"),
-    ],
-)
-def test_a_sensible_pattern_is_searched(pattern, text):
-    assert compile_filter(parse({"a": {"$regex": pattern}}))({"a": text})
-
-
-@pytest.mark.parametrize(
-    "pattern", ["(", "[", "*", "(" * 5_000, r"\p{Foo}", "a{5,2}", "(?V1)a", r"\L<x>", "x" * 40_000]
-)
-def test_a_pattern_that_does_not_compile_is_refused(pattern):
-    with pytest.raises(QueryError, match=r"^a\.\$regex: the pattern "):
-        parse({"a": {"$regex": pattern}})
-
-
-def test_a_pattern_is_compiled_once():
-    assert compile_pattern(Matches("^a", "i")) is compile_pattern(Matches("^a", "i"))
-
-
 def test_what_answers_queries_is_imported_with_the_first_of_them():
     """Every process of an agent pays for what is imported at once."""
     code = (
@@ -322,11 +254,11 @@ def test_what_answers_queries_is_imported_with_the_first_of_them():
         "with datastore.connect('memory://') as store:\n"
         "    data_store = store.agent('user', 'agent')\n"
         "    data_store.set('key', {'a': 'x'})\n"
-        "    early = {'regex', 'datastore.queries.matcher'} & set(sys.modules)\n"
+        "    early = {'re2', 'datastore.queries.matcher'} & set(sys.modules)\n"
         "    data_store.find({'a': 'x'})\n"
-        "    before = 'regex' in sys.modules\n"
+        "    before = 're2' in sys.modules\n"
         "    found = data_store.find({'a': {'$regex': 'x'}})\n"
-        "    print(early, before, len(found), 'regex' in sys.modules)\n"
+        "    print(early, before, len(found), 're2' in sys.modules)\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.split() == ["set()", "False", "1", "True"], result.stderr

@@ -6,6 +6,7 @@ The groups are named after the page of https://www.mongodb.com/docs/manual/refer
 from __future__ import annotations
 
 import copy
+import re
 from collections import OrderedDict
 from typing import Any
 
@@ -319,6 +320,7 @@ WRONG: list[tuple[Any, str]] = [
     ({"$pull": {"a": {"b": {"$size": "x"}}}}, "$pull.a.b.$size: takes a whole number"),
     ({"$pull": {"a": {"$gt": 1, "b": 2}}}, "$pull.a: $gt and 'b' cannot stand side by side"),
     ({"$pull": {"a": {"$regex": "("}}}, "$pull.a.$regex: the pattern '(' does not compile"),
+    ({"$pull": {"a": re.compile("b")}}, "changes.$pull.a is a compiled regular expression; write {'$regex'"),
     ({"$rename": {"a": 5}}, "$rename.a: takes the new name as a str, and got 5"),
     ({"$rename": {"a": ""}}, "$rename.a: the path '' has an empty step"),
     ({"$rename": {"a": "b.$"}}, "$rename.a: the path 'b.$' has '$'"),

@@ -56,7 +56,7 @@ def test_dropping_leaves_no_file_of_the_customer_and_all_others(tmp_path):
         (tmp_path / name).write_text("something else")
     with datastore.connect(f"sqlite:///{tmp_path}/agents.db", isolation="database") as store:
         store.agent("ann", "a").set("k", 1)
-        assert store.customers() == ["ann", "anne"]
+        assert store.customers() == ["ann"], "the others only have names like it"
         assert store.drop_customer("ann", confirm="ann")
         assert {path.name for path in tmp_path.iterdir()} == set(others)
 

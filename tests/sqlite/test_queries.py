@@ -237,9 +237,11 @@ class TestTraps:
         check(agent, documents, {"a": {"$in": list(range(40_000))}})
         check(agent, documents, {"b": {"$nin": [f"t{number}" for number in range(20, 40_000)]}})
         check(agent, documents, {"$or": [{"a": number} for number in range(10, 2_000)]})
-        check(agent, documents, {"$and": [{"a": {"$ne": number}} for number in range(10, 2_000)]})
+        check(agent, documents, {"$and": [{"a": {"$ne": number}} for number in range(10, 1_000)]})
+        for operator in ("$nor", "$or", "$and"):  # of more fields than a statement asks for
+            check(agent, documents, {operator: [{f"f{number}": {"$ne": number}} for number in range(1_000)]})
         nested = {"a": 3}
-        for _ in range(90):
+        for _ in range(45):
             nested = {"$nor": [nested, {"b": "t7"}]}
         check(agent, documents, nested)
         check(agent, documents, {"a" * 300: None})
