@@ -297,7 +297,7 @@ def test_nobody_listening_is_unavailable(name):
         ("couchdb://host:port/db", "names no server"),
         ("couchdb://host/Upper", "'Upper' is no name for a database"),
         ("couchdb://host/_users", "'_users' is no name"),
-        ("couchdb://host/db?pool=0", "'pool' of the couchdb URL: it must be 1 or more"),
+        ("couchdb://host/db?pool=0", "'pool' of the couchdb URL: it must be a whole number of at least 1"),
         ("couchdb://host/db?time=1", "no parameter 'time' .did you mean 'timeout'"),
     ],
 )
