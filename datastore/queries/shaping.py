@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -59,6 +59,10 @@ def _count(number: object, name: str, least: int) -> int:
     return number
 
 
+MAX_SORTED = 32
+"""The most paths to sort by, as for MongoDB (https://www.mongodb.com/docs/manual/reference/limits/)."""
+
+
 def parse_sort(sort: Any, place: str = "sort", *, about_records: bool = False) -> Sort:
     """Return what to sort by.
 
@@ -74,9 +78,13 @@ def parse_sort(sort: Any, place: str = "sort", *, about_records: bool = False) -
         return ()
     if isinstance(sort, str):
         _check_plain(sort, place)
-    pairs: Iterable[Any] = [(sort, 1)] if isinstance(sort, str) else sort.items() if isinstance(sort, Mapping) else sort
     if not isinstance(sort, str | Mapping | list | tuple):
         raise QueryError(f"{place} is {kind_of(sort)}; it must be a list such as [('price', -1)]")
+    pairs: list[Any] = list(
+        sort.items() if isinstance(sort, Mapping) else [(sort, 1)] if isinstance(sort, str) else sort
+    )
+    if len(pairs) > MAX_SORTED:
+        raise QueryError(f"{place}: names {len(pairs)} paths, and may name {MAX_SORTED}")
     parsed: list[tuple[Path, int]] = []
     for index, pair in enumerate(pairs):
         if not isinstance(pair, list | tuple) or len(pair) != 2:

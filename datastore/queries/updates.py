@@ -15,6 +15,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, TypeAlias, cast
 
+from datastore import deadlines
 from datastore.errors import DataStoreError, InvalidValueError, QueryError, kind_of
 from datastore.queries.language import has_operators, is_filter, parse, parse_field, plain, refuse_compiled, shown
 from datastore.queries.matcher import Predicate, compile_filter
@@ -95,12 +96,16 @@ def _applied(steps: list[_Step], value: Any) -> dict[str, Any]:
     else:
         _object(value)
         steps = [step for step in steps if not step.for_new]
+    filled = 0
     for step in steps:
+        deadlines.check()
         try:
             if step.to is None:
-                _change_at(value, step.path, step.change)
+                filled += _change_at(value, step.path, step.change)
             else:
                 _rename(value, step.path, step.to)
+            if filled > _LONGEST_ARRAY:  # each array may be short enough, and all of them fill the memory
+                raise _DoesNotFitError("the arrays would grow beyond what a value can hold")
         except _DoesNotFitError as error:
             if step.operator == "$unset":
                 continue  # as MongoDB: where there cannot be anything there is nothing to remove
@@ -351,21 +356,23 @@ _INSTEAD = {
 """What MongoDB has and this has not, and what to use."""
 
 
-def _change_at(value: dict[str, Any], path: Path, change: Change) -> None:
-    """Replace what is at a path by what the change makes of it, creating the objects on the way to it."""
+def _change_at(value: dict[str, Any], path: Path, change: Change) -> int:
+    """Replace what is at a path by what the change makes of it, creating the objects on the way to it.
+
+    Returns:
+        How many elements arrays have grown by.
+    """
     holder: Any = value
     for index, step in enumerate(path):
         last = index + 1 == len(path)
         current = _child(holder, step)
         if last:
-            _put(holder, step, change(current))
-        elif current is MISSING:
+            return _put(holder, step, change(current))
+        if current is MISSING:
             made = _nested(path[index + 1 :], change(MISSING))
-            if made is not MISSING:
-                _put(holder, step, made)
-            return
-        else:
-            holder = current
+            return 0 if made is MISSING else _put(holder, step, made)
+        holder = current
+    return 0
 
 
 def _nested(path: Path, leaf: Any) -> Any:
@@ -386,22 +393,24 @@ def _child(holder: Any, step: str) -> Any:
     raise _DoesNotFitError(f"there is no field {step!r} in {article(holder)}")
 
 
-def _put(holder: Any, step: str, child: Any) -> None:
+def _put(holder: Any, step: str, child: Any) -> int:
     if isinstance(holder, dict):
         if child is MISSING:
             holder.pop(step, None)
         else:
             holder[step] = child
-        return
+        return 0
     position = int(step)
     if child is MISSING:
         if position < len(holder):
             holder[position] = None  # as MongoDB: the elements behind it keep their positions
-        return
+        return 0
     if position > _LONGEST_ARRAY:
         raise _DoesNotFitError(f"position {position} is beyond what a value can hold")
-    holder.extend([None] * (position + 1 - len(holder)))
+    missing = max(0, position + 1 - len(holder))
+    holder.extend([None] * missing)
     holder[position] = child
+    return missing
 
 
 def _rename(value: dict[str, Any], path: Path, to: Path) -> None:

@@ -19,7 +19,7 @@ from datastore.conformance.query_mistakes import BAD_FILTERS, BAD_WINDOWS
 from datastore.queries.language import META_FIELDS, OPERATORS, parse, parse_query, to_document
 from datastore.queries.matcher import compile_filter
 from datastore.queries.paths import MISSING, parse_path
-from datastore.queries.shaping import parse_fields, parse_window
+from datastore.queries.shaping import parse_fields, parse_sort, parse_window
 from datastore.queries.tree import (
     EVERYTHING,
     And,
@@ -262,3 +262,9 @@ def test_what_answers_queries_is_imported_with_the_first_of_them():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.split() == ["set()", "False", "1", "True"], result.stderr
+
+
+def test_a_sort_names_at_most_32_paths():
+    assert len(parse_sort([(f"f{number}", 1) for number in range(32)])) == 32
+    with pytest.raises(QueryError, match="sort: names 33 paths, and may name 32"):
+        parse_sort([(f"f{number}", 1) for number in range(33)])

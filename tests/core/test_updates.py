@@ -455,3 +455,10 @@ def test_updates_agree_with_mongomock(document, changes, pulled):
     theirs = collection.find_one({"_id": 1})
     theirs.pop("_id")
     assert same(ours, theirs)
+
+
+def test_one_update_cannot_fill_the_memory_with_long_arrays():
+    """Each of them would be short enough; all together they are more than any value."""
+    update = compile_update({"$set": {f"a.{number}.150000": 1 for number in range(50)}})
+    with pytest.raises(InvalidValueError, match="would grow beyond what a value can hold"):
+        update({"a": [[] for _ in range(50)]})
