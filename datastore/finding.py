@@ -12,7 +12,8 @@ from zlib import crc32
 from datastore import listing
 from datastore.backend import Document, Fields, Finds, Plan, Query, Write
 from datastore.batching import raise_failed
-from datastore.errors import ConflictError, QueryError, kind_of
+from datastore.documents import skip
+from datastore.errors import ConflictError, DamagedRecordError, QueryError, kind_of
 from datastore.ids import IdRange, decode_key, key_range
 from datastore.queries.language import to_document
 from datastore.queries.matcher import Predicate, compile_filter
@@ -61,6 +62,11 @@ class Search:
             found = core.find(self._range, self.plan, self._fields, at_once)
         for document in found:
             self.read += 1
+            try:
+                listing.key_of(document)
+            except DamagedRecordError as error:
+                skip(error)
+                continue
             if self._matches(document):
                 yield document
 

@@ -26,6 +26,7 @@ from datastore.backend import (
     Restore,
     Write,
 )
+from datastore.documents import damaged
 from datastore.errors import BackendUnavailableError
 from datastore.ids import EVERYTHING
 from datastore.queries.tree import Path
@@ -33,6 +34,7 @@ from datastore.values import decode, encode, merge_metadata
 from datastore_sqlite import indexes
 from datastore_sqlite import statements as sql
 from datastore_sqlite.connections import NAME, Connection, OneConnection, Pool, Settings, translate
+from datastore_sqlite.damage import documents_of, is_damage, reading, shown, size_of, stored_id
 from datastore_sqlite.examining import examine
 from datastore_sqlite.finding import PAGE_BYTES, SqlitePlan, make_plan, read_page
 from datastore_sqlite.schema import open_file
@@ -82,21 +84,27 @@ class SqliteBackend(Backend):
         connection = self._connections.take()
         try:
             if len(ids) == 1:
-                row = connection.execute(sql.READ_ONE[fields], ids).fetchone()
+                try:
+                    row = connection.execute(sql.READ_ONE[fields], ids).fetchone()
+                except sqlite3.OperationalError as error:
+                    if not is_damage(error):
+                        raise
+                    return _look(connection, fields, ids)
                 if row is None:
                     return {}
                 id = ids[0]
-                if fields is _WITH_VALUE:  # the hot path of `get`
-                    created_at, revision, expires_at, value = row
-                    return {id: Document(id, created_at, revision, expires_at, decode(value))}
-                return {id: _DOCUMENT[fields]((id, *row))}
-            rows = connection.execute(sql.read_many(fields, len(ids)), ids).fetchall()
+                try:
+                    if fields is _WITH_VALUE:  # the hot path of `get`
+                        created_at, revision, expires_at, value = row
+                        return {id: Document(id, created_at, revision, expires_at, decode(value))}
+                    return {id: _DOCUMENT[fields]((id, *row))}
+                except Exception:  # noqa: BLE001, S110 - the closer look says what it is
+                    pass
+            return _look(connection, fields, ids)
         except sqlite3.Error as error:
             raise translate(error, self._settings) from error
         finally:
             self._connections.give_back(connection)
-        document = _DOCUMENT[fields]
-        return {row[0]: document(row) for row in rows}
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Backend.write`."""
@@ -106,27 +114,19 @@ class SqliteBackend(Backend):
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.scan`."""
+        if after is None or after < range.start:
+            statement, parameters = sql.SCAN[fields], tuple[Any, ...]((*range, limit))
+        else:
+            statement, parameters = sql.SCAN_AFTER[fields], (_bound(after), range.end, limit)
         connection = self._scanning.take()
-        document, documents = _DOCUMENT[fields], list[Document]()
-        size = 0
         try:
-            if after is None or after < range.start:
-                rows = connection.execute(sql.SCAN[fields], (*range, limit))
-            else:
-                rows = connection.execute(sql.SCAN_AFTER[fields], (after, range.end, limit))
-            for row in rows:
-                documents.append(document(row))
-                if fields is not Fields.KEY:
-                    size += len(row[_VALUE])
-                    if size > PAGE_BYTES:
-                        break
-            rows.close()
+            rows, complete = reading(connection, lambda: _page(connection, statement, parameters, fields, limit))
         except sqlite3.Error as error:
             raise translate(error, self._settings) from error
         finally:
             self._scanning.give_back(connection)
-        complete = len(documents) < limit and size <= PAGE_BYTES
-        return DocumentPage(documents, None if complete else documents[-1].id)
+        documents, broken = documents_of(rows, _DOCUMENT[fields])
+        return DocumentPage(documents, None if complete else shown(rows[-1][0]), broken)
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""
@@ -177,9 +177,7 @@ class SqliteBackend(Backend):
         """See `datastore.backend.DeclaresIndexes`."""
         index = indexes.declare(fields, encoded_namespace)
         if index.name not in (known.name for known in self._indexes()):
-            self._write(
-                lambda connection: _in_transaction(connection, lambda: connection.execute(index.statement).close())
-            )
+            self._write(lambda connection: _in_transaction(connection, lambda: _declare(connection, index.statement)))
         return index.name
 
     def purge(self, at: str) -> int:
@@ -278,6 +276,34 @@ _DOCUMENT: Sequence[Callable[[Row], Document]] = (_bare, _with_value, _whole)
 """What makes a document of a row, by `Fields`."""
 
 
+def _look(connection: Connection, fields: Fields, ids: Sequence[str]) -> dict[str, Document]:
+    """Read documents, whatever is in their rows; raise for the first that is damaged."""
+    statement = sql.read_many(fields, len(ids))
+    rows = reading(connection, lambda: connection.execute(statement, ids).fetchall())
+    documents, broken = documents_of(rows, _DOCUMENT[fields])
+    if broken:
+        raise broken[0]
+    return {document.id: document for document in documents}
+
+
+def _page(
+    connection: Connection, statement: str, parameters: Row, fields: Fields, limit: int
+) -> tuple[list[Row], bool]:
+    """Return rows up to the size of a page, and whether these are all that there are."""
+    cursor = connection.execute(statement, parameters)
+    if fields is Fields.KEY:
+        rows = cursor.fetchall()
+        return rows, len(rows) < limit
+    rows, size = [], 0
+    for row in cursor:
+        rows.append(row)
+        size += size_of(row[_VALUE])
+        if size > PAGE_BYTES:
+            cursor.close()
+            return rows, False
+    return rows, len(rows) < limit
+
+
 def _in_transaction(connection: Connection, work: Callable[[], T]) -> T:
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -287,6 +313,18 @@ def _in_transaction(connection: Connection, work: Callable[[], T]) -> T:
         connection.rollback()
         raise
     return result
+
+
+def _declare(connection: Connection, statement: str) -> None:
+    """Make an index; a row that it cannot hold is named."""
+    try:
+        connection.execute(statement).close()
+        return
+    except sqlite3.OperationalError as error:
+        if not is_damage(error):
+            raise
+    row = reading(connection, lambda: connection.execute(sql.MALFORMED).fetchone())
+    raise damaged("unknown" if row is None else shown(row[0]), "nothing in it can be indexed: it is no JSON")
 
 
 def _count(connection: Connection, accesses: Sequence[Access]) -> None:
@@ -318,12 +356,12 @@ def _apply(connection: Connection, write: Write) -> Outcome:
             done = connection.execute(sql.ADD, _row(write)).rowcount == 1
         else:
             done = _set(connection, write)
-    except sqlite3.OperationalError:
-        if connection.too_large is None:
+    except sqlite3.OperationalError as error:
+        if "user-defined function" not in str(error):
             raise
-        error, connection.too_large = connection.too_large, None
-        return Outcome(False, error=error)
-    return Outcome(True) if done else Outcome(False, _revision(connection, write))
+        refused, connection.not_merged = connection.not_merged, None
+        return Outcome(False, error=refused or damaged(write.id, "its metadata cannot be merged with"))
+    return Outcome(True) if done else _outdated(connection, write)
 
 
 def _set(connection: Connection, put: Put) -> bool:
@@ -350,10 +388,14 @@ def _set_if_revision(connection: Connection, put: Put) -> bool:
 
 def _delete(connection: Connection, delete: Delete) -> Outcome:
     if delete.if_revision is None:
-        row = connection.execute(sql.DELETE, (delete.id,)).fetchone()
-        return Outcome(row is not None and (row[0] is None or row[0] > delete.at))
+        unreadable = stored_id(delete.id)
+        if unreadable is None:
+            row = connection.execute(sql.DELETE, (delete.id, delete.at)).fetchone()
+        else:
+            row = connection.execute(sql.DELETE_BYTES, (unreadable, delete.at)).fetchone()
+        return Outcome(row is not None and bool(row[0]))
     removed = connection.execute(sql.DELETE_IF_REVISION, (delete.id, delete.if_revision, delete.at)).rowcount
-    return Outcome(True) if removed else Outcome(False, _revision(connection, delete))
+    return Outcome(True) if removed else _outdated(connection, delete)
 
 
 def _restore(connection: Connection, restore: Restore) -> Outcome:
@@ -368,12 +410,20 @@ def _restore(connection: Connection, restore: Restore) -> Outcome:
     else:
         condition = (old.id, restore.if_revision, restore.at)
         stored = connection.execute(sql.RESTORE_OVER, (*row, *condition)).rowcount
-    return Outcome(True) if stored else Outcome(False, _revision(connection, restore))
+    return Outcome(True) if stored else _outdated(connection, restore)
 
 
-def _revision(connection: Connection, write: Write | Restore) -> str | None:
-    row = connection.execute(sql.REVISION, (write.id, write.at)).fetchone()
-    return None if row is None else row[0]
+def _outdated(connection: Connection, write: Write | Restore) -> Outcome:
+    """Return the outcome of a write whose precondition failed."""
+    row = reading(connection, lambda: connection.execute(sql.REVISION, (write.id, write.at)).fetchone())
+    if row is None or type(row[0]) is str:
+        return Outcome(False, None if row is None else row[0])
+    return Outcome(False, error=damaged(write.id, "its revision is no text"))
+
+
+def _bound(id: str) -> str | bytes:
+    """Return what stands for an id in a statement that casts it to text."""
+    return stored_id(id) or id
 
 
 def _row(put: Put) -> Row:

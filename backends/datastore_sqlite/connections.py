@@ -44,15 +44,15 @@ class Settings:
 class Connection(sqlite3.Connection):
     """A connection in autocommit mode that knows how to merge metadata inside a statement."""
 
-    too_large: ValueTooLargeError | None = None
-    """Why the last merge of metadata failed: SQLite itself only says that a function did."""
+    not_merged: ValueTooLargeError | None = None
+    """Why the last merge of metadata failed, unless what is stored is damaged: SQLite only says that a function did."""
 
     def merge(self, current: str, changes: str) -> str:
         """Return stored metadata with changes merged in; the SQL function ``merge_metadata``."""
         try:
             return encode(merge_metadata(decode(current), decode(changes)), "metadata")
         except ValueTooLargeError as error:
-            self.too_large = error
+            self.not_merged = error
             raise
 
 

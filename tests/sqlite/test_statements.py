@@ -94,7 +94,7 @@ def test_the_counting_of_any_number_of_reads_is_one_statement_per_thousand_recor
         *((statement, ("u:", "u;", 10)) for statement in [*sql.SCAN, *sql.SCAN_AFTER]),
         (sql.COUNT, ("u:", "u;", "now")),
         (sql.CLEAR, ("u:", "u;")),
-        (sql.DELETE, ("u:default:a",)),
+        (sql.DELETE, ("u:default:a", "now")),
         (sql.DELETE_IF_REVISION, ("u:default:a", "r", "now")),
         (sql.REVISION, ("u:default:a", "now")),
         (sql.NAMESPACES, ("u:", "u;", 2, "now")),
