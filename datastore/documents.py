@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from datastore.backend import Document, DocumentPage
-from datastore.errors import DamagedRecordError, DataStoreError, InvalidValueError, kind_of
+from datastore.errors import DamagedRecordError, DataStoreError, InvalidValueError
 from datastore.ids import MAX_NAME_BYTES, Name, decode, decode_key, encode_key, is_id
 from datastore.values import MAX_METADATA_BYTES, encode
 
@@ -32,7 +32,8 @@ UNDECODABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticErr
 """What decoding a document that the store did not write may fail with."""
 
 _TIME = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z")
-_A_TIME = "a time is written 2026-01-31T12:00:00.000000Z"
+_NO_TIME = "is not a time, which is written 2026-01-31T12:00:00.000000Z"
+_NO_AGENT = f"is not an agent's name, text of 1 to {MAX_NAME_BYTES} bytes"
 
 logger = logging.getLogger("datastore")
 
@@ -204,23 +205,23 @@ def split(
 def _problem(document: Document, most: int) -> str | None:
     _, created_at, revision, expires_at, _, metadata, creator, updated_at, count, accessor, accessed_at = document
     if not is_time(created_at):
-        return f"createdAt is {_kind(created_at)}; {_A_TIME}"
+        return f"createdAt {_NO_TIME}"
     if not is_time(updated_at):
-        return f"updatedAt is {_kind(updated_at)}; {_A_TIME}"
+        return f"updatedAt {_NO_TIME}"
     if expires_at is not None and not is_time(expires_at):
-        return f"expiresAt is {_kind(expires_at)}; {_A_TIME}"
+        return f"expiresAt {_NO_TIME}"
     if accessed_at is not None and not is_time(accessed_at):
-        return f"lastAccessedAt is {_kind(accessed_at)}; {_A_TIME}"
+        return f"lastAccessedAt {_NO_TIME}"
     if not _is_text(revision, MAX_REVISION_BYTES):
-        return f"revision is {_kind(revision)}; it must be text of 1 to {MAX_REVISION_BYTES} bytes"
+        return f"revision is not text of 1 to {MAX_REVISION_BYTES} bytes"
     if not _is_text(creator, MAX_NAME_BYTES):
-        return f"createdByAgent is {_kind(creator)}; it must be text of 1 to {MAX_NAME_BYTES} bytes"
+        return f"createdByAgent {_NO_AGENT}"
     if accessor is not None and not _is_text(accessor, MAX_NAME_BYTES):
-        return f"lastAccessedByAgent is {_kind(accessor)}; it must be text of 1 to {MAX_NAME_BYTES} bytes"
+        return f"lastAccessedByAgent {_NO_AGENT}"
     if type(count) is not int or not 0 <= count <= most:
-        return f"accessCount is {_kind(count)}; it must be a whole number from 0 to {most:,}"
+        return f"accessCount is not a whole number from 0 to {most:,}"
     if type(metadata) is not dict:
-        return f"metadata is {_kind(metadata)}; it must be an object"
+        return "metadata is not an object"
     return None
 
 
@@ -231,10 +232,3 @@ def _is_text(text: object, most: int) -> bool:
         return text.isascii() or len(text.encode()) <= most
     except UnicodeEncodeError:
         return False
-
-
-def _kind(value: object) -> str:
-    """Return what is there in the place of something else, without quoting it."""
-    if isinstance(value, str):
-        return "another text"
-    return "another number" if type(value) is int else "missing" if value is None else kind_of(value)
