@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from datastore.backend import Document, DocumentPage
 from datastore.errors import DamagedRecordError, DataStoreError, InvalidValueError
 from datastore.ids import MAX_NAME_BYTES, Name, decode, decode_key, encode_key, is_id
-from datastore.values import MAX_METADATA_BYTES, encode
+from datastore.values import MAX_METADATA_BYTES, UnreadableError, encode
 
 T = TypeVar("T")
 
@@ -135,8 +135,17 @@ def decoded(id: str, decode: Callable[[], T]) -> T:
     except DamagedRecordError:
         raise
     except UNDECODABLE as error:
-        problem = f"decoding it failed with {type(error).__name__}"
+        problem = reason(error)
     raise damaged(id, problem)
+
+
+def reason(error: Exception) -> str:
+    """Return what one of `UNDECODABLE` says is wrong with a document, without quoting anything of it."""
+    if isinstance(error, UnreadableError):
+        return f"it holds {error}"
+    if isinstance(error, KeyError):
+        return "a field is missing, or of a kind that does not belong there"
+    return f"decoding it failed with {type(error).__name__}"
 
 
 def key_of(id: str) -> str:
@@ -198,7 +207,7 @@ def split(
         except DamagedRecordError as error:
             broken.append(error)
         except UNDECODABLE as error:
-            broken.append(damaged(id_of(one), f"decoding it failed with {type(error).__name__}"))
+            broken.append(damaged(id_of(one), reason(error)))
     return documents, broken
 
 

@@ -34,6 +34,11 @@ MAX_DEPTH = 200
 MAX_DIGITS = 4_300
 """The most decimal digits of an integer."""
 
+
+class UnreadableError(ValueError):
+    """What is stored holds no value; the text says what it holds, and quotes nothing of it."""
+
+
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _FLOATS = frozenset({float})
 _NO_FLOATS = _SCALARS - _FLOATS
@@ -90,12 +95,12 @@ def parse_int(digits: str) -> int:
     """Return the integer that decimal digits stand for, whatever the interpreter's own limit is; made for `json.loads`.
 
     Raises:
-        ValueError: If there are more than `MAX_DIGITS`: nothing is converted then.
+        UnreadableError: If there are more than `MAX_DIGITS`: nothing is converted then.
     """
     if len(digits) <= _CHUNK:
         return int(digits)
     if len(digits.lstrip("-")) > MAX_DIGITS:
-        raise ValueError(f"an integer of more than {MAX_DIGITS:,} digits")
+        raise UnreadableError(f"an integer of more than {MAX_DIGITS:,} digits")
     negative = digits.startswith("-")
     number = 0
     for start in range(negative, len(digits), _CHUNK):
@@ -243,7 +248,7 @@ def _parse_float(text: str) -> float:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError("a number that is not finite")
+    raise UnreadableError("a number that is not finite")
 
 
 def _too_large(name: str, size: str, limit: int) -> ValueTooLargeError:

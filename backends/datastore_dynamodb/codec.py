@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
-from datastore.values import MAX_VALUE_BYTES, decode, encode
+from datastore.values import MAX_VALUE_BYTES, UnreadableError, decode, encode
 
 Attribute: TypeAlias = dict[str, Any]
 """A value in the client's notation: ``{"S": "text"}``, ``{"L": [...]}``."""
@@ -86,15 +86,15 @@ def unzip(zipped: bytes) -> tuple[Any, int]:
     """Return a value from its compressed JSON, and the size of the JSON.
 
     Raises:
-        ValueError: If it is none, or unpacks to more than a value can take.
+        ValueError: If it holds none, or unpacks to more than a value can take.
     """
     member = zlib.decompressobj()
     try:
         utf8 = member.decompress(zipped, MAX_VALUE_BYTES + 2)  # with the space before what is to be read exactly
     except zlib.error:
-        raise ValueError("it cannot be unpacked") from None
+        raise UnreadableError("a value that cannot be unpacked") from None
     if not member.eof:
-        raise ValueError("it is cut off, or larger than any value")
+        raise UnreadableError("a value that is cut off, or larger than any may be")
     text = utf8.decode()
     return decode(text), len(text)
 
@@ -160,12 +160,12 @@ def from_attribute(attribute: Attribute) -> Any:
     """Return the value of an attribute that `to_attribute` made, as the database gives it back."""
     for kind, value in attribute.items():
         return _DECODERS[kind](value)
-    raise ValueError("an attribute without a type")
+    raise UnreadableError("an attribute without a type")
 
 
 def _number(text: str) -> int | float:
     if len(text) > _LONGEST_NUMBER:
-        raise ValueError("a number longer than DynamoDB's")
+        raise UnreadableError("a number longer than any of DynamoDB's")
     try:
         return int(text)
     except ValueError:

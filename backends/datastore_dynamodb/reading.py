@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datastore.backend import Document, DocumentPage, Fields, IdRange
-from datastore.documents import UNDECODABLE, damaged
+from datastore.documents import UNDECODABLE, damaged, reason
 from datastore.errors import BackendUnavailableError, DamagedRecordError
 from datastore.retry import Backoff
 from datastore_dynamodb.batches import READ_BATCH, Threads, chunks, get_items
@@ -199,7 +199,7 @@ class Reader:
             except DamagedRecordError as error:
                 broken.append(error)
             except UNDECODABLE as error:
-                broken.append(damaged(id, f"decoding it failed with {type(error).__name__}"))
+                broken.append(damaged(id, reason(error)))
         return documents, broken, len(items)
 
     def _whole(self, item: Item, fields: Fields, joined: bytes | None) -> Document | None:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from datastore.administration import LegacyPage
 from datastore.errors import ConfigurationError, PermissionDeniedError
 from datastore.urls import Url
-from datastore.values import decode
+from datastore.values import UnreadableError, decode
 from datastore_sqlite.connections import NAME, Settings, translate
 from datastore_sqlite.damage import reading, size_of
 from datastore_sqlite.schema import TABLE
@@ -141,7 +141,7 @@ def _value(stored: Any) -> Any:
         return stored
     try:
         return decode(" " + stored)  # exactly, integers beyond 64 bits with it
-    except (json.JSONDecodeError, RecursionError):
-        return stored
-    except ValueError as error:  # JSON, with a number in it that is none or too long
+    except UnreadableError as error:  # JSON, with a number in it that is none or too long
         return error
+    except (ValueError, RecursionError):
+        return stored

@@ -24,6 +24,7 @@ from datastore.ids import check_agent, encode_key, encode_name, namespace_prefix
 from datastore.moving.digests import digest
 from datastore.times import format_time
 from datastore.values import MAX_DIGITS, check_metadata, encode
+from datastore.values import UnreadableError as UnreadableValueError
 
 UNKNOWN = "unknown"
 """The agent of a record that names none."""
@@ -275,7 +276,7 @@ def _plain(value: Any, path: str, notes: list[Note]) -> Any:
         return [_plain(child, f"{path}[{index}]", notes) for index, child in enumerate(value)]
     if isinstance(value, Decimal):
         return _number(value, path, notes)
-    if isinstance(value, ValueError):
+    if isinstance(value, UnreadableValueError):
         raise InvalidValueError(f"{path} holds {value}")
     if isinstance(value, set | frozenset):
         notes.append(Note("changed", f"{path} is a set: stored as an array"))
