@@ -114,10 +114,11 @@ class SqliteBackend(Backend):
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.scan`."""
+        end = range.end if range is not EVERYTHING else b""  # behind all text, also what is no UTF-8
         if after is None or after < range.start:
-            statement, parameters = sql.SCAN[fields], tuple[Any, ...]((*range, limit))
+            statement, parameters = sql.SCAN[fields], tuple[Any, ...]((range.start, end, limit))
         else:
-            statement, parameters = sql.SCAN_AFTER[fields], (_bound(after), range.end, limit)
+            statement, parameters = sql.SCAN_AFTER[fields], (_bound(after), end, limit)
         connection = self._scanning.take()
         try:
             rows, complete = reading(connection, lambda: _page(connection, statement, parameters, fields, limit))
