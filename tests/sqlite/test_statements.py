@@ -3,6 +3,7 @@
 import pytest
 
 import datastore
+from datastore.ids import IdRange
 from datastore_sqlite import statements as sql
 
 
@@ -113,7 +114,7 @@ def test_no_statement_reads_through_the_table(store, agent, statement, parameter
 def test_large_values_come_in_short_pages_and_none_is_left_out(store):
     agent = store.agent("u", "a", "large")
     agent.set_many({f"k{i:02}": "x" * 900_000 for i in range(30)})
-    page = store._core.backend.scan(("u:large:", "u:large;"), 1, 1_000)
+    page = store._core.backend.scan(IdRange("u:large:", "u:large;"), 1, 1_000)
     assert 0 < len(page.documents) < 30
     assert page.after == page.documents[-1].id
     assert len(agent.get_all()) == 30
