@@ -13,6 +13,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from datastore.backend import Document, DocumentPage
@@ -32,6 +33,7 @@ UNDECODABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticErr
 """What decoding a document that the store did not write may fail with."""
 
 _TIME = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z")
+_TIME_LENGTH = 27
 _NO_TIME = "is not a time, which is written 2026-01-31T12:00:00.000000Z"
 _NO_AGENT = f"is not an agent's name, text of 1 to {MAX_NAME_BYTES} bytes"
 
@@ -40,7 +42,12 @@ logger = logging.getLogger("datastore")
 
 def is_time(text: object) -> bool:
     """Return whether something is a time as `datastore.times` writes it, on a day that there is."""
-    if type(text) is not str or not _TIME.fullmatch(text):
+    return type(text) is str and len(text) == _TIME_LENGTH and _is_time(text)
+
+
+@lru_cache(4_096)  # a listing meets the same times again and again: records that were written together have one
+def _is_time(text: str) -> bool:
+    if not _TIME.fullmatch(text):
         return False
     try:
         datetime.fromisoformat(text)
