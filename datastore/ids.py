@@ -103,7 +103,7 @@ def decode_key(encoded: str) -> str:
     Raises:
         ValueError: If ``encoded`` is not base64 of UTF-8.
     """
-    return a2b_base64(encoded.encode().translate(_FROM_URL_SAFE)).decode()  # bytes: text is translated far more slowly
+    return a2b_base64(encoded.encode("ascii").translate(_FROM_URL_SAFE)).decode()  # text is translated far more slowly
 
 
 def new_key(prefix: str) -> str:

@@ -141,7 +141,7 @@ class TestAFileThatIsNotWhole:
             ({"userId": ""}, "userId is empty"),
             ({"key": 1}, "key is an int"),
             ({"accessCount": -1}, "accessCount is not a whole number"),
-            ({"metadata": [1]}, "metadata is a list"),
+            ({"metadata": [1]}, "metadata is not an object"),
             ({"revision": None}, "revision is not text"),
         ],
         ids=str,
