@@ -41,7 +41,8 @@ class LegacyPage(NamedTuple):
 
     documents: Sequence[Mapping[str, Any]]
     """The fields as the client gives them, by their names, the id among them as ``_id``. Numbers may be `Decimal`,
-    times `datetime`, arrays sets; `datastore.moving.seed` makes JSON of them."""
+    times `datetime`, arrays sets; `datastore.moving.seed` makes JSON of them. A
+    `datastore.values.UnreadableError` stands for a value that is none."""
     after: str | None
     """Where to go on; ``None`` at the end."""
 

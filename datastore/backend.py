@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-from datastore.errors import DataStoreError
+from datastore.errors import DamagedRecordError, DataStoreError
 from datastore.ids import IdRange
 from datastore.queries.tree import Path, Query
 
@@ -163,6 +163,8 @@ class DocumentPage(NamedTuple):
     documents: Sequence[Document]
     after: str | None
     """Where to go on: the ``after`` of the next call. ``None`` at the end; an empty page may come before it."""
+    damaged: Sequence[DamagedRecordError] = ()
+    """For what lies in the range and cannot be made a document of, in any order (`datastore.documents.split`)."""
 
 
 class Access(NamedTuple):
@@ -226,7 +228,8 @@ class Backend(ABC):
         """Return the documents that exist, by id, in any order; expired ones may be left out or included.
 
         ``ids`` holds no duplicates and at most ``capabilities.read_batch``. Sees every write that was acknowledged
-        before. A database that cannot answer raises; "missing" is never a guess.
+        before. A database that cannot answer raises; "missing" is never a guess. What is stored and cannot be made a
+        document of is a `DamagedRecordError` with its id (`datastore.documents.decoded`).
         """
 
     @abstractmethod

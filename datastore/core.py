@@ -13,7 +13,7 @@ from functools import partial
 from types import CodeType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from datastore import forks
+from datastore import deadlines, forks
 from datastore.access import AccessTracker, Tracking
 from datastore.backend import (
     Access,
@@ -30,8 +30,9 @@ from datastore.backend import (
     SurvivesFork,
     Write,
 )
-from datastore.deadlines import check, within
-from datastore.errors import BackendUnusableError, ClosedError, DataStoreError, ReentrantCallError
+from datastore.deadlines import within
+from datastore.documents import check, checked, damaged, skip
+from datastore.errors import BackendUnusableError, ClosedError, DamagedRecordError, DataStoreError, ReentrantCallError
 from datastore.ids import decode
 from datastore.places import Places
 from datastore.retry import Backoff
@@ -39,6 +40,7 @@ from datastore.times import format_time
 
 T = TypeVar("T")
 
+_NO_TIME = "expiresAt is no time"
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds, between attempts of a call that failed for a transient reason
 _HELD = 0.001  # seconds between two looks at whether a fork is over
 _NOT_CLEAN = (
@@ -131,38 +133,57 @@ class Core:
                 document = self.backend.read(ids, fields).get(id)
             except DataStoreError as error:
                 document = self._repeat(error, _Reading(ids), partial(self.backend.read, ids, fields)).get(id)
-        if document is None or (document.expires_at is not None and document.expires_at <= self.now()):
-            return None
+        try:
+            if document is None or (document.expires_at is not None and document.expires_at <= self.now()):
+                return None
+        except TypeError:
+            raise damaged(id, _NO_TIME).during(str(_Reading(ids)), self.backend.name) from None
         return document
 
     def read_whole(self, id: str) -> Document | None:
         """Return the live document under an id with everything in it, accesses noted here and not yet written too."""
-        documents = self.tracker.with_pending(
-            lambda: [document for document in [self.read_one(id, Fields.ALL)] if document is not None]
-        )
+        documents = self.tracker.with_pending(lambda: list(self.read((id,), Fields.ALL).values()))
         return documents[0] if documents else None
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
-        """Return the live documents under distinct ids, in the order of the ids."""
+        """Return the live documents under distinct ids, in the order of the ids.
+
+        Raises:
+            DamagedRecordError: For the first of them that does not hold, as far as it is read.
+        """
         found: dict[str, Document] = {}
         size = self.backend.capabilities.read_batch
         for start in range(0, len(ids), size):
-            check()
+            deadlines.check()
             batch = ids[start : start + size]
             found.update(self.call(_Reading(batch), partial(self.backend.read, batch, fields)))
-        now = self.now()
-        return {
-            id: document
-            for id in ids
-            if (document := found.get(id)) is not None and (document.expires_at is None or document.expires_at > now)
-        }
+        now, live, whole = self.now(), dict[str, Document](), fields is Fields.ALL
+        for id in ids:
+            document = found.get(id)
+            if document is not None:
+                try:
+                    if document.expires_at is None or document.expires_at > now:
+                        live[id] = check(document) if whole else document
+                except TypeError:
+                    raise damaged(id, _NO_TIME).during(str(_Reading((id,))), self.backend.name) from None
+                except DamagedRecordError as error:
+                    raise error.during(str(_Reading((id,))), self.backend.name) from None
+        return live
 
     def scan(
-        self, range: IdRange, fields: Fields, after: str | None = None, at_once: int | None = None
+        self,
+        range: IdRange,
+        fields: Fields,
+        after: str | None = None,
+        at_once: int | None = None,
+        on_damaged: Callable[[DamagedRecordError], None] = skip,
     ) -> Iterator[Document]:
-        """Yield the live documents of a range in id order, page by page, the first page of ``at_once`` documents."""
+        """Yield the live documents of a range in id order, page by page, the first page of ``at_once`` documents.
+
+        ``on_damaged`` is told of each that does not hold, as far as it is read; it is not among those yielded.
+        """
         hidden = self._expired(range) if fields is Fields.KEY else ()
-        for document in self._live(self.backend.scan, range, fields, after, at_once):
+        for document in self._live(self.backend.scan, range, fields, after, at_once, on_damaged):
             if document.id not in hidden:
                 yield document
 
@@ -183,14 +204,22 @@ class Core:
         fields: Fields,
         after: str | None,
         at_once: int | None,
+        on_damaged: Callable[[DamagedRecordError], None] = skip,
     ) -> Iterator[Document]:
         most = self.backend.capabilities.scan_page
         at_once = at_once or most
         while True:
             page = self._page(partial(read, range, fields, min(at_once, most), after), fields)
             now = self.now()
+            for error in page.damaged:
+                on_damaged(error)
             for document in page.documents:
-                if document.expires_at is None or document.expires_at > now:
+                try:
+                    live = document.expires_at is None or document.expires_at > now
+                except TypeError:
+                    on_damaged(damaged(document.id, _NO_TIME))
+                    continue
+                if live:
                     yield document
                     self.check_open()  # what is left of the page does not outlive the store
             if page.after is None:
@@ -213,12 +242,14 @@ class Core:
         def documents() -> Sequence[Document]:
             nonlocal page
             page = self.call("listing", read)
+            if fields is Fields.ALL:
+                page = checked(page)
             return page.documents
 
-        check()
+        deadlines.check()
         with within(self.max_seconds):  # a stream has as long for each page
             found = self.tracker.with_pending(documents) if fields is Fields.ALL else documents()
-        return DocumentPage(found, page.after)
+        return page._replace(documents=found)
 
     def write_one(self, write: Write) -> Outcome:
         """Apply one write and return its outcome; an error in it is raised."""
@@ -241,7 +272,7 @@ class Core:
         for start in range(0, len(writes), size):
             batch = writes[start : start + size]
             try:
-                check()
+                deadlines.check()
                 result = self._write(batch)
             except DataStoreError as error:
                 if start == 0:

@@ -14,7 +14,8 @@ from datastore import listing
 from datastore.backend import Document, Fields, Finds, Plan, Query, Write
 from datastore.batching import raise_failed
 from datastore.deadlines import check
-from datastore.errors import ConflictError, InvalidNameError, QueryError
+from datastore.documents import skip
+from datastore.errors import ConflictError, DamagedRecordError, InvalidNameError, QueryError
 from datastore.ids import IdRange, encode_key, key_range
 from datastore.places import Place
 from datastore.queries.language import to_document
@@ -67,6 +68,11 @@ class Search:
             self.read += 1
             if not self.read % _LOOK:
                 check()
+            try:
+                listing.key_of(document)
+            except DamagedRecordError as error:
+                skip(error)
+                continue
             if self._matches(document):
                 yield document
 

@@ -23,7 +23,7 @@ MAX_KEY_BYTES = 512
 # Control characters are Unicode's category Cc: C0, DEL and C1.
 _ENCODED = re.compile(r"[%:/\x00-\x1f\x7f-\x9f]|\A_")
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
-_FROM_URL_SAFE = str.maketrans("-_", "+/")
+_FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _AFTER_COLON = ";"  # ';' follows ':' in ASCII, so [x:, x;) holds exactly the ids that begin with x:
 
 
@@ -103,7 +103,7 @@ def decode_key(encoded: str) -> str:
     Raises:
         ValueError: If ``encoded`` is not base64 of UTF-8.
     """
-    return a2b_base64(encoded.translate(_FROM_URL_SAFE)).decode()
+    return a2b_base64(encoded.encode("ascii").translate(_FROM_URL_SAFE)).decode()  # text is translated far more slowly
 
 
 def new_key(prefix: str) -> str:

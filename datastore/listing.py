@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
 from datastore.backend import ClearsRange, CountsRange, Delete, Document, Fields, ListsNamespaces
-from datastore.errors import InvalidValueError, QueryError, kind_of
-from datastore.ids import after_namespace, decode, decode_key, key_range, namespace_range
+from datastore.documents import damaged, name_of, skip
+from datastore.documents import key_of as decode_id
+from datastore.errors import DamagedRecordError, InvalidValueError, QueryError, kind_of
+from datastore.ids import after_namespace, decode_key, encode_key, key_range, namespace_range
 from datastore.scope import Scope
 
 if TYPE_CHECKING:
     from datastore.record import Record
+
+
+_ANY_KEY = encode_key("k")
+_BEHIND = "!"
+"""What is before all that can follow an id in the order of ids."""
 
 
 class Page(NamedTuple):
@@ -25,8 +32,18 @@ class Page(NamedTuple):
 
 def documents(scope: Scope, prefix: str | None, fields: Fields) -> Iterator[tuple[str, Document]]:
     """Return an iterator over the live documents whose key has a prefix, each with its key, in id order."""
-    found = scope.core.scan(key_range(scope.prefix, prefix), fields)
-    return ((key, document) for document in found if (key := key_of(document)).startswith(prefix or ""))
+    return _with_keys(scope.core.scan(key_range(scope.prefix, prefix), fields), prefix or "")
+
+
+def _with_keys(documents: Iterator[Document], prefix: str) -> Iterator[tuple[str, Document]]:
+    for document in documents:
+        try:
+            key = key_of(document)
+        except DamagedRecordError as error:
+            skip(error)
+            continue
+        if key.startswith(prefix):
+            yield key, document
 
 
 def namespaces(scope: Scope, prefix: str | None) -> list[str]:
@@ -36,11 +53,16 @@ def namespaces(scope: Scope, prefix: str | None) -> list[str]:
     if isinstance(core.backend, ListsNamespaces):
         backend, now = core.backend, core.now()
         prefixes = core.call("listing namespaces", lambda: backend.namespaces(range, now))
-        return sorted(decode(id).namespace for id in prefixes)
+        return sorted(name.namespace for id in prefixes if (name := name_of(id + _ANY_KEY)) is not None)
     found: list[str] = []
     while (document := next(core.scan(range, Fields.KEY, at_once=1), None)) is not None:
-        found.append(decode(document.id).namespace)
-        range = range._replace(start=after_namespace(document.id))
+        name = name_of(document.id)
+        if name is None:
+            skip(damaged(document.id, "no key has this id"))
+            range = range._replace(start=document.id + _BEHIND)
+        else:
+            found.append(name.namespace)
+            range = range._replace(start=after_namespace(document.id))
     return sorted(found)
 
 
@@ -66,9 +88,15 @@ def clear(scope: Scope, prefix: str | None) -> int:
         return core.call("clearing", lambda: backend.clear(range, now))
     removed, batch = 0, list[Delete]()
     size = core.backend.capabilities.write_batch
-    for _, document in documents(scope, prefix, Fields.KEY):
+
+    def take(error: DamagedRecordError) -> None:
+        if exact and error.id is not None:  # what cannot be read can be removed all the same
+            batch.append(Delete(error.id, now))
+
+    found = core.scan(range, Fields.KEY, on_damaged=take)
+    for document in found if exact else (document for _, document in _with_keys(found, prefix or "")):
         batch.append(Delete(document.id, now))
-        if len(batch) == size:
+        if len(batch) >= size:
             removed += _delete(scope, batch)
             batch = []
     return removed + _delete(scope, batch)
@@ -93,14 +121,17 @@ def records(scope: Scope, prefix: str | None, after: str | None = None, at_once:
     """Return an iterator over the live records whose key has a prefix, in id order; one page is in memory at a time."""
     from datastore.record import to_record  # here, because Pydantic takes longer to import than all the rest
 
-    range = key_range(scope.prefix, prefix)
-    found = scope.core.scan(range, Fields.ALL, after, at_once)
-    return (to_record(document) for document in found if key_of(document).startswith(prefix or ""))
+    found = scope.core.scan(key_range(scope.prefix, prefix), Fields.ALL, after, at_once)
+    return (to_record(document) for _, document in _with_keys(found, prefix or ""))
 
 
 def key_of(document: Document) -> str:
-    """Return the key of a document."""
-    return decode_key(document.id[document.id.rindex(":") + 1 :])
+    """Return the key of a document.
+
+    Raises:
+        DamagedRecordError: If no key has its id.
+    """
+    return decode_id(document.id)
 
 
 def _delete(scope: Scope, batch: list[Delete]) -> int:

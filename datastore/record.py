@@ -68,7 +68,7 @@ class Record(BaseModel):
 
 
 def to_record(document: Document) -> Record:
-    """Return the record that a document (read with `Fields.ALL`) holds."""
+    """Return the record that a document (read with `Fields.ALL`, and so checked) holds."""
     name = decode(document.id)
     return Record(
         id=document.id,

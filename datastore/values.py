@@ -1,22 +1,25 @@
 """What can be stored: checking, encoding and decoding of JSON values.
 
-A value is anything JSON: an object with text keys, an array (tuples are taken as arrays), text, an integer of any
-size, a finite float, a boolean or null. Everything else is refused before any I/O, with an error that names the path.
-What is decoded equals what was encoded, type for type.
+A value is anything JSON: an object with text keys, an array (tuples are taken as arrays), text, an integer of up to
+4,300 digits, a finite float, a boolean or null. Everything else is refused before any I/O, with an error that names the
+path. What is decoded equals what was encoded, type for type.
 
 Encoding is in the hot path of every write and decoding in that of every read, so both are left to orjson; checking is
-one pass that looks at types, and at floats. What orjson cannot do exactly goes to the standard library's ``json``, and
-what that cannot do, integers so long that Python refuses to convert them, to a few lines of our own. Text that only
-these can read back exactly begins with a space, which means nothing in JSON.
+one pass that looks at types, and at floats. What orjson cannot do exactly, integers beyond 64 bits, goes to ``json`` of
+the standard library; its text begins with a space, which means nothing in JSON, and tells `decode` who is to read it.
+
+The time that Python takes to convert an integer grows with the square of its digits, and no other thread runs
+meanwhile: a million of them take minutes. So the number of digits is bounded by what the interpreter converts by
+default (``sys.int_info.default_max_str_digits``), and text is measured before it is converted. The bound is a constant:
+a host that has lowered the interpreter's own limit, or lifted it, reads and writes the same values as any other.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from decimal import MAX_EMAX, MAX_PREC, Context, Decimal
 from math import isfinite
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 
@@ -28,6 +31,13 @@ MAX_METADATA_BYTES = 16_000
 """The largest metadata of a record, counted the same way."""
 MAX_DEPTH = 200
 """The deepest nesting: ``[[1]]`` is nested 2 deep."""
+MAX_DIGITS = 4_300
+"""The most decimal digits of an integer."""
+
+
+class UnreadableError(ValueError):
+    """What is stored holds no value; the text says what it holds, and quotes nothing of it."""
+
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _FLOATS = frozenset({float})
@@ -37,8 +47,11 @@ _ARRAYS = (list, tuple)
 _IRREGULAR = -1
 _EXACTLY = " "
 """The beginning of a text that orjson would not read back as it was: integers beyond 64 bits would become floats."""
+_EXACTLY_TO = "!"
+"""All texts with such a beginning are below this, and no JSON begins with it."""
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False).encode
-_exact = Context(prec=MAX_PREC, Emax=MAX_EMAX)
+_TOO_LONG = 10**MAX_DIGITS
+_CHUNK = 600  # digits: fewer than any limit that the interpreter can be given (sys.int_info.str_digits_check_threshold)
 
 
 def encode(value: Any, name: str = "value", limit: int = MAX_VALUE_BYTES) -> str:
@@ -70,8 +83,30 @@ def encode(value: Any, name: str = "value", limit: int = MAX_VALUE_BYTES) -> str
 
 
 def decode(text: str) -> Any:
-    """Return the value of JSON text that `encode` wrote; every call returns a new copy."""
-    return orjson.loads(text) if text[:1] != _EXACTLY else _decode_exactly(text)
+    """Return the value of JSON text that `encode` wrote; every call returns a new copy.
+
+    Text that `encode` did not write may fail with one of `datastore.documents.UNDECODABLE`.
+    """
+    # Unlike its first character, all of it cannot be compared with text unless it is text: orjson would take bytes.
+    return orjson.loads(text) if text > _EXACTLY_TO else _decode_exactly(text)
+
+
+def parse_int(digits: str) -> int:
+    """Return the integer that decimal digits stand for, whatever the interpreter's own limit is; made for `json.loads`.
+
+    Raises:
+        UnreadableError: If there are more than `MAX_DIGITS`: nothing is converted then.
+    """
+    if len(digits) <= _CHUNK:
+        return int(digits)
+    if len(digits.lstrip("-")) > MAX_DIGITS:
+        raise UnreadableError(f"an integer of more than {MAX_DIGITS:,} digits")
+    negative = digits.startswith("-")
+    number = 0
+    for start in range(negative, len(digits), _CHUNK):
+        chunk = digits[start : start + _CHUNK]
+        number = number * 10 ** len(chunk) + int(chunk)
+    return -number if negative else number
 
 
 def check_metadata(metadata: Any) -> None:
@@ -168,6 +203,9 @@ def _problems(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
     elif kind is float:
         if value != value or value in (float("inf"), float("-inf")):
             yield path, f"is {value!r}; JSON has no such number"
+    elif kind is int:
+        if not -_TOO_LONG < value < _TOO_LONG:
+            yield path, f"is an integer of more than {MAX_DIGITS:,} digits; store it as text"
     elif kind is str:
         if not _is_text(value):
             yield path, "holds a lone surrogate; that is not text"
@@ -193,7 +231,7 @@ def _encode_exactly(value: Any, name: str, limit: int) -> str:
     try:
         text = _to_json(value)
     except ValueError:
-        text = "".join(_slow_chunks(value))  # an integer has more than sys.get_int_max_str_digits()
+        text = _in_chunks(value)  # the host has lowered the interpreter's limit below `MAX_DIGITS`
     size = len(text.encode())
     if size > limit:
         raise _too_large(name, f"{size:,}", limit)
@@ -201,34 +239,34 @@ def _encode_exactly(value: Any, name: str, limit: int) -> str:
 
 
 def _decode_exactly(text: str) -> Any:
-    return json.loads(text, parse_int=_parse_int)
+    return json.loads(text, parse_int=parse_int, parse_float=_parse_float, parse_constant=_no_number)
+
+
+def _parse_float(text: str) -> float:
+    number = float(text)
+    return number if isfinite(number) else _no_number(text)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise UnreadableError("a number that is not finite")
 
 
 def _too_large(name: str, size: str, limit: int) -> ValueTooLargeError:
     return ValueTooLargeError(f"{name} takes {size} bytes of JSON; the limit is {limit:,}")
 
 
-def _slow_chunks(value: Any) -> Iterator[str]:
-    """Encode like the C encoder, and integers of any size with it: `Decimal` knows no limit of digits."""
+def _in_chunks(value: Any) -> str:
+    """Encode like the C encoder, and integers chunk by chunk, which the interpreter never refuses."""
     if isinstance(value, dict):
-        separator = "{"
-        for key, child in value.items():
-            yield f"{separator}{_to_json(key)}:"
-            yield from _slow_chunks(child)
-            separator = ","
-        yield "}" if value else "{}"
-    elif isinstance(value, list | tuple):
-        separator = "["
-        for child in value:
-            yield separator
-            yield from _slow_chunks(child)
-            separator = ","
-        yield "]" if value else "[]"
-    elif type(value) is int:
-        yield str(_exact.create_decimal(value))
-    else:
-        yield _to_json(value)
+        return "{" + ",".join(f"{_to_json(key)}:{_in_chunks(child)}" for key, child in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_in_chunks, value))}]"
+    return _digits(value) if type(value) is int else _to_json(value)
 
 
-def _parse_int(digits: str) -> int:
-    return int(Decimal(digits, _exact)) if len(digits) > 600 else int(digits)
+def _digits(number: int) -> str:
+    rest, chunks = abs(number), list[str]()
+    while rest >= 10**_CHUNK:
+        rest, chunk = divmod(rest, 10**_CHUNK)
+        chunks.append(f"{chunk:0{_CHUNK}d}")
+    return ("-" if number < 0 else "") + str(rest) + "".join(reversed(chunks))

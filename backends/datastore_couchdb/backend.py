@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -22,7 +23,8 @@ from datastore.backend import (
     Restore,
     Write,
 )
-from datastore.errors import BackendUnavailableError, DataStoreError
+from datastore.documents import decoded, split
+from datastore.errors import BackendUnavailableError, DataStoreError, InvalidNameError
 from datastore.ids import EVERYTHING, after_namespace, encode_name, is_id, namespace_prefix
 from datastore.queries.tree import Path
 from datastore.retry import Backoff
@@ -76,7 +78,7 @@ class CouchBackend(Backend):
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
         found = fetch(self._session, self._memory, ids)
-        return {id: document_of(document) for id, document in found.items()}
+        return {id: decoded(id, partial(document_of, document)) for id, document in found.items()}
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Backend.write`."""
@@ -85,11 +87,7 @@ class CouchBackend(Backend):
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.scan`."""
         rows, cut = self._all_docs(range, limit, after, include_docs=fields is not Fields.KEY)
-        if fields is Fields.KEY:
-            documents = [Document(row["id"], "", "", None) for row in rows]
-        else:
-            documents = [document_of(row["doc"]) for row in rows if row.get("doc")]
-        return DocumentPage(documents, rows[-1]["id"] if cut or len(rows) == limit else None)
+        return _page(rows, fields, rows[-1]["id"] if cut or len(rows) == limit else None)
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""
@@ -214,11 +212,7 @@ class CouchBackend(Backend):
         """
         rows, cut = self._all_docs(EVERYTHING, limit, after, include_docs=fields is not Fields.KEY)
         ours = [row for row in rows if is_id(row["id"])]  # beside them there are design documents, and perhaps others
-        if fields is Fields.KEY:
-            documents = [Document(row["id"], "", "", None) for row in ours]
-        else:
-            documents = [document_of(row["doc"]) for row in ours if "revision" in (row.get("doc") or ())]
-        return DocumentPage(documents, rows[-1]["id"] if cut or len(rows) == limit else None)
+        return _page(ours, fields, rows[-1]["id"] if cut or len(rows) == limit else None)
 
     def document_count(self) -> int:
         """See `datastore.backend.MovesDocuments`; without the view, design documents are counted, too.
@@ -290,7 +284,10 @@ class CouchBackend(Backend):
         counts: dict[str, int] = {}
         for row in self._session.get(path, {**keys, "group": True})["rows"]:
             if row["key"][0] == user:  # keys that sort alike may lie between, and split a group in two
-                prefix = namespace_prefix(encoded_user, encode_name(row["key"][1], "namespace"))
+                try:
+                    prefix = namespace_prefix(encoded_user, encode_name(row["key"][1], "namespace"))
+                except InvalidNameError:
+                    continue  # of a document that somebody else has written
                 counts[prefix] = counts.get(prefix, 0) + row["value"]
         return counts
 
@@ -301,7 +298,9 @@ class CouchBackend(Backend):
         while True:
             rows, _ = self._all_docs(range, limit, None, include_docs=False)
             live = next((row["id"] for row in rows if row["id"] not in expired), None)
-            if live is not None:
+            if live is not None and not is_id(live):
+                range = range._replace(start=live + " ")
+            elif live is not None:
                 found.append(live[: live.rindex(":") + 1])
                 range, limit = range._replace(start=after_namespace(live)), 1
             elif len(rows) < limit:
@@ -359,6 +358,15 @@ class CouchBackend(Backend):
 
 def _deletion(id: str, rev: str) -> str:
     return json.dumps({"_id": id, "_rev": rev, "_deleted": True}, ensure_ascii=False)
+
+
+def _page(rows: Sequence[dict[str, Any]], fields: Fields, after: str | None) -> DocumentPage:
+    """Return the page of some rows of a listing."""
+    if fields is Fields.KEY:
+        return DocumentPage([Document(row["id"], "", "", None) for row in rows], after)
+    there = [row["doc"] for row in rows if row.get("doc")]
+    documents, broken = split(there, lambda document: str(document["_id"]), document_of)
+    return DocumentPage(documents, after, broken)
 
 
 def _steps(number: int) -> range:

@@ -8,7 +8,9 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from datastore.backend import Document, Put, Restore
-from datastore.values import decode, encode, merge_metadata
+from datastore.documents import UNDECODABLE, check
+from datastore.errors import DamagedRecordError, InvalidValueError
+from datastore.values import UnreadableError, decode, encode, merge_metadata
 
 EXACT = 2**53
 """Integers up to here are themselves in JavaScript; https://tc39.es/ecma262/#sec-number.max_safe_integer"""
@@ -28,6 +30,8 @@ class Stored(NamedTuple):
     access_count: int
     last_accessed_by_agent: str | None
     last_accessed_at: str | None
+    damaged: bool = False
+    """Nobody can read it; of all else here only ``rev`` is known."""
 
     def live(self, at: str) -> bool:
         """Return whether the document is not expired at a time."""
@@ -75,27 +79,40 @@ class Memory:
 
 def stored_of(document: dict[str, Any]) -> Stored:
     """Return all of a CouchDB document but its value."""
+    try:
+        whole = check(_whole(document, None))
+        metadata = encode(whole.metadata)
+    except (DamagedRecordError, InvalidValueError, *UNDECODABLE):
+        return Stored(document["_rev"], "", "", "", "{}", None, 0, None, None, damaged=True)
     return Stored(
         document["_rev"],
-        document["revision"],
-        document["createdAt"],
-        document["createdByAgent"],
-        encode(_native(document, "metadata")),
-        document.get("expiresAt"),
-        document["accessCount"],
-        document.get("lastAccessedByAgent"),
-        document.get("lastAccessedAt"),
+        whole.revision,
+        whole.created_at,
+        whole.created_by_agent,
+        metadata,
+        whole.expires_at,
+        whole.access_count,
+        whole.last_accessed_by_agent,
+        whole.last_accessed_at,
     )
 
 
 def document_of(document: dict[str, Any]) -> Document:
-    """Return the store's document of a CouchDB document."""
+    """Return the store's document of a CouchDB document.
+
+    Raises:
+        datastore.documents.UNDECODABLE: If it is none.
+    """
+    return _whole(document, _native(document, "value"))
+
+
+def _whole(document: dict[str, Any], value: Any) -> Document:
     return Document(
         document["_id"],
         document["createdAt"],
         document["revision"],
         document.get("expiresAt"),
-        _native(document, "value"),
+        value,
         _native(document, "metadata"),
         document["createdByAgent"],
         document["updatedAt"],
@@ -199,7 +216,10 @@ def _field(name: str, value: Any, text: str) -> str:
 
 def _native(document: dict[str, Any], name: str) -> Any:
     text = document.get(f"{name}Json")
-    return document[name] if text is None else decode(text)
+    value = document[name] if text is None else decode(text)
+    if isinstance(value, UnreadableError):  # see `datastore_couchdb.parsing`
+        raise value
+    return value
 
 
 def _survives(value: Any) -> bool:

@@ -73,7 +73,7 @@ class Counter:
             for id, access in list(pending.items()):
                 document = documents.get(id)
                 number = 0
-                if document is not None and document["createdAt"] == access.created_at:
+                if document is not None and _is(document, access.created_at):
                     number = access.number - self._already(access, document)
                 self._doubts.pop(id, None)
                 if number > 0 and document is not None:
@@ -119,6 +119,11 @@ class Counter:
                     access = pending.pop(id)
                     self._counted[id, access.created_at] = access.number
                     self._memory.put(id, stored_of({**document, "_rev": answer["rev"]}))
+
+
+def _is(document: dict[str, Any], created_at: str) -> bool:
+    """Return whether a document is the one that was read, and can be counted in."""
+    return document.get("createdAt") == created_at and not stored_of(document).damaged
 
 
 def _applied(doubt: _Doubt, document: dict[str, Any]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
+from datastore.documents import split
 from datastore.queries.tree import And, Field, Filter, clauses, conjunction
 from datastore_couchdb.codec import document_of, value_of
 from datastore_couchdb.indexes import DeclaredIndex
@@ -91,11 +92,12 @@ def find(
         # PouchDB Server has no bookmarks. It has looked through everything already; let it hand over all of it.
         query["limit"] = _ALL
         found, _ = session.find(path, query, None)
-    documents = [_document(one, fields) for one in found if range.start <= one["_id"] < range.end]
+    inside = [one for one in found if range.start <= one["_id"] < range.end]
+    documents, broken = split(inside, lambda one: one["_id"], lambda one: _document(one, fields))
     if bookmark and len(found) == most:
-        return DocumentPage(documents, _text(_Position(position.query, larger, bookmark)))
+        return DocumentPage(documents, _text(_Position(position.query, larger, bookmark)), broken)
     last = position.query + 1 == len(plan.native)
-    return DocumentPage(documents, None if last else _text(_Position(position.query + 1, larger, "")))
+    return DocumentPage(documents, None if last else _text(_Position(position.query + 1, larger, "")), broken)
 
 
 class _Position(NamedTuple):

@@ -27,10 +27,11 @@ def fetch(session: Session, memory: Memory, ids: Sequence[str]) -> dict[str, dic
     else:
         found = _bulk_get(session, ids)
     for id in ids:
-        if id in found:
-            memory.put(id, stored_of(found[id]))
-        else:
+        stored = stored_of(found[id]) if id in found else None
+        if stored is None or stored.damaged:
             memory.forget(id)
+        else:
+            memory.put(id, stored)
     return found
 
 

@@ -23,12 +23,14 @@ from datastore.errors import (
     BackendUnavailableError,
     ClosedError,
     ConfigurationError,
+    DamagedRecordError,
     DataStoreError,
     PermissionDeniedError,
     ThrottledError,
     ValueTooLargeError,
 )
 from datastore.turns import Calls
+from datastore_couchdb.parsing import loads
 from datastore_couchdb.streaming import bookmark_of, read_found, read_rows
 
 NAME = "couchdb"
@@ -133,7 +135,11 @@ class Session:
         response = self._request("GET", quote(id, safe=""))
         if response.status_code == 404 and _reason(response) in _NO_DOCUMENT:
             return None
-        document: dict[str, Any] = self._read(response)
+        try:
+            document: dict[str, Any] = self._read(response)
+        except DamagedRecordError as error:
+            error.id = id
+            raise
         return document
 
     def rows(self, path: str, parameters: Mapping[str, Any], most_bytes: int) -> tuple[list[dict[str, Any]], bool]:
@@ -228,7 +234,9 @@ class Session:
         if response.status_code not in (200, 201, 202):
             raise self._error(response)
         try:
-            return response.json()
+            return loads(response.content)
+        except RecursionError:
+            raise DamagedRecordError("a stored document is nested deeper than Python can read", backend=NAME) from None
         except ValueError as error:
             raise _lasting(
                 f"{self.settings.origin} does not answer like CouchDB (no JSON but {response.text[:60]!r})"

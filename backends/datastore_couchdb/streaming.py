@@ -6,10 +6,13 @@ A page of 10,000 records may hold 10 GB; CouchDB bounds it by number only.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
+
+from datastore_couchdb.parsing import decoder_of_any, guarded, is_too_long, without_long
 
 
 def read_rows(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, Any]], bool]:
@@ -40,6 +43,22 @@ def bookmark_of(answer: dict[str, Any]) -> str:
     return "" if bookmark == "nil" else bookmark
 
 
+_ID = re.compile(r'\{\s*"_?id"\s*:\s*')
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]')
+
+
+def _past(text: str, position: int) -> tuple[dict[str, Any], int] | None:
+    """Return the id of an object that is nested too deep to be read, and where it ends; ``None`` before that."""
+    depth = 0
+    for token in _TOKEN.finditer(text, position):
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
+        if depth == 0:
+            begins = _ID.match(text, position)
+            id = "unknown" if begins is None else json.JSONDecoder().raw_decode(text, begins.end())[0]
+            return {"id": id, "_id": id, "doc": {"_id": id}}, token.end()
+    return None
+
+
 class _Array:
     """The objects of one array of an answer.
 
@@ -65,7 +84,9 @@ class _Array:
 
     def _parse(self) -> Iterator[tuple[dict[str, Any], int]]:
         """Yield the objects, each with its length, from the pieces of the answer's text."""
-        scan = json.JSONDecoder().raw_decode
+        scan, careful = json.JSONDecoder().raw_decode, False
+        if not guarded():
+            scan, careful = decoder_of_any().raw_decode, True
         text, position = "", -1
         for chunk in self._chunks:
             text = text[max(position, 0) :] + chunk
@@ -84,8 +105,16 @@ class _Array:
                     return
                 try:
                     found, end = scan(text, position)
-                except ValueError:
+                except ValueError as error:
+                    if is_too_long(error):
+                        scan, careful = decoder_of_any().raw_decode, True
+                        continue
                     break  # not all of it has arrived
-                yield found, end - position
+                except RecursionError:
+                    beyond = _past(text, position)
+                    if beyond is None:
+                        break
+                    found, end = beyond
+                yield without_long(found) if careful else found, end - position
                 position = end
         raise httpx.RemoteProtocolError("the listing broke off")

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from datastore.backend import Delete, Outcome, Put, Restore, Write
+from datastore.documents import damaged
 from datastore.errors import BackendUnavailableError, DataStoreError, PermissionDeniedError, ValueTooLargeError
 from datastore.retry import Backoff
 from datastore_couchdb.codec import Memory, Stored, put_of, restored, stored_of
@@ -93,6 +94,10 @@ class Writer:
 
     def _decide(self, write: Write | Restore, stored: Stored | None, *, verified: bool) -> Outcome | _Sent:
         """Return the outcome of a write, or what to send for it."""
+        if stored is not None and stored.damaged:
+            if isinstance(write, Delete) and write.if_revision is None:
+                return _Sent(write.id, _deletion(write.id, stored), None, Outcome(True))
+            return Outcome(False, error=damaged(write.id))
         live = stored is not None and stored.live(write.at)
         revision = stored.revision if stored is not None and live else None
         if isinstance(write, Restore):
@@ -107,8 +112,7 @@ class Writer:
         if isinstance(write, Delete):
             if stored is None:
                 return Outcome(self._was_ours(write))
-            text = json.dumps({"_id": write.id, "_rev": stored.rev, "_deleted": True}, ensure_ascii=False)
-            return _Sent(write.id, text, None, Outcome(live))
+            return _Sent(write.id, _deletion(write.id, stored), None, Outcome(live))
         if write.if_absent and live and verified:
             return Outcome(False, revision)
         try:
@@ -162,6 +166,10 @@ class Writer:
     def after_fork(self) -> None:
         """Forget what the parent still waits for."""
         self._unanswered = set()
+
+
+def _deletion(id: str, stored: Stored) -> str:
+    return json.dumps({"_id": id, "_rev": stored.rev, "_deleted": True}, ensure_ascii=False)
 
 
 def bulk_docs(session: Session, documents: Sequence[str]) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from datastore.backend import (
     Restore,
     Write,
 )
+from datastore.documents import UNDECODABLE
 from datastore.errors import DataStoreError
 from datastore_dynamodb import filters
 from datastore_dynamodb.batches import WRITE_BATCH, Threads, chunks, patiently, write_items
@@ -27,7 +28,7 @@ from datastore_dynamodb.client import Connection
 from datastore_dynamodb.codec import Attributes
 from datastore_dynamodb.counting import Counter
 from datastore_dynamodb.examining import examine, item_count
-from datastore_dynamodb.items import id_of, is_live, parts_of
+from datastore_dynamodb.items import REVISION, id_of, is_live, parts_of
 from datastore_dynamodb.parts import Parts, is_marker
 from datastore_dynamodb.reading import Reader
 from datastore_dynamodb.schema import NAME, PARTITION, SORT, Settings
@@ -150,8 +151,8 @@ class DynamoBackend(Backend):
                 if removed:
                     error.retryable = False  # once more, and those already removed would be missing in the number
                 raise
-            removed += sum(is_live(item, at) for item in records)
-            split += [item for item in records if parts_of(item)]
+            removed += sum(_was_live(item, at) for item in records)
+            split += [item for item in records if parts_of(item) and REVISION in item]
             sweep = sweep or len(records) < len(items)
             if after is None:
                 break
@@ -174,3 +175,11 @@ class DynamoBackend(Backend):
 
     def _remove(self, keys: list[Attributes]) -> None:
         patiently(partial(write_items, self._connection, [{"DeleteRequest": {"Key": key}} for key in keys]))
+
+
+def _was_live(item: Attributes, at: str) -> bool:
+    """Return whether an item that was removed counts; one that nobody can read does."""
+    try:
+        return is_live(item, at)
+    except UNDECODABLE:
+        return True

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
-from datastore.values import decode, encode
+from datastore.values import MAX_VALUE_BYTES, UnreadableError, decode, encode
 
 Attribute: TypeAlias = dict[str, Any]
 """A value in the client's notation: ``{"S": "text"}``, ``{"L": [...]}``."""
@@ -32,6 +32,7 @@ _ALWAYS_FITS = 100_000  # bytes of JSON: natively it is at most twice as large, 
 _MAX_DEPTH = 31  # containers inside the attribute; it is itself one of the 32 levels
 _MAX_NAME = 16_000  # characters, of at most four bytes each
 _MAX_INT = 10**38
+_LONGEST_NUMBER = 400  # characters: a server may write all digits of the largest, which has 126
 _MIN_FLOAT = 1e-128  # DynamoDB's smallest is 1e-130
 _NULL, _TRUE, _FALSE = {"NULL": True}, {"BOOL": True}, {"BOOL": False}
 
@@ -82,8 +83,19 @@ def decode_value(item: Mapping[str, Attribute]) -> tuple[Any, int]:
 
 
 def unzip(zipped: bytes) -> tuple[Any, int]:
-    """Return a value from its compressed JSON, and the size of the JSON."""
-    text = zlib.decompress(zipped).decode()
+    """Return a value from its compressed JSON, and the size of the JSON.
+
+    Raises:
+        ValueError: If it holds none, or unpacks to more than a value can take.
+    """
+    member = zlib.decompressobj()
+    try:
+        utf8 = member.decompress(zipped, MAX_VALUE_BYTES + 2)  # with the space before what is to be read exactly
+    except zlib.error:
+        raise UnreadableError("a value that cannot be unpacked") from None
+    if not member.eof:
+        raise UnreadableError("a value that is cut off, or larger than any may be")
+    text = utf8.decode()
     return decode(text), len(text)
 
 
@@ -148,10 +160,12 @@ def from_attribute(attribute: Attribute) -> Any:
     """Return the value of an attribute that `to_attribute` made, as the database gives it back."""
     for kind, value in attribute.items():
         return _DECODERS[kind](value)
-    raise ValueError("an attribute without a type")
+    raise UnreadableError("an attribute without a type")
 
 
 def _number(text: str) -> int | float:
+    if len(text) > _LONGEST_NUMBER:
+        raise UnreadableError("a number longer than any of DynamoDB's")
     try:
         return int(text)
     except ValueError:
@@ -160,7 +174,7 @@ def _number(text: str) -> int | float:
 
 
 def _whole(text: str) -> int:
-    """Return an integer that a server writes with an exponent."""
+    """Return an integer that a server writes with an exponent; a `float` holds it, so it has at most 309 digits."""
     digits, _, exponent = text.upper().partition("E")
     whole, _, fraction = digits.partition(".")
     return int(f"{whole}{fraction}{'0' * (int(exponent or 0) - len(fraction))}")

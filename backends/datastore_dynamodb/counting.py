@@ -17,7 +17,7 @@ from datastore.backend import Access
 from datastore.errors import DataStoreError
 from datastore_dynamodb.batches import READ_BATCH, Threads, chunks
 from datastore_dynamodb.client import AnswerLostError, CanceledError, ConditionFailedError, Connection
-from datastore_dynamodb.items import key_of, text
+from datastore_dynamodb.items import key_of
 
 logger = logging.getLogger("datastore")
 
@@ -107,8 +107,10 @@ class Counter:
     def _update(self, access: Access, late: bool) -> dict[str, Any]:
         """Return an update that counts; ``late``: the record names a later access, which stays."""
         change = "ADD accessCount :number"
-        condition = "createdAt = :created"
-        values = {":number": {"N": str(access.number)}, ":created": {"S": access.created_at}}
+        # To add to what is no number, in a record that somebody has edited, would be refused together with all others.
+        condition = "createdAt = :created AND attribute_type(accessCount, :numeric)"
+        values: dict[str, Any] = {":number": {"N": str(access.number)}, ":created": {"S": access.created_at}}
+        values[":numeric"] = {"S": "N"}
         if not late:
             change += " SET lastAccessedByAgent = :agent, lastAccessedAt = :at"
             condition += " AND (attribute_not_exists(lastAccessedAt) OR lastAccessedAt <= :at)"
@@ -130,7 +132,7 @@ def _remaining(pairs: list[tuple[Access, bool]], canceled: CanceledError) -> lis
     for (access, late), reason in zip(pairs, canceled.reasons, strict=True):
         if reason.get("Code") == "ConditionalCheckFailed":
             item = reason.get("Item")
-            if item and text(item, "createdAt") == access.created_at and not late:
+            if item and item.get("createdAt") == {"S": access.created_at} and "N" in item["accessCount"] and not late:
                 remaining.append((access, True))
         else:
             remaining.append((access, late))

@@ -11,6 +11,8 @@ from datastore.times import parse_time
 from datastore_dynamodb.codec import PARTS, VALUE_FORMS, Attribute, Attributes, Encoded, decode_metadata
 from datastore_dynamodb.schema import PARTITION, SORT, TTL
 
+REVISION = "revision"
+_PARTS_DIGITS = 2  # of their number: the largest value takes 3
 _KEY = (PARTITION, SORT, "createdAt", "revision", "expiresAt")
 
 
@@ -49,14 +51,14 @@ def text(item: Mapping[str, Attribute], name: str) -> str | None:
 
 def revision_of(item: Mapping[str, Attribute]) -> str:
     """Return the revision of an item."""
-    revision: str = item["revision"]["S"]
+    revision: str = item[REVISION]["S"]
     return revision
 
 
 def parts_of(item: Mapping[str, Attribute]) -> int:
-    """Return across how many other items the value is split; mostly none."""
-    attribute = item.get(PARTS)
-    return 0 if attribute is None else int(attribute["N"])
+    """Return across how many other items the value is split; mostly none, and none where the number is not one."""
+    number = item.get(PARTS, {}).get("N", "0")
+    return int(number) if number.isdecimal() and len(number) <= _PARTS_DIGITS else 0
 
 
 def is_live(item: Mapping[str, Attribute], at: str) -> bool:

@@ -6,12 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datastore.backend import Document, DocumentPage, Fields, IdRange
-from datastore.errors import BackendUnavailableError
+from datastore.documents import UNDECODABLE, damaged, reason
+from datastore.errors import BackendUnavailableError, DamagedRecordError
 from datastore.retry import Backoff
 from datastore_dynamodb.batches import READ_BATCH, Threads, chunks, get_items
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.codec import PARTS, Attribute, Attributes, decode_value, unzip
-from datastore_dynamodb.items import LIVE, PROJECTION, id_of, key_of, parts_of, revision_of, scan_key_of, to_document
+from datastore_dynamodb.items import (
+    LIVE,
+    PROJECTION,
+    REVISION,
+    id_of,
+    key_of,
+    parts_of,
+    revision_of,
+    scan_key_of,
+    to_document,
+)
 from datastore_dynamodb.parts import Parts, is_marker
 from datastore_dynamodb.schema import NAME
 from datastore_dynamodb.seen import Seen
@@ -50,7 +61,9 @@ class Reader:
                 lambda keys: get_items(self._connection, keys, PROJECTION[fields], self._strong), batches
             )
             items = [item for batch in found for item in batch]
-        documents, _ = self._documents(items, fields)
+        documents, broken, _ = self._documents(items, fields)
+        if broken:
+            raise broken[0]
         if fields is Fields.ALL:
             for item in items:
                 if not parts_of(item) and (document := documents.get(id_of(item))) is not None:
@@ -98,7 +111,7 @@ class Reader:
             "ConsistentRead": self._strong,
             "Limit": limit,
             # Neither parts of values nor their markers have one.
-            "FilterExpression": "attribute_exists(createdAt)",
+            "FilterExpression": "attribute_exists(createdAt) OR attribute_exists(revision)",
             **PROJECTION[fields],
         }
         if after is not None:
@@ -108,10 +121,9 @@ class Reader:
 
     def _page_of(self, items: Sequence[Item], fields: Fields, limit: int, last: Item | None) -> DocumentPage:
         fitting = _fitting(items) if fields is not Fields.KEY else len(items)
-        documents, done = self._documents(items[: min(fitting, limit)], fields)
-        if done < len(items):
-            return DocumentPage(list(documents.values()), id_of(items[done - 1]))
-        return DocumentPage(list(documents.values()), id_of(last) if last else None)
+        documents, broken, done = self._documents(items[: min(fitting, limit)], fields)
+        after = id_of(items[done - 1]) if done < len(items) else id_of(last) if last else None
+        return DocumentPage(list(documents.values()), after, broken)
 
     def count(self, range: IdRange, at: str) -> int:
         """See `datastore.backend.CountsRange`."""
@@ -157,27 +169,38 @@ class Reader:
         item: Attributes | None = answer.get("Item")
         return item
 
-    def _documents(self, items: Sequence[Item], fields: Fields) -> tuple[dict[str, Document], int]:
-        """Return the documents of items, and of how many items before they take too much memory together."""
-        if fields is Fields.KEY:
-            return {id_of(item): to_document(item, fields) for item in items}, len(items)
-        split = [item for item in items if PARTS in item]
+    def _documents(
+        self, items: Sequence[Item], fields: Fields
+    ) -> tuple[dict[str, Document], list[DamagedRecordError], int]:
+        """Return the documents of items, the errors for those that hold none, and how many items these are.
+
+        That is, of how many items before they take too much memory together.
+        """
+        split = [item for item in items if PARTS in item and REVISION in item] if fields is not Fields.KEY else []
         joined = self._parts.read(split) if split else {}
         documents: dict[str, Document] = {}
+        broken: list[DamagedRecordError] = []
         size = 0
         for number, item in enumerate(items):
             if size > _PAGE_BYTES and len(items) > READ_BATCH:
-                return documents, number
+                return documents, broken, number
             id = id_of(item)
-            if PARTS in item:
-                document = self._whole(item, fields, joined.get(id))
-                if document is not None:
-                    documents[id] = document
-            else:
-                value, unpacked = decode_value(item)
-                size += unpacked
-                documents[id] = to_document(item, fields, value)
-        return documents, len(items)
+            try:
+                if fields is Fields.KEY:
+                    documents[id] = to_document(item, fields)
+                elif PARTS in item:
+                    document = self._whole(item, fields, joined.get(id))
+                    if document is not None:
+                        documents[id] = document
+                else:
+                    value, unpacked = decode_value(item)
+                    size += unpacked
+                    documents[id] = to_document(item, fields, value)
+            except DamagedRecordError as error:
+                broken.append(error)
+            except UNDECODABLE as error:
+                broken.append(damaged(id, reason(error)))
+        return documents, broken, len(items)
 
     def _whole(self, item: Item, fields: Fields, joined: bytes | None) -> Document | None:
         """Return the document of an item whose value is split; another writer may have removed its parts meanwhile."""
@@ -188,17 +211,20 @@ class Reader:
                 backoff = Backoff(_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
             elif not backoff.wait():
                 raise BackendUnavailableError(
-                    f"{parts_of(item)} parts of revision {revision_of(item)} were not there together; if this goes on "
-                    "with the same revision, the record is damaged: set or delete it",
+                    f"the {parts_of(item)} parts of the value were never there together: other writers replace it all "
+                    "the time",
                     backend=NAME,
                 )
             newer = self._get(id, fields, strong=True)
             if newer is None:
                 return None
-            item = newer
+            before, item = revision_of(item), newer
             if PARTS not in item:
                 return to_document(item, fields, decode_value(item)[0])
             joined = self._parts.read([item]).get(id)
+            if joined is None and revision_of(item) == before:
+                # Parts are there before the record's item names them, and until it names others.
+                raise damaged(id, f"some of the {parts_of(item)} parts of its value are missing")
         return to_document(item, fields, unzip(joined)[0])
 
 

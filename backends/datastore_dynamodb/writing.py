@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from datastore.backend import Delete, Document, Outcome, Put, Restore, Write
+from datastore.documents import UNDECODABLE, damaged
 from datastore.errors import DataStoreError, ThrottledError, ValueTooLargeError
 from datastore.retry import Backoff
 from datastore.turns import keep_newest
@@ -56,6 +57,13 @@ class Job:
         if self.whole is not None:
             return plan_restore(self.write, self.whole, self.value, self.known, self.absent)
         return plan_put(self.write, self.value, self.known, self.absent)
+
+    def past_damage(self) -> Request | Outcome:
+        """Return what to do about an item that nobody can read: it can be removed, and nothing else."""
+        if isinstance(self.write, Delete) and self.write.if_revision is None:
+            self.known = None
+            return plan_delete(self.write, None)
+        return Outcome(False, error=damaged(self.write.id))
 
     def found(self, item: Item | None) -> None:
         """Take note of the item as it is."""
@@ -134,7 +142,10 @@ class Writer:
         if job.split:
             job.found(self._look(write.id))  # may settle it before a megabyte is sent in vain
         while True:
-            step = job.plan()
+            try:
+                step = job.plan()
+            except UNDECODABLE:
+                step = job.past_damage()
             if isinstance(step, Look):
                 job.found(self._look(write.id))
                 continue
@@ -175,9 +186,12 @@ class Writer:
             before = removed if removed is not None else before
             if before is None:
                 return Outcome(job.unanswered)
-            if parts_of(before):
-                self._parts.reclaim(write.id, write.at, keep=None, gone=revision_of(before))
-            return Outcome(is_live(before, write.at))
+            try:
+                if parts_of(before):
+                    self._parts.reclaim(write.id, write.at, keep=None, gone=revision_of(before))
+                return Outcome(is_live(before, write.at))
+            except UNDECODABLE:
+                return Outcome(True)  # it was there, whatever it was
         replaced = revision_of(before) if before is not None and parts_of(before) else None
         if job.split or replaced is not None:
             keep = write.revision if job.split else None
@@ -226,7 +240,10 @@ class Writer:
         for _ in range(_ROUNDS):
             steps: list[tuple[Job, Request]] = []
             for job in jobs:
-                step = job.plan()
+                try:
+                    step = job.plan()
+                except UNDECODABLE:
+                    continue  # alone it is settled without what cannot be read
                 if isinstance(step, Outcome):
                     outcomes[job.write.id] = step
                 elif isinstance(step, Request):

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from datastore.errors import DataStoreError
+from datastore.values import UnreadableError
 
 _INT64 = 2**63
 _MAX_DEPTH = 16  # of 20: the value itself is a field, and stands in a document
@@ -184,12 +184,40 @@ def _collect_arrays(value: dict[str, Any], prefix: str, found: list[str]) -> boo
 
 
 def decode_native(value: Any) -> Any:
-    """Return the JSON value of a Firestore value; fields of an object in the order of their names."""
+    """Return the JSON value of a Firestore value; fields of an object in the order of their names.
+
+    Raises:
+        UnreadableError: If it is of a kind that JSON does not know.
+    """
     kind = value.WhichOneof("value_type")
     decoder = _DECODERS.get(kind)
     if decoder is None:
-        raise DataStoreError(f"a stored document holds a {kind}, which the store never writes; edit or delete it")
+        raise UnreadableError(f"a {kind}, which the store never writes")
     return decoder(value)
+
+
+def get_text(value: Any) -> str:
+    """Return the text in a Firestore value.
+
+    Raises:
+        UnreadableError: If it is something else: the client would give empty text for it.
+    """
+    if value.WhichOneof("value_type") != "string_value":
+        raise UnreadableError("something else where text belongs")
+    text: str = value.string_value
+    return text
+
+
+def get_integer(value: Any) -> int:
+    """Return the integer in a Firestore value.
+
+    Raises:
+        UnreadableError: If it is something else: the client would give 0 for it.
+    """
+    if value.WhichOneof("value_type") != "integer_value":
+        raise UnreadableError("something else where an integer belongs")
+    integer: int = value.integer_value
+    return integer
 
 
 def _decode_map(value: Any) -> dict[str, Any]:
@@ -220,7 +248,13 @@ def set_time(target: Any, text: str) -> None:
 
 
 def get_time(value: Any) -> str:
-    """Return the time in a Firestore value."""
+    """Return the time in a Firestore value.
+
+    Raises:
+        UnreadableError: If it is something else: the client would give 1970 for it.
+    """
+    if value.WhichOneof("value_type") != "timestamp_value":
+        raise UnreadableError("something else where a time belongs")
     stamp = value.timestamp_value
     return f"{_text(stamp.seconds)}.{stamp.nanos // 1_000:06d}Z"
 

@@ -104,7 +104,7 @@ class Counter:
         """
         for id, state in states.items():
             access, doubt = pending[id], self._doubts.get(id)
-            if not isinstance(state, Known) or state.created_at != access.created_at:
+            if not isinstance(state, Known) or state.damaged or state.created_at != access.created_at:
                 self._doubts.pop(id, None)
                 del pending[id]
                 continue

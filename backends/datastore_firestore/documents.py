@@ -15,7 +15,7 @@ from typing import Any
 from google.cloud.firestore_v1.types import write as messages
 
 from datastore.backend import Access, Document, Fields, Put, Restore
-from datastore.values import decode, encode
+from datastore.values import UnreadableError, decode, encode
 from datastore_firestore.codec import (
     METADATA_LIMITS,
     VALUE_LIMITS,
@@ -23,6 +23,8 @@ from datastore_firestore.codec import (
     arrays_in,
     decode_native,
     fill,
+    get_integer,
+    get_text,
     get_time,
     micros,
     set_time,
@@ -42,10 +44,14 @@ _CHANGED = ("value", "valueJson", "valueArrays", "revision", "updatedAt", "expir
 
 
 def to_document(id: str, stored: Message, fields: Fields) -> Document:
-    """Return a stored document as the store knows it."""
+    """Return a stored document as the store knows it.
+
+    Raises:
+        datastore.documents.UNDECODABLE: If it is not one that the store wrote.
+    """
     found = stored.fields
     expires_at = get_time(found["expiresAt"]) if "expiresAt" in found else None
-    key = Document(id, get_time(found["createdAt"]), found["revision"].string_value, expires_at)
+    key = Document(id, get_time(found["createdAt"]), get_text(found["revision"]), expires_at)
     if fields is Fields.KEY:
         return key
     value = _value(found, "value", "valueJson")
@@ -56,10 +62,10 @@ def to_document(id: str, stored: Message, fields: Fields) -> Document:
         *key[:4],
         value,
         _value(found, "metadata", "metadataJson"),
-        found["createdByAgent"].string_value,
+        get_text(found["createdByAgent"]),
         get_time(found["updatedAt"]),
-        found["accessCount"].integer_value,
-        found["lastAccessedByAgent"].string_value if accessed else None,
+        get_integer(found["accessCount"]),
+        get_text(found["lastAccessedByAgent"]) if accessed else None,
         get_time(found["lastAccessedAt"]) if accessed else None,
     )
 
@@ -68,8 +74,7 @@ def metadata_json(stored: Message) -> str | None:
     """Return the metadata in a stored document as JSON text; ``None`` if it was not asked for."""
     found = stored.fields
     if "metadataJson" in found:
-        text: str = found["metadataJson"].string_value
-        return text
+        return get_text(found["metadataJson"])
     return encode(decode_native(found["metadata"])) if "metadata" in found else None
 
 
@@ -170,7 +175,11 @@ def probed(result: Message, at: str) -> bool:
 
 
 def _value(found: Any, native: str, text: str) -> Any:
-    return decode(found[text].string_value) if text in found else decode_native(found[native])
+    if text in found:
+        return decode(get_text(found[text]))
+    if native not in found:
+        raise UnreadableError(f"no {native}")
+    return decode_native(found[native])
 
 
 def _set_changed(fields: Any, put: Put, name_bytes: int) -> None:

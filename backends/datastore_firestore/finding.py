@@ -104,7 +104,9 @@ class Finder:
             )
         else:
             behind = _token(_HIDDEN, found.moment, None)
-        return DocumentPage([one for one in found.documents if range.start <= one.id < range.end], behind)
+        inside = [one for one in found.documents if range.start <= one.id < range.end]
+        broken = [error for error in found.damaged if error.id is not None and range.start <= error.id < range.end]
+        return DocumentPage(inside, behind, broken)
 
     def _query(self, native: dict[str, Any], fields: Fields, limit: int) -> Message:
         order = native["order"][0]

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeAlias
 
+from datastore.documents import UNDECODABLE
+from datastore.errors import InvalidValueError
 from datastore.turns import keep_newest
-from datastore_firestore.codec import get_time
+from datastore_firestore.codec import get_integer, get_text, get_time
 from datastore_firestore.connection import Message
 from datastore_firestore.documents import metadata_json
 
@@ -31,6 +33,8 @@ class Known(NamedTuple):
     access_count: int
     metadata: str | None
     """JSON text; ``None`` when it is not known."""
+    damaged: bool = False
+    """Nobody can read it; of all else here only ``update_time`` is known."""
 
     def live(self, at: str) -> bool:
         """Return whether the document has not expired at a time."""
@@ -53,15 +57,18 @@ def stamp(time: Message) -> tuple[int, int]:
 def known(stored: Message, with_metadata: bool) -> Known:
     """Return what a stored document tells."""
     found = stored.fields
-    return Known(
-        stamp(stored.update_time),
-        get_time(found["createdAt"]),
-        found["revision"].string_value,
-        get_time(found["expiresAt"]) if "expiresAt" in found else None,
-        get_time(found["lastAccessedAt"]) if "lastAccessedAt" in found else None,
-        found["accessCount"].integer_value,
-        metadata_json(stored) if with_metadata else None,
-    )
+    try:
+        return Known(
+            stamp(stored.update_time),
+            get_time(found["createdAt"]),
+            get_text(found["revision"]),
+            get_time(found["expiresAt"]) if "expiresAt" in found else None,
+            get_time(found["lastAccessedAt"]) if "lastAccessedAt" in found else None,
+            get_integer(found["accessCount"]),
+            metadata_json(stored) if with_metadata else None,
+        )
+    except (InvalidValueError, *UNDECODABLE):
+        return Known(stamp(stored.update_time), "", "", None, None, 0, None, damaged=True)
 
 
 class Hints:

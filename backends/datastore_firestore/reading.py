@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import grpc
 from google.cloud.firestore_v1.types import query as messages
 
 from datastore.backend import Document, DocumentPage, Fields, IdRange
+from datastore.documents import decoded
+from datastore.errors import DamagedRecordError
 from datastore.ids import EVERYTHING, is_id
 from datastore_firestore.codec import get_time, set_time
 from datastore_firestore.connection import Connection, Message, Settings
@@ -38,6 +41,8 @@ class Found(NamedTuple):
     """The last document as it is stored."""
     moment: Message | None
     """When the documents were like this."""
+    damaged: list[DamagedRecordError]
+    """For what was found and cannot be read."""
 
 
 class Reader:
@@ -52,7 +57,7 @@ class Reader:
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
         found = self._get(ids, MASKS[fields], fields is Fields.ALL)
-        return {id: to_document(id, stored, fields) for id, stored in found.items()}
+        return {id: decoded(id, partial(to_document, id, stored, fields)) for id, stored in found.items()}
 
     def states(self, ids: Sequence[str], mask: Sequence[str], with_metadata: bool) -> dict[str, State]:
         """Return what is stored under ids, as far as writing goes by it."""
@@ -77,13 +82,12 @@ class Reader:
         if terms:
             fill_filter(query.where, terms)
         page = self.page(query, fields, limit, read_time, self._is_foreign if range is EVERYTHING else None)
-        return DocumentPage(
-            page.documents, page.last.name[len(self._prefix) :] if page.more and page.last is not None else None
-        )
+        after = page.last.name[len(self._prefix) :] if page.more and page.last is not None else None
+        return DocumentPage(page.documents, after, page.damaged)
 
     def _is_foreign(self, stored: Message) -> bool:
         """Return whether a document of the collection is somebody else's."""
-        return "revision" not in stored.fields or not is_id(stored.name[len(self._prefix) :])
+        return not is_id(stored.name[len(self._prefix) :])
 
     def page(
         self,
@@ -94,7 +98,7 @@ class Reader:
         leave_out: Callable[[Message], bool] | None = None,
     ) -> Found:
         """Return the documents that a query finds, as many as fit a page, without those that are to be left out."""
-        documents, states = list[Document](), list[tuple[str, State]]()
+        documents, states, broken = list[Document](), list[tuple[str, State]](), list[DamagedRecordError]()
         last, moment = None, read_time
         number, more = 0, True
         try:
@@ -108,7 +112,10 @@ class Reader:
                     continue
                 id = last.name[len(self._prefix) :]
                 states.append((id, known(last, fields is Fields.ALL)))
-                documents.append(to_document(id, last, fields))
+                try:
+                    documents.append(decoded(id, partial(to_document, id, last, fields)))
+                except DamagedRecordError as error:
+                    broken.append(error)
             more = number == limit
         except _CutShort:
             pass
@@ -117,7 +124,7 @@ class Reader:
                 raise self._connection.failure(error) from error
             # Broken half-way: what came is whole and in order, and the next page goes on behind it.
         self._hints.note_all(states)
-        return Found(documents, more, last, moment)
+        return Found(documents, more, last, moment, broken)
 
     def count(self, range: IdRange, at: str) -> int:
         """See `datastore.backend.CountsRange`: all of them by aggregation, less those that a look at the expiry shows.
@@ -129,7 +136,7 @@ class Reader:
         try:
             for answer in self._connection.run_query(query, moment):
                 if answer.HasField("document"):
-                    number -= get_time(answer.document.fields["expiresAt"]) <= at
+                    number -= _expired(answer.document, at)
         except grpc.RpcError as error:
             raise self._connection.failure(error) from error
         return number
@@ -236,3 +243,10 @@ class Reader:
         if limit is not None:
             query.limit.value = limit
         return query
+
+
+def _expired(stored: Message, at: str) -> bool:
+    try:
+        return get_time(stored.fields["expiresAt"]) <= at
+    except ValueError:
+        return False  # damaged: it is there until somebody removes it

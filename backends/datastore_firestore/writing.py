@@ -13,6 +13,7 @@ from typing import NamedTuple
 import grpc
 
 from datastore.backend import Delete, Outcome, Put, Restore, Write
+from datastore.documents import UNDECODABLE, damaged
 from datastore.errors import BackendUnavailableError, DataStoreError, ValueTooLargeError
 from datastore.retry import Backoff
 from datastore.values import decode, encode, merge_metadata
@@ -137,6 +138,7 @@ class Writer:
     def _decide(self, job: _Job, alone: bool, steps: list[_Step], outcomes: dict[int, Outcome]) -> bool:
         """Add the step that a write takes, or its outcome if it takes none; return whether it must be read first."""
         write = job.write
+        decided: _Step | Outcome | None
         try:
             if isinstance(write, Delete):
                 decided = _delete(self._prefix, write, job, alone, (write.id, write.at) in self._unanswered)
@@ -146,6 +148,8 @@ class Writer:
                 decided = _put(self._prefix, write, job, self._hints.likely)
         except ValueTooLargeError as error:
             decided = Outcome(False, error=error)
+        except UNDECODABLE:
+            decided = Outcome(False, error=damaged(write.id, "its metadata cannot be merged with"))
         if isinstance(decided, _Step):
             steps.append(decided)
         elif decided is not None:
@@ -231,6 +235,8 @@ class Writer:
 def _put(prefix: str, put: Put, job: _Job, likely: Callable[[str], bool]) -> _Step | Outcome | None:
     """Return the step that a `Put` takes, its outcome, or ``None`` if the document must be read first."""
     state = job.state
+    if isinstance(state, Known) and state.damaged:
+        return Outcome(False, error=damaged(put.id)) if job.fresh else None
     live = state if isinstance(state, Known) and state.live(put.at) else None
     revision = None if live is None else live.revision
     refused = (put.if_absent and live is not None) or put.if_revision not in (None, revision)
@@ -259,6 +265,8 @@ def _put(prefix: str, put: Put, job: _Job, likely: Callable[[str], bool]) -> _St
 def _restore(prefix: str, restore: Restore, job: _Job, likely: Callable[[str], bool]) -> _Step | Outcome | None:
     """Return the step that a `Restore` takes, its outcome, or ``None`` if the document must be read first."""
     state = job.state
+    if isinstance(state, Known) and state.damaged:
+        return Outcome(False, error=damaged(restore.id)) if job.fresh else None
     live = state if isinstance(state, Known) and state.live(restore.at) else None
     revision = None if live is None else live.revision
     if revision != restore.if_revision:
@@ -288,6 +296,8 @@ def _delete(prefix: str, delete: Delete, job: _Job, alone: bool, sent: bool) -> 
     state = job.state
     if sent and not isinstance(state, Known):
         return Outcome(True) if job.fresh else None
+    if isinstance(state, Known) and state.damaged and delete.if_revision is not None:
+        return Outcome(False, error=damaged(delete.id)) if job.fresh else None
     live = state if isinstance(state, Known) and state.live(delete.at) else None
     revision = None if live is None else live.revision
     if delete.if_revision not in (None, revision):

@@ -29,7 +29,8 @@ from datastore.backend import (
     Write,
 )
 from datastore.deadlines import left
-from datastore.errors import DataStoreError, ValueTooLargeError
+from datastore.documents import UNDECODABLE, damaged
+from datastore.errors import DamagedRecordError, DataStoreError, ValueTooLargeError
 from datastore.ids import EVERYTHING
 from datastore.queries.tree import Path
 from datastore.turns import Turns
@@ -47,6 +48,7 @@ from datastore_sqlite.connections import (
     take_turn,
     translate,
 )
+from datastore_sqlite.damage import documents_of, is_damage, reading, shown, size_of, stored_id
 from datastore_sqlite.examining import examine
 from datastore_sqlite.finding import PAGE_BYTES, SqlitePlan, make_plan, read_page
 from datastore_sqlite.schema import check_version, open_file
@@ -114,19 +116,36 @@ class SqliteBackend(Backend):
         except BaseException as error:
             self._connections.discard(connection)
             if isinstance(error, sqlite3.Error):
+                if is_damage(error):
+                    return self._read_closely(ids, fields)
                 raise translate(error, self._settings) from error
             raise
         self._connections.give_back(connection, now)
         if len(ids) > 1:
-            document = _DOCUMENT[fields]
-            return {row[0]: document(row) for row in rows}
+            documents, broken = documents_of(rows, _DOCUMENT[fields])
+            if broken:
+                raise broken[0]
+            return {document.id: document for document in documents}
         if row is None:
             return {}
         id = ids[0]
-        if fields is _WITH_VALUE:  # the hot path of `get`
-            created_at, revision, expires_at, value = row
-            return {id: Document(id, created_at, revision, expires_at, decode(value))}
-        return {id: _DOCUMENT[fields]((id, *row))}
+        try:
+            if fields is _WITH_VALUE:  # the hot path of `get`
+                created_at, revision, expires_at, value = row
+                return {id: Document(id, created_at, revision, expires_at, decode(value))}
+            return {id: _DOCUMENT[fields]((id, *row))}
+        except (ValueError, TypeError):  # the closer look says what it is
+            return self._read_closely(ids, fields)
+
+    def _read_closely(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
+        """Read documents, whatever is in their rows; raise for the first that is damaged."""
+        statement = sql.read_many(fields, len(ids))
+        with self._lent() as connection:
+            rows = reading(connection, lambda: connection.execute(statement, ids).fetchall())
+        documents, broken = documents_of(rows, _DOCUMENT[fields])
+        if broken:
+            raise broken[0]
+        return {document.id: document for document in documents}
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Backend.write`."""
@@ -144,24 +163,15 @@ class SqliteBackend(Backend):
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.scan`."""
-        document, documents = _DOCUMENT[fields], list[Document]()
-        size = 0
+        end = range.end if range is not EVERYTHING else b""  # behind all text, also what is no UTF-8
+        if after is None or after < range.start:
+            statement, parameters = sql.SCAN[fields], tuple[Any, ...]((range.start, end, limit))
+        else:
+            statement, parameters = sql.SCAN_AFTER[fields], (_bound(after), end, limit)
         with self._lent() as connection:
-            if after is None or after < range.start:
-                rows = connection.execute(sql.SCAN[fields], (*range, limit))
-            else:
-                rows = connection.execute(sql.SCAN_AFTER[fields], (after, range.end, limit))
-            try:
-                for row in rows:
-                    documents.append(document(row))
-                    if fields is not Fields.KEY:
-                        size += len(row[_VALUE])
-                        if size > PAGE_BYTES:
-                            break
-            finally:
-                rows.close()
-        complete = len(documents) < limit and size <= PAGE_BYTES
-        return DocumentPage(documents, None if complete else documents[-1].id)
+            rows, complete = reading(connection, lambda: _page(connection, statement, parameters, fields, limit))
+        documents, broken = documents_of(rows, _DOCUMENT[fields])
+        return DocumentPage(documents, None if complete else shown(rows[-1][0]), broken)
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""
@@ -208,7 +218,7 @@ class SqliteBackend(Backend):
         """See `datastore.backend.DeclaresIndexes`."""
         index = indexes.declare(fields, encoded_namespace)
         if index.name not in (known.name for known in self._indexes()):
-            self._write(partial(_in_transaction, lambda connection: connection.execute(index.statement).close()))
+            self._write(partial(_in_transaction, partial(_declare, statement=index.statement)))
         return index.name
 
     def purge(self, at: str) -> int:
@@ -338,6 +348,26 @@ _DOCUMENT: Sequence[Callable[[Row], Document]] = (_bare, _with_value, _whole)
 """What makes a document of a row, by `Fields`."""
 
 
+def _page(
+    connection: Connection, statement: str, parameters: Row, fields: Fields, limit: int
+) -> tuple[list[Row], bool]:
+    """Return rows up to the size of a page, and whether these are all that there are."""
+    cursor = connection.execute(statement, parameters)
+    if fields is Fields.KEY:
+        rows = cursor.fetchall()
+        return rows, len(rows) < limit
+    rows, size = [], 0
+    try:
+        for row in cursor:
+            rows.append(row)
+            size += size_of(row[_VALUE])
+            if size > PAGE_BYTES:
+                return rows, False
+    finally:
+        cursor.close()
+    return rows, len(rows) < limit
+
+
 def _parts(items: Sequence[Item], size: Callable[[Item], int]) -> Iterator[Sequence[Item]]:
     """Cut a batch where it would take other writers' time for too long."""
     start = total = 0
@@ -371,6 +401,18 @@ def _in_transaction(work: Callable[[Connection], T], connection: Connection) -> 
     return result
 
 
+def _declare(connection: Connection, statement: str) -> None:
+    """Make an index; a row that it cannot hold is named."""
+    try:
+        connection.execute(statement).close()
+        return
+    except sqlite3.OperationalError as error:
+        if not is_damage(error):
+            raise
+    row = reading(connection, lambda: connection.execute(sql.MALFORMED).fetchone())
+    raise damaged("unknown" if row is None else shown(row[0]), "nothing in it can be indexed: it is no JSON")
+
+
 def _count(connection: Connection, accesses: Sequence[Access]) -> None:
     size = next(size for size in sql.ACCESS_BATCHES if size >= len(accesses))
     nothing = [None] * (len(Access._fields) * (size - len(accesses)))  # rows that match no document
@@ -400,9 +442,9 @@ def _apply(connection: Connection, write: Write) -> Outcome:
             done = connection.execute(sql.ADD, _row(write)).rowcount == 1
         else:
             done = _set(connection, write)
-    except ValueTooLargeError as error:
+    except (ValueTooLargeError, DamagedRecordError) as error:
         return Outcome(False, error=error)
-    return Outcome(True) if done else Outcome(False, _revision(connection, write))
+    return Outcome(True) if done else _outdated(connection, write)
 
 
 def _set(connection: Connection, put: Put) -> bool:
@@ -445,18 +487,27 @@ def _merged(connection: Connection, put: Put) -> tuple[str, str] | None:
     The merging is done here and not within the statement: what a signal handler raises within a function that SQLite
     calls would be lost.
     """
-    found = connection.execute(sql.METADATA, (put.id, put.at)).fetchone()
+    found = reading(connection, lambda: connection.execute(sql.METADATA, (put.id, put.at)).fetchone())
     if found is None:
         return None
-    return encode(merge_metadata(decode(found[0]), put.metadata or {}), "metadata"), found[0]
+    stored: str = found[0]
+    try:
+        current = dict(decode(stored))
+    except UNDECODABLE:
+        raise damaged(put.id, "its metadata cannot be merged with") from None
+    return encode(merge_metadata(current, put.metadata or {}), "metadata"), stored
 
 
 def _delete(connection: Connection, delete: Delete) -> Outcome:
     if delete.if_revision is None:
-        row = connection.execute(sql.DELETE, (delete.id,)).fetchone()
-        return Outcome(row is not None and (row[0] is None or row[0] > delete.at))
+        unreadable = stored_id(delete.id)
+        if unreadable is None:
+            row = connection.execute(sql.DELETE, (delete.id, delete.at)).fetchone()
+        else:
+            row = connection.execute(sql.DELETE_BYTES, (unreadable, delete.at)).fetchone()
+        return Outcome(row is not None and bool(row[0]))
     removed = connection.execute(sql.DELETE_IF_REVISION, (delete.id, delete.if_revision, delete.at)).rowcount
-    return Outcome(True) if removed else Outcome(False, _revision(connection, delete))
+    return Outcome(True) if removed else _outdated(connection, delete)
 
 
 def _restore_all(connection: Connection, restores: Sequence[Restore]) -> list[Outcome]:
@@ -475,12 +526,20 @@ def _restore(connection: Connection, restore: Restore) -> Outcome:
     else:
         condition = (old.id, restore.if_revision, restore.at)
         stored = connection.execute(sql.RESTORE_OVER, (*row, *condition)).rowcount
-    return Outcome(True) if stored else Outcome(False, _revision(connection, restore))
+    return Outcome(True) if stored else _outdated(connection, restore)
 
 
-def _revision(connection: Connection, write: Write | Restore) -> str | None:
-    row = connection.execute(sql.REVISION, (write.id, write.at)).fetchone()
-    return None if row is None else row[0]
+def _outdated(connection: Connection, write: Write | Restore) -> Outcome:
+    """Return the outcome of a write whose precondition failed."""
+    row = reading(connection, lambda: connection.execute(sql.REVISION, (write.id, write.at)).fetchone())
+    if row is None or type(row[0]) is str:
+        return Outcome(False, None if row is None else row[0])
+    return Outcome(False, error=damaged(write.id, "its revision is no text"))
+
+
+def _bound(id: str) -> str | bytes:
+    """Return what stands for an id in a statement that casts it to text."""
+    return stored_id(id) or id
 
 
 def _row(put: Put) -> Row:

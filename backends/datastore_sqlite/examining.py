@@ -7,7 +7,7 @@ import sqlite3
 
 from datastore.administration import Finding
 from datastore_sqlite.connections import Connection, Settings
-from datastore_sqlite.schema import MIGRATIONS
+from datastore_sqlite.schema import MIGRATIONS, TABLE
 
 _LOW_SPACE = 100_000_000
 _LONG_LOG = 100_000_000
@@ -24,6 +24,10 @@ def examine(connection: Connection, settings: Settings) -> list[Finding]:
     )
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     findings.append(Finding(True, f"its schema is {version}, of {len(MIGRATIONS)} known here"))
+    (unnamed,) = connection.execute(f"SELECT count(*) FROM {TABLE} WHERE _id >= x''").fetchone()
+    if unnamed:
+        remedy = f"no call of the store meets them; DELETE FROM {TABLE} WHERE typeof(_id) <> 'text' removes them"
+        findings.append(Finding(False, f"{unnamed:,} rows have an _id that is no text", remedy))
     if settings.path is None:
         return findings
     (journal,) = connection.execute("PRAGMA journal_mode").fetchone()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
+from datastore.errors import DamagedRecordError
 from datastore.queries.matcher import Predicate, compile_filter
 from datastore.queries.tree import EVERYTHING, And, Field, Filter, clauses
 from datastore.values import decode
 from datastore_sqlite.connections import Connection
+from datastore_sqlite.damage import WELL_FORMED, documents_of, reading, shown, size_of, stored_id
 from datastore_sqlite.indexes import Index, Key, Probe, Search, by_key, choose, key_expression, keys_by_path
 from datastore_sqlite.queries import Clause, Translator
 from datastore_sqlite.schema import TABLE
@@ -126,16 +128,29 @@ def read_page(
     document: Callable[[Row], Document],
 ) -> DocumentPage:
     """Return a page of what a plan finds; ``document`` makes a document of the columns of a row."""
-    reader = _Reader(connection, range, plan, fields, document)
-    if plan.search is None:
-        return reader.by_id(limit, after)
-    connection.execute("BEGIN")  # so that the searches of one page see the same documents
-    try:
-        if plan.search.in_order:
-            return reader.merged(plan.search, limit, after)
-        return reader.by_key(plan.search, limit, after)
-    finally:
-        connection.rollback()
+
+    def read(plan: SqlitePlan) -> DocumentPage:
+        reader = _Reader(connection, range, plan, fields, document)
+        if plan.search is None:
+            return reader.by_id(limit, after)
+        connection.execute("BEGIN")  # so that the searches of one page see the same documents
+        try:
+            if plan.search.in_order:
+                return reader.merged(plan.search, limit, after)
+            return reader.by_key(plan.search, limit, after)
+        finally:
+            connection.rollback()
+
+    return reading(connection, lambda: read(plan), lambda: read(_past_damage(plan)))
+
+
+def _past_damage(plan: SqlitePlan) -> SqlitePlan:
+    """Return a plan that finds the same, and every row that SQLite cannot look into: what these are shows elsewhere."""
+    return replace(
+        plan,
+        where=f"CASE WHEN {WELL_FORMED} THEN {plan.where} ELSE 1 END",
+        sure=f"CASE WHEN {WELL_FORMED} THEN {plan.sure} ELSE 0 END",
+    )
 
 
 class _Reader:
@@ -166,14 +181,15 @@ class _Reader:
     def by_id(self, limit: int, after: str | None) -> DocumentPage:
         """Read the range of ids."""
         behind = after is not None and after >= self._range.start
-        start = after if behind else self._range.start
+        start = after if behind and after is not None else self._range.start
         rows = self._execute(
-            f"SELECT {self._columns} FROM {TABLE} WHERE _id {'>' if behind else '>='} :start AND _id < :end"
+            f"SELECT {self._columns} FROM {TABLE} WHERE _id {'>' if behind else '>='} CAST(:start AS TEXT)"
+            " AND _id < :end"
             f" AND {self._plan.where} ORDER BY _id LIMIT :limit",
-            {"start": start, "end": self._range.end, "limit": limit},
+            {"start": stored_id(start) or start, "end": self._range.end, "limit": limit},
         )
         found, complete = self._take(rows, limit)
-        return DocumentPage(list(self._matching(found)), None if complete else found[-1][0])
+        return self._matching(found, None if complete else _id(found[-1]))
 
     def merged(self, search: Search, limit: int, after: str | None) -> DocumentPage:
         """Read searches whose rows are in the order of their ids, and merge them."""
@@ -183,14 +199,14 @@ class _Reader:
             rows, complete = self._take(self._probe(search.index, probe, limit, after or ""), limit)
             found += rows
             if not complete:
-                bounds.append(rows[-1][0])
+                bounds.append(_id(rows[-1]))
         found.sort(key=_id)
         if bounds:  # behind the first search that has not come to its end, others may have gone further
             bound = min(bounds)
-            found = [row for row in found if row[0] <= bound]
+            found = [row for row in found if _id(row) <= bound]
         rows = found[:limit]
         complete = not bounds and len(found) <= limit
-        return DocumentPage(list(self._matching(rows)), None if complete else rows[-1][0])
+        return self._matching(rows, None if complete else _id(rows[-1]))
 
     def by_key(self, search: Search, limit: int, after: str | None) -> DocumentPage:
         """Read one search after another, each in the order of its keys."""
@@ -198,20 +214,23 @@ class _Reader:
         if after is not None:
             number, keys, id = json.loads(after)
             probes = search.probes[number].behind(tuple(map(_from_json, keys)), id)
-        documents = list[Document]()
+        documents, broken = list[Document](), list[DamagedRecordError]()
         left = limit
         while True:
             for probe in probes:
                 rows, complete = self._take(self._probe(search.index, probe, left, ""), left)
-                documents += self._matching(rows)
+                page = self._matching(rows, None)
+                documents += page.documents
+                broken += page.damaged
                 left -= len(rows)
                 if not complete:
-                    id = rows[-1][0]
+                    id = _id(rows[-1])
                     keys = self._keys(search.index.fields[len(search.probes[number].points) :], id)
-                    return DocumentPage(documents, json.dumps([number, [_to_json(key) for key in keys], id]))
+                    after = json.dumps([number, [_to_json(key) for key in keys], id])
+                    return DocumentPage(documents, after, broken)
             number += 1
             if number == len(search.probes):
-                return DocumentPage(documents, None)
+                return DocumentPage(documents, None, broken)
             probes = [search.probes[number]]
 
     def _probe(self, index: Index, probe: Probe, limit: int, after: str) -> Iterator[Row]:
@@ -234,8 +253,9 @@ class _Reader:
             conditions += _bounds(expressions[len(probe.points)], probe.range, parameters)
         last = max(probe.after, after)
         behind = last >= self._range.start
-        parameters["start"] = last if behind else self._range.start
-        conditions += [f"_id {'>' if behind else '>='} :start", "_id < :end", self._plan.where]
+        start = last if behind else self._range.start
+        parameters["start"] = stored_id(start) or start
+        conditions += [f"_id {'>' if behind else '>='} CAST(:start AS TEXT)", "_id < :end", self._plan.where]
         order = ", ".join([*expressions[len(probe.points) :], "_id"])
         return self._execute(
             f'SELECT {self._columns} FROM {TABLE} INDEXED BY "{index.name}" WHERE {" AND ".join(conditions)}'
@@ -247,7 +267,8 @@ class _Reader:
         if not fields:
             return ()
         expressions = ", ".join(map(key_expression, fields))
-        row: Row = self._connection.execute(f"SELECT {expressions} FROM {TABLE} WHERE _id = ?", (id,)).fetchone()
+        statement = f"SELECT {expressions} FROM {TABLE} WHERE _id = CAST(? AS TEXT)"
+        row: Row = self._connection.execute(statement, (stored_id(id) or id,)).fetchone()
         return row
 
     def _execute(self, statement: str, parameters: dict[str, Any]) -> Iterator[Row]:
@@ -269,20 +290,26 @@ class _Reader:
         found = []
         for row in rows:
             found.append(row)
-            self._size += len(row[_VALUE])
+            self._size += size_of(row[_VALUE])
             if self._size > PAGE_BYTES:
                 return found, False
         return found, len(found) < limit
 
-    def _matching(self, rows: Iterable[Row]) -> Iterator[Document]:
+    def _matching(self, rows: Sequence[Row], after: str | None) -> DocumentPage:
+        """Return the page of the rows that match, and of those that cannot be read."""
         width, document, has_value = self._width, self._document, self._has_value
-        for row in rows:
+        matches = dict[str, bool]()
+
+        def look(row: Row) -> Document:
             found = document(row[:width])
             if has_value:
-                if row[width] or self._matches(row, found, found.value):
-                    yield found
-            elif row[width] is None or self._matches(row, found, decode(row[width])):
-                yield found
+                matches[found.id] = bool(row[width]) or self._matches(row, found, found.value)
+            else:
+                matches[found.id] = row[width] is None or self._matches(row, found, decode(row[width]))
+            return found
+
+        documents, broken = documents_of(rows, look)
+        return DocumentPage([one for one in documents if matches[one.id]], after, broken)
 
     def _matches(self, row: Row, document: Document, value: Any) -> bool:
         """Look closer at a row of which the database is not sure."""
@@ -321,8 +348,7 @@ def _predicate(filter: Filter) -> Predicate | None:
 
 
 def _id(row: Row) -> str:
-    id: str = row[0]
-    return id
+    return shown(row[0])
 
 
 def _to_json(key: Key) -> Any:

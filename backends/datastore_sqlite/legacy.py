@@ -11,8 +11,9 @@ from urllib.parse import quote
 from datastore.administration import LegacyPage
 from datastore.errors import ConfigurationError, PermissionDeniedError
 from datastore.urls import Url
-from datastore.values import decode
+from datastore.values import UnreadableError, decode
 from datastore_sqlite.connections import NAME, Settings, translate
+from datastore_sqlite.damage import reading, size_of
 from datastore_sqlite.schema import TABLE
 
 _PAGE_BYTES = 8_000_000
@@ -44,31 +45,40 @@ class LegacyTable:
             self._place = _place(self._connection, quoted, id)
         except sqlite3.Error as error:
             raise translate(error, self._settings) from error
-        self._select = f"SELECT {self._place}, * FROM {quoted}"
+        self._select = f"SELECT {self._place}, typeof({self._place}), * FROM {quoted}"
         self._count = f"SELECT count(*) FROM {quoted}"
 
     def documents(self, limit: int, after: str | None = None) -> LegacyPage:
         """See `datastore.administration.LegacySource`."""
         where, parameters = "", list[Any]()
         if after is not None:
-            where, parameters = f"WHERE {self._place} > ?", [json.loads(after)]
+            kind, place = json.loads(after)
+            if kind in ("text", "blob"):
+                place = bytes.fromhex(place)
+            where = f"WHERE {self._place} > {'CAST(? AS TEXT)' if kind == 'text' else '?'}"
+            parameters.append(place)
         statement = f"{self._select} {where} ORDER BY {self._place} LIMIT ?"
-        documents, places, size = list[dict[str, Any]](), list[Any](), 0
         try:
-            rows = self._connection.execute(statement, [*parameters, limit])
-            for place, *row in rows:
-                fields = dict(zip(self._columns, row, strict=True))
-                for name in _JSON_COLUMNS:
-                    size += len(fields[name]) if isinstance(fields.get(name), str | bytes) else 0
-                    fields[name] = _value(fields.get(name))
-                documents.append(fields)
-                places.append(place)
-                if size > _PAGE_BYTES:
-                    break
+            rows, complete = reading(self._connection, lambda: self._rows(statement, [*parameters, limit], limit))
         except sqlite3.Error as error:
             raise translate(error, self._settings) from error
-        complete = len(documents) < limit and size <= _PAGE_BYTES
-        return LegacyPage(documents, None if complete else json.dumps(places[-1]))
+        documents = []
+        for _, _, *row in rows:
+            fields = dict(zip(self._columns, row, strict=True))
+            documents.append(fields | {name: _value(fields.get(name)) for name in _JSON_COLUMNS})
+        return LegacyPage(documents, None if complete else _after(*rows[-1][:2]))
+
+    def _rows(self, statement: str, parameters: list[Any], limit: int) -> tuple[list[tuple[Any, ...]], bool]:
+        """Return rows up to the size of a page, and whether these are all that there are."""
+        rows, size = list[tuple[Any, ...]](), 0
+        cursor = self._connection.execute(statement, parameters)
+        for row in cursor:
+            rows.append(row)
+            size += sum(map(size_of, row))
+            if size > _PAGE_BYTES:
+                cursor.close()
+                return rows, False
+        return rows, len(rows) < limit
 
     def count(self) -> int:
         """See `datastore.administration.LegacySource`."""
@@ -119,10 +129,19 @@ def _place(connection: sqlite3.Connection, quoted: str, id: str | None) -> str:
         return id
 
 
+def _after(place: Any, kind: str) -> str:
+    """Return where to go on behind a row: by its bytes where they are no text, or no UTF-8."""
+    if isinstance(place, str):
+        place = place.encode()
+    return json.dumps([kind, place.hex() if isinstance(place, bytes) else place])
+
+
 def _value(stored: Any) -> Any:
     if not isinstance(stored, str):
         return stored
     try:
-        return decode(" " + stored)  # exactly, integers of any size with it
+        return decode(" " + stored)  # exactly, integers beyond 64 bits with it
+    except UnreadableError as error:  # JSON, with a number in it that is none or too long
+        return error
     except (ValueError, RecursionError):
         return stored

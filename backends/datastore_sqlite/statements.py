@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from datastore_sqlite.damage import WELL_FORMED
 from datastore_sqlite.schema import TABLE
 
 _LIVE = "(expiresAt IS NULL OR expiresAt > ?)"
@@ -27,7 +28,8 @@ def read_many(fields: int, ids: int) -> str:
     return f"SELECT {COLUMNS[fields]} FROM {TABLE} WHERE _id IN ({', '.join('?' * ids)})"
 
 
-SCAN_AFTER = [statement.replace("_id >= ?", "_id > ?") for statement in SCAN]
+SCAN_AFTER = [statement.replace("_id >= ?", "_id > CAST(? AS TEXT)") for statement in SCAN]
+"""The id to go on behind may be one that is no UTF-8, and is given as bytes then."""
 
 _INSERT = f"""
     INSERT INTO {TABLE} (_id, userId, namespace, key, createdByAgent, createdAt, updatedAt, revision, expiresAt,
@@ -51,7 +53,13 @@ _AT_REVISION = f"WHERE _id = ? AND revision = ? AND {_LIVE}"
 SET_IF_REVISION = f"{_UPDATE} {_AT_REVISION}"
 SET_IF_REVISION_METADATA = f"{_UPDATE}, metadata = ? {_AT_REVISION}"
 
-DELETE = f"DELETE FROM {TABLE} WHERE _id = ? RETURNING expiresAt"
+DELETE = f"DELETE FROM {TABLE} WHERE _id = ? RETURNING coalesce(expiresAt > ?, 1)"
+"""Returns whether the document was live, and nothing of what is stored: that may be unreadable.
+
+Without IS NULL, of which SQLite 3.40 makes NULL in RETURNING.
+"""
+DELETE_BYTES = DELETE.replace("_id = ?", "_id = CAST(? AS TEXT)")
+"""The same for an id that is no UTF-8."""
 DELETE_IF_REVISION = f"DELETE FROM {TABLE} WHERE _id = ? AND revision = ? AND {_LIVE}"
 METADATA = f"SELECT metadata FROM {TABLE} WHERE _id = ? AND {_LIVE}"
 REVISION = f"SELECT revision FROM {TABLE} WHERE _id = ? AND {_LIVE}"
@@ -67,6 +75,8 @@ RESTORE = f"""
 """Takes a whole row, and now."""
 RESTORE_OVER = f"UPDATE {TABLE} SET ({_WHOLE}) = ({', '.join('?' * 13)}) {_AT_REVISION}"
 
+MALFORMED = f"SELECT _id FROM {TABLE} WHERE NOT ({WELL_FORMED}) LIMIT 1"
+"""Finds a row that SQLite's JSON functions do not take."""
 COUNT_ALL = f"SELECT count(*) FROM {TABLE}"
 COUNT = f"SELECT count(*) FROM {TABLE} WHERE _id >= ? AND _id < ? AND {_LIVE}"
 CLEAR = f"DELETE FROM {TABLE} WHERE _id >= ? AND _id < ?"
@@ -99,7 +109,8 @@ def record_access(accesses: int) -> str:
 # namespace found. Takes the bounds of the range, the length of "<user>:", and now.
 _FIRST_LIVE = f"""
     SELECT substr(_id, 1, user + instr(substr(_id, user + 1), ':')) FROM {TABLE}
-    WHERE _id >= {{behind}} AND _id < stop AND (expiresAt IS NULL OR expiresAt > now) ORDER BY _id LIMIT 1"""
+    WHERE _id >= {{behind}} AND _id < stop AND (expiresAt IS NULL OR expiresAt > now)
+        AND instr(substr(_id, user + 1), ':') > 0 ORDER BY _id LIMIT 1"""
 NAMESPACES = f"""
     WITH RECURSIVE
         asked (start, stop, user, now) AS (VALUES (?, ?, ?, ?)),

@@ -12,17 +12,20 @@ from typing import Annotated
 import typer
 
 from datastore.administration import Examines, Finding
-from datastore.backend import MovesDocuments
+from datastore.backend import Delete, MovesDocuments
 from datastore.cli.running import INCOMPLETE, JsonOption, fail, in_one_line, open_store, print_json, resolve, shown
 from datastore.cli.show import number, printable
+from datastore.core import Core
 from datastore.errors import ConflictError, DataStoreError
-from datastore.moving.pages import core_of
+from datastore.moving.pages import core_of, pages
 from datastore.store import DataStore
 from datastore.values import MAX_VALUE_BYTES
 
 SCRATCH_USER = "agent-datastore-doctor"
 """Whose records the trials are; they are removed afterwards."""
 _SLOW = 0.5  # seconds for one request
+_BEFORE_ALL = "0"  # a time by which nothing has expired
+_SEE = "see docs/troubleshooting.md for this message"
 
 
 def doctor(
@@ -30,18 +33,26 @@ def doctor(
         str | None, typer.Argument(metavar="URL", help="The store.", show_default="$AGENT_DATASTORE_URL")
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Write nothing, not even for a trial.")] = False,
+    records: Annotated[
+        bool, typer.Option("--records", help="Read every record, and name those that are damaged.")
+    ] = False,
+    remove_damaged: Annotated[
+        bool, typer.Option("--remove-damaged", help="As --records, and remove them. There is no way back.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Examine a store: connection, permissions, schema, indexes, clock, limits. Says what to do.
 
     The trials are records of a user of their own, which are removed again.
     """
+    if read_only and remove_damaged:
+        raise typer.BadParameter("--read-only and --remove-damaged exclude each other")
     with in_one_line("interrupted; records of the user agent-datastore-doctor may be left"):
         text = resolve(url)
         found: list[Finding] = []
         if not json:
             typer.echo(printable(shown(text)))
-        for finding in _examine(text, read_only):
+        for finding in _examine(text, read_only, records or remove_damaged, remove_damaged):
             found.append(finding)
             if not json:
                 _print(finding)
@@ -57,13 +68,13 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def _examine(url: str, read_only: bool) -> Iterator[Finding]:
+def _examine(url: str, read_only: bool, records: bool, remove: bool) -> Iterator[Finding]:
     yield Finding(True, f"agent-datastore {version('agent-datastore')}, Python {platform.python_version()}")
     began = time.monotonic()
     try:
         store = open_store(url)
     except DataStoreError as error:
-        yield Finding(False, f"it cannot be opened: {error}", "see docs/troubleshooting.md for this message")
+        yield Finding(False, f"it cannot be opened: {error}", _SEE)
         return
     with store:
         yield Finding(True, f"connected in {_milliseconds(time.monotonic() - began)}")
@@ -77,6 +88,34 @@ def _examine(url: str, read_only: bool) -> Iterator[Finding]:
                 yield from backend.examine(time.time())
             except DataStoreError as error:
                 yield Finding(False, f"the database does not say how it is: {error}")
+        if records:
+            try:
+                yield from _records(store, remove)
+            except DataStoreError as error:
+                yield Finding(False, f"reading the records failed: {error}", _SEE)
+
+
+def _records(store: DataStore, remove: bool) -> Iterator[Finding]:
+    """Read every record, and say which are damaged."""
+    core, read, broken = core_of(store), 0, 0
+    for page in pages(store):
+        read += len(page.documents)
+        broken += len(page.damaged)
+        for damaged in page.damaged:
+            if not remove:
+                yield Finding(False, damaged.message, "mend it, delete() it, or run doctor --remove-damaged")
+            elif damaged.id is not None and _removed(core, damaged.id):
+                yield Finding(True, f"removed the damaged record {damaged.id!r}")
+            else:
+                yield Finding(False, f"the damaged record {damaged.id!r} could not be removed", "remove it by hand")
+    yield Finding(True, f"{number(read, 'record')} can be read, {broken:,} cannot")
+
+
+def _removed(core: Core, id: str) -> bool:
+    try:
+        return core.write_one(Delete(id, _BEFORE_ALL)).done
+    except DataStoreError:
+        return False
 
 
 def _trials(store: DataStore) -> Iterator[Finding]:
@@ -128,7 +167,7 @@ def _trial(what: str, trial: Callable[[], str]) -> Iterator[Finding]:
     try:
         yield Finding(True, trial())
     except DataStoreError as error:
-        yield Finding(False, f"{what} failed: {error}", "see docs/troubleshooting.md for this message")
+        yield Finding(False, f"{what} failed: {error}", _SEE)
 
 
 def _milliseconds(seconds: float) -> str:

@@ -26,6 +26,7 @@ from datastore.cli.running import (
     print_json,
 )
 from datastore.cli.show import add_row, make_table, printable
+from datastore.documents import skip
 from datastore.ids import decode
 from datastore.moving.pages import pages, total
 from datastore.store import DataStore
@@ -155,6 +156,8 @@ def _counts(store: DataStore, user: str | None) -> dict[tuple[str, str], int]:
             for document in page.documents:
                 name = decode(document.id)
                 counts[name.user_id, name.namespace] += 1
+            for error in page.damaged:
+                skip(error)
             done += page.scanned
             on_progress(done, expected)
     return counts
@@ -172,6 +175,8 @@ def _holdings(store: DataStore, user: str | None, namespace: str | None) -> dict
                 one.bytes += len(encode(document.value).strip().encode())
                 one.agents.add(document.created_by_agent)
                 one.updated_at = max(one.updated_at, document.updated_at)
+            for error in page.damaged:
+                skip(error)
             done += page.scanned
             on_progress(done, expected)
     return holdings
@@ -186,7 +191,7 @@ def record_json(record: Record) -> str:
 def _show(record: Record) -> None:
     try:
         value = json_text.dumps(record.value, ensure_ascii=False, indent=2)
-    except ValueError:  # an integer of more digits than Python converts by itself
+    except ValueError:  # an integer of more digits than the interpreter was told to convert
         value = encode(record.value).strip()
     typer.echo("\n".join(map(printable, value.splitlines())))
     typer.echo()

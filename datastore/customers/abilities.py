@@ -26,6 +26,7 @@ from datastore.backend import (
 )
 from datastore.customers.databases import Databases
 from datastore.customers.routing import CustomerBackend, user_of
+from datastore.errors import DamagedRecordError
 
 
 def separate(databases: Databases) -> CustomerBackend:
@@ -92,18 +93,19 @@ class _Moves(CustomerBackend):
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         first = None if after is None else user_of(after)
         users = [user_id for user_id in self.customers() if first is None or user_id >= first]
-        found: list[Document] = []
+        found, damaged = list[Document](), list[DamagedRecordError]()
         for number, user_id in enumerate(users, start=1):
             with self.opened(user_id) as backend:
                 of_user = cast(MovesDocuments, backend)
                 page = of_user.all_documents(fields, limit - len(found), after if user_id == first else None)
             found += page.documents
+            damaged += page.damaged
             if page.after is not None:
-                return DocumentPage(found, page.after)
+                return DocumentPage(found, page.after, damaged)
             if found and number < len(users) and (len(found) == limit or number >= _AT_ONCE):
                 # The next page looks behind the last of them, finds nothing, and goes on.
-                return DocumentPage(found, found[-1].id)
-        return DocumentPage(found, None)
+                return DocumentPage(found, found[-1].id, damaged)
+        return DocumentPage(found, None, damaged)
 
     def document_count(self) -> int | None:
         total = 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datastore.errors import ConfigurationError
+from datastore.moving.private import create
 from datastore.moving.reports import Report
 
 _FORMAT = 1
@@ -67,7 +68,8 @@ class Checkpoint:
         new = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            new.write_text(json.dumps(text), encoding="utf-8")
+            with create(new) as file:
+                file.write(json.dumps(text).encode())
             new.replace(self._path)
         except OSError as error:
             raise ConfigurationError(

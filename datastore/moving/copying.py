@@ -67,7 +67,9 @@ def copy(
         receiver.settle(page.documents)
         report.read += page.scanned
         report.expired += page.expired
-        report.left_out += page.scanned - page.expired - len(page.documents)
+        for error in page.damaged:
+            report.note("failed", str(error.id), error.message)
+        report.left_out += page.scanned - page.expired - len(page.damaged) - len(page.documents)
         if page.after is not None:
             position.save(Position(page.after, receiver.last, report))
         if on_progress is not None:

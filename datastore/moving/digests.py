@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from datastore.backend import Document
+from datastore.documents import skip
 from datastore.moving.pages import pages
 from datastore.moving.reports import OnProgress
 from datastore.store import DataStore
@@ -49,6 +50,8 @@ def digest_of(
     """
     total, done = "0" * 64, 0
     for page in pages(store, user_id, namespace):
+        for error in page.damaged:
+            skip(error)
         for document in page.documents:
             total = add(total, digest(document))
         done += page.scanned

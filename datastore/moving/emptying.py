@@ -24,7 +24,8 @@ def empty(store: DataStore) -> None:
     core = core_of(store)
     if isinstance(core.backend, MovesDocuments):
         for page in pages(store, fields=Fields.KEY):
-            core.write([Delete(document.id, core.now()) for document in page.documents])
+            ids = [document.id for document in page.documents] + [error.id for error in page.damaged if error.id]
+            core.write([Delete(id, core.now()) for id in ids])
 
 
 def drop(store: DataStore) -> None:

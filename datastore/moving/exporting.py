@@ -66,7 +66,9 @@ def export_records(
             report.written += len(lines)
             report.read += page.scanned
             report.expired += page.expired
-            report.left_out += page.scanned - page.expired - len(lines)
+            for error in page.damaged:
+                report.note("failed", str(error.id), error.message)
+            report.left_out += page.scanned - page.expired - len(page.damaged) - len(lines)
             if on_progress is not None:
                 on_progress(report.read, expected)
         part.finish()

@@ -3,6 +3,9 @@
 Plain, or compressed if its name ends with ``.gz``; then each page is a gzip member of its own, which readers of gzip
 take as one stream (RFC 1952, section 2.2). So a file that was cut off is good up to the end of a line or a member, and
 can be gone on with.
+
+A file may come from anywhere. It is read line by line in bounded memory, and one that unpacks to far more than its own
+size is refused; a page of an export that would be like that is stored as it is.
 """
 
 from __future__ import annotations
@@ -18,13 +21,19 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from datastore.errors import ConfigurationError, DataStoreError, PermissionDeniedError
+from datastore.moving.private import create, open_own
+from datastore.values import parse_int
 
 FORMAT = "agent-datastore export"
 VERSION = 1
 _BLOCK = 1 << 20
 _GZIP = 31  # zlib's number for "with a header of gzip"
 _LEVEL = 6
-_LONGEST_LINE = 16_000_000  # far beyond a record of a megabyte with every character escaped
+LONGEST_LINE = 16_000_000
+"""The longest line that is looked at, in bytes: far beyond a record of a megabyte with every character escaped."""
+MOST_UNPACKED = 200
+"""How many times its own size a compressed file may hold; gzip itself goes to about 1,030."""
+_ALWAYS_UNPACKED = 1_000_000  # bytes; less than this harms nobody
 
 
 class BrokenFileError(DataStoreError, ValueError):
@@ -53,11 +62,16 @@ class Part:
         if path.is_dir():
             raise ConfigurationError(f"{path} is a directory; name a file in it")
         with file_errors(path):
-            self._end = 0 if fresh else self._take_up(header)
-            self._file: BinaryIO = self._part.open("r+b" if self._end else "wb")
-            self._file.truncate(self._end)
-            self._file.seek(self._end)
-            if not self._end:
+            earlier = None if fresh else open_own(self._part)
+            self._end = 0 if earlier is None else self._take_up(earlier, header)
+            if earlier is not None and self._end:
+                self._file: BinaryIO = earlier
+                self._file.truncate(self._end)
+                self._file.seek(self._end)
+            else:
+                if earlier is not None:
+                    earlier.close()
+                self._file = create(self._part)
                 self._write([_line(header)])
 
     def earlier(self) -> Iterator[bytes]:
@@ -88,19 +102,13 @@ class Part:
         """Close the file, whole or not."""
         self._file.close()
 
-    def _take_up(self, header: dict[str, Any]) -> int:
-        """Return where the good beginning of an earlier part ends; 0 if there is none of the same export."""
-        if not self._part.exists():
+    def _take_up(self, file: BinaryIO, header: dict[str, Any]) -> int:
+        """Return where the good beginning of an earlier part ends; 0 if it is not of the same export."""
+        pieces = _Pieces(_whole_pieces(file, self._compressed))
+        lines = _lines(pieces)
+        if _loads(next(lines, b"")) != header:
             return 0
-        with self._part.open("rb") as file:
-            pieces = _Pieces(_whole_pieces(file, self._compressed))
-            lines = _lines(pieces)
-            try:
-                if json.loads(next(lines, b"")) != header:
-                    return 0
-                self.records = sum(1 for line in lines if not line.startswith(b'{"records"'))
-            except ValueError:
-                return 0
+        self.records = sum(1 for line in lines if not line.startswith(b'{"records"'))
         if pieces.last.startswith(b'{"records"'):
             return 0  # whole already, and about to be renamed when it was killed: quicker made anew than told apart
         self._hash = pieces.hash
@@ -109,7 +117,7 @@ class Part:
     def _write(self, lines: list[bytes]) -> None:
         data = b"".join(lines)
         self._hash.update(data)
-        self._file.write(gzip.compress(data, _LEVEL, mtime=0) if self._compressed else data)
+        self._file.write(_compressed(data) if self._compressed else data)
         self._file.flush()
 
 
@@ -134,12 +142,14 @@ class ExportFile:
         total, lines, last = sha256(), 0, b""
         before = total.copy()
         first: Any = None
-        for line in self._raw():
-            if lines == 0:
-                first = _loads(line)
-            before = total.copy()
-            total.update(line)
-            lines, last = lines + 1, line
+        for piece, begins in self._raw():
+            if begins:
+                if lines == 0:
+                    first = _loads(piece)
+                before = total.copy()
+                lines += 1
+            last = piece if begins else b""
+            total.update(piece)
         self.digest = total.hexdigest()
         trailer = _loads(last)
         headed = isinstance(first, dict) and first.get("format") == FORMAT
@@ -165,21 +175,39 @@ class ExportFile:
                 f"{path} was changed since it was exported; export again, or take it as it is with --accept-incomplete"
             )
 
-    def lines(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
-        """Yield the lines of records, each with its number in the file, beginning with the record ``start``."""
-        first = self._first + start
-        for number, line in enumerate(self._raw()):
-            if first <= number < self._first + self.records:
-                yield number + 1, line
+    def lines(self, start: int = 0) -> Iterator[tuple[int, bytes | None]]:
+        """Yield the lines of records, each with its number in the file, beginning with the record ``start``.
 
-    def _raw(self) -> Iterator[bytes]:
+        A line beyond `LONGEST_LINE` is ``None``.
+        """
+        wanted = range(self._first + start, self._first + self.records)
+        number, line = -1, None
+        for piece, begins in self._raw():
+            if begins:
+                if number in wanted:
+                    yield number + 1, line
+                number += 1
+            line = piece if begins else None
+        if number in wanted:
+            yield number + 1, line
+
+    def _raw(self) -> Iterator[tuple[bytes, bool]]:
+        """Yield the lines, those beyond `LONGEST_LINE` in pieces, and whether a piece is the beginning of its line."""
         with file_errors(self._path), self._path.open("rb") as file:
             compressed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
+            unpacked, begins = 0, True
             try:
                 with gzip.open(file) if compressed else file as content:
-                    while line := content.readline(_LONGEST_LINE):
-                        yield line
+                    while piece := content.readline(LONGEST_LINE):
+                        unpacked += len(piece)
+                        if compressed and unpacked > max(_ALWAYS_UNPACKED, MOST_UNPACKED * file.tell()):
+                            raise BrokenFileError(
+                                f"{self._path} unpacks to more than {MOST_UNPACKED} times its size, which no export "
+                                "does; if it is one all the same, unpack it and import that"
+                            )
+                        yield piece, begins
+                        begins = piece.endswith(b"\n")
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
                 raise BrokenFileError(f"{self._path} is damaged or was cut off ({error}); export again") from error
 
@@ -243,12 +271,17 @@ def _lines(pieces: Iterable[tuple[bytes, int]]) -> Iterator[bytes]:
         yield from data.splitlines(keepends=True)
 
 
+def _compressed(data: bytes) -> bytes:
+    packed = gzip.compress(data, _LEVEL, mtime=0)
+    return packed if len(packed) * MOST_UNPACKED > len(data) else gzip.compress(data, 0, mtime=0)
+
+
 def _line(value: dict[str, Any]) -> bytes:
     return json.dumps(value).encode() + b"\n"
 
 
 def _loads(line: bytes) -> Any:
     try:
-        return json.loads(line)
-    except ValueError:
+        return json.loads(line, parse_int=parse_int)
+    except (ValueError, RecursionError):
         return None

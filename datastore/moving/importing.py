@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from datastore.backend import Document
-from datastore.errors import DataStoreError
+from datastore.errors import DataStoreError, InvalidValueError
 from datastore.ids import decode
 from datastore.moving.checkpoints import Checkpoint, Position
-from datastore.moving.files import ExportFile
+from datastore.moving.files import LONGEST_LINE, ExportFile
 from datastore.moving.lines import parse, to_document
 from datastore.moving.pages import PAGE, core_of
 from datastore.moving.reports import OnProgress, Report
@@ -79,15 +79,17 @@ def import_records(
 
     for number, line in file.lines(report.read):
         try:
+            if line is None:
+                raise InvalidValueError(f"is longer than {LONGEST_LINE:,} bytes")
             document = to_document(parse(line))
-        except (DataStoreError, ValueError) as error:
+        except DataStoreError as error:
             report.note("failed", f"line {number}", f"holds no record: {error}")
             report.read += 1
             continue
         if document.id in page:  # the later line wins, as it would on another page
             settle()
         report.read += 1
-        size += len(line)
+        size += len(line or b"")
         name = decode(document.id)
         if document.expires_at is not None and document.expires_at <= core.now():
             report.expired += 1

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
+from json import JSONDecodeError
 from typing import Any
 
 import orjson
 
 from datastore.backend import Document
+from datastore.documents import from_fields
 from datastore.errors import InvalidValueError, kind_of
-from datastore.ids import check_agent, decode, encode_key, encode_name, namespace_prefix
-from datastore.values import check_metadata, encode
+from datastore.ids import decode, encode_key, encode_name, namespace_prefix
 from datastore.values import decode as decode_value
+from datastore.values import encode
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 """Where there is one, there may be an integer beyond 64 bits, of which the quick parser would make a float."""
 
@@ -45,10 +46,19 @@ def parse(line: bytes) -> dict[str, Any]:
     """Return the object that a line holds, exactly.
 
     Raises:
-        ValueError: If it is no JSON object.
+        InvalidValueError: If it is no JSON object; the message quotes nothing of it.
     """
-    text = line.decode()
-    fields = decode_value(" " + text if _LONG_NUMBER.search(line) else text.strip())
+    try:
+        text = line.decode()
+        fields = decode_value(" " + text if _LONG_NUMBER.search(line) else text.strip())
+    except UnicodeDecodeError as error:
+        raise InvalidValueError(f"is not UTF-8: byte {error.start + 1:,} is no part of a character") from None
+    except JSONDecodeError as error:
+        raise InvalidValueError(f"is not JSON: {error.msg}, at character {error.pos + 1:,}") from None
+    except RecursionError:
+        raise InvalidValueError("is nested too deep") from None
+    except ValueError as error:
+        raise InvalidValueError(f"holds {error}") from None
     if not isinstance(fields, dict):
         raise InvalidValueError(f"is {kind_of(fields)}; a record is an object")
     return fields
@@ -62,51 +72,11 @@ def to_document(fields: dict[str, Any]) -> Document:
     """
     user = encode_name(_field(fields, "userId"), "userId")
     namespace = encode_name(_field(fields, "namespace"), "namespace")
-    metadata = _field(fields, "metadata")
-    check_metadata(metadata)
-    value = _field(fields, "value")
-    encode(value)
-    return Document(
-        id=namespace_prefix(user, namespace) + encode_key(_field(fields, "key")),
-        created_at=_time(fields, "createdAt"),
-        revision=_text(fields, "revision"),
-        expires_at=_time_or_none(fields, "expiresAt"),
-        value=value,
-        metadata=metadata or {},
-        created_by_agent=check_agent(_field(fields, "createdByAgent")),
-        updated_at=_time(fields, "updatedAt"),
-        access_count=_count(fields, "accessCount"),
-        last_accessed_by_agent=fields.get("lastAccessedByAgent"),
-        last_accessed_at=_time_or_none(fields, "lastAccessedAt"),
-    )
+    id = namespace_prefix(user, namespace) + encode_key(_field(fields, "key"))
+    return from_fields(id, fields, _field(fields, "value"))
 
 
 def _field(fields: dict[str, Any], name: str) -> Any:
     if name not in fields:
         raise InvalidValueError(f"has no field {name!r}")
     return fields[name]
-
-
-def _text(fields: dict[str, Any], name: str) -> str:
-    text = _field(fields, name)
-    if not isinstance(text, str) or not text:
-        raise InvalidValueError(f"{name} is {text!r}; it must be text")
-    return text
-
-
-def _time(fields: dict[str, Any], name: str) -> str:
-    text = _text(fields, name)
-    if not _TIME.fullmatch(text):
-        raise InvalidValueError(f"{name} is {text[:40]!r}; a time is written 2026-01-31T12:00:00.000000Z")
-    return text
-
-
-def _time_or_none(fields: dict[str, Any], name: str) -> str | None:
-    return None if fields.get(name) is None else _time(fields, name)
-
-
-def _count(fields: dict[str, Any], name: str) -> int:
-    count = _field(fields, name)
-    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-        raise InvalidValueError(f"{name} is {count!r}; it must be a whole number")
-    return count

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from datastore.backend import CountsRange, Document, DocumentPage, Fields, ListsExpired, MovesDocuments
 from datastore.core import Core
-from datastore.errors import UnsupportedError
-from datastore.ids import EVERYTHING, IdRange, decode, encode_name, key_range, namespace_prefix, namespace_range
+from datastore.documents import checked, damaged
+from datastore.errors import DamagedRecordError, UnsupportedError
+from datastore.ids import EVERYTHING, IdRange, decode, encode_name, is_id, key_range, namespace_prefix, namespace_range
 from datastore.store import DataStore
 
 PAGE = 500
@@ -25,6 +26,8 @@ class Page(NamedTuple):
     expired: int
     after: str | None
     """``None`` at the end."""
+    damaged: Sequence[DamagedRecordError] = ()
+    """For those that do not hold; they are not among the documents."""
 
 
 def core_of(store: DataStore) -> Core:
@@ -60,14 +63,20 @@ def pages(
     hidden = _expired(core, range) if fields is Fields.KEY else ()
     while True:
         found = core.call("listing", partial(read, after=after))
-        now = core.now()
-        live = [
-            document
-            for document in found.documents
-            if (document.expires_at is None or document.expires_at > now) and document.id not in hidden
-        ]
+        if fields is Fields.ALL:
+            found = checked(found)
+        now, live, broken = core.now(), list[Document](), list(found.damaged)
+        for document in found.documents:
+            try:
+                if not is_id(document.id):
+                    broken.append(damaged(document.id, "no key has this id"))
+                elif (document.expires_at is None or document.expires_at > now) and document.id not in hidden:
+                    live.append(document)
+            except TypeError:
+                broken.append(damaged(document.id, "expiresAt is no time"))
         documents = live if wanted is None else [item for item in live if decode(item.id).namespace == wanted]
-        yield Page(documents, len(found.documents), len(found.documents) - len(live), found.after)
+        scanned = len(found.documents) + len(found.damaged)
+        yield Page(documents, scanned, scanned - len(live) - len(broken), found.after, broken)
         if found.after is None:
             return
         after = found.after

@@ -18,11 +18,13 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from datastore.backend import Document
+from datastore.documents import MAX_COUNT, UNDECODABLE, is_time
 from datastore.errors import DataStoreError, InvalidValueError, kind_of
 from datastore.ids import check_agent, encode_key, encode_name, namespace_prefix
 from datastore.moving.digests import digest
 from datastore.times import format_time
-from datastore.values import check_metadata, encode
+from datastore.values import MAX_DIGITS, check_metadata, encode
+from datastore.values import UnreadableError as UnreadableValueError
 
 UNKNOWN = "unknown"
 """The agent of a record that names none."""
@@ -103,6 +105,10 @@ def to_record(raw: Mapping[str, Any], zone: tzinfo) -> tuple[Document, list[Note
         raise
     except DataStoreError as error:
         raise UnreadableError(error.message) from error
+    except RecursionError:
+        raise UnreadableError("is nested too deep") from None
+    except UNDECODABLE as error:
+        raise UnreadableError(f"cannot be read: {type(error).__name__}") from None
     return document._replace(revision=digest(document).hex()[:24]), notes
 
 
@@ -179,7 +185,7 @@ def _decode_key(encoded: str) -> str:
         padded = encoded + "=" * (-len(encoded) % 4)
         return b64decode(padded, altchars=b"-_" if "-" in padded or "_" in padded else None, validate=True).decode()
     except ValueError:
-        raise UnreadableError(f"has no key, and its id does not end with one in base64 ({encoded[:40]!r})") from None
+        raise UnreadableError("has no key, and its id does not end with one in base64") from None
 
 
 # ------------------------------------------------------------------------------------------------------------- fields
@@ -212,13 +218,11 @@ def _count(raw: Mapping[str, Any], notes: list[Note]) -> int:
     found = _get(raw, "accessCount")
     if found is None:
         return 0
-    try:
-        count = int(found)
-        if count == found and count >= 0 and not isinstance(found, bool):
-            return count
-    except (ValueError, TypeError, ArithmeticError):
-        pass
-    notes.append(Note("changed", f"accessCount is {found!r:.40}: taken as 0"))
+    # Compared before it is converted: a `Decimal` may stand for an integer of any size.
+    number = isinstance(found, int | float | Decimal) and not isinstance(found, bool)
+    if number and 0 <= found <= MAX_COUNT and found == int(found):
+        return int(found)
+    notes.append(Note("changed", f"accessCount is not a whole number from 0 to {MAX_COUNT:,}: taken as 0"))
     return 0
 
 
@@ -241,10 +245,13 @@ def _time(raw: Mapping[str, Any], field: str, zone: tzinfo, notes: list[Note]) -
         moment = _moment(found)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=zone)
-        return format_time((moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1) / 1_000_000)
-    except (ValueError, TypeError, OverflowError, OSError):
-        notes.append(Note("changed", f"{field} is {found!r:.40}, which is no time: left out"))
-        return None
+        text = format_time((moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1) / 1_000_000)
+        if is_time(text):  # a year before 1000 is not written with four digits
+            return text
+    except (ValueError, TypeError, ArithmeticError, OSError):
+        pass
+    notes.append(Note("changed", f"{field} stands for no time: left out"))
+    return None
 
 
 def _moment(found: Any) -> datetime:
@@ -269,6 +276,8 @@ def _plain(value: Any, path: str, notes: list[Note]) -> Any:
         return [_plain(child, f"{path}[{index}]", notes) for index, child in enumerate(value)]
     if isinstance(value, Decimal):
         return _number(value, path, notes)
+    if isinstance(value, UnreadableValueError):
+        raise InvalidValueError(f"{path} holds {value}")
     if isinstance(value, set | frozenset):
         notes.append(Note("changed", f"{path} is a set: stored as an array"))
         return sorted((_plain(child, path, notes) for child in value), key=lambda child: (str(type(child)), child))
@@ -280,10 +289,12 @@ def _plain(value: Any, path: str, notes: list[Note]) -> Any:
 
 def _number(value: Decimal, path: str, notes: list[Note]) -> int | float:
     if not value.is_finite():
-        raise InvalidValueError(f"{path} is {value}; JSON has no such number")
+        raise InvalidValueError(f"{path} is no finite number; JSON has no other")
+    if value.adjusted() >= MAX_DIGITS:
+        raise InvalidValueError(f"{path} is a number of more than {MAX_DIGITS:,} digits")
     if value == value.to_integral_value():
         return int(value)
     number = float(value)
     if not isfinite(number) or Decimal(repr(number)) != value:
-        notes.append(Note("changed", f"{path} is {value}, which has more digits than a float: rounded"))
+        notes.append(Note("changed", f"{path} is a number with more digits than a float: rounded"))
     return number

@@ -7,14 +7,14 @@ from functools import partial
 
 from datastore.backend import Backend, Document, Fields, MovesDocuments, Outcome, Restore
 from datastore.core import Core
-from datastore.errors import DataStoreError, UnsupportedError
+from datastore.documents import check_moved
+from datastore.errors import DamagedRecordError, DataStoreError, UnsupportedError
 from datastore.ids import decode
 from datastore.moving.digests import add, digest
 from datastore.moving.pages import core_of
 from datastore.moving.reports import Report
 from datastore.retry import Backoff
 from datastore.store import DataStore
-from datastore.values import encode
 
 _RETRY_SECONDS, _FIRST_DELAY, _LONGEST_DELAY = 30.0, 0.05, 2.0
 
@@ -58,11 +58,16 @@ class Target:
         Requests: a read of as many, a write of what is missing, and a read of that.
         """
         report = self.report
-        digests = {document.id: digest(document) for document in documents}
-        there = self._core.read(list(digests), Fields.ALL)
+        jsons = self._checked(documents)
+        digests = {document.id: digest(document) for document in documents if document.id in jsons}
+        there, damaged = self._read(list(digests))
+        for id in damaged:
+            report.note("failed", id, "the record in the target is damaged; remove it there, and move this one again")
         restores, now = list[Restore](), self._core.now()
         for document in documents:
-            json = encode(document.value)
+            if document.id not in jsons or document.id in damaged:
+                continue
+            json = jsons[document.id]
             report.bytes += len(json.encode())
             report.digest = add(report.digest, digests[document.id])
             old = there.get(document.id)
@@ -82,6 +87,27 @@ class Target:
         if self._verify and written:
             self._read_back(written, digests)
         self.last = documents[-1].id if documents else self.last
+
+    def _checked(self, documents: Sequence[Document]) -> dict[str, str]:
+        """Return the JSON texts of values by id; without those of documents that nobody could read in the target."""
+        jsons = dict[str, str]()
+        for document in documents:
+            try:
+                jsons[document.id] = check_moved(document)
+            except DamagedRecordError as error:
+                self.report.note("failed", document.id, error.message)
+        return jsons
+
+    def _read(self, ids: Sequence[str]) -> tuple[dict[str, Document], set[str]]:
+        """Return the documents that are there, and the ids of those that are and do not hold."""
+        damaged = set[str]()
+        while True:
+            try:
+                return self._core.read([id for id in ids if id not in damaged], Fields.ALL), damaged
+            except DamagedRecordError as error:
+                if error.id is None or error.id in damaged or error.id not in ids:
+                    raise
+                damaged.add(error.id)
 
     def holds(self, id: str) -> bool:
         """Return whether a document is there."""
@@ -121,10 +147,13 @@ class Target:
         return outcomes
 
     def _read_back(self, written: Sequence[Document], digests: dict[str, bytes]) -> None:
-        there = self._core.read([document.id for document in written], Fields.ALL)
+        there, damaged = self._read([document.id for document in written])
         now = self._core.now()
         for document in written:
             found = there.get(document.id)
+            if document.id in damaged:
+                self.report.note("differs", document.id, "is damaged when read back")
+                continue
             if found is None and document.expires_at is not None and document.expires_at <= now:
                 continue  # it has expired meanwhile
             if found is not None and digest(found) == digests[document.id]:

@@ -108,7 +108,7 @@ def test_a_value_is_stored_as_json_or_as_text(store):
     ("arguments", "message"),
     [
         (["plan", "{bad"], "VALUE is not JSON (Expecting property name"),
-        (["plan", "NaN"], "value is nan; JSON has no such number"),
+        (["plan", "NaN"], "VALUE is not JSON (a number that is not finite)"),
         (["plan", "1", "--metadata", "[1]"], "metadata is a list"),
         (["plan", "1", "--if-revision", "another"], "not at 'another'"),
         (["plan", "1", "--add"], "there is a record already"),

@@ -171,9 +171,9 @@ def test_a_value_that_a_person_put_there_and_that_is_no_json_says_so(agent, stor
     change.update_mask.field_paths.append("value")
     change.update.fields["value"].bytes_value = b"x"
     connection.commit([change])
-    from datastore import DataStoreError
+    from datastore import DamagedRecordError
 
-    with pytest.raises(DataStoreError, match="bytes_value"):
+    with pytest.raises(DamagedRecordError, match="it holds a bytes_value"):
         agent.get("k")
     assert agent.list_keys() == ["k"]
     agent.set("k", 2)

@@ -137,12 +137,12 @@ class TestAFileThatIsNotWhole:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"createdAt": "yesterday"}, "createdAt is 'yesterday'; a time is written 2026-01-31T12:00:00.000000Z"),
+            ({"createdAt": "yesterday"}, "createdAt is not a time, which is written 2026-01-31T12:00:00.000000Z"),
             ({"userId": ""}, "userId is empty"),
             ({"key": 1}, "key is an int"),
-            ({"accessCount": -1}, "accessCount is -1; it must be a whole number"),
-            ({"metadata": [1]}, "metadata is a list"),
-            ({"revision": None}, "revision is None; it must be text"),
+            ({"accessCount": -1}, "accessCount is not a whole number"),
+            ({"metadata": [1]}, "metadata is not an object"),
+            ({"revision": None}, "revision is not text"),
         ],
         ids=str,
     )

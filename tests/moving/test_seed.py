@@ -187,7 +187,7 @@ class TestFields:
     def test_what_is_no_time_is_left_out_and_noted(self):
         document, notes = convert(seed(updatedAt="yesterday"))
         assert document.updated_at == document.created_at
-        assert notes[0].text == "updatedAt is 'yesterday', which is no time: left out"
+        assert notes[0].text == "updatedAt stands for no time: left out"
 
     @pytest.mark.parametrize(
         ("given", "stored", "noted"),

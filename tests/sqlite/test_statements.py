@@ -5,6 +5,7 @@ import sys
 import pytest
 
 import datastore
+from datastore.ids import IdRange
 from datastore_sqlite import statements as sql
 
 
@@ -97,7 +98,7 @@ def test_the_counting_of_any_number_of_reads_is_one_statement_per_thousand_recor
         *((statement, ("u:", "u;", 10)) for statement in [*sql.SCAN, *sql.SCAN_AFTER]),
         (sql.COUNT, ("u:", "u;", "now")),
         (sql.CLEAR, ("u:", "u;")),
-        (sql.DELETE, ("u:default:a",)),
+        (sql.DELETE, ("u:default:a", "now")),
         (sql.DELETE_IF_REVISION, ("u:default:a", "r", "now")),
         (sql.REVISION, ("u:default:a", "now")),
         (sql.NAMESPACES, ("u:", "u;", 2, "now")),
@@ -116,7 +117,7 @@ def test_no_statement_reads_through_the_table(store, agent, statement, parameter
 def test_large_values_come_in_short_pages_and_none_is_left_out(store):
     agent = store.agent("u", "a", "large")
     agent.set_many({f"k{i:02}": "x" * 900_000 for i in range(30)})
-    page = store._core.backend.scan(("u:large:", "u:large;"), 1, 1_000)
+    page = store._core.backend.scan(IdRange("u:large:", "u:large;"), 1, 1_000)
     assert 0 < len(page.documents) < 30
     assert page.after == page.documents[-1].id
     assert len(agent.get_all()) == 30

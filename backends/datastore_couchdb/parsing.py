@@ -1,0 +1,71 @@
+"""JSON as the server sends it, in which other programs may have left integers of any length.
+
+Python refuses to convert more than 4,300 digits, unless the host has changed that: then all of an answer would be lost
+for one document, or every thread would wait for minutes. So where the interpreter does not refuse at the store's own
+limit, or has just refused, such an integer is recognised before it is converted, and the field of the document that
+holds it becomes an `UnreadableError`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from datastore.values import MAX_DIGITS, UnreadableError, parse_int
+
+_TOO_LONG = UnreadableError(f"an integer of more than {MAX_DIGITS:,} digits")
+
+
+def loads(text: str | bytes) -> Any:
+    """Return the value of JSON text.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if guarded():
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            if not is_too_long(error):
+                raise
+    return without_long(json.loads(text, parse_int=_parse))
+
+
+def guarded() -> bool:
+    """Return whether the interpreter itself refuses to convert what is too long."""
+    return 0 < sys.get_int_max_str_digits() <= MAX_DIGITS
+
+
+def is_too_long(error: ValueError) -> bool:
+    """Return whether JSON was refused for an integer, and for nothing else."""
+    return not isinstance(error, json.JSONDecodeError | UnicodeDecodeError)
+
+
+def decoder_of_any() -> json.JSONDecoder:
+    """Return a decoder that converts no integer that is too long; to be followed by `without_long`."""
+    return json.JSONDecoder(parse_int=_parse)
+
+
+def without_long(value: Any) -> Any:
+    """Return what was decoded; a field of a document that holds an integer too long is an error."""
+    if isinstance(value, list):
+        return [without_long(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "_id" in value:
+        return {name: _TOO_LONG if _holds_long(field) else field for name, field in value.items()}
+    return {name: without_long(field) for name, field in value.items()}
+
+
+def _parse(digits: str) -> Any:
+    try:
+        return parse_int(digits)
+    except ValueError:
+        return _TOO_LONG
+
+
+def _holds_long(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return any(map(_holds_long, value)) if isinstance(value, list) else value is _TOO_LONG

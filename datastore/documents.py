@@ -1,0 +1,250 @@
+"""Stored documents that the store did not write: hand-edited, foreign, damaged, or on their way in from elsewhere.
+
+One place says what a sound document is. `check` is asked wherever a whole document is handed out or moved; a read of
+values alone pays nothing for it, because what cannot be decoded fails by itself, and only then somebody looks closer.
+
+A document that does not hold is a `DamagedRecordError` with its id where it was asked for by its key. Listings leave it
+out with a warning, so that one record never takes the others with it. No message quotes what is stored.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from datastore.backend import Document, DocumentPage
+from datastore.errors import DamagedRecordError, DataStoreError, InvalidValueError
+from datastore.ids import MAX_NAME_BYTES, Name, decode, decode_key, encode_key, is_id
+from datastore.values import MAX_METADATA_BYTES, UnreadableError, encode
+
+T = TypeVar("T")
+
+MAX_COUNT = 2**53
+"""The highest access count that is taken in: the last that every database, JavaScript's too, counts up to exactly."""
+_MAX_STORED_COUNT = 2**63 - 1  # what is counted after it was taken in may exceed that
+MAX_REVISION_BYTES = 64
+"""The longest revision, in bytes of UTF-8. The store's own take 24."""
+
+UNDECODABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What decoding a document that the store did not write may fail with."""
+
+_TIME = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z")
+_TIME_LENGTH = 27
+_NO_TIME = "is not a time, which is written 2026-01-31T12:00:00.000000Z"
+_NO_AGENT = f"is not an agent's name, text of 1 to {MAX_NAME_BYTES} bytes"
+
+logger = logging.getLogger("datastore")
+
+
+def is_time(text: object) -> bool:
+    """Return whether something is a time as `datastore.times` writes it, on a day that there is."""
+    return type(text) is str and len(text) == _TIME_LENGTH and _is_time(text)
+
+
+@lru_cache(4_096)  # a listing meets the same times again and again: records that were written together have one
+def _is_time(text: str) -> bool:
+    if not _TIME.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def check(document: Document) -> Document:
+    """Return a whole document whose provenance, revision, expiry and metadata hold.
+
+    Neither its id nor its value is looked at: the one was asked for, the other has been decoded.
+
+    Raises:
+        DamagedRecordError: If one of them does not.
+    """
+    problem = _problem(document, _MAX_STORED_COUNT)
+    if problem is not None:
+        raise damaged(document.id, problem)
+    return document
+
+
+def check_moved(document: Document) -> str:
+    """Check everything about a document that is to be written as it is, and return its value's JSON text.
+
+    Raises:
+        DamagedRecordError: If something does not hold.
+    """
+    problem = _problem(document, MAX_COUNT)
+    if problem is None and not is_id(document.id):
+        problem = "its id is not one"
+    if problem is not None:
+        raise damaged(document.id, problem)
+    try:
+        encode(document.metadata, "metadata", MAX_METADATA_BYTES)
+        return encode(document.value)
+    except DataStoreError as error:
+        raise damaged(document.id, error.message) from None
+
+
+def from_fields(id: str, fields: Mapping[str, Any], value: Any) -> Document:
+    """Return the document that fields by their names in the docs describe, of whatever type they are.
+
+    Raises:
+        InvalidValueError, ValueTooLargeError: If a field is missing or is not what it must be; nothing is quoted.
+    """
+    for name in ("metadata", "createdAt", "updatedAt", "revision", "createdByAgent", "accessCount"):
+        if name not in fields:
+            raise InvalidValueError(f"has no field {name!r}")
+    document = Document(
+        id=id,
+        created_at=fields["createdAt"],
+        revision=fields["revision"],
+        expires_at=fields.get("expiresAt"),
+        value=value,
+        metadata={} if fields["metadata"] is None else fields["metadata"],
+        created_by_agent=fields["createdByAgent"],
+        updated_at=fields["updatedAt"],
+        access_count=fields["accessCount"],
+        last_accessed_by_agent=fields.get("lastAccessedByAgent"),
+        last_accessed_at=fields.get("lastAccessedAt"),
+    )
+    problem = _problem(document, MAX_COUNT)
+    if problem is not None:
+        raise InvalidValueError(problem)
+    encode(document.metadata, "metadata", MAX_METADATA_BYTES)
+    encode(value)
+    return document
+
+
+def damaged(id: str, problem: str | None = None) -> DamagedRecordError:
+    """Return the error for a stored document that does not hold.
+
+    Args:
+        id: Its id.
+        problem: What is wrong; nothing of what is stored may be in it.
+    """
+    what = f"the stored document {id!r} is not one that the store wrote"
+    return DamagedRecordError(
+        f"{what}{f' ({problem})' if problem else ''}; mend it in the database, or remove it with delete()", id=id
+    )
+
+
+def decoded(id: str, decode: Callable[[], T]) -> T:
+    """Return what decoding a document gives.
+
+    Raises:
+        DamagedRecordError: If it fails; nothing of the document is chained to it.
+    """
+    try:
+        return decode()
+    except DamagedRecordError:
+        raise
+    except UNDECODABLE as error:
+        problem = reason(error)
+    raise damaged(id, problem)
+
+
+def reason(error: Exception) -> str:
+    """Return what one of `UNDECODABLE` says is wrong with a document, without quoting anything of it."""
+    if isinstance(error, UnreadableError):
+        return f"it holds {error}"
+    if isinstance(error, KeyError):
+        return "a field is missing, or of a kind that does not belong there"
+    return f"decoding it failed with {type(error).__name__}"
+
+
+def key_of(id: str) -> str:
+    """Return the key in an id that was listed.
+
+    Raises:
+        DamagedRecordError: If no key has this id.
+    """
+    encoded = id[id.rindex(":") + 1 :]
+    try:
+        key = decode_key(encoded)
+        if encode_key(key) == encoded:
+            return key
+    except ValueError:
+        pass
+    raise damaged(id, "no key has this id")
+
+
+def name_of(id: str) -> Name | None:
+    """Return what an id stands for; ``None`` if it is none."""
+    return decode(id) if is_id(id) else None
+
+
+def skip(error: DamagedRecordError) -> None:
+    """Say in the log that a document was left out of a listing."""
+    logger.warning("a listing leaves out a damaged record: %s", error.message)
+
+
+def sound(documents: Iterable[T], look: Callable[[T], object]) -> Iterator[T]:
+    """Yield the documents that hold, and skip the others with a warning; ``look`` raises for those."""
+    for document in documents:
+        try:
+            look(document)
+        except DamagedRecordError as error:
+            skip(error)
+        else:
+            yield document
+
+
+def checked(page: DocumentPage) -> DocumentPage:
+    """Return a page of whole documents with those that do not hold among the damaged ones."""
+    documents, broken = list[Document](), list(page.damaged)
+    for document in page.documents:
+        try:
+            documents.append(check(document))
+        except DamagedRecordError as error:
+            broken.append(error)
+    return DocumentPage(documents, page.after, broken)
+
+
+def split(
+    stored: Iterable[T], id_of: Callable[[T], str], decode: Callable[[T], Document]
+) -> tuple[list[Document], Sequence[DamagedRecordError]]:
+    """Return the documents that are decoded from what a database holds, and the errors for those that cannot be."""
+    documents, broken = list[Document](), list[DamagedRecordError]()
+    for one in stored:
+        try:
+            documents.append(decode(one))
+        except DamagedRecordError as error:
+            broken.append(error)
+        except UNDECODABLE as error:
+            broken.append(damaged(id_of(one), reason(error)))
+    return documents, broken
+
+
+def _problem(document: Document, most: int) -> str | None:
+    _, created_at, revision, expires_at, _, metadata, creator, updated_at, count, accessor, accessed_at = document
+    if not is_time(created_at):
+        return f"createdAt {_NO_TIME}"
+    if not is_time(updated_at):
+        return f"updatedAt {_NO_TIME}"
+    if expires_at is not None and not is_time(expires_at):
+        return f"expiresAt {_NO_TIME}"
+    if accessed_at is not None and not is_time(accessed_at):
+        return f"lastAccessedAt {_NO_TIME}"
+    if not _is_text(revision, MAX_REVISION_BYTES):
+        return f"revision is not text of 1 to {MAX_REVISION_BYTES} bytes"
+    if not _is_text(creator, MAX_NAME_BYTES):
+        return f"createdByAgent {_NO_AGENT}"
+    if accessor is not None and not _is_text(accessor, MAX_NAME_BYTES):
+        return f"lastAccessedByAgent {_NO_AGENT}"
+    if type(count) is not int or not 0 <= count <= most:
+        return f"accessCount is not a whole number from 0 to {most:,}"
+    if type(metadata) is not dict:
+        return "metadata is not an object"
+    return None
+
+
+def _is_text(text: object, most: int) -> bool:
+    if type(text) is not str or not 0 < len(text) <= most:
+        return False
+    try:
+        return text.isascii() or len(text.encode()) <= most
+    except UnicodeEncodeError:
+        return False

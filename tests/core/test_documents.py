@@ -1,0 +1,130 @@
+"""What a stored document must be, said once: for what is read, and for what is taken in from elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from datastore.backend import Document
+from datastore.documents import MAX_COUNT, MAX_REVISION_BYTES, check, check_moved, is_time, key_of
+from datastore.errors import DamagedRecordError
+from datastore.ids import encode_key
+
+AT = "2026-01-31T12:00:00.000000Z"
+SOUND = Document(
+    id=f"ann:default:{encode_key('plan')}",
+    created_at=AT,
+    revision="r1",
+    expires_at=None,
+    value={"a": [1, 2.5, None]},
+    metadata={},
+    created_by_agent="planner",
+    updated_at=AT,
+)
+SECRET = "5ecret"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"expires_at": "9999-12-31T23:59:59.999999Z"},
+        {"access_count": MAX_COUNT, "last_accessed_by_agent": "é" * 127, "last_accessed_at": AT},
+        {"revision": "x" * MAX_REVISION_BYTES},
+        {"created_at": "0001-01-01T00:00:00.000000Z"},
+    ],
+    ids=str,
+)
+def test_a_sound_document_is_taken(changes):
+    document = SOUND._replace(**changes)
+    assert check(document) is document
+    assert check_moved(document) == '{"a":[1,2.5,null]}'
+
+
+NO_TIMES = [
+    None,
+    5,
+    b"2026-01-31T12:00:00.000000Z",
+    "",
+    SECRET,
+    "2026-99-99T99:99:99.000000Z",
+    "2026-02-30T12:00:00.000000Z",
+    "２０２６-01-31T12:00:00.000000Z",
+    "2026-01-31T12:00:00.000000Z\n",
+    "2026-01-31 12:00:00.000000Z",
+    "0000-01-01T00:00:00.000000Z",
+    "2026-01-31T12:00:00Z",
+    "2026-01-31T12:00:00.000000+00:00",
+    "2026-01-31T24:00:00.000000Z",
+    "2026-W05-6T12:00:00.000000Z",
+]
+
+
+@pytest.mark.parametrize("time", NO_TIMES, ids=ascii)
+def test_a_time_is_rfc_3339_in_utc_with_microseconds_on_a_day_that_there_is(time):
+    assert not is_time(time)
+    for field in ("created_at", "updated_at"):
+        refused(SOUND._replace(**{field: time}), "is not a time")
+    if time is not None:
+        for field in ("expires_at", "last_accessed_at"):
+            refused(SOUND._replace(**{field: time}), "is not a time")
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "message"),
+    [
+        (
+            "created_by_agent",
+            [None, "", 5, {"x": SECRET}, [SECRET], SECRET * 50, "\ud800", b"a"],
+            "createdByAgent is not",
+        ),
+        ("last_accessed_by_agent", ["", 5, {"x": SECRET}, [SECRET], "é" * 128, "\ud800"], "lastAccessedByAgent is not"),
+        ("access_count", [None, -1, 1.0, True, "1", 2**63, 2**70], "accessCount is not a whole number"),
+        ("revision", [None, "", 5, SECRET * 100_000, "é" * 33, "\ud800", b"r"], "revision is not text"),
+        ("metadata", [None, [], SECRET, 5, '{"a": 1}'], "metadata is not an object"),
+    ],
+)
+def test_a_field_of_another_kind_is_refused(field, values, message):
+    for value in values:
+        refused(SOUND._replace(**{field: value}), message)
+
+
+def refused(document, message):
+    for look in (check, check_moved):
+        with pytest.raises(DamagedRecordError, match=message) as caught:
+            look(document)
+        assert caught.value.id == SOUND.id
+        assert SECRET not in str(caught.value), "no message quotes what is stored"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"access_count": MAX_COUNT + 1}, "accessCount"),
+        ({"metadata": {"m": SECRET * 5_000}}, "metadata takes 30,"),
+        ({"metadata": {"m": {SECRET}}}, "metadata.m is a set"),
+        ({"value": "x" * 1_000_000}, "value takes 1,000,002 bytes"),
+        ({"value": [10**4_300]}, "more than 4,300 digits"),
+        ({"value": "\ud800"}, "lone surrogate"),
+        ({"id": "ann:default:?"}, "its id is not one"),
+        ({"id": "ann:default"}, "its id is not one"),
+    ],
+    ids=["count", "metadata", "set", "value", "digits", "text", "id", "short id"],
+)
+def test_what_is_taken_in_must_be_within_the_limits_as_well(changes, message):
+    check(SOUND._replace(**changes))
+    with pytest.raises(DamagedRecordError, match=message) as caught:
+        check_moved(SOUND._replace(**changes))
+    assert SECRET not in str(caught.value)
+
+
+def test_there_is_room_for_counting_beyond_what_is_taken_in():
+    check(SOUND._replace(access_count=2**63 - 1))
+
+
+@pytest.mark.parametrize("end", ["", "?", "=", "a", "YQ", "YR==", "/w==", "YQ==YQ==", "ÿ", "YQ==\n"], ids=ascii)
+def test_an_id_has_a_key_only_if_the_key_has_that_id(end):
+    if end == encode_key("a"):
+        pytest.skip("this is one in the encoding of ids")
+    with pytest.raises(DamagedRecordError, match="no key has this id"):
+        key_of(f"ann:default:{end}")
+    assert key_of(f"ann:default:{encode_key('a')}") == "a"

@@ -1,0 +1,134 @@
+"""Items that another program has written into the table: each is an error that names it, and harms no other."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+
+import pytest
+
+import datastore
+from datastore import DamagedRecordError
+from datastore.backend import Fields
+from datastore.ids import encode_key
+from datastore.moving import copy
+
+SECRET = "5ecret"
+OTHERS = {f"k{number}": {"n": number} for number in range(3)}
+ID = f"u:default:{encode_key('bad')}"
+
+DAMAGE = {
+    "no value": {"value": None},
+    "a set": {"value": {"SS": [SECRET]}},
+    "bytes": {"value": {"B": SECRET.encode()}},
+    "text that is no JSON": {"value": None, "valueJson": {"S": f"{{{SECRET}"}},
+    "a million digits": {"value": None, "valueZlib": {"B": zlib.compress(b" " + b"7" * 1_000_000)}},
+    "no zlib": {"value": None, "valueZlib": {"B": SECRET.encode()}},
+    "a bomb": {"value": None, "valueZlib": {"B": zlib.compress(b" " * 50_000_000)}},
+    "missing parts": {"value": None, "valueParts": {"N": "3"}},
+    "too many parts": {"value": None, "valueParts": {"N": "1000000000"}},
+    "parts that are no number": {"value": None, "valueParts": {"S": SECRET}},
+    "no revision": {"revision": None},
+    "no creation time": {"createdAt": None},
+    "a time that there is not": {"createdAt": {"S": "2026-99-99T99:99:99.000000Z"}},
+    "a number for a time": {"updatedAt": {"N": "5"}},
+    "an agent that is a map": {"createdByAgent": {"M": {"x": {"S": SECRET}}}},
+    "a count that is text": {"accessCount": {"S": SECRET}},
+    "metadata that is a list": {"metadata": {"L": [{"S": SECRET}]}},
+}
+IN_THE_VALUE = (
+    "no value", "a set", "bytes", "text that is no JSON", "a million digits", "no zlib", "a bomb", "missing parts",
+    "too many parts", "parts that are no number",
+)  # fmt: skip
+
+
+def plant(store, id, change):
+    connection = store._core.backend._connection
+    user, _, rest = id.partition(":")
+    key, table = {"pk": {"S": user}, "sk": {"S": rest}}, connection.settings.table
+    item = connection.client.get_item(TableName=table, Key=key, ConsistentRead=True)["Item"] | change
+    connection.client.put_item(TableName=table, Item={name: value for name, value in item.items() if value is not None})
+
+
+@pytest.fixture(params=DAMAGE.items(), ids=DAMAGE.keys())
+def damage(request, store, agent):
+    """What is wrong with the record ``bad``."""
+    agent.set_many({**OTHERS, "bad": {"n": 7, "s": SECRET}}, {"m": 1})
+    name, change = request.param
+    plant(store, ID, change)
+    return name
+
+
+def test_asked_for_by_its_key_it_is_an_error_that_names_it(agent, damage):
+    with pytest.raises(DamagedRecordError) as caught:
+        agent.get_record("bad")
+    assert caught.value.id == ID
+    assert SECRET not in str(caught.value)
+    if damage in IN_THE_VALUE:
+        for call in (lambda: agent.get("bad"), lambda: agent.get_many(["k0", "bad"]), lambda: agent.increment("bad")):
+            with pytest.raises(DamagedRecordError):
+                call()
+
+
+def test_it_is_left_out_of_listings_and_finds_with_a_warning(agent, damage, caplog):
+    assert sorted(record.key for record in agent.iter_records()) == sorted(OTHERS)
+    warnings = [record for record in caplog.records if record.name == "datastore"]
+    assert [warning.levelno for warning in warnings] == [logging.WARNING]
+    assert ID in warnings[0].getMessage()
+    assert SECRET not in warnings[0].getMessage()
+    assert agent.find({"n": {"$lt": 5}}) == OTHERS
+    assert agent.find({"n": 1}) == {"k1": {"n": 1}}
+    assert agent.get_all().keys() - {"bad"} == OTHERS.keys()
+    assert set(agent.list_keys()) - {"bad"} == OTHERS.keys()
+    assert agent.list_namespaces() == ["default"]
+
+
+def test_it_is_removed_like_any_other(agent, damage):
+    assert agent.delete("bad")
+    assert not agent.exists("bad")
+    assert agent.get_all() == OTHERS
+
+
+def test_it_is_removed_by_a_process_that_has_not_seen_it(url, agent, damage):
+    with datastore.connect(url) as other:
+        assert other.agent("u", "b").delete("bad")
+    assert agent.get_all() == OTHERS
+
+
+def test_it_is_removed_with_others_and_with_its_namespace(store, agent, damage):
+    assert agent.delete_many(["k0", "bad"]) == 2
+    agent.set("bad", 1)
+    plant(store, ID, DAMAGE[damage])
+    assert agent.clear() == 3
+    assert agent.list_keys() == []
+
+
+def test_a_set_over_it_says_so_or_mends_it(agent, damage):
+    try:
+        agent.set("bad", {"n": 8}, {"m": 2})
+        agent.get_record("bad")
+    except DamagedRecordError:
+        agent.delete("bad")
+        agent.set("bad", {"n": 8}, {"m": 2})
+    assert agent.get_record("bad").value == {"n": 8}
+
+
+def test_a_copy_reports_what_it_leaves_behind(store, agent, damage):
+    with datastore.connect("memory://") as target:
+        report = copy(store, target)
+        assert (report.written, report.counts, report.left_out) == (3, {"failed": 1}, 0)
+        assert report.problems[0].where == ID
+
+
+def test_counting_its_accesses_harms_no_other(store, agent, damage):
+    agent.get_many(["k0", "k1"])
+    store._core.tracker.note(store._core.read_one(ID, Fields.KEY), "a") if readable(store) else None
+    store.flush()
+    assert agent.get_record("k0").access_count == 1
+
+
+def readable(store):
+    try:
+        return store._core.read_one(ID, Fields.KEY) is not None
+    except DamagedRecordError:
+        return False
