@@ -134,7 +134,7 @@ class SqliteBackend(Backend):
                 created_at, revision, expires_at, value = row
                 return {id: Document(id, created_at, revision, expires_at, decode(value))}
             return {id: _DOCUMENT[fields]((id, *row))}
-        except (ValueError, TypeError):  # the closer look says what it is
+        except UNDECODABLE:  # the closer look says what it is
             return self._read_closely(ids, fields)
 
     def _read_closely(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:

@@ -271,10 +271,10 @@ class Pool:
         if now > self._collect_at:
             self._collect_at = now + _COLLECT_SECONDS
             gc.collect()
-        stacks = list(sys._current_frames().values())
-        for connection in self._reading():
-            frame = connection.frame
-            if frame is not None and not any(on_stack(frame, stack) for stack in stacks):
+        lent = [(connection, frame) for connection in self._reading() if (frame := connection.frame) is not None]
+        stacks = list(sys._current_frames().values())  # after that: a call that has begun meanwhile is not in question
+        for connection, frame in lent:
+            if connection.frame is frame and not any(on_stack(frame, stack) for stack in stacks):
                 self.discard(connection)
 
     def _reading(self) -> list[Connection]:

@@ -119,6 +119,7 @@ def interrupted_at(number, call):
     return executed
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # raised inside others' callbacks
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that send signals")
 def test_interrupts_at_random_moments_lose_nothing_that_was_acknowledged(store, tmp_path):
     chance = random.Random(7)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -40,7 +41,7 @@ def agent(store):
 
 def edit(store, change, parameters=()):
     """Change rows as another program might: nothing is checked."""
-    connection = store._core.backend._connections.take()
+    connection = store._core.backend._connections.take(sys._getframe())
     try:
         connection.execute("PRAGMA ignore_check_constraints=1")
         connection.execute(change, parameters)
@@ -50,7 +51,7 @@ def edit(store, change, parameters=()):
 
 def allow_null(store):
     """Make a table without NOT NULL of it, as an ALTER TABLE of another program might."""
-    connection = store._core.backend._connections.take()
+    connection = store._core.backend._connections.take(sys._getframe())
     try:
         connection.execute("PRAGMA writable_schema=1")
         connection.execute(
