@@ -28,7 +28,7 @@ from datastore.backend import (
     SurvivesFork,
     Write,
 )
-from datastore.errors import ClosedError, DataStoreError
+from datastore.errors import ClosedError, DataStoreError, of_the_store
 from datastore.ids import decode
 from datastore.retry import Backoff
 from datastore.times import format_time
@@ -67,7 +67,7 @@ class Core:
         ids = (id,)
         try:
             document = self.backend.read(ids, fields).get(id)
-        except DataStoreError as error:
+        except Exception as error:  # noqa: BLE001 - raised by `_repeat`
             document = self._repeat(error, _Reading(ids), partial(self.backend.read, ids, fields)).get(id)
         if document is None or (document.expires_at is not None and document.expires_at <= self.now()):
             return None
@@ -187,7 +187,7 @@ class Core:
         """Call the backend, and repeat the call if it fails for a transient reason."""
         try:
             return call()
-        except DataStoreError as error:
+        except Exception as error:  # noqa: BLE001 - raised by `_repeat`
             return self._repeat(error, attempted, call)
 
     def flush(self) -> None:
@@ -195,8 +195,9 @@ class Core:
         self.check_open()
         try:
             self.tracker.flush()
-        except DataStoreError as error:
-            raise error.during("counting accesses", self.backend.name) from error.__cause__
+        except Exception as error:
+            known = of_the_store(error)
+            raise known.during("counting accesses", self.backend.name) from known.__cause__
 
     def check_open(self) -> None:
         """Raise if the store was closed."""
@@ -207,7 +208,11 @@ class Core:
         """Write the pending accesses, close the backend, and refuse every call from here on. Idempotent."""
         if not isinstance(self.backend, _Closed):
             self.backend = _Closed(self.backend)
-        self._release()
+        try:
+            self._release()
+        except Exception as error:
+            known = of_the_store(error)
+            raise known.during("closing", self.backend.name) from known.__cause__
 
     def after_fork(self) -> None:
         """Make the core usable in a forked child."""
@@ -218,19 +223,20 @@ class Core:
     def _write(self, writes: Sequence[Write]) -> list[Outcome]:
         try:
             return self.backend.write(writes)
-        except DataStoreError as error:
+        except Exception as error:  # noqa: BLE001 - raised by `_repeat`
             outcomes = self._repeat(error, _Writing(writes), partial(self.backend.write, writes))
             return [_recognise(write, outcome) for write, outcome in zip(writes, outcomes, strict=True)]
 
-    def _repeat(self, error: DataStoreError, attempted: object, call: Callable[[], T]) -> T:
+    def _repeat(self, error: Exception, attempted: object, call: Callable[[], T]) -> T:
         """Repeat a call that failed, as long as its error is transient and the time budget lasts."""
+        known = of_the_store(error)
         backoff = Backoff(self._retry_seconds, _FIRST_DELAY, _LONGEST_DELAY)
-        while error.retryable and backoff.wait():
+        while known.retryable and backoff.wait():
             try:
                 return call()
-            except DataStoreError as next_error:
-                error = next_error
-        raise error.during(str(attempted), self.backend.name)
+            except Exception as next_error:  # noqa: BLE001 - raised when the loop ends
+                known = of_the_store(next_error)
+        raise known.during(str(attempted), self.backend.name) from known.__cause__
 
     def _resend(self, writes: Sequence[Write], outcomes: list[Outcome]) -> list[Outcome]:
         """Send again the writes of a batch that failed for a transient reason while others were done."""
@@ -242,15 +248,17 @@ class Core:
             batch = [writes[i] for i in again]
             try:
                 result = self.backend.write(batch)
-            except DataStoreError as error:
-                result = [Outcome(False, error=error)] * len(batch)
+            except Exception as error:  # noqa: BLE001 - becomes the outcome
+                result = [Outcome(False, error=of_the_store(error))] * len(batch)
             for i, outcome in zip(again, result, strict=True):
                 outcomes[i] = _recognise(writes[i], outcome)
 
 
 def _release(tracker: AccessTracker, backend: Backend) -> None:
-    tracker.close()
-    backend.close()
+    try:
+        tracker.close()
+    finally:
+        backend.close()
 
 
 def _after_fork() -> None:

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, NamedTuple, cast
 
+from datastore.arguments import as_text, check_name
 from datastore.backend import Document, Fields, Put
 from datastore.core import Core
 from datastore.ids import check_agent, encode_key, encode_name, namespace_prefix
 from datastore.times import expiry, format_time
-from datastore.values import encode
+from datastore.values import checked
 
 
 class Moment(NamedTuple):
@@ -27,6 +28,7 @@ class Scope:
     __slots__ = ("agent", "core", "encoded_user", "namespace", "prefix", "user_id")
 
     def __init__(self, core: Core, user_id: str, agent: str, namespace: str) -> None:
+        user_id, namespace = check_name(user_id, "user_id"), check_name(namespace, "namespace")
         self.encoded_user = encode_name(user_id, "user_id")
         self.prefix = namespace_prefix(self.encoded_user, encode_name(namespace, "namespace"))
         self.agent = check_agent(agent)
@@ -54,13 +56,15 @@ class Scope:
         name: str = "value",
     ) -> Put:
         """Return the write of a value, after checking key and value; ``metadata`` has been checked before."""
+        id = self.prefix + encode_key(key)
+        value, json = checked(value, name)
         return Put(
-            self.prefix + encode_key(key),
+            id,
             self.user_id,
             self.namespace,
-            key,
+            as_text(key),
             value,
-            encode(value, name),
+            json,
             metadata,
             self.agent,
             moment.at,

@@ -7,10 +7,11 @@ error is a `QueryError` that names the place, and is raised before any I/O.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, cast
 
+from datastore.arguments import as_dict, elements, is_a
 from datastore.errors import DataStoreError, QueryError, kind_of
 from datastore.queries.paths import parse_path
 from datastore.queries.patterns import compile_pattern
@@ -35,8 +36,8 @@ from datastore.queries.tree import (
     Size,
     conjunction,
 )
-from datastore.times import format_time
-from datastore.values import encode
+from datastore.times import text_of
+from datastore.values import MAX_DEPTH, checked
 
 _TYPES = {
     "double": 1, "string": 2, "object": 3, "array": 4, "bool": 8, "null": 10, "int": 16, "long": 18, "decimal": 19,
@@ -70,16 +71,25 @@ def parse_query(filter: Any, meta: Any = None) -> Query:
     return Query(value, about)
 
 
-def _times_as_text(value: Any, place: str) -> Any:
-    """Return a filter with the text that documents hold for each point in time."""
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise QueryError(f"{place}: {value!r} has no time zone; use datetime.now(UTC) and the like")
-        return format_time(value.timestamp())
-    if isinstance(value, dict):
-        return {name: _times_as_text(child, f"{place}.{name}") for name, child in value.items()}
-    if isinstance(value, list | tuple):
-        return [_times_as_text(child, f"{place}[{index}]") for index, child in enumerate(value)]
+def _times_as_text(value: Any, place: str, depth: int = 0) -> Any:
+    """Return a filter with the text that documents hold for each point in time. Whether it is one is checked later."""
+    if is_a(value, datetime):
+        try:
+            return text_of(value)
+        except ValueError:
+            raise QueryError(
+                f"{place}: the time has no time zone, or lies outside of the years 1 to 9999 in UTC; use "
+                "datetime.now(UTC) and the like"
+            ) from None
+    if depth > MAX_DEPTH:
+        return value
+    if is_a(value, dict):
+        return {
+            name: _times_as_text(child, f"{place}.{name}" if type(name) is str else place, depth + 1)
+            for name, child in dict.items(value)
+        }
+    if is_a(value, list, tuple):
+        return [_times_as_text(child, f"{place}[{index}]", depth + 1) for index, child in enumerate(elements(value))]
     return value
 
 
@@ -89,13 +99,26 @@ def parse(document: Any, name: str = "filter") -> Filter:
     Raises:
         QueryError: If it is none; the message names the place, such as ``$or[1].price: unknown operator $gte2``.
     """
-    if not isinstance(document, Mapping):
-        raise QueryError(f"{name} is {kind_of(document)}; it must be a dict such as {{'price': {{'$lt': 10}}}}")
+    return _filter(plain_filter(document, name), "" if name == "filter" else name)
+
+
+def plain_filter(document: Any, name: str = "filter") -> dict[str, Any]:
+    """Return a filter document that is JSON, in objects of the built-in classes.
+
+    Raises:
+        QueryError: If it is no mapping, or not JSON.
+    """
+
+    def refusal() -> DataStoreError:
+        return QueryError(f"{name} is {kind_of(document)}; it must be a dict such as {{'price': {{'$lt': 10}}}}")
+
     try:
-        encode(dict(document), name)
+        plain: dict[str, Any] = checked(as_dict(document, refusal), name)[0]
+    except QueryError:
+        raise
     except DataStoreError as error:
         raise QueryError(str(error)) from error
-    return _filter(cast("dict[str, Any]", document), "" if name == "filter" else name)
+    return plain
 
 
 def _filter(document: dict[str, Any], place: str) -> Filter:

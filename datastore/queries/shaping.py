@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 
-from datastore.errors import QueryError, kind_of
+from datastore.arguments import as_dict, as_int, as_number, elements, is_a, shown
+from datastore.errors import DataStoreError, QueryError, kind_of
 from datastore.queries.ordering import sort_key
 from datastore.queries.paths import parse_path
 from datastore.queries.tree import Path
 
 T = TypeVar("T")
+_ALL_THERE_ARE = 2**40
+"""More documents than any database holds; a limit beyond it is the same, and fits into every database's integers."""
 Sort: TypeAlias = tuple[tuple[Path, int], ...]
 SortArgument: TypeAlias = str | Sequence[tuple[str, int]] | Mapping[str, int] | None
 FieldsArgument: TypeAlias = Sequence[str] | Mapping[str, int | bool] | None
@@ -61,12 +64,15 @@ def parse_window(sort: SortArgument = None, skip: int = 0, limit: int | None = N
     return Window(parse_sort(sort), _count(skip, "skip", 0), None if limit is None else _count(limit, "limit", 1))
 
 
-def _count(number: object, name: str, least: int) -> int:
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise QueryError(f"{name} is {kind_of(number)}; it must be an int")
+def _count(given: object, name: str, least: int) -> int:
+    number = as_int(given)
+    if number is None:
+        raise QueryError(f"{name} is {kind_of(given)}; it must be an int")
     if number < least:
-        raise QueryError(f"{name} is {number}; it must be at least {least}{', or None for all' if least else ''}")
-    return number
+        raise QueryError(
+            f"{name} is {shown(number)}; it must be at least {least}{', or None for all' if least else ''}"
+        )
+    return min(number, _ALL_THERE_ARE)
 
 
 def parse_sort(sort: Any, place: str = "sort") -> Sort:
@@ -77,20 +83,26 @@ def parse_sort(sort: Any, place: str = "sort") -> Sort:
     """
     if sort is None:
         return ()
-    pairs: Iterable[Any] = [(sort, 1)] if isinstance(sort, str) else sort.items() if isinstance(sort, Mapping) else sort
-    if not isinstance(sort, str | Mapping | list | tuple):
-        raise QueryError(f"{place} is {kind_of(sort)}; it must be a list such as [('price', -1)]")
-    parsed: list[tuple[Path, int]] = []
+
+    def refusal() -> DataStoreError:
+        return QueryError(f"{place} is {kind_of(sort)}; it must be a list such as [('price', -1)]")
+
+    if is_a(sort, str):
+        pairs: list[Any] = [(sort, 1)]
+    else:
+        pairs = elements(sort) if is_a(sort, list, tuple) else list(as_dict(sort, refusal).items())
+    parsed: dict[Path, int] = {}
     for index, pair in enumerate(pairs):
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise QueryError(f"{place}[{index}]: takes a pair such as ('price', -1), and got {pair!r}")
-        path, direction = parse_path(pair[0], f"{place}[{index}]"), pair[1]
-        if isinstance(direction, bool) or direction not in (1, -1):
-            raise QueryError(f"{place}[{index}]: the direction is 1 or -1, and not {direction!r}")
-        if path in (known for known, _ in parsed):
-            raise QueryError(f"{place}[{index}]: {pair[0]!r} is there already")
-        parsed.append((path, int(direction)))
-    return tuple(parsed)
+        two = elements(pair) if is_a(pair, list, tuple) else []
+        if len(two) != 2:
+            raise QueryError(f"{place}[{index}]: takes a pair such as ('price', -1), and got {kind_of(pair)}")
+        path, direction = parse_path(two[0], f"{place}[{index}]"), as_number(two[1])
+        if direction not in (1, -1):
+            raise QueryError(f"{place}[{index}]: the direction is 1 or -1, and not {shown(two[1])}")
+        if path in parsed:
+            raise QueryError(f"{place}[{index}]: {shown('.'.join(path))} is there already")
+        parsed[path] = int(direction)
+    return tuple(parsed.items())
 
 
 def parse_fields(fields: Any) -> Callable[[Any], Any] | None:
@@ -104,12 +116,8 @@ def parse_fields(fields: Any) -> Callable[[Any], Any] | None:
     """
     if fields is None:
         return None
-    if isinstance(fields, str) or not isinstance(fields, list | tuple | set | frozenset | Mapping):
-        raise QueryError(f"fields is {kind_of(fields)}; it must be a list such as ['name', 'address.city']")
-    chosen = dict(fields) if isinstance(fields, Mapping) else dict.fromkeys(fields, 1)
-    if any(not isinstance(choice, int) or choice not in (0, 1) for choice in chosen.values()):
-        raise QueryError("fields: each field is kept (1) or left out (0)")
-    if len({int(choice) for choice in chosen.values()}) > 1:
+    chosen = choices(fields)
+    if len(set(chosen.values())) > 1:
         raise QueryError("fields: keep some (1) or leave some out (0), not both")
     if not chosen:
         raise QueryError("fields: names at least one field, or is None for all")
@@ -124,6 +132,31 @@ def parse_fields(fields: Any) -> Callable[[Any], Any] | None:
     if next(iter(chosen.values())):
         return lambda value: _kept(value, tree) if isinstance(value, dict) else {}
     return lambda value: _left(value, tree)
+
+
+def choices(fields: Any) -> dict[str, int]:
+    """Return what `parse_fields` takes as paths, in the order given, each with whether it is kept (1) or left out (0).
+
+    Raises:
+        QueryError: If it is neither a list of paths nor such a dict.
+    """
+
+    def refusal() -> DataStoreError:
+        return QueryError(f"fields is {kind_of(fields)}; it must be a list such as ['name', 'address.city']")
+
+    if is_a(fields, list, tuple):
+        pairs = [(name, 1) for name in elements(fields)]
+    elif is_a(fields, set, frozenset):
+        pairs = [(name, 1) for name in (set.__iter__(fields) if is_a(fields, set) else frozenset.__iter__(fields))]
+    else:
+        pairs = list(as_dict(fields, refusal).items())
+    chosen: dict[str, int] = {}
+    for name, choice in pairs:
+        kept = choice if type(choice) is bool else as_int(choice)
+        if kept not in (0, 1):
+            raise QueryError("fields: each field is kept (1) or left out (0)")
+        chosen[".".join(parse_path(name, "fields"))] = int(kept)
+    return chosen
 
 
 _ALL: dict[str, Any] = {}

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any, TypeAlias
 
+from datastore.arguments import as_dict
 from datastore.errors import InvalidValueError, QueryError, kind_of
 from datastore.queries.language import LOGIC, has_operators, parse, parse_field, plain, shown
 from datastore.queries.matcher import Predicate, compile_filter
@@ -20,7 +21,7 @@ from datastore.queries.ordering import order_key, sort_key
 from datastore.queries.paths import MISSING, is_position, parse_path
 from datastore.queries.shaping import parse_sort
 from datastore.queries.tree import Path
-from datastore.values import article, encode
+from datastore.values import article, checked
 
 Update: TypeAlias = Callable[[Any], dict[str, Any]]
 Change: TypeAlias = Callable[[Any], Any]
@@ -39,11 +40,8 @@ def compile_update(changes: Any) -> Update:
         QueryError: If it is neither; the message names the place.
         InvalidValueError: If something in it is not JSON.
     """
-    if not isinstance(changes, Mapping):
-        raise InvalidValueError(f"changes is {kind_of(changes)}; it must be a dict")
-    changes = dict(changes)
-    encode(changes, "changes")
-    changes = plain(changes)  # a copy: what the caller does to the operands later changes nothing
+    changes = as_dict(changes, lambda: InvalidValueError(f"changes is {kind_of(changes)}; it must be a dict"))
+    changes = plain(checked(changes, "changes")[0])  # a copy: what the caller does to the operands later changes nothing
     operators = [name for name in changes if name.startswith("$")]
     if not operators:
         return partial(_merged, changes)
