@@ -10,7 +10,7 @@ from datastore import batching, listing
 from datastore.arguments import as_text, check_name, check_text, shown
 from datastore.backend import Delete, Fields
 from datastore.changeable import Changeable
-from datastore.errors import ConflictError, KeyExistsError
+from datastore.errors import ConflictError, KeyExistsError, NotPicklableError
 from datastore.ids import encode_key, new_key
 from datastore.listing import Page
 from datastore.queryable import Queryable
@@ -380,7 +380,7 @@ class AgentDataStore(Changeable, Queryable):
         return self
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("an AgentDataStore cannot be pickled; connect and bind one in the other process")
+        raise NotPicklableError("AgentDataStore", "connect in the other process, and bind one there")
 
 
 def _revision(if_revision: str) -> str:

@@ -76,7 +76,7 @@ def as_dict(value: object, refusal: Callable[[], DataStoreError]) -> dict[Any, A
         DataStoreError: What ``refusal`` returns, if it is no mapping.
     """
     if is_a(value, dict):
-        return dict.copy(value)
+        return dict(dict.items(value))  # `dict.copy` asks a subclass
     if not is_a(value, Mapping):  # type: ignore[type-abstract]
         raise refusal()
     try:

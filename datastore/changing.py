@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from datastore.arguments import check_name, is_a
 from datastore.backend import Fields
 from datastore.errors import ConflictError, DataStoreError, InvalidValueError, kind_of
 from datastore.retry import Backoff
@@ -28,10 +29,13 @@ def modify(scope: Scope, key: str, function: Callable[[Any], Any], default: Any,
         default: What the function gets if there is no record.
         name: What an error calls the new value.
     """
+    if not callable(function):
+        raise InvalidValueError(f"function is {kind_of(function)}; it must take a value and return the new one")
+    key = check_name(key, "key")
     backoff = Backoff(_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
     while True:
         document = scope.fetch(key, Fields.VALUE)
-        value = function(copy.deepcopy(default) if document is None else document.value)
+        value = function(_copy_of(default) if document is None else document.value)
         if document is None:
             put = scope.put(key, value, scope.moment(), if_absent=True, name=name)
         else:
@@ -45,6 +49,13 @@ def modify(scope: Scope, key: str, function: Callable[[Any], Any], default: Any,
                 f"other writers changed the record during each attempt of {_SECONDS:.0f} s; try again",
                 revision=outcome.revision,
             ).during(f"changing {key!r} of namespace {scope.namespace!r}", scope.core.backend.name)
+
+
+def _copy_of(default: Any) -> Any:
+    try:
+        return copy.deepcopy(default)
+    except Exception as error:
+        raise InvalidValueError(f"default is {kind_of(default)}, which cannot be copied") from error
 
 
 def adding(by: float) -> Callable[[Any], Any]:
@@ -86,4 +97,4 @@ def naming(scope: Scope, key: str) -> Iterator[None]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return is_a(value, int, float) and not is_a(value, bool)

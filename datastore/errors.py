@@ -155,6 +155,13 @@ class PermissionDeniedError(DataStoreError):
     """The database refused the credentials, or the operating system refused access to the file."""
 
 
+class NotPicklableError(DataStoreError, TypeError):
+    """A store holds connections and threads, which no other process can have."""
+
+    def __init__(self, name: str, remedy: str) -> None:
+        super().__init__(f"{'an' if name[0] in 'AEIOU' else 'a'} {name} cannot be pickled: {remedy}")
+
+
 class ClosedError(DataStoreError):
     """The store was closed; open another one with `datastore.connect`."""
 

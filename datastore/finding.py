@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 from zlib import crc32
 
 from datastore import listing
+from datastore.arguments import as_text, is_a, shown
 from datastore.backend import Document, Fields, Finds, Plan, Query, Write
 from datastore.batching import raise_failed
 from datastore.errors import ConflictError, QueryError, kind_of
-from datastore.ids import IdRange, decode_key, key_range
+from datastore.ids import IdRange, decode_key, encode_key, key_range
 from datastore.queries.language import to_document
 from datastore.queries.matcher import Predicate, compile_filter
-from datastore.queries.ordering import Descending, sort_key
+from datastore.queries.ordering import Descending, is_key, sort_key
 from datastore.queries.shaping import Window
 from datastore.queries.tree import EVERYTHING
 from datastore.retry import Backoff
@@ -94,7 +95,7 @@ def page(scope: Scope, query: Query, window: Window, cursor: str | None) -> Page
     from datastore.record import to_record  # here, because Pydantic takes longer to import than all the rest
 
     listed = crc32(f"{scope.prefix}{query!r}{window.sort}".encode())
-    last = None if cursor is None else _resume(scope, cursor, listed)
+    last = None if cursor is None else _resume(scope, cursor, window, listed)
     search = Search(scope, query, Fields.ALL, None if last is None or window.sort else last[1])
     one_more = window if window.limit is None else Window(window.sort, 0, window.limit + 1)
     if last is None or not window.sort:
@@ -234,19 +235,21 @@ def _cursor(scope: Scope, last: Document, window: Window, listed: int) -> str:
     return f"{urlsafe_b64encode(state.encode()).decode()}.{listed:08x}"
 
 
-def _resume(scope: Scope, cursor: str, listed: int) -> tuple[list[Any], str]:
+def _resume(scope: Scope, cursor: str, window: Window, listed: int) -> tuple[list[Any], str]:
     """Return the sort keys and the id behind which a page begins."""
-    if not isinstance(cursor, str):
+    if not is_a(cursor, str):
         raise QueryError(f"cursor is {kind_of(cursor)}; give what find_records() returned")
-    state, _, known = cursor.rpartition(".")
+    state, _, known = as_text(cursor).rpartition(".")
     try:
-        if int(known, 16) != listed:
+        if known != f"{listed:08x}":
             raise ValueError("it comes from another query")
-        keys, encoded = decode(urlsafe_b64decode(state).decode())
-        decode_key(encoded)
-    except (ValueError, TypeError, Base64Error):
-        raise QueryError(f"cursor {cursor[:40]!r} does not come from this query in this namespace") from None
-    return [_tuples(key) for key in keys], scope.prefix + encoded
+        given, encoded = decode(urlsafe_b64decode(state).decode())
+        keys = [_tuples(key) for key in given]
+        if len(keys) != len(window.sort) or not all(map(is_key, keys)) or encode_key(decode_key(encoded)) != encoded:
+            raise ValueError("nobody but find_records() should make one")
+    except (ValueError, TypeError, AttributeError, Base64Error, RecursionError):
+        raise QueryError(f"cursor {shown(as_text(cursor))} does not come from this query in this namespace") from None
+    return keys, scope.prefix + encoded
 
 
 def _tuples(key: Any) -> Any:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from typing import Any, overload
+from typing import Any, NoReturn, Self, overload
 
-from datastore.errors import DataStoreError, InvalidValueError, QueryError, kind_of
+from datastore.arguments import as_dict, check_name, shown
+from datastore.errors import DataStoreError, InvalidValueError, NotPicklableError, QueryError, kind_of
 from datastore.interfaces.records import Records, change
-from datastore.queries.shaping import FieldsArgument, SortArgument
+from datastore.queries.language import plain_filter
+from datastore.queries.shaping import FieldsArgument, SortArgument, choices, parse_sort
 from datastore.queries.updates import compile_update
 
 ID = "_id"
@@ -48,15 +50,14 @@ class Vault:
 
         Requests: those of `AgentDataStore.set`, or 1 for a new key.
         """
-        if not isinstance(data, Mapping):
-            raise InvalidValueError(f"data is {kind_of(data)}; a document is a dict")
+        document = as_dict(data, lambda: InvalidValueError(f"data is {kind_of(data)}; a document is a dict"))
         records = self._records.use_namespace(collection)
-        document = {name: value for name, value in data.items() if name != ID}
-        if key is None and ID not in data:
-            key = f"{collection}_{os.urandom(16).hex()}"
+        its_key = document.pop(ID, _NOTHING)
+        if key is None and its_key is _NOTHING:
+            key = f"{records.namespace}_{os.urandom(16).hex()}"
             records.add(key, document)
         else:
-            key = data[ID] if key is None else key
+            key = check_name(its_key if key is None else key, "key")
             records.set(key, document)
         return key
 
@@ -75,9 +76,10 @@ class Vault:
         """
         records = self._records.use_namespace(collection)
         if key is None:
-            return [_document(collection, key, value) for key, value in records.get_all().items()]
+            return [_document(records.namespace, key, value) for key, value in records.get_all().items()]
+        key = check_name(key, "key")
         value = records.get(key, _NOTHING)
-        return None if value is _NOTHING else _document(collection, key, value)
+        return None if value is _NOTHING else _document(records.namespace, key, value)
 
     def query(
         self,
@@ -108,10 +110,9 @@ class Vault:
         about_value, about_key = _split(filter)
         _check_sort(sort)
         wanted, with_id = _without_id(fields)
-        found = self._records.use_namespace(collection).find(
-            about_value, meta=about_key, sort=sort, limit=limit, skip=skip, fields=wanted
-        )
-        documents = (_document(collection, key, value) for key, value in found.items())
+        records = self._records.use_namespace(collection)
+        found = records.find(about_value, meta=about_key, sort=sort, limit=limit, skip=skip, fields=wanted)
+        documents = (_document(records.namespace, key, value) for key, value in found.items())
         return list(documents) if with_id else [_stored(document) for document in documents]
 
     def update(self, collection: str, key: str, changes: Mapping[str, Any]) -> bool:
@@ -131,14 +132,17 @@ class Vault:
         Requests: 2 for each attempt.
         """
         apply = compile_update(changes)
+        records, key = self._records.use_namespace(collection), check_name(key, "key")
 
         def applied(value: Any) -> dict[str, Any]:
-            document = apply(_stored(_document(collection, key, value)))
+            document = apply(_stored(_document(records.namespace, key, value)))
             if document.get(ID, key) != key:
-                raise InvalidValueError(f"the changes make _id {document[ID]!r}; it is the key, and stays {key!r}")
+                raise InvalidValueError(
+                    f"the changes make _id {shown(document[ID])}; it is the key, and stays {shown(key)}"
+                )
             return _stored(document)
 
-        return change(self._records.use_namespace(collection), key, applied)
+        return change(records, key, applied)
 
     def delete(self, collection: str, key: str) -> bool:
         """Remove a document, and return whether there was one.
@@ -190,6 +194,15 @@ class Vault:
             report.update(ok=False, error=str(error))
         return report
 
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklableError("Vault", "connect in the other process, and bind an agent's store there")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
     def __repr__(self) -> str:
         return f"Vault({self._records!r})"
 
@@ -214,8 +227,9 @@ def _stored(document: dict[str, Any]) -> dict[str, Any]:
 
 def _split(filter: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Return what a filter asks of the value, and what of the key."""
-    if filter is None or not isinstance(filter, Mapping):
-        return filter, None  # whoever parses it says what it should be
+    if filter is None:
+        return None, None
+    filter = plain_filter(filter)
     for name in _LOGIC:
         _refuse_id(filter.get(name), name)
     about_value = {name: condition for name, condition in filter.items() if name != ID}
@@ -232,17 +246,17 @@ def _refuse_id(filters: Any, place: str) -> None:
 
 
 def _check_sort(sort: SortArgument) -> None:
-    pairs: Any = [(sort, 1)] if isinstance(sort, str) else sort.items() if isinstance(sort, Mapping) else sort
-    if isinstance(sort, str | Mapping | list | tuple) and any(list(pair)[:1] == [ID] for pair in pairs):
+    if any(path == (ID,) for path, _ in parse_sort(sort)):
         raise QueryError("sort: _id is the key and no field; ties are in an order that is always the same, without it")
 
 
 def _without_id(fields: FieldsArgument) -> tuple[FieldsArgument, bool]:
     """Return which fields of the value are wanted, and whether the key is."""
-    if isinstance(fields, Mapping) and fields.get(ID) in (0, 1):
-        # Of a stored value, which has no _id, [_id] leaves the empty object: that is what {"_id": 1} asks for.
-        rest = {name: choice for name, choice in fields.items() if name != ID}
-        return rest or ([ID] if fields[ID] else None), bool(fields[ID])
-    if isinstance(fields, list | tuple) and ID in fields:
-        return [name for name in fields if name != ID] or [ID], True
-    return fields, True
+    if fields is None:
+        return None, True
+    chosen = choices(fields)
+    with_id = chosen.pop(ID, None)
+    if with_id is None:
+        return chosen, True
+    # Of a stored value, which has no _id, [_id] leaves the empty object: that is what {"_id": 1} asks for.
+    return chosen or ([ID] if with_id else None), bool(with_id)
