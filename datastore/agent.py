@@ -39,7 +39,8 @@ class AgentDataStore(Changeable, Queryable):
 
     __slots__ = ()
 
-    def __new__(cls, scope: Scope) -> Self:  # and no __init__, which could be called again and bind anew
+    def __new__(cls, scope: Scope) -> Self:
+        """Bind a new object. There is no ``__init__``, which could be called again and bind it anew."""
         self = super().__new__(cls)
         bind(self, scope)
         return self

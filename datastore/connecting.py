@@ -49,7 +49,7 @@ def connect(url: str | None = None, **options: Any) -> DataStore:
     open_backend = _adapter(parsed)
     try:
         backend = open_backend(parsed)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - raised as an error of the store
         known = of_the_store(error)
         raise known.during("connecting", parsed.scheme) from known.__cause__
     try:

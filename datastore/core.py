@@ -195,7 +195,7 @@ class Core:
         self.check_open()
         try:
             self.tracker.flush()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised as an error of the store
             known = of_the_store(error)
             raise known.during("counting accesses", self.backend.name) from known.__cause__
 
@@ -210,7 +210,7 @@ class Core:
             self.backend = _Closed(self.backend)
         try:
             self._release()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised as an error of the store
             known = of_the_store(error)
             raise known.during("closing", self.backend.name) from known.__cause__
 

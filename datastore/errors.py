@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Self
 
+_LONGEST_MESSAGE = 2_000
+
 
 class DataStoreError(Exception):
     """The root of the hierarchy.
@@ -23,6 +25,8 @@ class DataStoreError(Exception):
     retryable: bool = False
 
     def __init__(self, message: str, *, backend: str | None = None) -> None:
+        if len(message) > _LONGEST_MESSAGE:  # what it quotes may be of any length
+            message = f"{message[:_LONGEST_MESSAGE]}..."
         super().__init__(message)
         self.message = message
         self.backend = backend

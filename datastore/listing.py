@@ -10,7 +10,7 @@ from datastore.arguments import as_int, as_text, check_name, check_text, shown
 from datastore.backend import ClearsRange, CountsRange, Delete, Document, Fields, ListsNamespaces
 from datastore.errors import InvalidValueError, QueryError, kind_of
 from datastore.ids import after_namespace, decode, decode_key, encode_key, key_range, namespace_range
-from datastore.scope import Scope
+from datastore.scope import Scope, Stream
 
 if TYPE_CHECKING:
     from datastore.record import Record
@@ -96,7 +96,7 @@ def records(scope: Scope, prefix: str | None, after: str | None = None, at_once:
 
     beginning = _beginning(prefix)
     found = scope.core.scan(key_range(scope.prefix, beginning), Fields.ALL, after, at_once)
-    return (to_record(document) for document in found if key_of(document).startswith(beginning))
+    return Stream(to_record(document) for document in found if key_of(document).startswith(beginning))
 
 
 def key_of(document: Document) -> str:
@@ -139,7 +139,9 @@ def _resume(scope: Scope, prefix: str, cursor: str) -> str:
     except ValueError:
         known = False
     if not known:
-        raise QueryError(f"cursor {as_text(cursor)[:40]!r} does not come from a scan of this namespace with this prefix")
+        raise QueryError(
+            f"cursor {as_text(cursor)[:40]!r} does not come from a scan of this namespace with this prefix"
+        )
     return scope.prefix + encoded
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, TypeVar, cast
 
 from datastore.arguments import as_text, check_name
 from datastore.backend import Document, Fields, Put
@@ -13,6 +13,8 @@ from datastore.core import Core
 from datastore.ids import check_agent, encode_key, encode_name, namespace_prefix
 from datastore.times import expiry, format_time
 from datastore.values import checked
+
+T = TypeVar("T")
 
 
 class Moment(NamedTuple):
@@ -78,8 +80,9 @@ class Bound:
     """Holds a `Scope` in a slot that has no name.
 
     No attribute of an instance leads to the scope, and so none to the backend or to another user; nor can it be
-    reassigned. Within one process Python cannot promise more: code that goes looking for it (through the garbage
-    collector, say) finds it.
+    reassigned, by calling ``__init__`` again or otherwise. Within one process Python cannot promise more: code that
+    goes looking for it finds it, through the garbage collector, the modules (``__globals__`` of a method) or the
+    frames in the traceback of an error.
     """
 
     __slots__ = ("_scope",)
@@ -92,3 +95,26 @@ scope_of: Callable[[Bound], Scope] = _slot.__get__
 """Returns the scope of an instance."""
 bind: Callable[[Bound, Scope], None] = _slot.__set__
 """Gives a new instance its scope."""
+
+
+class Stream(Iterator[T]):
+    """Yields what another iterator yields, and has no attribute that leads to it.
+
+    A generator has one: the local variables of its frame (``gi_frame.f_locals``) are the backend and all that is read.
+    """
+
+    __slots__ = ("_next",)
+
+    def __new__(cls, items: Iterator[T]) -> Self:
+        """Take what to yield."""
+        self = super().__new__(cls)
+        _next_slot.__set__(self, items.__next__)
+        return self
+
+    def __next__(self) -> T:
+        return _next_of(self)()
+
+
+_next_slot = cast(Any, Stream.__dict__["_next"])
+delattr(Stream, "_next")
+_next_of: Callable[[Stream[T]], Callable[[], T]] = _next_slot.__get__

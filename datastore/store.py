@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import NoReturn, Self, get_args
+from typing import NoReturn, Self, cast, get_args
 
 from datastore.access import Tracking
 from datastore.agent import AgentDataStore
@@ -22,7 +22,6 @@ from datastore.errors import (
 )
 from datastore.ids import encode_name
 from datastore.scope import Scope
-
 
 _MOST = 1e9
 """Below it are all options that are numbers: seconds of 31 years, records by the thousand million."""
@@ -57,10 +56,9 @@ class DataStore:
         retry_seconds: float = 10.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if not is_a(backend, Backend):  # type: ignore[type-abstract]
+        if not issubclass(type(backend), Backend):
             raise ConfigurationError(f"backend is {kind_of(backend)}; give an adapter's, or use datastore.connect()")
-        tracking = as_text(tracking) if is_a(tracking, str) else tracking
-        if type(tracking) is not str or tracking not in get_args(Tracking):
+        if not is_a(tracking, str) or as_text(tracking) not in get_args(Tracking):
             choices = ", ".join(map(repr, get_args(Tracking)))
             raise ConfigurationError(f"tracking is {shown(tracking)}; it must be one of {choices}")
         flush_interval = _number("flush_interval", flush_interval, minimum=0.001)
@@ -70,7 +68,7 @@ class DataStore:
             raise ConfigurationError(f"clock is {kind_of(clock)}; it must be a function such as time.time")
         self._core = Core(
             backend,
-            tracking=tracking,
+            tracking=cast(Tracking, as_text(tracking)),
             flush_interval=flush_interval,
             max_pending=max_pending,
             retry_seconds=retry_seconds,
@@ -241,5 +239,7 @@ class DataStore:
 def _number(name: str, value: float, *, minimum: float) -> float:
     number = as_number(value)
     if number is None or not minimum <= number < _MOST:
-        raise ConfigurationError(f"{name} is {shown(value)}; it must be a number of at least {minimum}, below {_MOST:g}")
+        raise ConfigurationError(
+            f"{name} is {shown(value)}; it must be a number of at least {minimum}, below {_MOST:g}"
+        )
     return number

@@ -188,7 +188,7 @@ def _rebuild(value: Any, name: str, limit: int) -> Any:
         elements = list.__iter__(value) if issubclass(kind, list) else tuple.__iter__(value)
         array: list[Any] = []
         for index, child in enumerate(elements):
-            array.append(rebuilt(child, f"{path}[{index}]", depth + 1))  # noqa: PERF401
+            array.append(rebuilt(child, f"{path}[{index}]", depth + 1))
         return array
 
     return rebuilt(value, name, 0)

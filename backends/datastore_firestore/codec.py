@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from datastore.errors import DataStoreError
+from datastore.errors import DamagedRecordError
 
 _INT64 = 2**63
 _MAX_DEPTH = 16  # of 20: the value itself is a field, and stands in a document
@@ -188,7 +188,7 @@ def decode_native(value: Any) -> Any:
     kind = value.WhichOneof("value_type")
     decoder = _DECODERS.get(kind)
     if decoder is None:
-        raise DataStoreError(f"a stored document holds a {kind}, which the store never writes; edit or delete it")
+        raise DamagedRecordError(f"a stored document holds a {kind}, which the store never writes; edit or delete it")
     return decoder(value)
 
 

@@ -101,9 +101,7 @@ def no_directory(path: Path) -> ConfigurationError:
             f"the path {path} begins with {tilde}, which only a shell replaces by a home directory; write {instead}",
             backend=NAME,
         )
-    return ConfigurationError(
-        f"the directory {path.parent.absolute()} does not exist; create it first", backend=NAME
-    )
+    return ConfigurationError(f"the directory {path.parent.absolute()} does not exist; create it first", backend=NAME)
 
 
 def _check_header(path: Path) -> None:

@@ -55,7 +55,7 @@ def is_key(key: Any) -> bool:
         )
     if type(value) is float and not isfinite(value):
         return False
-    return RANKS.get(type(value)) == rank
+    return bool(RANKS.get(type(value)) == rank)
 
 
 @total_ordering

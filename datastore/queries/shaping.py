@@ -147,7 +147,7 @@ def choices(fields: Any) -> dict[str, int]:
     if is_a(fields, list, tuple):
         pairs = [(name, 1) for name in elements(fields)]
     elif is_a(fields, set, frozenset):
-        pairs = [(name, 1) for name in (set.__iter__(fields) if is_a(fields, set) else frozenset.__iter__(fields))]
+        pairs = [(name, 1) for name in frozenset.union(frozenset(), fields)]
     else:
         pairs = list(as_dict(fields, refusal).items())
     chosen: dict[str, int] = {}

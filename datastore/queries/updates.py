@@ -41,7 +41,9 @@ def compile_update(changes: Any) -> Update:
         InvalidValueError: If something in it is not JSON.
     """
     changes = as_dict(changes, lambda: InvalidValueError(f"changes is {kind_of(changes)}; it must be a dict"))
-    changes = plain(checked(changes, "changes")[0])  # a copy: what the caller does to the operands later changes nothing
+    changes = plain(
+        checked(changes, "changes")[0]
+    )  # a copy: what the caller does to the operands later changes nothing
     operators = [name for name in changes if name.startswith("$")]
     if not operators:
         return partial(_merged, changes)

@@ -11,20 +11,20 @@ from fractions import Fraction
 from zlib import crc32
 
 
-class OfTheCaller(Exception):
+class CallersError(Exception):
     """What the caller's own iterable, mapping or function raises: it passes."""
 
 
-class Rude(Exception):
+class RudeError(Exception):
     """What an argument raises when it is looked at, which the store does not do: it never passes."""
 
 
 def rude(*args, **kwargs):
-    raise Rude
+    raise RudeError
 
 
 def _raises(*args, **kwargs):
-    raise OfTheCaller
+    raise CallersError
 
 
 class RudeText(str):
@@ -128,7 +128,7 @@ class Secretive:
 
     @property
     def __class__(self):
-        raise Rude
+        raise RudeError
 
     __repr__ = __str__ = __eq__ = __hash__ = __len__ = __bool__ = __index__ = __float__ = __int__ = __lt__ = rude
     __conform__ = __format__ = __contains__ = rude
@@ -145,7 +145,7 @@ class Iterates:
 class _Nameless(type):
     @property
     def __name__(cls):
-        raise Rude
+        raise RudeError
 
 
 class Nameless(metaclass=_Nameless):
@@ -162,7 +162,7 @@ class Number(enum.IntEnum):
 
 def _generator():
     yield "a"
-    raise OfTheCaller
+    raise CallersError
 
 
 def _deep(make, leaf, levels):
@@ -230,7 +230,7 @@ NASTY = {
     "aware datetime.min": lambda: datetime.min.replace(tzinfo=UTC),
     "timedelta.max": lambda: timedelta.max,
     "timedelta.min": lambda: timedelta.min,
-    "list": lambda: [],
+    "list": list,
     "list of None": lambda: [None],
     "list of lists": lambda: [[]],
     "list of texts of two": lambda: ["ab"],
@@ -246,6 +246,7 @@ NASTY = {
     "deep tuple": lambda: _deep(lambda inner: (inner,), 1, 5_000),
     "dict": dict,
     "dict of int": lambda: {1: 1},
+    "dict of a long key": lambda: {"x" * 50_000: {"$gt2": 1}},
     "dict of None": lambda: {None: None},
     "dict of a tuple": lambda: {("a",): 1},
     "dict of an empty key": lambda: {"": 1},
@@ -330,4 +331,3 @@ NASTY = {
     "cursor of size": lambda: _forged(b"[" + b"1," * 50_000 + b"1]"),
 }
 """Each makes a new one: an iterator can be used only once."""
-

@@ -1,13 +1,10 @@
 """Every parameter of every public call, given every nasty thing: it works, or an error of the store says why not.
 
-The calls and their parameters are found by introspection, so that a new one is here from its first day. What a function,
-a mapping or an iterable of the caller's raises is the caller's own, and passes; all else is a `DataStoreError`.
+The calls and their parameters are found by introspection, so that a new one is here from its first day. What a
+function, a mapping or an iterable of the caller's raises is the caller's own, and passes; all else is a `DataStoreError`.
 """
 
-import base64
 import inspect
-import re
-from datetime import UTC, datetime
 
 import pytest
 
@@ -18,16 +15,13 @@ from datastore import (
     DataStore,
     DataStoreError,
     InternalError,
-    InvalidNameError,
-    InvalidValueError,
     KeyValueStore,
-    QueryError,
     Vault,
 )
 from datastore.backend import Fields
 from datastore.connecting import _adapter
 from datastore.urls import Url
-from tests.core.nasty import NASTY, OfTheCaller
+from tests.core.nasty import NASTY, CallersError
 
 GOOD = {
     "agent": "a",
@@ -137,11 +131,11 @@ def test_a_call_works_or_says_why_not(place, kind, name, parameter):
         except InternalError as error:
             wrong.append(f"{label}: {error!r} of {error.__cause__!r}")
         except DataStoreError as error:
-            if len(str(error)) > 2_000:
+            if len(str(error)) > 5_000:
                 wrong.append(f"{label}: a message of {len(str(error))} characters")
-        except OfTheCaller:
+        except CallersError:
             pass
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             wrong.append(f"{label}: {type(error).__name__}: {str(error)[:200]}")
         else:
             if place.content() != place.filled:
@@ -174,9 +168,9 @@ def test_connect_opens_a_store_that_works_or_says_why_not(url, tmp_path, monkeyp
                     agent.get("k")
             except InternalError as error:
                 wrong.append(f"{option}: {label}: {error!r} of {error.__cause__!r}")
-            except (DataStoreError, OfTheCaller):
+            except (DataStoreError, CallersError):
                 pass
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 wrong.append(f"{option}: {label}: {type(error).__name__}: {str(error)[:200]}")
     assert not wrong, "\n".join(wrong)
 
