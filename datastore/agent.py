@@ -381,7 +381,7 @@ class AgentDataStore(Changeable, Queryable):
         return self
 
     def __reduce__(self) -> NoReturn:
-        raise NotPicklableError("AgentDataStore", "connect in the other process, and bind one there")
+        raise NotPicklableError("AgentDataStore", "connect and bind one in the other process")
 
 
 def _revision(if_revision: str) -> str:

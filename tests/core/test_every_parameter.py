@@ -1,9 +1,10 @@
 """Every parameter of every public call, given every nasty thing: it works, or an error of the store says why not.
 
-The calls and their parameters are found by introspection, so that a new one is here from its first day. What a
-function, a mapping or an iterable of the caller's raises is the caller's own, and passes; all else is a `DataStoreError`.
+The calls and their parameters are found by introspection, so that a new one is here from its first day. What a function,
+mapping or iterable of the caller's raises is the caller's own, and passes; all else is a `DataStoreError`.
 """
 
+import base64
 import inspect
 
 import pytest
@@ -16,6 +17,7 @@ from datastore import (
     DataStoreError,
     InternalError,
     KeyValueStore,
+    QueryError,
     Vault,
 )
 from datastore.backend import Fields
@@ -102,15 +104,24 @@ class Place:
         return list(page.documents)
 
 
-@pytest.fixture(scope="module", params=["memory://", "sqlite:///{}/a.db", "memory://?isolation=database"])
-def place(request, tmp_path_factory):
-    place = Place(request.param.format(tmp_path_factory.mktemp("nasty")))
-    yield place
-    place.store.close()
+URLS = {"memory": "memory://", "sqlite": "sqlite:///{}/a.db", "isolated": "memory://?isolation=database"}
 
 
-@pytest.mark.parametrize(("kind", "name", "parameter"), CALLS, ids=lambda part: getattr(part, "__name__", part))
-def test_a_call_works_or_says_why_not(place, kind, name, parameter):
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    places = {name: Place(url.format(tmp_path_factory.mktemp("nasty"))) for name, url in URLS.items()}
+    yield places
+    for place in places.values():
+        place.store.close()
+
+
+@pytest.mark.parametrize(
+    ("where", "kind", "name", "parameter"),
+    [(where, *call) for where in URLS for call in CALLS if where != "isolated" or call[0] is DataStore],
+    ids=lambda part: getattr(part, "__name__", part),
+)
+def test_a_call_works_or_says_why_not(places, where, kind, name, parameter):
+    place = places[where]
     call = getattr(place.of[kind], name)
     signature = inspect.signature(call)
     wrong = []
@@ -192,3 +203,98 @@ def test_connect_takes_only_a_url(label, tmp_path, monkeypatch):
 def test_a_store_takes_only_a_backend(label):
     with pytest.raises(ConfigurationError, match="backend is"):
         DataStore(NASTY[label]())
+
+
+def forged(cursor, state):
+    """A cursor of the same query with another state: its checksum is right, and everybody can make one."""
+    return f"{base64.urlsafe_b64encode(state).decode()}.{cursor.rpartition('.')[2]}"
+
+
+FORGED = [
+    b"", b"null", b"1", b"[]", b"[1]", b"[[], 1]", b'[[], "aw=="]', b'["x", "aw=="]', b'[[1], "aw=="]',
+    b'[[[3]], "aw=="]', b'[[[3, 1]], "aw=="]', b'[[[2, "a"]], "aw=="]', b'[[[2, true]], "aw=="]',
+    b'[[[5, [1]]], "aw=="]', b'[[[4, [[1, 2]]]], "aw=="]', b'[[[9, 9]], "aw=="]', b'[[[1, 1]], "aw=="]',
+    b'[[[2, 1]], "aw"]', b'[[[2, 1]], "a:b"]', b'[[[2, 1]], "/w=="]', b'[[[2, 1]], ""]', b'[[[2, 1]], null]',
+    b'[[[2, 1]], "aw==", 1]', b' [[[2, NaN]], "aw=="]', b'{"a": 1}', b"[" * 900 + b"]" * 900, b" " + b"[" * 20_000,
+    b"\xff",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("state", FORGED, ids=[str(state[:30]) for state in FORGED])
+@pytest.mark.parametrize("where", ["memory", "sqlite"])
+def test_a_forged_cursor_of_a_query_is_refused(places, where, state):
+    agent = places[where].agent
+    cursor = agent.find_records(sort=[("a", 1)], limit=1).cursor
+    with pytest.raises(QueryError, match="does not come from this query"):
+        agent.find_records(sort=[("a", 1)], limit=1, cursor=forged(cursor, state))
+    assert len(agent.find_records(sort=[("a", 1)], cursor=cursor).records) == 2
+
+
+@pytest.mark.parametrize("key", ["", "aw", "aw=", "=aw=", "aw==aw==", "a:b", "/w==", "_w==", "é", "aw==\n"])
+@pytest.mark.parametrize("where", ["memory", "sqlite"])
+def test_a_forged_cursor_of_a_scan_is_refused(places, where, key):
+    agent = places[where].agent
+    checksum = agent.scan(limit=1).cursor.rpartition(".")[2]
+    with pytest.raises(QueryError, match="does not come from a scan"):
+        agent.scan(cursor=f"{key}.{checksum}")
+
+
+@pytest.mark.parametrize("number", [2**31, 2**63, 10**400])
+@pytest.mark.parametrize("where", ["memory", "sqlite"])
+def test_a_limit_beyond_all_records_is_no_limit(places, where, number):
+    agent = places[where].agent
+    assert len(agent.scan(limit=number).records) == 3
+    assert len(agent.find({}, limit=number)) == 3
+    assert agent.find({}, skip=number) == {}
+    assert len(agent.find_records({}, limit=number).records) == 3
+
+
+class Key(str):
+    """Text of a class of its own, as enumerations are."""
+
+    def encode(self, *arguments):
+        return b"another"
+
+    def __str__(self):
+        return "another"
+
+    def __conform__(self, protocol):
+        return "another"
+
+
+@pytest.mark.parametrize("where", ["memory", "sqlite"])
+def test_text_of_a_subclass_is_the_text_that_it_has(places, where):
+    store = places[where].store
+    agent = store.agent(Key("u-sub"), Key("a"), Key("ns"))
+    agent.set(Key("k"), 1)
+    agent.set_many({Key("l"): 2})
+    assert agent.get_all() == {"k": 1, "l": 2}
+    assert agent.get_many([Key("k")]) == {"k": 1}
+    record = agent.get_record("k")
+    assert (record.key, record.namespace, record.user_id, record.created_by_agent) == ("k", "ns", "u-sub", "a")
+    assert {type(name) for name in (agent.user_id, agent.agent, agent.namespace, *agent.get_many([Key("k")]))} == {str}
+    assert agent.delete(Key("k"))
+    agent.clear()
+
+
+@pytest.mark.parametrize("where", ["memory", "sqlite"])
+def test_what_the_callers_own_objects_raise_passes_and_writes_nothing(places, where):
+    place = places[where]
+
+    def keys():
+        yield "k"
+        raise CallersError
+
+    def function(value):
+        raise KeyboardInterrupt
+
+    calls = [
+        (lambda: place.agent.get_many(keys()), CallersError),
+        (lambda: place.agent.delete_many(keys()), CallersError),
+        (lambda: place.agent.set_many((key, 5) for key in keys()), CallersError),
+        (lambda: place.agent.modify("k", function), KeyboardInterrupt),
+    ]
+    for call, error in calls:
+        with pytest.raises(error):
+            call()
+        assert place.content() == place.filled
