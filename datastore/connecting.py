@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from datastore.administration import LegacySource
 from datastore.backend import Backend
-from datastore.errors import ConfigurationError, UnsupportedError, of_the_store
+from datastore.errors import ConfigurationError, DataStoreError, UnsupportedError, of_the_store
 from datastore.store import DataStore
 from datastore.urls import Url, suggest
 
@@ -49,6 +49,8 @@ def connect(url: str | None = None, **options: Any) -> DataStore:
     open_backend = _adapter(parsed)
     try:
         backend = open_backend(parsed)
+    except DataStoreError:
+        raise
     except Exception as error:  # noqa: BLE001 - raised as an error of the store
         known = of_the_store(error)
         raise known.during("connecting", parsed.scheme) from known.__cause__

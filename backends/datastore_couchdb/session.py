@@ -150,9 +150,7 @@ class Session:
                 self._request_under_way(),
                 self.client.stream("GET", f"{self._base}/{path}", params=_encode(parameters)) as response,
             ):
-                if response.status_code != 200:
-                    response.read()
-                    raise self._error(response)
+                self._check_stream(response)
                 return read_rows(response.iter_text(1 << 20), most_bytes)
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise self._translate(error) from error
@@ -175,9 +173,7 @@ class Session:
                 self._request_under_way(),
                 self.client.stream("POST", f"{self._base}/{path}", content=body.encode()) as response,
             ):
-                if response.status_code != 200:
-                    response.read()
-                    raise self._error(response)
+                self._check_stream(response)
                 return read_found(response.iter_text(1 << 20), most_bytes)
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise self._translate(error) from error
@@ -237,9 +233,20 @@ class Session:
                 raise BackendUnavailableError(
                     f"the answer of {self.settings.origin} broke off", backend=NAME
                 ) from error
-            raise BackendUnusableError(
-                f"{self.settings.origin} does not answer like CouchDB ({_instead(response)})", backend=NAME
-            ) from error
+            raise self._unlike_couchdb(response) from error
+
+    def _check_stream(self, response: httpx.Response) -> None:
+        if response.status_code != 200:
+            response.read()
+            raise self._error(response)
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            response.read()
+            raise self._unlike_couchdb(response)
+
+    def _unlike_couchdb(self, response: httpx.Response) -> BackendUnusableError:
+        return BackendUnusableError(
+            f"{self.settings.origin} does not answer like CouchDB ({_instead(response)})", backend=NAME
+        )
 
     def _translate(self, error: Exception) -> DataStoreError:
         """Return the store's error for one of the HTTP client's."""

@@ -128,7 +128,7 @@ def test_a_fault_of_connecting_is_an_internal_error(monkeypatch):
         raise KeyError(SECRET)
 
     monkeypatch.setattr("datastore.connecting._adapter", lambda url: connect)
-    with pytest.raises(InternalError, match="connecting on memory: .*KeyError"):
+    with pytest.raises(InternalError, match=r"connecting on memory: .*KeyError"):
         datastore.connect("memory://")
 
 
