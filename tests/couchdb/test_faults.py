@@ -326,7 +326,7 @@ def test_what_lasts_is_not_tried_again(url, proxy):
         status(401, "unauthorized"),
         status(404, "not_found", "Database does not exist."),
     ]
-    with datastore.connect(url, retry_seconds=3_600, tracking="off") as store:
+    with datastore.connect(url, retry_seconds=60, tracking="off") as store:
         agent = store.agent("u", "a")
         for fault in lasting:
             for call in (lambda: agent.get("k"), lambda: agent.set("k", 1), agent.list_keys):
@@ -377,7 +377,7 @@ def test_a_certificate_that_cannot_be_verified_is_no_outage(tmp_path):
         tls.untrusted_server(tmp_path) as port,
         pytest.raises(ConfigurationError, match=r"certificate of https://localhost:\d+ could not .*\$SSL_CERT_FILE"),
     ):
-        datastore.connect(f"couchdbs://admin:secret@localhost:{port}/db", retry_seconds=3_600)
+        datastore.connect(f"couchdbs://admin:secret@localhost:{port}/db", retry_seconds=60)
 
 
 def test_the_named_authority_is_trusted(tmp_path, monkeypatch):
@@ -390,7 +390,7 @@ def test_the_named_authority_is_trusted(tmp_path, monkeypatch):
 
 def test_a_server_without_tls_is_no_outage():
     with tls.server_without_tls() as port, pytest.raises(ConfigurationError, match="does not speak TLS"):
-        datastore.connect(f"couchdbs://admin:secret@localhost:{port}/db", retry_seconds=3_600)
+        datastore.connect(f"couchdbs://admin:secret@localhost:{port}/db", retry_seconds=60)
 
 
 def test_create_false_makes_nothing(url, proxy):

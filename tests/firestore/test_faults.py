@@ -109,7 +109,7 @@ def test_a_failure_that_lasts_has_its_type(hasty, recorder, request_name, call, 
     ids=lambda code: code.name,
 )
 def test_what_lasts_is_not_tried_again(url, recorder, code):
-    with datastore.connect(url, retry_seconds=3_600, tracking="off", interceptors=[recorder]) as store:
+    with datastore.connect(url, retry_seconds=60, tracking="off", interceptors=[recorder]) as store:
         agent = store.agent("u", "a")
         recorder.fail("BatchGetDocuments", *[code] * 9)
         with pytest.raises(DataStoreError) as caught:
@@ -139,9 +139,9 @@ def test_a_certificate_that_cannot_be_verified_is_no_outage(tmp_path):
 
 def test_a_missing_database_is_no_missing_record(hasty, recorder):
     recorder.fail("BatchGetDocuments", StatusCode.NOT_FOUND, StatusCode.NOT_FOUND)
-    for kind in (ConfigurationError, BackendUnusableError):
-        with pytest.raises(kind, match="databases create"):
-            hasty.agent("u", "a").get("k")
+    with pytest.raises(ConfigurationError, match="databases create") as caught:
+        hasty.agent("u", "a").get("k")
+    assert isinstance(caught.value, BackendUnusableError)
     recorder.fail("Commit", StatusCode.NOT_FOUND)
     with pytest.raises(ConfigurationError, match="databases create"):
         hasty.agent("u", "a").delete("other")
