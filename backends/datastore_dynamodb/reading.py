@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datastore.backend import Document, DocumentPage, Fields, IdRange
-from datastore.errors import BackendUnavailableError
+from datastore.errors import BackendUnavailableError, DamagedRecordError
 from datastore.retry import Backoff
 from datastore_dynamodb.batches import READ_BATCH, Threads, chunks, get_items
 from datastore_dynamodb.client import Connection
@@ -183,15 +183,17 @@ class Reader:
         """Return the document of an item whose value is split; another writer may have removed its parts meanwhile."""
         id = id_of(item)
         backoff: Backoff | None = None
+        first = revision_of(item)
         while joined is None:
             if backoff is None:
                 backoff = Backoff(_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
             elif not backoff.wait():
-                raise BackendUnavailableError(
-                    f"{parts_of(item)} parts of revision {revision_of(item)} were not there together; if this goes on "
-                    "with the same revision, the record is damaged: set or delete it",
-                    backend=NAME,
-                )
+                said = f"{parts_of(item)} parts of revision {revision_of(item)} were not there together"
+                if revision_of(item) == first:  # nobody writes it
+                    raise DamagedRecordError(
+                        f"{said}: somebody has removed them. Set or delete the record", id=id, backend=NAME
+                    )
+                raise BackendUnavailableError(f"{said}: others keep writing the record", backend=NAME)
             newer = self._get(id, fields, strong=True)
             if newer is None:
                 return None

@@ -51,7 +51,7 @@ def test_names_that_the_output_cannot_show_are_written_as_escapes(project):
         (["nowhere"], "cannot read the directory nowhere: No such file or directory"),
         (["file"], "cannot read the directory file: Not a directory"),
         (["--url", "nosql://x"], "no backend serves nosql://"),
-        (["--url", "sqlite:///nowhere/x.db"], "the directory nowhere does not exist; create it first"),
+        (["--url", "sqlite:///nowhere/x.db"], "nowhere does not exist; create it first"),
         (["--url", "sqlite:///file"], "file is not a SQLite database; it was left untouched"),
         (["--url", "nonsense"], "the database URL is not of the form scheme://..."),
         (["--user", ""], "user_id is empty"),

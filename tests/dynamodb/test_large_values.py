@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 import datastore
-from datastore import BackendUnavailableError
+from datastore import DamagedRecordError
 from datastore.backend import Fields
 from datastore.scope import scope_of
 from datastore_dynamodb import codec
@@ -213,8 +213,9 @@ def test_a_record_whose_parts_are_lost_is_an_error_and_not_missing(agent, client
     part = parts(items)[0]
     client.delete_item(TableName=table, Key={"pk": part["pk"], "sk": part["sk"]})
     scope = scope_of(agent)
-    with pytest.raises(BackendUnavailableError, match="not there together"):
+    with pytest.raises(DamagedRecordError, match="not there together") as caught:
         scope.core.backend.read([scope.prefix + "aw=="], Fields.VALUE)
+    assert caught.value.id == scope.prefix + "aw=="
     agent.set("k", 1)
     assert agent.get("k") == 1
 
