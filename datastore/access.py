@@ -158,6 +158,8 @@ class AccessTracker:
             self.flush()
         except DataStoreError as error:
             logger.warning("access counts of %d records were lost at close: %s", len(self._pending), error)
+        except Exception:
+            logger.exception("the backend broke its contract while counting accesses; the last counts are lost")
 
     def _with_pending(self, document: Document) -> Document:
         under_way = self._in_flight.get(document.id)

@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from datastore import batching, listing
+from datastore.arguments import as_text, check_name, check_text, shown
 from datastore.backend import Delete, Fields
 from datastore.changeable import Changeable
-from datastore.errors import ConflictError, InvalidNameTypeError, InvalidValueError, KeyExistsError, kind_of
+from datastore.errors import ConflictError, KeyExistsError, NotPicklableError
 from datastore.ids import encode_key, new_key
 from datastore.listing import Page
 from datastore.queryable import Queryable
@@ -38,8 +39,11 @@ class AgentDataStore(Changeable, Queryable):
 
     __slots__ = ()
 
-    def __init__(self, scope: Scope) -> None:
+    def __new__(cls, scope: Scope) -> Self:
+        """Bind a new object. There is no ``__init__``, which could be called again and bind it anew."""
+        self = super().__new__(cls)
         bind(self, scope)
+        return self
 
     @property
     def user_id(self) -> str:
@@ -120,13 +124,12 @@ class AgentDataStore(Changeable, Queryable):
         Requests: 1 (CouchDB 3 for an existing record not seen before, Firestore 2; DynamoDB 2 with metadata).
         """
         scope = scope_of(self)
-        check_metadata(metadata)
-        put = scope.put(key, value, scope.moment(ttl), metadata)
+        put = scope.put(key, value, scope.moment(ttl), check_metadata(metadata))
         if if_revision is not None:
             put = put._replace(if_revision=_revision(if_revision))
         outcome = scope.core.write_one(put)
         if not outcome.done:
-            raise _conflict(scope, key, if_revision, outcome.revision)
+            raise _conflict(scope, put.key, put.if_revision, outcome.revision)
         return put.revision
 
     def add(
@@ -151,11 +154,10 @@ class AgentDataStore(Changeable, Queryable):
         Requests: 1.
         """
         scope = scope_of(self)
-        check_metadata(metadata)
-        put = scope.put(key, value, scope.moment(ttl), metadata, if_absent=True)
+        put = scope.put(key, value, scope.moment(ttl), check_metadata(metadata), if_absent=True)
         if not scope.core.write_one(put).done:
             raise KeyExistsError("there is a record already; use set() to overwrite it").during(
-                f"adding {key!r} to namespace {scope.namespace!r}", scope.core.backend.name
+                f"adding {put.key!r} to namespace {scope.namespace!r}", scope.core.backend.name
             )
         return put.revision
 
@@ -184,9 +186,7 @@ class AgentDataStore(Changeable, Queryable):
 
         Requests: 1.
         """
-        if not isinstance(prefix, str):
-            raise InvalidNameTypeError(f"prefix is {kind_of(prefix)}; it must be a str")
-        key = new_key(prefix)
+        key = new_key(check_name(prefix, "prefix"))
         self.add(key, value, metadata, ttl=ttl)
         return key
 
@@ -211,7 +211,7 @@ class AgentDataStore(Changeable, Queryable):
             delete = delete._replace(if_revision=_revision(if_revision))
         outcome = scope.core.write_one(delete)
         if not outcome.done and outcome.revision is not None:
-            raise _conflict(scope, key, if_revision, outcome.revision)
+            raise _conflict(scope, as_text(key), delete.if_revision, outcome.revision)
         return outcome.done
 
     def exists(self, key: str) -> bool:
@@ -389,17 +389,15 @@ class AgentDataStore(Changeable, Queryable):
         return self
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("an AgentDataStore cannot be pickled; connect and bind one in the other process")
+        raise NotPicklableError("AgentDataStore", "connect and bind one in the other process")
 
 
 def _revision(if_revision: str) -> str:
-    if not isinstance(if_revision, str):
-        raise InvalidValueError(f"if_revision is {kind_of(if_revision)}; give the str that set() returned")
-    return if_revision
+    return check_text(if_revision, "if_revision", "give the str that set() returned")
 
 
 def _conflict(scope: Scope, key: str, expected: str | None, revision: str | None) -> ConflictError:
     state = "there is no live record" if revision is None else f"the record is at revision {revision!r}"
-    return ConflictError(f"{state}, not at {expected!r}; read it again and decide", revision=revision).during(
+    return ConflictError(f"{state}, not at {shown(expected)}; read it again and decide", revision=revision).during(
         f"writing {key!r} of namespace {scope.namespace!r}", scope.core.backend.name
     )

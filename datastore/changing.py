@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from datastore.arguments import check_name, is_a
 from datastore.backend import Fields
 from datastore.errors import ConflictError, DataStoreError, InvalidValueError, kind_of
 from datastore.retry import Backoff
@@ -29,11 +30,14 @@ def modify(
         name: What an error calls the new value.
         allow_none: Whether the function may make ``None`` of it, or has forgotten to return something then.
     """
+    if not callable(function):
+        raise InvalidValueError(f"function is {kind_of(function)}; it must take a value and return the new one")
+    key = check_name(key, "key")
     seconds = scope.core.max_seconds
     backoff = Backoff(seconds, _FIRST_DELAY, _LONGEST_DELAY)
     while True:
         document = scope.fetch(key, Fields.VALUE)
-        value = function(copy.deepcopy(default) if document is None else document.value)
+        value = function(_copy_of(default) if document is None else document.value)
         if value is None and not allow_none:
             raise InvalidValueError(
                 f"{name} is None: return the new value, also where the function changes a list or dict in place; "
@@ -52,6 +56,13 @@ def modify(
                 f"other writers changed the record at each attempt for {seconds:g} s; try again",
                 revision=outcome.revision,
             ).during(f"changing {key!r} of namespace {scope.namespace!r}", scope.core.backend.name)
+
+
+def _copy_of(default: Any) -> Any:
+    try:
+        return copy.deepcopy(default)
+    except Exception as error:
+        raise InvalidValueError(f"default is {kind_of(default)}, which cannot be copied") from error
 
 
 def adding(by: float) -> Callable[[Any], Any]:
@@ -93,4 +104,4 @@ def naming(scope: Scope, key: str) -> Iterator[None]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return is_a(value, int, float) and not is_a(value, bool)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from datastore.administration import LegacySource
 from datastore.backend import Backend
-from datastore.errors import ConfigurationError, UnsupportedError
+from datastore.errors import ConfigurationError, DataStoreError, UnsupportedError, of_the_store
 from datastore.store import DataStore
 from datastore.urls import Url, suggest
 
@@ -46,9 +46,15 @@ def connect(url: str | None = None, **options: Any) -> DataStore:
     Requests: those that make sure that the database, table or index is there (0 to 2); on SQLite a few statements.
     """
     store_options = {name: options.pop(name) for name in _STORE_OPTIONS if name in options}
-    parsed = Url(url or os.environ.get(URL_VARIABLE) or DEFAULT_URL, options)
+    parsed = Url(url if url is not None else os.environ.get(URL_VARIABLE) or DEFAULT_URL, options)
     open_backend = _adapter(parsed)
-    backend = open_backend(parsed)
+    try:
+        backend = open_backend(parsed)
+    except DataStoreError:
+        raise
+    except Exception as error:  # noqa: BLE001 - raised as an error of the store
+        known = of_the_store(error)
+        raise known.during("connecting", parsed.scheme) from known.__cause__
     try:
         return DataStore(backend, **store_options)
     except BaseException:

@@ -32,7 +32,14 @@ from datastore.backend import (
 )
 from datastore.deadlines import within
 from datastore.documents import check, checked, damaged, skip
-from datastore.errors import BackendUnusableError, ClosedError, DamagedRecordError, DataStoreError, ReentrantCallError
+from datastore.errors import (
+    BackendUnusableError,
+    ClosedError,
+    DamagedRecordError,
+    DataStoreError,
+    ReentrantCallError,
+    of_the_store,
+)
 from datastore.ids import decode
 from datastore.places import Places
 from datastore.retry import Backoff
@@ -131,7 +138,7 @@ class Core:
         else:
             try:
                 document = self.backend.read(ids, fields).get(id)
-            except DataStoreError as error:
+            except Exception as error:  # noqa: BLE001 - raised by `_repeat`
                 document = self._repeat(error, _Reading(ids), partial(self.backend.read, ids, fields)).get(id)
         try:
             if document is None or (document.expires_at is not None and document.expires_at <= self.now()):
@@ -285,7 +292,7 @@ class Core:
         """Call the backend, and repeat the call if it fails for a transient reason."""
         try:
             return call()
-        except DataStoreError as error:
+        except Exception as error:  # noqa: BLE001 - raised by `_repeat`
             return self._repeat(error, attempted, call)
 
     def flush(self) -> None:
@@ -293,8 +300,9 @@ class Core:
         self.check_open()
         try:
             self.tracker.flush()
-        except DataStoreError as error:
-            raise error.during("counting accesses", self.backend.name) from error.__cause__
+        except Exception as error:  # noqa: BLE001 - raised as an error of the store
+            known = of_the_store(error)
+            raise known.during("counting accesses", self.backend.name) from known.__cause__
 
     def check_open(self) -> None:
         """Raise if the store was closed."""
@@ -305,24 +313,29 @@ class Core:
         """Write the pending accesses, close the backend, and refuse every call from here on. Idempotent."""
         if not isinstance(self.backend, _Closed):
             self.backend = _Closed(self.backend)
-        self._release()
+        try:
+            self._release()
+        except Exception as error:  # noqa: BLE001 - raised as an error of the store
+            known = of_the_store(error)
+            raise known.during("closing", self.backend.name) from known.__cause__
 
     def _write(self, writes: Sequence[Write]) -> list[Outcome]:
         try:
             return self.backend.write(writes)
-        except DataStoreError as error:
+        except Exception as error:  # noqa: BLE001 - raised by `_repeat`
             outcomes = self._repeat(error, _Writing(writes), partial(self.backend.write, writes))
             return [_recognise(write, outcome) for write, outcome in zip(writes, outcomes, strict=True)]
 
-    def _repeat(self, error: DataStoreError, attempted: object, call: Callable[[], T]) -> T:
+    def _repeat(self, error: Exception, attempted: object, call: Callable[[], T]) -> T:
         """Repeat a call that failed, as long as its error is transient and the time budget lasts."""
+        known = of_the_store(error)
         backoff = Backoff(self._retry_seconds, _FIRST_DELAY, _LONGEST_DELAY)
-        while _worth_repeating(error) and backoff.wait():
+        while _worth_repeating(known) and backoff.wait():
             try:
                 return call()
-            except DataStoreError as next_error:
-                error = next_error
-        raise error.during(str(attempted), self.backend.name)
+            except Exception as next_error:  # noqa: BLE001 - raised when the loop ends
+                known = of_the_store(next_error)
+        raise known.during(str(attempted), self.backend.name) from known.__cause__
 
     def _resend(self, writes: Sequence[Write], outcomes: list[Outcome]) -> list[Outcome]:
         """Send again the writes of a batch that failed for a transient reason while others were done."""
@@ -336,15 +349,17 @@ class Core:
             batch = [writes[i] for i in again]
             try:
                 result = self.backend.write(batch)
-            except DataStoreError as error:
-                result = [Outcome(False, error=error)] * len(batch)
+            except Exception as error:  # noqa: BLE001 - becomes the outcome
+                result = [Outcome(False, error=of_the_store(error))] * len(batch)
             for i, outcome in zip(again, result, strict=True):
                 outcomes[i] = _recognise(writes[i], outcome)
 
 
 def _release(tracker: AccessTracker, backend: Backend) -> None:
-    tracker.close()
-    backend.close()
+    try:
+        tracker.close()
+    finally:
+        backend.close()
 
 
 def _worth_repeating(error: DataStoreError) -> bool:

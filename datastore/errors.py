@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Self
 
+_LONGEST_MESSAGE = 2_000
+
 
 class DataStoreError(Exception):
     """The root of the hierarchy.
@@ -26,6 +28,8 @@ class DataStoreError(Exception):
     waited: bool = False
 
     def __init__(self, message: str, *, backend: str | None = None) -> None:
+        if len(message) > _LONGEST_MESSAGE:  # what it quotes may be of any length
+            message = f"{message[:_LONGEST_MESSAGE]}..."
         super().__init__(message)
         self.message = message
         self.backend = backend
@@ -158,11 +162,39 @@ class PermissionDeniedError(DataStoreError):
     """The database refused the credentials, or the operating system refused access to the file."""
 
 
+class NotPicklableError(DataStoreError, TypeError):
+    """A store holds connections and threads, which no other process can have."""
+
+    def __init__(self, name: str, remedy: str) -> None:
+        super().__init__(f"{'an' if name[0] in 'AEIOU' else 'a'} {name} cannot be pickled: {remedy}")
+
+
 class ClosedError(DataStoreError):
     """The store was closed; open another one with `datastore.connect`."""
 
 
+def of_the_store(error: Exception) -> DataStoreError:
+    """Return an error of the store as it is; anything else that an adapter raises is a fault of it or of its client.
+
+    The message names the class only, for what a client says may quote what is stored. Being out of memory is a state of
+    the process and no fault: it passes.
+    """
+    if isinstance(error, DataStoreError):
+        return error
+    if isinstance(error, MemoryError):
+        raise error
+    fault = InternalError(
+        f"the adapter or its client raised {type(error).__name__}, which it should not; the cause is chained. Please "
+        "report it with the traceback"
+    )
+    fault.__cause__ = error
+    return fault
+
+
+_name_of = type.__dict__["__name__"].__get__  # what the type is called, whatever a metaclass says
+
+
 def kind_of(value: object) -> str:
     """Return what a value is, with its article, for a message: ``"an int"``."""
-    name = type(value).__name__
+    name: str = _name_of(type(value))[:80] or "nameless object"
     return f"{'an' if name[0] in 'AEIOaeiou' else 'a'} {name}"

@@ -13,7 +13,8 @@ from binascii import a2b_base64, b2a_base64
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from datastore.errors import InvalidNameError, InvalidNameTypeError, kind_of
+from datastore.arguments import check_name
+from datastore.errors import InvalidNameError
 
 MAX_NAME_BYTES = 255
 """The longest user id, namespace or agent name, in bytes of its encoded UTF-8."""
@@ -56,8 +57,7 @@ def encode_name(name: str, parameter: str) -> str:
     Raises:
         InvalidNameError: If it is not text, is empty, holds a lone surrogate, or is longer than 255 bytes encoded.
     """
-    _check_text(name, parameter)
-    encoded = _ENCODED.sub(_percent, name)
+    encoded = _ENCODED.sub(_percent, check_name(name, parameter))
     if not encoded:
         raise InvalidNameError(f"{parameter} is empty; it needs at least one character")
     size = len(encoded.encode())
@@ -75,7 +75,8 @@ def check_agent(agent: str) -> str:
     Raises:
         InvalidNameError: If it is not.
     """
-    size = len(_check_text(agent, "agent"))
+    agent = check_name(agent, "agent")
+    size = len(agent.encode())
     if not 1 <= size <= MAX_NAME_BYTES:
         raise InvalidNameError(f"agent takes {size} bytes; it must take 1 to {MAX_NAME_BYTES}")
     return agent
@@ -87,14 +88,15 @@ def encode_key(key: str) -> str:
     Raises:
         InvalidNameError: If it is not text, is empty, holds a lone surrogate, or is longer than 512 bytes of UTF-8.
     """
+    if type(key) is not str:  # a subclass can have an `encode` of its own
+        key = check_name(key, "key")
     try:
         utf8 = key.encode()
-        if 0 < len(utf8) <= MAX_KEY_BYTES:
-            return b2a_base64(utf8, newline=False).translate(_TO_URL_SAFE).decode("ascii")
-    except (AttributeError, TypeError, UnicodeEncodeError):
-        pass  # not text: the check below says what it is
-    size = len(_check_text(key, "key"))
-    raise InvalidNameError(f"key takes {size} bytes of UTF-8; it must take 1 to {MAX_KEY_BYTES}")
+    except UnicodeEncodeError:
+        utf8 = check_name(key, "key").encode()  # raises, and says what is wrong
+    if 0 < len(utf8) <= MAX_KEY_BYTES:
+        return b2a_base64(utf8, newline=False).translate(_TO_URL_SAFE).decode("ascii")
+    raise InvalidNameError(f"key takes {len(utf8)} bytes of UTF-8; it must take 1 to {MAX_KEY_BYTES}")
 
 
 def decode_key(encoded: str) -> str:
@@ -151,7 +153,7 @@ def key_range(namespace: str, prefix: str | None) -> IdRange:
     Raises:
         InvalidNameError: If ``prefix`` is not text or longer than a key can be.
     """
-    utf8 = _check_text("" if prefix is None else prefix, "prefix")
+    utf8 = check_name("" if prefix is None else prefix, "prefix").encode()
     if len(utf8) > MAX_KEY_BYTES:
         raise InvalidNameError(f"prefix takes {len(utf8)} bytes of UTF-8, more than the {MAX_KEY_BYTES} of a key")
     groups = utf8[: len(utf8) // 3 * 3]
@@ -164,9 +166,8 @@ def namespace_range(encoded_user: str, prefix: str | None) -> IdRange:
     Raises:
         InvalidNameError: If ``prefix`` is not text or longer than a namespace can be.
     """
-    if not _check_text("" if prefix is None else prefix, "prefix"):
-        return _beginning_with(user_prefix(encoded_user))
-    return _beginning_with(user_prefix(encoded_user) + encode_name(prefix or "", "prefix"))
+    beginning = check_name("" if prefix is None else prefix, "prefix")
+    return _beginning_with(user_prefix(encoded_user) + (encode_name(beginning, "prefix") if beginning else ""))
 
 
 def after_namespace(id: str) -> str:
@@ -182,15 +183,6 @@ def _beginning_with(text: str) -> IdRange:
     if last > 0x10FFFF:
         return IdRange(text, _beginning_with(text[:-1]).end)
     return IdRange(text, text[:-1] + chr(last))
-
-
-def _check_text(name: str, parameter: str) -> bytes:
-    if not isinstance(name, str):
-        raise InvalidNameTypeError(f"{parameter} is {kind_of(name)}; it must be a str")
-    try:
-        return name.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidNameError(f"{parameter} holds a lone surrogate at index {error.start}; it is not text") from None
 
 
 def _percent(match: re.Match[str]) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
+from datastore.arguments import as_int, as_text, check_name, check_text, shown
 from datastore.backend import ClearsRange, CountsRange, Delete, Document, Fields, ListsNamespaces
 from datastore.documents import damaged, name_of, skip
 from datastore.documents import key_of as decode_id
 from datastore.errors import DamagedRecordError, InvalidValueError, QueryError, kind_of
 from datastore.ids import after_namespace, decode_key, encode_key, key_range, namespace_range
-from datastore.scope import Scope
+from datastore.scope import Scope, Stream
 
 if TYPE_CHECKING:
     from datastore.record import Record
@@ -32,7 +33,8 @@ class Page(NamedTuple):
 
 def documents(scope: Scope, prefix: str | None, fields: Fields) -> Iterator[tuple[str, Document]]:
     """Return an iterator over the live documents whose key has a prefix, each with its key, in id order."""
-    return _with_keys(scope.core.scan(key_range(scope.prefix, prefix), fields), prefix or "")
+    beginning = _beginning(prefix)
+    return _with_keys(scope.core.scan(key_range(scope.prefix, beginning), fields), beginning)
 
 
 def _with_keys(documents: Iterator[Document], prefix: str) -> Iterator[tuple[str, Document]]:
@@ -79,10 +81,11 @@ def count(scope: Scope) -> int:
 def clear(scope: Scope, prefix: str | None) -> int:
     """Remove every record whose key has a prefix and return how many there were."""
     core = scope.core
+    prefix = _beginning(prefix)
     range = key_range(scope.prefix, prefix)
     now = core.now()
     # A range of ids is exactly the keys with the prefix if the prefix ends with a whole group of base64.
-    exact = len((prefix or "").encode()) % 3 == 0
+    exact = len(prefix.encode()) % 3 == 0
     if exact and isinstance(core.backend, ClearsRange):
         backend = core.backend
         return core.call("clearing", lambda: backend.clear(range, now))
@@ -104,10 +107,8 @@ def clear(scope: Scope, prefix: str | None) -> int:
 
 def page(scope: Scope, prefix: str | None, limit: int | None, cursor: str | None) -> Page:
     """Return one page of records and the cursor behind it."""
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool)):
-        raise InvalidValueError(f"limit is {kind_of(limit)}; it must be an int, or None for no limit")
-    if limit is not None and limit < 1:
-        raise QueryError(f"limit is {limit}; it must be at least 1, or None for no limit")
+    limit = None if limit is None else _most(limit)
+    prefix = _beginning(prefix)
     after = None if cursor is None else _resume(scope, prefix, cursor)
     found: list[Record] = []
     for record in records(scope, prefix, after, None if limit is None else limit + 1):
@@ -121,8 +122,9 @@ def records(scope: Scope, prefix: str | None, after: str | None = None, at_once:
     """Return an iterator over the live records whose key has a prefix, in id order; one page is in memory at a time."""
     from datastore.record import to_record  # here, because Pydantic takes longer to import than all the rest
 
-    found = scope.core.scan(key_range(scope.prefix, prefix), Fields.ALL, after, at_once)
-    return (to_record(document) for _, document in _with_keys(found, prefix or ""))
+    beginning = _beginning(prefix)
+    found = scope.core.scan(key_range(scope.prefix, beginning), Fields.ALL, after, at_once)
+    return Stream(to_record(document) for _, document in _with_keys(found, beginning))
 
 
 def key_of(document: Document) -> str:
@@ -132,6 +134,19 @@ def key_of(document: Document) -> str:
         DamagedRecordError: If no key has its id.
     """
     return decode_id(document.id)
+
+
+def _beginning(prefix: str | None) -> str:
+    return "" if prefix is None else check_name(prefix, "prefix")
+
+
+def _most(limit: int) -> int:
+    number = as_int(limit)
+    if number is None:
+        raise InvalidValueError(f"limit is {kind_of(limit)}; it must be an int, or None for no limit")
+    if number < 1:
+        raise QueryError(f"limit is {shown(number)}; it must be at least 1, or None for no limit")
+    return number
 
 
 def _delete(scope: Scope, batch: list[Delete]) -> int:
@@ -144,25 +159,24 @@ def _delete(scope: Scope, batch: list[Delete]) -> int:
     return sum(outcome.done for outcome in outcomes)
 
 
-def _cursor(scope: Scope, prefix: str | None, id: str) -> str:
+def _cursor(scope: Scope, prefix: str, id: str) -> str:
     return f"{id[len(scope.prefix) :]}.{_listing(scope, prefix):08x}"
 
 
-def _resume(scope: Scope, prefix: str | None, cursor: str) -> str:
+def _resume(scope: Scope, prefix: str, cursor: str) -> str:
     """Return the id behind which a page begins."""
-    if not isinstance(cursor, str):
-        raise InvalidValueError(f"cursor is {kind_of(cursor)}; give what scan() returned")
-    encoded, _, listing = cursor.rpartition(".")
+    encoded, _, listing = check_text(cursor, "cursor", "give what scan() returned").rpartition(".")
     try:
-        decode_key(encoded)
-        known = int(listing, 16) == _listing(scope, prefix)
+        known = encode_key(decode_key(encoded)) == encoded and listing == f"{_listing(scope, prefix):08x}"
     except ValueError:
         known = False
-    if not encoded or not known:
-        raise QueryError(f"cursor {cursor[:40]!r} does not come from a scan of this namespace with this prefix")
+    if not known:
+        raise QueryError(
+            f"cursor {as_text(cursor)[:40]!r} does not come from a scan of this namespace with this prefix"
+        )
     return scope.prefix + encoded
 
 
-def _listing(scope: Scope, prefix: str | None) -> int:
+def _listing(scope: Scope, prefix: str) -> int:
     """Return a number that tells one listing from another, to refuse a cursor of the wrong one."""
-    return crc32(f"{scope.prefix}{prefix or ''}".encode())
+    return crc32(f"{scope.prefix}{prefix}".encode())

@@ -20,12 +20,13 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from datastore import listing
+from datastore.arguments import as_text, is_a, shown
 from datastore.backend import Document, Fields, Query
 from datastore.errors import QueryError, kind_of
 from datastore.finding import Search, place_of, read_matching
-from datastore.ids import decode_key
+from datastore.ids import decode_key, encode_key
 from datastore.places import BYTES, SECONDS, Ahead, Place, size_of
-from datastore.queries.ordering import Descending
+from datastore.queries.ordering import Descending, is_key
 from datastore.queries.shaping import Sort, Window
 from datastore.scope import Scope
 from datastore.values import decode, encode
@@ -202,47 +203,23 @@ def _cursor(scope: Scope, last: Place, token: str, of: str) -> str:
 
 def _resume(scope: Scope, sort: Sort, cursor: str, of: str) -> tuple[Place, str]:
     """Return the place behind which a page begins, and what its order is remembered by."""
-    if not isinstance(cursor, str):
+    if not is_a(cursor, str):
         raise QueryError(f"cursor is {kind_of(cursor)}; give what find_records() returned")
-    state, _, known = cursor.rpartition(".")
+    state, _, known = as_text(cursor).rpartition(".")
     try:
         if known != of:
             raise ValueError("it comes from another query")
-        keys, encoded, token = decode(urlsafe_b64decode(state).decode())
-        decode_key(encoded)
-        keys = [_tuples(key) for key in keys]
-        if len(keys) != len(sort) or not all(map(_is_key, keys)) or not isinstance(token, str):
+        given, encoded, token = decode(urlsafe_b64decode(state).decode())
+        keys = [_tuples(key) for key in given]
+        if len(keys) != len(sort) or not all(map(is_key, keys)) or not isinstance(token, str):
             raise ValueError("it says nothing about a place in this order")
+        if encode_key(decode_key(encoded)) != encoded:
+            raise ValueError("no key has this id")
     except (ValueError, TypeError, AttributeError, RecursionError, Base64Error):
-        raise QueryError(f"cursor {cursor[:40]!r} does not come from this query in this namespace") from None
+        raise QueryError(f"cursor {shown(as_text(cursor))} does not come from this query in this namespace") from None
     placed = [Descending(key) if direction < 0 else key for key, (_, direction) in zip(keys, sort, strict=True)]
     return (*placed, scope.prefix + encoded), token
 
 
 def _tuples(key: Any) -> Any:
     return tuple(map(_tuples, key)) if isinstance(key, list) else key
-
-
-def _is_key(key: Any) -> bool:
-    """Return whether something is what `datastore.queries.ordering.order_key` makes, so that it can be compared."""
-    match key:
-        case (0,) | (1,):
-            return True
-        case (2, number):
-            return type(number) in (int, float)
-        case (3, text):
-            return type(text) is str
-        case (4, tuple(fields)):
-            return all(map(_is_field, fields))
-        case (5, tuple(elements)):
-            return all(map(_is_key, elements))
-        case (6, flag):
-            return type(flag) is bool
-    return False
-
-
-def _is_field(field: Any) -> bool:
-    match field:
-        case (int(), str(), key):
-            return _is_key(key)
-    return False

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import wraps
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar, cast
 
+from datastore.arguments import as_text, check_name
 from datastore.backend import Document, Fields, Put
 from datastore.core import Core
 from datastore.deadlines import within
 from datastore.ids import check_agent, encode_key, encode_name, namespace_prefix
 from datastore.times import expiry, format_time
-from datastore.values import encode
+from datastore.values import checked
+
+T = TypeVar("T")
 
 
 class Moment(NamedTuple):
@@ -29,6 +32,7 @@ class Scope:
     __slots__ = ("agent", "core", "encoded_user", "namespace", "prefix", "user_id")
 
     def __init__(self, core: Core, user_id: str, agent: str, namespace: str) -> None:
+        user_id, namespace = check_name(user_id, "user_id"), check_name(namespace, "namespace")
         self.encoded_user = encode_name(user_id, "user_id")
         self.prefix = namespace_prefix(self.encoded_user, encode_name(namespace, "namespace"))
         self.agent = check_agent(agent)
@@ -56,13 +60,15 @@ class Scope:
         name: str = "value",
     ) -> Put:
         """Return the write of a value, after checking key and value; ``metadata`` has been checked before."""
+        id = self.prefix + encode_key(key)
+        value, json = checked(value, name)
         return Put(
-            self.prefix + encode_key(key),
+            id,
             self.user_id,
             self.namespace,
-            key,
+            as_text(key),
             value,
-            encode(value, name),
+            json,
             metadata,
             self.agent,
             moment.at,
@@ -76,8 +82,9 @@ class Bound:
     """Holds a `Scope` in a slot that has no name.
 
     No attribute of an instance leads to the scope, and so none to the backend or to another user; nor can it be
-    reassigned. Within one process Python cannot promise more: code that goes looking for it (through the garbage
-    collector, say) finds it.
+    reassigned, by calling ``__init__`` again or otherwise. Within one process Python cannot promise more: code that
+    goes looking for it finds it, through the garbage collector, the modules (``__globals__`` of a method) or the
+    frames in the traceback of an error.
     """
 
     __slots__ = ("_scope",)
@@ -106,3 +113,26 @@ scope_of: Callable[[Bound], Scope] = _slot.__get__
 """Returns the scope of an instance."""
 bind: Callable[[Bound, Scope], None] = _slot.__set__
 """Gives a new instance its scope."""
+
+
+class Stream(Iterator[T]):
+    """Yields what another iterator yields, and has no attribute that leads to it.
+
+    A generator has one: the local variables of its frame (``gi_frame.f_locals``) are the backend and all that is read.
+    """
+
+    __slots__ = ("_next",)
+
+    def __new__(cls, items: Iterator[T]) -> Self:
+        """Take what to yield."""
+        self = super().__new__(cls)
+        _next_slot.__set__(self, items.__next__)
+        return self
+
+    def __next__(self) -> T:
+        return _next_of(self)()
+
+
+_next_slot = cast(Any, Stream.__dict__["_next"])
+delattr(Stream, "_next")
+_next_of: Callable[[Stream[T]], Callable[[], T]] = _next_slot.__get__

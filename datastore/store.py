@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self, get_args
+from typing import NoReturn, Self, cast, get_args
 
 from datastore.access import Tracking
 from datastore.agent import AgentDataStore
+from datastore.arguments import as_number, as_text, check_name, elements, is_a, shown
 from datastore.backend import Backend, Capabilities, DeclaresIndexes, ReclaimsExpired, SeparatesCustomers
 from datastore.core import Core
-from datastore.errors import ConfigurationError, InvalidNameError, QueryError, UnsupportedError
+from datastore.errors import (
+    ConfigurationError,
+    InvalidNameError,
+    NotPicklableError,
+    QueryError,
+    UnsupportedError,
+    kind_of,
+)
 from datastore.ids import encode_name
 from datastore.scope import Scope
+
+_MOST = 1e9
+"""Below it are all options that are numbers: seconds of 31 years, records by the thousand million."""
 
 
 class DataStore:
@@ -50,16 +60,20 @@ class DataStore:
         max_seconds: float = 30.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if tracking not in get_args(Tracking):
+        if not issubclass(type(backend), Backend):
+            raise ConfigurationError(f"backend is {kind_of(backend)}; give an adapter's, or use datastore.connect()")
+        if not is_a(tracking, str) or as_text(tracking) not in get_args(Tracking):
             choices = ", ".join(map(repr, get_args(Tracking)))
-            raise ConfigurationError(f"tracking is {tracking!r}; it must be one of {choices}")
-        _check_number("flush_interval", flush_interval, minimum=0.001)
-        _check_number("max_pending", max_pending, minimum=1)
-        _check_number("retry_seconds", retry_seconds, minimum=0)
-        _check_number("max_seconds", max_seconds, minimum=0.001)
+            raise ConfigurationError(f"tracking is {shown(tracking)}; it must be one of {choices}")
+        flush_interval = _number("flush_interval", flush_interval, minimum=0.001)
+        max_pending = int(_number("max_pending", max_pending, minimum=1))
+        retry_seconds = _number("retry_seconds", retry_seconds, minimum=0)
+        max_seconds = _number("max_seconds", max_seconds, minimum=0.001)
+        if not callable(clock):
+            raise ConfigurationError(f"clock is {kind_of(clock)}; it must be a function such as time.time")
         self._core = Core(
             backend,
-            tracking=tracking,
+            tracking=cast(Tracking, as_text(tracking)),
             flush_interval=flush_interval,
             max_pending=max_pending,
             retry_seconds=retry_seconds,
@@ -92,7 +106,7 @@ class DataStore:
         """
         scope = Scope(self._core, user_id, agent, namespace)
         if self._customers is not None:
-            self._customers.database(user_id)  # refuses an id that is too long for the name of a database
+            self._customers.database(scope.user_id)  # refuses an id that is too long for the name of a database
         return AgentDataStore(scope)
 
     def flush(self) -> None:
@@ -145,11 +159,12 @@ class DataStore:
         """
         from datastore.queries.paths import parse_path
 
-        if isinstance(fields, str) or not isinstance(fields, Sequence) or not fields:
-            raise QueryError(f"fields is {fields!r}; it must be a list of paths such as ['address.city']")
-        paths = [parse_path(path, f"fields[{index}]") for index, path in enumerate(fields)]
+        named = elements(fields) if is_a(fields, list, tuple) else []
+        if not named:
+            raise QueryError(f"fields is {kind_of(fields)}; it must be a list of paths such as ['address.city']")
+        paths = [parse_path(path, f"fields[{index}]") for index, path in enumerate(named)]
         if len(set(paths)) < len(paths):
-            raise QueryError(f"fields: {fields!r} names a path twice")
+            raise QueryError("fields names a path twice")
         encoded = None if namespace is None else encode_name(namespace, "namespace")
         backend = self._core.backend
         if not isinstance(backend, DeclaresIndexes):
@@ -191,9 +206,12 @@ class DataStore:
             removes the files.
         """
         customers = self._separated()
+        user_id = check_name(user_id, "user_id")
         encode_name(user_id, "user_id")
-        if confirm != user_id:
-            raise InvalidNameError(f"confirm is {confirm!r}; to drop the customer {user_id!r} it must be the same")
+        if check_name(confirm, "confirm") != user_id:
+            raise InvalidNameError(
+                f"confirm is {shown(as_text(confirm))}; to drop the customer {user_id!r} it must be the same"
+            )
         return self._core.call(f"dropping customer {user_id!r}", lambda: customers.drop_customer(user_id))
 
     def _separated(self) -> SeparatesCustomers:
@@ -217,10 +235,17 @@ class DataStore:
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklableError("DataStore", "call datastore.connect() in the other process")
+
     def __repr__(self) -> str:
         return f"DataStore(backend={self.backend!r})"
 
 
-def _check_number(name: str, value: float, *, minimum: float) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value < minimum:
-        raise ConfigurationError(f"{name} is {value!r}; it must be a number of at least {minimum}")
+def _number(name: str, value: float, *, minimum: float) -> float:
+    number = as_number(value)
+    if number is None or not minimum <= number < _MOST:
+        raise ConfigurationError(
+            f"{name} is {shown(value)}; it must be a number of at least {minimum}, below {_MOST:g}"
+        )
+    return number

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 
+from datastore.arguments import as_number, as_seconds, is_a, shown
 from datastore.errors import InvalidValueError, kind_of
 
 _LATEST = datetime.max.replace(tzinfo=UTC)
@@ -20,12 +21,32 @@ _last_second = (0, "1970-01-01T00:00:00.")
 def format_time(seconds: float) -> str:
     """Return seconds since the epoch as RFC 3339 text (``2026-01-31T12:00:00.000000Z``)."""
     global _last_second
-    whole, micros = divmod(round(seconds * 1_000_000), 1_000_000)
-    second, text = _last_second
-    if second != whole:  # calls come in time order: the text of a second serves all of them, at a quarter of the cost
-        text = datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
-        _last_second = (whole, text)
+    try:
+        whole, micros = divmod(round(seconds * 1_000_000), 1_000_000)
+        second, text = _last_second
+        if second != whole:  # calls come in time order: the text of a second serves them all, at a quarter of the cost
+            text = datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+            _last_second = (whole, text)
+    except (ArithmeticError, OSError, TypeError, ValueError):
+        raise InvalidValueError(
+            f"the time is {shown(seconds)}; the clock that was given to connect must return seconds since the epoch"
+        ) from None
     return f"{text}{micros:06d}Z"
+
+
+def text_of(time: datetime) -> str:
+    """Return a timezone-aware time as `format_time` writes it.
+
+    Raises:
+        ValueError: If it has no time zone, or lies outside of the years 1 to 9999 in UTC.
+    """
+    try:
+        moment = datetime.astimezone(time, UTC) if datetime.utcoffset(time) is not None else None
+    except ArithmeticError:
+        moment = None
+    if moment is None:
+        raise ValueError
+    return datetime.isoformat(moment, timespec="microseconds")[: -len("+00:00")] + "Z"
 
 
 def parse_time(text: str) -> datetime:
@@ -40,15 +61,16 @@ def expiry(ttl: float | timedelta, now: float) -> str:
         InvalidValueError: If ``ttl`` is not a positive, finite number of seconds or a positive `timedelta`, or the
             moment lies beyond the year 9999.
     """
-    if isinstance(ttl, timedelta):
-        seconds = ttl.total_seconds()
-    elif isinstance(ttl, int | float) and not isinstance(ttl, bool):
-        seconds = ttl
-    else:
+    seconds = as_seconds(ttl) if is_a(ttl, timedelta) else as_number(ttl)
+    if seconds is None:
         raise InvalidValueError(f"ttl is {kind_of(ttl)}; give seconds as a number, or a timedelta")
-    if not seconds > 0 or not math.isfinite(seconds):
-        raise InvalidValueError(f"ttl is {ttl!r}; it must be greater than zero and finite (delete() removes a record)")
-    if now + seconds >= _LATEST.timestamp():
-        raise InvalidValueError(f"ttl is {ttl!r}; that lies beyond the year 9999 (leave ttl out to keep a record)")
+    if not 0 < seconds < math.inf:
+        raise InvalidValueError(
+            f"ttl is {shown(seconds)}; it must be greater than zero and finite (delete() removes a record)"
+        )
+    if seconds >= _LATEST.timestamp() - now:
+        raise InvalidValueError(
+            f"ttl is {shown(seconds)}; that lies beyond the year 9999 (leave ttl out to keep a record)"
+        )
     # A ttl below a microsecond must not end at the very moment it begins: that would be a record never seen.
     return format_time(max(now + seconds, now + 1e-6))

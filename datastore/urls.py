@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
-from datastore.errors import ConfigurationError, kind_of
+from datastore.arguments import as_text, is_a, lone_surrogate
+from datastore.errors import ConfigurationError, DataStoreError, kind_of
 
 T = TypeVar("T")
 
@@ -32,12 +33,16 @@ class Url:
     """
 
     def __init__(self, text: str, options: Mapping[str, Any] | None = None) -> None:
-        match = _URL.fullmatch(text) if isinstance(text, str) else None
+        match = _URL.fullmatch(as_text(text)) if is_a(text, str) else None
         if match is None:
-            given = "the database URL" if isinstance(text, str) else f"{kind_of(text)}"
+            given = "the database URL" if is_a(text, str) else f"{kind_of(text)}"
             raise ConfigurationError(
                 f"{given} is not of the form scheme://..., such as 'sqlite:///agents.db' or 'memory://'"
             )
+        try:
+            match[0].encode(errors="surrogateescape")  # as Python writes bytes of a path that are not UTF-8
+        except UnicodeEncodeError:
+            raise ConfigurationError(f"the database URL holds {lone_surrogate(match[0])}") from None
         self.scheme = match["scheme"].lower()
         credentials, _, host = match["authority"].rpartition("@")
         user, colon, password = credentials.partition(":")
@@ -69,8 +74,12 @@ class Url:
             return default
         try:
             return convert(self._parameters.pop(name))
+        except DataStoreError:
+            raise
         except (ValueError, TypeError) as error:
             raise ConfigurationError(f"the parameter {name!r} of the {self.scheme} URL: {error}") from None
+        except Exception as error:  # whatever an object raises that is no number, word or such
+            raise ConfigurationError(f"the parameter {name!r} of the {self.scheme} URL cannot be used") from error
 
     def check_all_taken(self) -> None:
         """Refuse what no one has taken.

@@ -17,12 +17,14 @@ a host that has lowered the interpreter's own limit, or lifted it, reads and wri
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable
 from math import isfinite
 from typing import Any, NoReturn
 
 import orjson
 
+from datastore.arguments import is_a, lone_surrogate, shown
 from datastore.errors import InvalidValueError, ValueTooLargeError, kind_of
 
 MAX_VALUE_BYTES = 1_000_000
@@ -43,8 +45,9 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 _FLOATS = frozenset({float})
 _NO_FLOATS = _SCALARS - _FLOATS
 _TEXT = frozenset({str})
-_ARRAYS = (list, tuple)
+_ARRAYS = frozenset({list, tuple})
 _IRREGULAR = -1
+_LONGEST_PATH = 200  # characters of it in a message
 _EXACTLY = " "
 """The beginning of a text that orjson would not read back as it was: integers beyond 64 bits would become floats."""
 _EXACTLY_TO = "!"
@@ -66,20 +69,35 @@ def encode(value: Any, name: str = "value", limit: int = MAX_VALUE_BYTES) -> str
         InvalidValueError: If something in it is not JSON; the message names the path.
         ValueTooLargeError: If its JSON takes more than ``limit`` bytes.
     """
+    return checked(value, name, limit)[1]
+
+
+def checked(value: Any, name: str = "value", limit: int = MAX_VALUE_BYTES) -> tuple[Any, str]:
+    """Check a value as `encode` does, and return it with its text.
+
+    What is returned consists of objects of the built-in classes alone, which are what they say: the value itself, or a
+    copy where something in it is of a subclass.
+    """
     kind = type(value)
     if kind not in _NO_FLOATS and not (kind is float and isfinite(value)):
-        nodes = _count_nodes(value, 1)
-        if nodes == _IRREGULAR:
-            _refuse(value, name)
+        try:
+            nodes = _count_nodes(value, 1)
+            if nodes == _IRREGULAR:
+                value = _rebuild(value, name, limit)
+                nodes = _count_nodes(value, 1)
+        except RecursionError:
+            raise  # of a stack that was full before
+        except RuntimeError:  # what a container raises that changes size while one looks at it
+            raise InvalidValueError(f"{name} was changed by another thread while it was read; give a copy") from None
         if nodes > limit:  # every node takes a byte: stop here, before a graph of shared lists is written out as a tree
             raise _too_large(name, f"more than {nodes:,}", limit)
     try:
         utf8 = orjson.dumps(value)
     except TypeError:
-        return _encode_exactly(value, name, limit)
+        return value, _encode_exactly(value, name, limit)
     if len(utf8) > limit:
         raise _too_large(name, f"{len(utf8):,}", limit)
-    return utf8.decode()
+    return value, utf8.decode()
 
 
 def decode(text: str) -> Any:
@@ -109,18 +127,19 @@ def parse_int(digits: str) -> int:
     return -number if negative else number
 
 
-def check_metadata(metadata: Any) -> None:
-    """Check what is given as metadata: ``None``, or an object of JSON values.
+def check_metadata(metadata: Any) -> dict[str, Any] | None:
+    """Check what is given as metadata, ``None`` or an object of JSON values, and return it as `checked` does.
 
     Raises:
         InvalidValueError: If it is not an object of JSON values.
         ValueTooLargeError: If it takes more than 16,000 bytes.
     """
     if metadata is None:
-        return
-    if not isinstance(metadata, dict):
+        return None
+    if not is_a(metadata, dict):
         raise InvalidValueError(f"metadata is {kind_of(metadata)}; it must be a dict with text keys, or None")
-    encode(metadata, "metadata", MAX_METADATA_BYTES)
+    plain: dict[str, Any] = checked(metadata, "metadata", MAX_METADATA_BYTES)[0]
+    return plain
 
 
 def merge_metadata(current: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -148,11 +167,11 @@ def _count_nodes(container: Any, depth: int) -> int:
     if depth > MAX_DEPTH:
         return _IRREGULAR
     children: Iterable[Any]
-    if isinstance(container, dict):
+    if type(container) is dict:
         if not _TEXT.issuperset(map(type, container)):
             return _IRREGULAR
         children = container.values()
-    elif isinstance(container, _ARRAYS):
+    elif type(container) in _ARRAYS:
         children = container
     else:
         return _IRREGULAR
@@ -177,57 +196,78 @@ def _count_nodes(container: Any, depth: int) -> int:
     return nodes
 
 
-def _refuse(value: Any, name: str) -> None:
-    """Raise the error for the first thing in a value that is not JSON, if there is one."""
-    for path, problem in _problems(value, name, 0):
-        raise InvalidValueError(f"{path} {problem}")
+def _rebuild(value: Any, name: str, limit: int) -> Any:
+    """Return a value in containers of the built-in classes, or raise the error for the first thing that is not JSON."""
+    nodes = 0
 
-
-def _problems(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
-    kind = type(value)
-    if isinstance(value, dict | list | tuple):
+    def rebuilt(value: Any, path: str, depth: int) -> Any:
+        nonlocal nodes
+        nodes += 1
+        if nodes > limit:  # every node takes a byte; see `checked`
+            raise _too_large(name, f"more than {limit:,}", limit)
+        kind = type(value)
+        if not issubclass(kind, (dict, list, tuple)):
+            problem = _problem(value)
+            if problem is not None:
+                raise InvalidValueError(f"{_shortened(path)} {problem}")
+            return value
         if depth == MAX_DEPTH:
-            yield path[:200] + "...", f"is nested deeper than {MAX_DEPTH} levels (or holds itself)"
-        elif isinstance(value, dict):
-            for key, child in value.items():
-                if type(key) is not str:
-                    yield path, f"has a key that is {kind_of(key)}; keys must be str"
-                elif not _is_text(key):
-                    yield path, f"has the key {key!r}, which holds a lone surrogate; that is not text"
-                else:
-                    step = f".{key}" if key.isidentifier() else f"[{json.dumps(key, ensure_ascii=False)}]"
-                    yield from _problems(child, path + step, depth + 1)
-        else:
-            for index, child in enumerate(value):
-                yield from _problems(child, f"{path}[{index}]", depth + 1)
-    elif kind is float:
-        if value != value or value in (float("inf"), float("-inf")):
-            yield path, f"is {value!r}; JSON has no such number"
-    elif kind is int:
-        if not -_TOO_LONG < value < _TOO_LONG:
-            yield path, f"is an integer of more than {MAX_DIGITS:,} digits; store it as text"
-    elif kind is str:
-        if not _is_text(value):
-            yield path, "holds a lone surrogate; that is not text"
-    elif kind not in _SCALARS:
-        base = next((base.__name__ for base in (str, int, float) if isinstance(value, base)), None)
-        if base:  # an enum member or a number of NumPy's would come back as another type than it went in
-            yield path, f"is {kind_of(value)}; convert it to {base}, which is what would come back"
-        else:
-            yield path, f"is {kind_of(value)}; JSON has no such type"
+            raise InvalidValueError(f"{_shortened(path)} is nested deeper than {MAX_DEPTH} levels (or holds itself)")
+        if issubclass(kind, dict):
+            fields: dict[str, Any] = {}  # no comprehension: on Python 3.11 it would double the depth of the stack
+            for key, child in dict.items(value):
+                name_of_field = _checked_key(key, path)
+                fields[name_of_field] = rebuilt(child, path + _step(name_of_field), depth + 1)
+            return fields
+        # The elements that an array has, and not those that a subclass shows.
+        elements = list.__iter__(value) if issubclass(kind, list) else tuple.__iter__(value)
+        array: list[Any] = []
+        for index, child in enumerate(elements):
+            array.append(rebuilt(child, f"{path}[{index}]", depth + 1))
+        return array
+
+    return rebuilt(value, name, 0)
 
 
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _problem(value: Any) -> str | None:
+    """Return what is wrong with a value that is no container."""
+    kind = type(value)
+    if kind is float:
+        return None if isfinite(value) else f"is {value!r}; JSON has no such number"
+    if kind is str:
+        problem = lone_surrogate(value)
+        return None if problem is None else f"holds {problem}"
+    if kind is int and not -_TOO_LONG < value < _TOO_LONG:
+        return f"is an integer of more than {MAX_DIGITS:,} digits; store it as text"
+    if kind in _SCALARS:
+        return None
+    if kind is re.Pattern:
+        return "is a compiled regular expression; a filter takes its text, as {'$regex': ...}"
+    base = next((base.__name__ for base in (str, int, float) if issubclass(kind, base)), None)
+    if base:  # an enum member or a number of NumPy's would come back as another type than it went in
+        return f"is {kind_of(value)}; convert it to {base}, which is what would come back"
+    return f"is {kind_of(value)}; JSON has no such type"
+
+
+def _checked_key(key: Any, path: str) -> str:
+    if type(key) is not str:
+        raise InvalidValueError(f"{_shortened(path)} has a key that is {kind_of(key)}; keys must be str")
+    if (problem := lone_surrogate(key)) is not None:
+        raise InvalidValueError(f"{_shortened(path)} has the key {shown(key)}, which holds {problem}")
+    return key
+
+
+def _step(key: str) -> str:
+    return f".{key}" if key.isidentifier() else f"[{json.dumps(key, ensure_ascii=False)}]"
+
+
+def _shortened(path: str) -> str:
+    return path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}..."
 
 
 def _encode_exactly(value: Any, name: str, limit: int) -> str:
     """Encode what orjson refuses, if it is JSON all the same."""
-    _refuse(value, name)
+    _rebuild(value, name, limit)
     try:
         text = _to_json(value)
     except ValueError:

@@ -52,5 +52,6 @@ def _bulk_get(session: Session, ids: Sequence[str]) -> dict[str, dict[str, Any]]
             elif document is None and answer:  # an empty answer, which PouchDB gives, means missing as well
                 error = answer.get("error", answer)
                 if not {error.get("error"), error.get("reason")} & _ABSENT:
-                    raise BackendUnavailableError(f"CouchDB could not read {result['id']!r}: {error}", backend=NAME)
+                    reason = str(error.get("reason"))[:200]
+                    raise BackendUnavailableError(f"CouchDB could not read {result['id']!r}: {reason}", backend=NAME)
     return found

@@ -19,12 +19,15 @@ from urllib.parse import quote
 import couchdb3
 import httpx
 
+from datastore import tls
 from datastore.errors import (
     BackendUnavailableError,
+    BackendUnusableError,
     ClosedError,
     ConfigurationError,
     DamagedRecordError,
     DataStoreError,
+    InternalError,
     PermissionDeniedError,
     ThrottledError,
     ValueTooLargeError,
@@ -36,6 +39,7 @@ from datastore_couchdb.streaming import bookmark_of, read_found, read_rows
 NAME = "couchdb"
 _NO_DATABASE = {"no_db_file", "Database does not exist.", "Database not found"}
 _NO_DOCUMENT = {"missing", "deleted"}
+_LONGEST_REASON = 200  # characters of it in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +157,7 @@ class Session:
                 self._request_under_way(),
                 self.client.stream("GET", f"{self._base}/{path}", params=_encode(parameters)) as response,
             ):
-                if response.status_code != 200:
-                    response.read()
-                    raise self._error(response)
+                self._check_stream(response)
                 return read_rows(response.iter_text(1 << 20), most_bytes)
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise self._translate(error) from error
@@ -178,9 +180,7 @@ class Session:
                 self._request_under_way(),
                 self.client.stream("POST", f"{self._base}/{path}", content=body.encode()) as response,
             ):
-                if response.status_code != 200:
-                    response.read()
-                    raise self._error(response)
+                self._check_stream(response)
                 return read_found(response.iter_text(1 << 20), most_bytes)
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise self._translate(error) from error
@@ -238,13 +238,32 @@ class Session:
         except RecursionError:
             raise DamagedRecordError("a stored document is nested deeper than Python can read", backend=NAME) from None
         except ValueError as error:
-            raise _lasting(
-                f"{self.settings.origin} does not answer like CouchDB (no JSON but {response.text[:60]!r})"
-            ) from error
+            if "json" in response.headers.get("Content-Type", ""):  # and then it is not whole
+                raise BackendUnavailableError(
+                    f"the answer of {self.settings.origin} broke off", backend=NAME
+                ) from error
+            raise self._unlike_couchdb(response) from error
+
+    def _check_stream(self, response: httpx.Response) -> None:
+        if response.status_code != 200:
+            response.read()
+            raise self._error(response)
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            response.read()
+            raise self._unlike_couchdb(response)
+
+    def _unlike_couchdb(self, response: httpx.Response) -> BackendUnusableError:
+        return BackendUnusableError(
+            f"{self.settings.origin} does not answer like CouchDB ({_instead(response)})", backend=NAME
+        )
 
     def _translate(self, error: Exception) -> DataStoreError:
         """Return the store's error for one of the HTTP client's."""
         origin = self.settings.origin
+        if isinstance(error, httpx.RequestError):
+            error.request = None  # type: ignore[assignment]  # its headers hold the password, and the error is chained
+        if (refusal := tls.refusal(error, origin, "SSL_CERT_FILE", NAME)) is not None:
+            return refusal
         if isinstance(error, httpx.TimeoutException):
             return BackendUnavailableError(
                 f"{origin} did not answer within {self.settings.timeout:g} s ({type(error).__name__})", backend=NAME
@@ -254,7 +273,8 @@ class Session:
     def _error(self, response: httpx.Response) -> DataStoreError:
         """Return the error for an answer that is none."""
         status, where = response.status_code, f"{self.settings.origin}/{self.settings.database}"
-        reason = _reason(response) or f"no JSON but {response.text[:60]!r}"
+        said = _reason(response)
+        reason = said[:_LONGEST_REASON] or _instead(response)
         if status in (401, 403):
             return PermissionDeniedError(
                 f"{where} refused the credentials ({status}: {reason}); check user and password of the URL, and the "
@@ -269,9 +289,21 @@ class Session:
             )
         if status == 429:
             return ThrottledError(f"{where} refused for load ({reason})", backend=NAME)
-        if status >= 500 or status == 408:
+        if status == 507 or "enospc" in said:
+            return BackendUnusableError(
+                f"the disk of {where} is full ({status}: {reason}); nothing was written. Free some space", backend=NAME
+            )
+        if (status >= 500 and status != 501) or status == 408:
             return BackendUnavailableError(f"{where} failed ({status}: {reason})", backend=NAME)
-        return _lasting(f"{where} did not understand the request ({status}: {reason})")
+        if not said or status in (404, 405, 501):
+            return BackendUnusableError(
+                f"{where} has not what this version asks for ({status}: {reason}): it is no CouchDB, or an index was "
+                "removed. Connect anew",
+                backend=NAME,
+            )
+        return InternalError(
+            f"{where} did not understand a request of this package ({status}: {reason}); please report it", backend=NAME
+        )
 
 
 class _Request:
@@ -292,10 +324,8 @@ class _Request:
         self._session.end(self)
 
 
-class MissingDatabaseError(BackendUnavailableError, ConfigurationError):
+class MissingDatabaseError(BackendUnusableError, ConfigurationError):
     """The database is not there: never created, or deleted under us."""
-
-    retryable = False
 
     def __init__(self, message: str) -> None:
         super().__init__(message, backend=NAME)
@@ -304,10 +334,10 @@ class MissingDatabaseError(BackendUnavailableError, ConfigurationError):
 _inherited: list[httpx.Client] = []
 
 
-def _lasting(message: str) -> BackendUnavailableError:
-    error = BackendUnavailableError(message, backend=NAME)
-    error.retryable = False
-    return error
+def _instead(response: httpx.Response) -> str:
+    """Return what an answer is that is not CouchDB's, such as a proxy's page; anything else may hold what is stored."""
+    kind = response.headers.get("Content-Type", "") or "nothing that says what it is"
+    return f"no JSON but {response.text[:60]!r}" if kind.startswith("text/html") else f"no JSON but {kind[:60]}"
 
 
 def _reason(response: httpx.Response) -> str:

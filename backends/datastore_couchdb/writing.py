@@ -13,7 +13,13 @@ from typing import Any, NamedTuple
 
 from datastore.backend import Delete, Outcome, Put, Restore, Write
 from datastore.documents import damaged
-from datastore.errors import BackendUnavailableError, DataStoreError, PermissionDeniedError, ValueTooLargeError
+from datastore.errors import (
+    BackendUnavailableError,
+    DataStoreError,
+    InternalError,
+    PermissionDeniedError,
+    ValueTooLargeError,
+)
 from datastore.retry import Backoff
 from datastore_couchdb.codec import Memory, Stored, put_of, restored, stored_of
 from datastore_couchdb.reading import fetch
@@ -154,12 +160,16 @@ class Writer:
                 self._memory.put(sent.id, sent.stored._replace(rev=answer["rev"]))
             return sent.outcome
         self._memory.forget(sent.id)
-        kind, reason = answer.get("error"), answer.get("reason")
+        kind, reason = answer.get("error"), str(answer.get("reason"))[:200]
         if kind in ("conflict", "not_found"):
             return None
         if kind in ("forbidden", "unauthorized"):
             return Outcome(
                 False, error=PermissionDeniedError(f"the server refused the document: {reason}", backend=NAME)
+            )
+        if kind in ("bad_request", "doc_validation", "illegal_docid"):
+            return Outcome(
+                False, error=InternalError(f"the server takes no such document: {kind}: {reason}", backend=NAME)
             )
         return Outcome(False, error=BackendUnavailableError(f"the server failed: {kind}: {reason}", backend=NAME))
 

@@ -9,13 +9,16 @@ import boto3
 from botocore import exceptions as boto
 from botocore.config import Config
 from botocore.loaders import Loader, create_loader
+from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
+from datastore import tls
 from datastore.errors import (
     BackendUnavailableError,
     ClosedError,
     ConfigurationError,
     DataStoreError,
+    InternalError,
     PermissionDeniedError,
     ThrottledError,
 )
@@ -28,6 +31,10 @@ if TYPE_CHECKING:
 
 class AnswerLostError(BackendUnavailableError):
     """The connection broke, or the server failed, after the request was sent: it may have been carried out."""
+
+
+class RefusedError(InternalError):
+    """DynamoDB does not take a request as it is: it was not carried out, and is refused again if it is sent again."""
 
 
 class ConditionFailedError(Exception):
@@ -99,7 +106,7 @@ class Connection:
             if code == "TransactionCanceledException":
                 raise CanceledError(answer.get("CancellationReasons") or []) from error
             raise translate(error, self.settings) from error
-        except boto.BotoCoreError as error:
+        except (boto.BotoCoreError, ResponseParserError) as error:
             raise translate(error, self.settings) from error
 
     def close(self) -> None:
@@ -179,6 +186,15 @@ _DENIED = {
 }
 
 
+_LOST = (
+    boto.HTTPClientError,
+    boto.IncompleteReadError,
+    boto.ChecksumError,
+    boto.FlexibleChecksumError,
+    ResponseParserError,
+)
+
+
 def throttled(code: str) -> ThrottledError | None:
     """Return the error for a code that means too much load, or another transaction on the same item."""
     if code in _THROTTLED:
@@ -203,7 +219,10 @@ def translate(error: Exception, settings: Settings) -> DataStoreError:
         return ConfigurationError(f"there is no profile {settings.profile!r} in boto3's configuration", backend=NAME)
     if isinstance(error, boto.NoRegionError):
         return ConfigurationError("no region is set; add ?region=... to the URL or set AWS_REGION", backend=NAME)
-    if isinstance(error, boto.HTTPClientError):  # read timeouts, resets, TLS
+    if isinstance(error, boto.SSLError):
+        refusal = tls.refusal(error, _place(settings), "AWS_CA_BUNDLE", NAME)
+        return refusal or BackendUnavailableError(f"cannot connect: the TLS of {_place(settings)} broke", backend=NAME)
+    if isinstance(error, _LOST):  # read timeouts, resets, answers that are not whole
         return AnswerLostError(
             f"{_place(settings)} did not answer ({type(error).__name__}); the request may have been carried out",
             backend=NAME,
@@ -222,7 +241,11 @@ def _of_code(error: boto.ClientError, settings: Settings) -> DataStoreError:
         return missing(settings)
     if status >= 500 or code in ("InternalServerError", "InternalFailure", "ServiceUnavailable"):
         return AnswerLostError(f"{_place(settings)} failed ({code}, status {status})", backend=NAME)
-    return DataStoreError(f"DynamoDB refused the request ({code})", backend=NAME)
+    if code == "ResourceInUseException":
+        return BackendUnavailableError(f"the table {settings.table!r} is being made or changed", backend=NAME)
+    return RefusedError(
+        f"DynamoDB refused a request of this package ({code}); the cause is chained. Please report it", backend=NAME
+    )
 
 
 def _place(settings: Settings) -> str:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from datastore.errors import ConfigurationError
+from datastore.errors import BackendUnusableError, ConfigurationError
 
 NAME = "dynamodb"
 
@@ -70,11 +70,15 @@ def definition(settings: Settings) -> dict[str, Any]:
     return parameters
 
 
-def missing(settings: Settings) -> ConfigurationError:
+class MissingTableError(BackendUnusableError, ConfigurationError):
+    """The table is not there: never created, or deleted under us."""
+
+
+def missing(settings: Settings) -> MissingTableError:
     """Return the error for a table that is not there, with all that is needed to make it."""
     ttl = {"TableName": settings.table, "TimeToLiveSpecification": {"AttributeName": TTL, "Enabled": True}}
     remedy = "create it" if not settings.create else "it was deleted while the store was open; reconnect, or create it"
-    return ConfigurationError(
+    return MissingTableError(
         f"there is no table {settings.table!r} in {settings.region or 'the default region'}; {remedy}:\n"
         f"aws dynamodb create-table --cli-input-json '{json.dumps(definition(settings))}'\n"
         f"aws dynamodb update-time-to-live --cli-input-json '{json.dumps(ttl)}'",

@@ -37,11 +37,15 @@ def open_table(connection: Connection) -> None:
         description = made = _create(connection)
     if description is None or description["TableStatus"] == "CREATING":
         description = _wait(connection)
-    schema = {part["AttributeName"]: part["KeyType"] for part in description["KeySchema"]}
-    if schema != {PARTITION: "HASH", SORT: "RANGE"}:
+    types = {one["AttributeName"]: one["AttributeType"] for one in description.get("AttributeDefinitions", ())}
+    schema = [
+        (part["AttributeName"], part["KeyType"], types.get(part["AttributeName"])) for part in description["KeySchema"]
+    ]
+    if sorted(schema) != [(PARTITION, "HASH", "S"), (SORT, "RANGE", "S")]:
+        its_key = ", ".join(f"{name} ({kind}, type {type})" for name, kind, type in schema)
         raise ConfigurationError(
-            f"the table {settings.table!r} belongs to something else: its key is {', '.join(schema)} and not "
-            f"{PARTITION}, {SORT}. It was left untouched; name another one in the URL",
+            f"the table {settings.table!r} belongs to something else: its key is {its_key} and not "
+            f"{PARTITION} (HASH, type S), {SORT} (RANGE, type S). It was left untouched; name another one in the URL",
             backend=NAME,
         )
     if made is not None:

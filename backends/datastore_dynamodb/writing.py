@@ -12,7 +12,14 @@ from datastore.retry import Backoff
 from datastore.turns import keep_newest
 from datastore.values import encode
 from datastore_dynamodb.batches import READ_BATCH, Threads, chunks, get_items
-from datastore_dynamodb.client import AnswerLostError, CanceledError, ConditionFailedError, Connection, throttled
+from datastore_dynamodb.client import (
+    AnswerLostError,
+    CanceledError,
+    ConditionFailedError,
+    Connection,
+    RefusedError,
+    throttled,
+)
 from datastore_dynamodb.codec import PARTS, Attributes, Encoded, encode_value, size_of
 from datastore_dynamodb.items import id_of, is_live, key_of, parts_of, revision_of
 from datastore_dynamodb.parts import Parts
@@ -228,9 +235,9 @@ class Writer:
         """Apply writes in one transaction, and return the outcomes of those that are settled."""
         try:
             return self._transact_or_raise(jobs)
+        except RefusedError:
+            return {}  # as a transaction that grew beyond 4 MB by stored metadata
         except DataStoreError as error:
-            if type(error) is DataStoreError:
-                return {}  # the request as such is refused, as one that grew beyond 4 MB by stored metadata
             return {job.write.id: Outcome(False, error=error) for job in jobs}
 
     def _transact_or_raise(self, jobs: Sequence[Job]) -> dict[str, Outcome]:

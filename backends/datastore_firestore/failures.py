@@ -6,10 +6,13 @@ from typing import Any
 
 import grpc
 
+from datastore import tls
 from datastore.errors import (
     BackendUnavailableError,
+    BackendUnusableError,
     ConfigurationError,
     DataStoreError,
+    InternalError,
     PermissionDeniedError,
     ThrottledError,
 )
@@ -29,11 +32,23 @@ _TRANSIENT = frozenset(
 _DENIED = frozenset({Code.PERMISSION_DENIED, Code.UNAUTHENTICATED})
 
 
+class RefusedError(InternalError):
+    """Firestore does not take a request as it is: it was not carried out, and is refused again if it is sent again."""
+
+
+class MissingDatabaseError(BackendUnusableError, ConfigurationError):
+    """The database is not there: never created, or deleted under us."""
+
+
 def error_for(code: Any, details: str | None) -> DataStoreError:
     """Return the error for the code of a failed request."""
     said = f"{code.name}: {(details or 'no details')[:500]}"
     if code is Code.RESOURCE_EXHAUSTED:
         return ThrottledError(f"Firestore refuses for load or quota ({said})", backend=NAME)
+    if code is Code.UNAVAILABLE and "CERTIFICATE_VERIFY_FAILED" in (
+        details or ""
+    ):  # gRPC has no code of its own for it
+        return tls.untrusted("Firestore", "CERTIFICATE_VERIFY_FAILED", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", NAME)
     if code in _TRANSIENT:
         return BackendUnavailableError(f"Firestore did not answer ({said})", backend=NAME)
     if code in _DENIED:
@@ -41,12 +56,14 @@ def error_for(code: Any, details: str | None) -> DataStoreError:
             f"Firestore refuses the credentials ({said}); they need the role roles/datastore.user", backend=NAME
         )
     if code is Code.NOT_FOUND:  # of a request as a whole: a document that is missing is an answer, and no failure
-        return ConfigurationError(
+        return MissingDatabaseError(
             f"there is no such Firestore database ({said}); create it with 'gcloud firestore databases create', or "
             "name another one in the URL (?database=...)",
             backend=NAME,
         )
-    return DataStoreError(f"Firestore refuses the request ({said})", backend=NAME)
+    if code is Code.DATA_LOSS:
+        return BackendUnusableError(f"Firestore has lost data ({said}); restore a backup", backend=NAME)
+    return RefusedError(f"Firestore refuses the request ({said})", backend=NAME)
 
 
 def translate(error: grpc.RpcError) -> DataStoreError:

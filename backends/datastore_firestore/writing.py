@@ -19,7 +19,7 @@ from datastore.retry import Backoff
 from datastore.values import decode, encode, merge_metadata
 from datastore_firestore import documents
 from datastore_firestore.connection import Connection, Message, Settings
-from datastore_firestore.failures import CAME_TOO_LATE, CODES, NAME, error_for
+from datastore_firestore.failures import CAME_TOO_LATE, CODES, NAME, RefusedError, error_for
 from datastore_firestore.hints import ABSENT, Hints, Known, State, stamp
 from datastore_firestore.reading import Reader
 
@@ -162,13 +162,13 @@ class Writer:
             return self._send_alone(chunk[0], outcomes)
         try:
             answer = self._connection.batch_write([message for step in chunk for message in step.messages])
-        except DataStoreError as error:
-            if type(error) is not DataStoreError:
-                self._note_unanswered(chunk, error)
-                raise
+        except RefusedError:
             # One write that Firestore does not take (such as for an index of the administrator's own) makes it refuse
             # the request. Alone, each of the others is taken.
             return [index for step in chunk for index in self._send_alone(step, outcomes, refused_alone=True)]
+        except DataStoreError as error:
+            self._note_unanswered(chunk, error)
+            raise
         late = []
         for step, status, result in zip(chunk, answer.status, answer.write_results, strict=True):
             code = CODES.get(status.code, grpc.StatusCode.UNKNOWN)

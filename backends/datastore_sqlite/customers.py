@@ -11,7 +11,7 @@ from datastore.customers import Databases
 from datastore.errors import ConfigurationError, PermissionDeniedError
 from datastore_sqlite.backend import SqliteBackend, promises
 from datastore_sqlite.connections import NAME, Settings
-from datastore_sqlite.schema import CUSTOMER_ID, application_of
+from datastore_sqlite.schema import CUSTOMER_ID, application_of, no_directory
 
 _LONGEST_FILE_NAME = 255  # bytes, on every file system in use
 _BESIDE = ("-wal", "-shm", "-journal")
@@ -23,7 +23,7 @@ class SqliteFiles(Databases):
 
     def __init__(self, settings: Settings, path: Path) -> None:
         if not path.parent.is_dir():
-            raise ConfigurationError(f"the directory {path.parent} does not exist; create it first", backend=NAME)
+            raise no_directory(path)
         self._settings = settings
         self._path = path
         longest = _LONGEST_FILE_NAME - len((path.suffix + max(_BESIDE, key=len)).encode())

@@ -74,10 +74,13 @@ def _check_path(path: Path, settings: Settings) -> None:
         raise ConfigurationError(f"{path} is a directory; name a file in it", backend=NAME)
     directory = path.parent
     if not directory.is_dir():
-        raise ConfigurationError(f"the directory {directory} does not exist; create it first", backend=NAME)
+        raise no_directory(path)
     if not os.access(directory, os.W_OK | os.X_OK):
+        relative = "" if path.is_absolute() else ", which is the working directory or lies in it,"
         raise PermissionDeniedError(
-            f"the directory {directory} is not writable for this user; SQLite keeps its log beside the file",
+            f"{path.name} cannot be made or used in {directory.absolute()}: this directory{relative} is not writable "
+            "for this user, and SQLite keeps its log beside the file. Name a file in another one, as in "
+            "sqlite:////absolute/path/agents.db, in the URL or in $AGENT_DATASTORE_URL",
             backend=NAME,
         )
     if not path.exists():
@@ -87,6 +90,20 @@ def _check_path(path: Path, settings: Settings) -> None:
     if not os.access(path, os.R_OK | os.W_OK):
         raise PermissionDeniedError(f"{path} is not readable and writable for this user", backend=NAME)
     _check_header(path, settings)
+
+
+def no_directory(path: Path) -> ConfigurationError:
+    """Return the error for a file whose directory does not exist."""
+    tilde = next((part for part in path.parts[:2] if part.startswith("~")), None)
+    if tilde is not None:
+        meant = Path(*path.parts[path.parts.index(tilde) :])
+        home = os.path.expanduser(meant)  # noqa: PTH111 - which leaves the name of an unknown user as it is
+        instead = f"sqlite:///{home}" if Path(home).is_absolute() else "the absolute path"
+        return ConfigurationError(
+            f"the path {path} begins with {tilde}, which only a shell replaces by a home directory; write {instead}",
+            backend=NAME,
+        )
+    return ConfigurationError(f"the directory {path.parent.absolute()} does not exist; create it first", backend=NAME)
 
 
 def _make_private(path: Path) -> None:

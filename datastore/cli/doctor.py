@@ -16,7 +16,7 @@ from datastore.backend import Delete, MovesDocuments
 from datastore.cli.running import INCOMPLETE, JsonOption, fail, in_one_line, open_store, print_json, resolve, shown
 from datastore.cli.show import number, printable
 from datastore.core import Core
-from datastore.errors import ConflictError, DataStoreError
+from datastore.errors import ConflictError, DataStoreError, InternalError
 from datastore.moving.pages import core_of, pages
 from datastore.store import DataStore
 from datastore.values import MAX_VALUE_BYTES
@@ -129,24 +129,24 @@ def _trials(store: DataStore) -> Iterator[Finding]:
         except ConflictError:
             agent.set("trial", 2, if_revision=revision, ttl=3_600)
             return "it can be written to, and refuses a write at the wrong revision"
-        raise DataStoreError("a write at the wrong revision was not refused: this adapter is broken")
+        raise InternalError("a write at the wrong revision was not refused: this adapter is broken")
 
     def read() -> str:
         if agent.get("trial") != 2 or agent.list_keys() != ["trial"] or agent.count() != 1:
-            raise DataStoreError("what was written is not what is read")
+            raise InternalError("what was written is not what is read")
         return "it can be read and listed"
 
     def large() -> str:
         text = "x" * (MAX_VALUE_BYTES - 2)
         agent.set("large", text, ttl=3_600)
         if agent.get("large") != text:
-            raise DataStoreError("a value of the largest size comes back otherwise")
+            raise InternalError("a value of the largest size comes back otherwise")
         return f"it takes a value of {MAX_VALUE_BYTES:,} bytes"
 
     def remove() -> str:
         agent.clear()
         if agent.count():
-            raise DataStoreError("what was deleted is still there")
+            raise InternalError("what was deleted is still there")
         return "it can be deleted from"
 
     trials = {"writing": write, "reading": read, "writing a large value": large, "deleting": remove}

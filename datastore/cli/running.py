@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from datastore.cli.show import printable
 from datastore.connecting import DEFAULT_URL, URL_VARIABLE, connect
-from datastore.errors import ConfigurationError, DataStoreError
+from datastore.errors import ConfigurationError, DataStoreError, InternalError
 from datastore.store import DataStore
 from datastore.urls import Url
 
@@ -87,6 +87,8 @@ def in_one_line(when_interrupted: str = "interrupted") -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo(when_interrupted, err=True)
         raise typer.Exit(INTERRUPTED) from None
+    except InternalError:
+        raise  # a mistake of ours
     except DataStoreError as error:
         fail(str(error))
 

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn, Self
 
-from datastore.errors import InvalidNameError, InvalidNameTypeError, InvalidValueError, kind_of
+from datastore.arguments import as_dict, as_text, check_name, is_a, shown
+from datastore.errors import (
+    DataStoreError,
+    InvalidNameError,
+    InvalidNameTypeError,
+    InvalidValueError,
+    NotPicklableError,
+    kind_of,
+)
 from datastore.ids import encode_name
 from datastore.interfaces.records import Records, UnchangedError, change
 
@@ -32,7 +40,7 @@ class KeyValueStore:
 
     def __init__(self, records: Records, scopes: Mapping[str, str] | None = None) -> None:
         self._records = records
-        self._scopes = _check_scopes(scopes or {})
+        self._scopes = {} if scopes is None else _check_scopes(scopes)
 
     def __call__(self, scopes: Mapping[str, str] | None = None) -> KeyValueStore:
         """Return a store that is bound to scopes: any of ``run``, ``session`` and ``flow``, each with its id. No I/O.
@@ -142,7 +150,7 @@ class KeyValueStore:
 
         Requests: 2 for each attempt; 1 if there is nothing to take.
         """
-        taken = default
+        taken, key = default, check_name(key, "key")
 
         def take(value: Any) -> list[Any]:
             nonlocal taken
@@ -155,6 +163,15 @@ class KeyValueStore:
 
         return taken if change(self._place(key, entity_id), key, take) else default
 
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklableError("KeyValueStore", "connect in the other process, and bind an agent's store there")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
     def __repr__(self) -> str:
         return f"KeyValueStore({self._records!r}, {self._scopes!r})"
 
@@ -166,15 +183,13 @@ class KeyValueStore:
 
     def _place(self, key: str, entity_id: str | None) -> Records:
         """Return where a key lies, or the keys that begin with it."""
-        if not isinstance(key, str):
-            raise InvalidNameTypeError(f"key is {kind_of(key)}; it must be a str")
+        key = check_name(key, "key")
         scope = next((scope for scope in SCOPES if key.startswith(f"${scope}.")), None)
         name = self._name("kv", entity_id) if scope is None else self._scoped(scope, entity_id)
         return self._records.use_namespace(name)
 
     def _scoped(self, scope: str, entity_id: str | None) -> str:
-        if scope not in SCOPES:
-            raise InvalidNameError(f"there is no scope {scope!r}; there are {', '.join(SCOPES)}")
+        scope = _check_scope(scope)
         if scope not in self._scopes:
             raise InvalidNameError(
                 f"no {scope} is bound, and its keys live only as long as one; bind it: "
@@ -186,6 +201,7 @@ class KeyValueStore:
         name = "!".join([kind, *map(_escape, (self._records.namespace, *of_scope))])
         if entity_id is None:
             return name
+        entity_id = check_name(entity_id, "entity_id")
         encode_name(entity_id, "entity_id")
         encode_name(f"{name}!{entity_id}", "entity_id, together with its namespace and scope,")
         return f"{name}!{entity_id}"
@@ -196,18 +212,26 @@ def _escape(text: str) -> str:
 
 
 def _check_scopes(scopes: Mapping[str, str]) -> dict[str, str]:
-    if not isinstance(scopes, Mapping):
-        raise InvalidNameTypeError(f"scopes is {kind_of(scopes)}; it must be a dict such as {{'run': 'run-7'}}")
-    for scope, id in scopes.items():
-        if scope not in SCOPES:
-            raise InvalidNameError(f"there is no scope {scope!r}; there are {', '.join(SCOPES)}")
+    def refusal() -> DataStoreError:
+        return InvalidNameTypeError(f"scopes is {kind_of(scopes)}; it must be a dict such as {{'run': 'run-7'}}")
+
+    checked: dict[str, str] = {}
+    for given, id in as_dict(scopes, refusal).items():
+        scope = _check_scope(given)
+        checked[scope] = check_name(id, f"scopes[{scope!r}]")
         encode_name(id, f"scopes[{scope!r}]")
-    return dict(scopes)
+    return checked
+
+
+def _check_scope(scope: Any) -> str:
+    word = as_text(scope) if is_a(scope, str) else None
+    if word not in SCOPES:
+        raise InvalidNameError(f"there is no scope {shown(scope)}; there are {', '.join(SCOPES)}")
+    return word
 
 
 def _parse_pattern(pattern: str) -> tuple[str, bool]:
     """Return what a pattern stands for, and whether that is a prefix."""
-    if not isinstance(pattern, str):
-        raise InvalidNameTypeError(f"key_or_pattern is {kind_of(pattern)}; it must be a str")
+    pattern = check_name(pattern, "key_or_pattern")
     is_prefix = _ESCAPED.sub("", pattern).endswith("*")  # by a star that is not escaped
     return _ESCAPED.sub(r"\1", pattern[:-1] if is_prefix else pattern), is_prefix

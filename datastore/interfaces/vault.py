@@ -6,12 +6,13 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast, overload
+from typing import Any, NoReturn, Self, cast, overload
 
-from datastore.errors import DataStoreError, InvalidValueError, QueryError, kind_of
+from datastore.arguments import as_dict, as_text, check_name, elements, is_a, shown
+from datastore.errors import DataStoreError, InvalidValueError, NotPicklableError, QueryError, kind_of
 from datastore.interfaces.records import Records, change
 from datastore.queries.language import LOGIC
-from datastore.queries.shaping import FieldsArgument, SortArgument
+from datastore.queries.shaping import FieldsArgument, SortArgument, choices
 from datastore.queries.updates import compile_update
 from datastore.values import MAX_DEPTH
 
@@ -52,15 +53,14 @@ class Vault:
 
         Requests: those of `AgentDataStore.set`, or 1 for a new key.
         """
-        if not isinstance(data, Mapping):
-            raise InvalidValueError(f"data is {kind_of(data)}; a document is a dict")
+        document = as_dict(data, lambda: InvalidValueError(f"data is {kind_of(data)}; a document is a dict"))
         records = self._records.use_namespace(collection)
-        document = {name: value for name, value in data.items() if name != ID}
-        if key is None and ID not in data:
-            key = f"{collection}_{os.urandom(16).hex()}"
+        its_key = document.pop(ID, _NOTHING)
+        if key is None and its_key is _NOTHING:
+            key = f"{records.namespace}_{os.urandom(16).hex()}"
             records.add(key, document)
         else:
-            key = data[ID] if key is None else key
+            key = check_name(its_key if key is None else key, "key")
             records.set(key, document)
         return key
 
@@ -79,9 +79,10 @@ class Vault:
         """
         records = self._records.use_namespace(collection)
         if key is None:
-            return [_document(collection, key, value) for key, value in records.get_all().items()]
+            return [_document(records.namespace, key, value) for key, value in records.get_all().items()]
+        key = check_name(key, "key")
         value = records.get(key, _NOTHING)
-        return None if value is _NOTHING else _document(collection, key, value)
+        return None if value is _NOTHING else _document(records.namespace, key, value)
 
     def query(
         self,
@@ -109,11 +110,10 @@ class Vault:
         """
         wanted, with_id = _without_id(fields)
         asked, order = _with_keys(filter), _sort_by_key(sort)
+        records = self._records.use_namespace(collection)
         with _naming_keys():
-            found = self._records.use_namespace(collection).find(
-                asked, sort=order, limit=limit, skip=skip, fields=wanted
-            )
-        documents = (_document(collection, key, value) for key, value in found.items())
+            found = records.find(asked, sort=order, limit=limit, skip=skip, fields=wanted)
+        documents = (_document(records.namespace, key, value) for key, value in found.items())
         return list(documents) if with_id else [_stored(document) for document in documents]
 
     def update(self, collection: str, key: str, changes: Mapping[str, Any]) -> bool:
@@ -133,14 +133,17 @@ class Vault:
         Requests: 2 for each attempt.
         """
         apply = compile_update(changes)
+        records, key = self._records.use_namespace(collection), check_name(key, "key")
 
         def applied(value: Any) -> dict[str, Any]:
-            document = apply(_stored(_document(collection, key, value)))
+            document = apply(_stored(_document(records.namespace, key, value)))
             if document.get(ID, key) != key:
-                raise InvalidValueError(f"the changes make _id {document[ID]!r}; it is the key, and stays {key!r}")
+                raise InvalidValueError(
+                    f"the changes make _id {shown(document[ID])}; it is the key, and stays {shown(key)}"
+                )
             return _stored(document)
 
-        return change(self._records.use_namespace(collection), key, applied)
+        return change(records, key, applied)
 
     def delete(self, collection: str, key: str) -> bool:
         """Remove a document, and return whether there was one.
@@ -193,6 +196,15 @@ class Vault:
             report.update(ok=False, error=str(error))
         return report
 
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklableError("Vault", "connect in the other process, and bind an agent's store there")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
     def __repr__(self) -> str:
         return f"Vault({self._records!r})"
 
@@ -217,15 +229,16 @@ def _stored(document: dict[str, Any]) -> dict[str, Any]:
 
 def _with_keys(filter: Any, depth: int = 0) -> Any:
     """Return a filter on documents as one on records: ``_id`` is the key, wherever a field of a document can stand."""
-    if not isinstance(filter, Mapping) or depth > MAX_DEPTH:
+    if not is_a(filter, Mapping) or depth > MAX_DEPTH:  # type: ignore[type-abstract]
         return filter  # whoever parses it says what it should be
-    if ID in filter and _KEY in filter:
+    asked = as_dict(filter, lambda: QueryError(f"filter is {kind_of(filter)}; it must be a dict"))
+    if ID in asked and _KEY in asked:
         raise QueryError(f"filter: {ID} and {_KEY} are the same; say one of them")
     found = {}
-    for name, condition in filter.items():
-        if name in LOGIC and isinstance(condition, list | tuple):
-            condition = [_with_keys(one, depth + 1) for one in condition]
-        found[_KEY if name == ID else name] = condition
+    for name, condition in asked.items():
+        if type(name) is str and name in LOGIC and is_a(condition, list, tuple):
+            condition = [_with_keys(one, depth + 1) for one in elements(condition)]
+        found[_KEY if type(name) is str and name == ID else name] = condition
     return found
 
 
@@ -242,21 +255,28 @@ def _naming_keys() -> Iterator[None]:
 
 def _sort_by_key(sort: Any) -> SortArgument:
     """Return an order in which ``_id`` is the key."""
-    if isinstance(sort, str):
-        return _KEY if sort == ID else sort
-    if isinstance(sort, Mapping):
-        return {_KEY if name == ID else name: direction for name, direction in sort.items()}
-    if not isinstance(sort, list | tuple):
+    if is_a(sort, str):
+        return _KEY if as_text(sort) == ID else sort
+    if is_a(sort, list, tuple):
+        return [_pair_by_key(pair) for pair in elements(sort)]
+    if not is_a(sort, Mapping):  # type: ignore[type-abstract]
         return cast("SortArgument", sort)
-    return [(_KEY, *pair[1:]) if isinstance(pair, list | tuple) and list(pair[:1]) == [ID] else pair for pair in sort]
+    pairs = as_dict(sort, lambda: QueryError(f"sort is {kind_of(sort)}; it must be a list such as [('price', -1)]"))
+    return {_KEY if type(name) is str and name == ID else name: direction for name, direction in pairs.items()}
+
+
+def _pair_by_key(pair: Any) -> Any:
+    two = elements(pair) if is_a(pair, list, tuple) else []
+    return (_KEY, *two[1:]) if two and type(two[0]) is str and two[0] == ID else pair
 
 
 def _without_id(fields: FieldsArgument) -> tuple[FieldsArgument, bool]:
     """Return which fields of the value are wanted, and whether the key is."""
-    if isinstance(fields, Mapping) and fields.get(ID) in (0, 1):
-        # Of a stored value, which has no _id, [_id] leaves the empty object: that is what {"_id": 1} asks for.
-        rest = {name: choice for name, choice in fields.items() if name != ID}
-        return rest or ([ID] if fields[ID] else None), bool(fields[ID])
-    if isinstance(fields, list | tuple) and ID in fields:
-        return [name for name in fields if name != ID] or [ID], True
-    return fields, True
+    if fields is None:
+        return None, True
+    chosen = choices(fields)
+    with_id = chosen.pop(ID, None)
+    if with_id is None:
+        return chosen, True
+    # Of a stored value, which has no _id, [_id] leaves the empty object: that is what {"_id": 1} asks for.
+    return chosen or ([ID] if with_id else None), bool(with_id)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
+from datastore.arguments import as_dict, elements, is_a
 from datastore.errors import DataStoreError, QueryError, kind_of
 from datastore.queries.paths import parse_path
 from datastore.queries.patterns import compile_pattern
@@ -37,8 +38,8 @@ from datastore.queries.tree import (
     clauses,
     conjunction,
 )
-from datastore.times import format_time
-from datastore.values import MAX_DEPTH, encode
+from datastore.times import text_of
+from datastore.values import MAX_DEPTH, checked
 
 _TYPES = {
     "double": 1, "string": 2, "object": 3, "array": 4, "bool": 8, "null": 10, "int": 16, "long": 18, "decimal": 19,
@@ -110,28 +111,40 @@ def _without_dollars(filter: Filter) -> Filter:
 
 def _about_records_as_text(filter: Any, place: str) -> Any:
     """Return a filter with text for the points in time at paths that are about the record."""
-    if not isinstance(filter, Mapping):
+    if not is_a(filter, Mapping):  # type: ignore[type-abstract]
         return filter
-    found = dict(filter)
-    for name, operand in filter.items():
-        here = _join(place, str(name))
-        if name in LOGIC and isinstance(operand, list | tuple):
-            found[name] = [_about_records_as_text(one, f"{here}[{index}]") for index, one in enumerate(operand)]
-        elif isinstance(name, str) and is_about_records(name):
+    found = as_dict(filter, lambda: QueryError(f"{place or 'filter'} is {kind_of(filter)}; it must be a dict"))
+    for name, operand in found.items():
+        if type(name) is not str:
+            continue  # which is refused later
+        here = _join(place, name)
+        if name in LOGIC and is_a(operand, list, tuple):
+            alternatives = enumerate(elements(operand))
+            found[name] = [_about_records_as_text(one, f"{here}[{index}]") for index, one in alternatives]
+        elif is_about_records(name):
             found[name] = _times_as_text(operand, here)
     return found
 
 
-def _times_as_text(value: Any, place: str) -> Any:
-    """Return a filter with the text that documents hold for each point in time."""
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise QueryError(f"{place}: {value!r} has no time zone; use datetime.now(UTC) and the like")
-        return format_time(value.timestamp())
-    if isinstance(value, dict):
-        return {name: _times_as_text(child, f"{place}.{name}") for name, child in value.items()}
-    if isinstance(value, list | tuple):
-        return [_times_as_text(child, f"{place}[{index}]") for index, child in enumerate(value)]
+def _times_as_text(value: Any, place: str, depth: int = 0) -> Any:
+    """Return a filter with the text that documents hold for each point in time. Whether it is one is checked later."""
+    if is_a(value, datetime):
+        try:
+            return text_of(value)
+        except ValueError:
+            raise QueryError(
+                f"{place}: the time has no time zone, or lies outside of the years 1 to 9999 in UTC; use "
+                "datetime.now(UTC) and the like"
+            ) from None
+    if depth > MAX_DEPTH:
+        return value
+    if is_a(value, dict):
+        return {
+            name: _times_as_text(child, f"{place}.{name}" if type(name) is str else place, depth + 1)
+            for name, child in dict.items(value)
+        }
+    if is_a(value, list, tuple):
+        return [_times_as_text(child, f"{place}[{index}]", depth + 1) for index, child in enumerate(elements(value))]
     return value
 
 
@@ -146,15 +159,9 @@ def parse(document: Any, name: str = "filter", *, about_records: bool = False) -
     Raises:
         QueryError: If it is none; the message names the place, such as ``$or[1].price: unknown operator $gte2``.
     """
-    if not isinstance(document, Mapping):
-        raise QueryError(f"{name} is {kind_of(document)}; it must be a dict such as {{'price': {{'$lt': 10}}}}")
-    try:
-        encode(dict(document), name)
-    except DataStoreError as error:
-        refuse_compiled(document, name)
-        raise QueryError(str(error)) from error
-    _check_nesting(document, name)
-    filter = _filter(cast("dict[str, Any]", document), "" if name == "filter" else name, about_records)
+    plain = plain_filter(document, name)
+    _check_nesting(plain, name)
+    filter = _filter(plain, "" if name == "filter" else name, about_records)
     conditions = _count(filter)
     if conditions > MAX_CONDITIONS:
         raise QueryError(
@@ -162,6 +169,26 @@ def parse(document: Any, name: str = "filter", *, about_records: bool = False) -
             "many values with $in"
         )
     return filter
+
+
+def plain_filter(document: Any, name: str = "filter") -> dict[str, Any]:
+    """Return a filter document that is JSON, in objects of the built-in classes.
+
+    Raises:
+        QueryError: If it is no mapping, or not JSON.
+    """
+
+    def refusal() -> DataStoreError:
+        return QueryError(f"{name} is {kind_of(document)}; it must be a dict such as {{'price': {{'$lt': 10}}}}")
+
+    try:
+        plain: dict[str, Any] = checked(as_dict(document, refusal), name)[0]
+    except QueryError:
+        raise
+    except DataStoreError as error:
+        refuse_compiled(document, name)
+        raise QueryError(str(error)) from error
+    return plain
 
 
 def refuse_compiled(document: Any, name: str) -> None:
@@ -173,17 +200,18 @@ def refuse_compiled(document: Any, name: str) -> None:
     rest = [(document, name, 0)]
     while rest:
         value, place, depth = rest.pop()
-        if isinstance(value, re.Pattern):
+        if is_a(value, re.Pattern):
             raise QueryError(
                 f"{place} is a compiled regular expression; write {{'$regex': 'pattern', '$options': 'i'}}, with the "
                 "pattern as a str"
             )
         if depth > MAX_DEPTH:  # what holds itself would have no end
             continue
-        if isinstance(value, Mapping):
-            rest += [(child, f"{place}.{key}", depth + 1) for key, child in value.items()]
-        elif isinstance(value, list | tuple | set | frozenset):
-            rest += [(child, f"{place}[{index}]", depth + 1) for index, child in enumerate(value)]
+        if is_a(value, dict):
+            named = [(key if type(key) is str else "?", child) for key, child in dict.items(value)]
+            rest += [(child, f"{place}.{key}", depth + 1) for key, child in named]
+        elif is_a(value, list, tuple):
+            rest += [(child, f"{place}[{index}]", depth + 1) for index, child in enumerate(elements(value))]
 
 
 def _check_nesting(document: Any, name: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import total_ordering
+from math import isfinite
 from typing import Any, TypeAlias
 
 from datastore.deadlines import check
@@ -60,6 +61,29 @@ def equality_key(value: Any) -> Hashable:
             fields += name, equality_key(value[name])
         return tuple(fields)
     return (bool, value)
+
+
+def is_key(key: Any) -> bool:
+    """Return whether something is what `order_key` returns, and so can be compared with it: a cursor may be forged."""
+    if type(key) is not tuple or not 1 <= len(key) <= 2 or type(key[0]) is not int:
+        return False
+    if len(key) == 1:
+        return key in (_EMPTY_ARRAY, _NULL)
+    rank, value = key
+    if rank == 5:
+        return type(value) is tuple and all(map(is_key, value))
+    if rank == 4:
+        return type(value) is tuple and all(
+            type(field) is tuple
+            and len(field) == 3
+            and type(field[0]) is int
+            and type(field[1]) is str
+            and is_key(field[2])
+            for field in value
+        )
+    if type(value) is float and not isfinite(value):
+        return False
+    return bool(RANKS.get(type(value)) == rank)
 
 
 @total_ordering

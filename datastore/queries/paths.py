@@ -6,6 +6,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final, Literal, TypeAlias
 
+from datastore.arguments import as_text, is_a, lone_surrogate, shown
 from datastore.deadlines import check
 from datastore.errors import QueryError, kind_of
 from datastore.queries.tree import Path
@@ -32,17 +33,20 @@ def parse_path(text: object, where: str) -> Path:
     Raises:
         QueryError: If it is no such path; ``where`` says in which parameter.
     """
-    if not isinstance(text, str):
+    if not is_a(text, str):
         raise QueryError(f"{where}: the path is {kind_of(text)}; it must be a str such as 'address.city'")
+    text = as_text(text)
+    if (problem := lone_surrogate(text)) is not None:
+        raise QueryError(f"{where}: the path holds {problem}")
     steps = tuple(text.split("."))
     if "" in steps:
-        raise QueryError(f"{where}: the path {text!r} has an empty step")
+        raise QueryError(f"{where}: the path {shown(text)} has an empty step")
     if len(steps) > MAX_DEPTH:
         raise QueryError(
-            f"{where}: the path {text[:60]!r}... has {len(steps):,} steps; a value is nested {MAX_DEPTH} deep at most"
+            f"{where}: the path {shown(text)} has {len(steps):,} steps; a value is nested {MAX_DEPTH} deep at most"
         )
     if text.startswith("$"):
-        raise QueryError(f"{where}: the path {text!r} begins with $, as only operators do")
+        raise QueryError(f"{where}: the path {shown(text)} begins with $, as only operators do")
     return steps
 
 

@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from datastore.errors import QueryError, kind_of
+from datastore.arguments import as_dict, as_int, as_number, as_text, elements, is_a, shown
+from datastore.errors import DataStoreError, QueryError, kind_of
 from datastore.queries.language import META_FIELDS, is_about_records
 from datastore.queries.paths import parse_path
 from datastore.queries.tree import Path
 
+_ALL_THERE_ARE = 2**40
+"""More documents than any database holds; a limit beyond it is the same, and fits into every database's integers."""
 Sort: TypeAlias = tuple[tuple[Path, int], ...]
 """Paths, each with 1 or -1. One whose first step begins with ``$`` is about the record: ``("$metadata", "topic")``."""
 SortArgument: TypeAlias = str | Sequence[tuple[str, int]] | Mapping[str, int] | None
@@ -47,16 +50,15 @@ def parse_window(sort: SortArgument = None, skip: int = 0, limit: int | None = N
     )
 
 
-def _count(number: object, name: str, least: int) -> int:
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise QueryError(f"{name} is {kind_of(number)}; it must be an int")
-    if number > _MOST:
-        raise QueryError(f"{name} is greater than {_MOST}, the most there can be")
-    if number < -_MOST:
-        raise QueryError(f"{name} is less than 0")  # and too long to be shown
+def _count(given: object, name: str, least: int) -> int:
+    number = as_int(given)
+    if number is None:
+        raise QueryError(f"{name} is {kind_of(given)}; it must be an int")
     if number < least:
-        raise QueryError(f"{name} is {number}; it must be at least {least}{', or None for all' if least else ''}")
-    return number
+        raise QueryError(
+            f"{name} is {shown(number)}; it must be at least {least}{', or None for all' if least else ''}"
+        )
+    return min(number, _ALL_THERE_ARE)
 
 
 MAX_SORTED = 32
@@ -76,26 +78,29 @@ def parse_sort(sort: Any, place: str = "sort", *, about_records: bool = False) -
     """
     if sort is None:
         return ()
-    if isinstance(sort, str):
-        _check_plain(sort, place)
-    if not isinstance(sort, str | Mapping | list | tuple):
-        raise QueryError(f"{place} is {kind_of(sort)}; it must be a list such as [('price', -1)]")
-    pairs: list[Any] = list(
-        sort.items() if isinstance(sort, Mapping) else [(sort, 1)] if isinstance(sort, str) else sort
-    )
+
+    def refusal() -> DataStoreError:
+        return QueryError(f"{place} is {kind_of(sort)}; it must be a list such as [('price', -1)]")
+
+    if is_a(sort, str):
+        _check_plain(as_text(sort), place)
+        pairs: list[Any] = [(sort, 1)]
+    else:
+        pairs = elements(sort) if is_a(sort, list, tuple) else list(as_dict(sort, refusal).items())
     if len(pairs) > MAX_SORTED:
         raise QueryError(f"{place}: names {len(pairs)} paths, and may name {MAX_SORTED}")
-    parsed: list[tuple[Path, int]] = []
+    parsed: dict[Path, int] = {}
     for index, pair in enumerate(pairs):
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise QueryError(f"{place}[{index}]: takes a pair such as ('price', -1), and got {pair!r}")
-        path, direction = _parse_sort_path(pair[0], f"{place}[{index}]", about_records), pair[1]
-        if isinstance(direction, bool) or direction not in (1, -1):
-            raise QueryError(f"{place}[{index}]: the direction is 1 or -1, and not {direction!r}")
-        if path in (known for known, _ in parsed):
-            raise QueryError(f"{place}[{index}]: {pair[0]!r} is there already")
-        parsed.append((path, int(direction)))
-    return tuple(parsed)
+        two = elements(pair) if is_a(pair, list, tuple) else []
+        if len(two) != 2:
+            raise QueryError(f"{place}[{index}]: takes a pair such as ('price', -1), and got {kind_of(pair)}")
+        path, direction = _parse_sort_path(two[0], f"{place}[{index}]", about_records), as_number(two[1])
+        if direction not in (1, -1):
+            raise QueryError(f"{place}[{index}]: the direction is 1 or -1, and not {shown(two[1])}")
+        if path in parsed:
+            raise QueryError(f"{place}[{index}]: {shown('.'.join(path))} is there already")
+        parsed[path] = int(direction)
+    return tuple(parsed.items())
 
 
 def _check_plain(sort: str, place: str) -> None:
@@ -141,12 +146,8 @@ def parse_fields(fields: Any) -> Callable[[Any], Any] | None:
     """
     if fields is None:
         return None
-    if isinstance(fields, str) or not isinstance(fields, list | tuple | set | frozenset | Mapping):
-        raise QueryError(f"fields is {kind_of(fields)}; it must be a list such as ['name', 'address.city']")
-    chosen = dict(fields) if isinstance(fields, Mapping) else dict.fromkeys(fields, 1)
-    if any(not isinstance(choice, int) or choice not in (0, 1) for choice in chosen.values()):
-        raise QueryError("fields: each field is kept (1) or left out (0)")
-    others = {int(choice) for name, choice in chosen.items() if name != "_id"}
+    chosen = choices(fields)
+    others = {choice for name, choice in chosen.items() if name != "_id"}
     if len(others) == 1 and "_id" in chosen and chosen["_id"] not in others:
         del chosen["_id"]  # it says nothing then: what is not kept is left out, and what is not left out is kept
     if len(others) > 1:
@@ -164,6 +165,31 @@ def parse_fields(fields: Any) -> Callable[[Any], Any] | None:
     if next(iter(chosen.values())):
         return lambda value: _kept(value, tree) if isinstance(value, dict) else {}
     return lambda value: _left(value, tree)
+
+
+def choices(fields: Any) -> dict[str, int]:
+    """Return what `parse_fields` takes as paths, in the order given, each with whether it is kept (1) or left out (0).
+
+    Raises:
+        QueryError: If it is neither a list of paths nor such a dict.
+    """
+
+    def refusal() -> DataStoreError:
+        return QueryError(f"fields is {kind_of(fields)}; it must be a list such as ['name', 'address.city']")
+
+    if is_a(fields, list, tuple):
+        pairs = [(name, 1) for name in elements(fields)]
+    elif is_a(fields, set, frozenset):
+        pairs = [(name, 1) for name in frozenset.union(frozenset(), fields)]
+    else:
+        pairs = list(as_dict(fields, refusal).items())
+    chosen: dict[str, int] = {}
+    for name, choice in pairs:
+        kept = choice if type(choice) is bool else as_int(choice)
+        if kept not in (0, 1):
+            raise QueryError("fields: each field is kept (1) or left out (0)")
+        chosen[".".join(parse_path(name, "fields"))] = int(kept)
+    return chosen
 
 
 _ALL: dict[str, Any] = {}

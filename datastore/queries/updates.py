@@ -9,13 +9,14 @@ import copy
 import difflib
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any, TypeAlias, cast
 
 from datastore import deadlines
+from datastore.arguments import as_dict
 from datastore.errors import DataStoreError, InvalidValueError, QueryError, kind_of
 from datastore.queries.language import has_operators, is_filter, parse, parse_field, plain, refuse_compiled, shown
 from datastore.queries.matcher import Predicate, compile_filter
@@ -23,7 +24,7 @@ from datastore.queries.ordering import equality_key, order_key, sort_key
 from datastore.queries.paths import MISSING, is_position, parse_path
 from datastore.queries.shaping import parse_sort
 from datastore.queries.tree import Path
-from datastore.values import article, encode
+from datastore.values import article, checked
 
 Update: TypeAlias = Callable[[Any], dict[str, Any]]
 Change: TypeAlias = Callable[[Any], Any]
@@ -42,15 +43,13 @@ def compile_update(changes: Any) -> Update:
         QueryError: If it is neither, or holds a compiled regular expression; the message names the place.
         InvalidValueError: If something in it is not JSON.
     """
-    if not isinstance(changes, Mapping):
-        raise InvalidValueError(f"changes is {kind_of(changes)}; it must be a dict")
-    changes = dict(changes)
+    changes = as_dict(changes, lambda: InvalidValueError(f"changes is {kind_of(changes)}; it must be a dict"))
     try:
-        encode(changes, "changes")
+        taken = checked(changes, "changes")[0]
     except DataStoreError:
         refuse_compiled(changes, "changes")
         raise
-    changes = plain(changes)  # a copy: what the caller does to the operands later changes nothing
+    changes = plain(taken)  # a copy: what the caller does to the operands later changes nothing
     operators = [name for name in changes if name.startswith("$")]
     if not operators:
         _check_reachable(changes)

@@ -18,12 +18,12 @@ class SqliteHarness(Harness):
 
     @contextmanager
     def outage(self, store: DataStore) -> Iterator[None]:
-        """The disk fails: every statement, of every connection, ends as SQLite ends it then."""
+        """The file system gives no locks: every statement, of every connection, ends as SQLite ends it then."""
 
         def fail(*arguments: object) -> None:
             error = sqlite3.OperationalError("disk I/O error")
-            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
-            error.sqlite_errorname = "SQLITE_IOERR"
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_LOCK
+            error.sqlite_errorname = "SQLITE_IOERR_LOCK"
             raise error
 
         with patch.multiple(Connection, execute=fail, executemany=fail, create=True):

@@ -9,14 +9,16 @@ import pytest
 import datastore
 from datastore import (
     BackendUnavailableError,
+    BackendUnusableError,
     ConfigurationError,
     DataStoreError,
+    InternalError,
     KeyExistsError,
     PermissionDeniedError,
     ThrottledError,
     ValueTooLargeError,
 )
-from tests.servers import couchdb
+from tests.servers import couchdb, tls
 from tests.servers.strict_couchdb import (
     StrictProxy,
     meanwhile,
@@ -123,14 +125,33 @@ def test_a_set_between_a_lost_answer_and_the_next_flush_keeps_the_count_exact(ur
         (status(429), ThrottledError, "refused for load"),
         (status(401, "unauthorized"), PermissionDeniedError, "refused the credentials .401"),
         (status(403, "forbidden"), PermissionDeniedError, "refused the credentials .403"),
-        (status(400, "bad_request"), BackendUnavailableError, "did not understand the request .400"),
-        (page_of_html(404), BackendUnavailableError, "no JSON but"),
-        (page_of_html(200), BackendUnavailableError, "does not answer like CouchDB|broke off"),
+        (status(400, "bad_request"), InternalError, "did not understand a request of this package .400"),
+        (page_of_html(404), BackendUnusableError, "no JSON but"),
+        (page_of_html(200), BackendUnusableError, "does not answer like CouchDB .no JSON but"),
         (page_of_html(502), BackendUnavailableError, "failed .502"),
+        (status(507, "insufficient_storage"), BackendUnusableError, "the disk of .* is full"),
+        (status(500, "enospc", "enospc"), BackendUnusableError, "the disk of .* is full"),
+        (status(501, "not_implemented"), BackendUnusableError, "has not what this version asks for"),
         (reset, BackendUnavailableError, "cannot be reached"),
         (STALL, BackendUnavailableError, "did not answer within 1 s"),
     ],
-    ids=["500", "502", "504", "429", "401", "403", "400", "html 404", "html 200", "html 502", "reset", "stall"],
+    ids=[
+        "500",
+        "502",
+        "504",
+        "429",
+        "401",
+        "403",
+        "400",
+        "html 404",
+        "html 200",
+        "html 502",
+        "507",
+        "enospc",
+        "501",
+        "reset",
+        "stall",
+    ],
 )
 def test_a_lasting_fault_is_the_typed_error_on_every_call(url, proxy, fault, error, words):
     datastore.connect(url).close()
@@ -196,7 +217,7 @@ def test_a_database_deleted_under_us_is_an_error_and_comes_back_when_it_is_made_
     agent.set("k", 1)
     proxy_request(proxy, "DELETE", f"/{name}")
     for call in (lambda: agent.get("k"), lambda: agent.set("k", 1), agent.list_keys, lambda: agent.delete("k")):
-        with pytest.raises(BackendUnavailableError, match="does not exist; create it, or connect with create=true"):
+        with pytest.raises(BackendUnusableError, match="does not exist; create it, or connect with create=true"):
             call()
     datastore.connect(url).close()
     assert agent.get("k") is None
@@ -304,6 +325,82 @@ def test_nobody_listening_is_unavailable(name):
 def test_a_wrong_url_is_refused_before_anything_is_sent(url, words):
     with pytest.raises(ConfigurationError, match=words):
         datastore.connect(url)
+
+
+def test_what_lasts_is_not_tried_again(url, proxy):
+    """A full disk, a page of something between, a request that is not understood, refused credentials, no database."""
+    lasting = [
+        status(507, "insufficient_storage"),
+        page_of_html(404),
+        status(400, "bad_request"),
+        status(401, "unauthorized"),
+        status(404, "not_found", "Database does not exist."),
+    ]
+    with datastore.connect(url, retry_seconds=60, tracking="off") as store:
+        agent = store.agent("u", "a")
+        for fault in lasting:
+            for call in (lambda: agent.get("k"), lambda: agent.set("k", 1), agent.list_keys):
+                proxy.requests.clear()
+                proxy.fail(".*", *[fault] * 9)
+                with pytest.raises(DataStoreError) as caught:
+                    call()
+                assert not caught.value.retryable
+                assert len(proxy.requests) == 1
+                proxy.clear_faults()
+
+
+def test_a_database_that_was_removed_is_unusable_and_misconfigured(agent, name, proxy):
+    agent.set("k", 1)
+    proxy_request(proxy, "DELETE", f"/{name}")
+    for kind in (BackendUnusableError, ConfigurationError):
+        with pytest.raises(kind, match="does not exist"):
+            agent.get("k")
+
+
+def test_an_answer_that_is_not_whole_is_a_lost_answer_and_none_is_quoted(url, proxy):
+    """Half of a document is no document; what it holds is nobody's to read in a log."""
+
+    def half(handler, request):
+        handler.answer(200, b'{"_id": "u:default:aw==", "value": "the secret', "application/json")
+        return True
+
+    with datastore.connect(url, retry_seconds=0, tracking="off") as store:
+        proxy.fail("GET .*", half)
+        with pytest.raises(BackendUnavailableError, match="broke off") as caught:
+            store.agent("u", "a").get("k")
+        assert "secret" not in str(caught.value)
+        proxy.clear_faults()
+
+
+def test_the_chained_error_does_not_hold_the_password(url, proxy):
+    """The client's exception holds its request, and that the header with the credentials."""
+    with datastore.connect(url, retry_seconds=0, tracking="off") as store:
+        proxy.fail(".*", reset)
+        with pytest.raises(BackendUnavailableError) as caught:
+            store.agent("u", "a").get("k")
+        with pytest.raises(RuntimeError, match="has not been set"):
+            _ = caught.value.__cause__.request
+
+
+def test_a_certificate_that_cannot_be_verified_is_no_outage(tmp_path):
+    with (
+        tls.untrusted_server(tmp_path) as port,
+        pytest.raises(ConfigurationError, match=r"certificate of https://localhost:\d+ could not .*\$SSL_CERT_FILE"),
+    ):
+        datastore.connect(f"couchdbs://admin:secret@localhost:{port}/db", retry_seconds=60)
+
+
+def test_the_named_authority_is_trusted(tmp_path, monkeypatch):
+    """What the message says is what helps: the server then answers, if not like CouchDB."""
+    with tls.untrusted_server(tmp_path) as port:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+        with pytest.raises(BackendUnusableError, match="no JSON but"):
+            datastore.connect(f"couchdbs://admin:secret@localhost:{port}/db")
+
+
+def test_a_server_without_tls_is_no_outage():
+    with tls.server_without_tls() as port, pytest.raises(ConfigurationError, match="does not speak TLS"):
+        datastore.connect(f"couchdbs://admin:secret@localhost:{port}/db", retry_seconds=60)
 
 
 def test_create_false_makes_nothing(url, proxy):

@@ -2,18 +2,34 @@
 
 import logging
 import socket
+import ssl
 import threading
 
 import pytest
-from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import (
+    ConnectionClosedError,
+    EndpointConnectionError,
+    IncompleteReadError,
+    NoCredentialsError,
+    ReadTimeoutError,
+    SSLError,
+)
+from botocore.parsers import ResponseParserError
 
 import datastore
-from datastore import BackendUnavailableError, ConfigurationError, PermissionDeniedError, ThrottledError
+from datastore import (
+    BackendUnavailableError,
+    BackendUnusableError,
+    ConfigurationError,
+    InternalError,
+    PermissionDeniedError,
+    ThrottledError,
+)
 from datastore.errors import BatchError, DataStoreError
 from datastore.scope import scope_of
 from tests.dynamodb.answers import refusal, unprocessed
 from tests.dynamodb.wire import Wire
-from tests.servers import dynamodb
+from tests.servers import dynamodb, tls
 
 pytestmark = pytest.mark.server("dynamodb")
 
@@ -36,6 +52,16 @@ CALLS = [
     lambda agent: agent.list_keys(),
     lambda agent: agent.clear(),
 ]
+
+
+def untrusted(request, body):
+    """As botocore raises it."""
+    try:
+        raise ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
+    except ssl.SSLError as error:
+        raise SSLError(endpoint_url="https://x", error=error)  # noqa: B904
+
+
 THROTTLING = [
     "ProvisionedThroughputExceededException",
     "ThrottlingException",
@@ -118,9 +144,61 @@ def test_a_batch_that_is_refused_as_a_whole_raises(hasty):
 
 def test_an_unknown_code_is_an_error_of_the_store(agent, wire):
     wire.fail(refusal("SomethingNewException"))
-    with pytest.raises(DataStoreError, match="SomethingNewException") as caught:
+    with pytest.raises(InternalError, match="SomethingNewException") as caught:
         agent.get("k")
     assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (refusal("ValidationException"), InternalError),
+        (refusal("ResourceNotFoundException"), BackendUnusableError),
+        (refusal("AccessDeniedException"), PermissionDeniedError),
+        (NoCredentialsError(), PermissionDeniedError),
+        (untrusted, ConfigurationError),
+    ],
+    ids=["ValidationException", "ResourceNotFoundException", "AccessDeniedException", "no credentials", "certificate"],
+)
+def test_what_lasts_is_not_tried_again(url, fault, kind):
+    with datastore.connect(url, retry_seconds=60, tracking="off") as store:
+        agent = store.agent("u", "a")
+        wire = Wire(store._core.backend._connection.client)
+        wire.fail(fault, forever=True)
+        for number, call in enumerate([CALLS[0], CALLS[1], CALLS[3], CALLS[5]]):
+            with pytest.raises(kind):
+                call(agent)
+            assert len(wire.requests) == number + 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        refusal("ResourceInUseException"),
+        IncompleteReadError(actual_bytes=1, expected_bytes=2),
+        ResponseParserError("Unable to parse response"),
+    ],
+    ids=["the table is being changed", "half an answer", "an answer that is none"],
+)
+def test_what_passes_is_tried_again(agent, wire, fault):
+    agent.set("k1", 1)
+    wire.fail(fault)
+    assert agent.get("k1") == 1
+
+
+def test_a_certificate_that_cannot_be_verified_is_no_outage(tmp_path, monkeypatch):
+    dynamodb.MINISTACK.url()  # sets credentials
+    with (
+        tls.untrusted_server(tmp_path) as port,
+        pytest.raises(ConfigurationError, match=r"certificate of https://localhost:\d+ could not .*\$AWS_CA_BUNDLE"),
+    ):
+        datastore.connect(f"dynamodb://tab?region=eu-west-1&endpoint_url=https://localhost:{port}")
+
+
+def test_a_server_without_tls_is_no_outage():
+    dynamodb.MINISTACK.url()
+    with tls.server_without_tls() as port, pytest.raises(ConfigurationError, match="does not speak TLS"):
+        datastore.connect(f"dynamodb://tab?region=eu-west-1&endpoint_url=https://localhost:{port}")
 
 
 def test_unprocessed_keys_are_asked_for_again(agent, wire):
@@ -242,8 +320,9 @@ def test_a_missing_table_prints_what_to_apply():
 
 def test_a_table_deleted_meanwhile_is_said(agent, client, table):
     client.delete_table(TableName=table)
-    with pytest.raises(ConfigurationError, match=table):
-        agent.get("k")
+    for kind in (ConfigurationError, BackendUnusableError):
+        with pytest.raises(kind, match=table):
+            agent.get("k")
 
 
 def test_a_table_of_something_else_is_left_alone(client):
@@ -254,7 +333,23 @@ def test_a_table_of_something_else_is_left_alone(client):
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    with pytest.raises(ConfigurationError, match="belongs to something else"):
+    with pytest.raises(ConfigurationError, match=r"its key is id \(HASH, type S\) and not pk \(HASH, type S\), sk"):
+        datastore.connect(dynamodb.MINISTACK.url(name))
+
+
+def test_a_table_whose_key_is_of_another_type_is_left_alone(client):
+    """Its names are right, and every write to it would be refused."""
+    name = dynamodb.new_table()
+    client.create_table(
+        TableName=name,
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "N"},
+        ],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    with pytest.raises(ConfigurationError, match=r"its key is pk \(HASH, type S\), sk \(RANGE, type N\) and not"):
         datastore.connect(dynamodb.MINISTACK.url(name))
 
 

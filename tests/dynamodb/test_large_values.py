@@ -212,8 +212,9 @@ def test_a_record_whose_parts_are_lost_is_damaged_and_not_missing(agent, client,
     part = parts(items)[0]
     client.delete_item(TableName=table, Key={"pk": part["pk"], "sk": part["sk"]})
     scope = scope_of(agent)
-    with pytest.raises(DamagedRecordError, match="parts of its value are missing"):
+    with pytest.raises(DamagedRecordError, match="parts of its value are missing") as caught:
         scope.core.backend.read([scope.prefix + "aw=="], Fields.VALUE)
+    assert caught.value.id == scope.prefix + "aw=="
     agent.set("k", 1)
     assert agent.get("k") == 1
 

@@ -3,20 +3,25 @@
 import threading
 import time
 
+import grpc
 import pytest
 from grpc import StatusCode
 
 import datastore
 from datastore import (
     BackendUnavailableError,
+    BackendUnusableError,
     BatchError,
     ConfigurationError,
     DataStoreError,
+    InternalError,
     PermissionDeniedError,
     ThrottledError,
 )
 from datastore.backend import Access, Fields, IdRange
+from datastore_firestore.failures import RefusedError, translate
 from tests.firestore.recording import Recorder, breaking_after, losing_the_answer, refusing_some
+from tests.servers import tls
 from tests.servers.firestore import emulator
 
 pytestmark = pytest.mark.server("firestore")
@@ -69,7 +74,9 @@ def test_a_transient_failure_is_repeated(agent, recorder, request_name, call, co
         (StatusCode.RESOURCE_EXHAUSTED, ThrottledError),
         (StatusCode.PERMISSION_DENIED, PermissionDeniedError),
         (StatusCode.UNAUTHENTICATED, PermissionDeniedError),
-        (StatusCode.INVALID_ARGUMENT, DataStoreError),
+        (StatusCode.INVALID_ARGUMENT, RefusedError),
+        (StatusCode.UNIMPLEMENTED, RefusedError),
+        (StatusCode.DATA_LOSS, BackendUnusableError),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
@@ -89,10 +96,52 @@ def test_a_failure_that_lasts_has_its_type(hasty, recorder, request_name, call, 
     assert hasty.agent("u", "a").get("k") == 1
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        StatusCode.PERMISSION_DENIED,
+        StatusCode.UNAUTHENTICATED,
+        StatusCode.INVALID_ARGUMENT,
+        StatusCode.OUT_OF_RANGE,
+        StatusCode.DATA_LOSS,
+        StatusCode.NOT_FOUND,
+    ],
+    ids=lambda code: code.name,
+)
+def test_what_lasts_is_not_tried_again(url, recorder, code):
+    with datastore.connect(url, retry_seconds=60, tracking="off", interceptors=[recorder]) as store:
+        agent = store.agent("u", "a")
+        recorder.fail("BatchGetDocuments", *[code] * 9)
+        with pytest.raises(DataStoreError) as caught:
+            agent.get("k")
+        assert not caught.value.retryable
+        recorder.fail("BatchGetDocuments")
+
+
+def test_a_refused_request_is_a_fault_of_ours(hasty, recorder):
+    recorder.fail("BatchGetDocuments", StatusCode.INVALID_ARGUMENT)
+    with pytest.raises(InternalError, match=r"refuses the request .INVALID_ARGUMENT"):
+        hasty.agent("u", "a").get("k")
+
+
+def test_a_certificate_that_cannot_be_verified_is_no_outage(tmp_path):
+    """gRPC says so in words only, which this asks of gRPC itself."""
+    with (
+        tls.untrusted_server(tmp_path) as port,
+        grpc.secure_channel(f"localhost:{port}", grpc.ssl_channel_credentials()) as channel,
+        pytest.raises(grpc.RpcError) as caught,
+    ):
+        channel.unary_unary("/x/y")(b"", timeout=10)
+    error = translate(caught.value)
+    assert type(error) is ConfigurationError
+    assert "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" in str(error)
+
+
 def test_a_missing_database_is_no_missing_record(hasty, recorder):
     recorder.fail("BatchGetDocuments", StatusCode.NOT_FOUND, StatusCode.NOT_FOUND)
-    with pytest.raises(ConfigurationError, match="databases create"):
+    with pytest.raises(ConfigurationError, match="databases create") as caught:
         hasty.agent("u", "a").get("k")
+    assert isinstance(caught.value, BackendUnusableError)
     recorder.fail("Commit", StatusCode.NOT_FOUND)
     with pytest.raises(ConfigurationError, match="databases create"):
         hasty.agent("u", "a").delete("other")

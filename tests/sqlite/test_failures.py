@@ -11,8 +11,17 @@ import threading
 import pytest
 
 import datastore
-from datastore import BackendUnavailableError
+from datastore import (
+    BackendUnavailableError,
+    BackendUnusableError,
+    ClosedError,
+    DamagedRecordError,
+    InternalError,
+    PermissionDeniedError,
+    ValueTooLargeError,
+)
 from datastore.values import encode
+from datastore_sqlite.connections import Connection, Settings, translate
 from tests.sqlite.processes import in_a_child
 
 
@@ -79,11 +88,8 @@ def test_a_full_disk_is_an_error_and_the_store_goes_on_when_there_is_space(path)
             lambda: agent.set_many({f"k{i}": "x" * 10_000 for i in range(100)}),
         ]
         for call in calls:
-            with pytest.raises(
-                BackendUnavailableError, match=r"is full; nothing was written. Free some space"
-            ) as caught:
+            with pytest.raises(BackendUnusableError, match=r"is full; nothing was written. Free some space"):
                 call()
-            assert caught.value.retryable is False
         assert agent.get_all() == {"k": "before"}
         connection.execute("PRAGMA max_page_count=1000000")
         agent.set("k", "x" * 900_000)
@@ -102,13 +108,13 @@ def test_a_file_that_may_not_grow_is_an_error_too(path):
             resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
             try:
                 agent.set("k", "x" * 900_000)
-            except datastore.BackendUnavailableError as error:
+            except datastore.BackendUnusableError as error:
                 print(type(error).__name__)
             print(agent.get("k"))
         """
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
-    assert run.stdout.split() == ["BackendUnavailableError", "before"], run.stderr
+    assert run.stdout.split() == ["BackendUnusableError", "before"], run.stderr
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 400_000
 
 
@@ -165,3 +171,160 @@ def test_a_store_works_on_in_a_forked_child_and_in_its_parent(path, url):
         shared = store.capabilities.shared
         assert agent.list_keys() == (["child", "k", "parent"] if shared else ["k", "parent"])
         assert agent.get_record("k").access_count == (2 if shared else 1), "no access is counted twice"
+
+
+def failing(code, message="what SQLite says, with a secret in it", kind=sqlite3.OperationalError):
+    error = kind(message)
+    error.sqlite_errorcode = getattr(sqlite3, code)
+    error.sqlite_errorname = code
+    return error
+
+
+LOCKED = ["SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_BUSY_RECOVERY", "SQLITE_LOCKED", "SQLITE_LOCKED_SHAREDCACHE"]
+PASSING = [
+    "SQLITE_ABORT_ROLLBACK", "SQLITE_NOMEM", "SQLITE_PROTOCOL", "SQLITE_SCHEMA", "SQLITE_INTERRUPT", "SQLITE_CANTOPEN",
+    "SQLITE_IOERR_BLOCKED", "SQLITE_IOERR_CHECKRESERVEDLOCK", "SQLITE_IOERR_LOCK", "SQLITE_IOERR_NOMEM",
+    "SQLITE_IOERR_RDLOCK", "SQLITE_IOERR_SHMLOCK", "SQLITE_IOERR_UNLOCK",
+]  # fmt: skip
+DAMAGE = ["SQLITE_CORRUPT", "SQLITE_CORRUPT_VTAB", "SQLITE_NOTADB", "SQLITE_FORMAT"]
+DISK = [
+    "SQLITE_IOERR", "SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC",
+    "SQLITE_IOERR_TRUNCATE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_SHMMAP", "SQLITE_IOERR_CORRUPTFS",
+]  # fmt: skip
+REPLACED = ["SQLITE_READONLY_DBMOVED", "SQLITE_IOERR_VNODE"]
+DENIED = ["SQLITE_PERM", "SQLITE_AUTH", "SQLITE_READONLY", "SQLITE_READONLY_DIRECTORY", "SQLITE_READONLY_CANTLOCK"]
+OURS = [
+    "SQLITE_ERROR", "SQLITE_INTERNAL", "SQLITE_MISMATCH", "SQLITE_MISUSE", "SQLITE_RANGE", "SQLITE_CONSTRAINT_NOTNULL",
+]  # fmt: skip
+CAUSES = [
+    *((code, BackendUnavailableError, "locked") for code in LOCKED),
+    *((code, BackendUnavailableError, "for now|interrupted") for code in PASSING),
+    *((code, BackendUnusableError, "is damaged") for code in DAMAGE),
+    *((code, BackendUnusableError, "failed to read or write") for code in DISK),
+    *((code, BackendUnusableError, "moved, removed or replaced") for code in REPLACED),
+    *((code, PermissionDeniedError, "cannot be written") for code in DENIED),
+    *((code, InternalError, "Please report it") for code in OURS),
+    ("SQLITE_FULL", BackendUnusableError, "is full"),
+    ("SQLITE_NOLFS", BackendUnusableError, "file system"),
+    ("SQLITE_TOOBIG", ValueTooLargeError, "no value of that size"),
+]
+
+
+@pytest.mark.parametrize(("code", "kind", "words"), CAUSES, ids=[code for code, _, _ in CAUSES])
+def test_every_code_of_sqlite_is_an_error_by_its_cause(path, code, kind, words):
+    """Transient ones are repeated, all others are not; what SQLite says, which may quote a value, is chained alone."""
+    with connect(path) as store:
+        backend = store._core.backend
+        error = translate(failing(code), backend._settings)
+        assert type(error) is kind
+        assert error.retryable == (kind is BackendUnavailableError)
+        assert "secret" not in str(error)
+        with pytest.raises(kind, match=words):
+            raise error
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("no such table: agent_data_store", BackendUnusableError),
+        ("no such column: revision", BackendUnusableError),
+        ("table agent_data_store has no column named revision", BackendUnusableError),
+        ("malformed JSON", DamagedRecordError),
+        ('near "SELEKT": syntax error', InternalError),
+    ],
+)
+def test_where_one_code_has_several_causes_the_message_decides(message, kind, path):
+    assert type(translate(failing("SQLITE_ERROR", message), Settings(path))) is kind
+
+
+def test_a_mistake_in_the_use_of_sqlite_is_a_fault_of_ours(path):
+    with connect(path) as store:
+        for kind in (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.NotSupportedError):
+            assert type(translate(kind("parameters are wrong"), store._core.backend._settings)) is InternalError
+        closed = sqlite3.ProgrammingError("Cannot operate on a closed database.")
+        assert type(translate(closed, store._core.backend._settings)) is ClosedError
+
+
+def test_a_file_that_cannot_be_opened_is_looked_at(tmp_path):
+    """SQLite says only that it cannot: what is gone stays gone, and too many open files pass."""
+    path = tmp_path / "a.db"
+    path.touch()
+    assert type(translate(failing("SQLITE_CANTOPEN"), Settings(path))) is BackendUnavailableError
+    path.unlink()
+    with pytest.raises(BackendUnusableError, match="not there any more"):
+        raise translate(failing("SQLITE_CANTOPEN"), Settings(path))
+
+
+class Attempts:
+    """Counts the statements that a call sends to SQLite."""
+
+    def __init__(self, monkeypatch):
+        self.number = 0
+        execute = Connection.execute
+
+        def counted(connection, *arguments):
+            self.number += 1
+            return execute(connection, *arguments)
+
+        monkeypatch.setattr(Connection, "execute", counted, raising=False)
+
+
+CALLS = {
+    "get": lambda agent: agent.get("k"),
+    "set": lambda agent: agent.set("k", 1),
+    "add": lambda agent: agent.add("new", 1),
+    "delete": lambda agent: agent.delete("k"),
+    "list_keys": lambda agent: agent.list_keys(),
+    "find": lambda agent: agent.find({"a": 1}),
+    "count": lambda agent: agent.count(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_table_that_another_program_removed_is_said_at_once(path, call, monkeypatch):
+    with connect(path, retry_seconds=3_600, tracking="off") as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        other = sqlite3.connect(path)
+        other.execute("DROP TABLE agent_data_store")
+        other.close()
+        attempts = Attempts(monkeypatch)
+        with pytest.raises(BackendUnusableError, match="has not the tables of this version"):
+            call(agent)
+        assert attempts.number <= 3, "what lasts is not tried again"
+
+
+def test_a_damaged_file_is_said_at_once(path):
+    with connect(path) as store:
+        store.agent("u", "a").set_many({f"k{i}": "x" * 1_000 for i in range(200)})
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 200_000)
+    with connect(path, retry_seconds=3_600) as store, pytest.raises(BackendUnusableError, match="is damaged"):
+        store.agent("u", "a").get_all()
+
+
+@pytest.mark.parametrize("place", ["~/agents.db", "~/not/here/agents.db", "/~/agents.db"])
+def test_a_tilde_is_said_to_be_none_of_ours(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/ann")
+    written = place[place.index("~") + 1 :]
+    with pytest.raises(datastore.ConfigurationError, match=f"only a shell .*write sqlite:////home/ann{written}$"):
+        datastore.connect(f"sqlite:///{place}")
+
+
+def test_a_missing_directory_is_named_in_full(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for options in ({}, {"isolation": "database"}):
+        with pytest.raises(datastore.ConfigurationError, match=f"the directory {tmp_path}/data does not exist"):
+            datastore.connect("sqlite:///data/agents.db", **options)
+
+
+def test_a_working_directory_that_cannot_be_written_is_named_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AGENT_DATASTORE_URL", raising=False)
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # the tests may run as root, who may do anything
+    with pytest.raises(PermissionDeniedError) as caught:
+        datastore.connect()
+    for part in (str(tmp_path), "working directory", "agent_data_store.db", "$AGENT_DATASTORE_URL"):
+        assert part in str(caught.value)

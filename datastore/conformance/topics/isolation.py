@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 import pickle
+import types
 from typing import Any
 
 import pytest
 
 from datastore import AgentDataStore, Backend, DataStore
 from datastore.conformance.topic import Topic
+from datastore.scope import scope_of
 
 
 def reachable(start: object) -> list[tuple[str, object]]:
@@ -85,6 +88,24 @@ class Isolation(Topic):
             assert not isinstance(thing, Backend | DataStore), f"{path} is a {type(thing).__name__}"
             module = type(thing).__module__
             assert not module.startswith(("datastore.core", "datastore.scope", "datastore.access")), f"{path} leads on"
+
+    def test_a_stream_does_not_lead_to_the_database(self, data_store: AgentDataStore) -> None:
+        """A generator would, by the local variables of its frame: the backend, and whatever is read."""
+        data_store.set_many({"a": 1, "b": 2})
+        stream = data_store.iter_records()
+        assert next(stream).key == "a"
+        assert not hasattr(stream, "gi_frame")
+        for path, thing in reachable(stream):
+            assert not isinstance(thing, Backend | DataStore | types.FrameType | types.GeneratorType), path
+
+    def test_it_cannot_be_bound_anew(self, store: DataStore) -> None:
+        """Whoever has two cannot make one of them into the other."""
+        mine, theirs = store.agent("user_1", "agent_1"), store.agent("user_2", "agent_2")
+        mine.set("key", "mine")
+        for arguments in ((theirs,), (), (scope_of(theirs),)):
+            with contextlib.suppress(TypeError):
+                mine.__init__(*arguments)  # type: ignore[misc]
+        assert (mine.user_id, mine.agent, mine.get("key")) == ("user_1", "agent_1", "mine")
 
     def test_attributes_cannot_be_assigned(self, data_store: AgentDataStore) -> None:
         """Nor deleted, and no new ones be made."""

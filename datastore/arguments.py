@@ -1,0 +1,140 @@
+"""Arguments as they are: by their type, and not by what they say of themselves.
+
+`isinstance` believes an object's ``__class__``, and an object of a subclass of `str` can answer anything when it is
+compared, encoded, added or shown. What is given to the store is looked at here, so that nothing but an error of the
+store comes of it: these functions ask the type and call the methods of the built-in classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
+from typing import Any, TypeGuard, TypeVar, overload
+
+from datastore.errors import DataStoreError, InvalidNameError, InvalidNameTypeError, InvalidValueError, kind_of
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+_LONGEST_SHOWN = 80  # characters of what a message quotes
+
+
+@overload
+def is_a(value: object, kind: type[T], /) -> TypeGuard[T]: ...
+
+
+@overload
+def is_a(value: object, kind: type[T], other: type[U], /) -> TypeGuard[T | U]: ...
+
+
+def is_a(value: object, *kinds: type) -> bool:
+    """Return whether a value is of one of some classes, without asking the value."""
+    return issubclass(type(value), kinds)
+
+
+def as_text(value: str) -> str:
+    """Return a `str` of that very class, with the characters that it has and not those that it says it has."""
+    return value if type(value) is str else str.__str__(value)
+
+
+def as_int(value: object) -> int | None:
+    """Return a whole number as an `int` of that very class; ``None`` if it is none, which a `bool` is not."""
+    return int.__int__(value) if issubclass(type(value), int) and type(value) is not bool else None  # type: ignore[arg-type, call-overload, no-any-return, unused-ignore]
+
+
+def as_number(value: object) -> int | float | None:
+    """Return a number as an `int` or a `float` of that very class; ``None`` if it is none, which a `bool` is not."""
+    if is_a(value, float):
+        return float.__float__(value)
+    return as_int(value)
+
+
+def as_seconds(value: timedelta) -> float:
+    """Return the seconds of a `timedelta`."""
+    return timedelta.total_seconds(value)
+
+
+def elements(array: list[Any] | tuple[Any, ...]) -> list[Any]:
+    """Return the elements that a list or a tuple has, and not those that a subclass shows."""
+    return list(list.__iter__(array) if is_a(array, list) else tuple.__iter__(array))  # type: ignore[arg-type]
+
+
+def iterating(values: Iterable[T], refusal: Callable[[], DataStoreError]) -> Iterator[T]:
+    """Begin to iterate; what the iterator raises later on is its own, and passes."""
+    try:
+        return iter(values)
+    except TypeError:
+        raise refusal() from None
+
+
+def as_dict(value: object, refusal: Callable[[], DataStoreError]) -> dict[Any, Any]:
+    """Return the items of a mapping in a `dict` of that very class.
+
+    What a mapping of another class than `dict` raises passes, for it is the caller's own.
+
+    Raises:
+        DataStoreError: What ``refusal`` returns, if it is no mapping.
+    """
+    if is_a(value, dict):
+        return dict(dict.items(value))  # `dict.copy` asks a subclass
+    if not is_a(value, Mapping):  # type: ignore[type-abstract]
+        raise refusal()
+    try:
+        return dict(value)
+    except (TypeError, ValueError):
+        raise refusal() from None
+
+
+def check_name(value: object, parameter: str) -> str:
+    """Return a name as a `str` of that very class.
+
+    Args:
+        value: What was given.
+        parameter: What to call it in an error.
+
+    Raises:
+        InvalidNameError: If it is not text, or holds a lone surrogate.
+    """
+    if not is_a(value, str):
+        raise InvalidNameTypeError(f"{parameter} is {kind_of(value)}; it must be a str")
+    text = as_text(value)
+    if (problem := lone_surrogate(text)) is not None:
+        raise InvalidNameError(f"{parameter} holds {problem}")
+    return text
+
+
+def check_text(value: object, parameter: str, instead: str) -> str:
+    """Return an argument that is text, as a `str` of that very class; ``instead`` says what to give.
+
+    Raises:
+        InvalidValueError: If it is not text, or holds a lone surrogate.
+    """
+    if not is_a(value, str):
+        raise InvalidValueError(f"{parameter} is {kind_of(value)}; {instead}")
+    checked = as_text(value)
+    if (problem := lone_surrogate(checked)) is not None:
+        raise InvalidValueError(f"{parameter} holds {problem}")
+    return checked
+
+
+def lone_surrogate(text: str) -> str | None:
+    r"""Return what to say of text that is none: which lone surrogate it holds (``\ud83d``) and where; else ``None``."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return (
+            f"a lone surrogate, {ascii(text[error.start])[1:-1]} at index {error.start}: half of a character and no "
+            "text (docs/troubleshooting.md shows how to repair it)"
+        )
+    return None
+
+
+def shown(value: Any) -> str:
+    """Return an argument as a message quotes it: shortened, and only if it is plain; else what it is."""
+    kind = type(value)
+    if kind is int and value.bit_length() > 4 * _LONGEST_SHOWN:
+        return f"an int of {value.bit_length():,} bits"  # writing it out takes long, and Python refuses to
+    if kind not in (str, int, float, bool, type(None)):
+        return kind_of(value)
+    quoted = repr(value if kind is not str else value[:_LONGEST_SHOWN])
+    return quoted if kind is not str or len(value) <= _LONGEST_SHOWN else f"{quoted}..."
