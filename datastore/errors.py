@@ -177,11 +177,12 @@ def of_the_store(error: Exception) -> DataStoreError:
     """Return an error of the store as it is; anything else that an adapter raises is a fault of it or of its client.
 
     The message names the class only, for what a client says may quote what is stored. Being out of memory is a state of
-    the process and no fault: it passes.
+    the process and no fault: it passes. So does what a signal handler raises (a timeout, a worker's soft limit): it
+    arrives between two lines of whatever is being executed, and is meant for whoever set it up.
     """
     if isinstance(error, DataStoreError):
         return error
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or _is_of_a_signal_handler(error):
         raise error
     fault = InternalError(
         f"the adapter or its client raised {type(error).__name__}, which it should not; the cause is chained. Please "
@@ -189,6 +190,20 @@ def of_the_store(error: Exception) -> DataStoreError:
     )
     fault.__cause__ = error
     return fault
+
+
+def _is_of_a_signal_handler(error: Exception) -> bool:
+    import signal  # here, because few programs need it
+
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    functions = [getattr(handler, "__func__", getattr(handler, "func", handler)) for handler in handlers]
+    codes = {getattr(function, "__code__", None) for function in functions} - {None}
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code in codes:
+            return True
+        traceback = traceback.tb_next
+    return False
 
 
 _name_of = type.__dict__["__name__"].__get__  # what the type is called, whatever a metaclass says

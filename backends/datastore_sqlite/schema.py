@@ -76,9 +76,12 @@ def _check_path(path: Path, settings: Settings) -> None:
     if not directory.is_dir():
         raise no_directory(path)
     if not os.access(directory, os.W_OK | os.X_OK):
-        relative = "" if path.is_absolute() else ", which is the working directory or lies in it,"
+        working = Path.cwd()
+        relative = (
+            ", which is the working directory or lies in it," if working in (directory, *directory.parents) else ""
+        )
         raise PermissionDeniedError(
-            f"{path.name} cannot be made or used in {directory.absolute()}: this directory{relative} is not writable "
+            f"{path.name} cannot be made or used in {directory}: this directory{relative} is not writable "
             "for this user, and SQLite keeps its log beside the file. Name a file in another one, as in "
             "sqlite:////absolute/path/agents.db, in the URL or in $AGENT_DATASTORE_URL",
             backend=NAME,
@@ -94,8 +97,8 @@ def _check_path(path: Path, settings: Settings) -> None:
 
 def no_directory(path: Path) -> ConfigurationError:
     """Return the error for a file whose directory does not exist."""
-    tilde = next((part for part in path.parts[:2] if part.startswith("~")), None)
-    if tilde is not None:
+    tilde = next((part for part in path.parts if part.startswith("~")), None)
+    if tilde is not None and not Path(*path.parts[: path.parts.index(tilde) + 1]).exists():
         meant = Path(*path.parts[path.parts.index(tilde) :])
         home = os.path.expanduser(meant)  # noqa: PTH111 - which leaves the name of an unknown user as it is
         instead = f"sqlite:///{home}" if Path(home).is_absolute() else "the absolute path"

@@ -122,15 +122,16 @@ def _check_plain(sort: str, place: str) -> None:
 
 
 def _parse_sort_path(text: object, place: str, about_records: bool) -> Path:
-    if not about_records or not isinstance(text, str) or not text.startswith("$"):
+    if not about_records or not is_a(text, str) or not as_text(text).startswith("$"):
         return parse_path(text, place)
+    text = as_text(text)
     if is_about_records(text):
         first, *others = parse_path(text[1:], place)
         return (f"${first}", *others)
     known = [f"${name}" for name in META_FIELDS]
     near = difflib.get_close_matches(text, known, 1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise QueryError(f"{place}: a record has no {text!r} to sort by{hint}; it has {', '.join(known)}")
+    raise QueryError(f"{place}: a record has no {shown(text)} to sort by{hint}; it has {', '.join(known)}")
 
 
 def parse_fields(fields: Any) -> Callable[[Any], Any] | None:

@@ -38,7 +38,7 @@ CALLS = {
     "delete_many": ("write", lambda agent: agent.delete_many(["k"])),
     "increment": ("read", lambda agent: agent.increment("k")),
     "modify": ("write", lambda agent: agent.modify("k", lambda value: 2)),
-    "update_where": ("scan", lambda agent: agent.update_where({}, {"a": 1}, meta={"key": "k"})),
+    "update_where": ("scan", lambda agent: agent.update_where({}, {"a": 1}, meta={"createdByAgent": "a"})),
     "get_all": ("scan", lambda agent: agent.get_all()),
     "list_keys": ("scan", lambda agent: agent.list_keys()),
     "list_namespaces": ("scan", lambda agent: agent.list_namespaces()),

@@ -158,6 +158,36 @@ def test_interrupts_at_random_moments_lose_nothing_that_was_acknowledged(store, 
     assert added <= agent.get("counter", 0) <= tried
 
 
+class SoftLimit(Exception):  # noqa: N818
+    """What Celery, for one, raises in the middle of a task: an ordinary exception."""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that send signals")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_a_signal_handler_raises_passes_as_it_is(store):
+    """Even where it looks like a fault of the adapter: whoever set the limit catches it."""
+    agent, chance, limited = store.agent("u", "a"), random.Random(5), 0
+
+    def limit(*_):
+        raise SoftLimit
+
+    before = signal.signal(signal.SIGALRM, limit)
+    try:
+        while limited < times(100, 2_000):
+            call = chance.choice(list(CALLS))
+            try:
+                signal.setitimer(signal.ITIMER_REAL, chance.random() * chance.choice((0.0001, 0.0005)) + 1e-6)
+                CALLS[call](store, agent, 1)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except SoftLimit:
+                limited += 1
+            with contextlib.suppress(SoftLimit):
+                signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that send signals")
 def test_a_write_that_is_interrupted_while_it_waits_for_another_process_leaves_no_transaction_open(tmp_path):
     def interrupt(*_):
