@@ -14,6 +14,7 @@ from datastore.urls import Url
 from datastore.values import UnreadableError, decode
 from datastore_sqlite.connections import NAME, Settings, translate
 from datastore_sqlite.damage import reading, size_of
+from datastore_sqlite.headers import read_beginning
 from datastore_sqlite.schema import TABLE
 
 _PAGE_BYTES = 8_000_000
@@ -107,8 +108,7 @@ def open_legacy(url: Url) -> LegacyTable:
     if url.host or not url.path.removeprefix("/"):
         raise ConfigurationError("the sqlite URL names no file; write sqlite:///old.db", backend=NAME)
     try:
-        with path.open("rb") as file:
-            head = file.read(16)
+        head, _ = read_beginning(path, 16)
     except PermissionError as error:
         raise PermissionDeniedError(f"{path} is not readable for this user", backend=NAME) from error
     except OSError as error:

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from datastore.errors import BackendUnusableError, ConfigurationError, PermissionDeniedError
 from datastore.retry import Backoff
+from datastore.turns import Turns
 from datastore_sqlite.connections import NAME, Connection, Settings, open_connection
+from datastore_sqlite.headers import make, read_beginning
 
 TABLE = "agent_data_store"
 APPLICATION_ID = 0x61676473  # "agds": what PRAGMA application_id and file(1) say of our files
 CUSTOMER_ID = 0x61676463  # "agdc": the same of a customer's database, so that no other store is taken for one
+_HEADER = 100  # bytes
 _OLDEST_SQLITE = (3, 35, 0)  # for RETURNING
 
 MIGRATIONS: Sequence[str] = (
@@ -41,6 +44,9 @@ MIGRATIONS: Sequence[str] = (
 )
 """Step n brings a file from version n to n + 1. A released step is never edited; a change is a new step."""
 
+_opening = Turns("opening a SQLite file")
+"""One after another: between a look at a file and its opening nobody else of this process opens it (`headers`)."""
+
 
 def open_file(settings: Settings, migrations: Sequence[str] = MIGRATIONS) -> Connection:
     """Open the store's file, or make it, and return the first connection.
@@ -54,9 +60,15 @@ def open_file(settings: Settings, migrations: Sequence[str] = MIGRATIONS) -> Con
         raise ConfigurationError(
             f"SQLite {sqlite3.sqlite_version} is too old; Python must be linked with 3.35 or newer", backend=NAME
         )
-    if settings.path is not None:
+    if settings.path is None:
+        return _open(settings, migrations)
+    with _opening.take():
         _check_path(settings.path, settings)
         _make_private(settings.path)
+        return _open(settings, migrations)
+
+
+def _open(settings: Settings, migrations: Sequence[str]) -> Connection:
     connection = open_connection(settings)
     try:
         _migrate(connection, settings, migrations)
@@ -112,7 +124,7 @@ def no_directory(path: Path) -> ConfigurationError:
 def _make_private(path: Path) -> None:
     """Make the file, readable and writable for this user alone; SQLite gives its other files the same mode."""
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600))
+        make(path, 0o600)
     except FileExistsError:
         return
     except OSError as error:
@@ -122,19 +134,14 @@ def _make_private(path: Path) -> None:
 def application_of(path: Path) -> int | None:
     """Return the application id in a file, ``None`` if it is no SQLite database."""
     try:
-        header, _ = _read_header(path)
+        header, _ = read_beginning(path, _HEADER)
     except OSError:
         return None
     return _application(header) if _is_sqlite(header) else None
 
 
-def _read_header(path: Path) -> tuple[bytes, int]:
-    with path.open("rb") as file:
-        return file.read(100), file.seek(0, os.SEEK_END)
-
-
 def _is_sqlite(header: bytes) -> bool:
-    return len(header) == 100 and header.startswith(b"SQLite format 3\0")
+    return len(header) == _HEADER and header.startswith(b"SQLite format 3\0")
 
 
 def _application(header: bytes) -> int:
@@ -143,7 +150,7 @@ def _application(header: bytes) -> int:
 
 def _check_header(path: Path, settings: Settings) -> None:
     """Check the database header (https://www.sqlite.org/fileformat2.html, section 1.3)."""
-    header, size = _read_header(path)
+    header, size = read_beginning(path, _HEADER)
     if size == 0:
         return  # a new file; SQLite, too, takes an empty one for an empty database
     if not _is_sqlite(header):

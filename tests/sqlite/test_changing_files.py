@@ -5,11 +5,14 @@ import os
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 
 import pytest
 
 import datastore
 from datastore import BackendUnusableError, ConfigurationError
+from datastore.connecting import connect_legacy
 
 
 @pytest.fixture
@@ -188,3 +191,52 @@ def test_the_file_of_a_customer_opens_by_itself(tmp_path):
     shutil.copy(tmp_path / "agents-bob.db", tmp_path / "copy.db")
     with datastore.connect(f"sqlite:///{tmp_path}/copy.db") as copy:
         assert copy.agent("bob", "a").get("k") == 1
+
+
+# ------------------------------------------------------------------------------------- opened twice, and looked at
+
+
+LAST_TO_CLOSE = """
+import sqlite3, sys
+other = sqlite3.connect(sys.argv[1], isolation_level=None)
+other.execute("SELECT count(*) FROM agent_data_store").fetchone()
+other.close()  # and removes the log, if it believes itself the last one
+"""
+
+
+def looked_at(path, store):
+    """Everything that opens the file beside the store that has it open, and closes it again."""
+    datastore.connect(f"sqlite:///{path}").close()
+    with contextlib.suppress(ConfigurationError):
+        datastore.connect(f"sqlite:///{path.with_name(path.stem.partition('-')[0])}.db?isolation=database").customers()
+    with contextlib.suppress(datastore.DataStoreError):
+        connect_legacy(f"sqlite:///{path}").close()
+
+
+def test_a_look_at_the_file_takes_away_no_locks_of_a_store_that_has_it_open(tmp_path):
+    """POSIX releases the locks of a process with the first descriptor of the file that is closed."""
+    path = tmp_path / "agents-ann.db"
+    with datastore.connect(f"sqlite:///{path}") as store:
+        agent = store.agent("ann", "a")
+        agent.set("k", 0)
+        for number in range(1, 4):
+            looked_at(path, store)
+            subprocess.run([sys.executable, "-c", LAST_TO_CLOSE, str(path)], check=True)
+            assert path.with_name("agents-ann.db-wal").exists(), "another process has removed the log that is in use"
+            agent.set("k", number)
+            assert agent.get("k") == number
+    with contextlib.closing(sqlite3.connect(path)) as plain:
+        assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_file_that_is_open_keeps_one_descriptor_however_often_it_is_looked_at(tmp_path):
+    if not os.path.isdir("/proc/self/fd"):  # noqa: PTH112
+        pytest.skip("this system does not list a process's descriptors")
+    path = tmp_path / "a.db"
+    with datastore.connect(f"sqlite:///{path}") as store:
+        store.agent("u", "a").set("k", 1)
+        datastore.connect(f"sqlite:///{path}").close()
+        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+        for _ in range(20):
+            datastore.connect(f"sqlite:///{path}").close()
+        assert len(os.listdir("/proc/self/fd")) <= before + 1  # noqa: PTH208
