@@ -152,7 +152,7 @@ class AccessTracker:
         thread = self._thread
         if thread is threading.current_thread():
             return  # the garbage collector closes the store on this very thread, perhaps in the middle of a flush
-        if thread is not None:
+        if thread is not None and thread.ident is not None:
             thread.join()
         try:
             self.flush()
@@ -230,10 +230,17 @@ class AccessTracker:
                 arguments = (weakref.ref(self), self._wake, self._interval)
                 thread = threading.Thread(target=_flush_regularly, args=arguments, name="datastore-access", daemon=True)
                 try:
+                    self._thread = thread
                     thread.start()
                 except RuntimeError:  # the interpreter is shutting down; close() writes what is pending
-                    return
-                self._thread = thread
+                    self._thread = None
+                except KeyError as error:
+                    # An exception has arrived in there when the thread was running already, and what Python 3.13 does
+                    # then trips over it.
+                    raise error.__context__ or error from None
+                finally:
+                    if thread.ident is None:
+                        self._thread = None
 
 
 def _added(document: Document, pending: _Pending) -> Document:

@@ -293,8 +293,7 @@ class SqliteBackend(Backend):
                     _bound_waiting(connection, self._settings)
                 result = work(connection)
             except BaseException as error:
-                if connection.in_transaction:
-                    connection.rollback()
+                self._connections.end_transaction(connection)
                 if isinstance(error, sqlite3.Error):
                     if self._file is not None:
                         self._file.check()

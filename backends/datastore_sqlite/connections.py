@@ -232,9 +232,18 @@ class Pool:
                 raise ClosedError("the store was closed", backend=NAME)
             connection = self._writer = self._open()
         elif connection.in_transaction:  # an interrupt has left it so
-            connection.rollback()
+            self.end_transaction(connection)
+            return self.writer()
         connection.deadline[0] = until()
         return connection
+
+    def end_transaction(self, connection: Connection) -> None:
+        """Roll back, if there is a transaction; what cannot even do that is closed."""
+        try:
+            if connection.in_transaction:
+                connection.rollback()
+        except sqlite3.Error:
+            self.close_writer()
 
     def close_writer(self) -> None:
         """Close the connection for writing; for whoever has the turn to write."""
@@ -395,10 +404,14 @@ class OneConnection:
     def writer(self) -> Connection:
         """Return the connection, for whoever has the turn to write."""
         connection = self._connection
-        if connection.in_transaction:
-            connection.rollback()
+        self.end_transaction(connection)
         connection.deadline[0] = until()
         return connection
+
+    def end_transaction(self, connection: Connection) -> None:
+        """Roll back, if there is a transaction."""
+        if connection.in_transaction:
+            connection.rollback()
 
     def close_writer(self) -> None:
         """Close the connection, and with it the database; for whoever has the turn to write."""

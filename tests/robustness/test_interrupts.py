@@ -16,6 +16,13 @@ import pytest
 import datastore
 from tests.robustness import times
 
+pytestmark = [
+    # What is raised inside of others' callbacks is lost there, and a connection that is left behind is closed by the
+    # garbage collector, of which Python 3.13 warns.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
 URLS = ["sqlite:///{path}", "sqlite:///{path}?isolation=database", "sqlite://:memory:", "memory://"]
 PATIENCE = 30.0  # seconds; whoever takes longer hangs
 
@@ -119,7 +126,6 @@ def interrupted_at(number, call):
     return executed
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # raised inside others' callbacks
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that send signals")
 def test_interrupts_at_random_moments_lose_nothing_that_was_acknowledged(store, tmp_path):
     chance = random.Random(7)
@@ -163,7 +169,6 @@ class SoftLimit(Exception):  # noqa: N818
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that send signals")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_what_a_signal_handler_raises_passes_as_it_is(store):
     """Even where it looks like a fault of the adapter: whoever set the limit catches it."""
     agent, chance, limited = store.agent("u", "a"), random.Random(5), 0
