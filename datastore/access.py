@@ -12,6 +12,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Literal, TypeAlias
 
 from datastore.backend import Access, Backend, Document
@@ -152,8 +153,9 @@ class AccessTracker:
         thread = self._thread
         if thread is threading.current_thread():
             return  # the garbage collector closes the store on this very thread, perhaps in the middle of a flush
-        if thread is not None and thread.ident is not None:
-            thread.join()
+        if thread is not None:
+            with suppress(RuntimeError):  # an interrupt came before it was started
+                thread.join()
         try:
             self.flush()
         except DataStoreError as error:
@@ -195,7 +197,7 @@ class AccessTracker:
                     self._sum()
             if len(self._pending) >= self._max_pending:
                 self._wake.set()
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():  # never started, because of an interrupt
             self._start()
 
     def _sum(self) -> None:
@@ -225,7 +227,7 @@ class AccessTracker:
         if turn is None:
             return  # the next access starts it
         with turn:
-            if self._thread is None and not self._closing.is_set():
+            if (self._thread is None or not self._thread.is_alive()) and not self._closing.is_set():
                 # The thread knows the tracker weakly, so that a store that nobody closed can still be collected.
                 arguments = (weakref.ref(self), self._wake, self._interval)
                 thread = threading.Thread(target=_flush_regularly, args=arguments, name="datastore-access", daemon=True)
@@ -238,9 +240,6 @@ class AccessTracker:
                     # An exception has arrived in there when the thread was running already, and what Python 3.13 does
                     # then trips over it.
                     raise error.__context__ or error from None
-                finally:
-                    if thread.ident is None:
-                        self._thread = None
 
 
 def _added(document: Document, pending: _Pending) -> Document:

@@ -203,14 +203,21 @@ class Session:
 
     def begin(self, request: _Request, frame: FrameType) -> None:
         """Note that a request begins."""
-        if self._closed:
-            raise ClosedError("the store was closed", backend=NAME)
-        self._calls.begin(frame)
-        self._under_way[request] = None
+        self._under_way[request] = None  # first: `close` looks here when it has said that it closes
+        try:
+            if self._closed:
+                raise ClosedError("the store was closed", backend=NAME)
+            self._calls.begin(frame)
+        except BaseException:
+            self._forget(request)
+            raise
 
     def end(self, request: _Request) -> None:
         """Note that a request has ended."""
         self._calls.end()
+        self._forget(request)
+
+    def _forget(self, request: _Request) -> None:
         self._under_way.pop(request, None)
         if self._closed and not self._under_way:
             self.client.close()
