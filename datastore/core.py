@@ -6,6 +6,7 @@ safe, expired documents are hidden, and errors learn what was attempted.
 
 from __future__ import annotations
 
+import sys
 import time
 import weakref
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -260,13 +261,16 @@ class Core:
 
     def write_one(self, write: Write) -> Outcome:
         """Apply one write and return its outcome; an error in it is raised."""
-        with within(self.max_seconds):
+        before = deadlines.begin(self.max_seconds, sys._getframe())
+        try:
             (outcome,) = self._write((write,))
             if outcome.error is not None:
                 (outcome,) = self._resend((write,), [outcome])
                 if outcome.error is not None:
                     raise outcome.error.during(str(_Writing((write,))), self.backend.name)
             return outcome
+        finally:
+            deadlines.end(before)
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """Apply writes to distinct ids and return an outcome for each, in order.

@@ -10,19 +10,12 @@ import sys
 import threading
 import time
 from types import FrameType, TracebackType
-from typing import NamedTuple
+from typing import TypeAlias
 
 from datastore.errors import DeadlineExceededError
 
-
-class _Call(NamedTuple):
-    """A call that is under way."""
-
-    until: float
-    """When it must have ended, in seconds of `time.monotonic`."""
-    seconds: float
-    frame: FrameType
-    """The frame that began it."""
+_Call: TypeAlias = tuple[float, float, FrameType]
+"""When a call must have ended, in seconds of `time.monotonic`; how long it was given; the frame that began it."""
 
 
 class _Current(threading.local):
@@ -42,14 +35,7 @@ class within:  # noqa: N801 - reads as the statement that it is, like `contextli
     __slots__ = ("_before",)
 
     def __init__(self, seconds: float) -> None:
-        frame = sys._getframe(1)
-        before = _current.call
-        if before is not None and not on_stack(before.frame, frame):
-            before = None  # an interrupt ended that call before it could clean up
-        self._before = before
-        until = time.monotonic() + seconds
-        if before is None or until < before.until:
-            _current.call = _Call(until, seconds, frame)
+        self._before = begin(seconds, sys._getframe(1))
 
     def __enter__(self) -> None:
         pass
@@ -60,6 +46,22 @@ class within:  # noqa: N801 - reads as the statement that it is, like `contextli
         _current.call = self._before
 
 
+def begin(seconds: float, frame: FrameType) -> _Call | None:
+    """Begin what `within` gives its time to, in a frame; hand what this returns to `end`."""
+    before = _current.call
+    if before is not None and not on_stack(before[2], frame):
+        before = None  # an interrupt ended that call before it could clean up
+    until = time.monotonic() + seconds
+    if before is None or until < before[0]:
+        _current.call = (until, seconds, frame)
+    return before
+
+
+def end(before: _Call | None) -> None:
+    """Go back to the deadline that was there before."""
+    _current.call = before
+
+
 def check() -> None:
     """Raise if the call under way has taken too long.
 
@@ -67,26 +69,26 @@ def check() -> None:
         DeadlineExceededError: If it has.
     """
     call = _current.call
-    if call is not None and time.monotonic() > call.until:
+    if call is not None and time.monotonic() > call[0]:
         raise exceeded()
 
 
 def left() -> float:
     """Return how many seconds the call under way has left; infinity if there is none, never less than 0."""
     call = _current.call
-    return math.inf if call is None else max(call.until - time.monotonic(), 0.0)
+    return math.inf if call is None else max(call[0] - time.monotonic(), 0.0)
 
 
 def until() -> float:
     """Return when the call under way must have ended, in seconds of `time.monotonic`; infinity if there is none."""
     call = _current.call
-    return math.inf if call is None else call.until
+    return math.inf if call is None else call[0]
 
 
 def exceeded() -> DeadlineExceededError:
     """Return the error for a call that has taken too long."""
     call = _current.call
-    seconds = "" if call is None else f", which is {call.seconds:g} s"
+    seconds = "" if call is None else f", which is {call[1]:g} s"
     return DeadlineExceededError(
         f"the call took longer than max_seconds{seconds}; ask for less, or give connect(max_seconds=) more"
     )

@@ -161,9 +161,11 @@ class Turn:
             return
         finally:
             self._frame = None  # which refers to this turn in turn
+        if not queue:
+            return
         try:
             wake = queue[0].wake
-        except IndexError:
+        except IndexError:  # the last one has left just now
             return
         if wake is not None:
             try:

@@ -28,7 +28,7 @@ from datastore.backend import (
     Restore,
     Write,
 )
-from datastore.deadlines import left
+from datastore.deadlines import left, until
 from datastore.documents import UNDECODABLE, damaged
 from datastore.errors import DamagedRecordError, DataStoreError, ValueTooLargeError
 from datastore.ids import EVERYTHING
@@ -87,7 +87,7 @@ class SqliteBackend(Backend):
         self.capabilities = promises(settings)
         self._settings = settings
         self._turns = Turns(_WRITING)
-        self._closed = False
+        self._written_by: Connection | None = None  # by whoever has the turn to write
         self._connections: OneConnection | Pool
         self._file: File | None = None
         self._look_at = inf  # when a read looks again at whether the file is still the one that was opened
@@ -96,7 +96,7 @@ class SqliteBackend(Backend):
         except sqlite3.Error as error:
             raise translate(error, settings) from error
         if settings.path is None:
-            self._connections = OneConnection(settings, first, self._turns)
+            self._connections = OneConnection(settings, first)
         else:
             self._file = File.at(settings.path)
             self._connections = Pool(settings, self._file, first)
@@ -181,9 +181,7 @@ class SqliteBackend(Backend):
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self._closed = True
         self._connections.close()
-        self._close_writer()
 
     def namespaces(self, range: IdRange, at: str) -> list[str]:
         """See `datastore.backend.ListsNamespaces`."""
@@ -260,11 +258,13 @@ class SqliteBackend(Backend):
 
     def before_fork(self) -> None:
         """See `datastore.backend.SurvivesFork`."""
+        self._written_by = None
         self._connections.before_fork()
 
     def after_fork(self) -> None:
         """See `datastore.backend.SurvivesFork`."""
         self._turns.reset()
+        self._written_by = None
         self._connections.after_fork()
 
     def _indexes(self) -> list[indexes.Index]:
@@ -285,33 +285,33 @@ class SqliteBackend(Backend):
         now = monotonic()
         if now > self._look_at:
             self._look(now)
+        # Not kept in a variable: a frame that refers to itself is garbage that only the collector finds.
         turn = take_turn(self._turns, self._settings, sys._getframe())
         try:
-            connection = self._connections.writer()
+            if self._written_by is not None:  # an interrupt came before it could be given back
+                self._connections.discard(self._written_by)
+            self._written_by = connection = self._connections.take(sys._getframe())
             try:
-                if connection.waits_less or connection.deadline[0] < now + self._settings.timeout:
+                connection.deadline[0] = end = until()
+                if connection.waits_less or end < now + self._settings.timeout:
                     _bound_waiting(connection, self._settings)
                 result = work(connection)
             except BaseException as error:
-                self._connections.end_transaction(connection)
+                self._connections.discard(connection)
+                self._written_by = None
                 if isinstance(error, sqlite3.Error):
                     if self._file is not None:
                         self._file.check()
                     raise translate(error, self._settings) from error
                 raise
+            connection.deadline[0] = inf
+            self._written_by = None  # before somebody else can have it
+            self._connections.give_back(connection, now)
             if self._file is not None:
                 self._file.check()  # after the write: what went into a file that is gone is not reported as stored
             return result
         finally:
             turn.leave()
-            if self._closed:  # meanwhile
-                self._close_writer()
-
-    def _close_writer(self) -> None:
-        turn = self._turns.take_at_once()
-        if turn is not None:  # otherwise whoever has it closes the connection
-            with turn:
-                self._connections.close_writer()
 
     def _look(self, now: float) -> None:
         """See that the file is still the one that was opened, and its format one that is known here."""
@@ -394,7 +394,7 @@ def _bound_waiting(connection: Connection, settings: Settings) -> None:
 
 
 def _in_transaction(work: Callable[[Connection], T], connection: Connection) -> T:
-    connection.execute("BEGIN IMMEDIATE")  # `_write` rolls back, whatever happens
+    connection.execute("BEGIN IMMEDIATE")  # `_write` discards the connection if anything comes between
     result = work(connection)
     connection.execute("COMMIT")
     return result

@@ -55,7 +55,7 @@ class Settings:
         timeout: Seconds to wait for another process's lock.
         create: Whether a missing file is made.
         mmap: Whether documents are read from a memory map of the file.
-        pool: The most connections for reading; there is one more for writing.
+        pool: The most connections.
         customer: Whether it is the database of one customer, which its file remembers.
     """
 
@@ -158,7 +158,7 @@ def _out_of_time(deadline: list[float]) -> Callable[[], bool]:
 
 
 class Pool:
-    """Connections to a file: one for each thread that is inside a call, kept for the next, and one for writing.
+    """Connections to a file: one for each thread that is inside a call, kept for the next.
 
     Taking and giving back are single operations of a deque, which need no lock. Whoever has met an exception does not
     give a connection back but discards it: a statement may be under way in it.
@@ -173,14 +173,12 @@ class Pool:
         self._settings = settings
         self._file = file
         self._closed = False
-        self._begin()
-        self._writer: Connection | None = first
+        self._begin(first)
 
-    def _begin(self) -> None:
-        self._idle: deque[Connection] = deque()
-        self._all: list[weakref.ref[Connection]] = []
-        """Those for reading; weakly, because one that an interrupt has left behind must not count for ever."""
-        self._writer = None
+    def _begin(self, *first: Connection) -> None:
+        self._idle: deque[Connection] = deque(first)
+        self._all: list[weakref.ref[Connection]] = [weakref.ref(connection) for connection in first]
+        """Weakly, because one that an interrupt has left behind must not count for ever."""
         self._waiting: deque[_Waiting] = deque()
         self._opening = Turns("opening a connection")
         self._collect_at = 0.0
@@ -214,42 +212,21 @@ class Pool:
             self.close()
 
     def discard(self, connection: Connection) -> None:
-        """Close a connection that may not be clean."""
+        """Close a connection that may not be clean; what its transaction has written, if there is one, is undone."""
         connection.discarded, connection.frame = True, None
-        connection.close()
+        try:
+            if connection.in_transaction:  # with a statement under way, closing alone would not end it
+                connection.rollback()
+        except sqlite3.Error:
+            pass
+        finally:
+            connection.close()
         with suppress(IndexError):
             self._waiting.popleft().hand_over(None)  # it may open another one
 
     def lent(self, frame: FrameType) -> Lent:
         """Lend a connection for a statement: ``with pool.lent(frame) as connection``; ``frame`` is the caller's."""
         return Lent(self, self.take(frame), self._settings)
-
-    def writer(self) -> Connection:
-        """Return the connection for writing, for whoever has the turn to write; no transaction is open in it."""
-        connection = self._writer
-        if connection is None:
-            if self._closed:
-                raise ClosedError("the store was closed", backend=NAME)
-            connection = self._writer = self._open()
-        elif connection.in_transaction:  # an interrupt has left it so
-            self.end_transaction(connection)
-            return self.writer()
-        connection.deadline[0] = until()
-        return connection
-
-    def end_transaction(self, connection: Connection) -> None:
-        """Roll back, if there is a transaction; what cannot even do that is closed."""
-        try:
-            if connection.in_transaction:
-                connection.rollback()
-        except sqlite3.Error:
-            self.close_writer()
-
-    def close_writer(self) -> None:
-        """Close the connection for writing; for whoever has the turn to write."""
-        connection, self._writer = self._writer, None
-        if connection is not None:
-            connection.close()
 
     def close(self) -> None:
         """Close the connections; those in use are closed when they are given back."""
@@ -261,18 +238,15 @@ class Pool:
     def before_fork(self) -> None:
         """Close every connection: nobody uses one, so those that are not idle were left by an interrupt."""
         self._idle.clear()
-        for connection in self._reading():
+        for connection in self._open_ones():
             self.discard(connection)
-        self.close_writer()
 
     def after_fork(self) -> None:
         """Forget connections that are open, unclosed: closing them would break the parent's locks.
 
         https://www.sqlite.org/howtocorrupt.html, section 2.6
         """
-        _inherited.extend(self._reading())
-        if self._writer is not None:
-            _inherited.append(self._writer)
+        _inherited.extend(self._open_ones())
         self._begin()
 
     def _discard_the_abandoned(self) -> None:
@@ -284,14 +258,14 @@ class Pool:
         if now > self._collect_at:
             self._collect_at = now + _COLLECT_SECONDS
             gc.collect()
-        lent = [(connection, frame) for connection in self._reading() if (frame := connection.frame) is not None]
+        lent = [(connection, frame) for connection in self._open_ones() if (frame := connection.frame) is not None]
         stacks = list(sys._current_frames().values())  # after that: a call that has begun meanwhile is not in question
         for connection, frame in lent:
             if connection.frame is frame and not any(on_stack(frame, stack) for stack in stacks):
                 self.discard(connection)
 
-    def _reading(self) -> list[Connection]:
-        """Return the connections for reading, and forget those that are closed or gone."""
+    def _open_ones(self) -> list[Connection]:
+        """Return the connections that are open, and forget those that are closed or gone."""
         found = [(known, connection) for known in self._all if (connection := known()) is not None]
         found = [(known, connection) for known, connection in found if not connection.discarded]
         self._all = [known for known, _ in found]
@@ -312,7 +286,7 @@ class Pool:
             if self._closed:
                 raise ClosedError("the store was closed", backend=NAME)
             with self._opening.take():
-                if len(self._reading()) < self._settings.pool:
+                if len(self._open_ones()) < self._settings.pool:
                     connection = self._open()
                     self._all.append(weakref.ref(connection))
                     return connection
@@ -370,61 +344,55 @@ class _Waiting:
 
 
 class OneConnection:
-    """The only connection to a database in memory; calls, reading or writing, take turns.
+    """The only connection to a database in memory; calls take turns.
 
     Args:
         settings: How it was opened.
         connection: The connection.
-        turns: Where writers queue up; readers do as well.
     """
 
-    def __init__(self, settings: Settings, connection: Connection, turns: Turns) -> None:
+    def __init__(self, settings: Settings, connection: Connection) -> None:
         self._settings = settings
         self._connection = connection
-        self._turns = turns
+        self._turns = Turns("using the database in memory")
 
     def take(self, frame: FrameType) -> Connection:
         """Wait for the connection; `give_back` or `discard` it."""
-        turn = take_turn(self._turns, self._settings, frame)
-        self._connection.turn = turn
-        return self.writer()
+        connection = self._connection
+        connection.turn = take_turn(self._turns, self._settings, frame)
+        if connection.in_transaction:  # an interrupt has left it so
+            connection.rollback()
+        connection.deadline[0] = until()
+        return connection
 
     def give_back(self, connection: Connection, now: float | None = None) -> None:
         """Let the next one have it."""
         if connection.turn is not None:
             connection.turn.leave()
 
-    discard = give_back
-    """There is no other one; what an interrupt has left in it is cleaned up by `writer`."""
+    def discard(self, connection: Connection) -> None:
+        """Let the next one have it, without what its transaction has written."""
+        try:
+            if connection.in_transaction:
+                connection.rollback()
+        finally:
+            self.give_back(connection)
 
     def lent(self, frame: FrameType) -> Lent:
         """Lend the connection for a statement, as `Pool.lent` does."""
         return Lent(self, self.take(frame), self._settings)
 
-    def writer(self) -> Connection:
-        """Return the connection, for whoever has the turn to write."""
-        connection = self._connection
-        self.end_transaction(connection)
-        connection.deadline[0] = until()
-        return connection
-
-    def end_transaction(self, connection: Connection) -> None:
-        """Roll back, if there is a transaction."""
-        if connection.in_transaction:
-            connection.rollback()
-
-    def close_writer(self) -> None:
-        """Close the connection, and with it the database; for whoever has the turn to write."""
-        self._connection.close()
-
     def close(self) -> None:
-        """Nothing: `close_writer` closes the only connection."""
+        """Close it, and with it the database."""
+        with self._turns.take():
+            self._connection.close()
 
     def before_fork(self) -> None:
         """Nothing: the child has a copy of the memory, and nobody is inside."""
 
     def after_fork(self) -> None:
-        """Nothing: the backend makes new turns."""
+        """Forget the turns of threads that are not there."""
+        self._turns.reset()
 
 
 def take_turn(turns: Turns, settings: Settings, frame: FrameType) -> Turn:

@@ -22,7 +22,7 @@ def connect(url: Url) -> Backend:
 
     Parameters of the URL: ``synchronous`` (``normal`` or ``full``), ``timeout`` (seconds to wait for a lock, 10),
     ``create`` (``false`` refuses to make a new file), ``mmap`` (``true`` reads from a memory map of the file, which
-    kills the process if the file is cut off meanwhile), ``pool`` (connections for reading at most, 16),
+    kills the process if the file is cut off meanwhile), ``pool`` (connections at most, 16),
     ``isolation`` (``database`` for a file for each customer, beside the one that the URL names).
 
     Raises:

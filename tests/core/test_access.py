@@ -18,7 +18,7 @@ NEVER = 3_600.0
 
 
 def flush_threads():
-    return [thread for thread in threading.enumerate() if thread.name == "datastore-access"]
+    return [thread for thread in threading.enumerate() if thread.name == "datastore-access" and thread.is_alive()]
 
 
 def wait_until(true, seconds=10.0):

@@ -41,9 +41,9 @@ def test_three_hundred_threads_share_a_few_connections(tmp_path):
             most = max(most, len(os.listdir(DESCRIPTORS)) - before)  # noqa: PTH208
         crowd.join()
         assert right == [True] * 1_500
-        # 16 for reading and one for writing, each with a file and its log; one index of the log; and this listing.
-        assert most <= 2 * 17 + 1 + 1
-        assert len(store._core.backend._connections._reading()) <= 16
+        # 16 connections, each with a file and its log; one index of the log; and this listing.
+        assert most <= 2 * 16 + 1 + 1
+        assert len(store._core.backend._connections._open_ones()) <= 16
 
 
 def test_the_url_says_how_many_connections_there_may_be(tmp_path):
@@ -67,7 +67,7 @@ def test_a_connection_that_nobody_needs_is_closed(tmp_path, monkeypatch):
         for _ in range(16):
             with pool.lent(None):
                 agent.get("k")
-        assert len(pool._reading()) < 8
+        assert len(pool._open_ones()) < 8
 
 
 def test_large_batches_are_cut_so_that_others_come_between():
@@ -93,7 +93,9 @@ def test_a_writer_need_not_wait_for_all_of_anothers_batch(tmp_path):
 def test_a_batch_that_fails_in_its_second_part_says_which_records_are_stored(tmp_path):
     with datastore.connect(f"sqlite:///{tmp_path}/a.db", retry_seconds=0) as store:
         agent = store.agent("u", "a")
-        connection = store._core.backend._connections.writer()
+        pool = store._core.backend._connections
+        connection = pool.take(None)
+        pool.give_back(connection)
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count={pages + 1_500}")  # room for the first 4 MB and no more
         with pytest.raises(datastore.BatchError) as caught:

@@ -197,3 +197,17 @@ def test_a_fork_that_fails_leaves_the_store_working(tmp_path, monkeypatch):
         forks._after_in_parent()
         assert agent.get("k") == 1
         agent.set("k", 2)
+
+
+def test_parent_and_child_give_out_different_revisions(tmp_path):
+    with datastore.connect(f"sqlite:///{tmp_path}/a.db") as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+
+        def child():
+            store.agent("u", "a").set_many({f"child{i}": 1 for i in range(300)})
+            store.close()
+
+        in_a_child(child)
+        agent.set_many({f"parent{i}": 1 for i in range(300)})
+        assert len({record.revision for record in agent.iter_records()}) == 601

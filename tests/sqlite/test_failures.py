@@ -80,18 +80,16 @@ def test_a_full_disk_is_an_error_and_the_store_goes_on_when_there_is_space(path)
     with connect(path) as store:
         agent = store.agent("u", "a")
         agent.set("k", "before")
-        connection = store._core.backend._connections.writer()
-        (pages,) = connection.execute("PRAGMA page_count").fetchone()
-        connection.execute(f"PRAGMA max_page_count={pages + 5}")
+        (pages,) = the_connection(store).execute("PRAGMA page_count").fetchone()
         calls = [
             lambda: agent.set("k", "x" * 900_000),
             lambda: agent.set_many({f"k{i}": "x" * 10_000 for i in range(100)}),
         ]
         for call in calls:
+            the_connection(store).execute(f"PRAGMA max_page_count={pages + 5}")  # of this connection: another follows
             with pytest.raises(BackendUnusableError, match=r"is full; nothing was written. Free some space"):
                 call()
         assert agent.get_all() == {"k": "before"}
-        connection.execute("PRAGMA max_page_count=1000000")
         agent.set("k", "x" * 900_000)
         assert agent.count() == 1
 
@@ -208,6 +206,14 @@ CAUSES = [
     ("SQLITE_NOLFS", BackendUnusableError, "file system"),
     ("SQLITE_TOOBIG", ValueTooLargeError, "no value of that size"),
 ]
+
+
+def the_connection(store):
+    """Return the connection that the next call will use, too."""
+    pool = store._core.backend._connections
+    connection = pool.take(sys._getframe())
+    pool.give_back(connection)
+    return connection
 
 
 @pytest.mark.parametrize(("code", "kind", "words"), CAUSES, ids=[code for code, _, _ in CAUSES])

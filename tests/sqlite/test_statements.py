@@ -30,10 +30,9 @@ def statements(store, agent):
     backend = store._core.backend
     backend._look_at = float("inf")
     reading = backend._connections.take(sys._getframe())
-    for connection in (reading, backend._connections.writer()):
-        connection.set_trace_callback(
-            lambda statement: asked.append(statement) if statement not in ("BEGIN IMMEDIATE", "COMMIT") else None
-        )
+    reading.set_trace_callback(
+        lambda statement: asked.append(statement) if statement not in ("BEGIN IMMEDIATE", "COMMIT") else None
+    )
     backend._connections.give_back(reading)
     return asked
 
