@@ -104,7 +104,7 @@ def test_control_c_ends_the_process_without_a_traceback(tmp_path):
         stdout=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
     )
-    # When it is at work: earlier it may be in the middle of an import, and where a signal interrupts code that was given
+    # When it is at work: earlier it may be in the middle of an import, and where a signal interrupts code that is given
     # to exec() as text, Python ends the process by that signal in the end, whoever has caught the exception.
     log = tmp_path / "here/agent_data_store.db-wal"
     while not (log.exists() and log.stat().st_size > 200_000) and process.poll() is None:
