@@ -265,11 +265,9 @@ class Pool:
                 self.discard(connection)
 
     def _open_ones(self) -> list[Connection]:
-        """Return the connections that are open, and forget those that are closed or gone."""
-        found = [(known, connection) for known in self._all if (connection := known()) is not None]
-        found = [(known, connection) for known, connection in found if not connection.discarded]
-        self._all = [known for known, _ in found]
-        return [connection for _, connection in found]
+        """Return the connections that are open."""
+        found = [connection for known in self._all if (connection := known()) is not None]
+        return [connection for connection in found if not connection.discarded]
 
     def _close_one_idle(self, before: float) -> None:
         """Close the connection that was not used for longest, if that is long ago."""
@@ -286,21 +284,14 @@ class Pool:
             if self._closed:
                 raise ClosedError("the store was closed", backend=NAME)
             with self._opening.take():
-                if len(self._open_ones()) < self._settings.pool:
+                others = self._open_ones()
+                if len(others) < self._settings.pool:
                     connection = self._open()
-                    self._all.append(weakref.ref(connection))
+                    self._all = list(map(weakref.ref, (*others, connection)))
                     return connection
-            waiting = _Waiting()
-            self._waiting.append(waiting)
-            try:
-                with suppress(IndexError):
-                    return self._idle.pop()  # given back just now
-                waiting.wake.acquire(timeout=max(0.0, min(end - time.monotonic(), _LOOK)))
-            finally:
-                with suppress(ValueError):
-                    self._waiting.remove(waiting)
-            if waiting.connection is not None:
-                return waiting.connection
+            found = self._wait(max(0.0, min(end - time.monotonic(), _LOOK)))
+            if found is not None:
+                return found
             self._discard_the_abandoned()
             if time.monotonic() >= end:
                 if left() <= 0:
@@ -312,6 +303,28 @@ class Pool:
                 )
                 error.waited = True
                 raise error
+
+    def _wait(self, seconds: float) -> Connection | None:
+        """Wait for a connection that is given back, behind whoever waits already."""
+        waiting = _Waiting()
+        self._waiting.append(waiting)
+        idle: Connection | None = None
+        woken = False
+        try:
+            with suppress(IndexError):
+                idle = self._idle.pop()  # given back just now
+            if idle is None:
+                woken = waiting.wake.acquire(timeout=seconds)
+        finally:
+            try:
+                self._waiting.remove(waiting)
+            except ValueError:  # somebody is about to hand one over
+                if not woken:
+                    waiting.wake.acquire(timeout=_LOOK)
+        if idle is None or waiting.connection is None:
+            return idle or waiting.connection
+        self.give_back(waiting.connection)
+        return idle
 
     def _open(self) -> Connection:
         try:
