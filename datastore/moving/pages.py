@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from datastore.backend import CountsRange, Document, DocumentPage, Fields, ListsExpired, MovesDocuments
 from datastore.core import Core
+from datastore.deadlines import within
 from datastore.documents import checked, damaged
 from datastore.errors import DamagedRecordError, UnsupportedError
 from datastore.ids import EVERYTHING, IdRange, decode, encode_name, is_id, key_range, namespace_prefix, namespace_range
@@ -62,7 +63,8 @@ def pages(
     core.flush()
     hidden = _expired(core, range) if fields is Fields.KEY else ()
     while True:
-        found = core.call("listing", partial(read, after=after))
+        with within(core.max_seconds):
+            found = core.call("listing", partial(read, after=after))
         if fields is Fields.ALL:
             found = checked(found)
         now, live, broken = core.now(), list[Document](), list(found.damaged)

@@ -7,6 +7,7 @@ from functools import partial
 
 from datastore.backend import Backend, Document, Fields, MovesDocuments, Outcome, Restore
 from datastore.core import Core
+from datastore.deadlines import within
 from datastore.documents import check_moved
 from datastore.errors import DamagedRecordError, DataStoreError, UnsupportedError
 from datastore.ids import decode
@@ -132,7 +133,8 @@ class Target:
         size = self._core.backend.capabilities.write_batch
         for start in range(0, len(restores), size):
             batch = restores[start : start + size]
-            results = self._core.call("restoring records", partial(self._restore, batch))
+            with within(self._core.max_seconds):
+                results = self._core.call("restoring records", partial(self._restore, batch))
             backoff = Backoff(_RETRY_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
             while (again := [i for i, result in enumerate(results) if result.error and result.error.retryable]) and (
                 backoff.wait()

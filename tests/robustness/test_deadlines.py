@@ -10,6 +10,7 @@ import pytest
 import datastore
 from datastore import BackendUnavailableError, DeadlineExceededError, deadlines
 from datastore.deadlines import check, left, within
+from datastore.moving import copy, export_records
 
 URLS = ["sqlite:///{path}", "sqlite://:memory:", "memory://"]
 
@@ -172,3 +173,29 @@ def test_the_deadline_of_a_call_that_was_interrupted_is_forgotten():
     with within(60):
         check()
         assert left() > 1
+
+
+def test_a_copy_and_an_export_have_their_time_for_each_page(tmp_path, monkeypatch):
+    """Longer in all than any call may take; but a page that takes too long is an error."""
+    passed, real = 0.0, time.monotonic
+    monkeypatch.setattr(deadlines.time, "monotonic", lambda: real() + passed)
+    with (
+        datastore.connect(f"sqlite:///{tmp_path}/a.db", max_seconds=5) as source,
+        datastore.connect(f"sqlite:///{tmp_path}/b.db", max_seconds=5) as target,
+    ):
+        fill(source, 1_200, 1)
+        backend = source._core.backend
+        scan, steps = backend.scan, [4.0]
+
+        def slowly(*arguments, **options):
+            nonlocal passed
+            passed += steps[0]
+            deadlines.check()
+            return scan(*arguments, **options)
+
+        monkeypatch.setattr(backend, "scan", slowly)
+        assert copy(source, target).written == 1_200
+        assert export_records(source, tmp_path / "out.jsonl", fresh=True).written == 1_200
+        steps[0] = 6.0
+        with pytest.raises(DeadlineExceededError):
+            export_records(source, tmp_path / "other.jsonl", fresh=True)

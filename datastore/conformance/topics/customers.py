@@ -110,6 +110,27 @@ class Customers(Topic):
         assert data_store.clear("key ") == 5
         assert data_store.clear() == 2
 
+    def test_reading_makes_no_database(self, isolated: DataStore) -> None:
+        """Nor does removing: only what is stored needs a place."""
+        isolated.agent("ann", "agent_1").set("key", 1)
+        nobody = isolated.agent("nobody", "agent_1")
+        assert nobody.get("key") is None
+        assert nobody.get_record("key") is None
+        assert nobody.get_many(["key", "other"]) == {}
+        assert nobody.get_all() == {}
+        assert nobody.list_keys() == []
+        assert nobody.list_namespaces() == []
+        assert nobody.count() == 0
+        assert nobody.find({"n": 1}) == {}
+        assert nobody.scan().records == []
+        assert not nobody.delete("key")
+        assert nobody.delete_many(["key", "other"]) == 0
+        assert nobody.clear() == 0
+        assert isolated.customers() == ["ann"]
+        nobody.set("key", 1)
+        assert isolated.customers() == ["ann", "nobody"]
+        assert nobody.get("key") == 1
+
     def test_expired_records_of_all_customers_are_purged(
         self, isolated: DataStore, open_store: Opener, clock: Clock
     ) -> None:
