@@ -11,7 +11,7 @@ import time
 import weakref
 from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
-from types import CodeType
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from datastore import deadlines, forks
@@ -314,7 +314,15 @@ class Core:
             raise self.backend.refusal()
 
     def close(self) -> None:
-        """Write the pending accesses, close the backend, and refuse every call from here on. Idempotent."""
+        """Write the pending accesses, close the backend, and refuse every call from here on. Idempotent.
+
+        Raises:
+            ReentrantCallError: If this very thread is in the middle of a call of this store: it would wait for itself.
+        """
+        if self._is_on(sys._getframe(1)):
+            raise ReentrantCallError(
+                "this thread is in the middle of a call of this store; close it when the call has ended"
+            )
         if not isinstance(self.backend, _Closed):
             self.backend = _Closed(self.backend)
         try:
@@ -322,6 +330,16 @@ class Core:
         except Exception as error:  # noqa: BLE001 - raised as an error of the store
             known = of_the_store(error)
             raise known.during("closing", self.backend.name) from known.__cause__
+
+    def _is_on(self, frame: FrameType | None) -> bool:
+        """Return whether a call of this store is being executed in a frame or below it."""
+        while frame is not None:
+            if frame.f_globals.get("__name__") in (__name__, AccessTracker.__module__):
+                owner = frame.f_locals.get("self")
+                if owner is self or owner is self.tracker:
+                    return True
+            frame = frame.f_back
+        return False
 
     def _write(self, writes: Sequence[Write]) -> list[Outcome]:
         try:

@@ -232,3 +232,41 @@ def test_a_call_to_a_client_library_that_was_interrupted_does_not_count():
         interrupted()
     with calls.begin():
         pass
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that send signals")
+def test_a_signal_handler_that_closes_the_store_in_the_middle_of_a_call_is_refused_at_once(store):
+    """The store goes on; between two calls it is closed."""
+    agent, chance, refused = store.agent("u", "a"), random.Random(11), 0
+    closed = False
+
+    def handler(*_):
+        nonlocal refused, closed
+        try:
+            store.close()
+            closed = True
+        except ReentrantCallError:
+            refused += 1
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        for number in range(2_000):
+            signal.setitimer(signal.ITIMER_REAL, chance.random() * 0.0005 + 1e-6)
+            try:
+                CALLS[number % len(CALLS)](store, agent, number)
+            except datastore.ClosedError:
+                assert closed
+            if closed or refused > 50:
+                break
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert closed or refused
+
+
+def test_closing_within_a_call_is_refused_and_closing_another_store_is_not(store):
+    with datastore.connect("memory://") as other:
+        store._core.call("closing another one", other.close)
+    with pytest.raises(ReentrantCallError, match="close it when the call has ended"):
+        store._core.call("closing itself", store.close)
+    store.agent("u", "a").set("k", 1)
