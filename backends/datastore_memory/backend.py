@@ -152,9 +152,11 @@ class MemoryBackend(Backend):
         self._turns.reset()
 
     def _opened(self) -> Turn:
-        if self._closed:
+        turn = self._turns.take(frame=sys._getframe(1))
+        if self._closed:  # perhaps while this call was waiting
+            turn.leave()
             raise ClosedError("the store was closed", backend=self.name)
-        return self._turns.take(frame=sys._getframe(1))
+        return turn
 
     def _ids(self) -> list[str]:
         if self._sorted is None:  # sorted on demand: filling a store and then listing it sorts once
