@@ -108,6 +108,9 @@ class Turns:
                 front = turns._queue[0]
             except IndexError:
                 return False
+            if front.thread == thread and front.is_over():
+                front.leave()  # an interrupt has left it there
+                return False
             if front.thread == thread:
                 # True only if all this holds at the same time, and it is not that this thread's own turn has come.
                 return turns is not self and all(turns._is_first(front) for turns, front in chain)

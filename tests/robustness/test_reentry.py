@@ -270,3 +270,26 @@ def test_closing_within_a_call_is_refused_and_closing_another_store_is_not(store
     with pytest.raises(ReentrantCallError, match="close it when the call has ended"):
         store._core.call("closing itself", store.close)
     store.agent("u", "a").set("k", 1)
+
+
+def test_a_turn_that_an_interrupt_has_left_behind_is_no_reason_to_refuse_another_call():
+    """Whoever waits for it holds what this thread asks for: the turn is over, and both go on."""
+    one, two, outcomes = Turns("one"), Turns("two"), []
+
+    def interrupted():
+        one.take()
+
+    interrupted()
+
+    def other():
+        with two.take(), one.take(30):
+            outcomes.append("other")
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    while not two._queue and thread.is_alive():
+        time.sleep(0.001)
+    with two.take(30):
+        outcomes.append("this")
+    thread.join()
+    assert outcomes == ["other", "this"]
