@@ -39,6 +39,7 @@ def as_text(value: str) -> str:
 
 def as_int(value: object) -> int | None:
     """Return a whole number as an `int` of that very class; ``None`` if it is none, which a `bool` is not."""
+    # mypy does not follow issubclass(type(value), ...), which is the point here: the value itself is not asked.
     return int.__int__(value) if issubclass(type(value), int) and type(value) is not bool else None  # type: ignore[arg-type, call-overload, no-any-return, unused-ignore]
 
 
@@ -56,6 +57,7 @@ def as_seconds(value: timedelta) -> float:
 
 def elements(array: list[Any] | tuple[Any, ...]) -> list[Any]:
     """Return the elements that a list or a tuple has, and not those that a subclass shows."""
+    # mypy narrows only the first branch of a TypeGuard.
     return list(list.__iter__(array) if is_a(array, list) else tuple.__iter__(array))  # type: ignore[arg-type]
 
 
@@ -77,7 +79,7 @@ def as_dict(value: object, refusal: Callable[[], DataStoreError]) -> dict[Any, A
     """
     if is_a(value, dict):
         return dict(dict.items(value))  # `dict.copy` asks a subclass
-    if not is_a(value, Mapping):  # type: ignore[type-abstract]
+    if not is_a(value, Mapping):  # type: ignore[type-abstract]  # it is asked for, and not made
         raise refusal()
     try:
         return dict(value)

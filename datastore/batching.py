@@ -50,7 +50,7 @@ def _values(items: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> dict[str, A
     def refusal() -> DataStoreError:
         return InvalidValueError(f"items is {kind_of(items)}; give a dict, or pairs of key and value")
 
-    if is_a(items, Mapping):  # type: ignore[type-abstract]
+    if is_a(items, Mapping):  # type: ignore[type-abstract]  # it is asked for, and not made
         pairs: Iterable[Any] = as_dict(items, refusal).items()
     elif is_a(items, str):
         raise refusal()
