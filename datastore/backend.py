@@ -157,6 +157,10 @@ class Outcome(NamedTuple):
     """Why this write failed while others of its batch may be done. One with ``retryable`` set is sent again."""
 
 
+DONE = Outcome(True)
+"""What nearly every write comes to; made once, for it shows in the time of `set`."""
+
+
 class DocumentPage(NamedTuple):
     """Some documents of a range, in id order."""
 

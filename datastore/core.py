@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from datastore import deadlines, forks
 from datastore.access import AccessTracker, Tracking
 from datastore.backend import (
+    DONE,
     Access,
     Backend,
     Document,
@@ -391,7 +392,7 @@ def _worth_repeating(error: DataStoreError) -> bool:
 def _recognise(write: Write, outcome: Outcome) -> Outcome:
     """Return the outcome of a repeated write, seeing where the first attempt had succeeded and its answer was lost."""
     if isinstance(write, Put) and not outcome.done and outcome.revision == write.revision:
-        return Outcome(True)
+        return DONE
     return outcome
 
 

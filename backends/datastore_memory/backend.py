@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from datastore.backend import (
+    DONE,
     Access,
     Backend,
     Capabilities,
@@ -192,7 +193,7 @@ class MemoryBackend(Backend):
         if put.id not in self._stored:
             self._sorted = None
         self._stored[put.id] = _Stored(document, put.json)
-        return Outcome(True)
+        return DONE
 
     def _restore(self, restore: Restore) -> Outcome:
         old = self._live(restore.id, restore.at)
@@ -203,7 +204,7 @@ class MemoryBackend(Backend):
             self._sorted = None
         document = restore.document._replace(value=None, metadata=_copy(restore.document.metadata))
         self._stored[restore.id] = _Stored(document, restore.json)
-        return Outcome(True)
+        return DONE
 
     def _delete(self, delete: Delete) -> Outcome:
         old = self._live(delete.id, delete.at)

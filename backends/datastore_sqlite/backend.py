@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 from datastore.administration import Finding
 from datastore.backend import (
+    DONE,
     Access,
     Backend,
     Capabilities,
@@ -45,7 +46,7 @@ from datastore_sqlite.connections import (
     OneConnection,
     Pool,
     Settings,
-    take_turn,
+    no_turn,
     translate,
 )
 from datastore_sqlite.damage import documents_of, is_damage, reading, shown, size_of, stored_id
@@ -286,7 +287,10 @@ class SqliteBackend(Backend):
         if now > self._look_at:
             self._look(now)
         # Not kept in a variable: a frame that refers to itself is garbage that only the collector finds.
-        turn = take_turn(self._turns, self._settings, sys._getframe())
+        try:
+            turn = self._turns.take(self._settings.timeout, sys._getframe())
+        except TimeoutError as error:
+            raise no_turn(error) from error
         try:
             if self._written_by is not None:  # an interrupt came before it could be given back
                 self._connections.discard(self._written_by)
@@ -424,7 +428,7 @@ def _apply_all(connection: Connection, writes: Sequence[Write]) -> list[Outcome]
         return [_apply(connection, write) for write in writes]
     if connection.executemany(sql.SET, rows).rowcount < len(rows):
         connection.executemany(sql.ADD, rows)  # some are expired: this replaces those, and only those
-    return [Outcome(True)] * len(rows)
+    return [DONE] * len(rows)
 
 
 def _is_plain(put: Put) -> bool:
@@ -443,7 +447,7 @@ def _apply(connection: Connection, write: Write) -> Outcome:
             done = _set(connection, write)
     except (ValueTooLargeError, DamagedRecordError) as error:
         return Outcome(False, error=error)
-    return Outcome(True) if done else _outdated(connection, write)
+    return DONE if done else _outdated(connection, write)
 
 
 def _set(connection: Connection, put: Put) -> bool:
@@ -506,7 +510,7 @@ def _delete(connection: Connection, delete: Delete) -> Outcome:
             row = connection.execute(sql.DELETE_BYTES, (unreadable, delete.at)).fetchone()
         return Outcome(row is not None and bool(row[0]))
     removed = connection.execute(sql.DELETE_IF_REVISION, (delete.id, delete.if_revision, delete.at)).rowcount
-    return Outcome(True) if removed else _outdated(connection, delete)
+    return DONE if removed else _outdated(connection, delete)
 
 
 def _restore_all(connection: Connection, restores: Sequence[Restore]) -> list[Outcome]:
@@ -525,7 +529,7 @@ def _restore(connection: Connection, restore: Restore) -> Outcome:
     else:
         condition = (old.id, restore.if_revision, restore.at)
         stored = connection.execute(sql.RESTORE_OVER, (*row, *condition)).rowcount
-    return Outcome(True) if stored else _outdated(connection, restore)
+    return DONE if stored else _outdated(connection, restore)
 
 
 def _outdated(connection: Connection, write: Write | Restore) -> Outcome:

@@ -47,13 +47,13 @@ def conformance(
     """Run the conformance kit on your database, in a scratch area beside the store, and print its report.
 
     It takes minutes, and on a database that charges by the request it costs
-    something. Needs pytest and hypothesis.
+    something. Needs pytest, hypothesis and the extra regex.
     """
     with in_one_line("interrupted; the scratch area may be left"):
         try:
-            pytest, _ = map(import_module, ("pytest", "hypothesis"))
+            pytest, *_ = map(import_module, ("pytest", "hypothesis", "re2"))
         except ModuleNotFoundError as error:
-            fail(f"{error.name} is not installed: pip install pytest hypothesis")
+            fail(f"{error.name} is not installed: pip install pytest hypothesis 'agent-datastore[regex]'")
         text = resolve(url)
         place = scratch_of(text) if scratch is None else resolve(scratch)
         with _made(place):

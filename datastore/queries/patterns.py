@@ -89,7 +89,7 @@ def _engine() -> Any:
         import re2  # here, because most stores never see a pattern
     except ImportError as error:
         raise UnsupportedError(
-            "$regex needs RE2, which is not installed: pip install google-re2 (there are wheels for CPython 3.11 to "
-            "3.14 on Linux with glibc, macOS and Windows; elsewhere it is built from source, with RE2 and Abseil)"
+            "$regex needs RE2, which is not installed: pip install 'agent-datastore[regex]' (there are wheels for "
+            "CPython 3.11 to 3.14 on Linux with glibc, macOS and Windows; elsewhere it is built from source)"
         ) from error
     return re2
