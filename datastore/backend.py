@@ -33,6 +33,8 @@ __all__ = [
     "DocumentPage",
     "Fields",
     "Finds",
+    "ForgetsUsers",
+    "Forgotten",
     "IdRange",
     "ListsExpired",
     "ListsNamespaces",
@@ -161,6 +163,15 @@ DONE = Outcome(True)
 """What nearly every write comes to; made once, for it shows in the time of `set`."""
 
 
+class Forgotten(NamedTuple):
+    """What `datastore.DataStore.forget` has removed."""
+
+    records: int
+    """Live records."""
+    expired: int
+    """Expired ones that had not been reclaimed."""
+
+
 class DocumentPage(NamedTuple):
     """Some documents of a range, in id order."""
 
@@ -216,6 +227,10 @@ class Capabilities:
     """Several processes can work on the same documents at once."""
     at_once: bool = False
     """One document is read at once, in this process: such a read needs no deadline."""
+    remembered_writes: int = 0
+    """How many of its last writes a record knows (`datastore.adapters.remembering`): a write that is repeated because
+    its answer was lost recognises itself, also where so many others, less one, came after it. For databases whose
+    answers can be lost; 8 is what the store expects of them."""
     customer_databases: bool = False
     """``isolation="database"`` gives each customer a database of its own (`datastore.customers`)."""
 
@@ -243,8 +258,9 @@ class Backend(ABC):
         Each write is atomic, and atomic with its precondition: of two that race, one sees the other's result. The
         batch as a whole need not be. A `Put` without a precondition never fails because of a concurrent writer.
         The store repeats a write, the same `Put` or `Delete` again, when its answer was lost. Writing the same `Put`
-        twice must be harmless, and a database whose answers can get lost should see to it that a repeated `Delete` is
-        still ``done``. Raises when no outcome is known for any of them.
+        twice must be harmless, also where others wrote the record in between (``capabilities.remembered_writes``), and
+        a database whose answers can get lost should see to it that a repeated `Delete` is still ``done``. What was
+        seen earlier may shape a request, and never settles an outcome. Raises when no outcome is known for any of them.
         """
 
     @abstractmethod
@@ -304,6 +320,18 @@ class ClearsRange(Protocol):
 
     def clear(self, range: IdRange, at: str) -> int:
         """Remove every document of a range and return how many of them were live at ``at``."""
+
+
+@runtime_checkable
+class ForgetsUsers(Protocol):
+    """A database that can remove all that it keeps of a user, also what no listing shows."""
+
+    def forget(self, range: IdRange, at: str) -> Forgotten:
+        """Remove everything in the range of a user's ids, and return what that was.
+
+        That is every document, live or expired at ``at``, readable or not, in whichever namespace; and parts of values,
+        of writes that were interrupted too. Repeating it, because an answer was lost, counts nothing twice.
+        """
 
 
 @runtime_checkable

@@ -196,6 +196,20 @@ class Core:
             if document.id not in hidden:
                 yield document
 
+    def all_ids(self, range: IdRange) -> Iterator[list[str]]:
+        """Yield the ids of a range page by page, those of expired and of damaged documents too."""
+        after = None
+        size = self.backend.capabilities.write_batch
+        while True:
+            page = self._page(partial(self.backend.scan, range, Fields.KEY, size, after), Fields.KEY)
+            ids = [document.id for document in page.documents]
+            ids += [error.id for error in page.damaged if error.id is not None]
+            if ids:
+                yield ids
+            if page.after is None:
+                return
+            after = page.after
+
     def find(self, range: IdRange, plan: Plan, fields: Fields, at_once: int | None = None) -> Iterator[Document]:
         """Yield the live documents of a range that a plan finds, page by page."""
         self.check_open()

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
 from datastore.arguments import as_int, as_text, check_name, check_text, shown
-from datastore.backend import ClearsRange, CountsRange, Delete, Document, Fields, ListsNamespaces
+from datastore.backend import (
+    ClearsRange,
+    CountsRange,
+    Delete,
+    Document,
+    Fields,
+    ForgetsUsers,
+    Forgotten,
+    ListsNamespaces,
+)
+from datastore.core import Core
 from datastore.documents import damaged, name_of, skip
 from datastore.documents import key_of as decode_id
 from datastore.errors import DamagedRecordError, InvalidValueError, QueryError, kind_of
@@ -103,6 +113,23 @@ def clear(scope: Scope, prefix: str | None) -> int:
             removed += _delete(scope, batch)
             batch = []
     return removed + _delete(scope, batch)
+
+
+def forget(core: Core, encoded_user: str) -> Forgotten:
+    """Remove all that is stored of a user, and return what that was."""
+    range, now = namespace_range(encoded_user, None), core.now()
+    if isinstance(core.backend, ForgetsUsers):
+        backend = core.backend
+        return core.call("forgetting a user", lambda: backend.forget(range, now))
+    removed = expired = 0
+    for ids in core.all_ids(range):
+        outcomes = core.write([Delete(id, now) for id in ids])
+        for outcome in outcomes:
+            if outcome.error is not None:
+                raise outcome.error.during("forgetting a user", core.backend.name)
+        live = sum(outcome.done for outcome in outcomes)
+        removed, expired = removed + live, expired + len(outcomes) - live
+    return Forgotten(removed, expired)
 
 
 def page(scope: Scope, prefix: str | None, limit: int | None, cursor: str | None) -> Page:

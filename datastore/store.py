@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NoReturn, Self, cast, get_args
 
+from datastore import listing
 from datastore.access import Tracking
 from datastore.agent import AgentDataStore
 from datastore.arguments import as_number, as_text, check_name, elements, is_a, shown
-from datastore.backend import Backend, Capabilities, DeclaresIndexes, ReclaimsExpired, SeparatesCustomers
+from datastore.backend import Backend, Capabilities, DeclaresIndexes, Forgotten, ReclaimsExpired, SeparatesCustomers
 from datastore.core import Core
+from datastore.deadlines import within
 from datastore.errors import (
     ConfigurationError,
     InvalidNameError,
@@ -136,6 +138,34 @@ class DataStore:
             raise UnsupportedError("expired records are reclaimed by the database itself", backend=backend.name)
         now = self._core.now()
         return self._core.call("purging expired records", lambda: backend.purge(now))
+
+    def forget(self, user_id: str) -> Forgotten:
+        """Remove everything that is stored of a user, in all namespaces, for good.
+
+        That is live and expired records, damaged ones, and remains of writes that were interrupted; with
+        ``isolation="database"`` the user's database as well. What others write for the user meanwhile may stay.
+
+        Args:
+            user_id: Whose data to remove.
+
+        Returns:
+            How many ``records`` and how many ``expired`` ones there were.
+
+        Raises:
+            InvalidNameError: If ``user_id`` is not a name.
+            DeadlineExceededError: If it takes longer than ``max_seconds``; call it again to go on.
+
+        Requests: those to read the ids; CouchDB 1 per 1,000 documents, DynamoDB 1 per 25 items, Firestore 1 per 500.
+        """
+        core = self._core
+        encoded = encode_name(check_name(user_id, "user_id"), "user_id")
+        core.check_open()
+        with within(core.max_seconds):
+            forgotten = listing.forget(core, encoded)
+            if self._customers is not None:
+                customers = self._customers
+                core.call("dropping the database of a user", lambda: customers.drop_customer(as_text(user_id)))
+        return forgotten
 
     def ensure_index(self, fields: Sequence[str], namespace: str | None = None) -> str:
         """Declare an index on fields of the values, so that a `find` on them need not look at every record.

@@ -16,6 +16,7 @@ from datastore.backend import (
     Document,
     DocumentPage,
     Fields,
+    Forgotten,
     IdRange,
     Outcome,
     Put,
@@ -118,10 +119,15 @@ class MemoryBackend(Backend):
 
     def clear(self, range: IdRange, at: str) -> int:
         """See `datastore.backend.ClearsRange`."""
+        return self.forget(range, at).records
+
+    def forget(self, range: IdRange, at: str) -> Forgotten:
+        """See `datastore.backend.ForgetsUsers`."""
         with self._opened():
             ids = self._ids()
             found = ids[bisect_left(ids, range.start) : bisect_left(ids, range.end)]
-            return sum(self._remove(id).live(at) for id in found)
+            live = sum(self._remove(id).live(at) for id in found)
+            return Forgotten(live, len(found) - live)
 
     def purge(self, at: str) -> int:
         """See `datastore.backend.ReclaimsExpired`."""

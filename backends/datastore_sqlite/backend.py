@@ -21,6 +21,7 @@ from datastore.backend import (
     Document,
     DocumentPage,
     Fields,
+    Forgotten,
     IdRange,
     Outcome,
     Plan,
@@ -203,6 +204,15 @@ class SqliteBackend(Backend):
             return int(live)
 
         return self._write(partial(_in_transaction, clear))
+
+    def forget(self, range: IdRange, at: str) -> Forgotten:
+        """See `datastore.backend.ForgetsUsers`."""
+
+        def forget(connection: Connection) -> Forgotten:
+            (live,) = connection.execute(sql.COUNT, (*range, at)).fetchone()
+            return Forgotten(live, connection.execute(sql.CLEAR, range).rowcount - live)
+
+        return self._write(partial(_in_transaction, forget))
 
     def plan(self, range: IdRange, query: Query) -> Plan | None:
         """See `datastore.backend.Finds`."""

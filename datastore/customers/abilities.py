@@ -14,6 +14,8 @@ from datastore.backend import (
     DocumentPage,
     Fields,
     Finds,
+    ForgetsUsers,
+    Forgotten,
     IdRange,
     ListsExpired,
     ListsNamespaces,
@@ -66,6 +68,12 @@ class _Clears(CustomerBackend):
     def clear(self, range: IdRange, at: str) -> int:
         with self.opened_if_there(user_of(range.start)) as backend:
             return 0 if backend is None else cast(ClearsRange, backend).clear(range, at)
+
+
+class _Forgets(CustomerBackend):
+    def forget(self, range: IdRange, at: str) -> Forgotten:
+        with self.opened_if_there(user_of(range.start)) as backend:
+            return Forgotten(0, 0) if backend is None else cast(ForgetsUsers, backend).forget(range, at)
 
 
 class _Finding(CustomerBackend):
@@ -137,6 +145,7 @@ _ABILITIES: dict[type, type] = {
     ListsExpired: _Expired,
     CountsRange: _Counts,
     ClearsRange: _Clears,
+    ForgetsUsers: _Forgets,
     Finds: _Finding,
     ReclaimsExpired: _Reclaims,
     MovesDocuments: _Moves,

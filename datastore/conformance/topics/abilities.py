@@ -94,6 +94,29 @@ class Abilities(Topic):
         assert not is_stored(backend, "expired")
         assert backend.clear(USER_RANGE, at(10)) == 1
 
+    def test_forgetting_removes_all_that_there_is_of_a_user(self, store: DataStore, clock: Clock) -> None:
+        """Expired records too, in namespaces without live ones as well; large values with all their parts."""
+        fill(store, clock)
+        data_store = store.agent("user_1", "agent_1", "large")
+        data_store.set("large", "x" * 900_000)
+        data_store.set("expired", "x" * 900_000, ttl=1)
+        clock.advance(1)
+        records = sum(range(1, len(NAMESPACES) + 1)) - NAMESPACES.index("expired") - 1 + 1
+        assert store.forget("user_1") == (records, 3 + 3 + 1)
+        assert data_store.list_namespaces() == []
+        assert store.forget("user_1") == (0, 0)
+        other = store.agent("user_10", "agent_1")
+        assert other.list_namespaces() == sorted(set(NAMESPACES) - {"expired"})
+
+    def test_without_the_ability_forgetting_does_the_same(self, wrapped: Wrapper, clock: Clock) -> None:
+        """Record by record."""
+        store = wrapped(Wrapped)
+        fill(store, clock)
+        records = sum(range(1, len(NAMESPACES) + 1)) - NAMESPACES.index("expired") - 1
+        assert store.forget("user_1") == (records, 3 + 3)
+        assert store.agent("user_1", "agent_1").list_namespaces() == []
+        assert store.forget("user_1") == (0, 0)
+
     def test_purging_removes_what_is_expired(self, store: DataStore, backend: Backend, clock: Clock) -> None:
         """Of all users, and nothing else; it returns how many there were."""
         require(backend, ReclaimsExpired)

@@ -10,7 +10,7 @@ import pytest
 from datastore.backend import Backend, Delete, Outcome
 from datastore.conformance.documents import apply, at, id_of, is_stored, put, read, stored
 from datastore.conformance.samples import METADATA, VALUES, same
-from datastore.conformance.topic import Topic
+from datastore.conformance.topic import Topic, not_applicable
 from datastore.errors import ValueTooLargeError
 
 
@@ -125,6 +125,49 @@ class RawWrites(Topic):
             (outcome,) = apply(backend, [one])
             assert outcome.done or outcome.revision == one.revision, one.key
             assert stored(backend, one.key) == before
+
+    @pytest.mark.parametrize("kind", ["plain", "new", "at revision"])
+    def test_a_repeated_put_knows_itself_after_others_have_written(self, backend: Backend, kind: str) -> None:
+        """As many as ``remembered_writes`` says, less one: their values stay, and the put is done."""
+        remembered = backend.capabilities.remembered_writes
+        if not remembered:
+            not_applicable("answers of this database cannot be lost")
+        assert remembered >= 8
+        conditions: dict[str, dict[str, Any]] = {
+            "plain": {"metadata": {"a": 1}},
+            "new": {"if_absent": True},
+            "at revision": {"if_revision": "first"},
+        }
+        if kind != "new":
+            apply(backend, [put("key", 0, revision="first")])
+        mine = put("key", "mine", **conditions[kind])
+        assert all_done(apply(backend, [mine]))
+        for number in range(remembered - 1):
+            assert all_done(apply(backend, [put("key", number, metadata={"b": number}, at=at(number))]))
+            before = stored(backend, "key")
+            assert all_done(apply(backend, [mine]))
+            assert stored(backend, "key") == before
+
+    def test_a_put_that_was_refused_is_not_taken_for_done(self, backend: Backend) -> None:
+        """However often it is sent; nor is one that never arrived."""
+        apply(backend, [put("key", 0, revision="first")])
+        late, never = put("key", 1, if_revision="other"), put("key", 1, if_absent=True)
+        for _ in range(3):
+            for write in (late, never):
+                (outcome,) = apply(backend, [write])
+                assert not outcome.done
+            apply(backend, [put("key", 2)])
+        assert stored(backend, "key").value == 2
+
+    def test_a_new_record_knows_nothing_of_the_one_before(self, backend: Backend) -> None:
+        """A record that was deleted, or has expired, takes its memory with it: a put is a new one then."""
+        one = put("key", 1, expires_at=at(10))
+        apply(backend, [one])
+        apply(backend, [Delete(one.id, at(5))])
+        assert all_done(apply(backend, [one._replace(at=at(6))]))
+        assert stored(backend, "key").value == 1
+        assert all_done(apply(backend, [put("key", 2, at=at(10))]))
+        assert stored(backend, "key").value == 2
 
     def test_a_delete_says_whether_it_removed_a_live_document(self, backend: Backend) -> None:
         """An expired one is removed, too, and does not count."""

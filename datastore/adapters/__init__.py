@@ -1,0 +1,6 @@
+"""What adapters have in common: for their authors, and imported by nothing else.
+
+- `datastore.adapters.remembering`: how a record knows the writes that it has seen, so that none is applied twice.
+- `datastore.adapters.answers`: whether an answer of a server is whole.
+- `datastore.adapters.contention`: how long a write goes on against other writers of its record.
+"""
