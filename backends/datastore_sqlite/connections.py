@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import operator
 import os
 import sqlite3
@@ -45,8 +44,7 @@ _STEPS = 10_000
 """How many steps of SQLite's virtual machine lie between two looks at the deadline: about a millisecond."""
 _IDLE_SECONDS = 10.0
 """How long a connection is kept that nobody needs."""
-_COLLECT_SECONDS = 10.0  # between two searches for connections that nobody owns: each may take long
-_LOOK = 0.1  # seconds between two looks of a waiting call at whether a connection is to be had
+_LOOK = 0.1  # seconds between two looks of those who wait at whether a connection was abandoned
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +184,14 @@ class Pool:
         """Weakly, because one that an interrupt has left behind must not count for ever."""
         self._waiting: deque[_Waiting] = deque()
         self._opening = Turns("opening a connection")
-        self._collect_at = 0.0
+        self._look_at = 0.0
 
     def take(self, frame: FrameType) -> Connection:
         """Return a connection that nobody else uses, to the call of a frame; `give_back` or `discard` it."""
         try:
             connection = self._idle.pop()  # the one used last: its page cache is warm
         except IndexError:
-            connection = self._wait_or_open()
+            return self._wait_or_open(frame)
         connection.frame = frame
         return connection
 
@@ -254,20 +252,54 @@ class Pool:
         _inherited.extend(self._open_ones())
         self._begin()
 
-    def _discard_the_abandoned(self) -> None:
-        """Close the connections of calls that an interrupt ended before they could.
-
-        One that was between two owners belongs to nobody; the garbage collector finds those.
-        """
+    def _look_after_the_waiting(self) -> None:
+        """See whether connections are missing that nobody will give back; one of all who wait does it at a time."""
         now = time.monotonic()
-        if now > self._collect_at:
-            self._collect_at = now + _COLLECT_SECONDS
-            gc.collect()
-        lent = [(connection, frame) for connection in self._open_ones() if (frame := connection.frame) is not None]
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK
+        self._discard_the_abandoned()
+        if len(self._open_ones()) < self._settings.pool:
+            with suppress(IndexError):
+                self._waiting.popleft().hand_over(None)
+
+    def _discard_the_abandoned(self) -> None:
+        """Close the connections of calls that an interrupt ended before they could, and those between two owners."""
+        lent, ownerless = list[tuple[Connection, FrameType]](), list[tuple[Connection, float]]()
+        for connection in self._not_idle():
+            if (frame := connection.frame) is not None:
+                lent.append((connection, frame))
+            else:
+                ownerless.append((connection, connection.idle_since))
         stacks = list(sys._current_frames().values())  # after that: a call that has begun meanwhile is not in question
         for connection, frame in lent:
             if connection.frame is frame and not any(on_stack(frame, stack) for stack in stacks):
                 self.discard(connection)
+        if not ownerless or any(map(self._is_moving_one, stacks)):
+            return
+        still = self._not_idle()
+        for connection, since in ownerless:
+            # Had it been given back and taken again meanwhile, it would have been idle since another time.
+            if connection in still and connection.frame is None and connection.idle_since == since:
+                self.discard(connection)
+
+    def _is_moving_one(self, frame: FrameType | None) -> bool:
+        """Return whether a thread is taking a connection or giving one back, between two lines of it."""
+        inner = None
+        while frame is not None:
+            if frame.f_code in _MOVING and inner is not Pool._wait_or_open.__code__:
+                return True
+            inner, frame = frame.f_code, frame.f_back
+        return False
+
+    def _not_idle(self) -> list[Connection]:
+        """Return the connections that are open and in use, or between two owners."""
+        while True:
+            try:
+                idle = set(map(id, self._idle))
+            except RuntimeError:  # another thread took one, or gave one back
+                continue
+            return [connection for connection in self._open_ones() if id(connection) not in idle]
 
     def _open_ones(self) -> list[Connection]:
         """Return the connections that are open."""
@@ -283,7 +315,7 @@ class Pool:
             else:
                 self._idle.appendleft(longest)
 
-    def _wait_or_open(self) -> Connection:
+    def _wait_or_open(self, frame: FrameType) -> Connection:
         end = time.monotonic() + min(self._settings.timeout, left())
         while True:
             if self._closed:
@@ -292,12 +324,12 @@ class Pool:
                 others = self._open_ones()
                 if len(others) < self._settings.pool:
                     connection = self._open()
+                    connection.frame = frame
                     self._all = list(map(weakref.ref, (*others, connection)))
                     return connection
-            found = self._wait(max(0.0, min(end - time.monotonic(), _LOOK)))
+            found = self._wait(end, frame)
             if found is not None:
                 return found
-            self._discard_the_abandoned()
             if time.monotonic() >= end:
                 if left() <= 0:
                     raise exceeded()
@@ -309,17 +341,18 @@ class Pool:
                 error.waited = True
                 raise error
 
-    def _wait(self, seconds: float) -> Connection | None:
-        """Wait for a connection that is given back, behind whoever waits already."""
-        waiting = _Waiting()
+    def _wait(self, end: float, frame: FrameType) -> Connection | None:
+        """Wait for a connection that is given back, behind whoever waits already; ``None`` when one may be opened."""
+        waiting = _Waiting(frame)
         self._waiting.append(waiting)
         idle: Connection | None = None
         woken = False
         try:
-            with suppress(IndexError):
-                idle = self._idle.pop()  # given back just now
-            if idle is None:
-                woken = waiting.wake.acquire(timeout=seconds)
+            idle = self._given_back_just_now(frame)
+            while idle is None and not woken and (remaining := end - time.monotonic()) > 0:
+                woken = waiting.wake.acquire(timeout=min(remaining, _LOOK))
+                if not woken:
+                    self._look_after_the_waiting()
         finally:
             try:
                 self._waiting.remove(waiting)
@@ -330,6 +363,14 @@ class Pool:
             return idle or waiting.connection
         self.give_back(waiting.connection)
         return idle
+
+    def _given_back_just_now(self, frame: FrameType) -> Connection | None:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            return None
+        connection.frame = frame
+        return connection
 
     def _open(self) -> Connection:
         try:
@@ -345,18 +386,36 @@ class Pool:
         return connection
 
 
+_MOVING = frozenset(
+    function.__code__
+    for function in (
+        Pool.take,
+        Pool._given_back_just_now,
+        Pool.give_back,
+        Pool._close_one_idle,
+        Pool.discard,
+        Pool.close,
+        Pool.before_fork,
+    )
+)
+"""What has a connection in hand that belongs to nobody for the moment."""
+
+
 class _Waiting:
     """A call that waits for a connection."""
 
-    __slots__ = ("connection", "wake")
+    __slots__ = ("_frame", "connection", "wake")
 
-    def __init__(self) -> None:
+    def __init__(self, frame: FrameType) -> None:
+        self._frame = frame
         self.connection: Connection | None = None
         self.wake = threading.Lock()
         self.wake.acquire()
 
     def hand_over(self, connection: Connection | None) -> None:
         """Give it a connection, or the leave to open one."""
+        if connection is not None:
+            connection.frame = self._frame
         self.connection = connection
         self.wake.release()
 

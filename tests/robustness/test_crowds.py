@@ -1,6 +1,7 @@
 """Many threads at once: descriptors are bounded, writers take turns, and no batch holds the others up."""
 
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -50,7 +51,8 @@ def test_the_url_says_how_many_connections_there_may_be(tmp_path):
     with datastore.connect(f"sqlite:///{tmp_path}/a.db?pool=1", timeout=0.2) as store:
         agent = store.agent("u", "a")
         agent.set("k", 1)
-        with store._core.backend._connections.lent(None), pytest.raises(BackendUnavailableError, match=r"\?pool="):
+        pool = store._core.backend._connections
+        with pool.lent(sys._getframe()), pytest.raises(BackendUnavailableError, match=r"\?pool="):
             agent.get("k")
         assert agent.get("k") == 1
 
@@ -61,11 +63,11 @@ def test_a_connection_that_nobody_needs_is_closed(tmp_path, monkeypatch):
         agent = store.agent("u", "a")
         agent.set("k", 1)
         pool = store._core.backend._connections
-        lent = [pool.take(None) for _ in range(8)]
+        lent = [pool.take(sys._getframe()) for _ in range(8)]
         for connection in lent:
             pool.give_back(connection)
         for _ in range(16):
-            with pool.lent(None):
+            with pool.lent(sys._getframe()):
                 agent.get("k")
         assert len(pool._open_ones()) < 8
 
@@ -94,7 +96,7 @@ def test_a_batch_that_fails_in_its_second_part_says_which_records_are_stored(tmp
     with datastore.connect(f"sqlite:///{tmp_path}/a.db", retry_seconds=0) as store:
         agent = store.agent("u", "a")
         pool = store._core.backend._connections
-        connection = pool.take(None)
+        connection = pool.take(sys._getframe())
         pool.give_back(connection)
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count={pages + 1_500}")  # room for the first 4 MB and no more

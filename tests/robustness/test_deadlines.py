@@ -2,6 +2,7 @@
 
 import dataclasses
 import sqlite3
+import sys
 import threading
 import time
 
@@ -72,7 +73,7 @@ def test_a_call_that_reads_many_pages_ends_in_time(store, call, monkeypatch):
 def test_sqlite_gives_up_a_statement_that_takes_too_long(tmp_path):
     """The statement itself is ended, not only what would come after it."""
     with datastore.connect(f"sqlite:///{tmp_path}/a.db", max_seconds=0.2) as store:
-        with store._core.backend._connections.lent(None) as connection, within(60):
+        with store._core.backend._connections.lent(sys._getframe()) as connection, within(60):
             connection.execute(ENDLESS.format(1_000)).fetchone()
         began = time.monotonic()
         with pytest.raises(DeadlineExceededError), within(0.2):
@@ -103,7 +104,7 @@ def test_a_write_waits_for_another_process_no_longer_than_the_call_may_take(tmp_
         agent.set("k", 3)
         store._core.max_seconds = 3_600
         agent.set("k", 4)
-        with store._core.backend._connections.lent(None) as connection:
+        with store._core.backend._connections.lent(sys._getframe()) as connection:
             assert connection.execute("PRAGMA busy_timeout").fetchone() == (60_000,), "not the shorter one of before"
 
 
