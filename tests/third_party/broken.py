@@ -127,6 +127,13 @@ class BringsBackTheDeleted(ShelfBackend):
         super().record_access(accesses)
 
 
+class KnowsTheLastWriteAlone(ShelfBackend):
+    """A write whose answer was lost is done again if another one has come in between."""
+
+    def _knows(self, row: Row, put: Put) -> bool:
+        return bool(row["revision"] == put.revision)
+
+
 class KeepsTheExpired(ShelfBackend):
     """Writing over an expired document goes on with its creator, its metadata and its count."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from datastore import Backend, BackendUnavailableError, Capabilities, DataStore, ValueTooLargeError
+from datastore.adapters.remembering import REMEMBERED, mark_of, remember, remembers
 from datastore.backend import Access, Delete, Document, DocumentPage, Fields, IdRange, Outcome, Put, Write
 from datastore.conformance import Harness
 from datastore.values import decode, encode, merge_metadata
@@ -55,7 +56,9 @@ class ShelfBackend(Backend):
     """The adapter."""
 
     name = "shelf"
-    capabilities = Capabilities(read_batch=100, write_batch=25, persistent=True, shared=False)
+    capabilities = Capabilities(
+        read_batch=100, write_batch=25, persistent=True, shared=False, remembered_writes=REMEMBERED
+    )
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
@@ -105,6 +108,8 @@ class ShelfBackend(Backend):
 
     def _put(self, rows: dict[str, Row], put: Put) -> Outcome:
         old = self._live(rows, put.id, put.at)
+        if old and self._knows(old, put):
+            return Outcome(True)  # it was sent before, and its answer lost
         revision = old["revision"] if old else None
         if (put.if_absent and old) or (put.if_revision is not None and put.if_revision != revision):
             return Outcome(False, revision)
@@ -119,9 +124,14 @@ class ShelfBackend(Backend):
             "updatedAt": put.at,
             "revision": put.revision,
             "expiresAt": put.expires_at,
+            "recentWrites": remember(row.get("recentWrites"), mark_of(put.revision)),
         }
         rows[self._place(put.id)] = row
         return Outcome(True)
+
+    def _knows(self, row: Row, put: Put) -> bool:
+        """Return whether a document has seen this very write, perhaps before others."""
+        return remembers(row.get("recentWrites"), mark_of(put.revision))
 
     def _delete(self, rows: dict[str, Row], delete: Delete) -> Outcome:
         old = self._live(rows, delete.id, delete.at)
