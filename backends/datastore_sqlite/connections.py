@@ -237,6 +237,7 @@ class Pool:
         while self._idle:
             with suppress(IndexError):  # another thread was faster
                 self.discard(self._idle.pop())
+        self._discard_the_abandoned()
 
     def before_fork(self) -> None:
         """Close every connection: nobody uses one, so those that are not idle were left by an interrupt."""
