@@ -122,6 +122,21 @@ def test_what_a_killed_process_has_left_in_the_log_is_read(left_open):
         assert store.agent("u", "a").get("k3") == 3
 
 
+def test_a_link_is_read_with_the_log_that_is_beside_the_file_itself(tmp_path):
+    path, link = tmp_path / "a.db", tmp_path / "links" / "other.db"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    with datastore.connect(f"sqlite:///{path}") as writer:
+        writer.agent("u", "a").set("n", 1)
+        with connect(link) as store:
+            assert store.agent("u", "a").get("n") == 1
+            writer.agent("u", "a").set("n", 2)
+            assert store.agent("u", "a").get("n") == 2
+    with connect(link) as store:
+        assert store.agent("u", "a").get("n") == 2
+    assert list(link.parent.iterdir()) == [link]
+
+
 def test_a_file_without_a_log_is_read(tmp_path):
     path = filled(tmp_path / "a.db")
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as plain:
