@@ -641,9 +641,10 @@ def _cannot_read(path: Path, log: Path | None, name: str) -> DataStoreError:
         return _lasting(f"{path} is not there any more: it or its directory was removed or moved ({name})")
     if log is not None and not all(os.access(beside, os.R_OK) for beside in (log, _index_of(log))):
         return PermissionDeniedError(
-            f"{path} cannot be read without {log.name} and {_index_of(log).name}: the first holds what was written last, "
-            f"and this user may not read both of them, or not make the second ({name}). Let somebody who may write to the "
-            "file open it and close it again, or copy it together with its log to where this user may write",
+            f"{path} cannot be read without {log.name} and {_index_of(log).name}: the first holds what was written "
+            f"last, and this user may not read both of them, or not make the second ({name}). Let somebody who may "
+            "write to the file open it and close it again, or copy it together with its log to where this user may "
+            "write",
             backend=NAME,
         )
     return BackendUnavailableError(

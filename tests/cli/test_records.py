@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import datastore
 from datastore.cli.app import app
+from tests.sqlite.test_files import as_nobody, reachable  # noqa: F401
 
 ANN = ("--user", "ann")
 
@@ -316,6 +317,19 @@ class TestReadingOnly:
             == before
             == {"agent_data_store.db": before["agent_data_store.db"]}
         )
+
+    def test_who_may_only_read_a_file_may_look(self, filled, own_directory, reachable):  # noqa: F811
+        filled.close()
+        (own_directory / "agent_data_store.db").chmod(0o444)
+        own_directory.chmod(0o555)
+
+        def work():
+            for command in self.LOOKING:
+                assert run(*command).stdout
+            assert "?mode=ro opens it for reading only" in run("set", "x", "1", *ANN, exit_code=1).stderr
+
+        as_nobody(work)
+        own_directory.chmod(0o755)
 
     @pytest.mark.parametrize("mode", ["ro", "rw"])
     def test_the_url_may_say_the_mode_itself(self, filled, mode):
