@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import sqlite3
@@ -86,6 +87,7 @@ def test_what_is_written_while_a_statement_reads_is_never_half_of_an_answer(tmp_
     with connect(path) as store:
         backend, seen = store._core.backend._backend, []
         give_back = backend._connections.give_back
+        backend._look_at = math.inf  # so that the listing is the first to read
 
         def changed_before(connection, now=None):
             if not seen:
