@@ -243,10 +243,60 @@ def _problem(value: Any) -> str | None:
         return None
     if kind is re.Pattern:
         return "is a compiled regular expression; a filter takes its text, as {'$regex': ...}"
+    instead = _instead(kind)
     base = next((base.__name__ for base in (str, int, float) if issubclass(kind, base)), None)
     if base:  # an enum member or a number of NumPy's would come back as another type than it went in
-        return f"is {kind_of(value)}; convert it to {base}, which is what would come back"
-    return f"is {kind_of(value)}; JSON has no such type"
+        return f"is {kind_of(value)}; convert it to {base}, which is what would come back{instead}"
+    return f"is {kind_of(value)}; JSON has no such type{instead}"
+
+
+_INSTEAD = {
+    "enum.Enum": "its value",
+    "builtins.set": "list() of it",
+    "builtins.frozenset": "list() of it",
+    "builtins.range": "list() of it",
+    "builtins.dict_keys": "list() of it",
+    "builtins.dict_values": "list() of it",
+    "collections.deque": "list() of it",
+    "builtins.bytes": "base64.b64encode() of it, decoded",
+    "builtins.bytearray": "base64.b64encode() of it, decoded",
+    "builtins.memoryview": "base64.b64encode() of it, decoded",
+    "datetime.date": "its isoformat()",
+    "datetime.time": "its isoformat()",
+    "datetime.timedelta": "its total_seconds()",
+    "decimal.Decimal": "float() of it, or str() to keep each digit",
+    "fractions.Fraction": "float() of it, or str() to keep it exact",
+    "uuid.UUID": "str() of it",
+    "pathlib.PurePath": "str() of it",
+    "numpy.generic": "its item()",
+    "numpy.ndarray": "its tolist()",
+}
+"""What to store instead of an object, by its class or one of those that this is made from; nothing is imported."""
+_INSTEAD_BY_MEMBER = {
+    "model_dump": "its model_dump(mode='json')",
+    "__dataclass_fields__": "dataclasses.asdict() of it",
+    "_asdict": "its _asdict()",
+    "__next__": "list() of it",
+    "keys": "dict() of it",
+}
+
+
+_of_type: Any = type.__dict__  # what a class is, whatever its metaclass says
+
+
+def _instead(kind: type) -> str:
+    """Return what a message says of what to store instead; the class is looked at, and not asked."""
+    bases = _of_type["__mro__"].__get__(kind)
+    for base in bases:
+        module = _of_type["__module__"].__get__(base)
+        if type(module) is str:
+            instead = _INSTEAD.get(f"{module.partition('.')[0]}.{_of_type['__name__'].__get__(base)}")
+            if instead:
+                return f"; store {instead}"
+    for member, instead in _INSTEAD_BY_MEMBER.items():
+        if any(member in _of_type["__dict__"].__get__(base) for base in bases):
+            return f"; store {instead}"
+    return ""
 
 
 def _checked_key(key: Any, path: str) -> str:

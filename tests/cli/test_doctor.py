@@ -37,6 +37,20 @@ def test_a_healthy_store_is_all_ok(store):
     assert "ok       the file is sound" in lines
 
 
+def test_the_url_may_be_an_option(store):
+    lines = run("doctor", "--url", "sqlite:///a.db").stdout.splitlines()
+    assert lines[0] == "sqlite:///a.db"
+    assert "give the URL once" in run("doctor", "sqlite:///a.db", "--url", "sqlite:///a.db", exit_code=2).stderr
+
+
+@pytest.mark.parametrize("arguments", [["sqlite:///a.db", "--read-only"], ["sqlite:///a.db?mode=ro"]], ids=str)
+def test_a_store_that_may_only_be_read_is_examined_without_trials(store, own_directory, arguments):
+    store.close()
+    before = {path.name: path.read_bytes() for path in own_directory.iterdir()}
+    assert "written to" not in run("doctor", *arguments).stdout
+    assert {path.name: path.read_bytes() for path in own_directory.iterdir()} == before
+
+
 def test_its_trials_leave_nothing_behind(store):
     run("doctor", "sqlite:///a.db")
     assert json.loads(run("stats", "--url", "sqlite:///a.db", "--json").stdout)["records"] == 1
@@ -104,6 +118,7 @@ def test_a_scratch_area_must_be_empty(store):
         ("sqlite:////data/agents?create=false", "sqlite:////data/agents_conformance_", ""),
         ("couchdb://u:p@h:1/db/?create=false&timeout=3", "couchdb://u:p@h:1/db_conformance_", "?timeout=3"),
         ("couchdb://u:p@h:1", "couchdb://u:p@h:1/agent_data_store_conformance_", ""),
+        ("sqlite:///a.db?mode=ro&timeout=5", "sqlite:///a_conformance_", ".db?timeout=5"),
         ("firestore://project/agents", "firestore://project/agents_conformance_", ""),
         ("dynamodb://table?region=r", "dynamodb://table_conformance_", "?region=r"),
         ("memory://", "memory://", ""),
