@@ -13,14 +13,16 @@ from datastore import (
     BackendUnusableError,
     BatchError,
     ConfigurationError,
+    ConflictError,
     DataStoreError,
     InternalError,
     PermissionDeniedError,
     ThrottledError,
 )
-from datastore.backend import Access, Fields, IdRange
+from datastore.backend import Access, Delete, Fields, IdRange
+from datastore.ids import encode_key
 from datastore_firestore.failures import RefusedError, translate
-from tests.firestore.recording import Recorder, breaking_after, losing_the_answer, refusing_some
+from tests.firestore.recording import Fault, Recorder, breaking_after, losing_the_answer, refusing_some
 from tests.servers import tls
 from tests.servers.firestore import emulator
 
@@ -244,8 +246,88 @@ def test_a_delete_whose_answer_is_lost_says_that_it_removed(agent, store, record
     store._core.backend._assemble()
     recorder.fail("BatchWrite", losing_the_answer())
     assert agent.delete_many(["a", "b", "c"]) == 2
-    recorder.fail("Commit", StatusCode.UNAVAILABLE)
+
+
+def test_a_delete_whose_answer_is_lost_takes_the_record_with_it_that_was_there_and_no_later_one(url, agent, recorder):
+    """Where another one is there by then: whoever wrote that keeps it, unless the one before was never seen here."""
+    with datastore.connect(url) as other:
+        theirs = other.agent("u", "b")
+
+        def replaced(proceed):
+            proceed().result()
+            theirs.set("k", "another")
+            raise Fault(StatusCode.UNAVAILABLE)
+
+        agent.set("k", 1)
+        recorder.fail("Commit", replaced)
+        assert agent.delete("k") is True
+        assert agent.get("k") == "another"
+        revision = agent.set("k", 2)
+        recorder.fail("Commit", replaced)
+        assert agent.delete("k", if_revision=revision) is True
+        assert agent.get("k") == "another"
+
+
+def test_a_delete_that_never_arrived_is_sent_again_or_refused(url, agent, recorder):
+    """It removes what is still as it was. At a revision that somebody has changed, it was refused."""
+    with datastore.connect(url) as other:
+        theirs = other.agent("u", "b")
+        revision = agent.set("k", 1)
+
+        def changed(proceed):
+            theirs.set("k", "changed")
+            raise Fault(StatusCode.UNAVAILABLE)
+
+        recorder.fail("Commit", changed)
+        with pytest.raises(ConflictError) as caught:
+            agent.delete("k", if_revision=revision)
+        assert caught.value.revision == theirs.get_record("k").revision
+        recorder.fail("Commit", changed)
+        assert agent.delete("k") is True
+        assert not theirs.exists("k")
+
+
+@pytest.mark.parametrize("code", [StatusCode.RESOURCE_EXHAUSTED, StatusCode.FAILED_PRECONDITION, StatusCode.ABORTED])
+def test_a_delete_that_was_refused_did_not_remove_what_another_process_removed(url, agent, recorder, code):
+    with datastore.connect(url) as other:
+        theirs = other.agent("u", "b")
+
+        def refused(proceed):
+            theirs.delete_many(["k", "l"])
+            raise Fault(code)
+
+        agent.set("k", 1)
+        recorder.fail("Commit", refused)
+        assert agent.delete("k") is False
+        agent.set_many({"k": 1, "l": 2})
+        if code is StatusCode.RESOURCE_EXHAUSTED:  # the others are not said of a whole batch
+            recorder.fail("BatchWrite", refused)
+            assert agent.delete_many(["k", "l"]) == 0
+
+
+def test_a_delete_of_what_is_missing_says_so_whether_or_not_it_is_answered(agent, recorder):
+    """Where the process has seen that it is missing it asks again, which needs no guess."""
+    assert agent.get("k") is None
+    recorder.fail("BatchGetDocuments", StatusCode.UNAVAILABLE, breaking_after(0))
+    recorder.clear()
     assert agent.delete("k") is False
+    assert recorder.requests == ["BatchGetDocuments"] * 3
+
+
+def test_a_delete_is_remembered_until_it_is_answered_and_not_for_ever(agent, store, recorder, monkeypatch):
+    unanswered = store._core.backend._writer._unanswered
+    agent.set("k", 1)
+    recorder.fail("Commit", losing_the_answer())
+    assert agent.delete("k") is True
+    assert not unanswered
+    monkeypatch.setattr("datastore_firestore.writing._MOST_UNANSWERED", 5)
+    agent.set_many({f"k{number}": 1 for number in range(20)})
+    recorder.fail("Commit", *[losing_the_answer(StatusCode.DEADLINE_EXCEEDED)] * 20)
+    recorder.fail("BatchGetDocuments", *[StatusCode.UNAVAILABLE] * 20)
+    for number in range(20):
+        with pytest.raises(BackendUnavailableError):
+            store._core.backend.write([Delete(f"u:default:{encode_key(f'k{number}')}", "2026-01-01T00:00:00.000000Z")])
+    assert len(unanswered) == 5
 
 
 def test_accesses_are_not_counted_twice_when_the_answer_is_lost(agent, store, recorder):
@@ -253,6 +335,7 @@ def test_accesses_are_not_counted_twice_when_the_answer_is_lost(agent, store, re
     for _ in range(3):
         agent.get_many(["a", "b"])
     recorder.fail("BatchWrite", losing_the_answer())
+    recorder.fail("BatchGetDocuments", StatusCode.UNAVAILABLE)
     with pytest.raises(BackendUnavailableError):
         store.flush()
     agent.get("a")
@@ -267,11 +350,13 @@ def test_accesses_are_not_lost_when_the_request_never_arrived(agent, store, reco
     for _ in range(3):
         agent.get_many(["a", "b"])
     recorder.fail("BatchWrite", StatusCode.UNAVAILABLE)
+    recorder.fail("BatchGetDocuments", StatusCode.UNAVAILABLE)
     with pytest.raises(BackendUnavailableError):
         store.flush()
     agent.get("a")
     agent.set("b", 3)
     recorder.fail("BatchWrite", StatusCode.DEADLINE_EXCEEDED)
+    recorder.fail("BatchGetDocuments", None, StatusCode.UNAVAILABLE)
     with pytest.raises(BackendUnavailableError):
         store.flush()
     agent.get("a")
