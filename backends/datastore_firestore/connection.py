@@ -246,21 +246,25 @@ class Connection:
 class Habits:
     """What a server does that the protocol leaves open."""
 
-    says_done = False
-    """It has marked the last answer of a stream: one that ends without the mark may have been cut short."""
+    says_done: bool | None = None
+    """Whether it marks the last answer of a query; ``None`` until it is known.
+
+    With one that does, a stream that ends without the mark may have been cut short, and whoever reads it goes on behind
+    it. With one of which it is not known that costs a request, which finds out.
+    """
 
 
 class Stream:
     """The answers to a query."""
 
     complete = False
-    """The stream has come to its end, and the server has said everything."""
+    """The stream has come to its end, and that is the end of what there is."""
 
     def __init__(self, stream: Any, under_way: Calls, habits: Habits) -> None:
         self._stream = stream
         self._under_way = under_way
         self._habits = habits
-        self._begun = self._done = False
+        self._begun = self._found = self._done = False
         self.cancel = stream.cancel
 
     def __iter__(self) -> Self:
@@ -273,9 +277,12 @@ class Stream:
         except StopIteration:
             if not self._begun:
                 answers.broken(NAME, "a stream without any answer")
-            self.complete = self._done or not self._habits.says_done
+            if not (self._found or self._done) and self._habits.says_done is None:
+                self._habits.says_done = False
+            self.complete = self._done or self._habits.says_done is False
             raise
         self._begun = True
+        self._found = self._found or answer.HasField("document")
         if answers.is_last(answer):
             self._done = self._habits.says_done = True
         return answer

@@ -92,10 +92,8 @@ class Counter:
                 break
         if problem is not None and not counted:
             raise problem
-        for access in accesses:
-            account = self._account(access)
-            if account.counted:
-                self._keep(access.id, account._replace(counted=0))
+        for access in accesses:  # none of them is handed over again
+            self._accounts.pop(access.id, None)
         if pending:
             logger.warning("lost the access counts of %d records: %s", len(pending), problem or "too many writers")
 
