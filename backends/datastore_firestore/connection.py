@@ -128,12 +128,12 @@ class Connection:
             except grpc.RpcError as error:
                 failure = error
             asked, left = len(left), [name for name in left if name not in found]
+            if found and left:
+                deadlines.check()
             if len(left) == asked:
                 if failure is not None:
                     raise self.failure(failure) from failure
                 answers.broken(NAME, "it says nothing of documents that were asked for")
-            if left:
-                deadlines.check()
         return found
 
     def time_of(self, name: str) -> float:

@@ -15,6 +15,7 @@ from datastore import (
     ConfigurationError,
     ConflictError,
     DataStoreError,
+    DeadlineExceededError,
     InternalError,
     PermissionDeniedError,
     ThrottledError,
@@ -209,11 +210,52 @@ def test_a_listing_goes_on_after_the_network_was_cut(agent, network):
     assert sorted(seen) == sorted(items)
 
 
-def test_a_batch_read_whose_stream_broke_is_read_again_whole(agent, recorder):
+@pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.INTERNAL])
+def test_a_batch_read_goes_on_where_its_stream_broke(hasty, recorder, code):
+    """So that values of which only some arrive within the time of one request can be read: each of them once."""
+    agent = hasty.agent("u", "a")
     items = {f"k{number:03}": number for number in range(100)}
     agent.set_many(items)
-    recorder.fail("BatchGetDocuments", breaking_after(40))
-    assert agent.get_many(items) == items
+    recorder.clear()
+    recorder.fail("BatchGetDocuments", *[breaking_after(30, code)] * 3)
+    assert agent.get_many([*items, "missing"]) == items
+    assert recorder.requests == ["BatchGetDocuments"] * 4
+    assert [len(message.documents) for message in recorder.messages] == [101, 71, 41, 11]
+
+
+def test_a_batch_read_that_brings_nothing_more_is_an_outage(hasty, recorder):
+    agent = hasty.agent("u", "a")
+    recorder.fail("BatchGetDocuments", breaking_after(1), breaking_after(0))
+    with pytest.raises(BackendUnavailableError):
+        agent.get_many(["k", "l", "m"])
+
+
+def test_a_batch_read_ends_with_the_deadline_of_its_call(url):
+    """However much arrives: it is renewed for each request, and not for the call."""
+    recorder = Recorder()
+
+    def slow(proceed):
+        time.sleep(0.02)
+        return breaking_after(1, StatusCode.DEADLINE_EXCEEDED)(proceed)
+
+    with datastore.connect(url, max_seconds=0.2, tracking="off", interceptors=[recorder]) as store:
+        agent = store.agent("u", "a")
+        recorder.fail("BatchGetDocuments", *[slow] * 1_000)
+        with pytest.raises(DeadlineExceededError, match="max_seconds"):
+            agent.get_many([f"k{number}" for number in range(400)])
+        assert len(recorder.requests) < 20
+
+
+def test_no_request_has_longer_than_its_call(url):
+    recorder = Recorder()
+    with datastore.connect(url, max_seconds=5, interceptors=[recorder]) as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        agent.set_many({"a": 1, "b": 2})
+        agent.get("k")
+        agent.get_all()
+        assert recorder.deadlines
+        assert all(seconds <= 5 for seconds in recorder.deadlines)
 
 
 @pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED])
