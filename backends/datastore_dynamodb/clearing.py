@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from datastore import deadlines
 from datastore.backend import Forgotten, IdRange
 from datastore.documents import UNDECODABLE
 from datastore.errors import DataStoreError
@@ -73,6 +74,7 @@ class Remover:
         def forget(progress: _Progress) -> None:
             self._remove_items(range, at, progress, keep_markers=False)
             for keys in self._parts.all_keys(range):
+                deadlines.check()
                 self._remove(keys)
 
         progress = self._carry_out("forget", range, at, forget)
@@ -93,6 +95,7 @@ class Remover:
         began = False
         after: Attributes | None = None
         while True:
+            deadlines.check()
             page = partial(self._reader.keys, range, after)
             items, after = patiently(page) if began else page()
             began = True

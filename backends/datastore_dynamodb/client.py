@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 class RefusedError(InternalError):
     """DynamoDB does not take a request as it is: it was not carried out, and is refused again if it is sent again."""
 
+    code = ""
+
+    @property
+    def may_be_too_large(self) -> bool:
+        """Whether smaller requests may be taken, as of a transaction of more than 4 MB."""
+        return self.code == "ValidationException"
+
 
 class InUseError(BackendUnavailableError):
     """The table is being made, changed or removed."""
@@ -252,9 +259,11 @@ def _of_code(error: boto.ClientError, settings: Settings) -> DataStoreError:
         return AnswerLostError(f"{_place(settings)} failed ({code}, status {status})", backend=NAME)
     if code in ("ResourceInUseException", "ContinuousBackupsUnavailableException"):
         return InUseError(f"the table {settings.table!r} is being made or changed", backend=NAME)
-    return RefusedError(
+    refused = RefusedError(
         f"DynamoDB refused a request of this package ({code}); the cause is chained. Please report it", backend=NAME
     )
+    refused.code = code
+    return refused
 
 
 def _place(settings: Settings) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from datastore.adapters.remembering import new_mark
@@ -67,14 +67,15 @@ class Counter:
 
     def count(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""
-        records = {(access.id, access.created_at) for access in accesses}
-        kept = self._take_kept(records)
-        again = [failure._replace(in_doubt=True) for failure in self._send(kept)]
-        unsettled = {failure.attempt.mark for failure in again}
-        counted = any(not attempt.owed and attempt.mark not in unsettled for attempt in kept)
+        kept = self._kept_of(accesses)
         fresh = [_Attempt(access, new_mark()) for access in _without(accesses, kept)]
+        self._kept |= {attempt.mark: attempt for attempt in fresh}  # before they are made: an interrupt may come
+        again = [failure._replace(in_doubt=True) for failure in self._send(kept)]
         failures = self._send(fresh)
-        counted = counted or len(failures) < len(fresh)
+        unsettled = {failure.attempt.mark for failure in again}
+        counted = len(failures) < len(fresh) or any(not one.owed and one.mark not in unsettled for one in kept)
+        for attempt in (*kept, *fresh):
+            self._kept.pop(attempt.mark, None)
         self._keep([*again, *failures], owed=counted)
         if not counted and (errors := [failure.error for failure in (*failures, *again)]):
             raise errors[0]
@@ -85,18 +86,14 @@ class Counter:
         if kept and (failures := self._send(kept)):
             _log(failures)
 
-    def _take_kept(self, records: Container[tuple[str, str]]) -> list[_Attempt]:
-        """Return the attempts to make again: those that the store has handed over again, and those that it never will.
-
-        Args:
-            records: The ids, and times of creation, of what it has handed over.
-        """
-        wanted = [
+    def _kept_of(self, accesses: Iterable[Access]) -> list[_Attempt]:
+        """Return the attempts to make again: of what was handed over again, and of what never will be."""
+        records = {(access.id, access.created_at) for access in accesses}
+        return [
             attempt
             for attempt in list(self._kept.values())
             if attempt.owed or (attempt.access.id, attempt.access.created_at) in records
         ]
-        return [attempt for attempt in wanted if self._kept.pop(attempt.mark, None) is not None]
 
     def _keep(self, failures: Sequence[_Failure], *, owed: bool) -> None:
         """Keep for the next counting what is in doubt, and what nobody will hand over again.
@@ -158,7 +155,9 @@ class Counter:
                     break  # a conflict with another writer
                 attempts = remaining
                 continue
-            except RefusedError:  # as one that takes more than 4 MB with the records as they are
+            except RefusedError as error:
+                if not error.may_be_too_large:
+                    break
                 half = len(attempts) // 2
                 (left, failures), (right, others) = map(self._together, (attempts[:half], attempts[half:]))
                 return left + right, failures + others

@@ -31,6 +31,8 @@ from datastore_dynamodb.seen import Seen
 
 _ROUNDS = 2
 """The transactions that are tried for a group of writes; what is then left goes one by one."""
+_WORTH_HALVING = 4
+"""The fewest writes of a refused transaction that two smaller ones are tried for."""
 _MOST_UNANSWERED = 5_000
 _TRANSACTION_BYTES = 3_500_000
 """A transaction takes 4 MB ("Amazon DynamoDB Transactions: how it works")."""
@@ -237,8 +239,11 @@ class Writer:
         """Apply writes in one transaction, and return the outcomes of those that are settled."""
         try:
             return self._transact_or_raise(jobs)
-        except RefusedError:
-            return {}  # as a transaction that grew beyond 4 MB by stored metadata
+        except RefusedError as error:
+            if not error.may_be_too_large or len(jobs) < _WORTH_HALVING:
+                return {}
+            half = len(jobs) // 2  # it grew beyond 4 MB by what is stored
+            return {**self._transact(jobs[:half]), **self._transact(jobs[half:])}
         except DataStoreError as error:
             return {job.write.id: Outcome(False, error=error) for job in jobs}
 

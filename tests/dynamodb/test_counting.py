@@ -58,6 +58,20 @@ def test_what_stays_in_doubt_beside_what_was_counted_is_settled_at_the_latest_at
     assert [judge.get_record(key).access_count for key in keys] == [1] * 150
 
 
+@pytest.mark.parametrize("keys", [["a"], ["a", "b", "c"]])
+def test_an_interrupt_while_the_answer_is_on_its_way_counts_nothing_twice(agent, store, keys):
+    agent.set_many(dict.fromkeys("abc", 1))
+    agent.get_many(keys)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with after_each_answer(interrupt), pytest.raises(KeyboardInterrupt):
+        store.flush()
+    store.flush()
+    assert [agent.get_record(key).access_count for key in keys] == [1] * len(keys)
+
+
 @pytest.fixture
 def judge(url):
     with datastore.connect(url, tracking="off") as judge:
