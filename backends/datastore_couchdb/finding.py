@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+from datastore.adapters.choosing import best
 from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
 from datastore.documents import split
 from datastore.queries.tree import And, Field, Filter, clauses, conjunction
 from datastore_couchdb.codec import document_of, value_of
-from datastore_couchdb.indexes import DeclaredIndex
+from datastore_couchdb.indexes import DeclaredIndex, fit_of
 from datastore_couchdb.schema import NAMESPACE_INDEX
 from datastore_couchdb.selectors import Part, Selector, every, meta_part, value_part
 from datastore_couchdb.session import Session
@@ -42,11 +43,11 @@ def plan(range: IdRange, query: Query, indexes: frozenset[str], declared: Mappin
         place["_id"] = {"$gte": range.start}
     where = Part(place, False)
     value, meta = value_part(query.value), meta_part(query.meta)
-    usable = (index for index in declared.values() if index.namespace in (None, unquote(namespace)))
-    for index in sorted(usable, key=lambda index: (-len(index.fields), index.name)):
-        ranges = index.queries(query.value)
-        if ranges is None:
-            continue
+    usable = [index for index in declared.values() if index.namespace in (None, unquote(namespace))]
+    asked = ((index, ranges) for index in usable if (ranges := index.queries(query.value)) is not None)
+    chosen = best((fit_of(ranges), index.name, (index, ranges)) for index, ranges in asked)
+    if chosen is not None:
+        index, ranges = chosen
         others = [part for clause in _without(query.value, index) if (part := value_part(clause)) is not None]
         queries = [_ask(index.name, [where, Part(one, True), *others, meta]) for one in ranges]
         queries.append(_ask(index.rest, [where, index.rest_part(), value, meta]))

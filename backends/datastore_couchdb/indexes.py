@@ -15,6 +15,7 @@ from hashlib import sha256
 from itertools import product
 from typing import Any
 
+from datastore.adapters.choosing import Asked, Fit, fit
 from datastore.errors import DataStoreError, UnsupportedError
 from datastore.queries.paths import is_position
 from datastore.queries.tree import Compare, Field, Filter, In, Path, clauses
@@ -107,6 +108,11 @@ def declared_in(documents: Mapping[str, dict[str, Any]]) -> dict[str, DeclaredIn
             if index.name == name:  # if not, somebody else made it
                 found[name] = index
     return found
+
+
+def fit_of(queries: Sequence[Selector]) -> Fit:
+    """Return how well an index fits a filter, from what it is asked for it."""
+    return fit([Asked.EQUAL if "$eq" in test else Asked.RANGE for test in queries[0].values()])
 
 
 def build(session: Session, index: DeclaredIndex) -> None:

@@ -82,6 +82,29 @@ def test_a_trap_of_mango_loses_nothing(filter):
             assert queries.matching(query, ODD) <= found, made.native
 
 
+@pytest.mark.parametrize(
+    ("filter", "fields"),
+    [
+        ({"status": "rare", "price": {"$gt": 1}}, ["status"]),
+        ({"status": {"$in": ["rare", "odd"]}, "price": {"$gt": 1}}, ["status"]),
+        ({"status": "rare", "price": {"$gt": 1}, "kind": "k"}, ["status", "kind"]),
+        ({"price": {"$gt": 1}, "kind": "k"}, ["price", "kind"]),
+        ({"price": 1}, ["price"]),
+        ({"price": {"$gt": 1}}, ["price"]),
+    ],
+    ids=str,
+)
+def test_the_index_is_the_one_with_equality_in_front_and_then_the_one_with_most_fields(filter, fields):
+    made = [declare([(name,) for name in names], None) for names in (
+        ["price"], ["status"], ["price", "kind"], ["status", "kind"]
+    )]  # fmt: skip
+    declared = {index.name: index for index in made}
+    assert (
+        plan(queries.RANGE, parse_query(filter), STARTUP, declared).index
+        == declare([(name,) for name in fields], None).name
+    )
+
+
 @pytest.mark.parametrize("test", [{"$exists": True}, {"$exists": False}, {"$type": "null"}, {"$ne": None}, None])
 def test_an_expiry_that_is_not_there_is_null(test):
     query = parse_query(None, {"expiresAt": test})
