@@ -32,15 +32,16 @@ from datastore_couchdb import finding, indexes
 from datastore_couchdb.codec import Memory, document_of
 from datastore_couchdb.counting import Counter
 from datastore_couchdb.examining import examine
+from datastore_couchdb.expiring import EXPIRY_INDEX, Expiries, find_all, place_of, remove_flags
+from datastore_couchdb.flags import is_flag
 from datastore_couchdb.reading import fetch
-from datastore_couchdb.schema import EXPIRY_INDEX, NAMESPACE_VIEW, prepare
+from datastore_couchdb.schema import NAMESPACE_VIEW, prepare
 from datastore_couchdb.session import NAME, Session, Settings
 from datastore_couchdb.writing import Writer, bulk_docs
 
 _PAGE_BYTES = 16_000_000
 """A page of a scan ends soon after so many characters of documents, so that large values do not pile up in memory."""
 _BATCH = 1_000
-_EXPIRED_PAGE = 10_000
 _CLEAR_SECONDS = 30.0
 
 
@@ -70,10 +71,12 @@ class CouchBackend(Backend):
         self._writer = Writer(self._session, self._memory)
         self._counter = Counter(self._session, self._memory)
         try:
-            self._indexes, self._declared = prepare(self._session)
+            self._indexes, self._declared, format = prepare(self._session)
         except BaseException:
             self._session.close()
             raise
+        self._writer.exact = format.exact
+        self._expiries = Expiries(self._session, self._memory, self._indexes, flagged=format.flagged)
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
@@ -86,8 +89,7 @@ class CouchBackend(Backend):
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.scan`."""
-        rows, cut = self._all_docs(range, limit, after, include_docs=fields is not Fields.KEY)
-        return _page(rows, fields, rows[-1]["id"] if cut or len(rows) == limit else None)
+        return self._page(range, fields, limit, after)
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""
@@ -97,32 +99,12 @@ class CouchBackend(Backend):
         """See `Backend.close`."""
         self._session.close()
 
-    def expired(self, range: IdRange, at: str) -> set[str]:
-        """See `datastore.backend.ListsExpired`.
-
-        Requests: 1 per 10,000 expired documents.
-        """
-        user, _, rest = range.start.partition(":")
-        namespace, colon, _ = rest.partition(":")
-        selector: dict[str, Any] = {
-            "userId": unquote(user) if user else {"$gt": None},
-            "namespace": unquote(namespace) if colon else {"$gt": None},
-            "expiresAt": {"$gt": "0", "$lte": at},
-        }
-        found = self._find(selector, ["_id", "expiresAt"])
-        # The index compares as people sort words, which is coarser than the ids are.
-        return {
-            document["_id"]
-            for document in found
-            if range.start <= document["_id"] < range.end and document.get("expiresAt", "~") <= at
-        }
-
     def namespaces(self, range: IdRange, at: str) -> list[str]:
         """See `datastore.backend.ListsNamespaces`.
 
         Requests: 2. Without the view, 2 more than there are namespaces.
         """
-        expired = self.expired(range, at)
+        expired = self._expired(range, at)
         if NAMESPACE_VIEW not in self._indexes:
             return self._skip_through(range, expired)
         dead: dict[str, int] = {}
@@ -140,7 +122,7 @@ class CouchBackend(Backend):
 
         Requests: 2. Without the view, 1 more than there are pages of 10,000.
         """
-        expired = self.expired(range, at)
+        expired = self._expired(range, at)
         if NAMESPACE_VIEW in self._indexes:
             inside = (count for prefix, count in self._counts(range).items() if range.start <= prefix < range.end)
             return sum(inside) - len(expired)
@@ -183,26 +165,31 @@ class CouchBackend(Backend):
 
         Requests: 2 per 1,000 documents, and 2.
         """
-        expired = self.expired(range, at)
+        expired = self._expired(range, at)
         tried: set[str] = set()
         backoff = Backoff(_CLEAR_SECONDS, 0.01, 1.0)
         for rows in self._until_empty(range, backoff):
-            tried.update(row["id"] for row in rows)
+            tried.update(row["id"] for row in rows if not is_flag(row["id"]))
             self._delete(rows, backoff)
         return len(tried - expired)
 
     def purge(self, at: str) -> int:
         """See `datastore.backend.ReclaimsExpired`.
 
-        Requests: 1 per 10,000 expired documents to find them, and 2 per 1,000 to remove them.
+        Requests: 1 per 10,000 expired documents and flags to find them, 2 per 1,000 documents to remove them, 1 per
+            1,000 flags to see whether their records are there, and 2 per 1,000 to remove those.
         """
-        ids = sorted(self.expired(EVERYTHING, at))
+        selector = place_of("", "") | {"expiresAt": {"$lte": at}}  # records by their times, and all flags
+        revs = {found["_id"]: found["_rev"] for found in self._find(selector)}
+        flags = {id: rev for id, rev in revs.items() if is_flag(id)}
+        ids = sorted(revs.keys() - flags.keys())
         purged = 0
         for start in _steps(len(ids)):
             found = fetch(self._session, self._memory, ids[start : start + _BATCH])
             dead = [_deletion(id, doc["_rev"]) for id, doc in found.items() if doc.get("expiresAt", "~") <= at]
             answers = bulk_docs(self._session, dead) if dead else []
             purged += sum("error" not in answer for answer in answers)
+        remove_flags(self._session, flags)
         return purged
 
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
@@ -210,9 +197,7 @@ class CouchBackend(Backend):
 
         Requests: 1.
         """
-        rows, cut = self._all_docs(EVERYTHING, limit, after, include_docs=fields is not Fields.KEY)
-        ours = [row for row in rows if is_id(row["id"])]  # beside them there are design documents, and perhaps others
-        return _page(ours, fields, rows[-1]["id"] if cut or len(rows) == limit else None)
+        return self._page(EVERYTHING, fields, limit, after)
 
     def document_count(self) -> int:
         """See `datastore.backend.MovesDocuments`; without the view, design documents are counted, too.
@@ -262,6 +247,21 @@ class CouchBackend(Backend):
             return path
         return f"_partition/{quote(range.start.partition(':')[0], safe='')}/{path}"
 
+    def _page(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
+        """Return a page of a range: of documents, or of ids and what the flags among them say."""
+        keys = fields is Fields.KEY
+        rows, cut = self._all_docs(range, limit + keys, after, include_docs=not keys)
+        more = cut or len(rows) == limit + keys
+        following = rows.pop()["id"] if keys and more else None
+        behind = rows[-1]["id"] if more else None
+        if range == EVERYTHING:  # beside the documents of the store there are design documents, and perhaps others
+            rows = [row for row in rows if is_id(row["id"]) or is_flag(row["id"])]
+        if keys:
+            return DocumentPage(self._expiries.listed(rows, following), behind)
+        there = [row["doc"] for row in rows if row.get("doc") and not is_flag(row["id"])]
+        documents, broken = split(there, lambda document: str(document["_id"]), document_of)
+        return DocumentPage(documents, behind, broken)
+
     def _all_docs(
         self, range: IdRange, limit: int, after: str | None, *, include_docs: bool
     ) -> tuple[list[dict[str, Any]], bool]:
@@ -297,7 +297,7 @@ class CouchBackend(Backend):
         limit = 1
         while True:
             rows, _ = self._all_docs(range, limit, None, include_docs=False)
-            live = next((row["id"] for row in rows if row["id"] not in expired), None)
+            live = next((row["id"] for row in rows if row["id"] not in expired and not is_flag(row["id"])), None)
             if live is not None and not is_id(live):
                 range = range._replace(start=live + " ")
             elif live is not None:
@@ -308,20 +308,17 @@ class CouchBackend(Backend):
             else:
                 range, limit = range._replace(start=rows[-1]["id"] + " "), min(limit * 8, _BATCH)
 
-    def _find(self, selector: dict[str, Any], fields: list[str]) -> Iterator[dict[str, Any]]:
-        query: dict[str, Any] = {"selector": selector, "fields": fields, "limit": _EXPIRED_PAGE}
-        if EXPIRY_INDEX in self._indexes:
-            query["use_index"] = [EXPIRY_INDEX, EXPIRY_INDEX]
-        while True:
-            answer = self._session.post("_find", query)
-            documents = answer["docs"]
-            yield from documents
-            if len(documents) < _EXPIRED_PAGE:  # the limit is always given: without one CouchDB stops at 25
-                return
-            if answer.get("bookmark", "nil") != "nil":
-                query["bookmark"] = answer["bookmark"]
-            else:
-                query["skip"] = query.get("skip", 0) + len(documents)
+    def _find(self, selector: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        return find_all(self._session, selector, EXPIRY_INDEX in self._indexes)
+
+    def _expired(self, range: IdRange, at: str) -> set[str]:
+        """Return the ids of the documents within a range that are expired.
+
+        Requests: 1 per 10,000 expired documents.
+        """
+        selector = place_of(range.start, range.start) | {"expiresAt": {"$gt": "0", "$lte": at}}
+        # The index compares as people sort words, which is coarser than the ids are.
+        return {found["_id"] for found in self._find(selector) if range.start <= found["_id"] < range.end}
 
     def _until_empty(self, range: IdRange, backoff: Backoff) -> Iterator[list[dict[str, Any]]]:
         """Yield what a range holds, a batch at a time, until it holds nothing."""
@@ -358,15 +355,6 @@ class CouchBackend(Backend):
 
 def _deletion(id: str, rev: str) -> str:
     return json.dumps({"_id": id, "_rev": rev, "_deleted": True}, ensure_ascii=False)
-
-
-def _page(rows: Sequence[dict[str, Any]], fields: Fields, after: str | None) -> DocumentPage:
-    """Return the page of some rows of a listing."""
-    if fields is Fields.KEY:
-        return DocumentPage([Document(row["id"], "", "", None) for row in rows], after)
-    there = [row["doc"] for row in rows if row.get("doc")]
-    documents, broken = split(there, lambda document: str(document["_id"]), document_of)
-    return DocumentPage(documents, after, broken)
 
 
 def _steps(number: int) -> range:

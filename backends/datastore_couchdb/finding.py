@@ -19,7 +19,7 @@ from datastore_couchdb.session import Session
 _ALL = 2**31 - 1
 _FIELDS = {
     Fields.KEY: ["_id", "expiresAt"],
-    Fields.VALUE: ["_id", "createdAt", "revision", "expiresAt", "value", "valueJson"],
+    Fields.VALUE: ["_id", "createdAt", "revision", "expiresAt", "value", "valueJson", "valueExact"],
 }
 
 

@@ -20,7 +20,8 @@ from datastore.errors import DataStoreError, UnsupportedError
 from datastore.queries.paths import is_position
 from datastore.queries.tree import Compare, Field, Filter, In, Path, clauses
 from datastore.retry import Backoff
-from datastore_couchdb.selectors import Part, Selector, Test, any_of, array_tests, field_name, plain_number
+from datastore_couchdb.keeping import plain_number
+from datastore_couchdb.selectors import Part, Selector, Test, any_of, array_tests, field_name
 from datastore_couchdb.session import NAME, Session
 
 PREFIX = "agent_data_store_by_"

@@ -10,13 +10,13 @@ import httpx
 from couchdb3.exceptions import CouchDBError, ForbiddenError, UnauthorizedError
 
 from datastore.errors import BackendUnavailableError, ConfigurationError, PermissionDeniedError
+from datastore_couchdb.expiring import EXPIRY_INDEX
+from datastore_couchdb.formats import FORMAT, Format, establish, format_of
 from datastore_couchdb.indexes import DeclaredIndex, declared_in
 from datastore_couchdb.session import NAME, MissingDatabaseError, Session
 
 NAMESPACE_INDEX = "agent_data_store_namespace"
 """Mango index on ``[userId, namespace]``: for queries inside a namespace."""
-EXPIRY_INDEX = "agent_data_store_expiry"
-"""Mango index on ``[userId, namespace, expiresAt]``: it holds only the documents that expire at all."""
 NAMESPACE_VIEW = "agent_data_store_namespaces"
 """A view that counts documents by ``[userId, namespace]``."""
 
@@ -26,8 +26,10 @@ _MAP = "function (doc) { if (doc.revision && doc.namespace) { emit([doc.userId, 
 _DOCUMENTS = (NAMESPACE_INDEX, EXPIRY_INDEX, NAMESPACE_VIEW)
 
 
-def prepare(session: Session) -> tuple[frozenset[str], dict[str, DeclaredIndex]]:
+def prepare(session: Session) -> tuple[frozenset[str], dict[str, DeclaredIndex], Format]:
     """Make sure that the database and its indexes are there, and return which are, and which have been declared.
+
+    And how the records are written.
 
     Safe to run in several processes at once: who comes second finds things made.
 
@@ -55,7 +57,10 @@ def prepare(session: Session) -> tuple[frozenset[str], dict[str, DeclaredIndex]]
     if settings.create and not there.keys() >= set(_DOCUMENTS):
         _make_indexes(session, frozenset(there))
         there = _there(session)
-    return frozenset(there) & set(_DOCUMENTS), declared_in(there)
+    if settings.create and not format_of(there.get(FORMAT)).flagged:
+        establish(session)
+        there = _there(session)
+    return frozenset(there) & set(_DOCUMENTS), declared_in(there), format_of(there.get(FORMAT))
 
 
 def _there(session: Session) -> dict[str, dict[str, Any]]:

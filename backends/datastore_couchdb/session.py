@@ -120,6 +120,12 @@ class Session:
         """Return the JSON answer to a POST."""
         return self._read(self._request("POST", path, parameters, body if isinstance(body, str) else json.dumps(body)))
 
+    def make(self, method: str, path: str, body: Any = None, parameters: Mapping[str, Any] | None = None) -> None:
+        """Make a database or something in it; nothing happens if it is there already."""
+        response = self._request(method, path, parameters, None if body is None else json.dumps(body))
+        if response.status_code not in (409, 412):
+            self._read(response)
+
     def greet(self) -> tuple[dict[str, Any], str | None]:
         """Return what the server says of itself, and the time that it has, as HTTP writes it."""
         try:

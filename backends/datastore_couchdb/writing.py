@@ -21,7 +21,9 @@ from datastore.errors import (
     ValueTooLargeError,
 )
 from datastore.retry import Backoff
+from datastore.turns import keep_newest
 from datastore_couchdb.codec import Memory, Stored, put_of, restored, stored_of
+from datastore_couchdb.flags import flag_text, written
 from datastore_couchdb.reading import fetch
 from datastore_couchdb.session import NAME, Session
 
@@ -29,6 +31,7 @@ _REQUEST_BYTES = 16_000_000
 """The largest request, about: the server's own limit (max_http_request_size) is 4 GB, but memory is not."""
 _CONFLICT_SECONDS = 30.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.002, 0.2
+_MOST_UNFLAGGED = 10_000
 
 
 class _Sent(NamedTuple):
@@ -48,6 +51,9 @@ class Writer:
         self._session = session
         self._memory = memory
         self._unanswered: set[Delete] = set()
+        self._unflagged: dict[str, None] = {}  # what was sent with a flag, whose answer has not been seen
+        self.exact = False
+        """Whether the server keeps numbers (`datastore_couchdb.keeping`)."""
 
     def write(self, writes: Sequence[Write | Restore]) -> list[Outcome]:
         """Apply writes to distinct ids; see `Backend.write` and `datastore.backend.MovesDocuments`."""
@@ -79,6 +85,7 @@ class Writer:
                 error = BackendUnavailableError(message, backend=NAME)
                 outcomes.update(dict.fromkeys(pending, Outcome(False, error=error)))
                 break
+        self._flag(outcomes)
         return _unless_all_failed([outcomes[write.id] for write in writes])
 
     def _beliefs(self, writes: Iterable[Write | Restore]) -> dict[str, Stored | None]:
@@ -109,7 +116,7 @@ class Writer:
         if isinstance(write, Restore):
             if verified and revision != write.if_revision:
                 return Outcome(False, revision)
-            new, text = restored(write, "" if stored is None else stored.rev)
+            new, text = restored(write, "" if stored is None else stored.rev, self.exact)
             return _Sent(write.id, text, new, Outcome(True))
         if isinstance(write, Put) and revision == write.revision:
             return Outcome(True)  # written before, and the answer was lost
@@ -122,7 +129,7 @@ class Writer:
         if write.if_absent and live and verified:
             return Outcome(False, revision)
         try:
-            new, text = put_of(write, stored)
+            new, text = put_of(write, stored, self.exact)
         except ValueTooLargeError as error:
             return Outcome(False, error=error)
         return _Sent(write.id, text, new, Outcome(True))
@@ -139,7 +146,7 @@ class Writer:
         results: dict[str, Outcome | None] = {}
         for batch in _cut(documents):
             try:
-                answers = bulk_docs(self._session, [sent.text for sent in batch])
+                answers = self._bulk_docs(batch)
             except DataStoreError as error:
                 for sent in batch:
                     write = pending[sent.id]
@@ -151,6 +158,33 @@ class Writer:
             for sent, answer in zip(batch, answers, strict=True):
                 results[sent.id] = self._outcome(sent, answer)
         return results
+
+    def _bulk_docs(self, batch: Sequence[_Sent]) -> list[dict[str, Any]]:
+        """Send documents, with the flags of those that expire before them, and return the answer to each document."""
+        expiring = [sent.id for sent in batch if sent.stored is not None and sent.stored.expires_at is not None]
+        self._unflagged.update(dict.fromkeys(expiring))
+        keep_newest(self._unflagged, _MOST_UNFLAGGED)
+        answers = bulk_docs(self._session, [*map(flag_text, expiring), *(sent.text for sent in batch)])
+        written(answers[: len(expiring)])
+        for id in expiring:
+            self._unflagged.pop(id, None)
+        return answers[len(expiring) :]
+
+    def _flag(self, outcomes: dict[str, Outcome]) -> None:
+        """See that the flag of each write that is done is there, also of one whose answer was lost.
+
+        Requests: 0; 1 where an answer was lost.
+        """
+        missing = [id for id, outcome in outcomes.items() if outcome.done and id in self._unflagged]
+        if not missing:
+            return
+        try:
+            written(bulk_docs(self._session, list(map(flag_text, missing))))
+        except DataStoreError as error:
+            outcomes.update(dict.fromkeys(missing, Outcome(False, error=error)))
+            return
+        for id in missing:
+            self._unflagged.pop(id, None)
 
     def _outcome(self, sent: _Sent, answer: dict[str, Any]) -> Outcome | None:
         if "rev" in answer and "error" not in answer:
@@ -176,6 +210,7 @@ class Writer:
     def after_fork(self) -> None:
         """Forget what the parent still waits for."""
         self._unanswered = set()
+        self._unflagged = {}
 
 
 def _deletion(id: str, stored: Stored) -> str:
