@@ -22,12 +22,12 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote
 
+from datastore.adapters.answers import broken, member, one_each
 from datastore.backend import Document
-from datastore.errors import BackendUnavailableError
 from datastore.ids import is_id
 from datastore.turns import keep_newest
 from datastore_couchdb.codec import Memory
-from datastore_couchdb.flags import FLAG, flag_text, is_flag, written
+from datastore_couchdb.flags import FLAG, flag_of, flag_text, is_flag, written
 from datastore_couchdb.reading import fetch
 from datastore_couchdb.session import NAME, Session
 from datastore_couchdb.writing import bulk_docs
@@ -110,7 +110,7 @@ class Expiries:
         return times
 
     def _note(self, id: str, document: dict[str, Any]) -> None:
-        self._known[id] = (document["_rev"], document.get("expiresAt"))
+        self._known[id] = (member(document, "_rev", str, NAME), document.get("expiresAt"))
         keep_newest(self._known, _MOST_KNOWN)
 
 
@@ -168,8 +168,8 @@ def write_flags(session: Session, ids: Sequence[str]) -> None:
     Requests: 1 per 1,000.
     """
     for start in range(0, len(ids), _BATCH):
-        texts = [flag_text(id) for id in ids[start : start + _BATCH]]
-        written(bulk_docs(session, texts))
+        batch = ids[start : start + _BATCH]
+        written(bulk_docs(session, list(map(flag_of, batch)), list(map(flag_text, batch))))
 
 
 def remove_flags(session: Session, flags: Mapping[str, str]) -> None:
@@ -186,13 +186,17 @@ def remove_flags(session: Session, flags: Mapping[str, str]) -> None:
         gone = [flag for id, flag in batch.items() if id not in there]
         if gone:
             texts = [json.dumps({"_id": id, "_rev": flags[id], "_deleted": True}, ensure_ascii=False) for id in gone]
-            bulk_docs(session, texts)
+            bulk_docs(session, gone, texts)
             write_flags(session, sorted(_there(session, [id[: -len(FLAG)] for id in gone])))
 
 
 def _there(session: Session, ids: Sequence[str]) -> set[str]:
     """Return which of some records are there."""
-    rows = session.post("_all_docs", {"keys": ids})["rows"]
-    if len(rows) != len(ids):
-        raise BackendUnavailableError("CouchDB did not answer for each id of a listing", backend=NAME)
-    return {id for id, row in zip(ids, rows, strict=True) if "value" in row and not row["value"].get("deleted")}
+    rows = one_each(member(session.post("_all_docs", {"keys": ids}), "rows", list, NAME), len(ids), NAME)
+    there = set()
+    for id, row in zip(ids, rows, strict=True):
+        if type(row) is not dict or not row.keys() & {"value", "error"}:
+            broken(NAME, "a row of it says nothing")
+        if "value" in row and not member(row, "value", dict, NAME).get("deleted"):
+            there.add(id)
+    return there

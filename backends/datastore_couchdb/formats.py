@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from datastore.errors import BackendUnusableError, PermissionDeniedError
+from datastore.adapters.answers import member
+from datastore.errors import PermissionDeniedError
 from datastore_couchdb.expiring import flag_all
 from datastore_couchdb.keeping import KEEPS
-from datastore_couchdb.session import Session
+from datastore_couchdb.session import NAME, Session
 
 FORMAT = "agent_data_store_format"
 """The name of the design document."""
@@ -47,9 +48,7 @@ def establish(session: Session) -> None:
     try:
         session.make("PUT", path, {"numbers": KEEPS, "expiring": "unflagged"})  # may this user at all?
         flag_all(session)
-        document = session.get(path)
-        session.make("PUT", path, {"_rev": document["_rev"], "numbers": KEEPS, "expiring": "flagged"})
+        rev = member(session.get(path), "_rev", str, NAME)
+        session.make("PUT", path, {"_rev": rev, "numbers": KEEPS, "expiring": "flagged"})
     except PermissionDeniedError:
-        return
-    except BackendUnusableError:
         return

@@ -18,7 +18,11 @@ from datastore_couchdb.parsing import decoder_of_any, guarded, is_too_long, with
 def read_rows(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, Any]], bool]:
     """Return the rows of a listing, and whether it was left behind the row that exceeded an amount of data."""
     array = _Array(chunks, "rows")
-    return array.read(most_bytes), array.rest is None
+    rows = array.read(most_bytes)
+    if array.rest is None:
+        return rows, True
+    array.remainder()
+    return rows, False
 
 
 def read_found(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, Any]], str | None]:
@@ -30,11 +34,7 @@ def read_found(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, A
     documents = array.read(most_bytes)
     if array.rest is None:
         return documents, None
-    rest = array.rest + "".join(chunks)
-    try:
-        return documents, bookmark_of(json.loads("{" + rest.lstrip(",\r\n ")))
-    except ValueError as error:
-        raise httpx.RemoteProtocolError("the answer broke off") from error
+    return documents, bookmark_of(array.remainder())
 
 
 def bookmark_of(answer: dict[str, Any]) -> str:
@@ -55,7 +55,7 @@ def _past(text: str, position: int) -> tuple[dict[str, Any], int] | None:
         if depth == 0:
             begins = _ID.match(text, position)
             id = "unknown" if begins is None else json.JSONDecoder().raw_decode(text, begins.end())[0]
-            return {"id": id, "_id": id, "doc": {"_id": id}}, token.end()
+            return {"id": id, "_id": id, "value": {"rev": ""}, "doc": {"_id": id}}, token.end()
     return None
 
 
@@ -81,6 +81,17 @@ class _Array:
             if size > most_bytes:
                 break
         return objects
+
+    def remainder(self) -> dict[str, Any]:
+        """Return what the answer says behind the array, read to its very end."""
+        text = (self.rest or "") + "".join(self._chunks)
+        try:
+            members: dict[str, Any] = json.loads("{" + text.lstrip(",\r\n "))
+        except ValueError as error:
+            raise httpx.RemoteProtocolError("the answer broke off") from error
+        if "error" in members:
+            raise httpx.RemoteProtocolError("the server failed in the middle of the answer")
+        return members
 
     def _parse(self) -> Iterator[tuple[dict[str, Any], int]]:
         """Yield the objects, each with its length, from the pieces of the answer's text."""
