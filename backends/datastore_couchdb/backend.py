@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -42,6 +43,8 @@ from datastore_couchdb.reading import fetch
 from datastore_couchdb.schema import COUNTS, EXCEPTIONS, RECORD_VIEWS, is_built, prepare
 from datastore_couchdb.session import NAME, MissingViewError, Session, Settings
 from datastore_couchdb.writing import Writer, bulk_docs
+
+logger = logging.getLogger("datastore")
 
 _PAGE_BYTES = 16_000_000
 """A page of a scan ends soon after so many characters of documents, so that large values do not pile up in memory."""
@@ -147,8 +150,15 @@ class CouchBackend(Backend):
 
         Requests: 1; 2 where the documents are more than a page's amount of data.
         """
-        path = self._path(range, "_find")
-        return finding.find(self._session, path, range, plan, fields, limit, after, _PAGE_BYTES)
+        path, unused = self._path(range, "_find"), set[str]()
+        page = finding.find(self._session, path, range, plan, fields, limit, after, _PAGE_BYTES, unused)
+        if unused:  # somebody has removed them, and CouchDB went another way
+            logger.warning("CouchDB has no index %s any more: filters take longer", " and ".join(sorted(unused)))
+            self._indexes -= unused
+            self._declared = {
+                name: index for name, index in self._declared.items() if unused.isdisjoint((name, index.rest))
+            }
+        return page
 
     def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
         """See `datastore.backend.DeclaresIndexes`.
@@ -188,9 +198,13 @@ class CouchBackend(Backend):
             1,000 flags to see whether their records are there, and 2 per 1,000 to remove those.
         """
         selector = place_of("", "") | {"expiresAt": {"$lte": at}}  # records by their times, and all flags
-        revs = {found["_id"]: member(found, "_rev", str, NAME) for found in self._find(selector)}
-        flags = {id: rev for id, rev in revs.items() if is_flag(id)}
-        ids = sorted(revs.keys() - flags.keys())
+        flags, ids = dict[str, str](), list[str]()
+        for document in self._find(selector):
+            if not is_flag(document["_id"]):
+                ids.append(document["_id"])
+            elif not is_foreign(document):
+                flags[document["_id"]] = member(document, "_rev", str, NAME)
+        ids.sort()
         purged = 0
         for start in _steps(len(ids)):
             found = fetch(self._session, self._memory, ids[start : start + _BATCH])

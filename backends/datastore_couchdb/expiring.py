@@ -17,7 +17,7 @@ A flag that has outlived its record says nothing. `purge` removes it.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote
@@ -103,11 +103,14 @@ class Expiries:
         selector = place_of(ids[0], ids[-1]) if len(user_ids) == 1 else place_of("", "")
         selector["expiresAt"] = {"$gt": "0"}
         more = {"update": False} if stale else {}
-        for document in find_all(self._session, selector, self._has_index, more):
+        for document in find_all(self._session, selector, self._has_index, more, self._lose_index):
             if document["_id"] in wanted:
                 times[document["_id"]] = document.get("expiresAt")
                 self._note(document["_id"], document)
         return times
+
+    def _lose_index(self) -> None:
+        self._has_index = False
 
     def _note(self, id: str, document: dict[str, Any]) -> None:
         self._known[id] = (member(document, "_rev", str, NAME), document.get("expiresAt"))
@@ -127,27 +130,33 @@ def place_of(first: str, last: str) -> dict[str, Any]:
 
 
 def find_all(
-    session: Session, selector: dict[str, Any], indexed: bool, more: Mapping[str, Any] | None = None
+    session: Session,
+    selector: dict[str, Any],
+    indexed: bool,
+    more: Mapping[str, Any] | None = None,
+    lost: Callable[[], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield id, CouchDB's revision and expiry of what a selector on the fields of the expiry index finds.
+    """Yield id, revision, CouchDB's revision and expiry of what a selector on the fields of the expiry index finds.
 
     Requests: 1 per 10,000 documents.
     """
     query: dict[str, Any] = {
         "selector": selector,
-        "fields": ["_id", "_rev", "expiresAt"],
+        "fields": ["_id", "_rev", "revision", "expiresAt"],
         "limit": _PAGE,
         **(more or {}),
     }
     if indexed:
         query["use_index"] = [EXPIRY_INDEX, EXPIRY_INDEX]
     while True:
-        documents, bookflag = session.find("_find", query, None)
+        documents, bookmark = session.find("_find", query, None)
+        if lost is not None and bookmark is not None and bookmark.unused:
+            lost()  # the answer is right all the same
         yield from documents
         if len(documents) < _PAGE:  # the limit is always given: without one CouchDB stops at 25
             return
-        if bookflag:
-            query["bookflag"] = bookflag
+        if bookmark:
+            query["bookmark"] = bookmark
         else:
             query["skip"] = query.get("skip", 0) + len(documents)
 

@@ -59,7 +59,15 @@ def plan(range: IdRange, query: Query, indexes: frozenset[str], declared: Mappin
 
 
 def find(
-    session: Session, path: str, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None, bytes: int
+    session: Session,
+    path: str,
+    range: IdRange,
+    plan: Plan,
+    fields: Fields,
+    limit: int,
+    after: str | None,
+    bytes: int,
+    unused: set[str] | None = None,
 ) -> DocumentPage:
     """Return a page of what a plan finds.
 
@@ -72,6 +80,7 @@ def find(
         limit: The most documents.
         after: Where the page before ended.
         bytes: A page ends about here even if it holds fewer documents.
+        unused: Takes the names of indexes that the server has not used, since they are not there any more.
 
     Requests: 1; 2 where a page exceeds the amount of data.
     """
@@ -83,6 +92,10 @@ def find(
     if position.bookmark:
         query["bookmark"] = position.bookmark
     found, bookmark = session.find(path, query, bytes)
+    if unused is not None and bookmark is not None and bookmark.unused:
+        unused.add(query["use_index"][0])
+        # What was found is right; the plan is what `explain` shows, and for everybody else it does not change.
+        object.__setattr__(plan, "index", None)
     larger = position.most and 2 * most
     if bookmark is None:
         # The answer was left in the middle, and what it would have said at its end is where to go on.

@@ -9,6 +9,7 @@ import pytest
 import datastore
 from datastore.backend import Delete, Fields, IdRange
 from datastore.ids import encode_key, key_range
+from datastore_couchdb import expiring
 from datastore_couchdb.expiring import EXPIRY_INDEX
 from datastore_couchdb.flags import flag_of, is_flag
 from datastore_couchdb.formats import FORMAT
@@ -176,6 +177,38 @@ def test_an_expiry_that_the_index_has_not_seen_yet_counts(agent, connect, clock,
     assert stranger.list_keys() == [f"l{number:02}" for number in range(30)]
 
 
+def test_an_expiry_index_that_was_removed_is_not_asked_again(agent, connect, clock, asked):
+    agent.set_many({f"k{number:02}": number for number in range(30)}, ttl=10)
+    agent.set_many({f"l{number:02}": number for number in range(30)}, ttl=1_000)
+    store = connect()
+    session, index = backend_of(store)._session, f"_design/{EXPIRY_INDEX}"
+    rev = session.get(index)["_rev"]
+    session.post("_bulk_docs", {"docs": [{"_id": index, "_rev": rev, "_deleted": True}]})
+    clock.now += 11
+    assert store.agent("u", "b").list_keys() == [f"l{number:02}" for number in range(30)]
+    agent.set_many({f"m{number:02}": number for number in range(30)}, ttl=1_000)
+    with asked() as requests:
+        assert len(store.agent("u", "b").list_keys()) == 60
+    assert requests == ["GET _all_docs", "POST _bulk_get"]
+
+
+def test_many_records_that_expire_are_found_page_by_page(agent, connect, clock, asked, monkeypatch):
+    monkeypatch.setattr(expiring, "_PAGE", 7)
+    monkeypatch.setattr(expiring, "_BATCH", 4)
+    agent.set_many({f"k{number:02}": number for number in range(30)}, ttl=10)
+    agent.set_many({f"l{number:02}": number for number in range(30)}, ttl=1_000)
+    clock.now += 11
+    store = connect()
+    with asked() as requests:
+        assert len(store.agent("u", "b").list_keys()) == 30
+    assert requests == ["GET _all_docs", *["POST _find"] * 9]
+    as_before(store)
+    assert len(connect().agent("u", "b").list_keys()) == 30
+    assert sum(map(is_flag, raw(store))) == 60
+    assert store.purge_expired() == 30
+    assert sum(map(is_flag, raw(store))) == 30
+
+
 def test_what_another_process_changes_is_seen_though_it_was_listed_here(agent, connect, clock):
     stranger = connect().agent("u", "b")
     agent.set_many({"a": 1, "b": 1, "c": 1}, ttl=10)
@@ -229,6 +262,17 @@ def test_a_flag_is_nobodys_record(agent, connect, clock):
     assert set(other.find({"$or": [{"n": 1}, {"m": None}]})) == {"b"}
     assert other.clear() == 1
     assert raw(store) == []
+
+
+def test_forgetting_a_user_removes_the_flags_and_counts_none(agent, connect, clock):
+    agent.set_many({"a": 1, "b": 1, "gone": 1}, ttl=10)
+    agent.set("c", 1)
+    agent.delete("gone")
+    store = connect()
+    store.agent("v", "b").set("k", 1, ttl=100)
+    clock.now += 11
+    assert store.forget("u") == (1, 2)
+    assert raw(store) == ["v:default:aw==", "v:default:aw==!"]
 
 
 def test_names_that_nobody_sees_do_not_meet_flags(connect):

@@ -280,7 +280,14 @@ def find(request: Request, ask) -> tuple[int, bytes]:
     status, indexes = ask("GET", f"/{quote(request.path[0], safe='')}/_index", b"")
     if status != 200:
         return as_couchdb_answers(request, status, indexes, ask)
-    columns = _columns(json.loads(indexes)["indexes"], query["use_index"][0]) if "use_index" in query else []
+    columns, warning = [], None
+    if "use_index" in query:
+        name, there = query["use_index"][0], json.loads(indexes)["indexes"]
+        if any(index["ddoc"] == f"_design/{name}" for index in there):
+            columns = _columns(there, name)
+        else:
+            del query["use_index"]
+            warning = f"_design/{name}, {name} was not used because it is not a valid index for this query."
     if not set(columns) <= set(query["selector"]):
         raise RefusalError(400, "no_usable_index", f"the index has {columns}: CouchDB would scan")
     target = f"/{quote(request.path[0], safe='')}/_find"
@@ -293,6 +300,8 @@ def find(request: Request, ask) -> tuple[int, bytes]:
         raise RefusalError(400, "invalid_bookmark", f"Invalid bookmark value: {bookmark}") from error
     if names:
         answer["docs"] = [{name: one[name] for name in names if name in one} for one in answer["docs"]]
+    if warning:
+        answer["warning"] = warning
     return status, json.dumps(answer).replace('"docs": [', '"docs":[').encode()
 
 
