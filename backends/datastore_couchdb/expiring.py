@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote
 
@@ -64,13 +63,18 @@ class Expiries:
         Requests: 0; of records with a flag that are not known here, 1 for a few and 1 or 2 for many. In a database
             in which records are not flagged, 1.
         """
-        records = {row["id"]: row["value"]["rev"] for row in rows if not is_flag(row["id"])}
-        if self._flagged:
-            ids = [*(row["id"] for row in rows), following]
-            expiring = {id: records[id] for id, next_id in pairwise(ids) if id in records and next_id == f"{id}{FLAG}"}
-            times = self._times(expiring)
-        else:
-            times = self._ask(list(records), stale=False)
+        records, expiring, last = dict[str, str](), dict[str, str](), ""
+        for row in rows:
+            id = row["id"]
+            if id[-1:] == FLAG and (id[:-1] == last or is_flag(id)):
+                if id[:-1] == last:
+                    expiring[last] = records[last]
+            else:
+                records[id] = row["value"]["rev"]
+                last = id
+        if last and following == flag_of(last):
+            expiring[last] = records[last]
+        times = self._times(expiring) if self._flagged else self._ask(list(records), stale=False)
         return [Document(id, "", "", times.get(id)) for id in records]
 
     def _times(self, expiring: Mapping[str, str]) -> dict[str, Any]:
