@@ -52,7 +52,9 @@ def filled_before(name, proxy, url):
         store.agent("café", "a").set_many({"a": 1, "b": 2})
         store.agent("cafe\u0301", "a").set("a", 1)
         store._core.backend._session.remove(f"_design/{RECORD_VIEWS}")
-        views = {"namespaces": {"map": "function (doc) { emit([doc.userId, doc.namespace], null); }", "reduce": "_count"}}
+        views = {
+            "namespaces": {"map": "function (doc) { emit([doc.userId, doc.namespace], null); }", "reduce": "_count"}
+        }
         store._core.backend._session.make("PUT", f"_design/{MERGING}", {"views": views})
     return url
 
@@ -164,5 +166,7 @@ def test_the_doctor_says_where_more_are_kept(store, proxy, kept, reported):
     proxy.requests.clear()
     findings = store._core.backend.examine(0.0)
     assert len(proxy.requests) == 3
-    assert any("1,000 revisions" in finding.text and "_revs_limit" in finding.remedy for finding in findings) == reported
+    assert (
+        any("1,000 revisions" in finding.text and "_revs_limit" in finding.remedy for finding in findings) == reported
+    )
     assert any("revisions" in finding.text for finding in store._core.backend.examine(0.0)) is False
