@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
@@ -33,6 +33,7 @@ from datastore.documents import decoded, split
 from datastore.errors import DataStoreError, InvalidNameError
 from datastore.ids import EVERYTHING, after_namespace, encode_name, is_id, namespace_prefix
 from datastore.queries.tree import Path
+from datastore.retry import Backoff
 from datastore_couchdb import finding, indexes
 from datastore_couchdb.codec import Memory, document_of, is_foreign
 from datastore_couchdb.counting import Counter
@@ -205,18 +206,15 @@ class CouchBackend(Backend):
             elif not is_foreign(document):
                 flags[document["_id"]] = member(document, "_rev", str, NAME)
         ids.sort()
-        purged = 0
+        purged: set[str] = set()
+        pauses = contention()
         for start in _steps(len(ids)):
-            found = fetch(self._session, self._memory, ids[start : start + _BATCH])
-            dead = {
-                id: _deletion(id, document["_rev"])
-                for id, document in found.items()
-                if not is_foreign(document) and _has_expired(document.get("expiresAt"), at)
-            }
-            answers = bulk_docs(self._session, list(dead), list(dead.values())) if dead else []
-            purged += sum("error" not in answer for answer in answers)
-        remove_flags(self._session, flags)
-        return purged
+            self._purge(ids[start : start + _BATCH], at, purged, pauses)
+        try:
+            remove_flags(self._session, flags)
+        except DataStoreError as error:  # what was purged is, and is told once
+            logger.warning("flags of records that are gone were left to the next purge: %s", error)
+        return len(purged)
 
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `datastore.backend.MovesDocuments`.
@@ -427,11 +425,26 @@ class CouchBackend(Backend):
                 else:
                     range = range._replace(start=rows[-1]["id"] + " ")
             except DataStoreError as error:
-                if not error.retryable or error.waited:
-                    raise
-                if not pauses.wait():
-                    error.waited = bool(removed)  # who repeated it would count what is left
-                    raise
+                _go_on(error, pauses, removed)
+
+    def _purge(self, ids: Sequence[str], at: str, purged: set[str], pauses: Backoff) -> None:
+        """Remove those documents that are expired, and add their ids to ``purged``."""
+        sent: set[str] = set()
+        while True:
+            try:
+                found = fetch(self._session, self._memory, ids)
+                purged |= sent - found.keys()  # the answer was lost
+                dead = {
+                    id: _deletion(id, document["_rev"])
+                    for id, document in found.items()
+                    if not is_foreign(document) and _has_expired(document.get("expiresAt"), at)
+                }
+                sent = set(dead)
+                answers = bulk_docs(self._session, list(dead), list(dead.values())) if dead else []
+                purged.update(answer["id"] for answer in answers if "error" not in answer)
+                return
+            except DataStoreError as error:
+                _go_on(error, pauses, sent | purged)
 
     def _delete(self, rows: Sequence[dict[str, Any]]) -> bool:
         """Delete listed documents, and return whether none was changed meanwhile."""
@@ -463,6 +476,18 @@ class _Exceptions(NamedTuple):
             self.foreign.add(id)
         elif _has_expired(expires_at, at):
             self.expired.add(id)
+
+
+def _go_on(error: DataStoreError, pauses: Backoff, removed: Collection[str]) -> None:
+    """Wait before something is repeated that has removed documents; otherwise raise, for the store to repeat the whole.
+
+    Who repeated the whole after that would count only what was left.
+    """
+    if not removed or not error.retryable or error.waited:
+        raise error
+    if not pauses.wait():
+        error.waited = True
+        raise error
 
 
 def _has_expired(expires_at: object, at: str) -> bool:

@@ -22,7 +22,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from datastore.adapters.answers import broken, member, one_each
+from datastore.adapters.contention import contention
 from datastore.backend import Document
+from datastore.errors import DataStoreError
 from datastore.ids import is_id
 from datastore.turns import keep_newest
 from datastore_couchdb.codec import Memory
@@ -199,8 +201,23 @@ def remove_flags(session: Session, flags: Mapping[str, str]) -> None:
         gone = [flag for id, flag in batch.items() if id not in there]
         if gone:
             texts = [json.dumps({"_id": id, "_rev": flags[id], "_deleted": True}, ensure_ascii=False) for id in gone]
-            bulk_docs(session, gone, texts)
-            write_flags(session, sorted(_there(session, [id[: -len(FLAG)] for id in gone])))
+            try:
+                bulk_docs(session, gone, texts)
+            finally:  # also where the answer was lost
+                _flag_again(session, [id[: -len(FLAG)] for id in gone])
+
+
+def _flag_again(session: Session, ids: Sequence[str]) -> None:
+    """Flag those of some records that are there."""
+    pauses = contention()
+    while True:
+        try:
+            write_flags(session, sorted(_there(session, ids)))
+        except DataStoreError as error:
+            if not error.retryable or not pauses.wait():
+                raise
+        else:
+            return
 
 
 def _there(session: Session, ids: Sequence[str]) -> set[str]:

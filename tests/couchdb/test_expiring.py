@@ -319,6 +319,25 @@ def test_a_record_that_is_made_again_during_a_purge_keeps_its_flag(agent, connec
     assert connect().agent("u", "c").list_keys() == []
 
 
+@pytest.mark.parametrize("fault", [reset_after, status(500)], ids=["answer lost", "500"])
+def test_a_purge_counts_what_it_removed_and_leaves_no_record_without_its_flag(agent, connect, clock, proxy, fault):
+    agent.set_many({"a": 1, "b": 1}, ttl=10)
+    agent.delete("b")
+    clock.now += 11
+    writer = connect().agent("u", "b")
+
+    def made_again(handler, request):
+        writer.set("b", 2, ttl=10)
+        return fault(handler, request)
+
+    store = connect()
+    proxy.fail("POST _bulk_docs", meanwhile(lambda: None), made_again, meanwhile(lambda: None), fault)
+    assert store.purge_expired() == 1
+    proxy.clear_faults()
+    assert store.purge_expired() == 0
+    assert raw(store) == [id_of("b"), flag_of(id_of("b"))]
+
+
 def test_a_flag_whose_answer_was_lost_is_written_again(agent, connect, clock, proxy):
     """A server that goes down in the middle may have stored the record and not the flag."""
 
