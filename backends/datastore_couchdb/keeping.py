@@ -2,7 +2,7 @@
 
 CouchDB itself gives back ``1.0`` and integers of many digits as they are. Other servers that speak its protocol are
 JavaScript, where ``1.0`` is ``1`` and integers end at 2^53. What is found out of the server at hand (`KEEPS`, see
-`datastore_couchdb.marking`) decides:
+`datastore_couchdb.formats`) decides:
 
 - *natively* where the server gives back what it was given;
 - natively, *and as text beside it*, where it changes the form of a number but not its place among others: queries go by
