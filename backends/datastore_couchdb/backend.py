@@ -417,6 +417,8 @@ class CouchBackend(Backend):
                 rows, cut = self._all_docs(range, _BATCH, None, include_docs=False)
                 ours = [row for row in rows if row["id"] not in foreign]
                 if ours:
+                    if ours[0] is not rows[0]:
+                        range = range._replace(start=ours[0]["id"])  # what is not ours is not listed each time
                     removed.update(row["id"] for row in ours if not is_flag(row["id"]))
                     if not self._delete(ours) and not pauses.wait():
                         raise came_too_late(NAME)
