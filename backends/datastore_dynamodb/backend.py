@@ -144,7 +144,8 @@ class DynamoBackend(Backend):
             try:
                 page = partial(self._reader.keys, range, after)
                 items, after = patiently(page) if removed else page()
-                records = [item for item in items if not is_marker(id_of(item))]
+                markers = sum(is_marker(id_of(item)) for item in items)
+                records = [item for item in items if REVISION in item]  # what has none is another program's, and stays
                 keys = [{PARTITION: item[PARTITION], SORT: item[SORT]} for item in records]
                 self._threads.map(self._remove, chunks(keys, WRITE_BATCH))
             except DataStoreError as error:
@@ -153,7 +154,7 @@ class DynamoBackend(Backend):
                 raise
             removed += sum(_was_live(item, at) for item in records)
             split += [item for item in records if parts_of(item) and REVISION in item]
-            sweep = sweep or len(records) < len(items)
+            sweep = sweep or markers > 0
             if after is None:
                 break
         if sweep or split:

@@ -17,7 +17,7 @@ _EVERYTHING = IdRange(" ", "\U0010ffff" * 2)
 
 
 class FirestoreCollections(Databases):
-    """Collections of one Firestore database. Opening one makes no request."""
+    """Collections of one Firestore database. Opening one takes a request."""
 
     most_open = 16  # each is a channel of its own
 

@@ -147,7 +147,10 @@ class Reader:
         return number
 
     def expired(self, at: str, limit: int) -> list[tuple[str, Known]]:
-        """Return some documents, of any user, that are expired at a time."""
+        """Return some documents of the store's, of any user, that are expired at a time; none at the end.
+
+        Requests: 1; 1 more for as many as that of other programs' documents.
+        """
         query = _Query()
         query.from_.add(collection_id=self._collection)
         query.where.field_filter.field.field_path = "expiresAt"  # one field alone: its automatic index will do
@@ -156,11 +159,19 @@ class Reader:
         for field in KEY:
             query.select.fields.add().field_path = field
         query.limit.value = limit
-        try:
-            found = [answer.document for answer in self._stream(query, 0) if answer.HasField("document")]
-        except grpc.RpcError as error:
-            raise self._connection.failure(error) from error
-        return [(stored.name[len(self._prefix) :], known(stored, False)) for stored in found]
+        for field in ("expiresAt", _NAME):  # the order that a query with this filter has anyway, for the cursor
+            query.order_by.add(direction=_Query.Direction.Value("ASCENDING")).field.field_path = field
+        while True:
+            try:
+                found = [answer.document for answer in self._stream(query, 0) if answer.HasField("document")]
+            except grpc.RpcError as error:
+                raise self._connection.failure(error) from error
+            ours = [stored for stored in found if "revision" in stored.fields]
+            if ours or len(found) < limit:
+                return [(stored.name[len(self._prefix) :], known(stored, False)) for stored in ours]
+            query.ClearField("start_at")
+            query.start_at.values.add().CopyFrom(found[-1].fields["expiresAt"])
+            query.start_at.values.add().reference_value = found[-1].name
 
     def _stream(self, query: Message, most_bytes: int, read_time: Message | None = None) -> Iterator[Message]:
         """Yield the answers to a query; most hold a document.
