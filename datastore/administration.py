@@ -33,7 +33,8 @@ class DropsDatabase(Protocol):
         """Remove the database, file or table that the URL names, with everything in it, and close."""
 
 
-# Beside ``connect`` an adapter's module may have ``open_legacy``, a function from `datastore.urls.Url` to a source.
+# Beside ``connect`` an adapter's module may have ``open_legacy``, a function from `datastore.urls.Url` to a source, and
+# ``place``, one from it to a text that is the same for all URLs that lead to one database.
 
 
 class LegacyPage(NamedTuple):
@@ -55,6 +56,12 @@ class LegacySource(Protocol):
 
     def documents(self, limit: int, after: str | None = None) -> LegacyPage:
         """Return up to ``limit`` documents, those behind ``after`` where it is given, always in the same order."""
+
+    def names(self, limit: int, after: str | None = None) -> LegacyPage:
+        """As `documents`, but of each only what says which record it is: ``_id``, ``userId``, ``namespace``, ``key``.
+
+        More is allowed, where the database cannot leave it out.
+        """
 
     def count(self) -> int | None:
         """Return about how many there are, or ``None`` if finding out means reading them."""

@@ -87,6 +87,22 @@ def connect_legacy(url: str) -> LegacySource:
     return opener(parsed)
 
 
+def place_of(url: str) -> str | None:
+    """Return a text that is the same for all URLs that lead to one database; ``None`` where the adapter has none.
+
+    It is found without asking the database: names of one server that only the network resolves differ.
+
+    Raises:
+        ConfigurationError: If the URL is wrong, or no adapter serves it.
+    """
+    from importlib import import_module
+
+    parsed = Url(url)
+    _adapter(parsed)
+    place: Callable[[Url], str] | None = getattr(import_module(_entry_point(parsed).module), "place", None)
+    return None if place is None else f"{import_module(_entry_point(parsed).module).__name__} {place(parsed)}"
+
+
 def _entry_point(url: Url) -> EntryPoint:
     from importlib.metadata import entry_points  # here, because it is slow to import and needed once
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from datastore.administration import LegacyPage
-from datastore.urls import Url
+from datastore.customers import is_wanted
+from datastore.urls import Url, place_of_server
 from datastore_couchdb.session import NAME, Session, Settings
 from datastore_couchdb.urls import settings_of
 
@@ -32,6 +33,13 @@ class LegacyDatabase:
         documents = [row["doc"] for row in rows if row.get("doc") and not row["id"].startswith("_design/")]
         return LegacyPage(documents, rows[-1]["id"] if cut or len(rows) == limit else None)
 
+    def names(self, limit: int, after: str | None = None) -> LegacyPage:
+        """See `datastore.administration.LegacySource`. CouchDB lists documents whole, or by their ids only.
+
+        Requests: 1.
+        """
+        return self.documents(limit, after)
+
     def count(self) -> int:
         """See `datastore.administration.LegacySource`.
 
@@ -42,6 +50,13 @@ class LegacyDatabase:
     def close(self) -> None:
         """See `datastore.administration.LegacySource`."""
         self._session.close()
+
+
+def place(url: Url) -> str:
+    """Return a text that is the same for all URLs that lead to one database, whoever asks."""
+    is_wanted(url)
+    settings = settings_of(url)
+    return f"{place_of_server(settings.origin)}/{settings.database}"
 
 
 def open_legacy(url: Url) -> LegacyDatabase:
