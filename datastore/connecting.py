@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from datastore.administration import LegacySource
 from datastore.backend import Backend
 from datastore.errors import ConfigurationError, DataStoreError, UnsupportedError, of_the_store
+from datastore.reading import ReadOnlyBackend
 from datastore.store import DataStore
-from datastore.urls import Url, suggest
+from datastore.urls import MODE, Url, suggest
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -32,7 +34,8 @@ def connect(url: str | None = None, **options: Any) -> DataStore:
             directory.
         **options: What `DataStore` takes (``tracking``, ``flush_interval``, ``max_pending``, ``retry_seconds``,
             ``max_seconds``, ``clock``); everything else is a parameter of the adapter, as if it stood in the URL's
-            query.
+            query. ``mode="ro"``, or ``?mode=ro`` in the URL, opens any store for reading only: nothing is created,
+            every call that writes raises `PermissionDeniedError`, and no access is counted.
 
     Returns:
         The open store; close it, or use it as a context manager.
@@ -46,7 +49,9 @@ def connect(url: str | None = None, **options: Any) -> DataStore:
     Requests: those that make sure that the database, table or index is there (0 to 2); on SQLite a few statements.
     """
     store_options = {name: options.pop(name) for name in _STORE_OPTIONS if name in options}
-    parsed = Url(url if url is not None else os.environ.get(URL_VARIABLE) or DEFAULT_URL, options)
+    text = url if url is not None else os.environ.get(URL_VARIABLE) or DEFAULT_URL
+    parsed = Url(text, options, (*_STORE_OPTIONS, MODE))
+    parsed.take_mode()
     open_backend = _adapter(parsed)
     try:
         backend = open_backend(parsed)
@@ -56,10 +61,25 @@ def connect(url: str | None = None, **options: Any) -> DataStore:
         known = of_the_store(error)
         raise known.during("connecting", parsed.scheme) from known.__cause__
     try:
-        return DataStore(backend, **store_options)
+        if parsed.read_only:
+            store = DataStore(ReadOnlyBackend(backend), **store_options | {"tracking": "off"})
+        else:
+            store = DataStore(backend, **store_options)
+        store._core.place = _place(text, options, open_backend)
+        return store
     except BaseException:
         backend.close()
         raise
+
+
+def _place(text: str, options: Mapping[str, Any], open_backend: Callable[[Url], Backend]) -> Hashable:
+    """Return what tells the database of a URL from others, however the URL spells it; ``None`` if nobody knows."""
+    find: Callable[[Url], Hashable] | None = getattr(sys.modules[open_backend.__module__], "place", None)
+    if find is None:
+        return None
+    url = Url(text, options)
+    url.take_mode()
+    return find(url)
 
 
 def connect_legacy(url: str) -> LegacySource:

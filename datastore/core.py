@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 import weakref
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterator, Sequence
 from functools import partial
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -77,6 +77,8 @@ class Core:
         self.tracker = AccessTracker(backend, clock, tracking, flush_interval, max_pending)
         self.max_seconds = max_seconds
         self.places = Places()
+        self.place: Hashable = None
+        """Which database it is, whatever the URL that named it; ``None`` if nobody knows (`datastore.connecting`)."""
         self._retry_seconds = retry_seconds
         self._at_once = backend.capabilities.at_once
         self._release = weakref.finalize(self, _release, self.tracker, backend)  # once: closed, collected or at exit

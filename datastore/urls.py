@@ -13,6 +13,7 @@ from datastore.errors import ConfigurationError, DataStoreError, kind_of
 
 T = TypeVar("T")
 
+MODE = "mode"
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?]*)(?P<path>[^?]*)(?:\?(?P<query>.*))?", re.DOTALL
 )
@@ -27,12 +28,19 @@ class Url:
         password: Shown by nothing here: neither ``repr`` nor an error.
         host: With the port as given, ``host:port``.
         path: With its leading slash.
+        read_only: Whether the store is opened for reading only: an adapter that can then opens the database so, and
+            all others are kept from writing (`datastore.reading`). Nothing is created.
 
     Parameters come from the query, as text, and from the keyword arguments of `datastore.connect`, as they are. An
     adapter takes each with `parameter` and then calls `check_all_taken`.
+
+    Args:
+        text: The URL.
+        options: Parameters beside those of the query.
+        beside: The names of options that are no parameters, for `check_all_taken` to speak of.
     """
 
-    def __init__(self, text: str, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, text: str, options: Mapping[str, Any] | None = None, beside: Iterable[str] = ()) -> None:
         match = _URL.fullmatch(as_text(text)) if is_a(text, str) else None
         if match is None:
             given = "the database URL" if is_a(text, str) else f"{kind_of(text)}"
@@ -56,6 +64,23 @@ class Url:
                 raise ConfigurationError(f"the parameter {name!r} is given twice")
             self._parameters[name] = value
         self._known: list[str] = []
+        self._beside = tuple(beside)
+        self.read_only = False
+
+    def has(self, name: str) -> bool:
+        """Return whether a parameter is given that nobody has taken."""
+        return name in self._parameters
+
+    def take_mode(self) -> None:
+        """Take the parameter ``mode``, which every store has: ``ro`` is for reading only.
+
+        Raises:
+            ConfigurationError: If it is neither ``ro`` nor ``rw``.
+        """
+        try:
+            self.read_only = one_of("ro", "rw")(self._parameters.pop(MODE, "rw")) == "ro"
+        except ValueError as error:
+            raise ConfigurationError(f"the parameter {MODE!r} of the {self.scheme} URL: {error}") from None
 
     def parameter(self, name: str, convert: Callable[[Any], T], default: T) -> T:
         """Take a parameter.
@@ -66,10 +91,14 @@ class Url:
                 own says what it expects.
             default: The value where the parameter is not given.
 
+        A store that is opened for reading only creates nothing, so ``create`` is false then.
+
         Raises:
             ConfigurationError: If ``convert`` refuses; the message names the parameter.
         """
         self._known.append(name)
+        if self.read_only and name == "create":
+            self._parameters[name] = False
         if name not in self._parameters:
             return default
         try:
@@ -88,8 +117,10 @@ class Url:
             ConfigurationError: If a parameter is left; the message lists those that there are.
         """
         for name in self._parameters:
+            if name in self._beside:
+                raise ConfigurationError(f"{name!r} is no part of a URL; write datastore.connect(url, {name}=...)")
             raise ConfigurationError(
-                f"{self.scheme} has no parameter {name!r}{suggest(name, self._known)}; "
+                f"{self.scheme} has no parameter {name!r}{suggest(name, [*self._known, *self._beside])}; "
                 f"it has {', '.join(sorted(self._known)) or 'none'}"
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 
 from datastore.backend import Backend
 from datastore.customers import is_wanted, separate
@@ -54,6 +55,12 @@ def settings_of(url: Url) -> Settings:
     )
     url.check_all_taken()
     return settings
+
+
+def place(url: Url) -> Hashable:
+    """Return what tells one database from another, however a URL spells it."""
+    isolated, settings = is_wanted(url), settings_of(url)
+    return NAME, settings.origin.lower().replace("//localhost:", "//127.0.0.1:"), settings.database, isolated
 
 
 def _host(url: Url) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 from typing import Any
 
 from datastore.backend import Backend
@@ -75,6 +76,13 @@ def settings_of(url: Url) -> Settings:
     )
     url.check_all_taken()
     return settings
+
+
+def place(url: Url) -> Hashable:
+    """Return what tells one table from another, however a URL spells it."""
+    isolated, settings = is_wanted(url), settings_of(url)
+    endpoint = (settings.endpoint_url or "").lower().rstrip("/").replace("//localhost:", "//127.0.0.1:")
+    return "dynamodb", endpoint, settings.region, settings.profile, settings.table, isolated
 
 
 def _text(value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from datastore.backend import Backend
@@ -67,6 +67,12 @@ def settings_of(url: Url) -> Settings:
     )
     url.check_all_taken()
     return settings
+
+
+def place(url: Url) -> Hashable:
+    """Return what tells one collection from another, however a URL spells it."""
+    isolated, settings = is_wanted(url), settings_of(url)
+    return "firestore", settings.emulator, settings.project, settings.database, settings.collection, isolated
 
 
 def _project(host: str) -> str:

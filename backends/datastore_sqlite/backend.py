@@ -46,6 +46,7 @@ from datastore_sqlite.connections import (
     Lent,
     OneConnection,
     Pool,
+    ReadingPool,
     Settings,
     no_turn,
     translate,
@@ -53,7 +54,7 @@ from datastore_sqlite.connections import (
 from datastore_sqlite.damage import documents_of, is_damage, reading, shown, size_of, stored_id
 from datastore_sqlite.examining import examine
 from datastore_sqlite.finding import PAGE_BYTES, SqlitePlan, make_plan, read_page
-from datastore_sqlite.schema import check_version, open_file
+from datastore_sqlite.schema import check_version, open_file, open_to_read
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -94,14 +95,18 @@ class SqliteBackend(Backend):
         self._file: File | None = None
         self._look_at = inf  # when a read looks again at whether the file is still the one that was opened
         try:
-            first = open_file(settings)
+            if settings.read_only and settings.path is not None:
+                settings, first = open_to_read(settings, settings.path)
+                self._settings = settings
+            else:
+                first = open_file(settings)
         except sqlite3.Error as error:
             raise translate(error, settings) from error
         if settings.path is None:
             self._connections = OneConnection(settings, first)
         else:
             self._file = File.at(settings.path)
-            self._connections = Pool(settings, self._file, first)
+            self._connections = (ReadingPool if settings.read_only else Pool)(settings, self._file, first)
             self._look_at = 0.0
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:

@@ -18,6 +18,7 @@ from functools import partial
 from math import inf
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import NamedTuple
 from urllib.parse import quote
 
 from datastore import deadlines
@@ -61,6 +62,8 @@ class Settings:
         mmap: Whether documents are read from a memory map of the file.
         pool: The most connections.
         customer: Whether it is the database of one customer, which its file remembers.
+        read_only: Whether it is opened for reading only, and no file is made or changed.
+        logged: Whether the file has a write-ahead log; known only where it is opened for reading only.
     """
 
     path: Path | None
@@ -70,6 +73,32 @@ class Settings:
     mmap: bool = False
     pool: int = 16
     customer: bool = False
+    read_only: bool = False
+    logged: bool = False
+
+
+class AtRest(NamedTuple):
+    """A file that nobody has open for writing, by all that changes as soon as somebody does.
+
+    SQLite makes two files beside one that has a write-ahead log, even to read it, and so needs a directory that it may
+    write to; what one only reads should not be changed in any case. While nobody has it open it can be read without
+    them, as a file that nothing changes (https://www.sqlite.org/wal.html#read_only_databases). That it has not changed
+    is looked at before and after each statement.
+    """
+
+    device: int
+    inode: int
+    size: int
+    written: int
+
+    @classmethod
+    def of(cls, path: Path) -> AtRest | None:
+        """Return the state of a file; ``None`` if somebody has it open, or what was written last is in its log."""
+        log, index = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
+        if log.exists() and (index.exists() or log.stat().st_size):
+            return None
+        status = path.stat()
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 class Connection(sqlite3.Connection):
@@ -82,6 +111,8 @@ class Connection(sqlite3.Connection):
     frame: FrameType | None = None
     """The call that uses it; ``None`` while it is idle."""
     discarded = False
+    at_rest: AtRest | None = None
+    """The file as it must be for what is read to be right, where it was opened as one that nothing changes."""
     idle_since = 0.0
     turn: Turn | None = None
 
@@ -129,9 +160,11 @@ class File:
 
 def open_connection(settings: Settings) -> Connection:
     """Open one connection to what is there, with the settings that hold for a connection and not for the file."""
+    at_rest = AtRest.of(settings.path) if settings.path is not None and settings.logged else None
+    # Never creating: a file that has gone must not come back empty.
+    mode = "rw" if not settings.read_only else "ro" if at_rest is None else "ro&immutable=1"
     connection = sqlite3.connect(
-        # Never creating: a file that has gone must not come back empty.
-        ":memory:" if settings.path is None else f"file:{quote(str(settings.path))}?mode=rw",
+        ":memory:" if settings.path is None else f"file:{quote(str(settings.path))}?mode={mode}",
         timeout=settings.timeout,
         isolation_level=None,
         check_same_thread=False,
@@ -139,6 +172,7 @@ def open_connection(settings: Settings) -> Connection:
         factory=Connection,
         uri=settings.path is not None,
     )
+    connection.at_rest = at_rest
     try:
         connection.execute(f"PRAGMA synchronous={settings.synchronous}")
         connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}").close()
@@ -416,6 +450,48 @@ class OneConnection:
         self._turns.reset()
 
 
+class ReadingPool(Pool):
+    """Connections to a file that is opened for reading only.
+
+    One that was opened while the file was at rest is good for as long as it is. What was read while that changed is not
+    handed over: the call fails for now, and finds the file open when it is repeated.
+    """
+
+    def take(self, frame: FrameType) -> Connection:
+        """See `Pool.take`."""
+        while not self._holds(connection := super().take(frame)):
+            self.discard(connection)
+        return connection
+
+    def give_back(self, connection: Connection, now: float | None = None) -> None:
+        """See `Pool.give_back`."""
+        if not self._holds(connection):
+            super().discard(connection)
+            raise self._changed()
+        super().give_back(connection, now)
+
+    def discard(self, connection: Connection) -> None:
+        """See `Pool.discard`. A file that is changed meanwhile looks damaged, and is not."""
+        holds = self._holds(connection)
+        super().discard(connection)
+        if not holds and isinstance(error := sys.exception(), sqlite3.Error):
+            raise self._changed() from error
+
+    def _holds(self, connection: Connection) -> bool:
+        if connection.at_rest is None or self._settings.path is None:
+            return True
+        try:
+            return AtRest.of(self._settings.path) == connection.at_rest
+        except FileNotFoundError:
+            return False  # which `File.check` puts into words
+
+    def _changed(self) -> DataStoreError:
+        self._file.check()
+        return BackendUnavailableError(
+            f"{self._settings.path} was opened for writing by another process while it was read", backend=NAME
+        )
+
+
 def no_turn(error: TimeoutError) -> BackendUnavailableError:
     """Return the error for a call whose turn did not come."""
     refused = BackendUnavailableError(f"{error}; nothing was written", backend=NAME)
@@ -508,6 +584,8 @@ def translate(error: sqlite3.Error, settings: Settings) -> DataStoreError:
         )
     if extended in _REPLACED:
         return _lasting(f"{where} was moved, removed or replaced while the store was open; connect anew ({name})")
+    if settings.read_only and settings.path is not None and (code in _DENIED or code == sqlite3.SQLITE_CANTOPEN):
+        return _cannot_read(settings.path, name)
     if code in _DENIED:
         return _denied(where, name)
     if code == sqlite3.SQLITE_CANTOPEN:
@@ -551,6 +629,23 @@ def _cannot_open(where: str, settings: Settings, name: str) -> DataStoreError:
     if not path.exists():
         return _lasting(f"{where} is not there any more: it or its directory was removed or moved ({name})")
     return _denied(where, name)
+
+
+def _cannot_read(path: Path, name: str) -> DataStoreError:
+    """Return the error for a file that cannot be opened for reading only, though it may be read itself."""
+    if not path.exists():
+        return _lasting(f"{path} is not there any more: it or its directory was removed or moved ({name})")
+    log, index = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
+    if AtRest.of(path) is None and not (os.access(log, os.R_OK) and os.access(index, os.R_OK)):
+        return PermissionDeniedError(
+            f"{path} cannot be read without {log.name} and {index.name}: the first holds what was written last, and "
+            f"this user may not read both of them, or not make the second ({name}). Let somebody who may write to the "
+            "file open it and close it again, or copy it together with its log to where this user may write",
+            backend=NAME,
+        )
+    return BackendUnavailableError(
+        f"{path} cannot be opened for now ({name}); perhaps this process has too many files open", backend=NAME
+    )
 
 
 def _denied(where: str, name: str) -> PermissionDeniedError:

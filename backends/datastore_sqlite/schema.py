@@ -6,6 +6,7 @@ import os
 import sqlite3
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from datastore.errors import BackendUnusableError, ConfigurationError, PermissionDeniedError
@@ -68,6 +69,37 @@ def open_file(settings: Settings, migrations: Sequence[str] = MIGRATIONS) -> Con
         return _open(settings, migrations)
 
 
+def open_to_read(settings: Settings, path: Path) -> tuple[Settings, Connection]:
+    """Open the store's file for reading only, and return how to open it once more, and the first connection.
+
+    Raises:
+        ConfigurationError: If there is no file, or it is something else, or one that must be brought up to date first.
+        PermissionDeniedError: If the operating system refuses access.
+        sqlite3.Error: If SQLite fails.
+    """
+    with _opening.take():
+        _check_place(path)
+        if not path.exists():
+            raise ConfigurationError(f"{path} does not exist, and mode=ro makes no file", backend=NAME)
+        if not os.access(path, os.R_OK):
+            raise PermissionDeniedError(f"{path} is not readable for this user", backend=NAME)
+        header = _check_header(path, settings)
+        settings = replace(settings, logged=header[18:20] == b"\2\2")
+        connection = open_connection(settings)
+        try:
+            version = _version(connection, settings, MIGRATIONS) if header else 0
+        except BaseException:
+            connection.close()
+            raise
+        if version < len(MIGRATIONS):
+            connection.close()
+            raise ConfigurationError(
+                f"{path} holds {'a store of an older version' if version else 'nothing yet'}; open it for writing once",
+                backend=NAME,
+            )
+        return settings, connection
+
+
 def _open(settings: Settings, migrations: Sequence[str]) -> Connection:
     connection = open_connection(settings)
     try:
@@ -82,11 +114,9 @@ def _open(settings: Settings, migrations: Sequence[str]) -> Connection:
 
 def _check_path(path: Path, settings: Settings) -> None:
     """Refuse what is not ours by looking at the bytes: SQLite itself might already change the file."""
-    if path.is_dir():
-        raise ConfigurationError(f"{path} is a directory; name a file in it", backend=NAME)
+    _check_place(path)
     directory = path.parent
-    if not directory.is_dir():
-        raise no_directory(path)
+    instead = "; ?mode=ro opens it for reading only" if os.access(path, os.R_OK) else ""
     if not os.access(directory, os.W_OK | os.X_OK):
         working = Path.cwd()
         relative = (
@@ -95,7 +125,7 @@ def _check_path(path: Path, settings: Settings) -> None:
         raise PermissionDeniedError(
             f"{path.name} cannot be made or used in {directory}: this directory{relative} is not writable "
             "for this user, and SQLite keeps its log beside the file. Name a file in another one, as in "
-            "sqlite:////absolute/path/agents.db, in the URL or in $AGENT_DATASTORE_URL",
+            f"sqlite:////absolute/path/agents.db, in the URL or in $AGENT_DATASTORE_URL{instead}",
             backend=NAME,
         )
     if not path.exists():
@@ -103,8 +133,15 @@ def _check_path(path: Path, settings: Settings) -> None:
             raise ConfigurationError(f"{path} does not exist, and create=false forbids making it", backend=NAME)
         return
     if not os.access(path, os.R_OK | os.W_OK):
-        raise PermissionDeniedError(f"{path} is not readable and writable for this user", backend=NAME)
+        raise PermissionDeniedError(f"{path} is not readable and writable for this user{instead}", backend=NAME)
     _check_header(path, settings)
+
+
+def _check_place(path: Path) -> None:
+    if path.is_dir():
+        raise ConfigurationError(f"{path} is a directory; name a file in it", backend=NAME)
+    if not path.parent.is_dir():
+        raise no_directory(path)
 
 
 def no_directory(path: Path) -> ConfigurationError:
@@ -148,11 +185,11 @@ def _application(header: bytes) -> int:
     return int.from_bytes(header[68:72])
 
 
-def _check_header(path: Path, settings: Settings) -> None:
-    """Check the database header (https://www.sqlite.org/fileformat2.html, section 1.3)."""
+def _check_header(path: Path, settings: Settings) -> bytes:
+    """Check the database header (https://www.sqlite.org/fileformat2.html, section 1.3), and return it."""
     header, size = read_beginning(path, _HEADER)
     if size == 0:
-        return  # a new file; SQLite, too, takes an empty one for an empty database
+        return b""  # a new file; SQLite, too, takes an empty one for an empty database
     if not _is_sqlite(header):
         raise ConfigurationError(f"{path} is not a SQLite database; it was left untouched", backend=NAME)
     page_size, pages = struct.unpack_from(">H10xI", header, 16)
@@ -173,6 +210,7 @@ def _check_header(path: Path, settings: Settings) -> None:
             f"{path} is damaged: it was cut off at {size:,} bytes; restore it from a backup. It was left untouched",
             backend=NAME,
         )
+    return header
 
 
 def _migrate(connection: Connection, settings: Settings, migrations: Sequence[str]) -> None:

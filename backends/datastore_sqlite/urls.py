@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from datastore.customers import is_wanted, separate
 from datastore.errors import ConfigurationError
 from datastore.urls import Url, boolean, one_of, positive, seconds
 from datastore_sqlite.backend import SqliteBackend
-from datastore_sqlite.connections import Settings
+from datastore_sqlite.connections import NAME, Settings
 from datastore_sqlite.customers import SqliteFiles, SqliteMemories
 
 _LONGEST_TIMEOUT = 2_147_483
@@ -37,12 +39,24 @@ def connect(url: Url) -> Backend:
         create=url.parameter("create", boolean, True),
         mmap=url.parameter("mmap", boolean, False),
         pool=url.parameter("pool", positive, 16),
+        read_only=url.read_only,
     )
     isolated = is_wanted(url)
     url.check_all_taken()
     if not isolated:
         return SqliteBackend(settings)
     return separate(SqliteMemories(settings) if settings.path is None else SqliteFiles(settings, settings.path))
+
+
+def place(url: Url) -> Hashable:
+    """Return what tells one database from another: the file itself, which may have several paths."""
+    path, isolated = _path(url), is_wanted(url)
+    if path is None:
+        return None
+    if isolated or not path.exists():
+        return NAME, os.path.realpath(path), isolated
+    status = path.stat()
+    return NAME, status.st_dev, status.st_ino
 
 
 def _timeout(given: Any) -> float:

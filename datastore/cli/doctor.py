@@ -13,12 +13,23 @@ import typer
 
 from datastore.administration import Examines, Finding
 from datastore.backend import Delete, MovesDocuments
-from datastore.cli.running import INCOMPLETE, JsonOption, fail, in_one_line, open_store, print_json, resolve, shown
+from datastore.cli.running import (
+    INCOMPLETE,
+    JsonOption,
+    fail,
+    in_commands,
+    in_one_line,
+    open_store,
+    print_json,
+    resolve,
+    shown,
+)
 from datastore.cli.show import number, printable
 from datastore.core import Core
 from datastore.errors import ConflictError, DataStoreError, InternalError
 from datastore.moving.pages import core_of, pages
 from datastore.store import DataStore
+from datastore.urls import Url
 from datastore.values import MAX_VALUE_BYTES
 
 SCRATCH_USER = "agent-datastore-doctor"
@@ -32,6 +43,7 @@ def doctor(
     url: Annotated[
         str | None, typer.Argument(metavar="URL", help="The store.", show_default="$AGENT_DATASTORE_URL")
     ] = None,
+    url_option: Annotated[str | None, typer.Option("--url", metavar="URL", help="The same as an option.")] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Write nothing, not even for a trial.")] = False,
     records: Annotated[
         bool, typer.Option("--records", help="Read every record, and name those that are damaged.")
@@ -45,10 +57,15 @@ def doctor(
 
     The trials are records of a user of their own, which are removed again.
     """
+    if url is not None and url_option is not None:
+        raise typer.BadParameter("give the URL once: as an argument, or with --url")
     if read_only and remove_damaged:
         raise typer.BadParameter("--read-only and --remove-damaged exclude each other")
     with in_one_line("interrupted; records of the user agent-datastore-doctor may be left"):
-        text = resolve(url)
+        text = resolve(url or url_option)
+        parsed = Url(text)
+        parsed.take_mode()
+        read_only = read_only or parsed.read_only
         found: list[Finding] = []
         if not json:
             typer.echo(printable(shown(text)))
@@ -72,7 +89,7 @@ def _examine(url: str, read_only: bool, records: bool, remove: bool) -> Iterator
     yield Finding(True, f"agent-datastore {version('agent-datastore')}, Python {platform.python_version()}")
     began = time.monotonic()
     try:
-        store = open_store(url)
+        store = open_store(url, write=not read_only)
     except DataStoreError as error:
         yield Finding(False, f"it cannot be opened: {error}", _SEE)
         return
@@ -103,7 +120,7 @@ def _records(store: DataStore, remove: bool) -> Iterator[Finding]:
         broken += len(page.damaged)
         for damaged in page.damaged:
             if not remove:
-                yield Finding(False, damaged.message, "mend it, delete() it, or run doctor --remove-damaged")
+                yield Finding(False, in_commands(damaged.message), "mend it, remove it, or run doctor --remove-damaged")
             elif damaged.id is not None and _removed(core, damaged.id):
                 yield Finding(True, f"removed the damaged record {damaged.id!r}")
             else:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json as json_text
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from datastore.backend import Fields
 from datastore.cli.progress import progress_bar
@@ -21,11 +21,13 @@ from datastore.cli.running import (
     UrlOption,
     UserOption,
     fail,
+    filtered,
     in_one_line,
     open_store,
     print_json,
+    warn,
 )
-from datastore.cli.show import add_row, make_table, printable
+from datastore.cli.show import lines_of, printable
 from datastore.documents import skip
 from datastore.ids import decode
 from datastore.moving.pages import pages, total
@@ -56,11 +58,10 @@ def namespaces(url: UrlOption = None, user: AnyUserOption = None, json: JsonOpti
         if json:
             for (user_id, namespace), records in sorted(counts.items()):
                 print_json({"userId": user_id, "namespace": namespace, "records": records})
-            return
-        shown = make_table("", "user", "namespace", "records>")
-        for (user_id, namespace), records in sorted(counts.items()):
-            add_row(shown, user_id, namespace, f"{records:,}")
-        _print(shown, "there are no records")
+        else:
+            rows = [(user_id, name, f"{records:,}") for (user_id, name), records in sorted(counts.items())]
+            _print(("user", "namespace", "records>"), rows)
+        _warn_if_none(counts, user, None)
 
 
 def ls(
@@ -80,16 +81,21 @@ def ls(
     with in_one_line(), open_store(url) as store:
         agent = store.agent(user, LOOKER, namespace)
         if not (long or json):
-            for key in agent.list_keys(prefix):
+            keys = agent.list_keys(prefix)
+            for key in keys:
                 typer.echo(printable(key))
+            _warn_if_none(keys, user, namespace, prefix)
             return
+        found = False
         for record in agent.iter_records(prefix):
+            found = True
             size = len(encode(record.value).strip().encode())
             if json:
                 print_json({**record.model_dump(mode="json", exclude={"value"}), "bytes": size})
             else:
                 when = f"{record.updated_at:%Y-%m-%d %H:%M:%S}"
                 typer.echo(f"{when}  {size:>9,}  {printable(record.created_by_agent):<16}  {printable(record.key)}")
+        _warn_if_none(found, user, namespace, prefix)
 
 
 def get(
@@ -129,14 +135,14 @@ def stats(
             ]
             users = len({user_id for user_id, _ in holdings})
             print_json({"records": records, "bytes": size, "users": users, "namespaces": listed})
-            return
-        shown = make_table("", "user", "namespace", "records>", "bytes of JSON>", "agents", "last change>")
-        for (user_id, name), one in sorted(holdings.items()):
-            agents = ", ".join(sorted(one.agents)[:4]) + (", ..." if len(one.agents) > 4 else "")
-            add_row(shown, user_id, name, f"{one.records:,}", f"{one.bytes:,}", agents, one.updated_at[:19])
-        shown.add_section()
-        add_row(shown, "all", "", f"{records:,}", f"{size:,}", "", "")
-        _print(shown if holdings else make_table("", "user"), "there are no records")
+        else:
+            rows = []
+            for (user_id, name), one in sorted(holdings.items()):
+                agents = ", ".join(sorted(one.agents)[:4]) + (", ..." if len(one.agents) > 4 else "")
+                rows.append((user_id, name, f"{one.records:,}", f"{one.bytes:,}", one.updated_at[:19], agents))
+            heads = ("user", "namespace", "records>", "bytes of JSON>", "last change", "agents")
+            _print(heads, rows, ("all", "", f"{records:,}", f"{size:,}", "", ""))
+        _warn_if_none(holdings, user, namespace)
 
 
 def register(app: typer.Typer) -> None:
@@ -211,8 +217,17 @@ def _show(record: Record) -> None:
         typer.echo(f"{name:<10}{printable(fact)}")
 
 
-def _print(shown: Any, otherwise: str) -> None:
-    if shown.row_count:
-        Console(highlight=False).print(shown)
-    else:
-        typer.echo(otherwise)
+def _print(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], last: tuple[str, ...] | None = None) -> None:
+    """Print a table, if it has rows: one line for each, whole, however narrow the terminal is."""
+    if not rows:
+        typer.echo("there are no records")
+        return
+    for line in lines_of(heads, rows, last):
+        typer.echo(line)
+
+
+def _warn_if_none(found: object, user: str | None, namespace: str | None, prefix: str | None = None) -> None:
+    """Warn that a filter has matched nothing, which is what a typing error looks like."""
+    chosen = filtered(user, namespace) + (f" and keys that begin with {prefix!r}" if prefix else "")
+    if not found and chosen:
+        warn(f"there are no records for {chosen}")

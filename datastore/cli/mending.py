@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from json import JSONDecodeError
 from typing import Annotated, Any
 
 import typer
@@ -21,7 +22,7 @@ from datastore.cli.running import (
 )
 from datastore.cli.show import number, printable
 from datastore.errors import InvalidValueError
-from datastore.values import decode
+from datastore.values import article, decode
 
 
 def set(
@@ -47,7 +48,7 @@ def set(
             raise typer.BadParameter("--add and --if-revision exclude each other")
         given = sys.stdin.read() if value == "-" else value
         parsed = given if text else parse_json("VALUE", given, "; for text as it stands, give --text")
-        more = None if metadata is None else parse_json("--metadata", metadata)
+        more = None if metadata is None else parse_object("--metadata", metadata)
         with open_store(url, create=True) as store:
             data_store = store.agent(user, agent, namespace)
             if add:
@@ -74,7 +75,7 @@ def rm(
     """Remove records. Before more than the named ones go, it asks."""
     if bool(keys) + (prefix is not None) + everything != 1:
         raise typer.BadParameter("give KEYs, or --prefix, or --all")
-    with in_one_line(), open_store(url) as store:
+    with in_one_line(), open_store(url, write=True) as store:
         data_store = store.agent(user, LOOKER, namespace)
         if keys:
             removed = data_store.delete_many(keys)
@@ -104,5 +105,16 @@ def parse_json(name: str, text: str, remedy: str = "") -> Any:
     """Return the value of JSON text, integers of any size with it."""
     try:
         return decode(" " + text)
+    except JSONDecodeError as error:  # which counts the space
+        said: Exception = JSONDecodeError(error.msg, text, error.pos - 1)
     except (ValueError, RecursionError) as error:
-        raise InvalidValueError(f"{name} is not JSON ({error}){remedy}") from None
+        said = error
+    raise InvalidValueError(f"{name} is not JSON ({said}){remedy}") from None
+
+
+def parse_object(name: str, text: str) -> dict[str, Any]:
+    """Return the object of JSON text."""
+    found = parse_json(name, text)
+    if not isinstance(found, dict):
+        raise InvalidValueError(f"{name} is {article(found)}; it must be a JSON object, such as '{{\"a\": 1}}'")
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable
 from hashlib import sha256
@@ -20,14 +21,17 @@ from datastore.cli.running import (
     AnyUserOption,
     JsonOption,
     fail,
+    filtered,
     in_one_line,
     open_store,
     print_json,
     resolve,
     shown,
+    warn,
 )
 from datastore.cli.show import number, printable
 from datastore.connecting import connect_legacy
+from datastore.ids import encode_name
 from datastore.moving import OnProgress, Report, copy, export_records, import_legacy, import_records
 from datastore.moving.files import BrokenFileError
 
@@ -55,6 +59,8 @@ CheckpointFile = Annotated[
     ),
 ]
 _ON = "interrupted; what is done so far is kept, and the same command goes on from there"
+_STREAM = Path("-")  # standard input or output
+_STANDARD_OUTPUT = (_STREAM, *map(Path, ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")))
 
 
 def copy_command(
@@ -75,6 +81,7 @@ def copy_command(
     """
     with in_one_line(_ON):
         texts = resolve(source), resolve(target)
+        _check_names(user, namespace)
         file = _checkpoint(checkpoint, from_start, "copy", *texts, user, namespace)
         with open_store(texts[0]) as from_, open_store(texts[1], create=True) as to:
             report, seconds = _run(
@@ -91,41 +98,45 @@ def copy_command(
                 ),
             )
         _finish(report, seconds, json, source=shown(texts[0]), target=shown(texts[1]))
+        _warn_if_none(report, user, namespace)
 
 
 def export_command(
     url: Annotated[str, typer.Argument(metavar="URL", help="The store.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="NAME.jsonl, or NAME.jsonl.gz to compress it.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="NAME.jsonl, NAME.jsonl.gz to compress it, or - for standard output.")
+    ],
     user: AnyUserOption = None,
     namespace: AnyNamespaceOption = None,
-    from_start: FromStart = False,
     json: JsonOption = False,
 ) -> None:
     """Write records to a file, one line of JSON each.
 
-    The file appears when it is whole; until then it is FILE.part, and an
-    interrupted export goes on with that.
+    The file appears when it is whole; until then it is FILE.part. A pipe or a
+    device is written into. What was written to standard output is reported on
+    standard error.
     """
-    with in_one_line(_ON):
+    _refuse_directory(file)
+    with in_one_line("interrupted; nothing is left of it, and the next run begins anew"):
         text = resolve(url)
+        to_output = file in _STANDARD_OUTPUT
         with open_store(text) as store:
             report, seconds = _run(
                 "exporting",
                 lambda on_progress: export_records(
                     store,
-                    file,
+                    sys.stdout.buffer if file == _STREAM else file,
                     user_id=user,
                     namespace=namespace,
-                    of=_identity(text),
-                    fresh=from_start,
                     on_progress=on_progress,
                 ),
             )
-        _finish(report, seconds, json, source=shown(text), target=str(file))
+        _finish(report, seconds, json, on_error=to_output, source=shown(text), target=_named(file, "output"))
+        _warn_if_none(report, user, namespace)
 
 
 def import_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What 'datastore export' wrote.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What 'datastore export' wrote; - for standard input.")],
     url: Annotated[str, typer.Argument(metavar="URL", help="The store.")],
     user: AnyUserOption = None,
     namespace: AnyNamespaceOption = None,
@@ -141,16 +152,19 @@ def import_command(
     """Bring the records of an exported file into a store.
 
     The file is checked before anything is written, each record read back and
-    compared. It can be interrupted and repeated.
+    compared. It can be interrupted and repeated. A pipe is kept in a temporary
+    file until then.
     """
+    _refuse_directory(file)
     with in_one_line(_ON):
         text = resolve(url)
+        _check_names(user, namespace)
         position = _checkpoint(checkpoint, from_start, "import", str(file.resolve()), text, user, namespace)
         with open_store(text, create=True) as store:
             report, seconds = _run(
                 "importing",
                 lambda on_progress: import_records(
-                    file,
+                    sys.stdin.buffer if file == _STREAM else file,
                     store,
                     user_id=user,
                     namespace=namespace,
@@ -161,7 +175,8 @@ def import_command(
                     on_progress=on_progress,
                 ),
             )
-        _finish(report, seconds, json, source=str(file), target=shown(text))
+        _finish(report, seconds, json, source=_named(file, "input"), target=shown(text))
+        _warn_if_none(report, user, namespace)
 
 
 def import_legacy_command(
@@ -253,13 +268,35 @@ def _checkpoint(given: Path | None, from_start: bool, what: str, *parts: str | N
     return file
 
 
-def _finish(report: Report, seconds: float, json: bool, **ends: str) -> None:
+def _refuse_directory(file: Path) -> None:
+    if file.is_dir():
+        raise typer.BadParameter(f"{file} is a directory; name a file in it")
+
+
+def _check_names(user: str | None, namespace: str | None) -> None:
+    """Refuse what is no name before anything is opened: a target that is not there would be made."""
+    for name, given in (("user_id", user), ("namespace", namespace)):
+        if given is not None:
+            encode_name(given, name)
+
+
+def _named(file: Path, stream: str) -> str:
+    return f"standard {stream}" if file == _STREAM else str(file)
+
+
+def _warn_if_none(report: Report, user: str | None, namespace: str | None) -> None:
+    """Warn that the filters have matched nothing, which is what a typing error looks like."""
+    if report.read == report.left_out and (chosen := filtered(user, namespace)):
+        warn(f"there are no records for {chosen}")
+
+
+def _finish(report: Report, seconds: float, json: bool, *, on_error: bool = False, **ends: str) -> None:
     """Say what was done, and exit with 3 if not everything arrived."""
     if json:
-        print_json({**ends, **report.as_json(), "seconds": round(seconds, 3)})
+        print_json({**ends, **report.as_json(), "seconds": round(seconds, 3)}, on_error=on_error)
     else:
         for line in _lines(report, seconds, ends):
-            typer.echo(printable(line))
+            typer.echo(printable(line), err=on_error)
     if not report.complete:
         failed, differ = report.counts.get("failed", 0), report.counts.get("differs", 0)
         fail(f"not everything arrived: {number(failed, 'record')} failed, {differ:,} read back differently", INCOMPLETE)
@@ -268,7 +305,11 @@ def _finish(report: Report, seconds: float, json: bool, **ends: str) -> None:
 def _lines(report: Report, seconds: float, ends: dict[str, Any]) -> list[str]:
     lines = [f"{ends['source']} -> {ends['target']}"]
     counted = (
-        ("read", report.read, f"{report.resumed:,} by an earlier run, which was interrupted" if report.resumed else ""),
+        (
+            "read",
+            report.read,
+            f"{report.resumed:,} of them by an earlier run" if report.resumed else "",
+        ),
         ("ready", report.ready, "would be written; this was a dry run"),
         ("written", report.written, f"{report.replaced:,} over older ones" if report.replaced else ""),
         ("unchanged", report.unchanged, "there already"),

@@ -8,15 +8,17 @@ import typer
 
 from datastore.agent import AgentDataStore
 from datastore.cli.looking import LOOKER, record_json
-from datastore.cli.mending import parse_json
+from datastore.cli.mending import parse_object
 from datastore.cli.running import (
     JsonOption,
     NamespaceOption,
     UrlOption,
     UserOption,
+    filtered,
     in_one_line,
     open_store,
     print_json,
+    warn,
 )
 from datastore.cli.show import printable
 from datastore.values import encode
@@ -36,7 +38,7 @@ def query(
     sort: Annotated[
         list[str] | None, typer.Option(metavar="PATH", help="Sort by this; -PATH for the greatest first.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", help="The most records.", show_default="all")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="The most records.", show_default="all")] = None,
     count: Annotated[bool, typer.Option("--count", help="Print only how many there are.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Print how the database answers, as JSON.")] = False,
     json: JsonOption = False,
@@ -45,8 +47,8 @@ def query(
     if count and explain:
         raise typer.BadParameter("--count and --explain exclude each other")
     with in_one_line():
-        wanted = parse_json("FILTER", filter)
-        about = None if meta is None else parse_json("--meta", meta)
+        wanted = parse_object("FILTER", filter)
+        about = None if meta is None else parse_object("--meta", meta)
         order = [(path.removeprefix("-"), -1 if path.startswith("-") else 1) for path in sort or ()] or None
         with open_store(url) as store:
             data_store = store.agent(user, LOOKER, namespace)
@@ -56,6 +58,8 @@ def query(
                     print_json({"count": number})
                 else:
                     typer.echo(number)
+                if not number:
+                    _say_if_empty(data_store)
             elif explain:
                 print_json(data_store.explain(wanted, meta=about, sort=order, limit=limit))
             else:
@@ -85,7 +89,15 @@ def _print(
                 typer.echo(record_json(record))
             else:
                 typer.echo(f"{printable(record.key)}  {printable(encode(record.value).strip())}")
+        if cursor is None and page.cursor is None and not page.records:
+            _say_if_empty(data_store)
         cursor = page.cursor
         left = None if left is None else left - len(page.records)
         if cursor is None or left == 0:
             return
+
+
+def _say_if_empty(data_store: AgentDataStore) -> None:
+    """Warn that nothing was found because nothing is there, which is what a typing error looks like."""
+    if not data_store.count():
+        warn(f"there are no records for {filtered(data_store.user_id, data_store.namespace)}")

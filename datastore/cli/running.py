@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -16,7 +17,7 @@ from datastore.cli.show import printable
 from datastore.connecting import DEFAULT_URL, URL_VARIABLE, connect
 from datastore.errors import ConfigurationError, DataStoreError, InternalError
 from datastore.store import DataStore
-from datastore.urls import Url
+from datastore.urls import MODE, Url
 
 T = TypeVar("T")
 
@@ -46,6 +47,17 @@ AnyNamespaceOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
+_IN_COMMANDS = (
+    (re.compile(r"use set\(\) to overwrite it"), "leave out --add to overwrite it"),
+    (re.compile(r"^(?=ttl )|(?<=leave )(?=ttl )"), "--"),
+    (re.compile(r"^user_id\b"), "--user"),
+    (re.compile(r"^if_revision\b"), "--if-revision"),
+    (re.compile(r"^filter\b"), "FILTER"),
+    (re.compile(r"^(?=(metadata|meta|sort)\b)"), "--"),
+    (re.compile(r"\bdelete\(\)"), "`datastore rm`"),
+    (re.compile(r"\bset\(\)"), "`datastore set`"),
+)
+"""What the library calls something in its messages, and what it is called here."""
 _SECRET = re.compile(r"(\b[\w+.-]+://[^\s:/@]*:)\S+@")
 
 
@@ -90,13 +102,32 @@ def in_one_line(when_interrupted: str = "interrupted") -> Iterator[None]:
     except InternalError:
         raise  # a mistake of ours
     except DataStoreError as error:
+        error.message = in_commands(error.message)
         fail(str(error))
+
+
+def in_commands(message: str) -> str:
+    """Return what an error says in the words of the command line, and not of the library's calls."""
+    for called, here in _IN_COMMANDS:
+        message = called.sub(here, message)
+    return message
 
 
 def fail(message: str, code: int = ERROR) -> NoReturn:
     """End the command with a line on standard error."""
-    typer.echo(printable(f"datastore: {redacted(' '.join(message.split()))}"), err=True)
+    warn(message)
     raise typer.Exit(code)
+
+
+def warn(message: str) -> None:
+    """Say something on standard error, in one line."""
+    typer.echo(printable(f"datastore: {redacted(' '.join(message.split()))}"), err=True)
+
+
+def filtered(user: str | None, namespace: str | None) -> str:
+    """Return the options that choose records, as they are typed; nothing if there are none."""
+    chosen = (("--user", user), ("--namespace", namespace))
+    return " ".join(f"{name} {shlex.quote(given)}" for name, given in chosen if given is not None)
 
 
 def resolve(url: str | None) -> str:
@@ -118,27 +149,31 @@ def shown(url: str) -> str:
     return repr(Url(url))
 
 
-def open_store(url: str | None, *, create: bool = False, **options: Any) -> DataStore:
+def open_store(url: str | None, *, write: bool = False, create: bool = False, **options: Any) -> DataStore:
     """Open a store as an administrator does: looking counts no access, and a typing error makes no new database.
 
     Args:
         url: As it was typed.
-        create: Whether a missing database is made.
+        write: Whether something is to be written; otherwise the store is opened for reading only.
+        create: Whether a missing database is made, and something written to it.
         **options: Of `datastore.connect`.
     """
     options = {"tracking": "off", **options}
     text = resolve(url)
-    if not create:
-        try:
-            return connect(text, create=False, **options)
-        except ConfigurationError as error:
-            if "parameter 'create'" not in error.message:  # else the URL has said it, or the adapter makes nothing
-                if "create=" in error.message:
-                    error.message += " (this command makes no new store: check the URL)"
-                raise
-    return connect(text, **options)
+    if create:
+        return connect(text, **options)
+    if not write and not Url(text).has(MODE):
+        options[MODE] = "ro"
+    try:
+        return connect(text, **options, **({"create": False} if write else {}))
+    except ConfigurationError as error:
+        if write and "parameter 'create'" in error.message:  # the URL has said it, or the adapter makes nothing
+            return connect(text, **options)
+        if "create=" in error.message or "mode=ro makes" in error.message:
+            error.message += " (this command makes no new store: check the URL)"
+        raise
 
 
-def print_json(value: Any) -> None:
-    """Print a JSON value on one line."""
-    typer.echo(json.dumps(value, ensure_ascii=False))
+def print_json(value: Any, *, on_error: bool = False) -> None:
+    """Print a JSON value on one line, of standard output or of standard error."""
+    typer.echo(json.dumps(value, ensure_ascii=False), err=on_error)

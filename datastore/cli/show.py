@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
@@ -155,6 +156,35 @@ def make_table(title: str, *columns: str) -> Table:
 def add_row(table: Table, *cells: str) -> None:
     """Add a row of plain text."""
     table.add_row(*(Text(printable(cell)) for cell in cells))
+
+
+def lines_of(heads: Sequence[str], rows: Sequence[Sequence[str]], last: Sequence[str] | None = None) -> Iterator[str]:
+    """Yield a table as lines of text, of which none is cut or wrapped: pipes and searches take them one by one.
+
+    Args:
+        heads: The names of the columns; one whose name ends with ``>`` is set to the right.
+        rows: Their cells.
+        last: A row below a line, such as the sums.
+    """
+    right = [head.endswith(">") for head in heads]
+    table = [[printable(cell) for cell in row] for row in (*rows, *([last] if last else []))]
+    named = [head.rstrip(">") for head in heads]
+    widths = [max(map(cell_len, column)) for column in zip(named, *table, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = []
+        for cell, width, to_the_right in zip(cells, widths, right, strict=True):
+            space = " " * (width - cell_len(cell))
+            padded.append(space + cell if to_the_right else cell + space)
+        return "   ".join(padded).rstrip()
+
+    rule = "-" * (sum(widths) + 3 * (len(widths) - 1))
+    yield line(named)
+    yield rule
+    yield from map(line, table[: len(rows)])
+    if last:
+        yield rule
+        yield line(table[-1])
 
 
 def _shorten(text: str, length: int) -> str:

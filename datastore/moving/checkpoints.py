@@ -28,12 +28,12 @@ class Checkpoint:
     """A file that holds the position of one move.
 
     Args:
-        path: The file; ``None`` to keep nothing.
+        path: The file's path; ``None`` to keep nothing.
         of: Says which move it is, in JSON; the position of another one is not taken up.
     """
 
-    def __init__(self, path: Path | None, of: dict[str, Any]) -> None:
-        self._path = path
+    def __init__(self, path: str | os.PathLike[str] | None, of: dict[str, Any]) -> None:
+        self._path = None if path is None else Path(path)
         self._of = of
 
     def load(self) -> Position | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
+from datastore.core import Core
 from datastore.errors import ConfigurationError
 from datastore.moving.checkpoints import Checkpoint, Position
 from datastore.moving.pages import core_of, pages, total
@@ -20,7 +21,7 @@ def copy(
     namespace: str | None = None,
     overwrite: bool = False,
     verify: bool = True,
-    checkpoint: Path | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
     """Copy records with all that belongs to them: value, metadata, provenance, counts, revision and expiry.
@@ -38,20 +39,24 @@ def copy(
         overwrite: Replace newer records of the target, too.
         verify: Read back what was written, and compare.
         checkpoint: A file that lets the next run go on where this one is killed. It goes away at the end. A checkpoint
-            of other filters, or whose last record is no longer in the target, is not taken up.
+            of other filters, or whose last record is no longer in the target, is not taken up. What was changed in the
+            source meanwhile, before the place where the run goes on, comes with the next copy: ``report.resumed`` says
+            of how many records that may be true.
         on_progress: Is told after each page how far it is.
 
     Returns:
         What was done; ``complete`` is false if a record failed or differs.
 
     Raises:
+        ConfigurationError: If source and target are one database, whatever their URLs, or the checkpoint cannot be
+            written.
         UnsupportedError: If an adapter cannot list all users' records, or cannot write whole ones.
         BackendUnavailableError: If a database does not answer. What is copied so far stays.
 
     Requests: the pages of a listing in the source; in the target for each page a read, a write of what is missing, and
     a read of that.
     """
-    if core_of(source).backend is core_of(target).backend:
+    if _is_same(core_of(source), core_of(target)):
         raise ConfigurationError("source and target are the same store; there is nothing to copy")
     of = {"copy": source.backend, "to": target.backend, "user_id": user_id, "namespace": namespace}
     position = Checkpoint(checkpoint, of)
@@ -76,3 +81,7 @@ def copy(
             on_progress(report.read, expected)
     position.clear()
     return report
+
+
+def _is_same(source: Core, target: Core) -> bool:
+    return source.backend is target.backend or (source.place is not None and source.place == target.place)

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from datastore.moving.digests import add, digest
-from datastore.moving.files import Part
-from datastore.moving.lines import parse, to_document, to_line
-from datastore.moving.pages import pages, total
+from datastore.moving.files import Export, Place
+from datastore.moving.lines import to_line
+from datastore.moving.pages import core_of, pages, total
 from datastore.moving.reports import OnProgress, Report
 from datastore.store import DataStore
 
 
 def export_records(
     source: DataStore,
-    path: Path,
+    path: Place,
     *,
     user_id: str | None = None,
     namespace: str | None = None,
-    of: str = "",
-    fresh: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Report:
     """Write records to a file of JSON lines, compressed if its name ends with ``.gz``.
 
     One page is in memory at a time. The file appears when it is whole, in the place of an older one; until then it is
-    ``<file>.part``, and the next run goes on with that. It is no snapshot; see `datastore.moving.copy`.
+    ``<file>.part``, which goes away when the export fails. The next run begins anew, since records may have changed
+    or gone. A pipe or a device is written into; a symbolic link is refused. It is no snapshot; see
+    `datastore.moving.copy`.
 
     Args:
         source: Where the records are.
-        path: The file.
+        path: The file, or a stream that is open for bytes, such as ``sys.stdout.buffer``.
         user_id: Only this user's.
         namespace: Only those of this namespace, of the user or of all users.
-        of: Names the source in the file, so that a part of another one is not gone on with. No secrets.
-        fresh: Do not go on with an earlier run's part.
         on_progress: Is told after each page how far it is.
 
     Returns:
@@ -46,20 +42,14 @@ def export_records(
 
     Requests: the pages of a listing.
     """
-    of_part = {"backend": source.backend, "source": of, "userId": user_id, "namespace": namespace}
+    core_of(source).check_open()
     report = Report()
-    part = Part(path, of_part, fresh=fresh)
+    export = Export(path, {"backend": source.backend, "userId": user_id, "namespace": namespace})
     try:
-        after: str | None = None
-        for line in part.earlier():
-            document = to_document(parse(line))
-            report.digest = add(report.digest, digest(document))
-            after = document.id
-        report.read = report.written = report.resumed = part.records
         expected = total(source, user_id, namespace)
-        for page in pages(source, user_id, namespace, after):
+        for page in pages(source, user_id, namespace):
             lines = [to_line(document) for document in page.documents]
-            part.append(lines)
+            export.append(lines)
             for document in page.documents:
                 report.digest = add(report.digest, digest(document))
             report.bytes += sum(map(len, lines))
@@ -71,7 +61,7 @@ def export_records(
             report.left_out += page.scanned - page.expired - len(page.damaged) - len(lines)
             if on_progress is not None:
                 on_progress(report.read, expected)
-        part.finish()
+        export.finish()
     finally:
-        part.close()
+        export.close()
     return report

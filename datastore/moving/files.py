@@ -1,8 +1,7 @@
 """The file of an export: a line that says what it is, a line for each record, and a line that says that it is whole.
 
 Plain, or compressed if its name ends with ``.gz``; then each page is a gzip member of its own, which readers of gzip
-take as one stream (RFC 1952, section 2.2). So a file that was cut off is good up to the end of a line or a member, and
-can be gone on with.
+take as one stream (RFC 1952, section 2.2). So a file that was cut off is good up to the end of a line or a member.
 
 A file may come from anywhere. It is read line by line in bounded memory, and one that unpacks to far more than its own
 size is refused; a page of an export that would be like that is stored as it is.
@@ -13,119 +12,213 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
+import shutil
+import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from hashlib import sha256
+from io import TextIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias, cast
 
-from datastore.errors import ConfigurationError, DataStoreError, PermissionDeniedError
-from datastore.moving.private import create, open_own
+from datastore.arguments import is_a
+from datastore.errors import ConfigurationError, DataStoreError, InvalidValueError, PermissionDeniedError, kind_of
+from datastore.moving.private import create
 from datastore.values import parse_int
 
 FORMAT = "agent-datastore export"
 VERSION = 1
-_BLOCK = 1 << 20
-_GZIP = 31  # zlib's number for "with a header of gzip"
 _LEVEL = 6
 LONGEST_LINE = 16_000_000
 """The longest line that is looked at, in bytes: far beyond a record of a megabyte with every character escaped."""
 MOST_UNPACKED = 200
 """How many times its own size a compressed file may hold; gzip itself goes to about 1,030."""
 _ALWAYS_UNPACKED = 1_000_000  # bytes; less than this harms nobody
+_STREAMS = {"<stdin>": "standard input"}
+_STANDARD = ("/dev/stdin", "/dev/stdout", "/dev/stderr")
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})")
+
+Place: TypeAlias = "str | os.PathLike[str] | BinaryIO"
+"""Where an export goes to or comes from: a path, or a stream that is open for bytes."""
 
 
 class BrokenFileError(DataStoreError, ValueError):
     """The file is not an export, or not all of one."""
 
 
-class Part:
-    """An export that is being written: beside its file, under the name ``<file>.part``, until it is whole.
+class Export:
+    """An export that is being written.
+
+    In a directory it is written beside its file, under the name ``<file>.part``, and takes the file's place when it is
+    whole; what an earlier run has left there is not gone on with, for nobody knows what has changed in the store since.
+    A pipe, a device or a stream has no place to take: it is written into.
 
     Args:
-        path: Where the file is to be.
-        of: Says what is exported, in JSON. A part of the same is gone on with.
-        fresh: Begin anew in any case.
+        place: Where it goes to.
+        of: Says what is exported, in JSON.
 
     Raises:
         ConfigurationError, PermissionDeniedError: If it cannot be written.
     """
 
-    def __init__(self, path: Path, of: dict[str, Any], *, fresh: bool = False) -> None:
-        self._path = path
-        self._compressed = path.name.endswith(".gz")
-        self._part = path.with_name(path.name + ".part")
+    def __init__(self, place: Place, of: dict[str, Any]) -> None:
+        path = path_of(place)
+        self._compressed = path is not None and path.name.endswith(".gz")
+        self._output = _Stream(cast(BinaryIO, place)) if path is None else _output(path)
         self._hash = sha256()
-        self.records = 0
-        header = {"format": FORMAT, "version": VERSION, **of}
-        if path.is_dir():
-            raise ConfigurationError(f"{path} is a directory; name a file in it")
-        with file_errors(path):
-            earlier = None if fresh else open_own(self._part)
-            self._end = 0 if earlier is None else self._take_up(earlier, header)
-            if earlier is not None and self._end:
-                self._file: BinaryIO = earlier
-                self._file.truncate(self._end)
-                self._file.seek(self._end)
-            else:
-                if earlier is not None:
-                    earlier.close()
-                self._file = create(self._part)
-                self._write([_line(header)])
-
-    def earlier(self) -> Iterator[bytes]:
-        """Yield the lines of records that an earlier run has written."""
-        if self._end:
-            with self._part.open("rb") as file:
-                lines = _lines(_whole_pieces(file, self._compressed))
-                next(lines)
-                yield from lines
+        self._records = 0
+        self._append([_line({"format": FORMAT, "version": VERSION, **of})])
 
     def append(self, lines: list[bytes]) -> None:
-        """Write lines, and see to it that a kill, or even the loss of power, finds them whole."""
+        """Write lines of records."""
         if lines:
-            with file_errors(self._path):
-                self._write(lines)
-                os.fsync(self._file.fileno())
-            self.records += len(lines)
+            self._append(lines)
+            self._records += len(lines)
 
     def finish(self) -> None:
         """Write the last line, and let the file appear in one step in the place of an older one."""
-        with file_errors(self._path):
-            self._write([_line({"records": self.records, "sha256": self._hash.hexdigest()})])
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._part.replace(self._path)
+        self._append([_line({"records": self._records, "sha256": self._hash.hexdigest()})])
+        self._output.finish()
 
     def close(self) -> None:
-        """Close the file, whole or not."""
-        self._file.close()
+        """Close what is written to; of a file that is not whole nothing stays. Idempotent."""
+        self._output.close()
 
-    def _take_up(self, file: BinaryIO, header: dict[str, Any]) -> int:
-        """Return where the good beginning of an earlier part ends; 0 if it is not of the same export."""
-        pieces = _Pieces(_whole_pieces(file, self._compressed))
-        lines = _lines(pieces)
-        if _loads(next(lines, b"")) != header:
-            return 0
-        self.records = sum(1 for line in lines if not line.startswith(b'{"records"'))
-        if pieces.last.startswith(b'{"records"'):
-            return 0  # whole already, and about to be renamed when it was killed: quicker made anew than told apart
-        self._hash = pieces.hash
-        return pieces.end
-
-    def _write(self, lines: list[bytes]) -> None:
+    def _append(self, lines: list[bytes]) -> None:
         data = b"".join(lines)
         self._hash.update(data)
-        self._file.write(_compressed(data) if self._compressed else data)
-        self._file.flush()
+        self._output.write(_compressed(data) if self._compressed else data)
+
+
+class _Stream:
+    """What the caller has opened, and closes; its errors are the caller's own."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, data: bytes) -> None:
+        self._stream.write(data)
+        self._stream.flush()
+
+    def finish(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class _Into:
+    """Something that is no regular file, such as a pipe."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self._path = path
+        self._file = file
+
+    def write(self, data: bytes) -> None:
+        with file_errors(self._path):
+            self._file.write(data)
+            self._file.flush()
+
+    def finish(self) -> None:
+        pass
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._file.close()
+
+
+class _Beside:
+    """A regular file, or one that is not there yet."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._part = path.with_name(path.name + ".part")
+        with file_errors(path):
+            self._file = create(self._part)
+
+    def write(self, data: bytes) -> None:
+        with file_errors(self._path):
+            self._file.write(data)
+
+    def finish(self) -> None:
+        with file_errors(self._path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            if not self._is_ours():
+                raise ConfigurationError(
+                    f"another export to {self._path} has begun meanwhile; let one of them end before the next begins"
+                )
+            self._part.replace(self._path)
+            self._file.close()
+
+    def close(self) -> None:
+        if not self._file.closed:
+            with suppress(OSError):
+                if self._is_ours():
+                    self._part.unlink()
+            with suppress(OSError):
+                self._file.close()
+
+    def _is_ours(self) -> bool:
+        try:
+            return os.path.samestat(self._part.lstat(), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            return False
+
+
+def path_of(place: Place) -> Path | None:
+    """Return the path that is meant, or ``None`` for a binary stream.
+
+    Raises:
+        InvalidValueError: If it is neither.
+    """
+    if is_a(place, str) or isinstance(place, os.PathLike):
+        path = os.fspath(place)
+        if is_a(path, str):
+            return Path(path)
+    elif not isinstance(place, TextIOBase) and (hasattr(place, "write") or hasattr(place, "read")):
+        return None
+    raise InvalidValueError(f"path is {kind_of(place)}; give a str, a pathlib.Path, or a stream opened as binary")
+
+
+def _output(path: Path) -> _Into | _Beside:
+    with file_errors(path):
+        descriptor = _descriptor(path)
+        if descriptor is not None:
+            return _Into(path, os.fdopen(os.dup(descriptor), "wb"))
+        if path.is_symlink():
+            raise ConfigurationError(
+                f"{path} is a symbolic link to {path.readlink()}; name the file itself. Links are not followed, "
+                "because whoever may place one would choose which file is replaced"
+            )
+        if path.is_dir():
+            raise ConfigurationError(f"{path} is a directory; name a file in it")
+        if path.is_file() or not path.exists():
+            return _Beside(path)
+        return _Into(path, os.fdopen(os.open(path, os.O_WRONLY | os.O_CLOEXEC), "wb"))
+
+
+def _descriptor(path: Path) -> int | None:
+    """Return the number of the open file that a path is another name of, such as 1 for ``/dev/stdout``.
+
+    To open such a path anew would be something else where the file is a regular one: from its beginning, and not
+    behind what others have written to it.
+    """
+    if str(path) in _STANDARD:
+        return _STANDARD.index(str(path))
+    match = _DESCRIPTOR.fullmatch(str(path))
+    return int(match[1]) if match else None
 
 
 class ExportFile:
     """A finished export, checked from end to end when it is opened.
 
+    What can be read only once, a pipe or a stream, is kept in a temporary file that nobody else can open.
+
     Args:
-        path: The file.
+        place: The file.
         accept_incomplete: Take a file without its first or last line, or with changed lines, as it is.
 
     Attributes:
@@ -137,8 +230,22 @@ class ExportFile:
         BrokenFileError: If it is no export, was cut off, or was changed.
     """
 
-    def __init__(self, path: Path, *, accept_incomplete: bool = False) -> None:
-        self._path = path
+    def __init__(self, place: Place, *, accept_incomplete: bool = False) -> None:
+        path = path_of(place)
+        self._path = Path(_STREAMS.get(str(getattr(place, "name", "")), "the stream")) if path is None else path
+        with file_errors(self._path):
+            self._file = _kept(cast(BinaryIO, place)) if path is None else _opened(path)
+        try:
+            self._check(self._path, accept_incomplete)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        self._file.close()
+
+    def _check(self, path: Path, accept_incomplete: bool) -> None:
         total, lines, last = sha256(), 0, b""
         before = total.copy()
         first: Any = None
@@ -193,12 +300,14 @@ class ExportFile:
 
     def _raw(self) -> Iterator[tuple[bytes, bool]]:
         """Yield the lines, those beyond `LONGEST_LINE` in pieces, and whether a piece is the beginning of its line."""
-        with file_errors(self._path), self._path.open("rb") as file:
+        file = self._file
+        with file_errors(self._path):
+            file.seek(0)
             compressed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             unpacked, begins = 0, True
             try:
-                with gzip.open(file) if compressed else file as content:
+                with gzip.open(file) if compressed else nullcontext(file) as content:
                     while piece := content.readline(LONGEST_LINE):
                         unpacked += len(piece)
                         if compressed and unpacked > max(_ALWAYS_UNPACKED, MOST_UNPACKED * file.tell()):
@@ -212,6 +321,26 @@ class ExportFile:
                 raise BrokenFileError(f"{self._path} is damaged or was cut off ({error}); export again") from error
 
 
+def _opened(path: Path) -> BinaryIO:
+    """Open a file that can be read more than once."""
+    descriptor = _descriptor(path)
+    if descriptor is None and path.is_file():
+        return path.open("rb")
+    with path.open("rb") if descriptor is None else os.fdopen(os.dup(descriptor), "rb") as once:
+        return _kept(once)
+
+
+def _kept(stream: BinaryIO) -> BinaryIO:
+    """Return a temporary file with what is left in a stream; no path leads to it, and it goes when it is closed."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115
+    try:
+        shutil.copyfileobj(stream, file)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
 @contextmanager
 def file_errors(path: Path) -> Iterator[None]:
     """Turn what the operating system says about a file into an error of the store."""
@@ -221,54 +350,6 @@ def file_errors(path: Path) -> Iterator[None]:
         raise PermissionDeniedError(f"{path}: {error.strerror}; choose a place that this user may use") from error
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror or error}") from error
-
-
-class _Pieces:
-    """Hands pieces on, and keeps account of them."""
-
-    def __init__(self, pieces: Iterable[tuple[bytes, int]]) -> None:
-        self._pieces = pieces
-        self.hash = sha256()
-        self.end = 0
-        self.last = b""
-
-    def __iter__(self) -> Iterator[tuple[bytes, int]]:
-        for data, end in self._pieces:
-            self.hash.update(data)
-            self.end, self.last = end, data
-            yield data, end
-
-
-def _whole_pieces(file: BinaryIO, compressed: bool) -> Iterator[tuple[bytes, int]]:
-    """Yield what a file holds in pieces that are whole lines, each with its end in the file."""
-    end = 0
-    if not compressed:
-        for line in file:
-            end += len(line)
-            if line.endswith(b"\n"):
-                yield line, end
-        return
-    unread = b""
-    while True:
-        member, data = zlib.decompressobj(_GZIP), bytearray()
-        size = 0
-        while not member.eof:
-            unread = unread or file.read(_BLOCK)
-            if not unread:
-                return
-            try:
-                data += member.decompress(unread)
-            except zlib.error:
-                return
-            size += len(unread) - len(member.unused_data)
-            unread = member.unused_data
-        end += size
-        yield bytes(data), end
-
-
-def _lines(pieces: Iterable[tuple[bytes, int]]) -> Iterator[bytes]:
-    for data, _ in pieces:
-        yield from data.splitlines(keepends=True)
 
 
 def _compressed(data: bytes) -> bytes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from contextlib import closing
 
 from datastore.backend import Document
 from datastore.errors import DataStoreError, InvalidValueError
 from datastore.ids import decode
 from datastore.moving.checkpoints import Checkpoint, Position
-from datastore.moving.files import LONGEST_LINE, ExportFile
+from datastore.moving.files import LONGEST_LINE, ExportFile, Place
 from datastore.moving.lines import parse, to_document
 from datastore.moving.pages import PAGE, core_of
 from datastore.moving.reports import OnProgress, Report
@@ -19,7 +20,7 @@ _PAGE_BYTES = 8_000_000
 
 
 def import_records(
-    path: Path,
+    path: Place,
     target: DataStore,
     *,
     user_id: str | None = None,
@@ -27,7 +28,7 @@ def import_records(
     overwrite: bool = False,
     verify: bool = True,
     accept_incomplete: bool = False,
-    checkpoint: Path | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
     """Bring the records of an exported file into a store, as `datastore.moving.copy` does from another store.
@@ -35,7 +36,8 @@ def import_records(
     The file is read from end to end before anything is written: what was cut off or changed is refused.
 
     Args:
-        path: A file that `export_records` wrote.
+        path: A file that `export_records` wrote, or a stream that is open for bytes, such as ``sys.stdin.buffer``.
+            What can be read only once, such as a pipe, is kept in a temporary file meanwhile.
         target: Where its records are to be.
         user_id: Only this user's.
         namespace: Only those of this namespace.
@@ -56,7 +58,20 @@ def import_records(
 
     Requests: for each page a read, a write of what is missing, and a read of that.
     """
-    file = ExportFile(path, accept_incomplete=accept_incomplete)
+    with closing(ExportFile(path, accept_incomplete=accept_incomplete)) as file:
+        return _import(file, target, user_id, namespace, overwrite, verify, checkpoint, on_progress)
+
+
+def _import(
+    file: ExportFile,
+    target: DataStore,
+    user_id: str | None,
+    namespace: str | None,
+    overwrite: bool,
+    verify: bool,
+    checkpoint: str | os.PathLike[str] | None,
+    on_progress: OnProgress | None,
+) -> Report:
     of = {"import": file.digest, "to": target.backend, "user_id": user_id, "namespace": namespace}
     position = Checkpoint(checkpoint, of)
     started = position.load()

@@ -50,11 +50,12 @@ def parse(line: bytes) -> dict[str, Any]:
     """
     try:
         text = line.decode()
-        fields = decode_value(" " + text if _LONG_NUMBER.search(line) else text.strip())
+        space = " " if _LONG_NUMBER.search(line) else ""  # it tells who is to read it
+        fields = decode_value(space + text)
     except UnicodeDecodeError as error:
         raise InvalidValueError(f"is not UTF-8: byte {error.start + 1:,} is no part of a character") from None
     except JSONDecodeError as error:
-        raise InvalidValueError(f"is not JSON: {error.msg}, at character {error.pos + 1:,}") from None
+        raise InvalidValueError(f"is not JSON: {error.msg}, at character {error.pos + 1 - len(space):,}") from None
     except RecursionError:
         raise InvalidValueError("is nested too deep") from None
     except ValueError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,22 +21,3 @@ def create(path: Path) -> BinaryIO:
     """
     path.unlink(missing_ok=True)
     return open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, _MODE), "r+b")  # noqa: PTH123
-
-
-def open_own(path: Path) -> BinaryIO | None:
-    """Open a file that `create` made in an earlier run; ``None`` if there is none, or something else.
-
-    Raises:
-        OSError: If there is one that cannot be opened.
-    """
-    if path.is_symlink() or not path.exists():
-        return None
-    file = open(os.open(path, os.O_RDWR | _FLAGS), "r+b")  # noqa: PTH123, SIM115
-    found = os.fstat(file.fileno())
-    owner = os.geteuid() if hasattr(os, "geteuid") else found.st_uid
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_uid != owner:
-        file.close()
-        return None
-    if hasattr(os, "fchmod"):
-        os.fchmod(file.fileno(), _MODE)
-    return file

@@ -54,7 +54,7 @@ def test_names_that_the_output_cannot_show_are_written_as_escapes(project):
         (["--url", "sqlite:///nowhere/x.db"], "nowhere does not exist; create it first"),
         (["--url", "sqlite:///file"], "file is not a SQLite database; it was left untouched"),
         (["--url", "nonsense"], "the database URL is not of the form scheme://..."),
-        (["--user", ""], "user_id is empty"),
+        (["--user", ""], "--user is empty"),
         (["--name", "n" * 300], "namespace takes"),
     ],
 )

@@ -96,7 +96,7 @@ def test_what_did_not_arrive_is_exit_code_3(source, monkeypatch):
     [
         (["copy", "sqlite:///typo.db", "sqlite:///b.db"], "typo.db does not exist"),
         (["copy", "sqlite:///a.db", "nosql://x"], "no backend serves nosql://"),
-        (["copy", "sqlite:///a.db", "sqlite:///b.db", "--user", ""], "user_id is empty"),
+        (["copy", "sqlite:///a.db", "sqlite:///b.db", "--user", ""], "--user is empty"),
         (["export", "sqlite:///a.db", "nowhere/x.jsonl"], "No such file or directory"),
         (["import", "none.jsonl", "sqlite:///b.db"], "No such file or directory"),
         (["import", "a.db", "sqlite:///b.db"], "is not a file of 'datastore export'"),

@@ -109,7 +109,7 @@ def test_a_value_is_stored_as_json_or_as_text(store):
     [
         (["plan", "{bad"], "VALUE is not JSON (Expecting property name"),
         (["plan", "NaN"], "VALUE is not JSON (a number that is not finite)"),
-        (["plan", "1", "--metadata", "[1]"], "metadata is a list"),
+        (["plan", "1", "--metadata", "[1]"], "--metadata is an array; it must be a JSON object"),
         (["plan", "1", "--if-revision", "another"], "not at 'another'"),
         (["plan", "1", "--add"], "there is a record already"),
         (["plan", "1", "--ttl", "0"], "it must be greater than zero"),
@@ -207,7 +207,11 @@ class TestQuery:
 
     @pytest.mark.parametrize(
         ("filter", "message"),
-        [('{"a": {"$nope": 1}}', "$nope"), ("{", "FILTER is not JSON"), ("[1]", "filter")],
+        [
+            ('{"a": {"$nope": 1}}', "$nope"),
+            ("{", "FILTER is not JSON"),
+            ("[1]", "FILTER is an array; it must be a JSON object"),
+        ],
     )
     def test_what_is_no_filter_is_one_line(self, filled, filter, message):
         result = run("query", filter, *ANN, exit_code=1)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
+import pathlib
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
+import threading
 
 import pytest
 
 import datastore
 from datastore.conformance.samples import VALUES
-from datastore.moving import digest_of, export_records, import_records
+from datastore.moving import copy, digest_of, export_records, import_records
 from datastore.moving.files import BrokenFileError
+from datastore.moving.lines import parse
 from datastore.moving.pages import PAGE
 
 RECORDS = 4 * (len(VALUES) + 1)
@@ -27,6 +33,10 @@ def file(request, tmp_path):
 
 def content(file):
     return gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+
+
+def part_of(file):
+    return file.with_name(f"{file.name}.part")
 
 
 def test_what_is_imported_is_what_was_exported(full, target, file):
@@ -176,60 +186,59 @@ def test_a_place_that_cannot_hold_the_file_is_an_error(source, tmp_path, name, e
 
 
 class TestAfterAnEndInTheMiddle:
-    """The part goes on; until it is whole an older file stays as it was."""
+    """An export begins anew, an import goes on; until an export is whole an older file stays as it was."""
 
     @pytest.fixture
     def many(self, source):
         source.agent("ann", "a").set_many({f"key {number}": number for number in range(4 * PAGE)})
         return source
 
-    def interrupted_export(self, store, file, pages=2, **options):
-        told = []
-
+    def interrupted_export(self, store, file):
         def interrupt(done, total):
-            told.append(done)
-            if len(told) == pages:
+            if done == 2 * PAGE:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            export_records(store, file, on_progress=interrupt, **options)
-        return file.with_name(file.name + ".part")
+            export_records(store, file, on_progress=interrupt)
 
-    def test_an_export_goes_on_with_its_part(self, many, target, file):
+    def test_an_interrupted_export_leaves_the_older_file_and_nothing_else(self, many, file):
         file.write_text("older")
-        part = self.interrupted_export(many, file)
+        self.interrupted_export(many, file)
         assert file.read_text() == "older"
-        report = export_records(many, file)
-        assert (report.resumed, report.written) == (2 * PAGE, 4 * PAGE)
-        assert not part.exists()
-        assert report.digest == digest_of(many)
-        import_records(file, target)
-        assert digest_of(target) == digest_of(many)
+        assert not part_of(file).exists()
 
-    @pytest.mark.parametrize("cut", [1, 100, 5_000])
-    def test_what_is_half_there_is_cut_off_before_it_goes_on(self, many, target, file, cut):
-        part = self.interrupted_export(many, file)
-        part.write_bytes(part.read_bytes()[:-cut])
-        assert 0 <= export_records(many, file).resumed < 2 * PAGE
-        import_records(file, target)
-        assert digest_of(target) == digest_of(many)
-
-    def test_rubbish_behind_the_part_is_cut_off(self, many, target, file):
-        part = self.interrupted_export(many, file)
-        part.write_bytes(part.read_bytes() + b"\x1f\x8b half of something")
+    def test_what_a_killed_export_has_left_is_not_gone_on_with(self, many, target, file):
+        """What has changed or gone since would be in the backup as it was."""
         export_records(many, file)
+        data = content(file)
+        half = data[: data.index(b"\n", len(data) // 2) + 1]
+        part_of(file).write_bytes(gzip.compress(half) if file.suffix == ".gz" else half)
+        ann = many.agent("ann", "a")
+        ann.set("key 0", "changed")
+        ann.delete("key 1")
+        report = export_records(many, file)
+        assert (report.resumed, report.written) == (0, 4 * PAGE - 1)
+        assert not part_of(file).exists()
         import_records(file, target)
         assert digest_of(target) == digest_of(many)
 
-    def test_a_part_of_something_else_is_begun_anew(self, many, file):
-        self.interrupted_export(many, file)
-        assert export_records(many, file, user_id="ann").resumed == 0
-        self.interrupted_export(many, file, of="one store")
-        assert export_records(many, file, of="another").resumed == 0
+    def test_of_two_exports_to_one_file_neither_takes_what_the_other_has_written(self, many, target, file):
+        def begin_another(done, total):
+            if done == 2 * PAGE:
+                self.interrupted_export(many, file)
 
-    def test_a_fresh_export_is_begun_anew(self, many, file):
-        self.interrupted_export(many, file)
-        assert export_records(many, file, fresh=True).resumed == 0
+        with pytest.raises(datastore.ConfigurationError, match=r"another export to .* has begun meanwhile"):
+            export_records(many, file, on_progress=begin_another)
+        assert not file.exists()
+
+        def whole_in_between(done, total):
+            if done == 2 * PAGE:
+                export_records(many, file)
+
+        with pytest.raises(datastore.ConfigurationError, match=r"another export to .* has begun meanwhile"):
+            export_records(many, file, on_progress=whole_in_between)
+        import_records(file, target)
+        assert digest_of(target) == digest_of(many)
 
     def test_an_import_goes_on_where_it_was(self, many, target, file, tmp_path):
         export_records(many, file)
@@ -267,9 +276,126 @@ def test_kill_9_in_the_middle_of_an_export_and_once_more(source, target, tmp_pat
         assert process.wait(60) == -signal.SIGKILL
         process.stdout.close()
         assert not file.exists()
-    assert export_records(source, file).resumed >= 5 * PAGE  # of the later run, which went on from the earlier
+        assert part_of(file).exists()
+    assert export_records(source, file).written == 8_000
+    assert not part_of(file).exists()
     import_records(file, target)
     assert digest_of(target) == digest_of(source)
+
+
+class TestWhatIsNoRegularFile:
+    """It is written into and read from as it is, and never replaced."""
+
+    @pytest.fixture
+    def pipe(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        return tmp_path / "pipe"
+
+    def test_a_pipe_is_written_into(self, full, target, pipe, tmp_path):
+        read = []
+        reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+        reader.start()
+        export_records(full, pipe)
+        reader.join()
+        assert stat.S_ISFIFO(pipe.lstat().st_mode)
+        assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
+        (tmp_path / "copy.jsonl").write_bytes(read[0])
+        import_records(tmp_path / "copy.jsonl", target)
+        assert digest_of(target) == digest_of(full)
+
+    def test_a_pipe_is_read_once_and_checked_all_the_same(self, full, target, file, pipe):
+        export_records(full, file)
+
+        def import_what(data):
+            writer = threading.Thread(target=lambda: pipe.write_bytes(data))
+            writer.start()
+            try:
+                return import_records(pipe, target)
+            finally:
+                writer.join()
+
+        with pytest.raises(BrokenFileError, match="cut off"):
+            import_what(file.read_bytes()[:-100])
+        assert target.agent("ann", "a").list_namespaces() == []
+        assert import_what(file.read_bytes()).written == RECORDS
+
+    def test_a_device_stays_a_device(self, full, monkeypatch, tmp_path):
+        export_records(full, "/dev/null")
+        assert stat.S_ISCHR(os.lstat("/dev/null").st_mode)
+        assert not pathlib.Path("/dev/null.part").exists()
+
+    def test_a_descriptor_is_written_to_behind_what_is_there(self, full, target, tmp_path):
+        """A file that is open as /dev/fd/N is not opened anew, nor replaced."""
+        for name in ("/dev/fd", "/proc/self/fd"):
+            with (tmp_path / "out").open("wb") as file:
+                file.write(b"before\n")
+                file.flush()
+                export_records(full, f"{name}/{file.fileno()}")
+                file.write(b"behind\n")
+            lines = (tmp_path / "out").read_bytes().splitlines()
+            assert (lines[0], lines[-1]) == (b"before", b"behind")
+            assert json.loads(lines[-2])["records"] == RECORDS
+
+    def test_a_symbolic_link_is_refused_and_what_it_leads_to_is_as_it_was(self, full, file, tmp_path):
+        (tmp_path / "real").write_text("older")
+        for leads_to in (tmp_path / "real", tmp_path / "nothing", "/dev/null"):
+            file.unlink(missing_ok=True)
+            file.symlink_to(leads_to)
+            with pytest.raises(datastore.ConfigurationError, match=r"is a symbolic link to .*; name the file itself"):
+                export_records(full, file)
+            assert file.is_symlink()
+        assert (tmp_path / "real").read_text() == "older"
+
+    def test_a_link_on_the_way_to_the_file_is_followed(self, full, target, file, tmp_path):
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "folder")
+        export_records(full, tmp_path / "link" / file.name)
+        assert import_records(tmp_path / "folder" / file.name, target).written == RECORDS
+
+    def test_a_stream_of_the_caller_s_is_written_and_read_and_stays_open(self, full, target):
+        stream = io.BytesIO()
+        export_records(full, stream)
+        stream.seek(0)
+        assert import_records(stream, target).written == RECORDS
+        assert not stream.closed
+        with pytest.raises(BrokenFileError, match="the stream is not a file of"):
+            import_records(io.BytesIO(b"name,price\n"), target)
+
+    def test_the_temporary_file_of_a_stream_has_no_name(self, full, target, tmp_path, monkeypatch):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+        (tmp_path / "temporary").mkdir()
+        stream = io.BytesIO()
+        export_records(full, stream)
+        stream.seek(0)
+        seen = []
+        import_records(stream, target, on_progress=lambda *_: seen.append(list((tmp_path / "temporary").iterdir())))
+        assert seen
+        assert not any(seen)
+
+
+@pytest.mark.parametrize("kind", [str, pathlib.Path])
+def test_a_path_may_be_text(full, target, file, tmp_path, kind):
+    export_records(full, kind(file))
+    assert import_records(kind(file), target, checkpoint=kind(tmp_path / "position")).written == RECORDS
+    copy(full, target, checkpoint=kind(tmp_path / "position"))
+
+
+@pytest.mark.parametrize("given", [3, b"records.jsonl", io.StringIO(), None], ids=repr)
+def test_what_is_neither_a_path_nor_a_stream_of_bytes_is_refused(full, given):
+    message = r"path is an? .*; give a str, a pathlib\.Path, or a stream opened as binary"
+    for move in (lambda: export_records(full, given), lambda: import_records(given, full)):
+        with pytest.raises(datastore.InvalidValueError, match=message):
+            move()
+
+
+@pytest.mark.parametrize(
+    ("line", "at"),
+    [(b'{"a": 1 x}', 9), (b'{"a": 12345678901234567890 x}', 28), (b'{"\xc3\xa9": 12345678901234567890 x}', 28)],
+)
+def test_a_line_that_is_no_json_says_where(line, at):
+    """However the numbers in it are read."""
+    with pytest.raises(datastore.InvalidValueError, match=f"at character {at}$"):
+        parse(line)
 
 
 def test_an_import_holds_one_page_whatever_the_number_of_lines(source, file, monkeypatch):

@@ -178,48 +178,26 @@ class TestOnlyTheOwner:
             )
         assert 0o600 in seen
 
-    def test_a_part_that_others_could_read_is_closed_to_them(self, store, tmp_path):
+    def test_a_part_that_others_could_read_is_made_anew(self, store, tmp_path):
         store.agent("u", "a").set("k", 1)
         file, part = tmp_path / "out.jsonl", tmp_path / "out.jsonl.part"
-        interrupted(store, file)
+        part.write_text("left by an earlier run")
         part.chmod(0o644)
-        assert export_records(store, file).resumed == 1
-        assert mode(file) == 0o600
-
-    @pytest.mark.parametrize("fresh", [True, False])
-    def test_a_planted_link_is_not_followed(self, store, tmp_path, fresh):
-        store.agent("u", "a").set("k", SECRET)
-        victim, file = tmp_path / "victim", tmp_path / "out.jsonl"
-        victim.write_text("untouched")
-        (tmp_path / "out.jsonl.part").symlink_to(victim)
-        export_records(store, file, fresh=fresh)
-        assert victim.read_text() == "untouched"
-        assert not file.is_symlink()
+        export_records(store, file)
         assert mode(file) == 0o600
 
     @pytest.mark.parametrize("link", ["symbolic", "hard"])
-    def test_a_link_to_a_part_of_the_same_export_is_not_gone_on_with(self, store, tmp_path, link):
+    def test_a_planted_link_is_not_followed(self, store, tmp_path, link):
         store.agent("u", "a").set("k", SECRET)
-        file, part, elsewhere = tmp_path / "out.jsonl", tmp_path / "out.jsonl.part", tmp_path / "elsewhere"
-        interrupted(store, file)
-        part.rename(elsewhere)
-        before = elsewhere.read_bytes()
-        part.symlink_to(elsewhere) if link == "symbolic" else part.hardlink_to(elsewhere)
-        assert export_records(store, file).resumed == 0
-        assert elsewhere.read_bytes() == before
+        victim, file, part = tmp_path / "victim", tmp_path / "out.jsonl", tmp_path / "out.jsonl.part"
+        victim.write_text("untouched")
+        part.symlink_to(victim) if link == "symbolic" else part.hardlink_to(victim)
+        export_records(store, file)
+        assert victim.read_text() == "untouched"
+        assert not file.is_symlink()
+        assert mode(file) == 0o600
 
     def test_a_directory_in_the_place_of_the_part_is_an_error_that_names_the_file(self, store, tmp_path):
         (tmp_path / "out.jsonl.part").mkdir()
         with pytest.raises((ConfigurationError, datastore.PermissionDeniedError), match=r"out\.jsonl"):
             export_records(store, tmp_path / "out.jsonl")
-
-
-def interrupted(store, file):
-    """Leave the part of an export behind."""
-
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        export_records(store, file, on_progress=stop)
-    assert file.with_name(f"{file.name}.part").exists()

@@ -195,7 +195,7 @@ def test_a_copy_and_an_export_have_their_time_for_each_page(tmp_path, monkeypatc
 
         monkeypatch.setattr(backend, "scan", slowly)
         assert copy(source, target).written == 1_200
-        assert export_records(source, tmp_path / "out.jsonl", fresh=True).written == 1_200
+        assert export_records(source, tmp_path / "out.jsonl").written == 1_200
         steps[0] = 6.0
         with pytest.raises(DeadlineExceededError):
-            export_records(source, tmp_path / "other.jsonl", fresh=True)
+            export_records(source, tmp_path / "other.jsonl")

@@ -1,0 +1,5 @@
+"""``python -m datastore`` is the command ``datastore``."""
+
+from datastore.cli import main
+
+main()
