@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 __all__ = ["DropsDatabase", "Examines", "Finding", "LegacyPage", "LegacySource"]
@@ -33,8 +33,7 @@ class DropsDatabase(Protocol):
         """Remove the database, file or table that the URL names, with everything in it, and close."""
 
 
-# Beside ``connect`` an adapter's module may have ``open_legacy``, a function from `datastore.urls.Url` to a source, and
-# ``place``, one from it to a text that is the same for all URLs that lead to one database.
+# Beside ``connect`` an adapter's module may have ``open_legacy``, a function from `datastore.urls.Url` to a source.
 
 
 class LegacyPage(NamedTuple):
@@ -53,6 +52,8 @@ class LegacySource(Protocol):
 
     name: str
     """What errors and reports call the database."""
+    place: Hashable
+    """Which database it is, however its URL spells it; ``None`` if nobody knows."""
 
     def documents(self, limit: int, after: str | None = None) -> LegacyPage:
         """Return up to ``limit`` documents, those behind ``after`` where it is given, always in the same order."""

@@ -104,23 +104,18 @@ def connect_legacy(url: str) -> LegacySource:
     )
     if opener is None:
         raise UnsupportedError("this adapter reads no databases of another format", backend=parsed.scheme)
-    return opener(parsed)
+    source = opener(parsed)
+    source.place = place_of(url)
+    return source
 
 
-def place_of(url: str) -> str | None:
-    """Return a text that is the same for all URLs that lead to one database; ``None`` where the adapter has none.
-
-    It is found without asking the database: names of one server that only the network resolves differ.
+def place_of(url: str) -> Hashable:
+    """Return what tells the database of a URL from others, however the URL spells it; ``None`` if nobody knows.
 
     Raises:
         ConfigurationError: If the URL is wrong, or no adapter serves it.
     """
-    from importlib import import_module
-
-    parsed = Url(url)
-    _adapter(parsed)
-    place: Callable[[Url], str] | None = getattr(import_module(_entry_point(parsed).module), "place", None)
-    return None if place is None else f"{import_module(_entry_point(parsed).module).__name__} {place(parsed)}"
+    return _place(url, {}, _adapter(Url(url)))
 
 
 def _entry_point(url: Url) -> EntryPoint:

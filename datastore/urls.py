@@ -129,19 +129,6 @@ class Url:
         return f"{self.scheme}://{user}{self.host}{self.path}"
 
 
-_HERE = {"localhost", "127.0.0.1", "[::1]", "0.0.0.0"}  # noqa: S104  # nothing is bound to it
-_PORTS = {"http": "80", "https": "443"}
-
-
-def place_of_server(origin: str) -> str:
-    """Return one text for the spellings of a server's address, ``host``, ``host:port`` or ``http://host:port``."""
-    scheme, separator, address = origin.lower().rpartition("://")
-    host, colon, port = address.rstrip("/").rpartition(":")
-    if not colon or not port.isdigit():
-        host, port = address.rstrip("/"), _PORTS.get(scheme if separator else "", "")
-    return f"{'localhost' if host in _HERE else host.removesuffix('.')}:{port}"
-
-
 def boolean(value: Any) -> bool:
     """Convert ``true``/``false``, ``yes``/``no``, ``on``/``off``, ``1``/``0``, or a bool."""
     known = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}

@@ -8,7 +8,7 @@ Written for CouchDB 3; https://docs.couchdb.org/en/stable/api/
 """
 
 from datastore_couchdb.backend import CouchBackend
-from datastore_couchdb.legacy import open_legacy, place
+from datastore_couchdb.legacy import open_legacy
 from datastore_couchdb.urls import connect
 
-__all__ = ["CouchBackend", "connect", "open_legacy", "place"]
+__all__ = ["CouchBackend", "connect", "open_legacy"]

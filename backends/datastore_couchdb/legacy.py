@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 from datastore.administration import LegacyPage
-from datastore.customers import is_wanted
-from datastore.urls import Url, place_of_server
+from datastore.urls import Url
 from datastore_couchdb.session import NAME, Session, Settings
 from datastore_couchdb.urls import settings_of
 
@@ -17,6 +17,7 @@ class LegacyDatabase:
     """See `datastore.administration.LegacySource`."""
 
     name = NAME
+    place: Hashable = None
 
     def __init__(self, settings: Settings) -> None:
         self._session = Session(settings)
@@ -50,13 +51,6 @@ class LegacyDatabase:
     def close(self) -> None:
         """See `datastore.administration.LegacySource`."""
         self._session.close()
-
-
-def place(url: Url) -> str:
-    """Return a text that is the same for all URLs that lead to one database, whoever asks."""
-    is_wanted(url)
-    settings = settings_of(url)
-    return f"{place_of_server(settings.origin)}/{settings.database}"
 
 
 def open_legacy(url: Url) -> LegacyDatabase:

@@ -11,7 +11,7 @@ are: that saves their transfer, while DynamoDB reads, and charges for, the whole
 """
 
 from datastore_dynamodb.backend import DynamoBackend
-from datastore_dynamodb.legacy import open_legacy, place
+from datastore_dynamodb.legacy import open_legacy
 from datastore_dynamodb.urls import connect
 
-__all__ = ["DynamoBackend", "connect", "open_legacy", "place"]
+__all__ = ["DynamoBackend", "connect", "open_legacy"]

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from decimal import Decimal
 from typing import Any
 
-import boto3
-
 from datastore.administration import LegacyPage
-from datastore.customers import is_wanted
-from datastore.urls import Url, place_of_server
+from datastore.urls import Url
 from datastore.values import UnreadableError
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.examining import item_count
@@ -29,6 +26,7 @@ class LegacyTable:
     """See `datastore.administration.LegacySource`."""
 
     name = NAME
+    place: Hashable = None
 
     def __init__(self, settings: Settings) -> None:
         self._connection = Connection(settings)
@@ -71,16 +69,6 @@ class LegacyTable:
     def close(self) -> None:
         """See `datastore.administration.LegacySource`."""
         self._connection.close()
-
-
-def place(url: Url) -> str:
-    """Return a text that is the same for all URLs that lead to one table."""
-    is_wanted(url)
-    settings = settings_of(url)
-    if settings.endpoint_url:
-        return f"{place_of_server(settings.endpoint_url)}/{settings.table}"
-    region = settings.region or boto3.Session(profile_name=settings.profile).region_name
-    return f"{region}/{settings.table}"
 
 
 def _decoded(attribute: Mapping[str, Any]) -> Any:

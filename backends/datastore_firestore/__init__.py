@@ -10,7 +10,7 @@ It counts with an aggregation. A TTL policy on ``expiresAt`` reclaims what has e
 """
 
 from datastore_firestore.backend import FirestoreBackend
-from datastore_firestore.legacy import open_legacy, place
+from datastore_firestore.legacy import open_legacy
 from datastore_firestore.urls import connect
 
-__all__ = ["FirestoreBackend", "connect", "open_legacy", "place"]
+__all__ = ["FirestoreBackend", "connect", "open_legacy"]

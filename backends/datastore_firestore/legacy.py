@@ -8,7 +8,7 @@ query, and its id is its whole name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,8 +16,7 @@ import grpc
 from google.cloud.firestore_v1.types import query as messages
 
 from datastore.administration import LegacyPage
-from datastore.customers import is_wanted
-from datastore.urls import Url, place_of_server
+from datastore.urls import Url
 from datastore_firestore.codec import decode_native
 from datastore_firestore.connection import Connection, Message, Settings
 from datastore_firestore.failures import NAME
@@ -35,6 +34,7 @@ class LegacyCollection:
     """See `datastore.administration.LegacySource`."""
 
     name = NAME
+    place: Hashable = None
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -106,14 +106,6 @@ class LegacyCollection:
         query.start_at.values.add().reference_value = self._settings.prefix + _LOWEST
         query.end_at.values.add().reference_value = f"{self._settings.prefix[:-1]}\0/{_LOWEST}"
         return query
-
-
-def place(url: Url) -> str:
-    """Return a text that is the same for all URLs that lead to one collection."""
-    is_wanted(url)
-    settings = settings_of(url)
-    server = place_of_server(settings.emulator) if settings.emulator else "google"
-    return f"{server}/{settings.prefix}"
 
 
 def open_legacy(url: Url) -> LegacyCollection:

@@ -6,7 +6,7 @@ range reads of the primary key.
 """
 
 from datastore_sqlite.backend import SqliteBackend
-from datastore_sqlite.legacy import open_legacy, place
+from datastore_sqlite.legacy import open_legacy
 from datastore_sqlite.urls import connect
 
-__all__ = ["SqliteBackend", "connect", "open_legacy", "place"]
+__all__ = ["SqliteBackend", "connect", "open_legacy"]

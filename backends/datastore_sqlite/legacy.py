@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +27,7 @@ class LegacyTable:
     """See `datastore.administration.LegacySource`."""
 
     name = NAME
+    place: Hashable = None
 
     def __init__(self, path: Path, table: str) -> None:
         self._settings = Settings(path)
@@ -127,19 +127,6 @@ def open_legacy(url: Url) -> LegacyTable:
     if head != b"SQLite format 3\0":
         raise ConfigurationError(f"{path} is not a SQLite database", backend=NAME)
     return LegacyTable(path, table)
-
-
-def place(url: Url) -> str:
-    """Return a text that is the same for all URLs that lead to one table of one file."""
-    path = url.path.removeprefix("/")
-    if url.host or not path or path == ":memory:":
-        return f":memory: {id(url)}"  # nobody else's
-    table = url.parameter("table", str, TABLE).lower()
-    try:
-        found = Path(path).stat()
-        return f"{found.st_dev} {found.st_ino} {table}"
-    except OSError:
-        return f"{os.path.realpath(path)} {table}"
 
 
 def _place(connection: sqlite3.Connection, quoted: str, id: str | None) -> str:

@@ -89,13 +89,16 @@ def import_legacy(
         run), ``failed`` (no record could be made of a document) and ``differs``.
 
     Raises:
-        ConfigurationError: If it cannot write one of the files, or is to prune by a source that does not hold all.
+        ConfigurationError: If source and target are one database, it cannot write one of the files, or it is to prune
+            by a source that does not hold all.
         UnsupportedError: If the target's adapter cannot write whole records.
         BackendUnavailableError: If a database does not answer. What is imported so far stays.
 
     Requests: the pages of two listings in the source; in the target for each page a read, a write of what is missing,
     and a read of that, and in the end the pages of a listing of the keys.
     """
+    if target is not None and source.place is not None and source.place == core_of(target).place:
+        raise ConfigurationError("source and target are the same database; its records have to move into another one")
     of = {"legacy": source.name, "user_id": user_id, "namespace": namespace, "zone": str(zone)}
     if prune and (isinstance(source, RejectsFile) or target is None):
         raise ConfigurationError("pruning goes by a whole database: neither by a file of rejects, nor in a dry run")

@@ -10,8 +10,10 @@ Only its owner may read it: it holds users' data.
 from __future__ import annotations
 
 import json
+import os
+import stat
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from io import SEEK_END
@@ -21,11 +23,12 @@ from typing import Any, BinaryIO
 
 from datastore.administration import LegacyPage
 from datastore.errors import ConfigurationError
-from datastore.moving.private import create, open_own
+from datastore.moving.private import create
 from datastore.moving.seed import Name, where
 from datastore.values import UnreadableError
 
 _FORMAT, _VERSION = "agent-datastore rejects", 1
+_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _LONGEST_LINE = 100_000_000
 _PAGE_BYTES = 8_000_000
 _TAGS = ("$decimal", "$bytes", "$time", "$set", "$float", "$unreadable", "$object")
@@ -51,7 +54,7 @@ class Rejects:
         if path is None:
             return
         try:
-            file = open_own(path)
+            file = _open_own(path)
             if file is not None and file.readline(_LONGEST_LINE) == self._head:
                 self._go_on(file, path, number)
                 return
@@ -121,6 +124,7 @@ class RejectsFile:
     """
 
     name = "rejects"
+    place: Hashable = None
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -181,6 +185,25 @@ class RejectsFile:
             entries.append((document, others))
         place = file.tell()
         return entries, None if place >= end else str(place)
+
+
+def _open_own(path: Path) -> BinaryIO | None:
+    """Open a file that an earlier run has made; ``None`` if there is none, or something else.
+
+    Raises:
+        OSError: If there is one that cannot be opened.
+    """
+    if path.is_symlink() or not path.is_file():
+        return None
+    file = open(os.open(path, os.O_RDWR | _FLAGS), "r+b")  # noqa: PTH123, SIM115
+    found = os.fstat(file.fileno())
+    owner = os.geteuid() if hasattr(os, "geteuid") else found.st_uid
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_uid != owner:
+        file.close()
+        return None
+    if hasattr(os, "fchmod"):
+        os.fchmod(file.fileno(), 0o600)
+    return file
 
 
 def _line(value: Any) -> bytes:
