@@ -19,7 +19,7 @@ from datastore.administration import LegacyPage
 from datastore.urls import Url
 from datastore_firestore.codec import decode_native
 from datastore_firestore.connection import Connection, Message, Settings
-from datastore_firestore.failures import NAME
+from datastore_firestore.failures import NAME, RefusedError
 from datastore_firestore.urls import settings_of
 
 _PAGE_BYTES = 8_000_000
@@ -81,12 +81,15 @@ class LegacyCollection:
             return LegacyPage(documents, id)  # what came is whole, and the next page goes on behind it
         return LegacyPage(documents, id if len(documents) == limit or size > _PAGE_BYTES else None)
 
-    def count(self) -> int:
+    def count(self) -> int | None:
         """See `datastore.administration.LegacySource`.
 
         Requests: 1.
         """
-        number, _ = self._connection.count(self._query())
+        try:
+            number, _ = self._connection.count(self._query())
+        except RefusedError:  # counting what no collection is named of is more than every server takes
+            return None
         return number
 
     def close(self) -> None:

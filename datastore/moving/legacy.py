@@ -99,7 +99,13 @@ def import_legacy(
     """
     if target is not None and source.place is not None and source.place == core_of(target).place:
         raise ConfigurationError("source and target are the same database; its records have to move into another one")
-    of = {"legacy": source.name, "user_id": user_id, "namespace": namespace, "zone": str(zone)}
+    of = {
+        "legacy": source.name,
+        "place": repr(source.place),
+        "user_id": user_id,
+        "namespace": namespace,
+        "zone": str(zone),
+    }
     if prune and (isinstance(source, RejectsFile) or target is None):
         raise ConfigurationError("pruning goes by a whole database: neither by a file of rejects, nor in a dry run")
     survey = _Survey(source)

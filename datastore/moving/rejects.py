@@ -124,9 +124,9 @@ class RejectsFile:
     """
 
     name = "rejects"
-    place: Hashable = None
 
     def __init__(self, path: Path) -> None:
+        self.place: Hashable = str(path.resolve())
         self._path = path
         try:
             self._file = path.open("rb")

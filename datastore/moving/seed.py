@@ -25,7 +25,7 @@ from datastore.errors import DataStoreError, InvalidValueError, kind_of
 from datastore.ids import check_agent, encode_key, encode_name, namespace_prefix
 from datastore.moving.digests import digest
 from datastore.times import format_time
-from datastore.values import MAX_DIGITS, check_metadata, encode
+from datastore.values import MAX_DIGITS, check_metadata, decode, encode
 from datastore.values import UnreadableError as UnreadableValueError
 
 UNKNOWN = "unknown"
@@ -121,8 +121,10 @@ def to_record(raw: Mapping[str, Any], zone: tzinfo, name: Name | None = None) ->
         id = id_of(name)
         if not by_rule:
             _check_id(raw, name, id, notes)
-        value = _plain(_get(raw, "value"), "value", notes)
+        value = _plain(_content(raw, "value"), "value", notes)
         encode(value)
+        if "value" not in raw and "valueJson" not in raw:
+            notes.append(Note("filled", "has no value: taken as null"))
         metadata = _metadata(raw, notes)
         created_at = _time(raw, "createdAt", zone, notes)
         updated_at = _time(raw, "updatedAt", zone, notes)
@@ -173,7 +175,7 @@ def plain_value(raw: Mapping[str, Any]) -> Any:
         UnreadableError: If it holds what JSON has no word for.
     """
     try:
-        return _plain(_get(raw, "value"), "value", [])
+        return _plain(_content(raw, "value"), "value", [])
     except DataStoreError as error:
         raise UnreadableError(error.message) from error
     except UNDECODABLE as error:
@@ -245,6 +247,17 @@ def _get(raw: Mapping[str, Any], field: str) -> Any:
     return raw[field] if field in raw else raw.get(re.sub(r"([A-Z])", r"_\1", field).lower())
 
 
+def _content(raw: Mapping[str, Any], field: str) -> Any:
+    """Return a value or metadata; as text beside it, where this store has written the document among the others."""
+    text = raw.get(f"{field}Json")
+    if "revision" not in raw or not isinstance(text, str):
+        return _get(raw, field)
+    try:
+        return decode(text)
+    except ValueError:
+        raise UnreadableError(f"{field}Json is no JSON") from None
+
+
 def _text(raw: Mapping[str, Any], field: str) -> str | None:
     found = _get(raw, field)
     if found is None or isinstance(found, str):
@@ -276,7 +289,7 @@ def _count(raw: Mapping[str, Any], notes: list[Note]) -> int:
 
 
 def _metadata(raw: Mapping[str, Any], notes: list[Note]) -> dict[str, Any]:
-    found = _plain(_get(raw, "metadata"), "metadata", notes)
+    found = _plain(_content(raw, "metadata"), "metadata", notes)
     if found is None:
         if "metadata" in raw:
             notes.append(Note("filled", "its metadata is null: taken as {}"))

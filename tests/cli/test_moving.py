@@ -16,7 +16,8 @@ import datastore
 from datastore.cli import moving
 from datastore.cli.app import app
 from datastore.moving import digest_of
-from tests.moving.test_legacy import COLLIDED, MIXED, make_table
+from tests.moving.tables import make_table
+from tests.moving.test_legacy import COLLIDED, MIXED
 from tests.moving.test_seed import seed
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
 import sqlite3
 import uuid
@@ -21,39 +19,9 @@ from datastore.moving import digest_of, import_legacy, legacy
 from datastore.moving.pages import PAGE
 from datastore.moving.rejects import RejectsFile
 from datastore.moving.rules import Rules
+from tests.moving.tables import COLUMNS, make_table
 from tests.moving.test_seed import seed
 from tests.servers import couchdb, firestore
-
-COLUMNS = list(seed())
-
-
-def make_table(path, documents, table="agent_data_store", columns=COLUMNS, without_rowid=False):
-    with sqlite3.connect(path) as connection:
-        names = ", ".join(f'"{name}"' + (" TEXT PRIMARY KEY" if name == "_id" else "") for name in columns)
-        connection.execute(f'CREATE TABLE "{table}" ({names}){" WITHOUT ROWID" if without_rowid else ""}')
-        for document in documents:
-            row = [document.get(name) for name in columns]
-            row = [json.dumps(v) if name in ("value", "metadata") else v for name, v in zip(columns, row, strict=True)]
-            connection.execute(f'INSERT INTO "{table}" VALUES ({", ".join("?" * len(columns))})', row)
-    connection.close()
-
-
-@pytest.fixture
-def table(tmp_path):
-    """Return a function that makes a legacy file and opens it."""
-    numbers = itertools.count()
-    opened = []
-
-    def table(documents, url="", **options):
-        path = tmp_path / f"old{next(numbers)}.db"
-        make_table(path, documents, **options)
-        opened.append(connect_legacy(f"sqlite:///{path}{url}"))
-        return opened[-1]
-
-    yield table
-    for source in opened:
-        source.close()
-
 
 MIXED = [
     seed(key="plan", value={"a": [1, 1.0, True, None, 2**70]}),

@@ -303,7 +303,15 @@ class TestFields:
         assert (document.created_by_agent, document.access_count) == (UNKNOWN, 0)
         assert document.created_at == document.updated_at == "1970-01-01T00:00:00.000000Z"
         assert (document.last_accessed_at, document.last_accessed_by_agent) == (None, None)
-        assert [note.kind for note in notes] == ["filled", "filled"]
+        assert [note.kind for note in notes] == ["filled"] * 3
+
+    def test_a_document_that_this_store_has_written_among_them_is_taken_with_its_text(self):
+        ours = without(seed(revision="r", valueJson='{"n":1.0}', metadataJson="{}"), "value", "metadata")
+        assert same(convert(ours)[0].value, {"n": 1.0})
+        assert convert(ours)[1] == []
+        assert same(convert(ours | {"value": {"n": 1}})[0].value, {"n": 1.0})
+        with pytest.raises(UnreadableError, match="valueJson is no JSON"):
+            convert(ours | {"valueJson": "{"})
 
     def test_a_missing_creation_is_at_the_first_time_that_is_known(self):
         assert convert(without(seed(), "createdAt"))[0].created_at == "2024-03-02T10:00:00.500000Z"
