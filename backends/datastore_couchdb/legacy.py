@@ -29,7 +29,7 @@ class LegacyDatabase:
         """
         parameters: dict[str, Any] = {"include_docs": True, "limit": limit}
         if after is not None:
-            parameters["startkey"] = after + " "
+            parameters["startkey"] = after + "\0"  # the next id that is possible
         rows, cut = self._session.rows("_all_docs", parameters, _PAGE_BYTES)
         documents = [row["doc"] for row in rows if row.get("doc") and not row["id"].startswith("_design/")]
         return LegacyPage(documents, rows[-1]["id"] if cut or len(rows) == limit else None)

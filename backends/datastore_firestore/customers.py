@@ -32,7 +32,7 @@ class FirestoreCollections(Databases):
     def drop(self, name: str) -> bool:
         """See `Databases.drop`. Firestore removes a collection by removing its documents.
 
-        Requests: 2 per 500 documents, and 1.
+        Requests: 2 per 500 documents, and 2.
         """
         there = False
         with closing(FirestoreBackend(replace(self._settings, collection=name))) as backend:

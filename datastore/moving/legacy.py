@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, tzinfo
 from functools import partial
@@ -33,7 +33,7 @@ from datastore.moving.seed import (
     to_record,
     where,
 )
-from datastore.moving.settling import Target
+from datastore.moving.settling import Target, read_sound
 from datastore.retry import Backoff
 from datastore.store import DataStore
 from datastore.times import format_time
@@ -95,7 +95,7 @@ def import_legacy(
         BackendUnavailableError: If a database does not answer. What is imported so far stays.
 
     Requests: the pages of two listings in the source; in the target for each page a read, a write of what is missing,
-    and a read of that, and in the end the pages of a listing of the keys.
+    and a read of that, and in the end the pages of a listing of the keys, and a read of those that only the target has.
     """
     if target is not None and source.place is not None and source.place == core_of(target).place:
         raise ConfigurationError("source and target are the same database; its records have to move into another one")
@@ -306,12 +306,9 @@ def _look_for_gone(
     A record that an agent has written in the target, or changed there, is not among them: its revision tells.
     """
     core = core_of(target)
-    for page in pages(target, user_id, namespace, fields=Fields.KEY):
-        gone = [
-            document
-            for document in page.documents
-            if document.revision.startswith(IMPORTED) and not survey.holds(document.id)
-        ]
+    for ids in _only_there(target, survey, user_id, namespace):
+        found, _ = read_sound(core, ids, Fields.VALUE)  # the least that has a revision
+        gone = [document for document in found.values() if document.revision.startswith(IMPORTED)]
         if not prune:
             for document in gone:
                 report.note("gone", document.id, "came from an earlier run, and is no longer in the source")
@@ -322,6 +319,14 @@ def _look_for_gone(
                 report.note("failed", document.id, f"is gone from the source; removing it: {outcome.error.message}")
             elif outcome.done:
                 report.pruned += 1
+
+
+def _only_there(target: DataStore, survey: _Survey, user_id: str | None, namespace: str | None) -> Iterator[list[str]]:
+    """Yield the ids that the target has and the source has not, a page at a time."""
+    for page in pages(target, user_id, namespace, fields=Fields.KEY):
+        ids = [document.id for document in page.documents if not survey.holds(document.id)]
+        for start in range(0, len(ids), PAGE):
+            yield ids[start : start + PAGE]
 
 
 def _patiently(read: Callable[[], LegacyPage], name: str) -> LegacyPage:

@@ -115,15 +115,7 @@ class Target:
         return jsons
 
     def _read(self, ids: Sequence[str]) -> tuple[dict[str, Document], set[str]]:
-        """Return the documents that are there, and the ids of those that are and do not hold."""
-        damaged = set[str]()
-        while True:
-            try:
-                return self._core.read([id for id in ids if id not in damaged], Fields.ALL), damaged
-            except DamagedRecordError as error:
-                if error.id is None or error.id in damaged or error.id not in ids:
-                    raise
-                damaged.add(error.id)
+        return read_sound(self._core, ids, Fields.ALL)
 
     def _fail(self, id: str, text: str) -> None:
         self.report.note("failed", id, text)
@@ -185,6 +177,18 @@ class Target:
             elif not _was_used(found, document):
                 fields = ", ".join(_differences(document, found))
                 self.report.note("differs", document.id, f"differs when read back, in {fields}")
+
+
+def read_sound(core: Core, ids: Sequence[str], fields: Fields) -> tuple[dict[str, Document], set[str]]:
+    """Return the documents that are there, and the ids of those that are and do not hold."""
+    damaged = set[str]()
+    while True:
+        try:
+            return core.read([id for id in ids if id not in damaged], fields), damaged
+        except DamagedRecordError as error:
+            if error.id is None or error.id in damaged or error.id not in ids:
+                raise
+            damaged.add(error.id)
 
 
 def _with_larger_counts(document: Document, old: Document) -> Document:
