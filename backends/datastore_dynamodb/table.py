@@ -15,7 +15,19 @@ from datastore_dynamodb.schema import NAME, PARTITION, SORT, TTL, Settings, defi
 logger = logging.getLogger("datastore")
 _CREATION_SECONDS = 120.0
 _FIRST_LOOK, _LONGEST_PAUSE = 0.2, 3.0
-_SEED_KEYS = {"_id", "id", "userId", "user_id", "namespace", "key"}
+_SEED_KEYS = {
+    "_id",
+    "id",
+    "pk",
+    "docId",
+    "doc_id",
+    "documentId",
+    "document_id",
+    "userId",
+    "user_id",
+    "namespace",
+    "key",
+}
 """What the key of a table of records may consist of that another program has written."""
 
 

@@ -88,6 +88,7 @@ class OnDynamoDB(Platform):
 
     def close(self):
         self.client.delete_table(TableName=self.name)
+        self.client.close()
 
 
 class OnFirestore(Platform):
