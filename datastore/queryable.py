@@ -24,9 +24,9 @@ class Queryable(Bound):
 
     ``filter`` is about the values, ``meta`` about what a record's document holds beside them (``metadata.<field>``,
     ``createdByAgent``, ``createdAt``, ``updatedAt``, ``lastAccessedAt``, ``accessCount``, ``key``, ...; a time is a
-    timezone-aware `datetime` or RFC 3339 text). With ``$`` before them these names stand in ``filter`` and ``sort``,
-    too: ``{"$or": [{"$key": "pen"}, {"price": 2}]}``, ``[("$createdAt", -1)]``. Every call raises `QueryError`, naming
-    the place, before any I/O, if one of its arguments is not of the language.
+    timezone-aware `datetime` or RFC 3339 text with any offset). With ``$`` before them these names stand in ``filter``
+    and ``sort``, too: ``{"$or": [{"$key": "pen"}, {"price": 2}]}``, ``[("$createdAt", -1)]``. Every call raises
+    `QueryError`, naming the place, before any I/O, if one of its arguments is not of the language.
     """
 
     __slots__ = ()

@@ -243,10 +243,56 @@ def _problem(value: Any) -> str | None:
         return None
     if kind is re.Pattern:
         return "is a compiled regular expression; a filter takes its text, as {'$regex': ...}"
+    instead = _instead(kind)
     base = next((base.__name__ for base in (str, int, float) if issubclass(kind, base)), None)
     if base:  # an enum member or a number of NumPy's would come back as another type than it went in
-        return f"is {kind_of(value)}; convert it to {base}, which is what would come back"
-    return f"is {kind_of(value)}; JSON has no such type"
+        return f"is {kind_of(value)}; convert it to {base}, which is what would come back{instead}"
+    return f"is {kind_of(value)}; JSON has no such type{instead}"
+
+
+_INSTEAD = {
+    "enum.Enum": "its value",
+    "builtins.set": "list() of it",
+    "builtins.frozenset": "list() of it",
+    "builtins.range": "list() of it",
+    "builtins.dict_keys": "list() of it",
+    "builtins.dict_values": "list() of it",
+    "collections.deque": "list() of it",
+    "builtins.bytes": "base64.b64encode() of it, decoded",
+    "builtins.bytearray": "base64.b64encode() of it, decoded",
+    "builtins.memoryview": "base64.b64encode() of it, decoded",
+    "datetime.date": "its isoformat()",
+    "datetime.time": "its isoformat()",
+    "datetime.timedelta": "its total_seconds()",
+    "decimal.Decimal": "float() of it, or str() to keep each digit",
+    "fractions.Fraction": "float() of it, or str() to keep it exact",
+    "uuid.UUID": "str() of it",
+    "pathlib.PurePath": "str() of it",
+    "numpy.generic": "its item()",
+    "numpy.ndarray": "its tolist()",
+}
+"""What to store instead of an object, by its class or one of those that this is made from; nothing is imported."""
+_INSTEAD_BY_MEMBER = {
+    "model_dump": "its model_dump(mode='json')",
+    "__dataclass_fields__": "dataclasses.asdict() of it",
+    "_asdict": "its _asdict()",
+    "__next__": "list() of it",
+    "keys": "dict() of it",
+}
+
+
+def _instead(kind: type) -> str:
+    """Return what a message says of what to store instead; the class is looked at, and not asked."""
+    bases = type.__getattribute__(kind, "__mro__")
+    for base in bases:
+        module = type.__getattribute__(base, "__module__")
+        name = f"{module.partition('.')[0] if type(module) is str else ''}.{type.__getattribute__(base, '__name__')}"
+        if name in _INSTEAD:
+            return f"; store {_INSTEAD[name]}"
+    for member, instead in _INSTEAD_BY_MEMBER.items():
+        if any(member in type.__getattribute__(base, "__dict__") for base in bases):
+            return f"; store {instead}"
+    return ""
 
 
 def _checked_key(key: Any, path: str) -> str:

@@ -63,7 +63,7 @@ class Settings:
         pool: The most connections.
         customer: Whether it is the database of one customer, which its file remembers.
         read_only: Whether it is opened for reading only, and no file is made or changed.
-        logged: Whether the file has a write-ahead log; known only where it is opened for reading only.
+        log: Where its write-ahead log is when there is one; known only where the file is opened for reading only.
     """
 
     path: Path | None
@@ -74,7 +74,7 @@ class Settings:
     pool: int = 16
     customer: bool = False
     read_only: bool = False
-    logged: bool = False
+    log: Path | None = None
 
 
 class AtRest(NamedTuple):
@@ -92,13 +92,16 @@ class AtRest(NamedTuple):
     written: int
 
     @classmethod
-    def of(cls, path: Path) -> AtRest | None:
+    def of(cls, path: Path, log: Path) -> AtRest | None:
         """Return the state of a file; ``None`` if somebody has it open, or what was written last is in its log."""
-        log, index = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
-        if log.exists() and (index.exists() or log.stat().st_size):
+        if log.exists() and (_index_of(log).exists() or log.stat().st_size):
             return None
         status = path.stat()
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _index_of(log: Path) -> Path:
+    return log.with_name(log.name.removesuffix("-wal") + "-shm")
 
 
 class Connection(sqlite3.Connection):
@@ -160,7 +163,7 @@ class File:
 
 def open_connection(settings: Settings) -> Connection:
     """Open one connection to what is there, with the settings that hold for a connection and not for the file."""
-    at_rest = AtRest.of(settings.path) if settings.path is not None and settings.logged else None
+    at_rest = AtRest.of(settings.path, settings.log) if settings.path is not None and settings.log is not None else None
     # Never creating: a file that has gone must not come back empty.
     mode = "rw" if not settings.read_only else "ro" if at_rest is None else "ro&immutable=1"
     connection = sqlite3.connect(
@@ -478,10 +481,11 @@ class ReadingPool(Pool):
             raise self._changed() from error
 
     def _holds(self, connection: Connection) -> bool:
-        if connection.at_rest is None or self._settings.path is None:
+        path, log = self._settings.path, self._settings.log
+        if connection.at_rest is None or path is None or log is None:
             return True
         try:
-            return AtRest.of(self._settings.path) == connection.at_rest
+            return AtRest.of(path, log) == connection.at_rest
         except FileNotFoundError:
             return False  # which `File.check` puts into words
 
@@ -585,7 +589,7 @@ def translate(error: sqlite3.Error, settings: Settings) -> DataStoreError:
     if extended in _REPLACED:
         return _lasting(f"{where} was moved, removed or replaced while the store was open; connect anew ({name})")
     if settings.read_only and settings.path is not None and (code in _DENIED or code == sqlite3.SQLITE_CANTOPEN):
-        return _cannot_read(settings.path, name)
+        return _cannot_read(settings.path, settings.log, name)
     if code in _DENIED:
         return _denied(where, name)
     if code == sqlite3.SQLITE_CANTOPEN:
@@ -631,16 +635,16 @@ def _cannot_open(where: str, settings: Settings, name: str) -> DataStoreError:
     return _denied(where, name)
 
 
-def _cannot_read(path: Path, name: str) -> DataStoreError:
+def _cannot_read(path: Path, log: Path | None, name: str) -> DataStoreError:
     """Return the error for a file that cannot be opened for reading only, though it may be read itself."""
     if not path.exists():
         return _lasting(f"{path} is not there any more: it or its directory was removed or moved ({name})")
-    log, index = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
-    if AtRest.of(path) is None and not (os.access(log, os.R_OK) and os.access(index, os.R_OK)):
+    if log is not None and not all(os.access(beside, os.R_OK) for beside in (log, _index_of(log))):
         return PermissionDeniedError(
-            f"{path} cannot be read without {log.name} and {index.name}: the first holds what was written last, and "
-            f"this user may not read both of them, or not make the second ({name}). Let somebody who may write to the "
-            "file open it and close it again, or copy it together with its log to where this user may write",
+            f"{path} cannot be read without {log.name} and {_index_of(log).name}: the first holds what was written "
+            f"last, and this user may not read both of them, or not make the second ({name}). Let somebody who may "
+            "write to the file open it and close it again, or copy it together with its log to where this user may "
+            "write",
             backend=NAME,
         )
     return BackendUnavailableError(

@@ -31,7 +31,7 @@ def examine(connection: Connection, settings: Settings) -> list[Finding]:
     if settings.path is None:
         return findings
     # SQLite sees no log beside a file that it reads as one that nothing changes.
-    (journal,) = ("wal",) if settings.logged else connection.execute("PRAGMA journal_mode").fetchone()
+    (journal,) = ("wal",) if settings.log is not None else connection.execute("PRAGMA journal_mode").fetchone()
     findings.append(
         Finding(True, "it has a write-ahead log: readers do not wait for writers")
         if journal == "wal"

@@ -12,13 +12,14 @@ from pathlib import Path
 from datastore.errors import BackendUnusableError, ConfigurationError, PermissionDeniedError
 from datastore.retry import Backoff
 from datastore.turns import Turns
-from datastore_sqlite.connections import NAME, Connection, Settings, open_connection
+from datastore_sqlite.connections import NAME, Connection, Settings, open_connection, translate
 from datastore_sqlite.headers import make, read_beginning
 
 TABLE = "agent_data_store"
 APPLICATION_ID = 0x61676473  # "agds": what PRAGMA application_id and file(1) say of our files
 CUSTOMER_ID = 0x61676463  # "agdc": the same of a customer's database, so that no other store is taken for one
 _HEADER = 100  # bytes
+_HAS_LOG = b"\2\2"  # the format of a file in which a write-ahead log is used, as its header says it
 _OLDEST_SQLITE = (3, 35, 0)  # for RETURNING
 
 MIGRATIONS: Sequence[str] = (
@@ -75,7 +76,6 @@ def open_to_read(settings: Settings, path: Path) -> tuple[Settings, Connection]:
     Raises:
         ConfigurationError: If there is no file, or it is something else, or one that must be brought up to date first.
         PermissionDeniedError: If the operating system refuses access.
-        sqlite3.Error: If SQLite fails.
     """
     with _opening.take():
         _check_place(path)
@@ -84,10 +84,16 @@ def open_to_read(settings: Settings, path: Path) -> tuple[Settings, Connection]:
         if not os.access(path, os.R_OK):
             raise PermissionDeniedError(f"{path} is not readable for this user", backend=NAME)
         header = _check_header(path, settings)
-        settings = replace(settings, logged=header[18:20] == b"\2\2")
-        connection = open_connection(settings)
+        settings = replace(settings, log=_log_of(path) if header[18:20] == _HAS_LOG else None)
+        try:
+            connection = open_connection(settings)
+        except sqlite3.Error as error:
+            raise translate(error, settings) from error
         try:
             version = _version(connection, settings, MIGRATIONS) if header else 0
+        except sqlite3.Error as error:
+            connection.close()
+            raise translate(error, settings) from error
         except BaseException:
             connection.close()
             raise
@@ -204,13 +210,19 @@ def _check_header(path: Path, settings: Settings) -> bytes:
         raise ConfigurationError(
             f"{path} is a SQLite database of something else than agent-datastore; it was left untouched", backend=NAME
         )
-    log = path.with_name(path.name + "-wal")
+    log = _log_of(path)
     if size < pages * (65536 if page_size == 1 else page_size) and not (log.exists() and log.stat().st_size):
         raise ConfigurationError(
             f"{path} is damaged: it was cut off at {size:,} bytes; restore it from a backup. It was left untouched",
             backend=NAME,
         )
     return header
+
+
+def _log_of(path: Path) -> Path:
+    """Return where the write-ahead log of a file is: beside the file itself, and not beside a link to it."""
+    file = path.resolve()
+    return file.with_name(file.name + "-wal")
 
 
 def _migrate(connection: Connection, settings: Settings, migrations: Sequence[str]) -> None:

@@ -77,4 +77,6 @@ def _path(url: Url) -> Path | None:
     path = url.path.removeprefix("/")
     if not path or "\0" in path:
         raise ConfigurationError("the sqlite URL names no file; write sqlite:///agents.db, or sqlite://:memory:")
+    if path.startswith("//"):
+        path = "/" + path.lstrip("/")  # a slash too many, which SQLite would take for the beginning of a host
     return Path(path).absolute()  # now: the working directory may be another one when the next connection is opened

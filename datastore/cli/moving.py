@@ -324,7 +324,8 @@ def _named(file: Path, stream: str) -> str:
 
 def _warn_if_none(report: Report, user: str | None, namespace: str | None) -> None:
     """Warn that the filters have matched nothing, which is what a typing error looks like."""
-    if report.read == report.left_out and (chosen := filtered(user, namespace)):
+    found = report.written or report.unchanged or report.kept or report.counts.get("failed")
+    if not found and (chosen := filtered(user, namespace)):
         warn(f"there are no records for {chosen}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from array import array
 from bisect import bisect_left, bisect_right
@@ -10,7 +11,6 @@ from contextlib import suppress
 from datetime import UTC, tzinfo
 from functools import partial
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any, Literal
 
 from datastore.administration import LegacyPage, LegacySource
@@ -50,11 +50,11 @@ def import_legacy(
     namespace: str | None = None,
     zone: tzinfo = UTC,
     rules: Rules = _AS_THEY_ARE,
-    rejects: Path | None = None,
+    rejects: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     prune: bool = False,
     verify: bool = True,
-    checkpoint: Path | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
     """Bring the documents of a database in the seed's format into a store, by their fields and not by their ids.

@@ -47,8 +47,8 @@ class Rejects:
         ConfigurationError: If something else lies there, or the file does not hold so many documents.
     """
 
-    def __init__(self, path: Path | None, of: Mapping[str, Any], number: int = 0) -> None:
-        self.path = path
+    def __init__(self, path: str | os.PathLike[str] | None, of: Mapping[str, Any], number: int = 0) -> None:
+        self.path = path = None if path is None else Path(path)
         self._head = _line({"format": _FORMAT, "version": _VERSION, "of": dict(of)})
         self._file: BinaryIO | None = None
         if path is None:
@@ -125,7 +125,8 @@ class RejectsFile:
 
     name = "rejects"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        path = Path(path)
         self.place: Hashable = str(path.resolve())
         self._path = path
         try:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, cast
 
-from datastore.arguments import as_dict, elements, is_a
+from datastore.arguments import as_dict, as_number, as_text, elements, is_a
 from datastore.errors import DataStoreError, QueryError, kind_of
 from datastore.queries.paths import parse_path
 from datastore.queries.patterns import compile_pattern
@@ -58,6 +58,9 @@ META_FIELDS = (
     "lastAccessedAt", "revision", "expiresAt",
 )  # fmt: skip
 """What a ``meta`` filter may be about; with ``$`` before it, also a filter on the value, and a sort."""
+_TIMES = frozenset({"createdAt", "updatedAt", "lastAccessedAt", "expiresAt"})
+_COMPARING = frozenset({"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$all", "$not"})
+_MILLISECONDS = 1e11  # a number of seconds beyond this is in the year 5138
 
 
 def parse_query(filter: Any, meta: Any = None) -> Query:
@@ -67,7 +70,7 @@ def parse_query(filter: Any, meta: Any = None) -> Query:
         QueryError: If one of them is not a filter; the message names the place.
     """
     try:
-        filter, meta = _about_records_as_text(filter, ""), _times_as_text(meta, "meta")
+        filter, meta = _about_records_as_text(filter, "", "$"), _about_records_as_text(meta, "meta", "")
     except RecursionError:
         raise QueryError("filter or meta is nested too deeply") from None
     value = EVERYTHING if filter is None else parse(filter, about_records=True)
@@ -109,8 +112,8 @@ def _without_dollars(filter: Filter) -> Filter:
     return type(filter)(tuple(map(_without_dollars, filter.clauses)))
 
 
-def _about_records_as_text(filter: Any, place: str) -> Any:
-    """Return a filter with text for the points in time at paths that are about the record."""
+def _about_records_as_text(filter: Any, place: str, before: str) -> Any:
+    """Return a filter with text for the points in time at paths that are about the record; ``before`` these is a $."""
     if not is_a(filter, Mapping):  # type: ignore[type-abstract]
         return filter
     found = as_dict(filter, lambda: QueryError(f"{place or 'filter'} is {kind_of(filter)}; it must be a dict"))
@@ -120,10 +123,46 @@ def _about_records_as_text(filter: Any, place: str) -> Any:
         here = _join(place, name)
         if name in LOGIC and is_a(operand, list, tuple):
             alternatives = enumerate(elements(operand))
-            found[name] = [_about_records_as_text(one, f"{here}[{index}]") for index, one in alternatives]
-        elif is_about_records(name):
-            found[name] = _times_as_text(operand, here)
+            found[name] = [_about_records_as_text(one, f"{here}[{index}]", before) for index, one in alternatives]
+        elif not before or is_about_records(name):
+            found[name] = _times_as_text(_at_time(operand, here) if name[len(before) :] in _TIMES else operand, here)
     return found
+
+
+def _at_time(operand: Any, place: str) -> Any:
+    """Return what is asked of a time, with text as documents hold it for text that says the same in another way.
+
+    Text without a zone is left as it is, and compared as text: ``"2026-01"`` is before all times of that month.
+    """
+    if is_a(operand, str):
+        try:
+            return text_of(datetime.fromisoformat(as_text(operand).upper()))
+        except ValueError:
+            return operand
+    number = as_number(operand)
+    if number is not None:
+        raise QueryError(f"{place}: takes a time and not a number; write {_time_of(number)!r}, or a datetime")
+    if is_a(operand, dict):
+        return {
+            name: _at_times(child, f"{place}.{name}") if type(name) is str and name in _COMPARING else child
+            for name, child in dict.items(operand)
+        }
+    return operand
+
+
+def _at_times(operand: Any, place: str) -> Any:
+    if is_a(operand, list, tuple):
+        return [_at_time(one, f"{place}[{index}]") for index, one in enumerate(elements(operand))]
+    return _at_time(operand, place)
+
+
+def _time_of(number: float) -> str:
+    """Return the time that a number of seconds or milliseconds since the epoch stands for, or an example."""
+    try:
+        seconds = number if abs(number) < _MILLISECONDS else number / 1_000
+        return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+    except (ValueError, ArithmeticError, OSError):
+        return "2026-01-31T12:00:00Z"
 
 
 def _times_as_text(value: Any, place: str, depth: int = 0) -> Any:

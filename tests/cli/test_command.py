@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -134,6 +136,29 @@ def test_help_and_version():
     shown = " ".join(run("demo", "--help", COLUMNS="200").stdout.split())
     assert "$AGENT_DATASTORE_URL, else sqlite:///agent_data_store.db" in shown
     assert run("--version").stdout.startswith("agent-datastore ")
+
+
+COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands]
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)
+def test_h_is_help_everywhere(command):
+    long, short = (CliRunner().invoke(app, [*command, option]) for option in ("--help", "-h"))
+    assert long.exit_code == short.exit_code == 0
+    assert long.stdout == short.stdout
+    assert "Usage: " in long.stdout
+
+
+def test_the_commands_are_those_of_the_guide():
+    guide = (Path(__file__).parents[2] / "docs/cli.md").read_text()
+    for command in COMMANDS:
+        assert re.search(rf"`(datastore )?{command}\b", guide), command
+
+
+@pytest.mark.parametrize("module", ["datastore", "datastore.cli"])
+def test_python_m_is_the_command(module):
+    result = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, timeout=60)
+    assert result.stdout.startswith("agent-datastore ")
 
 
 def test_an_unknown_option_is_exit_code_2():

@@ -37,6 +37,20 @@ def test_a_healthy_store_is_all_ok(store):
     assert "ok       the file is sound" in lines
 
 
+def test_the_url_may_be_an_option(store):
+    lines = run("doctor", "--url", "sqlite:///a.db").stdout.splitlines()
+    assert lines[0] == "sqlite:///a.db"
+    assert "give the URL once" in run("doctor", "sqlite:///a.db", "--url", "sqlite:///a.db", exit_code=2).stderr
+
+
+@pytest.mark.parametrize("arguments", [["sqlite:///a.db", "--read-only"], ["sqlite:///a.db?mode=ro"]], ids=str)
+def test_a_store_that_may_only_be_read_is_examined_without_trials(store, own_directory, arguments):
+    store.close()
+    before = {path.name: path.read_bytes() for path in own_directory.iterdir()}
+    assert "written to" not in run("doctor", *arguments).stdout
+    assert {path.name: path.read_bytes() for path in own_directory.iterdir()} == before
+
+
 def test_its_trials_leave_nothing_behind(store):
     run("doctor", "sqlite:///a.db")
     assert json.loads(run("stats", "--url", "sqlite:///a.db", "--json").stdout)["records"] == 1

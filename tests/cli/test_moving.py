@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -16,6 +18,7 @@ import datastore
 from datastore.cli import moving
 from datastore.cli.app import app
 from datastore.moving import digest_of
+from datastore.urls import Url
 from tests.moving.tables import make_table
 from tests.moving.test_legacy import COLLIDED, MIXED
 from tests.moving.test_seed import seed
@@ -74,6 +77,167 @@ def test_an_export_and_its_import_carry_everything(source, file):
     exported = json.loads(run("export", "sqlite:///a.db", file, "--json").stdout)
     imported = json.loads(run("import", file, "sqlite:///b.db", "--json").stdout)
     assert exported["digest"] == imported["digest"] == digest("sqlite:///b.db") == digest_of(source)
+
+
+class TestStandardStreams:
+    """An export to standard output, and an import from standard input: by -, and by the system's names for them."""
+
+    @pytest.fixture
+    def wanted(self, source):
+        return digest_of(source)
+
+    def process(self, *arguments, **options):
+        command = [sys.executable, "-m", "datastore", *arguments]
+        return subprocess.run(command, capture_output="stdout" not in options, timeout=60, **options)
+
+    def test_an_export_is_written_to_it_and_reported_beside_it(self, source, wanted, own_directory):
+        result = self.process("export", "sqlite:///a.db", "-", "--json")
+        assert result.returncode == 0
+        report = json.loads(result.stderr)
+        assert (report["written"], report["target"]) == (1_201, "standard output")
+        assert not (own_directory / "-").exists()
+        again = self.process("import", "-", "sqlite:///b.db", "--json", input=result.stdout)
+        assert json.loads(again.stdout)["source"] == "standard input"
+        assert digest("sqlite:///b.db") == wanted
+
+    @pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+    def test_what_the_shell_has_opened_is_not_replaced(self, source, wanted, own_directory, name):
+        with (own_directory / "out.jsonl").open("ab") as out:
+            inode = os.fstat(out.fileno()).st_ino
+            assert self.process("export", "sqlite:///a.db", name, stdout=out).returncode == 0
+        assert (own_directory / "out.jsonl").stat().st_ino == inode
+        run("import", "out.jsonl", "sqlite:///b.db")
+        assert digest("sqlite:///b.db") == wanted
+
+    def test_what_is_there_already_stays(self, source, own_directory):
+        with (own_directory / "out").open("ab") as out:
+            out.write(b"before\n")
+            out.flush()
+            self.process("export", "sqlite:///a.db", "/dev/stdout", stdout=out)
+        assert (own_directory / "out").read_bytes().startswith(b"before\n{")
+
+    @pytest.mark.parametrize("name", ["-", "/dev/stdin", "/dev/fd/0"])
+    def test_a_pipe_is_imported(self, source, wanted, name):
+        exported = self.process("export", "sqlite:///a.db", "-").stdout
+        assert self.process("import", name, "sqlite:///b.db", input=exported).returncode == 0
+        assert digest("sqlite:///b.db") == wanted
+
+    def test_what_is_cut_off_in_a_pipe_is_refused_before_anything_is_written(self, source):
+        exported = self.process("export", "sqlite:///a.db", "-").stdout
+        result = self.process("import", "-", "sqlite:///b.db", input=exported[:-200])
+        assert result.returncode == 1
+        assert b"standard input is not whole: it was cut off" in result.stderr
+        assert run("stats", "--url", "sqlite:///b.db").stdout == "there are no records\n"
+
+    def test_one_command_feeds_the_other(self, source, wanted):
+        datastore_ = f"{sys.executable} -m datastore"
+        pipeline = f"{datastore_} export sqlite:///a.db - | {datastore_} import - sqlite:///b.db --json"
+        assert subprocess.run(["bash", "-c", pipeline], timeout=60, capture_output=True).returncode == 0
+        assert digest("sqlite:///b.db") == wanted
+
+    def test_who_reads_no_further_ends_it_without_a_traceback(self, source):
+        pipeline = f"{sys.executable} -m datastore export sqlite:///a.db - | head -c 10"
+        result = subprocess.run(["bash", "-c", pipeline], timeout=60, capture_output=True)
+        assert result.stdout == b'{"format":'
+        assert b"Traceback" not in result.stderr
+        assert b"Exception ignored" not in result.stderr
+
+
+def test_an_interrupted_export_says_that_nothing_is_left(source, own_directory, monkeypatch):
+    export = moving.export_records
+
+    def interrupted(*args, **kwargs):
+        def interrupt(done, total):
+            raise KeyboardInterrupt
+
+        return export(*args, **{**kwargs, "on_progress": interrupt})
+
+    monkeypatch.setattr(moving, "export_records", interrupted)
+    assert "the next run begins anew" in run("export", "sqlite:///a.db", "x.jsonl", exit_code=130).stderr
+    assert [path.name for path in own_directory.iterdir() if path.name.startswith("x.")] == []
+
+
+@pytest.mark.parametrize("arguments", [["export", "sqlite:///a.db", "."], ["import", ".", "sqlite:///b.db"]], ids=str)
+def test_a_directory_is_not_understood(source, arguments, own_directory):
+    assert "is a directory; name a file in it" in run(*arguments, exit_code=2).stderr
+    assert not (own_directory / "b.db").exists()
+
+
+def test_a_symbolic_link_is_refused(source, own_directory):
+    (own_directory / "link.jsonl").symlink_to("real.jsonl")
+    assert (
+        "link.jsonl is a symbolic link to real.jsonl"
+        in run("export", "sqlite:///a.db", "link.jsonl", exit_code=1).stderr
+    )
+    assert not (own_directory / "real.jsonl").exists()
+
+
+def test_a_store_is_not_copied_to_itself_however_it_is_spelled(source, own_directory):
+    (own_directory / "folder").mkdir()
+    (own_directory / "link.db").symlink_to("a.db")
+    for other in ("a.db", f"/{own_directory}/a.db", "./folder/../a.db", "a.db?timeout=3", "link.db", "a%2Edb"):
+        for pair in (("sqlite:///a.db", f"sqlite:///{other}"), (f"sqlite:///{other}", "sqlite:///a.db")):
+            result = run("copy", *pair, exit_code=1)
+            assert "source and target are the same store; there is nothing to copy" in result.stderr
+    run("copy", "sqlite:///a.db", "sqlite:///a.db?isolation=database")
+    assert (own_directory / "a-ann.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("adapter", "same", "others"),
+    [
+        (
+            "datastore_couchdb",
+            ["couchdb://h/db", "couchdb://H:5984/db/", "couchdb://u:p@h:5984/db?timeout=3"],
+            ["couchdb://h/other", "couchdb://h:5985/db", "couchdbs://h/db", "couchdb://h/db?isolation=database"],
+        ),
+        ("datastore_couchdb", ["couchdb://localhost", "couchdb://127.0.0.1:5984/agent_data_store"], []),
+        (
+            "datastore_dynamodb",
+            ["dynamodb://", "dynamodb://agent_data_store/?consistency=eventual"],
+            ["dynamodb://other", "dynamodb://?region=eu-west-1", "dynamodb://?endpoint_url=http://localhost:8000"],
+        ),
+        (
+            "datastore_firestore",
+            ["firestore://p", "firestore://p/agent_data_store", "firestore://p?database=(default)"],
+            ["firestore://q", "firestore://p/other", "firestore://p?database=other"],
+        ),
+    ],
+)
+def test_a_database_is_the_same_however_its_url_spells_it(adapter, same, others, monkeypatch):
+    monkeypatch.delenv("FIRESTORE_EMULATOR_HOST", raising=False)
+    place = importlib.import_module(f"{adapter}.urls").place
+    assert len({place(Url(url)) for url in same}) == 1
+    assert len({place(Url(url)) for url in (same[0], *others)}) == 1 + len(others)
+
+
+def test_two_databases_in_memory_are_never_the_same(source):
+    for url in ("memory://", "sqlite://:memory:"):
+        run("copy", url, url)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["export", "sqlite:///a.db", "x.jsonl"], ["copy", "sqlite:///a.db", "sqlite:///b.db"]],
+    ids=str,
+)
+def test_a_filter_that_matches_nothing_is_said_on_standard_error(source, arguments):
+    for filters in (("--user", "typo"), ("--namespace", "typo"), ("--user", "ann", "--namespace", "ty po")):
+        result = run(*arguments, *filters)
+        assert result.stderr == f"datastore: there are no records for {shlex.join(filters)}\n"
+    assert run(*arguments, "--user", "ann").stderr == ""
+    assert run(*arguments).stderr == ""
+
+
+def test_a_filter_that_matches_nothing_in_a_file_is_said_too(source):
+    run("export", "sqlite:///a.db", "x.jsonl")
+    assert "no records for --user typo" in run("import", "x.jsonl", "sqlite:///b.db", "-u", "typo").stderr
+    assert run("import", "x.jsonl", "sqlite:///b.db", "-u", "bob").stderr == ""
+
+
+def test_what_is_no_name_is_refused_before_a_target_is_made(source, own_directory):
+    run("copy", "sqlite:///a.db", "sqlite:///b.db", "--user", "", exit_code=1)
+    assert not (own_directory / "b.db").exists()
 
 
 def test_a_namespace_can_be_exported_alone(source):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
 
 import datastore
 from datastore.cli.app import app
+from tests.sqlite.test_files import as_nobody, reachable  # noqa: F401
 
 ANN = ("--user", "ann")
 
@@ -180,6 +185,211 @@ def test_looking_makes_no_new_store(own_directory):
 
 def test_without_a_user_it_says_how_to_name_one(filled):
     assert "AGENT_DATASTORE_USER" in run("ls", exit_code=2).stderr
+
+
+NAMES = [
+    ("ann", "a namespace with a long name and with spaces in it, " + "x" * 40),
+    ("an-id-as-identity-providers-make-them|0123456789abcdef0123456789abcdef", "default"),
+    ("漢字" * 10, "default"),
+]
+
+
+class TestTables:
+    """One record is one line, whole: in a pipe, in a narrow terminal, and whatever the names are."""
+
+    @pytest.fixture
+    def names(self, store):
+        for user, namespace in NAMES:
+            store.agent(user, "planner", namespace).set("k" * 100, "x")
+        return NAMES
+
+    @pytest.mark.parametrize("columns", ["20", "60", "200"])
+    @pytest.mark.parametrize("command", ["stats", "namespaces"])
+    def test_no_id_is_cut_or_wrapped(self, names, command, columns, monkeypatch):
+        monkeypatch.setenv("COLUMNS", columns)
+        lines = run(command).stdout.splitlines()
+        for user, namespace in names:
+            assert len([line for line in lines if line.startswith(user) and namespace in line]) == 1
+        assert len(lines) == 2 + len(names) + (2 if command == "stats" else 0)
+
+    def test_a_process_that_writes_to_a_pipe_does_the_same(self, names):
+        command = [sys.executable, "-m", "datastore", "stats"]
+        lines = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60).stdout.splitlines()
+        assert lines == run("stats").stdout.splitlines()
+
+    def test_a_listing_has_a_line_for_each_key(self, names, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "20")
+        for user, namespace in names:
+            where = ("--user", user, "--namespace", namespace)
+            assert run("ls", *where).stdout == "k" * 100 + "\n"
+            assert run("ls", "--long", *where).stdout.count("\n") == 1
+
+    def test_columns_are_aligned_by_the_width_of_characters(self, store):
+        for user in ("ann", "漢字"):
+            store.agent(user, "a").set("k", 1)
+        lines = run("namespaces").stdout.splitlines()
+        assert lines[2:] == ["ann    default           1", "漢字   default           1"]
+
+    def test_what_would_break_a_line_is_an_escape(self, store):
+        store.agent("a\nb", "a").set("k", 1)
+        assert r"a\nb" in run("namespaces").stdout
+
+
+class TestNothingFound:
+    """A filter that matches nothing is said on standard error: it may be a typing error."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "chosen"),
+        [
+            (["ls", "-u", "anne"], "--user anne --namespace default"),
+            (["ls", "-u", "anne", "--long"], "--user anne --namespace default"),
+            (["ls", "-u", "ann", "-n", "file:x", "--json"], "--user ann --namespace file:x"),
+            (["ls", "q", "-u", "ann"], "--user ann --namespace default and keys that begin with 'q'"),
+            (["namespaces", "-u", "anne"], "--user anne"),
+            (["namespaces", "-u", "anne", "--json"], "--user anne"),
+            (["stats", "-u", "anne"], "--user anne"),
+            (["stats", "-n", "de fault", "--json"], "--namespace 'de fault'"),
+            (["query", "-u", "anne"], "--user anne --namespace default"),
+            (["query", "-u", "anne", "--count"], "--user anne --namespace default"),
+        ],
+        ids=str,
+    )
+    def test_it_names_the_filter(self, filled, arguments, chosen):
+        assert run(*arguments).stderr == f"datastore: there are no records for {chosen}\n"
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [["ls", *ANN], ["ls", "-l", *ANN], ["namespaces", *ANN], ["stats", *ANN], ["query", '{"goal": "no"}', *ANN]],
+        ids=str,
+    )
+    def test_it_says_nothing_where_there_is_something(self, filled, arguments):
+        assert run(*arguments).stderr == ""
+
+    def test_an_empty_store_without_a_filter_is_no_mistake(self, store):
+        assert run("stats").stderr == run("namespaces").stderr == ""
+
+
+class TestForGood:
+    """purge and forget."""
+
+    def test_what_has_expired_is_purged(self, filled):
+        assert run("purge").stdout == "removed 1 expired record\n"
+        assert json.loads(run("purge", "--json").stdout) == {"purged": 0}
+        assert filled.agent("ann", "x").count() == 2
+
+    def test_a_user_is_forgotten_when_the_id_is_typed_once_more(self, filled):
+        result = run("forget", "ann", input="ann\n")
+        assert result.stdout.endswith("removed 5 records, and 1 expired\n")
+        assert "everything of user 'ann' goes, in all namespaces" in result.stderr
+        assert filled.agent("ann", "x").list_namespaces() == []
+        assert filled.agent("bob", "x").count() == 1
+        assert json.loads(run("forget", "bob", "--confirm", "bob", "--json").stdout) == {
+            "userId": "bob",
+            "records": 1,
+            "expired": 0,
+        }
+
+    @pytest.mark.parametrize(
+        ("arguments", "typed"), [([], "anne\n"), ([], "\n"), ([], ""), ([], "y\n"), (["--confirm", "bob"], "")], ids=str
+    )
+    def test_anything_else_removes_nothing(self, filled, arguments, typed):
+        run("forget", "ann", *arguments, exit_code=1, input=typed)
+        assert filled.agent("ann", "x").count() == 2
+
+    def test_a_store_that_is_not_there_is_not_made(self, own_directory):
+        for command in (["purge"], ["forget", "ann", "--confirm", "ann"]):
+            assert "makes no new store" in run(*command, "--url", "sqlite:///typo.db", exit_code=1).stderr
+        assert list(own_directory.iterdir()) == []
+
+
+class TestReadingOnly:
+    """Commands that look write nothing, and need no permission to."""
+
+    LOOKING = (["ls", *ANN], ["ls", "-l", *ANN], ["get", "plan", *ANN], ["namespaces"], ["stats"], ["query", *ANN])
+
+    @pytest.mark.parametrize("command", LOOKING, ids=str)
+    def test_looking_changes_no_file(self, filled, own_directory, command):
+        filled.close()
+        before = {path.name: path.read_bytes() for path in own_directory.iterdir()}
+        run(*command)
+        assert (
+            {path.name: path.read_bytes() for path in own_directory.iterdir()}
+            == before
+            == {"agent_data_store.db": before["agent_data_store.db"]}
+        )
+
+    def test_who_may_only_read_a_file_may_look(self, filled, own_directory, reachable):  # noqa: F811
+        filled.close()
+        (own_directory / "agent_data_store.db").chmod(0o444)
+        own_directory.chmod(0o555)
+
+        def work():
+            for command in self.LOOKING:
+                assert run(*command).stdout
+            assert "?mode=ro opens it for reading only" in run("set", "x", "1", *ANN, exit_code=1).stderr
+
+        as_nobody(work)
+        own_directory.chmod(0o755)
+
+    @pytest.mark.parametrize("mode", ["ro", "rw"])
+    def test_the_url_may_say_the_mode_itself(self, filled, mode):
+        assert run("ls", *ANN, "--url", f"sqlite:///agent_data_store.db?mode={mode}").stdout == "note\nplan\n"
+
+    @pytest.mark.parametrize(
+        "command",
+        [["set", "x", "1", *ANN], ["rm", "plan", *ANN], ["purge"], ["forget", "ann", "--confirm", "ann"]],
+        ids=str,
+    )
+    def test_what_writes_is_refused_where_the_url_says_so(self, filled, command):
+        result = run(*command, "--url", "sqlite:///agent_data_store.db?mode=ro", exit_code=1)
+        assert "opened for reading only (mode=ro)" in result.stderr
+        assert filled.agent("ann", "x").list_keys() == ["note", "plan"]
+
+
+class TestWordsOfTheCommandLine:
+    """What the library says of its calls and arguments is said of commands and options."""
+
+    @pytest.mark.parametrize(
+        ("command", "message"),
+        [
+            (["set", "plan", "1", "--add", *ANN], "there is a record already; leave out --add to overwrite it"),
+            (
+                ["set", "plan", "1", "--ttl", "0", *ANN],
+                "--ttl is 0.0; it must be greater than zero and finite (`datastore rm`",
+            ),
+            (["set", "plan", "1", "--ttl", "1e20", *ANN], "(leave --ttl out to keep a record)"),
+            (
+                ["set", "plan", "1", "--metadata", json.dumps({"x": "y" * 17_000}), *ANN],
+                "--metadata takes 17,008 bytes",
+            ),
+            (["ls", "--user", ""], "--user is empty"),
+            (["query", "--meta", '{"createdBy": "x"}', *ANN], "--meta.createdBy: a record has no 'createdBy'"),
+            (["query", "--meta", '{"createdAt": 1795262400}', *ANN], "write '2026-11-21T12:00:00Z'"),
+        ],
+        ids=str,
+    )
+    def test_an_error(self, filled, command, message):
+        result = run(*command, exit_code=1)
+        assert message in result.stderr
+        assert "()" not in result.stderr
+
+    def test_a_damaged_record(self, filled):
+        with contextlib.closing(sqlite3.connect("agent_data_store.db", isolation_level=None)) as plain:
+            plain.execute("UPDATE agent_data_store SET value = '{' WHERE key = 'plan'")
+        assert "remove it with `datastore rm`" in run("get", "plan", *ANN, exit_code=1).stderr
+
+    @pytest.mark.parametrize(
+        ("text", "at"),
+        [
+            ('{"a" 1}', "line 1 column 6 (char 5)"),
+            ("nonsense", "line 1 column 1 (char 0)"),
+            ('{"a": 1,\n "b" 2}', "line 2 column 6 (char 14)"),
+            ("", "line 1 column 1 (char 0)"),
+        ],
+    )
+    def test_a_mistake_in_json_is_where_it_says(self, store, text, at):
+        for command in (["set", "k", text], ["set", "k", "1", "--metadata", text], ["query", text]):
+            assert f"{at})" in run(*command, *ANN, exit_code=1).stderr
 
 
 class TestQuery:

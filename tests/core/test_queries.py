@@ -205,7 +205,7 @@ def test_a_query_is_about_values_and_about_records():
     texts = [clause for clause in clauses(asked.meta) if "2026-11-21T12:00:00" in repr(clause)]
     assert len(texts) == 2
     for name in META_FIELDS:
-        assert parse_query(None, {name: 1})
+        assert parse_query(None, {name: "x"})
     with pytest.raises(QueryError, match=r"^meta\.metdata\.x: a record has no 'metdata' \(did you mean 'metadata'\?\)"):
         parse_query(None, {"$nor": [{"metdata.x": 1}]})
     with pytest.raises(QueryError, match=r"^meta\.key: unknown operator \$foo"):
@@ -231,6 +231,69 @@ def test_a_filter_is_about_the_value_the_record_or_both():
     assert parse_query({"$or": [{"$createdAt": {"$lt": at}}]}) == parse_query(None, {"createdAt": {"$lt": at}})
     with pytest.raises(QueryError, match="unknown operator"):
         parse(record)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-21T14:00:00+02:00",
+        "2026-11-21T12:00:00Z",
+        "2026-11-21t12:00:00z",
+        "2026-11-21 12:00:00.000+00:00",
+        "2026-11-21T06:30:00-05:30",
+    ],
+)
+@pytest.mark.parametrize("field", ["createdAt", "updatedAt", "lastAccessedAt", "expiresAt"])
+def test_text_with_an_offset_is_the_time_that_it_says(text, field):
+    at = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+    def asked(time):
+        return parse_query(
+            {f"${field}": {"$not": {"$gte": time}}},
+            {field: time, "$or": [{field: {"$in": [time, None], "$lt": time}}, {field: {"$nin": [time]}}]},
+        )
+
+    assert asked(text) == asked(at) == asked("2026-11-21T12:00:00.000000Z")
+
+
+@pytest.mark.parametrize("operand", ["2026-11", "2026-11-21", "2026-11-21T12:00:00", "soon", {"$regex": "^2026-11"}])
+def test_text_without_an_offset_is_compared_as_text(operand):
+    wanted = operand if isinstance(operand, dict) else {"$gte": operand}
+    assert wanted.items() >= to_document(parse_query(None, {"createdAt": wanted}).meta)["createdAt"].items()
+
+
+def test_what_looks_like_a_time_anywhere_else_is_left_as_it_is():
+    time = "2026-11-21T14:00:00+02:00"
+    for filter in ({"createdAt": time}, {"createdAt": 5}, {"at": {"$gt": time}}):
+        assert parse_query(filter).value == parse(filter)
+    for meta in (
+        {"metadata": {"createdAt": time}},
+        {"metadata.createdAt": 5},
+        {"key": time},
+        {"accessCount": {"$gt": 5}},
+    ):
+        assert parse_query(None, meta).meta == parse(meta, "meta")
+
+
+@pytest.mark.parametrize(
+    ("number", "instead"),
+    [
+        (1795262400, "2026-11-21T12:00:00Z"),
+        (1795262400.5, "2026-11-21T12:00:00.500000Z"),
+        (1795262400000, "2026-11-21T12:00:00Z"),
+        (float("inf"), "2026-01-31T12:00:00Z"),
+        (10**400, "2026-01-31T12:00:00Z"),
+    ],
+)
+def test_a_number_is_no_time_and_the_error_says_what_to_write(number, instead):
+    for filter, meta, place in (
+        (None, {"createdAt": number}, "meta.createdAt"),
+        (None, {"$or": [{"expiresAt": {"$not": {"$in": [None, number]}}}]}, "meta.$or[0].expiresAt.$not.$in[1]"),
+        ({"$updatedAt": {"$gt": number}}, None, "$updatedAt.$gt"),
+    ):
+        with pytest.raises(QueryError) as caught:
+            parse_query(filter, meta)
+        assert str(caught.value) == f"{place}: takes a time and not a number; write {instead!r}, or a datetime"
 
 
 def test_what_is_nested_without_end_is_refused():

@@ -1,14 +1,20 @@
 """What can be stored: everything JSON, exactly; and what is refused, with the path."""
 
+import base64
 import collections
+import dataclasses
 import datetime
 import decimal
 import enum
+import fractions
 import json
+import pathlib
 import re
 import sys
+import types
 import uuid
 
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -162,6 +168,63 @@ def test_what_is_not_json_is_refused_and_the_message_names_the_path(value, messa
     with pytest.raises(InvalidValueError, match=re.escape(message)) as caught:
         encode(value)
     assert isinstance(caught.value, TypeError)
+
+
+class Model(pydantic.BaseModel):
+    name: str = "x"
+
+
+@dataclasses.dataclass
+class Point:
+    x: int = 1
+
+
+Generic = type("generic", (), {"__module__": "numpy"})  # what NumPy's scalars are made from
+
+
+@pytest.mark.parametrize(
+    ("value", "instead", "stored"),
+    [
+        (Model(), "its model_dump(mode='json')", {"name": "x"}),
+        (datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC), "its isoformat()", "2026-01-02T00:00:00+00:00"),
+        (datetime.date(2026, 1, 2), "its isoformat()", "2026-01-02"),
+        (datetime.time(1, 2), "its isoformat()", "01:02:00"),
+        (datetime.timedelta(seconds=1), "its total_seconds()", 1.0),
+        (type("float64", (Generic,), {"item": lambda self: 1.5})(), "its item()", 1.5),
+        (type("int64", (Generic, int), {"item": lambda self: 2})(), "its item()", 2),
+        (type("ndarray", (), {"__module__": "numpy", "tolist": lambda self: [1]})(), "its tolist()", [1]),
+        (Point(), "dataclasses.asdict() of it", {"x": 1}),
+        (frozenset({1}), "list() of it", [1]),
+        ({1}, "list() of it", [1]),
+        (iter([1]), "list() of it", [1]),
+        (range(1), "list() of it", [0]),
+        ({"a": 1}.keys(), "list() of it", ["a"]),
+        (types.MappingProxyType({"a": 1}), "dict() of it", {"a": 1}),
+        (uuid.UUID(int=0), "str() of it", "00000000-0000-0000-0000-000000000000"),
+        (pathlib.PurePosixPath("a/b"), "str() of it", "a/b"),
+        (b"x", "base64.b64encode() of it, decoded", "eA=="),
+        (bytearray(b"x"), "base64.b64encode() of it, decoded", "eA=="),
+        (decimal.Decimal("1.5"), "float() of it, or str() to keep each digit", 1.5),
+        (fractions.Fraction(1, 2), "float() of it, or str() to keep it exact", 0.5),
+        (Colour.RED, "its value", "red"),
+        (Level.LOW, "its value", 1),
+        (object(), "", None),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_json_says_what_to_store_instead_and_that_is_json(value, instead, stored):
+    with pytest.raises(InvalidValueError) as caught:
+        encode([value])
+    said = str(caught.value).partition("; ")[2].partition("; ")[2]
+    assert said == (f"store {instead}" if instead else "")
+    if not instead:
+        return
+    names = {"base64": base64, "dataclasses": dataclasses, "it": value}
+    call = instead.partition(",")[0].replace("() of it", "(it)").replace("its ", "it.")
+    made = eval(call, names)
+    made = made.decode() if isinstance(made, bytes) else made
+    assert made == stored
+    encode(made)
 
 
 def test_nesting_up_to_the_limit_is_taken():

@@ -47,6 +47,12 @@ def test_a_path_may_hold_what_a_url_must_escape(tmp_path):
     assert (tmp_path / "a b?c%.db").exists()
 
 
+def test_a_slash_too_many_does_no_harm(tmp_path):
+    with datastore.connect(f"sqlite:////{tmp_path}/a.db") as store:
+        store.agent("u", "a").set("k", 1)
+    assert (tmp_path / "a.db").exists()
+
+
 def test_memory_is_no_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with datastore.connect("sqlite://:memory:") as store:
