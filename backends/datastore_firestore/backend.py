@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from datastore.adapters.remembering import REMEMBERED
+from datastore.administration import Finding
 from datastore.backend import (
     Access,
     Backend,
@@ -11,6 +13,7 @@ from datastore.backend import (
     Document,
     DocumentPage,
     Fields,
+    Forgotten,
     IdRange,
     Outcome,
     Plan,
@@ -22,12 +25,14 @@ from datastore.ids import EVERYTHING
 from datastore.queries.tree import Path
 from datastore_firestore.connection import Connection, Settings
 from datastore_firestore.counting import Counter
+from datastore_firestore.examining import examine
 from datastore_firestore.failures import NAME
 from datastore_firestore.finding import Finder
 from datastore_firestore.hints import Hints
 from datastore_firestore.indexes import Indexes
 from datastore_firestore.opening import refuse_foreign
 from datastore_firestore.reading import Reader
+from datastore_firestore.removing import Remover
 from datastore_firestore.writing import MOST_WRITES, Writer
 
 
@@ -41,6 +46,7 @@ class FirestoreBackend(Backend):
         scan_page=10_000,
         persistent=True,
         shared=True,
+        remembered_writes=REMEMBERED,
         customer_databases=True,
     )
 
@@ -69,6 +75,7 @@ class FirestoreBackend(Backend):
         self._reader = Reader(self._connection, hints, self._settings)
         self._writer = Writer(self._connection, hints, self._settings, self._reader)
         self._counter = Counter(self._connection, hints, self._settings, self._reader)
+        self._remover = Remover(self._connection, hints, self._settings, self._reader)
         self._finder = Finder(self._settings, self._reader, self._indexes)
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
@@ -108,11 +115,18 @@ class FirestoreBackend(Backend):
         return self._indexes.ensure(self._reader, fields, encoded_namespace)
 
     def purge(self, at: str) -> int:
-        """See `datastore.backend.ReclaimsExpired`; a TTL policy does the same without being asked."""
-        removed = 0
-        while found := self._reader.expired(at, MOST_WRITES):
-            removed += self._writer.remove_as_seen(found)
-        return removed
+        """See `datastore.backend.ReclaimsExpired`; a TTL policy does the same without being asked.
+
+        Requests: 2 per 500 documents, and 1.
+        """
+        return self._remover.purge(at)
+
+    def forget(self, range: IdRange, at: str) -> Forgotten:
+        """See `datastore.backend.ForgetsUsers`.
+
+        Requests: 1 per 10,000 documents to find them, and 1 per 500 to remove them.
+        """
+        return self._remover.forget(range, at)
 
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `datastore.backend.MovesDocuments`.
@@ -134,6 +148,25 @@ class FirestoreBackend(Backend):
         Requests: 1 per 500 documents; 1 more where some are there already and were not read here.
         """
         return self._writer.write(restores)
+
+    def examine(self, now: float) -> list[Finding]:
+        """See `datastore.administration.Examines`.
+
+        Requests: 1, and 2 of the administration API, which the emulator does not have.
+        """
+        return examine(self._connection, self._settings, now)
+
+    def drop(self) -> None:
+        """See `datastore.administration.DropsDatabase`: Firestore has no collection without documents.
+
+        Requests: 1 per 10,000 documents, and 1 per 500.
+        """
+        self._remover.drop()
+        self.close()
+
+    def remove_everything(self) -> bool:
+        """Remove every document of the collection, and return whether there was one; see `drop`."""
+        return self._remover.drop()
 
     def before_fork(self) -> None:
         """See `datastore.backend.SurvivesFork`: gRPC runs threads of its own for an open channel."""

@@ -3,6 +3,10 @@
 The requests are Firestore's own (``google.firestore.v1``), with the client library's messages, credentials and
 channel, but not through its ``Client``: that repeats requests on its own, which neither the time budget of the store
 nor the counting of accesses allows, and it translates each value twice. Here one call is one request with a deadline.
+
+What comes back is whole, or a `BackendUnavailableError`: gRPC itself reports messages that it cannot decode and
+streams without a status; that nothing is missing from what it lets pass is checked here and in
+`datastore_firestore.answers`.
 """
 
 from __future__ import annotations
@@ -17,8 +21,10 @@ from google.api_core.gapic_v1.routing_header import to_grpc_metadata
 from google.cloud.firestore_v1.services.firestore.transports.grpc import FirestoreGrpcTransport
 from google.cloud.firestore_v1.types import firestore as messages
 
+from datastore import deadlines
 from datastore.errors import ClosedError, ConfigurationError, DataStoreError
 from datastore.turns import Calls, Turns
+from datastore_firestore import answers
 from datastore_firestore.failures import NAME, translate
 
 Message: TypeAlias = Any
@@ -82,50 +88,87 @@ class Connection:
         self._closed = False
         self._opening = Turns("opening a channel to Firestore")
         self._under_way = Calls("a request to Firestore")
+        self._habits = Habits()
         self._calls: _Calls | None = None
         self._channel: Any = self._make_channel()
 
     def commit(self, writes: Sequence[Message]) -> Message:
         """Apply writes in order and atomically. The only request whose `grpc.RpcError` passes: it is the outcome."""
         with self._under_way.begin():
-            return self._call().commit(messages.CommitRequest.pb()(database=self._settings.root, writes=writes))
+            answer = self._call().commit(messages.CommitRequest.pb()(database=self._settings.root, writes=writes))
+        answers.check_commit(writes, answer)
+        return answer
 
     def batch_write(self, writes: Sequence[Message]) -> Message:
         """Apply writes to different documents, each on its own; the answer has a status for each."""
         request = messages.BatchWriteRequest.pb()(database=self._settings.root, writes=writes)
         try:
             with self._under_way.begin():
-                return self._call().batch_write(request)
+                answer = self._call().batch_write(request)
         except grpc.RpcError as error:
             raise self.failure(error) from error
+        answers.check_batch(writes, answer)
+        return answer
 
-    def batch_get(self, names: Sequence[str], mask: Sequence[str] | None) -> list[Message]:
-        """Read documents by name; the missing ones are among the answers as such."""
-        request = messages.BatchGetDocumentsRequest.pb()(database=self._settings.root, documents=names)
-        if mask is not None:
-            request.mask.field_paths.extend(mask)
+    def batch_get(self, names: Sequence[str], mask: Sequence[str] | None) -> dict[str, Message | None]:
+        """Read documents, and return them by name, ``None`` for a missing one.
+
+        Large ones may take longer than one request has, and a stream may break: what came is whole, so only the rest
+        is asked for again, as long as each request brings something and the call under way has time.
+        """
+        found = dict[str, Message | None]()
+        left: Sequence[str] = names
+        while left:
+            failure: grpc.RpcError | None = None
+            try:
+                with self._under_way.begin():
+                    for answer in self._call().batch_get(self._batch_get_request(left, mask)):
+                        name, document = answers.document_of(answer)
+                        found[name] = document
+            except grpc.RpcError as error:
+                failure = error
+            asked, left = len(left), [name for name in left if name not in found]
+            if found and left:
+                deadlines.check()
+            if len(left) == asked:
+                if failure is not None:
+                    raise self.failure(failure) from failure
+                answers.broken(NAME, "it says nothing of documents that were asked for")
+        return found
+
+    def time_of(self, name: str) -> float:
+        """Read a document, and return the server's time by which it was like that, in seconds since the epoch."""
         try:
             with self._under_way.begin():
-                return list(self._call().batch_get(request))
+                found = list(self._call().batch_get(self._batch_get_request([name], ["revision"])))
         except grpc.RpcError as error:
             raise self.failure(error) from error
+        if not found:
+            answers.broken(NAME, "it says nothing of a document that was asked for")
+        answers.document_of(found[0])
+        seconds: float = found[0].read_time.seconds + found[0].read_time.nanos / 1e9
+        return seconds
 
-    def run_query(self, query: Message, read_time: Message | None = None) -> Any:
-        """Stream the answers to a query; the stream raises what `failure` translates."""
+    def run_query(self, query: Message, read_time: Message | None = None) -> Stream:
+        """Stream the answers to a query; the stream raises what `failure` translates, or that it is not whole."""
         request = messages.RunQueryRequest.pb()(parent=self._settings.documents, structured_query=query)
         if read_time is not None:
             request.read_time.CopyFrom(read_time)
         with self._under_way.begin():
-            return _Stream(self._call().run_query(request), self._under_way)
+            return Stream(self._call().run_query(request), self._under_way, self._habits)
 
     def glance(self, query: Message) -> list[Message]:
         """Return the answers to a query for a few documents, within the deadline of one request."""
         request = messages.RunQueryRequest.pb()(parent=self._settings.documents, structured_query=query)
         try:
             with self._under_way.begin():
-                return list(self._call().glance(request))
+                stream = Stream(self._call().glance(request), self._under_way, self._habits)
+            found = list(stream)
         except grpc.RpcError as error:
             raise self.failure(error) from error
+        if not stream.complete and not any(answer.HasField("document") for answer in found):
+            answers.broken(NAME, "a stream that ends before its end")
+        return found
 
     def count(self, query: Message) -> tuple[int, Message]:
         """Return how many documents a query finds, and the moment at which they were counted."""
@@ -137,12 +180,11 @@ class Connection:
         counting.count.SetInParent()
         try:
             with self._under_way.begin():
-                (answer,) = [answer for answer in self._call().count(request) if answer.HasField("result")]
+                number, moment = answers.counted(list(self._call().count(request)), counting.alias)
         except grpc.RpcError as error:
             raise self.failure(error) from error
-        moment = answer.read_time
         moment.nanos -= moment.nanos % 1_000  # a query takes a time of whole microseconds only (RunQueryRequest)
-        return answer.result.aggregate_fields["count"].integer_value, moment
+        return number, moment
 
     def collections(self) -> Iterator[str]:
         """Yield the names of the collections that hold a document."""
@@ -180,6 +222,12 @@ class Connection:
         self._inherited = self._calls, self._channel  # kept: collecting it would close it, which can hang in a child
         self._calls = self._channel = None
 
+    def _batch_get_request(self, names: Sequence[str], mask: Sequence[str] | None) -> Message:
+        request = messages.BatchGetDocumentsRequest.pb()(database=self._settings.root, documents=names)
+        if mask is not None:
+            request.mask.field_paths.extend(mask)
+        return request
+
     def _call(self) -> _Calls:
         calls = self._calls
         if calls is None:
@@ -208,20 +256,49 @@ class Connection:
         return grpc.intercept_channel(channel, *settings.interceptors) if settings.interceptors else channel
 
 
-class _Stream:
+class Habits:
+    """What a server does that the protocol leaves open."""
+
+    says_done: bool | None = None
+    """Whether it marks the last answer of a query; ``None`` until it is known.
+
+    With one that does, a stream that ends without the mark may have been cut short, and whoever reads it goes on behind
+    it. With one of which it is not known that costs a request, which finds out.
+    """
+
+
+class Stream:
     """The answers to a query."""
 
-    def __init__(self, stream: Any, under_way: Calls) -> None:
+    complete = False
+    """The stream has come to its end, and that is the end of what there is."""
+
+    def __init__(self, stream: Any, under_way: Calls, habits: Habits) -> None:
         self._stream = stream
         self._under_way = under_way
+        self._habits = habits
+        self._begun = self._found = self._done = False
         self.cancel = stream.cancel
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Message:
-        with self._under_way.begin():
-            return next(self._stream)
+        try:
+            with self._under_way.begin():
+                answer = next(self._stream)
+        except StopIteration:
+            if not self._begun:
+                answers.broken(NAME, "a stream without any answer")
+            if not (self._found or self._done) and self._habits.says_done is None:
+                self._habits.says_done = False
+            self.complete = self._done or self._habits.says_done is False
+            raise
+        self._begun = True
+        self._found = self._found or answer.HasField("document")
+        if answers.is_last(answer):
+            self._done = self._habits.says_done = True
+        return answer
 
 
 class _Calls:
@@ -245,7 +322,7 @@ class _Calls:
 
             def invoke(message: Message) -> Any:
                 try:
-                    return method(message, timeout=timeout, metadata=metadata)
+                    return method(message, timeout=min(timeout, deadlines.left()), metadata=metadata)
                 except ValueError as error:  # gRPC's word for a channel that another thread has closed just now
                     raise _closed_error() from error
 

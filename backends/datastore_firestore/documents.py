@@ -4,7 +4,8 @@ The field names are those of the record's. Besides: ``valueJson`` and ``metadata
 ``metadata`` where those are not native; ``valueArrays`` and ``metadataArrays``, the paths at which they hold arrays
 (``""`` for JSON text), so that a query can ask for what its filters do not see; and of a document that expires,
 ``expires`` (true), by which those are found that a count must look at, and ``expiryMicros``, ``expiresAt`` as a number,
-which a delete can read as it removes.
+which a delete can read as it removes. ``recentWrites`` and ``recentCounts`` are by what a write or a counting knows
+itself that is sent again (`datastore.adapters.remembering`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from google.cloud.firestore_v1.types import write as messages
 
+from datastore.adapters.remembering import mark_of
 from datastore.backend import Access, Document, Fields, Put, Restore
 from datastore.documents import foreign
 from datastore.values import UnreadableError, decode, encode
@@ -34,13 +36,24 @@ from datastore_firestore.connection import Message
 
 _Write: Any = messages.Write.pb()
 
-KEY = ("createdAt", "revision", "expiresAt", "lastAccessedAt", "accessCount")
+WRITES, COUNTS = "recentWrites", "recentCounts"
+KEY = ("createdAt", "revision", "expiresAt", "lastAccessedAt", "accessCount", WRITES, COUNTS)
 """Read always: what the next write and the counting of accesses go by. Firestore bills a document, not its fields."""
 MASKS: Sequence[Sequence[str] | None] = (KEY, (*KEY, "value", "valueJson"), None)
 """The fields to ask for, by `Fields`."""
 KEY_AND_METADATA = (*KEY, "metadata", "metadataJson")
 
-_CHANGED = ("value", "valueJson", "valueArrays", "revision", "updatedAt", "expiresAt", "expiryMicros", "expires")
+_CHANGED = (
+    "value",
+    "valueJson",
+    "valueArrays",
+    "revision",
+    WRITES,
+    "updatedAt",
+    "expiresAt",
+    "expiryMicros",
+    "expires",
+)
 """What a write replaces in a live document; one of these that is not given is removed."""
 
 
@@ -96,13 +109,16 @@ def create(name: str, put: Put, metadata: str) -> Message:
         fields[field].string_value = text
     fields["accessCount"].integer_value = 0
     set_time(fields["createdAt"], put.at)
-    _set_changed(fields, put, len(name))
+    _set_changed(fields, put, mark_of(put.revision), len(name))
     _set_metadata(fields, metadata, len(name))
     return write
 
 
-def restore(name: str, item: Restore) -> Message:
-    """Return the write of a whole document as it is elsewhere; the caller adds the precondition."""
+def restore(name: str, item: Restore, writes: str) -> Message:
+    """Return the write of a whole document as it is elsewhere, with the marks of its writes.
+
+    The caller adds the precondition.
+    """
     whole = item.document
     write = _Write()
     write.update.name = name
@@ -113,6 +129,7 @@ def restore(name: str, item: Restore) -> Message:
         ("key", item.key),
         ("createdByAgent", whole.created_by_agent),
         ("revision", whole.revision),
+        (WRITES, writes),
     ):
         fields[field].string_value = text
     fields["accessCount"].integer_value = whole.access_count
@@ -127,23 +144,31 @@ def restore(name: str, item: Restore) -> Message:
     return write
 
 
-def update(name: str, put: Put, metadata: str | None) -> Message:
-    """Return the write that changes a live document; ``metadata`` is the whole of it, ``None`` to leave it."""
+def update(name: str, put: Put, writes: str, metadata: str | None) -> Message:
+    """Return the write that changes a live document.
+
+    Args:
+        name: The document's.
+        put: What to write.
+        writes: The marks of its writes, this one's among them.
+        metadata: The whole of it; ``None`` to leave it.
+    """
     write = _Write()
     write.update.name = name
     write.update_mask.field_paths.extend(_CHANGED)
-    _set_changed(write.update.fields, put, len(name))
+    _set_changed(write.update.fields, put, writes, len(name))
     if metadata is not None:
         write.update_mask.field_paths.extend(("metadata", "metadataJson", "metadataArrays"))
         _set_metadata(write.update.fields, metadata, len(name))
     return write
 
 
-def count(name: str, access: Access, last_accessed_at: str | None) -> Message:
-    """Return the write that adds accesses, and stamps them unless a later one is stored already."""
+def count(name: str, access: Access, last_accessed_at: str | None, counts: str) -> Message:
+    """Return the write that adds accesses with their mark, and stamps them unless a later one is stored already."""
     write = _Write()
     write.update.name = name
-    write.update_mask.SetInParent()  # an empty mask: the fields that are not named stay
+    write.update_mask.field_paths.append(COUNTS)
+    write.update.fields[COUNTS].string_value = counts
     if access.at >= (last_accessed_at or ""):
         write.update_mask.field_paths.extend(("lastAccessedAt", "lastAccessedByAgent"))
         set_time(write.update.fields["lastAccessedAt"], access.at)
@@ -186,8 +211,9 @@ def _value(found: Any, native: str, text: str) -> Any:
     return decode_native(found[native])
 
 
-def _set_changed(fields: Any, put: Put, name_bytes: int) -> None:
+def _set_changed(fields: Any, put: Put, writes: str, name_bytes: int) -> None:
     fields["revision"].string_value = put.revision
+    fields[WRITES].string_value = writes
     set_time(fields["updatedAt"], put.at)
     _set_expiry(fields, put.expires_at)
     _set_json(fields, "value", put.value, put.json, name_bytes, VALUE_LIMITS)

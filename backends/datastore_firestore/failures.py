@@ -71,6 +71,11 @@ def translate(error: grpc.RpcError) -> DataStoreError:
     return error_for(error.code(), error.details())
 
 
+def is_lost(error: DataStoreError) -> bool:
+    """Return whether a request may have been carried out all the same: it was neither answered nor refused."""
+    return isinstance(error, BackendUnavailableError) and not isinstance(error, ThrottledError) and not error.waited
+
+
 def lacks_index(error: DataStoreError) -> bool:
     """Return whether Firestore refused a query, as it does where there is no index for it."""
     cause = error.__cause__

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeAlias
 
+from datastore.adapters.remembering import mark_of, remember, remembers
 from datastore.documents import UNDECODABLE
 from datastore.errors import InvalidValueError
 from datastore.turns import keep_newest
 from datastore_firestore.codec import get_integer, get_text, get_time
 from datastore_firestore.connection import Message
-from datastore_firestore.documents import metadata_json
+from datastore_firestore.documents import COUNTS, WRITES, metadata_json
 
 _MOST_HINTS = 20_000
 _MOST_GUESSES = 2_000
@@ -33,12 +34,29 @@ class Known(NamedTuple):
     access_count: int
     metadata: str | None
     """JSON text; ``None`` when it is not known."""
+    writes: str = ""
+    """The marks of its last writes (`datastore.adapters.remembering`)."""
+    counts: str = ""
+    """The marks of the last countings of its accesses."""
     damaged: bool = False
     """Nobody can read it; of all else here only ``update_time`` is known."""
 
     def live(self, at: str) -> bool:
         """Return whether the document has not expired at a time."""
         return self.expires_at is None or self.expires_at > at
+
+    def knows(self, revision: str) -> bool:
+        """Return whether the document has seen the write that chose a revision."""
+        return revision == self.revision or remembers(self.writes, mark_of(revision))
+
+    def writes_with(self, *revisions: str) -> str:
+        """Return the marks of its writes after more of them."""
+        marks, own = self.writes, mark_of(self.revision)
+        if not remembers(marks, own):  # of a document that was written when there were no marks
+            marks = remember(marks, own)
+        for revision in revisions:
+            marks = remember(marks, mark_of(revision))
+        return marks
 
 
 class Absent:
@@ -68,6 +86,8 @@ def known(stored: Message, with_metadata: bool) -> Known:
             get_time(found["lastAccessedAt"]) if "lastAccessedAt" in found else None,
             get_integer(found["accessCount"]),
             metadata_json(stored) if with_metadata else None,
+            _marks(stored, WRITES),
+            _marks(stored, COUNTS),
         )
     except (InvalidValueError, *UNDECODABLE):
         return Known(stamp(stored.update_time), "", "", None, None, 0, None, damaged=True)
@@ -132,6 +152,11 @@ def _newer(old: State | None, new: State) -> State:
     if new.metadata is not None and len(new.metadata) > _MOST_METADATA:
         return new._replace(metadata=None)
     return new
+
+
+def _marks(stored: Message, field: str) -> str:
+    marks: str = stored.fields[field].string_value if field in stored.fields else ""
+    return marks
 
 
 def _namespace(id: str) -> str:

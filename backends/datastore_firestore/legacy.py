@@ -17,6 +17,7 @@ from google.cloud.firestore_v1.types import query as messages
 
 from datastore.administration import LegacyPage
 from datastore.urls import Url
+from datastore_firestore.answers import broken
 from datastore_firestore.codec import decode_native
 from datastore_firestore.connection import Connection, Message, Settings
 from datastore_firestore.failures import NAME, RefusedError
@@ -79,7 +80,10 @@ class LegacyCollection:
             if not documents:
                 raise self._connection.failure(error) from error
             return LegacyPage(documents, id)  # what came is whole, and the next page goes on behind it
-        return LegacyPage(documents, id if len(documents) == limit or size > _PAGE_BYTES else None)
+        if id is None and not stream.complete:
+            broken(NAME, "a stream that ends before its end")
+        more = len(documents) == limit or size > _PAGE_BYTES or not stream.complete
+        return LegacyPage(documents, id if more else None)
 
     def count(self) -> int | None:
         """See `datastore.administration.LegacySource`.

@@ -27,8 +27,8 @@ _Operator: Any = _Query.FieldFilter.Operator
 _NAME = "__name__"
 
 
-class _CutShort(Exception):  # noqa: N818  # no error: the page is full
-    """There is more of a range."""
+class _CutShort(Exception):  # noqa: N818  # no error: what came is whole, and the next page goes on behind it
+    """There is more of a range: the page is full, or the stream came to an end without saying that it was the end."""
 
 
 class Found(NamedTuple):
@@ -126,6 +126,27 @@ class Reader:
         self._hints.note_all(states)
         return Found(documents, more, last, moment, broken)
 
+    def all_states(self, range: IdRange, limit: int, after: str | None) -> tuple[list[tuple[str, Known]], str | None]:
+        """Return what a range holds, readable or not, as far as removing it goes, and behind which id there is more.
+
+        Of a range of a user that is what the store has written; of everything, all.
+        """
+        seen, last, number, more = list[tuple[str, Known]](), None, 0, True
+        try:
+            for answer in self._stream(self._range_query(range, KEY, limit, after), 0):
+                if answer.HasField("document"):
+                    stored = answer.document
+                    last, number = stored.name[len(self._prefix) :], number + 1
+                    if range is EVERYTHING or "revision" in stored.fields:
+                        seen.append((last, known(stored, False)))
+            more = number == limit
+        except _CutShort:
+            pass
+        except grpc.RpcError as error:
+            if last is None:
+                raise self._connection.failure(error) from error
+        return seen, last if more else None
+
     def count(self, range: IdRange, at: str) -> int:
         """See `datastore.backend.CountsRange`: all of them by aggregation, less those that a look at the expiry shows.
 
@@ -133,13 +154,21 @@ class Reader:
         """
         number, moment = self._connection.count(self._range_query(range, None, None, None))
         query = self._range_query(range, ["expiresAt"], None, None, expiring=True)
-        try:
-            for answer in self._connection.run_query(query, moment):
-                if answer.HasField("document"):
-                    number -= _expired(answer.document, at)
-        except grpc.RpcError as error:
-            raise self._connection.failure(error) from error
-        return number
+        last: Message | None = None
+        while True:
+            before = last
+            try:
+                for answer in self._stream(query, 0, moment):
+                    if answer.HasField("document"):
+                        last = answer.document
+                        number -= _expired(last, at)
+                return number
+            except _CutShort:
+                if last is None or last is before:
+                    return number
+                _go_on_behind(query, last)
+            except grpc.RpcError as error:
+                raise self._connection.failure(error) from error
 
     def count_all(self) -> int:
         """Return how many documents the collection holds."""
@@ -162,12 +191,16 @@ class Reader:
         for field in ("expiresAt", _NAME):  # the order that a query with this filter has anyway, for the cursor
             query.order_by.add(direction=_Query.Direction.Value("ASCENDING")).field.field_path = field
         while True:
+            found, more = list[Message](), True
             try:
-                found = [answer.document for answer in self._stream(query, 0) if answer.HasField("document")]
+                found.extend(answer.document for answer in self._stream(query, 0) if answer.HasField("document"))
+                more = len(found) == limit
+            except _CutShort:
+                pass  # whoever asks asks until there are none
             except grpc.RpcError as error:
                 raise self._connection.failure(error) from error
             ours = [stored for stored in found if "revision" in stored.fields]
-            if ours or len(found) < limit:
+            if ours or not (found and more):
                 return [(stored.name[len(self._prefix) :], known(stored, False)) for stored in ours]
             query.ClearField("start_at")
             query.start_at.values.add().CopyFrom(found[-1].fields["expiresAt"])
@@ -177,7 +210,8 @@ class Reader:
         """Yield the answers to a query; most hold a document.
 
         Raises:
-            _CutShort: When they have taken more than ``most_bytes`` (0 for no limit).
+            _CutShort: When they have taken more than ``most_bytes`` (0 for no limit), or when they may not be all.
+            BackendUnavailableError: When one of them is not whole.
             grpc.RpcError: When the stream breaks.
         """
         size = 0
@@ -191,6 +225,8 @@ class Reader:
                     if size > most_bytes:
                         stream.cancel()
                         raise _CutShort
+                if not stream.complete:
+                    raise _CutShort
                 return
             except grpc.RpcError as error:
                 # The emulator closes the whole connection after a stream was cancelled (GOAWAY); the next one, which
@@ -201,17 +237,12 @@ class Reader:
     def _get(self, ids: Sequence[str], mask: Sequence[str] | None, with_metadata: bool) -> dict[str, Message]:
         # GetDocument would be a shorter way to one document, but it answers NOT_FOUND for a missing document and for
         # a missing database alike: an error would pass for an answer.
-        start = len(self._prefix)
-        found: dict[str, Message] = {}
-        states = list[tuple[str, State]]()
-        for answer in self._connection.batch_get([self._prefix + id for id in ids], mask):
-            if answer.HasField("found"):
-                id = answer.found.name[start:]
-                found[id] = answer.found
-                states.append((id, known(answer.found, with_metadata)))
-            elif answer.missing:
-                states.append((answer.missing[start:], ABSENT))
-        self._hints.note_all(states)
+        answers = self._connection.batch_get([self._prefix + id for id in ids], mask)
+        stored = {id: answers[self._prefix + id] for id in ids}
+        found = {id: document for id, document in stored.items() if document is not None}
+        self._hints.note_all(
+            (id, ABSENT if document is None else known(document, with_metadata)) for id, document in stored.items()
+        )
         return found
 
     def _range_query(
@@ -254,6 +285,13 @@ class Reader:
         if limit is not None:
             query.limit.value = limit
         return query
+
+
+def _go_on_behind(query: Message, last: Message) -> None:
+    """Make a query in the order of names begin behind a document."""
+    query.ClearField("start_at")
+    query.start_at.before = False
+    query.start_at.values.add().reference_value = last.name
 
 
 def _expired(stored: Message, at: str) -> bool:

@@ -13,6 +13,9 @@ class Network:
     def __init__(self, target: int):
         self.target = target
         self.port = 0
+        self.received = 0
+        """Bytes that came back from the target."""
+        self._cut_at = None
         self._listener = None
         self._open = set()
         self._lock = threading.Lock()
@@ -33,6 +36,14 @@ class Network:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self.end_connections()
+
+    def cut_after(self, number):
+        """End the connections when so many more bytes have come back; what is behind them is lost."""
+        self._cut_at = self.received + number
+
+    def end_connections(self):
+        """End those that are open; new ones are taken."""
         with self._lock:
             ends, self._open = self._open, set()
         for end in ends:
@@ -54,16 +65,28 @@ class Network:
             with self._lock:
                 self._open |= {near, far}
             for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+                threading.Thread(target=self._pump, args=(source, sink, source is far), daemon=True).start()
 
-    def _pump(self, source, sink):
+    def _pump(self, source, sink, back):
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
+                if back:
+                    data = self._count(data)
                 sink.sendall(data)
+                if back and self._cut_at is not None and self.received >= self._cut_at:
+                    self._cut_at = None
+                    self.end_connections()
         with self._lock:
             self._open -= {source, sink}
         _close(source)
         _close(sink)
+
+    def _count(self, data):
+        """Return of what has come back what may pass."""
+        if self._cut_at is not None:
+            data = data[: self._cut_at - self.received]
+        self.received += len(data)
+        return data
 
 
 def _close(end):

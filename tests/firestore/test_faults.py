@@ -13,14 +13,17 @@ from datastore import (
     BackendUnusableError,
     BatchError,
     ConfigurationError,
+    ConflictError,
     DataStoreError,
+    DeadlineExceededError,
     InternalError,
     PermissionDeniedError,
     ThrottledError,
 )
-from datastore.backend import Access, Fields, IdRange
+from datastore.backend import Access, Delete, Fields, IdRange
+from datastore.ids import encode_key
 from datastore_firestore.failures import RefusedError, translate
-from tests.firestore.recording import Recorder, breaking_after, losing_the_answer, refusing_some
+from tests.firestore.recording import Fault, Recorder, breaking_after, losing_the_answer, refusing_some
 from tests.servers import tls
 from tests.servers.firestore import emulator
 
@@ -207,11 +210,52 @@ def test_a_listing_goes_on_after_the_network_was_cut(agent, network):
     assert sorted(seen) == sorted(items)
 
 
-def test_a_batch_read_whose_stream_broke_is_read_again_whole(agent, recorder):
+@pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.INTERNAL])
+def test_a_batch_read_goes_on_where_its_stream_broke(hasty, recorder, code):
+    """So that values of which only some arrive within the time of one request can be read: each of them once."""
+    agent = hasty.agent("u", "a")
     items = {f"k{number:03}": number for number in range(100)}
     agent.set_many(items)
-    recorder.fail("BatchGetDocuments", breaking_after(40))
-    assert agent.get_many(items) == items
+    recorder.clear()
+    recorder.fail("BatchGetDocuments", *[breaking_after(30, code)] * 3)
+    assert agent.get_many([*items, "missing"]) == items
+    assert recorder.requests == ["BatchGetDocuments"] * 4
+    assert [len(message.documents) for message in recorder.messages] == [101, 71, 41, 11]
+
+
+def test_a_batch_read_that_brings_nothing_more_is_an_outage(hasty, recorder):
+    agent = hasty.agent("u", "a")
+    recorder.fail("BatchGetDocuments", breaking_after(1), breaking_after(0))
+    with pytest.raises(BackendUnavailableError):
+        agent.get_many(["k", "l", "m"])
+
+
+def test_a_batch_read_ends_with_the_deadline_of_its_call(url):
+    """However much arrives: it is renewed for each request, and not for the call."""
+    recorder = Recorder()
+
+    def slow(proceed):
+        time.sleep(0.02)
+        return breaking_after(1, StatusCode.DEADLINE_EXCEEDED)(proceed)
+
+    with datastore.connect(url, max_seconds=0.2, tracking="off", interceptors=[recorder]) as store:
+        agent = store.agent("u", "a")
+        recorder.fail("BatchGetDocuments", *[slow] * 1_000)
+        with pytest.raises(DeadlineExceededError, match="max_seconds"):
+            agent.get_many([f"k{number}" for number in range(400)])
+        assert len(recorder.requests) < 20
+
+
+def test_no_request_has_longer_than_its_call(url):
+    recorder = Recorder()
+    with datastore.connect(url, max_seconds=5, interceptors=[recorder]) as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        agent.set_many({"a": 1, "b": 2})
+        agent.get("k")
+        agent.get_all()
+        assert recorder.deadlines
+        assert all(seconds <= 5 for seconds in recorder.deadlines)
 
 
 @pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED])
@@ -244,8 +288,88 @@ def test_a_delete_whose_answer_is_lost_says_that_it_removed(agent, store, record
     store._core.backend._assemble()
     recorder.fail("BatchWrite", losing_the_answer())
     assert agent.delete_many(["a", "b", "c"]) == 2
-    recorder.fail("Commit", StatusCode.UNAVAILABLE)
+
+
+def test_a_delete_whose_answer_is_lost_takes_the_record_with_it_that_was_there_and_no_later_one(url, agent, recorder):
+    """Where another one is there by then: whoever wrote that keeps it, unless the one before was never seen here."""
+    with datastore.connect(url) as other:
+        theirs = other.agent("u", "b")
+
+        def replaced(proceed):
+            proceed().result()
+            theirs.set("k", "another")
+            raise Fault(StatusCode.UNAVAILABLE)
+
+        agent.set("k", 1)
+        recorder.fail("Commit", replaced)
+        assert agent.delete("k") is True
+        assert agent.get("k") == "another"
+        revision = agent.set("k", 2)
+        recorder.fail("Commit", replaced)
+        assert agent.delete("k", if_revision=revision) is True
+        assert agent.get("k") == "another"
+
+
+def test_a_delete_that_never_arrived_is_sent_again_or_refused(url, agent, recorder):
+    """It removes what is still as it was. At a revision that somebody has changed, it was refused."""
+    with datastore.connect(url) as other:
+        theirs = other.agent("u", "b")
+        revision = agent.set("k", 1)
+
+        def changed(proceed):
+            theirs.set("k", "changed")
+            raise Fault(StatusCode.UNAVAILABLE)
+
+        recorder.fail("Commit", changed)
+        with pytest.raises(ConflictError) as caught:
+            agent.delete("k", if_revision=revision)
+        assert caught.value.revision == theirs.get_record("k").revision
+        recorder.fail("Commit", changed)
+        assert agent.delete("k") is True
+        assert not theirs.exists("k")
+
+
+@pytest.mark.parametrize("code", [StatusCode.RESOURCE_EXHAUSTED, StatusCode.FAILED_PRECONDITION, StatusCode.ABORTED])
+def test_a_delete_that_was_refused_did_not_remove_what_another_process_removed(url, agent, recorder, code):
+    with datastore.connect(url) as other:
+        theirs = other.agent("u", "b")
+
+        def refused(proceed):
+            theirs.delete_many(["k", "l"])
+            raise Fault(code)
+
+        agent.set("k", 1)
+        recorder.fail("Commit", refused)
+        assert agent.delete("k") is False
+        agent.set_many({"k": 1, "l": 2})
+        if code is StatusCode.RESOURCE_EXHAUSTED:  # the others are not said of a whole batch
+            recorder.fail("BatchWrite", refused)
+            assert agent.delete_many(["k", "l"]) == 0
+
+
+def test_a_delete_of_what_is_missing_says_so_whether_or_not_it_is_answered(agent, recorder):
+    """Where the process has seen that it is missing it asks again, which needs no guess."""
+    assert agent.get("k") is None
+    recorder.fail("BatchGetDocuments", StatusCode.UNAVAILABLE, breaking_after(0))
+    recorder.clear()
     assert agent.delete("k") is False
+    assert recorder.requests == ["BatchGetDocuments"] * 3
+
+
+def test_a_delete_is_remembered_until_it_is_answered_and_not_for_ever(agent, store, recorder, monkeypatch):
+    unanswered = store._core.backend._writer._unanswered
+    agent.set("k", 1)
+    recorder.fail("Commit", losing_the_answer())
+    assert agent.delete("k") is True
+    assert not unanswered
+    monkeypatch.setattr("datastore_firestore.writing._MOST_UNANSWERED", 5)
+    agent.set_many({f"k{number}": 1 for number in range(20)})
+    recorder.fail("Commit", *[losing_the_answer(StatusCode.DEADLINE_EXCEEDED)] * 20)
+    recorder.fail("BatchGetDocuments", *[StatusCode.UNAVAILABLE] * 20)
+    for number in range(20):
+        with pytest.raises(BackendUnavailableError):
+            store._core.backend.write([Delete(f"u:default:{encode_key(f'k{number}')}", "2026-01-01T00:00:00.000000Z")])
+    assert len(unanswered) == 5
 
 
 def test_accesses_are_not_counted_twice_when_the_answer_is_lost(agent, store, recorder):
@@ -253,6 +377,7 @@ def test_accesses_are_not_counted_twice_when_the_answer_is_lost(agent, store, re
     for _ in range(3):
         agent.get_many(["a", "b"])
     recorder.fail("BatchWrite", losing_the_answer())
+    recorder.fail("BatchGetDocuments", StatusCode.UNAVAILABLE)
     with pytest.raises(BackendUnavailableError):
         store.flush()
     agent.get("a")
@@ -267,11 +392,13 @@ def test_accesses_are_not_lost_when_the_request_never_arrived(agent, store, reco
     for _ in range(3):
         agent.get_many(["a", "b"])
     recorder.fail("BatchWrite", StatusCode.UNAVAILABLE)
+    recorder.fail("BatchGetDocuments", StatusCode.UNAVAILABLE)
     with pytest.raises(BackendUnavailableError):
         store.flush()
     agent.get("a")
     agent.set("b", 3)
     recorder.fail("BatchWrite", StatusCode.DEADLINE_EXCEEDED)
+    recorder.fail("BatchGetDocuments", None, StatusCode.UNAVAILABLE)
     with pytest.raises(BackendUnavailableError):
         store.flush()
     agent.get("a")

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import datastore
-from datastore import ConflictError, KeyExistsError
+from datastore import ConflictError, KeyExistsError, ValueTooLargeError
 
 pytestmark = pytest.mark.server("firestore")
 
@@ -40,6 +40,16 @@ def test_a_set_sees_the_metadata_that_another_process_wrote(two):
     assert mine.get_record("k").metadata == {"a": 1, "b": 2, "c": 3}
     theirs.set("k", 4)
     assert theirs.get_record("k").metadata == {"a": 1, "b": 2, "c": 3}
+
+
+def test_metadata_that_another_process_removed_make_no_set_too_large(two):
+    mine, theirs, *_ = two
+    mine.set("k", 1, {"a": "x" * 10_000})
+    theirs.set("k", 2, {"a": None})
+    mine.set("k", 3, {"b": "x" * 10_000})
+    assert theirs.get_record("k").metadata == {"b": "x" * 10_000}
+    with pytest.raises(ValueTooLargeError):
+        theirs.set("k", 4, {"a": "x" * 10_000})
 
 
 def test_a_set_over_what_another_process_deleted_begins_a_new_record(two):

@@ -33,8 +33,7 @@ def stored(agent, store, key="k"):
     """The fields of a record as Firestore holds them."""
     connection = store._core.backend._connection
     name = connection._settings.prefix + agent.get_record(key).id
-    (answer,) = connection.batch_get([name], None)
-    return answer.found.fields
+    return connection.batch_get([name], None)[name].fields
 
 
 @settings(

@@ -1,0 +1,295 @@
+"""Answers that are not whole: of every request of every call, spoilt in every way, and none is taken for an answer."""
+
+import socket
+import struct
+import threading
+import uuid
+
+import pytest
+
+import datastore
+from datastore import BackendUnavailableError, BatchError, DataStoreError
+from datastore.conformance.calls import CALLS
+from datastore.conformance.clock import Clock
+from datastore.moving import copy
+from tests.firestore.relay import Relay, garbled, ways_to_spoil
+from tests.servers.firestore import server
+from tests.servers.processes import HOST
+
+pytestmark = pytest.mark.server("firestore")
+
+RECORDS = {"key": 1, "list": [1], "object": {"a": 1}, "other": {"a": 2}}
+_BATCH = {f"k{number}": number for number in range(7)}
+
+
+def _copied(store):
+    with datastore.connect("memory://", clock=store._core.clock) as source:
+        source.agent("v", "a").set_many(_BATCH, {"m": 1})
+        report = copy(source, store)
+    return report.read, report.written, report.problems
+
+
+def _copied_away(store):
+    with datastore.connect("memory://", clock=store._core.clock) as target:
+        report = copy(store, target)
+        return report.read, report.written, target.agent("u", "b").get_all()
+
+
+def _of_agent(call):
+    return lambda store: call(store.agent("u", "a"))
+
+
+EVERY_CALL = {
+    **{name: _of_agent(call) for name, call in CALLS.items()},
+    "set-new": lambda store: store.agent("u", "a").set("new", 1, {"m": 1}, ttl=60),
+    "set-known": lambda store: [store.agent("u", "a").get("key"), store.agent("u", "a").set("key", 5)],
+    "set-metadata": lambda store: store.agent("u", "a").set("key", 5, {"n": 2}),
+    "delete-known": lambda store: [store.agent("u", "a").exists("key"), store.agent("u", "a").delete("key")],
+    "set_many-7": lambda store: store.agent("u", "a").set_many(_BATCH, {"m": 1}),
+    "delete_many-missing": lambda store: store.agent("u", "a").delete_many(["key", "missing", "other"]),
+    "flush": lambda store: [store.agent("u", "a").get_many(list(RECORDS)), store.flush()],
+    "forget": lambda store: store.forget("u"),
+    "purge_expired": lambda store: store.purge_expired(),
+    "copy-to": _copied,
+    "copy-from": _copied_away,
+}
+
+
+@pytest.fixture(scope="module", name="relay")
+def start_relay():
+    relay = Relay(server().port)
+    yield relay
+    relay.stop()
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch):
+    monkeypatch.setattr("datastore.core._FIRST_DELAY", 0.001)
+
+
+class Place:
+    """A database of its own, to which the call under test goes by an address, and everything else directly."""
+
+    def __init__(self, address, **options):
+        self._project = f"test-{uuid.uuid4().hex}"
+        self._clock = Clock()
+        self._direct = self._connect(f"{HOST}:{server().port}")
+        agent = self._direct.agent("u", "writer")
+        agent.set_many(RECORDS, {"m": 1})
+        agent.use_namespace("n2").set("key", 1)
+        agent.set_many({"old": 1, "older": 2}, ttl=10)
+        self._clock.advance(11)
+        self._store = self._connect(address, **options)
+
+    def _connect(self, address, **options):
+        url = f"firestore://{self._project}/c?emulator={address}"
+        return datastore.connect(url, clock=self._clock, flush_interval=3_600, max_pending=100_000, **options)
+
+    def attempt(self, call):
+        """Return what a call answers, or the error that it ends with."""
+        try:
+            return shape(call(self._store))
+        except DataStoreError as error:
+            return error
+
+    def stored(self):
+        """Return everything that lives, whatever it is called: values, metadata, creators and counts."""
+        self._store.flush()
+        scopes = [("u", "default"), ("u", "n2"), ("v", "default")]
+        return sorted(
+            repr((record.value, record.metadata, record.created_by_agent, record.access_count))
+            for user, namespace in scopes
+            for record in self._direct.agent(user, "x", namespace).iter_records()
+        )
+
+    def close(self):
+        self._store.close()
+        self._direct.close()
+
+
+def shape(result):
+    """Return what is the same each time: without revisions, generated keys and times."""
+    if hasattr(result, "access_count"):
+        return result.key, result.value, result.metadata, result.access_count
+    if hasattr(result, "cursor"):
+        return [shape(record) for record in result.records], result.cursor is None
+    if isinstance(result, str):
+        return str
+    if isinstance(result, dict):
+        return {key: shape(value) for key, value in result.items()}
+    if isinstance(result, list | tuple):
+        return [shape(one) for one in result]
+    return result
+
+
+def through(relay, call, ways):
+    """Make a call through the relay on a fresh database; return its answer, what is stored then, and the requests."""
+    place = Place(relay.address)
+    try:
+        relay.spoil(ways)
+        result, answers = place.attempt(call), relay.answers
+        relay.spoil({})
+        return result, place.stored(), answers
+    finally:
+        place.close()
+
+
+@pytest.mark.parametrize("name", EVERY_CALL)
+def test_a_spoilt_answer_changes_no_result_and_no_record(relay, name, record_property):
+    """Each request of the call, each way: it ends as if nothing had happened."""
+    call = EVERY_CALL[name]
+    expected, stored, answers = through(relay, call, {})
+    assert not isinstance(expected, Exception)
+    wrong, tried = [], 0
+    for number, (request, messages) in enumerate(answers):
+        for way, spoilt in ways_to_spoil(request, messages).items():
+            result, then, again = through(relay, call, {number: spoilt})
+            assert len(again) > number
+            tried += 1
+            if result != expected:
+                wrong.append((request, number, way, result))
+            if then != stored:
+                wrong.append((request, number, way, then))
+    record_property("spoilt", tried)
+    assert wrong == []
+    assert tried >= 8 * len(answers) > 0
+
+
+class _All(dict):
+    """The same way for each answer."""
+
+    def __init__(self, way):
+        self._way = way
+
+    def get(self, number, default=None):
+        return self._way
+
+
+LASTING = {
+    "garbled": garbled,
+    "empty messages": lambda messages: [b"" for _ in messages],
+    "halves": lambda messages: [message[: len(message) // 2] for message in messages],
+    "without the last byte": lambda messages: [message[:-1] for message in messages],
+}
+
+
+@pytest.mark.parametrize("way", LASTING.values(), ids=LASTING.keys())
+@pytest.mark.parametrize("name", EVERY_CALL)
+def test_answers_that_stay_spoilt_are_an_outage(relay, name, way):
+    """And nothing else: no default, no smaller number, no bare exception."""
+    place = Place(relay.address, retry_seconds=0)
+    try:
+        relay.spoil(_All(way))
+        result = place.attempt(EVERY_CALL[name])
+        failures = result.failed.values() if isinstance(result, BatchError) else [result]
+        assert {type(failure) for failure in failures} == {BackendUnavailableError}
+    finally:
+        relay.spoil({})
+        place.close()
+
+
+@pytest.mark.parametrize("part", [0, 0.4, 0.8, 1], ids=lambda part: f"{part:.0%}")
+@pytest.mark.parametrize("name", EVERY_CALL)
+def test_a_connection_that_breaks_within_an_answer_changes_nothing(network, name, part):
+    """After some of the bytes that come back, or before the last one."""
+    call = EVERY_CALL[name]
+    place = Place(network.address)
+    try:
+        before = network.received
+        expected = place.attempt(call)
+        size = network.received - before
+        stored = place.stored()
+    finally:
+        place.close()
+    place = Place(network.address)
+    try:
+        network.cut_after(min(int(size * part), size - 1))
+        assert place.attempt(call) == expected
+        assert place.stored() == stored
+    finally:
+        place.close()
+
+
+def _frame(kind, flags, stream, payload=b""):
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+_DATA, _HEADERS, _RESET, _SETTINGS = 0, 1, 3, 4
+_END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
+_GRPC = b"\x88\x5f\x10application/grpc"  # :status 200, content-type
+_HTML = b"\x88\x5f\x09text/html"
+_UNAVAILABLE = b"\x48\x03503"
+_MISSING = b"\x12\x01x\x22\x02\x08\x01"  # of BatchGetDocuments: something is missing
+_WHOLE = b"\0" + struct.pack(">I", len(_MISSING)) + _MISSING
+
+PLAIN = {
+    "HTML with status 200": lambda stream: [
+        _frame(_HEADERS, _END_HEADERS, stream, _HTML),
+        _frame(_DATA, _END_STREAM, stream, b"<html></html>"),
+    ],
+    "status 503": lambda stream: [_frame(_HEADERS, _END_HEADERS | _END_STREAM, stream, _UNAVAILABLE)],
+    "a message without a status behind it": lambda stream: [
+        _frame(_HEADERS, _END_HEADERS, stream, _GRPC),
+        _frame(_DATA, _END_STREAM, stream, _WHOLE),
+    ],
+    "half a message": lambda stream: [
+        _frame(_HEADERS, _END_HEADERS, stream, _GRPC),
+        _frame(_DATA, _END_STREAM, stream, _WHOLE[:8]),
+    ],
+    "nothing but headers": lambda stream: [_frame(_HEADERS, _END_HEADERS | _END_STREAM, stream, _GRPC)],
+    "a message and a reset without an error": lambda stream: [
+        _frame(_HEADERS, _END_HEADERS, stream, _GRPC),
+        _frame(_DATA, 0, stream, _WHOLE),
+        _frame(_RESET, 0, stream, b"\0\0\0\0"),
+    ],
+    "HTTP/1.1": lambda stream: [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"],
+}
+
+
+def _answer(listener, frames):
+    """Speak as much HTTP/2 as it takes to answer each request with some frames."""
+    while True:
+        try:
+            end, _ = listener.accept()
+        except OSError:
+            return
+        threading.Thread(target=_talk, args=(end, frames), daemon=True).start()
+
+
+def _talk(end, frames):
+    with end, end.makefile("rb") as incoming:
+        try:
+            incoming.read(24)
+            end.sendall(_frame(_SETTINGS, 0, 0))
+            while len(head := incoming.read(9)) == 9:
+                size, kind, flags = int.from_bytes(head[:3], "big"), head[3], head[4]
+                incoming.read(size)
+                if kind == _SETTINGS and not flags & _ACK:
+                    end.sendall(_frame(_SETTINGS, _ACK, 0))
+                elif kind == _DATA and flags & _END_STREAM:
+                    end.sendall(b"".join(frames(int.from_bytes(head[5:], "big"))))
+        except OSError:
+            return
+
+
+@pytest.mark.parametrize("frames", PLAIN.values(), ids=PLAIN.keys())
+def test_what_is_no_answer_of_grpc_is_an_outage(frames):
+    listener = socket.create_server((HOST, 0))
+    threading.Thread(target=_answer, args=(listener, frames), daemon=True).start()
+    url = f"firestore://p/c?emulator={HOST}:{listener.getsockname()[1]}"
+    try:
+        with datastore.connect(url, retry_seconds=0, tracking="off", timeout=5) as store:
+            agent = store.agent("u", "a")
+            for call in (
+                lambda: agent.get("k"),
+                lambda: agent.set("k", 1),
+                lambda: agent.delete("k"),
+                lambda: agent.list_keys(),
+                lambda: agent.count(),
+                lambda: agent.get_many(["a", "b"]),
+                lambda: agent.delete_many(["a", "b"]),
+            ):
+                with pytest.raises(BackendUnavailableError):
+                    call()
+    finally:
+        listener.close()

@@ -1,0 +1,189 @@
+"""Removing much at once: a user, what has expired, a collection. Each document is counted once, whatever is lost."""
+
+import pytest
+from grpc import StatusCode
+
+import datastore
+from datastore import BackendUnavailableError, ThrottledError
+from datastore.administration import DropsDatabase
+from datastore.backend import Fields, ForgetsUsers, IdRange
+from datastore.conformance.clock import Clock
+from tests.firestore.recording import Fault, breaking_after, losing_the_answer, refusing_some
+from tests.firestore.test_damage import DAMAGE, plant
+
+pytestmark = pytest.mark.server("firestore")
+
+
+@pytest.fixture(name="clock")
+def make_clock():
+    return Clock()
+
+
+@pytest.fixture(name="timed")
+def open_timed(url, recorder, clock):
+    """A store whose time the test moves, with 1,200 live records of one user, 4 expired and one that is damaged."""
+    with datastore.connect(
+        url, clock=clock, flush_interval=3_600, max_pending=100_000, interceptors=[recorder]
+    ) as store:
+        agent = store.agent("ann", "a")
+        agent.set_many({f"k{number}": number for number in range(1_190)})
+        agent.use_namespace("n2").set_many({f"k{number}": number for number in range(9)})
+        agent.use_namespace("gone").set_many({f"k{number}": number for number in range(4)}, ttl=10)
+        store.agent("anna", "a").set_many({"key": 1, "expired": 2}, ttl=10)
+        store.agent("anna", "a").set("key", 1)
+        plant(store, "ann:n3:YmFk", {**DAMAGE["bytes"], "userId": {"string_value": "ann"}})
+        clock.advance(11)
+        recorder.clear()
+        yield store
+
+
+def left(store):
+    """Return the ids of everything that the collection holds."""
+    return [id for id, _ in store._core.backend._reader.all_states(IdRange("", "\U0010ffff"), 10_000, None)[0]]
+
+
+def test_forgetting_takes_one_request_per_500_documents(timed, recorder):
+    assert isinstance(timed._core.backend, ForgetsUsers)
+    assert timed.forget("ann") == (1_200, 4)
+    assert recorder.requests == ["RunQuery"] + ["BatchWrite"] * 3
+    assert [id.partition(":")[0] for id in left(timed)] == ["anna", "anna"]
+    assert timed.forget("ann") == (0, 0)
+    assert timed.agent("anna", "a").get_all() == {"key": 1}
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {"BatchWrite": [losing_the_answer()]},
+        {"BatchWrite": [None, losing_the_answer(), None, losing_the_answer(StatusCode.DEADLINE_EXCEEDED)]},
+        {"BatchWrite": [losing_the_answer(), StatusCode.UNAVAILABLE], "RunQuery": [None, StatusCode.UNAVAILABLE]},
+        {"BatchWrite": [losing_the_answer()], "BatchGetDocuments": [StatusCode.UNAVAILABLE, breaking_after(100)]},
+        {"BatchWrite": [None, StatusCode.RESOURCE_EXHAUSTED]},
+        {"BatchWrite": [refusing_some(StatusCode.UNAVAILABLE, lambda place: place % 7 == 0)] * 2},
+        {"BatchWrite": [refusing_some(StatusCode.RESOURCE_EXHAUSTED, lambda place: False), StatusCode.ABORTED]},
+        {"RunQuery": [breaking_after(700), breaking_after(1)]},
+    ],
+    ids=[
+        "lost",
+        "lost twice",
+        "lost, then down",
+        "lost, and the look fails",
+        "throttled",
+        "some lost",
+        "late",
+        "broken",
+    ],
+)
+def test_whatever_is_lost_forgetting_counts_each_once(timed, recorder, faults):
+    for request, ways in faults.items():
+        recorder.fail(request, *ways)
+    assert timed.forget("ann") == (1_200, 4)
+    assert timed.agent("ann", "a").list_namespaces() == []
+    assert len(left(timed)) == 2
+
+
+def test_forgetting_that_fails_goes_on_when_it_is_called_again(url, timed, recorder):
+    """What it removed is not counted again. What it may have removed it asks for."""
+    recorder.fail("BatchWrite", None, StatusCode.PERMISSION_DENIED)
+    with pytest.raises(datastore.PermissionDeniedError):
+        timed.forget("ann")
+    assert timed.forget("ann") == (700, 4)
+    assert len(left(timed)) == 2
+
+
+def test_what_another_process_writes_again_meanwhile_goes_and_counts_once(url, clock, timed, recorder):
+    with datastore.connect(url, clock=clock) as other:
+
+        def replaced(proceed):
+            proceed().result()
+            other.agent("ann", "b").set("k1", "new")
+            raise Fault(StatusCode.UNAVAILABLE)
+
+        recorder.fail("BatchWrite", replaced)
+        assert timed.forget("ann") == (1_200, 4)
+        assert other.agent("ann", "b").list_namespaces() == []
+
+
+@pytest.mark.parametrize("fault", [losing_the_answer(), StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED])
+def test_whatever_is_lost_purging_counts_each_once(timed, recorder, fault):
+    recorder.fail("BatchWrite", fault)
+    assert timed.purge_expired() == 5
+    assert timed.purge_expired() == 0
+
+
+def test_purging_counts_nothing_that_was_written_again_while_its_answer_was_lost(url, clock, timed, recorder):
+    with datastore.connect(url, clock=clock) as other:
+
+        def renewed(proceed):
+            other.agent("ann", "b", "gone").set_many({"k0": 1, "k1": 2})
+            losing_the_answer()(proceed)
+
+        recorder.fail("BatchWrite", renewed)
+        assert timed.purge_expired() == 3
+        assert other.agent("ann", "b", "gone").get_all() == {"k0": 1, "k1": 2}
+
+
+def test_dropping_removes_everything_whoever_wrote_it(url, timed, recorder):
+    backend = timed._core.backend
+    assert isinstance(backend, DropsDatabase)
+    plant(timed, "somebody-elses", {"other": {"string_value": "x"}})
+    recorder.clear()
+    recorder.fail("BatchWrite", None, losing_the_answer(), StatusCode.RESOURCE_EXHAUSTED)
+    backend.drop()
+    assert recorder.requests == [
+        *["RunQuery", "BatchWrite", "BatchWrite"],  # the second one's answer is lost
+        *["BatchGetDocuments", "RunQuery", "BatchWrite"],  # refused
+        *["RunQuery", "BatchWrite"],
+    ]
+    with datastore.connect(url) as again:
+        assert left(again) == []
+        assert again._core.backend.document_count() == 0
+    with pytest.raises(datastore.ClosedError):
+        backend.read(["u:n:YQ"], Fields.KEY)
+
+
+def test_dropping_that_may_not_is_an_error(timed, recorder):
+    recorder.fail("BatchWrite", StatusCode.PERMISSION_DENIED)
+    with pytest.raises(datastore.PermissionDeniedError):
+        timed._core.backend.drop()
+
+
+def test_dropping_the_collection_of_a_customer_says_whether_there_was_one(url, recorder):
+    with datastore.connect(url, isolation="database", interceptors=[recorder]) as store:
+        store.agent("ann", "a").set_many({f"k{number}": number for number in range(600)})
+        store.agent("bob", "a").set("k", 1)
+        recorder.clear()
+        recorder.fail("BatchWrite", losing_the_answer(), losing_the_answer())
+        assert store._core.backend.drop_customer("ann") is True
+        assert store._core.backend.drop_customer("ann") is False
+        assert store.agent("bob", "a").get_all() == {"k": 1}
+        store.agent("ann", "a").set("k", 1)
+        assert store.forget("ann") == (1, 0)
+        assert isinstance(store._core.backend, DropsDatabase)
+        store._core.backend.drop()
+    with datastore.connect(url, isolation="database") as store:
+        assert store._core.backend.customers() == []
+
+
+def test_a_throttled_forgetting_that_lasts_is_one(url, recorder):
+    with datastore.connect(url, retry_seconds=0, interceptors=[recorder]) as store:
+        store.agent("ann", "a").set("k", 1)
+        for code, error in [
+            (StatusCode.RESOURCE_EXHAUSTED, ThrottledError),
+            (StatusCode.UNAVAILABLE, BackendUnavailableError),
+        ]:
+            recorder.fail("BatchWrite", code)
+            with pytest.raises(error):
+                store.forget("ann")
+        assert store.forget("ann") == (1, 0)
+
+
+def test_the_memory_of_calls_that_failed_is_bounded(url, recorder, monkeypatch):
+    monkeypatch.setattr("datastore_firestore.removing._MOST_UNDER_WAY", 3)
+    with datastore.connect(url, retry_seconds=0, interceptors=[recorder]) as store:
+        for number in range(9):
+            store.agent("ann", "a").set("k", number)
+            recorder.fail("BatchWrite", StatusCode.UNAVAILABLE)
+            with pytest.raises(BackendUnavailableError):
+                store.forget("ann")
+        assert len(store._core.backend._remover._under_way) == 3
