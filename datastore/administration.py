@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 __all__ = ["DropsDatabase", "Examines", "Finding", "LegacyPage", "LegacySource"]
@@ -54,9 +54,17 @@ class LegacySource(Protocol):
 
     name: str
     """What errors and reports call the database."""
+    place: Hashable
+    """Which database it is, however its URL spells it; ``None`` if nobody knows."""
 
     def documents(self, limit: int, after: str | None = None) -> LegacyPage:
         """Return up to ``limit`` documents, those behind ``after`` where it is given, always in the same order."""
+
+    def names(self, limit: int, after: str | None = None) -> LegacyPage:
+        """As `documents`, but of each only what says which record it is: ``_id``, ``userId``, ``namespace``, ``key``.
+
+        More is allowed, where the database cannot leave it out.
+        """
 
     def count(self) -> int | None:
         """Return about how many there are, or ``None`` if finding out means reading them."""

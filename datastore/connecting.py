@@ -106,7 +106,18 @@ def connect_legacy(url: str) -> LegacySource:
     )
     if opener is None:
         raise UnsupportedError("this adapter reads no databases of another format", backend=parsed.scheme)
-    return opener(parsed)
+    source = opener(parsed)
+    source.place = place_of(url)
+    return source
+
+
+def place_of(url: str) -> Hashable:
+    """Return what tells the database of a URL from others, however the URL spells it; ``None`` if nobody knows.
+
+    Raises:
+        ConfigurationError: If the URL is wrong, or no adapter serves it.
+    """
+    return _place(url, {}, _adapter(Url(url)))
 
 
 def _entry_point(url: Url) -> EntryPoint:

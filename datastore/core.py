@@ -199,13 +199,13 @@ class Core:
                 yield document
 
     def all_ids(self, range: IdRange) -> Iterator[list[str]]:
-        """Yield the ids of a range page by page, those of expired and of damaged documents too."""
+        """Yield the ids of a range page by page, those of expired and of damaged documents too, not of foreign ones."""
         after = None
         size = self.backend.capabilities.write_batch
         while True:
             page = self._page(partial(self.backend.scan, range, Fields.KEY, size, after), Fields.KEY)
             ids = [document.id for document in page.documents]
-            ids += [error.id for error in page.damaged if error.id is not None]
+            ids += [error.id for error in page.damaged if error.id is not None and not error.foreign]
             if ids:
                 yield ids
             if page.after is None:

@@ -131,6 +131,19 @@ def damaged(id: str, problem: str | None = None) -> DamagedRecordError:
     )
 
 
+def foreign(id: str) -> DamagedRecordError:
+    """Return the error for a document that has no revision: the store has never written any like it.
+
+    It is somebody else's, so nothing that removes a whole range (`clear`, `forget`, a purge) takes it along.
+    """
+    return DamagedRecordError(
+        f"the stored document {id!r} was written by another program (it has no revision); bring the documents of that "
+        "program into a place of their own with 'datastore import-legacy', or remove this one with delete()",
+        id=id,
+        foreign=True,
+    )
+
+
 def decoded(id: str, decode: Callable[[], T]) -> T:
     """Return what decoding a document gives.
 

@@ -136,11 +136,15 @@ class DamagedRecordError(DataStoreError):
 
     Attributes:
         id: The document's id.
+        foreign: It was never one of the store's: it has no revision. Only `delete` with its key removes it.
     """
 
-    def __init__(self, message: str, *, id: str | None = None, backend: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, id: str | None = None, foreign: bool = False, backend: str | None = None
+    ) -> None:
         super().__init__(message, backend=backend)
         self.id = id
+        self.foreign = foreign
 
 
 class DeadlineExceededError(DataStoreError):

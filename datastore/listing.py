@@ -103,7 +103,9 @@ def clear(scope: Scope, prefix: str | None) -> int:
     size = core.backend.capabilities.write_batch
 
     def take(error: DamagedRecordError) -> None:
-        if exact and error.id is not None:  # what cannot be read can be removed all the same
+        if error.foreign:
+            skip(error)  # somebody else's: it stays
+        elif exact and error.id is not None:  # what cannot be read can be removed all the same
             batch.append(Delete(error.id, now))
 
     found = core.scan(range, Fields.KEY, on_damaged=take)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 from datastore.administration import LegacyPage
@@ -16,6 +17,7 @@ class LegacyDatabase:
     """See `datastore.administration.LegacySource`."""
 
     name = NAME
+    place: Hashable = None
 
     def __init__(self, settings: Settings) -> None:
         self._session = Session(settings)
@@ -27,10 +29,17 @@ class LegacyDatabase:
         """
         parameters: dict[str, Any] = {"include_docs": True, "limit": limit}
         if after is not None:
-            parameters["startkey"] = after + " "
+            parameters["startkey"] = after + "\0"  # the next id that is possible
         rows, cut = self._session.rows("_all_docs", parameters, _PAGE_BYTES)
         documents = [row["doc"] for row in rows if row.get("doc") and not row["id"].startswith("_design/")]
         return LegacyPage(documents, rows[-1]["id"] if cut or len(rows) == limit else None)
+
+    def names(self, limit: int, after: str | None = None) -> LegacyPage:
+        """See `datastore.administration.LegacySource`. CouchDB lists documents whole, or by their ids only.
+
+        Requests: 1.
+        """
+        return self.documents(limit, after)
 
     def count(self) -> int:
         """See `datastore.administration.LegacySource`.

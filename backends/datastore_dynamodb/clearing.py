@@ -99,12 +99,13 @@ class Remover:
             page = partial(self._reader.keys, range, after)
             items, after = patiently(page) if began else page()
             began = True
-            records = [item for item in items if not is_marker(id_of(item))]
-            progress.has_marker = progress.has_marker or len(records) < len(items)
-            progress.split += [item for item in records if parts_of(item) and REVISION in item]
+            markers = [item for item in items if is_marker(id_of(item))]
+            records = [item for item in items if REVISION in item]  # what has none is another program's, and stays
+            progress.has_marker = progress.has_marker or bool(markers)
+            progress.split += [item for item in records if parts_of(item)]
             found = {id_of(item): _was_live(item, at) for item in records}
             progress.in_doubt |= found
-            self._remove(records if keep_markers else items)
+            self._remove(records if keep_markers else records + markers)
             for id, live in found.items():
                 progress.removed(live)
                 del progress.in_doubt[id]

@@ -8,6 +8,7 @@ from typing import Any
 
 from datastore.adapters.remembering import mark_of
 from datastore.backend import Document, Fields, Put
+from datastore.documents import foreign
 from datastore.times import parse_time
 from datastore_dynamodb.answers import lost
 from datastore_dynamodb.codec import PARTS, VALUE_FORMS, Attribute, Attributes, Encoded, decode_metadata
@@ -88,8 +89,15 @@ def is_live(item: Mapping[str, Attribute], at: str) -> bool:
 
 
 def to_document(item: Mapping[str, Attribute], fields: Fields, value: Any = None) -> Document:
-    """Return the document that an item holds, with the value that it was found to have."""
-    id, created_at = id_of(item), item["createdAt"]["S"]
+    """Return the document that an item holds, with the value that it was found to have.
+
+    Raises:
+        datastore.errors.DamagedRecordError: If another program wrote the item.
+    """
+    id = id_of(item)
+    if REVISION not in item:
+        raise foreign(id)
+    created_at = item["createdAt"]["S"]
     if fields is not Fields.ALL:
         return Document(id, created_at, revision_of(item), text(item, "expiresAt"), value)
     return Document(

@@ -12,12 +12,26 @@ from datastore.retry import Backoff
 from datastore_dynamodb.answers import AnswerLostError
 from datastore_dynamodb.batches import patiently
 from datastore_dynamodb.client import Connection, InUseError
-from datastore_dynamodb.schema import NAME, PARTITION, SORT, TTL, MissingTableError, definition, missing
+from datastore_dynamodb.schema import NAME, PARTITION, SORT, TTL, MissingTableError, Settings, definition, missing
 
 logger = logging.getLogger("datastore")
 _CREATION_SECONDS = 120.0
 _ANSWER_SECONDS = 10.0
 _FIRST_LOOK, _LONGEST_PAUSE = 0.2, 3.0
+_SEED_KEYS = {
+    "_id",
+    "id",
+    "pk",
+    "docId",
+    "doc_id",
+    "documentId",
+    "document_id",
+    "userId",
+    "user_id",
+    "namespace",
+    "key",
+}
+"""What the key of a table of records may consist of that another program has written."""
 
 
 def open_table(connection: Connection) -> None:
@@ -45,11 +59,20 @@ def open_table(connection: Connection) -> None:
         its_key = ", ".join(f"{name} ({kind}, type {type})" for name, kind, type in schema)
         raise ConfigurationError(
             f"the table {settings.table!r} belongs to something else: its key is {its_key} and not "
-            f"{PARTITION} (HASH, type S), {SORT} (RANGE, type S). It was left untouched; name another one in the URL",
+            f"{PARTITION} (HASH, type S), {SORT} (RANGE, type S). It was left untouched; name another one in the URL"
+            + _moving_in(settings, {name for name, _, _ in schema}),
             backend=NAME,
         )
     if made is not None:
         _turn_on(connection)
+
+
+def _moving_in(settings: Settings, names: set[str]) -> str:
+    """Return how records come over from a table whose key is one that this kind of program takes."""
+    if not names <= _SEED_KEYS:
+        return ""
+    region = f"?region={settings.region}" if settings.region else ""
+    return f", and bring its records over with 'datastore import-legacy dynamodb://{settings.table}{region} TARGET_URL'"
 
 
 def describe(connection: Connection) -> dict[str, Any] | None:

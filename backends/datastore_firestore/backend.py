@@ -30,6 +30,7 @@ from datastore_firestore.failures import NAME
 from datastore_firestore.finding import Finder
 from datastore_firestore.hints import Hints
 from datastore_firestore.indexes import Indexes
+from datastore_firestore.opening import refuse_foreign
 from datastore_firestore.reading import Reader
 from datastore_firestore.removing import Remover
 from datastore_firestore.writing import MOST_WRITES, Writer
@@ -50,14 +51,23 @@ class FirestoreBackend(Backend):
     )
 
     def __init__(self, settings: Settings) -> None:
-        """Find the credentials; no request is made.
+        """Find the credentials, and look whose collection it is.
 
         Raises:
-            ConfigurationError: If there are no credentials.
+            ConfigurationError: If there are no credentials, no such database, or another program's documents.
+            PermissionDeniedError: If the credentials are refused.
+            BackendUnavailableError: If Firestore does not answer.
+
+        Requests: 1.
         """
         self._settings = settings
         self._connection = Connection(settings)
         self._indexes = Indexes(settings)
+        try:
+            refuse_foreign(self._connection, settings)
+        except BaseException:
+            self._connection.close()
+            raise
         self._assemble()
 
     def _assemble(self) -> None:

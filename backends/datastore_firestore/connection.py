@@ -157,6 +157,19 @@ class Connection:
         with self._under_way.begin():
             return Stream(self._call().run_query(request), self._under_way, self._habits)
 
+    def glance(self, query: Message) -> list[Message]:
+        """Return the answers to a query for a few documents, within the deadline of one request."""
+        request = messages.RunQueryRequest.pb()(parent=self._settings.documents, structured_query=query)
+        try:
+            with self._under_way.begin():
+                stream = Stream(self._call().glance(request), self._under_way, self._habits)
+            found = list(stream)
+        except grpc.RpcError as error:
+            raise self.failure(error) from error
+        if not stream.complete and not any(answer.HasField("document") for answer in found):
+            answers.broken(NAME, "a stream that ends before its end")
+        return found
+
     def count(self, query: Message) -> tuple[int, Message]:
         """Return how many documents a query finds, and the moment at which they were counted."""
         request = messages.RunAggregationQueryRequest.pb()(parent=self._settings.documents)
@@ -339,6 +352,7 @@ class _Calls:
         self.run_query = call(
             stream, "RunQuery", messages.RunQueryRequest, messages.RunQueryResponse, stream_seconds, of_parent
         )
+        self.glance = call(stream, "RunQuery", messages.RunQueryRequest, messages.RunQueryResponse, timeout, of_parent)
         self.count = call(
             stream,
             "RunAggregationQuery",

@@ -15,7 +15,7 @@ LONGEST_NAME = 1_500  # bytes (Firestore, Quotas and limits)
 
 
 class FirestoreCollections(Databases):
-    """Collections of one Firestore database. Opening one makes no request."""
+    """Collections of one Firestore database. Opening one takes a request."""
 
     most_open = 16  # each is a channel of its own
 
@@ -30,7 +30,7 @@ class FirestoreCollections(Databases):
     def drop(self, name: str) -> bool:
         """See `Databases.drop`. Firestore removes a collection by removing its documents.
 
-        Requests: 1 per 10,000 documents, and 1 per 500.
+        Requests: 1 per 10,000 documents, and 1 per 500; and 1.
         """
         with closing(FirestoreBackend(replace(self._settings, collection=name))) as backend:
             return backend.remove_everything()

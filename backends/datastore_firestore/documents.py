@@ -17,6 +17,7 @@ from google.cloud.firestore_v1.types import write as messages
 
 from datastore.adapters.remembering import mark_of
 from datastore.backend import Access, Document, Fields, Put, Restore
+from datastore.documents import foreign
 from datastore.values import UnreadableError, decode, encode
 from datastore_firestore.codec import (
     METADATA_LIMITS,
@@ -60,9 +61,12 @@ def to_document(id: str, stored: Message, fields: Fields) -> Document:
     """Return a stored document as the store knows it.
 
     Raises:
+        datastore.errors.DamagedRecordError: If another program wrote it.
         datastore.documents.UNDECODABLE: If it is not one that the store wrote.
     """
     found = stored.fields
+    if "revision" not in found:
+        raise foreign(id)
     expires_at = get_time(found["expiresAt"]) if "expiresAt" in found else None
     key = Document(id, get_time(found["createdAt"]), get_text(found["revision"]), expires_at)
     if fields is Fields.KEY:

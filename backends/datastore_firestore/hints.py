@@ -75,6 +75,8 @@ def stamp(time: Message) -> tuple[int, int]:
 def known(stored: Message, with_metadata: bool) -> Known:
     """Return what a stored document tells."""
     found = stored.fields
+    if "revision" not in found:  # another program's; looking it up would put it there
+        return Known(stamp(stored.update_time), "", "", None, None, 0, None, damaged=True)
     try:
         return Known(
             stamp(stored.update_time),

@@ -1,8 +1,14 @@
-"""Reading a collection that another program has written: native values of every kind, in the order of the ids."""
+"""Reading a collection that another program has written: native values of every kind, in the order of the names.
+
+A program that hands an id with slashes to the client's ``document()`` writes, if there are two of them, into a
+collection inside a document: ``ann:a/b/c:cGxhbg==`` is the document ``c:cGxhbg==`` in the collection ``b`` of the
+document ``ann:a``, which itself need not be there. So what lies at any depth below the collection is read, by one
+query, and its id is its whole name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,12 +17,16 @@ from google.cloud.firestore_v1.types import query as messages
 
 from datastore.administration import LegacyPage
 from datastore.urls import Url
+from datastore_firestore.answers import broken
 from datastore_firestore.codec import decode_native
 from datastore_firestore.connection import Connection, Message, Settings
-from datastore_firestore.failures import NAME
+from datastore_firestore.failures import NAME, RefusedError
 from datastore_firestore.urls import settings_of
 
 _PAGE_BYTES = 8_000_000
+_NAMES = ("userId", "user_id", "namespace", "key", "id")
+_LOWEST = "__id-9223372036854775808__"
+"""The id that sorts before all others (``REFERENCE_NAME_MIN_ID`` of the client libraries)."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Query: Any = messages.StructuredQuery.pb()
 
@@ -25,6 +35,7 @@ class LegacyCollection:
     """See `datastore.administration.LegacySource`."""
 
     name = NAME
+    place: Hashable = None
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -35,10 +46,23 @@ class LegacyCollection:
 
         Requests: 1.
         """
+        return self._page(limit, after, ())
+
+    def names(self, limit: int, after: str | None = None) -> LegacyPage:
+        """See `datastore.administration.LegacySource`; Firestore bills as many reads as for `documents`.
+
+        Requests: 1.
+        """
+        return self._page(limit, after, _NAMES)
+
+    def _page(self, limit: int, after: str | None, mask: Sequence[str]) -> LegacyPage:
         query = self._query()
+        for field in mask:
+            query.select.fields.add().field_path = field
         query.limit.value = limit
         if after is not None:
             query.start_at.before = False
+            query.start_at.ClearField("values")
             query.start_at.values.add().reference_value = self._settings.prefix + after
         documents, size, id = list[Mapping[str, Any]](), 0, None
         try:
@@ -56,14 +80,20 @@ class LegacyCollection:
             if not documents:
                 raise self._connection.failure(error) from error
             return LegacyPage(documents, id)  # what came is whole, and the next page goes on behind it
-        return LegacyPage(documents, id if len(documents) == limit or size > _PAGE_BYTES else None)
+        if id is None and not stream.complete:
+            broken(NAME, "a stream that ends before its end")
+        more = len(documents) == limit or size > _PAGE_BYTES or not stream.complete
+        return LegacyPage(documents, id if more else None)
 
-    def count(self) -> int:
+    def count(self) -> int | None:
         """See `datastore.administration.LegacySource`.
 
         Requests: 1.
         """
-        number, _ = self._connection.count(self._query())
+        try:
+            number, _ = self._connection.count(self._query())
+        except RefusedError:  # counting what no collection is named of is more than every server takes
+            return None
         return number
 
     def close(self) -> None:
@@ -71,9 +101,17 @@ class LegacyCollection:
         self._connection.close()
 
     def _query(self) -> Message:
+        """Return the query for all that lies below the collection, as the client libraries' own recursive delete asks.
+
+        It names no collection and so finds those of every name; its bounds are the collection, and the next that is
+        possible.
+        """
         query = _Query()
-        query.from_.add(collection_id=self._settings.collection)
+        query.from_.add(all_descendants=True)
         query.order_by.add(direction=_Query.Direction.Value("ASCENDING")).field.field_path = "__name__"
+        query.start_at.before = query.end_at.before = True
+        query.start_at.values.add().reference_value = self._settings.prefix + _LOWEST
+        query.end_at.values.add().reference_value = f"{self._settings.prefix[:-1]}\0/{_LOWEST}"
         return query
 
 

@@ -127,20 +127,25 @@ class Reader:
         return Found(documents, more, last, moment, broken)
 
     def all_states(self, range: IdRange, limit: int, after: str | None) -> tuple[list[tuple[str, Known]], str | None]:
-        """Return what a range holds, readable or not, as far as removing it goes, and behind which id there is more."""
-        seen, more = list[tuple[str, Known]](), True
+        """Return what a range holds, readable or not, as far as removing it goes, and behind which id there is more.
+
+        Of a range of a user that is what the store has written; of everything, all.
+        """
+        seen, last, number, more = list[tuple[str, Known]](), None, 0, True
         try:
             for answer in self._stream(self._range_query(range, KEY, limit, after), 0):
                 if answer.HasField("document"):
                     stored = answer.document
-                    seen.append((stored.name[len(self._prefix) :], known(stored, False)))
-            more = len(seen) == limit
+                    last, number = stored.name[len(self._prefix) :], number + 1
+                    if range is EVERYTHING or "revision" in stored.fields:
+                        seen.append((last, known(stored, False)))
+            more = number == limit
         except _CutShort:
             pass
         except grpc.RpcError as error:
-            if not seen:
+            if last is None:
                 raise self._connection.failure(error) from error
-        return seen, seen[-1][0] if more and seen else None
+        return seen, last if more else None
 
     def count(self, range: IdRange, at: str) -> int:
         """See `datastore.backend.CountsRange`: all of them by aggregation, less those that a look at the expiry shows.
@@ -171,7 +176,10 @@ class Reader:
         return number
 
     def expired(self, at: str, limit: int) -> list[tuple[str, Known]]:
-        """Return some documents, of any user, that are expired at a time."""
+        """Return some documents of the store's, of any user, that are expired at a time; none at the end.
+
+        Requests: 1; 1 more for as many as that of other programs' documents.
+        """
         query = _Query()
         query.from_.add(collection_id=self._collection)
         query.where.field_filter.field.field_path = "expiresAt"  # one field alone: its automatic index will do
@@ -180,14 +188,23 @@ class Reader:
         for field in KEY:
             query.select.fields.add().field_path = field
         query.limit.value = limit
-        found = list[Message]()
-        try:
-            found.extend(answer.document for answer in self._stream(query, 0) if answer.HasField("document"))
-        except _CutShort:
-            pass  # whoever asks asks until there are none
-        except grpc.RpcError as error:
-            raise self._connection.failure(error) from error
-        return [(stored.name[len(self._prefix) :], known(stored, False)) for stored in found]
+        for field in ("expiresAt", _NAME):  # the order that a query with this filter has anyway, for the cursor
+            query.order_by.add(direction=_Query.Direction.Value("ASCENDING")).field.field_path = field
+        while True:
+            found, more = list[Message](), True
+            try:
+                found.extend(answer.document for answer in self._stream(query, 0) if answer.HasField("document"))
+                more = len(found) == limit
+            except _CutShort:
+                pass  # whoever asks asks until there are none
+            except grpc.RpcError as error:
+                raise self._connection.failure(error) from error
+            ours = [stored for stored in found if "revision" in stored.fields]
+            if ours or not (found and more):
+                return [(stored.name[len(self._prefix) :], known(stored, False)) for stored in ours]
+            query.ClearField("start_at")
+            query.start_at.values.add().CopyFrom(found[-1].fields["expiresAt"])
+            query.start_at.values.add().reference_value = found[-1].name
 
     def _stream(self, query: Message, most_bytes: int, read_time: Message | None = None) -> Iterator[Message]:
         """Yield the answers to a query; most hold a document.

@@ -25,7 +25,7 @@ _DATABASE = re.compile(r"\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9]")
 
 
 def connect(url: Url) -> Backend:
-    """Open a store in a Firestore database: ``firestore://project/collection``. No request is made.
+    """Open a store in a Firestore database: ``firestore://project/collection``.
 
     Parameters of the URL: ``database`` (``(default)``), ``timeout`` (seconds for one request, 10), ``emulator``
     (``host:port``; by default what ``$FIRESTORE_EMULATOR_HOST`` says), ``isolation`` (``database`` for a collection for
@@ -33,7 +33,12 @@ def connect(url: Url) -> Backend:
     Google's own chain) and ``interceptors`` (gRPC client interceptors, for tracing).
 
     Raises:
-        ConfigurationError: If the URL names no project, a parameter is wrong, or there are no credentials.
+        ConfigurationError: If the URL names no project, a parameter is wrong, there are no credentials, no such
+            database, or the collection holds another program's documents.
+        PermissionDeniedError: If the credentials are refused.
+        BackendUnavailableError: If Firestore does not answer.
+
+    Requests: 1; with ``isolation`` 1 for each customer, when its collection is opened.
     """
     isolated = is_wanted(url)
     settings = settings_of(url)

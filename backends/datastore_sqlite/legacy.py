@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,12 +20,14 @@ from datastore_sqlite.schema import TABLE
 
 _PAGE_BYTES = 8_000_000
 _JSON_COLUMNS = ("value", "metadata")
+_NAMES = ("_id", "id", "userId", "user_id", "namespace", "key")
 
 
 class LegacyTable:
     """See `datastore.administration.LegacySource`."""
 
     name = NAME
+    place: Hashable = None
 
     def __init__(self, path: Path, table: str) -> None:
         self._settings = Settings(path)
@@ -46,11 +49,18 @@ class LegacyTable:
             self._place = _place(self._connection, quoted, id)
         except sqlite3.Error as error:
             raise translate(error, self._settings) from error
-        self._select = f"SELECT {self._place}, typeof({self._place}), * FROM {quoted}"
+        self._select = f"SELECT {self._place}, typeof({self._place}), {{}} FROM {quoted}"
         self._count = f"SELECT count(*) FROM {quoted}"
 
     def documents(self, limit: int, after: str | None = None) -> LegacyPage:
         """See `datastore.administration.LegacySource`."""
+        return self._page(self._columns, limit, after)
+
+    def names(self, limit: int, after: str | None = None) -> LegacyPage:
+        """See `datastore.administration.LegacySource`."""
+        return self._page([name for name in self._columns if name in _NAMES], limit, after)
+
+    def _page(self, columns: Sequence[str], limit: int, after: str | None) -> LegacyPage:
         where, parameters = "", list[Any]()
         if after is not None:
             kind, place = json.loads(after)
@@ -58,15 +68,16 @@ class LegacyTable:
                 place = bytes.fromhex(place)
             where = f"WHERE {self._place} > {'CAST(? AS TEXT)' if kind == 'text' else '?'}"
             parameters.append(place)
-        statement = f"{self._select} {where} ORDER BY {self._place} LIMIT ?"
+        select = self._select.format(", ".join('"' + name.replace('"', '""') + '"' for name in columns))
+        statement = f"{select} {where} ORDER BY {self._place} LIMIT ?"
         try:
             rows, complete = reading(self._connection, lambda: self._rows(statement, [*parameters, limit], limit))
         except sqlite3.Error as error:
             raise translate(error, self._settings) from error
         documents = []
         for _, _, *row in rows:
-            fields = dict(zip(self._columns, row, strict=True))
-            documents.append(fields | {name: _value(fields.get(name)) for name in _JSON_COLUMNS})
+            fields = dict(zip(columns, row, strict=True))
+            documents.append(fields | {name: _value(fields[name]) for name in _JSON_COLUMNS if name in fields})
         return LegacyPage(documents, None if complete else _after(*rows[-1][:2]))
 
     def _rows(self, statement: str, parameters: list[Any], limit: int) -> tuple[list[tuple[Any, ...]], bool]:

@@ -119,7 +119,7 @@ def _records(store: DataStore, remove: bool) -> Iterator[Finding]:
         read += len(page.documents)
         broken += len(page.damaged)
         for damaged in page.damaged:
-            if not remove:
+            if not remove or damaged.foreign:
                 yield Finding(False, in_commands(damaged.message), "mend it, remove it, or run doctor --remove-damaged")
             elif damaged.id is not None and _removed(core, damaged.id):
                 yield Finding(True, f"removed the damaged record {damaged.id!r}")

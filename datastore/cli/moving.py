@@ -14,6 +14,18 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from datastore.cli.legacy import (
+    CollidedChoice,
+    CollidedOption,
+    PruneOption,
+    RejectsOption,
+    RenameOption,
+    RuleOption,
+    open_source,
+    refuse_same,
+    rules_of,
+    source_name,
+)
 from datastore.cli.progress import progress_bar
 from datastore.cli.running import (
     INCOMPLETE,
@@ -30,18 +42,18 @@ from datastore.cli.running import (
     warn,
 )
 from datastore.cli.show import number, printable
-from datastore.connecting import connect_legacy
 from datastore.ids import encode_name
 from datastore.moving import OnProgress, Report, copy, export_records, import_legacy, import_records
 from datastore.moving.files import BrokenFileError
 
 _SHOWN = 20  # problems; --json has more
 _KINDS = {
-    "ambiguous": "the id is also that of other records, which it may have replaced",
+    "collided": "the value may be another user's",
     "mismatched": "the id is not that of the fields; moved by the fields",
     "doubled": "another record of the same name was in the target",
     "changed": "a field was not what it must be",
     "filled": "a field was not there",
+    "gone": "only in the target, from an earlier run; --prune removes it",
     "failed": "not moved",
     "differs": "read back differently",
 }
@@ -181,7 +193,11 @@ def import_command(
 
 def import_legacy_command(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE_URL", help="The old database; on SQLite ?table= names the table.")
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="The URL of the old database; on SQLite ?table= names the table. Or the rejects of an earlier run.",
+        ),
     ],
     target: Annotated[str, typer.Argument(metavar="TARGET_URL", help="The URL of the store.")],
     user: AnyUserOption = None,
@@ -190,6 +206,11 @@ def import_legacy_command(
     timezone: Annotated[
         str, typer.Option(metavar="ZONE", help="Of times that were stored without one, such as Europe/Berlin.")
     ] = "UTC",
+    collided: CollidedOption = CollidedChoice.HOLD,
+    rule: RuleOption = None,
+    rename: RenameOption = None,
+    rejects: RejectsOption = None,
+    prune: PruneOption = False,
     overwrite: Overwrite = False,
     no_verify: NoVerify = False,
     from_start: FromStart = False,
@@ -199,17 +220,22 @@ def import_legacy_command(
     """Move in from a database that was there before: documents of the same fields, with raw ids.
 
     Records are taken by their fields, not by their ids, with provenance and
-    counts. It says which of them cannot be told apart. The old database is
-    only read; it can be interrupted and repeated.
+    counts. What cannot be moved, and what may hold another user's value, goes
+    into a file, to be moved later by rules. The old database is only read; it
+    can be interrupted and repeated.
     """
     with in_one_line(_ON), contextlib.ExitStack() as opened:
         try:
             zone = ZoneInfo(timezone)
         except (KeyError, ValueError, OSError) as error:
             raise typer.BadParameter(f"there is no time zone {timezone!r}") from error
+        rules = rules_of(rule, rename, collided)
         texts = resolve(source), resolve(target)
-        file = None if dry_run else _checkpoint(checkpoint, from_start, "import-legacy", *texts, user, namespace)
-        old = opened.enter_context(contextlib.closing(connect_legacy(texts[0])))
+        refuse_same(*texts)
+        parts = ("import-legacy", *texts, user, namespace)
+        file = None if dry_run else _checkpoint(checkpoint, from_start, *parts)
+        left = None if dry_run else rejects or _state_file("rejects.jsonl", *parts)
+        old = opened.enter_context(contextlib.closing(open_source(texts[0])))
         store = None if dry_run else opened.enter_context(open_store(texts[1], create=True))
         report, seconds = _run(
             "reading" if dry_run else "moving in",
@@ -219,13 +245,24 @@ def import_legacy_command(
                 user_id=user,
                 namespace=namespace,
                 zone=zone,
+                rules=rules,
+                rejects=left,
                 overwrite=overwrite,
+                prune=prune,
                 verify=not no_verify,
                 checkpoint=file,
                 on_progress=on_progress,
             ),
         )
-        _finish(report, seconds, json, source=shown(texts[0]), target=shown(texts[1]))
+        _finish(
+            report,
+            seconds,
+            json,
+            source=source_name(texts[0]) or shown(texts[0]),
+            target=shown(texts[1]),
+            rejects=str(left) if left is not None and report.rejected else "",
+        )
+        _warn_if_none(report, user, namespace)
 
 
 def register(app: typer.Typer) -> None:
@@ -253,19 +290,20 @@ def _identity(*parts: str | None) -> str:
 
 def _checkpoint(given: Path | None, from_start: bool, what: str, *parts: str | None) -> Path | None:
     """Return where a move keeps its position: the given file, or one of its own in the user's folder of state."""
-    file = given
-    if file is None:
-        folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "agent-datastore"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            return None  # then the next run compares what is there instead of going on behind it
-        if not os.access(folder, os.W_OK):
-            return None
-        file = folder / f"{what}-{_identity(*parts)}.json"
-    if from_start:
+    file = given or _state_file("json", what, *parts)
+    if from_start and file is not None:
         file.unlink(missing_ok=True)
     return file
+
+
+def _state_file(ending: str, what: str, *parts: str | None) -> Path | None:
+    """Return a move's own file in the user's folder of state; ``None`` if there can be none."""
+    folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "agent-datastore"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None  # then the next run compares what is there instead of going on behind it
+    return folder / f"{what}-{_identity(*parts)}.{ending}" if os.access(folder, os.W_OK) else None
 
 
 def _refuse_directory(file: Path) -> None:
@@ -294,13 +332,18 @@ def _warn_if_none(report: Report, user: str | None, namespace: str | None) -> No
 def _finish(report: Report, seconds: float, json: bool, *, on_error: bool = False, **ends: str) -> None:
     """Say what was done, and exit with 3 if not everything arrived."""
     if json:
+        ends = {name: end for name, end in ends.items() if end}
         print_json({**ends, **report.as_json(), "seconds": round(seconds, 3)}, on_error=on_error)
     else:
         for line in _lines(report, seconds, ends):
             typer.echo(printable(line), err=on_error)
     if not report.complete:
         failed, differ = report.counts.get("failed", 0), report.counts.get("differs", 0)
-        fail(f"not everything arrived: {number(failed, 'record')} failed, {differ:,} read back differently", INCOMPLETE)
+        held = f", {report.rejected - failed:,} held back" if report.rejected > failed else ""
+        fail(
+            f"not everything arrived: {number(failed, 'record')} failed, {differ:,} read back differently{held}",
+            INCOMPLETE,
+        )
 
 
 def _lines(report: Report, seconds: float, ends: dict[str, Any]) -> list[str]:
@@ -317,6 +360,8 @@ def _lines(report: Report, seconds: float, ends: dict[str, Any]) -> list[str]:
         ("kept", report.kept, "newer in the target"),
         ("expired", report.expired, "left behind"),
         ("left out", report.left_out, "by the filters"),
+        ("pruned", report.pruned, "no longer in the source"),
+        ("rejected", report.rejected, f"kept in {ends['rejects']}" if ends.get("rejects") else "not moved"),
         ("verified", report.verified, "read back and found equal"),
     )
     for name, count, remark in counted:

@@ -24,7 +24,9 @@ def empty(store: DataStore) -> None:
     core = core_of(store)
     if isinstance(core.backend, MovesDocuments):
         for page in pages(store, fields=Fields.KEY):
-            ids = [document.id for document in page.documents] + [error.id for error in page.damaged if error.id]
+            ids = [document.id for document in page.documents] + [
+                error.id for error in page.damaged if error.id and not error.foreign
+            ]
             core.write([Delete(id, core.now()) for id in ids])
 
 

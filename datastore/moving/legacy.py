@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import time
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, tzinfo
-from pathlib import Path
+from functools import partial
+from hashlib import blake2b
+from typing import Any, Literal
 
 from datastore.administration import LegacyPage, LegacySource
-from datastore.backend import Document
-from datastore.errors import DataStoreError
-from datastore.ids import decode
+from datastore.backend import Delete, Document, Fields
+from datastore.errors import ConfigurationError, DataStoreError
 from datastore.moving.checkpoints import Checkpoint, Position
 from datastore.moving.digests import add, digest
-from datastore.moving.pages import PAGE, core_of
+from datastore.moving.pages import PAGE, core_of, pages
+from datastore.moving.rejects import Rejects, RejectsFile
 from datastore.moving.reports import OnProgress, Report
-from datastore.moving.seed import UnreadableError, to_record, where
-from datastore.moving.settling import Target
+from datastore.moving.rules import Rules
+from datastore.moving.seed import (
+    CHANGED,
+    IMPORTED,
+    Name,
+    UnreadableError,
+    id_of,
+    name_of,
+    other_readings,
+    to_record,
+    where,
+)
+from datastore.moving.settling import Target, read_sound
 from datastore.retry import Backoff
 from datastore.store import DataStore
 from datastore.times import format_time
 
 _RETRY_SECONDS, _FIRST_DELAY, _LONGEST_DELAY = 30.0, 0.1, 5.0
+_AS_THEY_ARE = Rules()
 
 
 def import_legacy(
@@ -30,106 +49,299 @@ def import_legacy(
     user_id: str | None = None,
     namespace: str | None = None,
     zone: tzinfo = UTC,
+    rules: Rules = _AS_THEY_ARE,
+    rejects: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    prune: bool = False,
     verify: bool = True,
-    checkpoint: Path | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
     """Bring the documents of a database in the seed's format into a store, by their fields and not by their ids.
 
     Provenance and counts are kept. A document always becomes the same record, so an import can be repeated: what is
-    there already is not written, and what agents have changed since is kept. The source is only read.
+    there already is not written, what agents have changed since is kept, and of two counts of accesses the larger one
+    stays. The source is only read, twice: first only who is in it.
+
+    Where the id of a document is also that of a record of another user and namespace that are both in the source, its
+    value may be that user's: such a document is held back, unless the rules say otherwise.
 
     Args:
-        source: What `datastore.connecting.connect_legacy` opened.
+        source: What `datastore.connecting.connect_legacy` opened, or a `datastore.moving.rejects.RejectsFile`.
         target: Where the records are to be; ``None`` for a dry run, which reads and converts everything and says in
             ``ready`` how many records there would be.
         user_id: Only this user's.
         namespace: Only those of this namespace.
         zone: Where the clock stood that wrote times without a zone.
+        rules: How to change what cannot be moved as it is.
+        rejects: A file for what is not moved, with the reasons; it is itself a source for a later run, with rules.
         overwrite: Replace newer records of the target, too.
+        prune: Remove from the target what an earlier run has brought there, nobody has changed since, and is no longer
+            in the source. Without it the report names those records.
         verify: Read back what was written, and compare.
         checkpoint: A file that lets the next run go on where this one is killed; see `datastore.moving.copy`.
         on_progress: Is told after each page how far it is.
 
     Returns:
-        What was done. Its problems are of the kinds ``ambiguous``, ``mismatched``, ``changed`` and ``filled``
-        (`datastore.moving.seed.to_record`), ``doubled`` (another record of the same user, namespace and key was in the
-        target already), ``failed`` (no record could be made of a document) and ``differs``.
+        What was done. Its problems are of the kinds ``mismatched``, ``changed`` and ``filled``
+        (`datastore.moving.seed.to_record`), ``collided`` (the value may be another user's), ``doubled`` (another record
+        of the same user, namespace and key was in the target already), ``gone`` (only in the target, by an earlier
+        run), ``failed`` (no record could be made of a document) and ``differs``.
 
     Raises:
+        ConfigurationError: If source and target are one database, it cannot write one of the files, or it is to prune
+            by a source that does not hold all.
         UnsupportedError: If the target's adapter cannot write whole records.
         BackendUnavailableError: If a database does not answer. What is imported so far stays.
 
-    Requests: the pages of a listing in the source; in the target for each page a read, a write of what is missing, and
-    a read of that.
+    Requests: the pages of two listings in the source; in the target for each page a read, a write of what is missing,
+    and a read of that, and in the end the pages of a listing of the keys, and a read of those that only the target has.
     """
-    of = {"legacy": source.name, "user_id": user_id, "namespace": namespace, "zone": str(zone)}
-    position = Checkpoint(checkpoint if target is not None else None, of)
-    report, after = Report(), None
+    if target is not None and source.place is not None and source.place == core_of(target).place:
+        raise ConfigurationError("source and target are the same database; its records have to move into another one")
+    of = {
+        "legacy": source.name,
+        "place": repr(source.place),
+        "user_id": user_id,
+        "namespace": namespace,
+        "zone": str(zone),
+    }
+    if prune and (isinstance(source, RejectsFile) or target is None):
+        raise ConfigurationError("pruning goes by a whole database: neither by a file of rejects, nor in a dry run")
+    survey = _Survey(source)
+    if prune and not survey.found:
+        raise ConfigurationError("there is nothing in the source, so pruning would remove all that came from there")
+    move = _Move(source, target, survey, rules, zone, (user_id, namespace))
+    position = Checkpoint(checkpoint if target is not None else None, {**of, "rules": repr(rules)})
+    after, report = None, Report()
     receiver: Target | None = None
     if target is not None:
-        receiver = Target(target, report, overwrite=overwrite, verify=verify, tell=True)
+        receiver = Target(target, report, overwrite=overwrite, verify=verify, tell=survey.is_another, keep_counts=True)
         started = position.load()
         if started is not None and started.last is not None and receiver.holds(started.last):
             after, receiver.report, receiver.last = started.after, started.report, started.last
             report = receiver.report
             report.resumed = report.read
-    now = None if target is None else core_of(target).now
-    expected = source.count()
-    while True:
-        page = _read(source, after)
-        batch: dict[str, Document] = {}
-        for raw in page.documents:
-            report.read += 1
-            try:
-                document, notes = to_record(raw, zone)
-            except UnreadableError as error:
-                report.note("failed", where(raw), error.message)
-                continue
-            name = decode(document.id)
+    kept = Rejects(rejects if target is not None else None, of, report.rejected)
+    try:
+        move.begin(report, receiver, kept)
+        expected = source.count()
+        while True:
+            page = _patiently(partial(source.documents, PAGE, after), source.name)
+            for raw in page.documents:
+                report.read += 1
+                move.take(raw)
+            move.settle()
+            if page.after is not None and receiver is not None:
+                kept.flush()
+                position.save(Position(page.after, receiver.last, report))
+            if on_progress is not None:
+                on_progress(report.read, expected)
+            if page.after is None:
+                break
+            after = page.after
+    finally:
+        kept.close()
+    if target is not None and not isinstance(source, RejectsFile):
+        _look_for_gone(target, survey, report, user_id, namespace, prune=prune)
+    position.clear()
+    return report
+
+
+class _Survey:
+    """Who is in a source, and which records."""
+
+    def __init__(self, source: LegacySource) -> None:
+        self.found = False
+        self._users = set[str]()
+        self._namespaces = set[str]()
+        self._ids = array("Q")  # 64 bits of each: of two that have the same, one is not missed when it is gone
+        self._later = set[int]()
+        after = None
+        while True:
+            page = _patiently(partial(source.names, PAGE, after), source.name)
+            for raw in page.documents:
+                self.found = True
+                try:
+                    name = name_of(raw)
+                except UnreadableError:
+                    continue
+                self._users.add(name.user_id)
+                self._namespaces.add(name.namespace)
+                with suppress(UnreadableError):  # no record of the target can be of this name
+                    self._ids.append(_mark(id_of(name)))
+            after = page.after
+            if after is None:
+                break
+        self._ids = array("Q", sorted(self._ids))
+
+    def note(self, name: Name) -> None:
+        """Note a record that may have come into the source since."""
+        with suppress(UnreadableError):
+            if not self.holds(id_of(name)):
+                self._later.add(_mark(id_of(name)))
+
+    def holds(self, id: str) -> bool:
+        """Return whether a record is in the source."""
+        return self._number_of(id) > 0 or _mark(id) in self._later
+
+    def is_another(self, there: Document) -> bool:
+        """Return whether a record of the target is another one than an earlier run has brought of the same name."""
+        return not there.revision.startswith((IMPORTED, CHANGED)) or self._number_of(there.id) > 1
+
+    def _number_of(self, id: str) -> int:
+        mark = _mark(id)
+        return bisect_right(self._ids, mark) - bisect_left(self._ids, mark)
+
+    def knows(self, name: Name) -> bool:
+        """Return whether both a user and a namespace are in the source, be it not together."""
+        return name.user_id in self._users and name.namespace in self._namespaces
+
+
+class _Move:
+    """What becomes of documents, one after another."""
+
+    def __init__(
+        self,
+        source: LegacySource,
+        target: DataStore | None,
+        survey: _Survey,
+        rules: Rules,
+        zone: tzinfo,
+        filters: tuple[str | None, str | None],
+    ) -> None:
+        self._survey = survey
+        self._rules = rules
+        self._zone = zone
+        self._filters = filters
+        self._now: Callable[[], str] = _now if target is None else core_of(target).now
+        self._batch: dict[str, tuple[Document, Mapping[str, Any]]] = {}
+
+    def begin(self, report: Report, receiver: Target | None, rejects: Rejects) -> None:
+        self._report = report
+        self._receiver = receiver
+        self._rejects = rejects
+        if receiver is not None:
+            receiver.on_failed = self._failed
+
+    def take(self, raw: Mapping[str, Any]) -> None:
+        """Take a document; `settle` settles those that were taken."""
+        try:
+            name = name_of(raw)
+            self._survey.note(name)
+            user_id, namespace = self._filters
             if user_id not in (None, name.user_id) or namespace not in (None, name.namespace):
-                report.left_out += 1
-                continue
-            if document.expires_at is not None and document.expires_at <= (now() if now else _now()):
-                report.expired += 1
+                self._report.left_out += 1
+                return
+            decided = self._decide(raw, name)
+            if decided is None:
+                return
+            records = [
+                (*to_record(part, self._zone, None if by == name and part is raw else by), by)
+                for by, part in self._rules.pieces(self._rules.name(decided), raw)
+            ]
+        except UnreadableError as error:
+            self._reject(raw, "failed", error.message)
+            return
+        for document, notes, by in records:
+            if document.expires_at is not None and document.expires_at <= self._now():
+                self._report.expired += 1
                 continue
             for note in notes:
-                report.note(note.kind, where(raw), note.text)
-            if document.id in batch:
-                _settle(receiver, report, batch)
-            batch[document.id] = document
-        _settle(receiver, report, batch)
-        if page.after is not None and receiver is not None:
-            position.save(Position(page.after, receiver.last, report))
-        if on_progress is not None:
-            on_progress(report.read, expected)
-        if page.after is None:
-            position.clear()
-            return report
-        after = page.after
+                self._report.note(note.kind, where(raw), note.text)
+            if by != name:
+                self._report.note("changed", where(raw), f"moved by a rule to {tuple(by)!r:.300}")
+            if document.id in self._batch:
+                self.settle()
+            self._batch[document.id] = document, raw
+
+    def settle(self) -> None:
+        """Bring the documents that were taken into the target."""
+        documents = [document for document, _ in self._batch.values()]
+        if self._receiver is not None:
+            self._receiver.settle(documents)
+        else:
+            self._report.ready += len(documents)
+            for document in documents:
+                self._report.digest = add(self._report.digest, digest(document))
+        self._batch.clear()
+
+    def _decide(self, raw: Mapping[str, Any], name: Name) -> Name | None:
+        """Return whose record a document is; ``None`` if that cannot be told, and it is held back."""
+        others = [other for other in other_readings(raw, name) if self._survey.knows(other)]
+        if not others:
+            return name
+        policy: Literal["hold", "fields", "other"] = self._rules.collided
+        their = " or ".join(f"user {other.user_id!r} namespace {other.namespace!r}" for other in others)
+        text = (
+            f"its fields name user {name.user_id!r} namespace {name.namespace!r}, but its id is also that of "
+            f"{their:.500}, and who wrote second changed only the value: it may be the other user's"
+        )
+        if policy == "fields":
+            self._report.note("collided", where(raw), f"{text}; moved to whom the fields name, as was asked for")
+            return name
+        if policy == "other" and len(others) == 1:
+            self._report.note("collided", where(raw), f"{text}; moved to the other user, as was asked for")
+            return others[0]
+        self._reject(raw, "collided", f"{text}; held back", others)
+        return None
+
+    def _reject(self, raw: Mapping[str, Any], kind: str, text: str, others: list[Name] | None = None) -> None:
+        self._report.note(kind, where(raw), text)
+        self._report.rejected += 1
+        self._rejects.add(raw, kind, text, others or ())
+
+    def _failed(self, id: str, text: str) -> None:
+        """Keep a document that the target has not taken."""
+        _, raw = self._batch[id]
+        self._report.rejected += 1
+        self._rejects.add(raw, "failed", text)
 
 
-def _settle(receiver: Target | None, report: Report, batch: dict[str, Document]) -> None:
-    documents = list(batch.values())
-    batch.clear()
-    if receiver is not None:
-        receiver.settle(documents)
-        return
-    report.ready += len(documents)
-    for document in documents:
-        report.digest = add(report.digest, digest(document))
+def _look_for_gone(
+    target: DataStore, survey: _Survey, report: Report, user_id: str | None, namespace: str | None, *, prune: bool
+) -> None:
+    """Name, or remove, the records that came from an earlier run and are no longer in the source.
+
+    A record that an agent has written in the target, or changed there, is not among them: its revision tells.
+    """
+    core = core_of(target)
+    for ids in _only_there(target, survey, user_id, namespace):
+        found, _ = read_sound(core, ids, Fields.VALUE)  # the least that has a revision
+        gone = [document for document in found.values() if document.revision.startswith(IMPORTED)]
+        if not prune:
+            for document in gone:
+                report.note("gone", document.id, "came from an earlier run, and is no longer in the source")
+            continue
+        outcomes = core.write([Delete(document.id, core.now(), document.revision) for document in gone])
+        for document, outcome in zip(gone, outcomes, strict=True):
+            if outcome.error is not None:
+                report.note("failed", document.id, f"is gone from the source; removing it: {outcome.error.message}")
+            elif outcome.done:
+                report.pruned += 1
 
 
-def _read(source: LegacySource, after: str | None) -> LegacyPage:
+def _only_there(target: DataStore, survey: _Survey, user_id: str | None, namespace: str | None) -> Iterator[list[str]]:
+    """Yield the ids that the target has and the source has not, a page at a time."""
+    for page in pages(target, user_id, namespace, fields=Fields.KEY):
+        ids = [document.id for document in page.documents if not survey.holds(document.id)]
+        for start in range(0, len(ids), PAGE):
+            yield ids[start : start + PAGE]
+
+
+def _patiently(read: Callable[[], LegacyPage], name: str) -> LegacyPage:
     """Read a page, and again if the database fails for a transient reason."""
     backoff = Backoff(_RETRY_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
     while True:
         try:
-            return source.documents(PAGE, after)
+            return read()
         except DataStoreError as error:
             if not error.retryable or not backoff.wait():
-                raise error.during("reading documents", source.name) from error.__cause__
+                raise error.during("reading documents", name) from error.__cause__
+
+
+def _mark(id: str) -> int:
+    return int.from_bytes(blake2b(id.encode(), digest_size=8).digest())
 
 
 def _now() -> str:

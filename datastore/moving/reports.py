@@ -40,6 +40,10 @@ class Report:
     """Left behind because they have expired."""
     left_out: int = 0
     """Left behind by the filters."""
+    rejected: int = 0
+    """Of a legacy source: not moved, and kept in the file of rejects, if there is one."""
+    pruned: int = 0
+    """Removed from the target, because a legacy source no longer has them."""
     verified: int = 0
     """Read back from the target and found equal."""
     ready: int = 0
@@ -56,8 +60,8 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether everything that was to arrive is there: nothing failed, nothing differs."""
-        return not self.counts.get("failed") and not self.counts.get("differs")
+        """Whether everything that was to arrive is there: nothing failed, nothing differs, nothing was held back."""
+        return not self.counts.get("failed") and not self.counts.get("differs") and not self.rejected
 
     def note(self, kind: str, where: str, text: str) -> None:
         """Note a problem."""

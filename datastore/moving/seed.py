@@ -1,10 +1,12 @@
 """From a document in the seed's format to a record of the store. Pure: no I/O, no clock, no chance.
 
 The seed's ids are ``user:namespace:base64``, joined with nothing escaped. So two records whose user and namespace hold
-colons may have had one id, and the one that was written later has replaced the other. What such an id stands for
-cannot be read from it; the fields say it, and they are what counts here.
+colons may have had one id. Who wrote second there found the first one's document and changed its value: so the fields
+are the first user's, and the value may be the second one's. Nothing in the document tells; `other_readings` says whose
+it may be.
 
-The same document always gives the same record, down to its revision: that is what makes an import repeatable.
+The same document always gives the same record, down to its revision, which changes only when the value, the metadata or
+the expiry does: that is what makes an import repeatable.
 """
 
 from __future__ import annotations
@@ -23,15 +25,21 @@ from datastore.errors import DataStoreError, InvalidValueError, kind_of
 from datastore.ids import check_agent, encode_key, encode_name, namespace_prefix
 from datastore.moving.digests import digest
 from datastore.times import format_time
-from datastore.values import MAX_DIGITS, check_metadata, encode
+from datastore.values import MAX_DIGITS, check_metadata, decode, encode
 from datastore.values import UnreadableError as UnreadableValueError
 
 UNKNOWN = "unknown"
 """The agent of a record that names none."""
+IMPORTED, CHANGED = "legacy", "rules-"
+"""What the revision of a record begins with that was imported, as it was or by rules, and not changed since.
+The store's own revisions are hexadecimal, so none begins so."""
 _EPOCH = "1970-01-01T00:00:00.000000Z"
 _SHORT_FRACTION = re.compile(r"(\.\d{1,6})\d*")
 _MILLISECONDS = 1e11  # a number of seconds beyond this would be a time after the year 5138
-_READINGS = 3
+_NATIVE_DIGITS = 38
+"""As many digits DynamoDB keeps: a whole number of more is a float that was written out, such as 1e100."""
+_LARGEST_FLOAT = Decimal("1.7976931348623157e308")
+_REVISION_LENGTH = 24
 
 
 class Name(NamedTuple):
@@ -53,29 +61,70 @@ class UnreadableError(DataStoreError):
     """A document cannot be made a record of."""
 
 
-def to_record(raw: Mapping[str, Any], zone: tzinfo) -> tuple[Document, list[Note]]:
+def name_of(raw: Mapping[str, Any]) -> Name:
+    """Return what a document says it is: by its fields, and by its id where a field is missing.
+
+    Raises:
+        UnreadableError: If it does not say it.
+    """
+    try:
+        return _name(raw, [])
+    except UNDECODABLE as error:
+        raise UnreadableError(f"cannot be read: {type(error).__name__}") from None
+
+
+def id_of(name: Name) -> str:
+    """Return the id that a record of this name has in the store.
+
+    Raises:
+        UnreadableError: If the store takes no such name.
+    """
+    try:
+        prefix = namespace_prefix(encode_name(name.user_id, "userId"), encode_name(name.namespace, "namespace"))
+        return prefix + encode_key(name.key)
+    except DataStoreError as error:
+        raise UnreadableError(error.message) from error
+
+
+def other_readings(raw: Mapping[str, Any], name: Name) -> list[Name]:
+    """Return the other records that would have the same id: those whose value a document may hold.
+
+    They are all the ways to cut the id's beginning, at a colon, into a user and a namespace. The key is read in one way
+    only, because base64 has no colon. An id that is not that of the fields stands for no other record.
+    """
+    head, _, encoded = where(raw).rpartition(":")
+    if head != f"{name.user_id}:{name.namespace}" or not _is_key(encoded, name.key):
+        return []
+    parts = head.split(":")
+    cuts = [Name(":".join(parts[:cut]), ":".join(parts[cut:]), name.key) for cut in range(1, len(parts))]
+    return [cut for cut in cuts if cut != name and cut.user_id and cut.namespace]
+
+
+def to_record(raw: Mapping[str, Any], zone: tzinfo, name: Name | None = None) -> tuple[Document, list[Note]]:
     """Return the record that a document is, and what there is to say about it.
 
     Args:
         raw: The fields, in the seed's camel case or in snake case, the id as ``_id`` or ``id``.
         zone: Where the clock stood that wrote times without a zone.
+        name: What it is to be, where a rule has decided that; by default what it says it is.
 
     Returns:
-        The record, and notes of the kinds ``ambiguous`` (its id is also that of other records), ``mismatched`` (its id
-        is not the one that its fields give), ``changed`` (a field was not what it must be) and ``filled`` (a field was
-        not there).
+        The record, and notes of the kinds ``mismatched`` (its id is not the one that its fields give), ``changed`` (a
+        field was not what it must be) and ``filled`` (a field was not there).
 
     Raises:
         UnreadableError: If it is none: no name, or no value that the store takes.
     """
     notes: list[Note] = []
     try:
-        name = _name(raw, notes)
-        id = namespace_prefix(encode_name(name.user_id, "userId"), encode_name(name.namespace, "namespace"))
-        id += encode_key(name.key)
-        _check_id(raw, name, id, notes)
-        value = _plain(_get(raw, "value"), "value", notes)
+        by_rule, name = name is not None, name or _name(raw, notes)
+        id = id_of(name)
+        if not by_rule:
+            _check_id(raw, name, id, notes)
+        value = _plain(_content(raw, "value"), "value", notes)
         encode(value)
+        if "value" not in raw and "valueJson" not in raw:
+            notes.append(Note("filled", "has no value: taken as null"))
         metadata = _metadata(raw, notes)
         created_at = _time(raw, "createdAt", zone, notes)
         updated_at = _time(raw, "updatedAt", zone, notes)
@@ -109,12 +158,28 @@ def to_record(raw: Mapping[str, Any], zone: tzinfo) -> tuple[Document, list[Note
         raise UnreadableError("is nested too deep") from None
     except UNDECODABLE as error:
         raise UnreadableError(f"cannot be read: {type(error).__name__}") from None
-    return document._replace(revision=digest(document).hex()[:24]), notes
+    of_content = document._replace(access_count=0, last_accessed_by_agent=None, last_accessed_at=None)
+    revision = (CHANGED if by_rule else IMPORTED) + digest(of_content).hex()
+    return document._replace(revision=revision[:_REVISION_LENGTH]), notes
 
 
 def where(raw: Mapping[str, Any]) -> str:
     """Return what a report calls a document: its id as it is."""
     return str(raw.get("_id", raw.get("id", "a document without an id")))
+
+
+def plain_value(raw: Mapping[str, Any]) -> Any:
+    """Return the value of a document, as far as it can be one, with JSON's types.
+
+    Raises:
+        UnreadableError: If it holds what JSON has no word for.
+    """
+    try:
+        return _plain(_content(raw, "value"), "value", [])
+    except DataStoreError as error:
+        raise UnreadableError(error.message) from error
+    except UNDECODABLE as error:
+        raise UnreadableError(f"cannot be read: {type(error).__name__}") from None
 
 
 # -------------------------------------------------------------------------------------------------------------- names
@@ -148,36 +213,22 @@ def _name(raw: Mapping[str, Any], notes: list[Note]) -> Name:
 
 
 def _check_id(raw: Mapping[str, Any], name: Name, id: str, notes: list[Note]) -> None:
-    """Note what an id says otherwise than the fields, or what else it may stand for."""
+    """Note an id that says something else than the fields."""
     theirs = where(raw)
     if ("_id" not in raw and "id" not in raw) or theirs == id:
         return
     head, _, encoded = theirs.rpartition(":")
-    utf8 = name.key.encode()
-    spellings = {b64encode(utf8), b64encode(utf8, b"-_")}
-    if head != f"{name.user_id}:{name.namespace}" or encoded.rstrip("=").encode() not in {
-        spelling.rstrip(b"=") for spelling in spellings
-    }:
+    if head != f"{name.user_id}:{name.namespace}" or not _is_key(encoded, name.key):
         notes.append(
             Note("mismatched", f"its id is not that of its fields {tuple(name)!r:.200}; it was moved by its fields")
         )
-        return
-    parts = head.split(":")
-    others = [
-        (user, namespace)
-        for cut in range(1, len(parts))
-        if (user := ":".join(parts[:cut])) not in ("", name.user_id) and (namespace := ":".join(parts[cut:]))
-    ]
-    if others:
-        readings = " and ".join(f"user {user!r} namespace {namespace!r}" for user, namespace in others[:_READINGS])
-        more = f" and {len(others) - _READINGS:,} more" if len(others) > _READINGS else ""
-        notes.append(
-            Note(
-                "ambiguous",
-                f"user {name.user_id!r} namespace {name.namespace!r} shares its id with {readings}{more}: "
-                "whichever of them was written last has replaced the others",
-            )
-        )
+
+
+def _is_key(encoded: str, key: str) -> bool:
+    """Return whether a text is a key in base64, of any of the usual spellings."""
+    utf8 = key.encode(errors="surrogatepass")
+    spellings = {b64encode(utf8), b64encode(utf8, b"-_")}
+    return encoded.rstrip("=") in {spelling.rstrip(b"=").decode() for spelling in spellings}
 
 
 def _decode_key(encoded: str) -> str:
@@ -194,6 +245,17 @@ def _decode_key(encoded: str) -> str:
 def _get(raw: Mapping[str, Any], field: str) -> Any:
     """Return a field under its name in camel case or in snake case."""
     return raw[field] if field in raw else raw.get(re.sub(r"([A-Z])", r"_\1", field).lower())
+
+
+def _content(raw: Mapping[str, Any], field: str) -> Any:
+    """Return a value or metadata; as text beside it, where this store has written the document among the others."""
+    text = raw.get(f"{field}Json")
+    if "revision" not in raw or not isinstance(text, str):
+        return _get(raw, field)
+    try:
+        return decode(text)
+    except ValueError:
+        raise UnreadableError(f"{field}Json is no JSON") from None
 
 
 def _text(raw: Mapping[str, Any], field: str) -> str | None:
@@ -227,13 +289,18 @@ def _count(raw: Mapping[str, Any], notes: list[Note]) -> int:
 
 
 def _metadata(raw: Mapping[str, Any], notes: list[Note]) -> dict[str, Any]:
-    found = _plain(_get(raw, "metadata"), "metadata", notes)
+    found = _plain(_content(raw, "metadata"), "metadata", notes)
     if found is None:
+        if "metadata" in raw:
+            notes.append(Note("filled", "its metadata is null: taken as {}"))
         return {}
     if not isinstance(found, dict):
         notes.append(Note("changed", f"metadata is {kind_of(found)}: kept as the entry 'metadata' of it"))
         found = {"metadata": found}
     check_metadata(found)
+    gone = [name for name, value in found.items() if value is None]
+    if gone:
+        notes.append(Note("changed", f"metadata is null at {', '.join(map(repr, gone))!s:.200}: left out"))
     return {name: value for name, value in found.items() if value is not None}  # as a `set` would store it
 
 
@@ -293,6 +360,10 @@ def _number(value: Decimal, path: str, notes: list[Note]) -> int | float:
     if value.adjusted() >= MAX_DIGITS:
         raise InvalidValueError(f"{path} is a number of more than {MAX_DIGITS:,} digits")
     if value == value.to_integral_value():
+        number = float(value) if value.adjusted() >= _NATIVE_DIGITS and abs(value) < _LARGEST_FLOAT else 0.0
+        if number and Decimal(repr(number)) == value:
+            notes.append(Note("changed", f"{path} is a whole number of more than {_NATIVE_DIGITS} digits: a float"))
+            return number
         return int(value)
     number = float(value)
     if not isfinite(number) or Decimal(repr(number)) != value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from datastore.backend import Backend, Document, Fields, MovesDocuments, Outcome, Restore
@@ -28,14 +28,23 @@ class Target:
         report: Takes the numbers and the problems.
         overwrite: Whether a record that is newer in the target is replaced all the same.
         verify: Whether what was written is read back.
-        tell: Whether the report names each record that was in the target before and is not the same.
+        tell: Says of a record that was in the target before, and is not the same, whether the report is to name it.
+        keep_counts: Whether a record that is replaced keeps its count of accesses, if that is the larger one, and its
+            last access, if that is the later one.
 
     Raises:
         UnsupportedError: If the adapter cannot write whole documents.
     """
 
     def __init__(
-        self, store: DataStore, report: Report, *, overwrite: bool = False, verify: bool = True, tell: bool = False
+        self,
+        store: DataStore,
+        report: Report,
+        *,
+        overwrite: bool = False,
+        verify: bool = True,
+        tell: Callable[[Document], bool] = lambda _: False,
+        keep_counts: bool = False,
     ) -> None:
         self.report = report
         self._core: Core = core_of(store)
@@ -50,6 +59,9 @@ class Target:
         self._overwrite = overwrite
         self._verify = verify
         self._tell = tell
+        self._keep_counts = keep_counts
+        self.on_failed: Callable[[str, str], None] | None = None
+        """Is told the id of each document that did not arrive, and why."""
         self.last: str | None = None
         """The id of the last document that is there."""
 
@@ -63,24 +75,27 @@ class Target:
         digests = {document.id: digest(document) for document in documents if document.id in jsons}
         there, damaged = self._read(list(digests))
         for id in damaged:
-            report.note("failed", id, "the record in the target is damaged; remove it there, and move this one again")
+            self._fail(id, "the record in the target is damaged; remove it there, and move this one again")
         restores, now = list[Restore](), self._core.now()
-        for document in documents:
-            if document.id not in jsons or document.id in damaged:
+        for comes in documents:
+            if comes.id not in jsons or comes.id in damaged:
                 continue
-            json = jsons[document.id]
+            json = jsons[comes.id]
             report.bytes += len(json.encode())
+            old, document = there.get(comes.id), comes
+            if old is not None and self._keep_counts:
+                document = _with_larger_counts(comes, old)
+                digests[document.id] = digest(document)
             report.digest = add(report.digest, digests[document.id])
-            old = there.get(document.id)
             if old is not None and digest(old) == digests[document.id]:
                 report.unchanged += 1
                 report.verified += 1
             elif old is not None and not self._overwrite and _is_newer(old, document):
                 report.kept += 1
-                if self._tell:
+                if self._tell(old):
                     report.note("doubled", document.id, "a newer record is in the target already; that one was kept")
             else:
-                if old is not None and self._tell:
+                if old is not None and self._tell(old):
                     report.note("doubled", document.id, "an older record was in the target already; it was replaced")
                 revision = None if old is None else old.revision
                 restores.append(Restore(document, *decode(document.id), json, now, revision))
@@ -96,19 +111,16 @@ class Target:
             try:
                 jsons[document.id] = check_moved(document)
             except DamagedRecordError as error:
-                self.report.note("failed", document.id, error.message)
+                self._fail(document.id, error.message)
         return jsons
 
     def _read(self, ids: Sequence[str]) -> tuple[dict[str, Document], set[str]]:
-        """Return the documents that are there, and the ids of those that are and do not hold."""
-        damaged = set[str]()
-        while True:
-            try:
-                return self._core.read([id for id in ids if id not in damaged], Fields.ALL), damaged
-            except DamagedRecordError as error:
-                if error.id is None or error.id in damaged or error.id not in ids:
-                    raise
-                damaged.add(error.id)
+        return read_sound(self._core, ids, Fields.ALL)
+
+    def _fail(self, id: str, text: str) -> None:
+        self.report.note("failed", id, text)
+        if self.on_failed is not None:
+            self.on_failed(id, text)
 
     def holds(self, id: str) -> bool:
         """Return whether a document is there."""
@@ -118,7 +130,7 @@ class Target:
         written = []
         for restore, outcome in zip(restores, self._outcomes(restores), strict=True):
             if outcome.error is not None:
-                self.report.note("failed", restore.id, outcome.error.message)
+                self._fail(restore.id, outcome.error.message)
             elif outcome.done or outcome.revision == restore.document.revision:  # else written, and the answer was lost
                 self.report.written += 1
                 self.report.replaced += restore.if_revision is not None
@@ -165,6 +177,26 @@ class Target:
             elif not _was_used(found, document):
                 fields = ", ".join(_differences(document, found))
                 self.report.note("differs", document.id, f"differs when read back, in {fields}")
+
+
+def read_sound(core: Core, ids: Sequence[str], fields: Fields) -> tuple[dict[str, Document], set[str]]:
+    """Return the documents that are there, and the ids of those that are and do not hold."""
+    damaged = set[str]()
+    while True:
+        try:
+            return core.read([id for id in ids if id not in damaged], fields), damaged
+        except DamagedRecordError as error:
+            if error.id is None or error.id in damaged or error.id not in ids:
+                raise
+            damaged.add(error.id)
+
+
+def _with_larger_counts(document: Document, old: Document) -> Document:
+    """Return a document with the accesses of the one that it replaces, where those are more, or later."""
+    document = document._replace(access_count=max(document.access_count, old.access_count))
+    if (old.last_accessed_at or "") <= (document.last_accessed_at or ""):
+        return document
+    return document._replace(last_accessed_at=old.last_accessed_at, last_accessed_by_agent=old.last_accessed_by_agent)
 
 
 def _is_newer(there: Document, comes: Document) -> bool:

@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import signal
+import sqlite3
 import subprocess
 import sys
 
@@ -18,7 +19,8 @@ from datastore.cli import moving
 from datastore.cli.app import app
 from datastore.moving import digest_of
 from datastore.urls import Url
-from tests.moving.test_legacy import MIXED, make_table
+from tests.moving.tables import make_table
+from tests.moving.test_legacy import COLLIDED, MIXED
 from tests.moving.test_seed import seed
 
 
@@ -361,19 +363,85 @@ class TestImportLegacy:
     def old(self, own_directory):
         make_table(own_directory / "old.db", [*MIXED, seed(key="bad", value=float("nan"))])
 
-    def test_a_dry_run_writes_nothing(self, old, own_directory):
+    @pytest.fixture
+    def collided(self, own_directory):
+        make_table(own_directory / "old.db", COLLIDED)
+
+    def test_a_dry_run_writes_nothing(self, old, own_directory, state):
         lines = run("import-legacy", "sqlite:///old.db", "sqlite:///b.db", "--dry-run", exit_code=3).stdout.splitlines()
         assert "ready                4  would be written; this was a dry run" in lines
-        assert "ambiguous            2  the id is also that of other records, which it may have replaced" in lines
+        assert "rejected             1  not moved" in lines
         assert not (own_directory / "b.db").exists()
+        assert not state.exists()
 
-    def test_it_says_what_it_moved_and_what_it_could_not_tell_apart(self, old):
+    def test_it_says_what_it_moved_and_where_the_rest_is(self, old, state):
         result = run("import-legacy", "sqlite:///old.db", "sqlite:///b.db", exit_code=3)
         assert "written              4" in result.stdout
-        assert "shares its id with user 'a:b' namespace 'c'" in result.stdout
+        (rejects,) = state.iterdir()
+        assert f"rejected             1  kept in {rejects}" in result.stdout
         assert "not everything arrived: 1 record failed" in result.stderr
         report = json.loads(run("import-legacy", "sqlite:///old.db", "sqlite:///b.db", "--json", exit_code=3).stdout)
-        assert (report["unchanged"], report["written"]) == (4, 0)
+        assert (report["unchanged"], report["written"], report["rejects"]) == (4, 0, str(rejects))
+
+    def test_what_may_be_another_users_is_held_back_until_somebody_decides(self, collided, own_directory):
+        arguments = ("import-legacy", "sqlite:///old.db", "sqlite:///b.db", "--rejects", "left.jsonl")
+        result = run(*arguments, exit_code=3)
+        assert "collided             1  the value may be another user's" in result.stdout
+        assert "0 records failed, 0 read back differently, 1 held back" in result.stderr
+        assert "held back" in run("import-legacy", "left.jsonl", "sqlite:///b.db", exit_code=3).stderr
+        result = run("import-legacy", "left.jsonl", "sqlite:///b.db", "--collided", "other")
+        assert "left.jsonl -> sqlite:///b.db" in result.stdout
+        with datastore.connect("sqlite:///b.db") as store:
+            assert store.agent("a:b", "host", "c").get("plan") == "of a:b"
+
+    def test_rules_are_options(self, own_directory):
+        long, large = "k" * 600, "x" * 1_500_000
+        make_table(
+            own_directory / "old.db", [seed(key=long), seed(user="", key="of nobody"), seed(key="l", value=large)]
+        )
+        assert "3 records failed" in run("import-legacy", "sqlite:///old.db", "sqlite:///b.db", exit_code=3).stderr
+        rules = ("--rule", "shorten", "--rule", "split", "--rename", "user:=nobody")
+        run("import-legacy", "sqlite:///old.db", "sqlite:///b.db", *rules)
+        with datastore.connect("sqlite:///b.db") as store:
+            assert store.agent("nobody", "host").get("of nobody") == 1
+            ann = store.agent("ann", "host")
+            (short,) = (key for key in ann.list_keys() if key.startswith("kk"))
+            assert ann.get(short) == 1
+            assert "".join(ann.get(part) for part in ann.get("l")["splitInto"]) == large
+
+    def test_a_renaming_must_be_one(self, old):
+        arguments = ("import-legacy", "sqlite:///old.db", "sqlite:///b.db", "--rename", "ann=bob")
+        assert "write user:OLD=NEW" in " ".join(run(*arguments, exit_code=2).stderr.split())
+
+    def test_what_the_source_has_lost_is_named_and_removed_if_asked_for(self, own_directory):
+        make_table(own_directory / "old.db", MIXED)
+        run("import-legacy", "sqlite:///old.db", "sqlite:///b.db")
+        with sqlite3.connect("old.db") as connection:
+            connection.execute("DELETE FROM agent_data_store WHERE key = 'note'")
+        connection.close()
+        result = run("import-legacy", "sqlite:///old.db", "sqlite:///b.db")
+        assert "gone                 1  only in the target, from an earlier run; --prune removes it" in result.stdout
+        assert "pruned               1" in run("import-legacy", "sqlite:///old.db", "sqlite:///b.db", "--prune").stdout
+
+    @pytest.mark.parametrize(
+        ("source", "target"),
+        [
+            ("sqlite:///old.db", "sqlite:///old.db"),
+            ("sqlite:///old.db", "sqlite:///./sub/../old.db?timeout=5"),
+            ("sqlite:///link.db", "sqlite:///old.db"),
+            ("couchdb://ann:x@localhost:5984/agents", "couchdb://127.0.0.1/agents?timeout=3"),
+            ("dynamodb://agents?region=eu-west-1", "dynamodb://agents?region=eu-west-1&timeout=3"),
+            ("firestore://project", "firestore://project/agent_data_store?database=(default)"),
+        ],
+    )
+    def test_a_database_is_not_moved_into_itself_however_it_is_spelled(self, old, own_directory, source, target):
+        (own_directory / "sub").mkdir()
+        (own_directory / "link.db").symlink_to("old.db")
+        before = (own_directory / "old.db").read_bytes()
+        for more in ((), ("--dry-run",)):
+            result = run("import-legacy", source, target, *more, exit_code=1)
+            assert "source and target are the same database" in result.stderr
+        assert (own_directory / "old.db").read_bytes() == before
 
     def test_a_time_zone_must_be_one(self, old):
         arguments = ("import-legacy", "sqlite:///old.db", "sqlite:///b.db", "--timezone", "Mars/Olympus")
@@ -381,3 +449,4 @@ class TestImportLegacy:
 
     def test_a_source_that_is_none_is_one_line(self, own_directory):
         assert "No such file" in run("import-legacy", "sqlite:///no.db", "sqlite:///b.db", exit_code=1).stderr
+        assert "No such file" in run("import-legacy", "no.jsonl", "sqlite:///b.db", exit_code=1).stderr

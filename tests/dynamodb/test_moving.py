@@ -205,3 +205,33 @@ def test_all_tables_of_a_region_are_looked_through_for_customers(url, monkeypatc
     monkeypatch.setattr(Connection, "call", lambda self, name, **behind: answers[behind.get("ExclusiveStartTableName")])
     with datastore.connect("dynamodb://base?region=eu-west-1", isolation="database") as store:
         assert store.customers() == ["ann", "bob"]
+
+
+def test_numbers_and_kinds_that_the_clients_own_deserializer_refuses_are_read_exactly():
+    url = make_legacy_table([], "_id")
+    with datastore.connect(dynamodb.MINISTACK.url()) as store:
+        client = store._core.backend._connection.client
+        item = {
+            "_id": {"S": "a"},
+            "big": {"N": "1E+100"},
+            "long": {"N": "9" * 38},
+            "small": {"N": "1E-130"},
+            "bytes": {"B": b"x"},
+            "sets": {"M": {"s": {"SS": ["a"]}, "n": {"NS": ["1E+90", "2"]}, "b": {"BS": [b"y"]}}},
+            "rest": {"L": [{"NULL": True}, {"BOOL": False}, {"S": ""}]},
+        }
+        client.put_item(TableName=url.partition("?")[0].removeprefix("dynamodb://"), Item=item)
+    source = connect_legacy(url)
+    (document,) = source.documents(10).documents
+    (names,) = source.names(10).documents
+    source.close()
+    assert document == {
+        "_id": "a",
+        "big": Decimal("1e100"),
+        "long": Decimal("9" * 38),
+        "small": Decimal("1e-130"),
+        "bytes": b"x",
+        "sets": {"s": {"a"}, "n": {Decimal("1e90"), Decimal(2)}, "b": {b"y"}},
+        "rest": [None, False, ""],
+    }
+    assert names == {"_id": "a"}

@@ -43,6 +43,7 @@ def make_url(network):
 def open_store(url, recorder):
     """A store that counts accesses only when told to, with the recorder between it and the emulator."""
     with datastore.connect(url, flush_interval=3_600, max_pending=100_000, interceptors=[recorder]) as store:
+        recorder.clear()
         yield store
 
 

@@ -507,8 +507,8 @@ def test_the_time_budget_is_kept(url):
 def test_a_server_that_hangs_ends_with_the_deadline(url):
     """The channel has no deadlines of its own: each request has one."""
     with (
-        datastore.connect(url, retry_seconds=0, timeout=0.001) as store,
         pytest.raises(BackendUnavailableError, match="DEADLINE_EXCEEDED"),
+        datastore.connect(url, retry_seconds=0, timeout=0.001) as store,
     ):
         store.agent("u", "a").set("k", "x" * 900_000)
 

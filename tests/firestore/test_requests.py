@@ -23,9 +23,9 @@ def forget(store):
     store._core.backend._assemble()
 
 
-def test_connecting_asks_nothing(url, recorder):
+def test_connecting_looks_whose_collection_it_is(url, recorder):
     datastore.connect(url, interceptors=[recorder]).close()
-    assert recorder.requests == []
+    assert recorder.requests == ["RunQuery"]
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ from google.auth.credentials import AnonymousCredentials
 import datastore
 from datastore import ConfigurationError
 from datastore.backend import IdRange
+from datastore.urls import Url
+from datastore_firestore import urls
 
 
 def settings_of(url, **options):
-    with datastore.connect(url, **options) as store:
-        return store._core.backend._settings
+    return urls.settings_of(Url(url, options))
 
 
 def test_a_url_names_project_collection_and_database():
@@ -66,8 +67,8 @@ def test_what_is_wrong_is_said(url, message):
     assert "p4ssw0rd" not in str(caught.value)
 
 
-def test_a_closed_store_says_so_even_below():
-    store = datastore.connect("firestore://p/c?emulator=127.0.0.1:1")
+def test_a_closed_store_says_so_even_below(url):
+    store = datastore.connect(url)
     backend = store._core.backend
     store.close()
     backend.close()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 import datastore
 from datastore.conformance.clock import Clock
 from datastore.conformance.samples import METADATA, VALUES
+from datastore.connecting import connect_legacy
+from tests.moving.tables import make_table
 
 
 @pytest.fixture
@@ -39,3 +43,20 @@ def full(source, clock):
     source.agent("ann", "reader").get_all()
     source.agent("ann", "changer").set("1", 2, {"changed": True})
     return source
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Return a function that makes a legacy file and opens it."""
+    numbers = itertools.count()
+    opened = []
+
+    def table(documents, url="", **options):
+        path = tmp_path / f"old{next(numbers)}.db"
+        make_table(path, documents, **options)
+        opened.append(connect_legacy(f"sqlite:///{path}{url}"))
+        return opened[-1]
+
+    yield table
+    for source in opened:
+        source.close()

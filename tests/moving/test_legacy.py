@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
 import sqlite3
 import uuid
+from contextlib import closing
 from datetime import UTC, datetime
 from unittest.mock import patch
 
@@ -18,39 +17,11 @@ import datastore
 from datastore.connecting import connect_legacy
 from datastore.moving import digest_of, import_legacy, legacy
 from datastore.moving.pages import PAGE
+from datastore.moving.rejects import RejectsFile
+from datastore.moving.rules import Rules
+from tests.moving.tables import COLUMNS, make_table
 from tests.moving.test_seed import seed
 from tests.servers import couchdb, firestore
-
-COLUMNS = list(seed())
-
-
-def make_table(path, documents, table="agent_data_store", columns=COLUMNS, without_rowid=False):
-    with sqlite3.connect(path) as connection:
-        names = ", ".join(f'"{name}"' + (" TEXT PRIMARY KEY" if name == "_id" else "") for name in columns)
-        connection.execute(f'CREATE TABLE "{table}" ({names}){" WITHOUT ROWID" if without_rowid else ""}')
-        for document in documents:
-            row = [document.get(name) for name in columns]
-            row = [json.dumps(v) if name in ("value", "metadata") else v for name, v in zip(columns, row, strict=True)]
-            connection.execute(f'INSERT INTO "{table}" VALUES ({", ".join("?" * len(columns))})', row)
-    connection.close()
-
-
-@pytest.fixture
-def table(tmp_path):
-    """Return a function that makes a legacy file and opens it."""
-    numbers = itertools.count()
-    opened = []
-
-    def table(documents, url="", **options):
-        path = tmp_path / f"old{next(numbers)}.db"
-        make_table(path, documents, **options)
-        opened.append(connect_legacy(f"sqlite:///{path}{url}"))
-        return opened[-1]
-
-    yield table
-    for source in opened:
-        source.close()
-
 
 MIXED = [
     seed(key="plan", value={"a": [1, 1.0, True, None, 2**70]}),
@@ -72,27 +43,64 @@ def test_documents_become_records_with_their_provenance(table, target):
     assert target.agent("ann", "host").list_namespaces() == ["default", "files:owner/repo"]
 
 
-def test_the_report_names_what_cannot_be_told_apart(table, target):
-    report = import_legacy(table(MIXED), target)
-    assert report.counts == {"ambiguous": 2}
-    assert [problem.where.rpartition(":")[0] for problem in report.problems] == ["a:b:c", "ann:files:owner/repo"]
+def written_by_the_platform(*writes):
+    """Return the documents that are left when the platform writes records: by id, and of an existing one the value."""
+    stored = {}
+    for document in writes:
+        old = stored.get(document["_id"])
+        if old is None:
+            stored[document["_id"]] = document
+        else:
+            stored[document["_id"]] = old | {"value": document["value"], "updatedAt": document["updatedAt"]}
+    return list(stored.values())
 
 
-def test_a_record_that_overwrote_another_under_one_id_is_moved_to_where_its_fields_say(tmp_path, target):
-    """The seed's own way to write: the second replaces the first, and only the first one's id could be read wrongly."""
-    path = tmp_path / "old.db"
-    make_table(path, [])
-    with sqlite3.connect(path) as connection:
-        for document in (seed(user="a", namespace="b:c", value="lost"), seed(user="a:b", namespace="c", value="left")):
-            row = [json.dumps(v) if name in ("value", "metadata") else v for name, v in document.items()]
-            connection.execute(f"INSERT OR REPLACE INTO agent_data_store VALUES ({', '.join('?' * len(row))})", row)
-    connection.close()
-    source = connect_legacy(f"sqlite:///{path}")
-    report = import_legacy(source, target)
-    source.close()
-    assert target.agent("a:b", "host", "c").get("plan") == "left"
-    assert not target.agent("a", "host", "b:c").exists("plan")
-    assert "user 'a' namespace 'b:c'" in report.problems[0].text
+COLLIDED = written_by_the_platform(
+    *(seed(user="ann", namespace=f"files:repo {number}", value=number) for number in range(400)),
+    seed(user="a", namespace="b:c", value="of a"),
+    seed(user="a:b", namespace="c", value="of a:b", updatedAt="2024-04-01T00:00:00"),  # the same id
+    seed(user="a:b", value="another of a:b"),
+    seed(user="x", namespace="c"),
+)
+
+
+class TestCollisions:
+    """Two records that had one id: the fields are the first user's, the value is the second one's."""
+
+    def test_only_a_value_that_may_really_be_another_users_is_held_back(self, table, target, tmp_path):
+        report = import_legacy(table(COLLIDED), target, rejects=tmp_path / "rejects.jsonl")
+        assert (report.read, report.written, report.rejected) == (403, 402, 1)
+        assert report.counts == {"collided": 1}
+        assert not report.complete
+        ((kind, where, text),) = report.problems
+        assert (kind, where) == ("collided", "a:b:c:cGxhbg==")
+        assert "user 'a' namespace 'b:c'" in text
+        assert "user 'a:b' namespace 'c'" in text
+        assert "it may be the other user's" in text
+        assert "of a:b" not in text
+        assert not target.agent("a", "host", "b:c").exists("plan")
+        assert not target.agent("a:b", "host", "c").exists("plan")
+        assert target.agent("ann", "host", "files:repo 7").get("plan") == 7
+
+    @pytest.mark.parametrize(("collided", "user", "namespace"), [("fields", "a", "b:c"), ("other", "a:b", "c")])
+    def test_it_is_moved_to_whom_the_administrator_says(self, table, target, tmp_path, collided, user, namespace):
+        import_legacy(table(COLLIDED), target, rejects=tmp_path / "rejects.jsonl")
+        with closing(RejectsFile(tmp_path / "rejects.jsonl")) as rejects:
+            report = import_legacy(rejects, target)
+            assert (report.rejected, report.written) == (1, 0)
+            report = import_legacy(rejects, target, rules=Rules(collided=collided))
+        assert (report.rejected, report.written, report.complete) == (0, 1, True)
+        record = target.agent(user, "host", namespace).get_record("plan")
+        assert (record.value, record.access_count) == ("of a:b", 7)
+
+    def test_both_ways_of_writing_are_found_whoever_wrote_first(self, table, target):
+        first_of_other = written_by_the_platform(
+            seed(user="a:b", namespace="c"),
+            seed(user="a", namespace="b:c", value=2),
+            seed(user="a"),
+            seed(user="x", namespace="b:c"),
+        )
+        assert import_legacy(table(first_of_other), target).counts == {"collided": 1}
 
 
 def test_two_documents_of_one_name_leave_the_newer_and_are_reported(table, target):
@@ -116,7 +124,7 @@ def test_running_twice_writes_nothing_more_and_keeps_what_agents_have_changed(ta
 def test_a_dry_run_says_what_would_come_and_writes_nothing(table, target):
     source = table([*MIXED, seed(key="bad", value=float("nan"))])
     dry = import_legacy(source, None)
-    assert (dry.ready, dry.written, dry.counts) == (4, 0, {"ambiguous": 2, "failed": 1})
+    assert (dry.ready, dry.written, dry.counts) == (4, 0, {"failed": 1})
     wet = import_legacy(source, target)
     assert (wet.written, wet.counts, wet.digest) == (4, dry.counts, dry.digest)
 
@@ -228,7 +236,7 @@ def test_a_couchdb_database_is_read_and_nothing_is_made_in_it(target):
         source.close()
         rows = client.get(f"{base}/_all_docs").json()["rows"]
         client.delete(base)
-    assert (report.written, report.counts) == (2 * PAGE + 1, {"ambiguous": 1})
+    assert (report.written, report.counts) == (2 * PAGE + 1, {})
     assert target.agent("a", "host", "b:c").get("plan") == 1
     assert [row["id"] for row in rows if row["id"].startswith("_")] == ["_design/old"]
 

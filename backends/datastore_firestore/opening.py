@@ -1,0 +1,50 @@
+"""Whose documents a collection holds: looked at once, when a store is opened, before anything can be written.
+
+A collection is there as soon as somebody writes a document into it, so nothing in Firestore says whose it is; but its
+documents do. Each that this store has written has a revision, and no other program's has.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.cloud.firestore_v1.types import query as messages
+
+from datastore.errors import ConfigurationError
+from datastore_firestore.connection import Connection, Settings
+from datastore_firestore.failures import NAME
+
+_LOOKED_AT = 3
+"""Documents, the first by name. One of ours among them is enough: a damaged one must not lock the others in."""
+_SEED = ("userId", "namespace", "key")
+
+_Query: Any = messages.StructuredQuery.pb()
+
+
+def refuse_foreign(connection: Connection, settings: Settings) -> None:
+    """Look at the first documents of the collection, and refuse it if they are all another program's.
+
+    Raises:
+        ConfigurationError: If they are, or there is no such database.
+        PermissionDeniedError: If the credentials are refused.
+        BackendUnavailableError: If Firestore does not answer.
+
+    Requests: 1, billed as at most 3 reads of documents.
+    """
+    query = _Query()
+    query.from_.add(collection_id=settings.collection)
+    query.order_by.add(direction=_Query.Direction.Value("ASCENDING")).field.field_path = "__name__"
+    for field in ("revision", *_SEED):
+        query.select.fields.add().field_path = field
+    query.limit.value = _LOOKED_AT
+    found = [answer.document for answer in connection.glance(query) if answer.HasField("document")]
+    if not found or any("revision" in document.fields for document in found):
+        return
+    records = any(all(field in document.fields for field in _SEED) for document in found)
+    source = f"firestore://{settings.project}/{settings.collection}"
+    moving_in = f", and bring its records over with 'datastore import-legacy {source} TARGET_URL'" if records else ""
+    raise ConfigurationError(
+        f"the collection {settings.collection!r} belongs to something else: its documents were written by another "
+        f"program. It was left untouched; name another one in the URL{moving_in}",
+        backend=NAME,
+    )

@@ -1,0 +1,101 @@
+"""What the command import-legacy takes beside a source and a target: rules, and a file for what they leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from datastore.administration import LegacySource
+from datastore.connecting import connect_legacy, place_of
+from datastore.errors import ConfigurationError
+from datastore.moving.rejects import RejectsFile
+from datastore.moving.rules import Rules, parse_rename
+
+
+class Rule(StrEnum):
+    """Changes what cannot be moved as it is."""
+
+    SHORTEN = "shorten"
+    SPLIT = "split"
+
+
+class CollidedChoice(StrEnum):
+    """What becomes of a record whose value may be another user's."""
+
+    HOLD = "hold"
+    FIELDS = "fields"
+    OTHER = "other"
+
+
+RejectsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--rejects",
+        metavar="FILE",
+        help="For what is not moved, with the reasons; it can be a SOURCE later.",
+        show_default="a file in $XDG_STATE_HOME/agent-datastore",
+    ),
+]
+CollidedOption = Annotated[
+    CollidedChoice,
+    typer.Option(help="Records whose value may be another user's: hold them back, or go by the fields, or by the id."),
+]
+RuleOption = Annotated[
+    list[Rule] | None,
+    typer.Option("--rule", help="shorten: cut names that are too long; split: cut values that are too large."),
+]
+RenameOption = Annotated[
+    list[str] | None,
+    typer.Option("--rename", metavar="FIELD:OLD=NEW", help="Rename a user, namespace or key; as often as needed."),
+]
+PruneOption = Annotated[
+    bool, typer.Option("--prune", help="Remove what came from there, is as it came, and is no longer there.")
+]
+
+
+def rules_of(rules: Sequence[Rule] | None, renames: Sequence[str] | None, collided: CollidedChoice) -> Rules:
+    """Return the rules that the options name.
+
+    Raises:
+        typer.BadParameter: If a renaming is none.
+    """
+    chosen = set(rules or ())
+    try:
+        rename = dict(map(parse_rename, renames or ()))
+    except ConfigurationError as error:
+        raise typer.BadParameter(error.message) from error
+    return Rules(Rule.SHORTEN in chosen, Rule.SPLIT in chosen, rename, collided.value)
+
+
+def open_source(source: str) -> LegacySource:
+    """Open a database in the seed's format, or a file of rejects."""
+    return connect_legacy(source) if _is_url(source) else RejectsFile(Path(source))
+
+
+def source_name(source: str) -> str | None:
+    """Return what to call a source that is no URL."""
+    return None if _is_url(source) else source
+
+
+def refuse_same(source: str, target: str) -> None:
+    """Refuse to move a database into itself, however its URL is spelled.
+
+    Raises:
+        ConfigurationError: If that was asked for.
+    """
+    if not _is_url(source):
+        return
+    place = place_of(source)
+    if place is not None and place == place_of(target):
+        raise ConfigurationError(
+            "source and target are the same database; its records have to move into another one: name a new one as the "
+            "target"
+        )
+
+
+def _is_url(source: str) -> bool:
+    return "://" in source
