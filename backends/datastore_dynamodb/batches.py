@@ -126,7 +126,7 @@ def _number(rest: Sequence[Any], asked: Sequence[Any]) -> int:
     """Return how much of a batch was left undone.
 
     Raises:
-        AnswerLostError: If that is nothing, or more than was asked for.
+        BackendUnavailableError: If that is nothing, or more than was asked for.
     """
     if not 0 < len(rest) <= len(asked):
         lost(f"{len(rest)} of {len(asked)} were left")

@@ -46,7 +46,7 @@ def id_of(item: Mapping[str, Attribute]) -> str:
     """Return the record's id for its item, or for the key of it.
 
     Raises:
-        AnswerLostError: If it has no key, as nothing has that DynamoDB says.
+        BackendUnavailableError: If it has no key, as nothing has that DynamoDB says.
     """
     try:
         return f"{item[PARTITION]['S']}:{item[SORT]['S']}"
@@ -58,7 +58,7 @@ def own_key(item: Mapping[str, Attribute]) -> Attributes:
     """Return the primary key of an item that was found.
 
     Raises:
-        AnswerLostError: As `id_of`.
+        BackendUnavailableError: As `id_of`.
     """
     id_of(item)
     return {PARTITION: item[PARTITION], SORT: item[SORT]}
