@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection, Container, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -37,10 +38,14 @@ from datastore_couchdb import finding, indexes
 from datastore_couchdb.codec import Memory, document_of, is_foreign
 from datastore_couchdb.counting import Counter
 from datastore_couchdb.examining import examine
+from datastore_couchdb.expiring import EXPIRY_INDEX, Expiries, find_all, place_of, remove_flags
+from datastore_couchdb.flags import is_flag
 from datastore_couchdb.reading import fetch
-from datastore_couchdb.schema import COUNTS, EXCEPTIONS, EXPIRY_INDEX, RECORD_VIEWS, is_built, prepare
+from datastore_couchdb.schema import COUNTS, EXCEPTIONS, RECORD_VIEWS, is_built, prepare
 from datastore_couchdb.session import NAME, MissingViewError, Session, Settings
 from datastore_couchdb.writing import Writer, bulk_docs
+
+logger = logging.getLogger("datastore")
 
 _PAGE_BYTES = 16_000_000
 """A page of a scan ends soon after so many characters of documents, so that large values do not pile up in memory."""
@@ -75,10 +80,13 @@ class CouchBackend(Backend):
         self._writer = Writer(self._session, self._memory)
         self._counter = Counter(self._session, self._memory)
         try:
-            self._indexes, self._declared, self._building = prepare(self._session)
+            schema = prepare(self._session)
         except BaseException:
             self._session.close()
             raise
+        self._indexes, self._declared, self._building = schema.indexes, schema.declared, schema.building
+        self._writer.exact = schema.format.exact
+        self._expiries = Expiries(self._session, self._memory, self._indexes, flagged=schema.format.flagged)
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
@@ -91,8 +99,7 @@ class CouchBackend(Backend):
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.scan`."""
-        rows, cut = self._all_docs(range, limit, after, include_docs=fields is not Fields.KEY)
-        return _page(rows, fields, rows[-1]["id"] if cut or len(rows) == limit else None)
+        return self._page(range, fields, limit, after)
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""
@@ -101,26 +108,6 @@ class CouchBackend(Backend):
     def close(self) -> None:
         """See `Backend.close`."""
         self._session.close()
-
-    def expired(self, range: IdRange, at: str) -> set[str]:
-        """See `datastore.backend.ListsExpired`.
-
-        Requests: 1 per 10,000 expired documents.
-        """
-        user, _, rest = range.start.partition(":")
-        namespace, colon, _ = rest.partition(":")
-        selector: dict[str, Any] = {
-            "userId": unquote(user) if user else {"$gt": None},
-            "namespace": unquote(namespace) if colon else {"$gt": None},
-            "expiresAt": {"$gt": "0", "$lte": at},
-        }
-        found = self._find(selector, ["_id", "expiresAt"])
-        # The index compares as people sort words, which is coarser than the ids are.
-        return {
-            document["_id"]
-            for document in found
-            if range.start <= document["_id"] < range.end and document.get("expiresAt", "~") <= at
-        }
 
     def namespaces(self, range: IdRange, at: str) -> list[str]:
         """See `datastore.backend.ListsNamespaces`.
@@ -135,7 +122,7 @@ class CouchBackend(Backend):
                     dead[prefix] = dead.get(prefix, 0) + 1
                 counts = self._counts(range)
                 return [prefix for prefix, count in counts.items() if count > dead.get(prefix, 0)]
-        return self._skip_through(range, self.expired(range, at))
+        return self._skip_through(range, self._expired(range, at))
 
     def count(self, range: IdRange, at: str) -> int:
         """See `datastore.backend.CountsRange`.
@@ -146,7 +133,7 @@ class CouchBackend(Backend):
             with suppress(MissingViewError):
                 expired = self._exceptions(range, at).expired
                 return sum(self._counts(range).values()) - len(expired)
-        expired = self.expired(range, at)
+        expired = self._expired(range, at)
         total, after = 0, None
         while True:
             page = self.scan(range, Fields.KEY, self.capabilities.scan_page, after)
@@ -164,8 +151,15 @@ class CouchBackend(Backend):
 
         Requests: 1; 2 where the documents are more than a page's amount of data.
         """
-        path = self._path(range, "_find")
-        return finding.find(self._session, path, range, plan, fields, limit, after, _PAGE_BYTES)
+        path, unused = self._path(range, "_find"), set[str]()
+        page = finding.find(self._session, path, range, plan, fields, limit, after, _PAGE_BYTES, unused)
+        if unused:  # somebody has removed them, and CouchDB went another way
+            logger.warning("CouchDB has no index %s any more: filters take longer", " and ".join(sorted(unused)))
+            self._indexes -= unused
+            self._declared = {
+                name: index for name, index in self._declared.items() if unused.isdisjoint((name, index.rest))
+            }
+        return page
 
     def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
         """See `datastore.backend.DeclaresIndexes`.
@@ -201,13 +195,25 @@ class CouchBackend(Backend):
     def purge(self, at: str) -> int:
         """See `datastore.backend.ReclaimsExpired`.
 
-        Requests: 1 per 10,000 expired documents to find them, and 2 per 1,000 to remove them.
+        Requests: 1 per 10,000 expired documents and flags to find them, 2 per 1,000 documents to remove them, 1 per
+            1,000 flags to see whether their records are there, and 2 per 1,000 to remove those.
         """
-        ids = sorted(self.expired(EVERYTHING, at))
+        selector = place_of("", "") | {"expiresAt": {"$lte": at}}  # records by their times, and all flags
+        flags, ids = dict[str, str](), list[str]()
+        for document in self._find(selector):
+            if not is_flag(document["_id"]):
+                ids.append(document["_id"])
+            elif not is_foreign(document):
+                flags[document["_id"]] = member(document, "_rev", str, NAME)
+        ids.sort()
         purged: set[str] = set()
         pauses = contention()
         for start in _steps(len(ids)):
             self._purge(ids[start : start + _BATCH], at, purged, pauses)
+        try:
+            remove_flags(self._session, flags)
+        except DataStoreError as error:  # what was purged is, and is told once
+            logger.warning("flags of records that are gone were left to the next purge: %s", error)
         return len(purged)
 
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
@@ -215,9 +221,7 @@ class CouchBackend(Backend):
 
         Requests: 1.
         """
-        rows, cut = self._all_docs(EVERYTHING, limit, after, include_docs=fields is not Fields.KEY)
-        ours = [row for row in rows if is_id(row["id"])]  # beside them there are design documents, and perhaps others
-        return _page(ours, fields, rows[-1]["id"] if cut or len(rows) == limit else None)
+        return self._page(EVERYTHING, fields, limit, after)
 
     def document_count(self) -> int:
         """See `datastore.backend.MovesDocuments`; without the view, design documents are counted, too.
@@ -267,6 +271,21 @@ class CouchBackend(Backend):
         if not self._session.settings.partitioned or range == EVERYTHING:
             return path
         return f"_partition/{quote(range.start.partition(':')[0], safe='')}/{path}"
+
+    def _page(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
+        """Return a page of a range: of documents, or of ids and what the flags among them say."""
+        keys = fields is Fields.KEY
+        rows, cut = self._all_docs(range, limit + keys, after, include_docs=not keys)
+        more = cut or len(rows) == limit + keys
+        following = rows.pop()["id"] if keys and more else None
+        behind = rows[-1]["id"] if more else None
+        if range == EVERYTHING:  # beside the documents of the store there are design documents, and perhaps others
+            rows = [row for row in rows if is_id(row["id"]) or is_flag(row["id"])]
+        if keys:
+            return DocumentPage(self._expiries.listed(rows, following), behind)
+        there = [row["doc"] for row in rows if row["doc"] and not is_flag(row["id"])]
+        documents, broken = split(there, lambda document: str(document["_id"]), document_of)
+        return DocumentPage(documents, behind, broken)
 
     def _all_docs(
         self, range: IdRange, limit: int, after: str | None, *, include_docs: bool
@@ -362,7 +381,7 @@ class CouchBackend(Backend):
         limit = 1
         while True:
             rows, _ = self._all_docs(range, limit, None, include_docs=False)
-            live = next((row["id"] for row in rows if row["id"] not in expired), None)
+            live = next((row["id"] for row in rows if row["id"] not in expired and not is_flag(row["id"])), None)
             if live is not None and not is_id(live):
                 range = range._replace(start=live + " ")
             elif live is not None:
@@ -373,20 +392,17 @@ class CouchBackend(Backend):
             else:
                 range, limit = range._replace(start=rows[-1]["id"] + " "), min(limit * 8, _BATCH)
 
-    def _find(self, selector: dict[str, Any], fields: list[str]) -> Iterator[dict[str, Any]]:
-        query: dict[str, Any] = {"selector": selector, "fields": fields, "limit": _EXPIRED_PAGE}
-        if EXPIRY_INDEX in self._indexes:
-            query["use_index"] = [EXPIRY_INDEX, EXPIRY_INDEX]
-        while True:
-            answer = self._session.post("_find", query)
-            documents = answer["docs"]
-            yield from documents
-            if len(documents) < _EXPIRED_PAGE:  # the limit is always given: without one CouchDB stops at 25
-                return
-            if answer.get("bookmark", "nil") != "nil":
-                query["bookmark"] = answer["bookmark"]
-            else:
-                query["skip"] = query.get("skip", 0) + len(documents)
+    def _find(self, selector: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        return find_all(self._session, selector, EXPIRY_INDEX in self._indexes)
+
+    def _expired(self, range: IdRange, at: str) -> set[str]:
+        """Return the ids of the documents within a range that are expired.
+
+        Requests: 1 per 10,000 expired documents.
+        """
+        selector = place_of(range.start, range.start) | {"expiresAt": {"$gt": "0", "$lte": at}}
+        # The index compares as people sort words, which is coarser than the ids are.
+        return {found["_id"] for found in self._find(selector) if range.start <= found["_id"] < range.end}
 
     def _remove(self, range: IdRange, foreign: Container[str]) -> set[str]:
         """Remove what a range holds, except for foreign documents, and return the ids of all that was there.
@@ -403,7 +419,7 @@ class CouchBackend(Backend):
                 if ours:
                     if ours[0] is not rows[0]:
                         range = range._replace(start=ours[0]["id"])  # what is not ours is not listed each time
-                    removed.update(row["id"] for row in ours)
+                    removed.update(row["id"] for row in ours if not is_flag(row["id"]))
                     if not self._delete(ours) and not pauses.wait():
                         raise came_too_late(NAME)
                 elif not cut and len(rows) < _BATCH:
@@ -489,15 +505,6 @@ def _number(row: dict[str, Any]) -> int:
 
 def _deletion(id: str, rev: str) -> str:
     return json.dumps({"_id": id, "_rev": rev, "_deleted": True}, ensure_ascii=False)
-
-
-def _page(rows: Sequence[dict[str, Any]], fields: Fields, after: str | None) -> DocumentPage:
-    """Return the page of some rows of a listing."""
-    if fields is Fields.KEY:
-        return DocumentPage([Document(row["id"], "", "", None) for row in rows], after)
-    there = [row["doc"] for row in rows if row.get("doc")]
-    documents, broken = split(there, lambda document: str(document["_id"]), document_of)
-    return DocumentPage(documents, after, broken)
 
 
 def _steps(number: int) -> range:

@@ -10,13 +10,13 @@ from datastore.adapters.answers import member
 from datastore.errors import BackendUnusableError, ConfigurationError, DataStoreError, PermissionDeniedError
 from datastore.ids import is_id
 from datastore_couchdb.codec import stored_of
+from datastore_couchdb.expiring import EXPIRY_INDEX
+from datastore_couchdb.formats import FORMAT, Format, establish, format_of
 from datastore_couchdb.indexes import DeclaredIndex, declared_in
 from datastore_couchdb.session import NAME, MissingDatabaseError, Session
 
 NAMESPACE_INDEX = "agent_data_store_namespace"
 """Mango index on ``[userId, namespace]``: for queries inside a namespace."""
-EXPIRY_INDEX = "agent_data_store_expiry"
-"""Mango index on ``[userId, namespace, expiresAt]``: it holds only the documents that expire at all."""
 RECORD_VIEWS = "agent_data_store_records"
 """The design document of two views: `COUNTS` and `EXCEPTIONS`."""
 COUNTS = "namespaces"
@@ -64,10 +64,14 @@ class Schema(NamedTuple):
     """The declared indexes, by name."""
     building: bool
     """The views may not be built yet; see `is_built`."""
+    format: Format
+    """How the records are written."""
 
 
 def prepare(session: Session) -> Schema:
     """Make sure that the database and its indexes are there, and return what is.
+
+    And how the records are written.
 
     Safe to run in several processes at once: who comes second finds things made.
 
@@ -101,7 +105,10 @@ def prepare(session: Session) -> Schema:
         building |= RECORD_VIEWS not in there and information["doc_count"] > len(there)
         _make_indexes(session, there)
         there = _there(session)
-    return Schema(_DOCUMENTS.intersection(there), declared_in(there), building)
+    if settings.create and not format_of(there.get(FORMAT)).flagged:
+        establish(session)
+        there = _there(session)
+    return Schema(_DOCUMENTS.intersection(there), declared_in(there), building, format_of(there.get(FORMAT)))
 
 
 def is_built(session: Session) -> bool:

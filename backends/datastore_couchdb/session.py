@@ -35,7 +35,7 @@ from datastore.errors import (
 )
 from datastore.turns import Calls
 from datastore_couchdb.parsing import loads
-from datastore_couchdb.streaming import bookmark_of, read_found, read_rows
+from datastore_couchdb.streaming import Bookmark, bookmark_of, read_found, read_rows
 
 NAME = "couchdb"
 _NO_DATABASE = {"no_db_file", "Database does not exist.", "Database not found"}
@@ -225,7 +225,7 @@ class Session:
 
     def find(
         self, path: str, query: Mapping[str, Any], most_bytes: int | None
-    ) -> tuple[list[dict[str, Any]], str | None]:
+    ) -> tuple[list[dict[str, Any]], Bookmark | None]:
         """Return what a query finds, up to an amount of data, if one is given.
 
         Returns:
@@ -233,7 +233,7 @@ class Session:
             because it exceeded ``most_bytes``.
         """
         body = json.dumps(query)
-        bookmark: str | None
+        bookmark: Bookmark | None
         if most_bytes is None:
             answer = self.post(path, body)
             found, bookmark = member(answer, "docs", list, NAME), bookmark_of(answer)

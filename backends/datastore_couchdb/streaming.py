@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -25,7 +25,31 @@ def read_rows(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, An
     return rows, False
 
 
-def read_found(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, Any]], str | None]:
+class Bookmark(str):
+    """Where the answer to a query ends; empty where nothing says it.
+
+    Attributes:
+        warning: What the server says about how it has found the answer; empty for nothing.
+    """
+
+    warning: str
+
+    def __new__(cls, text: str, warning: str = "") -> Self:
+        """Return a bookmark."""
+        bookmark = super().__new__(cls, text)
+        bookmark.warning = warning
+        return bookmark
+
+    @property
+    def unused(self) -> bool:
+        """Whether the server has not gone by the index that it was asked to use, which is not there any more.
+
+        CouchDB also warns that a filter leaves out much of what an index holds.
+        """
+        return "was not used" in self.warning or "No matching index" in self.warning
+
+
+def read_found(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, Any]], Bookmark | None]:
     """Return the documents that a query found, and the bookmark behind them.
 
     The bookmark comes last. It is empty where there is none, and ``None`` if the answer was left before its end.
@@ -37,10 +61,10 @@ def read_found(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, A
     return documents, bookmark_of(array.remainder())
 
 
-def bookmark_of(answer: dict[str, Any]) -> str:
+def bookmark_of(answer: dict[str, Any]) -> Bookmark:
     """Return the bookmark of an answer; empty where there is none."""
     bookmark = str(answer.get("bookmark") or "nil")
-    return "" if bookmark == "nil" else bookmark
+    return Bookmark("" if bookmark == "nil" else bookmark, str(answer.get("warning") or ""))
 
 
 _ID = re.compile(r'\{\s*"_?id"\s*:\s*')

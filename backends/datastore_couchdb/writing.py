@@ -25,6 +25,7 @@ from datastore.errors import (
 )
 from datastore.turns import keep_newest
 from datastore_couchdb.codec import Memory, Stored, put_of, restored, stored_of
+from datastore_couchdb.flags import flag_of, flag_text, written
 from datastore_couchdb.reading import fetch
 from datastore_couchdb.session import NAME, Session, is_lost
 
@@ -32,6 +33,7 @@ _REQUEST_BYTES = 16_000_000
 """The largest request, about: the server's own limit (max_http_request_size) is 4 GB, but memory is not."""
 _MOST_UNANSWERED = 10_000
 """The deletes of which it is remembered that their answers were lost."""
+_MOST_UNFLAGGED = 10_000
 
 
 class _Sent(NamedTuple):
@@ -62,6 +64,9 @@ class Writer:
         self._session = session
         self._memory = memory
         self._unanswered: dict[Delete, _Deletion] = {}
+        self._unflagged: dict[str, None] = {}  # what was sent with a flag, whose answer has not been seen
+        self.exact = False
+        """Whether the server keeps numbers (`datastore_couchdb.keeping`)."""
 
     def write(self, writes: Sequence[Write | Restore]) -> list[Outcome]:
         """Apply writes to distinct ids; see `Backend.write` and `datastore.backend.MovesDocuments`."""
@@ -90,6 +95,7 @@ class Writer:
             if pending and not pauses.wait():
                 outcomes.update(dict.fromkeys(pending, Outcome(False, error=came_too_late(NAME))))
                 break
+        self._flag(outcomes)
         for write in writes:
             if isinstance(write, Delete) and outcomes[write.id].error is None:
                 self._unanswered.pop(write, None)
@@ -133,12 +139,12 @@ class Writer:
         if isinstance(write, Restore):
             if revision != write.if_revision:
                 return Outcome(False, revision)
-            new, text = restored(write, stored)
+            new, text = restored(write, stored, self.exact)
             return _Sent(write.id, text, new, Outcome(True))
         if write.if_absent and live:
             return Outcome(False, revision)
         try:
-            new, text = put_of(write, stored)
+            new, text = put_of(write, stored, self.exact)
         except ValueTooLargeError as error:
             return Outcome(False, error=error)
         return _Sent(write.id, text, new, Outcome(True))
@@ -174,13 +180,41 @@ class Writer:
         results: dict[str, Outcome | None] = {}
         for batch in _cut(documents):
             try:
-                answers = bulk_docs(self._session, [sent.id for sent in batch], [sent.text for sent in batch])
+                answers = self._bulk_docs(batch)
             except DataStoreError as error:
                 results.update(self._after_failing(batch, pending, error))
                 continue
             for sent, answer in zip(batch, answers, strict=True):
                 results[sent.id] = self._outcome(sent, answer)
         return results
+
+    def _bulk_docs(self, batch: Sequence[_Sent]) -> list[dict[str, Any]]:
+        """Send documents, with the flags of those that expire before them, and return the answer to each document."""
+        expiring = [sent.id for sent in batch if sent.stored is not None and sent.stored.expires_at is not None]
+        self._unflagged.update(dict.fromkeys(expiring))
+        keep_newest(self._unflagged, _MOST_UNFLAGGED)
+        ids = [*map(flag_of, expiring), *(sent.id for sent in batch)]
+        answers = bulk_docs(self._session, ids, [*map(flag_text, expiring), *(sent.text for sent in batch)])
+        written(answers[: len(expiring)])
+        for id in expiring:
+            self._unflagged.pop(id, None)
+        return answers[len(expiring) :]
+
+    def _flag(self, outcomes: dict[str, Outcome]) -> None:
+        """See that the flag of each write that is done is there, also of one whose answer was lost.
+
+        Requests: 0; 1 where an answer was lost.
+        """
+        missing = [id for id, outcome in outcomes.items() if outcome.done and id in self._unflagged]
+        if not missing:
+            return
+        try:
+            written(bulk_docs(self._session, list(map(flag_of, missing)), list(map(flag_text, missing))))
+        except DataStoreError as error:
+            outcomes.update(dict.fromkeys(missing, Outcome(False, error=error)))
+            return
+        for id in missing:
+            self._unflagged.pop(id, None)
 
     def _after_failing(
         self, batch: Sequence[_Sent], pending: Mapping[str, Write | Restore], error: DataStoreError
@@ -233,6 +267,7 @@ class Writer:
     def after_fork(self) -> None:
         """Forget what the parent still waits for."""
         self._unanswered = {}
+        self._unflagged = {}
 
 
 def _is_another(stored: Stored, deletion: _Deletion) -> bool:

@@ -211,7 +211,9 @@ def check(request: Request, credentials: str) -> None:
         raise RefusalError(409, "conflict", "Document update conflict.")
     if request.body:
         try:
-            body = json.loads(request.body, parse_int=_exact_int, parse_float=_exact_float)
+            # A design document may ask what becomes of numbers.
+            exact = {} if "_design" in request.path else {"parse_int": _exact_int, "parse_float": _exact_float}
+            body = json.loads(request.body, **exact)
         except ValueError as error:
             raise RefusalError(400, "bad_request", f"invalid UTF-8 JSON: {error}") from error
         _check_json(body)
@@ -278,7 +280,14 @@ def find(request: Request, ask) -> tuple[int, bytes]:
     status, indexes = ask("GET", f"/{quote(request.path[0], safe='')}/_index", b"")
     if status != 200:
         return as_couchdb_answers(request, status, indexes, ask)
-    columns = _columns(json.loads(indexes)["indexes"], query["use_index"][0]) if "use_index" in query else []
+    columns, warning = [], None
+    if "use_index" in query:
+        name, there = query["use_index"][0], json.loads(indexes)["indexes"]
+        if any(index["ddoc"] == f"_design/{name}" for index in there):
+            columns = _columns(there, name)
+        else:
+            del query["use_index"]
+            warning = f"_design/{name}, {name} was not used because it is not a valid index for this query."
     if not set(columns) <= set(query["selector"]):
         raise RefusalError(400, "no_usable_index", f"the index has {columns}: CouchDB would scan")
     target = f"/{quote(request.path[0], safe='')}/_find"
@@ -291,6 +300,8 @@ def find(request: Request, ask) -> tuple[int, bytes]:
         raise RefusalError(400, "invalid_bookmark", f"Invalid bookmark value: {bookmark}") from error
     if names:
         answer["docs"] = [{name: one[name] for name in names if name in one} for one in answer["docs"]]
+    if warning:
+        answer["warning"] = warning
     return status, json.dumps(answer).replace('"docs": [', '"docs":[').encode()
 
 
