@@ -162,7 +162,7 @@ class Session:
     def revisions_kept(self) -> int | None:
         """Return how many revisions of a document the server keeps; ``None`` if it does not say."""
         response = self._request("GET", "_revs_limit")
-        if response.status_code in (404, 405):
+        if response.status_code in (401, 403, 404, 405):  # not every server has it, nor tells it everybody
             return None
         kept = self._read(response)
         if type(kept) is not int:
