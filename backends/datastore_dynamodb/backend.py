@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
+from datastore.adapters.remembering import REMEMBERED
 from datastore.administration import Finding
 from datastore.backend import (
     Access,
@@ -13,6 +13,7 @@ from datastore.backend import (
     Document,
     DocumentPage,
     Fields,
+    Forgotten,
     IdRange,
     Outcome,
     Plan,
@@ -20,18 +21,15 @@ from datastore.backend import (
     Restore,
     Write,
 )
-from datastore.documents import UNDECODABLE
-from datastore.errors import DataStoreError
 from datastore_dynamodb import filters
-from datastore_dynamodb.batches import WRITE_BATCH, Threads, chunks, patiently, write_items
+from datastore_dynamodb.batches import Threads
+from datastore_dynamodb.clearing import Remover
 from datastore_dynamodb.client import Connection
-from datastore_dynamodb.codec import Attributes
 from datastore_dynamodb.counting import Counter
 from datastore_dynamodb.examining import examine, item_count
-from datastore_dynamodb.items import REVISION, id_of, is_live, parts_of
-from datastore_dynamodb.parts import Parts, is_marker
+from datastore_dynamodb.parts import Parts
 from datastore_dynamodb.reading import Reader
-from datastore_dynamodb.schema import NAME, PARTITION, SORT, Settings
+from datastore_dynamodb.schema import NAME, Settings
 from datastore_dynamodb.seen import Seen
 from datastore_dynamodb.table import drop_table, open_table
 from datastore_dynamodb.writing import Writer
@@ -43,7 +41,13 @@ class DynamoBackend(Backend):
     name = NAME
     # A page of a query ends at 1 MB, which holds about 3,000 of the smallest records.
     capabilities = Capabilities(
-        read_batch=1_000, write_batch=500, scan_page=4_000, persistent=True, shared=True, customer_databases=True
+        read_batch=1_000,
+        write_batch=500,
+        scan_page=4_000,
+        persistent=True,
+        shared=True,
+        remembered_writes=REMEMBERED,
+        customer_databases=True,
     )
 
     def __init__(self, settings: Settings) -> None:
@@ -57,10 +61,10 @@ class DynamoBackend(Backend):
         self._connection = Connection(settings)
         self._threads = Threads()
         parts, seen = Parts(self._connection), Seen()
-        self._parts = parts
         self._reader = Reader(self._connection, parts, self._threads, seen)
         self._writer = Writer(self._connection, parts, self._threads, seen)
         self._counter = Counter(self._connection, self._threads)
+        self._remover = Remover(self._connection, self._reader, parts, self._threads)
         try:
             open_table(self._connection)
         except BaseException:
@@ -136,33 +140,18 @@ class DynamoBackend(Backend):
 
     def clear(self, range: IdRange, at: str) -> int:
         """See `datastore.backend.ClearsRange`."""
-        removed = 0
-        split: list[Attributes] = []
-        sweep = False
-        after: Attributes | None = None
-        while True:
-            try:
-                page = partial(self._reader.keys, range, after)
-                items, after = patiently(page) if removed else page()
-                markers = sum(is_marker(id_of(item)) for item in items)
-                records = [item for item in items if REVISION in item]  # what has none is another program's, and stays
-                keys = [{PARTITION: item[PARTITION], SORT: item[SORT]} for item in records]
-                self._threads.map(self._remove, chunks(keys, WRITE_BATCH))
-            except DataStoreError as error:
-                if removed:
-                    error.retryable = False  # once more, and those already removed would be missing in the number
-                raise
-            removed += sum(_was_live(item, at) for item in records)
-            split += [item for item in records if parts_of(item) and REVISION in item]
-            sweep = sweep or markers > 0
-            if after is None:
-                break
-        if sweep or split:
-            self._parts.sweep(range, at, split)
-        return removed
+        return self._remover.clear(range, at)
+
+    def forget(self, range: IdRange, at: str) -> Forgotten:
+        """See `datastore.backend.ForgetsUsers`.
+
+        Requests: 1 per 1 MB of the user's items, 1 per 1 MB of parts of values, and 1 per 25 of both.
+        """
+        return self._remover.forget(range, at)
 
     def close(self) -> None:
         """See `Backend.close`."""
+        self._counter.settle()
         self._threads.close()
         self._connection.close()
 
@@ -173,14 +162,4 @@ class DynamoBackend(Backend):
         """See `datastore.backend.SurvivesFork`."""
         self._threads.after_fork()
         self._connection.after_fork()
-
-    def _remove(self, keys: list[Attributes]) -> None:
-        patiently(partial(write_items, self._connection, [{"DeleteRequest": {"Key": key}} for key in keys]))
-
-
-def _was_live(item: Attributes, at: str) -> bool:
-    """Return whether an item that was removed counts; one that nobody can read does."""
-    try:
-        return is_live(item, at)
-    except UNDECODABLE:
-        return True
+        self._counter.after_fork()

@@ -7,12 +7,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, TypeVar
 
+from datastore.adapters.answers import member
 from datastore.deadlines import left, within
 from datastore.errors import DataStoreError, ThrottledError
 from datastore.retry import Backoff
 from datastore.turns import Turns
+from datastore_dynamodb.answers import lost
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.codec import Attributes
+from datastore_dynamodb.items import id_of
 from datastore_dynamodb.schema import NAME
 
 T = TypeVar("T")
@@ -90,14 +93,19 @@ def get_items(
     items: list[Attributes] = []
     patience = _Patience()
     while True:
+        asked = request[table]["Keys"]
         answer = connection.call("batch_get_item", RequestItems=request)
-        found = answer.get("Responses", {}).get(table, [])
-        items += found
         # An answer ends at 16 MB, or where the table's capacity does; the rest is unprocessed.
-        request = answer.get("UnprocessedKeys") or {}
-        if not request:
+        request = answer["UnprocessedKeys"]
+        rest = _number(member(member(request, table, dict, NAME), "Keys", list, NAME), asked) if request else 0
+        if rest < len(asked):
+            found = member(answer["Responses"], table, list, NAME)
+            if not {id_of(key) for key in asked} >= {id_of(item) for item in found}:
+                lost("it has other items than were asked for")
+            items += found
+        if not rest:
             return items
-        patience.wait(len(request[table]["Keys"]))
+        patience.wait(rest)
 
 
 def write_items(connection: Connection, requests: Sequence[dict[str, Any]]) -> None:
@@ -106,11 +114,23 @@ def write_items(connection: Connection, requests: Sequence[dict[str, Any]]) -> N
     unprocessed: dict[str, Any] = {table: requests}
     patience = _Patience()
     while True:
-        answer = connection.call("batch_write_item", RequestItems=unprocessed)
-        unprocessed = answer.get("UnprocessedItems") or {}
-        if not unprocessed:
+        asked = unprocessed[table]
+        unprocessed = connection.call("batch_write_item", RequestItems=unprocessed)["UnprocessedItems"]
+        rest = _number(member(unprocessed, table, list, NAME), asked) if unprocessed else 0
+        if not rest:
             return
-        patience.wait(len(unprocessed[table]))
+        patience.wait(rest)
+
+
+def _number(rest: Sequence[Any], asked: Sequence[Any]) -> int:
+    """Return how much of a batch was left undone.
+
+    Raises:
+        BackendUnavailableError: If that is nothing, or more than was asked for.
+    """
+    if not 0 < len(rest) <= len(asked):
+        lost(f"{len(rest)} of {len(asked)} were left")
+    return len(rest)
 
 
 def patiently(call: Callable[[], T]) -> T:

@@ -23,18 +23,26 @@ from datastore.errors import (
     ThrottledError,
 )
 from datastore.turns import Calls, Turns
+from datastore_dynamodb.answers import AnswerLostError, Answers, check_form, is_of_parsing
 from datastore_dynamodb.schema import NAME, Settings, missing
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 
-class AnswerLostError(BackendUnavailableError):
-    """The connection broke, or the server failed, after the request was sent: it may have been carried out."""
-
-
 class RefusedError(InternalError):
     """DynamoDB does not take a request as it is: it was not carried out, and is refused again if it is sent again."""
+
+    code = ""
+
+    @property
+    def may_be_too_large(self) -> bool:
+        """Whether smaller requests may be taken, as of a transaction of more than 4 MB."""
+        return self.code == "ValidationException"
+
+
+class InUseError(BackendUnavailableError):
+    """The table is being made, changed or removed."""
 
 
 class ConditionFailedError(Exception):
@@ -66,6 +74,7 @@ class Connection:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._answers = Answers()
         self.after_fork()
         self._closed = False
 
@@ -83,7 +92,7 @@ class Connection:
                 if self._closed:
                     raise ClosedError("the store was closed", backend=NAME)
                 if self._client is None:
-                    self._client = _make_client(self.settings)
+                    self._client = _make_client(self.settings, self._answers)
         return self._client
 
     def call(self, operation: str, **parameters: Any) -> Any:
@@ -97,17 +106,23 @@ class Connection:
         client = self._client or self.client
         try:
             with self._under_way.begin():
-                return getattr(client, operation)(**parameters)
+                answer: Any = getattr(client, operation)(**parameters)
         except boto.ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
-            answer: Any = error.response
+            refusal: Any = error.response
             if code == "ConditionalCheckFailedException":
-                raise ConditionFailedError(answer.get("Item") or None) from error
+                raise ConditionFailedError(refusal.get("Item") or None) from error
             if code == "TransactionCanceledException":
-                raise CanceledError(answer.get("CancellationReasons") or []) from error
+                raise CanceledError(refusal.get("CancellationReasons") or []) from error
             raise translate(error, self.settings) from error
         except (boto.BotoCoreError, ResponseParserError) as error:
             raise translate(error, self.settings) from error
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            if not is_of_parsing(error):
+                raise
+            raise AnswerLostError("the answer of DynamoDB is of another form", backend=NAME) from error
+        check_form(operation, parameters, answer)
+        return answer
 
     def close(self) -> None:
         """Close the connections. Idempotent."""
@@ -118,7 +133,7 @@ class Connection:
             client.close()
 
 
-def _make_client(settings: Settings) -> DynamoDBClient:
+def _make_client(settings: Settings, answers: Answers) -> DynamoDBClient:
     # Retries are off: the store repeats what is safe to repeat, within its own time budget, and botocore could not
     # tell that a count must not be added twice. The adapter builds every request itself, and checking them again
     # against the service's model would take as long as everything else in the client together.
@@ -140,6 +155,7 @@ def _make_client(settings: Settings) -> DynamoDBClient:
         client: DynamoDBClient = session.client("dynamodb", config=config, endpoint_url=settings.endpoint_url)
     except (boto.BotoCoreError, ValueError) as error:
         raise translate(error, settings) from error
+    client.meta.events.register("before-parse.dynamodb", answers.check)
     return client
 
 
@@ -241,11 +257,13 @@ def _of_code(error: boto.ClientError, settings: Settings) -> DataStoreError:
         return missing(settings)
     if status >= 500 or code in ("InternalServerError", "InternalFailure", "ServiceUnavailable"):
         return AnswerLostError(f"{_place(settings)} failed ({code}, status {status})", backend=NAME)
-    if code == "ResourceInUseException":
-        return BackendUnavailableError(f"the table {settings.table!r} is being made or changed", backend=NAME)
-    return RefusedError(
+    if code in ("ResourceInUseException", "ContinuousBackupsUnavailableException"):
+        return InUseError(f"the table {settings.table!r} is being made or changed", backend=NAME)
+    refused = RefusedError(
         f"DynamoDB refused a request of this package ({code}); the cause is chained. Please report it", backend=NAME
     )
+    refused.code = code
+    return refused
 
 
 def _place(settings: Settings) -> str:

@@ -9,6 +9,7 @@ from datastore.administration import Finding
 from datastore.errors import DataStoreError
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.schema import TTL
+from datastore_dynamodb.table import described
 
 _MOST_SKEW = 5.0  # seconds; expiry and the order of changes go by the clocks of the writers
 _TTL_REMEDY = f"turn it on for the attribute {TTL} (aws dynamodb update-time-to-live)"
@@ -20,7 +21,7 @@ def examine(connection: Connection, now: float) -> list[Finding]:
     Requests: 3.
     """
     answer = connection.call("describe_table", TableName=connection.settings.table)
-    table = answer["Table"]
+    table = described(answer, "Table")
     billing = table.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED")
     throughput = table.get("ProvisionedThroughput", {})
     units = f"{throughput.get('ReadCapacityUnits')} read and {throughput.get('WriteCapacityUnits')} write units"
@@ -39,7 +40,7 @@ def item_count(connection: Connection) -> int | None:
 
     Requests: 1.
     """
-    table = connection.call("describe_table", TableName=connection.settings.table)["Table"]
+    table = described(connection.call("describe_table", TableName=connection.settings.table), "Table")
     return int(table.get("ItemCount", 0)) or None
 
 

@@ -6,10 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from datastore.adapters.remembering import mark_of
 from datastore.backend import Document, Fields, Put
 from datastore.documents import foreign
 from datastore.times import parse_time
+from datastore_dynamodb.answers import lost
 from datastore_dynamodb.codec import PARTS, VALUE_FORMS, Attribute, Attributes, Encoded, decode_metadata
+from datastore_dynamodb.marks import WRITES, first
 from datastore_dynamodb.schema import PARTITION, SORT, TTL
 
 REVISION = "revision"
@@ -27,6 +30,8 @@ def _projection(*names: str) -> Mapping[str, Any]:
 PROJECTION: tuple[Mapping[str, Any], ...] = (_projection(*_KEY), _projection(*_KEY, *VALUE_FORMS), {})
 """The parameters of a read, by `Fields`. It costs the same units whatever it leaves out, but less to send and parse."""
 
+HAVE_BEEN = ("lastAccessedByAgent", "lastAccessedAt")
+"""Of what `have_been` returns, that which may be missing."""
 NO_PARTS = "attribute_not_exists(valueParts)"
 LIVE = "(attribute_not_exists(expiresAt) OR expiresAt > :at)"
 
@@ -38,10 +43,25 @@ def key_of(id: str) -> Attributes:
 
 
 def id_of(item: Mapping[str, Attribute]) -> str:
-    """Return the record's id for its item, or for the key of it."""
-    user: str = item[PARTITION]["S"]
-    rest: str = item[SORT]["S"]
-    return f"{user}:{rest}"
+    """Return the record's id for its item, or for the key of it.
+
+    Raises:
+        BackendUnavailableError: If it has no key, as nothing has that DynamoDB says.
+    """
+    try:
+        return f"{item[PARTITION]['S']}:{item[SORT]['S']}"
+    except (LookupError, TypeError):
+        lost("an item has no key")
+
+
+def own_key(item: Mapping[str, Attribute]) -> Attributes:
+    """Return the primary key of an item that was found.
+
+    Raises:
+        BackendUnavailableError: As `id_of`.
+    """
+    id_of(item)
+    return {PARTITION: item[PARTITION], SORT: item[SORT]}
 
 
 def text(item: Mapping[str, Attribute], name: str) -> str | None:
@@ -116,6 +136,11 @@ def identifying(put: Put) -> Attributes:
         "namespace": {"S": put.namespace},
         "key": {"S": put.key},
     }
+
+
+def remembered(put: Put) -> Attributes:
+    """Return the attributes by which a record that is written whole knows the write."""
+    return first(WRITES, mark_of(put.revision))
 
 
 def creating(put: Put) -> Attributes:

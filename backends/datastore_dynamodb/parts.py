@@ -24,7 +24,7 @@ from datastore.times import format_time, parse_time
 from datastore_dynamodb.batches import READ_BATCH, WRITE_BATCH, chunks, get_items, write_items
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.codec import Attribute, Attributes, Encoded
-from datastore_dynamodb.items import epoch, id_of, parts_of, revision_of
+from datastore_dynamodb.items import epoch, id_of, own_key, parts_of, revision_of
 from datastore_dynamodb.schema import PARTITION, SORT, TTL
 
 logger = logging.getLogger("datastore")
@@ -72,14 +72,15 @@ class Parts:
         data: dict[str, bytes] = {}
         for batch in chunks(keys, READ_BATCH):
             data.update(
-                (part[SORT]["S"] + "\n" + part[PARTITION]["S"], bytes(part["data"]["B"]))
+                (id_of(part), bytes(part["data"]["B"]))
                 for part in get_items(self._connection, batch, _DATA)
+                if "B" in part.get("data", ())
             )
         joined: dict[str, bytes] = {}
         for item in items:
             id, revision = id_of(item), revision_of(item)
             names = [_key(id, revision, number) for number in range(parts_of(item))]
-            found = [data.get(name[SORT]["S"] + "\n" + name[PARTITION]["S"]) for name in names]
+            found = [data.get(id_of(name)) for name in names]
             if None not in found:
                 joined[id] = b"".join(part for part in found if part is not None)
         return joined
@@ -113,40 +114,51 @@ class Parts:
         revisions = {(id_of(item).partition(":")[2], revision_of(item)) for item in gone}
         remaining = False
         keys: list[Attributes] = []
-        for part in self._query(user, first, end):
-            record, revision, _ = _names(part)
-            if (record, revision) in revisions or part["writtenAt"]["S"] < _earlier(at):
-                keys.append({PARTITION: part[PARTITION], SORT: part[SORT]})
+        for part in self._query(user, first, end, strong=True):
+            record, revision = _names(part)
+            if (record, revision) in revisions or _is_left_behind(part, at):
+                keys.append(own_key(part))
             else:
                 remaining = True
         self._remove(keys)
         if not remaining and first.endswith(":"):  # the whole namespace, and not the keys with some prefix
             self._remove([{PARTITION: {"S": user}, SORT: {"S": first + _MARKER}}])
 
+    def all_keys(self, range: IdRange) -> Iterator[list[Attributes]]:
+        """Yield the keys of all parts of a user's values, whatever refers to them, in pages."""
+        user = range.start.partition(":")[0]
+        for page in self._pages(user, KeyConditionExpression="pk = :user", ConsistentRead=True):
+            yield [own_key(part) for part in page]
+
     def _left_behind(
         self, user: str, first: str, end: str, at: str, *, keep: str | None, gone: str | None
     ) -> list[Attributes]:
         found = []
         for part in self._query(user, first, end):
-            revision = _names(part)[1]
-            if revision != keep and (revision == gone or part["writtenAt"]["S"] < _earlier(at)):
-                found.append({PARTITION: part[PARTITION], SORT: part[SORT]})
+            _, revision = _names(part)
+            if revision != keep and (revision == gone or _is_left_behind(part, at)):
+                found.append(own_key(part))
         return found
 
-    def _query(self, user: str, first: str, end: str) -> Iterator[Attributes]:
-        parameters: dict[str, Any] = {
+    def _query(self, user: str, first: str, end: str, *, strong: bool = False) -> Iterator[Attributes]:
+        pages = self._pages(
+            user,
+            {":first": {"S": first}, ":end": {"S": end}},
+            KeyConditionExpression="pk = :user AND sk BETWEEN :first AND :end",
+            ConsistentRead=strong,
+        )
+        for page in pages:
+            yield from page
+
+    def _pages(self, user: str, values: Attributes | None = None, **parameters: Any) -> Iterator[list[Attributes]]:
+        parameters |= {
             "TableName": self._connection.settings.table,
-            "KeyConditionExpression": "pk = :user AND sk BETWEEN :first AND :end",
-            "ExpressionAttributeValues": {
-                ":user": {"S": user + _PARTITION_SUFFIX},
-                ":first": {"S": first},
-                ":end": {"S": end},
-            },
+            "ExpressionAttributeValues": {":user": {"S": user + _PARTITION_SUFFIX}, **(values or {})},
             **_NAMES,
         }
         while True:
             answer = self._connection.call("query", **parameters)
-            yield from answer["Items"]
+            yield answer["Items"]
             if not answer.get("LastEvaluatedKey"):
                 return
             parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
@@ -161,12 +173,15 @@ def _key(id: str, revision: str, number: int) -> Attributes:
     return {PARTITION: {"S": user + _PARTITION_SUFFIX}, SORT: {"S": f"{rest}:{revision}:{number}"}}
 
 
-def _names(part: Mapping[str, Attribute]) -> tuple[str, str, str]:
-    """Return the sort key of the record, the revision and the number of a part."""
-    namespace, key, rest = part[SORT]["S"].split(":", 2)
-    revision, _, number = rest.rpartition(":")
-    return f"{namespace}:{key}", revision, number
+def _names(part: Mapping[str, Attribute]) -> tuple[str, str]:
+    """Return the sort key of the record, and the revision of a part."""
+    namespace, _, rest = id_of(part)[len(part[PARTITION]["S"]) + 1 :].partition(":")
+    key, _, rest = rest.partition(":")
+    return f"{namespace}:{key}", rest.rpartition(":")[0]
 
 
-def _earlier(at: str) -> str:
-    return format_time((parse_time(at) - _LEFT_BEHIND).timestamp())
+def _is_left_behind(part: Mapping[str, Attribute], at: str) -> bool:
+    """Return whether a part is so old that no writer is still about to switch to it."""
+    earlier = format_time((parse_time(at) - _LEFT_BEHIND).timestamp())
+    written: str = part.get("writtenAt", {}).get("S", at)
+    return written < earlier

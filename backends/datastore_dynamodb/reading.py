@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from datastore.backend import Document, DocumentPage, Fields, IdRange
 from datastore.documents import UNDECODABLE, damaged, reason
 from datastore.errors import BackendUnavailableError, DamagedRecordError
 from datastore.retry import Backoff
+from datastore.times import format_time
+from datastore_dynamodb.answers import lost
 from datastore_dynamodb.batches import READ_BATCH, Threads, chunks, get_items
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.codec import PARTS, Attribute, Attributes, decode_value, unzip
@@ -63,7 +66,7 @@ class Reader:
             items = [item for batch in found for item in batch]
         documents, broken, _ = self._documents(items, fields)
         if broken:
-            raise broken[0]
+            documents |= _unless_expired(broken, items)
         if fields is Fields.ALL:
             for item in items:
                 if not parts_of(item) and (document := documents.get(id_of(item))) is not None:
@@ -167,6 +170,8 @@ class Reader:
             "get_item", TableName=self._table, Key=key_of(id), ConsistentRead=strong, **PROJECTION[fields]
         )
         item: Attributes | None = answer.get("Item")
+        if item is not None and id_of(item) != id:
+            lost("it is about another record")
         return item
 
     def _documents(
@@ -177,6 +182,8 @@ class Reader:
         That is, of how many items before they take too much memory together.
         """
         split = [item for item in items if PARTS in item and REVISION in item] if fields is not Fields.KEY else []
+        now = format_time(time.time()) if split else ""
+        split = [item for item in split if not _has_expired(item, now)]
         joined = self._parts.read(split) if split else {}
         documents: dict[str, Document] = {}
         broken: list[DamagedRecordError] = []
@@ -188,6 +195,8 @@ class Reader:
             try:
                 if fields is Fields.KEY:
                     documents[id] = to_document(item, fields)
+                elif PARTS in item and _has_expired(item, now):
+                    continue
                 elif PARTS in item:
                     document = self._whole(item, fields, joined.get(id))
                     if document is not None:
@@ -226,6 +235,50 @@ class Reader:
                 # Parts are there before the record's item names them, and until it names others.
                 raise damaged(id, f"some of the {parts_of(item)} parts of its value are missing")
         return to_document(item, fields, unzip(joined)[0])
+
+
+def _has_expired(item: Item, now: str) -> bool:
+    """Return whether DynamoDB may have begun to remove a record whose value is split, parts first.
+
+    By this machine's clock, since a read is not told the time; by the store's own it decides whether it shows a record.
+    """
+    expires_at = item.get("expiresAt", {}).get("S")
+    return type(expires_at) is str and expires_at <= now
+
+
+class _Unreadable(Document):
+    """A document whose value cannot be read, which the store has to know only if it has not expired."""
+
+    @property
+    def value(self) -> Any:
+        """The value, in place of which there is the error."""
+        error: Any = self[_VALUE]
+        raise error
+
+    __slots__ = ()
+
+
+_VALUE = Document._fields.index("value")
+
+
+def _unless_expired(broken: Sequence[DamagedRecordError], items: Sequence[Item]) -> dict[str, Document]:
+    """Return documents for what could not be read, if they may have expired.
+
+    Raises:
+        DamagedRecordError: For the first that has not.
+    """
+    found = {id_of(item): item for item in items}
+    documents: dict[str, Document] = {}
+    for error in broken:
+        item = found[error.id or ""]
+        try:
+            document = to_document(item, Fields.VALUE, error)
+        except UNDECODABLE:
+            raise error from None
+        if document.expires_at is None:
+            raise error
+        documents[document.id] = _Unreadable(*document)
+    return documents
 
 
 def _fitting(items: Sequence[Item]) -> int:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
-from botocore import exceptions as boto
-
-from datastore.errors import BackendUnavailableError, ConfigurationError
+from datastore.adapters.answers import member
+from datastore.errors import BackendUnavailableError, ConfigurationError, DataStoreError
 from datastore.retry import Backoff
-from datastore_dynamodb.client import Connection, translate
-from datastore_dynamodb.schema import NAME, PARTITION, SORT, TTL, Settings, definition, missing
+from datastore_dynamodb.answers import AnswerLostError
+from datastore_dynamodb.batches import patiently
+from datastore_dynamodb.client import Connection, InUseError
+from datastore_dynamodb.schema import NAME, PARTITION, SORT, TTL, MissingTableError, Settings, definition, missing
 
 logger = logging.getLogger("datastore")
 _CREATION_SECONDS = 120.0
+_ANSWER_SECONDS = 10.0
 _FIRST_LOOK, _LONGEST_PAUSE = 0.2, 3.0
 _SEED_KEYS = {
     "_id",
@@ -51,10 +54,7 @@ def open_table(connection: Connection) -> None:
         description = made = _create(connection)
     if description is None or description["TableStatus"] == "CREATING":
         description = _wait(connection)
-    types = {one["AttributeName"]: one["AttributeType"] for one in description.get("AttributeDefinitions", ())}
-    schema = [
-        (part["AttributeName"], part["KeyType"], types.get(part["AttributeName"])) for part in description["KeySchema"]
-    ]
+    schema = _key_of(description)
     if sorted(schema) != [(PARTITION, "HASH", "S"), (SORT, "RANGE", "S")]:
         its_key = ", ".join(f"{name} ({kind}, type {type})" for name, kind, type in schema)
         raise ConfigurationError(
@@ -64,10 +64,7 @@ def open_table(connection: Connection) -> None:
             backend=NAME,
         )
     if made is not None:
-        try:
-            _turn_on(connection)
-        except boto.BotoCoreError as error:
-            raise translate(error, settings) from error
+        _turn_on(connection)
 
 
 def _moving_in(settings: Settings, names: set[str]) -> str:
@@ -81,29 +78,42 @@ def _moving_in(settings: Settings, names: set[str]) -> str:
 def describe(connection: Connection) -> dict[str, Any] | None:
     """Return what DynamoDB says about the table, ``None`` if it is not there."""
     try:
-        answer: Any = connection.client.describe_table(TableName=connection.settings.table)
-    except boto.ClientError as error:
-        if error.response.get("Error", {}).get("Code") == "ResourceNotFoundException":
-            return None
-        raise translate(error, connection.settings) from error
-    except boto.BotoCoreError as error:
-        raise translate(error, connection.settings) from error
-    table: dict[str, Any] = answer["Table"]
+        answer = connection.call("describe_table", TableName=connection.settings.table)
+    except MissingTableError:
+        return None
+    return described(answer, "Table")
+
+
+def described(answer: Any, name: str) -> dict[str, Any]:
+    """Return the description of a table in an answer.
+
+    Raises:
+        BackendUnavailableError: If it does not say in which state the table is.
+    """
+    table: dict[str, Any] = member(answer, name, dict, NAME)
+    member(table, "TableStatus", str, NAME)
     return table
+
+
+def _key_of(description: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return the names, kinds and types of what the key of a table consists of."""
+    types = {
+        member(one, "AttributeName", str, NAME): member(one, "AttributeType", str, NAME)
+        for one in member(description, "AttributeDefinitions", list, NAME)
+    }
+    return [
+        (name := member(part, "AttributeName", str, NAME), member(part, "KeyType", str, NAME), types[name])
+        for part in member(description, "KeySchema", list, NAME)
+    ]
 
 
 def _create(connection: Connection) -> dict[str, Any] | None:
     """Create the table and return its description, ``None`` if another process was quicker."""
     try:
-        answer: Any = connection.client.create_table(**definition(connection.settings))
-    except boto.ClientError as error:
-        if error.response.get("Error", {}).get("Code") == "ResourceInUseException":
-            return None
-        raise translate(error, connection.settings) from error
-    except boto.BotoCoreError as error:
-        raise translate(error, connection.settings) from error
-    table: dict[str, Any] = answer["TableDescription"]
-    return table
+        answer = connection.call("create_table", **definition(connection.settings))
+    except InUseError:
+        return None
+    return described(answer, "TableDescription")
 
 
 def _wait(connection: Connection) -> dict[str, Any]:
@@ -121,14 +131,8 @@ def _wait(connection: Connection) -> dict[str, Any]:
 
 def drop_table(connection: Connection) -> bool:
     """Remove the table, and return whether it was there. Returns when it is gone, so that another can be made."""
-    try:
-        connection.client.delete_table(TableName=connection.settings.table)
-    except boto.ClientError as error:
-        if error.response.get("Error", {}).get("Code") == "ResourceNotFoundException":
-            return False
-        raise translate(error, connection.settings) from error
-    except boto.BotoCoreError as error:
-        raise translate(error, connection.settings) from error
+    if not _delete(connection):
+        return False
     backoff = Backoff(_CREATION_SECONDS, _FIRST_LOOK, _LONGEST_PAUSE)
     while describe(connection) is not None:
         if not backoff.wait():
@@ -139,16 +143,36 @@ def drop_table(connection: Connection) -> bool:
     return True
 
 
+def _delete(connection: Connection) -> bool:
+    """Begin to remove the table, and return whether it was there: also where the first answer was lost."""
+    asked = False
+    backoff = Backoff(_ANSWER_SECONDS, _FIRST_LOOK, _LONGEST_PAUSE)
+    while True:
+        try:
+            connection.call("delete_table", TableName=connection.settings.table)
+            return True
+        except MissingTableError:
+            return asked
+        except InUseError:
+            if not asked:
+                raise
+            return True  # it is being removed
+        except AnswerLostError:
+            asked = True
+            if not backoff.wait():
+                raise
+
+
 def _turn_on(connection: Connection) -> None:
     """Turn on what a table cannot be created with: expiry, and recovery where it is wanted."""
-    client, settings = connection.client, connection.settings
+    settings = connection.settings
+    wanted = {"AttributeName": TTL, "Enabled": True}
+    turn_on = partial(connection.call, "update_time_to_live", TableName=settings.table, TimeToLiveSpecification=wanted)
     try:
-        client.update_time_to_live(
-            TableName=settings.table, TimeToLiveSpecification={"AttributeName": TTL, "Enabled": True}
-        )
-    except boto.ClientError as error:
+        patiently(turn_on)
+    except DataStoreError as error:
         # A server without expiry, or credentials that may not turn it on: expired records stay hidden all the same.
-        _log(error, settings, "expiry")
+        logger.warning("expiry was not turned on for the table %s (%s)", settings.table, error.message)
     if settings.recovery:
         _recover(connection)
 
@@ -157,18 +181,12 @@ def _recover(connection: Connection) -> None:
     backoff = Backoff(_CREATION_SECONDS, _FIRST_LOOK, _LONGEST_PAUSE)
     while True:
         try:
-            connection.client.update_continuous_backups(
+            connection.call(
+                "update_continuous_backups",
                 TableName=connection.settings.table,
                 PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
             )
             return
-        except boto.ClientError as error:  # backups of a new table are not at once ready to be turned on
-            code = error.response.get("Error", {}).get("Code")
-            if code != "ContinuousBackupsUnavailableException" or not backoff.wait():
-                raise translate(error, connection.settings) from error
-
-
-def _log(error: boto.ClientError, settings: Settings, what: str) -> None:
-    logger.warning(
-        "%s was not turned on for the table %s (%s)", what, settings.table, error.response.get("Error", {}).get("Code")
-    )
+        except BackendUnavailableError:  # backups of a new table are not at once ready to be turned on
+            if not backoff.wait():
+                raise

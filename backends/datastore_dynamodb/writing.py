@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from datastore.adapters.contention import came_too_late, contention
 from datastore.backend import Delete, Document, Outcome, Put, Restore, Write
 from datastore.documents import UNDECODABLE, damaged
-from datastore.errors import DataStoreError, ThrottledError, ValueTooLargeError
+from datastore.errors import DataStoreError, ValueTooLargeError
 from datastore.retry import Backoff
 from datastore.turns import keep_newest
 from datastore.values import encode
+from datastore_dynamodb.answers import AnswerLostError, lost
 from datastore_dynamodb.batches import READ_BATCH, Threads, chunks, get_items
 from datastore_dynamodb.client import (
-    AnswerLostError,
     CanceledError,
     ConditionFailedError,
     Connection,
@@ -22,22 +23,22 @@ from datastore_dynamodb.client import (
 )
 from datastore_dynamodb.codec import PARTS, Attributes, Encoded, encode_value, size_of
 from datastore_dynamodb.items import id_of, is_live, key_of, parts_of, revision_of
+from datastore_dynamodb.marks import WRITES
 from datastore_dynamodb.parts import Parts
 from datastore_dynamodb.plans import Item, Look, Request, plan_delete, plan_put, plan_restore
 from datastore_dynamodb.schema import NAME
 from datastore_dynamodb.seen import Seen
 
-_SECONDS = 30.0
-"""How long one write goes on against concurrent writers of its record."""
-_FIRST_DELAY, _LONGEST_DELAY = 0.005, 0.25
 _ROUNDS = 2
 """The transactions that are tried for a group of writes; what is then left goes one by one."""
+_WORTH_HALVING = 4
+"""The fewest writes of a refused transaction that two smaller ones are tried for."""
 _MOST_UNANSWERED = 5_000
 _TRANSACTION_BYTES = 3_500_000
 """A transaction takes 4 MB ("Amazon DynamoDB Transactions: how it works")."""
 _BESIDE_VALUE = 3_000  # bytes that ids and names may take
 _TRANSACT = {"put_item": "Put", "update_item": "Update", "delete_item": "Delete"}
-_FOR_DELETE = {"ProjectionExpression": "pk, sk, revision, expiresAt, valueParts"}
+_FOR_DELETE = {"ProjectionExpression": "pk, sk, createdAt, revision, expiresAt, valueParts, " + ", ".join(WRITES)}
 _SHOW_FOUND = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 
 
@@ -45,25 +46,25 @@ class Job:
     """One write, and what is known about its record so far."""
 
     def __init__(
-        self, write: Write, known: Item | None = None, *, unanswered: bool = False, whole: Document | None = None
+        self, write: Write, hint: Item | None = None, *, unanswered: bool = False, whole: Document | None = None
     ) -> None:
         self.write = write
         self.whole = whole
         self.unanswered = unanswered
         self.value: Encoded | None = encode_value(write.value, write.json) if isinstance(write, Put) else None
-        self.known = known
+        self.hint = hint
+        self.known: Item | None = None
         self.absent = False
         self.stored_parts = False
 
     def plan(self) -> Request | Outcome | Look:
         """Return what to do next."""
         if isinstance(self.write, Delete):
-            step = plan_delete(self.write, self.known, self.absent)
-            return Outcome(True) if self.absent and self.unanswered else step
+            return plan_delete(self.write, self.known, self.absent, self.unanswered)
         assert self.value is not None  # noqa: S101  # a Put has a value
         if self.whole is not None:
             return plan_restore(self.write, self.whole, self.value, self.known, self.absent)
-        return plan_put(self.write, self.value, self.known, self.absent)
+        return plan_put(self.write, self.value, self.known, self.absent, self.hint)
 
     def past_damage(self) -> Request | Outcome:
         """Return what to do about an item that nobody can read: it can be removed, and nothing else."""
@@ -73,8 +74,8 @@ class Job:
         return Outcome(False, error=damaged(self.write.id))
 
     def found(self, item: Item | None) -> None:
-        """Take note of the item as it is."""
-        self.known, self.absent = item, item is None
+        """Take note of the item as the database has just said that it is."""
+        self.known, self.absent, self.hint = item, item is None, None
 
     @property
     def is_there(self) -> bool:
@@ -132,11 +133,11 @@ class Writer:
         return ordered
 
     def _job(self, write: Write) -> Job:
-        known = self._seen.take(write.id)
+        seen = self._seen.take(write.id)
         if isinstance(write, Delete):
             return Job(write, unanswered=(write.id, write.at) in self._unanswered)
         # Only a merge of metadata gains from what was seen: all else is one request whatever the record holds.
-        return Job(write, known if write.metadata else None)
+        return Job(write, seen if write.metadata else None)
 
     def _one_of_many(self, job: Job) -> Outcome:
         try:
@@ -145,7 +146,8 @@ class Writer:
             return Outcome(False, error=error)
 
     def _one(self, job: Job) -> Outcome:
-        write, backoff = job.write, None
+        write = job.write
+        backoff: Backoff | None = None
         if job.split:
             job.found(self._look(write.id))  # may settle it before a megabyte is sent in vain
         while True:
@@ -172,9 +174,9 @@ class Writer:
                 raise
             # Somebody else got on with the record. Most often the next attempt does.
             if backoff is None:
-                backoff = Backoff(_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
+                backoff = contention()
             elif not backoff.wait():
-                raise ThrottledError(f"others changed the record in each attempt of {_SECONDS:.0f} s", backend=NAME)
+                raise came_too_late(NAME)
 
     def _send(self, step: Request) -> Attributes | None:
         """Send a request and return the item that it removed."""
@@ -227,6 +229,8 @@ class Writer:
             "get_item", TableName=self._connection.settings.table, Key=key_of(id), ConsistentRead=True
         )
         item: Attributes | None = answer.get("Item")
+        if item is not None and id_of(item) != id:
+            lost("it is about another record")
         return item
 
     # Batches
@@ -235,8 +239,11 @@ class Writer:
         """Apply writes in one transaction, and return the outcomes of those that are settled."""
         try:
             return self._transact_or_raise(jobs)
-        except RefusedError:
-            return {}  # as a transaction that grew beyond 4 MB by stored metadata
+        except RefusedError as error:
+            if not error.may_be_too_large or len(jobs) < _WORTH_HALVING:
+                return {}
+            half = len(jobs) // 2  # it grew beyond 4 MB by what is stored
+            return {**self._transact(jobs[:half]), **self._transact(jobs[half:])}
         except DataStoreError as error:
             return {job.write.id: Outcome(False, error=error) for job in jobs}
 

@@ -6,7 +6,9 @@ import zlib
 from botocore.awsrequest import AWSResponse
 
 
-class _Raw:
+class Raw:
+    """The stream that a body is read from."""
+
     def __init__(self, content):
         self._content = content
 
@@ -24,7 +26,7 @@ def answer(body, status=200):
     def fault(request, _):
         content = json.dumps(body).encode()
         headers = {"Content-Type": "application/x-amz-json-1.0", "x-amz-crc32": str(zlib.crc32(content))}
-        return AWSResponse(request.url, status, headers, _Raw(content))
+        return AWSResponse(request.url, status, headers, Raw(content))
 
     return fault
 

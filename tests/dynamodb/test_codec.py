@@ -104,7 +104,7 @@ def test_an_item_reads_as_the_documents_do(agent, store, items):
     agent.get("plan")
     store.flush()
     (item,) = items()
-    assert set(item) == {
+    assert set(item) - {f"{kind}{number}" for kind in "wc" for number in range(1, 9)} == {
         "pk", "sk", "_id", "userId", "namespace", "key", "value", "metadata", "createdByAgent", "lastAccessedByAgent",
         "accessCount", "createdAt", "updatedAt", "lastAccessedAt", "revision", "expiresAt", "expiresAtEpoch",
     }  # fmt: skip

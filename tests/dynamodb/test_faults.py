@@ -238,6 +238,18 @@ def test_a_canceled_batch_is_completed(agent, wire, code):
     assert agent.get_record("k2").metadata == {"kept": 1}
 
 
+def test_a_batch_that_is_refused_as_a_whole_is_halved(agent, wire):
+    """As one that is more than 4 MB with what is stored."""
+
+    def too_large(request, body):
+        return refusal("ValidationException")(request, body) if len(body["TransactItems"]) > 60 else None
+
+    wire.fail(too_large, operation="TransactWriteItems", forever=True)
+    assert agent.set_many({f"k{i}": i for i in range(100)}) == 100
+    assert wire.operations == ["TransactWriteItems"] * 3
+    assert agent.count() == 100
+
+
 def test_a_batch_that_is_throttled_for_good_says_so_for_each_key(hasty):
     agent, wire = hasty
     agent.set_many({f"k{i}": i for i in range(150)})

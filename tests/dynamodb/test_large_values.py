@@ -224,3 +224,40 @@ def test_large_values_do_not_pile_up_in_a_page(agent, wire):
     agent.set_many({f"n{i}": noise(990_000) for i in range(3)})
     assert len(agent.get_all()) == 15
     assert sum(len(record.value) for record in agent.iter_records()) == 15 * 990_000
+
+
+@pytest.mark.parametrize("by", ["this clock", "the store's clock"])
+def test_an_expired_record_whose_parts_are_gone_is_missing(url, agent, client, table, items, by):
+    """DynamoDB removes what has expired in any order."""
+    ttl = 0.01 if by == "this clock" else 60
+    agent.set("k", noise(990_000), {"m": 1}, ttl=ttl)
+    agent.set("other", 1)
+    for part in parts(items):
+        client.delete_item(TableName=table, Key={"pk": part["pk"], "sk": part["sk"]})
+    with datastore.connect(url, clock=lambda: time.time() + 120, tracking="off") as store:
+        later = store.agent("u", "b")
+        assert later.get("k", "default") == "default"
+        assert later.get_record("k") is None
+        assert later.get_many(["k", "other"]) == {"other": 1}
+        assert later.get_all() == {"other": 1}
+        assert [record.key for record in later.iter_records()] == ["other"]
+        assert later.increment("k") == 1
+    with datastore.connect(url, tracking="off") as store:
+        assert store.agent("u", "b").get("k") == 1
+
+
+def test_a_live_record_whose_parts_are_gone_is_damaged_though_it_will_expire(agent, client, table, items):
+    agent.set("k", noise(990_000), ttl=3_600)
+    for part in parts(items):
+        client.delete_item(TableName=table, Key={"pk": part["pk"], "sk": part["sk"]})
+    for call in (lambda: agent.get("k"), lambda: agent.get_record("k"), lambda: agent.get_many(["k", "l"])):
+        with pytest.raises(datastore.DamagedRecordError):
+            call()
+    assert agent.get_all() == {}
+
+
+def test_a_split_value_that_has_expired_is_not_fetched(agent, wire):
+    agent.set("k", noise(990_000), ttl=1e-6)
+    wire.requests.clear()
+    assert agent.get("k") is None
+    assert wire.operations == ["GetItem"]

@@ -9,7 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 import datastore
-from datastore import BackendUnavailableError, ConflictError
+from datastore import BackendUnavailableError, ConflictError, KeyExistsError, ThrottledError
+from datastore.adapters.contention import contention
 from datastore_dynamodb import writing
 from tests.dynamodb.answers import refusal
 from tests.dynamodb.wire import Wire
@@ -173,3 +174,53 @@ def test_eventual_consistency_is_asked_for(url, store, wire):
             False,
             False,
         ]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_an_add_with_metadata_asks_whether_the_record_is_still_there(agent, stranger, again):
+    agent.set("k", 1, {"m": 1})
+    stranger.delete("k")
+    if again:
+        stranger.add("k", 3)
+        with pytest.raises(KeyExistsError):
+            agent.add("k", 2, {"n": 1})
+    else:
+        agent.add("k", 2, {"n": 1})
+        assert agent.get_record("k").metadata == {"n": 1}
+
+
+def test_a_set_at_a_revision_with_metadata_goes_by_what_is_there(agent, stranger):
+    agent.set("k", 1, {"m": 1})
+    theirs = stranger.set("k", 2, {"n": 1})
+    agent.set("k", 3, {"o": 1}, if_revision=theirs)
+    assert agent.get_record("k").metadata == {"m": 1, "n": 1, "o": 1}
+    stranger.delete("k")
+    with pytest.raises(ConflictError) as caught:
+        agent.set("k", 4, {"p": 1}, if_revision=theirs)
+    assert caught.value.revision is None
+
+
+def test_metadata_that_has_become_smaller_meanwhile_has_room_for_more(agent, stranger):
+    agent.set("k", 1, {"a": "x" * 10_000})
+    stranger.set("k", 1, {"a": None})
+    agent.set("k", 2, {"b": "x" * 10_000})
+    assert agent.get_record("k").metadata == {"b": "x" * 10_000}
+
+
+def test_a_record_that_was_seen_expired_may_live_again(agent, stranger):
+    agent.set("k", 1, {"m": 1}, ttl=0.01)
+    stranger.set("k", 2)
+    with pytest.raises(KeyExistsError):
+        agent.add("k", 3, {"n": 1})
+    assert agent.get("k") == 2
+
+
+def test_who_comes_too_late_each_time_is_told_so_and_not_sent_again(agent, wire, monkeypatch):
+    monkeypatch.setattr(writing, "contention", lambda: contention(0.05))
+    agent.set("k", 1, {"m": 1})
+    refused = refusal("ConditionalCheckFailedException", Item=None)
+    wire.fail(refused, operation="UpdateItem", forever=True)
+    with pytest.raises(BackendUnavailableError, match="other writers changed the record") as caught:
+        agent.set("k", 2)
+    assert caught.value.waited
+    assert not isinstance(caught.value, ThrottledError)

@@ -1,6 +1,15 @@
-"""What a client sends, seen and answered at the last moment before it would leave."""
+"""What a client sends, seen and answered at the last moment before it would leave; and what it gets, changed."""
 
 import json
+import threading
+from contextlib import contextmanager
+from unittest.mock import patch
+
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ConnectionClosedError
+from botocore.httpsession import URLLib3Session
+
+from tests.dynamodb.answers import Raw
 
 
 class Wire:
@@ -23,8 +32,7 @@ class Wire:
         self._faults.clear()
 
     def _before_send(self, request, **_):
-        operation = request.headers["X-Amz-Target"]
-        operation = (operation.decode() if isinstance(operation, bytes) else operation).rpartition(".")[2]
+        operation = operation_of(request)
         body = json.loads(request.body)
         self.requests.append((operation, body))
         for entry in self._faults:
@@ -35,3 +43,50 @@ class Wire:
                     raise entry[1]
                 return entry[1](request, body)
         return None
+
+
+def operation_of(request):
+    """The name of the operation that a request asks for."""
+    target = request.headers["X-Amz-Target"]
+    return (target.decode() if isinstance(target, bytes) else target).rpartition(".")[2]
+
+
+@contextmanager
+def after_each_answer(change):
+    """Carry out all requests of this process, and hand on what ``change(session, request, answer)`` returns."""
+    send = URLLib3Session.send
+
+    def send_and_change(session, request):
+        return change(session, request, send(session, request))
+
+    with patch.object(URLLib3Session, "send", send_and_change):
+        yield
+
+
+@contextmanager
+def every_third_answer_lost():
+    """Lose the third answer that each client gets, the sixth and so on, whichever request it belongs to.
+
+    Yields the numbers of answers, and of those lost, so far.
+    """
+    counts, numbers, guard = {"answers": 0, "lost": 0}, {}, threading.Lock()
+
+    def lose(session, request, answer):
+        with guard:
+            number = numbers[session] = numbers.get(session, 0) + 1
+            counts["answers"] += 1
+            if number % 3:
+                return answer
+            counts["lost"] += 1
+        raise ConnectionClosedError(endpoint_url=request.url)
+
+    with after_each_answer(lose):
+        yield counts
+
+
+def changed(request, answer, content, **headers):
+    """An answer with another body, and headers that are replaced, or removed where they are ``None``."""
+    named = {name.lower(): value for name, value in answer.headers.items()}
+    named |= {name.replace("_", "-"): value for name, value in headers.items()}
+    kept = {name: value for name, value in named.items() if value is not None}
+    return AWSResponse(request.url, answer.status_code, kept, Raw(content))

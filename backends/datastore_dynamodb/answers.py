@@ -1,0 +1,136 @@
+"""Whether an answer of DynamoDB is whole: its length, its checksum and its form.
+
+The client checks none of them: lengths never, checksums only where it repeats requests itself, and a body that is no
+JSON, or lacks a member, it reads as an answer in which there is nothing. So ``{}``, which is what DynamoDB says about a
+record that is not there, is believed only with its checksum. Every server that we know of sends one; one that never
+did, since the store was opened, is believed without it, if the answer has no member but those that belong there.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from botocore import parsers
+from botocore.model import OperationModel
+
+from datastore.adapters.answers import member
+from datastore.errors import BackendUnavailableError
+from datastore_dynamodb.schema import NAME
+
+_CHECKSUM = "x-amz-crc32"
+_REFUSED = 300
+"""The first status that is no answer to what was asked."""
+_MAY_BE_MISSING = {"GetItem": b'{"Item"', "DeleteItem": b'{"Attributes"'}
+"""How an answer begins that has what may as well be missing."""
+
+_TABLE = (("TableDescription", dict),)
+_MEMBERS: Mapping[str, tuple[tuple[str, type], ...]] = {
+    "query": (("Count", int),),
+    "scan": (("Count", int),),
+    "batch_get_item": (("Responses", dict), ("UnprocessedKeys", dict)),
+    "batch_write_item": (("UnprocessedItems", dict),),
+    "describe_table": (("Table", dict),),
+    "create_table": _TABLE,
+    "delete_table": _TABLE,
+    "describe_time_to_live": (("TimeToLiveDescription", dict),),
+    "update_time_to_live": (("TimeToLiveSpecification", dict),),
+    "describe_continuous_backups": (("ContinuousBackupsDescription", dict),),
+    "update_continuous_backups": (("ContinuousBackupsDescription", dict),),
+    "list_tables": (("TableNames", list),),
+}
+"""What an answer must have, by the operation; all others may be empty."""
+_LISTINGS = ("query", "scan")
+
+
+class AnswerLostError(BackendUnavailableError):
+    """The request was sent, and what came back does not say what became of it: it may have been carried out."""
+
+
+def lost(what: str) -> NoReturn:
+    """Raise the error for an answer that is not whole.
+
+    Args:
+        what: What is wrong with it; nothing of the answer itself, which may hold values.
+    """
+    raise AnswerLostError(f"the answer of DynamoDB is not whole: {what}", backend=NAME)
+
+
+class Answers:
+    """Looks at the answers of one server before the client makes anything of them. Shared by threads."""
+
+    def __init__(self) -> None:
+        self._has_checksums = False
+
+    def check(self, operation_model: OperationModel, response_dict: Mapping[str, Any], **_: Any) -> None:
+        """Raise if an answer is not whole; to be called by botocore before it parses one.
+
+        Raises:
+            AnswerLostError: If its length or its checksum is wrong, or it is no JSON of the form that it must have.
+        """
+        body, headers, status = response_dict["body"], response_dict["headers"], response_dict["status_code"]
+        length, checksum = headers.get("content-length"), headers.get(_CHECKSUM)
+        if length is not None and length != str(len(body)):
+            lost(f"it has {len(body)} of {length} bytes")
+        if checksum is not None:
+            if checksum != str(zlib.crc32(body)):
+                lost("its checksum is wrong")
+            self._has_checksums = True
+        if status >= _REFUSED:
+            if type(_object(body).get("__type")) is not str:
+                lost(f"status {status} without an error of DynamoDB")
+        elif checksum is None:
+            if self._has_checksums:
+                lost("it has no checksum, as the answers before it had")
+            _check_members(operation_model, body)
+        elif body != b"{}" and not body.startswith(_MAY_BE_MISSING.get(operation_model.name, b"{")):
+            _check_members(operation_model, body)
+
+
+def _check_members(operation_model: OperationModel, body: bytes) -> None:
+    """See that an answer has no member but those that belong there: what was renamed is missing elsewhere."""
+    shape: Any = operation_model.output_shape  # which every operation has
+    if not shape.members.keys() >= _object(body).keys():
+        lost(f"it is none to {operation_model.name}")
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        lost(f"{len(body)} bytes that are no JSON")
+    if type(found) is not dict:
+        lost(f"it is {type(found).__name__}, and not an object")
+    return found
+
+
+def check_form(operation: str, parameters: Mapping[str, Any], answer: Any) -> None:
+    """Raise if an answer, as the client understands it, lacks what the adapter goes by.
+
+    Raises:
+        AnswerLostError: If it does.
+    """
+    wanted = _MEMBERS.get(operation, ())
+    try:
+        for name, kind in wanted:
+            member(answer, name, kind, NAME)
+        if operation in _LISTINGS and parameters.get("Select") != "COUNT":
+            items, number = member(answer, "Items", list, NAME), answer["Count"]
+            if len(items) != number:
+                lost(f"it has {len(items)} of {number} items")
+    except AnswerLostError:
+        raise
+    except BackendUnavailableError as error:
+        raise AnswerLostError(error.message, backend=NAME) from error
+
+
+def is_of_parsing(error: Exception) -> bool:
+    """Return whether the client failed over an answer whose form it does not look at."""
+    step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_globals.get("__name__") == parsers.__name__:
+            return True
+        step = step.tb_next
+    return False

@@ -1,0 +1,121 @@
+"""Counting accesses when answers are lost, or requests refused: each is counted once."""
+
+import pytest
+
+import datastore
+from datastore.backend import Access
+from datastore.conformance.documents import at, id_of
+from datastore.conformance.faults import backend_of
+from datastore.ids import encode_key
+from tests.dynamodb.answers import refusal
+from tests.dynamodb.wire import Wire, after_each_answer
+
+pytestmark = pytest.mark.server("dynamodb")
+
+
+@pytest.fixture
+def hasty_counting(monkeypatch):
+    """An answer that is lost is not asked for again in the same flush."""
+    monkeypatch.setattr("datastore_dynamodb.counting._SECONDS", 0.0)
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+@pytest.mark.parametrize("keys", [["a"], ["a", "b", "c"]])
+def test_what_stays_in_doubt_is_settled_by_the_next_flush(agent, store, wire, hasty_counting, keys, carried_out):
+    """And counted once, with what has been read meanwhile."""
+    agent.set_many(dict.fromkeys("abc", 1))
+    agent.get_many(keys)
+    lost = refusal("InternalServerError", 500)
+    if carried_out:
+        with (
+            after_each_answer(lambda _, request, __: lost(request, None)),
+            pytest.raises(datastore.BackendUnavailableError),
+        ):
+            store.flush()
+    else:
+        wire.fail(lost, lost)
+        with pytest.raises(datastore.BackendUnavailableError):
+            store.flush()
+        wire.heal()
+    agent.get(keys[0])
+    store.flush()
+    assert [agent.get_record(key).access_count for key in keys] == [2, *[1] * (len(keys) - 1)]
+    store.flush()
+    assert backend_of(store)._counter._kept == {}
+
+
+def test_what_stays_in_doubt_beside_what_was_counted_is_settled_at_the_latest_at_the_end(url, judge, hasty_counting):
+    """The store believes it counted, so that the adapter keeps it."""
+    keys = [f"k{number:03}" for number in range(150)]
+    judge.set_many(dict.fromkeys(keys, 1))
+    store = datastore.connect(url, flush_interval=3_600)
+    wire = Wire(backend_of(store)._connection.client)
+    store.agent("u", "a").get_many(keys)
+    wire.fail(refusal("InternalServerError", 500), operation="TransactWriteItems")
+    store.flush()
+    assert len(backend_of(store)._counter._kept) in (50, 100)
+    store.close()
+    assert [judge.get_record(key).access_count for key in keys] == [1] * 150
+
+
+@pytest.mark.parametrize("keys", [["a"], ["a", "b", "c"]])
+def test_an_interrupt_while_the_answer_is_on_its_way_counts_nothing_twice(agent, store, keys):
+    agent.set_many(dict.fromkeys("abc", 1))
+    agent.get_many(keys)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with after_each_answer(interrupt), pytest.raises(KeyboardInterrupt):
+        store.flush()
+    store.flush()
+    assert [agent.get_record(key).access_count for key in keys] == [1] * len(keys)
+
+
+@pytest.fixture
+def judge(url):
+    with datastore.connect(url, tracking="off") as judge:
+        yield judge.agent("u", "judge")
+
+
+def test_what_is_kept_for_the_next_counting_is_bounded(store, wire, hasty_counting, monkeypatch):
+    monkeypatch.setattr("datastore_dynamodb.counting._MOST_KEPT", 3)
+    backend = backend_of(store)
+    wire.fail(refusal("InternalServerError", 500), forever=True)
+    for number in range(5):
+        with pytest.raises(datastore.BackendUnavailableError):
+            backend.record_access([Access(id_of(f"k{number}"), at(0), 1, "a", at(1))])
+    assert len(backend._counter._kept) == 3
+    wire.heal()
+
+
+def test_a_counting_that_is_refused_as_a_whole_is_halved(agent, store, wire):
+    """As one of a hundred records of 50 KB, which would take more than 4 MB."""
+    keys = [f"k{number:03}" for number in range(100)]
+    agent.set_many(dict.fromkeys(keys, 1))
+    agent.get_many(keys)
+
+    def too_large(request, body):
+        return refusal("ValidationException")(request, body) if len(body["TransactItems"]) > 60 else None
+
+    wire.requests.clear()
+    wire.fail(too_large, operation="TransactWriteItems", forever=True)
+    store.flush()
+    assert wire.operations == ["TransactWriteItems"] * 3
+    assert [record.access_count for record in agent.iter_records()] == [1] * 100
+
+
+def test_one_record_that_cannot_be_counted_does_not_keep_others_from_it(agent, store, wire, caplog):
+    keys = [f"k{number}" for number in range(8)]
+    agent.set_many(dict.fromkeys(keys, 1))
+    agent.get_many(keys)
+    bad = f"default:{encode_key('k3')}"
+
+    def refused(request, body):
+        return refusal("ValidationException")(request, body) if bad in str(body) else None
+
+    wire.fail(refused, forever=True)
+    store.flush()
+    wire.heal()
+    assert "the counting of 1 accesses is lost" in caplog.text
+    assert [agent.get_record(key).access_count for key in keys] == [1, 1, 1, 0, 1, 1, 1, 1]

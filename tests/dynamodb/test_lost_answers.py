@@ -1,0 +1,207 @@
+"""With every third answer lost, whichever it is, everything is done once: writes, deletes, counts and clearing."""
+
+import os
+import threading
+
+import pytest
+
+import datastore
+from datastore import ConflictError
+from datastore.adapters.remembering import mark_of
+from datastore.backend import Delete
+from datastore.conformance.documents import put
+from datastore.conformance.faults import backend_of
+from datastore.ids import encode_key
+from datastore_dynamodb.marks import COUNTS, WRITES
+from tests.dynamodb.answers import refusal
+from tests.dynamodb.wire import after_each_answer, every_third_answer_lost, operation_of
+from tests.servers import dynamodb
+
+pytestmark = pytest.mark.server("dynamodb")
+
+WRITERS, ROUNDS = 8, 6
+
+
+def together(number, work):
+    """Do a piece of work in threads, and raise what went wrong in the first of them."""
+    errors = []
+
+    def run(index):
+        try:
+            work(index)
+        except BaseException as error:  # noqa: BLE001  # raised below
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        pytest.param(dynamodb.MINISTACK, id="ministack"),
+        pytest.param(dynamodb.DYNALITE, id="dynalite", marks=pytest.mark.server("dynamodb-dynalite")),
+    ],
+)
+def test_eight_writers_lose_every_third_answer_and_nothing_is_done_twice(server, monkeypatch):
+    """Each has a store, and so a transport, of its own.
+
+    What is sent again is sent at once, so that there is no time for eight others to write the same record.
+    """
+    monkeypatch.setattr("datastore.core._FIRST_DELAY", 0.001)
+    monkeypatch.setattr("datastore_dynamodb.counting._FIRST_DELAY", 0.001)
+    url = server.url()
+    with datastore.connect(url, tracking="off") as judge:
+        truth = judge.agent("u", "judge")
+        truth.set_many({"counter": 0, "list": [], "revised": 0, "read": 1, **{f"k{n}": n for n in range(WRITERS)}})
+
+        def work(number):
+            with datastore.connect(url, flush_interval=3_600) as store:
+                agent = store.agent("u", f"writer {number}")
+                for turn in range(ROUNDS):
+                    agent.increment("counter")
+                    agent.append("list", f"{number}:{turn}")
+                    revise(agent)
+                    assert agent.get("read") == 1
+                    store.flush()
+                assert agent.delete(f"k{number}")
+                agent.add(f"added{number}", number)
+                agent.set_many({f"a{number}": 1, f"b{number}": 2})
+                assert agent.delete_many([f"a{number}", f"b{number}"]) == 2
+
+        with every_third_answer_lost() as counts:
+            together(WRITERS, work)
+        assert counts["lost"] >= counts["answers"] // 3 - 2 * WRITERS
+        done = WRITERS * ROUNDS
+        assert truth.get("counter") == done
+        assert sorted(truth.get("list")) == sorted(f"{n}:{turn}" for n in range(WRITERS) for turn in range(ROUNDS))
+        assert truth.get("revised") == done
+        assert truth.get_record("read").access_count == done
+        added = [f"added{number}" for number in range(WRITERS)]
+        assert truth.list_keys() == sorted([*added, "counter", "list", "revised", "read"])
+
+
+def revise(agent):
+    """Add one to a record as somebody does who knows nothing but `if_revision`."""
+    while True:
+        record = agent.get_record("revised")
+        try:
+            agent.set("revised", record.value + 1, if_revision=record.revision)
+        except ConflictError:
+            continue
+        return
+
+
+@pytest.fixture
+def between(wire):
+    """Lets the next request of an operation be carried out and its answer be lost, with something done in between."""
+
+    def between(operation, something):
+        pending = [operation]
+
+        def change(_, request, answer):
+            if operation_of(request) in pending:
+                pending.clear()
+                something()
+                return refusal("InternalServerError", 500)(request, None)
+            return answer
+
+        return after_each_answer(change)
+
+    return between
+
+
+def test_an_increment_is_applied_once_though_others_come_before_it_is_sent_again(agent, stranger, between):
+    agent.set("n", 0)
+    with between("UpdateItem", lambda: [stranger.increment("n") for _ in range(7)]):
+        agent.increment("n")
+    assert agent.get("n") == 8
+
+
+@pytest.mark.parametrize("metadata", [None, {"m": 1}])
+def test_a_plain_set_is_not_brought_back_over_a_later_one(agent, stranger, between, metadata):
+    agent.set("k", "old", metadata)
+    with between("UpdateItem", lambda: stranger.set("k", "theirs")):
+        agent.set("k", "mine", metadata)
+    assert agent.get("k") == "theirs"
+
+
+def test_an_add_whose_answer_was_lost_is_no_conflict_with_what_came_after_it(agent, stranger, between):
+    with between("PutItem", lambda: stranger.set("k", "theirs")):
+        agent.add("k", "mine")
+    assert agent.get("k") == "theirs"
+
+
+def test_a_batch_is_not_brought_back_over_later_writes(agent, stranger, between):
+    with between("TransactWriteItems", lambda: stranger.set_many({"a": "theirs", "c": 3})):
+        assert agent.set_many({"a": "mine", "b": "mine"}) == 2
+    assert agent.get_all() == {"a": "theirs", "b": "mine", "c": 3}
+
+
+def test_a_set_of_a_large_value_is_not_brought_back_over_a_later_one(agent, stranger, between, items):
+    large = os.urandom(495_000).hex()
+    agent.set("k", "old")
+    with between("UpdateItem", lambda: stranger.set("k", "theirs")):
+        agent.set("k", large)
+    assert agent.get("k") == "theirs"
+    assert [item for item in items() if item["pk"]["S"].endswith(":")] == []
+
+
+def test_a_set_of_a_large_value_over_a_large_one_is_repeated_whole(agent, between):
+    first, second = os.urandom(495_000).hex(), os.urandom(495_000).hex()
+    agent.set("k", first)
+    with between("UpdateItem", lambda: None):
+        agent.set("k", second)
+    assert agent.get("k") == second
+
+
+def test_a_delete_at_a_revision_is_done_though_a_new_record_has_come(agent, stranger, between):
+    revision = agent.set("k", 1)
+    with between("DeleteItem", lambda: stranger.add("k", "theirs")):
+        assert agent.delete("k", if_revision=revision)
+    assert agent.get("k") == "theirs"
+
+
+def test_a_delete_that_was_refused_stays_refused_when_it_is_sent_again(agent, stranger, between):
+    revision = agent.set("k", 1)
+    current = stranger.set("k", 2)
+    with between("DeleteItem", lambda: None), pytest.raises(ConflictError) as caught:
+        agent.delete("k", if_revision=revision)
+    assert caught.value.revision == current
+    assert agent.get("k") == 2
+
+
+def test_deletes_of_a_batch_at_revisions_are_done_though_new_records_have_come(store, stranger, between, agent):
+    revisions = {key: agent.set(key, 1) for key in ("a", "b")}
+    now = store._core.now()
+    deletes = [Delete(f"u:default:{encode_key(key)}", now, revision) for key, revision in revisions.items()]
+    with between("TransactWriteItems", lambda: stranger.set("a", "theirs")):
+        outcomes = store._core.write(deletes)
+    assert [outcome.done for outcome in outcomes] == [True, True]
+    assert agent.get_all() == {"a": "theirs"}
+
+
+def test_the_marks_are_those_of_the_last_eight_writes_the_newest_first(store, items):
+    backend = backend_of(store)
+    writes = [put("key", number) for number in range(10)]
+    for number, write in enumerate(writes, 1):
+        assert backend.write([write])[0].done
+        (item,) = items()
+        expected = [mark_of(one.revision) for one in reversed(writes[:number])][:8]
+        assert [item[name]["S"] for name in WRITES] == (expected + ["-"] * 8)[:8]
+
+
+def test_a_record_that_was_written_before_there_were_marks_is_written_and_counted(store, agent, client, table, items):
+    agent.set("k", 1, {"m": 1})
+    (item,) = items()
+    client.put_item(TableName=table, Item={name: one for name, one in item.items() if name not in (*WRITES, *COUNTS)})
+    agent.get("k")
+    store.flush()
+    agent.set("k", 2)
+    record = agent.get_record("k")
+    assert (record.value, record.metadata, record.access_count) == (2, {"m": 1}, 1)
