@@ -7,13 +7,12 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from datastore.adapters.remembering import mark_of, remember, remembers
 from datastore.backend import Document, Put, Restore
 from datastore.documents import UNDECODABLE, check
 from datastore.errors import DamagedRecordError, InvalidValueError
 from datastore.values import UnreadableError, decode, encode, merge_metadata
-
-EXACT = 2**53
-"""Integers up to here are themselves in JavaScript; https://tc39.es/ecma262/#sec-number.max_safe_integer"""
+from datastore_couchdb.keeping import Kept, as_javascript, kept
 
 
 class Stored(NamedTuple):
@@ -30,12 +29,29 @@ class Stored(NamedTuple):
     access_count: int
     last_accessed_by_agent: str | None
     last_accessed_at: str | None
+    writes: str = ""
+    """The marks of its last writes (`datastore.adapters.remembering`)."""
+    counts: str = ""
+    """The marks of the last times that accesses of it were counted."""
     damaged: bool = False
     """Nobody can read it; of all else here only ``rev`` is known."""
 
     def live(self, at: str) -> bool:
         """Return whether the document is not expired at a time."""
         return self.expires_at is None or self.expires_at > at
+
+    def knows(self, revision: str) -> bool:
+        """Return whether a write, by its revision, is among the last ones of the document."""
+        return revision == self.revision or remembers(self.writes, mark_of(revision))
+
+    def after(self, revision: str) -> str:
+        """Return the marks that the document has after one more write.
+
+        Its own revision may be missing among them: who changes a document by hand, or wrote it earlier, leaves no mark.
+        """
+        own = mark_of(self.revision)
+        before = self.writes if remembers(self.writes, own) else remember(self.writes, own)
+        return remember(before, mark_of(revision))
 
 
 class Memory:
@@ -94,7 +110,18 @@ def stored_of(document: dict[str, Any]) -> Stored:
         whole.access_count,
         whole.last_accessed_by_agent,
         whole.last_accessed_at,
+        _marks(document.get("recentWrites")),
+        _marks(document.get("recentCounts")),
     )
+
+
+def is_foreign(document: dict[str, Any]) -> bool:
+    """Return whether another program has written a document: the store gives each a revision."""
+    return type(document.get("revision")) is not str
+
+
+def _marks(stored: object) -> str:
+    return stored if type(stored) is str else ""
 
 
 def document_of(document: dict[str, Any]) -> Document:
@@ -133,12 +160,13 @@ def value_of(document: dict[str, Any]) -> Document:
     )
 
 
-def put_of(put: Put, old: Stored | None) -> tuple[Stored, str]:
+def put_of(put: Put, old: Stored | None, exact: bool = False) -> tuple[Stored, str]:
     """Return what a write stores: over a live document, or as a new one.
 
     Args:
         put: The write.
         old: The document to write over; expired or not there, the new one is all new but for CouchDB's revision.
+        exact: Whether the server keeps numbers (`datastore_couchdb.keeping`).
 
     Returns:
         What will be known of the document, with the old ``rev``, and its JSON text.
@@ -150,20 +178,21 @@ def put_of(put: Put, old: Stored | None) -> tuple[Stored, str]:
     if old is None or not old.live(put.at):
         metadata = "{}" if not put.metadata else encode(merge_metadata({}, put.metadata))
         new = Stored(rev, put.revision, put.at, put.agent, metadata, put.expires_at, 0, None, None)
+        new = new._replace(writes=mark_of(put.revision))
     else:
-        new = old._replace(revision=put.revision, expires_at=put.expires_at)
+        new = old._replace(revision=put.revision, expires_at=put.expires_at, writes=old.after(put.revision))
         if put.metadata:
             new = new._replace(metadata=encode(merge_metadata(decode(old.metadata), put.metadata)))
-    metadata = _field("metadata", decode(new.metadata), new.metadata)
-    return new, _text(put, new, put.at, metadata, _field("value", put.value, put.json))
+    metadata = _field("metadata", decode(new.metadata), new.metadata, exact)
+    return new, _text(put, new, put.at, metadata, _field("value", put.value, put.json, exact))
 
 
-def restored(restore: Restore, rev: str) -> tuple[Stored, str]:
-    """Return what will be known of a restored document, with the old ``rev``, and its JSON text."""
+def restored(restore: Restore, old: Stored | None, exact: bool = False) -> tuple[Stored, str]:
+    """Return what will be known of a restored document, with the ``rev`` of the old one, and its JSON text."""
     whole = restore.document
     metadata = encode(whole.metadata or {}, "metadata")
     new = Stored(
-        rev,
+        "" if old is None else old.rev,
         whole.revision,
         whole.created_at,
         whole.created_by_agent,
@@ -172,9 +201,10 @@ def restored(restore: Restore, rev: str) -> tuple[Stored, str]:
         whole.access_count,
         whole.last_accessed_by_agent,
         whole.last_accessed_at,
+        old.after(whole.revision) if old is not None and old.live(restore.at) else mark_of(whole.revision),
     )
-    native = _field("metadata", whole.metadata or {}, metadata)
-    return new, _text(restore, new, whole.updated_at, native, _field("value", whole.value, restore.json))
+    native = _field("metadata", whole.metadata or {}, metadata, exact)
+    return new, _text(restore, new, whole.updated_at, native, _field("value", whole.value, restore.json, exact))
 
 
 def _text(named: Put | Restore, new: Stored, updated_at: str, metadata: str, value: str) -> str:
@@ -191,50 +221,41 @@ def _text(named: Put | Restore, new: Stored, updated_at: str, metadata: str, val
         "updatedAt": updated_at,
         "lastAccessedAt": new.last_accessed_at,
         "revision": new.revision,
+        "recentWrites": new.writes,
     }
+    if new.counts:
+        fields["recentCounts"] = new.counts
     if new.expires_at is not None:
         fields["expiresAt"] = new.expires_at  # left out otherwise, so that the index of expiry stays small
     text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
     return f"{text[:-1]},{metadata},{value}}}"
 
 
-def accessed(document: dict[str, Any], number: int, agent: str, at: str) -> dict[str, Any]:
-    """Return a CouchDB document with accesses counted."""
+def accessed(document: dict[str, Any], number: int, agent: str, at: str, mark: str) -> dict[str, Any]:
+    """Return a CouchDB document with accesses counted, and with the mark of that."""
     last = document.get("lastAccessedAt") or ""
-    counted = {**document, "accessCount": document["accessCount"] + number}
+    counts = remember(document.get("recentCounts"), mark)
+    counted = {**document, "accessCount": document["accessCount"] + number, "recentCounts": counts}
     if at >= last:
         counted |= {"lastAccessedByAgent": agent, "lastAccessedAt": at}
     return counted
 
 
-def _field(name: str, value: Any, text: str) -> str:
-    """Return a field that holds a value natively, or as JSON text under another name where that would change it."""
-    if _survives(value):
+def _field(name: str, value: Any, text: str, exact: bool) -> str:
+    """Return the field or the fields that hold a value; see `datastore_couchdb.keeping`."""
+    how = kept(value, exact)
+    if how is Kept.NATIVE:
         return f'"{name}":{text}'
-    return f'"{name}Json":{json.dumps(text, ensure_ascii=False)}'
+    quoted = json.dumps(text, ensure_ascii=False)
+    if how is Kept.TEXT:
+        return f'"{name}Json":{quoted}'
+    native = json.dumps(as_javascript(value), ensure_ascii=False, separators=(",", ":"))
+    return f'"{name}":{native},"{name}Exact":{quoted}'
 
 
 def _native(document: dict[str, Any], name: str) -> Any:
-    text = document.get(f"{name}Json")
+    text = document.get(f"{name}Json", document.get(f"{name}Exact"))
     value = document[name] if text is None else decode(text)
     if isinstance(value, UnreadableError):  # see `datastore_couchdb.parsing`
         raise value
     return value
-
-
-def _survives(value: Any) -> bool:
-    """Return whether JavaScript gives back a value as it is.
-
-    CouchDB itself keeps most numbers, but its views, its replication partners in browsers and some servers that speak
-    its protocol are JavaScript, where ``1.0`` is ``1`` and integers end at 2^53; and it refuses ``__proto__``.
-    """
-    kind = type(value)
-    if kind is str or value is None or kind is bool:
-        return True
-    if kind is int:
-        return bool(-EXACT <= value <= EXACT)
-    if kind is float:
-        return not value.is_integer() or abs(value) >= 1e21  # from there on JavaScript, too, writes an exponent
-    if isinstance(value, dict):
-        return "__proto__" not in value and all(map(_survives, value.values()))
-    return all(map(_survives, value))

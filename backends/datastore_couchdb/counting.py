@@ -2,41 +2,44 @@
 
 The count lies in the document, so counting is a write of the document at the revision that was read: a `set` or a
 `delete` in between makes it a conflict, and it is repeated on what stands then. When the answer to the write is lost,
-nobody knows whether it was applied; the caller will send the same accesses again. So this module remembers what it may
-have counted, looks when it is asked again, and leaves out what it finds counted.
+nobody knows whether it was applied; the caller will send the same accesses again. So each attempt leaves a mark in the
+document, and an attempt that finds the mark of an earlier one leaves out what that one has counted.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from datastore.adapters.contention import came_too_late, contention
+from datastore.adapters.remembering import new_mark, remembers
 from datastore.backend import Access
-from datastore.errors import BackendUnavailableError, DataStoreError
-from datastore.retry import Backoff
-from datastore.turns import Turns
+from datastore.errors import DataStoreError
+from datastore.turns import Turns, keep_newest
 from datastore_couchdb.codec import Memory, accessed, stored_of
 from datastore_couchdb.reading import fetch
-from datastore_couchdb.session import NAME, Session
+from datastore_couchdb.session import NAME, Session, is_lost
 from datastore_couchdb.writing import bulk_docs
 
 _CONFLICT_SECONDS = 10.0
 _BATCH = 1_000
 _BATCH_BYTES = 16_000_000
+_MOST_IN_DOUBT = 20_000
+"""The documents of which it is remembered what may have been counted."""
 
 
-class _Doubt(NamedTuple):
-    """A write of counts whose answer was lost."""
+@dataclass(slots=True)
+class _Attempt:
+    """A write of counts that the caller does not know to be done."""
 
     created_at: str
     number: int
-    """How many accesses it added."""
-    at: str
-    rev: str
-    """What the document had before."""
-    total: int
-    """What its count would be after."""
+    """How many accesses it adds."""
+    mark: str
+    counted: bool = False
+    """The server has said so."""
 
 
 class Counter:
@@ -48,8 +51,7 @@ class Counter:
         self._turns = Turns(
             "counting accesses"
         )  # flushes come one at a time; immediate tracking may come from many threads
-        self._doubts: dict[str, _Doubt] = {}
-        self._counted: dict[tuple[str, str], int] = {}
+        self._attempts: dict[str, list[_Attempt]] = {}
 
     def after_fork(self) -> None:
         """Forget what is the parent's to finish."""
@@ -63,78 +65,76 @@ class Counter:
         with self._turns.take():
             for start in range(0, len(accesses), _BATCH):
                 self._record({access.id: access for access in accesses[start : start + _BATCH]})
-            self._counted.clear()
+            for access in accesses:  # all of them are done: none will be sent again
+                self._attempts.pop(access.id, None)
 
     def _record(self, pending: dict[str, Access]) -> None:
-        backoff = Backoff(_CONFLICT_SECONDS, 0.002, 0.2)
+        pauses = contention(_CONFLICT_SECONDS)
+        lost: DataStoreError | None = None
         while pending:
             documents = fetch(self._session, self._memory, list(pending))
-            counted: dict[str, dict[str, Any]] = {}
-            for id, access in list(pending.items()):
-                document = documents.get(id)
-                number = 0
-                if document is not None and _is(document, access.created_at):
-                    number = access.number - self._already(access, document)
-                self._doubts.pop(id, None)
-                if number > 0 and document is not None:
-                    counted[id] = accessed(document, number, access.agent, access.at)
-                else:
+            missing = {id: self._missing(access, documents.get(id)) for id, access in pending.items()}
+            for id, number in missing.items():
+                if number <= 0:
                     del pending[id]
-            self._write(counted, documents, pending)
-            if pending and not backoff.wait():
-                raise BackendUnavailableError("other writers came first each time; nothing is lost", backend=NAME)
+            if lost is not None and pending:
+                raise lost  # it was not applied; the caller comes again with the next flush
+            counted = {}
+            for id, access in pending.items():
+                mark = self._begin(access, missing[id])
+                counted[id] = accessed(documents[id], missing[id], access.agent, access.at, mark)
+            lost = self._write(counted, pending)
+            if lost is not None and not is_lost(lost):
+                raise lost
+            if lost is None and pending and not pauses.wait():
+                raise came_too_late(NAME, _CONFLICT_SECONDS)
 
-    def _already(self, access: Access, document: dict[str, Any]) -> int:
-        """Return how many of an access's number are in the document from an earlier attempt."""
-        doubt = self._doubts.get(access.id)
-        if doubt is not None and doubt.created_at == access.created_at and _applied(doubt, document):
-            key = (access.id, access.created_at)
-            self._counted[key] = self._counted.get(key, 0) + doubt.number
-        return self._counted.get((access.id, access.created_at), 0)
+    def _begin(self, access: Access, number: int) -> str:
+        """Note an attempt to count, and return its mark."""
+        attempt = _Attempt(access.created_at, number, new_mark())
+        attempts = self._attempts.pop(access.id, [])
+        self._attempts[access.id] = [*attempts, attempt]  # as the newest
+        keep_newest(self._attempts, _MOST_IN_DOUBT)
+        return attempt.mark
 
-    def _write(
-        self, counted: dict[str, dict[str, Any]], documents: dict[str, dict[str, Any]], pending: dict[str, Access]
-    ) -> None:
-        """Write counted documents; those that are done leave ``pending``."""
-        texts = {id: json.dumps(document, ensure_ascii=False) for id, document in counted.items()}
-        while texts:
-            batch: list[str] = []
-            size = 0
-            while texts and (not batch or size + len(next(iter(texts.values()))) <= _BATCH_BYTES):
-                id = next(iter(texts))
-                batch.append(texts.pop(id))
-                size += len(batch[-1])
-            ids = list(counted)[: len(batch)]
+    def _missing(self, access: Access, document: dict[str, Any] | None) -> int:
+        """Return how many of an access's number are not in the document from earlier attempts."""
+        if document is None or document.get("createdAt") != access.created_at or stored_of(document).damaged:
+            return 0  # another one than was read, or one that cannot be counted in
+        marks = document.get("recentCounts")
+        return access.number - sum(
+            attempt.number
+            for attempt in self._attempts.get(access.id, ())
+            if attempt.created_at == access.created_at and (attempt.counted or remembers(marks, attempt.mark))
+        )
+
+    def _write(self, counted: dict[str, dict[str, Any]], pending: dict[str, Access]) -> DataStoreError | None:
+        """Write counted documents, and return the error that ended it; those that are done leave ``pending``."""
+        for batch in _cut(counted):
             try:
-                answers = bulk_docs(self._session, batch)
-            except DataStoreError:
-                for id in ids:
-                    access, old, total = pending[id], documents[id], counted[id]["accessCount"]
-                    number = total - old["accessCount"]
-                    self._doubts[id] = _Doubt(access.created_at, number, access.at, old["_rev"], total)
-                raise
-            for id, answer in zip(ids, answers, strict=True):
-                document = counted.pop(id)
-                if "rev" in answer and "error" not in answer:
-                    access = pending.pop(id)
-                    self._counted[id, access.created_at] = access.number
-                    self._memory.put(id, stored_of({**document, "_rev": answer["rev"]}))
+                answers = bulk_docs(self._session, list(batch), list(batch.values()))
+            except DataStoreError as error:
+                return error
+            for id, answer in zip(batch, answers, strict=True):
+                if answer.get("error") == "conflict":
+                    self._attempts[id].pop()
+                elif "error" not in answer:
+                    del pending[id]
+                    self._attempts[id][-1].counted = True
+                    self._memory.put(id, stored_of({**counted[id], "_rev": answer["rev"]}))
+        return None
 
 
-def _is(document: dict[str, Any], created_at: str) -> bool:
-    """Return whether a document is the one that was read, and can be counted in."""
-    return document.get("createdAt") == created_at and not stored_of(document).damaged
-
-
-def _applied(doubt: _Doubt, document: dict[str, Any]) -> bool:
-    """Return whether a document shows that a write in doubt was applied."""
-    steps = _generation(document["_rev"]) - _generation(doubt.rev)
-    if steps <= 0:
-        return False
-    if steps == 1:  # one write came after: it was this one, or it made this one a conflict
-        return bool(document["accessCount"] == doubt.total and document["lastAccessedAt"] == doubt.at)
-    return bool(document["accessCount"] >= doubt.total)
-
-
-def _generation(rev: str) -> int:
-    return int(rev.split("-")[0])
+def _cut(documents: dict[str, dict[str, Any]]) -> Iterator[dict[str, str]]:
+    """Yield the JSON texts of documents by id, as many at once as a request may hold."""
+    batch: dict[str, str] = {}
+    size = 0
+    for id, document in documents.items():
+        text = json.dumps(document, ensure_ascii=False)
+        if batch and size + len(text) > _BATCH_BYTES:
+            yield batch
+            batch, size = {}, 0
+        batch[id] = text
+        size += len(text)
+    if batch:
+        yield batch

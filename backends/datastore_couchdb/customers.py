@@ -34,7 +34,7 @@ class CouchDatabases(Databases):
         """
         with self._session(name) as session:
             try:
-                session.get("")
+                session.information()
             except MissingDatabaseError:
                 return False
             session.drop()

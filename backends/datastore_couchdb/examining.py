@@ -5,20 +5,21 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 
 from datastore.administration import Finding
-from datastore_couchdb.schema import EXPIRY_INDEX, NAMESPACE_INDEX, NAMESPACE_VIEW
+from datastore_couchdb.expiring import EXPIRY_INDEX
+from datastore_couchdb.schema import NAMESPACE_INDEX, RECORD_VIEWS, REVISIONS_KEPT
 from datastore_couchdb.session import Session
 
 _MOST_SKEW = 5.0  # seconds; expiry and the order of changes go by the clocks of the writers
-_INDEXES = (NAMESPACE_INDEX, EXPIRY_INDEX, NAMESPACE_VIEW)
+_INDEXES = (NAMESPACE_INDEX, EXPIRY_INDEX, RECORD_VIEWS)
 
 
 def examine(session: Session, indexes: frozenset[str], now: float) -> list[Finding]:
     """See `datastore.administration.Examines`.
 
-    Requests: 2.
+    Requests: 3.
     """
     greeting, date = session.greet()
-    version = str(greeting.get("version", "of an unknown version"))
+    version = greeting["version"]
     findings = [
         Finding(True, f"CouchDB {version}")
         if not version.startswith(("0.", "1.", "2."))
@@ -28,7 +29,7 @@ def examine(session: Session, indexes: frozenset[str], now: float) -> list[Findi
     findings.append(
         Finding(False, f"missing are {', '.join(missing)}", "connect once with create=true as a user who may make them")
         if missing
-        else Finding(True, "its indexes and its view are there")
+        else Finding(True, "its indexes and its views are there")
     )
     if date is not None:
         skew = now - parsedate_to_datetime(date).timestamp()
@@ -37,7 +38,12 @@ def examine(session: Session, indexes: frozenset[str], now: float) -> list[Findi
             if abs(skew) < _MOST_SKEW
             else Finding(False, f"this clock is {skew:+,.0f} s from the server's", "synchronise both (NTP)")
         )
-    information = session.get("")
+    information = session.information()
+    kept = session.revisions_kept()
+    if kept is not None and kept > REVISIONS_KEPT:
+        text = f"CouchDB keeps {kept:,} revisions of a document, and writes take longer for it"
+        remedy = f"curl -X PUT -d {REVISIONS_KEPT} <database>/_revs_limit, unless it is replicated and rarely in step"
+        findings.append(Finding(False, text, remedy))
     size = information.get("sizes", {}).get("file")
     live = information.get("sizes", {}).get("active")
     if size and live and size > 100_000_000 and size > 4 * live:

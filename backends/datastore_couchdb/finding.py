@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+from datastore.adapters.choosing import best
 from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
 from datastore.documents import split
 from datastore.queries.tree import And, Field, Filter, clauses, conjunction
 from datastore_couchdb.codec import document_of, value_of
-from datastore_couchdb.indexes import DeclaredIndex
+from datastore_couchdb.indexes import DeclaredIndex, fit_of
 from datastore_couchdb.schema import NAMESPACE_INDEX
 from datastore_couchdb.selectors import Part, Selector, every, meta_part, value_part
 from datastore_couchdb.session import Session
@@ -18,7 +19,7 @@ from datastore_couchdb.session import Session
 _ALL = 2**31 - 1
 _FIELDS = {
     Fields.KEY: ["_id", "expiresAt"],
-    Fields.VALUE: ["_id", "createdAt", "revision", "expiresAt", "value", "valueJson"],
+    Fields.VALUE: ["_id", "createdAt", "revision", "expiresAt", "value", "valueJson", "valueExact"],
 }
 
 
@@ -42,11 +43,11 @@ def plan(range: IdRange, query: Query, indexes: frozenset[str], declared: Mappin
         place["_id"] = {"$gte": range.start}
     where = Part(place, False)
     value, meta = value_part(query.value), meta_part(query.meta)
-    usable = (index for index in declared.values() if index.namespace in (None, unquote(namespace)))
-    for index in sorted(usable, key=lambda index: (-len(index.fields), index.name)):
-        ranges = index.queries(query.value)
-        if ranges is None:
-            continue
+    usable = [index for index in declared.values() if index.namespace in (None, unquote(namespace))]
+    asked = ((index, ranges) for index in usable if (ranges := index.queries(query.value)) is not None)
+    chosen = best((fit_of(ranges), index.name, (index, ranges)) for index, ranges in asked)
+    if chosen is not None:
+        index, ranges = chosen
         others = [part for clause in _without(query.value, index) if (part := value_part(clause)) is not None]
         queries = [_ask(index.name, [where, Part(one, True), *others, meta]) for one in ranges]
         queries.append(_ask(index.rest, [where, index.rest_part(), value, meta]))
@@ -58,7 +59,15 @@ def plan(range: IdRange, query: Query, indexes: frozenset[str], declared: Mappin
 
 
 def find(
-    session: Session, path: str, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None, bytes: int
+    session: Session,
+    path: str,
+    range: IdRange,
+    plan: Plan,
+    fields: Fields,
+    limit: int,
+    after: str | None,
+    bytes: int,
+    unused: set[str] | None = None,
 ) -> DocumentPage:
     """Return a page of what a plan finds.
 
@@ -71,6 +80,7 @@ def find(
         limit: The most documents.
         after: Where the page before ended.
         bytes: A page ends about here even if it holds fewer documents.
+        unused: Takes the names of indexes that the server has not used, since they are not there any more.
 
     Requests: 1; 2 where a page exceeds the amount of data.
     """
@@ -82,6 +92,10 @@ def find(
     if position.bookmark:
         query["bookmark"] = position.bookmark
     found, bookmark = session.find(path, query, bytes)
+    if unused is not None and bookmark is not None and bookmark.unused:
+        unused.add(query["use_index"][0])
+        # What was found is right; the plan is what `explain` shows, and for everybody else it does not change.
+        object.__setattr__(plan, "index", None)
     larger = position.most and 2 * most
     if bookmark is None:
         # The answer was left in the middle, and what it would have said at its end is where to go on.

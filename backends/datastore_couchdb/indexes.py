@@ -15,11 +15,13 @@ from hashlib import sha256
 from itertools import product
 from typing import Any
 
+from datastore.adapters.choosing import Asked, Fit, fit
 from datastore.errors import DataStoreError, UnsupportedError
 from datastore.queries.paths import is_position
 from datastore.queries.tree import Compare, Field, Filter, In, Path, clauses
 from datastore.retry import Backoff
-from datastore_couchdb.selectors import Part, Selector, Test, any_of, array_tests, field_name, plain_number
+from datastore_couchdb.keeping import plain_number
+from datastore_couchdb.selectors import Part, Selector, Test, any_of, array_tests, field_name
 from datastore_couchdb.session import NAME, Session
 
 PREFIX = "agent_data_store_by_"
@@ -107,6 +109,11 @@ def declared_in(documents: Mapping[str, dict[str, Any]]) -> dict[str, DeclaredIn
             if index.name == name:  # if not, somebody else made it
                 found[name] = index
     return found
+
+
+def fit_of(queries: Sequence[Selector]) -> Fit:
+    """Return how well an index fits a filter, from what it is asked for it."""
+    return fit([Asked.EQUAL if "$eq" in test else Asked.RANGE for test in queries[0].values()])
 
 
 def build(session: Session, index: DeclaredIndex) -> None:

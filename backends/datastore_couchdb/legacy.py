@@ -46,7 +46,7 @@ class LegacyDatabase:
 
         Requests: 1.
         """
-        return int(self._session.get("")["doc_count"])
+        return int(self._session.information()["doc_count"])
 
     def close(self) -> None:
         """See `datastore.administration.LegacySource`."""

@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from datastore.adapters.answers import broken, member, one_each
 from datastore.errors import BackendUnavailableError
 from datastore_couchdb.codec import Memory, stored_of
-from datastore_couchdb.session import NAME, Session
+from datastore_couchdb.session import NAME, Session, check_document
 
 _ABSENT = {"not_found", "missing", "deleted"}
 
@@ -37,21 +38,22 @@ def fetch(session: Session, memory: Memory, ids: Sequence[str]) -> dict[str, dic
 
 def _bulk_get(session: Session, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     body = json.dumps({"docs": [{"id": id} for id in ids]}, ensure_ascii=False)
-    results = session.post("_bulk_get", body)["results"]
-    answered = {result["id"] for result in results}
-    if not answered.issuperset(ids):
-        raise BackendUnavailableError(
-            f"CouchDB left out {len(ids) - len(answered)} of {len(ids)} documents from its answer", backend=NAME
-        )
-    found = {}
+    results = one_each(member(session.post("_bulk_get", body), "results", list, NAME), len(ids), NAME)
+    found, answered = dict[str, dict[str, Any]](), set[str]()
     for result in results:
-        for answer in result["docs"]:
-            document = answer.get("ok")
-            if document is not None and not document.get("_deleted"):
-                found[result["id"]] = document
-            elif document is None and answer:  # an empty answer, which PouchDB gives, means missing as well
-                error = answer.get("error", answer)
+        id = member(result, "id", str, NAME)
+        for answer in member(result, "docs", list, NAME):
+            answered.add(id)
+            if "error" in answer:
+                error = member(answer, "error", dict, NAME)
                 if not {error.get("error"), error.get("reason")} & _ABSENT:
                     reason = str(error.get("reason"))[:200]
-                    raise BackendUnavailableError(f"CouchDB could not read {result['id']!r}: {reason}", backend=NAME)
+                    raise BackendUnavailableError(f"CouchDB could not read {id!r}: {reason}", backend=NAME)
+                continue
+            document = member(answer, "ok", dict, NAME)
+            check_document(document, id)
+            if not document.get("_deleted"):
+                found[id] = document
+    if not answered.issuperset(ids):
+        broken(NAME, f"it says nothing of {len(set(ids) - answered)} of {len(ids)} documents")
     return found

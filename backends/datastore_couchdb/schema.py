@@ -1,38 +1,84 @@
-"""The database and what is built on it: two Mango indexes and a view, each under one stable name."""
+"""The database and what is built on it: two Mango indexes and two views, each under one stable name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Any, NamedTuple
 
-import couchdb3
-import httpx
-from couchdb3.exceptions import CouchDBError, ForbiddenError, UnauthorizedError
-
-from datastore.errors import BackendUnavailableError, ConfigurationError, PermissionDeniedError
+from datastore.adapters.answers import member
+from datastore.errors import BackendUnusableError, ConfigurationError, DataStoreError, PermissionDeniedError
+from datastore.ids import is_id
+from datastore_couchdb.codec import stored_of
+from datastore_couchdb.expiring import EXPIRY_INDEX
+from datastore_couchdb.formats import FORMAT, Format, establish, format_of
 from datastore_couchdb.indexes import DeclaredIndex, declared_in
 from datastore_couchdb.session import NAME, MissingDatabaseError, Session
 
 NAMESPACE_INDEX = "agent_data_store_namespace"
 """Mango index on ``[userId, namespace]``: for queries inside a namespace."""
-EXPIRY_INDEX = "agent_data_store_expiry"
-"""Mango index on ``[userId, namespace, expiresAt]``: it holds only the documents that expire at all."""
-NAMESPACE_VIEW = "agent_data_store_namespaces"
-"""A view that counts documents by ``[userId, namespace]``."""
+RECORD_VIEWS = "agent_data_store_records"
+"""The design document of two views: `COUNTS` and `EXCEPTIONS`."""
+COUNTS = "namespaces"
+"""The view that counts documents by ``[userId, namespace]``."""
+EXCEPTIONS = "exceptions"
+"""The view of the documents that expire, by id, with the time; and of those that the store has not written."""
+REVISIONS_KEPT = 20
+"""How many revisions CouchDB remembers of a document: each costs time whenever it is written."""
 
+_MERGING = "agent_data_store_namespaces"
+"""What counted before. Its names were compared as people sort words, so that different ones could be counted as one."""
 _COMMON = "agent_data_store_"
 """What the names of all design documents of the store begin with."""
-_MAP = "function (doc) { if (doc.revision && doc.namespace) { emit([doc.userId, doc.namespace], null); } }"
-_DOCUMENTS = (NAMESPACE_INDEX, EXPIRY_INDEX, NAMESPACE_VIEW)
+_FORMAT = 1
+"""The version of what documents hold and of how they are named."""
+# Without this option, which must stand in the view itself, CouchDB adds up rows of keys that are equal to ICU: a letter
+# composed and decomposed, names with and without a soft hyphen. So one user would see a number made of another's.
+_BY_BYTES = {"collation": "raw"}
+_VIEWS = {
+    COUNTS: {
+        "map": "function (doc) { if (doc.revision && doc.namespace) { emit([doc.userId, doc.namespace], null); } }",
+        "reduce": "_count",
+        "options": _BY_BYTES,
+    },
+    EXCEPTIONS: {
+        "map": "function (doc) {\n"
+        "  if (typeof doc.revision !== 'string') { emit(doc._id, null); }\n"
+        "  else if (doc.expiresAt) { emit(doc._id, doc.expiresAt); }\n"
+        "}",
+        "options": _BY_BYTES,
+    },
+}
+_DOCUMENTS = frozenset({NAMESPACE_INDEX, EXPIRY_INDEX, RECORD_VIEWS})
+_SAMPLE = 20  # documents that are looked at to see whose a database is
+_SAMPLE_BYTES = 16_000_000
+_FEW = 1_000  # writes that a view catches up with before anybody notices
 
 
-def prepare(session: Session) -> tuple[frozenset[str], dict[str, DeclaredIndex]]:
-    """Make sure that the database and its indexes are there, and return which are, and which have been declared.
+class Schema(NamedTuple):
+    """What is there of a database."""
+
+    indexes: frozenset[str]
+    """The design documents made at startup."""
+    declared: dict[str, DeclaredIndex]
+    """The declared indexes, by name."""
+    building: bool
+    """The views may not be built yet; see `is_built`."""
+    format: Format
+    """How the records are written."""
+
+
+def prepare(session: Session) -> Schema:
+    """Make sure that the database and its indexes are there, and return what is.
+
+    And how the records are written.
 
     Safe to run in several processes at once: who comes second finds things made.
 
     Raises:
-        ConfigurationError: If something is missing and may not be made, or the database is of the wrong kind.
+        ConfigurationError: If something is missing and may not be made, the database is of the wrong kind, or another
+            program has filled it.
+        BackendUnusableError: If a newer version has.
         PermissionDeniedError: If this user may not make it.
         BackendUnavailableError: If the server does not answer.
 
@@ -40,66 +86,132 @@ def prepare(session: Session) -> tuple[frozenset[str], dict[str, DeclaredIndex]]
     """
     settings = session.settings
     try:
-        information = session.get("")
+        information = session.information()
     except MissingDatabaseError:
         if not settings.create:
             raise
-        server = session.server()
-        _make(session, lambda: server.create(settings.database, partitioned=settings.partitioned))
-        information = session.get("")
-    if "partitioned" in information.get("props", {}) and not settings.partitioned:
-        raise ConfigurationError(
-            f"the database {settings.database} is partitioned; say so with ?partitioned=true", backend=NAME
-        )
+        _make_database(session)
+        information = session.information()
+    _check_kind(session, information)
     there = _there(session)
-    if settings.create and not there.keys() >= set(_DOCUMENTS):
-        _make_indexes(session, frozenset(there))
+    if not there and information["doc_count"]:
+        _refuse_foreign(session)
+    if there.get(RECORD_VIEWS, {}).get("format", _FORMAT) != _FORMAT:
+        raise BackendUnusableError(
+            f"{_where(session)} was written by a newer agent-datastore; install that version", backend=NAME
+        )
+    building = _MERGING in there
+    if settings.create and not there.keys() >= _DOCUMENTS:
+        building |= RECORD_VIEWS not in there and information["doc_count"] > len(there)
+        _make_indexes(session, there)
         there = _there(session)
-    return frozenset(there) & set(_DOCUMENTS), declared_in(there)
+    if settings.create and not format_of(there.get(FORMAT)).flagged:
+        establish(session)
+        there = _there(session)
+    return Schema(_DOCUMENTS.intersection(there), declared_in(there), building, format_of(there.get(FORMAT)))
+
+
+def is_built(session: Session) -> bool:
+    """Return whether the views are built; and then remove the one that counted before, if this user may.
+
+    Requests: 1, and the first time that they are 2 more.
+    """
+    index = session.get(f"_design/{RECORD_VIEWS}/_info").get("view_index")
+    if isinstance(index, dict):
+        pending = index.get("updates_pending")
+        left = pending.get("minimum", 0) if isinstance(pending, dict) else index.get("updater_running") is True and _FEW
+        if left >= _FEW:
+            return False
+    if session.settings.create:
+        with suppress(DataStoreError):  # another one may do it
+            session.remove(f"_design/{_MERGING}")
+    return True
 
 
 def _there(session: Session) -> dict[str, dict[str, Any]]:
     """Return the design documents of the store, by name."""
     design = "_design/"
     of_ours = {"startkey": f"{design}{_COMMON}", "endkey": f"{design}{_COMMON}~", "include_docs": True}
-    rows = session.get("_all_docs", of_ours)["rows"]
-    return {row["id"][len(design) :]: row["doc"] for row in rows if row.get("doc")}
+    rows, _ = session.rows("_all_docs", of_ours, _SAMPLE_BYTES)
+    return {row["id"][len(design) :]: row["doc"] for row in rows if row["doc"]}
 
 
-def _make_indexes(session: Session, there: frozenset[str]) -> None:
-    settings = session.settings
-    database = couchdb3.Database(
-        settings.database,
-        url=settings.origin,
-        user=settings.user,
-        password=settings.password,
-        auth_method="basic",
-        timeout=settings.timeout,
-        session=session.client,
+def _check_kind(session: Session, information: dict[str, Any]) -> None:
+    partitioned = bool(member({"props": {}} | information, "props", dict, NAME).get("partitioned"))
+    if partitioned == session.settings.partitioned:
+        return
+    raise ConfigurationError(
+        f"the database {session.settings.database} is partitioned; say so with ?partitioned=true"
+        if partitioned
+        else f"the database {session.settings.database} is not partitioned, which is decided when it is created; leave "
+        "out ?partitioned=true, or name another one",
+        backend=NAME,
     )
+
+
+def _refuse_foreign(session: Session) -> None:
+    """See that a database without anything that marks it as the store's does not hold another program's documents."""
+    for where in ({"startkey": "_design0"}, {"endkey": "_design/"}):
+        rows, _ = session.rows("_all_docs", {**where, "limit": _SAMPLE, "include_docs": True}, _SAMPLE_BYTES)
+        documents = [row["doc"] for row in rows if row["doc"]]
+        if any(is_id(document["_id"]) and not stored_of(document).damaged for document in documents):
+            return
+        if documents:
+            raise ConfigurationError(
+                f"{_where(session)} holds documents that another program has written; nothing was changed. Name "
+                "another database, and move the records there with 'datastore import-legacy'",
+                backend=NAME,
+            )
+
+
+def _make_database(session: Session) -> None:
+    settings = session.settings
+    with _as_administrator(session):
+        session.make("PUT", "", parameters={"partitioned": True} if settings.partitioned else None)
+    with suppress(DataStoreError):  # slower without; `examine` says so
+        session.make("PUT", "_revs_limit", REVISIONS_KEPT)
+
+
+def _make_indexes(session: Session, there: Collection[str]) -> None:
     # In a partitioned database the expiry index spans the partitions: purging looks at all users.
-    of_partition, of_all = (True, False) if settings.partitioned else (None, None)
-    if NAMESPACE_INDEX not in there:
-        fields = {"fields": ["userId", "namespace"]}
-        _make(session, lambda: database.save_index(fields, NAMESPACE_INDEX, NAMESPACE_INDEX, partitioned=of_partition))
-    if EXPIRY_INDEX not in there:
-        expiry = {"fields": ["userId", "namespace", "expiresAt"]}
-        _make(session, lambda: database.save_index(expiry, EXPIRY_INDEX, EXPIRY_INDEX, partitioned=of_all))
-    if NAMESPACE_VIEW not in there:
-        views = {"namespaces": {"map": _MAP, "reduce": "_count"}}
-        _make(session, lambda: database.put_design(NAMESPACE_VIEW, views=views))
-
-
-def _make(session: Session, make: Callable[[], object]) -> None:
-    where = f"{session.settings.origin}/{session.settings.database}"
+    partitioned = session.settings.partitioned
+    kinds: dict[str, tuple[list[str], bool]] = {
+        NAMESPACE_INDEX: (["userId", "namespace"], True),
+        EXPIRY_INDEX: (["userId", "namespace", "expiresAt"], False),
+    }
+    for name, (fields, of_partition) in kinds.items():
+        if name not in there:
+            body: dict[str, Any] = {"index": {"fields": fields}, "ddoc": name, "name": name, "type": "json"}
+            with _as_administrator(session):
+                session.make("POST", "_index", body | {"partitioned": of_partition} if partitioned else body)
+    if RECORD_VIEWS in there:
+        return
     try:
-        make()
-    except (couchdb3.exceptions.ConflictError, couchdb3.exceptions.PreconditionFailedError):
-        pass  # another process was faster
-    except (UnauthorizedError, ForbiddenError) as error:
-        raise PermissionDeniedError(
-            f"this user may not make {where} or its indexes; let an administrator connect once, who may",
-            backend=NAME,
-        ) from error
-    except (CouchDBError, httpx.HTTPError) as error:
-        raise BackendUnavailableError(f"making {where} failed: {error}", backend=NAME) from error
+        with _as_administrator(session):
+            design = {"format": _FORMAT, "language": "javascript", "views": _VIEWS}
+            session.make("PUT", f"_design/{RECORD_VIEWS}", design)
+    except PermissionDeniedError:
+        if _MERGING not in there:
+            raise  # where it is, this user could connect before
+
+
+class _as_administrator:  # noqa: N801 - reads as the statement that it is
+    """Says what to do where this user may not make what is made inside."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, PermissionDeniedError):
+            raise PermissionDeniedError(
+                f"this user may not make {_where(self._session)} or its indexes; let an administrator connect once, "
+                "who may",
+                backend=NAME,
+            ) from error
+
+
+def _where(session: Session) -> str:
+    return f"{session.settings.origin}/{session.settings.database}"

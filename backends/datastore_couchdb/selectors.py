@@ -9,7 +9,8 @@ The selectors mean the same to CouchDB and to PouchDB, whose Mango are two progr
 - Neither goes into arrays: where one is on the way, the document is found and looked at here. At its end ``$in`` does.
 - PouchDB drops what stands beside ``$and``, merges the ``$or`` in it, and does not know ``$ne`` within ``$or``. What
   must hold together is therefore written as fields side by side or, where two would have one name, by ``$nor``.
-- Numbers that JavaScript would change are stored as text, so no number asked for needs to be one of them.
+- Where a server makes another form of a number, it is the same number to it (`datastore_couchdb.keeping`). Of those
+  beyond 2^53, which one server compares as they are and another as floats, only the side is asked for.
 
 https://docs.couchdb.org/en/stable/api/database/find.html
 """
@@ -21,7 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from datastore.queries.tree import And, Compare, Exists, Field, Filter, HasType, In, Not, Or, Path, Size, clauses
-from datastore_couchdb.codec import EXACT
+from datastore_couchdb.keeping import EXACT, plain_number
 
 Selector: TypeAlias = dict[str, Any]
 Test: TypeAlias = dict[str, Any]
@@ -106,16 +107,6 @@ def array_tests(path: Path, root: str) -> Iterator[Selector]:
     """Yield what finds the documents in which an array is on the way to a field, though not at its end."""
     for length in range(1, len(path)):
         yield {".".join((root, *path[:length]) if root else path[:length]): _ARRAY}
-
-
-def plain_number(value: Any) -> int | float | None:
-    """Return a number as it is stored if it can be stored natively, and ``None`` for every other value."""
-    kind = type(value)
-    if kind is float and (not value.is_integer() or abs(value) >= 1e21):
-        return float(value)
-    if (kind is int or kind is float) and abs(value) <= EXACT:
-        return int(value)
-    return None
 
 
 def _add(together: Selector, selector: Selector) -> None:
@@ -218,7 +209,7 @@ def _any_test(name: str, path: Path, root: str, tests: list[Test], narrows: bool
 
 def _is_in(name: str, path: Path, root: str, values: tuple[Any, ...]) -> Part:
     """Return what finds one of several values, or an array with one of them in it."""
-    plain, types = list[Any](), set[str]()
+    plain, beyond, types = list[Any](), list[Test](), set[str]()
     for value in values:
         number = plain_number(value)
         if isinstance(value, str | bool) or number is not None:
@@ -227,14 +218,21 @@ def _is_in(name: str, path: Path, root: str, values: tuple[Any, ...]) -> Part:
             types |= {"object", "array"}  # not by equality: the order of its keys would count
         elif isinstance(value, list):
             types.add("array")
-        elif value is not None and abs(value) >= 1e21:
-            types |= {"number", "array"}  # a float that is stored may be equal to it
+        elif value is not None and abs(value) >= EXACT:
+            beyond.append(_beyond(value))
+    narrows = not types
     tests: list[Test] = [{"$in": plain}] if plain else []
-    tests += [{"$type": type} for type in sorted(types | {"array"} if None in values else types)]
+    tests += beyond
+    tests += [{"$type": type} for type in sorted(types | {"array"} if None in values or beyond else types)]
     if None in values:
         tests.append({"$eq": None})
         return any_of([*_missing(name, path, root), *(Part({name: test}, True) for test in tests)])
-    return _any_test(name, path, root, tests, not types) if tests else NOTHING
+    return _any_test(name, path, root, tests, narrows) if tests else NOTHING
+
+
+def _beyond(value: float) -> Test:
+    """Return what finds the numbers on one side of all that are certain, where a number lies."""
+    return {"$type": "number", "$gte": EXACT} if value > 0 else {"$type": "number", "$lte": -EXACT}
 
 
 def _missing(name: str, path: Path, root: str) -> list[Part]:
@@ -250,6 +248,8 @@ def _range(name: str, operator: str, value: Any) -> tuple[list[Test], bool]:
     number = plain_number(value)
     if number is not None:
         return [{"$type": "number", operator: number}, _ARRAY], True
+    if type(value) in (int, float) and abs(value) >= EXACT and (value > 0) == (operator in ("$gt", "$gte")):
+        return [_beyond(value), _ARRAY], True
     if isinstance(value, str):
         if name in _TIMES and _TIME.fullmatch(value):
             return [{operator: value}], True

@@ -1,25 +1,26 @@
-"""Requests to one database: the client's session with limits of ours, and what its errors mean.
+"""Requests to one database: an HTTP client with limits of ours, whether its answers are whole, what its errors mean.
 
-Databases and indexes are made through `couchdb3`. Documents go through its HTTP session directly, because its methods
-for them stand in the way: they do not quote ids, send ``keys`` in a URL that grows too long, wait up to 300 seconds
-whatever timeout was set, answer ``None`` to an outage, let 429 and 503 pass as other errors, and wrap each row of a
-listing in an object, which takes 40 % of the time of reading it.
+Not through a client library for CouchDB, because there the methods stand in the way: they do not quote ids, send
+``keys`` in a URL that grows too long, wait up to 300 seconds whatever timeout was set, answer ``None`` to an outage,
+take a proxy's page for an answer, let 429 and 503 pass as other errors, and wrap each row of a listing in an object,
+which takes 40 % of the time of reading it.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import FrameType, TracebackType
+from types import FrameType, NoneType, TracebackType
 from typing import Any
 from urllib.parse import quote
 
-import couchdb3
 import httpx
 
 from datastore import tls
+from datastore.adapters.answers import broken, member
 from datastore.errors import (
     BackendUnavailableError,
     BackendUnusableError,
@@ -34,11 +35,12 @@ from datastore.errors import (
 )
 from datastore.turns import Calls
 from datastore_couchdb.parsing import loads
-from datastore_couchdb.streaming import bookmark_of, read_found, read_rows
+from datastore_couchdb.streaming import Bookmark, bookmark_of, read_found, read_rows
 
 NAME = "couchdb"
 _NO_DATABASE = {"no_db_file", "Database does not exist.", "Database not found"}
 _NO_DOCUMENT = {"missing", "deleted"}
+_FORBIDDEN = re.compile(r"\b(forbidden|unauthorized)\b")
 _LONGEST_REASON = 200  # characters of it in a message
 
 
@@ -75,7 +77,7 @@ class Session:
 
     Attributes:
         settings: How the database is reached.
-        client: The HTTP client, for what `couchdb3` does.
+        client: The HTTP client.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -100,39 +102,77 @@ class Session:
             ),  # without TLS there are no certificates to load: it takes 50 ms
         )
 
-    def server(self) -> couchdb3.Server:
-        """Return the client library's server on this session."""
-        user, password = self.settings.user, self.settings.password
-        return couchdb3.Server(
-            self.settings.origin,
-            user=user,
-            password=password,
-            auth_method="basic",
-            timeout=self.settings.timeout,
-            session=self.client,
-        )
-
-    def get(self, path: str, parameters: Mapping[str, Any] | None = None) -> Any:
-        """Return the JSON answer to a GET; parameters are JSON-encoded as CouchDB wants them."""
-        return self._read(self._request("GET", path, parameters))
+    def get(self, path: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the object that answers a GET; parameters are JSON-encoded as CouchDB wants them."""
+        return _object(self._read(self._request("GET", path, parameters)))
 
     def post(self, path: str, body: str | Mapping[str, Any], parameters: Mapping[str, Any] | None = None) -> Any:
         """Return the JSON answer to a POST."""
         return self._read(self._request("POST", path, parameters, body if isinstance(body, str) else json.dumps(body)))
 
+    def make(self, method: str, path: str, body: Any = None, parameters: Mapping[str, Any] | None = None) -> None:
+        """Make a database or something in it; nothing happens if it is there already.
+
+        Raises:
+            BackendUnavailableError: If the server does not say that it was done.
+        """
+        response = self._request(method, path, parameters, None if body is None else json.dumps(body))
+        if response.status_code in (409, 412):
+            return
+        answer = _object(self._read(response))
+        if answer.get("ok") is not True and answer.get("result") not in ("created", "exists"):
+            broken(NAME, "it does not say that it was done")
+
+    def remove(self, path: str) -> None:
+        """Remove a document that is no record, if it is there."""
+        response = self._request("GET", path)
+        if response.status_code != 404:
+            rev = member(self._read(response), "_rev", str, NAME)
+            self._read(self._request("DELETE", f"{path}?rev={quote(rev, safe='')}"))
+
+    def information(self) -> dict[str, Any]:
+        """Return what the server says of the database."""
+        answer = self.get("")
+        member(answer, "db_name", str, NAME)
+        member(answer, "doc_count", int, NAME)
+        return answer
+
+    def view(self, path: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Return the rows of a view.
+
+        Raises:
+            MissingViewError: If it is not there.
+        """
+        response = self._request("GET", path, parameters)
+        if response.status_code == 404 and (reason := _reason(response)) and reason not in _NO_DATABASE:
+            raise MissingViewError(f"the view {path} of {self.settings.origin} is not there ({reason})")
+        rows: list[dict[str, Any]] = member(self._read(response), "rows", list, NAME)
+        for row in rows:
+            if type(row) is not dict or not {"key", "value"} <= row.keys():
+                broken(NAME, "a row of it has no key or no value")
+        return rows
+
     def greet(self) -> tuple[dict[str, Any], str | None]:
         """Return what the server says of itself, and the time that it has, as HTTP writes it."""
-        try:
-            with self._request_under_way():
-                response = self.client.get(f"{self.settings.origin}/")
-        except (httpx.HTTPError, httpx.StreamError) as error:
-            raise self._translate(error) from error
-        answer: dict[str, Any] = self._read(response)
+        response = self._request("GET", f"{self.settings.origin}/")
+        answer = _object(self._read(response))
+        member(answer, "version", str, NAME)
         return answer, response.headers.get("Date")
+
+    def revisions_kept(self) -> int | None:
+        """Return how many revisions of a document the server keeps; ``None`` if it does not say."""
+        response = self._request("GET", "_revs_limit")
+        if response.status_code in (401, 403, 404, 405):  # not every server has it, nor tells it everybody
+            return None
+        kept = self._read(response)
+        if type(kept) is not int:
+            broken(NAME, "it is no number")
+        return kept
 
     def drop(self) -> None:
         """Remove the database."""
-        self._read(self._request("DELETE", ""))
+        if _object(self._read(self._request("DELETE", ""))).get("ok") is not True:
+            broken(NAME, "it does not say that it was done")
 
     def get_document(self, id: str) -> dict[str, Any] | None:
         """Return one document, or ``None`` if the server says that it is missing or deleted, and nothing else."""
@@ -140,11 +180,23 @@ class Session:
         if response.status_code == 404 and _reason(response) in _NO_DOCUMENT:
             return None
         try:
-            document: dict[str, Any] = self._read(response)
+            document = _object(self._read(response))
         except DamagedRecordError as error:
             error.id = id
             raise
+        check_document(document, id)
         return document
+
+    def last_of_deleted(self, id: str) -> dict[str, Any] | None:
+        """Return what is left of a document that was deleted; ``None`` if nothing is, or the document is there."""
+        response = self._request("GET", f"{quote(id, safe='')}?open_revs=all")
+        if response.status_code == 404 and _reason(response) in _NO_DOCUMENT:
+            return None
+        answers = self._read(response)
+        if type(answers) is not list:
+            broken(NAME, "it does not list what is left of a document")
+        left = [document for answer in answers if (document := member(answer, "ok", dict, NAME)).get("_deleted")]
+        return left[-1] if len(left) == len(answers) > 0 else None
 
     def rows(self, path: str, parameters: Mapping[str, Any], most_bytes: int) -> tuple[list[dict[str, Any]], bool]:
         """Return the rows of a listing, up to an amount of data.
@@ -158,13 +210,22 @@ class Session:
                 self.client.stream("GET", f"{self._base}/{path}", params=_encode(parameters)) as response,
             ):
                 self._check_stream(response)
-                return read_rows(response.iter_text(1 << 20), most_bytes)
+                rows, cut = read_rows(response.iter_text(1 << 20), most_bytes)
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise self._translate(error) from error
+        for row in rows:
+            if type(member(row, "value", dict, NAME).get("rev")) is not str:
+                broken(NAME, "a row of it has no revision")
+            member(row, "id", str, NAME)
+            if "include_docs" in parameters:
+                document = member(row, "doc", (dict, NoneType), NAME)
+                if document is not None and document.get("_id") != row["id"]:
+                    broken(NAME, "it has a document in another one's row")
+        return rows, cut
 
     def find(
         self, path: str, query: Mapping[str, Any], most_bytes: int | None
-    ) -> tuple[list[dict[str, Any]], str | None]:
+    ) -> tuple[list[dict[str, Any]], Bookmark | None]:
         """Return what a query finds, up to an amount of data, if one is given.
 
         Returns:
@@ -172,23 +233,30 @@ class Session:
             because it exceeded ``most_bytes``.
         """
         body = json.dumps(query)
+        bookmark: Bookmark | None
         if most_bytes is None:
             answer = self.post(path, body)
-            return answer["docs"], bookmark_of(answer)
-        try:
-            with (
-                self._request_under_way(),
-                self.client.stream("POST", f"{self._base}/{path}", content=body.encode()) as response,
-            ):
-                self._check_stream(response)
-                return read_found(response.iter_text(1 << 20), most_bytes)
-        except (httpx.HTTPError, httpx.StreamError) as error:
-            raise self._translate(error) from error
+            found, bookmark = member(answer, "docs", list, NAME), bookmark_of(answer)
+        else:
+            try:
+                with (
+                    self._request_under_way(),
+                    self.client.stream("POST", f"{self._base}/{path}", content=body.encode()) as response,
+                ):
+                    self._check_stream(response)
+                    found, bookmark = read_found(response.iter_text(1 << 20), most_bytes)
+            except (httpx.HTTPError, httpx.StreamError) as error:
+                raise self._translate(error) from error
+        for document in found:
+            member(document, "_id", str, NAME)
+        return found, bookmark
 
     def databases(self, beginning: str) -> list[str]:
         """Return the names of the server's databases that begin so."""
         parameters = {"startkey": beginning, "endkey": beginning + "\ufff0"}
-        names: list[str] = self._read(self._request("GET", f"{self.settings.origin}/_all_dbs", parameters))
+        names = self._read(self._request("GET", f"{self.settings.origin}/_all_dbs", parameters))
+        if type(names) is not list or not all(type(name) is str for name in names):
+            broken(NAME, "it is no list of names")
         return [name for name in names if name.startswith(beginning)]
 
     def close(self) -> None:
@@ -245,11 +313,7 @@ class Session:
         except RecursionError:
             raise DamagedRecordError("a stored document is nested deeper than Python can read", backend=NAME) from None
         except ValueError as error:
-            if "json" in response.headers.get("Content-Type", ""):  # and then it is not whole
-                raise BackendUnavailableError(
-                    f"the answer of {self.settings.origin} broke off", backend=NAME
-                ) from error
-            raise self._unlike_couchdb(response) from error
+            raise self._lost(response) from error
 
     def _check_stream(self, response: httpx.Response) -> None:
         if response.status_code != 200:
@@ -257,12 +321,12 @@ class Session:
             raise self._error(response)
         if response.headers.get("Content-Type", "").startswith("text/html"):
             response.read()
-            raise self._unlike_couchdb(response)
+            raise self._lost(response)
 
-    def _unlike_couchdb(self, response: httpx.Response) -> BackendUnusableError:
-        return BackendUnusableError(
-            f"{self.settings.origin} does not answer like CouchDB ({_instead(response)})", backend=NAME
-        )
+    def _lost(self, response: httpx.Response) -> BackendUnavailableError:
+        """Return the error for an answer that says nothing: half of one, or somebody else's."""
+        what = "broke off" if _is_json(response) else f"is not like CouchDB's ({_instead(response)})"
+        return BackendUnavailableError(f"the answer of {self.settings.origin} {what}", backend=NAME)
 
     def _translate(self, error: Exception) -> DataStoreError:
         """Return the store's error for one of the HTTP client's."""
@@ -282,7 +346,7 @@ class Session:
         status, where = response.status_code, f"{self.settings.origin}/{self.settings.database}"
         said = _reason(response)
         reason = said[:_LONGEST_REASON] or _instead(response)
-        if status in (401, 403):
+        if status in (401, 403) or (status == 500 and _FORBIDDEN.search(said)):
             return PermissionDeniedError(
                 f"{where} refused the credentials ({status}: {reason}); check user and password of the URL, and the "
                 "database's members",
@@ -302,6 +366,8 @@ class Session:
             )
         if (status >= 500 and status != 501) or status == 408:
             return BackendUnavailableError(f"{where} failed ({status}: {reason})", backend=NAME)
+        if not said and _is_json(response):
+            return self._lost(response)
         if not said or status in (404, 405, 501):
             return BackendUnusableError(
                 f"{where} has not what this version asks for ({status}: {reason}): it is no CouchDB, or an index was "
@@ -338,6 +404,31 @@ class MissingDatabaseError(BackendUnusableError, ConfigurationError):
         super().__init__(message, backend=NAME)
 
 
+class MissingViewError(BackendUnusableError):
+    """A view is not there: never made, or removed under us."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, backend=NAME)
+
+
+def is_lost(error: DataStoreError) -> bool:
+    """Return whether an answer was lost, so that asking again at once may tell what became of the request."""
+    if not isinstance(error, BackendUnavailableError) or isinstance(error, ThrottledError):
+        return False
+    return not isinstance(error.__cause__, httpx.TimeoutException)  # that server would not answer at once either
+
+
+def check_document(document: Any, id: str) -> None:
+    """See that a document is the one that was asked for, and has a revision.
+
+    Raises:
+        BackendUnavailableError: If not: it is not what the server sent.
+    """
+    member(document, "_rev", str, NAME)
+    if document.get("_id") != id:
+        broken(NAME, "it is another document")
+
+
 _inherited: list[httpx.Client] = []
 
 
@@ -351,10 +442,20 @@ def _reason(response: httpx.Response) -> str:
     """Return CouchDB's reason for refusing; empty if the answer is not CouchDB's, like a proxy's page of HTML."""
     try:
         answer = response.json()
-        return str(answer["reason"] if answer.get("reason") is not None else answer["error"])
-    except (ValueError, AttributeError, KeyError):
+        return str(answer["error"] if answer["reason"] is None else answer["reason"])
+    except (ValueError, TypeError, KeyError):
         return ""
 
 
-def _encode(parameters: Mapping[str, Any] | None) -> dict[str, str]:
-    return {name: json.dumps(value) for name, value in (parameters or {}).items()}
+def _is_json(response: httpx.Response) -> bool:
+    return "json" in response.headers.get("Content-Type", "")
+
+
+def _object(answer: Any) -> dict[str, Any]:
+    if type(answer) is not dict:
+        broken(NAME, "it is no object")
+    return answer
+
+
+def _encode(parameters: Mapping[str, Any] | None) -> dict[str, str] | None:
+    return {name: json.dumps(value) for name, value in parameters.items()} if parameters else None

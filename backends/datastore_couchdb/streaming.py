@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -18,10 +18,38 @@ from datastore_couchdb.parsing import decoder_of_any, guarded, is_too_long, with
 def read_rows(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, Any]], bool]:
     """Return the rows of a listing, and whether it was left behind the row that exceeded an amount of data."""
     array = _Array(chunks, "rows")
-    return array.read(most_bytes), array.rest is None
+    rows = array.read(most_bytes)
+    if array.rest is None:
+        return rows, True
+    array.remainder()
+    return rows, False
 
 
-def read_found(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, Any]], str | None]:
+class Bookmark(str):
+    """Where the answer to a query ends; empty where nothing says it.
+
+    Attributes:
+        warning: What the server says about how it has found the answer; empty for nothing.
+    """
+
+    warning: str
+
+    def __new__(cls, text: str, warning: str = "") -> Self:
+        """Return a bookmark."""
+        bookmark = super().__new__(cls, text)
+        bookmark.warning = warning
+        return bookmark
+
+    @property
+    def unused(self) -> bool:
+        """Whether the server has not gone by the index that it was asked to use, which is not there any more.
+
+        CouchDB also warns that a filter leaves out much of what an index holds.
+        """
+        return "was not used" in self.warning or "No matching index" in self.warning
+
+
+def read_found(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, Any]], Bookmark | None]:
     """Return the documents that a query found, and the bookmark behind them.
 
     The bookmark comes last. It is empty where there is none, and ``None`` if the answer was left before its end.
@@ -30,17 +58,13 @@ def read_found(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, A
     documents = array.read(most_bytes)
     if array.rest is None:
         return documents, None
-    rest = array.rest + "".join(chunks)
-    try:
-        return documents, bookmark_of(json.loads("{" + rest.lstrip(",\r\n ")))
-    except ValueError as error:
-        raise httpx.RemoteProtocolError("the answer broke off") from error
+    return documents, bookmark_of(array.remainder())
 
 
-def bookmark_of(answer: dict[str, Any]) -> str:
+def bookmark_of(answer: dict[str, Any]) -> Bookmark:
     """Return the bookmark of an answer; empty where there is none."""
     bookmark = str(answer.get("bookmark") or "nil")
-    return "" if bookmark == "nil" else bookmark
+    return Bookmark("" if bookmark == "nil" else bookmark, str(answer.get("warning") or ""))
 
 
 _ID = re.compile(r'\{\s*"_?id"\s*:\s*')
@@ -55,7 +79,7 @@ def _past(text: str, position: int) -> tuple[dict[str, Any], int] | None:
         if depth == 0:
             begins = _ID.match(text, position)
             id = "unknown" if begins is None else json.JSONDecoder().raw_decode(text, begins.end())[0]
-            return {"id": id, "_id": id, "doc": {"_id": id}}, token.end()
+            return {"id": id, "_id": id, "value": {"rev": ""}, "doc": {"_id": id}}, token.end()
     return None
 
 
@@ -81,6 +105,17 @@ class _Array:
             if size > most_bytes:
                 break
         return objects
+
+    def remainder(self) -> dict[str, Any]:
+        """Return what the answer says behind the array, read to its very end."""
+        text = (self.rest or "") + "".join(self._chunks)
+        try:
+            members: dict[str, Any] = json.loads("{" + text.lstrip(",\r\n "))
+        except ValueError as error:
+            raise httpx.RemoteProtocolError("the answer broke off") from error
+        if "error" in members:
+            raise httpx.RemoteProtocolError("the server failed in the middle of the answer")
+        return members
 
     def _parse(self) -> Iterator[tuple[dict[str, Any], int]]:
         """Yield the objects, each with its length, from the pieces of the answer's text."""

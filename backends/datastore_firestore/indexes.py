@@ -19,6 +19,7 @@ import grpc
 from google.cloud.firestore_v1.field_path import FieldPath
 from google.cloud.firestore_v1.types import query as messages
 
+from datastore.adapters.choosing import Asked, Fit, best, fit
 from datastore.backend import Fields, IdRange, Query
 from datastore.errors import BackendUnavailableError, DataStoreError, PermissionDeniedError, QueryError
 from datastore.queries.paths import is_position
@@ -57,6 +58,11 @@ class Declared(NamedTuple):
     def name(self) -> str:
         """What it is called."""
         return ",".join(self.fields)
+
+    @property
+    def fit(self) -> Fit:
+        """How well it fits a query that it answers."""
+        return fit([Asked.EQUAL] * (len(self.paths) - 1) + [Asked.RANGE])
 
 
 class Ranged(NamedTuple):
@@ -114,12 +120,11 @@ class Indexes:
         if not range.end.startswith(f"{user}:{namespace};"):
             return None  # not one namespace
         scope = (Test("userId", "==", unquote(user)), Test("namespace", "==", unquote(namespace)))
-        for index in sorted(self._declared, key=lambda one: -len(one.paths)):
-            if len(index.paths) > more_than and index.encoded_namespace in (None, namespace):
-                found = _ranged(index, query)
-                if found is not None:
-                    return found._replace(term=scope + found.term)
-        return None
+        usable = [one for one in list(self._declared) if len(one.paths) > more_than]
+        usable = [one for one in usable if one.encoded_namespace in (None, namespace)]
+        ranges = (found for index in usable if (found := _ranged(index, query)) is not None)
+        chosen = best((found.on.fit, found.on.name, found) for found in ranges)
+        return None if chosen is None else chosen._replace(term=scope + chosen.term)
 
     def query(self, ranged: Term, order: str) -> Message:
         """Return the query for a range of an index."""

@@ -27,6 +27,7 @@ from itertools import product
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
+from datastore.adapters.choosing import Asked, Fit, best, fit
 from datastore.errors import UnsupportedError
 from datastore.queries.tree import Compare, Exists, Field, Filter, In, Path
 from datastore_sqlite.connections import NAME
@@ -336,26 +337,26 @@ class Search:
         return self.index.fields[: len(probe.points) + (probe.range is not None)]
 
     @property
+    def fit(self) -> Fit:
+        """How well it fits the query."""
+        probe = self.probes[0]
+        asked = [Asked.EQUAL] * len(probe.points) + [Asked.RANGE] * (probe.range is not None)
+        return fit(asked + [Asked.NOTHING] * (len(self.index.fields) - len(asked)))
+
+    @property
     def in_order(self) -> bool:
         """Whether the rows of each probe are in the order of their ids, and the probes few enough to be merged."""
         return len(self.probes) <= _MERGED and len(self.probes[0].points) == len(self.index.fields)
 
 
 def choose(indexes: Sequence[Index], namespace: str, keys: Mapping[Path, Keys]) -> Search | None:
-    """Return the search that pins down the most fields, by one of the indexes; ``None`` if none of them helps."""
-    best: tuple[tuple[int, bool, bool, str], Search] | None = None
-    for index in indexes:
-        if index.namespace not in (None, namespace):
-            continue
-        search, exact, ranged = _search(index, keys)
-        if search is not None:
-            rank = (exact, ranged, len(index.fields) == exact, index.name)
-            if best is None or rank > best[0]:
-                best = (rank, search)
-    return None if best is None else best[1]
+    """Return the search by the index that fits best (`datastore.adapters.choosing`); ``None`` if none of them helps."""
+    usable = (index for index in indexes if index.namespace in (None, namespace))
+    searches = (search for index in usable if (search := _search(index, keys)) is not None)
+    return best((search.fit, search.index.name, search) for search in searches)
 
 
-def _search(index: Index, keys: Mapping[Path, Keys]) -> tuple[Search | None, int, bool]:
+def _search(index: Index, keys: Mapping[Path, Keys]) -> Search | None:
     points: list[frozenset[Key]] = []
     size = 1
     for path in index.fields:
@@ -368,8 +369,6 @@ def _search(index: Index, keys: Mapping[Path, Keys]) -> tuple[Search | None, int
         if here.range is not None:
             probes = [Probe(prefix, here.range) for prefix in product(*points)]
             probes += [Probe(prefix) for prefix in product(*points, here.points)]
-            return Search(index, tuple(probes)), len(points), True
+            return Search(index, tuple(probes))
         points.append(here.points)
-    if not points:
-        return None, 0, False
-    return Search(index, tuple(Probe(prefix) for prefix in product(*points))), len(points), False
+    return Search(index, tuple(Probe(prefix) for prefix in product(*points))) if points else None

@@ -14,7 +14,31 @@ from tests.servers import mango
 AT = "2026-11-21T12:00:00.000000Z"
 NAMES = ("a", "b", "0", "é", "a b", "length", "constructor", "$x", "back\\slash", "__proto__", "valueJson")
 TEXTS = ("", "a", "A", "b", "a\u200d", "é", "e\u0301", "0", "$gt", "\U0001f600")
-NUMBERS = (0, 1, 2, -1, 5, 1.5, -2.5, 1.0, 0.1, 2**53, 2**53 + 1, -(2**60), 10**21, 1e21, 1.5e300, 2**70, 10**400)
+NUMBERS = (
+    0,
+    1,
+    2,
+    -1,
+    5,
+    1.5,
+    -2.5,
+    1.0,
+    0.1,
+    2**53,
+    2**53 + 1,
+    -(2**60),
+    10**21,
+    1e21,
+    1.5e300,
+    2**70,
+    10**400,
+    -0.0,
+    5e-324,
+    2.0**53,
+    1e20,
+    -(2.0**60),
+    2**53 - 1,
+)
 
 names = st.sampled_from(NAMES) | st.sampled_from(NAMES[:2])
 scalars = st.none() | st.booleans() | st.sampled_from(NUMBERS) | st.sampled_from(TEXTS)
@@ -100,11 +124,11 @@ metas = st.recursive(
 )
 
 
-def stored(number: int, value, metadata=None, expires_at=None) -> dict:
-    """Return the document that CouchDB holds for a value."""
+def stored(number: int, value, metadata=None, expires_at=None, exact=False) -> dict:
+    """Return the document that CouchDB holds for a value; ``exact`` is whether the server keeps numbers."""
     key = f"k{number:03}"
     put = Put(f"u:n:{encode_key(key)}", "u", "n", key, value, encode(value), metadata, "a", AT, "revision", expires_at)
-    _, text = put_of(put, None)
+    _, text = put_of(put, None, exact)
     return json.loads(text) | {"_rev": "1-a"}
 
 
@@ -138,6 +162,7 @@ ODD_VALUES = [
     *({"a": value} for value in ([], [1], [1, 6], [[1]], [None], ["a", "b"], [{"b": 1}, {"b": 6}], [{"b": 1}, 5, [6]])),
     *({"a": {"b": value}} for value in (None, True, 0, 1, 6, "", "a", "A", [], [1, 6], {"a": 1}, {"a": None}, 2**60)),
     *({"a": 1, "b": value} for value in (None, True, False, 0, 5, "a", [5], {"a": 1}, 5.0)),
+    *({"a": value} for value in (-0.0, 5e-324, -5e-324, 2.0**53, 2.0**53 + 2, 1e20, 2**60, -(2**53) - 1, 10**310)),
     *({"a": value, "b": 5} for value in (0, "a", "a\u200d", [1], {"b": 1}, {"b": [1]}, 6.0)),
     *({name: value} for name in NAMES for value in (1, {"a": 1})),
     *({"a": {name: 1}} for name in NAMES),
@@ -169,6 +194,16 @@ TRAPS = {
     "numbers with a point": {"a": 5.0},
     "numbers beyond 2^53": {"a": 2**53 + 1},
     "ranges up to beyond 2^53": {"a": {"$lt": 2**53 + 1}},
+    "ranges from beyond 2^53": {"a": {"$gt": 2**53}},
+    "ranges below all that is certain": {"a": {"$lte": -(2**53)}},
+    "all but one beyond 2^53": {"a": {"$ne": 2**53}},
+    "no more than 2^53": {"a": {"$not": {"$lte": 2**53}}},
+    "beyond 2^53 among others": {"a": {"$in": [1, 2**60, 2**53]}},
+    "the smallest number there is": {"a": 5e-324},
+    "less than the smallest number": {"a": {"$lt": 5e-324}},
+    "at least the smallest number": {"a": {"$gte": 5e-324}},
+    "a zero is a zero": {"a": 0},
+    "whichever its sign": {"a": -0.0},
     "equal as a float": {"a": 10**21},
     "true is not 1": {"a": {"$in": [True]}},
     "1 is not true": {"$or": [{"a": 1}, {"a": True}]},

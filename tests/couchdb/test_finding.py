@@ -1,5 +1,6 @@
 """Finding through PouchDB Server and the strict proxy: each trap by name, pages, and requests."""
 
+import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from datastore.queries.language import parse_query
 from datastore_couchdb import backend as adapter
 from datastore_couchdb import finding
 from datastore_couchdb.indexes import declare
+from datastore_couchdb.schema import NAMESPACE_INDEX
 from tests.couchdb import queries
 from tests.servers import couchdb
 from tests.servers.strict_couchdb import stall, status
@@ -269,6 +271,52 @@ def test_an_index_needs_a_condition_on_each_of_its_fields(backend):
 def test_what_mango_cannot_tell_from_other_things_cannot_be_indexed(backend, path):
     with pytest.raises(UnsupportedError):
         backend.ensure_index([path], None)
+
+
+def _remove_index(backend, name):
+    rev = backend._session.get(f"_design/{name}")["_rev"]
+    backend._session.post("_bulk_docs", {"docs": [{"_id": f"_design/{name}", "_rev": rev, "_deleted": True}]})
+
+
+@pytest.mark.parametrize("part", ["", "_rest"])
+def test_an_index_that_was_removed_is_not_asked_again_and_explain_says_so(agent, backend, asked, part):
+    _numbered(agent, 20)
+    agent.set_many({"list": {"n": [7, 100]}, "float": {"n": 7.0}, "text": {"n": 7, "m": 2**60}})
+    filter, found = {"n": 7}, {"k0007", "list", "float", "text"}
+    name = backend.ensure_index([("n",)], None)
+    assert agent.explain(filter)["index"] == name
+    _remove_index(backend, name + part)
+    shown = agent.explain(filter)
+    assert (shown["index"], shown["documents_returned"]) == (None, len(found))
+    with asked() as requests:
+        assert set(agent.find(filter)) == found
+    assert requests == ["POST _find"]
+    assert agent.explain(filter)["index"] == NAMESPACE_INDEX
+    _remove_index(backend, NAMESPACE_INDEX)
+    assert set(agent.find(filter)) == found
+    with asked() as requests:
+        assert set(agent.find(filter)) == found
+    assert requests == ["GET _all_docs"]
+    assert agent.explain(filter)["index"] is None
+    assert backend.ensure_index([("n",)], None) == name
+    assert agent.explain(filter)["index"] == name
+
+
+def test_that_an_index_leaves_much_to_look_at_is_no_reason_not_to_use_it(agent, backend, proxy):
+    """CouchDB warns of that as well."""
+    _numbered(agent, 20)
+    name = backend.ensure_index([("n",)], None)
+
+    def warning(handler, request):
+        code, body = handler.forward(request)
+        text = "The number of documents examined is high in proportion to the number of results returned."
+        answer = json.loads(body) | {"warning": text}
+        handler.answer(code, json.dumps(answer).replace('"docs": [', '"docs":[').encode())
+        return True
+
+    proxy.fail("POST _find", warning, warning)
+    assert agent.explain({"n": 7})["index"] == name
+    assert agent.explain({"n": 7})["index"] == name
 
 
 def test_names_of_indexes_differ_where_the_indexes_do():

@@ -13,16 +13,45 @@ from datastore_couchdb.finding import plan
 from datastore_couchdb.indexes import declare
 from datastore_couchdb.schema import NAMESPACE_INDEX
 from tests.couchdb import queries
+from tests.servers import mango
 
 STARTUP = frozenset({NAMESPACE_INDEX})
-ODD = [queries.stored(100 + number, value) for number, value in enumerate(queries.ODD_VALUES)]
+
+
+def _rounded(number):
+    try:
+        return float(number)
+    except OverflowError:
+        return float("inf") if number > 0 else float("-inf")
+
+
+@pytest.fixture(
+    scope="module", params=["keeps numbers", "keeps them and compares floats", "is JavaScript"], autouse=True
+)
+def exact(request):
+    """The kinds of servers; the fixture's value is whether one keeps numbers."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param != "keeps numbers":
+            compared = mango.collated
+            patch.setattr(mango, "collated", lambda value: _float_of(compared, value))
+        yield request.param != "is JavaScript"
+
+
+def _float_of(compared, value):
+    found = compared(value)
+    return (4, _rounded(found[1])) if found[0] == 4 else found
+
+
+@pytest.fixture(scope="module")
+def odd(exact):
+    return [queries.stored(100 + number, value, exact=exact) for number, value in enumerate(queries.ODD_VALUES)]
 
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(queries.documents, max_size=4), queries.filters)
-def test_no_document_that_matches_is_lost_by_what_is_pushed(values, filter):
+def test_no_document_that_matches_is_lost_by_what_is_pushed(exact, odd, values, filter):
     query = parse_query(filter)
-    everything = ODD + [queries.stored(number, value) for number, value in enumerate(values)]
+    everything = odd + [queries.stored(number, value, exact=exact) for number, value in enumerate(values)]
     made = plan(queries.RANGE, query, STARTUP, {})
     if made is not None:
         found = {document.id for document in queries.found(made, everything)}
@@ -37,11 +66,13 @@ def test_no_document_that_matches_is_lost_by_what_is_pushed(values, filter):
     st.sampled_from([None, "n"]),
     st.data(),
 )
-def test_a_declared_index_loses_nothing_either_and_finds_nothing_twice(values, filter, fields, namespace, data):
+def test_a_declared_index_loses_nothing_either_and_finds_nothing_twice(
+    exact, odd, values, filter, fields, namespace, data
+):
     index = declare(fields, namespace)
     narrowing = {".".join(path): data.draw(queries.comparisons) for path in fields}
     query = parse_query({"$and": [narrowing, filter]})
-    everything = ODD + [queries.stored(number, value) for number, value in enumerate(values)]
+    everything = odd + [queries.stored(number, value, exact=exact) for number, value in enumerate(values)]
     made = plan(queries.RANGE, query, STARTUP, {index.name: index})
     if made is not None and made.index == index.name:
         found = [document.id for document in queries.found(made, everything, index)]
@@ -59,10 +90,10 @@ def test_a_declared_index_loses_nothing_either_and_finds_nothing_twice(values, f
     queries.metas,
     st.just(None) | queries.fields,
 )
-def test_filters_on_metadata_and_provenance_lose_nothing(documents, meta, filter):
+def test_filters_on_metadata_and_provenance_lose_nothing(exact, documents, meta, filter):
     query = parse_query(filter, meta)
     everything = [
-        queries.stored(number, metadata, metadata, expires_at)
+        queries.stored(number, metadata, metadata, expires_at, exact)
         for number, (metadata, expires_at) in enumerate(documents)
     ]
     made = plan(queries.RANGE, query, STARTUP, {})
@@ -72,14 +103,37 @@ def test_filters_on_metadata_and_provenance_lose_nothing(documents, meta, filter
 
 
 @pytest.mark.parametrize("filter", queries.TRAPS.values(), ids=queries.TRAPS)
-def test_a_trap_of_mango_loses_nothing(filter):
+def test_a_trap_of_mango_loses_nothing(odd, filter):
     query = parse_query(filter)
     for index in (None, declare([("a",)], None), declare([("a", "b")], None)):
         made = plan(queries.RANGE, query, STARTUP, {} if index is None else {index.name: index})
         if made is not None:
             held = None if index is None or made.index != index.name else index
-            found = {document.id for document in queries.found(made, ODD, held)}
-            assert queries.matching(query, ODD) <= found, made.native
+            found = {document.id for document in queries.found(made, odd, held)}
+            assert queries.matching(query, odd) <= found, made.native
+
+
+@pytest.mark.parametrize(
+    ("filter", "fields"),
+    [
+        ({"status": "rare", "price": {"$gt": 1}}, ["status"]),
+        ({"status": {"$in": ["rare", "odd"]}, "price": {"$gt": 1}}, ["status"]),
+        ({"status": "rare", "price": {"$gt": 1}, "kind": "k"}, ["status", "kind"]),
+        ({"price": {"$gt": 1}, "kind": "k"}, ["price", "kind"]),
+        ({"price": 1}, ["price"]),
+        ({"price": {"$gt": 1}}, ["price"]),
+    ],
+    ids=str,
+)
+def test_the_index_is_the_one_with_equality_in_front_and_then_the_one_with_most_fields(filter, fields):
+    made = [declare([(name,) for name in names], None) for names in (
+        ["price"], ["status"], ["price", "kind"], ["status", "kind"]
+    )]  # fmt: skip
+    declared = {index.name: index for index in made}
+    assert (
+        plan(queries.RANGE, parse_query(filter), STARTUP, declared).index
+        == declare([(name,) for name in fields], None).name
+    )
 
 
 @pytest.mark.parametrize("test", [{"$exists": True}, {"$exists": False}, {"$type": "null"}, {"$ne": None}, None])

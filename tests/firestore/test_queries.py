@@ -540,6 +540,16 @@ def test_an_index_of_two_fields_goes_before_equality_and_one_field_does_not(agen
     assert list(agent.find(filter)) == list(expected(items, filter))
 
 
+def test_of_several_indexes_the_one_with_most_equality_is_used_whichever_was_declared_first(agent, backend):
+    fill_prices(agent)
+    filter = {"kind": "t1", "place": "x", "price": {"$gt": 95}, "age": {"$gt": 1}}
+    for fields in (["price"], ["kind", "price"], ["kind", "place", "price"], ["kind", "age"]):
+        backend.ensure_index([(field,) for field in fields], None)
+    assert agent.explain(filter)["index"] == "userId,namespace,value.kind,value.place,value.price"
+    filter.pop("place")
+    assert agent.explain(filter)["index"] == "userId,namespace,value.kind,value.age"
+
+
 def test_an_index_of_one_namespace_serves_that_one(backend):
     backend.ensure_index([("price",)], "other%3A")
     assert plan_of(backend, {"price": {"$gt": 1}}) is None

@@ -75,6 +75,7 @@ class StrictProxy:
         self.down = False
         self._faults: list[tuple[str, Fault]] = []
         self._lock = threading.Lock()
+        self.partitioned: set[str] = set()
         handler = type("Handler", (_Handler,), {"proxy": self})
         self._server = ThreadingHTTPServer((HOST, 0), handler)
         self._server.daemon_threads = True
@@ -141,7 +142,11 @@ class _Handler(BaseHTTPRequestHandler):
             check(request, self.proxy.credentials)
             if "_find" in request.path:
                 return find(request, self.ask)
+            if request.method == "PUT" and len(request.path) == 1 and request.parameters.get("partitioned") == "true":
+                self.proxy.partitioned.add(request.path[0])
             status, body = self.ask(request.method, request.target, request.body)
+            if request.method == "GET" and len(request.path) == 1 and request.path[0] in self.proxy.partitioned:
+                body = json.dumps({**json.loads(body), "props": {"partitioned": True}}).encode()
             return as_couchdb_answers(request, status, body, self.ask)
         except RefusalError as refusal:
             return refusal.status, refusal.body
@@ -206,7 +211,9 @@ def check(request: Request, credentials: str) -> None:
         raise RefusalError(409, "conflict", "Document update conflict.")
     if request.body:
         try:
-            body = json.loads(request.body, parse_int=_exact_int, parse_float=_exact_float)
+            # A design document may ask what becomes of numbers.
+            exact = {} if "_design" in request.path else {"parse_int": _exact_int, "parse_float": _exact_float}
+            body = json.loads(request.body, **exact)
         except ValueError as error:
             raise RefusalError(400, "bad_request", f"invalid UTF-8 JSON: {error}") from error
         _check_json(body)
@@ -273,7 +280,14 @@ def find(request: Request, ask) -> tuple[int, bytes]:
     status, indexes = ask("GET", f"/{quote(request.path[0], safe='')}/_index", b"")
     if status != 200:
         return as_couchdb_answers(request, status, indexes, ask)
-    columns = _columns(json.loads(indexes)["indexes"], query["use_index"][0]) if "use_index" in query else []
+    columns, warning = [], None
+    if "use_index" in query:
+        name, there = query["use_index"][0], json.loads(indexes)["indexes"]
+        if any(index["ddoc"] == f"_design/{name}" for index in there):
+            columns = _columns(there, name)
+        else:
+            del query["use_index"]
+            warning = f"_design/{name}, {name} was not used because it is not a valid index for this query."
     if not set(columns) <= set(query["selector"]):
         raise RefusalError(400, "no_usable_index", f"the index has {columns}: CouchDB would scan")
     target = f"/{quote(request.path[0], safe='')}/_find"
@@ -286,6 +300,8 @@ def find(request: Request, ask) -> tuple[int, bytes]:
         raise RefusalError(400, "invalid_bookmark", f"Invalid bookmark value: {bookmark}") from error
     if names:
         answer["docs"] = [{name: one[name] for name in names if name in one} for one in answer["docs"]]
+    if warning:
+        answer["warning"] = warning
     return status, json.dumps(answer).replace('"docs": [', '"docs":[').encode()
 
 
@@ -300,6 +316,8 @@ def as_couchdb_answers(request: Request, status: int, body: bytes, ask) -> tuple
     """Return the answer in CouchDB's words."""
     if status == 404 and b"no_db_file" in body:
         return status, b'{"error":"not_found","reason":"Database does not exist."}\n'
+    if status == 200 and "_view" in request.path and request.parameters.get("group") == "true":
+        return status, _merged(request, body, ask)
     if status == 200 and "_bulk_get" in request.path:
         answer = json.loads(body)
         for result in answer["results"]:
@@ -308,6 +326,27 @@ def as_couchdb_answers(request: Request, status: int, body: bytes, ask) -> tuple
     if status == 200 and "_all_docs" in request.path and body.startswith(b'{"'):
         return status, body.replace(b'"rows":[{', b'"rows":[\r\n{').replace(b'}},{"id"', b'}},\r\n{"id"')
     return status, body
+
+
+def _merged(request: Request, body: bytes, ask) -> bytes:
+    """Return reduced rows as CouchDB finds them and adds them up between shards: those that ICU calls equal become one.
+
+    An end key that is an object lies behind all text for ICU, and before it where the view compares bytes.
+    """
+    design = f"/{quote(request.path[0], safe='')}/_design/{request.path[-3]}"
+    view = json.loads(ask("GET", design, b"")[1])["views"][request.path[-1]]
+    start, end = (json.loads(request.parameters.get(name, "null")) for name in ("startkey", "endkey"))
+    if view.get("options", {}).get("collation") == "raw":
+        answer = json.loads(body)
+        return json.dumps({**answer, "rows": [] if {} in (end or ()) else answer["rows"]}).encode()
+    rows = json.loads(ask("GET", f"{design}/_view/{request.path[-1]}?group=true", b"")[1])["rows"]
+    merged: dict = {}
+    for row in rows:
+        key = mango.collated(row["key"])
+        if (start is None or mango.collated(start) <= key) and (end is None or key <= mango.collated(end)):
+            first = merged.setdefault(key, row)
+            first["value"] += row["value"] if first is not row else 0
+    return json.dumps({"rows": [merged[key] for key in sorted(merged)]}).encode()
 
 
 def _absent(request: Request, id: str, ask) -> dict:

@@ -78,6 +78,17 @@ def test_an_index_is_used(store, many, fields, filter, results, namespace):
     assert list(many.find(filter)) == list(expected)
 
 
+def test_of_several_indexes_the_one_with_equality_in_front_is_used(store, many):
+    """Whatever their names are: after "price" or "a_price" was declared a filter took a hundred times as long."""
+    name = store.ensure_index(["group"])
+    for other in (["price"], ["n"], ["price", "group"]):
+        store.ensure_index(other)
+    shown = many.explain({"group": "g7", "price": {"$gte": 0}, "n": {"$gte": 0}})
+    assert (shown["index"], shown["documents_read"]) == (name, 5)
+    both = store.ensure_index(["group", "price"])
+    assert many.explain({"group": "g7", "price": {"$gte": 0}, "n": {"$gte": 0}})["index"] == both
+
+
 def test_without_an_index_the_ids_are_read_in_order(store, many):
     for call in (lambda: many.find({"n": 5}), lambda: many.count({"n": {"$gt": 5}})):
         for step in steps_of(store, call):

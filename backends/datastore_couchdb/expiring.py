@@ -1,0 +1,232 @@
+"""Which records expire, as far as a listing of ids must know it, without an index of everybody's writes.
+
+CouchDB lists ids (`_all_docs`) as they are, with no field of a document, and at once; an index it first brings up to
+date, with what all users have written. So beside each record that has ever been written with an expiry lies its *flag*:
+a tiny document under the record's id with ``!`` behind it. No record has such an id, and in the order of ids nothing
+lies between the two. A flag is written in one request with the record, each time, and before it. It says only: *look*.
+A record without a flag never expires. Of the others a listing must know when they do:
+
+- of those written, read or listed here before: a listing has the revision of each, and what a revision says is certain;
+- of the others by asking the expiry index as far as it has got. CouchDB looks into the documents themselves, so what it
+  finds is right; what it leaves out,
+- and where there are only a few, is read by id.
+
+A flag that has outlived its record says nothing. `purge` removes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from datastore.adapters.answers import broken, member, one_each
+from datastore.adapters.contention import contention
+from datastore.backend import Document
+from datastore.errors import DataStoreError
+from datastore.ids import is_id
+from datastore.turns import keep_newest
+from datastore_couchdb.codec import Memory
+from datastore_couchdb.flags import FLAG, flag_of, flag_text, is_flag, written
+from datastore_couchdb.reading import fetch
+from datastore_couchdb.session import NAME, Session
+from datastore_couchdb.writing import bulk_docs
+
+EXPIRY_INDEX = "agent_data_store_expiry"
+"""Mango index on ``[userId, namespace, expiresAt]``: it holds only the documents that expire at all, and the flags."""
+
+_FEW = 20
+"""So many records are read by id rather than asked of an index, whatever their values take."""
+_READ = 100
+_PAGE = 10_000
+_BATCH = 1_000
+_MOST_KNOWN = 50_000
+
+
+class Expiries:
+    """Knows when listed records expire."""
+
+    def __init__(self, session: Session, memory: Memory, indexes: Collection[str], *, flagged: bool) -> None:
+        self._session = session
+        self._memory = memory
+        self._has_index = EXPIRY_INDEX in indexes
+        self._flagged = flagged
+        self._known: dict[str, tuple[str, Any]] = {}
+        """By id: CouchDB's revision, and when the record expires."""
+
+    def listed(self, rows: Sequence[dict[str, Any]], following: str | None) -> list[Document]:
+        """Return the documents of rows of a listing, as far as `datastore.backend.Fields.KEY` wants them.
+
+        Args:
+            rows: The rows, those of flags among them.
+            following: The id of the row behind them, if there is one.
+
+        Requests: 0; of records with a flag that are not known here, 1 for a few and 1 or 2 for many. In a database
+            in which records are not flagged, 1.
+        """
+        records, expiring, last = dict[str, str](), dict[str, str](), ""
+        for row in rows:
+            id = row["id"]
+            if id[-1:] == FLAG and (id[:-1] == last or is_flag(id)):
+                if id[:-1] == last:
+                    expiring[last] = records[last]
+            else:
+                records[id] = row["value"]["rev"]
+                last = id
+        if last and following == flag_of(last):
+            expiring[last] = records[last]
+        times = self._times(expiring) if self._flagged else self._ask(list(records), stale=False)
+        return [Document(id, "", "", times.get(id)) for id in records]
+
+    def _times(self, expiring: Mapping[str, str]) -> dict[str, Any]:
+        """Return when records expire, by id, of those that do; ``expiring`` has CouchDB's revision of each."""
+        times, unknown = dict[str, Any](), list[str]()
+        for id, rev in expiring.items():
+            stored, known = self._memory.get(id), self._known.get(id)
+            if known is not None and known[0] == rev:
+                times[id] = known[1]
+            elif stored is not None and stored.rev == rev and not stored.damaged:
+                times[id] = stored.expires_at
+            else:
+                unknown.append(id)
+        if len(unknown) > _FEW and self._has_index:
+            times |= self._ask(unknown, stale=True)
+            unknown = [id for id in unknown if id not in times]
+        for start in range(0, len(unknown), _READ):
+            found = fetch(self._session, self._memory, unknown[start : start + _READ])
+            for id, document in found.items():
+                times[id] = document.get("expiresAt")
+                self._note(id, document)
+        return times
+
+    def _ask(self, ids: Sequence[str], *, stale: bool) -> dict[str, Any]:
+        """Return when records expire, of those that the index finds: as it is, or up to date."""
+        if not ids:
+            return {}
+        wanted, user_ids = set(ids), {id.partition(":")[0] for id in ids}
+        times = {}
+        selector = place_of(ids[0], ids[-1]) if len(user_ids) == 1 else place_of("", "")
+        selector["expiresAt"] = {"$gt": "0"}
+        more = {"update": False} if stale else {}
+        for document in find_all(self._session, selector, self._has_index, more, self._lose_index):
+            if document["_id"] in wanted:
+                times[document["_id"]] = document.get("expiresAt")
+                self._note(document["_id"], document)
+        return times
+
+    def _lose_index(self) -> None:
+        self._has_index = False
+
+    def _note(self, id: str, document: dict[str, Any]) -> None:
+        self._known[id] = (member(document, "_rev", str, NAME), document.get("expiresAt"))
+        keep_newest(self._known, _MOST_KNOWN)
+
+
+def place_of(first: str, last: str) -> dict[str, Any]:
+    """Return the beginning of a selector, for the expiry index, of what lies between two ids of records or ranges."""
+    (user, _, rest), (other_user, _, other_rest) = first.partition(":"), last.partition(":")
+    namespace, colon, _ = rest.partition(":")
+    same_user = bool(user) and user == other_user
+    same_namespace = same_user and bool(colon) and namespace == other_rest.partition(":")[0]
+    return {
+        "userId": unquote(user) if same_user else {"$gt": None},
+        "namespace": unquote(namespace) if same_namespace else {"$gt": None},
+    }
+
+
+def find_all(
+    session: Session,
+    selector: dict[str, Any],
+    indexed: bool,
+    more: Mapping[str, Any] | None = None,
+    lost: Callable[[], None] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield id, revision, CouchDB's revision and expiry of what a selector on the fields of the expiry index finds.
+
+    Requests: 1 per 10,000 documents.
+    """
+    query: dict[str, Any] = {
+        "selector": selector,
+        "fields": ["_id", "_rev", "revision", "expiresAt"],
+        "limit": _PAGE,
+        **(more or {}),
+    }
+    if indexed:
+        query["use_index"] = [EXPIRY_INDEX, EXPIRY_INDEX]
+    while True:
+        documents, bookmark = session.find("_find", query, None)
+        if lost is not None and bookmark is not None and bookmark.unused:
+            lost()  # the answer is right all the same
+        yield from documents
+        if len(documents) < _PAGE:  # the limit is always given: without one CouchDB stops at 25
+            return
+        if bookmark:
+            query["bookmark"] = bookmark
+        else:
+            query["skip"] = query.get("skip", 0) + len(documents)
+
+
+def flag_all(session: Session) -> None:
+    """Write the flags of all records that expire.
+
+    Requests: 1 per 10,000 of them, and 1 per 1,000.
+    """
+    selector = place_of("", "") | {"expiresAt": {"$gt": "0"}}
+    ids = [document["_id"] for document in find_all(session, selector, indexed=True)]
+    write_flags(session, [id for id in ids if is_id(id)])
+
+
+def write_flags(session: Session, ids: Sequence[str]) -> None:
+    """Write the flags of records, unless they are there.
+
+    Requests: 1 per 1,000.
+    """
+    for start in range(0, len(ids), _BATCH):
+        batch = ids[start : start + _BATCH]
+        written(bulk_docs(session, list(map(flag_of, batch)), list(map(flag_text, batch))))
+
+
+def remove_flags(session: Session, flags: Mapping[str, str]) -> None:
+    """Remove those of some flags, given with their revisions by id, whose records are gone.
+
+    A record can be made anew just then, and its flag be found there: so it is looked again, and the flag made again.
+
+    Requests: 1 per 1,000 flags, and 2 more per 1,000 that are removed.
+    """
+    ids = list(flags)
+    for start in range(0, len(ids), _BATCH):
+        batch = {id[: -len(FLAG)]: id for id in ids[start : start + _BATCH]}
+        there = _there(session, list(batch))
+        gone = [flag for id, flag in batch.items() if id not in there]
+        if gone:
+            texts = [json.dumps({"_id": id, "_rev": flags[id], "_deleted": True}, ensure_ascii=False) for id in gone]
+            try:
+                bulk_docs(session, gone, texts)
+            finally:  # also where the answer was lost
+                _flag_again(session, [id[: -len(FLAG)] for id in gone])
+
+
+def _flag_again(session: Session, ids: Sequence[str]) -> None:
+    """Flag those of some records that are there."""
+    pauses = contention()
+    while True:
+        try:
+            write_flags(session, sorted(_there(session, ids)))
+        except DataStoreError as error:
+            if not error.retryable or not pauses.wait():
+                raise
+        else:
+            return
+
+
+def _there(session: Session, ids: Sequence[str]) -> set[str]:
+    """Return which of some records are there."""
+    rows = one_each(member(session.post("_all_docs", {"keys": ids}), "rows", list, NAME), len(ids), NAME)
+    there = set()
+    for id, row in zip(ids, rows, strict=True):
+        if type(row) is not dict or not row.keys() & {"value", "error"}:
+            broken(NAME, "a row of it says nothing")
+        if "value" in row and not member(row, "value", dict, NAME).get("deleted"):
+            there.add(id)
+    return there
