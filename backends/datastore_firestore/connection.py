@@ -22,7 +22,7 @@ from google.cloud.firestore_v1.services.firestore.transports.grpc import Firesto
 from google.cloud.firestore_v1.types import firestore as messages
 
 from datastore import deadlines
-from datastore.errors import ClosedError, ConfigurationError, DataStoreError
+from datastore.errors import BackendUnavailableError, ClosedError, ConfigurationError, DataStoreError
 from datastore.turns import Calls, Turns
 from datastore_firestore import answers
 from datastore_firestore.failures import NAME, translate
@@ -296,7 +296,12 @@ class Stream:
             raise
         self._begun = True
         self._found = self._found or answer.HasField("document")
-        if answers.is_last(answer):
+        try:
+            last = answers.is_last(answer)
+        except BackendUnavailableError:
+            self.cancel()
+            raise
+        if last:
             self._done = self._habits.says_done = True
         return answer
 

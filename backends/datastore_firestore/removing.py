@@ -24,7 +24,7 @@ from datastore_firestore.failures import CAME_TOO_LATE, CODES, error_for, is_los
 from datastore_firestore.hints import Hints, Known
 from datastore_firestore.reading import Reader
 
-AT_ONCE = 500
+_AT_ONCE = 500
 """The most writes in one ``BatchWrite``."""
 _PAGE = 10_000
 _MOST_UNDER_WAY = 100
@@ -69,7 +69,7 @@ class Remover:
 
     def purge(self, at: str) -> int:
         """See `datastore.backend.ReclaimsExpired`. What was written again since it was found stays."""
-        tally = self._remove((None, at), lambda: iter(lambda: self._reader.expired(at, AT_ONCE), []), as_seen=True)
+        tally = self._remove((None, at), lambda: iter(lambda: self._reader.expired(at, _AT_ONCE), []), as_seen=True)
         return tally.live + tally.expired
 
     def drop(self) -> bool:
@@ -93,9 +93,9 @@ class Remover:
         try:
             self._settle(tally, at)
             for page in pages():
-                for start in range(0, len(page), AT_ONCE):
+                for start in range(0, len(page), _AT_ONCE):
                     deadlines.check()
-                    self._send(page[start : start + AT_ONCE], tally, at, as_seen)
+                    self._send(page[start : start + _AT_ONCE], tally, at, as_seen)
         except DataStoreError:
             self._under_way[what] = tally
             keep_newest(self._under_way, _MOST_UNDER_WAY)
@@ -104,8 +104,8 @@ class Remover:
 
     def _settle(self, tally: _Tally, at: str) -> None:
         ids = list(tally.doubtful)
-        for start in range(0, len(ids), AT_ONCE):
-            for id, state in self._reader.states(ids[start : start + AT_ONCE], documents.KEY, False).items():
+        for start in range(0, len(ids), _AT_ONCE):
+            for id, state in self._reader.states(ids[start : start + _AT_ONCE], documents.KEY, False).items():
                 seen = tally.doubtful.pop(id)
                 if not isinstance(state, Known):
                     tally.add(seen, at)

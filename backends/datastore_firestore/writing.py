@@ -118,14 +118,14 @@ class Writer:
     def _settle(self, jobs: Sequence[_Job], alone: bool, outcomes: dict[int, Outcome]) -> None:
         """Look what has become of writes that were not answered, and note the outcomes of those that are done with."""
         try:
-            looked_at = self._look(jobs)
+            looked_at = self._look(jobs, sent=True)
         except DataStoreError:
             return  # that they were not answered is what there is to say
         for job in looked_at:
             self._decide(job, alone, [], outcomes)
 
-    def _look(self, jobs: Sequence[_Job]) -> list[_Job]:
-        """Return the jobs with what is stored now."""
+    def _look(self, jobs: Sequence[_Job], *, sent: bool = False) -> list[_Job]:
+        """Return the jobs with what is stored now; ``sent`` says that they may have been applied."""
         if not jobs:
             return []
         with_metadata = any(isinstance(job.write, Put) and job.write.metadata for job in jobs)
@@ -135,7 +135,7 @@ class Writer:
                 self._hints.forget(job.write.id)
         states = self._reader.states([job.write.id for job in jobs], mask, with_metadata)
         for job in jobs:
-            if job.state is None:
+            if job.state is None and not sent:  # otherwise it may be there because of that
                 self._hints.learn(job.write.id, states[job.write.id] is not ABSENT)
         return [job._replace(state=states[job.write.id], fresh=True) for job in jobs]
 

@@ -53,13 +53,24 @@ class Relay(grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(partial(self._unary, details.method))
 
     def _unary(self, method, request, context):
-        answer = self._channel.unary_unary(method)(request, metadata=_metadata(context), timeout=30)
-        (message,) = self._spoiled(method, [answer], context) or context.abort(grpc.StatusCode.UNAVAILABLE, "no answer")
+        try:
+            messages = [self._channel.unary_unary(method)(request, metadata=_metadata(context), timeout=30)]
+        except grpc.RpcError as error:
+            return self._refused(method, error, context)
+        (message,) = self._spoiled(method, messages, context)
         return message
 
     def _stream(self, method, request, context):
-        stream = self._channel.unary_stream(method)(request, metadata=_metadata(context), timeout=30)
-        yield from self._spoiled(method, list(stream), context)
+        try:
+            messages = list(self._channel.unary_stream(method)(request, metadata=_metadata(context), timeout=30))
+        except grpc.RpcError as error:
+            self._refused(method, error, context)
+        yield from self._spoiled(method, messages, context)
+
+    def _refused(self, method, error, context):
+        """Pass on the status of a request that the server refuses, unless that is spoilt."""
+        list(self._spoiled(method, [], context))
+        context.abort(error.code(), error.details())
 
     def _spoiled(self, method, messages, context):
         with self._lock:
@@ -110,9 +121,11 @@ def ways_to_spoil(name, messages):
     ways = {
         "lost": _raising(BrokenError([])),
         "lost for lack of time": _raising(BrokenError([], grpc.StatusCode.DEADLINE_EXCEEDED)),
-        "garbled": garbled,
-        "a page of HTML": lambda messages: [b"<html><body>503</body></html>"],
     }
+    if not messages:
+        return ways
+    ways["garbled"] = garbled
+    ways["a page of HTML"] = lambda messages: [b"<html><body>503</body></html>"]
     places = sorted({0, len(messages) // 2, len(messages) - 1})
     for place in places:
         message = messages[place]

@@ -91,6 +91,8 @@ def each(stores, work):
 
 
 def test_increments_and_appends_are_exact(stores, direct):
+    direct.set_many({"counter": 0, "list": []})
+
     def work(agent, writer, number, store):
         agent.increment("counter")
         agent.append("list", f"{writer}-{number}")

@@ -152,6 +152,7 @@ def test_what_an_administrator_sees_has_the_names_of_the_record(agent, store):
     assert set(fields) == {
         *("userId", "namespace", "key", "value", "metadata", "createdByAgent", "lastAccessedByAgent", "accessCount"),
         *("createdAt", "updatedAt", "lastAccessedAt", "revision", "expiresAt", "expiryMicros", "expires"),
+        *("recentWrites", "recentCounts"),
     }
     times = {name for name in fields if fields[name].WhichOneof("value_type") == "timestamp_value"}
     assert times == {"createdAt", "updatedAt", "lastAccessedAt", "expiresAt"}  # fit for a TTL policy
