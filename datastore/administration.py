@@ -33,7 +33,9 @@ class DropsDatabase(Protocol):
         """Remove the database, file or table that the URL names, with everything in it, and close."""
 
 
-# Beside ``connect`` an adapter's module may have ``open_legacy``, a function from `datastore.urls.Url` to a source.
+# Beside ``connect`` an adapter's module may have ``open_legacy``, a function from `datastore.urls.Url` to a source. The
+# module in which ``connect`` is written may have ``place``, a function from `Url` to something hashable: the same for
+# all URLs of one database, and ``None`` for one in memory; a store is not copied to itself.
 
 
 class LegacyPage(NamedTuple):

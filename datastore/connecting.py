@@ -74,7 +74,9 @@ def connect(url: str | None = None, **options: Any) -> DataStore:
 
 def _place(text: str, options: Mapping[str, Any], open_backend: Callable[[Url], Backend]) -> Hashable:
     """Return what tells the database of a URL from others, however the URL spells it; ``None`` if nobody knows."""
-    find: Callable[[Url], Hashable] | None = getattr(sys.modules[open_backend.__module__], "place", None)
+    find: Callable[[Url], Hashable] | None = getattr(
+        sys.modules.get(getattr(open_backend, "__module__", "")), "place", None
+    )
     if find is None:
         return None
     url = Url(text, options)

@@ -281,16 +281,20 @@ _INSTEAD_BY_MEMBER = {
 }
 
 
+_of_type: Any = type.__dict__  # what a class is, whatever its metaclass says
+
+
 def _instead(kind: type) -> str:
     """Return what a message says of what to store instead; the class is looked at, and not asked."""
-    bases = type.__getattribute__(kind, "__mro__")
+    bases = _of_type["__mro__"].__get__(kind)
     for base in bases:
-        module = type.__getattribute__(base, "__module__")
-        name = f"{module.partition('.')[0] if type(module) is str else ''}.{type.__getattribute__(base, '__name__')}"
-        if name in _INSTEAD:
-            return f"; store {_INSTEAD[name]}"
+        module = _of_type["__module__"].__get__(base)
+        if type(module) is str:
+            instead = _INSTEAD.get(f"{module.partition('.')[0]}.{_of_type['__name__'].__get__(base)}")
+            if instead:
+                return f"; store {instead}"
     for member, instead in _INSTEAD_BY_MEMBER.items():
-        if any(member in type.__getattribute__(base, "__dict__") for base in bases):
+        if any(member in _of_type["__dict__"].__get__(base) for base in bases):
             return f"; store {instead}"
     return ""
 

@@ -94,9 +94,12 @@ class AtRest(NamedTuple):
     @classmethod
     def of(cls, path: Path, log: Path) -> AtRest | None:
         """Return the state of a file; ``None`` if somebody has it open, or what was written last is in its log."""
-        if log.exists() and (_index_of(log).exists() or log.stat().st_size):
+        try:
+            if log.exists() and (_index_of(log).exists() or log.stat().st_size):
+                return None
+            status = path.stat()
+        except OSError:  # which SQLite is about to meet, too
             return None
-        status = path.stat()
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
@@ -484,10 +487,7 @@ class ReadingPool(Pool):
         path, log = self._settings.path, self._settings.log
         if connection.at_rest is None or path is None or log is None:
             return True
-        try:
-            return AtRest.of(path, log) == connection.at_rest
-        except FileNotFoundError:
-            return False  # which `File.check` puts into words
+        return AtRest.of(path, log) == connection.at_rest
 
     def _changed(self) -> DataStoreError:
         self._file.check()

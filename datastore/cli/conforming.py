@@ -88,7 +88,7 @@ def scratch_of(url: str) -> str:
     parsed = Url(url)
     suffix = f"_conformance_{uuid.uuid4().hex[:8]}"
     rest, question, query = url.partition("?")
-    query = re.sub(r"(^|&)create=[^&]*", "", query).strip("&")
+    query = re.sub(r"(^|&)(create|mode)=[^&]*", "", query).strip("&")
     if parsed.scheme == "memory" or parsed.host == ":memory:":
         return url
     if parsed.scheme == "sqlite":

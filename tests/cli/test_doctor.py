@@ -118,6 +118,7 @@ def test_a_scratch_area_must_be_empty(store):
         ("sqlite:////data/agents?create=false", "sqlite:////data/agents_conformance_", ""),
         ("couchdb://u:p@h:1/db/?create=false&timeout=3", "couchdb://u:p@h:1/db_conformance_", "?timeout=3"),
         ("couchdb://u:p@h:1", "couchdb://u:p@h:1/agent_data_store_conformance_", ""),
+        ("sqlite:///a.db?mode=ro&timeout=5", "sqlite:///a_conformance_", ".db?timeout=5"),
         ("firestore://project/agents", "firestore://project/agents_conformance_", ""),
         ("dynamodb://table?region=r", "dynamodb://table_conformance_", "?region=r"),
         ("memory://", "memory://", ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import sqlite3
@@ -12,7 +13,7 @@ import pytest
 
 import datastore
 import datastore_sqlite
-from datastore import BackendUnavailableError, ConfigurationError, PermissionDeniedError
+from datastore import BackendUnavailableError, BackendUnusableError, ConfigurationError, PermissionDeniedError
 from datastore.urls import Url
 from datastore_sqlite.connections import AtRest
 from tests.sqlite.test_files import as_nobody, digest, filled, plain_database, reachable  # noqa: F401
@@ -86,6 +87,7 @@ def test_what_is_written_while_a_statement_reads_is_never_half_of_an_answer(tmp_
     with connect(path) as store:
         backend, seen = store._core.backend._backend, []
         give_back = backend._connections.give_back
+        backend._look_at = math.inf  # so that the listing is the first to read
 
         def changed_before(connection, now=None):
             if not seen:
@@ -115,6 +117,18 @@ def test_a_file_that_changes_under_a_statement_does_not_look_damaged(tmp_path):
         assert caught.value.retryable
         with pytest.raises(KeyboardInterrupt):
             read_while_it_changes(KeyboardInterrupt())
+
+
+def test_a_file_that_goes_away_is_an_error_and_no_missing_record(tmp_path):
+    path = filled(tmp_path / "a.db")
+    with connect(path, retry_seconds=0) as store:
+        store._core.backend._backend._look_at = math.inf
+        path.rename(tmp_path / "elsewhere")
+        for _ in range(2):
+            with pytest.raises(BackendUnusableError, match=r"a\.db is gone"):
+                store.agent("u", "a").get("k1")
+        (tmp_path / "elsewhere").rename(path)
+        assert store.agent("u", "a").count() == 200
 
 
 def test_what_a_killed_process_has_left_in_the_log_is_read(left_open):
