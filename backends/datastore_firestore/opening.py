@@ -10,12 +10,15 @@ from typing import Any
 
 from google.cloud.firestore_v1.types import query as messages
 
-from datastore.errors import ConfigurationError
-from datastore_firestore.connection import Connection, Settings
+from datastore.errors import ConfigurationError, DataStoreError
+from datastore.retry import Backoff
+from datastore_firestore.connection import Connection, Message, Settings
 from datastore_firestore.failures import NAME
 
 _LOOKED_AT = 3
 """Documents, the first by name. One of ours among them is enough: a damaged one must not lock the others in."""
+_SECONDS, _FIRST_DELAY, _LONGEST_DELAY = 3.0, 0.05, 0.5
+"""How long a look that fails for a transient reason is repeated: a connection that has just been lost is soon back."""
 _SEED = ("userId", "namespace", "key")
 
 _Query: Any = messages.StructuredQuery.pb()
@@ -37,7 +40,7 @@ def refuse_foreign(connection: Connection, settings: Settings) -> None:
     for field in ("revision", *_SEED):
         query.select.fields.add().field_path = field
     query.limit.value = _LOOKED_AT
-    found = [answer.document for answer in connection.glance(query) if answer.HasField("document")]
+    found = [answer.document for answer in _patiently(connection, query) if answer.HasField("document")]
     if not found or any("revision" in document.fields for document in found):
         return
     records = any(all(field in document.fields for field in _SEED) for document in found)
@@ -48,3 +51,13 @@ def refuse_foreign(connection: Connection, settings: Settings) -> None:
         f"program. It was left untouched; name another one in the URL{moving_in}",
         backend=NAME,
     )
+
+
+def _patiently(connection: Connection, query: Message) -> list[Message]:
+    backoff = Backoff(_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
+    while True:
+        try:
+            return connection.glance(query)
+        except DataStoreError as error:
+            if not error.retryable or not backoff.wait():
+                raise

@@ -308,11 +308,14 @@ def _talk(end, frames):
 
 
 @pytest.mark.parametrize("frames", PLAIN.values(), ids=PLAIN.keys())
-def test_what_is_no_answer_of_grpc_is_an_outage(frames):
+def test_what_is_no_answer_of_grpc_is_an_outage(frames, monkeypatch):
     listener = socket.create_server((HOST, 0))
     threading.Thread(target=_answer, args=(listener, frames), daemon=True).start()
     url = f"firestore://p/c?emulator={HOST}:{listener.getsockname()[1]}"
     try:
+        with pytest.raises(BackendUnavailableError):
+            datastore.connect(url, timeout=5)
+        monkeypatch.setattr("datastore_firestore.backend.refuse_foreign", lambda *_: None)  # it was there at connect
         with datastore.connect(url, retry_seconds=0, tracking="off", timeout=5) as store:
             agent = store.agent("u", "a")
             for call in (

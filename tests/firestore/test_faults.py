@@ -249,6 +249,7 @@ def test_a_batch_read_ends_with_the_deadline_of_its_call(url):
 def test_no_request_has_longer_than_its_call(url):
     recorder = Recorder()
     with datastore.connect(url, max_seconds=5, interceptors=[recorder]) as store:
+        recorder.deadlines.clear()  # that of connecting
         agent = store.agent("u", "a")
         agent.set("k", 1)
         agent.set_many({"a": 1, "b": 2})

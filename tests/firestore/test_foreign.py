@@ -14,6 +14,7 @@ from datastore.urls import Url
 from datastore_firestore.codec import VALUE_LIMITS, fill, set_time
 from datastore_firestore.connection import Connection
 from datastore_firestore.urls import settings_of
+from tests.firestore.recording import breaking_after
 from tests.moving.test_seed import seed
 
 pytestmark = pytest.mark.server("firestore")
@@ -45,8 +46,8 @@ def another_program(url):
         def read(self, *documents):
             """Which of some documents are there, and as they were written."""
             names = [self.settings.prefix + document["_id"] for document in documents]
-            found = {answer.found.name for answer in self.connection.batch_get(names, None) if answer.HasField("found")}
-            return [document for document, name in zip(documents, names, strict=True) if name in found]
+            found = self.connection.batch_get(names, None)
+            return [document for document, name in zip(documents, names, strict=True) if found[name] is not None]
 
     opened = {}
 
@@ -109,10 +110,18 @@ def test_a_damaged_record_does_not_lock_the_others_in(theirs, url):
         assert store.agent("ann", "host").get("k2") == 2
 
 
-def test_an_outage_at_connect_says_so(url, recorder):
-    recorder.fail("RunQuery", grpc.StatusCode.UNAVAILABLE)
-    with pytest.raises(BackendUnavailableError):
+def test_an_outage_at_connect_is_waited_for_a_while_and_never_reads_as_an_empty_collection(
+    theirs, url, recorder, monkeypatch
+):
+    theirs.write(*SEVERAL)
+    recorder.fail("RunQuery", grpc.StatusCode.UNAVAILABLE, breaking_after(0), None)
+    with pytest.raises(ConfigurationError, match="belongs to something else"):
         datastore.connect(url, interceptors=[recorder])
+    monkeypatch.setattr("datastore_firestore.opening._SECONDS", 0)
+    for fault in (grpc.StatusCode.UNAVAILABLE, breaking_after(0)):
+        recorder.fail("RunQuery", fault)
+        with pytest.raises(BackendUnavailableError):
+            datastore.connect(url, interceptors=[recorder])
 
 
 class TestMetLater:

@@ -31,7 +31,7 @@ def open_timed(url, recorder, clock):
         agent.use_namespace("gone").set_many({f"k{number}": number for number in range(4)}, ttl=10)
         store.agent("anna", "a").set_many({"key": 1, "expired": 2}, ttl=10)
         store.agent("anna", "a").set("key", 1)
-        plant(store, "ann:n3:YmFk", {**DAMAGE["bytes"], "userId": {"string_value": "ann"}})
+        plant(store, "ann:n3:YmFk", {**DAMAGE["bytes"], "revision": {"string_value": "r"}})
         clock.advance(11)
         recorder.clear()
         yield store
