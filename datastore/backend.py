@@ -230,7 +230,7 @@ class Capabilities:
     remembered_writes: int = 0
     """How many of its last writes a record knows (`datastore.adapters.remembering`): a write that is repeated because
     its answer was lost recognises itself, also where so many others, less one, came after it. For databases whose
-    answers can be lost; 8 is what the store expects of them."""
+    answers can be lost; 8 are the least that the store expects of them, and the toolkit keeps 16."""
     customer_databases: bool = False
     """``isolation="database"`` gives each customer a database of its own (`datastore.customers`)."""
 

@@ -4,8 +4,8 @@ A write whose answer was lost is sent again, and by then others may have written
 a *mark* of each of its last writes, the newest first: the first 8 hex digits of a hash of the write's revision. A write
 that finds its own mark was applied. Counts of accesses have marks of their own, because they change no revision.
 
-Only a write that is repeated should find its mark. That one of 8 other writes has the same, so that a write is taken
-for done that never was, happens once in 500 million writes (8 in 2**32) that ask; and only those ask that found the
+Only a write that is repeated should find its mark. That one of 16 other writes has the same, so that a write is taken
+for done that never was, happens once in 270 million writes (16 in 2**32) that ask; and only those ask that found the
 record otherwise than they expected.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from hashlib import blake2b
 
-REMEMBERED = 8
+REMEMBERED = 16
 """The marks that a record keeps; so many writes may come between a write and its repetition, less one."""
 MARK_LENGTH = 8
 """Hex digits of a mark."""
