@@ -7,7 +7,7 @@ import pytest
 
 import datastore
 from datastore import ConflictError
-from datastore.adapters.remembering import mark_of
+from datastore.adapters.remembering import REMEMBERED, mark_of
 from datastore.backend import Delete
 from datastore.conformance.documents import put
 from datastore.conformance.faults import backend_of
@@ -186,14 +186,14 @@ def test_deletes_of_a_batch_at_revisions_are_done_though_new_records_have_come(s
     assert agent.get_all() == {"a": "theirs"}
 
 
-def test_the_marks_are_those_of_the_last_eight_writes_the_newest_first(store, items):
+def test_the_marks_are_those_of_the_last_writes_the_newest_first(store, items):
     backend = backend_of(store)
-    writes = [put("key", number) for number in range(10)]
+    writes = [put("key", number) for number in range(REMEMBERED + 2)]
     for number, write in enumerate(writes, 1):
         assert backend.write([write])[0].done
         (item,) = items()
-        expected = [mark_of(one.revision) for one in reversed(writes[:number])][:8]
-        assert [item[name]["S"] for name in WRITES] == (expected + ["-"] * 8)[:8]
+        expected = [mark_of(one.revision) for one in reversed(writes[:number])][:REMEMBERED]
+        assert [item[name]["S"] for name in WRITES] == (expected + ["-"] * REMEMBERED)[:REMEMBERED]
 
 
 def test_a_record_that_was_written_before_there_were_marks_is_written_and_counted(store, agent, client, table, items):
