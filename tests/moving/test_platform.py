@@ -145,11 +145,9 @@ def test_a_second_run_brings_what_has_changed_and_takes_no_count_back(old, targe
     assert (report.written, report.pruned, report.counts.get("gone")) == (0, 0, None)
 
 
-@pytest.mark.parametrize(  # CouchDB's refusal is looked at in tests/couchdb
-    "server", [pytest.param(name, marks=pytest.mark.server(name)) for name in ("dynamodb", "firestore")]
-)
+@EACH_SERVER
 def test_the_platforms_database_is_refused_by_connect_and_left_as_it_is(old):
-    with pytest.raises(ConfigurationError, match="datastore import-legacy"):
+    with pytest.raises(ConfigurationError, match="import-legacy"):
         datastore.connect(old.url)
     assert all(old.find(document["_id"]) is not None for document in old.all)
 
