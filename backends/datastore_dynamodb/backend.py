@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from datastore.adapters.remembering import REMEMBERED
 from datastore.administration import Finding
 from datastore.backend import (
     Access,
@@ -27,6 +26,7 @@ from datastore_dynamodb.clearing import Remover
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.counting import Counter
 from datastore_dynamodb.examining import examine, item_count
+from datastore_dynamodb.marks import REMEMBERED
 from datastore_dynamodb.parts import Parts
 from datastore_dynamodb.reading import Reader
 from datastore_dynamodb.schema import NAME, Settings

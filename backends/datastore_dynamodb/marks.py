@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from datastore.adapters.remembering import REMEMBERED
 from datastore_dynamodb.codec import Attribute, Attributes
 
+REMEMBERED = 8
+"""The marks that a record keeps of writes, and of counts; fewer than elsewhere, because each takes 10 bytes of an item,
+and a write is paid by the kilobyte."""
 WRITES = tuple(f"w{number}" for number in range(1, REMEMBERED + 1))
 """The attributes of the marks of writes, the newest first."""
 COUNTS = tuple(f"c{number}" for number in range(1, REMEMBERED + 1))

@@ -7,12 +7,12 @@ import pytest
 
 import datastore
 from datastore import ConflictError
-from datastore.adapters.remembering import REMEMBERED, mark_of
+from datastore.adapters.remembering import mark_of
 from datastore.backend import Delete
 from datastore.conformance.documents import put
 from datastore.conformance.faults import backend_of
 from datastore.ids import encode_key
-from datastore_dynamodb.marks import COUNTS, WRITES
+from datastore_dynamodb.marks import COUNTS, REMEMBERED, WRITES
 from tests.dynamodb.answers import refusal
 from tests.dynamodb.wire import after_each_answer, every_third_answer_lost, operation_of
 from tests.servers import dynamodb
