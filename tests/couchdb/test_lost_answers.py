@@ -222,7 +222,7 @@ def test_marks_are_in_the_document_and_in_nothing_that_is_handed_out(store, agen
         agent.get("k")
         store.flush()
     document = store._core.backend._session.get_document("u:default:aw==")
-    assert (len(document["recentWrites"]), len(document["recentCounts"])) == (64, 64)
+    assert (len(document["recentWrites"]), len(document["recentCounts"])) == (128, 128)
 
 
 def test_what_is_remembered_of_lost_answers_is_bounded_and_forgotten_after_a_fork(backend, proxy):

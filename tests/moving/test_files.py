@@ -380,7 +380,7 @@ def test_a_path_may_be_text(full, target, file, tmp_path, kind):
     copy(full, target, checkpoint=kind(tmp_path / "position"))
 
 
-@pytest.mark.parametrize("given", [3, b"records.jsonl", io.StringIO(), None], ids=repr)
+@pytest.mark.parametrize("given", [3, b"records.jsonl", io.StringIO(), None], ids=lambda given: type(given).__name__)
 def test_what_is_neither_a_path_nor_a_stream_of_bytes_is_refused(full, given):
     message = r"path is an? .*; give a str, a pathlib\.Path, or a stream opened as binary"
     for move in (lambda: export_records(full, given), lambda: import_records(given, full)):
