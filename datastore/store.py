@@ -143,7 +143,8 @@ class DataStore:
         """Remove everything that is stored of a user, in all namespaces, for good.
 
         That is live and expired records, damaged ones, and remains of writes that were interrupted; with
-        ``isolation="database"`` the user's database as well. What others write for the user meanwhile may stay.
+        ``isolation="database"`` the user's database as well. What another program wrote, which has no revision, stays,
+        and so may what others write for the user meanwhile.
 
         Args:
             user_id: Whose data to remove.

@@ -61,7 +61,7 @@ class TestTheFile:
             {"$bytes": 1, "more": 2},
             "\ud800",
         ],
-        ids=lambda value: repr(value)[:20],
+        ids=lambda value: repr(sorted(value) if type(value) is set else value)[:20],
     )
     def test_a_document_comes_back_as_it_was(self, path, value):
         written(path, seed(value=value), seed(value=[value, {"in": value}]))
