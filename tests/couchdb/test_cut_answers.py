@@ -19,7 +19,6 @@ from datastore.conformance.documents import put
 from datastore.ids import decode
 from datastore.moving import copy
 from tests.couchdb.test_faults import proxy_request
-from tests.servers import couchdb
 
 pytestmark = pytest.mark.server("couchdb")
 
@@ -199,17 +198,14 @@ class Bench:
         return repr(result).replace(self.user, "user")
 
 
-@pytest.fixture(scope="module")
-def bench():
-    url = couchdb.url("cut_answers")
-    try:
-        with (
-            datastore.connect(url, flush_interval=3_600, retry_seconds=5) as store,
-            datastore.connect(url, tracking="off") as stranger,
-        ):
-            yield Bench(store, stranger)
-    finally:
-        proxy_request(couchdb.proxy(), "DELETE", "/cut_answers")
+@pytest.fixture
+def bench(name, url, proxy):
+    with (
+        datastore.connect(url, flush_interval=3_600, retry_seconds=5) as store,
+        datastore.connect(url, tracking="off") as stranger,
+    ):
+        yield Bench(store, stranger)
+    proxy_request(proxy, "DELETE", f"/{name}")
 
 
 def same_keys(name: str, state: dict) -> dict:
@@ -232,45 +228,43 @@ def passing(handler, request):
     return False
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_no_answer_that_is_not_whole_is_taken_for_one(name, bench, proxy, monkeypatch):
+@pytest.mark.parametrize("called", EVERY)
+def test_no_answer_that_is_not_whole_is_taken_for_one(called, bench, proxy, monkeypatch, record_property):
     monkeypatch.setattr("datastore.core._FIRST_DELAY", 0.001)
-    call = EVERY[name]
-    bench.store.purge_expired()
+    call = EVERY[called]
     bench.fill()
     before = bench.state()
     answers: list[bytes] = []
     proxy.fail(".*", *[keeping(answers)] * 20)
-    expected = bench.plain(name, call(bench))
+    expected = bench.plain(called, call(bench))
     proxy.clear_faults()
-    after = same_keys(name, bench.state())
+    after = same_keys(called, bench.state())
     assert answers
     tried = 0
     for number, answer in enumerate(answers):
         for place, fault in places_of(answer).items():
             bench.fill()
             proxy.fail(".*", *[passing] * number, fault)
-            what = f"{name}, answer {number}, {place}"
+            what = f"{called}, answer {number}, {place}"
             try:
-                result = bench.plain(name, call(bench))
+                result = bench.plain(called, call(bench))
             except DataStoreError:
                 result = None
             proxy.clear_faults()
-            state = same_keys(name, bench.state())
+            state = same_keys(called, bench.state())
             if result is not None:
                 assert result == expected, what
                 assert state == after, what
             else:
                 for key in state.keys() | before.keys() | after.keys():
-                    others = (100, *before[key][1:]) if "another" in name and key in before else None
+                    others = (100, *before[key][1:]) if "another" in called and key in before else None
                     assert state.get(key) in (before.get(key), others, after.get(key)), (what, key)
             tried += 1
-    print(f"CUT {name}: {len(answers)} answers, {tried} cuts")
+    record_property("answers cut", f"{len(answers)} at {tried} places")
 
 
-def test_connecting_takes_no_half_answer_for_a_database(bench, proxy):
+def test_connecting_takes_no_half_answer_for_a_database(bench, url, proxy):
     """Nor for one without its indexes, which it would make again, or do without."""
-    url = couchdb.url("cut_answers")
     answers: list[bytes] = []
     proxy.fail(".*", *[keeping(answers)] * 20)
     datastore.connect(url).close()

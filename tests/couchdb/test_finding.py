@@ -19,6 +19,7 @@ from datastore_couchdb import backend as adapter
 from datastore_couchdb import finding
 from datastore_couchdb.indexes import declare
 from datastore_couchdb.schema import NAMESPACE_INDEX
+from datastore_couchdb.streaming import Bookmark
 from tests.couchdb import queries
 from tests.servers import couchdb
 from tests.servers.strict_couchdb import stall, status
@@ -211,7 +212,7 @@ def test_without_the_startup_index_ranges_are_read(name, proxy):
 def test_a_partitioned_database_is_asked_by_partition(name, monkeypatch):
     with datastore.connect(couchdb.url(name) + "?partitioned=true") as store:
         backend, paths = store._core.backend, []
-        monkeypatch.setattr(backend._session, "find", lambda path, *rest: (paths.append(path), ([], ""))[1])
+        monkeypatch.setattr(backend._session, "find", lambda path, *rest: (paths.append(path), ([], Bookmark("")))[1])
         store.agent("u:1", "a").find({"n": 1})
     assert paths == ["_partition/u%253A1/_find"]
 
