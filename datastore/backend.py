@@ -118,6 +118,8 @@ class Delete(NamedTuple):
     """Now: decides whether the document that was removed counts as live."""
     if_revision: str | None = None
     """Remove only if there is a live document at this revision."""
+    only_own: bool = False
+    """Leave what another program has written: a document without a revision (`datastore.documents.foreign`)."""
 
 
 Write: TypeAlias = Put | Delete

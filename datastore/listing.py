@@ -106,11 +106,11 @@ def clear(scope: Scope, prefix: str | None) -> int:
         if error.foreign:
             skip(error)  # somebody else's: it stays
         elif exact and error.id is not None:  # what cannot be read can be removed all the same
-            batch.append(Delete(error.id, now))
+            batch.append(Delete(error.id, now, only_own=True))
 
     found = core.scan(range, Fields.KEY, on_damaged=take)
     for document in found if exact else (document for _, document in _with_keys(found, prefix or "")):
-        batch.append(Delete(document.id, now))
+        batch.append(Delete(document.id, now, only_own=True))  # a listing of keys may not tell whose they are
         if len(batch) >= size:
             removed += _delete(scope, batch)
             batch = []

@@ -35,6 +35,8 @@ class Stored(NamedTuple):
     """The marks of the last times that accesses of it were counted."""
     damaged: bool = False
     """Nobody can read it; of all else here only ``rev`` is known."""
+    foreign: bool = False
+    """Another program has written it."""
 
     def live(self, at: str) -> bool:
         """Return whether the document is not expired at a time."""
@@ -99,7 +101,8 @@ def stored_of(document: dict[str, Any]) -> Stored:
         whole = check(_whole(document, None))
         metadata = encode(whole.metadata)
     except (DamagedRecordError, InvalidValueError, *UNDECODABLE):
-        return Stored(document["_rev"], "", "", "", "{}", None, 0, None, None, damaged=True)
+        foreign = is_foreign(document)
+        return Stored(document["_rev"], "", "", "", "{}", None, 0, None, None, damaged=True, foreign=foreign)
     return Stored(
         document["_rev"],
         whole.revision,

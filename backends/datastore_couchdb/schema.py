@@ -6,13 +6,14 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from datastore.adapters.answers import member
+from datastore.adapters.answers import broken, member
 from datastore.errors import BackendUnusableError, ConfigurationError, DataStoreError, PermissionDeniedError
 from datastore.ids import is_id
 from datastore_couchdb.codec import stored_of
 from datastore_couchdb.expiring import EXPIRY_INDEX
 from datastore_couchdb.formats import FORMAT, Format, establish, format_of
 from datastore_couchdb.indexes import DeclaredIndex, declared_in
+from datastore_couchdb.making import make_database, make_index
 from datastore_couchdb.session import NAME, MissingDatabaseError, Session
 
 NAMESPACE_INDEX = "agent_data_store_namespace"
@@ -91,7 +92,10 @@ def prepare(session: Session) -> Schema:
         if not settings.create:
             raise
         _make_database(session)
-        information = session.information()
+        try:
+            information = session.information()
+        except MissingDatabaseError:
+            broken(NAME, "the database is not there that was made")
     _check_kind(session, information)
     there = _there(session)
     if not there and information["doc_count"]:
@@ -105,6 +109,8 @@ def prepare(session: Session) -> Schema:
         building |= RECORD_VIEWS not in there and information["doc_count"] > len(there)
         _make_indexes(session, there)
         there = _there(session)
+        if not there.keys() >= {NAMESPACE_INDEX, EXPIRY_INDEX}:
+            broken(NAME, "an index is not there that was made")
     if settings.create and not format_of(there.get(FORMAT)).flagged:
         establish(session)
         there = _there(session)
@@ -165,9 +171,8 @@ def _refuse_foreign(session: Session) -> None:
 
 
 def _make_database(session: Session) -> None:
-    settings = session.settings
     with _as_administrator(session):
-        session.make("PUT", "", parameters={"partitioned": True} if settings.partitioned else None)
+        make_database(session)
     with suppress(DataStoreError):  # slower without; `examine` says so
         session.make("PUT", "_revs_limit", REVISIONS_KEPT)
 
@@ -181,9 +186,8 @@ def _make_indexes(session: Session, there: Collection[str]) -> None:
     }
     for name, (fields, of_partition) in kinds.items():
         if name not in there:
-            body: dict[str, Any] = {"index": {"fields": fields}, "ddoc": name, "name": name, "type": "json"}
             with _as_administrator(session):
-                session.make("POST", "_index", body | {"partitioned": of_partition} if partitioned else body)
+                make_index(session, name, fields, of_partition if partitioned else None)
     if RECORD_VIEWS in there:
         return
     try:

@@ -1,9 +1,10 @@
 """Requests to one database: an HTTP client with limits of ours, whether its answers are whole, what its errors mean.
 
-Not through a client library for CouchDB, because there the methods stand in the way: they do not quote ids, send
-``keys`` in a URL that grows too long, wait up to 300 seconds whatever timeout was set, answer ``None`` to an outage,
-take a proxy's page for an answer, let 429 and 503 pass as other errors, and wrap each row of a listing in an object,
-which takes 40 % of the time of reading it.
+Databases and indexes are made through `couchdb3` (`datastore_couchdb.making`). Documents go through its HTTP session
+directly, because its methods for them stand in the way: they do not quote ids, send ``keys`` in a URL that grows too
+long, wait up to 300 seconds whatever timeout was set, answer ``None`` to an outage, take a proxy's page for an answer,
+let 429 and 503 pass as other errors, and wrap each row of a listing in an object, which takes 40 % of the time of
+reading it.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from datastore_couchdb.streaming import Bookmark, bookmark_of, read_found, read_
 NAME = "couchdb"
 _NO_DATABASE = {"no_db_file", "Database does not exist.", "Database not found"}
 _NO_DOCUMENT = {"missing", "deleted"}
-_FORBIDDEN = re.compile(r"\b(forbidden|unauthorized)\b")
+FORBIDDEN = re.compile(r"\b(forbidden|unauthorized)\b")
 _LONGEST_REASON = 200  # characters of it in a message
 
 
@@ -77,7 +78,7 @@ class Session:
 
     Attributes:
         settings: How the database is reached.
-        client: The HTTP client.
+        client: The HTTP client, for `couchdb3` too.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -206,13 +207,13 @@ class Session:
         """
         try:
             with (
-                self._request_under_way(),
+                self.request_under_way(),
                 self.client.stream("GET", f"{self._base}/{path}", params=_encode(parameters)) as response,
             ):
                 self._check_stream(response)
                 rows, cut = read_rows(response.iter_text(1 << 20), most_bytes)
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise self._translate(error) from error
+            raise self.translate(error) from error
         for row in rows:
             if type(member(row, "value", dict, NAME).get("rev")) is not str:
                 broken(NAME, "a row of it has no revision")
@@ -240,13 +241,13 @@ class Session:
         else:
             try:
                 with (
-                    self._request_under_way(),
+                    self.request_under_way(),
                     self.client.stream("POST", f"{self._base}/{path}", content=body.encode()) as response,
                 ):
                     self._check_stream(response)
                     found, bookmark = read_found(response.iter_text(1 << 20), most_bytes)
             except (httpx.HTTPError, httpx.StreamError) as error:
-                raise self._translate(error) from error
+                raise self.translate(error) from error
         for document in found:
             member(document, "_id", str, NAME)
         return found, bookmark
@@ -265,7 +266,7 @@ class Session:
         if not self._under_way:
             self.client.close()
 
-    def _request_under_way(self) -> _Request:
+    def request_under_way(self) -> _Request:
         """Keep the client open meanwhile: it would leave a connection open that it opens while it is closed."""
         return _Request(self, sys._getframe(1))
 
@@ -300,14 +301,14 @@ class Session:
     ) -> httpx.Response:
         url = path if "://" in path else f"{self._base}/{path}" if path else self._base
         try:
-            with self._request_under_way():
+            with self.request_under_way():
                 return self.client.request(method, url, params=_encode(parameters), content=body and body.encode())
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise self._translate(error) from error
+            raise self.translate(error) from error
 
     def _read(self, response: httpx.Response) -> Any:
         if response.status_code not in (200, 201, 202):
-            raise self._error(response)
+            raise self.refusal(response)
         try:
             return loads(response.content)
         except RecursionError:
@@ -318,7 +319,7 @@ class Session:
     def _check_stream(self, response: httpx.Response) -> None:
         if response.status_code != 200:
             response.read()
-            raise self._error(response)
+            raise self.refusal(response)
         if response.headers.get("Content-Type", "").startswith("text/html"):
             response.read()
             raise self._lost(response)
@@ -328,7 +329,7 @@ class Session:
         what = "broke off" if _is_json(response) else f"is not like CouchDB's ({_instead(response)})"
         return BackendUnavailableError(f"the answer of {self.settings.origin} {what}", backend=NAME)
 
-    def _translate(self, error: Exception) -> DataStoreError:
+    def translate(self, error: Exception) -> DataStoreError:
         """Return the store's error for one of the HTTP client's."""
         origin = self.settings.origin
         if isinstance(error, httpx.RequestError):
@@ -341,12 +342,12 @@ class Session:
             )
         return BackendUnavailableError(f"{origin} cannot be reached: {type(error).__name__}: {error}", backend=NAME)
 
-    def _error(self, response: httpx.Response) -> DataStoreError:
+    def refusal(self, response: httpx.Response) -> DataStoreError:
         """Return the error for an answer that is none."""
         status, where = response.status_code, f"{self.settings.origin}/{self.settings.database}"
         said = _reason(response)
         reason = said[:_LONGEST_REASON] or _instead(response)
-        if status in (401, 403) or (status == 500 and _FORBIDDEN.search(said)):
+        if status in (401, 403) or (status == 500 and FORBIDDEN.search(said)):
             return PermissionDeniedError(
                 f"{where} refused the credentials ({status}: {reason}); check user and password of the URL, and the "
                 "database's members",

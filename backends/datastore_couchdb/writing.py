@@ -125,6 +125,8 @@ class Writer:
     def _decide(self, write: Write | Restore, stored: Stored | None) -> Outcome | _Sent:
         """Return the outcome of a write, or what to send for it."""
         if stored is not None and stored.damaged:
+            if isinstance(write, Delete) and write.only_own and stored.foreign:
+                return Outcome(False)
             if isinstance(write, Delete) and write.if_revision is None:
                 return self._deletion(write, stored, Outcome(True))
             return Outcome(False, error=damaged(write.id))

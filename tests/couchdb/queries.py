@@ -104,6 +104,17 @@ META = (
     *("key", "metadata", "metadata.a", "metadata.a.b", "metadata.length", "createdByAgent", "createdByAgent.a"),
     *("lastAccessedByAgent", "accessCount", "lastAccessedAt", "createdAt", "updatedAt", "revision", "expiresAt"),
 )
+TIMES = ("lastAccessedAt", "createdAt", "updatedAt", "expiresAt")
+
+
+def _no_number_for_a_time(filter: dict) -> bool:
+    """Return whether a filter is none that is refused: a time cannot be compared with a number."""
+    ((name, operand),) = filter.items()
+    given = operand if isinstance(operand, dict) else {"$eq": operand}
+    operands = [one for value in given.values() for one in (value if isinstance(value, list) else [value])]
+    return name not in TIMES or not any(type(one) is int for one in operands)
+
+
 metas = st.recursive(
     st.tuples(
         st.sampled_from(META),
@@ -116,7 +127,9 @@ metas = st.recursive(
             st.booleans().map(lambda there: {"$exists": there}),
             st.sampled_from(("string", "null", "object")).map(lambda name: {"$type": name}),
         ),
-    ).map(lambda pair: {pair[0]: pair[1]}),
+    )
+    .map(lambda pair: {pair[0]: pair[1]})
+    .filter(_no_number_for_a_time),
     lambda inner: st.tuples(st.sampled_from(("$and", "$or", "$nor")), st.lists(inner, min_size=1, max_size=2)).map(
         lambda pair: {pair[0]: pair[1]}
     ),

@@ -141,6 +141,12 @@ def test_clearing_and_forgetting_leave_their_documents(mixed, store, name, proxy
     assert theirs(proxy, name) == [7, 8]
 
 
+def test_clearing_a_prefix_leaves_their_documents(mixed, name, proxy):
+    assert mixed.clear("ther") == 0  # ends within a group of base64, so that it is removed key by key
+    assert mixed.clear("ou") == 2
+    assert theirs(proxy, name) == [7, 8]
+
+
 def test_purging_leaves_their_documents(mixed, store, name, proxy):
     expired = {**legacy("u", "n", "old", 9), "expiresAt": "2025-01-01T00:00:00.000000Z"}
     send(proxy, name, [expired])
