@@ -13,7 +13,6 @@ from datastore.agent import AgentDataStore
 from datastore.arguments import as_number, as_text, check_name, elements, is_a, shown
 from datastore.backend import Backend, Capabilities, DeclaresIndexes, Forgotten, ReclaimsExpired, SeparatesCustomers
 from datastore.core import Core
-from datastore.deadlines import within
 from datastore.errors import (
     ConfigurationError,
     InvalidNameError,
@@ -144,7 +143,7 @@ class DataStore:
 
         That is live and expired records, damaged ones, and remains of writes that were interrupted; with
         ``isolation="database"`` the user's database as well. What another program wrote, which has no revision, stays,
-        and so may what others write for the user meanwhile.
+        and so may what others write for the user meanwhile. It takes as long as the database does.
 
         Args:
             user_id: Whose data to remove.
@@ -154,18 +153,16 @@ class DataStore:
 
         Raises:
             InvalidNameError: If ``user_id`` is not a name.
-            DeadlineExceededError: If it takes longer than ``max_seconds``; call it again to go on.
 
         Requests: those to read the ids; CouchDB 1 per 1,000 documents, DynamoDB 1 per 25 items, Firestore 1 per 500.
         """
         core = self._core
         encoded = encode_name(check_name(user_id, "user_id"), "user_id")
         core.check_open()
-        with within(core.max_seconds):
-            forgotten = listing.forget(core, encoded)
-            if self._customers is not None:
-                customers = self._customers
-                core.call("dropping the database of a user", lambda: customers.drop_customer(as_text(user_id)))
+        forgotten = listing.forget(core, encoded)
+        if self._customers is not None:
+            customers = self._customers
+            core.call("dropping the database of a user", lambda: customers.drop_customer(as_text(user_id)))
         return forgotten
 
     def ensure_index(self, fields: Sequence[str], namespace: str | None = None) -> str:
