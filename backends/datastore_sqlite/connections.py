@@ -326,9 +326,10 @@ class Pool:
 
     def _is_moving_one(self, frame: FrameType | None) -> bool:
         """Return whether a thread is taking a connection or giving one back, between two lines of it."""
+        settled = (Pool._wait_or_open.__code__, Pool._discard_the_abandoned.__code__)  # they are called between moves
         inner = None
         while frame is not None:
-            if frame.f_code in _MOVING and inner is not Pool._wait_or_open.__code__:
+            if frame.f_code in _MOVING and inner not in settled:
                 return True
             inner, frame = frame.f_code, frame.f_back
         return False
