@@ -229,7 +229,7 @@ def _stored(document: dict[str, Any]) -> dict[str, Any]:
 
 def _with_keys(filter: Any, depth: int = 0) -> Any:
     """Return a filter on documents as one on records: ``_id`` is the key, wherever a field of a document can stand."""
-    if not is_a(filter, Mapping) or depth > MAX_DEPTH:  # type: ignore[type-abstract]
+    if not is_a(filter, Mapping) or depth > MAX_DEPTH:  # type: ignore[type-abstract]  # it is asked for, and not made
         return filter  # whoever parses it says what it should be
     asked = as_dict(filter, lambda: QueryError(f"filter is {kind_of(filter)}; it must be a dict"))
     if ID in asked and _KEY in asked:
@@ -259,7 +259,7 @@ def _sort_by_key(sort: Any) -> SortArgument:
         return _KEY if as_text(sort) == ID else sort
     if is_a(sort, list, tuple):
         return [_pair_by_key(pair) for pair in elements(sort)]
-    if not is_a(sort, Mapping):  # type: ignore[type-abstract]
+    if not is_a(sort, Mapping):  # type: ignore[type-abstract]  # it is asked for, and not made
         return cast("SortArgument", sort)
     pairs = as_dict(sort, lambda: QueryError(f"sort is {kind_of(sort)}; it must be a list such as [('price', -1)]"))
     return {_KEY if type(name) is str and name == ID else name: direction for name, direction in pairs.items()}

@@ -114,7 +114,7 @@ def _without_dollars(filter: Filter) -> Filter:
 
 def _about_records_as_text(filter: Any, place: str, before: str) -> Any:
     """Return a filter with text for the points in time at paths that are about the record; ``before`` these is a $."""
-    if not is_a(filter, Mapping):  # type: ignore[type-abstract]
+    if not is_a(filter, Mapping):  # type: ignore[type-abstract]  # it is asked for, and not made
         return filter
     found = as_dict(filter, lambda: QueryError(f"{place or 'filter'} is {kind_of(filter)}; it must be a dict"))
     for name, operand in found.items():
