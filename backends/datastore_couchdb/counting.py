@@ -48,14 +48,14 @@ class Counter:
     def __init__(self, session: Session, memory: Memory) -> None:
         self._session = session
         self._memory = memory
-        self._turns = Turns(
-            "counting accesses"
-        )  # flushes come one at a time; immediate tracking may come from many threads
+        self._reset()
+
+    def _reset(self) -> None:
+        self._turns = Turns("counting accesses")  # flushes come one at a time, immediate tracking from many threads
         self._attempts: dict[str, list[_Attempt]] = {}
 
-    def after_fork(self) -> None:
-        """Forget what is the parent's to finish."""
-        self.__init__(self._session, self._memory)  # type: ignore[misc]  # on purpose: as new
+    after_fork = _reset
+    """Forget what is the parent's to finish."""
 
     def record(self, accesses: Sequence[Access]) -> None:
         """Count accesses; see `Backend.record_access`.

@@ -244,6 +244,7 @@ class Connection:
             channel = grpc.insecure_channel(settings.emulator, options=_OPTIONS)
         else:
             try:
+                # Some versions of google-cloud-firestore have no types here.
                 channel = FirestoreGrpcTransport.create_channel(  # type: ignore[no-untyped-call, unused-ignore]
                     _ENDPOINT, credentials=settings.credentials, options=_OPTIONS
                 )

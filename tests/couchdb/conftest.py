@@ -1,6 +1,7 @@
 """A fresh database behind the strict proxy for each test."""
 
 import uuid
+from contextlib import contextmanager
 
 import pytest
 
@@ -42,3 +43,17 @@ def stranger(url):
     """An agent of another process, as far as what is remembered goes."""
     with datastore.connect(url, flush_interval=3_600) as store:
         yield store.agent("u", "stranger")
+
+
+@pytest.fixture
+def asked(proxy):
+    """What the server is asked in the block: ``with asked() as requests``."""
+
+    @contextmanager
+    def counting():
+        proxy.requests.clear()
+        requests = []
+        yield requests
+        requests += proxy.requests
+
+    return counting

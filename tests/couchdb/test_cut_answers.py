@@ -19,6 +19,7 @@ from datastore.conformance.documents import put
 from datastore.ids import decode
 from datastore.moving import copy
 from tests.couchdb.test_faults import proxy_request
+from tests.servers.strict_couchdb import reset_in_the_body
 
 pytestmark = pytest.mark.server("couchdb")
 
@@ -42,19 +43,6 @@ def body(cut: Callable[[bytes], bytes], kind: str = "application/json", status: 
     return fault
 
 
-def shorter(handler, request):
-    """Half of the body that the header announces."""
-    code, whole = handler.forward(request)
-    handler.send_response(code)
-    handler.send_header("Content-Type", "application/json")
-    handler.send_header("Content-Length", str(len(whole)))
-    handler.end_headers()
-    handler.wfile.write(whole[: len(whole) // 2])
-    handler.wfile.flush()
-    handler.cut()
-    return True
-
-
 def last_chunk_missing(handler, request):
     """Half of the body in a chunk, and no end."""
     code, whole = handler.forward(request)
@@ -73,7 +61,7 @@ PLACES = {
     "empty": body(lambda whole: b""),
     "half": body(lambda whole: whole[: len(whole) // 2]),
     "one byte less": body(lambda whole: whole.rstrip()[:-1]),
-    "shorter than announced": shorter,
+    "shorter than announced": reset_in_the_body,
     "no last chunk": last_chunk_missing,
     "html": body(lambda whole: b"<html><body>Be back soon</body></html>", "text/html", 200),
     "no members": body(lambda whole: b"{}", status=200),

@@ -2,7 +2,6 @@
 
 import json
 import random
-from contextlib import contextmanager
 
 import pytest
 
@@ -52,20 +51,6 @@ def connect(url, clock):
 @pytest.fixture
 def agent(connect):
     return connect().agent("u", "a")
-
-
-@pytest.fixture
-def asked(proxy):
-    """What the server is asked in the block: ``with asked() as requests``."""
-
-    @contextmanager
-    def counting():
-        proxy.requests.clear()
-        requests = []
-        yield requests
-        requests += proxy.requests
-
-    return counting
 
 
 def raw(store):

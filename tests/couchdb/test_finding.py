@@ -3,7 +3,6 @@
 import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,20 +25,6 @@ from tests.servers.strict_couchdb import stall, status
 
 pytestmark = pytest.mark.server("couchdb")
 RANGE = key_range("u:default:", None)
-
-
-@pytest.fixture
-def asked(proxy):
-    """What the server is asked in the block: ``with asked() as requests``."""
-
-    @contextmanager
-    def counting():
-        proxy.requests.clear()
-        requests = []
-        yield requests
-        requests += proxy.requests
-
-    return counting
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Requests per call, counted at the transport: the table of docs/backends/couchdb.md, row by row."""
 
-from contextlib import contextmanager
-
 import pytest
 
 import datastore
@@ -12,17 +10,9 @@ pytestmark = pytest.mark.server("couchdb")
 
 
 @pytest.fixture
-def requests(proxy):
+def requests(asked):
     """What the server is asked in the block: ``with requests() as asked``."""
-
-    @contextmanager
-    def counting():
-        proxy.requests.clear()
-        asked = []
-        yield asked
-        asked += proxy.requests
-
-    return counting
+    return asked
 
 
 def test_connecting_to_a_database_that_is_ready_takes_2(store, url, requests):

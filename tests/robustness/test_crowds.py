@@ -58,7 +58,7 @@ def test_the_url_says_how_many_connections_there_may_be(tmp_path):
 
 
 def test_a_connection_that_nobody_needs_is_closed(tmp_path, monkeypatch):
-    monkeypatch.setattr("datastore_sqlite.connections._IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("datastore_sqlite.pools._IDLE_SECONDS", 0.0)
     with datastore.connect(f"sqlite:///{tmp_path}/a.db") as store:
         agent = store.agent("u", "a")
         agent.set("k", 1)

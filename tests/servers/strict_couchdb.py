@@ -398,6 +398,7 @@ def reset_in_the_body(handler: _Handler, request: Request) -> bool:
     """The answer breaks off half-way."""
     code, body = handler.forward(request)
     handler.send_response(code)
+    handler.send_header("Content-Type", "application/json")
     handler.send_header("Content-Length", str(len(body)))
     handler.end_headers()
     handler.wfile.write(body[: len(body) // 2])

@@ -1,0 +1,417 @@
+"""Connections shared by threads: who has which, who waits for one, and what an interrupt has left behind."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import threading
+import time
+import weakref
+from collections import deque
+from contextlib import suppress
+from math import inf
+from types import FrameType, TracebackType
+
+from datastore.deadlines import exceeded, left, on_stack, until
+from datastore.errors import BackendUnavailableError, ClosedError, DataStoreError
+from datastore.turns import Turns
+from datastore_sqlite.connections import NAME, AtRest, Connection, File, Settings, open_connection
+from datastore_sqlite.failures import translate
+
+_IDLE_SECONDS = 10.0
+"""How long a connection is kept that nobody needs."""
+_LOOK = 0.1  # seconds between two looks of those who wait at whether a connection was abandoned
+
+_inherited: list[Connection] = []
+"""Of parent processes, kept so that nobody closes them."""
+
+
+class Pool:
+    """Connections to a file: one for each thread that is inside a call, kept for the next.
+
+    Taking and giving back are single operations of a deque, which need no lock. Whoever has met an exception does not
+    give a connection back but discards it: a statement may be under way in it.
+
+    Args:
+        settings: How to open them.
+        file: Which file it must be.
+        first: What is open already.
+    """
+
+    def __init__(self, settings: Settings, file: File, first: Connection) -> None:
+        self._settings = settings
+        self._file = file
+        self._closed = False
+        self._begin(first)
+
+    def _begin(self, *first: Connection) -> None:
+        self._idle: deque[Connection] = deque(first)
+        self._all: list[weakref.ref[Connection]] = [weakref.ref(connection) for connection in first]
+        """Weakly, because one that an interrupt has left behind must not count for ever."""
+        self._waiting: deque[_Waiting] = deque()
+        self._opening = Turns("opening a connection")
+        self._look_at = 0.0
+
+    def take(self, frame: FrameType) -> Connection:
+        """Return a connection that nobody else uses, to the call of a frame; `give_back` or `discard` it."""
+        try:
+            connection = self._idle.pop()  # the one used last: its page cache is warm
+        except IndexError:
+            return self._wait_or_open(frame)
+        connection.frame = frame
+        return connection
+
+    def give_back(self, connection: Connection, now: float | None = None) -> None:
+        """Keep a connection for the next call; ``now`` is what `time.monotonic` has said not long ago."""
+        connection.frame = None
+        if self._waiting:
+            try:
+                first = self._waiting.popleft()
+            except IndexError:
+                pass
+            else:
+                first.hand_over(connection)
+                return
+        idle = self._idle
+        connection.idle_since = now = now or time.monotonic()
+        if idle:
+            self._close_one_idle(now - _IDLE_SECONDS)
+        idle.append(connection)
+        if self._closed:
+            self.close()
+
+    def discard(self, connection: Connection) -> None:
+        """Close a connection that may not be clean; what its transaction has written, if there is one, is undone."""
+        connection.discarded, connection.frame = True, None
+        try:
+            if connection.in_transaction:  # with a statement under way, closing alone would not end it
+                connection.rollback()
+        except sqlite3.Error:
+            pass
+        finally:
+            connection.close()
+        with suppress(IndexError):
+            self._waiting.popleft().hand_over(None)  # it may open another one
+
+    def lent(self, frame: FrameType) -> Lent:
+        """Lend a connection for a statement: ``with pool.lent(frame) as connection``; ``frame`` is the caller's."""
+        return Lent(self, self.take(frame), self._settings)
+
+    def close(self) -> None:
+        """Close the connections; those in use are closed when they are given back."""
+        self._closed = True
+        while self._idle:
+            with suppress(IndexError):  # another thread was faster
+                self.discard(self._idle.pop())
+        self._discard_the_abandoned()
+
+    def before_fork(self) -> None:
+        """Close every connection: nobody uses one, so those that are not idle were left by an interrupt."""
+        self._idle.clear()
+        for connection in self._open_ones():
+            self.discard(connection)
+
+    def after_fork(self) -> None:
+        """Forget connections that are open, unclosed: closing them would break the parent's locks.
+
+        https://www.sqlite.org/howtocorrupt.html, section 2.6
+        """
+        _inherited.extend(self._open_ones())
+        self._begin()
+
+    def _look_after_the_waiting(self) -> None:
+        """See whether connections are missing that nobody will give back; one of all who wait does it at a time."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK
+        self._discard_the_abandoned()
+        if len(self._open_ones()) < self._settings.pool:
+            with suppress(IndexError):
+                self._waiting.popleft().hand_over(None)
+
+    def _discard_the_abandoned(self) -> None:
+        """Close the connections of calls that an interrupt ended before they could, and those between two owners."""
+        lent, ownerless = list[tuple[Connection, FrameType]](), list[tuple[Connection, float]]()
+        for connection in self._not_idle():
+            if (frame := connection.frame) is not None:
+                lent.append((connection, frame))
+            else:
+                ownerless.append((connection, connection.idle_since))
+        stacks = list(sys._current_frames().values())  # after that: a call that has begun meanwhile is not in question
+        for connection, frame in lent:
+            if connection.frame is frame and not any(on_stack(frame, stack) for stack in stacks):
+                self.discard(connection)
+        if not ownerless or any(map(self._is_moving_one, stacks)):
+            return
+        still = self._not_idle()
+        for connection, since in ownerless:
+            # Had it been given back and taken again meanwhile, it would have been idle since another time.
+            if connection in still and connection.frame is None and connection.idle_since == since:
+                self.discard(connection)
+
+    def _is_moving_one(self, frame: FrameType | None) -> bool:
+        """Return whether a thread is taking a connection or giving one back, between two lines of it."""
+        settled = (Pool._wait_or_open.__code__, Pool._discard_the_abandoned.__code__)  # they are called between moves
+        inner = None
+        while frame is not None:
+            if frame.f_code in _MOVING and inner not in settled:
+                return True
+            inner, frame = frame.f_code, frame.f_back
+        return False
+
+    def _not_idle(self) -> list[Connection]:
+        """Return the connections that are open and in use, or between two owners."""
+        while True:
+            try:
+                idle = set(map(id, self._idle))
+            except RuntimeError:  # another thread took one, or gave one back
+                continue
+            return [connection for connection in self._open_ones() if id(connection) not in idle]
+
+    def _open_ones(self) -> list[Connection]:
+        """Return the connections that are open."""
+        found = [connection for known in self._all if (connection := known()) is not None]
+        return [connection for connection in found if not connection.discarded]
+
+    def _close_one_idle(self, before: float) -> None:
+        """Close the connection that was not used for longest, if that is long ago."""
+        with suppress(IndexError):
+            longest = self._idle.popleft()
+            if longest.idle_since < before:
+                self.discard(longest)
+            else:
+                self._idle.appendleft(longest)
+
+    def _wait_or_open(self, frame: FrameType) -> Connection:
+        end = time.monotonic() + min(self._settings.timeout, left())
+        while True:
+            if self._closed:
+                raise ClosedError("the store was closed", backend=NAME)
+            with self._opening.take():
+                others = self._open_ones()
+                if len(others) < self._settings.pool:
+                    connection = self._open()
+                    connection.frame = frame
+                    self._all = list(map(weakref.ref, (*others, connection)))
+                    return connection
+            found = self._wait(end, frame)
+            if found is not None:
+                return found
+            if time.monotonic() >= end:
+                if left() <= 0:
+                    raise exceeded()
+                error = BackendUnavailableError(
+                    f"all {self._settings.pool} connections were in use for {self._settings.timeout:g} s; "
+                    "allow more with ?pool=",
+                    backend=NAME,
+                )
+                error.waited = True
+                raise error
+
+    def _wait(self, end: float, frame: FrameType) -> Connection | None:
+        """Wait for a connection that is given back, behind whoever waits already; ``None`` when one may be opened."""
+        waiting = _Waiting(frame)
+        self._waiting.append(waiting)
+        idle: Connection | None = None
+        woken = False
+        try:
+            idle = self._given_back_just_now(frame)
+            while idle is None and not woken and (remaining := end - time.monotonic()) > 0:
+                woken = waiting.wake.acquire(timeout=min(remaining, _LOOK))
+                if not woken:
+                    self._look_after_the_waiting()
+        finally:
+            try:
+                self._waiting.remove(waiting)
+            except ValueError:  # somebody is about to hand one over
+                if not woken:
+                    waiting.wake.acquire(timeout=_LOOK)
+        if idle is None or waiting.connection is None:
+            return idle or waiting.connection
+        self.give_back(waiting.connection)
+        return idle
+
+    def _given_back_just_now(self, frame: FrameType) -> Connection | None:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            return None
+        connection.frame = frame
+        return connection
+
+    def _open(self) -> Connection:
+        try:
+            connection = open_connection(self._settings)
+        except sqlite3.Error as error:
+            self._file.check()
+            raise translate(error, self._settings) from error
+        try:
+            self._file.check()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+_MOVING = frozenset(
+    function.__code__
+    for function in (
+        Pool.take,
+        Pool._given_back_just_now,
+        Pool.give_back,
+        Pool._close_one_idle,
+        Pool.discard,
+        Pool.close,
+        Pool.before_fork,
+    )
+)
+"""What has a connection in hand that belongs to nobody for the moment."""
+
+
+class _Waiting:
+    """A call that waits for a connection."""
+
+    __slots__ = ("_frame", "connection", "wake")
+
+    def __init__(self, frame: FrameType) -> None:
+        self._frame = frame
+        self.connection: Connection | None = None
+        self.wake = threading.Lock()
+        self.wake.acquire()
+
+    def hand_over(self, connection: Connection | None) -> None:
+        """Give it a connection, or the leave to open one."""
+        if connection is not None:
+            connection.frame = self._frame
+        self.connection = connection
+        self.wake.release()
+
+
+class OneConnection:
+    """The only connection to a database in memory; calls take turns.
+
+    Args:
+        settings: How it was opened.
+        connection: The connection.
+    """
+
+    def __init__(self, settings: Settings, connection: Connection) -> None:
+        self._settings = settings
+        self._connection = connection
+        self._turns = Turns("using the database in memory")
+
+    def take(self, frame: FrameType) -> Connection:
+        """Wait for the connection; `give_back` or `discard` it."""
+        connection = self._connection
+        try:
+            connection.turn = self._turns.take(self._settings.timeout, frame)
+        except TimeoutError as error:
+            raise no_turn(error) from error
+        if connection.in_transaction:  # an interrupt has left it so
+            connection.rollback()
+        connection.deadline[0] = until()
+        return connection
+
+    def give_back(self, connection: Connection, now: float | None = None) -> None:
+        """Let the next one have it."""
+        if connection.turn is not None:
+            connection.turn.leave()
+
+    def discard(self, connection: Connection) -> None:
+        """Let the next one have it, without what its transaction has written."""
+        try:
+            if connection.in_transaction:
+                connection.rollback()
+        finally:
+            self.give_back(connection)
+
+    def lent(self, frame: FrameType) -> Lent:
+        """Lend the connection for a statement, as `Pool.lent` does."""
+        return Lent(self, self.take(frame), self._settings)
+
+    def close(self) -> None:
+        """Close it, and with it the database."""
+        with self._turns.take():
+            self._connection.close()
+
+    def before_fork(self) -> None:
+        """Nothing: the child has a copy of the memory, and nobody is inside."""
+
+    def after_fork(self) -> None:
+        """Forget the turns of threads that are not there."""
+        self._turns.reset()
+
+
+class ReadingPool(Pool):
+    """Connections to a file that is opened for reading only.
+
+    One that was opened while the file was at rest is good for as long as it is. What was read while that changed is not
+    handed over: the call fails for now, and finds the file open when it is repeated.
+    """
+
+    def take(self, frame: FrameType) -> Connection:
+        """See `Pool.take`."""
+        while not self._holds(connection := super().take(frame)):
+            self.discard(connection)
+        return connection
+
+    def give_back(self, connection: Connection, now: float | None = None) -> None:
+        """See `Pool.give_back`."""
+        if not self._holds(connection):
+            super().discard(connection)
+            raise self._changed()
+        super().give_back(connection, now)
+
+    def discard(self, connection: Connection) -> None:
+        """See `Pool.discard`. A file that is changed meanwhile looks damaged, and is not."""
+        holds = self._holds(connection)
+        super().discard(connection)
+        if not holds and isinstance(error := sys.exception(), sqlite3.Error):
+            raise self._changed() from error
+
+    def _holds(self, connection: Connection) -> bool:
+        path, log = self._settings.path, self._settings.log
+        if connection.at_rest is None or path is None or log is None:
+            return True
+        return AtRest.of(path, log) == connection.at_rest
+
+    def _changed(self) -> DataStoreError:
+        self._file.check()
+        return BackendUnavailableError(
+            f"{self._settings.path} was opened for writing by another process while it was read", backend=NAME
+        )
+
+
+def no_turn(error: TimeoutError) -> BackendUnavailableError:
+    """Return the error for a call whose turn did not come."""
+    refused = BackendUnavailableError(f"{error}; nothing was written", backend=NAME)
+    refused.waited = True
+    return refused
+
+
+class Lent:
+    """A connection lent for a statement, which may take until the deadline of the call under way."""
+
+    __slots__ = ("_connection", "_owner", "_settings")
+
+    def __init__(self, owner: Pool | OneConnection, connection: Connection, settings: Settings) -> None:
+        self._owner = owner
+        self._connection = connection
+        self._settings = settings
+
+    def __enter__(self) -> Connection:
+        self._connection.deadline[0] = until()
+        return self._connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        connection = self._connection
+        connection.deadline[0] = inf
+        if error is None:
+            self._owner.give_back(connection)
+            return
+        self._owner.discard(connection)
+        if isinstance(error, sqlite3.Error):
+            raise translate(error, self._settings) from error
