@@ -42,7 +42,7 @@ from datastore_couchdb.expiring import EXPIRY_INDEX, Expiries, find_all, place_o
 from datastore_couchdb.flags import is_flag
 from datastore_couchdb.reading import fetch
 from datastore_couchdb.schema import COUNTS, EXCEPTIONS, RECORD_VIEWS, is_built, prepare
-from datastore_couchdb.session import NAME, MissingViewError, Session, Settings
+from datastore_couchdb.session import NAME, MissingViewError, Session, Settings, refusal_of
 from datastore_couchdb.writing import Writer, bulk_docs
 
 logger = logging.getLogger("datastore")
@@ -444,6 +444,7 @@ class CouchBackend(Backend):
                 sent = set(dead)
                 answers = bulk_docs(self._session, list(dead), list(dead.values())) if dead else []
                 purged.update(answer["id"] for answer in answers if "error" not in answer)
+                _raise_refusal(answers)
                 return
             except DataStoreError as error:
                 _go_on(error, pauses, sent | purged)
@@ -456,6 +457,7 @@ class CouchBackend(Backend):
         finally:
             for id in ids:
                 self._memory.forget(id)
+        _raise_refusal(answers)
         return all("error" not in answer for answer in answers)
 
 
@@ -490,6 +492,13 @@ def _go_on(error: DataStoreError, pauses: Backoff, removed: Collection[str]) -> 
     if not pauses.wait():
         error.waited = True
         raise error
+
+
+def _raise_refusal(answers: Sequence[dict[str, Any]]) -> None:
+    """Raise if the server refused to remove one of some documents, for another reason than that it was changed."""
+    refusal = next(filter(None, map(refusal_of, answers)), None)
+    if refusal is not None:
+        raise refusal
 
 
 def _has_expired(expires_at: object, at: str) -> bool:

@@ -9,6 +9,7 @@ document, and an attempt that finds the mark of an earlier one leaves out what t
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,10 @@ from datastore.errors import DataStoreError
 from datastore.turns import Turns, keep_newest
 from datastore_couchdb.codec import Memory, accessed, stored_of
 from datastore_couchdb.reading import fetch
-from datastore_couchdb.session import NAME, Session, is_lost
+from datastore_couchdb.session import NAME, Session, is_lost, refusal_of
 from datastore_couchdb.writing import bulk_docs
+
+logger = logging.getLogger("datastore")
 
 _CONFLICT_SECONDS = 10.0
 _BATCH = 1_000
@@ -116,7 +119,12 @@ class Counter:
             except DataStoreError as error:
                 return error
             for id, answer in zip(batch, answers, strict=True):
-                if answer.get("error") == "conflict":
+                refusal = refusal_of(answer)
+                if refusal is not None and not refusal.retryable:
+                    del pending[id]
+                    self._attempts[id].pop()
+                    logger.warning("lost the access count of a record: %s", refusal.message)
+                elif answer.get("error") == "conflict":
                     self._attempts[id].pop()
                 elif "error" not in answer:
                     del pending[id]

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from datastore.errors import BackendUnavailableError, PermissionDeniedError
 from datastore.ids import is_id
-from datastore_couchdb.session import NAME
+from datastore_couchdb.session import refusal_of
 
 FLAG = "!"
 """What the id of a flag has behind that of its record: it is in no id of a record, and before all that is."""
@@ -43,10 +42,5 @@ def written(answers: Sequence[dict[str, Any]]) -> None:
         BackendUnavailableError: If it failed.
     """
     for answer in answers:
-        error = answer.get("error")
-        if error in ("forbidden", "unauthorized"):
-            raise PermissionDeniedError(
-                f"the server refused the flag of a record that expires: {str(answer.get('reason'))[:200]}", backend=NAME
-            )
-        if error is not None and error != "conflict":
-            raise BackendUnavailableError(f"the server failed: {str(error)[:200]}", backend=NAME)
+        if (refusal := refusal_of(answer)) is not None:
+            raise refusal

@@ -419,6 +419,21 @@ def is_lost(error: DataStoreError) -> bool:
     return not isinstance(error.__cause__, httpx.TimeoutException)  # that server would not answer at once either
 
 
+def refusal_of(answer: Mapping[str, Any]) -> DataStoreError | None:
+    """Return why the server did not do what it was asked about one document of a batch.
+
+    ``None`` if it has done it, or if the document was changed or removed meanwhile: then one looks again.
+    """
+    kind, reason = answer.get("error"), str(answer.get("reason"))[:_LONGEST_REASON]
+    if kind in (None, "conflict", "not_found"):
+        return None
+    if kind in ("forbidden", "unauthorized"):
+        return PermissionDeniedError(f"the server refused the document: {reason}", backend=NAME)
+    if kind in ("bad_request", "doc_validation", "illegal_docid"):
+        return InternalError(f"the server takes no such document: {kind}: {reason}", backend=NAME)
+    return BackendUnavailableError(f"the server failed: {kind}: {reason}", backend=NAME)
+
+
 def check_document(document: Any, id: str) -> None:
     """See that a document is the one that was asked for, and has a revision.
 

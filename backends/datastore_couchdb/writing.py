@@ -17,17 +17,14 @@ from datastore.adapters.remembering import MARK_LENGTH, REMEMBERED, new_mark
 from datastore.backend import Delete, Outcome, Put, Restore, Write
 from datastore.documents import damaged
 from datastore.errors import (
-    BackendUnavailableError,
     DataStoreError,
-    InternalError,
-    PermissionDeniedError,
     ValueTooLargeError,
 )
 from datastore.turns import keep_newest
 from datastore_couchdb.codec import Memory, Stored, put_of, restored, stored_of
 from datastore_couchdb.flags import flag_of, flag_text, written
 from datastore_couchdb.reading import fetch
-from datastore_couchdb.session import NAME, Session, is_lost
+from datastore_couchdb.session import NAME, Session, is_lost, refusal_of
 
 _REQUEST_BYTES = 16_000_000
 """The largest request, about: the server's own limit (max_http_request_size) is 4 GB, but memory is not."""
@@ -253,18 +250,8 @@ class Writer:
                 self._memory.put(sent.id, sent.stored._replace(rev=answer["rev"]))
             return sent.outcome
         self._memory.forget(sent.id)
-        kind, reason = answer.get("error"), str(answer.get("reason"))[:200]
-        if kind in ("conflict", "not_found"):
-            return None
-        if kind in ("forbidden", "unauthorized"):
-            return Outcome(
-                False, error=PermissionDeniedError(f"the server refused the document: {reason}", backend=NAME)
-            )
-        if kind in ("bad_request", "doc_validation", "illegal_docid"):
-            return Outcome(
-                False, error=InternalError(f"the server takes no such document: {kind}: {reason}", backend=NAME)
-            )
-        return Outcome(False, error=BackendUnavailableError(f"the server failed: {kind}: {reason}", backend=NAME))
+        refusal = refusal_of(answer)
+        return None if refusal is None else Outcome(False, error=refusal)
 
     def after_fork(self) -> None:
         """Forget what the parent still waits for."""

@@ -351,7 +351,7 @@ def test_a_flag_that_the_server_refuses_is_not_passed_over(agent, proxy):
         return True
 
     proxy.fail("POST _bulk_docs", refusing)
-    with pytest.raises(datastore.PermissionDeniedError, match="refused the flag"):
+    with pytest.raises(datastore.PermissionDeniedError, match="refused the document: validation says no"):
         agent.set("k", 1, ttl=10)
 
 

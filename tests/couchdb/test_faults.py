@@ -198,6 +198,47 @@ def test_a_document_that_the_server_cannot_read_is_not_missing(agent, proxy):
     assert agent.get_many(["a", "b"]) == {"a": 1, "b": 2}
 
 
+def all_refused(handler, request):
+    """Each document of the batch, as a validation function of the database does."""
+    refusals = [
+        {"id": document["_id"], "error": "forbidden", "reason": "validation says no"}
+        for document in request.json()["docs"]
+    ]
+    handler.answer(201, json.dumps(refusals).encode())
+    return True
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda agent, store: agent.clear(),
+        lambda agent, store: store.forget("u"),
+        lambda agent, store: store.purge_expired(),
+    ],
+    ids=["clear", "forget", "purge_expired"],
+)
+def test_what_the_server_refuses_to_remove_is_neither_removed_nor_waited_for(agent, store, proxy, call):
+    agent.set("old", 1, ttl=0.000001)
+    agent.set("k", 1)
+    proxy.requests.clear()
+    proxy.fail("POST _bulk_docs", all_refused)
+    with pytest.raises(PermissionDeniedError, match="validation says no"):
+        call(agent, store)
+    assert proxy.requests.count("POST _bulk_docs") == 1
+    assert agent.get("k") == 1
+
+
+def test_a_count_that_the_server_refuses_holds_no_other_up(agent, store, proxy, caplog):
+    agent.set("k", 1)
+    agent.get("k")
+    proxy.fail("POST _bulk_docs", all_refused)
+    store.flush()
+    assert "lost the access count of a record" in caplog.text
+    agent.get("k")
+    store.flush()
+    assert agent.get_record("k").access_count == 1
+
+
 def test_a_part_of_a_batch_that_the_server_refuses_is_told_by_key(agent, store, proxy):
     def refusing(handler, request):
         documents = [document["_id"] for document in request.json()["docs"]]
