@@ -8,13 +8,23 @@ _NEEDED = ("typer", "rich")
 
 
 def main() -> None:
-    """Run the command line; exit with 2 and say what to install if Typer or Rich is missing."""
+    """Run the command line; exit with 2 and say what to do if it cannot be imported.
+
+    That is where Typer or Rich is missing, or where another distribution has replaced files of this package.
+    """
     try:
         from datastore.cli.app import app
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in _NEEDED:
-            raise
-        sys.stderr.write(f"datastore: {missing} is not installed: pip install 'agent-datastore[cli]'\n")
+    except Exception as error:  # of a file that is not ours, any
+        missing = ((error.name or "") if isinstance(error, ModuleNotFoundError) else "").partition(".")[0]
+        if missing in _NEEDED:
+            said = f"{missing} is not installed: pip install 'agent-datastore[cli]'"
+        else:
+            from datastore.installation import explained
+
+            known = explained(error)
+            if known is None:
+                raise
+            said = str(known)
+        sys.stderr.write(f"datastore: {said}\n")
         sys.exit(2)
     app(prog_name="datastore")
