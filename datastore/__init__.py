@@ -38,7 +38,7 @@ try:
     from datastore.store import DataStore
 except Exception as error:
     # Another distribution with this import name may have replaced a file: whatever that does, say who it is.
-    from datastore.installation import explained
+    from agent_datastore import explained
 
     if (known := explained(error)) is None:
         raise

@@ -14,17 +14,12 @@ def main() -> None:
     """
     try:
         from datastore.cli.app import app
-    except Exception as error:  # of a file that is not ours, any
+    except Exception as error:  # noqa: BLE001 - a file that is not ours may raise anything
         missing = ((error.name or "") if isinstance(error, ModuleNotFoundError) else "").partition(".")[0]
-        if missing in _NEEDED:
-            said = f"{missing} is not installed: pip install 'agent-datastore[cli]'"
-        else:
-            from datastore.installation import explained
+        if missing not in _NEEDED:
+            from agent_datastore import refuse
 
-            known = explained(error)
-            if known is None:
-                raise
-            said = str(known)
-        sys.stderr.write(f"datastore: {said}\n")
+            refuse(error)
+        sys.stderr.write(f"datastore: {missing} is not installed: pip install 'agent-datastore[cli]'\n")
         sys.exit(2)
     app(prog_name="datastore")

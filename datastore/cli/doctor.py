@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from datastore import installation
+from agent_datastore import conflict, remedy
 from datastore.administration import Examines, Finding
 from datastore.backend import Delete, MovesDocuments
 from datastore.cli.running import (
@@ -88,8 +88,8 @@ def register(app: typer.Typer) -> None:
 
 def _examine(url: str, read_only: bool, records: bool, remove: bool) -> Iterator[Finding]:
     yield Finding(True, f"agent-datastore {version('agent-datastore')}, Python {platform.python_version()}")
-    if (conflict := installation.conflict()) is not None:
-        yield Finding(False, conflict, installation.remedy())
+    if (found := conflict()) is not None:
+        yield Finding(False, found, remedy())
     began = time.monotonic()
     try:
         store = open_store(url, write=not read_only)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import agent_datastore
 import datastore
-from datastore import installation
 
 PACKAGE = Path(datastore.__file__).parent
 STRANGER = "def unrelated():\n    return 1\n"
@@ -80,9 +80,10 @@ def test_an_import_that_fails_for_another_reason_fails_as_it_is(site):
     assert failed.stderr.splitlines()[-1].startswith("ModuleNotFoundError: import of orjson halted")
 
 
-def test_the_command_says_so_in_one_line_where_the_packages_own_init_is_the_strangers(site):
-    site.install_stranger("__init__.py", "core.py")
-    failed = site.run("-m", "datastore.cli", "doctor", "memory://")
+@pytest.mark.parametrize("source", [STRANGER, "import a_client_that_is_not_there\n"], ids=["imports", "fails"])
+def test_the_command_says_so_in_one_line_where_the_packages_own_init_is_the_strangers(site, source):
+    site.install_stranger("__init__.py", "core.py", source=source)
+    failed = site.run("-c", "import agent_datastore; agent_datastore.main()", "doctor", "memory://")
     assert failed.returncode == 2
     assert failed.stdout == ""
     (line,) = failed.stderr.splitlines()
@@ -117,7 +118,7 @@ def test_doctor_says_nothing_of_it_where_nothing_is_wrong(site):
 
 
 def test_here_nobody_else_uses_the_name():
-    assert installation.conflict() is None
+    assert agent_datastore.conflict() is None
 
 
 def test_an_import_that_works_does_not_look():
@@ -128,4 +129,4 @@ def test_an_import_that_works_does_not_look():
         capture_output=True,
         text=True,
     ).stdout.split()
-    assert {"datastore.installation", "importlib.metadata", "hashlib"} & set(loaded) == set()
+    assert {"agent_datastore", "importlib.metadata", "hashlib"} & set(loaded) == set()

@@ -1,20 +1,41 @@
-"""Whether the installed files are those of this package: other distributions use the import name ``datastore``, too.
+"""The command's first step, and the check that the installed files are those of this distribution.
 
-Two distributions with one import name write into one directory, and the later one replaces files of the earlier one.
-Nothing here is imported unless something is wrong, or `datastore doctor` asks.
+Other distributions use the import name ``datastore``, too. Two of them write into one directory, and the later one
+replaces files of the earlier one, perhaps ``datastore/__init__.py`` itself. So this stands outside of that directory,
+under a name that nobody else uses. `datastore` imports it only when an import has failed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from base64 import urlsafe_b64encode
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, version
 from pathlib import Path
+from typing import NoReturn
 
 NAME = "agent-datastore"
 _IMPORT_NAME = "datastore"
 _SHOWN = 3
+
+
+def main() -> None:
+    """Run the command ``datastore``; exit with 2 and one line if another distribution has replaced files of it."""
+    try:
+        from datastore.cli import main as command
+    except Exception as error:  # noqa: BLE001 - a file that is not ours may raise anything
+        refuse(error)
+    command()
+
+
+def refuse(error: Exception) -> NoReturn:
+    """Exit with 2 and one line that names the other distribution; raise the error if there is none."""
+    known = explained(error)
+    if known is None:
+        raise error
+    sys.stderr.write(f"datastore: {known}\n")
+    sys.exit(2)
 
 
 def conflict() -> str | None:
