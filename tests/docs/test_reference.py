@@ -186,7 +186,8 @@ def _default(value: Any) -> str:
 
 
 def test_the_options_of_connect_are_explained_with_their_defaults():
-    table = {row[0]: row[1] for row in rows(section(API, "`datastore.connect(url=None, **options)`"))[1:]}
+    all_rows = rows(section(API, "`datastore.connect(url=None, **options)`"))
+    table = {row[0]: row[1] for row in all_rows[all_rows.index(["option", "default", "is"]) + 1 :]}
     parameters = inspect.signature(datastore.DataStore).parameters
     assert table == {
         f"`{name}`": "`time.time`" if name == "clock" else f"`{parameter.default!r}`".replace("'", '"')
