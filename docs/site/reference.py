@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -73,7 +74,7 @@ def _parts(docstring: str) -> Iterator[tuple[str | None, str]]:
             body: list[str] = []
             while lines and (not lines[0] or lines[0].startswith(" ")):
                 body.append(lines.pop(0))
-            yield line[:-1], inspect.cleandoc("\n".join(body))
+            yield line[:-1], textwrap.dedent("\n".join(body)).strip()
         elif line:
             paragraph.append(line)
             if not lines or not lines[0]:

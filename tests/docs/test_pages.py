@@ -156,7 +156,8 @@ def test_every_call_has_its_docstring_in_the_reference():
                 A list.
 
             Raises:
-                ValueError, TypeError: If it is ``"x"``.
+                ValueError, TypeError: If it is
+                    ``"x"``.
 
             Requests: 1, or
             2.
