@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 
 DOCS = Path(__file__).parents[1]
-BLOCK = re.compile(r"<!-- docstring of ([\w.]+) -->\n(.*?)<!-- end of docstring -->\n", re.DOTALL)
+BLOCK = re.compile(r"^<!-- docstring of ([\w.]+) -->\n(.*?)^<!-- end of docstring -->\n", re.DOTALL | re.MULTILINE)
 _SECTIONS = ("Args", "Returns", "Yields", "Raises")
 
 

@@ -54,9 +54,29 @@ def test_links_lead_somewhere(page):
             assert anchor in anchors(linked), f"{page_name(page)} links to {target}; there are {anchors(linked)}"
 
 
-def test_every_page_is_linked_from_the_readme():
-    linked = {(ROOT / target).resolve() for target in LINK.findall(prose(ROOT / "README.md")) if "://" not in target}
-    assert set(PAGES) - linked == {ROOT / "README.md"}
+def linked_from(page):
+    targets = [target.partition("#")[0] for target in LINK.findall(prose(page)) if "://" not in target]
+    return {(page.parent / target).resolve() for target in targets}
+
+
+def test_the_readme_leads_to_the_page_that_lists_every_other_one():
+    index = ROOT / "docs/index.md"
+    assert index in linked_from(ROOT / "README.md")
+    assert {page for page in PAGES if (ROOT / "docs") in page.parents} - linked_from(index) == {index}
+
+
+def test_the_site_has_every_page():
+    configured = (ROOT / "docs/site/mkdocs.yml").read_text(encoding="utf-8").partition("nav:")[2]
+    listed = set(re.findall(r"([\w/-]+\.md)", configured))
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in PAGES if (ROOT / "docs") in page.parents}
+    assert listed == pages | {"changelog.md", "benchmarks.md"}
+
+
+def test_every_promise_of_the_readme_names_a_test_that_is_there():
+    promised = re.findall(r"^\| .* \| \[`.*`\]\((.*\.py)\) `(test_\w+)` \|$", prose(ROOT / "README.md"), re.MULTILINE)
+    assert len(promised) >= 10
+    for file, name in promised:
+        assert re.search(rf"def {name}\(", (ROOT / file).read_text(encoding="utf-8")), f"{file} has no {name}"
 
 
 def test_the_readme_has_the_two_commands_word_for_word():

@@ -323,11 +323,6 @@ def test_every_option_of_a_command_is_in_the_guide(name):
 # ------------------------------------------------------------------------------------------------------------- pages
 
 
-def test_the_readme_lists_every_page_among_the_documentation():
-    listed = set(re.findall(r"\]\((docs/[^)#]+)", section("README.md", "Documentation")))
-    assert listed == {page_name(page) for page in PAGES} - {"README.md"}
-
-
 @pytest.mark.parametrize("file", [*SOURCES, *PAGES, ROOT / "CHANGELOG.md"], ids=page_name)
 def test_what_is_shipped_refers_to_nothing_that_is_not(file):
     assert not re.search(r"\bDESIGN\b|\bMODELS\b", file.read_text(encoding="utf-8"))
