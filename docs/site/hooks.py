@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +23,12 @@ from reference import BLOCK  # noqa: E402 - a neighbour of this file, which is n
 
 _FENCE = re.compile(r"^(`{3,}).*?^\1$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(\]\()([^)\s]+)(\))")
-_SITE_PAGE = re.compile(r"<!-- on the site: (.*?) -->")
+_SITE_ONLY = re.compile(r"<!-- on the site: (.*?) -->")
+_NOT_ON_THE_SITE = re.compile(r"<!-- not on the site -->.*?<!-- end -->\n", re.DOTALL)
+_LOADED = re.compile(
+    r"""<(?:script|img|iframe|source)\b[^>]*\bsrc=["']?https?://|<link\b(?![^>]*rel=["']?canonical)[^>]*href=["']?https?://"""
+    r"""|class=["'][^"']*\bmermaid\b"""  # which the theme fetches from elsewhere
+)
 
 
 def slug(text: str, separator: str) -> str:
@@ -49,7 +55,7 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Turn what only GitHub understands into what the site does."""
     markdown = BLOCK.sub(_as_directive, markdown)
-    markdown = _SITE_PAGE.sub(r"\1", markdown)
+    markdown = _NOT_ON_THE_SITE.sub("", _SITE_ONLY.sub(r"\1", markdown))
     parts, last = [], 0
     for fence in _FENCE.finditer(markdown):
         parts += [_prose(markdown[last : fence.start()], page.file.src_uri), _fence(fence[0])]
@@ -57,9 +63,18 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     return "".join([*parts, _prose(markdown[last:], page.file.src_uri)])
 
 
+def on_post_page(output: str, page: Any, config: Any) -> str:
+    """Refuse a page that makes a browser load something from another host."""
+    found = _LOADED.search(output)
+    if found:
+        raise PluginError(f"{page.file.src_uri} loads something from another host: {found[0]}")
+    return output
+
+
 def _as_directive(block: re.Match[str]) -> str:
     """Let mkdocstrings show the docstring: it has types, and links."""
-    return f"::: {block[1]}\n    options:\n      show_root_heading: false\n      members: false\n\n"
+    options = "show_root_heading: false\n      show_root_toc_entry: false\n      members: false"
+    return f"::: {block[1]}\n    options:\n      {options}\n\n"
 
 
 def _fence(text: str) -> str:
@@ -84,9 +99,8 @@ def _target(target: str, source: str) -> str:
         else f"docs/{posixpath.dirname(source)}"
     )
     found = posixpath.normpath(posixpath.join(folder, path))
-    if found in OUTSIDE:
+    if found in OUTSIDE and not (found == "README.md" and anchor):
         to = OUTSIDE[found]
-        anchor = "" if found == "README.md" else anchor
     elif found.startswith("docs/") and (ROOT / found).is_file():
         to = found.removeprefix("docs/")
     else:
