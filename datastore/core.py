@@ -9,27 +9,26 @@ from __future__ import annotations
 import sys
 import time
 import weakref
-from collections.abc import Callable, Container, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from datastore import deadlines, forks
 from datastore.access import AccessTracker, Tracking
 from datastore.backend import (
+    ABILITIES,
     DONE,
     Access,
     Backend,
     Document,
     DocumentPage,
     Fields,
-    Finds,
     IdRange,
-    ListsExpired,
     Outcome,
     Plan,
     Put,
-    SurvivesFork,
+    Query,
     Write,
 )
 from datastore.deadlines import within
@@ -111,8 +110,7 @@ class Core:
 
     def before_fork(self) -> None:
         """See `datastore.forks.Participant`."""
-        if isinstance(self._held, SurvivesFork):
-            self._held.before_fork()
+        self._held.before_fork()
 
     def resume(self) -> None:
         """See `datastore.forks.Participant`."""
@@ -122,8 +120,7 @@ class Core:
     def after_fork(self, clean: bool) -> None:
         """See `datastore.forks.Participant`."""
         backend = self._held = self.__dict__.get("backend", self._held)
-        if isinstance(backend, SurvivesFork):
-            backend.after_fork()
+        backend.after_fork()
         self.tracker.after_fork()
         if not clean and not isinstance(backend, _Closed):
             self._held = _Closed(backend, BackendUnusableError, _NOT_CLEAN)
@@ -189,14 +186,15 @@ class Core:
         at_once: int | None = None,
         on_damaged: Callable[[DamagedRecordError], None] = skip,
     ) -> Iterator[Document]:
-        """Yield the live documents of a range in id order, page by page, the first page of ``at_once`` documents.
+        """Return an iterator over the live documents of a range in id order; the first page is of ``at_once``.
 
         ``on_damaged`` is told of each that does not hold, as far as it is read; it is not among those yielded.
         """
-        hidden = self._expired(range) if fields is Fields.KEY else ()
-        for document in self._live(self.backend.scan, range, fields, after, at_once, on_damaged):
-            if document.id not in hidden:
-                yield document
+
+        def read(range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
+            return self.backend.scan(range, fields, limit, after)
+
+        return self._live(read, range, fields, after, at_once, on_damaged)
 
     def all_ids(self, range: IdRange) -> Iterator[list[str]]:
         """Yield the ids of a range page by page, those of expired and of damaged documents too, not of foreign ones."""
@@ -213,12 +211,10 @@ class Core:
             after = page.after
 
     def find(self, range: IdRange, plan: Plan, fields: Fields, at_once: int | None = None) -> Iterator[Document]:
-        """Yield the live documents of a range that a plan finds, page by page."""
-        self.check_open()
-        find = cast(Finds, self.backend).find
+        """Return an iterator over the live documents of a range that a plan finds; one page is in memory at a time."""
 
         def read(range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
-            return find(range, plan, fields, limit, after)
+            return self.backend.find(range, plan, fields, limit, after)
 
         return self._live(read, range, fields, None, at_once)
 
@@ -251,15 +247,6 @@ class Core:
                 return
             after = page.after
             at_once *= 8  # who asked for few and goes on has met expired documents, or keys beside the prefix
-
-    def _expired(self, range: IdRange) -> Container[str]:
-        """Return the expired ids that a scan for keys cannot tell from live ones."""
-        backend = self.backend
-        return (
-            self.call("listing", partial(backend.expired, range, self.now()))
-            if isinstance(backend, ListsExpired)
-            else ()
-        )
 
     def _page(self, read: Callable[[], DocumentPage], fields: Fields) -> DocumentPage:
         page = DocumentPage((), None)
@@ -446,21 +433,29 @@ class _Closed(Backend):
         self.capabilities = backend.capabilities
         self._kind = kind
         self._why = why
+        for ability in ABILITIES:
+            setattr(self, ability, self._refuse)
 
     def refusal(self) -> DataStoreError:
         return self._kind(self._why, backend=self.name)
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
-        raise self.refusal()
+        self._refuse()
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
-        raise self.refusal()
+        self._refuse()
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        raise self.refusal()
+        self._refuse()
 
     def record_access(self, accesses: Sequence[Access]) -> None:
-        raise self.refusal()
+        self._refuse()
 
     def close(self) -> None:
         pass
+
+    def plan(self, range: IdRange, query: Query) -> Plan | None:
+        self._refuse()
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise self.refusal()

@@ -9,7 +9,7 @@ that is newer there than the one that comes is kept, so that running the same th
 What `import_legacy` cannot move, or may be another user's, it keeps in a file, which is itself a source (`RejectsFile`)
 and can be moved by `Rules`; and if asked to prune it removes what it brought earlier and the source no longer has.
 
-Both ends need an adapter that `datastore.backend.MovesDocuments` describes; a source can do without if a user is named.
+A source needs an adapter with `Backend.all_documents`, if no user is named; a target one with `Backend.restore`.
 """
 
 from datastore.moving.copying import copy

@@ -44,7 +44,7 @@ def export_records(
     """
     core_of(source).check_open()
     report = Report()
-    export = Export(path, {"backend": source.backend, "userId": user_id, "namespace": namespace})
+    export = Export(path, {"backend": source.backend.name, "userId": user_id, "namespace": namespace})
     try:
         expected = total(source, user_id, namespace)
         for page in pages(source, user_id, namespace):

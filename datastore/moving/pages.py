@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from datastore.backend import CountsRange, Document, DocumentPage, Fields, ListsExpired, MovesDocuments
+from datastore.backend import Document, DocumentPage, Fields
 from datastore.core import Core
 from datastore.deadlines import within
 from datastore.documents import checked, damaged
@@ -61,7 +61,6 @@ def pages(
     read = _reader(core, range, fields)
     wanted = namespace if user_id is None else None
     core.flush()
-    hidden = _expired(core, range) if fields is Fields.KEY else ()
     while True:
         with within(core.max_seconds):
             found = core.call("listing", partial(read, after=after))
@@ -72,7 +71,7 @@ def pages(
             try:
                 if not is_id(document.id):
                     broken.append(damaged(document.id, "no key has this id"))
-                elif (document.expires_at is None or document.expires_at > now) and document.id not in hidden:
+                elif document.expires_at is None or document.expires_at > now:
                     live.append(document)
             except TypeError:
                 broken.append(damaged(document.id, "expiresAt is no time"))
@@ -90,8 +89,9 @@ def total(store: DataStore, user_id: str | None, namespace: str | None) -> int |
     backend = core.backend
     if user_id is not None:
         range, now = _range(user_id, namespace), core.now()
-        return core.call("counting", lambda: backend.count(range, now)) if isinstance(backend, CountsRange) else None
-    return core.call("counting", backend.document_count) if isinstance(backend, MovesDocuments) else None
+        counts = backend.capabilities.supports("count")
+        return core.call("counting", lambda: backend.count(range, now)) if counts else None
+    return core.call("counting", backend.document_count)
 
 
 def _range(user_id: str | None, namespace: str | None) -> IdRange:
@@ -108,13 +108,6 @@ def _reader(core: Core, range: IdRange, fields: Fields) -> Callable[..., Documen
     limit = PAGE if fields is Fields.ALL else backend.capabilities.scan_page
     if range is not EVERYTHING:
         return partial(backend.scan, range, fields, min(limit, backend.capabilities.scan_page))
-    if not isinstance(backend, MovesDocuments):
+    if not backend.capabilities.supports("all_documents"):
         raise UnsupportedError("this adapter cannot list the records of all users; name one user", backend=backend.name)
     return partial(backend.all_documents, fields, min(limit, backend.capabilities.scan_page))
-
-
-def _expired(core: Core, range: IdRange) -> set[str]:
-    backend, now = core.backend, core.now()
-    if not isinstance(backend, ListsExpired):
-        return set()
-    return core.call("listing", lambda: backend.expired(range, now))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from datastore.backend import Backend, Document, Fields, MovesDocuments, Outcome, Restore
+from datastore.backend import Backend, Document, Fields, Outcome, Restore
 from datastore.core import Core
 from datastore.deadlines import within
 from datastore.documents import check_moved
@@ -50,9 +50,9 @@ class Target:
         self._core: Core = core_of(store)
         self._core.check_open()
         backend: Backend = self._core.backend
-        if not isinstance(backend, MovesDocuments):
+        if not backend.capabilities.supports("restore"):
             raise UnsupportedError(
-                "this adapter cannot write records with their provenance (MovesDocuments); move them elsewhere",
+                "this adapter cannot write records with their provenance; move them elsewhere",
                 backend=backend.name,
             )
         self._restore = backend.restore

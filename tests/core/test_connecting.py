@@ -14,7 +14,7 @@ def test_the_default_is_a_file_in_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.delenv("AGENT_DATASTORE_URL", raising=False)
     monkeypatch.chdir(tmp_path)
     with datastore.connect() as store:
-        assert store.backend == "sqlite"
+        assert store.backend.name == "sqlite"
     assert (tmp_path / "agent_data_store.db").exists()
 
 
@@ -100,7 +100,7 @@ def test_a_third_partys_adapter_plugs_in_by_its_entry_point(install):
     )
     with datastore.connect("acme://tenant?size=3") as store:
         assert isinstance(store, DataStore)
-        assert store.backend == "acme of tenant"
+        assert store.backend.name == "acme of tenant"
         store.agent("u", "a").set("k", 1)
 
 
