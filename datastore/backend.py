@@ -246,7 +246,7 @@ class Capabilities:
     """``isolation="database"`` gives each customer a database of its own (`datastore.customers`)."""
     abilities: frozenset[Ability] = frozenset()
     """The optional methods of `Backend` that are there. Filled in for a class that has its capabilities as a class
-    attribute; who makes them in the instance says it here."""
+    attribute; one that makes them in the instance gives `Backend.overridden` here."""
 
     def supports(self, ability: Ability) -> bool:
         """Return whether an optional method of `Backend` is there."""
@@ -426,8 +426,12 @@ class Backend(ABC):
         super().__init_subclass__(**options)
         declared = getattr(cls, "capabilities", None)
         if isinstance(declared, Capabilities):
-            own = frozenset(name for name in ABILITIES if getattr(cls, name) is not getattr(Backend, name))
-            cls.capabilities = replace(declared, abilities=own)
+            cls.capabilities = replace(declared, abilities=cls.overridden())
+
+    @classmethod
+    def overridden(cls) -> frozenset[Ability]:
+        """Return which optional methods the class has, for one that makes its capabilities in the instance."""
+        return frozenset(name for name in ABILITIES if getattr(cls, name) is not getattr(Backend, name))
 
     def _unsupported(self, what: str) -> NoReturn:
         raise UnsupportedError(f"this adapter has no way of its own for {what}", backend=self.name)

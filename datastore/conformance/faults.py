@@ -22,7 +22,7 @@ class Wrapped(Backend):
     def __init__(self, inner: Backend) -> None:
         self.inner = inner
         self.name = inner.name
-        self.capabilities = replace(inner.capabilities, abilities=frozenset())
+        self.capabilities = replace(inner.capabilities, abilities=self.overridden())
 
     # Arguments pass as they are, so that a new optional one in the contract changes nothing here.
 

@@ -17,7 +17,7 @@ class FaultyBackend(Backend):
     def __init__(self, inner=None):
         self.inner = inner or MemoryBackend()
         self.name = self.inner.name
-        self.capabilities = replace(self.inner.capabilities, abilities=frozenset())
+        self.capabilities = replace(self.inner.capabilities, abilities=self.overridden())
         self.calls = []
         self.faults = {}
 

@@ -51,7 +51,7 @@ class Abilities(Topic):
 
     def test_the_capabilities_say_which_optional_methods_there_are(self, backend: Backend) -> None:
         """Those, and no others."""
-        own = {name for name in ABILITIES if getattr(type(backend), name) is not getattr(Backend, name)}
+        own = backend.overridden()
         assert backend.capabilities.abilities <= own, "declared, and not there"
         if not isinstance(backend, CustomerBackend):  # it has what the backends have that it stands before
             assert own <= backend.capabilities.abilities, "there, and not declared: the store does not use it"
