@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from datastore.backend import Document, DocumentPage, Fields
 from datastore.core import Core
-from datastore.deadlines import within
-from datastore.documents import checked, damaged
+from datastore.documents import NO_KEY, damaged, living
 from datastore.errors import DamagedRecordError, UnsupportedError
 from datastore.ids import EVERYTHING, IdRange, decode, encode_name, is_id, key_range, namespace_prefix, namespace_range
 from datastore.store import DataStore
@@ -62,19 +61,10 @@ def pages(
     wanted = namespace if user_id is None else None
     core.flush()
     while True:
-        with within(core.max_seconds):
-            found = core.call("listing", partial(read, after=after))
-        if fields is Fields.ALL:
-            found = checked(found)
-        now, live, broken = core.now(), list[Document](), list(found.damaged)
-        for document in found.documents:
-            try:
-                if not is_id(document.id):
-                    broken.append(damaged(document.id, "no key has this id"))
-                elif document.expires_at is None or document.expires_at > now:
-                    live.append(document)
-            except TypeError:
-                broken.append(damaged(document.id, "expiresAt is no time"))
+        found = core.page(partial(read, after=after), fields)
+        there = living(found, core.now())
+        live = [document for document in there.documents if is_id(document.id)]
+        broken = [*there.damaged, *(damaged(one.id, NO_KEY) for one in there.documents if not is_id(one.id))]
         documents = live if wanted is None else [item for item in live if decode(item.id).namespace == wanted]
         scanned = len(found.documents) + len(found.damaged)
         yield Page(documents, scanned, scanned - len(live) - len(broken), found.after, broken)
