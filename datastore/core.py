@@ -279,8 +279,8 @@ class Core:
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """Apply writes to distinct ids and return an outcome for each, in order.
 
-        A batch that fails as a whole ends the work: its outcomes and those behind it hold the error. If nothing was
-        done at all by then, the error is raised.
+        A batch that fails as a whole ends the work: its outcomes, and those of later batches, hold the error. If
+        nothing was done by then, the error is raised.
         """
         outcomes: list[Outcome] = []
         size = self.backend.capabilities.write_batch

@@ -187,7 +187,7 @@ def key_of(id: str) -> str:
 
 
 def name_of(id: str) -> Name | None:
-    """Return what an id stands for; ``None`` if it is none."""
+    """Return what an id stands for; ``None`` if it is not an id of the store."""
     return decode(id) if is_id(id) else None
 
 

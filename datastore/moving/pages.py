@@ -48,12 +48,12 @@ def pages(
         store: The store; its access counts are written first.
         user_id: Only this user's.
         namespace: Only those of this namespace, of the user or of all users.
-        after: The id behind which to begin.
+        after: The id after which to begin.
         fields: How much of each document is needed.
 
     Raises:
-        InvalidNameError: If the user id or the namespace is none.
-        UnsupportedError: If the backend can only list one user's records, and none is named.
+        InvalidNameError: If the user id or the namespace is not a name.
+        UnsupportedError: If the backend can only list one user's records, and no user is named.
     """
     core = core_of(store)
     range = _range(user_id, namespace)
