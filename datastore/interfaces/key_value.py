@@ -59,7 +59,7 @@ class KeyValueStore:
         self._place(key, entity_id).set(key, value)
 
     def retrieve(self, key: str, entity_id: str | None = None) -> Any:
-        """Return the value under a key, ``None`` if there is none, and count an access.
+        """Return the value under a key, or ``None`` if there is no record, and count an access.
 
         Requests: 1.
         """
