@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
-from datastore.adapters.choosing import best
+from datastore.adapters.choosing import choose
 from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
 from datastore.documents import split
+from datastore.ids import scope_of
 from datastore.queries.tree import And, Field, Filter, clauses, conjunction
 from datastore_couchdb.codec import document_of, value_of
-from datastore_couchdb.indexes import DeclaredIndex, fit_of
+from datastore_couchdb.indexes import DeclaredIndex
 from datastore_couchdb.schema import NAMESPACE_INDEX
 from datastore_couchdb.selectors import Part, Selector, every, meta_part, value_part
 from datastore_couchdb.session import Session
@@ -30,22 +30,23 @@ def plan(range: IdRange, query: Query, indexes: frozenset[str], declared: Mappin
     arrays nor into what is stored as text.
 
     Args:
-        range: Where, within one namespace.
+        range: Where.
         query: What is asked for.
         indexes: The names of the indexes made at startup that are there.
         declared: The declared indexes, by name.
     """
-    user, namespace, _ = range.start.split(":")
-    place: Selector = {"userId": {"$eq": unquote(user)}, "namespace": {"$eq": unquote(namespace)}}
+    scope = scope_of(range)
+    if scope is None:
+        return None
+    user, namespace = scope
+    place: Selector = {"userId": {"$eq": user}, "namespace": {"$eq": namespace}}
     prefix = range.start[: range.start.rindex(":") + 1]
     if range.start != prefix:
         # Within an index CouchDB compares ids by their bytes; only a range with two ends it would think empty.
         place["_id"] = {"$gte": range.start}
     where = Part(place, False)
     value, meta = value_part(query.value), meta_part(query.meta)
-    usable = [index for index in declared.values() if index.namespace in (None, unquote(namespace))]
-    asked = ((index, ranges) for index in usable if (ranges := index.queries(query.value)) is not None)
-    chosen = best((fit_of(ranges), index.name, (index, ranges)) for index, ranges in asked)
+    chosen = choose(declared.values(), namespace, lambda index: index.answer(query.value))
     if chosen is not None:
         index, ranges = chosen
         others = [part for clause in _without(query.value, index) if (part := value_part(clause)) is not None]

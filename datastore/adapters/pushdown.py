@@ -22,10 +22,11 @@ ones that were pushed. `datastore.backend.Plan` takes both as they are.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 from datastore.backend import Query
+from datastore.queries.tree import EVERYTHING as ANY
 from datastore.queries.tree import And, Compare, Condition, Field, Filter, In, Not, Or, Path, clauses, conjunction
 
 E = TypeVar("E")
@@ -149,6 +150,13 @@ class Composed(NamedTuple, Generic[E, R]):
     """The clauses to check on every document found."""
 
 
+def query_of(pieces: Sequence[Piece[Any]]) -> Query:
+    """Return the query that asks for what some pieces are for."""
+    value = [piece.filter for piece in pieces if piece.about == "value"]
+    meta = [piece.filter for piece in pieces if piece.about == "meta"]
+    return Query(conjunction(value) if value else ANY, conjunction(meta) if meta else ANY)
+
+
 def push(query: Query, dialect: Dialect[E], request: Callable[[Sequence[Piece[E]]], R | None]) -> Composed[E, R] | None:
     """Return what to ask a database for a query, and what is left to check; ``None`` if nothing narrows it.
 
@@ -156,45 +164,51 @@ def push(query: Query, dialect: Dialect[E], request: Callable[[Sequence[Piece[E]
         query: What is asked for.
         dialect: The database's language.
         request: Returns what to ask for some pieces that must all hold, ``None`` if the database does not take as much.
-            It is called with all of them first; `tuple` is for a database without a limit.
+            It is called with all of them first, and with no piece if every document matches. `tuple` is for a database
+            without a limit.
     """
-    found: list[_Part[E]] = []
+    pieces: list[Piece[E]] = []
+    split: dict[int, _Clause] = {}
     for about in dialect.order:
+        filter = query.value if about == "value" else query.meta
         decides = about in dialect.decides
-        for clause in clauses(query.value if about == "value" else query.meta):
+        for clause in (filter,) if isinstance(filter, Field) else clauses(filter):
             parts = (clause,) if isinstance(clause, Field) else tuple(_parts(clause, True))
-            for filter in parts:
-                made: Translation[E] = _translate(dialect, about, filter, True, 0)
-                piece = Piece(filter, about, cast(E, made.expression), made.exact and decides)
-                found.append(_Part(clause, len(parts), piece))
-    narrowing = [part.piece for part in found if part.piece.expression is not None]
+            for part in parts:
+                made: Translation[E] = _translate(dialect, about, part, True, 0)
+                piece = Piece(part, about, cast(E, made.expression), made.exact and decides)
+                pieces.append(piece)
+                if len(parts) > 1:
+                    split[id(piece)] = _Clause(clause, len(parts))
+    narrowing = [piece for piece in pieces if piece.expression is not None]
+    if not narrowing and not all(piece.exact for piece in pieces):
+        return None
     chosen, asked = _fitting(narrowing, request, lambda piece: dialect.weight(piece.expression))
     if asked is None:
         return None
-    pushed, residual = list[_Part[E]](), list[_Part[E]]()
-    taken = set(map(id, chosen))
-    decided = dialect.keeps_exact or all(piece.exact for piece in chosen)
-    for part in found:
-        if id(part.piece) in taken:
-            pushed.append(part)
-        narrows = part.piece.expression is not None  # what every document matches needs no check either
-        if not part.piece.exact or (narrows and not (decided and id(part.piece) in taken)):
-            residual.append(part)
-    return Composed(asked, tuple(part.piece for part in pushed), _query(pushed), _query(residual))
+    if len(chosen) < len(narrowing):
+        taken = set(map(id, chosen))
+        chosen = [piece for piece in narrowing if id(piece) in taken]
+    decided = set[int]()
+    if dialect.keeps_exact or all(piece.exact for piece in chosen):
+        decided.update(id(piece) for piece in chosen if piece.exact)
+    # What every document matches is in neither.
+    residual = [
+        piece for piece in pieces if id(piece) not in decided and (piece.expression is not None or not piece.exact)
+    ]
+    return Composed(asked, tuple(chosen), _query(chosen, split), _query(residual, split))
 
 
-class _Part(NamedTuple, Generic[E]):
-    """A clause of a query, or a part of one that is decided on its own."""
+class _Clause(NamedTuple):
+    """A clause of a query whose parts are decided one by one."""
 
-    whole: Filter
+    filter: Filter
     parts: int
-    """How many parts the whole has."""
-    piece: Piece[E]
-    """Without an expression if it narrows nothing."""
+    """How many there are."""
 
 
 def _parts(filter: Filter, holds: bool) -> Iterator[Filter]:
-    """Yield what must all hold so that a filter does (or does not): none of several means not this and not that."""
+    """Yield the parts that must all hold for a filter to hold or, if ``holds`` is false, for it not to hold."""
     if isinstance(filter, Not):
         yield from _parts(filter.clause, not holds)
     elif isinstance(filter, And if holds else Or):
@@ -204,16 +218,22 @@ def _parts(filter: Filter, holds: bool) -> Iterator[Filter]:
         yield filter if holds else Not(filter)
 
 
-def _query(found: Sequence[_Part[E]]) -> Query:
-    """Return the query of some parts; a clause of which all parts are there is shown as it was written."""
+def _query(pieces: Sequence[Piece[Any]], split: Mapping[int, _Clause]) -> Query:
+    """Return the query of some pieces; a clause of which all parts are there is shown as it was written."""
+    if not split:
+        return query_of(pieces)
     there: dict[int, int] = {}
-    for part in found:
-        there[id(part.whole)] = there.get(id(part.whole), 0) + 1
-    shown: dict[About, dict[int, Filter]] = {"value": {}, "meta": {}}
-    for whole, parts, piece in found:
-        filter = whole if there[id(whole)] == parts else piece.filter
-        shown[piece.about][id(filter)] = filter
-    return Query(conjunction(list(shown["value"].values())), conjunction(list(shown["meta"].values())))
+    for piece in pieces:
+        clause = split.get(id(piece))
+        if clause is not None:
+            there[id(clause.filter)] = there.get(id(clause.filter), 0) + 1
+    shown: dict[tuple[About, int], Piece[Any]] = {}
+    for piece in pieces:
+        clause = split.get(id(piece))
+        if clause is not None and there[id(clause.filter)] == clause.parts:
+            piece = Piece(clause.filter, piece.about, piece.expression, piece.exact)
+        shown[piece.about, id(piece.filter)] = piece
+    return query_of(list(shown.values()))
 
 
 def _translate(dialect: Dialect[E], about: About, filter: Filter, holds: bool, depth: int) -> Translation[E]:
@@ -274,8 +294,6 @@ def _fitting(
     items: list[T], join: Callable[[Sequence[T]], R | None], weight: Callable[[T], int]
 ) -> tuple[list[T], R | None]:
     """Return as many items that must all hold as fit together, and what they are together."""
-    if not items:
-        return [], None
     joined = join(items)
     if joined is not None:
         return items, joined
