@@ -96,6 +96,11 @@ def _join(operator: str, parts: Iterable[Expression], settles: Junction) -> Expr
         if part == settles:
             return settles
         flat.update(dict.fromkeys(part.parts if isinstance(part, Junction) and part.operator == operator else (part,)))
+    negated = [part for part in flat if isinstance(part, Negation)]
+    if len(negated) > 1:  # one NOT for all of them takes fewer operators
+        join = any_of if operator == "AND" else all_of
+        together = negate(join(*(part.part for part in negated)))
+        flat = dict.fromkeys(together if part is negated[0] else part for part in flat if part not in negated[1:])
     return next(iter(flat)) if len(flat) == 1 else Junction(operator, tuple(flat))
 
 

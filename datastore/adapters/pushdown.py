@@ -180,6 +180,10 @@ def push(query: Query, dialect: Dialect[E], request: Callable[[Sequence[Piece[E]
                 pieces.append(piece)
                 if len(parts) > 1:
                     split[id(piece)] = _Clause(clause, len(parts))
+    for piece in pieces:
+        if piece.exact and piece.expression == dialect.nothing:  # no document is found, whatever else is asked
+            pieces = [piece]
+            break
     narrowing = [piece for piece in pieces if piece.expression is not None]
     if not narrowing and not all(piece.exact for piece in pieces):
         return None
