@@ -79,8 +79,6 @@ class Dialect(ABC, Generic[E]):
     decides: ClassVar[frozenset[About]] = frozenset(("value", "meta"))
     """The filters that may be decided at all. Leave one out if documents are found whatever they hold, such as values
     that are stored as text, into which the database cannot look."""
-    keeps_exact: ClassVar[bool] = True
-    """An exact clause is decided also where an inexact one stands beside it in the request."""
     three_valued: ClassVar[bool] = False
     """Expressions also say *perhaps*, which AND, OR and NOT carry on as SQL does with NULL. A request finds what is
     true or perhaps true, so that the opposite of an inexact expression is a superset too."""
@@ -122,6 +120,10 @@ class Dialect(ABC, Generic[E]):
             return EVERYTHING
         negated = self.negate(found.expression) if found.exact or self.three_valued else None
         return UNSUPPORTED if negated is None else Translation(negated, found.exact)
+
+    def widens(self, part: E) -> bool:
+        """Return whether a part finds documents whatever else must hold: then nothing beside it is decided."""
+        return False
 
     def weight(self, part: E) -> int:
         """Return how much of a request a part takes: where not all parts fit, the lightest come first."""
@@ -194,7 +196,7 @@ def push(query: Query, dialect: Dialect[E], request: Callable[[Sequence[Piece[E]
         taken = set(map(id, chosen))
         chosen = [piece for piece in narrowing if id(piece) in taken]
     decided = set[int]()
-    if dialect.keeps_exact or all(piece.exact for piece in chosen):
+    if not any(dialect.widens(piece.expression) for piece in chosen):
         decided.update(id(piece) for piece in chosen if piece.exact)
     # What every document matches is in neither.
     residual = [
