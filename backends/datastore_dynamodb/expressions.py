@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
+from datastore.adapters.batching import batches
+
 MOST_BYTES, MOST_OPERATORS, MOST_OPERANDS = 4_096, 300, 100
 """Of an expression, in it, and of ``IN`` ("Quotas in Amazon DynamoDB", "Expression parameters")."""
 _MOST_SUBSTITUTED = 100_000
@@ -82,11 +84,11 @@ def is_of_type(path: tuple[str, ...], name: str) -> Expression:
 
 def among(path: tuple[str, ...], operands: Iterable[Operand]) -> Expression:
     """Return whether something equals one of several values."""
-    distinct = list(dict.fromkeys(operands))
+    distinct = dict.fromkeys(operands)
     parts: list[Expression] = []
-    for start in range(0, len(distinct), MOST_OPERANDS):
-        some = tuple(distinct[start : start + MOST_OPERANDS])
-        parts.append(Atom("%s = %s" if len(some) == 1 else f"%s IN ({', '.join(['%s'] * len(some))})", path, some))
+    for some in batches(distinct, MOST_OPERANDS):
+        form = "%s = %s" if len(some) == 1 else f"%s IN ({', '.join(['%s'] * len(some))})"
+        parts.append(Atom(form, path, tuple(some)))
     return any_of(*parts)
 
 
