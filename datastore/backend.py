@@ -191,11 +191,14 @@ class Access(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a database makes of a query. What it finds is a superset of what matches: ``rest`` must be checked on it."""
+    """What a database makes of a query.
+
+    What it finds is a superset of what matches, on which ``residual`` must be checked.
+    """
 
     pushed: Query
     """The clauses that narrow what the database finds, whether or not they are decided by that."""
-    rest: Query
+    residual: Query
     """The clauses to check on every document found; empty if the database decides everything."""
     native: Any
     """What the adapter asks its database; plain data or text, for people to read in `explain`."""

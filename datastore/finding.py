@@ -44,14 +44,14 @@ class Search:
         known = _known_ids(scope, query)
         self._ids = None if known is None else [id for id in known.native["ids"] if id >= self._range.start]
         self.plan = known or _plan(scope, self._range, query)
-        self.rest = query if self.plan is None else self.plan.rest
+        self.residual = query if self.plan is None else self.plan.residual
         self.in_order = self.plan is None or self.plan.in_order
         self.read = 0
         """How many documents the database has handed over."""
-        if self.rest.value != EVERYTHING:
+        if self.residual.value != EVERYTHING:
             fields = max(fields, Fields.VALUE)
-        self._fields = Fields.ALL if self.rest.meta != EVERYTHING or self.rest.both != EVERYTHING else fields
-        self._matches = compile_query(self.rest)
+        self._fields = Fields.ALL if self.residual.meta != EVERYTHING or self.residual.both != EVERYTHING else fields
+        self._matches = compile_query(self.residual)
 
     def documents(self, at_once: int | None = None) -> Iterator[Document]:
         """Yield the live documents that match; ``at_once`` is how many are likely to be enough."""
@@ -77,8 +77,8 @@ class Search:
 
     def at_once(self, wanted: int | None) -> int | None:
         """Return how many documents are likely to be enough for some that match; ``None`` is for as many as fit."""
-        # With a rest to check it is anybody's guess: twice as many as wanted, then ever more.
-        return None if wanted is None else wanted * (1 + bool(self.rest))
+        # With a residual to check it is anybody's guess: twice as many as wanted, then ever more.
+        return None if wanted is None else wanted * (1 + bool(self.residual))
 
     def choose(self, window: Window) -> list[Document]:
         """Return the documents of a window; of the others no more than their places is kept."""
@@ -211,7 +211,7 @@ def explain(scope: Scope, query: Query, window: Window) -> dict[str, Any]:
         "native": None if plan is None else plan.native,
         "index": None if plan is None else plan.index,
         "pushed": _shown(Query() if plan is None else plan.pushed),
-        "checked_here": _shown(search.rest),
+        "checked_here": _shown(search.residual),
         "sorted_here": bool(window.sort) or not search.in_order,
         "documents_read": search.read,
         "documents_returned": len(found),
@@ -273,7 +273,7 @@ def _plan(scope: Scope, range: IdRange, query: Query) -> Plan | None:
     plan = scope.core.call("planning a find", lambda: backend.plan(range, asked))
     if plan is None or asked is query:
         return plan
-    return replace(plan, rest=replace(plan.rest, both=query.both))
+    return replace(plan, residual=replace(plan.residual, both=query.both))
 
 
 def _known_ids(scope: Scope, query: Query) -> Plan | None:
@@ -297,8 +297,8 @@ def _known_ids(scope: Scope, query: Query) -> Plan | None:
     for key in keys:
         with suppress(InvalidNameError):  # no record can have it
             ids.append(scope.prefix + encode_key(key))
-    rest = replace(query, meta=conjunction(others))
-    return Plan(Query(meta=conjunction(asked)), rest, {"ids": sorted(ids)})
+    residual = replace(query, meta=conjunction(others))
+    return Plan(Query(meta=conjunction(asked)), residual, {"ids": sorted(ids)})
 
 
 def _fields_of(document: Document) -> dict[str, Any]:

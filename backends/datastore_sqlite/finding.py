@@ -54,7 +54,7 @@ def make_plan(range: IdRange, query: Query, indexes: Callable[[], Sequence[Index
     translator = Translator()
     pushed: dict[str, list[Filter]] = {"value": [], "meta": []}
     decided: dict[str, list[Filter]] = {"value": [], "meta": []}
-    rest: dict[str, list[Filter]] = {"value": [], "meta": []}
+    residual: dict[str, list[Filter]] = {"value": [], "meta": []}
     translations: list[tuple[Filter, Clause]] = []
     for part, filter, translate in (
         ("meta", query.meta, translator.meta_clause),  # first, because it is cheap to decide
@@ -68,7 +68,7 @@ def make_plan(range: IdRange, query: Query, indexes: Callable[[], Sequence[Index
             if translated.can_fail and translated.decides:
                 decided[part].append(clause)
             else:
-                rest[part].append(clause)
+                residual[part].append(clause)
     if not translations:
         return None
     place = _namespace(range)
@@ -86,7 +86,7 @@ def make_plan(range: IdRange, query: Query, indexes: Callable[[], Sequence[Index
     condition = " AND ".join(where)
     return SqlitePlan(
         pushed=_query(pushed),
-        rest=_query(rest),
+        residual=_query(residual),
         native={"where": condition, "parameters": translator.parameters},
         index=None if search is None else search.index.name,
         in_order=search is None or search.in_order,

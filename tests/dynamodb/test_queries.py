@@ -210,7 +210,7 @@ def test_what_is_too_much_for_an_expression_is_checked_here(agent):
     )
     plan = plan_of({"w": "x", "$or": [{"v": {"$lt": number}} for number in range(200)]})
     assert plan.pushed.value == parse_query({"w": "x"}).value
-    assert plan.rest.value != EVERYTHING
+    assert plan.residual.value != EVERYTHING
     assert plan_of({"$or": [{"v": {"$lt": number}} for number in range(200)]}) is None
 
 
@@ -239,7 +239,7 @@ def test_constants_vanish_and_parentheses_are_not_redundant():
 def test_only_what_is_decided_is_not_checked_again():
     """Provenance is always native; values and metadata may be text."""
     plan = plan_of({"a": 1}, {"createdByAgent": "x", "metadata.a": 1, "accessCount": 1, "expiresAt": None})
-    assert plan.rest == parse_query({"a": 1}, {"metadata.a": 1, "accessCount": 1})
+    assert plan.residual == parse_query({"a": 1}, {"metadata.a": 1, "accessCount": 1})
     assert plan.pushed == parse_query({"a": 1}, {"createdByAgent": "x", "metadata.a": 1, "expiresAt": None})
     assert plan.in_order
     assert plan.index is None

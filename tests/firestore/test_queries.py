@@ -408,7 +408,7 @@ def test_provenance_is_decided_by_firestore_alone(agent, store, backend):
     agent.set("mine", {"a": 1})
     store.agent("u", "b").set("other", {"a": 1})
     plan = plan_of(backend, None, {"createdByAgent": "b"})
-    assert not plan.rest
+    assert not plan.residual
     assert sorted(agent.find(meta={"createdByAgent": "b"})) == ["other"]
     assert sorted(agent.find(meta={"createdByAgent": {"$in": ["b", "c", None]}, "key": "other"})) == ["other"]
     assert agent.count({"a": 1}, meta={"createdByAgent": "b"}) == 1

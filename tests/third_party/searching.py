@@ -13,7 +13,7 @@ class Searches(ShelfBackend):
     """Decides about the value itself, and leaves metadata and provenance to the store."""
 
     def plan(self, range: IdRange, query: Query) -> Plan | None:
-        return Plan(pushed=Query(query.value), rest=Query(meta=query.meta), native=repr(query.value))
+        return Plan(pushed=Query(query.value), residual=Query(meta=query.meta), native=repr(query.value))
 
     def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         matches = compile_filter(plan.pushed.value)
