@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from datastore.agent import AgentDataStore
 from datastore.backend import Backend, Capabilities
+from datastore.calls.listings import Page
 from datastore.connecting import connect
 from datastore.errors import (
     BackendUnavailableError,
@@ -33,7 +34,6 @@ from datastore.errors import (
     UnsupportedError,
     ValueTooLargeError,
 )
-from datastore.listing import Page
 from datastore.store import DataStore
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ from datastore.errors import (
     ReentrantCallError,
     of_the_store,
 )
-from datastore.ids import decode
+from datastore.ids import decode_id
 from datastore.places import Places
 from datastore.retry import Backoff
 from datastore.times import format_time
@@ -408,7 +408,7 @@ class _Reading:
         self._ids = ids
 
     def __str__(self) -> str:
-        name = decode(self._ids[0])
+        name = decode_id(self._ids[0])
         others = f" and {len(self._ids) - 1} others" if len(self._ids) > 1 else ""
         return f"{self.verb} {name.key!r} of namespace {name.namespace!r}{others}"
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, PlainSerializer
 from pydantic.alias_generators import to_camel
 
 from datastore.backend import Document
-from datastore.ids import decode
+from datastore.ids import decode_id
 from datastore.times import parse_time
 
 
@@ -69,7 +69,7 @@ class Record(BaseModel):
 
 def to_record(document: Document) -> Record:
     """Return the record that a document (read with `Fields.ALL`, and so checked) holds."""
-    name = decode(document.id)
+    name = decode_id(document.id)
     return Record(
         id=document.id,
         user_id=name.user_id,

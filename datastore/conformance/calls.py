@@ -14,7 +14,7 @@ _ALL: dict[str, Call] = {
     "get_record": lambda data_store: data_store.get_record("key"),
     "set": lambda data_store: data_store.set("key", 1),
     "add": lambda data_store: data_store.add("new", 1),
-    "put_new": lambda data_store: data_store.put_new(1),
+    "create": lambda data_store: data_store.create(1),
     "delete": lambda data_store: data_store.delete("key"),
     "exists": lambda data_store: data_store.exists("key"),
     "in": lambda data_store: "key" in data_store,

@@ -11,14 +11,23 @@ from datastore.core import Core
 from datastore.deadlines import within
 from datastore.documents import checked, damaged
 from datastore.errors import DamagedRecordError, UnsupportedError
-from datastore.ids import EVERYTHING, IdRange, decode, encode_name, is_id, key_range, namespace_prefix, namespace_range
+from datastore.ids import (
+    EVERYTHING,
+    IdRange,
+    decode_id,
+    encode_name,
+    is_id,
+    key_range,
+    namespace_prefix,
+    namespace_range,
+)
 from datastore.store import DataStore
 
 PAGE = 500
 """Records in memory at once, at most; adapters end a page of large ones sooner."""
 
 
-class Page(NamedTuple):
+class LivePage(NamedTuple):
     """Some live documents, and where the next ones begin."""
 
     documents: Sequence[Document]
@@ -42,7 +51,7 @@ def pages(
     namespace: str | None = None,
     after: str | None = None,
     fields: Fields = Fields.ALL,
-) -> Iterator[Page]:
+) -> Iterator[LivePage]:
     """Yield the live documents of a store, or those of one user or namespace, page by page.
 
     Args:
@@ -75,9 +84,9 @@ def pages(
                     live.append(document)
             except TypeError:
                 broken.append(damaged(document.id, "expiresAt is no time"))
-        documents = live if wanted is None else [item for item in live if decode(item.id).namespace == wanted]
+        documents = live if wanted is None else [item for item in live if decode_id(item.id).namespace == wanted]
         scanned = len(found.documents) + len(found.damaged)
-        yield Page(documents, scanned, scanned - len(live) - len(broken), found.after, broken)
+        yield LivePage(documents, scanned, scanned - len(live) - len(broken), found.after, broken)
         if found.after is None:
             return
         after = found.after

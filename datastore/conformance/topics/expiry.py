@@ -204,7 +204,7 @@ class Expiry(Topic):
         for call in (
             lambda: data_store.set("key", 1, ttl=ttl),
             lambda: data_store.add("key", 1, ttl=ttl),
-            lambda: data_store.put_new(1, ttl=ttl),
+            lambda: data_store.create(1, ttl=ttl),
             lambda: data_store.set_many({"key": 1}, ttl=ttl),
         ):
             with pytest.raises(InvalidValueError, match="ttl"):

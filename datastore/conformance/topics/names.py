@@ -57,7 +57,7 @@ BY_PREFIX: dict[str, Callable[[Any, Any], object]] = {
     "clear": lambda data_store, prefix: data_store.clear(prefix),
     "scan": lambda data_store, prefix: data_store.scan(prefix),
     "iter_records": lambda data_store, prefix: list(data_store.iter_records(prefix)),
-    "put_new": lambda data_store, prefix: data_store.put_new(1, prefix=prefix),
+    "create": lambda data_store, prefix: data_store.create(1, prefix=prefix),
 }
 """The calls that take a prefix."""
 

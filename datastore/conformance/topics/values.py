@@ -56,7 +56,7 @@ NOT_JSON: dict[str, tuple[Any, str, str]] = {
 WRITES: dict[str, Callable[[Any, Any], object]] = {
     "set": lambda data_store, value: data_store.set("key", value),
     "add": lambda data_store, value: data_store.add("key", value),
-    "put_new": lambda data_store, value: data_store.put_new(value),
+    "create": lambda data_store, value: data_store.create(value),
     "set_many": lambda data_store, value: data_store.set_many({"good": 1, "key": value}),
     "modify": lambda data_store, value: data_store.modify("key", lambda _: value),
     "append": lambda data_store, value: data_store.append("key", 1, value),
