@@ -25,8 +25,10 @@ from datastore.errors import (
     DeadlineExceededError,
     InternalError,
     InvalidNameError,
+    InvalidNameTypeError,
     InvalidValueError,
     KeyExistsError,
+    NotPicklableError,
     PermissionDeniedError,
     QueryError,
     ReentrantCallError,
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from datastore.interfaces.key_value import KeyValueStore
     from datastore.interfaces.vault import Vault
     from datastore.record import Record
+
+    __version__: str
 
 __all__ = [
     "AgentDataStore",
@@ -57,9 +61,11 @@ __all__ = [
     "DeadlineExceededError",
     "InternalError",
     "InvalidNameError",
+    "InvalidNameTypeError",
     "InvalidValueError",
     "KeyExistsError",
     "KeyValueStore",
+    "NotPicklableError",
     "Page",
     "PermissionDeniedError",
     "QueryError",
@@ -69,6 +75,7 @@ __all__ = [
     "UnsupportedError",
     "ValueTooLargeError",
     "Vault",
+    "__version__",
     "connect",
 ]
 
@@ -81,7 +88,17 @@ _LATE = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LATE:
-        return getattr(import_module(_LATE[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # with it, a type checker would know every name, the misspelt ones too
+
+    def __getattr__(name: str) -> Any:
+        if name in _LATE:
+            return getattr(import_module(_LATE[name]), name)
+        if name == "__version__":
+            from importlib.metadata import version  # here, because it is slow to import, and few ask
+
+            return version("agent-datastore")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

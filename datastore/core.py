@@ -312,6 +312,11 @@ class Core:
             known = of_the_store(error)
             raise known.during("counting accesses", self.backend.name) from known.__cause__
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the store refuses every call: it was closed, or cannot be used after a fork."""
+        return isinstance(self.backend, _Closed)
+
     def check_open(self) -> None:
         """Raise if the store was closed."""
         if isinstance(self.backend, _Closed):

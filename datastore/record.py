@@ -6,6 +6,7 @@ import than everything else in the package together.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from datastore.backend import Document
 from datastore.ids import decode_id
+from datastore.showing import Short, short, table
 from datastore.times import parse_time
 
 
@@ -65,6 +67,38 @@ class Record(BaseModel):
     last_accessed_at: Time | None
     revision: str
     expires_at: Time | None
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Yield what the ``repr`` shows: what one looks for first, and the value shortened."""
+        yield "key", self.key
+        yield "value", Short(self.value)
+        if self.metadata:
+            yield "metadata", Short(self.metadata)
+        for name in ("namespace", "user_id", "created_by_agent", "access_count", "revision"):
+            yield name, getattr(self, name)
+        yield "updated_at", Short(_rfc3339(self.updated_at))
+        if self.expires_at is not None:
+            yield "expires_at", Short(_rfc3339(self.expires_at))
+
+    def _repr_html_(self) -> str:
+        """Return a table of all fields, for Jupyter."""
+        fields = type(self).model_fields
+        return table((), ((name, _cell(getattr(self, name))) for name in fields), len(fields))
+
+
+def _cell(value: object) -> object:
+    """Return what a cell of a table shows: a time as the database has it, a value as JSON would tell text from it."""
+    return _rfc3339(value) if isinstance(value, datetime) else short(value)
+
+
+def page_table(records: Sequence[Record], cursor: str | None) -> str:
+    """Return a page of records as a table, for Jupyter."""
+    heading = ("key", "value", "metadata", "created by", "accesses", "updated")
+    rows = (
+        (one.key, short(one.value), short(one.metadata), one.created_by_agent, one.access_count, _cell(one.updated_at))
+        for one in records
+    )
+    return table(heading, rows, len(records), "" if cursor is None else "More records follow: see cursor.")
 
 
 def to_record(document: Document) -> Record:

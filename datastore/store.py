@@ -21,6 +21,7 @@ from datastore.errors import (
     kind_of,
 )
 from datastore.ids import encode_name, namespace_range
+from datastore.reading import ReadOnlyBackend
 from datastore.scope import Scope
 
 _MOST = 1e9
@@ -279,7 +280,9 @@ class DataStore:
         raise NotPicklableError("DataStore", "call datastore.connect() in the other process")
 
     def __repr__(self) -> str:
-        return f"DataStore(backend={self.backend.name!r})"
+        core = self._core
+        state = ", closed" if core.is_closed else ", read only" if type(core.backend) is ReadOnlyBackend else ""
+        return f"DataStore(backend={self.backend.name!r}{state})"
 
 
 def _forget(core: Core, encoded_user: str) -> Forgotten:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 from urllib.parse import parse_qsl, unquote
 
 from datastore.arguments import as_text, is_a, lone_surrogate
@@ -14,6 +14,7 @@ from datastore.errors import ConfigurationError, DataStoreError, kind_of
 T = TypeVar("T")
 
 MODE = "mode"
+Mode: TypeAlias = Literal["ro", "rw"]
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?]*)(?P<path>[^?]*)(?:\?(?P<query>.*))?", re.DOTALL
 )
@@ -78,7 +79,7 @@ class Url:
             ConfigurationError: If it is neither ``ro`` nor ``rw``.
         """
         try:
-            self.read_only = one_of("ro", "rw")(self._parameters.pop(MODE, "rw")) == "ro"
+            self.read_only = one_of(*get_args(Mode))(self._parameters.pop(MODE, "rw")) == "ro"
         except ValueError as error:
             raise ConfigurationError(f"the parameter {MODE!r} of the {self.scheme} URL: {error}") from None
 

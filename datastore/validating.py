@@ -6,7 +6,7 @@ A value is validated as Pydantic validates JSON, because JSON is what is stored:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -46,7 +46,7 @@ def fitting(type: type[T], scope: Scope) -> Callable[[str, Any], T]:
         try:
             return adapter.validate_json(_json_of(value))
         except ValidationError as error:
-            problem = _problem(error)
+            problem = _problem(error, value)
         # Raised out here: the error of Pydantic, which quotes the value, is not in its context.
         raise InvalidValueError(f"the value does not fit {_name_of(type)}: {problem}").during(
             f"reading {key!r} of namespace {scope.namespace!r}", scope.core.backend.name
@@ -68,7 +68,7 @@ def _adapter_of(form: Any) -> TypeAdapter[Any]:
         return make(form)
     except Exception as error:  # whatever Pydantic raises, or the object
         reason = getattr(error, "message", None)  # which errors of Pydantic have
-        why = f" ({reason.splitlines()[0][:200]})" if type(reason) is str and reason else ""
+        why = f" ({reason.splitlines()[0].partition('. ')[0][:200]})" if type(reason) is str and reason else ""
         raise InvalidValueError(
             f"type is {_name_of(form)}, by which nothing can be validated{why}; {_INSTEAD}"
         ) from error
@@ -93,20 +93,35 @@ def _json_of(value: Any) -> bytes | str:
         return encode(value, limit=1 << 62)
 
 
-def _problem(error: ValidationError) -> str:
+def _problem(error: ValidationError, value: Any) -> str:
     """Return what is wrong with a value, and where: the first thing, and how many more there are."""
     from pydantic_core import core_schema
 
     found = error.errors(include_url=False, include_input=False)
-    first = found[0]
-    path = "value" + "".join(f"[{part}]" if isinstance(part, int) else step(part) for part in first["loc"])
-    known = first["type"] in get_args(core_schema.ErrorType)
-    if not known or not _QUOTING.isdisjoint(first.get("ctx", {})):
-        said = f"it is refused ({first['type'] if known else 'by a validator'})"  # what it says may quote the value
+    kind, said, others = found[0]["type"], found[0]["msg"], len(found) - 1
+    if kind in ("value_error", "assertion_error") or kind not in get_args(core_schema.ErrorType):
+        said = "a validator refuses it"  # and what that says may quote the value
+    elif not _QUOTING.isdisjoint(found[0].get("ctx", {})):
+        said = f"it is refused ({kind})"
+    path, fit = _path(found[0]["loc"], value), said.removeprefix("Input should ")
+    if kind.startswith("missing"):
+        text = f"{path} is missing"
     else:
-        said = first["msg"][0].lower() + first["msg"][1:]
-    others = len(found) - 1
-    return f"{path}: {said}" + (f" (and {others} more)" if others else "")
+        text = f"{path}: {said}" if fit == said else f"{path} should {fit}"
+    return f"{text}, and {others} more" if others else text
+
+
+def _path(location: Sequence[str | int], value: Any) -> str:
+    """Return where in a value something is wrong. Which branch of a union was tried, is in the location, too."""
+    path = "value"
+    for number, part in enumerate(location):
+        inside = isinstance(value, dict) and part in value
+        if inside or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
+            value = value[part]
+        elif number < len(location) - 1 or not isinstance(value, dict) or isinstance(part, int) or "[" in part:
+            continue
+        path += f"[{part}]" if isinstance(part, int) else step(part)
+    return path
 
 
 def _name_of(form: Any) -> str:

@@ -26,11 +26,22 @@ _NEXT = "!"
 
 
 class Page(NamedTuple):
-    """One page of `AgentDataStore.scan`."""
+    """One page of `AgentDataStore.scan` or `AgentDataStore.find_records`: a pair."""
 
     records: list[Record]
     cursor: str | None
     """Where to go on; ``None`` at the end."""
+
+    def __repr__(self) -> str:
+        from datastore.showing import line_of  # here, because few look at one
+
+        return line_of([record.key for record in self.records], self.cursor)
+
+    def _repr_html_(self) -> str:
+        """Return a table, for Jupyter."""
+        from datastore.record import page_table
+
+        return page_table(self.records, self.cursor)
 
 
 class ListingCalls(Bound):
