@@ -83,22 +83,21 @@ class Record(BaseModel):
     def _repr_html_(self) -> str:
         """Return a table of all fields, for Jupyter."""
         fields = type(self).model_fields
-        return table((), ((name, _cell(getattr(self, name))) for name in fields), len(fields))
+        return table((), ((name, _cell(name, getattr(self, name))) for name in fields), len(fields))
 
 
-def _cell(value: object) -> object:
-    """Return what a cell of a table shows: a time as the database has it, a value as JSON would tell text from it."""
-    return _rfc3339(value) if isinstance(value, datetime) else short(value)
+def _cell(name: str, value: object) -> str:
+    """Return what a cell of a table shows; in a value, text is told from a number."""
+    if isinstance(value, datetime):
+        return _rfc3339(value)
+    return value if isinstance(value, str) and name != "value" else short(value)
 
 
 def page_table(records: Sequence[Record], cursor: str | None) -> str:
     """Return a page of records as a table, for Jupyter."""
-    heading = ("key", "value", "metadata", "created by", "accesses", "updated")
-    rows = (
-        (one.key, short(one.value), short(one.metadata), one.created_by_agent, one.access_count, _cell(one.updated_at))
-        for one in records
-    )
-    return table(heading, rows, len(records), "" if cursor is None else "More records follow: see cursor.")
+    columns = ("key", "value", "metadata", "created_by_agent", "access_count", "updated_at")
+    rows = ([_cell(name, getattr(one, name)) for name in columns] for one in records)
+    return table(columns, rows, len(records), "" if cursor is None else "More records follow: see cursor.")
 
 
 def to_record(document: Document) -> Record:

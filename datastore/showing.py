@@ -60,12 +60,12 @@ def line_of(keys: Sequence[str], cursor: str | None) -> str:
     return f"Page({records}; cursor={short(cursor)})"
 
 
-def table(heading: Sequence[str], rows: Iterable[Sequence[object]], number: int, more: str = "") -> str:
-    """Return an HTML table with at most as many rows as one can look at; every cell is shortened and escaped.
+def table(heading: Sequence[str], rows: Iterable[Sequence[str]], number: int, more: str = "") -> str:
+    """Return an HTML table with at most as many rows as one can look at; every cell is escaped.
 
     Args:
         heading: Of the columns; may be empty.
-        rows: Their cells; text stands as it is, everything else as `short` shows it.
+        rows: Their cells.
         number: How many rows there are.
         more: What else there is to say, below.
     """
@@ -80,6 +80,5 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[object]], number: int,
     return "\n".join(lines)
 
 
-def _row(cell: str, cells: Sequence[object]) -> str:
-    texts = (one if type(one) is str and len(one) <= _LONGEST else short(one) for one in cells)
-    return f"<tr>{''.join(f'<{cell}>{escape(text)}</{cell}>' for text in texts)}</tr>"
+def _row(cell: str, cells: Sequence[str]) -> str:
+    return f"<tr>{''.join(f'<{cell}>{escape(text)}</{cell}>' for text in cells)}</tr>"

@@ -7,7 +7,8 @@ A value is validated as Pydantic validates JSON, because JSON is what is stored:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import orjson
@@ -24,6 +25,8 @@ T = TypeVar("T")
 
 _KEPT = 256
 """Types whose validators are kept: making one takes about as long as a hundred reads."""
+_CALLED = (FunctionType, BuiltinFunctionType, MethodType, partial)
+"""What Pydantic would call with the value as its arguments."""
 _INSTEAD = "give a Pydantic model, a dataclass, a TypedDict or another type that Pydantic knows"
 _QUOTING = frozenset({"error", "tag", "tz_actual"})
 """In the context of Pydantic's errors, what may come from the value."""
@@ -56,7 +59,7 @@ def fitting(type: type[T], scope: Scope) -> Callable[[str, Any], T]:
 
 
 def _adapter_of(form: Any) -> TypeAdapter[Any]:
-    if is_a(form, str):  # of which Pydantic would look up a class by this name, among those of this module
+    if type(form) in _CALLED or is_a(form, str):  # by a name Pydantic would look up a class in this module
         raise InvalidValueError(f"type is {shown(form)}; {_INSTEAD}")
     try:
         hash(form)

@@ -186,6 +186,13 @@ class QueryCalls(Bound):
     ) -> dict[str, Any]:
         """Return how `find` answers a query. The query is run; no access is counted.
 
+        Args:
+            filter: As `find`.
+            meta: As `find`.
+            sort: As `find`.
+            limit: As `find`.
+            skip: As `find`.
+
         Returns:
             ``backend``; ``native``, what the database was asked; ``index``, the declared index in use, or ``None``;
             ``pushed`` and ``checked_here``, the parts of the filters that the database narrows by, and those checked on
