@@ -46,6 +46,12 @@ class Scope:
         """Return the live document under a key."""
         return self.core.read_one(self.prefix + encode_key(key), fields)
 
+    def fitting(self, type: type[T]) -> Callable[[str, Any], T]:
+        """Return the function that makes an object of a type of the value under a key; see `datastore.validating`."""
+        from datastore.validating import fitting  # here, because few give a type
+
+        return fitting(type, self.namespace, self.core.backend.name)
+
     def moment(self, ttl: float | timedelta | None = None) -> Moment:
         """Return now, and when what is written now expires."""
         now = self.core.clock()

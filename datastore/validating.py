@@ -15,7 +15,6 @@ import orjson
 
 from datastore.arguments import is_a, shown
 from datastore.errors import InvalidValueError, kind_of
-from datastore.scope import Scope
 from datastore.values import encode, step
 
 if TYPE_CHECKING:
@@ -32,8 +31,13 @@ _QUOTING = frozenset({"error", "tag", "tz_actual"})
 """In the context of Pydantic's errors, what may come from the value."""
 
 
-def fitting(type: type[T], scope: Scope) -> Callable[[str, Any], T]:
+def fitting(type: type[T], namespace: str, backend: str) -> Callable[[str, Any], T]:
     """Return the function that makes an object of a type of the value under a key.
+
+    Args:
+        type: The type.
+        namespace: What an error calls the place of the key.
+        backend: What an error calls the database.
 
     It raises `InvalidValueError` if the value does not fit; the message has the key and the path, and quotes nothing
     of the value. What a validator of the type raises, beside ``ValueError`` and ``AssertionError``, passes.
@@ -52,7 +56,7 @@ def fitting(type: type[T], scope: Scope) -> Callable[[str, Any], T]:
             problem = _problem(error, value)
         # Raised out here: the error of Pydantic, which quotes the value, is not in its context.
         raise InvalidValueError(f"the value does not fit {_name_of(type)}: {problem}").during(
-            f"reading {key!r} of namespace {scope.namespace!r}", scope.core.backend.name
+            f"reading {key!r} of namespace {namespace!r}", backend
         )
 
     return fit

@@ -11,7 +11,6 @@ from datastore.backend import Delete, Fields, Outcome
 from datastore.errors import BatchError, DataStoreError, InvalidNameTypeError, InvalidValueError, kind_of
 from datastore.ids import encode_key
 from datastore.scope import Bound, Scope, bounded, scope_of
-from datastore.validating import fitting
 from datastore.values import check_metadata
 
 T = TypeVar("T")
@@ -45,7 +44,7 @@ class BatchCalls(Bound):
         Requests: 1 per 1,000 keys (DynamoDB 100, Firestore 500).
         """
         scope = scope_of(self)
-        fit = None if type is None else fitting(type, scope)
+        fit = None if type is None else scope.fitting(type)
         ids = {scope.prefix + encode_key(key): as_text(key) for key in _keys(keys)}
         found = scope.core.read(list(ids), Fields.VALUE)
         values = {ids[id]: document.value for id, document in found.items()}

@@ -13,7 +13,6 @@ from datastore.documents import damaged, key_of, name_of, skip
 from datastore.errors import DamagedRecordError, InvalidValueError, QueryError, kind_of
 from datastore.ids import after_namespace, decode_key, encode_key, key_range, namespace_range
 from datastore.scope import Bound, Scope, Stream, bounded, scope_of
-from datastore.validating import fitting
 
 if TYPE_CHECKING:
     from datastore.record import Record
@@ -123,7 +122,7 @@ class ListingCalls(Bound):
         Requests: 1 per page of the database.
         """
         scope = scope_of(self)
-        fit = None if type is None else fitting(type, scope)
+        fit = None if type is None else scope.fitting(type)
         found = sorted(_documents(scope, None, Fields.VALUE), key=itemgetter(0))
         if fit is None:
             values = {key: document.value for key, document in found}

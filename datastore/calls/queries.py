@@ -16,7 +16,6 @@ from datastore.errors import ConflictError, QueryError
 from datastore.ids import key_range
 from datastore.retry import Backoff
 from datastore.scope import Bound, Scope, bounded, scope_of
-from datastore.validating import fitting
 
 if TYPE_CHECKING:
     from datastore.calls.listings import Page
@@ -88,7 +87,6 @@ class QueryCalls(Bound):
             skip: How many to leave out at the beginning.
             fields: Which fields of each value to return: a list of paths, or a dict of paths to 1 or of paths to 0
                 (``"_id": 0`` may stand beside paths to 1).
-
             type: What to make of each value, or of its ``fields``, as `AgentDataStore.get`.
 
         Returns:
@@ -107,7 +105,7 @@ class QueryCalls(Bound):
 
         query, window, shape = parse_query(filter, meta), parse_window(sort, skip, limit), parse_fields(fields)
         scope = scope_of(self)
-        fit = None if type is None else fitting(type, scope)
+        fit = None if type is None else scope.fitting(type)
         found = PlannedQuery(scope, query, fields_for(window.sort)).choose(window)
         values = {key_of(one.id): one.value if shape is None else shape(one.value) for one in found}
         if fit is not None:

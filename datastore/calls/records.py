@@ -11,7 +11,6 @@ from datastore.backend import Delete, Fields
 from datastore.errors import ConflictError, KeyExistsError
 from datastore.ids import encode_key, new_key
 from datastore.scope import Bound, Scope, scope_of
-from datastore.validating import fitting
 from datastore.values import check_metadata
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class RecordCalls(Bound):
         """
         scope = scope_of(self)
         if type is not None:
-            return _get_as(scope, key, default, fitting(type, scope))
+            return _get_as(scope, key, default, scope.fitting(type))
         core = scope.core
         document = core.read_one(scope.prefix + encode_key(key), _VALUE)
         if document is None:
