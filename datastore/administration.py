@@ -28,7 +28,7 @@ class LegacyPage(NamedTuple):
     documents: Sequence[Mapping[str, Any]]
     """The fields as the client gives them, by their names, the id among them as ``_id``. Numbers may be `Decimal`,
     times `datetime`, arrays sets; `datastore.moving.seed` makes JSON of them. A
-    `datastore.values.UnreadableError` stands for a value that is none."""
+    `datastore.values.UnreadableError` stands for what cannot be read as a value."""
     after: str | None
     """Where to go on; ``None`` at the end."""
 
@@ -42,7 +42,7 @@ class LegacySource(Protocol):
     """Which database it is, however its URL spells it; ``None`` if nobody knows."""
 
     def documents(self, limit: int, after: str | None = None) -> LegacyPage:
-        """Return up to ``limit`` documents, those behind ``after`` where it is given, always in the same order."""
+        """Return up to ``limit`` documents, those that follow ``after`` where it is given, always in the same order."""
 
     def names(self, limit: int, after: str | None = None) -> LegacyPage:
         """As `documents`, but of each only what says which record it is: ``_id``, ``userId``, ``namespace``, ``key``.

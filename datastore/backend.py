@@ -88,7 +88,7 @@ class Put(NamedTuple):
     json: str
     """The same value as compact JSON text, for all others."""
     metadata: dict[str, Any] | None
-    """Changes to the metadata, ``None`` for none. Checked, but only the merged result shows whether it fits."""
+    """Changes to the metadata; ``None`` for no change. Checked, but only the merged result shows whether it fits."""
     agent: str
     """Becomes ``created_by_agent`` of a new document."""
     at: str
@@ -134,7 +134,7 @@ class Restore(NamedTuple):
     at: str
     """Now."""
     if_revision: str | None = None
-    """The revision of the live document to replace; ``None``: there must be none."""
+    """The revision of the live document to replace; ``None``: there must be no live document."""
 
     @property
     def id(self) -> str:
@@ -148,7 +148,7 @@ class Outcome(NamedTuple):
     done: bool
     """A `Put` or a `Restore` was stored; a `Delete` removed a live document."""
     revision: str | None = None
-    """Where a precondition failed: the revision of the live document, ``None`` if there is none."""
+    """Where a precondition failed: the revision of the live document, ``None`` if there is not one."""
     error: DataStoreError | None = None
     """Why this write failed while others of its batch may be done. One with ``retryable`` set is sent again."""
 
@@ -286,7 +286,7 @@ class Backend(ABC):
 
     @abstractmethod
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        """Return up to ``limit`` documents of a range in id order, those behind ``after`` where it is given.
+        """Return up to ``limit`` documents of a range in id order, those that follow ``after`` where it is given.
 
         Ids of one namespace are ordered by their bytes (they differ in ASCII only). Namespaces may be in whichever
         order the database has for text, so long as it is always the same and each is in one piece.
@@ -299,8 +299,8 @@ class Backend(ABC):
     def record_access(self, accesses: Sequence[Access]) -> None:
         """Add counts and set the last accessing agent and time, and touch nothing else: neither value nor revision.
 
-        Skips documents that are gone or were created at another time; creates none. ``last_accessed_at`` never goes
-        back. Raises only if nothing was counted, so that the caller may try again.
+        Skips documents that are gone or were created at another time, and never creates one. ``last_accessed_at``
+        never goes back. Raises only if nothing was counted, so that the caller may try again.
         """
 
     @abstractmethod
@@ -416,7 +416,7 @@ class Backend(ABC):
         self._unsupported("a database for each customer")
 
     def before_fork(self) -> None:  # noqa: B027 - most adapters have nothing to close
-        """Close what a forked child must not inherit. Nobody is inside a call, and none begins before the fork."""
+        """Close what a forked child must not inherit. No call is under way, and no new one begins before the fork."""
 
     def after_fork(self) -> None:  # noqa: B027 - most adapters have nothing to forget
         """Called in the child, once, before anything else: make new locks, and forget whatever is still open.

@@ -29,10 +29,11 @@ from datastore.backend import (
     Plan,
     Put,
     Query,
+    Restore,
     Write,
 )
 from datastore.deadlines import within
-from datastore.documents import check, checked, damaged, skip
+from datastore.documents import NO_TIME, check, checked, damaged, living, skip
 from datastore.errors import (
     BackendUnusableError,
     ClosedError,
@@ -47,8 +48,8 @@ from datastore.retry import Backoff
 from datastore.times import format_time
 
 T = TypeVar("T")
+W = TypeVar("W", bound=Write | Restore)
 
-_NO_TIME = "expiresAt is no time"
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds, between attempts of a call that failed for a transient reason
 _HELD = 0.001  # seconds between two looks at whether a fork is over
 _NOT_CLEAN = (
@@ -145,7 +146,7 @@ class Core:
             if document is None or (document.expires_at is not None and document.expires_at <= self.now()):
                 return None
         except TypeError:
-            raise damaged(id, _NO_TIME).during(str(_Reading(ids)), self.backend.name) from None
+            raise damaged(id, NO_TIME).during(str(_Reading(ids)), self.backend.name) from None
         return document
 
     def read_whole(self, id: str) -> Document | None:
@@ -173,7 +174,7 @@ class Core:
                     if document.expires_at is None or document.expires_at > now:
                         live[id] = check(document) if whole else document
                 except TypeError:
-                    raise damaged(id, _NO_TIME).during(str(_Reading((id,))), self.backend.name) from None
+                    raise damaged(id, NO_TIME).during(str(_Reading((id,))), self.backend.name) from None
                 except DamagedRecordError as error:
                     raise error.during(str(_Reading((id,))), self.backend.name) from None
         return live
@@ -201,7 +202,7 @@ class Core:
         after = None
         size = self.backend.capabilities.write_batch
         while True:
-            page = self._page(partial(self.backend.scan, range, Fields.KEY, size, after), Fields.KEY)
+            page = self.page(partial(self.backend.scan, range, Fields.KEY, size, after), Fields.KEY)
             ids = [document.id for document in page.documents]
             ids += [error.id for error in page.damaged if error.id is not None and not error.foreign]
             if ids:
@@ -230,25 +231,24 @@ class Core:
         most = self.backend.capabilities.scan_page
         at_once = at_once or most
         while True:
-            page = self._page(partial(read, range, fields, min(at_once, most), after), fields)
-            now = self.now()
+            page = living(self.page(partial(read, range, fields, min(at_once, most), after), fields), self.now())
             for error in page.damaged:
                 on_damaged(error)
             for document in page.documents:
-                try:
-                    live = document.expires_at is None or document.expires_at > now
-                except TypeError:
-                    on_damaged(damaged(document.id, _NO_TIME))
-                    continue
-                if live:
-                    yield document
-                    self.check_open()  # what is left of the page does not outlive the store
+                yield document
+                self.check_open()  # what is left of the page does not outlive the store
             if page.after is None:
                 return
             after = page.after
             at_once *= 8  # who asked for few and goes on has met expired documents, or keys beside the prefix
 
-    def _page(self, read: Callable[[], DocumentPage], fields: Fields) -> DocumentPage:
+    def page(self, read: Callable[[], DocumentPage], fields: Fields) -> DocumentPage:
+        """Return a page of a listing, checked as far as it is read, with the accesses that are noted here.
+
+        Args:
+            read: Asks the backend for it.
+            fields: How much of each document it asks for.
+        """
         page = DocumentPage((), None)
 
         def documents() -> Sequence[Document]:
@@ -269,7 +269,7 @@ class Core:
         try:
             (outcome,) = self._write((write,))
             if outcome.error is not None:
-                (outcome,) = self._resend((write,), [outcome])
+                (outcome,) = self._resend((write,), [outcome], self.backend.write)
                 if outcome.error is not None:
                     raise outcome.error.during(str(_Writing((write,))), self.backend.name)
             return outcome
@@ -279,8 +279,8 @@ class Core:
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """Apply writes to distinct ids and return an outcome for each, in order.
 
-        A batch that fails as a whole ends the work: its outcomes and those behind it hold the error. If nothing was
-        done at all by then, the error is raised.
+        A batch that fails as a whole ends the work: its outcomes, and those of later batches, hold the error. If
+        nothing was done by then, the error is raised.
         """
         outcomes: list[Outcome] = []
         size = self.backend.capabilities.write_batch
@@ -293,7 +293,18 @@ class Core:
                 if start == 0:
                     raise
                 return outcomes + [Outcome(False, error=error)] * (len(writes) - start)
-            outcomes += self._resend(batch, result)
+            outcomes += self._resend(batch, result, self.backend.write)
+        return outcomes
+
+    def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
+        """Write whole documents, with distinct ids, and return an outcome for each, in order."""
+        outcomes: list[Outcome] = []
+        restore, size = self.backend.restore, self.backend.capabilities.write_batch
+        for start in range(0, len(restores), size):
+            batch = restores[start : start + size]
+            with within(self.max_seconds):
+                result = self.call("restoring records", partial(restore, batch))
+            outcomes += self._resend(batch, result, restore)
         return outcomes
 
     def call(self, attempted: object, call: Callable[[], T]) -> T:
@@ -368,7 +379,9 @@ class Core:
                 known = of_the_store(next_error)
         raise known.during(str(attempted), self.backend.name) from known.__cause__
 
-    def _resend(self, writes: Sequence[Write], outcomes: list[Outcome]) -> list[Outcome]:
+    def _resend(
+        self, writes: Sequence[W], outcomes: list[Outcome], send: Callable[[Sequence[W]], list[Outcome]]
+    ) -> list[Outcome]:
         """Send again the writes of a batch that failed for a transient reason while others were done."""
         backoff = Backoff(self._retry_seconds, _FIRST_DELAY, _LONGEST_DELAY)
         while True:
@@ -379,7 +392,7 @@ class Core:
                 return outcomes
             batch = [writes[i] for i in again]
             try:
-                result = self.backend.write(batch)
+                result = send(batch)
             except Exception as error:  # noqa: BLE001 - becomes the outcome
                 result = [Outcome(False, error=of_the_store(error))] * len(batch)
             for i, outcome in zip(again, result, strict=True):
@@ -397,7 +410,7 @@ def _worth_repeating(error: DataStoreError) -> bool:
     return error.retryable and not error.waited
 
 
-def _recognise(write: Write, outcome: Outcome) -> Outcome:
+def _recognise(write: Write | Restore, outcome: Outcome) -> Outcome:
     """Return the outcome of a repeated write, seeing where the first attempt had succeeded and its answer was lost."""
     if isinstance(write, Put) and not outcome.done and outcome.revision == write.revision:
         return DONE

@@ -40,7 +40,7 @@ def connect(url: Url) -> Backend:
         ConfigurationError: If the URL names a host, a path or a parameter.
     """
     if url.host or url.path:
-        raise ConfigurationError("memory:// takes nothing behind the slashes; every connect opens a new, empty store")
+        raise ConfigurationError("memory:// takes nothing after the slashes; every connect opens a new, empty store")
     isolated = is_wanted(url)
     url.check_all_taken()
     return CustomerBackend(MemoryDatabases()) if isolated else MemoryBackend()

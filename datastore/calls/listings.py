@@ -9,7 +9,7 @@ from zlib import crc32
 
 from datastore.arguments import as_int, as_text, check_name, check_text, shown
 from datastore.backend import Delete, Document, Fields
-from datastore.documents import damaged, key_of, name_of, skip
+from datastore.documents import NO_KEY, damaged, key_of, name_of, skip
 from datastore.errors import DamagedRecordError, InvalidValueError, QueryError, kind_of
 from datastore.ids import after_namespace, decode_key, encode_key, key_range, namespace_range
 from datastore.scope import Bound, Scope, Stream, bounded, scope_of
@@ -173,7 +173,7 @@ def _namespaces(scope: Scope, prefix: str | None) -> list[str]:
     while (document := next(core.scan(range, Fields.KEY, at_once=1), None)) is not None:
         name = name_of(document.id)
         if name is None:
-            skip(damaged(document.id, "no key has this id"))
+            skip(damaged(document.id, NO_KEY))
             range = range._replace(start=document.id + _NEXT)
         else:
             found.append(name.namespace)

@@ -1,4 +1,4 @@
-"""Isolation by database: one backend in front, behind it a database for each customer (``isolation="database"``).
+"""Isolation by database: one backend that hands calls to a database for each customer (``isolation="database"``).
 
 A customer is a user id. An adapter says in a `Databases` how a database of a given name is opened, dropped and listed;
 `CustomerBackend` makes a backend of it.

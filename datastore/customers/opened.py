@@ -44,13 +44,13 @@ class OpenDatabases:
 
     @contextmanager
     def lent(self, user_id: str) -> Iterator[Backend]:
-        """Lend the database of a customer, made if it is not there; it is not closed for want of room meanwhile."""
+        """Lend the database of a customer, created if it is not there. While it is lent it stays open."""
         with self._entry(user_id) as entry:
             yield entry.backend or self._open(user_id, entry)
 
     @contextmanager
     def lent_if_there(self, user_id: str) -> Iterator[Backend | None]:
-        """Lend the database of a customer, or ``None`` if there is none: reading makes no databases."""
+        """Lend the database of a customer, or ``None`` if it does not exist: reading does not create one."""
         with self._entry(user_id) as entry:
             if entry.backend is None and not self.is_there(user_id):
                 yield None

@@ -152,7 +152,7 @@ class CustomerBackend(Backend):
             if page.after is not None:
                 return DocumentPage(found, page.after, damaged)
             if found and number < len(users) and (len(found) == limit or number >= _AT_ONCE):
-                # The next page looks behind the last of them, finds nothing, and goes on.
+                # The next page looks after the last of them, finds nothing, and goes on.
                 return DocumentPage(found, found[-1].id, damaged)
         return DocumentPage(found, None, damaged)
 

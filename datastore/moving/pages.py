@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from datastore.backend import Document, DocumentPage, Fields
 from datastore.core import Core
-from datastore.deadlines import within
-from datastore.documents import checked, damaged
+from datastore.documents import NO_KEY, damaged, living
 from datastore.errors import DamagedRecordError, UnsupportedError
 from datastore.ids import (
     EVERYTHING,
@@ -58,12 +57,12 @@ def pages(
         store: The store; its access counts are written first.
         user_id: Only this user's.
         namespace: Only those of this namespace, of the user or of all users.
-        after: The id behind which to begin.
+        after: The id after which to begin.
         fields: How much of each document is needed.
 
     Raises:
-        InvalidNameError: If the user id or the namespace is none.
-        UnsupportedError: If the backend can only list one user's records, and none is named.
+        InvalidNameError: If the user id or the namespace is not a name.
+        UnsupportedError: If the backend can only list one user's records, and no user is named.
     """
     core = core_of(store)
     range = _range(user_id, namespace)
@@ -71,19 +70,10 @@ def pages(
     wanted = namespace if user_id is None else None
     core.flush()
     while True:
-        with within(core.max_seconds):
-            found = core.call("listing", partial(read, after=after))
-        if fields is Fields.ALL:
-            found = checked(found)
-        now, live, broken = core.now(), list[Document](), list(found.damaged)
-        for document in found.documents:
-            try:
-                if not is_id(document.id):
-                    broken.append(damaged(document.id, "no key has this id"))
-                elif document.expires_at is None or document.expires_at > now:
-                    live.append(document)
-            except TypeError:
-                broken.append(damaged(document.id, "expiresAt is no time"))
+        found = core.page(partial(read, after=after), fields)
+        there = living(found, core.now())
+        live = [document for document in there.documents if is_id(document.id)]
+        broken = [*there.damaged, *(damaged(one.id, NO_KEY) for one in there.documents if not is_id(one.id))]
         documents = live if wanted is None else [item for item in live if decode_id(item.id).namespace == wanted]
         scanned = len(found.documents) + len(found.damaged)
         yield LivePage(documents, scanned, scanned - len(live) - len(broken), found.after, broken)

@@ -33,7 +33,7 @@ def test_the_environment_names_the_default(tmp_path, monkeypatch):
             r"no backend serves sqlit:// \(did you mean 'sqlite'\?\); installed are .*memory.*sqlite",
         ),
         ("x.db", {}, "not of the form scheme://"),
-        ("memory://host", {}, "takes nothing behind the slashes"),
+        ("memory://host", {}, "takes nothing after the slashes"),
         ("memory://?size=3", {}, "memory has no parameter 'size'"),
         ("memory://", {"size": 3}, "memory has no parameter 'size'"),
         ("memory://", {"trackng": "off"}, r"no parameter 'trackng' \(did you mean 'tracking'\?\)"),
