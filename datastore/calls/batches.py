@@ -33,7 +33,7 @@ class BatchCalls(Bound):
 
         Args:
             keys: The keys.
-            type: What to make of each value, as `get`.
+            type: What to make of each value, as in `get`.
 
         Returns:
             The values by key, in the order asked; missing keys are left out, and a key given twice is there once.

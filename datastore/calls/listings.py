@@ -111,7 +111,7 @@ class ListingCalls(Bound):
         All of them are in memory at once; `iter_records` needs less.
 
         Args:
-            type: What to make of each value, as `get`.
+            type: What to make of each value, as in `get`.
 
         Returns:
             The values by key, sorted by key; complete, however many there are.

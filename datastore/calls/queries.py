@@ -87,7 +87,7 @@ class QueryCalls(Bound):
             skip: How many to leave out at the beginning.
             fields: Which fields of each value to return: a list of paths, or a dict of paths to 1 or of paths to 0
                 (``"_id": 0`` may stand beside paths to 1).
-            type: What to make of each value, or of its ``fields``, as `AgentDataStore.get`.
+            type: What to make of each value, or of its ``fields``, as in `get`.
 
         Returns:
             The values by key, in order.

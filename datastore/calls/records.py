@@ -54,15 +54,17 @@ class RecordCalls(Bound):
             key: The key.
             default: Returned only if there is no record; a stored ``None`` comes back as ``None``, whatever the
                 default.
-            type: What to make of the value: a Pydantic model, a dataclass, a ``TypedDict``, or anything else that
-                Pydantic validates, such as ``list[Plan]``. ``None`` leaves it as the JSON that it is.
+            type: What to make of the value: a Pydantic model, a dataclass, a ``TypedDict`` (before Python 3.12 that of
+                ``typing_extensions``), or anything else that Pydantic validates, such as ``list[Plan]``. The value is
+                validated as JSON, so a date in text becomes a ``datetime`` where the type has one. ``None`` leaves the
+                value as it is.
 
         Returns:
             The value, as a copy, or the default, which is not validated.
 
         Raises:
-            InvalidValueError: If the value does not fit ``type``; the message names its key and the path, and no access
-                is counted. If ``type`` is not a type, before any I/O.
+            InvalidValueError: If the value does not fit ``type``; the message names the key and the path and does not
+                quote the value, and no access is counted. If ``type`` is not a type, before any I/O.
 
         Requests: 1, hit or miss.
         """
