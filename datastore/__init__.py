@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 try:
     from datastore.agent import AgentDataStore
     from datastore.backend import Backend, Capabilities
+    from datastore.calls.listings import Page
     from datastore.connecting import connect
     from datastore.errors import (
         BackendUnavailableError,
@@ -25,8 +26,10 @@ try:
         DeadlineExceededError,
         InternalError,
         InvalidNameError,
+        InvalidNameTypeError,
         InvalidValueError,
         KeyExistsError,
+        NotPicklableError,
         PermissionDeniedError,
         QueryError,
         ReentrantCallError,
@@ -34,7 +37,6 @@ try:
         UnsupportedError,
         ValueTooLargeError,
     )
-    from datastore.listing import Page
     from datastore.store import DataStore
 except Exception as error:
     # Another distribution with this import name may have replaced a file: whatever that does, say who it is.
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
     from datastore.interfaces.key_value import KeyValueStore
     from datastore.interfaces.vault import Vault
     from datastore.record import Record
+
+    __version__: str
 
 __all__ = [
     "AgentDataStore",
@@ -65,9 +69,11 @@ __all__ = [
     "DeadlineExceededError",
     "InternalError",
     "InvalidNameError",
+    "InvalidNameTypeError",
     "InvalidValueError",
     "KeyExistsError",
     "KeyValueStore",
+    "NotPicklableError",
     "Page",
     "PermissionDeniedError",
     "QueryError",
@@ -77,6 +83,7 @@ __all__ = [
     "UnsupportedError",
     "ValueTooLargeError",
     "Vault",
+    "__version__",
     "connect",
 ]
 
@@ -89,7 +96,17 @@ _LATE = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LATE:
-        return getattr(import_module(_LATE[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # with it, a type checker would know every name, the misspelt ones too
+
+    def __getattr__(name: str) -> Any:
+        if name in _LATE:
+            return getattr(import_module(_LATE[name]), name)
+        if name == "__version__":
+            from importlib.metadata import version  # here, because it is slow to import, and few ask
+
+            return version("agent-datastore")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from datastore.access import Tracking
 from datastore.administration import LegacySource
 from datastore.backend import Backend
 from datastore.errors import ConfigurationError, DataStoreError, UnsupportedError, of_the_store
 from datastore.reading import ReadOnlyBackend
 from datastore.store import DataStore
-from datastore.urls import MODE, Url, suggest
+from datastore.urls import MODE, Mode, Url, suggest
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -25,17 +27,35 @@ DEFAULT_URL = "sqlite:///agent_data_store.db"
 _STORE_OPTIONS = ("tracking", "flush_interval", "max_pending", "retry_seconds", "max_seconds", "clock")
 
 
-def connect(url: str | None = None, **options: Any) -> DataStore:
+def connect(
+    url: str | None = None,
+    *,
+    tracking: Tracking = "deferred",
+    flush_interval: float = 1.0,
+    max_pending: int = 1_000,
+    retry_seconds: float = 10.0,
+    max_seconds: float = 30.0,
+    clock: Callable[[], float] = time.time,
+    mode: Mode | None = None,
+    **parameters: Any,
+) -> DataStore:
     """Open the store that a URL names.
 
     Args:
         url: ``memory://``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite://:memory:``, or the scheme
             of any installed adapter. By default ``$AGENT_DATASTORE_URL``, else ``sqlite:///agent_data_store.db``, a
             file in the working directory.
-        **options: What `DataStore` takes (``tracking``, ``flush_interval``, ``max_pending``, ``retry_seconds``,
-            ``max_seconds``, ``clock``); everything else is a parameter of the adapter, as if it stood in the URL's
-            query. ``mode="ro"``, or ``?mode=ro`` in the URL, opens any store for reading only: nothing is created,
-            every call that writes raises `PermissionDeniedError`, and no access is counted.
+        tracking: How accesses are counted: ``"deferred"`` counts them in memory and writes the counts in the
+            background, ``"immediate"`` writes each access at once, ``"off"`` does not count.
+        flush_interval: Seconds between two writes of the counts.
+        max_pending: Records with unwritten counts at which they are written before the interval is over.
+        retry_seconds: How long one call repeats what fails for a transient reason before it raises.
+        max_seconds: How long one call of an agent may take in all, its retries included.
+        clock: Returns seconds since the epoch; expiry and all times follow it. For tests.
+        mode: ``"ro"`` opens any store for reading only: nothing is created, every call that writes raises
+            `PermissionDeniedError`, and no access is counted. ``"rw"`` is for reading and writing. ``None`` is what
+            the URL says with ``?mode=``, and else ``"rw"``.
+        **parameters: Parameters of the adapter, as if they stood in the URL's query.
 
     Returns:
         The open store; close it, or use it as a context manager.
@@ -50,9 +70,10 @@ def connect(url: str | None = None, **options: Any) -> DataStore:
     Requests: those that check that database, table and indexes are there (CouchDB 2, DynamoDB 1, Firestore 1; on SQLite
     a few statements), and those that create them where they are missing.
     """
-    store_options = {name: options.pop(name) for name in _STORE_OPTIONS if name in options}
     text = url if url is not None else os.environ.get(URL_VARIABLE) or DEFAULT_URL
-    parsed = Url(text, options, (*_STORE_OPTIONS, MODE))
+    if mode is not None:
+        parameters[MODE] = mode
+    parsed = Url(text, parameters, (*_STORE_OPTIONS, MODE))
     parsed.take_mode()
     open_backend = _adapter(parsed)
     try:
@@ -63,11 +84,16 @@ def connect(url: str | None = None, **options: Any) -> DataStore:
         known = of_the_store(error)
         raise known.during("connecting", parsed.scheme) from known.__cause__
     try:
-        if parsed.read_only:
-            store = DataStore(ReadOnlyBackend(backend), **store_options | {"tracking": "off"})
-        else:
-            store = DataStore(backend, **store_options)
-        store._core.place = _place(text, options, open_backend)
+        store = DataStore(
+            ReadOnlyBackend(backend) if parsed.read_only else backend,
+            tracking="off" if parsed.read_only else tracking,
+            flush_interval=flush_interval,
+            max_pending=max_pending,
+            retry_seconds=retry_seconds,
+            max_seconds=max_seconds,
+            clock=clock,
+        )
+        store._core.place = _place(text, parameters, open_backend)
         return store
     except BaseException:
         backend.close()

@@ -42,7 +42,7 @@ from datastore.errors import (
     ReentrantCallError,
     of_the_store,
 )
-from datastore.ids import decode
+from datastore.ids import decode_id
 from datastore.places import Places
 from datastore.retry import Backoff
 from datastore.times import format_time
@@ -323,6 +323,11 @@ class Core:
             known = of_the_store(error)
             raise known.during("counting accesses", self.backend.name) from known.__cause__
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the store refuses every call: it was closed, or cannot be used after a fork."""
+        return isinstance(self.backend, _Closed)
+
     def check_open(self) -> None:
         """Raise if the store was closed."""
         if isinstance(self.backend, _Closed):
@@ -421,7 +426,7 @@ class _Reading:
         self._ids = ids
 
     def __str__(self) -> str:
-        name = decode(self._ids[0])
+        name = decode_id(self._ids[0])
         others = f" and {len(self._ids) - 1} others" if len(self._ids) > 1 else ""
         return f"{self.verb} {name.key!r} of namespace {name.namespace!r}{others}"
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from datastore.backend import Document, DocumentPage
 from datastore.errors import DamagedRecordError, DataStoreError, InvalidValueError
-from datastore.ids import MAX_NAME_BYTES, Name, decode, decode_key, encode_key, is_id
+from datastore.ids import MAX_NAME_BYTES, Name, decode_id, decode_key, encode_key, is_id
 from datastore.values import MAX_METADATA_BYTES, UnreadableError, encode
 
 T = TypeVar("T")
@@ -188,7 +188,7 @@ def key_of(id: str) -> str:
 
 def name_of(id: str) -> Name | None:
     """Return what an id stands for; ``None`` if it is not an id of the store."""
-    return decode(id) if is_id(id) else None
+    return decode_id(id) if is_id(id) else None
 
 
 def skip(error: DamagedRecordError) -> None:

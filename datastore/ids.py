@@ -114,7 +114,7 @@ def new_key(prefix: str) -> str:
     return prefix + b2a_base64(os.urandom(16), newline=False).translate(_TO_URL_SAFE).decode("ascii").rstrip("=")
 
 
-def decode(id: str) -> Name:
+def decode_id(id: str) -> Name:
     """Return the user id, namespace and key of an id."""
     user, namespace, key = id.split(":")
     return Name(unquote(user, errors="strict"), unquote(namespace, errors="strict"), decode_key(key))
@@ -123,7 +123,7 @@ def decode(id: str) -> Name:
 def is_id(text: str) -> bool:
     """Return whether a text is the id of a record; databases may hold other things beside them."""
     try:
-        name = decode(text)
+        name = decode_id(text)
         parts = encode_name(name.user_id, "user_id"), encode_name(name.namespace, "namespace"), encode_key(name.key)
     except ValueError:
         return False

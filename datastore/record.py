@@ -6,6 +6,7 @@ import than everything else in the package together.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -13,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, PlainSerializer
 from pydantic.alias_generators import to_camel
 
 from datastore.backend import Document
-from datastore.ids import decode
+from datastore.ids import decode_id
+from datastore.showing import Short, short, table
 from datastore.times import parse_time
 
 
@@ -66,10 +68,41 @@ class Record(BaseModel):
     revision: str
     expires_at: Time | None
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Yield what the ``repr`` shows: what one looks for first, and the value shortened."""
+        yield "key", self.key
+        yield "value", Short(self.value)
+        if self.metadata:
+            yield "metadata", Short(self.metadata)
+        for name in ("namespace", "user_id", "created_by_agent", "access_count", "revision"):
+            yield name, getattr(self, name)
+        yield "updated_at", Short(_rfc3339(self.updated_at))
+        if self.expires_at is not None:
+            yield "expires_at", Short(_rfc3339(self.expires_at))
+
+    def _repr_html_(self) -> str:
+        """Return a table of all fields, for Jupyter."""
+        fields = type(self).model_fields
+        return table((), ((name, _cell(name, getattr(self, name))) for name in fields), len(fields))
+
+
+def _cell(name: str, value: object) -> str:
+    """Return what a cell of a table shows; in a value, text is told from a number."""
+    if isinstance(value, datetime):
+        return _rfc3339(value)
+    return value if isinstance(value, str) and name != "value" else short(value)
+
+
+def page_table(records: Sequence[Record], cursor: str | None) -> str:
+    """Return a page of records as a table, for Jupyter."""
+    columns = ("key", "value", "metadata", "created_by_agent", "access_count", "updated_at")
+    rows = ([_cell(name, getattr(one, name)) for name in columns] for one in records)
+    return table(columns, rows, len(records), "" if cursor is None else "More records follow: see cursor.")
+
 
 def to_record(document: Document) -> Record:
     """Return the record that a document (read with `Fields.ALL`, and so checked) holds."""
-    name = decode(document.id)
+    name = decode_id(document.id)
     return Record(
         id=document.id,
         user_id=name.user_id,

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import wraps
-from typing import Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar, cast
+from typing import Any, NamedTuple, Self, TypeVar, cast
 
 from datastore.arguments import as_text, check_name
 from datastore.backend import Document, Fields, Put
@@ -45,6 +45,12 @@ class Scope:
     def fetch(self, key: str, fields: Fields) -> Document | None:
         """Return the live document under a key."""
         return self.core.read_one(self.prefix + encode_key(key), fields)
+
+    def fitting(self, type: type[T]) -> Callable[[str, Any], T]:
+        """Return the function that makes an object of a type of the value under a key; see `datastore.validating`."""
+        from datastore.validating import fitting  # here, because few give a type
+
+        return fitting(type, self.namespace, self.core.backend.name)
 
     def moment(self, ttl: float | timedelta | None = None) -> Moment:
         """Return now, and when what is written now expires."""
@@ -111,23 +117,21 @@ class Bound:
     __slots__ = ("_scope",)
 
 
-Self_ = TypeVar("Self_", bound=Bound)
-P = ParamSpec("P")
-R = TypeVar("R")
+Call = TypeVar("Call", bound=Callable[..., Any])
 
 
-def bounded(call: Callable[Concatenate[Self_, P], R]) -> Callable[Concatenate[Self_, P], R]:
+def bounded(call: Call) -> Call:
     """Give a call as long as `connect` was told with ``max_seconds``."""
 
     @wraps(call)
-    def within_its_time(self: Self_, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def within_its_time(self: Bound, /, *args: Any, **kwargs: Any) -> Any:
         before = begin(scope_of(self).core.max_seconds, sys._getframe())
         try:
             return call(self, *args, **kwargs)
         finally:
             end(before)
 
-    return within_its_time
+    return cast(Call, within_its_time)
 
 
 _slot = cast(Any, Bound.__dict__["_scope"])

@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NoReturn, Self, cast, get_args
 
-from datastore import listing
 from datastore.access import Tracking
 from datastore.agent import AgentDataStore
 from datastore.arguments import as_number, as_text, check_name, elements, is_a, shown
-from datastore.backend import Backend, Capabilities, Forgotten
+from datastore.backend import Backend, Capabilities, Delete, Forgotten
 from datastore.core import Core
 from datastore.errors import (
     ConfigurationError,
@@ -21,7 +20,8 @@ from datastore.errors import (
     UnsupportedError,
     kind_of,
 )
-from datastore.ids import encode_name
+from datastore.ids import encode_name, namespace_range
+from datastore.reading import ReadOnlyBackend
 from datastore.scope import Scope
 
 _MOST = 1e9
@@ -169,7 +169,7 @@ class DataStore:
         core = self._core
         encoded = encode_name(check_name(user_id, "user_id"), "user_id")
         core.check_open()
-        forgotten = listing.forget(core, encoded)
+        forgotten = _forget(core, encoded)
         if self._customers is not None:
             customers = self._customers
             core.call("dropping the database of a user", lambda: customers.drop_customer(as_text(user_id)))
@@ -280,7 +280,26 @@ class DataStore:
         raise NotPicklableError("DataStore", "call datastore.connect() in the other process")
 
     def __repr__(self) -> str:
-        return f"DataStore(backend={self.backend.name!r})"
+        core = self._core
+        state = ", closed" if core.is_closed else ", read only" if type(core.backend) is ReadOnlyBackend else ""
+        return f"DataStore(backend={self.backend.name!r}{state})"
+
+
+def _forget(core: Core, encoded_user: str) -> Forgotten:
+    """Remove all that is stored of a user, and return what that was."""
+    range, now = namespace_range(encoded_user, None), core.now()
+    if core.backend.capabilities.supports("forget"):
+        backend = core.backend
+        return core.call("forgetting a user", lambda: backend.forget(range, now))
+    removed = expired = 0
+    for ids in core.all_ids(range):
+        outcomes = core.write([Delete(id, now) for id in ids])
+        for outcome in outcomes:
+            if outcome.error is not None:
+                raise outcome.error.during("forgetting a user", core.backend.name)
+        live = sum(outcome.done for outcome in outcomes)
+        removed, expired = removed + live, expired + len(outcomes) - live
+    return Forgotten(removed, expired)
 
 
 def _number(name: str, value: float, *, minimum: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 from urllib.parse import parse_qsl, unquote
 
 from datastore.arguments import as_text, is_a, lone_surrogate
@@ -14,6 +14,7 @@ from datastore.errors import ConfigurationError, DataStoreError, kind_of
 T = TypeVar("T")
 
 MODE = "mode"
+Mode: TypeAlias = Literal["ro", "rw"]
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?]*)(?P<path>[^?]*)(?:\?(?P<query>.*))?", re.DOTALL
 )
@@ -77,10 +78,8 @@ class Url:
         Raises:
             ConfigurationError: If it is neither ``ro`` nor ``rw``.
         """
-        try:
-            self.read_only = one_of("ro", "rw")(self._parameters.pop(MODE, "rw")) == "ro"
-        except ValueError as error:
-            raise ConfigurationError(f"the parameter {MODE!r} of the {self.scheme} URL: {error}") from None
+        if MODE in self._parameters:
+            self.read_only = self._taken(MODE, one_of(*get_args(Mode))) == "ro"
 
     def parameter(self, name: str, convert: Callable[[Any], T], default: T) -> T:
         """Take a parameter.
@@ -99,8 +98,9 @@ class Url:
         self._known.append(name)
         if self.read_only and name == "create":
             self._parameters[name] = False
-        if name not in self._parameters:
-            return default
+        return self._taken(name, convert) if name in self._parameters else default
+
+    def _taken(self, name: str, convert: Callable[[Any], T]) -> T:
         try:
             return convert(self._parameters.pop(name))
         except DataStoreError:

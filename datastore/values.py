@@ -217,7 +217,7 @@ def _rebuild(value: Any, name: str, limit: int) -> Any:
             fields: dict[str, Any] = {}  # no comprehension: on Python 3.11 it would double the depth of the stack
             for key, child in dict.items(value):
                 name_of_field = _checked_key(key, path)
-                fields[name_of_field] = rebuilt(child, path + _step(name_of_field), depth + 1)
+                fields[name_of_field] = rebuilt(child, path + step(name_of_field), depth + 1)
             return fields
         # The elements that an array has, and not those that a subclass shows.
         elements = list.__iter__(value) if issubclass(kind, list) else tuple.__iter__(value)
@@ -307,7 +307,8 @@ def _checked_key(key: Any, path: str) -> str:
     return key
 
 
-def _step(key: str) -> str:
+def step(key: str) -> str:
+    """Return how the path in a message goes on from an object to one of its fields."""
     return f".{key}" if key.isidentifier() else f"[{json.dumps(key, ensure_ascii=False)}]"
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from datastore import AgentDataStore, Record  # noqa: F401  (imported here once, and not again by every run in here)
 from datastore.conformance import plugin, suite
-from datastore.conformance.calls import CALLS
 from datastore.conformance.topic import Topic
 from datastore.conformance.topics.processes import Processes
 from datastore.conformance.topics.writes import Writes
@@ -177,14 +176,6 @@ def test_a_name_in_two_topics_is_refused(monkeypatch):
     monkeypatch.setattr(suite, "TOPICS", (Writes, Processes, other))
     with pytest.raises(TypeError, match="test_exists_and_in_agree is in the topics writes and other"):
         suite.kit_tests.__wrapped__()
-
-
-def test_the_calls_that_must_fail_when_closed_or_away_are_all_there_are():
-    no_io = {"use_namespace"}
-    methods = {
-        name for name in vars(AgentDataStore) if not name.startswith("_") and callable(getattr(AgentDataStore, name))
-    }
-    assert methods - no_io <= CALLS.keys(), "calls.py does not know a method"
 
 
 def test_importing_the_package_imports_neither_the_kit_nor_pytest():

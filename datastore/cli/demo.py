@@ -140,8 +140,8 @@ def run(
     """
     files, summaries, analyses = (f"{kind}:{project}" for kind in ("files", "summary", "analysis"))
     analyst = store.agent(user, ANALYST, analyses)
-    earlier = meter.timed(bool, analyst.get, "log", [])
-    number = meter.timed(one, analyst.increment, "runs")
+    earlier: list[dict[str, Any]] = meter.timed(bool, analyst.get, "log", [])
+    number = int(meter.timed(one, analyst.increment, "runs"))
     reading = read(store.agent(user, READER, files), root, found, number, meter, progress)
     summarising = make_summaries(store.agent(user, SUMMARISER), files, summaries, meter, progress)
     analysis = analyse(analyst, files, summaries, meter, progress)

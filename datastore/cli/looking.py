@@ -29,7 +29,7 @@ from datastore.cli.running import (
 )
 from datastore.cli.show import lines_of, printable
 from datastore.documents import skip
-from datastore.ids import decode
+from datastore.ids import decode_id
 from datastore.moving.pages import pages, total
 from datastore.store import DataStore
 from datastore.values import encode
@@ -160,7 +160,7 @@ def _counts(store: DataStore, user: str | None) -> dict[tuple[str, str], int]:
     with progress_bar("reading") as on_progress:
         for page in pages(store, fields=Fields.KEY):
             for document in page.documents:
-                name = decode(document.id)
+                name = decode_id(document.id)
                 counts[name.user_id, name.namespace] += 1
             for error in page.damaged:
                 skip(error)
@@ -175,7 +175,7 @@ def _holdings(store: DataStore, user: str | None, namespace: str | None) -> dict
     with progress_bar("reading") as on_progress:
         for page in pages(store, user, namespace):
             for document in page.documents:
-                name = decode(document.id)
+                name = decode_id(document.id)
                 one = holdings[name.user_id, name.namespace]
                 one.records += 1
                 one.bytes += len(encode(document.value).strip().encode())

@@ -165,7 +165,9 @@ def open_store(url: str | None, *, write: bool = False, create: bool = False, **
     if not write and not Url(text).has(MODE):
         options[MODE] = "ro"
     try:
-        return connect(text, **options, **({"create": False} if write else {}))
+        if write:
+            return connect(text, **options, create=False)
+        return connect(text, **options)
     except ConfigurationError as error:
         if write and "parameter 'create'" in error.message:  # the URL has said it, or the adapter makes nothing
             return connect(text, **options)

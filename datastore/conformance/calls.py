@@ -1,52 +1,94 @@
-"""Every call of an agent's store that reaches the database, for the tests that hold for all of them."""
+"""Every call of an agent's store that reaches the database, once, for the tests that hold for all of them.
+
+A new call gets one line here. From then on it is tried against outages, closed stores, lost answers and deadlines, and
+by each of its parameters that others have too (`taking`) against what is no key, no prefix, no value and no time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from datastore import AgentDataStore
 
 Call: TypeAlias = Callable[[Any], object]
+CallWith: TypeAlias = Callable[[Any, Any], object]
 
-_ALL: dict[str, Call] = {
-    "get": lambda data_store: data_store.get("key"),
-    "get_record": lambda data_store: data_store.get_record("key"),
-    "set": lambda data_store: data_store.set("key", 1),
-    "add": lambda data_store: data_store.add("new", 1),
-    "put_new": lambda data_store: data_store.put_new(1),
-    "delete": lambda data_store: data_store.delete("key"),
-    "exists": lambda data_store: data_store.exists("key"),
-    "in": lambda data_store: "key" in data_store,
-    "modify": lambda data_store: data_store.modify("key", lambda value: value),
-    "increment": lambda data_store: data_store.increment("key"),
-    "append": lambda data_store: data_store.append("list", 1),
-    "update": lambda data_store: data_store.update("object", {"field": 1}),
-    "get_many": lambda data_store: data_store.get_many(["key", "other"]),
-    "set_many": lambda data_store: data_store.set_many({"key": 1, "other": 2}),
-    "delete_many": lambda data_store: data_store.delete_many(["key", "other"]),
-    "get_all": lambda data_store: data_store.get_all(),
-    "clear": lambda data_store: data_store.clear(),
-    "clear-prefix": lambda data_store: data_store.clear("ke"),
-    "list_keys": lambda data_store: data_store.list_keys(),
-    "list_namespaces": lambda data_store: data_store.list_namespaces(),
-    "count": lambda data_store: data_store.count(),
-    "scan": lambda data_store: data_store.scan(),
-    "iter_records": lambda data_store: list(data_store.iter_records()),
-    "find": lambda data_store: data_store.find({"a": 1}),
-    "find_records": lambda data_store: data_store.find_records({"a": {"$gt": 1}}, meta={"createdByAgent": "x"}),
-    "count-filter": lambda data_store: data_store.count({"a": 1}),
-    "delete_where": lambda data_store: data_store.delete_where({"a": 1}),
-    "update_where": lambda data_store: data_store.update_where({"a": 1}, {"$set": {"b": 1}}),
-    "explain": lambda data_store: data_store.explain({"a": 1}),
+
+def _unchanged(value: object) -> object:
+    return value
+
+
+_ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "get": ("key",),
+    "get_record": ("key",),
+    "set": ("key", 1),
+    "add": ("new", 1),
+    "create": (1,),
+    "delete": ("key",),
+    "exists": ("key",),
+    "modify": ("key", _unchanged),
+    "increment": ("key",),
+    "append": ("list", 1),
+    "update": ("object", {"field": 1}),
+    "get_many": (["key", "other"],),
+    "set_many": ({"key": 1, "other": 2},),
+    "delete_many": (["key", "other"],),
+    "get_all": (),
+    "clear": (),
+    "list_keys": (),
+    "list_namespaces": (),
+    "count": (),
+    "scan": (),
+    "iter_records": (),
+    "find": ({"a": 1},),
+    "find_records": ({"a": {"$gt": 1}},),
+    "delete_where": ({"a": 1},),
+    "update_where": ({"a": 1}, {"$set": {"b": 1}}),
+    "explain": ({"a": 1},),
 }
+"""Of each call, by its name."""
+
+
+def _called(data_store: Any, name: str, arguments: dict[str, Any]) -> object:
+    bound = inspect.signature(getattr(AgentDataStore, name)).bind(data_store, *_ARGUMENTS[name])
+    bound.arguments.update(arguments)
+    result = getattr(data_store, name)(*bound.args[1:], **bound.kwargs)
+    return list(result) if isinstance(result, Iterator) else result
+
+
+def _call(name: str, **arguments: Any) -> Call:
+    return lambda data_store: _called(data_store, name, arguments)
+
 
 CALLS: dict[str, Call] = {
-    name: call
-    for name, call in _ALL.items()
-    if name in ("in", "clear-prefix", "count-filter") or hasattr(AgentDataStore, name)
+    **{name: _call(name) for name in _ARGUMENTS},
+    "in": lambda data_store: "key" in data_store,
+    "clear-prefix": _call("clear", prefix="ke"),
+    "count-filter": _call("count", filter={"a": 1}),
+    "find_records": _call("find_records", meta={"createdByAgent": "x"}),
 }
 """By name. The records ``key`` (a number), ``other``, ``list`` (an array) and ``object`` may exist; ``new`` may not."""
 
 READS = frozenset({"get", "get_many", "get_all", "find"})
 """The calls that count an access for each record that they return."""
+
+
+def taking(parameter: str, given: Callable[[Any], Any] = _unchanged) -> dict[str, CallWith]:
+    """Return the calls that have a parameter, by name: each a function of a store and of what is given for it.
+
+    Args:
+        parameter: Its name.
+        given: Makes the argument, for a call that takes what is given within something.
+    """
+
+    def taken(name: str) -> CallWith:
+        return lambda data_store, value: _called(data_store, name, {parameter: given(value)})
+
+    named = {name: inspect.signature(getattr(AgentDataStore, name)).parameters.get(parameter) for name in _ARGUMENTS}
+    return {
+        name: taken(name)
+        for name, found in named.items()
+        if found is not None and found.kind is not found.VAR_POSITIONAL
+    }

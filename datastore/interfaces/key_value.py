@@ -125,7 +125,7 @@ class KeyValueStore:
         entities = self._records.list_namespaces(name + "!")
         return sum(self._records.use_namespace(one).clear() for one in [name, *entities])
 
-    def increment(self, key: str, by: float = 1, entity_id: str | None = None) -> Any:
+    def increment(self, key: str, by: float = 1, entity_id: str | None = None) -> int | float:
         """Add to a number and return the new one, without losing anybody's change. A missing key counts as 0.
 
         Requests: 2 for each attempt.

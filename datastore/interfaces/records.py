@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, overload
 
-from datastore.queries.shaping import FieldsArgument, SortArgument
+from datastore.queries.shaping import FieldsArgument, FilterArgument, SortArgument
 
 
 class Records(Protocol):
@@ -17,7 +17,11 @@ class Records(Protocol):
 
     def use_namespace(self, namespace: str) -> Self: ...
 
-    def get(self, key: str, default: Any = None) -> Any: ...
+    @overload
+    def get(self, key: str) -> Any: ...
+
+    @overload
+    def get(self, key: str, default: Any) -> Any: ...
 
     def exists(self, key: str) -> bool: ...
 
@@ -29,7 +33,7 @@ class Records(Protocol):
 
     def modify(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any: ...
 
-    def increment(self, key: str, by: float = 1) -> Any: ...
+    def increment(self, key: str, by: float = 1) -> int | float: ...
 
     def append(self, key: str, *items: Any) -> list[Any]: ...
 
@@ -43,16 +47,16 @@ class Records(Protocol):
 
     def find(
         self,
-        filter: dict[str, Any] | None = None,
+        filter: FilterArgument | None = None,
         *,
-        meta: dict[str, Any] | None = None,
+        meta: FilterArgument | None = None,
         sort: SortArgument = None,
         limit: int | None = None,
         skip: int = 0,
         fields: FieldsArgument = None,
     ) -> dict[str, Any]: ...
 
-    def count(self, filter: dict[str, Any] | None = None, *, meta: dict[str, Any] | None = None) -> int: ...
+    def count(self, filter: FilterArgument | None = None, *, meta: FilterArgument | None = None) -> int: ...
 
 
 class _Missing(Enum):

@@ -7,7 +7,7 @@ from contextlib import closing
 
 from datastore.backend import Document
 from datastore.errors import DataStoreError, InvalidValueError
-from datastore.ids import decode
+from datastore.ids import decode_id
 from datastore.moving.checkpoints import Checkpoint, Position
 from datastore.moving.files import LONGEST_LINE, ExportFile, Place
 from datastore.moving.lines import parse, to_document
@@ -105,7 +105,7 @@ def _import(
             settle()
         report.read += 1
         size += len(line or b"")
-        name = decode(document.id)
+        name = decode_id(document.id)
         if document.expires_at is not None and document.expires_at <= core.now():
             report.expired += 1
         elif user_id not in (None, name.user_id) or namespace not in (None, name.namespace):

@@ -11,7 +11,7 @@ import orjson
 from datastore.backend import Document
 from datastore.documents import from_fields
 from datastore.errors import InvalidValueError, kind_of
-from datastore.ids import decode, encode_key, encode_name, namespace_prefix
+from datastore.ids import decode_id, encode_key, encode_name, namespace_prefix
 from datastore.values import decode as decode_value
 from datastore.values import encode
 
@@ -21,7 +21,7 @@ _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 def to_line(document: Document) -> bytes:
     """Return a whole document as one line, with its line break."""
-    name = decode(document.id)
+    name = decode_id(document.id)
     fields = orjson.dumps(
         {
             "id": document.id,

@@ -10,14 +10,23 @@ from datastore.backend import Document, DocumentPage, Fields
 from datastore.core import Core
 from datastore.documents import NO_KEY, damaged, living
 from datastore.errors import DamagedRecordError, UnsupportedError
-from datastore.ids import EVERYTHING, IdRange, decode, encode_name, is_id, key_range, namespace_prefix, namespace_range
+from datastore.ids import (
+    EVERYTHING,
+    IdRange,
+    decode_id,
+    encode_name,
+    is_id,
+    key_range,
+    namespace_prefix,
+    namespace_range,
+)
 from datastore.store import DataStore
 
 PAGE = 500
 """Records in memory at once, at most; adapters end a page of large ones sooner."""
 
 
-class Page(NamedTuple):
+class LivePage(NamedTuple):
     """Some live documents, and where the next ones begin."""
 
     documents: Sequence[Document]
@@ -41,7 +50,7 @@ def pages(
     namespace: str | None = None,
     after: str | None = None,
     fields: Fields = Fields.ALL,
-) -> Iterator[Page]:
+) -> Iterator[LivePage]:
     """Yield the live documents of a store, or those of one user or namespace, page by page.
 
     Args:
@@ -65,9 +74,9 @@ def pages(
         there = living(found, core.now())
         live = [document for document in there.documents if is_id(document.id)]
         broken = [*there.damaged, *(damaged(one.id, NO_KEY) for one in there.documents if not is_id(one.id))]
-        documents = live if wanted is None else [item for item in live if decode(item.id).namespace == wanted]
+        documents = live if wanted is None else [item for item in live if decode_id(item.id).namespace == wanted]
         scanned = len(found.documents) + len(found.damaged)
-        yield Page(documents, scanned, scanned - len(live) - len(broken), found.after, broken)
+        yield LivePage(documents, scanned, scanned - len(live) - len(broken), found.after, broken)
         if found.after is None:
             return
         after = found.after

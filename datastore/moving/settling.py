@@ -8,7 +8,7 @@ from datastore.backend import Backend, Document, Fields, Restore
 from datastore.core import Core
 from datastore.documents import check_moved
 from datastore.errors import DamagedRecordError, UnsupportedError
-from datastore.ids import decode
+from datastore.ids import decode_id
 from datastore.moving.digests import add, digest
 from datastore.moving.pages import core_of
 from datastore.moving.reports import Report
@@ -92,7 +92,7 @@ class Target:
                 if old is not None and self._tell(old):
                     report.note("doubled", document.id, "an older record was in the target already; it was replaced")
                 revision = None if old is None else old.revision
-                restores.append(Restore(document, *decode(document.id), json, now, revision))
+                restores.append(Restore(document, *decode_id(document.id), json, now, revision))
         written = self._write(restores)
         if self._verify and written:
             self._read_back(written, digests)

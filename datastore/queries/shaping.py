@@ -17,6 +17,7 @@ _ALL_THERE_ARE = 2**40
 """More documents than any database holds; a limit beyond it is the same, and fits into every database's integers."""
 Sort: TypeAlias = tuple[tuple[Path, int], ...]
 """Paths, each with 1 or -1. One whose first step begins with ``$`` is about the record: ``("$metadata", "topic")``."""
+FilterArgument: TypeAlias = Mapping[str, Any]
 SortArgument: TypeAlias = str | Sequence[tuple[str, int]] | Mapping[str, int] | None
 _MOST = 10**15  # of records: more than there are, and not too much to count with
 FieldsArgument: TypeAlias = Sequence[str] | Mapping[str, int | bool] | None

@@ -164,7 +164,7 @@ def options_of(url):
     parsed = Url(url)
     _adapter(parsed)(parsed).close()
     of_the_store = [name for name in inspect.signature(DataStore).parameters if name != "backend"]
-    return [*of_the_store, *parsed._known]
+    return [*of_the_store, "mode", *parsed._known]
 
 
 @pytest.mark.parametrize("url", ["memory://", "sqlite:///a.db"])

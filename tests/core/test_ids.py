@@ -10,7 +10,7 @@ from datastore import InvalidNameError
 from datastore.ids import (
     after_namespace,
     check_agent,
-    decode,
+    decode_id,
     decode_key,
     encode_key,
     encode_name,
@@ -44,7 +44,7 @@ def test_an_id_reads_as_the_design_says(user, namespace, key, id):
 
 @given(names, names, names)
 def test_decoding_gives_back_exactly_what_went_in(user, namespace, key):
-    assert decode(make_id(user, namespace, key)) == (user, namespace, key)
+    assert decode_id(make_id(user, namespace, key)) == (user, namespace, key)
 
 
 @given(st.tuples(names, names, names), st.tuples(names, names, names))

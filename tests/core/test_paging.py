@@ -158,7 +158,7 @@ def test_a_record_is_looked_at_again_when_its_page_is_read(agent, clock):
 
 
 def test_a_record_that_moves_beyond_what_is_known_takes_nobody_along(agent, monkeypatch):
-    monkeypatch.setattr("datastore.paging.BYTES", 5_000)
+    monkeypatch.setattr("datastore.calls.paging.BYTES", 5_000)
     page = agent.find_records(sort="n", limit=10)
     moved = page.records[-1].value["n"] + 2
     (key,) = agent.find({"n": moved})
@@ -181,7 +181,7 @@ def test_a_record_that_moves_beyond_what_is_known_takes_nobody_along(agent, monk
 def test_who_is_left_alone_is_shown_once_and_nobody_twice_in_one_place(numbers, changes, limit, direction, room):
     """Whatever is written between pages, and however little of what comes next is kept."""
     patch = pytest.MonkeyPatch()
-    patch.setattr("datastore.paging.BYTES", room)
+    patch.setattr("datastore.calls.paging.BYTES", room)
     with DataStore(MemoryBackend(), flush_interval=3_600) as store:
         agent = store.agent("u", "a")
         agent.set_many({f"{key}": {"n": number} for key, number in enumerate(numbers)})

@@ -21,7 +21,7 @@ WRITES = {
     "set new": lambda ann: ann.set("new", 1),
     "set if": lambda ann: ann.set("plan", 2, if_revision=ann.get_record("plan").revision),
     "add": lambda ann: ann.add("new", 1),
-    "put_new": lambda ann: ann.put_new(1),
+    "create": lambda ann: ann.create(1),
     "set_many": lambda ann: ann.set_many({"a": 1, "b": 2}),
     "delete": lambda ann: ann.delete("plan"),
     "delete_many": lambda ann: ann.delete_many(["plan"]),

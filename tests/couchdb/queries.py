@@ -5,7 +5,7 @@ import json
 from hypothesis import strategies as st
 
 from datastore.backend import Document, Put
-from datastore.finding import compile_query
+from datastore.calls.planning import compile_query
 from datastore.ids import encode_key, key_range
 from datastore.values import encode
 from datastore_couchdb.codec import document_of, put_of

@@ -16,7 +16,7 @@ from datastore import DataStoreError, Record
 from datastore.backend import Fields, IdRange
 from datastore.conformance.calls import CALLS
 from datastore.conformance.documents import put
-from datastore.ids import decode
+from datastore.ids import decode_id
 from datastore.moving import copy
 from tests.couchdb.test_faults import proxy_request
 from tests.servers.strict_couchdb import reset_in_the_body
@@ -28,7 +28,7 @@ MEMBERS = {
     *("doc_count", "db_name", "version"),
 }
 """What CouchDB's answers are made of. The fields of a document are its own: without one it is damaged, or another."""
-RANDOM = {"set", "add", "put_new", "set over another one's"}
+RANDOM = {"set", "add", "create", "set over another one's"}
 """The calls whose result is new each time."""
 
 
@@ -171,7 +171,9 @@ class Bench:
         self.store.flush()
         range = IdRange(f"{self.user}:", f"{self.user};")
         found = self.stranger._core.scan(range, Fields.ALL)
-        return {decode(one.id)[1:]: (one.value, one.metadata, one.access_count, one.created_by_agent) for one in found}
+        return {
+            decode_id(one.id)[1:]: (one.value, one.metadata, one.access_count, one.created_by_agent) for one in found
+        }
 
     def plain(self, name: str, result: object) -> str:
         """Return a result as text that is the same for every user."""
@@ -199,7 +201,7 @@ def bench(name, url, proxy):
 def same_keys(name: str, state: dict) -> dict:
     """Return a state in which new keys that are random have a name."""
     known = {"key", "other", "list", "object", "ke", "k"}
-    return {(ns, key if name != "put_new" or key in known else "new"): value for (ns, key), value in state.items()}
+    return {(ns, key if name != "create" or key in known else "new"): value for (ns, key), value in state.items()}
 
 
 def keeping(answers: list[bytes]):

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import datastore
 from datastore.backend import Fields
+from datastore.calls.planning import compile_query
 from datastore.errors import BackendUnavailableError, UnsupportedError
-from datastore.finding import compile_query
 from datastore.ids import key_range
 from datastore.queries.language import parse_query
 from datastore_couchdb import backend as adapter

@@ -185,18 +185,21 @@ def _default(value: Any) -> str:
 
 
 def test_the_options_of_connect_are_explained_with_their_defaults():
-    all_rows = rows(section(API, "`datastore.connect(url=None, **options)`"))
-    table = {row[0]: row[1] for row in all_rows[all_rows.index(["option", "default", "is"]) + 1 :]}
-    parameters = inspect.signature(datastore.DataStore).parameters
+    all_rows = rows(section(API, "`datastore.connect(url=None, *, ..., **parameters)`"))
+    table = {row[0]: row[1] for row in all_rows[all_rows.index(["option", "default"]) + 1 :]}
     assert table == {
         f"`{name}`": "`time.time`" if name == "clock" else f"`{parameter.default!r}`".replace("'", '"')
-        for name, parameter in parameters.items()
-        if name != "backend"
+        for name, parameter in inspect.signature(datastore.connect).parameters.items()
+        if name not in ("url", "parameters")
     }
 
 
-def test_connect_hands_on_every_option_of_the_store():
-    assert set(_STORE_OPTIONS) == set(inspect.signature(datastore.DataStore).parameters) - {"backend"}
+def test_connect_has_every_option_of_the_store_with_its_type_and_default():
+    of_the_store = dict(inspect.signature(datastore.DataStore).parameters)
+    del of_the_store["backend"]
+    of_connect = inspect.signature(datastore.connect).parameters
+    assert {name: of_connect[name] for name in of_the_store} == of_the_store
+    assert tuple(of_the_store) == _STORE_OPTIONS
 
 
 def test_the_version_of_sqlite_that_is_needed_is_the_one_that_is_asked_for():

@@ -187,7 +187,7 @@ def plain(found):
 
 
 def plain_key(key):
-    """A key or an id without the user; those that `put_new` chooses are all the same."""
+    """A key or an id without the user; those that `create` chooses are all the same."""
     key = key.partition(":")[2]
     return key if len(key) < 30 else "a new key"
 

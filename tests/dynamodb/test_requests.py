@@ -33,7 +33,7 @@ def records(agent, store, wire):
         (lambda agent: agent.set("k001", 1), ["UpdateItem"]),
         (lambda agent: agent.set("described", 2, {"b": 1}), ["UpdateItem"]),
         (lambda agent: agent.add("new", 1), ["PutItem"]),
-        (lambda agent: agent.put_new(1), ["PutItem"]),
+        (lambda agent: agent.create(1), ["PutItem"]),
         (lambda agent: agent.delete("k001"), ["DeleteItem"]),
         (lambda agent: agent.delete("missing"), ["DeleteItem"]),
         (lambda agent: agent.increment("k001"), ["GetItem", "UpdateItem"]),

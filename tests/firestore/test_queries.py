@@ -594,7 +594,7 @@ def test_pages_of_an_index_go_on_behind_each_other_at_one_moment(agent, backend,
         if after is None:
             break
     assert len(found) == len(set(found))
-    superset = {datastore.ids.decode(id).key for id in found}
+    superset = {datastore.ids.decode_id(id).key for id in found}
     assert superset >= set(expected(items, {"price": {"$gte": 90}}))
     asked = [message for name, message in zip(recorder.requests, recorder.messages, strict=True) if name == "RunQuery"]
     moments = {str(message.read_time) for message in asked if message.HasField("read_time")}

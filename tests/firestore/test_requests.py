@@ -38,7 +38,7 @@ def test_connecting_looks_whose_collection_it_is(url, recorder):
         (lambda agent: agent.set("new", 1, {"a": 1}, ttl=60), ["Commit"]),
         (lambda agent: agent.set("k0001", 1), ["Commit", "BatchGetDocuments", "Commit"]),
         (lambda agent: agent.add("new", 1), ["Commit"]),
-        (lambda agent: agent.put_new(1), ["Commit"]),
+        (lambda agent: agent.create(1), ["Commit"]),
         (lambda agent: agent.delete("k0001"), ["Commit"]),
         (lambda agent: agent.delete("missing"), ["Commit"]),
         (lambda agent: agent.get_many([f"k{i:04}" for i in range(500)]), ["BatchGetDocuments"]),

@@ -16,7 +16,7 @@ from datastore.backend import Fields
 from datastore.conformance.races import race
 from datastore.conformance.samples import ODD_NAMES
 from datastore.customers.names import decode_customer, encode_customer
-from datastore.ids import decode
+from datastore.ids import decode_id
 from datastore.moving import copy, digest_of
 
 
@@ -147,7 +147,7 @@ def test_pages_of_all_customers_hold_every_record_once(tmp_path):
         backend, found, after = store._core.backend, [], None
         while True:
             page = backend.all_documents(Fields.KEY, 7, after)
-            found += [(decode(document.id).user_id, decode(document.id).key) for document in page.documents]
+            found += [(decode_id(document.id).user_id, decode_id(document.id).key) for document in page.documents]
             after = page.after
             if after is None:
                 break

@@ -10,7 +10,7 @@ import datastore
 from datastore.conformance.samples import same
 from datastore.connecting import connect_legacy
 from datastore.errors import ConfigurationError
-from datastore.ids import decode
+from datastore.ids import decode_id
 from datastore.moving import import_legacy, legacy
 from datastore.moving.pages import pages
 from datastore.moving.rejects import RejectsFile
@@ -130,7 +130,7 @@ def test_a_second_run_brings_what_has_changed_and_takes_no_count_back(old, targe
     assert record_of(target, new).value == "new"
     assert record_of(target, changed_here).value == "changed here"
     gone = {problem.where for problem in report.problems if problem.kind == "gone"}
-    assert {tuple(decode(id)) for id in gone} == {
+    assert {tuple(decode_id(id)) for id in gone} == {
         (document["userId"], document["namespace"], document["key"]) for document in (removed, other_removed)
     }
     assert report.counts.get("doubled") == 1  # of the record that is newer here; an update from there is none

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datastore.conformance.samples import METADATA, ODD_NAMES, VALUES, same
-from datastore.ids import decode
+from datastore.ids import decode_id
 from datastore.moving.seed import UNKNOWN, Name, UnreadableError, other_readings, to_record
 
 PARTS = st.text(":a", min_size=1, max_size=4)
@@ -54,7 +54,7 @@ def kinds(raw):
 def test_a_whole_document_becomes_a_record_with_its_provenance():
     document, notes = convert(seed())
     assert notes == []
-    assert decode(document.id) == ("ann", "default", "plan")
+    assert decode_id(document.id) == ("ann", "default", "plan")
     assert document.value == 1
     assert document.metadata == {"source": "web"}
     assert (document.created_by_agent, document.last_accessed_by_agent, document.access_count) == (
@@ -104,7 +104,7 @@ def test_metadata_of_null_is_left_out_and_noted():
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_every_name_that_is_one_is_taken_from_the_fields(name):
     document, notes = convert(seed(user=name, namespace=name, key=name))
-    assert decode(document.id) == (name, name, name)
+    assert decode_id(document.id) == (name, name, name)
     assert notes == []
 
 
@@ -162,7 +162,7 @@ class TestIds:
 
     def test_an_id_that_is_not_that_of_the_fields_is_mismatched_and_the_fields_count(self):
         document, notes = convert(seed(_id=raw_id(user="bob")))
-        assert decode(document.id).user_id == "ann"
+        assert decode_id(document.id).user_id == "ann"
         assert [note.kind for note in notes] == ["mismatched"]
 
     def test_an_id_in_our_own_format_is_right_as_well(self):
@@ -173,13 +173,13 @@ class TestIds:
 
     def test_a_missing_key_is_taken_from_the_id(self):
         document, notes = convert(without(seed(key="a/b é"), "key"))
-        assert decode(document.id).key == "a/b é"
+        assert decode_id(document.id).key == "a/b é"
         assert [note.kind for note in notes] == ["filled"]
 
     def test_missing_names_are_taken_from_an_id_that_can_be_read_in_one_way(self):
-        assert decode(convert(without(seed(), "userId", "namespace", "key"))[0].id) == ("ann", "default", "plan")
-        assert decode(convert(without(seed(namespace="b:c"), "namespace"))[0].id).namespace == "b:c"
-        assert decode(convert(without(seed(user="a:b"), "userId"))[0].id).user_id == "a:b"
+        assert decode_id(convert(without(seed(), "userId", "namespace", "key"))[0].id) == ("ann", "default", "plan")
+        assert decode_id(convert(without(seed(namespace="b:c"), "namespace"))[0].id).namespace == "b:c"
+        assert decode_id(convert(without(seed(user="a:b"), "userId"))[0].id).user_id == "a:b"
 
     @pytest.mark.parametrize(
         ("raw", "message"),

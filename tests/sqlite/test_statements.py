@@ -47,7 +47,7 @@ def statements(store, agent):
         lambda agent: agent.set("k001", 1),
         lambda agent: agent.set("new", 1, ttl=3),
         lambda agent: agent.add("new", 1),
-        lambda agent: agent.put_new(1),
+        lambda agent: agent.create(1),
         lambda agent: agent.delete("k001"),
         lambda agent: agent.delete("missing"),
         lambda agent: agent.get_many([f"k{i:03}" for i in range(100)]),

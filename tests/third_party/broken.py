@@ -9,7 +9,7 @@ from typing import Any
 
 from datastore import BackendUnavailableError, ValueTooLargeError
 from datastore.backend import Access, Delete, Document, DocumentPage, Fields, IdRange, Outcome, Put, Write
-from datastore.ids import decode as decode_id
+from datastore.ids import decode_id
 from tests.third_party.shelf import Row, ShelfBackend
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from datastore import AgentDataStore, ConflictError, DataStore, InvalidValueError
+from datastore.conformance.calls import taking
 from datastore.conformance.clock import Clock
 from datastore.conformance.faults import Untouchable
 from datastore.conformance.topic import Topic, Wrapper
@@ -201,11 +202,6 @@ class Expiry(Topic):
     def test_what_is_no_ttl_is_refused(self, wrapped: Wrapper, ttl: Any) -> None:
         """Before any I/O, by every call that takes one."""
         data_store = wrapped(Untouchable).agent("user_1", "agent_1")
-        for call in (
-            lambda: data_store.set("key", 1, ttl=ttl),
-            lambda: data_store.add("key", 1, ttl=ttl),
-            lambda: data_store.put_new(1, ttl=ttl),
-            lambda: data_store.set_many({"key": 1}, ttl=ttl),
-        ):
+        for call in taking("ttl").values():
             with pytest.raises(InvalidValueError, match="ttl"):
-                call()
+                call(data_store, ttl)

@@ -15,7 +15,7 @@ from datastore.conformance.documents import apply, at, id_of, put, read
 from datastore.conformance.faults import LosesAnswers, Wrapped
 from datastore.conformance.samples import METADATA, ODD_NAMES, VALUES, same
 from datastore.conformance.topic import Topic, Wrapper, not_applicable
-from datastore.ids import decode
+from datastore.ids import decode_id
 from datastore.moving import copy, digest_of
 from datastore.times import format_time
 from datastore.values import encode
@@ -50,7 +50,7 @@ def document(
 
 def restoring(whole: Document, if_revision: str | None = None, moment: float = 0) -> Restore:
     """Return what restores a document at a moment."""
-    return Restore(whole, *decode(whole.id), encode(whole.value), at(moment), if_revision)
+    return Restore(whole, *decode_id(whole.id), encode(whole.value), at(moment), if_revision)
 
 
 def restore(backend: Backend, documents: Sequence[Document]) -> list[Outcome]:
@@ -192,7 +192,7 @@ class Moving(Topic):
         """Somebody may have deleted the last one that was seen."""
         data_store.set_many({f"key {number}": number for number in range(20)})
         whole = list(everything(backend, Fields.KEY))
-        data_store.delete(decode(whole[9].id).key)
+        data_store.delete(decode_id(whole[9].id).key)
         page = mover(backend).all_documents(Fields.KEY, 200, whole[9].id)
         assert [found.id for found in page.documents] == [found.id for found in whole[10:]]
 
@@ -200,7 +200,7 @@ class Moving(Topic):
         """So that they are hidden."""
         apply(backend, [put("live", 1), put("brief", 1, expires_at=at(10))])
         keys = everything(backend, Fields.KEY)
-        assert [decode(found.id).key for found in keys if not found.expires_at] == ["live"]
+        assert [decode_id(found.id).key for found in keys if not found.expires_at] == ["live"]
 
     def test_the_number_of_documents_is_about_right(self, backend: Backend) -> None:
         """Of all users; it is for a progress bar."""

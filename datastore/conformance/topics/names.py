@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from datastore import AgentDataStore, DataStore, InvalidNameError
+from datastore.conformance.calls import CallWith, taking
 from datastore.conformance.faults import Untouchable
 from datastore.conformance.samples import NO_TEXT, ODD_NAMES
 from datastore.conformance.topic import Topic, Wrapper
@@ -33,32 +33,15 @@ LONGEST_KEYS = {
 }
 """512 bytes each: in keys every character counts as it is."""
 
-BY_KEY: dict[str, Callable[[Any, Any], object]] = {
-    "get": lambda data_store, key: data_store.get(key),
-    "get_record": lambda data_store, key: data_store.get_record(key),
-    "set": lambda data_store, key: data_store.set(key, 1),
-    "add": lambda data_store, key: data_store.add(key, 1),
-    "delete": lambda data_store, key: data_store.delete(key),
-    "exists": lambda data_store, key: data_store.exists(key),
+BY_KEY: dict[str, CallWith] = {
+    **taking("key"),
+    **taking("keys", lambda key: ["good", key]),
+    **taking("items", lambda key: [("good", 1), (key, 1)]),
     "in": lambda data_store, key: key in data_store,
-    "modify": lambda data_store, key: data_store.modify(key, lambda value: value),
-    "increment": lambda data_store, key: data_store.increment(key),
-    "append": lambda data_store, key: data_store.append(key, 1),
-    "update": lambda data_store, key: data_store.update(key, {}),
-    "get_many": lambda data_store, key: data_store.get_many(["good", key]),
-    "set_many": lambda data_store, key: data_store.set_many([("good", 1), (key, 1)]),
-    "delete_many": lambda data_store, key: data_store.delete_many(["good", key]),
 }
 """The calls that take a key."""
 
-BY_PREFIX: dict[str, Callable[[Any, Any], object]] = {
-    "list_keys": lambda data_store, prefix: data_store.list_keys(prefix),
-    "list_namespaces": lambda data_store, prefix: data_store.list_namespaces(prefix),
-    "clear": lambda data_store, prefix: data_store.clear(prefix),
-    "scan": lambda data_store, prefix: data_store.scan(prefix),
-    "iter_records": lambda data_store, prefix: list(data_store.iter_records(prefix)),
-    "put_new": lambda data_store, prefix: data_store.put_new(1, prefix=prefix),
-}
+BY_PREFIX: dict[str, CallWith] = taking("prefix")
 """The calls that take a prefix."""
 
 
@@ -230,9 +213,7 @@ class Names(Topic):
                 data_store.use_namespace(namespace)
 
     @cases(BY_KEY, "call")
-    def test_what_is_no_key_is_refused_before_any_io(
-        self, wrapped: Wrapper, call: Callable[[Any, Any], object]
-    ) -> None:
+    def test_what_is_no_key_is_refused_before_any_io(self, wrapped: Wrapper, call: CallWith) -> None:
         """Empty, too long, or with a lone surrogate."""
         data_store = wrapped(Untouchable).agent("user_1", "agent_1")
         for key in ["", "k" * 513, "é" * 257, "\ud800", "a\udfffb"]:
@@ -240,7 +221,7 @@ class Names(Topic):
                 call(data_store, key)
 
     @cases(BY_KEY, "call")
-    def test_a_key_that_is_not_text_is_a_type_error(self, wrapped: Wrapper, call: Callable[[Any, Any], object]) -> None:
+    def test_a_key_that_is_not_text_is_a_type_error(self, wrapped: Wrapper, call: CallWith) -> None:
         """Before any I/O."""
         data_store = wrapped(Untouchable).agent("user_1", "agent_1")
         for key in [None, 1, 1.5, True, b"key", ("a", "b")]:
@@ -249,9 +230,7 @@ class Names(Topic):
             assert isinstance(caught.value, TypeError), f"for {key!r}"
 
     @cases(BY_PREFIX, "call")
-    def test_what_is_no_prefix_is_refused_before_any_io(
-        self, wrapped: Wrapper, call: Callable[[Any, Any], object]
-    ) -> None:
+    def test_what_is_no_prefix_is_refused_before_any_io(self, wrapped: Wrapper, call: CallWith) -> None:
         """Too long, with a lone surrogate, or not text at all."""
         data_store = wrapped(Untouchable).agent("user_1", "agent_1")
         for prefix in ["p" * 513, "\ud800"]:

@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 
 from datastore import AgentDataStore, InvalidValueError, ValueTooLargeError
+from datastore.conformance.calls import CallWith, taking
 from datastore.conformance.faults import Untouchable
 from datastore.conformance.samples import VALUES, nested, of_size, same
 from datastore.conformance.topic import Topic, Wrapper
@@ -53,17 +54,16 @@ NOT_JSON: dict[str, tuple[Any, str, str]] = {
 }
 """Each with the path that the error names, and what it must say of it."""
 
-WRITES: dict[str, Callable[[Any, Any], object]] = {
-    "set": lambda data_store, value: data_store.set("key", value),
-    "add": lambda data_store, value: data_store.add("key", value),
-    "put_new": lambda data_store, value: data_store.put_new(value),
-    "set_many": lambda data_store, value: data_store.set_many({"good": 1, "key": value}),
-    "modify": lambda data_store, value: data_store.modify("key", lambda _: value),
+WRITES: dict[str, CallWith] = {
+    **taking("value"),
+    **taking("items", lambda value: {"good": 1, "key": value}),
+    **taking("function", lambda value: lambda _: value),
     "append": lambda data_store, value: data_store.append("key", 1, value),
-    "update": lambda data_store, value: data_store.update("key", {"good": 1, "field": value}),
-    "metadata-of-set": lambda data_store, value: data_store.set("key", 1, {"good": 1, "field": value}),
-    "metadata-of-add": lambda data_store, value: data_store.add("key", 1, {"good": 1, "field": value}),
-    "metadata-of-set_many": lambda data_store, value: data_store.set_many({"key": 1}, {"field": value}),
+    **taking("changes", lambda value: {"good": 1, "field": value}),
+    **{
+        f"metadata-of-{name}": call
+        for name, call in taking("metadata", lambda value: {"good": 1, "field": value}).items()
+    },
 }
 """The calls that take values."""
 
@@ -143,7 +143,7 @@ class Values(Topic):
         assert data_store.count() == 0
 
     @pytest.mark.parametrize("call", list(WRITES.values())[:4], ids=list(WRITES)[:4])
-    def test_one_byte_too_many_is_refused(self, wrapped: Wrapper, call: Callable[[Any, Any], object]) -> None:
+    def test_one_byte_too_many_is_refused(self, wrapped: Wrapper, call: CallWith) -> None:
         """Before any I/O, with the limit in the message."""
         data_store = wrapped(Untouchable).agent("user_1", "agent_1")
         with pytest.raises(ValueTooLargeError, match="1,000,000"):
@@ -178,9 +178,7 @@ class Values(Topic):
             data_store.set("key", value)
 
     @pytest.mark.parametrize("call", WRITES.values(), ids=WRITES.keys())
-    def test_every_write_refuses_what_is_not_json(
-        self, data_store: AgentDataStore, call: Callable[[Any, Any], object]
-    ) -> None:
+    def test_every_write_refuses_what_is_not_json(self, data_store: AgentDataStore, call: CallWith) -> None:
         """And nothing is written, not even the good part of it."""
         for value in ({1}, math.nan, [datetime(2026, 1, 31, tzinfo=UTC)], {"a": {1: 2}}, "\ud800", _itself()):
             with pytest.raises(InvalidValueError):

@@ -11,7 +11,7 @@ from datastore.conformance.topic import Topic
 
 
 class Writes(Topic):
-    """``set``, ``get``, ``add``, ``put_new``, ``delete``, ``exists``."""
+    """``set``, ``get``, ``add``, ``create``, ``delete``, ``exists``."""
 
     def test_what_is_set_can_be_got(self, data_store: AgentDataStore) -> None:
         """A value comes back under its key."""
@@ -69,7 +69,7 @@ class Writes(Topic):
 
     def test_put_new_makes_a_key_of_its_own(self, data_store: AgentDataStore) -> None:
         """Each call another one, beginning with the prefix."""
-        keys = [data_store.put_new(number, prefix="task-") for number in range(20)]
+        keys = [data_store.create(number, prefix="task-") for number in range(20)]
         assert len(set(keys)) == 20
         assert all(re.fullmatch(r"task-[\w-]{22}", key) for key in keys)
         assert data_store.get_many(keys) == dict(zip(keys, range(20), strict=True))

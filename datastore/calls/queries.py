@@ -1,25 +1,32 @@
-"""The calls of an agent's store that ask by what is in the records.
+"""Calls on the records that match a filter.
 
 What parses, matches and sorts is imported with the first of these calls: a store that only gets and sets starts faster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from datastore import changing, listing
-from datastore.backend import Delete, Document, Fields, Put
-from datastore.scope import Bound, bounded, scope_of
+from datastore.backend import Delete, Document, Fields, Put, Query, Write
+from datastore.calls.batches import raise_failed
+from datastore.calls.changes import naming
+from datastore.documents import key_of
+from datastore.errors import ConflictError, QueryError
+from datastore.ids import key_range
+from datastore.retry import Backoff
+from datastore.scope import Bound, Scope, bounded, scope_of
 
 if TYPE_CHECKING:
-    from datastore.listing import Page
-    from datastore.queries.shaping import FieldsArgument, SortArgument
+    from datastore.calls.listings import Page
+    from datastore.queries.matcher import Predicate
+    from datastore.queries.shaping import FieldsArgument, FilterArgument, SortArgument
+T = TypeVar("T")
 
-Filter = Mapping[str, Any]
+_FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds
 
 
-class Queryable(Bound):
+class QueryCalls(Bound):
     """Asks by value, metadata and provenance, in MongoDB's language: see ``docs/queries.md``.
 
     ``filter`` is about the values, ``meta`` about what a record's document holds beside them (``metadata.<field>``,
@@ -31,16 +38,42 @@ class Queryable(Bound):
 
     __slots__ = ()
 
-    @bounded
+    @overload
     def find(
         self,
-        filter: Filter | None = None,
+        filter: FilterArgument | None = None,
         *,
-        meta: Filter | None = None,
+        meta: FilterArgument | None = None,
         sort: SortArgument = None,
         limit: int | None = None,
         skip: int = 0,
         fields: FieldsArgument = None,
+    ) -> dict[str, Any]: ...
+
+    @overload
+    def find(
+        self,
+        filter: FilterArgument | None = None,
+        *,
+        meta: FilterArgument | None = None,
+        sort: SortArgument = None,
+        limit: int | None = None,
+        skip: int = 0,
+        fields: FieldsArgument = None,
+        type: type[T],
+    ) -> dict[str, T]: ...
+
+    @bounded
+    def find(
+        self,
+        filter: FilterArgument | None = None,
+        *,
+        meta: FilterArgument | None = None,
+        sort: SortArgument = None,
+        limit: int | None = None,
+        skip: int = 0,
+        fields: FieldsArgument = None,
+        type: Any = None,
     ) -> dict[str, Any]:
         """Return the values that match, and count an access for each.
 
@@ -54,27 +87,38 @@ class Queryable(Bound):
             skip: How many to leave out at the beginning.
             fields: Which fields of each value to return: a list of paths, or a dict of paths to 1 or of paths to 0
                 (``"_id": 0`` may stand beside paths to 1).
+            type: What to make of each value, or of its ``fields``, as in `get`.
 
         Returns:
             The values by key, in order.
+
+        Raises:
+            InvalidValueError: If a value does not fit ``type``; the message names its key, and no access is counted.
 
         Requests: 1 per page of the database; reading ends when ``limit`` is reached, unless there is a ``sort``. If
         more records are skipped than returned, those of a ``get_many`` of the returned ones come in addition. If only
         certain keys can match, only those of a ``get_many`` of these keys.
         """
-        from datastore import finding
+        from datastore.calls.planning import PlannedQuery, fields_for
         from datastore.queries.language import parse_query
         from datastore.queries.shaping import parse_fields, parse_window
 
         query, window, shape = parse_query(filter, meta), parse_window(sort, skip, limit), parse_fields(fields)
-        return finding.find(scope_of(self), query, window, shape)
+        scope = scope_of(self)
+        fit = None if type is None else scope.fitting(type)
+        found = PlannedQuery(scope, query, fields_for(window.sort)).choose(window)
+        values = {key_of(one.id): one.value if shape is None else shape(one.value) for one in found}
+        if fit is not None:
+            values = {key: fit(key, value) for key, value in values.items()}
+        scope.core.tracker.note_all(found, scope.agent)
+        return values
 
     @bounded
     def find_records(
         self,
-        filter: Filter | None = None,
+        filter: FilterArgument | None = None,
         *,
-        meta: Filter | None = None,
+        meta: FilterArgument | None = None,
         sort: SortArgument = None,
         limit: int | None = None,
         cursor: str | None = None,
@@ -102,7 +146,7 @@ class Queryable(Bound):
         costs a ``get_many`` of its records. If nothing is remembered (after that time, or in another process), the
         cursor still says where to go on, and the namespace is read again.
         """
-        from datastore import paging
+        from datastore.calls import paging
         from datastore.queries.language import parse_query
         from datastore.queries.shaping import parse_window
 
@@ -110,7 +154,7 @@ class Queryable(Bound):
         return paging.page(scope_of(self), query, window, cursor)
 
     @bounded
-    def count(self, filter: Filter | None = None, *, meta: Filter | None = None) -> int:
+    def count(self, filter: FilterArgument | None = None, *, meta: FilterArgument | None = None) -> int:
         """Return how many records the namespace holds, or how many of them match. No access is counted.
 
         Args:
@@ -120,23 +164,32 @@ class Queryable(Bound):
         Requests: without a filter SQLite 1, CouchDB and Firestore 2, DynamoDB 1 per page of the database; with one
         those of ``find``.
         """
-        from datastore import finding
+        from datastore.calls.planning import PlannedQuery
         from datastore.queries.language import parse_query
 
-        query = parse_query(filter, meta)
-        return finding.count(scope_of(self), query) if query else listing.count(scope_of(self))
+        scope, query = scope_of(self), parse_query(filter, meta)
+        if not query:
+            return _count(scope)
+        return sum(1 for _ in PlannedQuery(scope, query, Fields.KEY).documents())
 
     @bounded
     def explain(
         self,
-        filter: Filter | None = None,
+        filter: FilterArgument | None = None,
         *,
-        meta: Filter | None = None,
+        meta: FilterArgument | None = None,
         sort: SortArgument = None,
         limit: int | None = None,
         skip: int = 0,
     ) -> dict[str, Any]:
         """Return how `find` answers a query. The query is run; no access is counted.
+
+        Args:
+            filter: As `find`.
+            meta: As `find`.
+            sort: As `find`.
+            limit: As `find`.
+            skip: As `find`.
 
         Returns:
             ``backend``; ``native``, what the database was asked; ``index``, the declared index in use, or ``None``;
@@ -145,14 +198,15 @@ class Queryable(Bound):
 
         Requests: those of ``find``.
         """
-        from datastore import finding
+        from datastore.calls.planning import PlannedQuery, fields_for
         from datastore.queries.language import parse_query
         from datastore.queries.shaping import parse_window
 
-        return finding.explain(scope_of(self), parse_query(filter, meta), parse_window(sort, skip, limit))
+        query, window = parse_query(filter, meta), parse_window(sort, skip, limit)
+        return PlannedQuery(scope_of(self), query, fields_for(window.sort)).explain(window)
 
     @bounded
-    def delete_where(self, filter: Filter, *, meta: Filter | None = None) -> int:
+    def delete_where(self, filter: FilterArgument, *, meta: FilterArgument | None = None) -> int:
         """Remove every record that matches.
 
         A record that somebody changes in the meantime, so that it no longer matches, stays.
@@ -171,16 +225,20 @@ class Queryable(Bound):
 
         Requests: those of ``find`` and of ``delete_many``.
         """
-        from datastore import finding
         from datastore.queries.language import parse_query
 
-        scope = scope_of(self)
-        query = finding.required(parse_query(filter, meta), "delete_where", "clear() removes every record")
+        scope, query = scope_of(self), parse_query(filter, meta)
+        if not query:
+            raise QueryError(
+                "delete_where needs a filter or meta that asks for something; clear() removes every record"
+            )
         now = scope.core.now()
-        return finding.change(scope, query, Fields.VALUE, lambda found: Delete(found.id, now, found.revision))
+        return _write_where(scope, query, lambda found: Delete(found.id, now, found.revision))
 
     @bounded
-    def update_where(self, filter: Filter, changes: Filter, *, meta: Filter | None = None) -> int:
+    def update_where(
+        self, filter: FilterArgument, changes: Mapping[str, Any], *, meta: FilterArgument | None = None
+    ) -> int:
         """Change every record that matches as `AgentDataStore.update` does.
 
         Each record changes once and atomically; all of them together do not. Expiry and metadata stay.
@@ -200,7 +258,6 @@ class Queryable(Bound):
 
         Requests: those of ``find`` and of ``set_many``.
         """
-        from datastore import finding
         from datastore.queries.language import parse_query
         from datastore.queries.updates import compile_update
 
@@ -208,10 +265,68 @@ class Queryable(Bound):
         query, update = parse_query(filter, meta), compile_update(changes)
 
         def write(found: Document) -> Put:
-            key = listing.key_of(found)
-            with changing.naming(scope, key):
+            key = key_of(found.id)
+            with naming(scope, key):
                 value = update(found.value)
             moment = scope.moment()._replace(expires_at=found.expires_at)
             return scope.put(key, value, moment, name=f"the new value of {key!r}")._replace(if_revision=found.revision)
 
-        return finding.change(scope, query, Fields.VALUE, write)
+        return _write_where(scope, query, write)
+
+
+def _count(scope: Scope) -> int:
+    """Return how many live records the namespace holds."""
+    core = scope.core
+    range = key_range(scope.prefix, None)
+    if core.backend.capabilities.supports("count"):
+        backend, now = core.backend, core.now()
+        return core.call("counting", lambda: backend.count(range, now))
+    return sum(1 for _ in core.scan(range, Fields.KEY))
+
+
+def _write_where(scope: Scope, query: Query, write: Callable[[Document], Write]) -> int:
+    """Write to every record that matches, each only as it was when it matched, and return how many.
+
+    Args:
+        scope: Where.
+        query: Which records.
+        write: Returns the write for a document that matches, conditional on its revision.
+    """
+    from datastore.calls.planning import PlannedQuery, compile_query
+
+    planned = PlannedQuery(scope, query, Fields.VALUE)
+    matches = compile_query(query)
+    size = scope.core.backend.capabilities.write_batch
+    seen: set[str] = set()  # an index may show a record again that this very call has changed
+    changed, batch = 0, list[Document]()
+    for document in planned.documents():
+        if not planned.in_order:
+            if document.id in seen:
+                continue
+            seen.add(document.id)
+        batch.append(document)
+        if len(batch) == size:
+            changed += _write_batch(scope, batch, matches, write)
+            batch = []
+    return changed + _write_batch(scope, batch, matches, write)
+
+
+def _write_batch(
+    scope: Scope, documents: list[Document], matches: Predicate, write: Callable[[Document], Write]
+) -> int:
+    core, changed = scope.core, 0
+    backoff = Backoff(core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
+    while documents:
+        outcomes = core.write([write(document) for document in documents])
+        errors = {key_of(one.id): outcome.error for one, outcome in zip(documents, outcomes, strict=True)}
+        raise_failed(scope, "changing what matches", errors)
+        changed += sum(outcome.done for outcome in outcomes)
+        outpaced = [one.id for one, outcome in zip(documents, outcomes, strict=True) if outcome.revision is not None]
+        if not outpaced:
+            return changed
+        if not backoff.wait():
+            raise ConflictError(
+                f"other writers changed {len(outpaced)} records at each attempt for {core.max_seconds:g} s; try again"
+            ).during(f"changing what matches in namespace {scope.namespace!r}", core.backend.name)
+        documents = [one for one in core.read(outpaced, Fields.ALL).values() if matches(one)]
+    return changed

@@ -1,4 +1,4 @@
-"""Finding records by what is in them: plan, read what the database finds, check the rest, and act on what matches."""
+"""How a query is answered: plan what the database can do, read what it finds, check what is left, sort and cut."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from datastore import listing
-from datastore.backend import Document, Fields, Plan, Query, Write
-from datastore.batching import raise_failed
+from datastore.backend import Document, Fields, Plan, Query
 from datastore.deadlines import check
-from datastore.documents import skip
-from datastore.errors import ConflictError, DamagedRecordError, InvalidNameError, QueryError
+from datastore.documents import key_of, skip
+from datastore.errors import DamagedRecordError, InvalidNameError
 from datastore.ids import IdRange, encode_key, key_range
 from datastore.places import Place
 from datastore.queries.language import to_document
@@ -22,16 +20,14 @@ from datastore.queries.matcher import Predicate, compile_filter
 from datastore.queries.ordering import sort_key
 from datastore.queries.shaping import Sort, Window
 from datastore.queries.tree import EVERYTHING, And, Compare, Field, Filter, In, Not, clauses, conjunction
-from datastore.retry import Backoff
 from datastore.scope import Scope
 
 _LOOK = 16  # documents between two looks at the deadline
-_FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds
-_BEFORE_ALL_OTHERS = "!"
-"""No id has this behind a complete key: with it an id is the next one after itself."""
+_NEXT = "!"
+"""No id has this after a complete key: with it an id is the next one after itself."""
 
 
-class Search:
+class PlannedQuery:
     """A query in one namespace, planned."""
 
     def __init__(self, scope: Scope, query: Query, fields: Fields, after_id: str | None = None) -> None:
@@ -40,7 +36,7 @@ class Search:
         self._core = scope.core
         self._range = key_range(scope.prefix, None)
         if after_id is not None:
-            self._range = IdRange(after_id + _BEFORE_ALL_OTHERS, self._range.end)
+            self._range = IdRange(after_id + _NEXT, self._range.end)
         known = _known_ids(scope, query)
         self._ids = None if known is None else [id for id in known.native["ids"] if id >= self._range.start]
         self.plan = known or _plan(scope, self._range, query)
@@ -68,7 +64,7 @@ class Search:
             if not self.read % _LOOK:
                 check()
             try:
-                listing.key_of(document)
+                key_of(document.id)
             except DamagedRecordError as error:
                 skip(error)
                 continue
@@ -95,6 +91,21 @@ class Search:
         found = read_matching(self._scope, self._query, self._fields, [place[-1] for place in places])
         self.read += len(found)
         return sorted(found, key=place)
+
+    def explain(self, window: Window) -> dict[str, Any]:
+        """Answer the query, and return how that was done instead of what was found."""
+        found = self.choose(window)
+        plan = self.plan
+        return {
+            "backend": self._core.backend.name,
+            "native": None if plan is None else plan.native,
+            "index": None if plan is None else plan.index,
+            "pushed": _shown(Query() if plan is None else plan.pushed),
+            "checked_here": _shown(self.residual),
+            "sorted_here": bool(window.sort) or not self.in_order,
+            "documents_read": self.read,
+            "documents_returned": len(found),
+        }
 
     def _read(self, ids: Sequence[str], at_once: int | None) -> Iterator[Document]:
         """Yield the live documents under ids, in their order."""
@@ -163,7 +174,7 @@ def _is_about_record(pair: tuple[tuple[str, ...], int]) -> bool:
     return pair[0][0].startswith("$")
 
 
-def _to_sort(sort: Sort) -> Fields:
+def fields_for(sort: Sort) -> Fields:
     """Return how much of a document is needed to sort values."""
     return Fields.ALL if any(_is_about_record(pair) and pair[0] != ("$key",) for pair in sort) else Fields.VALUE
 
@@ -180,89 +191,6 @@ def _read(scope: Scope, ids: Sequence[str], fields: Fields) -> list[Document]:
         return list(scope.core.read(ids, fields).values())
 
     return scope.core.tracker.with_pending(read) if fields is Fields.ALL else read()
-
-
-def find(scope: Scope, query: Query, window: Window, shape: Callable[[Any], Any] | None) -> dict[str, Any]:
-    """Return values by key in the order of the window, and count an access for each."""
-    found = Search(scope, query, _to_sort(window.sort)).choose(window)
-    scope.core.tracker.note_all(found, scope.agent)
-    return {listing.key_of(one): one.value if shape is None else shape(one.value) for one in found}
-
-
-def required(query: Query, call: str, instead: str) -> Query:
-    """Return a query, or refuse one that asks for nothing, where that is more likely a mistake than meant."""
-    if not query:
-        raise QueryError(f"{call} needs a filter or meta that asks for something; {instead}")
-    return query
-
-
-def count(scope: Scope, query: Query) -> int:
-    """Return how many live records match."""
-    return sum(1 for _ in Search(scope, query, Fields.KEY).documents())
-
-
-def explain(scope: Scope, query: Query, window: Window) -> dict[str, Any]:
-    """Answer a query, and return how that was done instead of what was found."""
-    search = Search(scope, query, _to_sort(window.sort))
-    found = search.choose(window)
-    plan = search.plan
-    return {
-        "backend": scope.core.backend.name,
-        "native": None if plan is None else plan.native,
-        "index": None if plan is None else plan.index,
-        "pushed": _shown(Query() if plan is None else plan.pushed),
-        "checked_here": _shown(search.residual),
-        "sorted_here": bool(window.sort) or not search.in_order,
-        "documents_read": search.read,
-        "documents_returned": len(found),
-    }
-
-
-def change(scope: Scope, query: Query, fields: Fields, write: Callable[[Document], Write]) -> int:
-    """Write to every record that matches, each only as it was when it matched, and return how many.
-
-    Args:
-        scope: Where.
-        query: Which records.
-        fields: What ``write`` needs of them.
-        write: Returns the write for a document that matches, conditional on its revision.
-    """
-    search = Search(scope, query, max(fields, Fields.VALUE))
-    matches = compile_query(query)
-    size = scope.core.backend.capabilities.write_batch
-    seen: set[str] = set()  # an index may show a record again that this very call has changed
-    changed, batch = 0, list[Document]()
-    for document in search.documents():
-        if not search.in_order:
-            if document.id in seen:
-                continue
-            seen.add(document.id)
-        batch.append(document)
-        if len(batch) == size:
-            changed += _change(scope, batch, matches, search, write)
-            batch = []
-    return changed + _change(scope, batch, matches, search, write)
-
-
-def _change(
-    scope: Scope, documents: list[Document], matches: Predicate, search: Search, write: Callable[[Document], Write]
-) -> int:
-    core, changed = scope.core, 0
-    backoff = Backoff(core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
-    while documents:
-        outcomes = core.write([write(document) for document in documents])
-        errors = {listing.key_of(one): outcome.error for one, outcome in zip(documents, outcomes, strict=True)}
-        raise_failed(scope, "changing what matches", errors)
-        changed += sum(outcome.done for outcome in outcomes)
-        outpaced = [one.id for one, outcome in zip(documents, outcomes, strict=True) if outcome.revision is not None]
-        if not outpaced:
-            return changed
-        if not backoff.wait():
-            raise ConflictError(
-                f"other writers changed {len(outpaced)} records at each attempt for {core.max_seconds:g} s; try again"
-            ).during(f"changing what matches in namespace {scope.namespace!r}", core.backend.name)
-        documents = [one for one in core.read(outpaced, Fields.ALL).values() if matches(one)]
-    return changed
 
 
 def _plan(scope: Scope, range: IdRange, query: Query) -> Plan | None:
@@ -303,7 +231,7 @@ def _known_ids(scope: Scope, query: Query) -> Plan | None:
 
 def _fields_of(document: Document) -> dict[str, Any]:
     return {
-        "key": listing.key_of(document),
+        "key": key_of(document.id),
         "metadata": document.metadata or {},
         "createdByAgent": document.created_by_agent,
         "lastAccessedByAgent": document.last_accessed_by_agent,

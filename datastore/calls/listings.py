@@ -1,38 +1,150 @@
-"""Listings: each is one contiguous read of the id range that holds what is listed."""
+"""Calls on a range of ids, such as a namespace or a prefix of its keys: each is one contiguous read of that range."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 from zlib import crc32
 
 from datastore.arguments import as_int, as_text, check_name, check_text, shown
-from datastore.backend import Delete, Document, Fields, Forgotten
-from datastore.core import Core
-from datastore.documents import NO_KEY, damaged, name_of, skip
-from datastore.documents import key_of as decode_id
+from datastore.backend import Delete, Document, Fields
+from datastore.documents import NO_KEY, damaged, key_of, name_of, skip
 from datastore.errors import DamagedRecordError, InvalidValueError, QueryError, kind_of
 from datastore.ids import after_namespace, decode_key, encode_key, key_range, namespace_range
-from datastore.scope import Scope, Stream
+from datastore.scope import Bound, Scope, Stream, bounded, scope_of
 
 if TYPE_CHECKING:
     from datastore.record import Record
 
+T = TypeVar("T")
 
 _ANY_KEY = encode_key("k")
-_BEHIND = "!"
-"""What is before all that can follow an id in the order of ids."""
+_NEXT = "!"
+"""What comes before all that can follow an id in the order of ids."""
 
 
 class Page(NamedTuple):
-    """One page of `AgentDataStore.scan`."""
+    """One page of `AgentDataStore.scan` or `AgentDataStore.find_records`: a pair."""
 
     records: list[Record]
     cursor: str | None
     """Where to go on; ``None`` at the end."""
 
+    def __repr__(self) -> str:
+        from datastore.showing import line_of  # here, because few look at one
 
-def documents(scope: Scope, prefix: str | None, fields: Fields) -> Iterator[tuple[str, Document]]:
+        return line_of([record.key for record in self.records], self.cursor)
+
+    def _repr_html_(self) -> str:
+        """Return a table, for Jupyter."""
+        from datastore.record import page_table
+
+        return page_table(self.records, self.cursor)
+
+
+class ListingCalls(Bound):
+    """Lists, reads and removes what is in a namespace, or under a prefix of its keys."""
+
+    __slots__ = ()
+
+    @bounded
+    def list_keys(self, prefix: str | None = None) -> list[str]:
+        """Return the keys of the namespace, or those that begin with a prefix.
+
+        Returns:
+            The keys, sorted by code point; complete, however many there are.
+
+        Requests: 1 per page of the database.
+        """
+        return sorted(key for key, _ in _documents(scope_of(self), prefix, Fields.KEY))
+
+    @bounded
+    def list_namespaces(self, prefix: str | None = None) -> list[str]:
+        """Return the user's namespaces that hold a record, or those of them that begin with a prefix.
+
+        Returns:
+            The namespaces, sorted by code point.
+
+        Requests: SQLite 1, CouchDB 2; on others 1 more than there are namespaces.
+        """
+        return _namespaces(scope_of(self), prefix)
+
+    @bounded
+    def scan(self, prefix: str | None = None, *, limit: int | None = None, cursor: str | None = None) -> Page:
+        """Return records page by page, with metadata and provenance, in the order of ids. No access is counted.
+
+        That order is stable, but it is not the order of the keys.
+
+        Args:
+            prefix: Only keys that begin with it.
+            limit: The most records to return; ``None`` for all that are left.
+            cursor: Where to go on: what the page before returned, for the same user, namespace and prefix.
+
+        Returns:
+            ``Page(records, cursor)``, which is a pair; the cursor is ``None`` at the end.
+
+        Raises:
+            QueryError: If ``limit`` is below 1 or ``cursor`` comes from another listing.
+
+        Requests: 1 per page of the database.
+        """
+        return _page(scope_of(self), prefix, limit, cursor)
+
+    def iter_records(self, prefix: str | None = None) -> Iterator[Record]:
+        """Yield the records that `scan` returns, with memory for one page of the database at a time.
+
+        Requests: 1 per page of the database.
+        """
+        return _records(scope_of(self), prefix)
+
+    @overload
+    def get_all(self) -> dict[str, Any]: ...
+
+    @overload
+    def get_all(self, *, type: type[T]) -> dict[str, T]: ...
+
+    @bounded
+    def get_all(self, *, type: Any = None) -> dict[str, Any]:
+        """Return every value of the namespace, and count an access for each.
+
+        All of them are in memory at once; `iter_records` needs less.
+
+        Args:
+            type: What to make of each value, as in `get`.
+
+        Returns:
+            The values by key, sorted by key; complete, however many there are.
+
+        Raises:
+            InvalidValueError: If a value does not fit ``type``; the message names its key, and no access is counted.
+
+        Requests: 1 per page of the database.
+        """
+        scope = scope_of(self)
+        fit = None if type is None else scope.fitting(type)
+        found = sorted(_documents(scope, None, Fields.VALUE), key=itemgetter(0))
+        if fit is None:
+            values = {key: document.value for key, document in found}
+        else:
+            values = {key: fit(key, document.value) for key, document in found}
+        scope.core.tracker.note_all((document for _, document in found), scope.agent)
+        return values
+
+    @bounded
+    def clear(self, prefix: str | None = None) -> int:
+        """Remove every record of the namespace, or those whose key begins with a prefix.
+
+        Returns:
+            How many there were.
+
+        Requests: those of listing the keys and of deleting them; on SQLite 2 in one transaction for the whole
+        namespace, and for a prefix whose UTF-8 is a multiple of 3 bytes long.
+        """
+        return _clear(scope_of(self), prefix)
+
+
+def _documents(scope: Scope, prefix: str | None, fields: Fields) -> Iterator[tuple[str, Document]]:
     """Return an iterator over the live documents whose key has a prefix, each with its key, in id order."""
     beginning = _beginning(prefix)
     return _with_keys(scope.core.scan(key_range(scope.prefix, beginning), fields), beginning)
@@ -41,7 +153,7 @@ def documents(scope: Scope, prefix: str | None, fields: Fields) -> Iterator[tupl
 def _with_keys(documents: Iterator[Document], prefix: str) -> Iterator[tuple[str, Document]]:
     for document in documents:
         try:
-            key = key_of(document)
+            key = key_of(document.id)
         except DamagedRecordError as error:
             skip(error)
             continue
@@ -49,7 +161,7 @@ def _with_keys(documents: Iterator[Document], prefix: str) -> Iterator[tuple[str
             yield key, document
 
 
-def namespaces(scope: Scope, prefix: str | None) -> list[str]:
+def _namespaces(scope: Scope, prefix: str | None) -> list[str]:
     """Return the user's namespaces that hold a live record, sorted."""
     core = scope.core
     range = namespace_range(scope.encoded_user, prefix)
@@ -62,24 +174,14 @@ def namespaces(scope: Scope, prefix: str | None) -> list[str]:
         name = name_of(document.id)
         if name is None:
             skip(damaged(document.id, NO_KEY))
-            range = range._replace(start=document.id + _BEHIND)
+            range = range._replace(start=document.id + _NEXT)
         else:
             found.append(name.namespace)
             range = range._replace(start=after_namespace(document.id))
     return sorted(found)
 
 
-def count(scope: Scope) -> int:
-    """Return how many live records the namespace holds."""
-    core = scope.core
-    range = key_range(scope.prefix, None)
-    if core.backend.capabilities.supports("count"):
-        backend, now = core.backend, core.now()
-        return core.call("counting", lambda: backend.count(range, now))
-    return sum(1 for _ in core.scan(range, Fields.KEY))
-
-
-def clear(scope: Scope, prefix: str | None) -> int:
+def _clear(scope: Scope, prefix: str | None) -> int:
     """Remove every record whose key has a prefix and return how many there were."""
     core = scope.core
     prefix = _beginning(prefix)
@@ -108,52 +210,28 @@ def clear(scope: Scope, prefix: str | None) -> int:
     return removed + _delete(scope, batch)
 
 
-def forget(core: Core, encoded_user: str) -> Forgotten:
-    """Remove all that is stored of a user, and return what that was."""
-    range, now = namespace_range(encoded_user, None), core.now()
-    if core.backend.capabilities.supports("forget"):
-        backend = core.backend
-        return core.call("forgetting a user", lambda: backend.forget(range, now))
-    removed = expired = 0
-    for ids in core.all_ids(range):
-        outcomes = core.write([Delete(id, now) for id in ids])
-        for outcome in outcomes:
-            if outcome.error is not None:
-                raise outcome.error.during("forgetting a user", core.backend.name)
-        live = sum(outcome.done for outcome in outcomes)
-        removed, expired = removed + live, expired + len(outcomes) - live
-    return Forgotten(removed, expired)
-
-
-def page(scope: Scope, prefix: str | None, limit: int | None, cursor: str | None) -> Page:
+def _page(scope: Scope, prefix: str | None, limit: int | None, cursor: str | None) -> Page:
     """Return one page of records and the cursor behind it."""
     limit = None if limit is None else _most(limit)
     prefix = _beginning(prefix)
     after = None if cursor is None else _resume(scope, prefix, cursor)
     found: list[Record] = []
-    for record in records(scope, prefix, after, None if limit is None else limit + 1):
+    for record in _records(scope, prefix, after, None if limit is None else limit + 1):
         if len(found) == limit:  # one more than asked for: this page is not the last
             return Page(found, _cursor(scope, prefix, found[-1].id))
         found.append(record)
     return Page(found, None)
 
 
-def records(scope: Scope, prefix: str | None, after: str | None = None, at_once: int | None = None) -> Iterator[Record]:
+def _records(
+    scope: Scope, prefix: str | None, after: str | None = None, at_once: int | None = None
+) -> Iterator[Record]:
     """Return an iterator over the live records whose key has a prefix, in id order; one page is in memory at a time."""
     from datastore.record import to_record  # here, because Pydantic takes longer to import than all the rest
 
     beginning = _beginning(prefix)
     found = scope.core.scan(key_range(scope.prefix, beginning), Fields.ALL, after, at_once)
     return Stream(to_record(document) for _, document in _with_keys(found, beginning))
-
-
-def key_of(document: Document) -> str:
-    """Return the key of a document.
-
-    Raises:
-        DamagedRecordError: If no key has its id.
-    """
-    return decode_id(document.id)
 
 
 def _beginning(prefix: str | None) -> str:

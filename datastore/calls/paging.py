@@ -17,22 +17,19 @@ from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from itertools import islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from datastore import listing
 from datastore.arguments import as_text, is_a, shown
 from datastore.backend import Document, Fields, Query
+from datastore.calls.listings import Page
+from datastore.calls.planning import PlannedQuery, place_of, read_matching
 from datastore.errors import QueryError, kind_of
-from datastore.finding import Search, place_of, read_matching
 from datastore.ids import decode_key, encode_key
 from datastore.places import BYTES, SECONDS, Ahead, Place, size_of
 from datastore.queries.ordering import Descending, is_key
 from datastore.queries.shaping import Sort, Window
 from datastore.scope import Scope
 from datastore.values import decode, encode
-
-if TYPE_CHECKING:
-    from datastore.listing import Page
 
 _Placed: TypeAlias = tuple[Place, Document]
 _place: Callable[[Any], Place] = itemgetter(0)
@@ -46,10 +43,10 @@ def page(scope: Scope, query: Query, window: Window, cursor: str | None) -> Page
     after, token = (None, "") if cursor is None else _resume(scope, window.sort, cursor, of)
     found, ahead = _Order(scope, query, window.sort, of).read(after, token, window.limit)
     if window.limit is None or len(found) <= window.limit:
-        return listing.Page([to_record(document) for _, document in found], None)
+        return Page([to_record(document) for _, document in found], None)
     found = found[: window.limit]
     behind = _cursor(scope, found[-1][0], "" if ahead is None else ahead.token, of)
-    return listing.Page([to_record(document) for _, document in found], behind)
+    return Page([to_record(document) for _, document in found], behind)
 
 
 class _Order:
@@ -75,12 +72,12 @@ class _Order:
                 return found, ahead
             if ahead.horizon is None:
                 return found, None
-        search = Search(self._scope, self._query, Fields.ALL, None if after is None or self._sort else after[-1])
-        if search.in_order and not self._sort:
+        planned = PlannedQuery(self._scope, self._query, Fields.ALL, None if after is None or self._sort else after[-1])
+        if planned.in_order and not self._sort:
             least = None if limit is None else limit + 1 - len(found)
-            in_order = islice(search.documents(search.at_once(least)), least)
+            in_order = islice(planned.documents(planned.at_once(least)), least)
             return [*found, *((self._place(one), one) for one in in_order)], None
-        documents: Iterable[_Placed] = ((self._place(one), one) for one in search.documents())
+        documents: Iterable[_Placed] = ((self._place(one), one) for one in planned.documents())
         if after is not None:
             behind = after
             documents = (one for one in documents if one[0] > behind)

@@ -1,0 +1,208 @@
+"""Race-free changes: read, apply, write if nothing came between, and start over if something did."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from datastore.arguments import check_name, is_a
+from datastore.backend import Fields
+from datastore.errors import ConflictError, DataStoreError, InvalidValueError, kind_of
+from datastore.retry import Backoff
+from datastore.scope import Bound, Scope, bounded, scope_of
+from datastore.values import article, decode, encode
+
+_FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; a round trip is enough for a competitor to be done
+
+
+class ChangeCalls(Bound):
+    """Changes values race-free: reads, applies, writes if nothing came between, and starts over if something did."""
+
+    __slots__ = ()
+
+    @bounded
+    def modify(self, key: str, function: Callable[[Any], Any], default: Any = None, *, allow_none: bool = False) -> Any:
+        """Replace a value by what a function makes of it, without losing anybody's change.
+
+        It reads, applies the function, and writes if nobody wrote in between; otherwise it starts over, for up to
+        ``max_seconds``. The expiry and the metadata stay as they are. No access is counted.
+
+        Args:
+            key: The key.
+            function: Takes a copy of the value and returns the new one. It may be called several times. What it raises
+                reaches the caller as it is, and nothing is stored.
+            default: What the function gets if there is no record.
+            allow_none: Store null if the function returns ``None``. Without it that is an error, because a function
+                that changes a list in place and forgets to return it returns ``None``, too.
+
+        Returns:
+            The new value.
+
+        Raises:
+            ConflictError: If other writers came first each time.
+            InvalidValueError: If the new value is not JSON, or ``None`` without ``allow_none``; the stored value stays
+                as it is.
+            ValueTooLargeError: If the new value is too large.
+
+        Requests: 2 for each attempt.
+        """
+        name = "the function's result"
+        return _change(scope_of(self), key, function, default, name, allow_none=allow_none)
+
+    @bounded
+    def increment(self, key: str, by: float = 1) -> int | float:
+        """Add to a number, without losing anybody's change. A missing record counts as 0.
+
+        Args:
+            key: The key.
+            by: How much: an integer or a float, which may be negative.
+
+        Returns:
+            The new number.
+
+        Raises:
+            InvalidValueError: If ``by`` or the stored value is not a number.
+            ConflictError: As `modify`.
+
+        Requests: 2 for each attempt.
+        """
+        result: int | float = _change(scope_of(self), key, _adding(by), 0, "the sum")
+        return result
+
+    @bounded
+    def append(self, key: str, *items: Any) -> list[Any]:
+        """Append to an array, without losing anybody's change. A missing record counts as an empty array.
+
+        Returns:
+            The new array.
+
+        Raises:
+            InvalidValueError: If an item is not JSON or the stored value is not an array.
+            ValueTooLargeError: If the array grows too large.
+            ConflictError: As `modify`.
+
+        Requests: 2 for each attempt.
+        """
+        result: list[Any] = _change(scope_of(self), key, _appending(items), [], "the array")
+        return result
+
+    @bounded
+    def update(self, key: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Change an object in part, without losing anybody's change. A missing record counts as an empty object.
+
+        Args:
+            key: The key.
+            changes: MongoDB's update operators (``$set $setOnInsert $unset $inc $mul $min $max $push $pop $pull
+                $pullAll $addToSet $rename``) with their fields, or fields to set, which are merged in at the top level.
+                A path such as ``"address.city"`` can stand in an operator only.
+
+        Returns:
+            The new object.
+
+        Raises:
+            QueryError: If an operator is unknown or its operand is wrong, or if the name of a field to set is empty or
+                has a dot in it; the message names the place.
+            InvalidValueError: If ``changes`` is not JSON, the stored value is not an object, or an operator does not
+                fit what is in it.
+            ValueTooLargeError: If the object grows too large.
+            ConflictError: As `modify`.
+
+        Requests: 2 for each attempt.
+        """
+        from datastore.queries.paths import MISSING  # here, because few agents use operators
+        from datastore.queries.updates import compile_update
+
+        result: dict[str, Any] = _change(scope_of(self), key, compile_update(changes), MISSING, "the object")
+        return result
+
+
+def _change(
+    scope: Scope, key: str, function: Callable[[Any], Any], default: Any, name: str, *, allow_none: bool = True
+) -> Any:
+    """Replace a value by what a function makes of it, and return the new value.
+
+    Args:
+        scope: Where.
+        key: The key.
+        function: Takes a copy of the value and returns the new one; called again after a conflict.
+        default: What the function gets if there is no record.
+        name: What an error calls the new value.
+        allow_none: Whether the function may make ``None`` of it, or has forgotten to return something then.
+    """
+    if not callable(function):
+        raise InvalidValueError(f"function is {kind_of(function)}; it must take a value and return the new one")
+    key = check_name(key, "key")
+    seconds = scope.core.max_seconds
+    backoff = Backoff(seconds, _FIRST_DELAY, _LONGEST_DELAY)
+    while True:
+        document = scope.fetch(key, Fields.VALUE)
+        value = function(_copy_of(default) if document is None else document.value)
+        if value is None and not allow_none:
+            raise InvalidValueError(
+                f"{name} is None: return the new value, also where the function changes a list or dict in place; "
+                "to store null say allow_none=True"
+            )
+        if document is None:
+            put = scope.put(key, value, scope.moment(), if_absent=True, name=name)
+        else:
+            moment = scope.moment()._replace(expires_at=document.expires_at)
+            put = scope.put(key, value, moment, name=name)._replace(if_revision=document.revision)
+        outcome = scope.core.write_one(put)
+        if outcome.done:
+            return decode(put.json)
+        if not backoff.wait():
+            raise ConflictError(
+                f"other writers changed the record at each attempt for {seconds:g} s; try again",
+                revision=outcome.revision,
+            ).during(f"changing {key!r} of namespace {scope.namespace!r}", scope.core.backend.name)
+
+
+def _copy_of(default: Any) -> Any:
+    try:
+        return copy.deepcopy(default)
+    except Exception as error:
+        raise InvalidValueError(f"default is {kind_of(default)}, which cannot be copied") from error
+
+
+def _adding(by: float) -> Callable[[Any], Any]:
+    """Return the function that adds to a number."""
+    if not _is_number(by):
+        raise InvalidValueError(f"by is {kind_of(by)}; it must be a number")
+    encode(by, "by")
+
+    def add(value: Any) -> Any:
+        if not _is_number(value):
+            raise InvalidValueError(f"the stored value is {article(value)}; only a number can be incremented")
+        try:
+            return value + by
+        except OverflowError:  # an integer too large for a float, and a float
+            raise InvalidValueError("the sum is beyond what a float can hold") from None
+
+    return add
+
+
+def _appending(items: tuple[Any, ...]) -> Callable[[Any], Any]:
+    """Return the function that appends to an array."""
+    encode(items, "items")
+
+    def append(value: Any) -> Any:
+        if not isinstance(value, list):
+            raise InvalidValueError(f"the stored value is {article(value)}; items can only be appended to an array")
+        return [*value, *items]
+
+    return append
+
+
+@contextmanager
+def naming(scope: Scope, key: str) -> Iterator[None]:
+    """Say in an error which record was being changed."""
+    try:
+        yield
+    except DataStoreError as error:
+        raise error.during(f"changing {key!r} of namespace {scope.namespace!r}", scope.core.backend.name) from None
+
+
+def _is_number(value: Any) -> bool:
+    return is_a(value, int, float) and not is_a(value, bool)

@@ -1,0 +1,147 @@
+"""A program of a user of this package, as mypy and pyright see it: what they must accept, and what they must find.
+
+Every line that must be an error says so, to each of the two: ``type: ignore[...]`` for mypy, ``pyright: ignore[...]``
+for pyright. Both report an ignore that nothing needs, so an error that they do not find any more is one that they show.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, assert_type
+
+from pydantic import BaseModel
+from typing_extensions import TypedDict  # Pydantic wants this one before Python 3.12
+
+import datastore
+from datastore import AgentDataStore, Capabilities, DataStore, KeyValueStore, Page, Record, Vault
+
+
+class Plan(BaseModel):
+    goal: str
+    steps: list[str] = []
+
+
+@dataclass
+class Visit:
+    city: str
+    days: int
+
+
+class Price(TypedDict):
+    amount: float
+    currency: str
+
+
+def one_record(data_store: AgentDataStore) -> None:
+    revision = data_store.set("plan", {"goal": "buy"}, {"model": "large"}, ttl=timedelta(days=1))
+    assert_type(revision, str)
+    assert_type(data_store.add("new", 1, ttl=60.0), str)
+    assert_type(data_store.create({"step": 1}, prefix="log/"), str)
+    assert_type(data_store.get_record("plan"), Record | None)
+    assert_type(data_store.exists("plan"), bool)
+    assert_type("plan" in data_store, bool)
+    assert_type(data_store.delete("new", if_revision=None), bool)
+
+
+def values(data_store: AgentDataStore) -> None:
+    assert_type(data_store.get("plan"), Any)
+    assert_type(data_store.get("name", ""), Any | str)
+    names = data_store.get("names", [])  # needs no annotation
+    assert_type(names, Any | list[Any])
+    assert_type(data_store.get("plan", type=Plan), Plan | None)
+    assert_type(data_store.get("plan", Plan(goal="none"), type=Plan), Plan)
+    assert_type(data_store.get("visit", type=Visit), Visit | None)
+    assert_type(data_store.get("visit", 0, type=Visit), Visit | int)
+    assert_type(data_store.get("price", type=Price), Price | None)
+    assert_type(data_store.get("plans", type=list[Plan]), list[Plan] | None)
+
+
+def changes(data_store: AgentDataStore) -> None:
+    assert_type(data_store.increment("runs"), int | float)
+    assert_type(data_store.append("log", 1, "two", {"three": 3}), list[Any])
+    assert_type(data_store.update("plan", {"$set": {"goal": "sell"}}), dict[str, Any])
+    assert_type(data_store.modify("plans", sorted, []), Any)
+
+
+def batches(data_store: AgentDataStore) -> None:
+    assert_type(data_store.set_many({"a": 1, "b": None}, ttl=60), int)
+    assert_type(data_store.set_many([("a", 1)]), int)
+    assert_type(data_store.get_many(["a", "b"]), dict[str, Any])
+    assert_type(data_store.get_many(["plan"], type=Plan), dict[str, Plan])
+    assert_type(data_store.delete_many(key for key in ("a", "b")), int)
+
+
+def listings(data_store: AgentDataStore) -> None:
+    assert_type(data_store.list_keys("a"), list[str])
+    assert_type(data_store.list_namespaces(), list[str])
+    page = data_store.scan(limit=2)
+    assert_type(page, Page)
+    records, cursor = page
+    assert_type(records, list[Record])
+    assert_type(cursor, str | None)
+    assert_type(data_store.iter_records(), Iterator[Record])
+    assert_type(data_store.get_all(), dict[str, Any])
+    assert_type(data_store.get_all(type=Plan), dict[str, Plan])
+    assert_type(data_store.clear("a"), int)
+
+
+def queries(data_store: AgentDataStore) -> None:
+    order = [("price", -1)]
+    assert_type(data_store.find({"price": {"$lt": 5}}, sort=order, limit=3, skip=1, fields=["price"]), dict[str, Any])
+    assert_type(data_store.find({"city": "Bath"}, type=Visit), dict[str, Visit])
+    assert_type(data_store.find_records(meta={"createdByAgent": "planner"}, sort="price").cursor, str | None)
+    assert_type(data_store.count({"price": 2}), int)
+    assert_type(data_store.explain({"price": 2}), dict[str, Any])
+    assert_type(data_store.update_where({"price": 2}, {"$inc": {"price": 1}}), int)
+    assert_type(data_store.delete_where({"price": 3}), int)
+
+
+def around(data_store: AgentDataStore) -> None:
+    assert_type(data_store.use_namespace("other"), AgentDataStore)
+    assert_type((data_store.user_id, data_store.agent, data_store.namespace), tuple[str, str, str])
+    assert_type(data_store.vault, Vault)
+    assert_type(data_store.key_value, KeyValueStore)
+
+
+def host() -> None:
+    with datastore.connect("memory://", tracking="immediate", max_seconds=5, clock=time.time, mode="rw") as store:
+        assert_type(store, DataStore)
+        assert_type(store.capabilities, Capabilities)
+        assert_type(datastore.__version__, str)
+        data_store = store.agent("ann", "planner")
+        data_store.set_many({"plan": {"goal": "buy"}, "plans": [], "price": {"amount": 1, "currency": "EUR"}})
+        data_store.set("visit", {"city": "Bath", "days": 2})
+        values(data_store)
+        changes(data_store.use_namespace("changes"))
+        batches(data_store)
+        one_record(data_store.use_namespace("records"))
+        listings(data_store.use_namespace("empty"))
+        queries(data_store.use_namespace("prices"))
+        around(data_store)
+
+
+def mistakes(store: DataStore, data_store: AgentDataStore) -> None:
+    """Is never called."""
+    datastore.connect("memory://", tracking="offf")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    datastore.connect("memory://", mode="read")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    datastore.connect("memory://", max_pending="9")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    datastore.connect("memory://", clock=0.0)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    datastore.conect("memory://")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    store.agent("ann")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    data_store.get(5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    data_store.gett("plan")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    data_store.set("plan")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    data_store.set("plan", 1, ttl="1h")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    data_store.user_id = "bob"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    plan = data_store.get("plan", type=Plan)
+    print(plan.goal)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+    name: int = data_store.get("name", "")  # type: ignore[arg-type]  # pyright: ignore[reportAssignmentType]
+    days: int = data_store.increment("days")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    print(name, days)
+
+
+if __name__ == "__main__":
+    host()
