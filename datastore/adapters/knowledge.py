@@ -55,18 +55,21 @@ class Known(NamedTuple):
         """Return whether a write, by the revision that it chose, is among the last ones of the document."""
         return revision == self.revision or remembers(self.writes, mark_of(revision))
 
-    def writes_with(self, *revisions: str) -> str:
+    def writes_with(self, *marks: str) -> str:
         """Return the marks that the document has after more writes.
 
-        Its own revision may be missing among them: who changes a document by hand, or wrote it when there were no
-        marks, leaves none.
+        Its own may be missing among them: who changes a document by hand, or wrote it when there were no marks, leaves
+        none.
+
+        Args:
+            marks: Those of the new writes, the newest last (`datastore.adapters.remembering.mark_of`).
         """
-        marks, own = self.writes, mark_of(self.revision)
-        if not remembers(marks, own):
-            marks = remember(marks, own)
-        for revision in revisions:
-            marks = remember(marks, mark_of(revision))
-        return marks
+        writes, own = self.writes, mark_of(self.revision)
+        if not remembers(writes, own):
+            writes = remember(writes, own)
+        for mark in marks:
+            writes = remember(writes, mark)
+        return writes
 
 
 def known_of(document: Document, token: Any, writes: str = "", counts: str = "") -> Known:

@@ -45,4 +45,7 @@ def remembers(marks: object, mark: str) -> bool:
     """Return whether a record has seen a write."""
     if type(marks) is not str:
         return False
-    return any(marks[start : start + MARK_LENGTH] == mark for start in range(0, len(marks), MARK_LENGTH))
+    place = marks.find(mark)
+    while place % MARK_LENGTH and place != -1:  # the end of one mark and the beginning of the next are none
+        place = marks.find(mark, place + 1)
+    return place != -1
