@@ -280,7 +280,7 @@ def _delete(
     revision = state.revision if live else None
     if delete.if_revision not in (None, revision):
         return Outcome(False, revision)
-    return Change(delete, state, ABSENT, Outcome(live), live=live, marks=(mark,))
+    return Change(delete, state, ABSENT, Outcome(live), marks=(mark,))
 
 
 def _is_another(known: Known, sent: Sent, delete: Delete, rules: Rules) -> bool:
