@@ -12,7 +12,10 @@ from urllib.parse import quote, unquote
 
 from datastore.adapters.answers import broken, member
 from datastore.adapters.contention import came_too_late, contention
+from datastore.adapters.counting import Counter
+from datastore.adapters.knowledge import Memory
 from datastore.adapters.remembering import REMEMBERED
+from datastore.adapters.writing import Writer
 from datastore.administration import Diagnostic
 from datastore.backend import (
     Access,
@@ -35,15 +38,14 @@ from datastore.ids import EVERYTHING, after_namespace, encode_name, is_id, names
 from datastore.queries.tree import Path
 from datastore.retry import Backoff
 from datastore_couchdb import finding, indexes
-from datastore_couchdb.codec import Memory, document_of, is_foreign
-from datastore_couchdb.counting import Counter
+from datastore_couchdb.codec import document_of, is_foreign
 from datastore_couchdb.examining import examine
 from datastore_couchdb.expiring import EXPIRY_INDEX, Expiries, find_all, place_of, remove_flags
 from datastore_couchdb.flags import is_flag
 from datastore_couchdb.reading import fetch
 from datastore_couchdb.schema import COUNTS, EXCEPTIONS, RECORD_VIEWS, is_built, prepare
 from datastore_couchdb.session import NAME, MissingViewError, Session, Settings, refusal_of
-from datastore_couchdb.writing import Writer, bulk_docs
+from datastore_couchdb.writing import Documents, bulk_docs
 
 logger = logging.getLogger("datastore")
 
@@ -77,15 +79,16 @@ class CouchBackend(Backend):
         """
         self._session = Session(settings)
         self._memory = Memory()
-        self._writer = Writer(self._session, self._memory)
-        self._counter = Counter(self._session, self._memory)
+        self._documents = Documents(self._session)
+        self._writer = Writer(self._documents, self._memory)
+        self._counter = Counter(self._documents, self._memory, _BATCH)
         try:
             schema = prepare(self._session)
         except BaseException:
             self._session.close()
             raise
         self._indexes, self._declared, self._building = schema.indexes, schema.declared, schema.building
-        self._writer.exact = schema.format.exact
+        self._documents.exact = schema.format.exact
         self._expiries = Expiries(self._session, self._memory, self._indexes, flagged=schema.format.flagged)
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
@@ -95,7 +98,7 @@ class CouchBackend(Backend):
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Backend.write`."""
-        return self._writer.write(writes)
+        return self._documents.flagged(writes, self._writer.write(writes))
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.scan`."""
@@ -239,7 +242,7 @@ class CouchBackend(Backend):
 
         Requests: 1 per 1,000 documents; 2 more for those that are there already and were not read here.
         """
-        return self._writer.write(restores)
+        return self._documents.flagged(restores, self._writer.write(restores))
 
     def examine(self, now: float) -> list[Diagnostic]:
         """See `Backend.examine`.
@@ -263,6 +266,7 @@ class CouchBackend(Backend):
         """See `Backend.after_fork`."""
         self._session.after_fork()
         self._memory.clear()
+        self._documents.unflagged.clear()
         self._writer.after_fork()
         self._counter.after_fork()
 

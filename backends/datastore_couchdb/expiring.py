@@ -24,11 +24,11 @@ from urllib.parse import unquote
 from datastore.adapters.answers import broken, member, one_each
 from datastore.adapters.batching import batches
 from datastore.adapters.contention import contention
+from datastore.adapters.knowledge import Known, Memory
 from datastore.backend import Document
 from datastore.errors import DataStoreError
 from datastore.ids import is_id
 from datastore.turns import keep_newest
-from datastore_couchdb.codec import Memory
 from datastore_couchdb.flags import FLAG, flag_of, flag_text, is_flag, written
 from datastore_couchdb.reading import fetch
 from datastore_couchdb.session import NAME, Session
@@ -87,7 +87,7 @@ class Expiries:
             stored, known = self._memory.get(id), self._known.get(id)
             if known is not None and known[0] == rev:
                 times[id] = known[1]
-            elif stored is not None and stored.rev == rev and not stored.damaged:
+            elif isinstance(stored, Known) and stored.token == rev and not stored.damaged:
                 times[id] = stored.expires_at
             else:
                 unknown.append(id)

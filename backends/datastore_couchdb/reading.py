@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from datastore.adapters.answers import broken, member, one_each
+from datastore.adapters.knowledge import ABSENT, Memory
 from datastore.errors import BackendUnavailableError
-from datastore_couchdb.codec import Memory, stored_of
+from datastore_couchdb.codec import known_of
 from datastore_couchdb.session import NAME, Session, check_document
 
 _ABSENT = {"not_found", "missing", "deleted"}
@@ -17,23 +18,26 @@ _ABSENT = {"not_found", "missing", "deleted"}
 def fetch(session: Session, memory: Memory, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return the documents that exist, by id, and remember what is in them.
 
+    Raises and requests: as `get_documents`.
+    """
+    found = get_documents(session, ids)
+    for id in ids:
+        memory.note(id, known_of(found[id]) if id in found else ABSENT)
+    return found
+
+
+def get_documents(session: Session, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the documents that exist, by id.
+
     Raises:
         BackendUnavailableError: If the server cannot say of each whether it exists.
 
     Requests: 1.
     """
-    if len(ids) == 1:
-        document = session.get_document(ids[0])
-        found = {} if document is None else {ids[0]: document}
-    else:
-        found = _bulk_get(session, ids)
-    for id in ids:
-        stored = stored_of(found[id]) if id in found else None
-        if stored is None or stored.damaged:
-            memory.forget(id)
-        else:
-            memory.put(id, stored)
-    return found
+    if len(ids) > 1:
+        return _bulk_get(session, ids)
+    document = session.get_document(ids[0])
+    return {} if document is None else {ids[0]: document}
 
 
 def _bulk_get(session: Session, ids: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from datastore.adapters.answers import broken, member
 from datastore.errors import BackendUnusableError, ConfigurationError, DataStoreError, PermissionDeniedError
 from datastore.ids import is_id
-from datastore_couchdb.codec import stored_of
+from datastore_couchdb.codec import known_of
 from datastore_couchdb.expiring import EXPIRY_INDEX
 from datastore_couchdb.formats import FORMAT, Format, establish, format_of
 from datastore_couchdb.indexes import DeclaredIndex, declared_in
@@ -160,7 +160,7 @@ def _refuse_foreign(session: Session) -> None:
     for where in ({"startkey": "_design0"}, {"endkey": "_design/"}):
         rows, _ = session.rows("_all_docs", {**where, "limit": _SAMPLE, "include_docs": True}, _SAMPLE_BYTES)
         documents = [row["doc"] for row in rows if row["doc"]]
-        if any(is_id(document["_id"]) and not stored_of(document).damaged for document in documents):
+        if any(is_id(document["_id"]) and not known_of(document).damaged for document in documents):
             return
         if documents:
             raise ConfigurationError(

@@ -4,11 +4,13 @@ import json
 
 from hypothesis import strategies as st
 
+from datastore.adapters.changes import Rules, decide
+from datastore.adapters.knowledge import ABSENT
 from datastore.backend import Document, Put
 from datastore.calls.planning import compile_query
 from datastore.ids import encode_key, key_range
 from datastore.values import encode
-from datastore_couchdb.codec import document_of, put_of
+from datastore_couchdb.codec import document_of, text_of
 from tests.servers import mango
 
 AT = "2026-11-21T12:00:00.000000Z"
@@ -141,8 +143,8 @@ def stored(number: int, value, metadata=None, expires_at=None, exact=False) -> d
     """Return the document that CouchDB holds for a value; ``exact`` is whether the server keeps numbers."""
     key = f"k{number:03}"
     put = Put(f"u:n:{encode_key(key)}", "u", "n", key, value, encode(value), metadata, "a", AT, "revision", expires_at)
-    _, text = put_of(put, None, exact)
-    return json.loads(text) | {"_rev": "1-a"}
+    change = decide(put, ABSENT, Rules(), fresh=True)
+    return json.loads(text_of(change, exact)) | {"_rev": "1-a"}
 
 
 def found(plan, everything: list[dict], declared=None) -> list[Document]:

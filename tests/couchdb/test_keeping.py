@@ -118,9 +118,9 @@ def test_what_the_server_keeps_is_found_out_at_connect_and_without_a_request(url
     proxy.fail("GET _all_docs", keeping_numbers)
     with datastore.connect(url, tracking="off") as other:
         assert proxy.requests == ["GET db", "GET _all_docs"]
-        assert other._core.backend._writer.exact
+        assert other._core.backend._documents.exact
     with datastore.connect(url, tracking="off") as other:
-        assert not other._core.backend._writer.exact
+        assert not other._core.backend._documents.exact
 
 
 @pytest.mark.parametrize("numbers", [None, [], [1, -25], [*KEEPS[:-1], 1e299], "text"], ids=str)

@@ -1,0 +1,242 @@
+"""Counting accesses over `load` and `swap`: in few requests, and nothing twice.
+
+A request whose answer was lost may have counted. So each attempt has a mark, which the document keeps among those of
+its last countings (`datastore.adapters.remembering`), and is sent again as it was, with the same number and the same
+mark: whichever of the two arrives, only one can be applied.
+
+The store hands over again what a call that raised was given, with what has come in addition. So it is remembered, until
+a call ends well, what such calls have counted of each document.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from datastore.adapters.changes import Applied, Change, Late, Result
+from datastore.adapters.contention import came_too_late, contention
+from datastore.adapters.knowledge import ABSENT, UNSEEN, Known, Memory, State, Unseen
+from datastore.adapters.primitives import Counting, Primitives
+from datastore.adapters.remembering import new_mark, remember, remembers
+from datastore.backend import DONE, Access
+from datastore.errors import DataStoreError
+from datastore.turns import Turns, keep_newest
+
+logger = logging.getLogger("datastore")
+
+SECONDS = 10.0
+"""How long one call goes on against other writers of the same documents."""
+MOST_OPEN = 20_000
+"""The documents of which it is remembered what was counted, or may have been."""
+
+
+class Account(NamedTuple):
+    """What is open of a document's accesses, until a call that was handed them ends well."""
+
+    created_at: str
+    counted: int = 0
+    """How many of those that are handed over are counted."""
+    sent: int = 0
+    """How many were sent, without it being known that they are counted."""
+    mark: str = ""
+    """That of what was sent."""
+
+
+class Counter:
+    """Adds accesses to documents over `Primitives`.
+
+    Args:
+        primitives: The database.
+        memory: What is known of documents; shared with the `datastore.adapters.writing.Writer`.
+        batch: The most documents that are counted at once.
+        most_open: The bound on the documents of which it is remembered what was counted, or may have been.
+    """
+
+    def __init__(self, primitives: Primitives, memory: Memory, batch: int = 1_000, most_open: int = MOST_OPEN) -> None:
+        self._primitives = primitives
+        self._memory = memory
+        self._batch = batch
+        self._most_open = most_open
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Forget what is the parent's to finish."""
+        self._turns = Turns("counting accesses")
+        self.accounts: dict[str, Account] = {}
+
+    def record(self, accesses: Sequence[Access]) -> None:
+        """Count accesses; see `Backend.record_access`.
+
+        What other writers or an outage keep it from counting is not lost: it raises, and recognises what was counted
+        when the same accesses are handed over again.
+
+        Raises:
+            DataStoreError: If not all of them are counted.
+
+        Requests: one `Primitives.swap` for a batch of documents, and one `Primitives.load` where they are read first.
+        """
+        with self._turns.take():
+            for start in range(0, len(accesses), self._batch):
+                self._record({access.id: access for access in accesses[start : start + self._batch]})
+            for access in accesses:  # all of them are done: none will be handed over again
+                self.accounts.pop(access.id, None)
+
+    def _record(self, pending: dict[str, Access]) -> None:
+        pauses = contention(SECONDS)
+        states = self._begin(pending.values())
+        lost: DataStoreError | None = None
+        while True:
+            try:
+                self._look(pending, states)
+            except DataStoreError as error:
+                raise error if lost is None else lost  # noqa: B904 - the one that was lost has a cause of its own
+            for id, access in list(pending.items()):
+                if self._is_done(access, states[id]):
+                    del pending[id]
+            if not pending:
+                return
+            problem = self._count(pending, states)
+            if not pending:
+                return
+            if problem is not None and (lost is not None or not self._may_tell(problem)):
+                raise problem  # the store comes again with the next flush
+            lost = problem
+            if not pauses.wait():
+                raise lost or came_too_late(self._primitives.name, SECONDS)
+
+    def _begin(self, accesses: Iterable[Access]) -> dict[str, State]:
+        """Return the states that need no read."""
+        if self._primitives.counting is Counting.UNSEEN:
+            return {access.id: UNSEEN for access in accesses}
+        states: dict[str, State] = {}
+        if self._primitives.counting is Counting.REMEMBERED:
+            for access in accesses:
+                known = self._memory.get(access.id)
+                account = self.accounts.get(access.id)
+                if (
+                    isinstance(known, Known)
+                    and known.created_at == access.created_at
+                    and not (account is not None and account.sent)
+                ):
+                    states[access.id] = known
+        return states
+
+    def _look(self, pending: Iterable[str], states: dict[str, State]) -> None:
+        """Read what is not known."""
+        unknown = [id for id in pending if id not in states]
+        if unknown:
+            whole = self._primitives.rules.replaces_whole
+            found = self._primitives.load(unknown, metadata=whole, value=whole)
+            for id in unknown:
+                states[id] = found.get(id, ABSENT)
+                self._memory.note(id, states[id])
+
+    def _is_done(self, access: Access, state: State) -> bool:
+        """Return whether there is nothing left to count: it is counted, or the document that was read is gone."""
+        account = self._account(access)
+        if not isinstance(state, Unseen):
+            if not isinstance(state, Known) or state.damaged or state.created_at != access.created_at:
+                self.accounts.pop(access.id, None)
+                return True
+            if account.sent and remembers(state.counts, account.mark):
+                account = Account(account.created_at, account.counted + account.sent)
+                self._keep(access.id, account)
+        return access.number <= account.counted
+
+    def _count(self, pending: dict[str, Access], states: dict[str, State]) -> DataStoreError | None:
+        """Send what is to be counted, take what is done from ``pending``, and return what kept the rest from it."""
+        before, accounts, changes = dict[str, Account](), dict[str, Account](), list[Change]()
+        mark = new_mark()
+        for id, access in pending.items():
+            account = before[id] = self._account(access)
+            if not account.sent:
+                account = Account(access.created_at, account.counted, access.number - account.counted, mark)
+                self._keep(id, account)  # before it is sent: an interrupt may come
+            accounts[id] = account
+            changes.append(_change(access, states[id], account))
+        refused = False
+        results: Sequence[Result]
+        try:
+            results = self._primitives.swap(changes)
+        except DataStoreError as error:
+            refused, results = True, [error] * len(changes)
+        problem: DataStoreError | None = None
+        for (id, account), change, result in zip(accounts.items(), changes, results, strict=True):
+            if isinstance(result, Applied):
+                account = Account(account.created_at, account.counted + account.sent)
+                self._keep(id, account)
+                after = self._applied(change, result)
+                if account.counted >= pending[id].number:
+                    del pending[id]
+                elif after is not None and not self._primitives.rules.replaces_whole:
+                    states[id] = after
+                else:  # what is to be replaced as a whole has to be read
+                    states.pop(id)
+                continue
+            self._memory.forget(id)
+            states.pop(id)
+            if isinstance(result, Late):
+                self._keep(id, before[id])
+                if result.found is not None:
+                    states[id] = result.found
+            elif self._primitives.in_doubt(result):
+                problem = result
+                if isinstance(change.over, Unseen):  # sent again, it is told whether its mark is there
+                    states[id] = UNSEEN
+            else:
+                self._keep(id, before[id])
+                if refused or result.retryable:
+                    problem = result
+                else:
+                    logger.warning("lost the access count of a record: %s", result.message)
+                    self.accounts.pop(id, None)
+                    del pending[id]
+        return problem
+
+    def _applied(self, change: Change, result: Applied) -> State | None:
+        """Take note of what is stored now, and return it where it is known."""
+        after = result.after
+        if after is None and isinstance(change.after, Known):
+            after = change.after.with_token(result.token)
+        if after is None:
+            self._memory.forget(change.id)
+            return change.over if isinstance(change.over, Unseen) else None
+        self._memory.note(change.id, after)
+        return after
+
+    def _account(self, access: Access) -> Account:
+        account = self.accounts.get(access.id)
+        return (
+            account if account is not None and account.created_at == access.created_at else Account(access.created_at)
+        )
+
+    def _keep(self, id: str, account: Account) -> None:
+        self.accounts.pop(id, None)
+        if account.counted or account.sent:
+            self.accounts[id] = account
+            keep_newest(self.accounts, self._most_open)
+
+    def _may_tell(self, error: DataStoreError) -> bool:
+        """Return whether to find out at once what became of what was sent: by a look, or by sending it again."""
+        primitives = self._primitives
+        if not primitives.in_doubt(error):
+            return False
+        return primitives.counting is Counting.UNSEEN or primitives.look_at_once(error)
+
+
+def _change(access: Access, state: State, account: Account) -> Change:
+    """Return the change that counts what was sent, or is to be sent."""
+    number, mark = account.sent, account.mark
+    after: Known | None = None
+    if isinstance(state, Known):
+        latest = access.at >= (state.last_accessed_at or "")
+        after = state._replace(
+            counts=remember(state.counts, mark),
+            access_count=state.access_count + number,
+            last_accessed_by_agent=access.agent if latest else state.last_accessed_by_agent,
+            last_accessed_at=access.at if latest else state.last_accessed_at,
+            source=None,
+        )
+    one = access if access.number == number else access._replace(number=number)
+    return Change(one, state, after, DONE, live=True, marks=(mark,))

@@ -1,0 +1,231 @@
+"""Writing: each write as one change by what is remembered or guessed, and after a look where that was wrong.
+
+So a write of a document that is known here is one request, and one that came too late is decided again by what was just
+read. A write whose answer was lost may have been applied: what is stored tells, and is looked at, at once, before
+others can have written much. Only what was not applied is reported as failed, and if it is sent again, another look
+decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from datastore.adapters.changes import Applied, Change, Late, Result, Rules, Sent, decide
+from datastore.adapters.contention import came_too_late, contention
+from datastore.adapters.knowledge import ABSENT, Known, Memory, State
+from datastore.adapters.primitives import Primitives
+from datastore.adapters.remembering import new_mark
+from datastore.backend import Delete, Outcome, Put, Restore
+from datastore.errors import DataStoreError
+from datastore.turns import keep_newest
+
+MOST_UNANSWERED = 10_000
+"""The deletes of which it is remembered that their answers were lost."""
+
+
+class _Job:
+    """One write, and what it goes by."""
+
+    __slots__ = ("attempt", "fresh", "mark", "sent", "state", "surprising", "write")
+
+    def __init__(self, write: Put | Restore | Delete, state: State | None, sent: Sent | None, surprising: bool) -> None:
+        self.write = write
+        self.state = state
+        self.sent = sent
+        self.surprising = surprising  # a look at it tells something new
+        self.fresh = False
+        self.attempt = 0
+        self.mark = ""
+        if isinstance(write, Delete):
+            self.mark = new_mark() if sent is None else sent.mark
+
+    def decide(self, rules: Rules) -> Change | Outcome | None:
+        if self.state is None:
+            return None
+        step = decide(self.write, self.state, rules, fresh=self.fresh, sent=self.sent, mark=self.mark)
+        return step._replace(attempt=self.attempt) if self.attempt and isinstance(step, Change) else step
+
+
+class Writer:
+    """Applies writes over `Primitives`, and remembers what helps the next ones.
+
+    Args:
+        primitives: The database.
+        memory: What is known of documents; shared with the adapter's reads and with the `Counter`.
+        most_unanswered: The bound on the deletes of which it is remembered that their answers were lost.
+    """
+
+    def __init__(self, primitives: Primitives, memory: Memory, most_unanswered: int = MOST_UNANSWERED) -> None:
+        self._primitives = primitives
+        self._memory = memory
+        self._most_unanswered = most_unanswered
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Forget what is the parent's to wait for; the memory is the adapter's to clear."""
+        self.unanswered: dict[Delete, Sent] = {}
+
+    def write(self, writes: Sequence[Put | Delete | Restore], through: Primitives | None = None) -> list[Outcome]:
+        """Apply writes to distinct ids, and return an outcome for each, in order.
+
+        See `Backend.write` and `Backend.restore`.
+
+        Args:
+            writes: The writes.
+            through: The primitives for this call, where an adapter keeps things between the attempts of one call.
+
+        Raises:
+            DataStoreError: If no outcome is known for any of them.
+
+        Requests: one `swap` where all is what it was taken for; one `load` before where something must be read first.
+        """
+        primitives = self._primitives if through is None else through
+        alone = len(writes) == 1
+        jobs = [self._job(primitives, write, alone) for write in writes]
+        outcomes: dict[str, Outcome] = {}
+        failure: DataStoreError | None = None
+        pauses = None
+        try:
+            while jobs:
+                sent = self._decide(primitives, jobs, outcomes)
+                jobs = self._swap(primitives, sent, outcomes) if sent else []
+                if jobs:
+                    if pauses is None:  # most often something was guessed wrong, and the next attempt does
+                        pauses = contention()
+                    elif not pauses.wait():
+                        raise came_too_late(primitives.name)
+        except DataStoreError as error:
+            failure = error
+        if failure is not None:
+            failed_outcome = Outcome(False, error=failure)
+            for write in writes:
+                outcomes.setdefault(write.id, failed_outcome)
+        if self.unanswered:
+            for write in writes:
+                if isinstance(write, Delete) and outcomes[write.id].error is None:
+                    self.unanswered.pop(write, None)
+        ordered = [outcomes[write.id] for write in writes]
+        if failure is not None and all(outcome.error is failure for outcome in ordered):
+            raise failure
+        return ordered
+
+    def _job(self, primitives: Primitives, write: Put | Restore | Delete, alone: bool) -> _Job:
+        remembered = self._memory.get(write.id)
+        sent = self.unanswered.get(write) if self.unanswered and isinstance(write, Delete) else None
+        return _Job(write, primitives.guess(write, remembered, alone), sent, remembered is None)
+
+    def _decide(
+        self, primitives: Primitives, jobs: Sequence[_Job], outcomes: dict[str, Outcome]
+    ) -> list[tuple[_Job, Change]]:
+        """Return the changes to send, and note outcomes; what must be read first is read."""
+        changes: list[tuple[_Job, Change]] = []
+        unknown = []
+        for job in jobs:
+            step = job.decide(primitives.rules)
+            if step is None:
+                unknown.append(job)
+            elif isinstance(step, Change):
+                changes.append((job, step))
+            else:
+                outcomes[job.write.id] = step
+        if unknown:
+            self._look(primitives, unknown)
+            for job in unknown:
+                step = job.decide(primitives.rules)
+                if isinstance(step, Change):
+                    changes.append((job, step))
+                elif step is not None:
+                    outcomes[job.write.id] = step
+        return changes
+
+    def _look(self, primitives: Primitives, jobs: Sequence[_Job], *, sent: bool = False) -> None:
+        """Read what is stored; ``sent`` says that it may be there, or gone, because of these very writes."""
+        metadata = primitives.rules.replaces_whole or any(
+            isinstance(job.write, Put) and job.write.metadata for job in jobs
+        )
+        found = primitives.load([job.write.id for job in jobs], metadata=metadata, value=False)
+        for job in jobs:
+            id = job.write.id
+            state: State = found.get(id, ABSENT)
+            self._memory.note(id, state)
+            if job.surprising and not sent:
+                primitives.learned(id, state is not ABSENT)
+            if job.sent is not None and state is ABSENT and not primitives.was_removed_by(id, job.sent):
+                job.sent = None
+            job.state, job.fresh, job.surprising = state, True, False
+
+    def _swap(
+        self, primitives: Primitives, sent: Sequence[tuple[_Job, Change]], outcomes: dict[str, Outcome]
+    ) -> list[_Job]:
+        """Send changes, note outcomes, and return the jobs that came too late.
+
+        Raises:
+            DataStoreError: If nothing came back of any of them; the outcomes that a look could tell are noted.
+        """
+        raised: DataStoreError | None = None
+        results: Sequence[Result]
+        try:
+            results = primitives.swap([change for _, change in sent])
+        except DataStoreError as error:
+            raised, results = error, [error] * len(sent)
+        late, doubtful = [], []
+        for (job, change), result in zip(sent, results, strict=True):
+            id = job.write.id
+            if isinstance(result, Applied):
+                outcomes[id] = self._applied(change, result)
+            elif isinstance(result, Late):
+                self._memory.forget(id)
+                job.attempt += 1
+                job.state = result.found
+                job.fresh = result.found is not None and (job.fresh or result.found is not change.over)
+                late.append(job)
+            else:
+                self._memory.forget(id)
+                if primitives.in_doubt(result):
+                    self._note_unanswered(job, change)
+                    if primitives.look_at_once(result):
+                        doubtful.append(job)
+                if raised is None:
+                    outcomes[id] = Outcome(False, error=result)
+        if doubtful:
+            self._settle(primitives, doubtful, outcomes)
+        if raised is not None:
+            raise raised
+        return late
+
+    def _applied(self, change: Change, result: Applied) -> Outcome:
+        after: State | None = result.after
+        if after is None and change.after is not None:
+            after = change.after
+            if isinstance(after, Known):
+                after = after.with_token(result.token)
+        if after is None:
+            self._memory.forget(change.id)
+        else:
+            self._memory.note(change.id, after)
+        outcome = change.outcome or result.outcome
+        assert outcome is not None  # noqa: S101  # the contract of `Applied` and `Change`
+        return outcome
+
+    def _note_unanswered(self, job: _Job, change: Change) -> None:
+        write, over = job.write, change.over
+        if isinstance(write, Delete) and (change.outcome is None or change.outcome.done):
+            if isinstance(over, Known):
+                self.unanswered[write] = Sent(job.mark, over.revision, over.created_at, job.fresh)
+            else:
+                self.unanswered[write] = Sent(job.mark, write.if_revision, "", False)
+            keep_newest(self.unanswered, self._most_unanswered)
+
+    def _settle(self, primitives: Primitives, jobs: Sequence[_Job], outcomes: dict[str, Outcome]) -> None:
+        """Look what became of writes that were not answered, and note the outcomes of those that are done with."""
+        for job in jobs:
+            if isinstance(job.write, Delete):
+                job.sent = self.unanswered.get(job.write)
+        try:
+            self._look(primitives, jobs, sent=True)
+        except DataStoreError:
+            return  # that they were not answered is what there is to say
+        for job in jobs:
+            step = job.decide(primitives.rules)
+            if isinstance(step, Outcome):
+                outcomes[job.write.id] = step
