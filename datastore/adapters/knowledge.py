@@ -190,10 +190,8 @@ class Memory:
         """Know nothing at all."""
         self._states: OrderedDict[str, Known | Absent] = OrderedDict()
 
-    def _kept(self, new: Known, old: Known | Absent | None) -> Known | None:
+    def _kept(self, new: Known, old: Known | Absent | None) -> Known:
         """Return what to remember of a document, given what is remembered of it already."""
-        if new.damaged:
-            return None
         if isinstance(old, Known):
             if self._newer is not None and self._newer(old.token, new.token):
                 return old

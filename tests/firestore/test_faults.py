@@ -359,19 +359,19 @@ def test_a_delete_of_what_is_missing_says_so_whether_or_not_it_is_answered(agent
 
 
 def test_a_delete_is_remembered_until_it_is_answered_and_not_for_ever(agent, store, recorder, monkeypatch):
-    unanswered = store._core.backend._writer._unanswered
+    writer = store._core.backend._writer
     agent.set("k", 1)
     recorder.fail("Commit", losing_the_answer())
     assert agent.delete("k") is True
-    assert not unanswered
-    monkeypatch.setattr("datastore_firestore.writing._MOST_UNANSWERED", 5)
+    assert not writer.unanswered
+    monkeypatch.setattr(writer, "_most_unanswered", 5)
     agent.set_many({f"k{number}": 1 for number in range(20)})
     recorder.fail("Commit", *[losing_the_answer(StatusCode.DEADLINE_EXCEEDED)] * 20)
     recorder.fail("BatchGetDocuments", *[StatusCode.UNAVAILABLE] * 20)
     for number in range(20):
         with pytest.raises(BackendUnavailableError):
             store._core.backend.write([Delete(f"u:default:{encode_key(f'k{number}')}", "2026-01-01T00:00:00.000000Z")])
-    assert len(unanswered) == 5
+    assert len(writer.unanswered) == 5
 
 
 def test_accesses_are_not_counted_twice_when_the_answer_is_lost(agent, store, recorder):
