@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from datastore.adapters.changes import Applied, Change, Late, Result, Rules
-from datastore.adapters.knowledge import UNSEEN, Known, State
+from datastore.adapters.knowledge import ABSENT, UNSEEN, Known, State
 from datastore.adapters.primitives import Counting, Primitives
 from datastore.backend import Access, Delete, Outcome, Put, Restore
 from datastore.errors import DataStoreError
@@ -27,7 +27,7 @@ MOST_WRITES = 500  # in one BatchWrite
 _REQUEST_BYTES = 9_000_000  # of 10 MiB ("Maximum API request size"; Firestore, Quotas and limits)
 _EMULATOR_REQUEST_BYTES = 3_500_000  # the emulator takes 4 MiB
 
-_Sent: TypeAlias = tuple[Change, list[Message]]
+_Sent: TypeAlias = tuple[Change, Message]
 
 
 class Documents(Primitives):
@@ -98,7 +98,7 @@ class Documents(Primitives):
         if len(chunk) == 1 and not counts:
             return [self._commit(*chunk[0])]
         try:
-            answer = self._connection.batch_write([message for _, messages in chunk for message in messages])
+            answer = self._connection.batch_write([message for _, message in chunk])
         except RefusedError:
             # One write that Firestore does not take (such as for an index of the administrator's own) makes it refuse
             # the request. Alone, each of the others is taken.
@@ -110,17 +110,17 @@ class Documents(Primitives):
             for (change, _), status, result in zip(chunk, answer.status, answer.write_results, strict=True)
         ]
 
-    def _commit(self, change: Change, messages: Sequence[Message]) -> Result:
+    def _commit(self, change: Change, message: Message) -> Result:
+        probes = [documents.probe(self._prefix + change.id)] if change.over is UNSEEN else []
         try:
-            results = self._connection.commit(messages).write_results
+            results = self._connection.commit([*probes, message]).write_results
         except grpc.RpcError as error:
             if error.code() in CAME_TOO_LATE:
                 return self._late(change, error.code())
             raise self._connection.failure(error) from error
-        outcome = None
-        if change.outcome is None:
-            outcome = Outcome(documents.probed(results[0], change.write.at))
-        return Applied(documents.token_of(results[-1].update_time), outcome)
+        if probes:
+            return Applied(outcome=Outcome(documents.probed(results[0], change.write.at)))
+        return Applied(documents.token_of(results[0].update_time))
 
     def _result(self, change: Change, status: Message, result: Message) -> Result:
         code = CODES.get(status.code, grpc.StatusCode.UNKNOWN)
@@ -134,24 +134,22 @@ class Documents(Primitives):
         return Late()
 
     def _chunks(self, changes: Sequence[Change]) -> Iterator[list[_Sent]]:
-        """Cut changes, with the writes that they are, into what one request takes."""
+        """Cut changes, each with the write that it is, into what one request takes."""
         chunk, size = list[_Sent](), 0
         for change in changes:
-            messages = self._messages(change)
-            bytes = sum(message.ByteSize() for message in messages)
+            message = self._message(change)
+            bytes = message.ByteSize()
             if chunk and (len(chunk) == MOST_WRITES or size + bytes > self._most_bytes):
                 yield chunk
                 chunk, size = [], 0
-            chunk.append((change, messages))
+            chunk.append((change, message))
             size += bytes
         if chunk:
             yield chunk
 
-    def _messages(self, change: Change) -> list[Message]:
+    def _message(self, change: Change) -> Message:
         write, over, after = change.write, change.over, change.after
-        name = self._prefix + change.id
-        if over is UNSEEN:
-            return [documents.probe(name), documents.remove(name)]
+        name = self._prefix + write.id
         if isinstance(write, Delete) or not isinstance(after, Known):
             message = documents.remove(name)
         elif isinstance(write, Put):
@@ -166,6 +164,6 @@ class Documents(Primitives):
         if isinstance(over, Known):
             time = message.current_document.update_time
             time.seconds, time.nanos = over.token
-        else:
+        elif over is ABSENT:
             message.current_document.exists = False
-        return [message]
+        return message
