@@ -44,12 +44,12 @@ class Remover:
         self._removals = Removals(Removal)
 
     def forget(self, range: IdRange, at: str) -> Forgotten:
-        """See `datastore.backend.ForgetsUsers`."""
+        """See `Backend.forget`."""
         removal = self._remove(range, at, lambda: self._pages(range), as_seen=False)
         return Forgotten(removal.live, removal.expired)
 
     def purge(self, at: str) -> int:
-        """See `datastore.backend.ReclaimsExpired`. What was written again since it was found stays."""
+        """See `Backend.purge`. What was written again since it was found stays."""
         removal = self._remove(None, at, lambda: iter(lambda: self._reader.expired(at, _AT_ONCE), []), as_seen=True)
         return removal.live + removal.expired
 
