@@ -131,7 +131,7 @@ State: TypeAlias = Known | Absent | Unseen
 
 
 class Memory:
-    """What is known of documents that were seen here, bounded: those not noted for longest are forgotten first.
+    """What is known of documents that were seen here, bounded: those not used for longest are forgotten first.
 
     Correctness never depends on it, only the number of requests. Each step is a single operation of a dict, which needs
     no lock that an interrupt could leave taken; of two threads that note at once the older state may stand.
@@ -164,7 +164,13 @@ class Memory:
 
     def get(self, id: str) -> Known | Absent | None:
         """Return what is known of a document; ``None`` for nothing."""
-        return self._states.get(id)
+        state = self._states.get(id)
+        if state is not None:
+            try:
+                self._states.move_to_end(id)
+            except KeyError:  # forgotten by another thread just now
+                return None
+        return state
 
     def note(self, id: str, state: State) -> None:
         """Remember a document, or that there is none."""

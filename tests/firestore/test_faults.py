@@ -495,6 +495,30 @@ def test_one_write_that_is_refused_does_not_keep_the_others_from_being_done(agen
     assert agent.get_all() == {"a": 1, "c": 3}
 
 
+def test_after_a_request_without_an_answer_those_behind_it_are_not_sent_and_not_looked_for(agent, recorder):
+    """A batch of large values is several requests. The store repeats what was not sent."""
+    items = {f"k{number}": "x" * 900_000 for number in range(6)}
+    recorder.clear()
+    recorder.fail("BatchWrite", losing_the_answer())
+    assert agent.set_many(items) == 6
+    assert recorder.requests == ["BatchWrite", "BatchGetDocuments", "BatchWrite"]
+    assert [len(getattr(message, "writes", ())) for message in recorder.messages] == [3, 0, 3]
+    assert len(recorder.messages[1].documents) == 3
+    assert agent.get_many(items) == items
+
+
+def test_a_refusal_of_one_large_request_does_not_keep_the_next_one_from_being_sent(agent, recorder):
+    """Of the one that is refused each write is sent alone."""
+    recorder.clear()
+    recorder.fail("BatchWrite", StatusCode.INVALID_ARGUMENT)
+    recorder.fail("Commit", None, StatusCode.INVALID_ARGUMENT)
+    with pytest.raises(BatchError) as caught:
+        agent.set_many({f"k{number}": "x" * 900_000 for number in range(6)})
+    assert list(caught.value.failed) == ["k1"]
+    assert recorder.requests == ["BatchWrite", "Commit", "Commit", "Commit", "BatchWrite"]
+    assert agent.list_keys() == ["k0", "k2", "k3", "k4", "k5"]
+
+
 def test_the_time_budget_is_kept(url):
     """The client repeats nothing on its own: a call ends when the store's budget does."""
     recorder = Recorder()
