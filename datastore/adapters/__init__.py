@@ -4,4 +4,5 @@
 - `datastore.adapters.answers`: whether an answer of a server is whole.
 - `datastore.adapters.contention`: how long a write goes on against other writers of its record.
 - `datastore.adapters.choosing`: which of several declared indexes answers a query.
+- `datastore.adapters.removing`: what a call that removes much has removed, kept until it is repeated.
 """

@@ -13,9 +13,14 @@ from datastore.adapters.removing import Removal, Removals
 @contextmanager
 def breaking_off(removals, call):
     """Carry out a call whose last answer is lost."""
-    with pytest.raises(BackendUnavailableError, match="no answer"), removals.carry_out(call) as removal:
-        yield removal
-        raise BackendUnavailableError("no answer")
+    raised = False
+    try:
+        with removals.carry_out(call) as removal:
+            yield removal
+            raise BackendUnavailableError("no answer")
+    except BackendUnavailableError:
+        raised = True
+    assert raised
 
 
 def test_what_is_gone_counts_as_live_or_expired():
