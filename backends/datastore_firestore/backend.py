@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
+from datastore.adapters.counting import Counter
+from datastore.adapters.knowledge import Memory
 from datastore.adapters.remembering import REMEMBERED
+from datastore.adapters.writing import Writer
 from datastore.administration import Diagnostic
 from datastore.backend import (
     Access,
@@ -24,16 +28,17 @@ from datastore.backend import (
 from datastore.ids import EVERYTHING
 from datastore.queries.tree import Path
 from datastore_firestore.connection import Connection, Settings
-from datastore_firestore.counting import Counter
 from datastore_firestore.examining import examine
 from datastore_firestore.failures import NAME
 from datastore_firestore.finding import Finder
-from datastore_firestore.hints import Hints
 from datastore_firestore.indexes import Indexes
 from datastore_firestore.opening import refuse_foreign
 from datastore_firestore.reading import Reader
 from datastore_firestore.removing import Remover
-from datastore_firestore.writing import MOST_WRITES, Writer
+from datastore_firestore.writing import MOST_WRITES, Documents
+
+_REMEMBERED = 20_000
+"""Two pages of a listing, each of whose documents may be written next, or its access counted."""
 
 
 class FirestoreBackend(Backend):
@@ -71,11 +76,12 @@ class FirestoreBackend(Backend):
         self._assemble()
 
     def _assemble(self) -> None:
-        hints = Hints()
-        self._reader = Reader(self._connection, hints, self._settings)
-        self._writer = Writer(self._connection, hints, self._settings, self._reader)
-        self._counter = Counter(self._connection, hints, self._settings, self._reader)
-        self._remover = Remover(self._connection, hints, self._settings, self._reader)
+        memory = Memory(_REMEMBERED, absences=True, newer=operator.gt)
+        self._reader = Reader(self._connection, memory, self._settings)
+        primitives = Documents(self._connection, self._reader, self._settings)
+        self._writer = Writer(primitives, memory)
+        self._counter = Counter(primitives, memory, MOST_WRITES)
+        self._remover = Remover(self._connection, memory, self._settings, self._reader)
         self._finder = Finder(self._settings, self._reader, self._indexes)
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
@@ -92,7 +98,7 @@ class FirestoreBackend(Backend):
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""
-        self._counter.record_access(accesses)
+        self._counter.record(accesses)
 
     def close(self) -> None:
         """See `Backend.close`."""

@@ -15,9 +15,10 @@ from typing import Any
 
 from google.cloud.firestore_v1.types import write as messages
 
-from datastore.adapters.remembering import mark_of
+from datastore.adapters.knowledge import Known, damaged_one
 from datastore.backend import Access, Document, Fields, Put, Restore
-from datastore.documents import foreign
+from datastore.documents import UNDECODABLE, foreign
+from datastore.errors import InvalidValueError
 from datastore.values import UnreadableError, decode, encode
 from datastore_firestore.codec import (
     METADATA_LIMITS,
@@ -87,51 +88,66 @@ def to_document(id: str, stored: Message, fields: Fields) -> Document:
     )
 
 
-def metadata_json(stored: Message) -> str | None:
-    """Return the metadata in a stored document as JSON text; ``None`` if it was not asked for."""
-    found = stored.fields
+def token_of(time: Message) -> tuple[int, int]:
+    """Return an update time of Firestore's: a precondition on it holds as long as nothing at all has changed."""
+    return time.seconds, time.nanos
+
+
+def known_of(stored: Message, with_metadata: bool) -> Known:
+    """Return what a stored document tells of itself without its value.
+
+    Args:
+        stored: With `KEY` at least.
+        with_metadata: Whether the metadata was asked for, too.
+    """
+    token, found = token_of(stored.update_time), stored.fields
+    if "revision" not in found:  # looking it up would put it there
+        return damaged_one(token, foreign=True)
+    try:
+        return Known(
+            token,
+            get_text(found["revision"]),
+            get_time(found["createdAt"]),
+            get_time(found["expiresAt"]) if "expiresAt" in found else None,
+            _metadata(found) if with_metadata else None,
+            found[WRITES].string_value if WRITES in found else "",
+            found[COUNTS].string_value if COUNTS in found else "",
+            access_count=get_integer(found["accessCount"]),
+            last_accessed_at=get_time(found["lastAccessedAt"]) if "lastAccessedAt" in found else None,
+        )
+    except (InvalidValueError, *UNDECODABLE):
+        return damaged_one(token)
+
+
+def _metadata(found: Any) -> str:
+    """Return the metadata of a document as JSON text."""
     if "metadataJson" in found:
         return get_text(found["metadataJson"])
-    return encode(decode_native(found["metadata"])) if "metadata" in found else None
+    return encode(decode_native(found["metadata"])) if "metadata" in found else "{}"
 
 
-def create(name: str, put: Put, metadata: str) -> Message:
+def create(name: str, put: Put, after: Known) -> Message:
     """Return the write of a whole new document; the caller adds the precondition."""
     write = _Write()
     write.update.name = name
     fields = write.update.fields
-    for field, text in (
-        ("userId", put.user_id),
-        ("namespace", put.namespace),
-        ("key", put.key),
-        ("createdByAgent", put.agent),
-    ):
-        fields[field].string_value = text
+    _set_texts(fields, put, after)
     fields["accessCount"].integer_value = 0
     set_time(fields["createdAt"], put.at)
-    _set_changed(fields, put, mark_of(put.revision), len(name))
-    _set_metadata(fields, metadata, len(name))
+    _set_changed(fields, put, after.writes, len(name))
+    _set_metadata(fields, after.metadata or "{}", len(name))
     return write
 
 
-def restore(name: str, item: Restore, writes: str) -> Message:
-    """Return the write of a whole document as it is elsewhere, with the marks of its writes.
-
-    The caller adds the precondition.
-    """
+def restore(name: str, item: Restore, after: Known) -> Message:
+    """Return the write of a whole document as it is elsewhere; the caller adds the precondition."""
     whole = item.document
     write = _Write()
     write.update.name = name
     fields = write.update.fields
-    for field, text in (
-        ("userId", item.user_id),
-        ("namespace", item.namespace),
-        ("key", item.key),
-        ("createdByAgent", whole.created_by_agent),
-        ("revision", whole.revision),
-        (WRITES, writes),
-    ):
-        fields[field].string_value = text
+    _set_texts(fields, item, after)
+    fields["revision"].string_value = whole.revision
+    fields[WRITES].string_value = after.writes
     fields["accessCount"].integer_value = whole.access_count
     set_time(fields["createdAt"], whole.created_at)
     set_time(fields["updatedAt"], whole.updated_at)
@@ -140,36 +156,36 @@ def restore(name: str, item: Restore, writes: str) -> Message:
         fields["lastAccessedByAgent"].string_value = whole.last_accessed_by_agent or ""
     _set_expiry(fields, whole.expires_at)
     _set_json(fields, "value", whole.value, item.json, len(name), VALUE_LIMITS)
-    _set_metadata(fields, encode(whole.metadata or {}, "metadata"), len(name))
+    _set_metadata(fields, after.metadata or "{}", len(name))
     return write
 
 
-def update(name: str, put: Put, writes: str, metadata: str | None) -> Message:
-    """Return the write that changes a live document.
+def update(name: str, put: Put, after: Known, metadata: str | None) -> Message:
+    """Return the write that changes a live document; the caller adds the precondition.
 
     Args:
         name: The document's.
         put: What to write.
-        writes: The marks of its writes, this one's among them.
+        after: What is known of the document once it is written.
         metadata: The whole of it; ``None`` to leave it.
     """
     write = _Write()
     write.update.name = name
     write.update_mask.field_paths.extend(_CHANGED)
-    _set_changed(write.update.fields, put, writes, len(name))
+    _set_changed(write.update.fields, put, after.writes, len(name))
     if metadata is not None:
         write.update_mask.field_paths.extend(("metadata", "metadataJson", "metadataArrays"))
         _set_metadata(write.update.fields, metadata, len(name))
     return write
 
 
-def count(name: str, access: Access, last_accessed_at: str | None, counts: str) -> Message:
+def count(name: str, access: Access, after: Known) -> Message:
     """Return the write that adds accesses with their mark, and stamps them unless a later one is stored already."""
     write = _Write()
     write.update.name = name
     write.update_mask.field_paths.append(COUNTS)
-    write.update.fields[COUNTS].string_value = counts
-    if access.at >= (last_accessed_at or ""):
+    write.update.fields[COUNTS].string_value = after.counts
+    if after.last_accessed_at == access.at:
         write.update_mask.field_paths.extend(("lastAccessedAt", "lastAccessedByAgent"))
         set_time(write.update.fields["lastAccessedAt"], access.at)
         write.update.fields["lastAccessedByAgent"].string_value = access.agent
@@ -209,6 +225,13 @@ def _value(found: Any, native: str, text: str) -> Any:
     if native not in found:
         raise UnreadableError(f"no {native}")
     return decode_native(found[native])
+
+
+def _set_texts(fields: Any, write: Put | Restore, after: Known) -> None:
+    fields["userId"].string_value = write.user_id
+    fields["namespace"].string_value = write.namespace
+    fields["key"].string_value = write.key
+    fields["createdByAgent"].string_value = after.created_by_agent
 
 
 def _set_changed(fields: Any, put: Put, writes: str, name_bytes: int) -> None:

@@ -36,6 +36,13 @@ class RefusedError(InternalError):
     """Firestore does not take a request as it is: it was not carried out, and is refused again if it is sent again."""
 
 
+class NotSentError(BackendUnavailableError):
+    """A request before, of the same call, was not answered."""
+
+    def __init__(self, failure: DataStoreError) -> None:
+        super().__init__(f"not sent after a request that was not answered: {failure.message}", backend=NAME)
+
+
 class MissingDatabaseError(BackendUnusableError, ConfigurationError):
     """The database is not there: never created, or deleted under us."""
 
@@ -73,7 +80,9 @@ def translate(error: grpc.RpcError) -> DataStoreError:
 
 def is_lost(error: DataStoreError) -> bool:
     """Return whether a request may have been carried out all the same: it was neither answered nor refused."""
-    return isinstance(error, BackendUnavailableError) and not isinstance(error, ThrottledError) and not error.waited
+    if isinstance(error, ThrottledError | NotSentError) or error.waited:
+        return False
+    return isinstance(error, BackendUnavailableError)
 
 
 def lacks_index(error: DataStoreError) -> bool:

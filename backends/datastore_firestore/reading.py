@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 import grpc
 from google.cloud.firestore_v1.types import query as messages
 
+from datastore.adapters.knowledge import ABSENT, Known, Memory
 from datastore.backend import Document, DocumentPage, Fields, IdRange
 from datastore.documents import decoded
 from datastore.errors import DamagedRecordError
 from datastore.ids import EVERYTHING, is_id
 from datastore_firestore.codec import get_time, set_time
 from datastore_firestore.connection import Connection, Message, Settings
-from datastore_firestore.documents import KEY, MASKS, to_document
+from datastore_firestore.documents import KEY, KEY_AND_METADATA, MASKS, known_of, to_document
 from datastore_firestore.filters import Term, fill_filter
-from datastore_firestore.hints import ABSENT, Hints, Known, State, known
 
 _PAGE_BYTES = 8_000_000
 """A page of a scan ends soon after so many bytes, so that large values do not pile up in memory."""
@@ -48,21 +48,23 @@ class Found(NamedTuple):
 class Reader:
     """Reads through one connection, and notes what it sees for the next writes."""
 
-    def __init__(self, connection: Connection, hints: Hints, settings: Settings) -> None:
+    def __init__(self, connection: Connection, memory: Memory, settings: Settings) -> None:
         self._connection = connection
-        self._hints = hints
+        self._memory = memory
         self._prefix = settings.prefix
         self._collection = settings.collection
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
-        found = self._get(ids, MASKS[fields], fields is Fields.ALL)
+        found = self._get(ids, MASKS[fields])
+        for id in ids:
+            self._memory.note(id, known_of(found[id], fields is Fields.ALL) if id in found else ABSENT)
         return {id: decoded(id, partial(to_document, id, stored, fields)) for id, stored in found.items()}
 
-    def states(self, ids: Sequence[str], mask: Sequence[str], with_metadata: bool) -> dict[str, State]:
-        """Return what is stored under ids, as far as writing goes by it."""
-        found = self._get(ids, mask, with_metadata)
-        return {id: known(found[id], with_metadata) if id in found else ABSENT for id in ids}
+    def load(self, ids: Sequence[str], metadata: bool) -> dict[str, Known]:
+        """Return what is known of the documents that exist, as far as writing goes by it."""
+        found = self._get(ids, KEY_AND_METADATA if metadata else KEY)
+        return {id: known_of(stored, metadata) for id, stored in found.items()}
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
         """See `Backend.scan`."""
@@ -98,7 +100,7 @@ class Reader:
         leave_out: Callable[[Message], bool] | None = None,
     ) -> Found:
         """Return the documents that a query finds, as many as fit a page, without those that are to be left out."""
-        documents, states, broken = list[Document](), list[tuple[str, State]](), list[DamagedRecordError]()
+        documents, broken = list[Document](), list[DamagedRecordError]()
         last, moment = None, read_time
         number, more = 0, True
         try:
@@ -111,7 +113,7 @@ class Reader:
                 if leave_out is not None and leave_out(last):
                     continue
                 id = last.name[len(self._prefix) :]
-                states.append((id, known(last, fields is Fields.ALL)))
+                self._memory.note(id, known_of(last, fields is Fields.ALL))
                 try:
                     documents.append(decoded(id, partial(to_document, id, last, fields)))
                 except DamagedRecordError as error:
@@ -123,7 +125,6 @@ class Reader:
             if not number:
                 raise self._connection.failure(error) from error
             # Broken half-way: what came is whole and in order, and the next page goes on behind it.
-        self._hints.note_all(states)
         return Found(documents, more, last, moment, broken)
 
     def all_states(self, range: IdRange, limit: int, after: str | None) -> tuple[list[tuple[str, Known]], str | None]:
@@ -138,7 +139,7 @@ class Reader:
                     stored = answer.document
                     last, number = stored.name[len(self._prefix) :], number + 1
                     if range is EVERYTHING or "revision" in stored.fields:
-                        seen.append((last, known(stored, False)))
+                        seen.append((last, known_of(stored, False)))
             more = number == limit
         except _CutShort:
             pass
@@ -201,7 +202,7 @@ class Reader:
                 raise self._connection.failure(error) from error
             ours = [stored for stored in found if "revision" in stored.fields]
             if ours or not (found and more):
-                return [(stored.name[len(self._prefix) :], known(stored, False)) for stored in ours]
+                return [(stored.name[len(self._prefix) :], known_of(stored, False)) for stored in ours]
             query.ClearField("start_at")
             query.start_at.values.add().CopyFrom(found[-1].fields["expiresAt"])
             query.start_at.values.add().reference_value = found[-1].name
@@ -234,16 +235,11 @@ class Reader:
                 if not again or error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise
 
-    def _get(self, ids: Sequence[str], mask: Sequence[str] | None, with_metadata: bool) -> dict[str, Message]:
+    def _get(self, ids: Sequence[str], mask: Sequence[str] | None) -> dict[str, Message]:
         # GetDocument would be a shorter way to one document, but it answers NOT_FOUND for a missing document and for
         # a missing database alike: an error would pass for an answer.
         answers = self._connection.batch_get([self._prefix + id for id in ids], mask)
-        stored = {id: answers[self._prefix + id] for id in ids}
-        found = {id: document for id, document in stored.items() if document is not None}
-        self._hints.note_all(
-            (id, ABSENT if document is None else known(document, with_metadata)) for id, document in stored.items()
-        )
-        return found
+        return {id: stored for id in ids if (stored := answers[self._prefix + id]) is not None}
 
     def _range_query(
         self,

@@ -7,28 +7,26 @@ which looks first what has become of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import grpc
 
 from datastore import deadlines
 from datastore.adapters.batching import batches
+from datastore.adapters.knowledge import Known, Memory
+from datastore.adapters.removing import Removal, Removals
 from datastore.backend import Forgotten, IdRange
 from datastore.errors import DataStoreError
 from datastore.ids import EVERYTHING
 from datastore.retry import Backoff
-from datastore.turns import keep_newest
 from datastore_firestore import documents
 from datastore_firestore.connection import Connection, Message, Settings
 from datastore_firestore.failures import CAME_TOO_LATE, CODES, error_for, is_lost
-from datastore_firestore.hints import Hints, Known
 from datastore_firestore.reading import Reader
 
 _AT_ONCE = 500
 """The most writes in one ``BatchWrite``."""
 _PAGE = 10_000
-_MOST_UNDER_WAY = 100
 _DROP_SECONDS, _FIRST_DELAY, _LONGEST_DELAY = 30.0, 0.05, 2.0
 """Nobody repeats a `Remover.drop` that fails for a while, so it does that itself."""
 
@@ -36,42 +34,25 @@ _Seen: TypeAlias = Sequence[tuple[str, Known]]
 """Documents by id, as they are to be removed."""
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What one call has removed so far."""
-
-    live: int = 0
-    expired: int = 0
-    doubtful: dict[str, Known] = field(default_factory=dict)
-    """What was sent to be removed, and not answered."""
-
-    def add(self, state: Known, at: str) -> None:
-        """Count one that is gone."""
-        if state.live(at):
-            self.live += 1
-        else:
-            self.expired += 1
-
-
 class Remover:
     """Removes through one connection."""
 
-    def __init__(self, connection: Connection, hints: Hints, settings: Settings, reader: Reader) -> None:
+    def __init__(self, connection: Connection, memory: Memory, settings: Settings, reader: Reader) -> None:
         self._connection = connection
-        self._hints = hints
+        self._memory = memory
         self._reader = reader
         self._prefix = settings.prefix
-        self._under_way = dict[tuple[IdRange | None, str], _Tally]()  # of calls that failed and will be repeated
+        self._removals = Removals(Removal)
 
     def forget(self, range: IdRange, at: str) -> Forgotten:
         """See `Backend.forget`."""
-        tally = self._remove((range, at), lambda: self._pages(range), as_seen=False)
-        return Forgotten(tally.live, tally.expired)
+        removal = self._remove(range, at, lambda: self._pages(range), as_seen=False)
+        return Forgotten(removal.live, removal.expired)
 
     def purge(self, at: str) -> int:
         """See `Backend.purge`. What was written again since it was found stays."""
-        tally = self._remove((None, at), lambda: iter(lambda: self._reader.expired(at, _AT_ONCE), []), as_seen=True)
-        return tally.live + tally.expired
+        removal = self._remove(None, at, lambda: iter(lambda: self._reader.expired(at, _AT_ONCE), []), as_seen=True)
+        return removal.live + removal.expired
 
     def drop(self) -> bool:
         """Remove every document of the collection, whoever wrote it, and return whether there was one.
@@ -81,64 +62,62 @@ class Remover:
         backoff = Backoff(_DROP_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
         while True:
             try:
-                tally = self._remove((EVERYTHING, ""), lambda: self._pages(EVERYTHING), as_seen=False)
+                removal = self._remove(EVERYTHING, "", lambda: self._pages(EVERYTHING), as_seen=False)
             except DataStoreError as error:
                 if not error.retryable or not backoff.wait():
                     raise
             else:
-                return tally.live + tally.expired > 0
+                return removal.live + removal.expired > 0
 
-    def _remove(self, what: tuple[IdRange | None, str], pages: Callable[[], Iterable[_Seen]], as_seen: bool) -> _Tally:
-        """Remove pages of documents, beginning with what a call that failed has left open."""
-        tally, at = self._under_way.pop(what, None) or _Tally(), what[1]
-        try:
-            self._settle(tally, at)
+    def _remove(self, what: IdRange | None, at: str, pages: Callable[[], Iterable[_Seen]], *, as_seen: bool) -> Removal:
+        """Remove pages of documents, beginning with what a call that failed has left in doubt."""
+        with self._removals.carry_out((what, at)) as removal:
+            self._settle(removal)
             for page in pages():
                 for seen in batches(page, _AT_ONCE):
                     deadlines.check()
-                    self._send(seen, tally, at, as_seen)
-        except DataStoreError:
-            self._under_way[what] = tally
-            keep_newest(self._under_way, _MOST_UNDER_WAY)
-            raise
-        return tally
+                    self._send(seen, removal, at, as_seen)
+        return removal
 
-    def _settle(self, tally: _Tally, at: str) -> None:
-        ids = list(tally.doubtful)
-        for some in batches(ids, _AT_ONCE):
-            for id, state in self._reader.states(some, documents.KEY, False).items():
-                seen = tally.doubtful.pop(id)
-                if not isinstance(state, Known):
-                    tally.add(seen, at)
+    def _settle(self, removal: Removal) -> None:
+        for some in batches(list(removal.in_doubt), _AT_ONCE):
+            there = self._reader.load(some, metadata=False)
+            for id in some:
+                removal.kept(id) if id in there else removal.removed(id)
 
-    def _send(self, seen: _Seen, tally: _Tally, at: str, as_seen: bool) -> None:
+    def _send(self, seen: _Seen, removal: Removal, at: str, as_seen: bool) -> None:
         """Remove documents in one request, and count them."""
-        messages = [self._message(id, state, as_seen) for id, state in seen]
+        messages = [self._message(id, known, as_seen) for id, known in seen]
         for id, _ in seen:
-            self._hints.forget(id)
-        try:
-            answer = self._connection.batch_write(messages)
-        except DataStoreError as error:
-            if is_lost(error):
-                tally.doubtful.update(seen)
-            raise
+            self._memory.forget(id)
+        removal.send({id: known.live(at) for id, known in seen})
         failure: DataStoreError | None = None
-        for (id, state), status in zip(seen, answer.status, strict=True):
+        try:
+            statuses = self._connection.batch_write(messages).status
+        except DataStoreError as error:
+            if not is_lost(error):
+                for id, _ in seen:
+                    removal.kept(id)
+            raise
+        for (id, _), status in zip(seen, statuses, strict=True):
             code = CODES.get(status.code, grpc.StatusCode.UNKNOWN)
             if code is grpc.StatusCode.OK:
-                tally.add(state, at)
-            elif not (as_seen and code in CAME_TOO_LATE):
-                failure = error_for(code, status.message)
-                if is_lost(failure):
-                    tally.doubtful[id] = state
+                removal.removed(id)
+                continue
+            if as_seen and code in CAME_TOO_LATE:
+                removal.kept(id)
+                continue
+            failure = error_for(code, status.message)
+            if not is_lost(failure):
+                removal.kept(id)
         if failure is not None:
             raise failure
 
-    def _message(self, id: str, state: Known, as_seen: bool) -> Message:
+    def _message(self, id: str, known: Known, as_seen: bool) -> Message:
         message = documents.remove(self._prefix + id)
         if as_seen:
             time = message.current_document.update_time
-            time.seconds, time.nanos = state.update_time
+            time.seconds, time.nanos = known.token
         return message
 
     def _pages(self, range: IdRange) -> Iterator[_Seen]:

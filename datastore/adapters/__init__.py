@@ -6,4 +6,5 @@
 - `datastore.adapters.pushdown`: from a query to what a database is asked, and what is left to check.
 - `datastore.adapters.batching`: what is too much for one request, shared among several, by count and by size.
 - `datastore.adapters.choosing`: which of several declared indexes answers a query.
+- `datastore.adapters.removing`: what a call that removes much has removed, kept until it is repeated.
 """

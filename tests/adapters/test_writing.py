@@ -298,6 +298,23 @@ def test_it_can_be_removed_unless_only_own_ones_are_to_go(client, foreign, only_
     assert (id_of("k") in client.database.rows) == stays
 
 
+def test_one_that_was_met_before_is_removed_in_one_request_if_it_is_still_as_it_was(client):
+    client.database.damage(id_of("k"))
+    client.writer.write([put("k")])
+    client.asked.clear()
+    assert client.write(Delete(id_of("k"), at(1))) == [DONE]
+    assert client.asked == [SWAP]
+
+
+def test_one_that_was_met_before_and_mended_since_is_written_over(client, stranger):
+    client.database.damage(id_of("k"))
+    client.writer.write([put("k")])
+    stranger.write(Delete(id_of("k"), at(1)))
+    stranger.write(put("k", 2, metadata={"a": 1}))
+    assert client.write(put("k", 3)) == [DONE]
+    assert client.database.model.documents[id_of("k")].metadata == {"a": 1}
+
+
 def test_metadata_that_cannot_be_merged_with_is_damage(client, stranger):
     stranger.write(put("k"))
     row = client.database.rows[id_of("k")]

@@ -93,6 +93,15 @@ def test_it_is_removed_by_a_process_that_has_not_seen_it(url, agent, damage):
     assert agent.get_all() == OTHERS
 
 
+def test_a_process_that_has_met_it_removes_it_in_one_request_and_says_so(agent, recorder, damage):
+    with pytest.raises(DamagedRecordError):
+        agent.get_record("bad")
+    recorder.clear()
+    assert agent.delete("bad") is True
+    assert recorder.requests == ["Commit"]
+    assert agent.get_all() == OTHERS
+
+
 def test_it_is_removed_with_others_and_with_its_namespace(store, agent, damage):
     assert agent.delete_many(["k0", "bad"]) == 2
     agent.set("bad", 1)

@@ -359,19 +359,19 @@ def test_a_delete_of_what_is_missing_says_so_whether_or_not_it_is_answered(agent
 
 
 def test_a_delete_is_remembered_until_it_is_answered_and_not_for_ever(agent, store, recorder, monkeypatch):
-    unanswered = store._core.backend._writer._unanswered
+    writer = store._core.backend._writer
     agent.set("k", 1)
     recorder.fail("Commit", losing_the_answer())
     assert agent.delete("k") is True
-    assert not unanswered
-    monkeypatch.setattr("datastore_firestore.writing._MOST_UNANSWERED", 5)
+    assert not writer.unanswered
+    monkeypatch.setattr(writer, "_most_unanswered", 5)
     agent.set_many({f"k{number}": 1 for number in range(20)})
     recorder.fail("Commit", *[losing_the_answer(StatusCode.DEADLINE_EXCEEDED)] * 20)
     recorder.fail("BatchGetDocuments", *[StatusCode.UNAVAILABLE] * 20)
     for number in range(20):
         with pytest.raises(BackendUnavailableError):
             store._core.backend.write([Delete(f"u:default:{encode_key(f'k{number}')}", "2026-01-01T00:00:00.000000Z")])
-    assert len(unanswered) == 5
+    assert len(writer.unanswered) == 5
 
 
 def test_accesses_are_not_counted_twice_when_the_answer_is_lost(agent, store, recorder):
@@ -493,6 +493,30 @@ def test_one_write_that_is_refused_does_not_keep_the_others_from_being_done(agen
         agent.set_many({"a": 1, "b": refused, "c": 3})
     assert list(caught.value.failed) == ["b"]
     assert agent.get_all() == {"a": 1, "c": 3}
+
+
+def test_after_a_request_without_an_answer_those_behind_it_are_not_sent_and_not_looked_for(agent, recorder):
+    """A batch of large values is several requests. The store repeats what was not sent."""
+    items = {f"k{number}": "x" * 900_000 for number in range(6)}
+    recorder.clear()
+    recorder.fail("BatchWrite", losing_the_answer())
+    assert agent.set_many(items) == 6
+    assert recorder.requests == ["BatchWrite", "BatchGetDocuments", "BatchWrite"]
+    assert [len(getattr(message, "writes", ())) for message in recorder.messages] == [3, 0, 3]
+    assert len(recorder.messages[1].documents) == 3
+    assert agent.get_many(items) == items
+
+
+def test_a_refusal_of_one_large_request_does_not_keep_the_next_one_from_being_sent(agent, recorder):
+    """Of the one that is refused each write is sent alone."""
+    recorder.clear()
+    recorder.fail("BatchWrite", StatusCode.INVALID_ARGUMENT)
+    recorder.fail("Commit", None, StatusCode.INVALID_ARGUMENT)
+    with pytest.raises(BatchError) as caught:
+        agent.set_many({f"k{number}": "x" * 900_000 for number in range(6)})
+    assert list(caught.value.failed) == ["k1"]
+    assert recorder.requests == ["BatchWrite", "Commit", "Commit", "Commit", "BatchWrite"]
+    assert agent.list_keys() == ["k0", "k2", "k3", "k4", "k5"]
 
 
 def test_the_time_budget_is_kept(url):

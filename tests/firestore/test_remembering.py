@@ -157,7 +157,7 @@ def test_a_counting_that_is_in_doubt_keeps_its_mark(agent, store, recorder, othe
     agent.get("k")
     store.flush()
     assert other.get_record("k").access_count == REMEMBERED + 1
-    assert not store._core.backend._counter._accounts
+    assert not store._core.backend._counter.accounts
 
 
 def store_url(store):
@@ -166,14 +166,14 @@ def store_url(store):
 
 
 def test_the_memory_of_countings_in_doubt_is_bounded(agent, store, recorder, monkeypatch):
-    monkeypatch.setattr("datastore_firestore.counting._MOST_OPEN", 5)
+    monkeypatch.setattr(store._core.backend._counter, "_most_open", 5)
     agent.set_many({f"k{number}": number for number in range(20)})
     agent.get_all()
     recorder.fail("BatchWrite", losing_the_answer())
     recorder.fail("BatchGetDocuments", StatusCode.UNAVAILABLE)
     with pytest.raises(BackendUnavailableError):
         store.flush()
-    assert len(store._core.backend._counter._accounts) == 5
+    assert len(store._core.backend._counter.accounts) == 5
 
 
 def test_a_delete_at_a_revision_that_the_record_has_seen_was_refused(agent, store):

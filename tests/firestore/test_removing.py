@@ -175,11 +175,12 @@ def test_a_throttled_forgetting_that_lasts_is_one(url, recorder):
 
 
 def test_the_memory_of_calls_that_failed_is_bounded(url, recorder, monkeypatch):
-    monkeypatch.setattr("datastore_firestore.removing._MOST_UNDER_WAY", 3)
     with datastore.connect(url, retry_seconds=0, interceptors=[recorder]) as store:
+        removals = store._core.backend._remover._removals
+        monkeypatch.setattr(removals, "_most", 3)
         for number in range(9):
             store.agent("ann", "a").set("k", number)
             recorder.fail("BatchWrite", StatusCode.UNAVAILABLE)
             with pytest.raises(BackendUnavailableError):
                 store.forget("ann")
-        assert len(store._core.backend._remover._under_way) == 3
+        assert len(removals) == 3

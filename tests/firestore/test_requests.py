@@ -195,9 +195,10 @@ def test_purging_takes_two_requests_for_500_records_and_a_last_look(url, recorde
         assert recorder.requests == ["RunQuery", "BatchWrite"] * 2 + ["RunQuery"]
 
 
-def test_hints_are_bounded(store, agent, monkeypatch):
-    monkeypatch.setattr("datastore_firestore.hints._MOST_HINTS", 50)
+def test_what_is_remembered_of_documents_is_bounded(store, agent, monkeypatch):
+    memory = store._core.backend._reader._memory
+    monkeypatch.setattr(memory, "_most", 50)
     agent.set_many({f"k{i}": i for i in range(120)})
-    assert len(store._core.backend._reader._hints._states) == 50
+    assert len(memory) == 50
     agent.set_many({f"k{i}": i + 1 for i in range(120)})
     assert agent.get_many([f"k{i}" for i in range(120)]) == {f"k{i}": i + 1 for i in range(120)}

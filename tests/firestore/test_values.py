@@ -162,8 +162,7 @@ def test_what_an_administrator_sees_has_the_names_of_the_record(agent, store):
 
 def test_a_value_that_a_person_put_there_and_that_is_no_json_says_so(agent, store):
     agent.set("k", 1)
-    message = store._core.backend._writer
-    connection = message._connection
+    connection = store._core.backend._connection
     from google.cloud.firestore_v1.types import write
 
     change = write.Write.pb()()
