@@ -393,6 +393,8 @@ def test_a_filter_that_the_database_does_not_see_all_of_is_checked_again():
 
     assert asked({"x": 1}, None, BlindTexts()) == (["x=1"], parse_query({"x": 1}), parse_query({"x": 1}))
     assert asked({"x": {"$in": []}}, None, BlindTexts())[2] == parse_query({"x": {"$in": []}})
+    nothing_seen = parse_query({"x": {"$in": []}, "n": 1})
+    assert push(nothing_seen, BlindTexts(), tuple).residual == nothing_seen, "what it does not see may match"
 
 
 def test_an_adapter_is_asked_about_equality_in_one_form():
