@@ -187,3 +187,15 @@ def _beginning_with(text: str) -> IdRange:
 
 def _percent(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in match[0].encode())
+
+
+def scope_of(range: IdRange) -> tuple[str, str] | None:
+    """Return the user id and the namespace that a range lies within, ``None`` if it is not in a single namespace."""
+    user, colon, rest = range.start.partition(":")
+    namespace, second, _ = rest.partition(":")
+    if not colon or not second:
+        return None
+    prefix = f"{user}:{namespace}"
+    if range.end != f"{prefix};" and not range.end.startswith(f"{prefix}:"):
+        return None
+    return unquote(user, errors="strict"), unquote(namespace, errors="strict")

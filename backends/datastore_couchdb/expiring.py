@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from datastore.adapters.answers import broken, member, one_each
+from datastore.adapters.batching import batches
 from datastore.adapters.contention import contention
 from datastore.backend import Document
 from datastore.errors import DataStoreError
@@ -93,8 +94,8 @@ class Expiries:
         if len(unknown) > _FEW and self._has_index:
             times |= self._ask(unknown, stale=True)
             unknown = [id for id in unknown if id not in times]
-        for start in range(0, len(unknown), _READ):
-            found = fetch(self._session, self._memory, unknown[start : start + _READ])
+        for some in batches(unknown, _READ):
+            found = fetch(self._session, self._memory, some)
             for id, document in found.items():
                 times[id] = document.get("expiresAt")
                 self._note(id, document)
@@ -182,8 +183,7 @@ def write_flags(session: Session, ids: Sequence[str]) -> None:
 
     Requests: 1 per 1,000.
     """
-    for start in range(0, len(ids), _BATCH):
-        batch = ids[start : start + _BATCH]
+    for batch in batches(ids, _BATCH):
         written(bulk_docs(session, list(map(flag_of, batch)), list(map(flag_text, batch))))
 
 
@@ -194,9 +194,8 @@ def remove_flags(session: Session, flags: Mapping[str, str]) -> None:
 
     Requests: 1 per 1,000 flags, and 2 more per 1,000 that are removed.
     """
-    ids = list(flags)
-    for start in range(0, len(ids), _BATCH):
-        batch = {id[: -len(FLAG)]: id for id in ids[start : start + _BATCH]}
+    for some in batches(flags, _BATCH):
+        batch = {id[: -len(FLAG)]: id for id in some}
         there = _there(session, list(batch))
         gone = [flag for id, flag in batch.items() if id not in there]
         if gone:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
-from datastore.adapters.choosing import best
+from datastore.adapters.choosing import choose
+from datastore.adapters.pushdown import Piece, push
 from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
 from datastore.documents import split
-from datastore.queries.tree import And, Field, Filter, clauses, conjunction
+from datastore.ids import scope_of
+from datastore.queries.tree import Field
 from datastore_couchdb.codec import document_of, value_of
-from datastore_couchdb.indexes import DeclaredIndex, fit_of
+from datastore_couchdb.indexes import DeclaredIndex
 from datastore_couchdb.schema import NAMESPACE_INDEX
-from datastore_couchdb.selectors import Part, Selector, every, meta_part, value_part
+from datastore_couchdb.selectors import Mango, Part, Selector, every, meta_part, value_part
 from datastore_couchdb.session import Session
 
 _ALL = 2**31 - 1
+_MANGO = Mango()
 _FIELDS = {
     Fields.KEY: ["_id", "expiresAt"],
     Fields.VALUE: ["_id", "createdAt", "revision", "expiresAt", "value", "valueJson", "valueExact"],
@@ -30,32 +32,36 @@ def plan(range: IdRange, query: Query, indexes: frozenset[str], declared: Mappin
     arrays nor into what is stored as text.
 
     Args:
-        range: Where, within one namespace.
+        range: Where.
         query: What is asked for.
         indexes: The names of the indexes made at startup that are there.
         declared: The declared indexes, by name.
     """
-    user, namespace, _ = range.start.split(":")
-    place: Selector = {"userId": {"$eq": unquote(user)}, "namespace": {"$eq": unquote(namespace)}}
+    scope = scope_of(range)
+    if scope is None:
+        return None
+    user, namespace = scope
+    place: Selector = {"userId": {"$eq": user}, "namespace": {"$eq": namespace}}
     prefix = range.start[: range.start.rindex(":") + 1]
     if range.start != prefix:
         # Within an index CouchDB compares ids by their bytes; only a range with two ends it would think empty.
         place["_id"] = {"$gte": range.start}
     where = Part(place, False)
-    value, meta = value_part(query.value), meta_part(query.meta)
-    usable = [index for index in declared.values() if index.namespace in (None, unquote(namespace))]
-    asked = ((index, ranges) for index in usable if (ranges := index.queries(query.value)) is not None)
-    chosen = best((fit_of(ranges), index.name, (index, ranges)) for index, ranges in asked)
+    found = push(query, _MANGO, tuple)
+    if found is None:
+        return None
+    value, meta = value_part(found.pieces), meta_part(found.pieces)
+    chosen = choose(declared.values(), namespace, lambda index: index.answer(query.value))
     if chosen is not None:
         index, ranges = chosen
-        others = [part for clause in _without(query.value, index) if (part := value_part(clause)) is not None]
+        others = [part for piece in found.pieces if not _is_on(piece, index) and (part := value_part([piece]))]
         queries = [_ask(index.name, [where, Part(one, True), *others, meta]) for one in ranges]
         queries.append(_ask(index.rest, [where, index.rest_part(), value, meta]))
-        return Plan(_pushed(query), query, queries, index.name, in_order=False)
+        return Plan(found.pushed, found.residual, queries, index.name, in_order=False)
     parts = [part for part in (value, meta) if part is not None]
     if NAMESPACE_INDEX not in indexes or not any(part.narrows for part in parts):
         return None
-    return Plan(_pushed(query), query, [_ask(NAMESPACE_INDEX, [where, *parts])], NAMESPACE_INDEX)
+    return Plan(found.pushed, found.residual, [_ask(NAMESPACE_INDEX, [where, *parts])], NAMESPACE_INDEX)
 
 
 def find(
@@ -146,15 +152,6 @@ def _ask(index: str, parts: Sequence[Part | None]) -> dict[str, Any]:
     return {"selector": {} if together is None else together.selector, "use_index": [index, index]}
 
 
-def _without(filter: Filter, index: DeclaredIndex) -> list[Filter]:
-    """Return the clauses that an index does not look after."""
-    return [clause for clause in clauses(filter) if not (isinstance(clause, Field) and clause.path in index.fields)]
-
-
-def _pushed(query: Query) -> Query:
-    def narrowing(filter: Filter, about_value: bool) -> Filter:
-        part_of = value_part if about_value else meta_part
-        chosen = [clause for clause in clauses(filter) if part_of(clause) is not None]
-        return conjunction(chosen) if chosen else And(())
-
-    return Query(narrowing(query.value, True), narrowing(query.meta, False))
+def _is_on(piece: Piece[Part], index: DeclaredIndex) -> bool:
+    """Return whether an index looks after what a piece asks for."""
+    return isinstance(piece.filter, Field) and piece.filter.path in index.fields

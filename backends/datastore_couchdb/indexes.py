@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import product
+from math import prod
 from typing import Any
 
 from datastore.adapters.choosing import Asked, Fit, fit
@@ -65,16 +66,18 @@ class DeclaredIndex:
         rest = {"fields": ["userId", "namespace"], "partial_filter_selector": filter | self.rest_part().selector}
         yield self.rest, rest
 
-    def queries(self, filter: Filter) -> list[Selector] | None:
-        """Return what to ask the index for, one after another, or ``None`` if a filter does not say enough."""
+    def answer(self, filter: Filter) -> tuple[Fit, tuple[DeclaredIndex, list[Selector]]] | None:
+        """Return how well it fits a filter, and with it what to ask it for, one after another.
+
+        ``None`` if the filter does not say enough.
+        """
         alternatives = [_tests(path, filter) for path in self.fields]
-        number = 1
-        for tests in alternatives:
-            number *= len(tests)
+        number = prod(map(len, alternatives))
         if not 0 < number <= _MOST_QUERIES:
             return None
         names = list(map(_name, self.fields))
-        return [dict(zip(names, tests, strict=True)) for tests in product(*alternatives)]
+        asked = fit([Asked.EQUAL if "$eq" in tests[0] else Asked.RANGE for tests in alternatives])
+        return asked, (self, [dict(zip(names, tests, strict=True)) for tests in product(*alternatives)])
 
 
 def declare(fields: Sequence[Path], namespace: str | None) -> DeclaredIndex:
@@ -109,11 +112,6 @@ def declared_in(documents: Mapping[str, dict[str, Any]]) -> dict[str, DeclaredIn
             if index.name == name:  # if not, somebody else made it
                 found[name] = index
     return found
-
-
-def fit_of(queries: Sequence[Selector]) -> Fit:
-    """Return how well an index fits a filter, from what it is asked for it."""
-    return fit([Asked.EQUAL if "$eq" in test else Asked.RANGE for test in queries[0].values()])
 
 
 def build(session: Session, index: DeclaredIndex) -> None:

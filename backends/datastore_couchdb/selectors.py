@@ -18,10 +18,11 @@ https://docs.couchdb.org/en/stable/api/database/find.html
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from datastore.queries.tree import And, Compare, Exists, Field, Filter, HasType, In, Not, Or, Path, Size, clauses
+from datastore.adapters.pushdown import UNSUPPORTED, About, Dialect, Piece, Translation, inexact
+from datastore.queries.tree import Compare, Condition, Exists, Field, Filter, HasType, In, Not, Path, Size
 from datastore_couchdb.keeping import EXACT, plain_number
 
 Selector: TypeAlias = dict[str, Any]
@@ -56,19 +57,41 @@ _MOST_STEPS = 16
 _ARRAY: Test = {"$type": "array"}
 
 
-def value_part(filter: Filter) -> Part | None:
+class Mango(Dialect[Part]):
+    """What Mango finds. All of it is looked at here: its equality of text is not ours, nor does it look into text."""
+
+    nothing = NOTHING
+    decides = frozenset()
+
+    def condition(self, about: About, path: Path, condition: Condition) -> Translation[Part]:
+        """Return what finds the documents in which a condition holds."""
+        return _found(_condition, about, path, condition)
+
+    def opposite(self, about: About, path: Path, condition: Condition) -> Translation[Part]:
+        """Return what finds the documents in which a condition does not hold."""
+        return _found(_opposite, about, path, condition)
+
+    def all_of(self, parts: Sequence[Part]) -> Part | None:
+        """Return what finds the documents that each part finds."""
+        return every(parts)
+
+    def any_of(self, parts: Sequence[Part]) -> Part:
+        """Return what finds the documents that one of the parts finds."""
+        return any_of(parts)
+
+
+def value_part(pieces: Iterable[Piece[Part]]) -> Part | None:
     """Return what finds the documents whose value matches, or ``None`` if that would be all."""
-    part = _wider(filter, "value")
+    part = every([piece.expression for piece in pieces if piece.about == "value"])
     return part and _or_text("valueJson", part)
 
 
-def meta_part(filter: Filter) -> Part | None:
+def meta_part(pieces: Iterable[Piece[Part]]) -> Part | None:
     """Return what finds the documents whose metadata and provenance match, or ``None`` if that would be all."""
     inside, beside = list[Part](), list[Part]()
-    for clause in clauses(filter):
-        part = _wider(clause, "")
-        if part is not None:
-            (inside if _asks_for_metadata(clause) else beside).append(part)
+    for piece in pieces:
+        if piece.about == "meta":
+            (inside if _asks_for_metadata(piece.filter) else beside).append(piece.expression)
     metadata = every(inside)
     return every(beside if metadata is None else [*beside, _or_text("metadataJson", metadata)])
 
@@ -118,10 +141,15 @@ def _add(together: Selector, selector: Selector) -> None:
             known += test
         elif name != "$or" and known.keys().isdisjoint(test):
             known.update(test)
-        elif repr(known) == repr(test):
+        elif repr(known) == repr(test) or (name != "$or" and _repeats(known, test)):
             continue
         else:
             together.setdefault("$nor", []).append({"$not": {name: test}})
+
+
+def _repeats(known: Test, test: Test) -> bool:
+    """Return whether a test asks for nothing that is not asked for already; by its text: to Python, 1 is True."""
+    return all(operator in known and repr(known[operator]) == repr(wanted) for operator, wanted in test.items())
 
 
 def _or_text(field: str, part: Part) -> Part:
@@ -136,47 +164,20 @@ def _asks_for_metadata(filter: Filter) -> bool:
     return any(map(_asks_for_metadata, inner))
 
 
-def _wider(filter: Filter, root: str) -> Part | None:
-    """Return what finds at least the documents that match; ``None`` if that may be all."""
-    if isinstance(filter, And):
-        return every([part for clause in filter.clauses if (part := _wider(clause, root)) is not None])
-    if isinstance(filter, Or):
-        return _one(_wider(clause, root) for clause in filter.clauses)
-    if isinstance(filter, Not):
-        return _wider_not(filter.clause, root)
-    return _field(filter, root)
+def _found(
+    find: Callable[[str, Path, str, Condition], Part | None], about: About, path: Path, condition: Condition
+) -> Translation[Part]:
+    root = "value" if about == "value" else ""
+    name = _name(path, root, condition)
+    part = None if name is None else find(name, path, root, condition)
+    return UNSUPPORTED if part is None else inexact(part)
 
 
-def _wider_not(filter: Filter, root: str) -> Part | None:
-    """Return what finds at least the documents that do not match; ``None`` if that may be all."""
-    if isinstance(filter, And):
-        return _one(_wider_not(clause, root) for clause in filter.clauses)
-    if isinstance(filter, Or):
-        return every([part for clause in filter.clauses if (part := _wider_not(clause, root)) is not None])
-    if isinstance(filter, Not):
-        return _wider(filter.clause, root)
-    return _field_not(filter, root)
-
-
-def _one(parts: Iterable[Part | None]) -> Part | None:
-    found = list(parts)
-    known = [part for part in found if part is not None]
-    return any_of(known) if len(known) == len(found) else None
-
-
-def _field(field: Field, root: str) -> Part | None:
-    path, condition = field.path, field.condition
-    name = _name(field, root)
-    if name is None:
-        return None
+def _condition(name: str, path: Path, root: str, condition: Condition) -> Part | None:
     narrows = True
     match condition:
-        case Compare("$eq", value):
-            return _is_in(name, path, root, (value,))
         case In(values):
             return _is_in(name, path, root, values)
-        case Compare(operator, None):
-            return _is_in(name, path, root, (None,)) if operator in ("$gte", "$lte") else NOTHING
         case Exists():
             tests: list[Test] = [{"$exists": True}]
         case HasType(names):
@@ -193,13 +194,13 @@ def _field(field: Field, root: str) -> Part | None:
     return _any_test(name, path, root, tests, narrows)
 
 
-def _name(field: Field, root: str) -> str | None:
+def _name(path: Path, root: str, condition: Condition) -> str | None:
     if not root:
-        if field.path[0] in _UNSEEN:
+        if path[0] in _UNSEEN:
             return None
-        if field.path == ("expiresAt",) and isinstance(field.condition, Exists | HasType):
+        if path == ("expiresAt",) and isinstance(condition, Exists | HasType):
             return None  # where there is none, the field is null to the filter and missing in the document
-    return field_name(field.path, root)
+    return field_name(path, root)
 
 
 def _any_test(name: str, path: Path, root: str, tests: list[Test], narrows: bool) -> Part:
@@ -258,18 +259,10 @@ def _range(name: str, operator: str, value: Any) -> tuple[list[Test], bool]:
     return [_ARRAY] if isinstance(value, list) else [{"$type": kind}, _ARRAY], False
 
 
-def _field_not(field: Field, root: str) -> Part | None:
-    path, condition = field.path, field.condition
-    name = _name(field, root)
-    if name is None:
-        return None
+def _opposite(name: str, path: Path, root: str, condition: Condition) -> Part | None:
     match condition:
-        case Compare("$eq" | "$gte" | "$lte", None):
-            # Not null and not missing; or an array, which is found for what may be in it.
-            return _any_test(name, path, root, [{"$gt": None}], narrows=True)
-        case Compare("$eq", value):
-            certain = _certainly_in((value,))
         case In(values) if None in values:
+            # Not null and not missing; or an array, which is found for what may be in it.
             return _any_test(name, path, root, [{"$gt": None}], narrows=True)
         case In(values):
             certain = _certainly_in(values)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from typing import Any, TypeVar
 
 from datastore.adapters.answers import member
+from datastore.adapters.batching import batches
 from datastore.deadlines import left, within
 from datastore.errors import DataStoreError, ThrottledError
 from datastore.retry import Backoff
@@ -25,6 +25,8 @@ READ_BATCH = 100
 """BatchGetItem takes so many keys, as TransactWriteItems takes writes (AWS API reference)."""
 WRITE_BATCH = 25
 """BatchWriteItem takes so many writes (AWS API reference)."""
+chunks = batches
+"""The name by which writing and counting take it from here."""
 THREADS = 8
 """The requests that one call has under way at once."""
 
@@ -45,8 +47,9 @@ class Threads:
         self._turns = Turns("sending requests to DynamoDB")
         self._pool: ThreadPoolExecutor | None = None
 
-    def map(self, function: Callable[[T], R], arguments: Sequence[T]) -> list[R]:
+    def map(self, function: Callable[[T], R], arguments: Iterable[T]) -> list[R]:
         """Return the results of a function, in order; the first error is raised when all have ended."""
+        arguments = list(arguments)
         running = self._submit(function, arguments) if len(arguments) > 1 else None
         if running is None:
             return [function(argument) for argument in arguments]
@@ -76,12 +79,6 @@ class Threads:
                     return function(argument)
 
             return [self._pool.submit(call, argument) for argument in arguments]
-
-
-def chunks(items: Iterable[T], size: int) -> list[list[T]]:
-    """Return items in lists of at most ``size``."""
-    iterator = iter(items)
-    return list(iter(lambda: list(islice(iterator, size)), []))
 
 
 def get_items(

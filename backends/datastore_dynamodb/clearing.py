@@ -6,11 +6,12 @@ from collections.abc import Callable
 from functools import partial
 
 from datastore import deadlines
+from datastore.adapters.batching import batches
 from datastore.backend import Forgotten, IdRange
 from datastore.documents import UNDECODABLE
 from datastore.errors import DataStoreError
 from datastore.turns import keep_newest
-from datastore_dynamodb.batches import WRITE_BATCH, Threads, chunks, patiently, write_items
+from datastore_dynamodb.batches import WRITE_BATCH, Threads, patiently, write_items
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.codec import Attributes
 from datastore_dynamodb.items import REVISION, id_of, is_live, own_key, parts_of
@@ -115,7 +116,7 @@ class Remover:
             progress.removed(progress.in_doubt.popitem()[1])
 
     def _remove(self, items: list[Attributes]) -> None:
-        self._threads.map(self._remove_some, chunks(map(own_key, items), WRITE_BATCH))
+        self._threads.map(self._remove_some, batches(map(own_key, items), WRITE_BATCH))
 
     def _remove_some(self, keys: list[Attributes]) -> None:
         patiently(partial(write_items, self._connection, [{"DeleteRequest": {"Key": key}} for key in keys]))

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
+from datastore.adapters.batching import batches
+
 MOST_BYTES, MOST_OPERATORS, MOST_OPERANDS = 4_096, 300, 100
 """Of an expression, in it, and of ``IN`` ("Quotas in Amazon DynamoDB", "Expression parameters")."""
 _MOST_SUBSTITUTED = 100_000
@@ -82,11 +84,11 @@ def is_of_type(path: tuple[str, ...], name: str) -> Expression:
 
 def among(path: tuple[str, ...], operands: Iterable[Operand]) -> Expression:
     """Return whether something equals one of several values."""
-    distinct = list(dict.fromkeys(operands))
+    distinct = dict.fromkeys(operands)
     parts: list[Expression] = []
-    for start in range(0, len(distinct), MOST_OPERANDS):
-        some = tuple(distinct[start : start + MOST_OPERANDS])
-        parts.append(Atom("%s = %s" if len(some) == 1 else f"%s IN ({', '.join(['%s'] * len(some))})", path, some))
+    for some in batches(distinct, MOST_OPERANDS):
+        form = "%s = %s" if len(some) == 1 else f"%s IN ({', '.join(['%s'] * len(some))})"
+        parts.append(Atom(form, path, tuple(some)))
     return any_of(*parts)
 
 
@@ -96,6 +98,11 @@ def _join(operator: str, parts: Iterable[Expression], settles: Junction) -> Expr
         if part == settles:
             return settles
         flat.update(dict.fromkeys(part.parts if isinstance(part, Junction) and part.operator == operator else (part,)))
+    negated = [part for part in flat if isinstance(part, Negation)]
+    if len(negated) > 1:  # one NOT for all of them takes fewer operators
+        join = any_of if operator == "AND" else all_of
+        together = negate(join(*(part.part for part in negated)))
+        flat = dict.fromkeys(together if part is negated[0] else part for part in flat if part not in negated[1:])
     return next(iter(flat)) if len(flat) == 1 else Junction(operator, tuple(flat))
 
 

@@ -3,9 +3,10 @@
 A path of an expression leads through maps alone. So a field is seen where its value is native and no array lies on the
 way; what lies behind an array, and values that are text, are found whatever they are, and checked here.
 
-Each filter is translated twice: to an expression that holds wherever the filter does (``upper``), and to one that holds
-nowhere else (``lower``). What must *not* hold is the opposite of the lower one. A filter is decided where the two are
-the same. Where nothing can be said, the upper one is true and the lower one false, which AND, OR and NOT then carry on.
+Each condition is translated twice: to an expression that holds wherever the condition does (``upper``), and to one that
+holds nowhere else (``lower``). Where it must *not* hold, the opposite of the lower one is asked. A condition is exact
+where the two are the same; where nothing can be said, the upper one is true and the lower one false.
+`datastore.adapters.pushdown` puts them together.
 
 What servers that stand in for DynamoDB get wrong is not asked: the type of an empty text or of ``false``, whether an
 array contains one, and the order of text from U+D800 on, which UTF-16 has otherwise than UTF-8 (dynalite).
@@ -14,28 +15,23 @@ array contains one, and the order of text from U+D800 on, which UTF-16 has other
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from datastore.adapters.pushdown import About, Dialect, Piece, Translation, push
 from datastore.backend import Plan, Query
 from datastore.queries.matcher import compile_condition
 from datastore.queries.tree import (
-    And,
     Compare,
     Comparison,
     Condition,
     ElementMatches,
     Exists,
-    Field,
-    Filter,
     HasType,
     In,
     Matches,
-    Or,
     Path,
     Size,
-    clauses,
-    conjunction,
 )
 from datastore_dynamodb.codec import NATIVE, number_text
 from datastore_dynamodb.expressions import (
@@ -55,8 +51,6 @@ from datastore_dynamodb.expressions import (
 
 _LONGEST_PATH = 30  # steps: DynamoDB nests 32 levels, and the attribute is one of them
 _MOST_CONTAINED = 8  # values that arrays are searched for; for more of them any array is found
-_MOST_REFUSED = 20
-"""When so many clauses have not fitted into an expression, it is full: each attempt writes all of it out."""
 _PROVENANCE = ("key", "createdByAgent", "createdAt", "updatedAt", "revision", "expiresAt")
 """Without what counting an access changes: the store adds accesses that are still to be written."""
 _OR_NULL = "expiresAt"
@@ -87,55 +81,52 @@ class _Shape(NamedTuple):
     """Whether it holds for what is not there."""
 
 
+class Filters(Dialect[Expression]):
+    """What a ``FilterExpression`` can say. All values that are not native are found, so that none is decided."""
+
+    nothing = FALSE
+    decides = frozenset(("meta",))
+
+    def condition(self, about: About, path: Path, condition: Condition) -> Translation[Expression]:
+        """Return what holds wherever a condition does."""
+        upper, lower = _bounds(about, path, condition)
+        return Translation(None if upper == TRUE else upper, upper == lower)
+
+    def opposite(self, about: About, path: Path, condition: Condition) -> Translation[Expression]:
+        """Return what holds wherever a condition does not."""
+        upper, lower = _bounds(about, path, condition)
+        return Translation(None if lower == FALSE else negate(lower), upper == lower)
+
+    def all_of(self, parts: Sequence[Expression]) -> Expression:
+        """Join expressions by AND."""
+        return all_of(*parts)
+
+    def any_of(self, parts: Sequence[Expression]) -> Expression:
+        """Join expressions by OR."""
+        return any_of(*parts)
+
+
+_FILTERS = Filters()
+
+
 def plan(query: Query) -> Plan | None:
     """Return what to ask DynamoDB, or ``None`` if nothing narrows a query."""
-    wanted = [(clause, True, _bounds(clause, _of_value)) for clause in clauses(query.value)]
-    wanted += [(clause, False, _bounds(clause, _of_record)) for clause in clauses(query.meta)]
-    chosen: list[tuple[Filter, bool, Bounds]] = []
-    native = None
-    refused = 0
-    for one in wanted:
-        if one[2].upper == TRUE or refused == _MOST_REFUSED:
-            continue
-        parameters = _parameters([*chosen, one])
-        if parameters is None:
-            refused += 1
-        else:
-            chosen.append(one)
-            native = parameters
-    if native is None:
+    found = push(query, _FILTERS, _parameters)
+    return None if found is None else Plan(found.pushed, found.residual, found.request)
+
+
+def _parameters(pieces: Sequence[Piece[Expression]]) -> dict[str, Any] | None:
+    if not pieces:
         return None
-    decided = [one for one in chosen if not one[1] and one[2].upper == one[2].lower]
-    return Plan(_query(chosen), _query([one for one in wanted if one not in decided]), native)
-
-
-def _query(found: list[tuple[Filter, bool, Bounds]]) -> Query:
-    parts: dict[bool, list[Filter]] = {True: [], False: []}
-    for clause, of_value, _ in found:
-        parts[of_value].append(clause)
-    return Query(conjunction(parts[True]), conjunction(parts[False]))
-
-
-def _parameters(chosen: list[tuple[Filter, bool, Bounds]]) -> dict[str, Any] | None:
-    of_value = all_of(*(bounds.upper for _, of_value, bounds in chosen if of_value))
-    about = all_of(*(bounds.upper for _, of_value, bounds in chosen if not of_value))
-    both = all_of(any_of(negate(exists((NATIVE,))), of_value), about)  # a value that is not native is text or parts
+    of_value = all_of(*(piece.expression for piece in pieces if piece.about == "value"))
+    of_record = all_of(*(piece.expression for piece in pieces if piece.about == "meta"))
+    native = any_of(negate(exists((NATIVE,))), of_value)  # a value that is not native is text or parts
+    both = all_of(native, of_record)
     return render(negate(exists(("createdAt",))) if both == FALSE else both)  # which every record has
 
 
-def _bounds(filter: Filter, of_field: Callable[[Path, Condition], Bounds]) -> Bounds:
-    if isinstance(filter, Field):
-        return of_field(filter.path, filter.condition)
-    if isinstance(filter, And | Or):
-        found = [_bounds(clause, of_field) for clause in filter.clauses]
-        join = all_of if isinstance(filter, And) else any_of
-        return Bounds(join(*(one.upper for one in found)), join(*(one.lower for one in found)))
-    inner = _bounds(filter.clause, of_field)
-    return Bounds(negate(inner.lower), negate(inner.upper))
-
-
-def _of_value(path: Path, condition: Condition) -> Bounds:
-    return _in_json(NATIVE, path, condition)
+def _bounds(about: About, path: Path, condition: Condition) -> Bounds:
+    return _in_json(NATIVE, path, condition) if about == "value" else _of_record(path, condition)
 
 
 def _of_record(path: Path, condition: Condition) -> Bounds:
@@ -174,8 +165,6 @@ def _in_json(name: str, steps: Path, condition: Condition) -> Bounds:
 
 def _shape(path: Path, condition: Condition) -> _Shape:
     match condition:
-        case Compare("$eq", value):
-            return _equals(path, (value,))
         case In(values):
             return _equals(path, values)
         case Compare(operator, value):
@@ -255,8 +244,6 @@ def _contains(path: Path, operand: Operand) -> Expression:
 
 
 def _compares(path: Path, operator: Comparison, value: Any) -> _Shape:
-    if value is None:
-        return _equals(path, (None,)) if operator in ("$gte", "$lte") else _Shape(_NEVER, _NEVER)
     array = _some_array(path)
     if isinstance(value, dict):
         return _Shape(Bounds(is_of_type(path, "M"), FALSE), array)

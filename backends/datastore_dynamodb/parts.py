@@ -18,10 +18,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from datastore.adapters.batching import batches
 from datastore.backend import IdRange, Put
 from datastore.errors import DataStoreError
 from datastore.times import format_time, parse_time
-from datastore_dynamodb.batches import READ_BATCH, WRITE_BATCH, chunks, get_items, write_items
+from datastore_dynamodb.batches import READ_BATCH, WRITE_BATCH, get_items, write_items
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.codec import Attribute, Attributes, Encoded
 from datastore_dynamodb.items import epoch, id_of, own_key, parts_of, revision_of
@@ -70,7 +71,7 @@ class Parts:
         """Return the joined parts by the id of the record's item; without those of which some are missing."""
         keys = [_key(id_of(item), revision_of(item), number) for item in items for number in range(parts_of(item))]
         data: dict[str, bytes] = {}
-        for batch in chunks(keys, READ_BATCH):
+        for batch in batches(keys, READ_BATCH):
             data.update(
                 (id_of(part), bytes(part["data"]["B"]))
                 for part in get_items(self._connection, batch, _DATA)
@@ -164,7 +165,7 @@ class Parts:
             parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def _remove(self, keys: Sequence[Attributes]) -> None:
-        for batch in chunks(keys, WRITE_BATCH):
+        for batch in batches(keys, WRITE_BATCH):
             write_items(self._connection, [{"DeleteRequest": {"Key": key}} for key in batch])
 
 

@@ -6,13 +6,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from datastore.adapters.batching import batches
 from datastore.backend import Document, DocumentPage, Fields, IdRange
 from datastore.documents import UNDECODABLE, damaged, reason
 from datastore.errors import BackendUnavailableError, DamagedRecordError
 from datastore.retry import Backoff
 from datastore.times import format_time
 from datastore_dynamodb.answers import lost
-from datastore_dynamodb.batches import READ_BATCH, Threads, chunks, get_items
+from datastore_dynamodb.batches import READ_BATCH, Threads, get_items
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.codec import PARTS, Attribute, Attributes, decode_value, unzip
 from datastore_dynamodb.items import (
@@ -59,9 +60,9 @@ class Reader:
             item = self._get(ids[0], fields, self._strong)
             items = [] if item is None else [item]
         else:
-            batches = chunks([key_of(id) for id in ids], READ_BATCH)
             found = self._threads.map(
-                lambda keys: get_items(self._connection, keys, PROJECTION[fields], self._strong), batches
+                lambda keys: get_items(self._connection, keys, PROJECTION[fields], self._strong),
+                batches(map(key_of, ids), READ_BATCH),
             )
             items = [item for batch in found for item in batch]
         documents, broken, _ = self._documents(items, fields)

@@ -22,34 +22,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations, product
 from math import prod
-from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from google.cloud.firestore_v1.field_path import FieldPath
 from google.cloud.firestore_v1.types import query as messages
 
+from datastore.adapters.pushdown import UNSUPPORTED, About, Composed, Dialect, Translation, push
 from datastore.queries.language import META_FIELDS
 from datastore.queries.paths import is_position
-from datastore.queries.tree import (
-    And,
-    Compare,
-    Condition,
-    ElementMatches,
-    Field,
-    Filter,
-    In,
-    Or,
-    Path,
-    Query,
-    Size,
-    clauses,
-    conjunction,
-)
+from datastore.queries.tree import Compare, Condition, ElementMatches, In, Path, Query, Size
 from datastore_firestore.codec import nameable, pair
 from datastore_firestore.connection import Message
 
 _MOST_DISJUNCTIONS = 30
 _MOST_CLAUSES = 20
 """So many are asked for at once; the others would narrow little, and Firestore takes 100 filters in a query."""
+_MOST_TERMS = 1_000
+"""What would be so many terms before the same ones are taken together is not even tried."""
 _LONGEST_TEXT = 1_400  # bytes, of the 1,500 that an index holds of a value
 _EXACT_INTEGERS = 2**53  # beyond, integers and floating-point numbers are compared with care
 _INT64 = 2**63
@@ -123,61 +112,56 @@ def _one_of(field: str, operators: tuple[str, str], operands: Sequence[Any]) -> 
     return Test(field, one, operands[0]) if len(operands) == 1 else Test(field, any_of, tuple(operands))
 
 
-def reach(query: Query) -> tuple[Reach, Query, Query] | None:
-    """Return what can be asked of Firestore, the clauses behind it, and those still to be checked; or ``None``."""
-    wanted = [(clause, True) for clause in clauses(query.value)] + [(clause, False) for clause in clauses(query.meta)]
-    found, used = _narrowest([_translate(clause, _in_value if of_value else _in_meta) for clause, of_value in wanted])
-    if found is None:
-        return None
-    exact = not found.arrays and not found.hidden  # what is decided by fields that are always there as they are
-    rest = [one for index, one in enumerate(wanted) if not (exact and index in used and isinstance(one[0], Field))]
-    return found, _query(wanted[index] for index in sorted(used)), _query(rest)
+NOTHING = Reach((), (), frozenset())
 
 
-def _query(found: Iterable[tuple[Filter, bool]]) -> Query:
-    parts: dict[bool, list[Filter]] = {True: [], False: []}
-    for clause, of_value in found:
-        parts[of_value].append(clause)
-    return Query(conjunction(parts[True]), conjunction(parts[False]))
+class Filters(Dialect[Reach]):
+    """What Firestore can be asked for without a composite index. It has no NOT that needs none."""
+
+    nothing = NOTHING
+
+    def condition(self, about: About, path: Path, condition: Condition) -> Translation[Reach]:
+        """Return the documents that can match; exact where fields are always there as they are."""
+        found = _in_json("value", path, condition) if about == "value" else _in_meta(path, condition)
+        if found is None:
+            return UNSUPPORTED
+        return Translation(found, not found.arrays and not found.hidden)
+
+    def all_of(self, parts: Sequence[Reach]) -> Reach | None:
+        """Return the documents that all can match, if that is not too much to ask."""
+        if NOTHING in parts:
+            return NOTHING
+        if len(parts) > _MOST_CLAUSES or prod(max(len(part.plain), 1) for part in parts) > _MOST_TERMS:
+            return None
+        return _if_it_fits(_all_of(parts))
+
+    def any_of(self, parts: Sequence[Reach]) -> Reach | None:
+        """Return the documents that one can match, if that is not too much to ask."""
+        plain = tuple(term for part in parts for term in part.plain)
+        arrays = tuple(entry for part in parts for entry in part.arrays)
+        return _if_it_fits(Reach(plain, arrays, frozenset[Place]().union(*(part.hidden for part in parts))))
+
+    def widens(self, part: Reach) -> bool:
+        """Return whether it finds what has an array at a hidden place: that is asked on its own."""
+        return bool(part.hidden)
+
+    def weight(self, part: Reach) -> int:
+        """Return how many disjunctions it takes."""
+        return part.disjunctions()
 
 
-def _translate(filter: Filter, root: _Root) -> Reach | None:
-    """Return the documents that a filter can match, or ``None`` for any."""
-    if isinstance(filter, Field):
-        return root(filter.path, filter.condition)
-    if isinstance(filter, And):
-        return _narrowest([_translate(clause, root) for clause in clauses(filter)])[0]
-    if isinstance(filter, Or):
-        either = [_translate(clause, root) for clause in filter.clauses]
-        return None if None in either else _any_of(cast("list[Reach]", either))
-    return None
+_FILTERS = Filters()
 
 
-def _any_of(either: Sequence[Reach]) -> Reach | None:
-    found = Reach(
-        tuple(term for one in either for term in one.plain),
-        tuple(entry for one in either for entry in one.arrays),
-        frozenset[Place]().union(*(one.hidden for one in either)),
+def reach(query: Query) -> Composed[Reach, Reach] | None:
+    """Return what to ask Firestore for a query, and what is left to check; ``None`` if nothing narrows it."""
+    return push(
+        query, _FILTERS, lambda pieces: _FILTERS.all_of([piece.expression for piece in pieces]) if pieces else None
     )
+
+
+def _if_it_fits(found: Reach) -> Reach | None:
     return found if found.disjunctions() <= _MOST_DISJUNCTIONS else None
-
-
-def _narrowest(found: Sequence[Reach | None]) -> tuple[Reach | None, frozenset[int]]:
-    """Return as many clauses that must all hold as Firestore takes at once, and which; the simple ones first."""
-    chosen: tuple[int, ...] = ()
-    result: Reach | None = None
-    numbered = [(index, one) for index, one in enumerate(found) if one is not None]
-    refused = 0
-    for index, _ in sorted(numbered, key=lambda entry: entry[1].disjunctions()):
-        if len(chosen) == _MOST_CLAUSES or refused == _MOST_CLAUSES:
-            break
-        tried = (*chosen, index)
-        both = _all_of([cast("Reach", found[one]) for one in tried])
-        if both.disjunctions() <= _MOST_DISJUNCTIONS:
-            chosen, result = tried, both
-        else:
-            refused += 1
-    return result, frozenset(chosen)
 
 
 def _all_of(every: Sequence[Reach]) -> Reach:
@@ -211,20 +195,16 @@ def _distinct(parts: Iterable[_Part]) -> list[_Part]:
     return list({repr(part): part for part in parts}.values())  # by their text: 1 and True are equal, and different
 
 
-_Root: TypeAlias = Callable[[Path, Condition], Reach | None]
-
-
-def _in_value(path: Path, condition: Condition) -> Reach | None:
-    return _in_json("value", path, condition)
-
-
 def _in_meta(path: Path, condition: Condition) -> Reach | None:
     if path[0] == "metadata" and len(path) > 1:
         return _in_json("metadata", path[1:], condition)
     if len(path) > 1 or path[0] not in _PROVENANCE:
         return None
-    texts = [text for text in _operands(condition) or () if isinstance(text, str)]
-    return Reach(((_one_of(path[0], _EQUALS, texts),),), (), frozenset()) if texts else None
+    operands = _operands(condition)
+    if operands is None:
+        return None
+    texts = [text for text in operands if isinstance(text, str)]
+    return Reach(((_one_of(path[0], _EQUALS, texts),),), (), frozenset()) if texts else NOTHING
 
 
 def _in_json(name: str, path: Path, condition: Condition) -> Reach | None:
@@ -254,7 +234,7 @@ def _in_json(name: str, path: Path, condition: Condition) -> Reach | None:
             if elements:
                 return Reach((), ((place, (_one_of(field, _CONTAINS, elements),)),), hidden)
     if isinstance(condition, ElementMatches | Size) or (
-        isinstance(condition, Compare) and condition.operator == "$eq" and isinstance(condition.value, list)
+        isinstance(condition, In) and all(isinstance(value, list) for value in condition.values)
     ):
         return Reach((), ((place, (has_array,)),), hidden)
     return None

@@ -47,7 +47,7 @@ class Finder:
     def plan(self, range: IdRange, query: Query) -> Plan | None:
         """See `datastore.backend.Finds`."""
         found = reach(query)
-        terms = [] if found is None else found[0].terms()
+        terms = [] if found is None else found.request.terms()
         usable = found is not None and not self._is_refused(terms)
         # An index on one field alone is for what equality does not narrow.
         ranged = self._indexes.ranged(range, query, more_than=1 if usable else 0)
@@ -62,7 +62,7 @@ class Finder:
             return None
         native = {"any": [_plain(term) for term in terms], "order": [_NAME]}
         index = ",".join(sorted(_fields_of(terms))) + " (automatic)"
-        return Plan(found[1], found[2], native, index)
+        return Plan(found.pushed, found.residual, native, index)
 
     def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None) -> DocumentPage:
         """See `datastore.backend.Finds`."""

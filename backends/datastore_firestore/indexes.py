@@ -19,9 +19,10 @@ import grpc
 from google.cloud.firestore_v1.field_path import FieldPath
 from google.cloud.firestore_v1.types import query as messages
 
-from datastore.adapters.choosing import Asked, Fit, best, fit
+from datastore.adapters.choosing import Asked, Fit, choose, fit
 from datastore.backend import Fields, IdRange, Query
 from datastore.errors import BackendUnavailableError, DataStoreError, PermissionDeniedError, QueryError
+from datastore.ids import scope_of
 from datastore.queries.paths import is_position
 from datastore.queries.tree import Compare, Field, Path, clauses, conjunction
 from datastore_firestore.codec import nameable
@@ -47,7 +48,7 @@ class Declared(NamedTuple):
     """An index that may be used."""
 
     paths: tuple[Path, ...]
-    encoded_namespace: str | None
+    namespace: str | None
 
     @property
     def fields(self) -> list[str]:
@@ -99,7 +100,7 @@ class Indexes:
         Raises:
             PermissionDeniedError: If it is not there, and this process may not create it; the message has the command.
         """
-        index = Declared(tuple(paths), encoded_namespace)
+        index = Declared(tuple(paths), None if encoded_namespace is None else unquote(encoded_namespace))
         _check(index)
         if index not in self._declared:
             if not self._usable(reader, index):
@@ -115,15 +116,18 @@ class Indexes:
 
     def ranged(self, range: IdRange, query: Query, *, more_than: int) -> Ranged | None:
         """Return how one of the indexes answers a query, if there is one with more than so many fields."""
-        user, _, namespace = range.start.partition(":")
-        namespace = namespace.partition(":")[0]
-        if not range.end.startswith(f"{user}:{namespace};"):
-            return None  # not one namespace
-        scope = (Test("userId", "==", unquote(user)), Test("namespace", "==", unquote(namespace)))
+        place = scope_of(range)
+        if place is None:
+            return None
+        user, namespace = place
         usable = [one for one in list(self._declared) if len(one.paths) > more_than]
-        usable = [one for one in usable if one.encoded_namespace in (None, namespace)]
-        ranges = (found for index in usable if (found := _ranged(index, query)) is not None)
-        chosen = best((found.on.fit, found.on.name, found) for found in ranges)
+
+        def answer(index: Declared) -> tuple[Fit, Ranged] | None:
+            found = _ranged(index, query)
+            return None if found is None else (index.fit, found)
+
+        chosen = choose(usable, namespace, answer)
+        scope = (Test("userId", "==", user), Test("namespace", "==", namespace))
         return None if chosen is None else chosen._replace(term=scope + chosen.term)
 
     def query(self, ranged: Term, order: str) -> Message:

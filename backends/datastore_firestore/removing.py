@@ -13,6 +13,7 @@ from typing import TypeAlias
 import grpc
 
 from datastore import deadlines
+from datastore.adapters.batching import batches
 from datastore.backend import Forgotten, IdRange
 from datastore.errors import DataStoreError
 from datastore.ids import EVERYTHING
@@ -93,9 +94,9 @@ class Remover:
         try:
             self._settle(tally, at)
             for page in pages():
-                for start in range(0, len(page), _AT_ONCE):
+                for seen in batches(page, _AT_ONCE):
                     deadlines.check()
-                    self._send(page[start : start + _AT_ONCE], tally, at, as_seen)
+                    self._send(seen, tally, at, as_seen)
         except DataStoreError:
             self._under_way[what] = tally
             keep_newest(self._under_way, _MOST_UNDER_WAY)
@@ -104,8 +105,8 @@ class Remover:
 
     def _settle(self, tally: _Tally, at: str) -> None:
         ids = list(tally.doubtful)
-        for start in range(0, len(ids), _AT_ONCE):
-            for id, state in self._reader.states(ids[start : start + _AT_ONCE], documents.KEY, False).items():
+        for some in batches(ids, _AT_ONCE):
+            for id, state in self._reader.states(some, documents.KEY, False).items():
                 seen = tally.doubtful.pop(id)
                 if not isinstance(state, Known):
                     tally.add(seen, at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -12,6 +12,7 @@ from math import inf
 from time import monotonic
 from typing import Any, TypeAlias, TypeVar, cast
 
+from datastore.adapters.batching import batches, batches_by_size
 from datastore.administration import Diagnostic
 from datastore.backend import (
     DONE,
@@ -152,7 +153,7 @@ class SqliteBackend(Backend):
         if len(writes) == 1:
             return self._write(lambda connection: [_apply(connection, writes[0])])
         outcomes: list[Outcome] = []
-        for part in _parts(writes, _json_size):
+        for part in batches_by_size(writes, _json_size, _PART_BYTES):
             try:
                 outcomes += self._write(partial(_in_transaction, partial(_apply_all, writes=part)))
             except DataStoreError as error:
@@ -176,8 +177,8 @@ class SqliteBackend(Backend):
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""
         most = sql.ACCESS_BATCHES[-1]
-        for start in range(0, len(accesses), most):
-            self._write(partial(_count, accesses=accesses[start : start + most]))
+        for some in batches(accesses, most):
+            self._write(partial(_count, accesses=some))
 
     def close(self) -> None:
         """See `Backend.close`."""
@@ -244,7 +245,7 @@ class SqliteBackend(Backend):
     def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
         """See `Backend.restore`."""
         outcomes: list[Outcome] = []
-        for part in _parts(restores, _restored_size):
+        for part in batches_by_size(restores, _restored_size, _PART_BYTES):
             try:
                 outcomes += self._write(partial(_in_transaction, partial(_restore_all, restores=part)))
             except DataStoreError as error:
@@ -377,17 +378,6 @@ def _page(
     finally:
         cursor.close()
     return rows, len(rows) < limit
-
-
-def _parts(items: Sequence[Item], size: Callable[[Item], int]) -> Iterator[Sequence[Item]]:
-    """Cut a batch where it would take other writers' time for too long."""
-    start = total = 0
-    for index, item in enumerate(items):
-        total += size(item)
-        if total > _PART_BYTES and index > start:
-            yield items[start:index]
-            start, total = index, size(item)
-    yield items[start:]
 
 
 def _json_size(write: Write) -> int:

@@ -7,17 +7,18 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
-from urllib.parse import unquote
 
+from datastore.adapters.pushdown import push, query_of
 from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
 from datastore.errors import DamagedRecordError
+from datastore.ids import scope_of
 from datastore.queries.matcher import Predicate, compile_filter
-from datastore.queries.tree import EVERYTHING, And, Field, Filter, clauses
+from datastore.queries.tree import EVERYTHING, Field, Filter
 from datastore.values import decode
 from datastore_sqlite.connections import Connection
 from datastore_sqlite.damage import WELL_FORMED, documents_of, reading, shown, size_of, stored_id
-from datastore_sqlite.indexes import Index, Key, Probe, Search, by_key, choose, key_expression, keys_by_path
-from datastore_sqlite.queries import Clause, Translator
+from datastore_sqlite.indexes import Index, Key, Probe, Search, best_search, by_key, key_expression, keys_by_path
+from datastore_sqlite.queries import Sql
 from datastore_sqlite.schema import TABLE
 from datastore_sqlite.statements import COLUMNS
 
@@ -51,71 +52,35 @@ class SqlitePlan(Plan):
 
 def make_plan(range: IdRange, query: Query, indexes: Callable[[], Sequence[Index]]) -> SqlitePlan | None:
     """Return the plan for a query, ``None`` if nothing of it can be pushed down."""
-    translator = Translator()
-    pushed: dict[str, list[Filter]] = {"value": [], "meta": []}
-    decided: dict[str, list[Filter]] = {"value": [], "meta": []}
-    residual: dict[str, list[Filter]] = {"value": [], "meta": []}
-    translations: list[tuple[Filter, Clause]] = []
-    for part, filter, translate in (
-        ("meta", query.meta, translator.meta_clause),  # first, because it is cheap to decide
-        ("value", query.value, translator.value_clause),
-    ):
-        for clause in clauses(filter):
-            translated: Clause = translate(clause)
-            if translated.can_fail:
-                pushed[part].append(clause)
-                translations.append((clause if part == "value" else EVERYTHING, translated))
-            if translated.can_fail and translated.decides:
-                decided[part].append(clause)
-            else:
-                residual[part].append(clause)
-    if not translations:
+    sql = Sql()
+    found = push(query, sql, tuple)
+    if found is None:
         return None
-    place = _namespace(range)
-    search = None
-    if place is not None and (keys := keys_by_path(pushed["value"])):
-        search = choose(indexes(), place[1], keys)
+    place, search = scope_of(range), None
+    keys = keys_by_path(piece.filter for piece in found.pieces if piece.about == "value")
+    if place is not None and keys:
+        search = best_search(indexes(), place[1], keys)
     where, sure = list[str](), list[str]()
-    for clause, translated in translations:
-        sql = translated.sql
-        if search is not None and isinstance(clause, Field) and clause.path in search.fields:
-            sql = by_key(clause, sql, translator.bind)
-        where.append(f"({sql}) IS NOT 0")
-        if translated.decides:
-            sure.append(f"({sql}) IS 1")
-    condition = " AND ".join(where)
+    for filter, about, expression, exact in found.pieces:
+        by = expression
+        if search is not None and about == "value" and isinstance(filter, Field) and filter.path in search.fields:
+            by = by_key(filter, expression, sql.bind)
+        where.append(f"({by}) IS NOT 0")
+        if exact:
+            sure.append(f"({by}) IS 1")
+    condition = " AND ".join(where) or "1"
     return SqlitePlan(
-        pushed=_query(pushed),
-        residual=_query(residual),
-        native={"where": condition, "parameters": translator.parameters},
+        pushed=found.pushed,
+        residual=found.residual,
+        native={"where": condition, "parameters": sql.parameters},
         index=None if search is None else search.index.name,
         in_order=search is None or search.in_order,
         where=condition,
         sure=" AND ".join(sure) or "1",
-        parameters=translator.parameters,
+        parameters=sql.parameters,
         search=search,
-        decided=_query(decided),
+        decided=query_of([piece for piece in found.pieces if piece.exact]),
     )
-
-
-def _query(filters: dict[str, list[Filter]]) -> Query:
-    return Query(*(_all(filters[part]) for part in ("value", "meta")))
-
-
-def _all(filters: list[Filter]) -> Filter:
-    return filters[0] if len(filters) == 1 else And(tuple(filters)) if filters else EVERYTHING
-
-
-def _namespace(range: IdRange) -> tuple[str, str] | None:
-    """Return the user and the namespace that a range lies within, ``None`` if it is not in a single one."""
-    user, colon, rest = range.start.partition(":")
-    namespace, second, _ = rest.partition(":")
-    if not colon or not second:
-        return None
-    prefix = f"{user}:{namespace}"
-    if range.end != f"{prefix};" and not range.end.startswith(f"{prefix}:"):
-        return None
-    return unquote(user, errors="strict"), unquote(namespace, errors="strict")
 
 
 def read_page(
@@ -234,7 +199,7 @@ class _Reader:
             probes = [search.probes[number]]
 
     def _probe(self, index: Index, probe: Probe, limit: int, after: str) -> Iterator[Row]:
-        user, namespace = _namespace(self._range) or ("", "")
+        user, namespace = scope_of(self._range) or ("", "")
         expressions = index.expressions
         parameters: dict[str, Any] = {"user": user, "limit": limit, "end": self._range.end}
         conditions = ["userId = :user"]

@@ -27,7 +27,7 @@ from itertools import product
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
-from datastore.adapters.choosing import Asked, Fit, best, fit
+from datastore.adapters.choosing import Asked, Fit, choose, fit
 from datastore.errors import UnsupportedError
 from datastore.queries.tree import Compare, Exists, Field, Filter, In, Path
 from datastore_sqlite.connections import NAME
@@ -340,8 +340,9 @@ class Search:
     def fit(self) -> Fit:
         """How well it fits the query."""
         probe = self.probes[0]
-        asked = [Asked.EQUAL] * len(probe.points) + [Asked.RANGE] * (probe.range is not None)
-        return fit(asked + [Asked.NOTHING] * (len(self.index.fields) - len(asked)))
+        equal, ranged = len(probe.points), probe.range is not None
+        nothing = len(self.index.fields) - equal - ranged
+        return fit([Asked.EQUAL] * equal + [Asked.RANGE] * ranged + [Asked.NOTHING] * nothing)
 
     @property
     def in_order(self) -> bool:
@@ -349,14 +350,19 @@ class Search:
         return len(self.probes) <= _MERGED and len(self.probes[0].points) == len(self.index.fields)
 
 
-def choose(indexes: Sequence[Index], namespace: str, keys: Mapping[Path, Keys]) -> Search | None:
+def best_search(indexes: Sequence[Index], namespace: str, keys: Mapping[Path, Keys]) -> Search | None:
     """Return the search by the index that fits best (`datastore.adapters.choosing`); ``None`` if none of them helps."""
-    usable = (index for index in indexes if index.namespace in (None, namespace))
-    searches = (search for index in usable if (search := _search(index, keys)) is not None)
-    return best((search.fit, search.index.name, search) for search in searches)
+
+    def answer(index: Index) -> tuple[Fit, Search] | None:
+        search = _search(index, keys)
+        return None if search is None else (search.fit, search)
+
+    return choose(indexes, namespace, answer)
 
 
 def _search(index: Index, keys: Mapping[Path, Keys]) -> Search | None:
+    if index.fields[0] not in keys:
+        return None
     points: list[frozenset[Key]] = []
     size = 1
     for path in index.fields:

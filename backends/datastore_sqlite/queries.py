@@ -17,22 +17,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 
+from datastore.adapters.pushdown import UNSUPPORTED, About, Dialect, Translation, exact, inexact
 from datastore.queries.tree import (
-    And,
     Compare,
     Condition,
     ElementMatches,
     Exists,
-    Field,
-    Filter,
     HasType,
     In,
     Matches,
     Modulo,
-    Not,
     Path,
     Size,
 )
@@ -40,6 +37,7 @@ from datastore_sqlite.schema import TABLE
 
 _TYPES = ("text", "integer", "real", "true", "false", "null", "object", "array")
 """What ``json_type`` says; SQL's NULL where there is nothing."""
+_NO_CASES = dict.fromkeys((*_TYPES, "missing"), "0")
 _UNKNOWN = "NULL"
 _INT64 = range(-(2**63), 2**63)
 _INT32 = "BETWEEN -2147483648 AND 2147483647"
@@ -62,40 +60,36 @@ _COLUMNS = ("key", "createdByAgent", "createdAt", "updatedAt", "revision", "expi
 """What a filter on provenance may be decided by; the counts are not all written yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clause:
-    """What became of a filter.
+class Sql(Dialect[str]):
+    """Translates the conditions of one query; the parameters are for all of them, and stand in no expression."""
 
-    Attributes:
-        sql: The expression.
-        decides: Whether only the irregular rows need a closer look, and not all that are not excluded.
-        can_fail: Whether it excludes anything.
-        can_hold: Whether its opposite does.
-    """
-
-    sql: str
-    decides: bool = True
-    can_fail: bool = True
-    can_hold: bool = True
-
-
-_OPEN = Clause(_UNKNOWN, decides=False, can_fail=False, can_hold=False)
-
-
-class Translator:
-    """Translates the clauses of one query; the parameters are for all of them."""
+    nothing = "0"
+    three_valued = True
+    order = ("meta", "value")  # what is cheap to decide comes first
+    deepest = _DEEPEST
 
     def __init__(self) -> None:
         self.parameters: dict[str, Any] = {}
         self._fields = 0
 
-    def value_clause(self, filter: Filter) -> Clause:
-        """Return the expression of a filter on the value."""
-        return self._clause(filter, 0, lambda path, condition: self._json("value", path, condition))
+    def condition(self, about: About, path: Path, condition: Condition) -> Translation[str]:
+        """Return the expression of a condition: exact if only irregular rows need a closer look."""
+        self._fields += 1
+        if self._fields > _MOST_FIELDS or len(self.parameters) > _MOST_PARAMETERS:
+            return UNSUPPORTED
+        return self._json("value", path, condition) if about == "value" else self._meta(path, condition)
 
-    def meta_clause(self, filter: Filter) -> Clause:
-        """Return the expression of a filter on metadata and provenance."""
-        return self._clause(filter, 0, self._meta)
+    def all_of(self, parts: Sequence[str]) -> str:
+        """Join expressions by AND, each once."""
+        return f"({' AND '.join(dict.fromkeys(parts))})"
+
+    def any_of(self, parts: Sequence[str]) -> str:
+        """Join expressions by OR, each once."""
+        return f"({' OR '.join(dict.fromkeys(parts))})"
+
+    def negate(self, part: str) -> str:
+        """Return the opposite, which is NULL where the expression is."""
+        return f"NOT {part}"
 
     def bind(self, value: Any) -> str:
         """Return the name of a parameter for a value."""
@@ -103,50 +97,27 @@ class Translator:
         self.parameters[name] = value
         return f":{name}"
 
-    def _clause(self, filter: Filter, depth: int, field: Any) -> Clause:
-        if depth > _DEEPEST:
-            return _OPEN
-        if isinstance(filter, Field):
-            self._fields += 1
-            if self._fields > _MOST_FIELDS or len(self.parameters) > _MOST_PARAMETERS:
-                return _OPEN
-            clause: Clause = field(filter.path, filter.condition)
-            return clause
-        if isinstance(filter, Not):
-            inner = self._clause(filter.clause, depth + 1, field)
-            return Clause(f"NOT {inner.sql}", inner.decides, inner.can_hold, inner.can_fail)
-        parts = [self._clause(part, depth + 1, field) for part in filter.clauses]
-        decides = all(part.decides for part in parts)
-        if isinstance(filter, And):
-            sql = f"({' AND '.join(_different(parts))})" if parts else "1"
-            return Clause(sql, decides, any(part.can_fail for part in parts), all(part.can_hold for part in parts))
-        sql = f"({' OR '.join(_different(parts))})" if parts else "0"
-        return Clause(sql, decides, all(part.can_fail for part in parts), any(part.can_hold for part in parts))
-
-    def _meta(self, path: Path, condition: Condition) -> Clause:
+    def _meta(self, path: Path, condition: Condition) -> Translation[str]:
         if path[0] == "metadata" and len(path) > 1:
             return self._json("metadata", path[1:], condition)
         if len(path) > 1 or path[0] not in _COLUMNS:
-            return _OPEN
+            return UNSUPPORTED
         column = path[0]
         cases = self._cases(condition, column, None)
-        if cases is None:
-            return _OPEN
-        if cases["text"] == _UNKNOWN:
-            return _OPEN
+        if cases is None or cases["text"] == _UNKNOWN:
+            return UNSUPPORTED
         if column == "expiresAt":
-            return Clause(f"CASE WHEN {column} IS NULL THEN {cases['null']} ELSE {cases['text']} END")
-        return Clause(cases["text"])
+            return exact(f"CASE WHEN {column} IS NULL THEN {cases['null']} ELSE {cases['text']} END")
+        return exact(cases["text"])
 
-    def _json(self, column: str, path: Path, condition: Condition) -> Clause:
+    def _json(self, column: str, path: Path, condition: Condition) -> Translation[str]:
         """Return the expression of a condition on a field of JSON."""
-        where = json_path(path)
+        where, value = _at(column, path)
         if where is None:
-            return _OPEN
-        value, nul = f"json_extract({column}, {where})", has_nul(column)
-        cases = self._cases(condition, value, nul)
+            return UNSUPPORTED
+        cases = self._cases(condition, value, has_nul(column))
         if cases is None:
-            return _OPEN
+            return UNSUPPORTED
         if isinstance(condition, Size):
             cases["array"] = f"json_array_length({column}, {where}) = {self.bind(min(condition.length, _INT64[-1]))}"
         elif not isinstance(condition, ElementMatches) and cases["array"] != "1":
@@ -158,7 +129,7 @@ class Translator:
         named = [kind for kind in _TYPES if cases[kind] != "0" or cases["missing"] != "0"]
         kinds = " ".join(f"WHEN '{kind}' THEN {cases[kind]}" for kind in named)
         sql = f"CASE json_type({column}, {where}) {kinds} ELSE {missing} END" if kinds else missing
-        return Clause(sql, _decides(condition))
+        return inexact(sql) if isinstance(condition, Matches | ElementMatches) else exact(sql)
 
     def _elements(self, column: str, where: str, condition: Condition, itself: str) -> str:
         """Return what holds for an array: for itself, or for one of its elements."""
@@ -181,12 +152,10 @@ class Translator:
             value: The SQL for the value.
             nul: The SQL that says whether text may hold a NUL character that the value does not show.
         """
-        cases = dict.fromkeys((*_TYPES, "missing"), "0")
+        cases = _NO_CASES.copy()
         match condition:
             case Exists():
                 cases = dict.fromkeys(_TYPES, "1") | {"missing": "0"}
-            case Compare("$eq", wanted):
-                self._equal(cases, (wanted,), value, nul)
             case In(values):
                 if len(values) > _MOST_PARAMETERS - len(self.parameters):
                     return None
@@ -250,10 +219,7 @@ class Translator:
 
     def _compare(self, cases: dict[str, str], name: str, wanted: Any, value: str, nul: str | None) -> None:
         operator, upwards, with_equal = _COMPARISONS[name]
-        if wanted is None:
-            if with_equal:
-                cases["null"] = cases["missing"] = "1"
-        elif isinstance(wanted, bool):
+        if isinstance(wanted, bool):
             for kind, one in (("true", True), ("false", False)):
                 if one == wanted:
                     cases[kind] = str(int(with_equal))
@@ -272,11 +238,6 @@ class Translator:
             cases["real"] = f"CASE {near} END"
 
 
-def _different(parts: Sequence[Clause]) -> list[str]:
-    """Return the expressions of parts, each once: of what is not translated there may be any number."""
-    return list(dict.fromkeys(part.sql for part in parts))
-
-
 _COMPARISONS = {"$gt": (">", True, False), "$gte": (">=", True, True), "$lt": ("<", False, False),
                 "$lte": ("<=", False, True)}  # fmt: skip
 
@@ -291,10 +252,6 @@ def _has_type(cases: dict[str, str], names: Sequence[str], value: str) -> None:
         cases["integer"] = "1" if "long" in names else f"{value} {_INT32}"
     elif cases["integer"] == "0" and "long" in names:
         cases["integer"] = f"{value} NOT {_INT32}"
-
-
-def _decides(condition: Condition) -> bool:
-    return not isinstance(condition, Matches | ElementMatches)
 
 
 def _sql_number(number: float) -> int | float:
@@ -317,6 +274,13 @@ def _about(number: float) -> tuple[float, float]:
     return middle - slack, middle + slack
 
 
+@lru_cache(maxsize=1_024)
+def _at(column: str, path: Path) -> tuple[str | None, str]:
+    """Return the path to a field and the value there, as SQL; without the path if SQLite cannot be trusted with it."""
+    where = json_path(path)
+    return where, f"json_extract({column}, {where})"
+
+
 def json_path(path: Path) -> str | None:
     """Return the SQL text for a path of fields, or ``None`` if SQLite cannot be trusted with it."""
     if len(path) > _MOST_STEPS or sum(map(len, path)) > _LONGEST_PATH or any(map(_INEXPRESSIBLE.search, path)):
@@ -324,12 +288,14 @@ def json_path(path: Path) -> str | None:
     return quoted("$" + "".join(f'."{step}"' for step in path))
 
 
+@lru_cache(maxsize=1_024)
 def meets_array(column: str, path: Path) -> str:
     """Return the SQL that says (or is NULL) whether there is an array on the way to the last step of a path."""
     steps = (f"json_type({column}, {json_path(path[:length])})" for length in range(1, len(path)))
     return f"'array' IN ({', '.join(steps)})"
 
 
+@cache  # of a few columns
 def has_nul(column: str) -> str:
     """Return the SQL that says whether there may be a NUL character in some text in JSON."""
     return f"(instr({column}, '\\u0000') > 0)"

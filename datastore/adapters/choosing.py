@@ -3,15 +3,29 @@
 An index is a list of its entries, sorted by its first field, within that by its second, and so on. What lies together
 there is all that is asked for by equality on its first fields, and of that a range of the next one. So equality comes
 before ranges: ``status = "rare"`` leaves few documents where ``price > 1`` leaves nearly all of them, and a range
-leaves the fields behind it scattered. Only then does it count how many fields an index has.
+leaves the fields after it scattered. Only then does it count how many fields an index has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
+
+class Declared(Protocol):
+    """An index that somebody declared."""
+
+    @property
+    def name(self) -> str:
+        """The same in every process."""
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace whose records it holds; ``None`` for those of all."""
+
+
+Index = TypeVar("Index", bound=Declared)
 Choice = TypeVar("Choice")
 
 
@@ -31,9 +45,9 @@ class Fit(NamedTuple):
     equal: int
     """How many of its first fields are asked for by equality."""
     ranged: bool
-    """Whether the field behind these is asked for by a range."""
+    """Whether the field after these is asked for by a range."""
     others: int
-    """How many fields behind that are asked for: they leave out entries, though these lie apart."""
+    """How many fields after that are asked for: they leave out entries, though these lie apart."""
     unasked: int
     """How many fields are in the index for nothing, as a negative number."""
 
@@ -45,22 +59,34 @@ class Fit(NamedTuple):
 
 def fit(asked: Sequence[Asked]) -> Fit:
     """Return how well an index fits, from what a query says about each of its fields, in their order."""
-    equal = next((number for number, one in enumerate(asked) if one is not Asked.EQUAL), len(asked))
+    equal = 0
+    while equal < len(asked) and asked[equal] is Asked.EQUAL:
+        equal += 1
     ranged = equal < len(asked) and asked[equal] is Asked.RANGE
-    others = sum(one is not Asked.NOTHING for one in asked[equal + ranged :])
-    return Fit(equal, ranged, others, -sum(one is Asked.NOTHING for one in asked))
+    nothing = asked.count(Asked.NOTHING)
+    return Fit(equal, ranged, len(asked) - nothing - equal - ranged, -nothing)
 
 
-def best(candidates: Iterable[tuple[Fit, str, Choice]]) -> Choice | None:
-    """Return what fits best, ``None`` if there is nothing that helps.
+def choose(
+    indexes: Iterable[Index], namespace: str, answer: Callable[[Index], tuple[Fit, Choice] | None]
+) -> Choice | None:
+    """Return how the index that fits best answers a query, ``None`` if there is none that helps.
+
+    Of those that fit equally well the one whose name comes first is taken, so that every process chooses the same.
 
     Args:
-        candidates: How well each index fits, its name, and what to return for it. Of those that fit equally well, the
-            one whose name comes first is taken, so that every process chooses the same.
+        indexes: The declared indexes.
+        namespace: Where to look; an index on another namespace is of no use.
+        answer: Returns how well an index fits the query, and how it answers that; ``None`` if it does not.
     """
     found: tuple[Fit, str, Choice] | None = None
-    for candidate in candidates:
-        how, name, _ = candidate
-        if how.helps and (found is None or how > found[0] or (how == found[0] and name < found[1])):
-            found = candidate
+    for index in indexes:
+        if index.namespace is not None and index.namespace != namespace:
+            continue
+        answered = answer(index)
+        if answered is None:
+            continue
+        how, choice = answered
+        if how.helps and (found is None or how > found[0] or (how == found[0] and index.name < found[1])):
+            found = how, index.name, choice
     return None if found is None else found[2]

@@ -236,6 +236,13 @@ def test_constants_vanish_and_parentheses_are_not_redundant():
     assert text == ("(attribute_exists(#n0) AND (attribute_exists(#n1) OR attribute_exists(#n2))) OR NOT #n0 = :v0")
 
 
+def test_several_negations_are_one():
+    a, b, c = (among((name,), [("N", "1")]) for name in "abc")
+    assert all_of(negate(a), negate(b), negate(c)) == negate(any_of(a, b, c))
+    assert any_of(negate(a), c, negate(b)) == any_of(negate(all_of(a, b)), c)
+    assert asked({"a": {"$not": {"$gt": 1}}, "b": {"$not": {"$gt": 2}}}).count("NOT ") == 1
+
+
 def test_only_what_is_decided_is_not_checked_again():
     """Provenance is always native; values and metadata may be text."""
     plan = plan_of({"a": 1}, {"createdByAgent": "x", "metadata.a": 1, "accessCount": 1, "expiresAt": None})

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from datastore.adapters.pushdown import UNSUPPORTED, About, Dialect, Translation, exact, push
 from datastore.backend import DocumentPage, Fields, IdRange, Plan, Query
 from datastore.queries.matcher import compile_filter
+from datastore.queries.tree import Condition, Path
 from tests.third_party.shelf import ShelfBackend
+
+
+class ValuesOnly(Dialect[str]):
+    """Decides everything about the value, and nothing about metadata and provenance."""
+
+    nothing = "nothing"
+
+    def condition(self, about: About, path: Path, condition: Condition) -> Translation[str]:
+        return exact(f"{path}: {condition}") if about == "value" else UNSUPPORTED
+
+    def all_of(self, parts: Sequence[str]) -> str:
+        return f"all of {parts}"
+
+    def any_of(self, parts: Sequence[str]) -> str:
+        return f"one of {parts}"
+
+    def negate(self, part: str) -> str:
+        return f"not {part}"
 
 
 class Searches(ShelfBackend):
     """Decides about the value itself, and leaves metadata and provenance to the store."""
 
     def plan(self, range: IdRange, query: Query) -> Plan | None:
-        return Plan(pushed=Query(query.value), residual=Query(meta=query.meta), native=repr(query.value))
+        found = push(query, ValuesOnly(), tuple)
+        return None if found is None else Plan(found.pushed, found.residual, [one.expression for one in found.pieces])
 
     def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         matches = compile_filter(plan.pushed.value)

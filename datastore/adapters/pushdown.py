@@ -1,0 +1,317 @@
+"""From a query to what a database is asked, and what is left to check: the same rules for every adapter.
+
+An adapter has a `Dialect`. It says of *one* condition on one field whether its database decides it:
+
+- *exact*: the database finds the documents for which the condition holds, and no others;
+- *inexact*: it finds those, and possibly others: a superset;
+- *unsupported*: all that can be said is that every document may match.
+
+It also says how its language writes AND, OR and, if it has that, NOT. `push` does all the rest:
+
+- **And** is as narrow as its parts together. A part that is unsupported, or does not fit into a request, is left out:
+  the documents found are then a superset.
+- **Or** needs each of its parts: one that is unsupported makes all of it unsupported.
+- **Not** swaps And with Or and moves down to the conditions. There the dialect is asked for what must not hold, since
+  an inexact condition leaves out too little for that: the opposite of a superset is not a superset.
+
+What must hold of a document is a list of clauses, and each of them is decided alone. `Composed.pushed` has those that
+narrow what the database finds, `Composed.residual` those that must still be checked on what it finds: all but the exact
+ones that were pushed. `datastore.backend.Plan` takes both as they are.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
+
+from datastore.backend import Query
+from datastore.queries.tree import EVERYTHING as ANY
+from datastore.queries.tree import And, Compare, Condition, Field, Filter, In, Not, Or, Path, clauses, conjunction
+
+E = TypeVar("E")
+"""An expression of the database's language."""
+R = TypeVar("R")
+"""What a request takes."""
+T = TypeVar("T")
+
+About: TypeAlias = Literal["value", "meta"]
+"""Which filter of a query a condition belongs to: the one on the value, or the one on metadata and provenance."""
+
+_NULL = In((None,))
+_MOST_REFUSED = 20
+"""When so many clauses have not fitted into a request, it is full: each attempt writes all of it out."""
+
+
+class Translation(NamedTuple, Generic[E]):
+    """What a database finds for a filter."""
+
+    expression: E | None
+    """How it reads; ``None`` finds every document."""
+    exact: bool
+    """The documents found are those that match, and not only a superset."""
+
+
+def exact(expression: E) -> Translation[E]:
+    """Return the translation of a condition that the database decides."""
+    return Translation(expression, True)
+
+
+def inexact(expression: E) -> Translation[E]:
+    """Return the translation of a condition for which the database finds a superset."""
+    return Translation(expression, False)
+
+
+UNSUPPORTED: Translation[Any] = Translation(None, False)
+"""Every document may match."""
+EVERYTHING: Translation[Any] = Translation(None, True)
+"""Every document matches."""
+
+
+class Dialect(ABC, Generic[E]):
+    """The language of one database: what it says of one condition, and how it puts expressions together.
+
+    It may keep the state of one query, such as its parameters. `push` asks for each condition once.
+    """
+
+    nothing: E
+    """The expression that finds no document."""
+    decides: ClassVar[frozenset[About]] = frozenset(("value", "meta"))
+    """The filters that may be decided at all. Leave one out if documents are found whatever they hold, such as values
+    that are stored as text, into which the database cannot look."""
+    three_valued: ClassVar[bool] = False
+    """Expressions also say *perhaps*, which AND, OR and NOT carry on as SQL does with NULL. A request finds what is
+    true or perhaps true, so that the opposite of an inexact expression is a superset too."""
+    order: ClassVar[tuple[About, About]] = ("value", "meta")
+    """Which filter is translated first."""
+    deepest: ClassVar[int] = 1_000
+    """How deep And, Or and Not may be nested."""
+
+    @abstractmethod
+    def condition(self, about: About, path: Path, condition: Condition) -> Translation[E]:
+        """Return what finds the documents in which a condition holds.
+
+        It is never asked about what cannot hold, nor about equality with `Compare`: that is `In` with one value, and
+        so is a comparison with ``null``.
+        """
+
+    @abstractmethod
+    def all_of(self, parts: Sequence[E]) -> E | None:
+        """Return what finds the documents that each of two or more parts finds; ``None`` if that is too much."""
+
+    @abstractmethod
+    def any_of(self, parts: Sequence[E]) -> E | None:
+        """Return what finds the documents that one of two or more parts finds; ``None`` if that is too much."""
+
+    def negate(self, part: E) -> E | None:
+        """Return what finds the documents that a part does not find; ``None`` if the language cannot say it."""
+        return None
+
+    def opposite(self, about: About, path: Path, condition: Condition) -> Translation[E]:
+        """Return what finds the documents in which a condition does *not* hold.
+
+        As it stands, the negation of what the database decides. Override it if the database can find a superset of
+        these documents for an inexact condition as well.
+        """
+        found = self.condition(about, path, condition)
+        if found.expression is None:
+            return exact(self.nothing) if found.exact else found
+        if found.expression == self.nothing:
+            return EVERYTHING
+        negated = self.negate(found.expression) if found.exact or self.three_valued else None
+        return UNSUPPORTED if negated is None else Translation(negated, found.exact)
+
+    def widens(self, part: E) -> bool:
+        """Return whether a part finds documents whatever else must hold: then nothing beside it is decided."""
+        return False
+
+    def weight(self, part: E) -> int:
+        """Return how much of a request a part takes: where not all parts fit, the lightest come first."""
+        return 0
+
+
+class Piece(NamedTuple, Generic[E]):
+    """One thing that must hold, and that is in the request."""
+
+    filter: Filter
+    about: About
+    expression: E
+    exact: bool
+    """It need not be checked on what the request finds."""
+
+
+class Composed(NamedTuple, Generic[E, R]):
+    """What became of a query."""
+
+    request: R
+    pieces: tuple[Piece[E], ...]
+    """What is in the request."""
+    pushed: Query
+    """The clauses that narrow what the request finds."""
+    residual: Query
+    """The clauses to check on every document found."""
+
+
+def query_of(pieces: Sequence[Piece[Any]]) -> Query:
+    """Return the query that asks for what some pieces are for."""
+    value = [piece.filter for piece in pieces if piece.about == "value"]
+    meta = [piece.filter for piece in pieces if piece.about == "meta"]
+    return Query(conjunction(value) if value else ANY, conjunction(meta) if meta else ANY)
+
+
+def push(query: Query, dialect: Dialect[E], request: Callable[[Sequence[Piece[E]]], R | None]) -> Composed[E, R] | None:
+    """Return what to ask a database for a query, and what is left to check; ``None`` if nothing narrows it.
+
+    Args:
+        query: What is asked for.
+        dialect: The database's language.
+        request: Returns what to ask for some pieces that must all hold, ``None`` if the database does not take as much.
+            It is called with all of them first, and with no piece if every document matches. `tuple` is for a database
+            without a limit.
+    """
+    pieces: list[Piece[E]] = []
+    split: dict[int, _Clause] = {}
+    for about in dialect.order:
+        filter = query.value if about == "value" else query.meta
+        decides = about in dialect.decides
+        for clause in (filter,) if isinstance(filter, Field) else clauses(filter):
+            parts = (clause,) if isinstance(clause, Field) else tuple(_parts(clause, True))
+            for part in parts:
+                made: Translation[E] = _translate(dialect, about, part, True, 0)
+                piece = Piece(part, about, cast(E, made.expression), made.exact and decides)
+                pieces.append(piece)
+                if len(parts) > 1:
+                    split[id(piece)] = _Clause(clause, len(parts))
+    for piece in pieces:
+        if piece.exact and piece.expression == dialect.nothing:  # no document is found, whatever else is asked
+            pieces = [piece]
+            break
+    narrowing = [piece for piece in pieces if piece.expression is not None]
+    if not narrowing and not all(piece.exact for piece in pieces):
+        return None
+    chosen, asked = _fitting(narrowing, request, lambda piece: dialect.weight(piece.expression))
+    if asked is None:
+        return None
+    if len(chosen) < len(narrowing):
+        taken = set(map(id, chosen))
+        chosen = [piece for piece in narrowing if id(piece) in taken]
+    decided = set[int]()
+    if not any(dialect.widens(piece.expression) for piece in chosen):
+        decided.update(id(piece) for piece in chosen if piece.exact)
+    # What every document matches is in neither.
+    residual = [
+        piece for piece in pieces if id(piece) not in decided and (piece.expression is not None or not piece.exact)
+    ]
+    return Composed(asked, tuple(chosen), _query(chosen, split), _query(residual, split))
+
+
+class _Clause(NamedTuple):
+    """A clause of a query whose parts are decided one by one."""
+
+    filter: Filter
+    parts: int
+    """How many there are."""
+
+
+def _parts(filter: Filter, holds: bool) -> Iterator[Filter]:
+    """Yield the parts that must all hold for a filter to hold or, if ``holds`` is false, for it not to hold."""
+    if isinstance(filter, Not):
+        yield from _parts(filter.clause, not holds)
+    elif isinstance(filter, And if holds else Or):
+        for clause in filter.clauses:
+            yield from _parts(clause, holds)
+    else:
+        yield filter if holds else Not(filter)
+
+
+def _query(pieces: Sequence[Piece[Any]], split: Mapping[int, _Clause]) -> Query:
+    """Return the query of some pieces; a clause of which all parts are there is shown as it was written."""
+    if not split:
+        return query_of(pieces)
+    there: dict[int, int] = {}
+    for piece in pieces:
+        clause = split.get(id(piece))
+        if clause is not None:
+            there[id(clause.filter)] = there.get(id(clause.filter), 0) + 1
+    shown: dict[tuple[About, int], Piece[Any]] = {}
+    for piece in pieces:
+        clause = split.get(id(piece))
+        if clause is not None and there[id(clause.filter)] == clause.parts:
+            piece = Piece(clause.filter, piece.about, piece.expression, piece.exact)
+        shown[piece.about, id(piece.filter)] = piece
+    return query_of(list(shown.values()))
+
+
+def _translate(dialect: Dialect[E], about: About, filter: Filter, holds: bool, depth: int) -> Translation[E]:
+    """Return what finds the documents in which a filter holds, or does not."""
+    if isinstance(filter, Field):
+        return _condition(dialect, about, filter, holds)
+    if depth >= dialect.deepest:
+        return UNSUPPORTED
+    if isinstance(filter, Not):
+        return _translate(dialect, about, filter.clause, not holds, depth + 1)
+    parts = [_translate(dialect, about, clause, holds, depth + 1) for clause in filter.clauses]
+    return _all_of(dialect, parts) if isinstance(filter, And) is holds else _any_of(dialect, parts)
+
+
+def _condition(dialect: Dialect[E], about: About, field: Field, holds: bool) -> Translation[E]:
+    condition = field.condition
+    if isinstance(condition, Compare):
+        if condition.operator == "$eq":
+            condition = In((condition.value,))
+        elif condition.value is None:  # null equals null, and nothing is greater or less
+            condition = _NULL if condition.operator in ("$gte", "$lte") else In(())
+    if isinstance(condition, In) and not condition.values:
+        return exact(dialect.nothing) if holds else EVERYTHING
+    found = (dialect.condition if holds else dialect.opposite)(about, field.path, condition)
+    return found if found.exact or found.expression != dialect.nothing else exact(dialect.nothing)
+
+
+def _all_of(dialect: Dialect[E], parts: Sequence[Translation[E]]) -> Translation[E]:
+    nothing = dialect.nothing
+    found: list[E] = []
+    for part in parts:
+        if part.expression is not None:
+            if part.expression == nothing:
+                return exact(nothing)
+            found.append(part.expression)
+    every = all(part.exact for part in parts)
+    if len(found) < 2:
+        return Translation(found[0] if found else None, every)
+    chosen, joined = _fitting(found, lambda some: dialect.all_of(some) if len(some) > 1 else some[0], dialect.weight)
+    return Translation(joined, every and len(chosen) == len(found))
+
+
+def _any_of(dialect: Dialect[E], parts: Sequence[Translation[E]]) -> Translation[E]:
+    nothing = dialect.nothing
+    found: list[Translation[E]] = []
+    for part in parts:
+        if part.expression is None:
+            return EVERYTHING if EVERYTHING in parts else UNSUPPORTED
+        if part.expression != nothing:
+            found.append(part)
+    if len(found) < 2:
+        return found[0] if found else exact(nothing)
+    joined = dialect.any_of([part.expression for part in found if part.expression is not None])
+    return UNSUPPORTED if joined is None else Translation(joined, all(part.exact for part in found))
+
+
+def _fitting(
+    items: list[T], join: Callable[[Sequence[T]], R | None], weight: Callable[[T], int]
+) -> tuple[list[T], R | None]:
+    """Return as many items that must all hold as fit together, and what they are together."""
+    joined = join(items)
+    if joined is not None:
+        return items, joined
+    chosen: list[T] = []
+    refused = 0
+    for item in sorted(items, key=weight):
+        if refused == _MOST_REFUSED:
+            break
+        tried = join([*chosen, item])
+        if tried is None:
+            refused += 1
+        else:
+            chosen.append(item)
+            joined = tried
+    return chosen, joined
