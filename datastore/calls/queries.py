@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datastore.calls.listings import Page
     from datastore.queries.matcher import Predicate
     from datastore.queries.shaping import FieldsArgument, FilterArgument, SortArgument
+
 T = TypeVar("T")
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds
