@@ -343,8 +343,9 @@ def as_couchdb_answers(request: Request, status: int, body: bytes, ask) -> tuple
         return status, _merged(request, body, ask)
     if status == 200 and "_bulk_get" in request.path:
         answer = json.loads(body)
+        absent = _absent(request, [result["id"] for result in answer["results"] if not all(result["docs"])], ask)
         for result in answer["results"]:
-            result["docs"] = [document or _absent(request, result["id"], ask) for document in result["docs"]]
+            result["docs"] = [document or absent[result["id"]] for document in result["docs"]]
         return status, json.dumps(answer).encode()
     if status == 200 and "_all_docs" in request.path and body.startswith(b'{"'):
         return status, body.replace(b'"rows":[{', b'"rows":[\r\n{').replace(b'}},{"id"', b'}},\r\n{"id"')
@@ -372,13 +373,18 @@ def _merged(request: Request, body: bytes, ask) -> bytes:
     return json.dumps({"rows": [merged[key] for key in sorted(merged)]}).encode()
 
 
-def _absent(request: Request, id: str, ask) -> dict:
-    """Return what CouchDB says of a document that is missing, or deleted."""
-    _, body = ask("POST", f"/{request.path[0]}/_all_docs", json.dumps({"keys": [id]}).encode())
-    (row,) = json.loads(body)["rows"]
-    if "value" in row:
-        return {"ok": {"_id": id, "_rev": row["value"]["rev"], "_deleted": True}}
-    return {"error": {"id": id, "rev": "undefined", "error": "not_found", "reason": "missing"}}
+def _absent(request: Request, ids: list[str], ask) -> dict[str, dict]:
+    """Return what CouchDB says of documents that are missing, or deleted."""
+    if not ids:
+        return {}
+    _, body = ask("POST", f"/{request.path[0]}/_all_docs", json.dumps({"keys": ids}).encode())
+    said = {}
+    for id, row in zip(ids, json.loads(body)["rows"], strict=True):
+        if "value" in row:
+            said[id] = {"ok": {"_id": id, "_rev": row["value"]["rev"], "_deleted": True}}
+        else:
+            said[id] = {"error": {"id": id, "rev": "undefined", "error": "not_found", "reason": "missing"}}
+    return said
 
 
 # --------------------------------------------------------------------------------------------------------------- faults
