@@ -19,6 +19,7 @@ FIRST = {
         "tests/adapters",
     ],
     "datastore/connecting.py": ["tests/core/test_connecting.py"],
+    "datastore/core.py": ["tests/core/test_reading.py", "tests/core/test_retrying.py", "tests/sqlite/test_damage.py"],
     "datastore/customers/": ["tests/interfaces/test_customers.py"],
     "datastore/deadlines.py": ["tests/robustness/test_deadlines.py"],
     "datastore/documents.py": ["tests/core/test_documents.py"],
