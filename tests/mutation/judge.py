@@ -10,8 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+SQLITE_QUERIES = ["tests/sqlite/test_queries.py", "tests/sqlite/test_indexes.py", "tests/sqlite"]
 FIRST = {
     "backends/datastore_sqlite/": ["tests/sqlite"],
+    "backends/datastore_sqlite/finding.py": SQLITE_QUERIES,
+    "backends/datastore_sqlite/indexes.py": SQLITE_QUERIES,
+    "backends/datastore_sqlite/queries.py": SQLITE_QUERIES,
     "datastore/access.py": ["tests/core/test_access.py"],
     "datastore/adapters/": [
         "tests/core/test_choosing_indexes.py",

@@ -76,6 +76,8 @@ class StrictProxy:
         self._faults: list[tuple[str, Fault]] = []
         self._lock = threading.Lock()
         self.partitioned: set[str] = set()
+        self.designs: dict[str, dict[str, tuple[int, bytes]]] = {}
+        """What the server said of design documents and indexes, by database and target, until one of them changes."""
         handler = type("Handler", (_Handler,), {"proxy": self})
         self._server = ThreadingHTTPServer((HOST, 0), handler)
         self._server.daemon_threads = True
@@ -143,16 +145,21 @@ class _Handler(BaseHTTPRequestHandler):
         """Return what a strict server answers."""
         try:
             check(request, self.proxy.credentials)
+            if _changes_designs(request):
+                self.proxy.designs.pop(request.path[0], None)
             if "_find" in request.path:
-                return find(request, self.ask)
+                return find(request, self.ask, self.ask_design)
             if request.method == "PUT" and len(request.path) == 1 and request.parameters.get("partitioned") == "true":
                 self.proxy.partitioned.add(request.path[0])
             status, body = self.ask(request.method, request.target, request.body)
             if request.method == "GET" and len(request.path) == 1 and request.path[0] in self.proxy.partitioned:
                 body = json.dumps({**json.loads(body), "props": {"partitioned": True}}).encode()
-            return as_couchdb_answers(request, status, body, self.ask)
+            return as_couchdb_answers(request, status, body, self.ask, self.ask_design)
         except RefusalError as refusal:
             return refusal.status, refusal.body
+        finally:
+            if _changes_designs(request):
+                self.proxy.designs.pop(request.path[0], None)
 
     def ask(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
         """Return the answer of the server behind."""
@@ -169,6 +176,14 @@ class _Handler(BaseHTTPRequestHandler):
             return self._ask(self._connect(), method, target, body, headers)
         except (OSError, http.client.HTTPException) as error:
             raise RefusalError(503, "service_unavailable", str(error)) from error
+
+    def ask_design(self, request: Request, target: str) -> tuple[int, bytes]:
+        """Return the answer to a question about design documents, which is asked again and again."""
+        known = self.proxy.designs.setdefault(request.path[0], {})
+        answer = known.get(target) or self.ask("GET", target, b"")
+        if answer[0] == 200:
+            known[target] = answer
+        return answer
 
     def _connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(HOST, self.proxy.upstream, timeout=60)
@@ -247,6 +262,12 @@ def check(request: Request, credentials: str) -> None:
             _check_query(body)
 
 
+def _changes_designs(request: Request) -> bool:
+    if request.method == "GET" or not request.path:
+        return False
+    return len(request.path) == 1 or bool({"_design", "_index"} & set(request.path)) or b"_design/" in request.body
+
+
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
@@ -296,13 +317,13 @@ def _check_query(query: dict) -> None:
         raise RefusalError(400, "no_usable_index", "the index begins with userId and namespace: CouchDB would scan")
 
 
-def find(request: Request, ask) -> tuple[int, bytes]:
+def find(request: Request, ask, ask_design) -> tuple[int, bytes]:
     """Answer a query as CouchDB does: at most 25 documents, a bookmark behind them, and only what its Mango finds."""
     query = request.json()
     limit, bookmark, names = query.pop("limit", 25), query.pop("bookmark", "nil"), query.pop("fields", None)
-    status, indexes = ask("GET", f"/{quote(request.path[0], safe='')}/_index", b"")
+    status, indexes = ask_design(request, f"/{quote(request.path[0], safe='')}/_index")
     if status != 200:
-        return as_couchdb_answers(request, status, indexes, ask)
+        return as_couchdb_answers(request, status, indexes, ask, ask_design)
     columns, warning = [], None
     if "use_index" in query:
         name, there = query["use_index"][0], json.loads(indexes)["indexes"]
@@ -335,12 +356,12 @@ def _columns(indexes: list[dict], name: str) -> list[str]:
     raise RefusalError(400, "no_usable_index", f"there is no index {name}: CouchDB would scan")
 
 
-def as_couchdb_answers(request: Request, status: int, body: bytes, ask) -> tuple[int, bytes]:
+def as_couchdb_answers(request: Request, status: int, body: bytes, ask, ask_design) -> tuple[int, bytes]:
     """Return the answer in CouchDB's words."""
     if status == 404 and b"no_db_file" in body:
         return status, b'{"error":"not_found","reason":"Database does not exist."}\n'
     if status == 200 and "_view" in request.path and request.parameters.get("group") == "true":
-        return status, _merged(request, body, ask)
+        return status, _merged(request, body, ask, ask_design)
     if status == 200 and "_bulk_get" in request.path:
         answer = json.loads(body)
         absent = _absent(request, [result["id"] for result in answer["results"] if not all(result["docs"])], ask)
@@ -352,13 +373,13 @@ def as_couchdb_answers(request: Request, status: int, body: bytes, ask) -> tuple
     return status, body
 
 
-def _merged(request: Request, body: bytes, ask) -> bytes:
+def _merged(request: Request, body: bytes, ask, ask_design) -> bytes:
     """Return reduced rows as CouchDB finds them and adds them up between shards: those that ICU calls equal become one.
 
     An end key that is an object lies behind all text for ICU, and before it where the view compares bytes.
     """
     design = f"/{quote(request.path[0], safe='')}/_design/{request.path[-3]}"
-    view = json.loads(ask("GET", design, b"")[1])["views"][request.path[-1]]
+    view = json.loads(ask_design(request, design)[1])["views"][request.path[-1]]
     start, end = (json.loads(request.parameters.get(name, "null")) for name in ("startkey", "endkey"))
     if view.get("options", {}).get("collation") == "raw":
         answer = json.loads(body)
