@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -35,8 +36,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         for marker in item.iter_markers("server"):
             needing.setdefault(marker.args[0], []).append(item)
-    for name, its_items in needing.items():
-        reason = _why_not(name, config)
+    with ThreadPoolExecutor(len(SERVERS)) as threads:  # together they take as long as the slowest of them
+        reasons = list(threads.map(lambda name: _why_not(name, config), needing))
+    for (name, its_items), reason in zip(needing.items(), reasons, strict=True):
         if reason is not None:
             excused = config.stash.setdefault(EXCUSED, {})
             excused[name] = reason

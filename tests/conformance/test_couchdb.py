@@ -25,7 +25,7 @@ class CouchHarness(Harness):
 
     def url(self) -> str:
         self.database = couchdb.borrow_database()
-        return couchdb.url(self.database)
+        return f"{couchdb.url(self.database)}?timeout=600"  # a view of 12,000 documents takes a busy machine its time
 
     @contextmanager
     def outage(self, store: DataStore) -> Iterator[None]:

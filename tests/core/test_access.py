@@ -193,6 +193,91 @@ def test_a_record_read_before_a_running_flush_has_reached_it_is_counted_in_full(
         assert agent.get_record("k").access_count == 1
 
 
+def test_a_flush_that_fails_adds_its_counts_to_those_of_meanwhile(backend):
+    with DataStore(backend, flush_interval=NEVER) as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        agent.get("k")
+
+        def fail_after_another_access(method, accesses):
+            agent.get("k")
+            assert agent.get_record("k").access_count == 2
+            raise down
+
+        backend.fail("record_access", fail_after_another_access)
+        with pytest.raises(BackendUnavailableError):
+            store.flush()
+        assert agent.get_record("k").access_count == 2
+        store.flush()
+        assert agent.get_record("k").access_count == 2
+
+
+def test_a_flush_that_fails_adds_nothing_to_the_successor_of_its_record(backend):
+    with DataStore(backend, flush_interval=NEVER) as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        for _ in range(3):
+            agent.get("k")
+
+        def fail_after_the_record_was_made_again(method, accesses):
+            agent.delete("k")
+            agent.set("k", 2)
+            agent.get("k")
+            assert agent.get_record("k").access_count == 1
+            raise down
+
+        backend.fail("record_access", fail_after_the_record_was_made_again)
+        with pytest.raises(BackendUnavailableError):
+            store.flush()
+        store.flush()
+        assert agent.get_record("k").access_count == 1
+
+
+def test_a_record_is_read_again_if_a_flush_went_on_meanwhile(backend):
+    """What was read does not hold the count yet, and nothing is pending any more."""
+    with DataStore(backend, flush_interval=NEVER) as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        agent.get("k")
+
+        def flush_after(method, *arguments):
+            documents = method(*arguments)
+            store.flush()
+            return documents
+
+        backend.fail("read", flush_after)
+        backend.calls.clear()
+        assert agent.get_record("k").access_count == 1
+        assert backend.calls == ["read", "record_access", "read"]
+        backend.calls.clear()
+        assert agent.get_record("k").access_count == 1
+        assert backend.calls == ["read"], "once is enough if nothing happens"
+
+
+def test_flushes_that_never_cease_keep_nobody_from_reading_a_record(backend):
+    """After three looks the last one counts, with what has been noted since."""
+    with DataStore(backend, flush_interval=NEVER) as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+
+        def flush_after(method, *arguments):
+            documents = method(*arguments)
+            store.flush()
+            return documents
+
+        def flush_and_get_after(method, *arguments):
+            documents = flush_after(method, *arguments)
+            agent.get("k")
+            return documents
+
+        backend.fail(
+            "read", flush_after, flush_after, flush_and_get_after, lambda method, *arguments: method(*arguments)
+        )
+        backend.calls.clear()
+        assert agent.get_record("k").access_count == 1
+        assert backend.calls == ["read"] * 4, "three looks, and the get"
+
+
 def test_accesses_of_a_record_that_is_gone_are_not_counted_on_its_successor():
     with datastore.connect("memory://", flush_interval=NEVER) as store:
         agent = store.agent("u", "a")

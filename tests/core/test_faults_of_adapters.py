@@ -6,7 +6,8 @@ import pickle
 import pytest
 
 import datastore
-from datastore import DataStore, InternalError
+from datastore import DataStore, InternalError, PermissionDeniedError
+from datastore.backend import Outcome
 from datastore.errors import BackendUnavailableError, DataStoreError
 from tests.core.faults import FaultyBackend
 
@@ -84,6 +85,20 @@ def test_what_is_about_the_process_passes(store, backend, method, call, error):
     backend.fail(method, fault)
     with pytest.raises(error):
         call(store.agent("u", "a"))
+
+
+@pytest.mark.parametrize(
+    ("operation", "call"),
+    [
+        ("clearing namespace 'default'", lambda store: store.agent("u", "a").clear()),
+        ("forgetting a user", lambda store: store.forget("u")),
+    ],
+)
+def test_a_document_that_cannot_be_removed_is_no_smaller_number(store, backend, operation, call):
+    backend.fail("write", lambda method, writes: [Outcome(False, error=PermissionDeniedError("no")) for _ in writes])
+    with pytest.raises(PermissionDeniedError, match=operation):
+        call(store)
+    assert store.agent("u", "a").get("k") == 1
 
 
 def test_a_fault_while_accesses_are_counted_does_not_reach_the_reader(store, backend, caplog):

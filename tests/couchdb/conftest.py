@@ -1,4 +1,4 @@
-"""A fresh database behind the strict proxy for each test."""
+"""An empty database behind the strict proxy for each test."""
 
 import uuid
 from contextlib import contextmanager
@@ -17,8 +17,17 @@ def proxy():
 
 
 @pytest.fixture
-def name():
-    return f"test_{uuid.uuid4().hex}"
+def name(request):
+    """The name of a database: an empty one where a store is on it, which may have been another test's, else a new one.
+
+    A module whose requests may still be at work when their test is over has new ones only (``OWN_DATABASES``).
+    """
+    if "store" not in request.fixturenames or getattr(request.module, "OWN_DATABASES", False):
+        yield f"test_{uuid.uuid4().hex}"
+        return
+    name = couchdb.borrow_database()
+    yield name
+    couchdb.give_back_database(name)
 
 
 @pytest.fixture

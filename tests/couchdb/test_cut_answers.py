@@ -22,6 +22,7 @@ from tests.couchdb.test_faults import proxy_request
 from tests.servers.strict_couchdb import reset_in_the_body
 
 pytestmark = pytest.mark.server("couchdb")
+OWN_DATABASES = True  # who is cut off from an answer does not know when the server is done
 
 MEMBERS = {
     *("rows", "docs", "results", "id", "_id", "rev", "_rev", "ok", "error", "reason", "value", "key", "doc", "result"),

@@ -1,5 +1,7 @@
 """Requests per call, counted at the transport: the table of docs/backends/couchdb.md, row by row."""
 
+import dataclasses
+
 import pytest
 
 import datastore
@@ -94,17 +96,19 @@ def test_set_many_of_keys_not_known_here_takes_3_per_thousand(agent, stranger, r
     assert asked == ["POST _bulk_docs", "POST _bulk_get", "POST _bulk_docs"]
 
 
-def test_listings_take_1_per_page_of_10_000(agent, requests):
-    agent.set_many({f"k{i}": i for i in range(10_050)})
+def test_listings_take_1_per_page_of_10_000(store, agent, requests):
+    """Shown on pages of 500, which are quicker filled; that 12,000 records are complete is for the kit."""
+    backend = store.backend
+    assert backend.capabilities.scan_page == 10_000
+    backend.capabilities = dataclasses.replace(backend.capabilities, scan_page=500)
+    agent.set_many({f"k{i}": i for i in range(1_050)})
+    for listing in (agent.list_keys, agent.get_all):
+        with requests() as asked:
+            assert len(listing()) == 1_050
+        assert asked == ["GET _all_docs"] * 3
     with requests() as asked:
-        assert len(agent.list_keys()) == 10_050
-    assert asked == ["GET _all_docs"] * 2
-    with requests() as asked:
-        assert len(agent.get_all()) == 10_050
-    assert asked == ["GET _all_docs"] * 2
-    with requests() as asked:
-        assert agent.clear() == 10_050
-    assert asked == ["GET _design", *["GET _all_docs", "POST _bulk_docs"] * 11, "GET _all_docs"]
+        assert agent.clear() == 1_050
+    assert asked == ["GET _design", *["GET _all_docs", "POST _bulk_docs"] * 2, "GET _all_docs"]
 
 
 def test_namespaces_and_counts_take_2_however_many_there_are(agent, requests):

@@ -286,7 +286,7 @@ def test_what_others_write_to_the_target_meanwhile_is_never_lost(source, target,
 
 
 def test_memory_holds_one_page_whatever_the_number_of_records(tmp_path, monkeypatch):
-    """Of 50,000 records no more than a few pages are ever alive at once."""
+    """Of 20,000 records no more than a few pages are ever alive at once."""
     alive = highest = 0
 
     class Counted(Document):
@@ -304,7 +304,7 @@ def test_memory_holds_one_page_whatever_the_number_of_records(tmp_path, monkeypa
         datastore.connect(f"sqlite:///{tmp_path}/a.db") as source,
         datastore.connect(f"sqlite:///{tmp_path}/b.db") as target,
     ):
-        for start in range(0, 50_000, 10_000):
+        for start in range(0, 20_000, 10_000):
             source.agent("ann", "a").set_many({f"key {start + number}": number for number in range(10_000)})
         for store in (source, target):
             backend = backend_of(store)
@@ -322,6 +322,6 @@ def test_memory_holds_one_page_whatever_the_number_of_records(tmp_path, monkeypa
         began = time.monotonic()
         report = copy(source, target)
         took = time.monotonic() - began
-    assert report.written == report.verified == 50_000
+    assert report.written == report.verified == 20_000
     assert highest <= 4 * PAGE
-    print(f"{50_000 / took:,.0f} records a second, at most {highest} in memory")
+    print(f"{20_000 / took:,.0f} records a second, at most {highest} in memory")

@@ -64,9 +64,15 @@ def _jar() -> Path:
     gcloud = shutil.which("gcloud")
     if gcloud is None:
         raise NotInstalledError(f"the Google Cloud CLI is needed: {REMEDY}")
-    command = [gcloud, "info", "--format=value(installation.sdk_root)"]
-    root = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout.strip()
-    jar = Path(root) / "platform" / "cloud-firestore-emulator" / "cloud-firestore-emulator.jar"
+    jar = _jar_below(Path(gcloud).resolve().parents[1])
+    if not jar.is_file():  # the command is not a link into the installation: it is asked, which takes it a second
+        command = [gcloud, "info", "--format=value(installation.sdk_root)"]
+        root = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout.strip()
+        jar = _jar_below(Path(root))
     if not jar.is_file():
         raise NotInstalledError(f"the Firestore emulator is needed: {REMEDY}")
     return jar
+
+
+def _jar_below(root: Path) -> Path:
+    return root / "platform" / "cloud-firestore-emulator" / "cloud-firestore-emulator.jar"

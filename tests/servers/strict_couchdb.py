@@ -76,6 +76,8 @@ class StrictProxy:
         self._faults: list[tuple[str, Fault]] = []
         self._lock = threading.Lock()
         self.partitioned: set[str] = set()
+        self.designs: dict[str, dict[str, tuple[int, bytes]]] = {}
+        """What the server said of design documents and indexes, by database and target, until one of them changes."""
         handler = type("Handler", (_Handler,), {"proxy": self})
         self._server = ThreadingHTTPServer((HOST, 0), handler)
         self._server.daemon_threads = True
@@ -118,7 +120,10 @@ class StrictProxy:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    wbufsize = -1  # head and body leave together; who answers flushes
     proxy: StrictProxy
+    _upstream: http.client.HTTPConnection | None = None
+    """Kept for the next request of the same client: a connection for each would be a quarter of the work."""
 
     def handle_any(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
@@ -140,31 +145,61 @@ class _Handler(BaseHTTPRequestHandler):
         """Return what a strict server answers."""
         try:
             check(request, self.proxy.credentials)
+            if _changes_designs(request):
+                self.proxy.designs.pop(request.path[0], None)
             if "_find" in request.path:
-                return find(request, self.ask)
+                return find(request, self.ask, self.ask_design)
             if request.method == "PUT" and len(request.path) == 1 and request.parameters.get("partitioned") == "true":
                 self.proxy.partitioned.add(request.path[0])
             status, body = self.ask(request.method, request.target, request.body)
             if request.method == "GET" and len(request.path) == 1 and request.path[0] in self.proxy.partitioned:
                 body = json.dumps({**json.loads(body), "props": {"partitioned": True}}).encode()
-            return as_couchdb_answers(request, status, body, self.ask)
+            return as_couchdb_answers(request, status, body, self.ask, self.ask_design)
         except RefusalError as refusal:
             return refusal.status, refusal.body
+        finally:
+            if _changes_designs(request):
+                self.proxy.designs.pop(request.path[0], None)
 
     def ask(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
         """Return the answer of the server behind."""
-        connection = http.client.HTTPConnection(HOST, self.proxy.upstream, timeout=60)
+        headers = {"Authorization": self.proxy.credentials, "Accept": "application/json"}
+        if body:
+            headers["Content-Type"] = "application/json"
+        kept, self._upstream = self._upstream, None
         try:
-            headers = {"Authorization": self.proxy.credentials, "Accept": "application/json"}
-            if body:
-                headers["Content-Type"] = "application/json"
+            if kept is not None:
+                try:
+                    return self._ask(kept, method, target, body, headers)
+                except (http.client.RemoteDisconnected, ConnectionError):
+                    kept.close()  # the server has closed it meanwhile, before it has seen the request
+            return self._ask(self._connect(), method, target, body, headers)
+        except (OSError, http.client.HTTPException) as error:
+            raise RefusalError(503, "service_unavailable", str(error)) from error
+
+    def ask_design(self, request: Request, target: str) -> tuple[int, bytes]:
+        """Return the answer to a question about design documents, which is asked again and again."""
+        known = self.proxy.designs.setdefault(request.path[0], {})
+        answer = known.get(target) or self.ask("GET", target, b"")
+        if answer[0] == 200:
+            known[target] = answer
+        return answer
+
+    def _connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(HOST, self.proxy.upstream, timeout=60)
+
+    def _ask(
+        self, connection: http.client.HTTPConnection, method: str, target: str, body: bytes, headers: dict[str, str]
+    ) -> tuple[int, bytes]:
+        try:
             connection.request(method, target, body or None, headers)
             response = connection.getresponse()
-            return response.status, response.read()
-        except OSError as error:
-            raise RefusalError(503, "service_unavailable", str(error)) from error
-        finally:
+            answer = response.status, response.read()
+        except BaseException:
             connection.close()
+            raise
+        self._upstream = connection
+        return answer
 
     def answer(self, status: int, body: bytes, kind: str = "application/json") -> None:
         try:
@@ -174,6 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(body)
+            self.wfile.flush()
         except OSError:
             self.close_connection = True  # the client has gone away, as some tests make it do
 
@@ -187,6 +223,8 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def finish(self) -> None:
+        if self._upstream is not None:
+            self._upstream.close()
         with suppress(OSError, ValueError):  # the connection was cut
             super().finish()
 
@@ -222,6 +260,12 @@ def check(request: Request, credentials: str) -> None:
                 raise RefusalError(413, "document_too_large", document.get("_id", ""))
         if "_find" in request.path:
             _check_query(body)
+
+
+def _changes_designs(request: Request) -> bool:
+    if request.method == "GET" or not request.path:
+        return False
+    return len(request.path) == 1 or bool({"_design", "_index"} & set(request.path)) or b"_design/" in request.body
 
 
 def _is_json(text: str) -> bool:
@@ -273,13 +317,13 @@ def _check_query(query: dict) -> None:
         raise RefusalError(400, "no_usable_index", "the index begins with userId and namespace: CouchDB would scan")
 
 
-def find(request: Request, ask) -> tuple[int, bytes]:
+def find(request: Request, ask, ask_design) -> tuple[int, bytes]:
     """Answer a query as CouchDB does: at most 25 documents, a bookmark behind them, and only what its Mango finds."""
     query = request.json()
     limit, bookmark, names = query.pop("limit", 25), query.pop("bookmark", "nil"), query.pop("fields", None)
-    status, indexes = ask("GET", f"/{quote(request.path[0], safe='')}/_index", b"")
+    status, indexes = ask_design(request, f"/{quote(request.path[0], safe='')}/_index")
     if status != 200:
-        return as_couchdb_answers(request, status, indexes, ask)
+        return as_couchdb_answers(request, status, indexes, ask, ask_design)
     columns, warning = [], None
     if "use_index" in query:
         name, there = query["use_index"][0], json.loads(indexes)["indexes"]
@@ -312,29 +356,30 @@ def _columns(indexes: list[dict], name: str) -> list[str]:
     raise RefusalError(400, "no_usable_index", f"there is no index {name}: CouchDB would scan")
 
 
-def as_couchdb_answers(request: Request, status: int, body: bytes, ask) -> tuple[int, bytes]:
+def as_couchdb_answers(request: Request, status: int, body: bytes, ask, ask_design) -> tuple[int, bytes]:
     """Return the answer in CouchDB's words."""
     if status == 404 and b"no_db_file" in body:
         return status, b'{"error":"not_found","reason":"Database does not exist."}\n'
     if status == 200 and "_view" in request.path and request.parameters.get("group") == "true":
-        return status, _merged(request, body, ask)
+        return status, _merged(request, body, ask, ask_design)
     if status == 200 and "_bulk_get" in request.path:
         answer = json.loads(body)
+        absent = _absent(request, [result["id"] for result in answer["results"] if not all(result["docs"])], ask)
         for result in answer["results"]:
-            result["docs"] = [document or _absent(request, result["id"], ask) for document in result["docs"]]
+            result["docs"] = [document or absent[result["id"]] for document in result["docs"]]
         return status, json.dumps(answer).encode()
     if status == 200 and "_all_docs" in request.path and body.startswith(b'{"'):
         return status, body.replace(b'"rows":[{', b'"rows":[\r\n{').replace(b'}},{"id"', b'}},\r\n{"id"')
     return status, body
 
 
-def _merged(request: Request, body: bytes, ask) -> bytes:
+def _merged(request: Request, body: bytes, ask, ask_design) -> bytes:
     """Return reduced rows as CouchDB finds them and adds them up between shards: those that ICU calls equal become one.
 
     An end key that is an object lies behind all text for ICU, and before it where the view compares bytes.
     """
     design = f"/{quote(request.path[0], safe='')}/_design/{request.path[-3]}"
-    view = json.loads(ask("GET", design, b"")[1])["views"][request.path[-1]]
+    view = json.loads(ask_design(request, design)[1])["views"][request.path[-1]]
     start, end = (json.loads(request.parameters.get(name, "null")) for name in ("startkey", "endkey"))
     if view.get("options", {}).get("collation") == "raw":
         answer = json.loads(body)
@@ -349,13 +394,18 @@ def _merged(request: Request, body: bytes, ask) -> bytes:
     return json.dumps({"rows": [merged[key] for key in sorted(merged)]}).encode()
 
 
-def _absent(request: Request, id: str, ask) -> dict:
-    """Return what CouchDB says of a document that is missing, or deleted."""
-    _, body = ask("POST", f"/{request.path[0]}/_all_docs", json.dumps({"keys": [id]}).encode())
-    (row,) = json.loads(body)["rows"]
-    if "value" in row:
-        return {"ok": {"_id": id, "_rev": row["value"]["rev"], "_deleted": True}}
-    return {"error": {"id": id, "rev": "undefined", "error": "not_found", "reason": "missing"}}
+def _absent(request: Request, ids: list[str], ask) -> dict[str, dict]:
+    """Return what CouchDB says of documents that are missing, or deleted."""
+    if not ids:
+        return {}
+    _, body = ask("POST", f"/{request.path[0]}/_all_docs", json.dumps({"keys": ids}).encode())
+    said = {}
+    for id, row in zip(ids, json.loads(body)["rows"], strict=True):
+        if "value" in row:
+            said[id] = {"ok": {"_id": id, "_rev": row["value"]["rev"], "_deleted": True}}
+        else:
+            said[id] = {"error": {"id": id, "rev": "undefined", "error": "not_found", "reason": "missing"}}
+    return said
 
 
 # --------------------------------------------------------------------------------------------------------------- faults

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import datastore
 from datastore.backend import Fields, IdRange
 from datastore.errors import UnsupportedError
+from datastore.ids import encode_key
 from datastore.queries.language import parse, parse_query
 from datastore.queries.matcher import compile_filter
 from datastore_sqlite import indexes
@@ -121,6 +122,25 @@ def test_a_limit_ends_the_reading(store, many):
     assert shown["sorted_here"] is False
     found = in_order({f"{number:05}": None for number in range(9, MANY)})
     assert list(many.find({"o.on": False}, limit=3, skip=1)) == list(found)[1:4]
+
+
+@pytest.mark.parametrize(("groups", "merged"), [(1, True), (11, True), (12, False), (40, False)])
+def test_the_rows_of_few_keys_are_merged_in_the_order_of_their_ids(store, many, groups, merged):
+    """Twelve keys at most, the one for what no index can hold included: each is read up to a page for every page."""
+    store.ensure_index(["group"])
+    names = [f"g{number}" for number in range(groups)]
+    place = IdRange("u:default:", "u:default;")
+    plan = store.backend.plan(place, parse_query({"group": {"$in": names}}))
+    page = store.backend.find(place, plan, Fields.VALUE, 5)
+    found = [document.id for document in page.documents]
+    expected = [f"u:default:{encode_key(key)}" for key, value in many.get_all().items() if value["group"] in names]
+    assert plan.in_order is merged
+    assert (found == sorted(expected)[:5]) is merged
+    while page.after is not None:
+        page = store.backend.find(place, plan, Fields.VALUE, 5, page.after)
+        found += [document.id for document in page.documents]
+    assert sorted(found) == sorted(expected)
+    assert (found == sorted(found)) is merged
 
 
 @pytest.mark.parametrize(

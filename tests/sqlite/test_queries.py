@@ -270,6 +270,25 @@ class TestWhatIsDecided:
     def test_by_the_database_alone(self, agent, filter):
         assert decided(agent, filter) == {}
 
+    @pytest.mark.parametrize(
+        ("path", "pushed"),
+        [
+            (["a"] * 16, True),
+            (["a"] * 17, False),  # what asks for arrays on the way grows with the square of the steps
+            (["a" * 100, "b" * 100], True),
+            (["a" * 100, "b" * 101], False),
+        ],
+        ids=["16 steps", "17 steps", "200 characters", "201 characters"],
+    )
+    def test_paths_up_to_a_bound(self, agent, path, pushed):
+        filter = {".".join(path): 1}
+        value = 1
+        for step in reversed(path):
+            value = {step: value}
+        put(agent, [value, {path[0]: 1}])
+        assert decided(agent, filter) == ({} if pushed else {"value": {".".join(path): {"$eq": 1}}})
+        assert agent.find(filter) == {"000": value}
+
     def test_what_is_left_is_checked_and_narrows_as_well(self, agent):
         put(agent, [{"a": "xyz", "b": 1}, {"a": "abc", "b": 1}, {"a": 5, "b": 1}, {"a": "xyz", "b": 2}])
         shown = agent.explain({"a": {"$regex": "^x"}, "b": 1})

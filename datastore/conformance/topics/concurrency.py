@@ -113,14 +113,14 @@ class Concurrency(Topic):
             assert not data_store.exists("key")
 
     def test_no_increment_is_lost(self, data_store: AgentDataStore) -> None:
-        """Eight threads, twenty-five each."""
+        """Eight threads, twelve each; two processes take longer at it."""
 
         def count() -> None:
-            for _ in range(25):
+            for _ in range(12):
                 data_store.increment("key")
 
         race(*[count] * THREADS)
-        assert data_store.get("key") == 25 * THREADS
+        assert data_store.get("key") == 12 * THREADS
 
     def test_no_appended_item_is_lost(self, data_store: AgentDataStore) -> None:
         """Each is there once, and each thread's own are in order."""

@@ -77,7 +77,7 @@ class Lifecycle(Topic):
 
     def test_a_listing_ends_when_the_store_is_closed(self, store: DataStore, data_store: AgentDataStore) -> None:
         """With the error; what is left unread does not count as the end."""
-        data_store.set_many({f"key {number:04}": number for number in range(1_500)})
+        data_store.set_many({f"key {number:04}": number for number in range(1_050)})
         records = data_store.iter_records()
         next(records)
         store.close()

@@ -39,7 +39,7 @@ class Listings(Topic):
         assert list(data_store.get_all().items()) == [(key, key) for key in ["10", "9", "B", "a", "ab", "b", "c"]]
 
     def test_twelve_thousand_records_are_listed_and_cleared_completely(self, open_store: Opener) -> None:
-        """No page of the database is the last by accident."""
+        """No page of the database is the last by accident, and no batch is too large."""
         # Reads are not counted: closing would send the counts of all these records, which are gone by then.
         data_store = open_store(tracking="off").agent("user_1", "agent_1")
         items = {f"key {number:05}": number for number in range(MANY)}
@@ -48,11 +48,14 @@ class Listings(Topic):
         assert data_store.count() == MANY, "count"
         assert data_store.list_keys() == list(items), "list_keys"
         assert list(data_store.get_all().items()) == list(items.items()), "get_all"
+        some = {key: items[key] for key in list(items)[::5]}
+        assert data_store.get_many(some) == some, "get_many"
         assert sorted(record.key for record in data_store.iter_records()) == list(items), "iter_records"
         assert len(data_store.list_keys("key 11")) == 1_000, "list_keys with a prefix"
         assert data_store.list_namespaces() == ["default", "sibling"], "list_namespaces"
         assert data_store.clear("key 11") == 1_000, "clear with a prefix"
-        assert data_store.clear() == MANY - 1_000, "clear"
+        assert data_store.delete_many(list(items)[:3_000]) == 3_000, "delete_many"
+        assert data_store.clear() == MANY - 4_000, "clear"
         assert data_store.count() == 0, "count, once all is cleared"
         assert data_store.list_namespaces() == ["sibling"], "list_namespaces, once all is cleared"
 
@@ -116,7 +119,7 @@ class Listings(Topic):
         names = [f"namespace {number:03}" for number in range(100)]
         for number, name in enumerate(names):
             data_store.use_namespace(name).set_many({f"key {n}": n for n in range(1 + number % 3)})
-        data_store.use_namespace(names[50]).set_many({f"key {n}": n for n in range(1_500)})
+        data_store.use_namespace(names[50]).set_many({f"key {n}": n for n in range(1_001)})
         assert data_store.list_namespaces() == names
 
     def test_a_prefix_narrows_the_namespaces(self, data_store: AgentDataStore) -> None:

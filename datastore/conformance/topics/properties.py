@@ -27,15 +27,19 @@ class Properties(Topic):
             for user, namespace, key in triples:
                 places[user, namespace, key].set(key, [user, namespace, key])
             for (user, namespace, key), place in places.items():
-                assert place.get(key) == [user, namespace, key]
-                assert place.list_keys() == sorted(k for u, n, k in triples if (u, n) == (user, namespace))
-                assert place.list_namespaces() == sorted({n for u, n, _ in triples if u == user})
                 record = place.get_record(key)
                 assert record is not None
                 assert (record.user_id, record.namespace, record.key) == (user, namespace, key)
+                assert record.value == [user, namespace, key]
+            of_users = {user: place for (user, _, _), place in places.items()}
+            of_namespaces = {(user, namespace): place for (user, namespace, _), place in places.items()}
+            for user, place in of_users.items():
+                assert place.list_namespaces() == sorted({n for u, n, _ in triples if u == user})
+            for names, place in of_namespaces.items():
+                assert place.list_keys() == sorted(k for u, n, k in triples if (u, n) == names)
             for (_, _, key), place in places.items():
                 assert place.delete(key), "deleting one record removed another"
-            assert [place.list_keys() for place in places.values()] == [[]] * len(places)
+            assert [place.list_namespaces() for place in of_users.values()] == [[]] * len(of_users)
 
         check()
 
