@@ -54,7 +54,6 @@ def test_eight_writers_lose_every_third_answer_and_nothing_is_done_twice(server,
     What is sent again is sent at once, so that there is no time for eight others to write the same record.
     """
     monkeypatch.setattr("datastore.core._FIRST_DELAY", 0.001)
-    monkeypatch.setattr("datastore_dynamodb.counting._FIRST_DELAY", 0.001)
     url = server.url()
     with datastore.connect(url, tracking="off") as judge:
         truth = judge.agent("u", "judge")
