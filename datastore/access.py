@@ -1,4 +1,4 @@
-"""Counting accesses without making a read wait: collected in memory, coalesced per record, written behind.
+"""Counting accesses without making a read wait: collected in memory, coalesced per record, written later.
 
 A read must never fail, wait, or undo a write because it is being counted. So a read only notes its access here; one
 background thread hands what has gathered to `Backend.record_access`, in a handful of requests for any number of reads.
@@ -42,9 +42,9 @@ it busy for longer than everything else that is done here.
 
 
 class AccessTracker:
-    """Collects accesses and writes them behind: every ``interval`` seconds, or when ``max_pending`` records wait.
+    """Collects accesses and writes them later: every ``interval`` seconds, or when ``max_pending`` records wait.
 
-    With ``mode="immediate"`` every access is written at once, with ``"off"`` none is noted at all.
+    With ``mode="immediate"`` every access is written at once, with ``"off"`` no access is noted at all.
 
     Noting is one append to a deque, which is atomic: there is no lock that a signal handler could wait for, or an
     interrupt leave taken. What was noted is summed up now and then, by whoever finds that nobody else is doing it.

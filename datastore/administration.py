@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
-__all__ = ["DropsDatabase", "Examines", "Finding", "LegacyPage", "LegacySource"]
+__all__ = ["Diagnostic", "LegacyPage", "LegacySource"]
 
 
-class Finding(NamedTuple):
+class Diagnostic(NamedTuple):
     """Something about a database that its administrator should know."""
 
     healthy: bool
     text: str
     remedy: str = ""
     """What to do about it, where something is to be done."""
-
-
-@runtime_checkable
-class Examines(Protocol):
-    """A database that can be asked how it is: versions, indexes, clock, space."""
-
-    def examine(self, now: float) -> list[Finding]:
-        """Return what there is to say; ``now`` is this machine's time, in seconds since the epoch. Changes nothing."""
-
-
-@runtime_checkable
-class DropsDatabase(Protocol):
-    """A database that can remove itself: a scratch area is to leave nothing behind."""
-
-    def drop(self) -> None:
-        """Remove the database, file or table that the URL names, with everything in it, and close."""
 
 
 # Beside ``connect`` an adapter's module may have ``open_legacy``, a function from `datastore.urls.Url` to a source. The
@@ -44,7 +28,7 @@ class LegacyPage(NamedTuple):
     documents: Sequence[Mapping[str, Any]]
     """The fields as the client gives them, by their names, the id among them as ``_id``. Numbers may be `Decimal`,
     times `datetime`, arrays sets; `datastore.moving.seed` makes JSON of them. A
-    `datastore.values.UnreadableError` stands for a value that is none."""
+    `datastore.values.UnreadableError` stands for what cannot be read as a value."""
     after: str | None
     """Where to go on; ``None`` at the end."""
 
@@ -58,7 +42,7 @@ class LegacySource(Protocol):
     """Which database it is, however its URL spells it; ``None`` if nobody knows."""
 
     def documents(self, limit: int, after: str | None = None) -> LegacyPage:
-        """Return up to ``limit`` documents, those behind ``after`` where it is given, always in the same order."""
+        """Return up to ``limit`` documents, those that follow ``after`` where it is given, always in the same order."""
 
     def names(self, limit: int, after: str | None = None) -> LegacyPage:
         """As `documents`, but of each only what says which record it is: ``_id``, ``userId``, ``namespace``, ``key``.

@@ -38,13 +38,13 @@ def as_text(value: str) -> str:
 
 
 def as_int(value: object) -> int | None:
-    """Return a whole number as an `int` of that very class; ``None`` if it is none, which a `bool` is not."""
+    """Return a whole number as an `int` of that very class; ``None`` for anything else, a `bool` included."""
     # mypy does not follow issubclass(type(value), ...), which is the point here: the value itself is not asked.
     return int.__int__(value) if issubclass(type(value), int) and type(value) is not bool else None  # type: ignore[arg-type, call-overload, no-any-return, unused-ignore]
 
 
 def as_number(value: object) -> int | float | None:
-    """Return a number as an `int` or a `float` of that very class; ``None`` if it is none, which a `bool` is not."""
+    """Return a number as an `int` or a `float` of that very class; ``None`` for anything else, a `bool` included."""
     if is_a(value, float):
         return float.__float__(value)
     return as_int(value)
@@ -120,7 +120,7 @@ def check_text(value: object, parameter: str, instead: str) -> str:
 
 
 def lone_surrogate(text: str) -> str | None:
-    r"""Return what to say of text that is none: which lone surrogate it holds (``\ud83d``) and where; else ``None``."""
+    r"""Return which lone surrogate makes text invalid (``\ud83d``) and where; else ``None``."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

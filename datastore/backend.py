@@ -13,40 +13,32 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias, get_args
 
-from datastore.errors import DamagedRecordError, DataStoreError
+from datastore.administration import Diagnostic
+from datastore.errors import DamagedRecordError, DataStoreError, UnsupportedError
 from datastore.ids import IdRange
 from datastore.queries.tree import Path, Query
 
 __all__ = [
+    "ABILITIES",
+    "Ability",
     "Access",
     "Backend",
     "Capabilities",
-    "ClearsRange",
-    "CountsRange",
-    "DeclaresIndexes",
     "Delete",
     "Document",
     "DocumentPage",
     "Fields",
-    "Finds",
-    "ForgetsUsers",
     "Forgotten",
     "IdRange",
-    "ListsExpired",
-    "ListsNamespaces",
-    "MovesDocuments",
     "Outcome",
     "Plan",
     "Put",
     "Query",
-    "ReclaimsExpired",
     "Restore",
-    "SeparatesCustomers",
-    "SurvivesFork",
     "Write",
 ]
 
@@ -96,7 +88,7 @@ class Put(NamedTuple):
     json: str
     """The same value as compact JSON text, for all others."""
     metadata: dict[str, Any] | None
-    """Changes to the metadata, ``None`` for none. Checked, but only the merged result shows whether it fits."""
+    """Changes to the metadata; ``None`` for no change. Checked, but only the merged result shows whether it fits."""
     agent: str
     """Becomes ``created_by_agent`` of a new document."""
     at: str
@@ -142,7 +134,7 @@ class Restore(NamedTuple):
     at: str
     """Now."""
     if_revision: str | None = None
-    """The revision of the live document to replace; ``None``: there must be none."""
+    """The revision of the live document to replace; ``None``: there must be no live document."""
 
     @property
     def id(self) -> str:
@@ -156,7 +148,7 @@ class Outcome(NamedTuple):
     done: bool
     """A `Put` or a `Restore` was stored; a `Delete` removed a live document."""
     revision: str | None = None
-    """Where a precondition failed: the revision of the live document, ``None`` if there is none."""
+    """Where a precondition failed: the revision of the live document, ``None`` if there is not one."""
     error: DataStoreError | None = None
     """Why this write failed while others of its batch may be done. One with ``retryable`` set is sent again."""
 
@@ -213,6 +205,23 @@ class Plan:
     """Documents come in id order."""
 
 
+Ability: TypeAlias = Literal[
+    "namespaces",
+    "count",
+    "clear",
+    "forget",
+    "find",
+    "ensure_index",
+    "purge",
+    "all_documents",
+    "restore",
+    "drop",
+    "database",
+    "customers",
+    "drop_customer",
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What an adapter promises. The conformance kit tests what is declared, and that nothing else is there."""
@@ -235,6 +244,13 @@ class Capabilities:
     answers can be lost; 8 are the least that the store expects of them, and the toolkit keeps 16."""
     customer_databases: bool = False
     """``isolation="database"`` gives each customer a database of its own (`datastore.customers`)."""
+    abilities: frozenset[Ability] = frozenset()
+    """The optional methods of `Backend` that are there. Filled in for a class that has its capabilities as a class
+    attribute; one that makes them in the instance gives `Backend.overridden` here."""
+
+    def supports(self, ability: Ability) -> bool:
+        """Return whether an optional method of `Backend` is there."""
+        return ability in self.abilities
 
 
 class Backend(ABC):
@@ -267,7 +283,7 @@ class Backend(ABC):
 
     @abstractmethod
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        """Return up to ``limit`` documents of a range in id order, those behind ``after`` where it is given.
+        """Return up to ``limit`` documents of a range in id order, those that follow ``after`` where it is given.
 
         Ids of one namespace are ordered by their bytes (they differ in ASCII only). Namespaces may be in whichever
         order the database has for text, so long as it is always the same and each is in one piece.
@@ -280,65 +296,39 @@ class Backend(ABC):
     def record_access(self, accesses: Sequence[Access]) -> None:
         """Add counts and set the last accessing agent and time, and touch nothing else: neither value nor revision.
 
-        Skips documents that are gone or were created at another time; creates none. ``last_accessed_at`` never goes
-        back. Raises only if nothing was counted, so that the caller may try again.
+        Skips documents that are gone or were created at another time, and never creates one. ``last_accessed_at``
+        never goes back. Raises only if nothing was counted, so that the caller may try again.
         """
 
     @abstractmethod
     def close(self) -> None:
         """Release everything. Idempotent."""
 
-
-# Optional abilities. The store asks with isinstance() and does without, in more requests, where one is missing.
-
-
-@runtime_checkable
-class ListsNamespaces(Protocol):
-    """A database that can list a user's namespaces faster than by skipping from range to range."""
+    # What follows is optional. A method that an adapter does not have says `UnsupportedError`, and the store does
+    # without, in more requests, where it can.
 
     def namespaces(self, range: IdRange, at: str) -> list[str]:
-        """Return the id prefixes (``<user>:<ns>:``) within a range that hold a document live at ``at``."""
+        """Return the id prefixes (``<user>:<ns>:``) within a range that hold a document live at ``at``.
 
-
-@runtime_checkable
-class ListsExpired(Protocol):
-    """A database whose scans with `Fields.KEY` cannot say when a document expires; ``expires_at`` is ``None`` there."""
-
-    def expired(self, range: IdRange, at: str) -> set[str]:
-        """Return the ids within a range that are expired at ``at``; called once for a scan."""
-
-
-@runtime_checkable
-class CountsRange(Protocol):
-    """A database that can count without handing over every id."""
+        For a database that lists a user's namespaces in fewer requests than skipping from range to range takes.
+        """
+        self._unsupported("listing namespaces")
 
     def count(self, range: IdRange, at: str) -> int:
-        """Return how many documents of a range are live at ``at``."""
-
-
-@runtime_checkable
-class ClearsRange(Protocol):
-    """A database that can delete a range without being given every id."""
+        """Return how many documents of a range are live at ``at``, without handing over every id."""
+        self._unsupported("counting a range")
 
     def clear(self, range: IdRange, at: str) -> int:
         """Remove every document of a range and return how many of them were live at ``at``."""
-
-
-@runtime_checkable
-class ForgetsUsers(Protocol):
-    """A database that can remove all that it keeps of a user, also what no listing shows."""
+        self._unsupported("clearing a range")
 
     def forget(self, range: IdRange, at: str) -> Forgotten:
-        """Remove everything in the range of a user's ids, and return what that was.
+        """Remove everything in the range of a user's ids, also what no listing shows, and return what that was.
 
         That is every document, live or expired at ``at``, readable or not, in whichever namespace; and parts of values,
         of writes that were interrupted too. Repeating it, because an answer was lost, counts nothing twice.
         """
-
-
-@runtime_checkable
-class Finds(Protocol):
-    """A database that can look into values, and hand over fewer documents than a range holds."""
+        self._unsupported("forgetting a user")
 
     def plan(self, range: IdRange, query: Query) -> Plan | None:
         """Return how to answer a query, or ``None`` if nothing of it can be pushed down.
@@ -347,48 +337,39 @@ class Finds(Protocol):
         no document that matches may be left out by what is pushed down; see `datastore.queries.tree` for the meaning
         of each node.
         """
+        return None
 
     def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        """Return up to ``limit`` documents of a range that the plan finds, as `Backend.scan` does.
+        """Return up to ``limit`` documents of a range that a `plan` finds, as `scan` does.
 
         ``after`` is what the page before returned, in whichever form the adapter likes. ``expires_at`` is filled in
         even for `Fields.KEY`. Without ``in_order`` the order may be any.
         """
-
-
-@runtime_checkable
-class DeclaresIndexes(Protocol):
-    """A database in which fields of values can be indexed."""
+        self._unsupported("looking into values")
 
     def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
         """Create an index on fields of the values, unless it is there, and return its name.
 
         Namespaces are meant as ids hold them; ``None`` is for all. Returns when the index can be used.
         """
-
-
-@runtime_checkable
-class ReclaimsExpired(Protocol):
-    """A database whose expired documents can be removed on request."""
+        self._unsupported("declaring an index")
 
     def purge(self, at: str) -> int:
         """Remove every document that is expired at ``at``, of all users, and return how many there were."""
-
-
-@runtime_checkable
-class MovesDocuments(Protocol):
-    """A database whose documents can be moved to and from another one whole: copies, exports, backups."""
+        self._unsupported("purging expired documents")
 
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        """Return up to ``limit`` documents of all users, those behind ``after`` where it is given.
+        """Return up to ``limit`` documents of all users, those that follow ``after`` where it is given.
 
-        In whichever order is the database's own and always the same, with everything else as in `Backend.scan`.
-        ``after`` is the id of any document that an earlier call returned, even one that has been deleted since. What
-        the database holds beside documents of the store is left out.
+        In whichever order is the database's own and always the same, with everything else as in `scan`. ``after`` is
+        the id of any document that an earlier call returned, even one that has been deleted since. What the database
+        holds beside documents of the store is left out.
         """
+        self._unsupported("listing the documents of all users")
 
     def document_count(self) -> int | None:
         """Return about how many documents there are, live or not, or ``None`` if finding out means reading them."""
+        return None
 
     def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
         """Write whole documents, with distinct ids and at most ``capabilities.write_batch``; an outcome for each.
@@ -397,35 +378,64 @@ class MovesDocuments(Protocol):
         field. Repeating the same `Restore` when its answer was lost is harmless: the outcome is either ``done``, or
         names the revision that was restored. Raises when no outcome is known for any of them.
         """
+        self._unsupported("writing whole documents")
 
+    def examine(self, now: float) -> list[Diagnostic]:
+        """Return what an administrator should know of the database: versions, indexes, clock, space.
 
-@runtime_checkable
-class SeparatesCustomers(Protocol):
-    """A database for each customer, which is a user id; `datastore.customers` makes one of most adapters."""
+        Changes nothing. ``now`` is this machine's time, in seconds since the epoch.
+        """
+        return []
+
+    def drop(self) -> None:
+        """Remove the database, file or table that the URL names, with everything in it, and close.
+
+        A scratch area is to leave nothing.
+        """
+        self._unsupported("removing the database")
 
     def database(self, user_id: str) -> str:
-        """Return the name of a customer's database, without asking anybody.
+        """Return the name of a customer's database, without asking anybody; a customer is a user id.
+
+        `datastore.customers` gives this, and the next two, to most adapters.
 
         Raises:
             InvalidNameError: If the user id is too long for one.
         """
+        self._unsupported("a database for each customer")
 
     def customers(self) -> list[str]:
         """Return the user ids that have a database, sorted."""
+        self._unsupported("a database for each customer")
 
     def drop_customer(self, user_id: str) -> bool:
         """Remove the database of a customer with everything in it, and return whether there was one."""
+        self._unsupported("a database for each customer")
 
+    def before_fork(self) -> None:  # noqa: B027 - most adapters have nothing to close
+        """Close what a forked child must not inherit. No call is under way, and no new one begins before the fork."""
 
-@runtime_checkable
-class SurvivesFork(Protocol):
-    """An adapter with connections or locks that a forked child must not share (`datastore.forks`)."""
-
-    def before_fork(self) -> None:
-        """Close what a child must not inherit. Nobody is inside a call, and none begins before the fork."""
-
-    def after_fork(self) -> None:
+    def after_fork(self) -> None:  # noqa: B027 - most adapters have nothing to forget
         """Called in the child, once, before anything else: make new locks, and forget whatever is still open.
 
         Connections that are open here were in use, and are not closed: that would break the parent's.
         """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Note in the capabilities of the class which optional methods it has."""
+        super().__init_subclass__(**options)
+        declared = getattr(cls, "capabilities", None)
+        if isinstance(declared, Capabilities):
+            cls.capabilities = replace(declared, abilities=cls.overridden())
+
+    @classmethod
+    def overridden(cls) -> frozenset[Ability]:
+        """Return which optional methods the class has, for one that makes its capabilities in the instance."""
+        return frozenset(name for name in ABILITIES if getattr(cls, name) is not getattr(Backend, name))
+
+    def _unsupported(self, what: str) -> NoReturn:
+        raise UnsupportedError(f"this adapter has no way of its own for {what}", backend=self.name)
+
+
+ABILITIES: tuple[Ability, ...] = get_args(Ability)
+"""The optional methods of `Backend` that a database has or has not."""

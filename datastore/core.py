@@ -9,31 +9,31 @@ from __future__ import annotations
 import sys
 import time
 import weakref
-from collections.abc import Callable, Container, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from datastore import deadlines, forks
 from datastore.access import AccessTracker, Tracking
 from datastore.backend import (
+    ABILITIES,
     DONE,
     Access,
     Backend,
     Document,
     DocumentPage,
     Fields,
-    Finds,
     IdRange,
-    ListsExpired,
     Outcome,
     Plan,
     Put,
-    SurvivesFork,
+    Query,
+    Restore,
     Write,
 )
 from datastore.deadlines import within
-from datastore.documents import check, checked, damaged, skip
+from datastore.documents import NO_TIME, check, checked, damaged, living, skip
 from datastore.errors import (
     BackendUnusableError,
     ClosedError,
@@ -48,8 +48,8 @@ from datastore.retry import Backoff
 from datastore.times import format_time
 
 T = TypeVar("T")
+W = TypeVar("W", bound=Write | Restore)
 
-_NO_TIME = "expiresAt is no time"
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds, between attempts of a call that failed for a transient reason
 _HELD = 0.001  # seconds between two looks at whether a fork is over
 _NOT_CLEAN = (
@@ -111,8 +111,7 @@ class Core:
 
     def before_fork(self) -> None:
         """See `datastore.forks.Participant`."""
-        if isinstance(self._held, SurvivesFork):
-            self._held.before_fork()
+        self._held.before_fork()
 
     def resume(self) -> None:
         """See `datastore.forks.Participant`."""
@@ -122,8 +121,7 @@ class Core:
     def after_fork(self, clean: bool) -> None:
         """See `datastore.forks.Participant`."""
         backend = self._held = self.__dict__.get("backend", self._held)
-        if isinstance(backend, SurvivesFork):
-            backend.after_fork()
+        backend.after_fork()
         self.tracker.after_fork()
         if not clean and not isinstance(backend, _Closed):
             self._held = _Closed(backend, BackendUnusableError, _NOT_CLEAN)
@@ -148,7 +146,7 @@ class Core:
             if document is None or (document.expires_at is not None and document.expires_at <= self.now()):
                 return None
         except TypeError:
-            raise damaged(id, _NO_TIME).during(str(_Reading(ids)), self.backend.name) from None
+            raise damaged(id, NO_TIME).during(str(_Reading(ids)), self.backend.name) from None
         return document
 
     def read_whole(self, id: str) -> Document | None:
@@ -176,7 +174,7 @@ class Core:
                     if document.expires_at is None or document.expires_at > now:
                         live[id] = check(document) if whole else document
                 except TypeError:
-                    raise damaged(id, _NO_TIME).during(str(_Reading((id,))), self.backend.name) from None
+                    raise damaged(id, NO_TIME).during(str(_Reading((id,))), self.backend.name) from None
                 except DamagedRecordError as error:
                     raise error.during(str(_Reading((id,))), self.backend.name) from None
         return live
@@ -189,21 +187,22 @@ class Core:
         at_once: int | None = None,
         on_damaged: Callable[[DamagedRecordError], None] = skip,
     ) -> Iterator[Document]:
-        """Yield the live documents of a range in id order, page by page, the first page of ``at_once`` documents.
+        """Return an iterator over the live documents of a range in id order; the first page is of ``at_once``.
 
         ``on_damaged`` is told of each that does not hold, as far as it is read; it is not among those yielded.
         """
-        hidden = self._expired(range) if fields is Fields.KEY else ()
-        for document in self._live(self.backend.scan, range, fields, after, at_once, on_damaged):
-            if document.id not in hidden:
-                yield document
+
+        def read(range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
+            return self.backend.scan(range, fields, limit, after)
+
+        return self._live(read, range, fields, after, at_once, on_damaged)
 
     def all_ids(self, range: IdRange) -> Iterator[list[str]]:
         """Yield the ids of a range page by page, those of expired and of damaged documents too, not of foreign ones."""
         after = None
         size = self.backend.capabilities.write_batch
         while True:
-            page = self._page(partial(self.backend.scan, range, Fields.KEY, size, after), Fields.KEY)
+            page = self.page(partial(self.backend.scan, range, Fields.KEY, size, after), Fields.KEY)
             ids = [document.id for document in page.documents]
             ids += [error.id for error in page.damaged if error.id is not None and not error.foreign]
             if ids:
@@ -213,12 +212,10 @@ class Core:
             after = page.after
 
     def find(self, range: IdRange, plan: Plan, fields: Fields, at_once: int | None = None) -> Iterator[Document]:
-        """Yield the live documents of a range that a plan finds, page by page."""
-        self.check_open()
-        find = cast(Finds, self.backend).find
+        """Return an iterator over the live documents of a range that a plan finds; one page is in memory at a time."""
 
         def read(range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
-            return find(range, plan, fields, limit, after)
+            return self.backend.find(range, plan, fields, limit, after)
 
         return self._live(read, range, fields, None, at_once)
 
@@ -234,34 +231,24 @@ class Core:
         most = self.backend.capabilities.scan_page
         at_once = at_once or most
         while True:
-            page = self._page(partial(read, range, fields, min(at_once, most), after), fields)
-            now = self.now()
+            page = living(self.page(partial(read, range, fields, min(at_once, most), after), fields), self.now())
             for error in page.damaged:
                 on_damaged(error)
             for document in page.documents:
-                try:
-                    live = document.expires_at is None or document.expires_at > now
-                except TypeError:
-                    on_damaged(damaged(document.id, _NO_TIME))
-                    continue
-                if live:
-                    yield document
-                    self.check_open()  # what is left of the page does not outlive the store
+                yield document
+                self.check_open()  # what is left of the page does not outlive the store
             if page.after is None:
                 return
             after = page.after
             at_once *= 8  # who asked for few and goes on has met expired documents, or keys beside the prefix
 
-    def _expired(self, range: IdRange) -> Container[str]:
-        """Return the expired ids that a scan for keys cannot tell from live ones."""
-        backend = self.backend
-        return (
-            self.call("listing", partial(backend.expired, range, self.now()))
-            if isinstance(backend, ListsExpired)
-            else ()
-        )
+    def page(self, read: Callable[[], DocumentPage], fields: Fields) -> DocumentPage:
+        """Return a page of a listing, checked as far as it is read, with the accesses that are noted here.
 
-    def _page(self, read: Callable[[], DocumentPage], fields: Fields) -> DocumentPage:
+        Args:
+            read: Asks the backend for it.
+            fields: How much of each document it asks for.
+        """
         page = DocumentPage((), None)
 
         def documents() -> Sequence[Document]:
@@ -282,7 +269,7 @@ class Core:
         try:
             (outcome,) = self._write((write,))
             if outcome.error is not None:
-                (outcome,) = self._resend((write,), [outcome])
+                (outcome,) = self._resend((write,), [outcome], self.backend.write)
                 if outcome.error is not None:
                     raise outcome.error.during(str(_Writing((write,))), self.backend.name)
             return outcome
@@ -292,8 +279,8 @@ class Core:
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """Apply writes to distinct ids and return an outcome for each, in order.
 
-        A batch that fails as a whole ends the work: its outcomes and those behind it hold the error. If nothing was
-        done at all by then, the error is raised.
+        A batch that fails as a whole ends the work: its outcomes, and those of later batches, hold the error. If
+        nothing was done by then, the error is raised.
         """
         outcomes: list[Outcome] = []
         size = self.backend.capabilities.write_batch
@@ -306,7 +293,18 @@ class Core:
                 if start == 0:
                     raise
                 return outcomes + [Outcome(False, error=error)] * (len(writes) - start)
-            outcomes += self._resend(batch, result)
+            outcomes += self._resend(batch, result, self.backend.write)
+        return outcomes
+
+    def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
+        """Write whole documents, with distinct ids, and return an outcome for each, in order."""
+        outcomes: list[Outcome] = []
+        restore, size = self.backend.restore, self.backend.capabilities.write_batch
+        for start in range(0, len(restores), size):
+            batch = restores[start : start + size]
+            with within(self.max_seconds):
+                result = self.call("restoring records", partial(restore, batch))
+            outcomes += self._resend(batch, result, restore)
         return outcomes
 
     def call(self, attempted: object, call: Callable[[], T]) -> T:
@@ -376,7 +374,9 @@ class Core:
                 known = of_the_store(next_error)
         raise known.during(str(attempted), self.backend.name) from known.__cause__
 
-    def _resend(self, writes: Sequence[Write], outcomes: list[Outcome]) -> list[Outcome]:
+    def _resend(
+        self, writes: Sequence[W], outcomes: list[Outcome], send: Callable[[Sequence[W]], list[Outcome]]
+    ) -> list[Outcome]:
         """Send again the writes of a batch that failed for a transient reason while others were done."""
         backoff = Backoff(self._retry_seconds, _FIRST_DELAY, _LONGEST_DELAY)
         while True:
@@ -387,7 +387,7 @@ class Core:
                 return outcomes
             batch = [writes[i] for i in again]
             try:
-                result = self.backend.write(batch)
+                result = send(batch)
             except Exception as error:  # noqa: BLE001 - becomes the outcome
                 result = [Outcome(False, error=of_the_store(error))] * len(batch)
             for i, outcome in zip(again, result, strict=True):
@@ -405,7 +405,7 @@ def _worth_repeating(error: DataStoreError) -> bool:
     return error.retryable and not error.waited
 
 
-def _recognise(write: Write, outcome: Outcome) -> Outcome:
+def _recognise(write: Write | Restore, outcome: Outcome) -> Outcome:
     """Return the outcome of a repeated write, seeing where the first attempt had succeeded and its answer was lost."""
     if isinstance(write, Put) and not outcome.done and outcome.revision == write.revision:
         return DONE
@@ -446,21 +446,29 @@ class _Closed(Backend):
         self.capabilities = backend.capabilities
         self._kind = kind
         self._why = why
+        for ability in ABILITIES:
+            setattr(self, ability, self._refuse)
 
     def refusal(self) -> DataStoreError:
         return self._kind(self._why, backend=self.name)
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
-        raise self.refusal()
+        self._refuse()
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
-        raise self.refusal()
+        self._refuse()
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        raise self.refusal()
+        self._refuse()
 
     def record_access(self, accesses: Sequence[Access]) -> None:
-        raise self.refusal()
+        self._refuse()
 
     def close(self) -> None:
         pass
+
+    def plan(self, range: IdRange, query: Query) -> Plan | None:
+        self._refuse()
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise self.refusal()

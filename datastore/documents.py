@@ -32,6 +32,8 @@ MAX_REVISION_BYTES = 64
 UNDECODABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What decoding a document that the store did not write may fail with."""
 
+NO_TIME = "expiresAt is no time"
+NO_KEY = "no key has this id"
 _TIME = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z")
 _TIME_LENGTH = 27
 _NO_TIME = "is not a time, which is written 2026-01-31T12:00:00.000000Z"
@@ -181,11 +183,11 @@ def key_of(id: str) -> str:
             return key
     except ValueError:
         pass
-    raise damaged(id, "no key has this id")
+    raise damaged(id, NO_KEY)
 
 
 def name_of(id: str) -> Name | None:
-    """Return what an id stands for; ``None`` if it is none."""
+    """Return what an id stands for; ``None`` if it is not an id of the store."""
     return decode(id) if is_id(id) else None
 
 
@@ -214,6 +216,23 @@ def checked(page: DocumentPage) -> DocumentPage:
         except DamagedRecordError as error:
             broken.append(error)
     return DocumentPage(documents, page.after, broken)
+
+
+def living(page: DocumentPage, now: str) -> DocumentPage:
+    """Return a page with the documents that have not expired; those whose expiry is no time are among the damaged."""
+    documents = page.documents
+    try:
+        return page._replace(documents=[one for one in documents if one.expires_at is None or one.expires_at > now])
+    except TypeError:
+        pass  # rare, so each is asked only then
+    live, broken = list[Document](), list(page.damaged)
+    for one in documents:
+        try:
+            if one.expires_at is None or one.expires_at > now:
+                live.append(one)
+        except TypeError:
+            broken.append(damaged(one.id, NO_TIME))
+    return page._replace(documents=live, damaged=broken)
 
 
 def split(

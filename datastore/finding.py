@@ -6,12 +6,11 @@ import heapq
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 from datastore import listing
-from datastore.backend import Document, Fields, Finds, Plan, Query, Write
+from datastore.backend import Document, Fields, Plan, Query, Write
 from datastore.batching import raise_failed
 from datastore.deadlines import check
 from datastore.documents import skip
@@ -269,9 +268,9 @@ def _change(
 def _plan(scope: Scope, range: IdRange, query: Query) -> Plan | None:
     backend = scope.core.backend
     asked = query if query.both == EVERYTHING else Query(query.value, query.meta)
-    if not asked or not _finds(type(backend)):
+    if not asked or not backend.capabilities.supports("find"):
         return None
-    plan = scope.core.call("planning a find", lambda: cast(Finds, backend).plan(range, asked))
+    plan = scope.core.call("planning a find", lambda: backend.plan(range, asked))
     if plan is None or asked is query:
         return plan
     return replace(plan, rest=replace(plan.rest, both=query.both))
@@ -300,11 +299,6 @@ def _known_ids(scope: Scope, query: Query) -> Plan | None:
             ids.append(scope.prefix + encode_key(key))
     rest = replace(query, meta=conjunction(others))
     return Plan(Query(meta=conjunction(asked)), rest, {"ids": sorted(ids)})
-
-
-@cache  # asking whether something has the methods of a protocol takes a tenth of a small find
-def _finds(backend: type) -> bool:
-    return issubclass(backend, Finds)
 
 
 def _fields_of(document: Document) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Participant(Protocol):
         """Let calls go on, in the process that has forked."""
 
     def after_fork(self, clean: bool) -> None:
-        """Begin anew in the child; not ``clean`` if somebody was inside."""
+        """Start over in the child; not ``clean`` if a call was under way."""
 
 
 _participants: dict[int, weakref.ref[Participant]] = {}

@@ -171,7 +171,7 @@ def namespace_range(encoded_user: str, prefix: str | None) -> IdRange:
 
 
 def after_namespace(id: str) -> str:
-    """Return the first possible id behind the namespace that ``id`` lies in."""
+    """Return the first possible id after the namespace that ``id`` lies in."""
     return id[: id.rindex(":")] + _AFTER_COLON
 
 

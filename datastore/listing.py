@@ -7,18 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
 from datastore.arguments import as_int, as_text, check_name, check_text, shown
-from datastore.backend import (
-    ClearsRange,
-    CountsRange,
-    Delete,
-    Document,
-    Fields,
-    ForgetsUsers,
-    Forgotten,
-    ListsNamespaces,
-)
+from datastore.backend import Delete, Document, Fields, Forgotten
 from datastore.core import Core
-from datastore.documents import damaged, name_of, skip
+from datastore.documents import NO_KEY, damaged, name_of, skip
 from datastore.documents import key_of as decode_id
 from datastore.errors import DamagedRecordError, InvalidValueError, QueryError, kind_of
 from datastore.ids import after_namespace, decode_key, encode_key, key_range, namespace_range
@@ -62,7 +53,7 @@ def namespaces(scope: Scope, prefix: str | None) -> list[str]:
     """Return the user's namespaces that hold a live record, sorted."""
     core = scope.core
     range = namespace_range(scope.encoded_user, prefix)
-    if isinstance(core.backend, ListsNamespaces):
+    if core.backend.capabilities.supports("namespaces"):
         backend, now = core.backend, core.now()
         prefixes = core.call("listing namespaces", lambda: backend.namespaces(range, now))
         return sorted(name.namespace for id in prefixes if (name := name_of(id + _ANY_KEY)) is not None)
@@ -70,7 +61,7 @@ def namespaces(scope: Scope, prefix: str | None) -> list[str]:
     while (document := next(core.scan(range, Fields.KEY, at_once=1), None)) is not None:
         name = name_of(document.id)
         if name is None:
-            skip(damaged(document.id, "no key has this id"))
+            skip(damaged(document.id, NO_KEY))
             range = range._replace(start=document.id + _BEHIND)
         else:
             found.append(name.namespace)
@@ -82,7 +73,7 @@ def count(scope: Scope) -> int:
     """Return how many live records the namespace holds."""
     core = scope.core
     range = key_range(scope.prefix, None)
-    if isinstance(core.backend, CountsRange):
+    if core.backend.capabilities.supports("count"):
         backend, now = core.backend, core.now()
         return core.call("counting", lambda: backend.count(range, now))
     return sum(1 for _ in core.scan(range, Fields.KEY))
@@ -96,7 +87,7 @@ def clear(scope: Scope, prefix: str | None) -> int:
     now = core.now()
     # A range of ids is exactly the keys with the prefix if the prefix ends with a whole group of base64.
     exact = len(prefix.encode()) % 3 == 0
-    if exact and isinstance(core.backend, ClearsRange):
+    if exact and core.backend.capabilities.supports("clear"):
         backend = core.backend
         return core.call("clearing", lambda: backend.clear(range, now))
     removed, batch = 0, list[Delete]()
@@ -120,7 +111,7 @@ def clear(scope: Scope, prefix: str | None) -> int:
 def forget(core: Core, encoded_user: str) -> Forgotten:
     """Remove all that is stored of a user, and return what that was."""
     range, now = namespace_range(encoded_user, None), core.now()
-    if isinstance(core.backend, ForgetsUsers):
+    if core.backend.capabilities.supports("forget"):
         backend = core.backend
         return core.call("forgetting a user", lambda: backend.forget(range, now))
     removed = expired = 0

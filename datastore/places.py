@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 Place: TypeAlias = tuple[Any, ...]
-"""Where a record is in an order: what it sorts by, and behind that its id, so that no two have the same place."""
+"""Where a record is in an order: what it sorts by, followed by its id, so that no two have the same place."""
 
 MOST = 32
 """So many orders are remembered for each store, the latest ones."""
@@ -23,7 +23,7 @@ _LOOKS = 10
 
 
 class Ahead(NamedTuple):
-    """What comes behind a page."""
+    """What follows a page."""
 
     token: str
     """What the cursor calls it by; it cannot be guessed."""

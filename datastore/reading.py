@@ -5,25 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from datastore import administration
-from datastore import backend as contract
-from datastore.backend import Access, Backend, Document, DocumentPage, Fields, IdRange, Outcome, Write
+from datastore.backend import Ability, Access, Backend, Document, DocumentPage, Fields, IdRange, Outcome, Write
 from datastore.errors import PermissionDeniedError
 
-_CHANGING = frozenset({"clear", "forget", "ensure_index", "purge", "restore", "drop_customer", "drop"})
-"""The methods of optional abilities that write."""
-
-
-def _methods(ability: type) -> list[str]:
-    return [name for name in vars(ability) if not name.startswith("_")]
-
-
-_ABILITIES: dict[type, list[str]] = {
-    ability: _methods(ability)
-    for module in (contract, administration)
-    for ability in vars(module).values()
-    if getattr(ability, "_is_runtime_protocol", False) and ability.__module__ == module.__name__
-}
+_CHANGING: frozenset[Ability] = frozenset(
+    {"clear", "forget", "ensure_index", "purge", "restore", "drop_customer", "drop"}
+)
+"""The optional methods that write."""
+_PASSED_ON = ("read", "scan", "plan", "document_count", "examine", "before_fork", "after_fork")
 
 
 class ReadOnlyBackend(Backend):
@@ -40,12 +29,10 @@ class ReadOnlyBackend(Backend):
         self.name = backend.name
         self.capabilities = backend.capabilities
         self._backend = backend
-        # In the instance, where isinstance() finds an ability, and a read costs no call more than without this class.
-        for ability, methods in _ABILITIES.items():
-            if isinstance(backend, ability):
-                for name in methods:
-                    setattr(self, name, self._refuse if name in _CHANGING else getattr(backend, name))
-        for name in ("read", "scan"):
+        # In the instance, so that a read costs no call more than without this class.
+        for ability in backend.capabilities.abilities:
+            setattr(self, ability, self._refuse if ability in _CHANGING else getattr(backend, ability))
+        for name in _PASSED_ON:
             setattr(self, name, getattr(backend, name))
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:

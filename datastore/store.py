@@ -11,7 +11,7 @@ from datastore import listing
 from datastore.access import Tracking
 from datastore.agent import AgentDataStore
 from datastore.arguments import as_number, as_text, check_name, elements, is_a, shown
-from datastore.backend import Backend, Capabilities, DeclaresIndexes, Forgotten, ReclaimsExpired, SeparatesCustomers
+from datastore.backend import Backend, Capabilities, Forgotten
 from datastore.core import Core
 from datastore.errors import (
     ConfigurationError,
@@ -81,12 +81,12 @@ class DataStore:
             max_seconds=max_seconds,
             clock=clock,
         )
-        self._customers = backend if isinstance(backend, SeparatesCustomers) else None
+        self._customers = backend if backend.capabilities.supports("database") else None
 
     @property
-    def backend(self) -> str:
-        """The name of the database, such as ``"sqlite"``."""
-        return self._core.backend.name
+    def backend(self) -> Backend:
+        """The open adapter: for what its database has and the store does not show. Its ``name`` is the database's."""
+        return self._core.backend
 
     @property
     def capabilities(self) -> Capabilities:
@@ -132,7 +132,7 @@ class DataStore:
         Requests: 1.
         """
         backend = self._core.backend
-        if not isinstance(backend, ReclaimsExpired):
+        if not backend.capabilities.supports("purge"):
             self._core.check_open()
             raise UnsupportedError("expired records are reclaimed by the database itself", backend=backend.name)
         now = self._core.now()
@@ -195,7 +195,7 @@ class DataStore:
             raise QueryError("fields names a path twice")
         encoded = None if namespace is None else encode_name(namespace, "namespace")
         backend = self._core.backend
-        if not isinstance(backend, DeclaresIndexes):
+        if not backend.capabilities.supports("ensure_index"):
             self._core.check_open()
             raise UnsupportedError(
                 "this database has no indexes on fields of values; a find reads the namespace, page by page",
@@ -242,12 +242,12 @@ class DataStore:
             )
         return self._core.call(f"dropping customer {user_id!r}", lambda: customers.drop_customer(user_id))
 
-    def _separated(self) -> SeparatesCustomers:
+    def _separated(self) -> Backend:
         self._core.check_open()
         if self._customers is None:
             raise UnsupportedError(
                 "customers share one database here; connect with isolation='database' for one each",
-                backend=self.backend,
+                backend=self.backend.name,
             )
         return self._customers
 
@@ -267,7 +267,7 @@ class DataStore:
         raise NotPicklableError("DataStore", "call datastore.connect() in the other process")
 
     def __repr__(self) -> str:
-        return f"DataStore(backend={self.backend!r})"
+        return f"DataStore(backend={self.backend.name!r})"
 
 
 def _number(name: str, value: float, *, minimum: float) -> float:

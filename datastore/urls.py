@@ -1,4 +1,4 @@
-"""The URLs that name a database, and the parameters behind their question mark."""
+"""The URLs that name a database, and the parameters after their question mark."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Url:
 
     Attributes:
         scheme: Names the adapter; lower case.
-        user: Percent-decoded, like ``password`` and ``path``; ``None`` where the URL has none.
+        user: Percent-decoded, like ``password`` and ``path``; ``None`` where the URL does not have one.
         password: Shown by nothing here: neither ``repr`` nor an error.
         host: With the port as given, ``host:port``.
         path: With its leading slash.

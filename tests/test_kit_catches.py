@@ -28,12 +28,12 @@ class TestShelf({suite}):
 UNDECLARED = {
     "shared is not declared",
     "customer_databases is not declared",
-    "the backend does not have ListsNamespaces",
-    "the backend does not have CountsRange",
-    "the backend does not have ClearsRange",
-    "the backend does not have ReclaimsExpired",
-    "the backend does not have MovesDocuments",
-    "the backend does not have DeclaresIndexes",
+    "the backend does not have 'namespaces'",
+    "the backend does not have 'count'",
+    "the backend does not have 'clear'",
+    "the backend does not have 'purge'",
+    "the backend does not have 'all_documents'",
+    "the backend does not have 'ensure_index'",
 }
 """What the correct adapter does not claim to be able to do."""
 

@@ -16,7 +16,7 @@ from datastore.adapters.counting import Counter
 from datastore.adapters.knowledge import Memory
 from datastore.adapters.remembering import REMEMBERED
 from datastore.adapters.writing import Writer
-from datastore.administration import Finding
+from datastore.administration import Diagnostic
 from datastore.backend import (
     Access,
     Backend,
@@ -113,7 +113,7 @@ class CouchBackend(Backend):
         self._session.close()
 
     def namespaces(self, range: IdRange, at: str) -> list[str]:
-        """See `datastore.backend.ListsNamespaces`.
+        """See `Backend.namespaces`.
 
         Requests: 2. Without the view, 2 more than there are namespaces.
         """
@@ -128,7 +128,7 @@ class CouchBackend(Backend):
         return self._skip_through(range, self._expired(range, at))
 
     def count(self, range: IdRange, at: str) -> int:
-        """See `datastore.backend.CountsRange`.
+        """See `Backend.count`.
 
         Requests: 2. Without the view, 1 more than there are pages of 10,000.
         """
@@ -146,11 +146,11 @@ class CouchBackend(Backend):
             after = page.after
 
     def plan(self, range: IdRange, query: Query) -> Plan | None:
-        """See `datastore.backend.Finds`."""
+        """See `Backend.plan`."""
         return finding.plan(range, query, self._indexes, self._declared)
 
     def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        """See `datastore.backend.Finds`.
+        """See `Backend.find`.
 
         Requests: 1; 2 where the documents are more than a page's amount of data.
         """
@@ -165,7 +165,7 @@ class CouchBackend(Backend):
         return page
 
     def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
-        """See `datastore.backend.DeclaresIndexes`.
+        """See `Backend.ensure_index`.
 
         Raises:
             UnsupportedError: If CouchDB cannot index one of the fields.
@@ -179,7 +179,7 @@ class CouchBackend(Backend):
         return index.name
 
     def clear(self, range: IdRange, at: str) -> int:
-        """See `datastore.backend.ClearsRange`; what another program has written stays.
+        """See `Backend.clear`; what another program has written stays.
 
         Requests: 2 per 1,000 documents, and 2. Without the views, 1 more per 1,000 documents or 16 MB.
         """
@@ -187,7 +187,7 @@ class CouchBackend(Backend):
         return len(self._remove(range, foreign) - expired)
 
     def forget(self, range: IdRange, at: str) -> Forgotten:
-        """See `datastore.backend.ForgetsUsers`; what another program has written stays.
+        """See `Backend.forget`; what another program has written stays.
 
         Requests: as `clear`.
         """
@@ -196,7 +196,7 @@ class CouchBackend(Backend):
         return Forgotten(len(removed - expired), len(removed & expired))
 
     def purge(self, at: str) -> int:
-        """See `datastore.backend.ReclaimsExpired`.
+        """See `Backend.purge`.
 
         Requests: 1 per 10,000 expired documents and flags to find them, 2 per 1,000 documents to remove them, 1 per
             1,000 flags to see whether their records are there, and 2 per 1,000 to remove those.
@@ -220,14 +220,14 @@ class CouchBackend(Backend):
         return len(purged)
 
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        """See `datastore.backend.MovesDocuments`.
+        """See `Backend.all_documents`.
 
         Requests: 1.
         """
         return self._page(EVERYTHING, fields, limit, after)
 
     def document_count(self) -> int:
-        """See `datastore.backend.MovesDocuments`; without the view, design documents are counted, too.
+        """See `Backend.document_count`; without the view, design documents are counted, too.
 
         Requests: 1.
         """
@@ -238,21 +238,21 @@ class CouchBackend(Backend):
         return int(self._session.information()["doc_count"])
 
     def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
-        """See `datastore.backend.MovesDocuments`.
+        """See `Backend.restore`.
 
         Requests: 1 per 1,000 documents; 2 more for those that are there already and were not read here.
         """
         return self._documents.flagged(restores, self._writer.write(restores))
 
-    def examine(self, now: float) -> list[Finding]:
-        """See `datastore.administration.Examines`.
+    def examine(self, now: float) -> list[Diagnostic]:
+        """See `Backend.examine`.
 
         Requests: 3.
         """
         return examine(self._session, self._indexes, now)
 
     def drop(self) -> None:
-        """See `datastore.administration.DropsDatabase`.
+        """See `Backend.drop`.
 
         Requests: 1.
         """
@@ -260,10 +260,10 @@ class CouchBackend(Backend):
         self.close()
 
     def before_fork(self) -> None:
-        """See `datastore.backend.SurvivesFork`: idle connections do no harm in a child that forgets them."""
+        """See `Backend.before_fork`: idle connections do no harm in a child that forgets them."""
 
     def after_fork(self) -> None:
-        """See `datastore.backend.SurvivesFork`."""
+        """See `Backend.after_fork`."""
         self._session.after_fork()
         self._memory.clear()
         self._documents.unflagged.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
 
-from datastore.administration import Finding
+from datastore.administration import Diagnostic
 from datastore_couchdb.expiring import EXPIRY_INDEX
 from datastore_couchdb.schema import NAMESPACE_INDEX, RECORD_VIEWS, REVISIONS_KEPT
 from datastore_couchdb.session import Session
@@ -13,40 +13,40 @@ _MOST_SKEW = 5.0  # seconds; expiry and the order of changes go by the clocks of
 _INDEXES = (NAMESPACE_INDEX, EXPIRY_INDEX, RECORD_VIEWS)
 
 
-def examine(session: Session, indexes: frozenset[str], now: float) -> list[Finding]:
-    """See `datastore.administration.Examines`.
+def examine(session: Session, indexes: frozenset[str], now: float) -> list[Diagnostic]:
+    """See `Backend.None`.
 
     Requests: 3.
     """
     greeting, date = session.greet()
     version = greeting["version"]
     findings = [
-        Finding(True, f"CouchDB {version}")
+        Diagnostic(True, f"CouchDB {version}")
         if not version.startswith(("0.", "1.", "2."))
-        else Finding(False, f"CouchDB {version}", "upgrade to CouchDB 3")
+        else Diagnostic(False, f"CouchDB {version}", "upgrade to CouchDB 3")
     ]
     missing = [name for name in _INDEXES if name not in indexes]
     findings.append(
-        Finding(False, f"missing are {', '.join(missing)}", "connect once with create=true as a user who may make them")
+        Diagnostic(False, f"missing are {', '.join(missing)}", "connect once with create=true, as an administrator")
         if missing
-        else Finding(True, "its indexes and its views are there")
+        else Diagnostic(True, "its indexes and its views are there")
     )
     if date is not None:
         skew = now - parsedate_to_datetime(date).timestamp()
         findings.append(
-            Finding(True, "the clocks agree")
+            Diagnostic(True, "the clocks agree")
             if abs(skew) < _MOST_SKEW
-            else Finding(False, f"this clock is {skew:+,.0f} s from the server's", "synchronise both (NTP)")
+            else Diagnostic(False, f"this clock is {skew:+,.0f} s from the server's", "synchronise both (NTP)")
         )
     information = session.information()
     kept = session.revisions_kept()
     if kept is not None and kept > REVISIONS_KEPT:
         text = f"CouchDB keeps {kept:,} revisions of a document, and writes take longer for it"
         remedy = f"curl -X PUT -d {REVISIONS_KEPT} <database>/_revs_limit, unless it is replicated and rarely in step"
-        findings.append(Finding(False, text, remedy))
+        findings.append(Diagnostic(False, text, remedy))
     size = information.get("sizes", {}).get("file")
     live = information.get("sizes", {}).get("active")
     if size and live and size > 100_000_000 and size > 4 * live:
         text = f"of {size:,} bytes on disk only {live:,} are in use"
-        findings.append(Finding(False, text, "compact the database (POST /db/_compact)"))
+        findings.append(Diagnostic(False, text, "compact the database (POST /db/_compact)"))
     return findings

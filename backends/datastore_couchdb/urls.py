@@ -6,7 +6,7 @@ import re
 from collections.abc import Hashable
 
 from datastore.backend import Backend
-from datastore.customers import is_wanted, separate
+from datastore.customers import CustomerBackend, is_wanted
 from datastore.errors import ConfigurationError
 from datastore.urls import Url, boolean, positive, seconds
 from datastore_couchdb.backend import CouchBackend
@@ -34,7 +34,7 @@ def connect(url: Url) -> Backend:
     """
     isolated = is_wanted(url)
     settings = settings_of(url)
-    return separate(CouchDatabases(settings)) if isolated else CouchBackend(settings)
+    return CustomerBackend(CouchDatabases(settings)) if isolated else CouchBackend(settings)
 
 
 def settings_of(url: Url) -> Settings:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datastore.adapters.counting import Counter
 from datastore.adapters.knowledge import Memory
 from datastore.adapters.writing import Writer
-from datastore.administration import Finding
+from datastore.administration import Diagnostic
 from datastore.backend import (
     Access,
     Backend,
@@ -87,46 +87,46 @@ class DynamoBackend(Backend):
         return self._reader.scan(range, fields, limit, after)
 
     def plan(self, range: IdRange, query: Query) -> Plan | None:
-        """See `datastore.backend.Finds`."""
+        """See `Backend.plan`."""
         return filters.plan(query)
 
     def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        """See `datastore.backend.Finds`.
+        """See `Backend.find`.
 
         Requests: 1 per 1 MB of what the range holds, or per as many records as are asked for; at least 100 of them.
         """
         return self._reader.find(range, plan.native, fields, limit, after)
 
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        """See `datastore.backend.MovesDocuments`.
+        """See `Backend.all_documents`.
 
         Requests: 1 per 1 MB of the table.
         """
         return self._reader.scan_all(fields, limit, after)
 
     def document_count(self) -> int | None:
-        """See `datastore.backend.MovesDocuments`; DynamoDB counts items, parts of values too, every six hours.
+        """See `Backend.document_count`; DynamoDB counts items, parts of values too, every six hours.
 
         Requests: 1.
         """
         return item_count(self._connection)
 
     def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
-        """See `datastore.backend.MovesDocuments`.
+        """See `Backend.restore`.
 
         Requests: 1 per 100 documents.
         """
         return self._items().write(self._writer, restores)
 
-    def examine(self, now: float) -> list[Finding]:
-        """See `datastore.administration.Examines`.
+    def examine(self, now: float) -> list[Diagnostic]:
+        """See `Backend.examine`.
 
         Requests: 3.
         """
         return examine(self._connection, now)
 
     def drop(self) -> None:
-        """See `datastore.administration.DropsDatabase`.
+        """See `Backend.drop`.
 
         Requests: 2, and more until the table is gone.
         """
@@ -138,15 +138,15 @@ class DynamoBackend(Backend):
         self._counter.record(accesses)
 
     def count(self, range: IdRange, at: str) -> int:
-        """See `datastore.backend.CountsRange`."""
+        """See `Backend.count`."""
         return self._reader.count(range, at)
 
     def clear(self, range: IdRange, at: str) -> int:
-        """See `datastore.backend.ClearsRange`."""
+        """See `Backend.clear`."""
         return self._remover.clear(range, at)
 
     def forget(self, range: IdRange, at: str) -> Forgotten:
-        """See `datastore.backend.ForgetsUsers`.
+        """See `Backend.forget`.
 
         Requests: 1 per 1 MB of the user's items, 1 per 1 MB of parts of values, and 1 per 25 of both.
         """
@@ -158,10 +158,10 @@ class DynamoBackend(Backend):
         self._connection.close()
 
     def before_fork(self) -> None:
-        """See `datastore.backend.SurvivesFork`: idle connections do no harm in a child that forgets them."""
+        """See `Backend.before_fork`: idle connections do no harm in a child that forgets them."""
 
     def after_fork(self) -> None:
-        """See `datastore.backend.SurvivesFork`."""
+        """See `Backend.after_fork`."""
         self._threads.after_fork()
         self._connection.after_fork()
         self._memory.clear()

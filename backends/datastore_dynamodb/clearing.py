@@ -59,7 +59,7 @@ class Remover:
         self._broken_off: dict[tuple[str, IdRange, str], _Progress] = {}
 
     def clear(self, range: IdRange, at: str) -> int:
-        """See `datastore.backend.ClearsRange`."""
+        """See `Backend.clear`."""
 
         def clear(progress: _Progress) -> None:
             self._remove_items(range, at, progress, keep_markers=True)
@@ -69,7 +69,7 @@ class Remover:
         return self._carry_out("clear", range, at, clear).live
 
     def forget(self, range: IdRange, at: str) -> Forgotten:
-        """See `datastore.backend.ForgetsUsers`: the user's items, and then all parts of values, of whichever age."""
+        """See `Backend.forget`: the user's items, and then all parts of values, of whichever age."""
 
         def forget(progress: _Progress) -> None:
             self._remove_items(range, at, progress, keep_markers=False)

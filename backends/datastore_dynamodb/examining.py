@@ -5,7 +5,7 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from datastore.administration import Finding
+from datastore.administration import Diagnostic
 from datastore.errors import DataStoreError
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.schema import TTL
@@ -15,8 +15,8 @@ _MOST_SKEW = 5.0  # seconds; expiry and the order of changes go by the clocks of
 _TTL_REMEDY = f"turn it on for the attribute {TTL} (aws dynamodb update-time-to-live)"
 
 
-def examine(connection: Connection, now: float) -> list[Finding]:
-    """See `datastore.administration.Examines`.
+def examine(connection: Connection, now: float) -> list[Diagnostic]:
+    """See `Backend.None`.
 
     Requests: 3.
     """
@@ -27,8 +27,8 @@ def examine(connection: Connection, now: float) -> list[Finding]:
     units = f"{throughput.get('ReadCapacityUnits')} read and {throughput.get('WriteCapacityUnits')} write units"
     status = str(table["TableStatus"])
     return [
-        Finding(status in ("ACTIVE", "UPDATING"), f"the table {connection.settings.table} is {status.lower()}"),
-        Finding(True, "it is paid per request" if billing == "PAY_PER_REQUEST" else f"it has {units}"),
+        Diagnostic(status in ("ACTIVE", "UPDATING"), f"the table {connection.settings.table} is {status.lower()}"),
+        Diagnostic(True, "it is paid per request" if billing == "PAY_PER_REQUEST" else f"it has {units}"),
         _clock(answer, now),
         _expiry(connection),
         _recovery(connection),
@@ -44,34 +44,34 @@ def item_count(connection: Connection) -> int | None:
     return int(table.get("ItemCount", 0)) or None
 
 
-def _clock(answer: Any, now: float) -> Finding:
+def _clock(answer: Any, now: float) -> Diagnostic:
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     if date is None:
-        return Finding(True, "the server does not say what time it is")
+        return Diagnostic(True, "the server does not say what time it is")
     skew = now - parsedate_to_datetime(date).timestamp()
     if abs(skew) < _MOST_SKEW:
-        return Finding(True, "the clocks agree")
-    return Finding(False, f"this clock is {skew:+,.0f} s from DynamoDB's", "synchronise this one (NTP)")
+        return Diagnostic(True, "the clocks agree")
+    return Diagnostic(False, f"this clock is {skew:+,.0f} s from DynamoDB's", "synchronise this one (NTP)")
 
 
-def _expiry(connection: Connection) -> Finding:
+def _expiry(connection: Connection) -> Diagnostic:
     try:
         answer = connection.call("describe_time_to_live", TableName=connection.settings.table)
     except DataStoreError as error:
-        return Finding(True, f"whether time to live is on cannot be asked: {error.message}")
+        return Diagnostic(True, f"whether time to live is on cannot be asked: {error.message}")
     found = answer.get("TimeToLiveDescription", {})
     if found.get("TimeToLiveStatus") not in ("ENABLED", "ENABLING"):
-        return Finding(False, "time to live is off: expired records stay hidden, and are never removed", _TTL_REMEDY)
+        return Diagnostic(False, "time to live is off: expired records stay hidden, and are never removed", _TTL_REMEDY)
     if found.get("AttributeName") != TTL:
-        return Finding(False, f"time to live goes by {found.get('AttributeName')}", _TTL_REMEDY)
-    return Finding(True, "expired records are removed by time to live")
+        return Diagnostic(False, f"time to live goes by {found.get('AttributeName')}", _TTL_REMEDY)
+    return Diagnostic(True, "expired records are removed by time to live")
 
 
-def _recovery(connection: Connection) -> Finding:
+def _recovery(connection: Connection) -> Diagnostic:
     try:
         answer = connection.call("describe_continuous_backups", TableName=connection.settings.table)
     except DataStoreError as error:
-        return Finding(True, f"whether point-in-time recovery is on cannot be asked: {error.message}")
+        return Diagnostic(True, f"whether point-in-time recovery is on cannot be asked: {error.message}")
     found = answer.get("ContinuousBackupsDescription", {}).get("PointInTimeRecoveryDescription", {})
     status = found.get("PointInTimeRecoveryStatus", "DISABLED")
-    return Finding(True, f"point-in-time recovery is {'on' if status == 'ENABLED' else 'off'}")
+    return Diagnostic(True, f"point-in-time recovery is {'on' if status == 'ENABLED' else 'off'}")

@@ -109,7 +109,7 @@ class Reader:
         return self._page_of(items, fields, limit, answer.get("LastEvaluatedKey"))
 
     def scan_all(self, fields: Fields, limit: int, after: str | None) -> DocumentPage:
-        """See `datastore.backend.MovesDocuments`: in the order of the hashes of the users."""
+        """See `Backend.scan_all`: in the order of the hashes of the users."""
         parameters: dict[str, Any] = {
             "TableName": self._table,
             "ConsistentRead": self._strong,
@@ -130,7 +130,7 @@ class Reader:
         return DocumentPage(list(documents.values()), after, broken)
 
     def count(self, range: IdRange, at: str) -> int:
-        """See `datastore.backend.CountsRange`."""
+        """See `Backend.count`."""
         condition = _in_range(range)
         if condition is None:
             return 0

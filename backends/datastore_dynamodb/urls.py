@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from datastore.backend import Backend
-from datastore.customers import is_wanted, separate
+from datastore.customers import CustomerBackend, is_wanted
 from datastore.errors import ConfigurationError
 from datastore.urls import Url, boolean, one_of, seconds
 from datastore_dynamodb.backend import DynamoBackend
@@ -38,7 +38,7 @@ def connect(url: Url) -> Backend:
     """
     isolated = is_wanted(url)
     settings = settings_of(url)
-    return separate(DynamoTables(settings)) if isolated else DynamoBackend(settings)
+    return CustomerBackend(DynamoTables(settings)) if isolated else DynamoBackend(settings)
 
 
 def settings_of(url: Url) -> Settings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from datastore.adapters.remembering import REMEMBERED
-from datastore.administration import Finding
+from datastore.administration import Diagnostic
 from datastore.backend import (
     Access,
     Backend,
@@ -99,65 +99,65 @@ class FirestoreBackend(Backend):
         self._connection.close()
 
     def count(self, range: IdRange, at: str) -> int:
-        """See `datastore.backend.CountsRange`."""
+        """See `Backend.count`."""
         return self._reader.count(range, at)
 
     def plan(self, range: IdRange, query: Query) -> Plan | None:
-        """See `datastore.backend.Finds`."""
+        """See `Backend.plan`."""
         return self._finder.plan(range, query)
 
     def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        """See `datastore.backend.Finds`."""
+        """See `Backend.find`."""
         return self._finder.find(range, plan, fields, limit, after)
 
     def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
-        """See `datastore.backend.DeclaresIndexes`."""
+        """See `Backend.ensure_index`."""
         return self._indexes.ensure(self._reader, fields, encoded_namespace)
 
     def purge(self, at: str) -> int:
-        """See `datastore.backend.ReclaimsExpired`; a TTL policy does the same without being asked.
+        """See `Backend.purge`; a TTL policy does the same without being asked.
 
         Requests: 2 per 500 documents, and 1.
         """
         return self._remover.purge(at)
 
     def forget(self, range: IdRange, at: str) -> Forgotten:
-        """See `datastore.backend.ForgetsUsers`.
+        """See `Backend.forget`.
 
         Requests: 1 per 10,000 documents to find them, and 1 per 500 to remove them.
         """
         return self._remover.forget(range, at)
 
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        """See `datastore.backend.MovesDocuments`.
+        """See `Backend.all_documents`.
 
         Requests: 1.
         """
         return self._reader.scan(EVERYTHING, fields, limit, after)
 
     def document_count(self) -> int:
-        """See `datastore.backend.MovesDocuments`.
+        """See `Backend.document_count`.
 
         Requests: 1, billed as one read per 1,000 documents.
         """
         return self._reader.count_all()
 
     def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
-        """See `datastore.backend.MovesDocuments`.
+        """See `Backend.restore`.
 
         Requests: 1 per 500 documents; 1 more where some are there already and were not read here.
         """
         return self._writer.write(restores)
 
-    def examine(self, now: float) -> list[Finding]:
-        """See `datastore.administration.Examines`.
+    def examine(self, now: float) -> list[Diagnostic]:
+        """See `Backend.examine`.
 
         Requests: 1, and 2 of the administration API, which the emulator does not have.
         """
         return examine(self._connection, self._settings, now)
 
     def drop(self) -> None:
-        """See `datastore.administration.DropsDatabase`: Firestore has no collection without documents.
+        """See `Backend.drop`: Firestore has no collection without documents.
 
         Requests: 1 per 10,000 documents, and 1 per 500.
         """
@@ -169,10 +169,10 @@ class FirestoreBackend(Backend):
         return self._remover.drop()
 
     def before_fork(self) -> None:
-        """See `datastore.backend.SurvivesFork`: gRPC runs threads of its own for an open channel."""
+        """See `Backend.before_fork`: gRPC runs threads of its own for an open channel."""
         self._connection.before_fork()
 
     def after_fork(self) -> None:
-        """See `datastore.backend.SurvivesFork`."""
+        """See `Backend.after_fork`."""
         self._connection.after_fork()
         self._assemble()

@@ -7,7 +7,7 @@ from typing import Any
 import google.api_core.exceptions
 import google.auth.exceptions
 
-from datastore.administration import Finding
+from datastore.administration import Diagnostic
 from datastore_firestore.connection import Connection, Settings
 from datastore_firestore.indexes import admin_client
 
@@ -15,51 +15,54 @@ _MOST_SKEW = 5.0  # seconds; expiry and the order of changes go by the clocks of
 _NO_ONE = "0"  # an id that no record has
 
 
-def examine(connection: Connection, settings: Settings, now: float) -> list[Finding]:
-    """See `datastore.administration.Examines`.
+def examine(connection: Connection, settings: Settings, now: float) -> list[Diagnostic]:
+    """See `Backend.None`.
 
     Requests: 1, and 2 of the administration API, which the emulator does not have.
     """
     where = "the emulator" if settings.emulator else "Firestore"
     findings = [
-        Finding(True, f"{where} serves the collection {settings.collection}"),
+        Diagnostic(True, f"{where} serves the collection {settings.collection}"),
         _clock(connection, settings, now),
     ]
     if settings.emulator:
-        return [*findings, Finding(True, "the emulator keeps everything in memory, and knows neither TTL nor quotas")]
+        return [
+            *findings,
+            Diagnostic(True, "the emulator keeps everything in memory and has no TTL and no quotas"),
+        ]
     client = admin_client(settings)
     return [*findings, _database(client, settings), _expiry(client, settings)]
 
 
-def _clock(connection: Connection, settings: Settings, now: float) -> Finding:
+def _clock(connection: Connection, settings: Settings, now: float) -> Diagnostic:
     moment = connection.time_of(settings.prefix + _NO_ONE)
     skew = now - moment
     if abs(skew) < _MOST_SKEW:
-        return Finding(True, "the clocks agree")
-    return Finding(False, f"this clock is {skew:+,.0f} s from Firestore's", "synchronise this one (NTP)")
+        return Diagnostic(True, "the clocks agree")
+    return Diagnostic(False, f"this clock is {skew:+,.0f} s from Firestore's", "synchronise this one (NTP)")
 
 
-def _database(client: Any, settings: Settings) -> Finding:
+def _database(client: Any, settings: Settings) -> Diagnostic:
     try:
         database = client.get_database(name=settings.root)
     except (google.api_core.exceptions.GoogleAPIError, google.auth.exceptions.GoogleAuthError) as error:
-        return Finding(True, f"what kind of database it is cannot be asked: {_said(error)}")
+        return Diagnostic(True, f"what kind of database it is cannot be asked: {_said(error)}")
     if database.type_.name == "DATASTORE_MODE":
         remedy = "name a database in native mode in the URL (?database=...)"
-        return Finding(False, "the database is in Datastore mode, which has another API", remedy)
+        return Diagnostic(False, "the database is in Datastore mode, which has another API", remedy)
     recovery = "on" if database.point_in_time_recovery_enablement.name.endswith("_ENABLED") else "off"
-    return Finding(True, f"point-in-time recovery is {recovery}")
+    return Diagnostic(True, f"point-in-time recovery is {recovery}")
 
 
-def _expiry(client: Any, settings: Settings) -> Finding:
+def _expiry(client: Any, settings: Settings) -> Diagnostic:
     name = f"{settings.root}/collectionGroups/{settings.collection}/fields/expiresAt"
     try:
         state = client.get_field(name=name).ttl_config.state.name
     except (google.api_core.exceptions.GoogleAPIError, google.auth.exceptions.GoogleAuthError) as error:
-        return Finding(True, f"whether a TTL policy removes expired records cannot be asked: {_said(error)}")
+        return Diagnostic(True, f"whether a TTL policy removes expired records cannot be asked: {_said(error)}")
     if state in ("ACTIVE", "CREATING"):
-        return Finding(True, "expired records are removed by a TTL policy")
-    return Finding(
+        return Diagnostic(True, "expired records are removed by a TTL policy")
+    return Diagnostic(
         False,
         "no TTL policy is on expiresAt: expired records stay hidden, and are removed by purge_expired() only",
         f"gcloud firestore fields ttls update expiresAt --collection-group={settings.collection} --enable-ttl",

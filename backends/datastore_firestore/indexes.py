@@ -91,7 +91,7 @@ class Indexes:
         self._declared = dict[Declared, None]()
 
     def ensure(self, reader: Reader, paths: Sequence[Path], encoded_namespace: str | None) -> str:
-        """See `datastore.backend.DeclaresIndexes`.
+        """See `Backend.ensure`.
 
         Asks a query that needs the index. Where there is none, it is created through the administration API, which
         takes more than the right to read and write.

@@ -148,7 +148,7 @@ class Reader:
         return seen, last if more else None
 
     def count(self, range: IdRange, at: str) -> int:
-        """See `datastore.backend.CountsRange`: all of them by aggregation, less those that a look at the expiry shows.
+        """See `Backend.count`: all of them by aggregation, less those that a look at the expiry shows.
 
         Both at one moment. An aggregation needs the index that its query needs: none.
         """

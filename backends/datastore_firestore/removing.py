@@ -63,12 +63,12 @@ class Remover:
         self._under_way = dict[tuple[IdRange | None, str], _Tally]()  # of calls that failed and will be repeated
 
     def forget(self, range: IdRange, at: str) -> Forgotten:
-        """See `datastore.backend.ForgetsUsers`."""
+        """See `Backend.forget`."""
         tally = self._remove((range, at), lambda: self._pages(range), as_seen=False)
         return Forgotten(tally.live, tally.expired)
 
     def purge(self, at: str) -> int:
-        """See `datastore.backend.ReclaimsExpired`. What was written again since it was found stays."""
+        """See `Backend.purge`. What was written again since it was found stays."""
         tally = self._remove((None, at), lambda: iter(lambda: self._reader.expired(at, _AT_ONCE), []), as_seen=True)
         return tally.live + tally.expired
 

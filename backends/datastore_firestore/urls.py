@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from datastore.backend import Backend
-from datastore.customers import is_wanted, separate
+from datastore.customers import CustomerBackend, is_wanted
 from datastore.errors import ConfigurationError
 from datastore.urls import Url, seconds
 from datastore_firestore.backend import FirestoreBackend
@@ -42,7 +42,7 @@ def connect(url: Url) -> Backend:
     """
     isolated = is_wanted(url)
     settings = settings_of(url)
-    return separate(FirestoreCollections(settings)) if isolated else FirestoreBackend(settings)
+    return CustomerBackend(FirestoreCollections(settings)) if isolated else FirestoreBackend(settings)
 
 
 def settings_of(url: Url) -> Settings:

@@ -23,7 +23,7 @@ from datastore.backend import (
     Restore,
     Write,
 )
-from datastore.customers import Databases, is_wanted, separate
+from datastore.customers import CustomerBackend, Databases, is_wanted
 from datastore.errors import ClosedError, ConfigurationError, ValueTooLargeError
 from datastore.ids import EVERYTHING
 from datastore.turns import Turn, Turns
@@ -40,10 +40,10 @@ def connect(url: Url) -> Backend:
         ConfigurationError: If the URL names a host, a path or a parameter.
     """
     if url.host or url.path:
-        raise ConfigurationError("memory:// takes nothing behind the slashes; every connect opens a new, empty store")
+        raise ConfigurationError("memory:// takes nothing after the slashes; every connect opens a new, empty store")
     isolated = is_wanted(url)
     url.check_all_taken()
-    return separate(MemoryDatabases()) if isolated else MemoryBackend()
+    return CustomerBackend(MemoryDatabases()) if isolated else MemoryBackend()
 
 
 @dataclass(slots=True)
@@ -118,11 +118,11 @@ class MemoryBackend(Backend):
             self._sorted = []
 
     def clear(self, range: IdRange, at: str) -> int:
-        """See `datastore.backend.ClearsRange`."""
+        """See `Backend.clear`."""
         return self.forget(range, at).records
 
     def forget(self, range: IdRange, at: str) -> Forgotten:
-        """See `datastore.backend.ForgetsUsers`."""
+        """See `Backend.forget`."""
         with self._opened():
             ids = self._ids()
             found = ids[bisect_left(ids, range.start) : bisect_left(ids, range.end)]
@@ -130,7 +130,7 @@ class MemoryBackend(Backend):
             return Forgotten(live, len(found) - live)
 
     def purge(self, at: str) -> int:
-        """See `datastore.backend.ReclaimsExpired`."""
+        """See `Backend.purge`."""
         with self._opened():
             expired = [id for id, stored in self._stored.items() if not stored.live(at)]
             for id in expired:
@@ -138,24 +138,24 @@ class MemoryBackend(Backend):
             return len(expired)
 
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        """See `datastore.backend.MovesDocuments`."""
+        """See `Backend.all_documents`."""
         return self.scan(EVERYTHING, fields, limit, after)
 
     def document_count(self) -> int:
-        """See `datastore.backend.MovesDocuments`."""
+        """See `Backend.document_count`."""
         with self._opened():
             return len(self._stored)
 
     def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
-        """See `datastore.backend.MovesDocuments`."""
+        """See `Backend.restore`."""
         with self._opened():
             return [self._restore(restore) for restore in restores]
 
     def before_fork(self) -> None:
-        """See `datastore.backend.SurvivesFork`: there is nothing to close."""
+        """See `Backend.before_fork`: there is nothing to close."""
 
     def after_fork(self) -> None:
-        """See `datastore.backend.SurvivesFork`: the child has a copy of its own, with the turns of others."""
+        """See `Backend.after_fork`: the child has a copy of its own, with the turns of others."""
         self._turns.reset()
 
     def _opened(self) -> Turn:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from math import inf
 from time import monotonic
 from typing import Any, TypeAlias, TypeVar, cast
 
-from datastore.administration import Finding
+from datastore.administration import Diagnostic
 from datastore.backend import (
     DONE,
     Access,
@@ -68,6 +69,7 @@ class SqliteBackend(Backend):
     """
 
     name = NAME
+    capabilities = Capabilities(persistent=True, shared=True, at_once=True, customer_databases=True)
 
     def __init__(self, settings: Settings) -> None:
         """Open the file, and make it if it is not there.
@@ -182,17 +184,17 @@ class SqliteBackend(Backend):
         self._connections.close()
 
     def namespaces(self, range: IdRange, at: str) -> list[str]:
-        """See `datastore.backend.ListsNamespaces`."""
+        """See `Backend.namespaces`."""
         user = range.start.index(":") + 1
         return [prefix for (prefix,) in self._read(sql.NAMESPACES, (*range, user, at))]
 
     def count(self, range: IdRange, at: str) -> int:
-        """See `datastore.backend.CountsRange`."""
+        """See `Backend.count`."""
         ((count,),) = self._read(sql.COUNT, (*range, at))
         return int(count)
 
     def clear(self, range: IdRange, at: str) -> int:
-        """See `datastore.backend.ClearsRange`."""
+        """See `Backend.clear`."""
 
         def clear(connection: Connection) -> int:
             (live,) = connection.execute(sql.COUNT, (*range, at)).fetchone()
@@ -202,7 +204,7 @@ class SqliteBackend(Backend):
         return self._write(partial(_in_transaction, clear))
 
     def forget(self, range: IdRange, at: str) -> Forgotten:
-        """See `datastore.backend.ForgetsUsers`."""
+        """See `Backend.forget`."""
 
         def forget(connection: Connection) -> Forgotten:
             (live,) = connection.execute(sql.COUNT, (*range, at)).fetchone()
@@ -211,36 +213,36 @@ class SqliteBackend(Backend):
         return self._write(partial(_in_transaction, forget))
 
     def plan(self, range: IdRange, query: Query) -> Plan | None:
-        """See `datastore.backend.Finds`."""
+        """See `Backend.plan`."""
         return make_plan(range, query, self._indexes)
 
     def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        """See `datastore.backend.Finds`."""
+        """See `Backend.find`."""
         with self._lent() as connection:
             return read_page(connection, range, cast(SqlitePlan, plan), fields, limit, after, _DOCUMENT[fields])
 
     def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
-        """See `datastore.backend.DeclaresIndexes`."""
+        """See `Backend.ensure_index`."""
         index = indexes.declare(fields, encoded_namespace)
         if index.name not in (known.name for known in self._indexes()):
             self._write(partial(_in_transaction, partial(_declare, statement=index.statement)))
         return index.name
 
     def purge(self, at: str) -> int:
-        """See `datastore.backend.ReclaimsExpired`."""
+        """See `Backend.purge`."""
         return self._write(lambda connection: connection.execute(sql.PURGE, (at,)).rowcount)
 
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        """See `datastore.backend.MovesDocuments`."""
+        """See `Backend.all_documents`."""
         return self.scan(EVERYTHING, fields, limit, after)
 
     def document_count(self) -> int:
-        """See `datastore.backend.MovesDocuments`."""
+        """See `Backend.document_count`."""
         ((count,),) = self._read(sql.COUNT_ALL, ())
         return int(count)
 
     def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
-        """See `datastore.backend.MovesDocuments`."""
+        """See `Backend.restore`."""
         outcomes: list[Outcome] = []
         for part in _parts(restores, _restored_size):
             try:
@@ -251,25 +253,25 @@ class SqliteBackend(Backend):
                 return outcomes + [Outcome(False, error=error)] * (len(restores) - len(outcomes))
         return outcomes
 
-    def examine(self, now: float) -> list[Finding]:
-        """See `datastore.administration.Examines`."""
+    def examine(self, now: float) -> list[Diagnostic]:
+        """See `Backend.examine`."""
         with self._lent() as connection:
             return examine(connection, self._settings)
 
     def drop(self) -> None:
-        """See `datastore.administration.DropsDatabase`."""
+        """See `Backend.drop`."""
         self.close()
         if (path := self._settings.path) is not None:
             for suffix in ("", "-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
 
     def before_fork(self) -> None:
-        """See `datastore.backend.SurvivesFork`."""
+        """See `Backend.before_fork`."""
         self._written_by = None
         self._connections.before_fork()
 
     def after_fork(self) -> None:
-        """See `datastore.backend.SurvivesFork`."""
+        """See `Backend.after_fork`."""
         self._turns.reset()
         self._written_by = None
         self._connections.after_fork()
@@ -336,7 +338,7 @@ class SqliteBackend(Backend):
 def promises(settings: Settings) -> Capabilities:
     """Return what a store promises."""
     in_file = settings.path is not None
-    return Capabilities(persistent=in_file, shared=in_file, at_once=True, customer_databases=True)
+    return replace(SqliteBackend.capabilities, persistent=in_file, shared=in_file)
 
 
 def _bare(row: Row) -> Document:

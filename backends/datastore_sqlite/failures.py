@@ -73,7 +73,7 @@ def translate(error: sqlite3.Error, settings: Settings) -> DataStoreError:
             backend=NAME,
         )
     if extended in _REPLACED:
-        return _lasting(f"{where} was moved, removed or replaced while the store was open; connect anew ({name})")
+        return _lasting(f"{where} was moved, removed or replaced while the store was open; connect again ({name})")
     if settings.read_only and settings.path is not None and (code in _DENIED or code == sqlite3.SQLITE_CANTOPEN):
         return _cannot_read(settings.path, settings.log, name)
     if code in _DENIED:

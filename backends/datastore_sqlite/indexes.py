@@ -74,7 +74,7 @@ class Keys:
 
 @dataclass(frozen=True)  # without slots, for what is worked out once
 class Index:
-    """An index that `DeclaresIndexes.ensure_index` made."""
+    """An index that `Backend.ensure_index` made."""
 
     fields: tuple[Path, ...]
     namespace: str | None

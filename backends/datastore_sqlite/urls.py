@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from datastore.backend import Backend
-from datastore.customers import is_wanted, separate
+from datastore.customers import CustomerBackend, is_wanted
 from datastore.errors import ConfigurationError
 from datastore.urls import Url, boolean, one_of, positive, seconds
 from datastore_sqlite.backend import SqliteBackend
@@ -45,7 +45,7 @@ def connect(url: Url) -> Backend:
     url.check_all_taken()
     if not isolated:
         return SqliteBackend(settings)
-    return separate(SqliteMemories(settings) if settings.path is None else SqliteFiles(settings, settings.path))
+    return CustomerBackend(SqliteMemories(settings) if settings.path is None else SqliteFiles(settings, settings.path))
 
 
 def place(url: Url) -> Hashable:

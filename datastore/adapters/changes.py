@@ -281,7 +281,9 @@ def _delete(
 
 def _is_another(known: Known, sent: Sent, delete: Delete, rules: Rules) -> bool:
     """Return whether a document was made after the one that a delete was sent for had gone."""
-    if sent.revision is None or known.knows(sent.revision):
+    if sent.revision is None:
+        return known.created_at > delete.at
+    if known.knows(sent.revision):
         return False
     if not sent.certain and known.created_at < delete.at:
         return False  # it was perhaps there before, and has refused the delete

@@ -56,7 +56,7 @@ class OptimisticBackend(Primitives, Backend):
         return self.writer.write(writes)
 
     def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
-        """See `datastore.backend.MovesDocuments`; a subclass that has its other methods can be moved to and from.
+        """See `Backend.restore`.
 
         Requests: as `write`.
         """
@@ -69,11 +69,8 @@ class OptimisticBackend(Primitives, Backend):
         """
         self.counter.record(accesses)
 
-    def before_fork(self) -> None:
-        """See `datastore.backend.SurvivesFork`; a subclass closes what a child must not inherit."""
-
     def after_fork(self) -> None:
-        """See `datastore.backend.SurvivesFork`; a subclass also makes its connections new."""
+        """See `Backend.after_fork`; a subclass also makes its connections new."""
         self.memory.clear()
         self.writer.after_fork()
         self.counter.after_fork()

@@ -68,7 +68,7 @@ class Writer:
     def write(self, writes: Sequence[Put | Delete | Restore], through: Primitives | None = None) -> list[Outcome]:
         """Apply writes to distinct ids, and return an outcome for each, in order.
 
-        See `Backend.write` and `datastore.backend.MovesDocuments`.
+        See `Backend.write` and `Backend.restore`.
 
         Args:
             writes: The writes.

@@ -83,7 +83,7 @@ def scratch_of(url: str) -> str:
     """Return the URL of a scratch area beside a store: a file, database, table or collection of another name.
 
     Raises:
-        ConfigurationError: If the URL is none.
+        ConfigurationError: If the URL is not one.
     """
     parsed = Url(url)
     suffix = f"_conformance_{uuid.uuid4().hex[:8]}"

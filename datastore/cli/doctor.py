@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from datastore.administration import Examines, Finding
-from datastore.backend import Delete, MovesDocuments
+from datastore.administration import Diagnostic
+from datastore.backend import Delete
 from datastore.cli.running import (
     INCOMPLETE,
     JsonOption,
@@ -66,7 +66,7 @@ def doctor(
         parsed = Url(text)
         parsed.take_mode()
         read_only = read_only or parsed.read_only
-        found: list[Finding] = []
+        found: list[Diagnostic] = []
         if not json:
             typer.echo(printable(shown(text)))
         for finding in _examine(text, read_only, records or remove_damaged, remove_damaged):
@@ -85,34 +85,33 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def _examine(url: str, read_only: bool, records: bool, remove: bool) -> Iterator[Finding]:
-    yield Finding(True, f"agent-datastore {version('agent-datastore')}, Python {platform.python_version()}")
+def _examine(url: str, read_only: bool, records: bool, remove: bool) -> Iterator[Diagnostic]:
+    yield Diagnostic(True, f"agent-datastore {version('agent-datastore')}, Python {platform.python_version()}")
     began = time.monotonic()
     try:
         store = open_store(url, write=not read_only)
     except DataStoreError as error:
-        yield Finding(False, f"it cannot be opened: {error}", _SEE)
+        yield Diagnostic(False, f"it cannot be opened: {error}", _SEE)
         return
     with store:
-        yield Finding(True, f"connected in {_milliseconds(time.monotonic() - began)}")
+        yield Diagnostic(True, f"connected in {_milliseconds(time.monotonic() - began)}")
         backend = core_of(store).backend
         if not read_only:
             yield from _trials(store)
-        if isinstance(backend, MovesDocuments):
+        if backend.capabilities.supports("all_documents"):
             yield from _trial("counting", lambda: f"it holds about {number(backend.document_count() or 0, 'record')}")
-        if isinstance(backend, Examines):
-            try:
-                yield from backend.examine(time.time())
-            except DataStoreError as error:
-                yield Finding(False, f"the database does not say how it is: {error}")
+        try:
+            yield from backend.examine(time.time())
+        except DataStoreError as error:
+            yield Diagnostic(False, f"the database does not say how it is: {error}")
         if records:
             try:
                 yield from _records(store, remove)
             except DataStoreError as error:
-                yield Finding(False, f"reading the records failed: {error}", _SEE)
+                yield Diagnostic(False, f"reading the records failed: {error}", _SEE)
 
 
-def _records(store: DataStore, remove: bool) -> Iterator[Finding]:
+def _records(store: DataStore, remove: bool) -> Iterator[Diagnostic]:
     """Read every record, and say which are damaged."""
     core, read, broken = core_of(store), 0, 0
     for page in pages(store):
@@ -120,12 +119,14 @@ def _records(store: DataStore, remove: bool) -> Iterator[Finding]:
         broken += len(page.damaged)
         for damaged in page.damaged:
             if not remove or damaged.foreign:
-                yield Finding(False, in_commands(damaged.message), "mend it, remove it, or run doctor --remove-damaged")
+                yield Diagnostic(
+                    False, in_commands(damaged.message), "mend or remove it, or run doctor --remove-damaged"
+                )
             elif damaged.id is not None and _removed(core, damaged.id):
-                yield Finding(True, f"removed the damaged record {damaged.id!r}")
+                yield Diagnostic(True, f"removed the damaged record {damaged.id!r}")
             else:
-                yield Finding(False, f"the damaged record {damaged.id!r} could not be removed", "remove it by hand")
-    yield Finding(True, f"{number(read, 'record')} can be read, {broken:,} cannot")
+                yield Diagnostic(False, f"the damaged record {damaged.id!r} could not be removed", "remove it by hand")
+    yield Diagnostic(True, f"{number(read, 'record')} can be read, {broken:,} cannot")
 
 
 def _removed(core: Core, id: str) -> bool:
@@ -135,7 +136,7 @@ def _removed(core: Core, id: str) -> bool:
         return False
 
 
-def _trials(store: DataStore) -> Iterator[Finding]:
+def _trials(store: DataStore) -> Iterator[Diagnostic]:
     """Do what agents do, in the scratch user's own namespace."""
     agent = store.agent(SCRATCH_USER, "doctor", f"trial-{os.urandom(6).hex()}")
 
@@ -177,21 +178,21 @@ def _trials(store: DataStore) -> Iterator[Finding]:
         return  # reading has failed before, and was reported then
     took = (time.monotonic() - began) / 5
     remedy = "" if took < _SLOW else "move the process nearer to the database, or look at its load"
-    yield Finding(took < _SLOW, f"one request takes {_milliseconds(took)}", remedy)
+    yield Diagnostic(took < _SLOW, f"one request takes {_milliseconds(took)}", remedy)
 
 
-def _trial(what: str, trial: Callable[[], str]) -> Iterator[Finding]:
+def _trial(what: str, trial: Callable[[], str]) -> Iterator[Diagnostic]:
     try:
-        yield Finding(True, trial())
+        yield Diagnostic(True, trial())
     except DataStoreError as error:
-        yield Finding(False, f"{what} failed: {error}", _SEE)
+        yield Diagnostic(False, f"{what} failed: {error}", _SEE)
 
 
 def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1_000:,.1f} ms"
 
 
-def _print(finding: Finding) -> None:
+def _print(finding: Diagnostic) -> None:
     mark = "ok" if finding.healthy else "problem"
     typer.echo(printable(f"{mark:<9}{finding.text}"))
     if finding.remedy:

@@ -1,4 +1,4 @@
-"""What the command import-legacy takes beside a source and a target: rules, and a file for what they leave behind."""
+"""What the command import-legacy takes beside a source and a target: rules, and a file for what they leave out."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def rules_of(rules: Sequence[Rule] | None, renames: Sequence[str] | None, collid
     """Return the rules that the options name.
 
     Raises:
-        typer.BadParameter: If a renaming is none.
+        typer.BadParameter: If a renaming is not written as one.
     """
     chosen = set(rules or ())
     try:

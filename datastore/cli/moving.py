@@ -129,7 +129,7 @@ def export_command(
     standard error.
     """
     _refuse_directory(file)
-    with in_one_line("interrupted; nothing is left of it, and the next run begins anew"):
+    with in_one_line("interrupted; nothing is left of it, and the next run starts over"):
         text = resolve(url)
         to_output = file in _STANDARD_OUTPUT
         with open_store(text) as store:
@@ -297,12 +297,12 @@ def _checkpoint(given: Path | None, from_start: bool, what: str, *parts: str | N
 
 
 def _state_file(ending: str, what: str, *parts: str | None) -> Path | None:
-    """Return a move's own file in the user's folder of state; ``None`` if there can be none."""
+    """Return a move's own file in the user's folder of state; ``None`` if there cannot be one."""
     folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "agent-datastore"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        return None  # then the next run compares what is there instead of going on behind it
+        return None  # then the next run compares what is there instead of going on after it
     return folder / f"{what}-{_identity(*parts)}.{ending}" if os.access(folder, os.W_OK) else None
 
 
@@ -358,7 +358,7 @@ def _lines(report: Report, seconds: float, ends: dict[str, Any]) -> list[str]:
         ("written", report.written, f"{report.replaced:,} over older ones" if report.replaced else ""),
         ("unchanged", report.unchanged, "there already"),
         ("kept", report.kept, "newer in the target"),
-        ("expired", report.expired, "left behind"),
+        ("expired", report.expired, "left out"),
         ("left out", report.left_out, "by the filters"),
         ("pruned", report.pruned, "no longer in the source"),
         ("rejected", report.rejected, f"kept in {ends['rejects']}" if ends.get("rejects") else "not moved"),

@@ -125,7 +125,7 @@ def warn(message: str) -> None:
 
 
 def filtered(user: str | None, namespace: str | None) -> str:
-    """Return the options that choose records, as they are typed; nothing if there are none."""
+    """Return the options that choose records, as they are typed; empty text if there are no options."""
     chosen = (("--user", user), ("--namespace", namespace))
     return " ".join(f"{name} {shlex.quote(given)}" for name, given in chosen if given is not None)
 

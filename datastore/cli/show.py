@@ -159,7 +159,7 @@ def add_row(table: Table, *cells: str) -> None:
 
 
 def lines_of(heads: Sequence[str], rows: Sequence[Sequence[str]], last: Sequence[str] | None = None) -> Iterator[str]:
-    """Yield a table as lines of text, of which none is cut or wrapped: pipes and searches take them one by one.
+    """Yield a table as lines of text, never cut or wrapped, so that pipes and searches take them one by one.
 
     Args:
         heads: The names of the columns; one whose name ends with ``>`` is set to the right.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 FORMAT = 1
-"""Changes with the content of summaries, so that those of an older release are built anew."""
+"""Changes with the content of summaries, so that those of an older release are built again."""
 
 _MOST_DEFINITIONS, _MOST_HEADINGS, _MOST_USES = 500, 200, 1_000  # with these a summary stays far below a megabyte
 _LONGEST_NAME, _LONGEST_LINE = 80, 300
@@ -98,7 +98,7 @@ def _python_uses(tree: ast.Module) -> list[str]:
 
 
 def _declared(*keywords: str) -> re.Pattern[str]:
-    """Return a pattern for ``keyword name``, behind up to four words such as ``public static``."""
+    """Return a pattern for ``keyword name``, after up to four words such as ``public static``."""
     return re.compile(rf"\s*(?:[a-z]+(?:\([a-z]+\))? +){{0,4}}?(?P<kind>{'|'.join(keywords)})\b\*? +(?P<name>[\w$]+)")
 
 
@@ -148,7 +148,7 @@ def _definitions(lines: Sequence[str], patterns: Sequence[re.Pattern[str]]) -> I
 
 
 def _headings(lines: Sequence[str]) -> Iterator[str]:
-    """Yield the headings of Markdown and of reStructuredText; what stands in a fenced block is none."""
+    """Yield the headings of Markdown and of reStructuredText; headings in a fenced block do not count."""
     fence = "---" if lines and lines[0] == "---" else ""  # front matter
     above = ""
     for line in lines[1:] if fence else lines:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from datastore import DataStore
-from datastore.backend import Access, Backend, Document, DocumentPage, IdRange, ListsExpired, Outcome, Put, Write
+from datastore.backend import Access, Backend, Document, DocumentPage, Outcome, Put, Write
 from datastore.errors import BackendUnavailableError, ThrottledError
 
 
@@ -16,15 +17,12 @@ def backend_of(store: DataStore) -> Backend:
 
 
 class Wrapped(Backend):
-    """Passes the five methods on, and shows no optional ability that the backend may have.
-
-    But for `ListsExpired`: that is no quicker way to an answer, but a part of what a scan for keys says.
-    """
+    """Passes the five methods on, and shows no optional method that the backend may have."""
 
     def __init__(self, inner: Backend) -> None:
         self.inner = inner
         self.name = inner.name
-        self.capabilities = inner.capabilities
+        self.capabilities = replace(inner.capabilities, abilities=self.overridden())
 
     # Arguments pass as they are, so that a new optional one in the contract changes nothing here.
 
@@ -39,10 +37,6 @@ class Wrapped(Backend):
     def scan(self, *args: Any, **kwargs: Any) -> DocumentPage:
         """See `Backend.scan`."""
         return self.inner.scan(*args, **kwargs)
-
-    def expired(self, range: IdRange, at: str) -> set[str]:
-        """See `datastore.backend.ListsExpired`."""
-        return self.inner.expired(range, at) if isinstance(self.inner, ListsExpired) else set()
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""

@@ -42,7 +42,7 @@ class Databases(ABC):
         """Remove a database with all that is in it, and return whether it was there. It is not open here."""
 
     def exists(self, name: str) -> bool:
-        """Return whether there is such a database; reading makes none."""
+        """Return whether there is such a database. Reading does not create one."""
         return name in self.names(name)
 
     @abstractmethod

@@ -32,7 +32,7 @@ class KeyValueStore:
         kv.insert("$run.step", 3)
 
     Two stores that are bound to different runs do not see each other's ``$run.`` keys. Calls raise what those of
-    `AgentDataStore` raise, and `InvalidNameError` for an entity id that is none or a scope that is not bound, before
+    `AgentDataStore` raise, and `InvalidNameError` for an invalid entity id or a scope that is not bound, before
     any I/O. Requests are those of the calls below it; on SQLite each is one statement.
     """
 
@@ -46,7 +46,7 @@ class KeyValueStore:
         """Return a store that is bound to scopes: any of ``run``, ``session`` and ``flow``, each with its id. No I/O.
 
         Raises:
-            InvalidNameError: If there is no such scope, or an id is none.
+            InvalidNameError: If there is no such scope, or an id is not valid.
         """
         return KeyValueStore(self._records, scopes)
 
@@ -58,7 +58,7 @@ class KeyValueStore:
         self._place(key, entity_id).set(key, value)
 
     def retrieve(self, key: str, entity_id: str | None = None) -> Any:
-        """Return the value under a key, ``None`` if there is none, and count an access.
+        """Return the value under a key, or ``None`` if there is no record, and count an access.
 
         Requests: 1.
         """
@@ -112,7 +112,7 @@ class KeyValueStore:
     def end_scope(self, scope: str) -> int:
         """Remove every key of the bound run, session or flow, of all entities, and return how many there were.
 
-        The store stays bound: what is inserted from here on begins anew.
+        The store stays bound: what is inserted afterwards starts a new set of records.
 
         Args:
             scope: ``"run"``, ``"session"`` or ``"flow"``.

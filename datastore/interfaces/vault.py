@@ -28,8 +28,8 @@ class Vault:
 
     A collection is a namespace of the user: any name that is one, there as long as it holds a document. A document is
     a JSON object; its key lies beside it, and results show it as ``_id``. Calls raise what those of `AgentDataStore`
-    raise: `InvalidNameError` for a collection or key that is none (an empty key is none, and never means everything),
-    `InvalidValueError` for a document that is none, `QueryError` for a filter that is none, all before any I/O.
+    raise: `InvalidNameError` for an invalid collection or key (an empty key is invalid; it never means everything),
+    `InvalidValueError` for an invalid document, `QueryError` for an invalid filter, all before any I/O.
     Requests are those of the calls below it; on SQLite each is one statement.
     """
 

@@ -18,7 +18,7 @@ class Position(NamedTuple):
     """How far a move has come."""
 
     after: Any
-    """What it goes on behind: an id, or a number of lines."""
+    """Where it goes on: after this id, or this number of lines."""
     last: str | None
     """The id of a document that was in the target then."""
     report: Report
@@ -48,7 +48,7 @@ class Checkpoint:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError):
-            return None  # half a file, or none of ours: the move begins anew, which is always right
+            return None  # half a file, or not one of ours: the move starts over, which is always right
 
     def save(self, position: Position) -> None:
         """Keep a position; a kill leaves the old one or the new one.

@@ -58,7 +58,7 @@ def copy(
     """
     if _is_same(core_of(source), core_of(target)):
         raise ConfigurationError("source and target are the same store; there is nothing to copy")
-    of = {"copy": source.backend, "to": target.backend, "user_id": user_id, "namespace": namespace}
+    of = {"copy": source.backend.name, "to": target.backend.name, "user_id": user_id, "namespace": namespace}
     position = Checkpoint(checkpoint, of)
     started = position.load()
     receiver = Target(target, Report(), overwrite=overwrite, verify=verify)

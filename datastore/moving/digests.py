@@ -44,7 +44,7 @@ def digest_of(
         on_progress: Is told how far it is.
 
     Raises:
-        UnsupportedError: If the backend can only list one user's records, and none is named.
+        UnsupportedError: If the backend can only list one user's records, and no user is named.
 
     Requests: the pages of one listing.
     """

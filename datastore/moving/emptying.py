@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datastore.administration import DropsDatabase
-from datastore.backend import Delete, Fields, MovesDocuments
+from datastore.backend import Delete, Fields
 from datastore.moving.pages import core_of, pages
 from datastore.store import DataStore
 
@@ -22,7 +21,7 @@ def empty(store: DataStore) -> None:
     Requests: the pages of a listing, and a write for each.
     """
     core = core_of(store)
-    if isinstance(core.backend, MovesDocuments):
+    if core.backend.capabilities.supports("all_documents"):
         for page in pages(store, fields=Fields.KEY):
             ids = [document.id for document in page.documents] + [
                 error.id for error in page.damaged if error.id and not error.foreign
@@ -33,7 +32,7 @@ def empty(store: DataStore) -> None:
 def drop(store: DataStore) -> None:
     """Remove the database itself, or at least all records in it; see `empty`."""
     backend = core_of(store).backend
-    if isinstance(backend, DropsDatabase):
+    if backend.capabilities.supports("drop"):
         backend.drop()
     else:
         empty(store)

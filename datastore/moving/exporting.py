@@ -21,7 +21,7 @@ def export_records(
     """Write records to a file of JSON lines, compressed if its name ends with ``.gz``.
 
     One page is in memory at a time. The file appears when it is whole, in the place of an older one; until then it is
-    ``<file>.part``, which goes away when the export fails. The next run begins anew, since records may have changed
+    ``<file>.part``, which goes away when the export fails. The next run starts over, since records may have changed
     or gone. A pipe or a device is written into; a symbolic link is refused. It is no snapshot; see
     `datastore.moving.copy`.
 
@@ -36,7 +36,7 @@ def export_records(
         What was done.
 
     Raises:
-        UnsupportedError: If the adapter can only list one user's records, and none is named.
+        UnsupportedError: If the adapter can only list one user's records, and no user is named.
         ConfigurationError, PermissionDeniedError: If the file cannot be written.
         BackendUnavailableError: If the database does not answer.
 
@@ -44,7 +44,7 @@ def export_records(
     """
     core_of(source).check_open()
     report = Report()
-    export = Export(path, {"backend": source.backend, "userId": user_id, "namespace": namespace})
+    export = Export(path, {"backend": source.backend.name, "userId": user_id, "namespace": namespace})
     try:
         expected = total(source, user_id, namespace)
         for page in pages(source, user_id, namespace):

@@ -203,8 +203,8 @@ def _output(path: Path) -> _Into | _Beside:
 def _descriptor(path: Path) -> int | None:
     """Return the number of the open file that a path is another name of, such as 1 for ``/dev/stdout``.
 
-    To open such a path anew would be something else where the file is a regular one: from its beginning, and not
-    behind what others have written to it.
+    Opening such a path again would mean something else for a regular file: it would write from the beginning, and
+    not after what others have written.
     """
     if str(path) in _STANDARD:
         return _STANDARD.index(str(path))
@@ -274,7 +274,7 @@ class ExportFile:
             )
         if not ended or trailer["records"] != self.records:
             raise BrokenFileError(
-                f"{path} is not whole: it was cut off behind {self.records:,} records; export again, or take what "
+                f"{path} is not whole: it was cut off after {self.records:,} records; export again, or take what "
                 "there is with --accept-incomplete"
             )
         if trailer["sha256"] != before.hexdigest():

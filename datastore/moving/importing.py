@@ -72,7 +72,7 @@ def _import(
     checkpoint: str | os.PathLike[str] | None,
     on_progress: OnProgress | None,
 ) -> Report:
-    of = {"import": file.digest, "to": target.backend, "user_id": user_id, "namespace": namespace}
+    of = {"import": file.digest, "to": target.backend.name, "user_id": user_id, "namespace": namespace}
     position = Checkpoint(checkpoint, of)
     started = position.load()
     receiver = Target(target, Report(), overwrite=overwrite, verify=verify)

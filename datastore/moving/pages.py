@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from datastore.backend import CountsRange, Document, DocumentPage, Fields, ListsExpired, MovesDocuments
+from datastore.backend import Document, DocumentPage, Fields
 from datastore.core import Core
-from datastore.deadlines import within
-from datastore.documents import checked, damaged
+from datastore.documents import NO_KEY, damaged, living
 from datastore.errors import DamagedRecordError, UnsupportedError
 from datastore.ids import EVERYTHING, IdRange, decode, encode_name, is_id, key_range, namespace_prefix, namespace_range
 from datastore.store import DataStore
@@ -49,33 +48,23 @@ def pages(
         store: The store; its access counts are written first.
         user_id: Only this user's.
         namespace: Only those of this namespace, of the user or of all users.
-        after: The id behind which to begin.
+        after: The id after which to begin.
         fields: How much of each document is needed.
 
     Raises:
-        InvalidNameError: If the user id or the namespace is none.
-        UnsupportedError: If the backend can only list one user's records, and none is named.
+        InvalidNameError: If the user id or the namespace is not a name.
+        UnsupportedError: If the backend can only list one user's records, and no user is named.
     """
     core = core_of(store)
     range = _range(user_id, namespace)
     read = _reader(core, range, fields)
     wanted = namespace if user_id is None else None
     core.flush()
-    hidden = _expired(core, range) if fields is Fields.KEY else ()
     while True:
-        with within(core.max_seconds):
-            found = core.call("listing", partial(read, after=after))
-        if fields is Fields.ALL:
-            found = checked(found)
-        now, live, broken = core.now(), list[Document](), list(found.damaged)
-        for document in found.documents:
-            try:
-                if not is_id(document.id):
-                    broken.append(damaged(document.id, "no key has this id"))
-                elif (document.expires_at is None or document.expires_at > now) and document.id not in hidden:
-                    live.append(document)
-            except TypeError:
-                broken.append(damaged(document.id, "expiresAt is no time"))
+        found = core.page(partial(read, after=after), fields)
+        there = living(found, core.now())
+        live = [document for document in there.documents if is_id(document.id)]
+        broken = [*there.damaged, *(damaged(one.id, NO_KEY) for one in there.documents if not is_id(one.id))]
         documents = live if wanted is None else [item for item in live if decode(item.id).namespace == wanted]
         scanned = len(found.documents) + len(found.damaged)
         yield Page(documents, scanned, scanned - len(live) - len(broken), found.after, broken)
@@ -90,8 +79,9 @@ def total(store: DataStore, user_id: str | None, namespace: str | None) -> int |
     backend = core.backend
     if user_id is not None:
         range, now = _range(user_id, namespace), core.now()
-        return core.call("counting", lambda: backend.count(range, now)) if isinstance(backend, CountsRange) else None
-    return core.call("counting", backend.document_count) if isinstance(backend, MovesDocuments) else None
+        counts = backend.capabilities.supports("count")
+        return core.call("counting", lambda: backend.count(range, now)) if counts else None
+    return core.call("counting", backend.document_count)
 
 
 def _range(user_id: str | None, namespace: str | None) -> IdRange:
@@ -108,13 +98,6 @@ def _reader(core: Core, range: IdRange, fields: Fields) -> Callable[..., Documen
     limit = PAGE if fields is Fields.ALL else backend.capabilities.scan_page
     if range is not EVERYTHING:
         return partial(backend.scan, range, fields, min(limit, backend.capabilities.scan_page))
-    if not isinstance(backend, MovesDocuments):
+    if not backend.capabilities.supports("all_documents"):
         raise UnsupportedError("this adapter cannot list the records of all users; name one user", backend=backend.name)
     return partial(backend.all_documents, fields, min(limit, backend.capabilities.scan_page))
-
-
-def _expired(core: Core, range: IdRange) -> set[str]:
-    backend, now = core.backend, core.now()
-    if not isinstance(backend, ListsExpired):
-        return set()
-    return core.call("listing", lambda: backend.expired(range, now))

@@ -69,14 +69,14 @@ class Rejects:
             raise _unwritable(path, error) from error
         if number:
             raise ConfigurationError(
-                f"{path} with the {number:,} rejects of the interrupted run is gone; begin anew (--from-start)"
+                f"{path} with the {number:,} rejects of the interrupted run is gone; start over with --from-start"
             )
 
     def _go_on(self, file: BinaryIO, path: Path, number: int) -> None:
         for _ in range(number):
             if not file.readline(_LONGEST_LINE).endswith(b"\n"):
                 file.close()
-                raise ConfigurationError(f"{path} has lost some of its lines; begin anew (--from-start)")
+                raise ConfigurationError(f"{path} has lost some of its lines; start over with --from-start")
         if number:
             file.truncate()
             self._file = file
@@ -189,7 +189,7 @@ class RejectsFile:
 
 
 def _open_own(path: Path) -> BinaryIO | None:
-    """Open a file that an earlier run has made; ``None`` if there is none, or something else.
+    """Open a file that an earlier run has made; ``None`` if there is no such file, or it is something else.
 
     Raises:
         OSError: If there is one that cannot be opened.

@@ -37,9 +37,9 @@ class Report:
     kept: int = 0
     """There already, and newer: left as it is."""
     expired: int = 0
-    """Left behind because they have expired."""
+    """Left out because they have expired."""
     left_out: int = 0
-    """Left behind by the filters."""
+    """Left out by the filters."""
     rejected: int = 0
     """Of a legacy source: not moved, and kept in the file of rejects, if there is one."""
     pruned: int = 0

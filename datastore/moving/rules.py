@@ -120,7 +120,7 @@ def _runs(items: Sequence[tuple[str, Any]]) -> list[list[tuple[str, Any]]]:
         try:
             bytes = len(encode({name: child}).encode())
         except DataStoreError:
-            bytes = _PIECE  # too large itself, or none of JSON: it says so when it is moved
+            bytes = _PIECE  # too large itself, or not JSON: that is said when it is moved
         if runs[-1] and size + bytes > _PIECE:
             runs.append([])
             size = 0

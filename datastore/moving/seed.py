@@ -29,10 +29,10 @@ from datastore.values import MAX_DIGITS, check_metadata, decode, encode
 from datastore.values import UnreadableError as UnreadableValueError
 
 UNKNOWN = "unknown"
-"""The agent of a record that names none."""
+"""The agent of a record that does not name one."""
 IMPORTED, CHANGED = "legacy", "rules-"
 """What the revision of a record begins with that was imported, as it was or by rules, and not changed since.
-The store's own revisions are hexadecimal, so none begins so."""
+The store's own revisions are hexadecimal, so they never start with this."""
 _EPOCH = "1970-01-01T00:00:00.000000Z"
 _SHORT_FRACTION = re.compile(r"(\.\d{1,6})\d*")
 _MILLISECONDS = 1e11  # a number of seconds beyond this would be a time after the year 5138
@@ -113,7 +113,7 @@ def to_record(raw: Mapping[str, Any], zone: tzinfo, name: Name | None = None) ->
         field was not what it must be) and ``filled`` (a field was not there).
 
     Raises:
-        UnreadableError: If it is none: no name, or no value that the store takes.
+        UnreadableError: If it is not one: a name or a value that the store does not take.
     """
     notes: list[Note] = []
     try:

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
-from datastore.backend import Backend, Document, Fields, MovesDocuments, Outcome, Restore
+from datastore.backend import Backend, Document, Fields, Restore
 from datastore.core import Core
-from datastore.deadlines import within
 from datastore.documents import check_moved
-from datastore.errors import DamagedRecordError, DataStoreError, UnsupportedError
+from datastore.errors import DamagedRecordError, UnsupportedError
 from datastore.ids import decode
 from datastore.moving.digests import add, digest
 from datastore.moving.pages import core_of
 from datastore.moving.reports import Report
-from datastore.retry import Backoff
 from datastore.store import DataStore
-
-_RETRY_SECONDS, _FIRST_DELAY, _LONGEST_DELAY = 30.0, 0.05, 2.0
 
 
 class Target:
@@ -50,12 +45,11 @@ class Target:
         self._core: Core = core_of(store)
         self._core.check_open()
         backend: Backend = self._core.backend
-        if not isinstance(backend, MovesDocuments):
+        if not backend.capabilities.supports("restore"):
             raise UnsupportedError(
-                "this adapter cannot write records with their provenance (MovesDocuments); move them elsewhere",
+                "this adapter cannot write records with their provenance; move them elsewhere",
                 backend=backend.name,
             )
-        self._restore = backend.restore
         self._overwrite = overwrite
         self._verify = verify
         self._tell = tell
@@ -128,7 +122,7 @@ class Target:
 
     def _write(self, restores: Sequence[Restore]) -> list[Document]:
         written = []
-        for restore, outcome in zip(restores, self._outcomes(restores), strict=True):
+        for restore, outcome in zip(restores, self._core.restore(restores), strict=True):
             if outcome.error is not None:
                 self._fail(restore.id, outcome.error.message)
             elif outcome.done or outcome.revision == restore.document.revision:  # else written, and the answer was lost
@@ -138,27 +132,6 @@ class Target:
             else:
                 self.report.kept += 1  # somebody else has written it since it was looked at
         return written
-
-    def _outcomes(self, restores: Sequence[Restore]) -> list[Outcome]:
-        """Restore documents, as many at once as the backend takes; what fails for a transient reason is repeated."""
-        outcomes: list[Outcome] = []
-        size = self._core.backend.capabilities.write_batch
-        for start in range(0, len(restores), size):
-            batch = restores[start : start + size]
-            with within(self._core.max_seconds):
-                results = self._core.call("restoring records", partial(self._restore, batch))
-            backoff = Backoff(_RETRY_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
-            while (again := [i for i, result in enumerate(results) if result.error and result.error.retryable]) and (
-                backoff.wait()
-            ):
-                try:
-                    repeated = self._restore([batch[i] for i in again])
-                except DataStoreError as error:
-                    repeated = [Outcome(False, error=error)] * len(again)
-                for i, result in zip(again, repeated, strict=True):
-                    results[i] = result
-            outcomes += results
-        return outcomes
 
     def _read_back(self, written: Sequence[Document], digests: dict[str, bytes]) -> None:
         there, damaged = self._read([document.id for document in written])

@@ -60,7 +60,7 @@ _LAST_CASED = 0x1FFFF
 
 
 class NotTranslatedError(ValueError):
-    """A pattern is none, or not one that RE2 can search for; the message says what is wrong, and where."""
+    """A pattern is invalid, or not one that RE2 can search for; the message says what is wrong, and where."""
 
 
 class _Flags(NamedTuple):
@@ -75,9 +75,9 @@ class _Group:
 
     Attributes:
         flags: The options at this place.
-        outer: Those that count again behind the group.
+        outer: Those that count again after the group.
         start: Where it begins.
-        at_end: Whether the alternative under way has come to a ``$``, behind which nothing may stand.
+        at_end: Whether the alternative under way has come to a ``$``, after which nothing may stand.
         ends: Whether one of the alternatives before has.
     """
 
@@ -98,10 +98,10 @@ class Translation:
     Attributes:
         text: The pattern for RE2.
         has_line_starts: Whether it has a ``^`` that stands for the beginning of every line.
-        text_at_end: What to search for behind a last line's end: no line begins there for PCRE2, and one does for RE2.
+        text_at_end: What to search for after a last line's end: no line begins there for PCRE2, and one does for RE2.
 
     Raises:
-        NotTranslatedError: If the pattern is none, or one that RE2 cannot search for.
+        NotTranslatedError: If the pattern is invalid, or one that RE2 cannot search for.
     """
 
     def __init__(self, pattern: str, options: str) -> None:
@@ -161,16 +161,16 @@ class Translation:
 
     def _emit(self, atom: str, *, repeatable: bool = True) -> None:
         if self._groups[-1].at_end:
-            self._refuse(r"something behind a $, which stands for the end; write \n?\z for the $, or use option m")
+            self._refuse(r"something after a $, which stands for the end; write \n?\z for the $, or use option m")
         self._out.append(atom)
         self._repeatable, self._closed = repeatable, None
 
     def _end(self) -> None:
         """Write what stands for the end, or for the place before a line's end there.
 
-        RE2 cannot look ahead. As nothing may come behind, the line's end may as well be part of what is found.
+        RE2 cannot look ahead. As nothing may follow, the line's end may as well be part of what is found.
         """
-        self._groups[-1].at_end = False  # another one behind the first says the same again
+        self._groups[-1].at_end = False  # another one after the first says the same again
         self._emit(r"(?:\n?\z)", repeatable=False)
         self._groups[-1].at_end = True
 
@@ -222,7 +222,7 @@ class Translation:
                 return
         elif pattern.startswith("?", at):
             self._refuse(f"({pattern[at : at + 2]}, which begins no group", start)
-        self._emit(written, repeatable=False)  # nothing may open behind a $ either
+        self._emit(written, repeatable=False)  # nothing may open after a $ either
         self._groups.append(_Group(inner, start))
 
     def _close(self, start: int) -> None:

@@ -196,7 +196,7 @@ def parse(document: Any, name: str = "filter", *, about_records: bool = False) -
         about_records: Whether there may be paths about the record in it, such as ``$key``.
 
     Raises:
-        QueryError: If it is none; the message names the place, such as ``$or[1].price: unknown operator $gte2``.
+        QueryError: If it is invalid; the message names the place, such as ``$or[1].price: unknown operator $gte2``.
     """
     plain = plain_filter(document, name)
     _check_nesting(plain, name)

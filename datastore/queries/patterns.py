@@ -33,7 +33,7 @@ def compile_pattern(matches: Matches) -> Callable[[str], bool]:
     The function raises `DeadlineExceededError` if the call under way has taken too long, or might with this text.
 
     Raises:
-        QueryError: If the pattern is none, or one that cannot be searched for in linear time, or too large.
+        QueryError: If the pattern is invalid, or one that cannot be searched for in linear time, or too large.
         UnsupportedError: If RE2 is not installed.
     """
     check()  # one filter may have many

@@ -402,7 +402,7 @@ def _put(holder: Any, step: str, child: Any) -> int:
     position = int(step)
     if child is MISSING:
         if position < len(holder):
-            holder[position] = None  # as MongoDB: the elements behind it keep their positions
+            holder[position] = None  # as MongoDB: the elements after it keep their positions
         return 0
     if position > _LONGEST_ARRAY:
         raise _DoesNotFitError(f"position {position} is beyond what a value can hold")

@@ -57,7 +57,7 @@ def test_a_copy_says_what_it_did(source, state):
         "sqlite:///a.db -> sqlite:///b.db",
         "read             1,202",
         "written          1,201",
-        "expired              1  left behind",
+        "expired              1  left out",
         "verified         1,201  read back and found equal",
     ]
     assert "a second" in lines[-1]
@@ -153,7 +153,7 @@ def test_an_interrupted_export_says_that_nothing_is_left(source, own_directory, 
         return export(*args, **{**kwargs, "on_progress": interrupt})
 
     monkeypatch.setattr(moving, "export_records", interrupted)
-    assert "the next run begins anew" in run("export", "sqlite:///a.db", "x.jsonl", exit_code=130).stderr
+    assert "the next run starts over" in run("export", "sqlite:///a.db", "x.jsonl", exit_code=130).stderr
     assert [path.name for path in own_directory.iterdir() if path.name.startswith("x.")] == []
 
 

@@ -2,6 +2,7 @@
 
 from collections import deque
 from copy import copy
+from dataclasses import replace
 
 from datastore.backend import Backend, Outcome
 from datastore_memory import MemoryBackend
@@ -16,7 +17,7 @@ class FaultyBackend(Backend):
     def __init__(self, inner=None):
         self.inner = inner or MemoryBackend()
         self.name = self.inner.name
-        self.capabilities = self.inner.capabilities
+        self.capabilities = replace(self.inner.capabilities, abilities=self.overridden())
         self.calls = []
         self.faults = {}
 

@@ -14,7 +14,7 @@ def test_the_default_is_a_file_in_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.delenv("AGENT_DATASTORE_URL", raising=False)
     monkeypatch.chdir(tmp_path)
     with datastore.connect() as store:
-        assert store.backend == "sqlite"
+        assert store.backend.name == "sqlite"
     assert (tmp_path / "agent_data_store.db").exists()
 
 
@@ -33,7 +33,7 @@ def test_the_environment_names_the_default(tmp_path, monkeypatch):
             r"no backend serves sqlit:// \(did you mean 'sqlite'\?\); installed are .*memory.*sqlite",
         ),
         ("x.db", {}, "not of the form scheme://"),
-        ("memory://host", {}, "takes nothing behind the slashes"),
+        ("memory://host", {}, "takes nothing after the slashes"),
         ("memory://?size=3", {}, "memory has no parameter 'size'"),
         ("memory://", {"size": 3}, "memory has no parameter 'size'"),
         ("memory://", {"trackng": "off"}, r"no parameter 'trackng' \(did you mean 'tracking'\?\)"),
@@ -100,7 +100,7 @@ def test_a_third_partys_adapter_plugs_in_by_its_entry_point(install):
     )
     with datastore.connect("acme://tenant?size=3") as store:
         assert isinstance(store, DataStore)
-        assert store.backend == "acme of tenant"
+        assert store.backend.name == "acme of tenant"
         store.agent("u", "a").set("k", 1)
 
 

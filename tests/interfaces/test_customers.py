@@ -106,7 +106,7 @@ def test_closing_closes_every_customer_and_what_comes_later_is_refused(tmp_path)
 
 def test_customers_in_use_are_not_closed_for_want_of_room(tmp_path):
     store = datastore.connect(f"sqlite:///{tmp_path}/agents.db", isolation="database")
-    store._core.backend._databases.most_open = 1
+    store.backend.opened.databases.most_open = 1
 
     def work(user):
         for _ in range(30):
@@ -177,7 +177,7 @@ def test_counts_that_one_customer_cannot_take_do_not_hold_up_the_others(tmp_path
         for agent in agents:
             agent.set("k", 1)
             agent.get("k")
-        customers = store._core.backend._entries
+        customers = store.backend.opened._entries
         with patch.object(customers["ann"].backend, "record_access", side_effect=BackendUnavailableError("away")):
             store.flush()
         assert "access counts of a customer were lost: away" in caplog.text

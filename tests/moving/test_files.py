@@ -118,7 +118,7 @@ class TestAFileThatIsNotWhole:
         data = content(exported)
         data = data[: data.rindex(b"\n", 0, -1) + 1]
         exported.write_bytes(gzip.compress(data) if exported.suffix == ".gz" else data)
-        self.refused(exported, target, f"cut off behind {2 * PAGE:,} records")
+        self.refused(exported, target, f"cut off after {2 * PAGE:,} records")
         assert import_records(exported, target, accept_incomplete=True).written == 2 * PAGE
 
     def test_changed_by_hand(self, exported, target):
@@ -186,7 +186,7 @@ def test_a_place_that_cannot_hold_the_file_is_an_error(source, tmp_path, name, e
 
 
 class TestAfterAnEndInTheMiddle:
-    """An export begins anew, an import goes on; until an export is whole an older file stays as it was."""
+    """An export starts over, an import goes on; until an export is whole an older file stays as it was."""
 
     @pytest.fixture
     def many(self, source):

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from datastore import ConfigurationError, DataStore, InvalidNameError, UnsupportedError
-from datastore.backend import Fields, IdRange, SeparatesCustomers
+from datastore.backend import Fields, IdRange
 from datastore.conformance.clock import Clock
 from datastore.conformance.faults import backend_of
 from datastore.conformance.harness import Harness
@@ -23,7 +23,7 @@ USERS = ["ann", "Ann", "a:b", "a", "a/b", "a-b", "a_2db", "ann@example.com", "..
 
 def require_shared(store: DataStore) -> None:
     """End a test that compares with a shared store, if the one of the test is none."""
-    if isinstance(backend_of(store), SeparatesCustomers):
+    if store.capabilities.supports("database"):
         not_applicable("each customer has a database already")
 
 
@@ -74,7 +74,7 @@ class Customers(Topic):
             for namespace in ("default", "other"):
                 isolated.agent(user, "agent_1", namespace).set_many({"key": user, user: 1})
         for user in USERS:
-            with cast(CustomerBackend, backend_of(isolated)).opened(user) as backend:
+            with cast(CustomerBackend, backend_of(isolated)).opened.lent(user) as backend:
                 for other in USERS:
                     prefix = user_prefix(encode_name(other, "user"))
                     found = backend.scan(IdRange(prefix, prefix[:-1] + ";"), Fields.KEY, 100).documents
@@ -194,7 +194,7 @@ class Customers(Topic):
 
     def test_a_name_that_is_too_long_is_refused_at_once(self, isolated: DataStore) -> None:
         """When an agent is bound, before anything is asked of the database."""
-        longest = cast(CustomerBackend, backend_of(isolated))._databases.longest
+        longest = cast(CustomerBackend, backend_of(isolated)).opened.databases.longest
         assert longest > 100, "there must be room for a user id"
         if longest < 800:
             with pytest.raises(InvalidNameError, match="shorter user ids"):
@@ -215,7 +215,7 @@ class Customers(Topic):
 
     def test_more_customers_than_are_kept_open(self, isolated: DataStore) -> None:
         """Databases that nobody uses are closed, and opened again for the next use; their counts arrive."""
-        databases = cast(CustomerBackend, backend_of(isolated))._databases
+        databases = cast(CustomerBackend, backend_of(isolated)).opened.databases
         databases.most_open = min(databases.most_open, 2) if isolated.capabilities.persistent else databases.most_open
         users = [f"user {n}" for n in range(5)]
         for _ in range(2):

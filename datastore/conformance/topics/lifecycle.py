@@ -18,7 +18,7 @@ class Lifecycle(Topic):
 
     def test_a_store_says_what_it_is(self, store: DataStore, backend: Backend) -> None:
         """The backend's name and capabilities, and no secret."""
-        assert store.backend == backend.name
+        assert store.backend.name == backend.name
         assert store.capabilities == backend.capabilities
         assert store.capabilities.read_batch >= 1
         assert store.capabilities.write_batch >= 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datastore.backend import Backend, Delete, Document, Fields, IdRange, ListsExpired
+from datastore.backend import Backend, Delete, Document, Fields, IdRange
 from datastore.conformance.documents import RANGE, USER_RANGE, apply, at, id_of, put, read, stored
 from datastore.conformance.samples import VALUES, of_size, same
 from datastore.conformance.topic import Topic
@@ -75,10 +75,6 @@ class RawReads(Topic):
             assert document.id == one.id
             if fields >= Fields.VALUE:
                 assert document[:5] == (one.id, at(0), one.revision, at(3600), [1])
-            elif document is scanned and isinstance(backend, ListsExpired):
-                assert document.expires_at is None
-                assert backend.expired(RANGE, at(3599)) == set()
-                assert backend.expired(RANGE, at(3600)) == {one.id}
             else:
                 assert document.expires_at == at(3600)
 

@@ -253,10 +253,10 @@ class Vaults(Topic):
         vault.store("carts", {}, "key")
         report = vault.health()
         assert report["ok"] is True
-        assert (report["backend"], report["collections"], report["error"]) == (store.backend, 1, None)
+        assert (report["backend"], report["collections"], report["error"]) == (store.backend.name, 1, None)
         assert 0 <= report["latency"] < 60
         store.close()
         report = vault.health()
         assert report["ok"] is False
-        assert report["backend"] == store.backend
+        assert report["backend"] == store.backend.name
         assert "closed" in report["error"]

@@ -1,0 +1,220 @@
+"""Writers of one database, whose answers get lost and who come in between each other: each write is applied once.
+
+Every change is held against a plain model at the moment at which the database applies it (`tests.adapters.databases`).
+What a write is said to have come to is what the model says of it at that moment; of a write that was not applied, what
+the model says at some moment of the call.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from typing import NamedTuple
+from unittest.mock import patch
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from datastore.adapters.changes import Applied, Rules
+from datastore.adapters.knowledge import Memory
+from datastore.adapters.primitives import Counting
+from datastore.backend import Access, Delete, Document, Outcome, Put, Restore
+from datastore.conformance.documents import at, id_of, put
+from tests.adapters.databases import Client, Database, LostError, key_of, unanswered, unsent
+
+KINDS = {
+    "replacing": {},
+    "changing fields": {"rules": Rules(replaces_whole=False), "counting": Counting.REMEMBERED},
+    "blind": {"rules": Rules(replaces_whole=False), "counting": Counting.UNSEEN, "blind": True},
+}
+"""The kinds of adapters that there are."""
+WRITERS = range(3)
+RESTORED = at(-1)
+"""When what is restored was created; its count of accesses is not looked at, since it is what the restore says."""
+
+
+class Step(NamedTuple):
+    """One call of one writer."""
+
+    writer: int
+    call: str
+    keys: tuple[str, ...]
+    condition: str
+    metadata: dict[str, int | None] | None
+    lasts: int | None
+    """How many moments until what it writes expires."""
+    meets: tuple[object, ...]
+    """What its requests meet in turn: nothing, a fault, or another step."""
+
+    @property
+    def has_faults(self) -> bool:
+        return "unsent" in self.meets or "unanswered" in self.meets
+
+
+def steps(inner: st.SearchStrategy[Step] | None = None) -> st.SearchStrategy[Step]:
+    faults = st.sampled_from((None, None, "unsent", "unanswered", "unanswered"))
+    return st.builds(
+        Step,
+        st.sampled_from(WRITERS),
+        st.sampled_from(("put", "put", "delete", "restore", "count")),
+        st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=True).map(tuple),
+        st.sampled_from(("none", "none", "absent", "seen", "stale")),
+        st.none() | st.dictionaries(st.sampled_from("xy"), st.none() | st.integers(0, 3), max_size=2),
+        st.none() | st.none() | st.integers(1, 6),
+        st.lists(faults if inner is None else faults | inner, max_size=4).map(tuple),
+    )
+
+
+class Play:
+    """A database and its writers, step after step."""
+
+    def __init__(self, kind: dict[str, object], forgetful: bool) -> None:
+        self.database = Database()
+        self.writers = [
+            Client(self.database, memory=Memory(1 if forgetful else 100, absences=number == 1), **kind)
+            for number in WRITERS
+        ]
+        self.moments = itertools.count(1)
+        self.handed: Counter[tuple[str, str]] = Counter()
+        """How many accesses of each document there were, by its id and creation."""
+        self.open: list[dict[str, Access]] = [{} for _ in WRITERS]
+        """What each writer could not count so far."""
+        self.counting: set[int] = set()
+        """The writers that are counting."""
+
+    def run(self, step: Step) -> None:
+        client = self.writers[step.writer]
+        before = client.events
+        client.meet([self.event(meeting) for meeting in step.meets])
+        try:
+            if step.call == "count":
+                if step.writer not in self.counting:  # a store counts in one call at a time
+                    self.counting.add(step.writer)
+                    self.count(step.writer, step)
+                    self.counting.discard(step.writer)
+            else:
+                self.write(client, step)
+        finally:
+            client.events = before
+
+    def event(self, meeting: object):
+        if meeting is None:
+            return None
+        if isinstance(meeting, Step):
+            return lambda: self.run(meeting)
+        return unsent if meeting == "unsent" else unanswered
+
+    def write(self, client: Client, step: Step) -> None:
+        moment = next(self.moments)
+        writes = [self.make(step, key, moment) for key in step.keys]
+        possible: dict[str, list[Outcome]] = {write.id: [] for write in writes}
+        at_once: dict[str, Outcome] = {}
+        unwatched = self.database.swap
+
+        def watched(change, rules):
+            """Note what the model says of a write just before it is applied."""
+            mine = change.write in writes
+            expected = self.database.model.outcome(change.write) if mine else None
+            result = unwatched(change, rules)
+            if expected is not None and isinstance(result, Applied):
+                at_once[change.id] = expected
+            return result
+
+        def looked():
+            for write in writes:
+                possible[write.id].append(self.database.model.outcome(write))
+
+        send = client._send
+
+        def watched_send(request):
+            answered = send(request)
+            looked()
+            return answered
+
+        self.database.swap, client._send = watched, watched_send
+        try:
+            outcomes = client.write(*writes)
+        finally:
+            self.database.swap, client._send = unwatched, send
+        for write, outcome in zip(writes, outcomes, strict=True):
+            key = key_of(write)
+            assert outcome.error is None
+            assert self.database.done[key] <= 1
+            if key in self.database.outlived:  # nothing there tells of it any more
+                assert outcome in (*possible[write.id], at_once.get(write.id))
+            elif write.id in at_once:
+                assert outcome == at_once[write.id]
+            else:
+                assert outcome in possible[write.id]
+                # A delete without an answer is taken for done if what it was for is gone, and something new is there.
+                assert not outcome.done or (isinstance(write, Delete) and step.has_faults)
+
+    def make(self, step: Step, key: str, moment: int) -> Put | Delete | Restore:
+        found = self.database.model.documents.get(id_of(key))
+        condition = {"seen": found.revision if found else None, "stale": "another"}.get(step.condition)
+        if step.call == "delete":
+            return Delete(id_of(key), at(moment), condition)
+        expires_at = None if step.lasts is None else at(moment + step.lasts)
+        new = put(
+            key,
+            moment,
+            at=at(moment),
+            agent=f"agent {step.writer}",
+            metadata=step.metadata,
+            expires_at=expires_at,
+            if_revision=condition,
+            if_absent=step.condition == "absent",
+        )
+        if step.call == "put":
+            return new
+        metadata = {"restored": moment}
+        whole = Document(
+            new.id,
+            RESTORED,
+            f"{new.revision} of old",
+            expires_at,
+            moment,
+            metadata,
+            "elsewhere",
+            RESTORED,
+            3,
+            "x",
+            RESTORED,
+        )
+        live = self.database.model.live(new.id, new.at)
+        condition = live.revision if live and step.condition == "seen" else condition
+        return Restore(whole, "user", "ns", key, new.json, new.at, condition)
+
+    def count(self, number: int, step: Step) -> None:
+        """Hand over accesses with what could not be counted before, once."""
+        client, handed, moment = self.writers[number], self.open[number], at(next(self.moments))
+        for key in step.keys:
+            document = self.database.model.documents.get(id_of(key))
+            if document is None:
+                continue
+            before = handed.get(document.id)
+            more = before.number if before and before.created_at == document.created_at else 0
+            self.handed[document.id, document.created_at] += 2
+            handed[document.id] = Access(document.id, document.created_at, more + 2, f"agent {number}", moment)
+        try:
+            client.counter.record(list(handed.values()))
+        except LostError:
+            return
+        handed.clear()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=100, phases=[Phase.explicit, Phase.generate])  # to shrink a play takes minutes
+@given(plays=st.lists(steps(steps()), min_size=1, max_size=8), forgetful=st.booleans())
+def test_each_write_is_applied_once_and_comes_to_what_it_is_said_to(kind, plays, forgetful):
+    play = Play(KINDS[kind], forgetful)
+    with patch("datastore.retry.time.sleep"):  # nobody waits for anybody here
+        for step in plays:
+            play.run(step)
+    for client, left in zip(play.writers, play.open, strict=True):
+        client.counter.record(list(left.values()))
+        assert len(client.memory) <= (1 if forgetful else 100)
+    for document in play.database.model.documents.values():
+        if document.created_at != RESTORED:
+            assert document.access_count == play.handed[document.id, document.created_at]

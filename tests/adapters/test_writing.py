@@ -1,0 +1,367 @@
+"""What writes cost, what they come to, and what is remembered, over `load` and `swap`."""
+
+from __future__ import annotations
+
+import pytest
+
+from datastore import BackendUnavailableError, DamagedRecordError, PermissionDeniedError, ValueTooLargeError
+from datastore.adapters.changes import Late, Rules
+from datastore.adapters.knowledge import ABSENT, Memory
+from datastore.adapters.remembering import REMEMBERED, mark_of
+from datastore.adapters.writing import Writer
+from datastore.backend import Delete, Document, Outcome, Restore
+from datastore.conformance.documents import at, id_of, put
+from datastore.values import encode
+from tests.adapters.databases import Client, Database, LostError, unanswered, unsent
+
+LOAD, SWAP = "load", "swap"
+DONE = Outcome(True)
+
+
+@pytest.fixture
+def database():
+    return Database()
+
+
+@pytest.fixture
+def client(database):
+    return Client(database)
+
+
+@pytest.fixture
+def stranger(database):
+    """Who works on the same documents, and of whom the client sees nothing."""
+    return Client(database)
+
+
+@pytest.fixture
+def blind(database):
+    return Client(database, rules=Rules(replaces_whole=False), blind=True)
+
+
+def restore(key: str, value: object, *, if_revision: str | None = None, revision: str = "old", at: str = at(5)):
+    whole = Document(id_of(key), "2026-01-01", revision, None, value, {"a": 1}, "creator", "2026-01-02", 7, "x", "y")
+    return Restore(whole, "user", "ns", key, encode(value), at, if_revision)
+
+
+# Requests
+
+
+def test_a_new_document_takes_one_request(client):
+    assert client.write(put("k")) == [DONE]
+    assert client.asked == [SWAP]
+
+
+def test_a_document_that_is_known_here_takes_one_request(client):
+    revision = "first"
+    client.write(put("k", revision=revision))
+    client.asked.clear()
+    client.write(put("k", 2, metadata={"a": 1}, if_revision=revision))
+    client.write(put("k", 3))
+    client.write(Delete(id_of("k"), at(1)))
+    assert client.asked == [SWAP] * 3
+
+
+def test_a_document_that_is_not_known_here_takes_three(client, stranger):
+    stranger.write(put("k"))
+    assert client.write(put("k", 2)) == [DONE]
+    assert client.asked == [SWAP, LOAD, SWAP]
+
+
+def test_what_a_guess_cannot_do_is_read_first(client, stranger):
+    stranger.write(put("a", revision="first"), put("b"))
+    assert client.write(put("a", 2, if_revision="first"), Delete(id_of("b"), at(1))) == [DONE, DONE]
+    assert client.asked == [LOAD, SWAP]
+
+
+def test_a_blind_change_takes_one_request_whatever_is_stored(blind, stranger):
+    stranger.write(put("a"), put("b"), put("c", revision="first"))
+    deletes = [Delete(id_of("b"), at(1)), Delete(id_of("nothing"), at(1))]
+    writes = [put("a", 2), put("new"), put("c", 3, if_revision="first"), *deletes]
+    assert blind.write(*writes) == [DONE, DONE, DONE, DONE, Outcome(False)]
+    assert blind.asked == [SWAP]
+
+
+def test_a_blind_change_that_is_refused_goes_by_what_the_refusal_told(blind, stranger):
+    stranger.write(put("k", metadata={"a": 1}))
+    assert blind.write(put("k", 2, metadata={"b": 2})) == [DONE]
+    assert blind.asked == [SWAP, SWAP]
+    assert blind.database.model.documents[id_of("k")].metadata == {"a": 1, "b": 2}
+
+
+def test_a_change_that_nothing_speaks_against_is_sent_again_without_a_look(client, monkeypatch):
+    answers = iter([lambda change: Late(change.over), lambda change: Late(change.over)])
+    swap = client.database.swap
+    monkeypatch.setattr(client.database, "swap", lambda change, rules: next(answers, lambda c: swap(c, rules))(change))
+    assert client.write(put("k")) == [DONE]
+    assert client.asked == [SWAP] * 3
+    assert [change.attempt for change in client.changes] == [0, 1, 2]
+
+
+# What only a look may settle
+
+
+@pytest.mark.parametrize("write", [put("k", 2, if_absent=True), put("k", 2, if_revision="wrong")])
+def test_what_is_remembered_settles_no_outcome(client, stranger, write):
+    client.write(put("k", revision="first"))
+    stranger.write(Delete(id_of("k"), at(1)))
+    if write.if_revision:
+        stranger.write(put("k", 3, revision="wrong"))
+    client.asked.clear()
+    assert client.write(write) == [DONE]
+    assert client.asked[0] == LOAD
+
+
+def test_metadata_that_would_have_been_too_large_is_looked_at_again(client, stranger):
+    client.write(put("k", metadata={"a": "x" * 900}))
+    stranger.write(put("k", metadata={"a": None}))
+    large = {"b": "x" * 15_900}
+    assert client.write(put("k", metadata=large)) == [DONE]
+    (outcome,) = client.writer.write([put("k", metadata={"c": "x" * 900})])
+    assert isinstance(outcome.error, ValueTooLargeError)
+
+
+# Answers that are lost
+
+
+@pytest.mark.parametrize("fault", [unsent, unanswered])
+@pytest.mark.parametrize("others", [0, REMEMBERED - 1])
+def test_a_put_without_an_answer_is_applied_once(client, stranger, fault, others):
+    client.write(put("k", revision="first"))
+    client.meet([fault, unsent])
+    mine = put("k", "mine", if_revision="first")
+    with pytest.raises(LostError):
+        client.writer.write([mine])
+    if fault is unanswered:
+        for number in range(others):
+            stranger.write(put("k", number))
+    assert client.write(mine) == [DONE]
+    assert client.database.done["Put", mine.id, mine.at] + (fault is unsent) >= 1
+    value = client.database.model.documents[mine.id].value
+    assert value == (others - 1 if others and fault is unanswered else "mine")
+
+
+def test_it_is_looked_at_at_once(client):
+    client.meet([unanswered])
+    assert client.writer.write([put("k")]) == [DONE]
+    assert client.asked == [SWAP, LOAD]
+
+
+def test_it_is_not_looked_at_where_nobody_would_answer(client, monkeypatch):
+    monkeypatch.setattr(client, "look_at_once", lambda error: False)
+    client.meet([unanswered])
+    with pytest.raises(LostError):
+        client.writer.write([put("k")])
+    assert client.asked == [SWAP]
+
+
+def test_of_a_batch_without_an_answer_those_that_are_done_say_so(client, stranger):
+    client.write(put("a"), put("b", revision="first"))
+    stranger.write(put("b", revision="second"))
+    client.meet([unanswered])
+    done, late = client.writer.write([put("a", 2), put("b", 2)])
+    assert done == DONE
+    assert isinstance(late.error, LostError)
+
+
+@pytest.mark.parametrize("fault", [unsent, unanswered])
+def test_a_delete_without_an_answer_has_removed_what_was_there(client, fault):
+    client.write(put("k"))
+    client.meet([fault, unsent])
+    delete = Delete(id_of("k"), at(1))
+    with pytest.raises(LostError):
+        client.writer.write([delete])
+    assert client.write(delete) == [DONE]
+    assert client.database.done["Delete", delete.id, delete.at] == 1
+    assert not client.writer.unanswered
+
+
+@pytest.mark.parametrize("condition", [None, "first"])
+@pytest.mark.parametrize("who", ["client", "blind"])
+def test_a_repeated_delete_does_not_remove_a_document_made_later(request, stranger, who, condition):
+    client = request.getfixturevalue(who)
+    stranger.write(put("k", revision="first"))
+    client.meet([unanswered, unsent] if who == "blind" else [None, unanswered, unsent])
+    delete = Delete(id_of("k"), at(1), condition)
+    with pytest.raises(LostError):
+        client.writer.write([delete])
+    stranger.write(put("k", 2, at=at(2)))
+    assert client.write(delete) == [DONE]
+    assert client.database.model.documents[delete.id].value == 2
+
+
+@pytest.mark.parametrize("who", ["client", "blind"])
+def test_a_delete_at_a_revision_that_was_refused_says_so_however_often_it_is_sent(request, stranger, who):
+    client = request.getfixturevalue(who)
+    stranger.write(put("k", revision="first"))
+    client.meet([unsent, unsent] if who == "blind" else [None, unsent, unsent])
+    delete = Delete(id_of("k"), at(1), "first")
+    with pytest.raises(LostError):
+        client.writer.write([delete])
+    stranger.write(put("k", 2, revision="second"))
+    assert client.write(delete) == [Outcome(False, "second")]
+
+
+def test_somebody_elses_delete_is_told_from_the_one_without_an_answer(client, stranger):
+    client.write(put("k"))
+    client.meet([unsent, unsent])
+    delete = Delete(id_of("k"), at(1))
+    with pytest.raises(LostError):
+        client.writer.write([delete])
+    stranger.write(Delete(id_of("k"), at(2)))
+    assert client.write(delete) == [Outcome(False)]
+
+
+def test_a_restore_without_an_answer_is_known_by_its_moment(client, stranger):
+    mine = restore("k", 1)
+    client.meet([unanswered, unsent])
+    with pytest.raises(LostError):
+        client.writer.write([mine])
+    stranger.write(put("k", 2, revision="second"))
+    assert client.write(mine) == [DONE]
+    assert client.database.model.documents[mine.id].value == 2
+    again = restore("k", 1, if_revision="second", at=at(6))
+    assert client.write(again) == [DONE]
+    assert client.database.model.documents[mine.id] == again.document
+
+
+def test_what_is_remembered_of_deletes_is_bounded_and_forgotten_after_a_fork(client):
+    client.writer = Writer(client, client.memory, most_unanswered=2)
+    client.write(*(put(f"k{number}") for number in range(4)))
+    client.meet([unsent, unsent])
+    with pytest.raises(LostError):
+        client.writer.write([Delete(id_of(f"k{number}"), at(1)) for number in range(4)])
+    assert [delete.id for delete in client.writer.unanswered] == [id_of("k2"), id_of("k3")]
+    client.writer.after_fork()
+    assert not client.writer.unanswered
+
+
+# Errors
+
+
+def test_a_refusal_of_one_change_is_the_outcome_of_its_write(client, monkeypatch):
+    swap, refusal = client.database.swap, PermissionDeniedError("no")
+    monkeypatch.setattr(
+        client.database, "swap", lambda change, rules: refusal if change.id == id_of("a") else swap(change, rules)
+    )
+    assert client.writer.write([put("a"), put("b")]) == [Outcome(False, error=refusal), DONE]
+
+
+def test_what_is_said_of_all_is_raised(client, monkeypatch):
+    def refuse(changes):
+        raise PermissionDeniedError("no")
+
+    monkeypatch.setattr(client, "swap", refuse)
+    with pytest.raises(PermissionDeniedError):
+        client.writer.write([put("a"), put("b")])
+
+
+def test_what_is_done_before_a_request_fails_is_not_lost(client, stranger):
+    stranger.write(put("a"))
+    client.meet([None, unsent])
+    late, done = client.writer.write([put("a", 2), put("b")])
+    assert (isinstance(late.error, LostError), done) == (True, DONE)
+
+
+def test_who_always_comes_too_late_gives_up_and_has_waited(client, monkeypatch):
+    monkeypatch.setattr(client, "swap", lambda changes: [Late() for _ in changes])
+    monkeypatch.setattr("datastore.adapters.contention.SECONDS", 0)
+    monkeypatch.setattr("datastore.retry.Backoff.wait", lambda backoff: False)
+    with pytest.raises(BackendUnavailableError, match="other writers") as caught:
+        client.writer.write([put("k")])
+    assert caught.value.waited
+
+
+# Damaged and foreign documents
+
+
+@pytest.mark.parametrize("write", [put("k"), restore("k", 1), Delete(id_of("k"), at(1), "first")])
+def test_a_document_that_nobody_can_read_is_not_written_over(client, write):
+    client.database.damage(id_of("k"))
+    (outcome,) = client.writer.write([write])
+    assert isinstance(outcome.error, DamagedRecordError)
+
+
+@pytest.mark.parametrize("foreign", [True, False])
+@pytest.mark.parametrize("only_own", [True, False])
+def test_it_can_be_removed_unless_only_own_ones_are_to_go(client, foreign, only_own):
+    client.database.damage(id_of("k"), foreign=foreign)
+    stays = foreign and only_own
+    assert client.write(Delete(id_of("k"), at(1), only_own=only_own)) == [Outcome(not stays)]
+    assert (id_of("k") in client.database.rows) == stays
+
+
+def test_metadata_that_cannot_be_merged_with_is_damage(client, stranger):
+    stranger.write(put("k"))
+    row = client.database.rows[id_of("k")]
+    client.database.rows[id_of("k")] = row._replace(metadata='["no object"]')
+    (outcome,) = client.writer.write([put("k", metadata={"a": 1})])
+    assert isinstance(outcome.error, DamagedRecordError)
+
+
+# What is remembered
+
+
+def test_the_memory_is_bounded_and_forgets_what_was_not_used_for_longest(client):
+    memory = Memory(2)
+    client.write(put("a"), put("b"), put("c"))
+    rows = client.database.rows
+    for key in "ab":
+        memory.note(key, rows[id_of(key)])
+    memory.get("a")
+    memory.note("c", rows[id_of("c")])
+    assert [key for key in "abc" if memory.get(key)] == ["a", "c"]
+
+
+def test_neither_values_nor_long_metadata_are_remembered(client):
+    client.write(put("a", "value", metadata={"a": 1}), put("b", metadata={"a": "x" * 1_000}))
+    client.writer.write([put("a", "other", if_absent=True)])
+    short, long = client.memory.get(id_of("a")), client.memory.get(id_of("b"))
+    assert (short.source, short.metadata) == (None, '{"a":1}')
+    assert (long.source, long.metadata) == (None, None)
+    client.asked.clear()
+    assert client.write(put("b", 2)) == [DONE]
+    assert client.asked == [LOAD, SWAP]
+
+
+def test_where_tokens_can_be_compared_the_newer_one_stays(client):
+    client.write(put("k"))
+    old = client.database.rows[id_of("k")]
+    client.write(put("k", 2))
+    new = client.database.rows[id_of("k")]
+    memory = Memory(newer=lambda one, other: one > other)
+    for known in (new, old):
+        memory.note("k", known)
+    assert memory.get("k").token == new.token
+
+
+def test_absences_are_remembered_where_it_is_wanted():
+    memory, other = Memory(absences=True), Memory()
+    for one in (memory, other):
+        one.note("k", ABSENT)
+    assert (memory.get("k"), other.get("k")) == (ABSENT, None)
+
+
+def test_whether_an_unknown_document_existed_is_learnt_once_and_not_of_ones_own(client, stranger):
+    stranger.write(put("a"))
+    client.write(put("a", 2), Delete(id_of("b"), at(1)))
+    assert client.learnt == {id_of("a"): True, id_of("b"): False}
+    client.learnt.clear()
+    client.meet([unanswered])
+    client.write(put("c"))
+    stranger.write(put("a", 3))
+    client.write(put("a", 4))
+    assert client.learnt == {}
+
+
+# Marks
+
+
+def test_a_document_written_by_hand_knows_the_write_that_comes_next(client):
+    client.write(put("k", revision="first"))
+    row = client.database.rows[id_of("k")]
+    client.database.rows[id_of("k")] = row._replace(writes="")
+    client.memory.clear()
+    mine = put("k", 2, revision="second")
+    client.write(mine)
+    assert client.database.rows[id_of("k")].writes == mark_of("second") + mark_of("first")
