@@ -159,10 +159,11 @@ def test_a_set_of_a_large_value_over_a_large_one_is_repeated_whole(agent, betwee
     assert agent.get("k") == second
 
 
-def test_a_delete_at_a_revision_is_done_though_a_new_record_has_come(agent, stranger, between):
+@pytest.mark.parametrize("conditional", [False, True], ids=["", "at a revision"])
+def test_a_delete_is_done_though_a_new_record_has_come_which_stays(agent, stranger, between, conditional):
     revision = agent.set("k", 1)
     with between("DeleteItem", lambda: stranger.add("k", "theirs")):
-        assert agent.delete("k", if_revision=revision)
+        assert agent.delete("k", if_revision=revision if conditional else None)
     assert agent.get("k") == "theirs"
 
 
