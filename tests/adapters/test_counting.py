@@ -215,3 +215,22 @@ def test_what_is_remembered_is_bounded_and_forgotten_after_a_fork(client):
     assert list(client.counter.accounts) == [id_of("b")]
     client.counter.after_fork()
     assert not client.counter.accounts
+
+
+def test_a_look_after_a_refusal_that_did_not_tell_is_repeated_once(database, monkeypatch):
+    """As of a database that says no more than that a condition did not hold."""
+    client = Client(database, **KINDS["unseen"])
+    client.write(put("a"))
+    one = access(client, "a", 1)
+    refused = [Late()]
+    swap = database.swap
+    monkeypatch.setattr(database, "swap", lambda *args: refused.pop() if refused else swap(*args))
+    client.asked.clear()
+    client.meet([None, unanswered])
+    client.counter.record([one])
+    assert client.asked == [SWAP, LOAD, LOAD, SWAP]
+    assert count(client, "a") == 1
+    refused.append(Late())
+    client.meet([None, unanswered, unanswered])
+    with pytest.raises(LostError):
+        client.counter.record([one])
