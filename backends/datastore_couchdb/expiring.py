@@ -86,7 +86,7 @@ class Expiries:
             stored, known = self._memory.get(id), self._known.get(id)
             if known is not None and known[0] == rev:
                 times[id] = known[1]
-            elif isinstance(stored, Known) and stored.token == rev:
+            elif isinstance(stored, Known) and stored.token == rev and not stored.damaged:
                 times[id] = stored.expires_at
             else:
                 unknown.append(id)

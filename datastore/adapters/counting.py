@@ -117,10 +117,11 @@ class Counter:
         if self._primitives.counting is Counting.REMEMBERED:
             for access in accesses:
                 known = self._memory.get(access.id)
+                account = self.accounts.get(access.id)
                 if (
                     isinstance(known, Known)
                     and known.created_at == access.created_at
-                    and not self._account(access).sent
+                    and not (account is not None and account.sent)
                 ):
                     states[access.id] = known
         return states
@@ -150,10 +151,11 @@ class Counter:
     def _count(self, pending: dict[str, Access], states: dict[str, State]) -> DataStoreError | None:
         """Send what is to be counted, take what is done from ``pending``, and return what kept the rest from it."""
         before, accounts, changes = dict[str, Account](), dict[str, Account](), list[Change]()
+        mark = new_mark()
         for id, access in pending.items():
             account = before[id] = self._account(access)
             if not account.sent:
-                account = account._replace(sent=access.number - account.counted, mark=new_mark())
+                account = Account(access.created_at, account.counted, access.number - account.counted, mark)
                 self._keep(id, account)  # before it is sent: an interrupt may come
             accounts[id] = account
             changes.append(_change(access, states[id], account))
@@ -164,8 +166,7 @@ class Counter:
         except DataStoreError as error:
             refused, results = True, [error] * len(changes)
         problem: DataStoreError | None = None
-        for change, result in zip(changes, results, strict=True):
-            id, account = change.id, accounts[change.id]
+        for (id, account), change, result in zip(accounts.items(), changes, results, strict=True):
             if isinstance(result, Applied):
                 account = Account(account.created_at, account.counted + account.sent)
                 self._keep(id, account)
@@ -201,7 +202,7 @@ class Counter:
         """Take note of what is stored now, and return it where it is known."""
         after = result.after
         if after is None and isinstance(change.after, Known):
-            after = change.after._replace(token=result.token)
+            after = change.after.with_token(result.token)
         if after is None:
             self._memory.forget(change.id)
             return change.over if isinstance(change.over, Unseen) else None
@@ -233,10 +234,13 @@ def _change(access: Access, state: State, account: Account) -> Change:
     number, mark = account.sent, account.mark
     after: Known | None = None
     if isinstance(state, Known):
+        latest = access.at >= (state.last_accessed_at or "")
         after = state._replace(
-            access_count=state.access_count + number, counts=remember(state.counts, mark), source=None
+            counts=remember(state.counts, mark),
+            access_count=state.access_count + number,
+            last_accessed_by_agent=access.agent if latest else state.last_accessed_by_agent,
+            last_accessed_at=access.at if latest else state.last_accessed_at,
+            source=None,
         )
-        if access.at >= (state.last_accessed_at or ""):
-            after = after._replace(last_accessed_at=access.at, last_accessed_by_agent=access.agent)
     one = access if access.number == number else access._replace(number=number)
     return Change(one, state, after, DONE, live=True, marks=(mark,))

@@ -12,6 +12,8 @@ record otherwise than they expected.
 from __future__ import annotations
 
 import os
+import random
+from functools import lru_cache
 from hashlib import blake2b
 
 REMEMBERED = 16
@@ -19,7 +21,12 @@ REMEMBERED = 16
 MARK_LENGTH = 8
 """Hex digits of a mark."""
 
+_random = random.Random()  # nobody gains by guessing a mark, and `os.urandom` takes ten times as long
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)  # a child makes marks of its own
 
+
+@lru_cache(1_024)  # to decide about one write takes its mark, and that of the one before, several times
 def mark_of(revision: str) -> str:
     """Return the mark of a write, from the revision that it chose."""
     return blake2b(revision.encode(), digest_size=MARK_LENGTH // 2).hexdigest()
@@ -27,7 +34,7 @@ def mark_of(revision: str) -> str:
 
 def new_mark() -> str:
     """Return a mark for a write that has no revision, such as a count of accesses."""
-    return os.urandom(MARK_LENGTH // 2).hex()
+    return f"{_random.getrandbits(4 * MARK_LENGTH):0{MARK_LENGTH}x}"
 
 
 def remember(marks: object, mark: str) -> str:
@@ -45,4 +52,7 @@ def remembers(marks: object, mark: str) -> bool:
     """Return whether a record has seen a write."""
     if type(marks) is not str:
         return False
-    return any(marks[start : start + MARK_LENGTH] == mark for start in range(0, len(marks), MARK_LENGTH))
+    place = marks.find(mark)
+    while place >= 0 and place % MARK_LENGTH:  # across two of them
+        place = marks.find(mark, place + 1)
+    return place >= 0

@@ -198,7 +198,7 @@ class Writer:
         if after is None and change.after is not None:
             after = change.after
             if isinstance(after, Known):
-                after = after._replace(token=result.token)
+                after = after.with_token(result.token)
         if after is None:
             self._memory.forget(change.id)
         else:
