@@ -26,6 +26,7 @@ import os
 import random
 import sys
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -105,7 +106,9 @@ class Replay:
         operation = request.headers["X-Amz-Target"]
         self._asked = (operation, request.body) if b"Get" in operation else operation
         answer = self._answers.get(self._asked)
-        return None if answer is None else AWSResponse(request.url, 200, _HEADERS, _Raw(answer))
+        if answer is None:
+            return None
+        return AWSResponse(request.url, 200, {**_HEADERS, "x-amz-crc32": str(zlib.crc32(answer))}, _Raw(answer))
 
     def _after_call(self, http_response: Any, **_: Any) -> None:
         self._answers.setdefault(self._asked, http_response.content)

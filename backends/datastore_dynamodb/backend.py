@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from datastore.adapters.counting import Counter
+from datastore.adapters.knowledge import Memory
+from datastore.adapters.writing import Writer
 from datastore.administration import Diagnostic
 from datastore.backend import (
     Access,
@@ -24,15 +27,13 @@ from datastore_dynamodb import filters
 from datastore_dynamodb.batches import Threads
 from datastore_dynamodb.clearing import Remover
 from datastore_dynamodb.client import Connection
-from datastore_dynamodb.counting import Counter
 from datastore_dynamodb.examining import examine, item_count
 from datastore_dynamodb.marks import REMEMBERED
 from datastore_dynamodb.parts import Parts
 from datastore_dynamodb.reading import Reader
 from datastore_dynamodb.schema import NAME, Settings
-from datastore_dynamodb.seen import Seen
 from datastore_dynamodb.table import drop_table, open_table
-from datastore_dynamodb.writing import Writer
+from datastore_dynamodb.writing import Items
 
 
 class DynamoBackend(Backend):
@@ -60,11 +61,13 @@ class DynamoBackend(Backend):
         """
         self._connection = Connection(settings)
         self._threads = Threads()
-        parts, seen = Parts(self._connection), Seen()
-        self._reader = Reader(self._connection, parts, self._threads, seen)
-        self._writer = Writer(self._connection, parts, self._threads, seen)
-        self._counter = Counter(self._connection, self._threads)
-        self._remover = Remover(self._connection, self._reader, parts, self._threads)
+        self._parts = Parts(self._connection)
+        self._memory = Memory()
+        self._reader = Reader(self._connection, self._parts, self._threads, self._memory)
+        self._writer = Writer(self._items(), self._memory)
+        # To count needs nothing that is remembered, and leaves it true: it changes no revision.
+        self._counter = Counter(self._items(), Memory(0))
+        self._remover = Remover(self._connection, self._reader, self._parts, self._threads)
         try:
             open_table(self._connection)
         except BaseException:
@@ -77,7 +80,7 @@ class DynamoBackend(Backend):
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Backend.write`."""
-        return self._writer.write(writes)
+        return self._items().write(self._writer, writes)
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.scan`."""
@@ -113,7 +116,7 @@ class DynamoBackend(Backend):
 
         Requests: 1 per 100 documents.
         """
-        return self._writer.restore(restores)
+        return self._items().write(self._writer, restores)
 
     def examine(self, now: float) -> list[Diagnostic]:
         """See `Backend.examine`.
@@ -132,7 +135,7 @@ class DynamoBackend(Backend):
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""
-        self._counter.count(accesses)
+        self._counter.record(accesses)
 
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`."""
@@ -151,7 +154,6 @@ class DynamoBackend(Backend):
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self._counter.settle()
         self._threads.close()
         self._connection.close()
 
@@ -162,4 +164,9 @@ class DynamoBackend(Backend):
         """See `Backend.after_fork`."""
         self._threads.after_fork()
         self._connection.after_fork()
+        self._memory.clear()
+        self._writer.after_fork()
         self._counter.after_fork()
+
+    def _items(self) -> Items:
+        return Items(self._connection, self._parts, self._threads)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from datastore.adapters.remembering import mark_of
-from datastore.backend import Document, Fields, Put
-from datastore.documents import foreign
+from datastore.adapters.knowledge import Known, damaged_one
+from datastore.backend import Document, Fields, Put, Restore
+from datastore.documents import UNDECODABLE, foreign
+from datastore.errors import InvalidValueError
 from datastore.times import parse_time
+from datastore.values import encode
 from datastore_dynamodb.answers import lost
 from datastore_dynamodb.codec import PARTS, VALUE_FORMS, Attribute, Attributes, Encoded, decode_metadata
-from datastore_dynamodb.marks import WRITES, first
+from datastore_dynamodb.marks import COUNTS, WRITES, marks_of
 from datastore_dynamodb.schema import PARTITION, SORT, TTL
 
 REVISION = "revision"
@@ -30,10 +32,60 @@ def _projection(*names: str) -> Mapping[str, Any]:
 PROJECTION: tuple[Mapping[str, Any], ...] = (_projection(*_KEY), _projection(*_KEY, *VALUE_FORMS), {})
 """The parameters of a read, by `Fields`. It costs the same units whatever it leaves out, but less to send and parse."""
 
+_TO_CHANGE = (*_KEY, PARTS, "accessCount", "lastAccessedAt", *WRITES, *COUNTS)
+LOADED: tuple[Mapping[str, Any], ...] = (
+    _projection(*_TO_CHANGE),
+    _projection(*_TO_CHANGE, "metadata", "metadataJson"),
+)
+"""The parameters of a read before a write, without and with the metadata."""
+
 HAVE_BEEN = ("lastAccessedByAgent", "lastAccessedAt")
 """Of what `have_been` returns, that which may be missing."""
 NO_PARTS = "attribute_not_exists(valueParts)"
 LIVE = "(attribute_not_exists(expiresAt) OR expiresAt > :at)"
+
+
+OURS_OR_NONE = "(attribute_not_exists(pk) OR attribute_exists(revision))"
+"""What another program has written has no revision."""
+
+
+class Token(NamedTuple):
+    """What the condition of a change goes by, and which parts go once the change is made."""
+
+    revision: Attribute | None
+    """As it is stored, be it no text; ``None`` if there is none."""
+    parts: int
+    """Across how many other items the value is split."""
+
+
+def token_of(item: Mapping[str, Attribute]) -> Token:
+    """Return the token of an item."""
+    return Token(item.get(REVISION), parts_of(item))
+
+
+def known_of(item: Mapping[str, Attribute], *, metadata: bool) -> Known:
+    """Return what is to be known of a record before it is changed: of its item, as of `LOADED`."""
+    token = token_of(item)
+    try:
+        return Known(
+            token,
+            revision_of(item),
+            item["createdAt"]["S"],
+            text(item, "expiresAt"),
+            encode(decode_metadata(item), "metadata") if metadata else None,
+            marks_of(item, WRITES),
+            marks_of(item, COUNTS),
+            access_count=int(item["accessCount"]["N"]),
+            last_accessed_at=text(item, "lastAccessedAt"),
+        )
+    except (InvalidValueError, *UNDECODABLE):
+        return damaged_one(token, foreign=REVISION not in item)
+
+
+def known_after_reading(item: Mapping[str, Attribute], document: Document) -> Known:
+    """Return what is to be remembered of a record that was read as a whole."""
+    metadata = encode(document.metadata, "metadata") if document.metadata else "{}"
+    return Known(token_of(item), document.revision, document.created_at, document.expires_at, metadata)
 
 
 def key_of(id: str) -> Attributes:
@@ -115,32 +167,40 @@ def to_document(item: Mapping[str, Attribute], fields: Fields, value: Any = None
     )
 
 
-def changing(put: Put, value: Encoded) -> Attributes:
+def identifying(write: Put | Restore) -> Attributes:
+    """Return the attributes that say which record an item is, as its key does, in plain words."""
+    return {
+        "_id": {"S": write.id},
+        "userId": {"S": write.user_id},
+        "namespace": {"S": write.namespace},
+        "key": {"S": write.key},
+    }
+
+
+def changing(write: Put | Restore, value: Encoded) -> Attributes:
     """Return the attributes that every write of a record sets, new or not; what is not among them is to be removed."""
+    expires_at = expiry_after(write)
     attributes: Attributes = {
-        "updatedAt": {"S": put.at},
-        "revision": {"S": put.revision},
+        "updatedAt": {"S": write.at},
+        REVISION: {"S": revision_after(write)},
         value.form: value.attribute,
     }
-    if put.expires_at is not None:
-        attributes["expiresAt"] = {"S": put.expires_at}
-        attributes[TTL] = {"N": str(epoch(put.expires_at))}
+    if expires_at is not None:
+        attributes["expiresAt"] = {"S": expires_at}
+        attributes[TTL] = {"N": str(epoch(expires_at))}
+    if isinstance(write, Restore):
+        attributes |= have_been(write.document)
     return attributes
 
 
-def identifying(put: Put) -> Attributes:
-    """Return the attributes that say which record an item is, as its key does, in plain words."""
-    return {
-        "_id": {"S": put.id},
-        "userId": {"S": put.user_id},
-        "namespace": {"S": put.namespace},
-        "key": {"S": put.key},
-    }
+def revision_after(write: Put | Restore) -> str:
+    """Return the revision that a record has after a write."""
+    return write.revision if isinstance(write, Put) else write.document.revision
 
 
-def remembered(put: Put) -> Attributes:
-    """Return the attributes by which a record that is written whole knows the write."""
-    return first(WRITES, mark_of(put.revision))
+def expiry_after(write: Put | Restore) -> str | None:
+    """Return when a record expires that was written."""
+    return write.expires_at if isinstance(write, Put) else write.document.expires_at
 
 
 def creating(put: Put) -> Attributes:

@@ -7,41 +7,47 @@ so that nothing has to be read before. A request that is sent again carries the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
+from datastore.adapters.remembering import MARK_LENGTH
 from datastore_dynamodb.codec import Attribute, Attributes
 
 REMEMBERED = 8
-"""The marks that a record keeps of writes, and of counts; fewer than elsewhere, because each takes 10 bytes of an item,
-and a write is paid by the kilobyte."""
+"""The marks that a record keeps of writes, and of counts. There are fewer than elsewhere: no expression of DynamoDB
+shortens a list or a text, so that each mark needs an attribute, a term of the update and one of its condition."""
 WRITES = tuple(f"w{number}" for number in range(1, REMEMBERED + 1))
 """The attributes of the marks of writes, the newest first."""
 COUNTS = tuple(f"c{number}" for number in range(1, REMEMBERED + 1))
 """The attributes of the marks of counts."""
 _NONE = "-"
+_NEW = (":mark", ":mark2")
+"""The new marks in an expression, the newest first."""
 
 
-def remembering(names: Sequence[str]) -> str:
-    """Return the terms of a ``SET`` that add a mark; every right side is what was there before the update."""
-    moved = [f"{name} = if_not_exists({before}, :none)" for before, name in pairwise(names)]
-    return ", ".join([f"{names[0]} = :mark", *moved])
+def remembering(names: Sequence[str], number: int = 1) -> str:
+    """Return the terms of a ``SET`` that add marks; every right side is what was there before the update."""
+    new = [f"{name} = {mark}" for name, mark in zip(names, _NEW[:number], strict=False)]
+    moved = [
+        f"{name} = if_not_exists({before}, :none)" for before, name in zip(names[:-number], names[number:], strict=True)
+    ]
+    return ", ".join(new + moved)
 
 
 def unknown(names: Sequence[str]) -> str:
-    """Return the condition that a mark is not there."""
+    """Return the condition that the newest of the new marks is not there."""
     return f"NOT ({' OR '.join(f'{name} = :mark' for name in names)})"
 
 
-def operands(mark: str) -> Attributes:
-    """Return the values that the two expressions speak of."""
-    return {":mark": {"S": mark}, ":none": {"S": _NONE}}
+def operands(marks: Sequence[str]) -> Attributes:
+    """Return the values that the two expressions speak of; the newest mark is the last."""
+    return {":none": {"S": _NONE}, **{name: {"S": mark} for name, mark in zip(_NEW, reversed(marks), strict=False)}}
 
 
-def first(names: Sequence[str], mark: str) -> Attributes:
-    """Return the attributes of a new record that remembers a mark."""
-    return {names[0]: {"S": mark}}
+def first(names: Sequence[str], marks: Sequence[str]) -> Attributes:
+    """Return the attributes of a new record that remembers marks; the newest is the last."""
+    return {name: {"S": mark} for name, mark in zip(names, reversed(marks), strict=False)}
 
 
-def knows(item: Mapping[str, Attribute], names: Sequence[str], mark: str) -> bool:
-    """Return whether an item remembers a mark."""
-    return {"S": mark} in (item.get(name) for name in names)
+def marks_of(item: Mapping[str, Attribute], names: Sequence[str]) -> str:
+    """Return the marks that an item keeps, as the toolkit has them: one after another in one text."""
+    marks = (item.get(name, {}).get("S", "") for name in names)
+    return "".join(mark for mark in marks if len(mark) == MARK_LENGTH)

@@ -19,13 +19,13 @@ from datetime import timedelta
 from typing import Any
 
 from datastore.adapters.batching import batches
-from datastore.backend import IdRange, Put
+from datastore.backend import IdRange, Put, Restore
 from datastore.errors import DataStoreError
 from datastore.times import format_time, parse_time
 from datastore_dynamodb.batches import READ_BATCH, WRITE_BATCH, get_items, write_items
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.codec import Attribute, Attributes, Encoded
-from datastore_dynamodb.items import epoch, id_of, own_key, parts_of, revision_of
+from datastore_dynamodb.items import epoch, expiry_after, id_of, own_key, parts_of, revision_after, revision_of
 from datastore_dynamodb.schema import PARTITION, SORT, TTL
 
 logger = logging.getLogger("datastore")
@@ -51,19 +51,20 @@ class Parts:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def write(self, put: Put, value: Encoded) -> None:
+    def write(self, write: Put | Restore, value: Encoded) -> None:
         """Store the parts of a value, which nothing refers to so far."""
-        user, _, rest = put.id.partition(":")
+        user, _, rest = write.id.partition(":")
+        revision, expires_at = revision_after(write), expiry_after(write)
         marker = {PARTITION: {"S": user}, SORT: {"S": rest[: rest.index(":") + 1] + _MARKER}}
         requests = [{"PutRequest": {"Item": marker}}]
         for number, chunk in enumerate(value.chunks):
             item: Attributes = {
-                **_key(put.id, put.revision, number),
+                **_key(write.id, revision, number),
                 "data": {"B": chunk},
-                "writtenAt": {"S": put.at},
+                "writtenAt": {"S": write.at},
             }
-            if put.expires_at is not None:
-                item[TTL] = {"N": str(epoch(put.expires_at, _TTL_MARGIN))}
+            if expires_at is not None:
+                item[TTL] = {"N": str(epoch(expires_at, _TTL_MARGIN))}
             requests.append({"PutRequest": {"Item": item}})
         write_items(self._connection, requests)
 
@@ -86,9 +87,10 @@ class Parts:
                 joined[id] = b"".join(part for part in found if part is not None)
         return joined
 
-    def withdraw(self, put: Put, value: Encoded) -> None:
+    def withdraw(self, write: Put | Restore, value: Encoded) -> None:
         """Remove the parts of a write that was not done after all."""
-        self._remove([_key(put.id, put.revision, number) for number in range(len(value.chunks))])
+        revision = revision_after(write)
+        self._remove([_key(write.id, revision, number) for number in range(len(value.chunks))])
 
     def reclaim(self, id: str, at: str, *, keep: str | None, gone: str | None) -> None:
         """Remove the parts of one record that nothing refers to any more.

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datastore.adapters.batching import batches
+from datastore.adapters.knowledge import Memory
 from datastore.backend import Document, DocumentPage, Fields, IdRange
 from datastore.documents import UNDECODABLE, damaged, reason
 from datastore.errors import BackendUnavailableError, DamagedRecordError
@@ -22,6 +23,7 @@ from datastore_dynamodb.items import (
     REVISION,
     id_of,
     key_of,
+    known_after_reading,
     parts_of,
     revision_of,
     scan_key_of,
@@ -29,7 +31,6 @@ from datastore_dynamodb.items import (
 )
 from datastore_dynamodb.parts import Parts, is_marker
 from datastore_dynamodb.schema import NAME
-from datastore_dynamodb.seen import Seen
 
 _PAGE_BYTES = 8_000_000
 """A page of a scan ends soon after so many bytes were unpacked, so that large values do not pile up in memory."""
@@ -46,13 +47,13 @@ Item = Mapping[str, Attribute]
 class Reader:
     """Reads documents. Shared by threads."""
 
-    def __init__(self, connection: Connection, parts: Parts, threads: Threads, seen: Seen) -> None:
+    def __init__(self, connection: Connection, parts: Parts, threads: Threads, memory: Memory) -> None:
         self._connection = connection
         self._table = connection.settings.table
         self._strong = connection.settings.strong
         self._parts = parts
         self._threads = threads
-        self._seen = seen
+        self._memory = memory
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
@@ -71,7 +72,7 @@ class Reader:
         if fields is Fields.ALL:
             for item in items:
                 if not parts_of(item) and (document := documents.get(id_of(item))) is not None:
-                    self._seen.note(document.id, document.revision, document.expires_at, document.metadata or {})
+                    self._memory.note(document.id, known_after_reading(item, document))
         return documents
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:

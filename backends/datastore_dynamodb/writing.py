@@ -1,344 +1,301 @@
-"""Writing: each write in one conditional request, and batches in transactions."""
+"""What DynamoDB brings to the toolkit: each change in one conditional request, and batches in transactions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
-from datastore.adapters.contention import came_too_late, contention
-from datastore.backend import Delete, Document, Outcome, Put, Restore, Write
-from datastore.documents import UNDECODABLE, damaged
-from datastore.errors import DataStoreError, ValueTooLargeError
-from datastore.retry import Backoff
-from datastore.turns import keep_newest
-from datastore.values import encode
+from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+
+from datastore.adapters.changes import Applied, Change, Late, Result, Rules
+from datastore.adapters.knowledge import ABSENT, UNSEEN, Known, State
+from datastore.adapters.primitives import Counting, Primitives
+from datastore.adapters.writing import Writer
+from datastore.backend import Access, Delete, Outcome, Put, Restore, Write
+from datastore.documents import UNDECODABLE
+from datastore.errors import DataStoreError
 from datastore_dynamodb.answers import AnswerLostError, lost
 from datastore_dynamodb.batches import READ_BATCH, Threads, chunks, get_items
-from datastore_dynamodb.client import (
-    CanceledError,
-    ConditionFailedError,
-    Connection,
-    RefusedError,
-    throttled,
-)
+from datastore_dynamodb.client import CanceledError, ConditionFailedError, Connection, RefusedError, throttled
 from datastore_dynamodb.codec import PARTS, Attributes, Encoded, encode_value, size_of
-from datastore_dynamodb.items import id_of, is_live, key_of, parts_of, revision_of
-from datastore_dynamodb.marks import WRITES
+from datastore_dynamodb.items import LOADED, Token, id_of, is_live, key_of, known_of, revision_after, token_of
+from datastore_dynamodb.marks import REMEMBERED
 from datastore_dynamodb.parts import Parts
-from datastore_dynamodb.plans import Item, Look, Request, plan_delete, plan_put, plan_restore
+from datastore_dynamodb.requests import Request, identity_of, request_of
 from datastore_dynamodb.schema import NAME
-from datastore_dynamodb.seen import Seen
 
 _ROUNDS = 2
 """The transactions that are tried for a group of writes; what is then left goes one by one."""
 _WORTH_HALVING = 4
-"""The fewest writes of a refused transaction that two smaller ones are tried for."""
-_MOST_UNANSWERED = 5_000
+"""The fewest changes of a refused transaction that two smaller ones are tried for."""
 _TRANSACTION_BYTES = 3_500_000
 """A transaction takes 4 MB ("Amazon DynamoDB Transactions: how it works")."""
 _BESIDE_VALUE = 3_000  # bytes that ids and names may take
 _TRANSACT = {"put_item": "Put", "update_item": "Update", "delete_item": "Delete"}
-_FOR_DELETE = {"ProjectionExpression": "pk, sk, createdAt, revision, expiresAt, valueParts, " + ", ".join(WRITES)}
 _SHOW_FOUND = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+_COUNTED = Applied()
 
 
-class Job:
-    """One write, and what is known about its record so far."""
+class Items(Primitives):
+    """The items of one table, to the toolkit: one for each call that writes, and one for all counting.
 
-    def __init__(
-        self, write: Write, hint: Item | None = None, *, unanswered: bool = False, whole: Document | None = None
-    ) -> None:
-        self.write = write
-        self.whole = whole
-        self.unanswered = unanswered
-        self.value: Encoded | None = encode_value(write.value, write.json) if isinstance(write, Put) else None
-        self.hint = hint
-        self.known: Item | None = None
-        self.absent = False
-        self.stored_parts = False
+    It keeps the values of its call as they are stored, since each attempt sends the same, and which of them have their
+    parts there already.
+    """
 
-    def plan(self) -> Request | Outcome | Look:
-        """Return what to do next."""
-        if isinstance(self.write, Delete):
-            return plan_delete(self.write, self.known, self.absent, self.unanswered)
-        assert self.value is not None  # noqa: S101  # a Put has a value
-        if self.whole is not None:
-            return plan_restore(self.write, self.whole, self.value, self.known, self.absent)
-        return plan_put(self.write, self.value, self.known, self.absent, self.hint)
+    name = NAME
+    rules = Rules(replaces_whole=False, remembered=REMEMBERED)
+    counting = Counting.UNSEEN
 
-    def past_damage(self) -> Request | Outcome:
-        """Return what to do about an item that nobody can read: it can be removed, and nothing else."""
-        if isinstance(self.write, Delete) and self.write.if_revision is None:
-            self.known = None
-            return plan_delete(self.write, None)
-        return Outcome(False, error=damaged(self.write.id))
-
-    def found(self, item: Item | None) -> None:
-        """Take note of the item as the database has just said that it is."""
-        self.known, self.absent, self.hint = item, item is None, None
-
-    @property
-    def is_there(self) -> bool:
-        """Whether another writer has stored this very revision: a document may be restored by two at once."""
-        return isinstance(self.write, Put) and self.known is not None and revision_of(self.known) == self.write.revision
-
-    @property
-    def split(self) -> bool:
-        """Whether the value takes items of its own."""
-        return self.value is not None and self.value.form == PARTS
-
-    @property
-    def size(self) -> int:
-        """About the bytes that it takes in a transaction; rather more."""
-        if self.value is None or not isinstance(self.write, Put):
-            return _BESIDE_VALUE
-        metadata = len(encode(self.write.metadata)) * 2 if self.write.metadata else 0
-        return size_of(self.value.attribute) + metadata + _BESIDE_VALUE
-
-
-class Writer:
-    """Applies writes. Shared by threads."""
-
-    def __init__(self, connection: Connection, parts: Parts, threads: Threads, seen: Seen) -> None:
+    def __init__(self, connection: Connection, parts: Parts, threads: Threads) -> None:
         self._connection = connection
         self._parts = parts
         self._threads = threads
-        self._seen = seen
-        self._unanswered: dict[tuple[str, str], None] = {}  # deletes that may have been carried out, by id and time
+        self._values: dict[str, Encoded] = {}
+        self._withdrawable: set[str] = set()
 
-    def write(self, writes: Sequence[Write]) -> list[Outcome]:
-        """See `Backend.write`."""
-        return self._settle([self._job(write) for write in writes])
+    def write(self, writer: Writer, writes: Sequence[Write | Restore]) -> list[Outcome]:
+        """Apply the writes of one call, and remove the parts of values that were stored for nothing."""
+        outcomes = writer.write(writes, through=self)
+        if self._withdrawable:
+            for write, outcome in zip(writes, outcomes, strict=True):
+                if write.id not in self._withdrawable or isinstance(write, Delete) or outcome.done:
+                    continue
+                if outcome.revision != revision_after(write):  # two may restore the same at once, and one has
+                    self._parts.withdraw(write, self._values[write.id])
+        return outcomes
 
-    def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
-        """See `datastore.backend.MovesDocuments`."""
-        return self._settle([Job(_as_put(one), whole=one.document) for one in restores])
+    def load(self, ids: Sequence[str], *, metadata: bool, value: bool) -> Mapping[str, Known]:
+        """See `Primitives.load`.
 
-    def _settle(self, jobs: Sequence[Job]) -> list[Outcome]:
-        if len(jobs) == 1:
-            return [self._one(jobs[0])]
-        outcomes: dict[str, Outcome] = {}
-        alone = list(jobs)
-        if self._connection.settings.transactions:
-            together = [job for job in jobs if not job.split]
-            for settled in self._threads.map(self._transact, _groups(together)):
-                outcomes.update(settled)
-            alone = [job for job in jobs if job.write.id not in outcomes]
-        results = self._threads.map(self._one_of_many, alone)
-        outcomes.update((job.write.id, outcome) for job, outcome in zip(alone, results, strict=True))
-        ordered = [outcomes[job.write.id] for job in jobs]
-        errors = [outcome.error for outcome in ordered if outcome.error is not None]
-        if len(errors) == len(ordered) and not any(isinstance(error, ValueTooLargeError) for error in errors):
-            raise errors[0]  # nothing is known of any of them
-        return ordered
-
-    def _job(self, write: Write) -> Job:
-        seen = self._seen.take(write.id)
-        if isinstance(write, Delete):
-            return Job(write, unanswered=(write.id, write.at) in self._unanswered)
-        # Only a merge of metadata gains from what was seen: all else is one request whatever the record holds.
-        return Job(write, seen if write.metadata else None)
-
-    def _one_of_many(self, job: Job) -> Outcome:
-        try:
-            return self._one(job)
-        except DataStoreError as error:
-            return Outcome(False, error=error)
-
-    def _one(self, job: Job) -> Outcome:
-        write = job.write
-        backoff: Backoff | None = None
-        if job.split:
-            job.found(self._look(write.id))  # may settle it before a megabyte is sent in vain
-        while True:
-            try:
-                step = job.plan()
-            except UNDECODABLE:
-                step = job.past_damage()
-            if isinstance(step, Look):
-                job.found(self._look(write.id))
-                continue
-            if isinstance(step, Outcome):
-                if job.stored_parts and not step.done and not job.is_there:
-                    self._withdraw(job)
-                return step
-            if job.split and not job.stored_parts and isinstance(write, Put) and job.value is not None:
-                self._parts.write(write, job.value)
-                job.stored_parts = True
-            try:
-                return self._done(job, step, self._send(step))
-            except ConditionFailedError as refused:
-                job.found(refused.item or self._look(write.id))
-            except AnswerLostError:
-                self._note_unanswered([job])
-                raise
-            # Somebody else got on with the record. Most often the next attempt does.
-            if backoff is None:
-                backoff = contention()
-            elif not backoff.wait():
-                raise came_too_late(NAME)
-
-    def _send(self, step: Request) -> Attributes | None:
-        """Send a request and return the item that it removed."""
-        parameters = {"TableName": self._connection.settings.table, **step.parameters}
-        if step.operation == "delete_item":
-            parameters["ReturnValues"] = "ALL_OLD"
-        if "ConditionExpression" in parameters:
-            parameters |= _SHOW_FOUND
-        removed: Attributes | None = self._connection.call(step.operation, **parameters).get("Attributes")
-        return removed
-
-    def _done(self, job: Job, step: Request, removed: Item | None) -> Outcome:
-        """Do what follows a write, and return its outcome."""
-        write, before = job.write, job.known
-        if isinstance(write, Delete):
-            before = removed if removed is not None else before
-            if before is None:
-                return Outcome(job.unanswered)
-            try:
-                if parts_of(before):
-                    self._parts.reclaim(write.id, write.at, keep=None, gone=revision_of(before))
-                return Outcome(is_live(before, write.at))
-            except UNDECODABLE:
-                return Outcome(True)  # it was there, whatever it was
-        replaced = revision_of(before) if before is not None and parts_of(before) else None
-        if job.split or replaced is not None:
-            keep = write.revision if job.split else None
-            self._parts.reclaim(write.id, write.at, keep=keep, gone=replaced)
-        elif step.metadata is not None:
-            self._seen.note(write.id, write.revision, write.expires_at, step.metadata)
-        return Outcome(True)
-
-    def _note_unanswered(self, jobs: Sequence[Job]) -> None:
-        """Remember deletes that may have been carried out: sent again, they find nothing, and yet have removed it.
-
-        Whether there was a record is not always known. What is gone after a delete whose answer was lost is taken for
-        removed by it, since an outage must not look like a missing record.
+        Requests: 1 per 100 documents.
         """
-        for job in jobs:
-            if isinstance(job.write, Delete) and (job.known is None or is_live(job.known, job.write.at)):
-                self._unanswered[job.write.id, job.write.at] = None
-        keep_newest(self._unanswered, _MOST_UNANSWERED)
+        projection = LOADED[metadata]
+        if len(ids) == 1:
+            item = self._get(ids[0], projection)
+            return {} if item is None else {ids[0]: known_of(item, metadata=metadata)}
+        batches = self._threads.map(
+            lambda keys: get_items(self._connection, keys, projection), chunks(map(key_of, ids), READ_BATCH)
+        )
+        return {id_of(item): known_of(item, metadata=metadata) for items in batches for item in items}
 
-    def _withdraw(self, job: Job) -> None:
-        if isinstance(job.write, Put) and job.value is not None:
-            self._parts.withdraw(job.write, job.value)
+    def swap(self, changes: Sequence[Change]) -> Sequence[Result]:
+        """See `Primitives.swap`.
 
-    def _look(self, id: str) -> Attributes | None:
+        Requests: 1 per change, and in transactions 1 per 100. A value with parts takes more.
+        """
+        if len(changes) == 1:
+            return _raised(changes, [self._one_of_many(changes[0])])
+        results: dict[str, Result] = {}
+        if self._connection.settings.transactions:
+            together = (change for change in changes if change.attempt < _ROUNDS and not self._is_split(change))
+            for settled in self._threads.map(self._transact, self._groups(together)):
+                results.update(settled)
+        alone = [change for change in changes if change.id not in results]
+        for change, result in zip(alone, self._threads.map(self._one_of_many, alone), strict=True):
+            results[change.id] = result
+        return _raised(changes, [results[change.id] for change in changes])
+
+    def guess(self, write: Put | Restore | Delete, remembered: State | None, alone: bool) -> State | None:
+        """See `Primitives.guess`: all but a merge of metadata is one request whatever the record holds."""
+        if isinstance(write, Delete):
+            # A transaction tells nothing of what it removed: deletes have to look before.
+            return UNSEEN if alone or not self._connection.settings.transactions else None
+        native = write.value if isinstance(write, Put) else write.document.value
+        encoded = self._values[write.id] = encode_value(native, write.json)
+        if encoded.form == PARTS:
+            return None  # may settle it before a megabyte is sent in vain
+        if isinstance(write, Restore):
+            return ABSENT if write.if_revision is None else UNSEEN
+        if write.if_absent:
+            return ABSENT
+        if not write.metadata:
+            return UNSEEN
+        if (
+            isinstance(remembered, Known)
+            and remembered.metadata is not None
+            and remembered.live(write.at)
+            and write.if_revision in (None, remembered.revision)
+        ):
+            return remembered
+        return ABSENT if write.if_revision is None else None
+
+    def in_doubt(self, error: DataStoreError) -> bool:
+        """See `Primitives.in_doubt`."""
+        return isinstance(error, AnswerLostError)
+
+    def look_at_once(self, error: DataStoreError) -> bool:
+        """See `Primitives.look_at_once`: who has let time run out would not answer at once either."""
+        return not isinstance(error.__cause__, ReadTimeoutError | ConnectTimeoutError)
+
+    def _get(self, id: str, projection: Mapping[str, Any]) -> Attributes | None:
         answer = self._connection.call(
-            "get_item", TableName=self._connection.settings.table, Key=key_of(id), ConsistentRead=True
+            "get_item", TableName=self._connection.settings.table, Key=key_of(id), ConsistentRead=True, **projection
         )
         item: Attributes | None = answer.get("Item")
         if item is not None and id_of(item) != id:
             lost("it is about another record")
         return item
 
-    # Batches
+    # One by one
 
-    def _transact(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
-        """Apply writes in one transaction, and return the outcomes of those that are settled."""
+    def _one_of_many(self, change: Change) -> Result:
         try:
-            return self._transact_or_raise(jobs)
-        except RefusedError as error:
-            if not error.may_be_too_large or len(jobs) < _WORTH_HALVING:
-                return {}
-            half = len(jobs) // 2  # it grew beyond 4 MB by what is stored
-            return {**self._transact(jobs[:half]), **self._transact(jobs[half:])}
+            return self._one(change)
         except DataStoreError as error:
-            return {job.write.id: Outcome(False, error=error) for job in jobs}
+            return error
 
-    def _transact_or_raise(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
-        outcomes: dict[str, Outcome] = {}
-        # A transaction tells nothing of what it removed: deletes have to look before.
-        self._look_all([job for job in jobs if isinstance(job.write, Delete)], _FOR_DELETE)
-        for _ in range(_ROUNDS):
-            steps: list[tuple[Job, Request]] = []
-            for job in jobs:
-                try:
-                    step = job.plan()
-                except UNDECODABLE:
-                    continue  # alone it is settled without what cannot be read
-                if isinstance(step, Outcome):
-                    outcomes[job.write.id] = step
-                elif isinstance(step, Request):
-                    steps.append((job, step))
-            if len(steps) < 2:
-                return outcomes  # a transaction of one costs twice as much as the write alone
-            try:
-                self._connection.call("transact_write_items", TransactItems=[self._item(step) for _, step in steps])
-            except CanceledError as canceled:
-                if not self._learn(canceled, [job for job, _ in steps]):
-                    return outcomes
-                jobs = [job for job, _ in steps]
-                continue
-            except AnswerLostError:
-                self._note_unanswered([job for job, _ in steps])
-                raise
-            outcomes.update((job.write.id, self._done(job, step, None)) for job, step in steps)
-            return outcomes
-        return outcomes
+    def _one(self, change: Change) -> Result:
+        if self._is_split(change):
+            self._store_parts(change)
+        operation, parameters = request_of(change, self._values.get(change.id))
+        parameters["TableName"] = self._connection.settings.table
+        if operation == "delete_item":
+            parameters["ReturnValues"] = "ALL_OLD"
+        if "ConditionExpression" in parameters:
+            parameters |= _SHOW_FOUND
+        try:
+            answer = self._connection.call(operation, **parameters)
+        except ConditionFailedError as refused:
+            return Late(None if refused.item is None else _found(change, refused.item))
+        except DataStoreError:
+            self._withdrawable.discard(change.id)  # it may have been switched to, or will be by the next attempt
+            raise
+        return self._applied(change, answer.get("Attributes"))
 
-    def _item(self, step: Request) -> dict[str, Any]:
+    def _store_parts(self, change: Change) -> None:
+        write = change.write
+        if isinstance(write, Put | Restore) and write.id not in self._withdrawable:
+            self._parts.write(write, self._values[write.id])
+            self._withdrawable.add(write.id)
+
+    def _applied(self, change: Change, removed: Attributes | None = None) -> Applied:
+        """Do what follows a change, and return its result."""
+        write = change.write
+        if isinstance(write, Access):
+            return _COUNTED
+        over: Token | None = change.over.token if isinstance(change.over, Known) else None
+        if isinstance(write, Delete):
+            if removed is not None:
+                over = token_of(removed)
+            self._reclaim(write, over)
+            return Applied(outcome=_outcome_of(write, removed))
+        value = self._values[write.id]
+        self._reclaim(write, over, revision_after(write) if value.form == PARTS else None)
+        return Applied(Token({"S": revision_after(write)}, len(value.chunks)))
+
+    def _reclaim(self, write: Write | Restore, over: Token | None, keep: str | None = None) -> None:
+        """Remove the parts of what was there, and what is left behind of others."""
+        gone = over.revision.get("S") if over is not None and over.parts and over.revision is not None else None
+        if keep is not None or gone is not None:
+            self._parts.reclaim(write.id, write.at, keep=keep, gone=gone)
+
+    def _is_split(self, change: Change) -> bool:
+        """Return whether the value takes items of its own."""
+        value = self._values.get(change.id)
+        return value is not None and value.form == PARTS
+
+    # In transactions
+
+    def _groups(self, changes: Iterable[Change]) -> list[list[Change]]:
+        """Return changes in groups that fit a transaction each."""
+        groups: list[list[Change]] = []
+        size = _TRANSACTION_BYTES
+        for change in changes:
+            own = self._size(change)
+            size += own
+            if size > _TRANSACTION_BYTES or len(groups[-1]) == READ_BATCH:
+                groups.append([])
+                size = own
+            groups[-1].append(change)
+        return groups
+
+    def _size(self, change: Change) -> int:
+        """Return about the bytes that a change takes in a transaction; rather more."""
+        value = self._values.get(change.id)
+        if value is None:
+            return _BESIDE_VALUE
+        return size_of(value.attribute) + len(change.metadata or "") * 2 + _BESIDE_VALUE
+
+    def _transact(self, changes: Sequence[Change]) -> dict[str, Result]:
+        """Make changes in one transaction, and return the results of those that need not be tried one by one."""
+        if len(changes) < 2:
+            return {}  # a transaction of one costs twice as much as the change alone
+        parameters: dict[str, Any] = {"TransactItems": [self._item(change) for change in changes]}
+        if isinstance(changes[0].write, Access):
+            # Sent again, it is recognised as a whole, and not canceled by the marks of what was counted.
+            token = blake2b(identity_of(changes).encode(), digest_size=16)
+            parameters["ClientRequestToken"] = token.hexdigest()
+        try:
+            self._connection.call("transact_write_items", **parameters)
+        except CanceledError as canceled:
+            return _results_of(canceled, changes)
+        except RefusedError as error:
+            if not error.may_be_too_large or len(changes) < _WORTH_HALVING:
+                return {}
+            half = len(changes) // 2  # it grew beyond 4 MB by what is stored
+            return {**self._transact(changes[:half]), **self._transact(changes[half:])}
+        except DataStoreError as error:
+            return {change.id: error for change in changes}
+        return {change.id: self._applied(change) for change in changes}
+
+    def _item(self, change: Change) -> dict[str, Any]:
+        step: Request = request_of(change, self._values.get(change.id))
         return {
             _TRANSACT[step.operation]: {"TableName": self._connection.settings.table, **step.parameters, **_SHOW_FOUND}
         }
 
-    def _learn(self, canceled: CanceledError, jobs: Sequence[Job]) -> bool:
-        """Take note of why a transaction was canceled, and return whether another one may help."""
-        unknown = []
-        again = len(canceled.reasons) == len(jobs)
-        for job, reason in zip(jobs, canceled.reasons, strict=False):
-            code = reason.get("Code")
-            if code == "ConditionalCheckFailed":
-                if reason.get("Item"):
-                    job.found(reason["Item"])
-                else:
-                    unknown.append(job)
-            elif code == "TransactionConflict":
-                again = False  # others are writing the same records: one by one nobody waits for anybody else's
-            elif code and (error := throttled(code)):
-                raise error from canceled
-            elif code not in (None, "None"):
-                again = False  # one by one it shows which write is refused
-        self._look_all(unknown, {})
-        return again
 
-    def _look_all(self, jobs: Sequence[Job], projection: dict[str, Any]) -> None:
-        for batch in chunks(jobs, READ_BATCH):
-            items = get_items(self._connection, [key_of(job.write.id) for job in batch], projection)
-            found = {id_of(item): item for item in items}
-            for job in batch:
-                job.found(found.get(job.write.id))
+def _found(change: Change, item: Attributes) -> Known:
+    """Return what a change has found in place of what it was decided for."""
+    return known_of(item, metadata=isinstance(change.write, Put) and bool(change.write.metadata))
 
 
-def _as_put(restore: Restore) -> Put:
-    """Return the write of the value of a whole document."""
-    document = restore.document
-    return Put(
-        id=restore.id,
-        user_id=restore.user_id,
-        namespace=restore.namespace,
-        key=restore.key,
-        value=document.value,
-        json=restore.json,
-        metadata=document.metadata,
-        agent=document.created_by_agent,
-        at=restore.at,
-        revision=document.revision,
-        expires_at=document.expires_at,
-        if_absent=restore.if_revision is None,
-        if_revision=restore.if_revision,
-    )
+def _outcome_of(delete: Delete, removed: Attributes | None) -> Outcome:
+    """Return the outcome of a delete of whatever was there."""
+    if removed is None:
+        return Outcome(False)
+    try:
+        return Outcome(is_live(removed, delete.at))
+    except UNDECODABLE:
+        return Outcome(True)  # it was there, whatever it was
 
 
-def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Return jobs in groups that fit a transaction each."""
-    groups: list[list[Job]] = []
-    size = _TRANSACTION_BYTES
-    for job in jobs:
-        size += job.size
-        if size > _TRANSACTION_BYTES or len(groups[-1]) == READ_BATCH:
-            groups.append([])
-            size = job.size
-        groups[-1].append(job)
-    return groups
+def _results_of(canceled: CanceledError, changes: Sequence[Change]) -> dict[str, Result]:
+    """Return why the changes of a transaction were not made; without those that are to be tried one by one."""
+    if len(canceled.reasons) != len(changes):
+        return {}
+    late: dict[str, Result] = {}
+    again: dict[str, Result] = {}
+    one_by_one = False
+    for change, reason in zip(changes, canceled.reasons, strict=True):
+        code = reason.get("Code")
+        if code == "ConditionalCheckFailed":
+            item = reason.get("Item")
+            if item:
+                late[change.id] = Late(_found(change, item))
+            else:  # to be counted again, it would have to be there
+                late[change.id] = Late(ABSENT if isinstance(change.write, Access) else None)
+        elif code in (None, "None"):
+            again[change.id] = Late(change.over)
+        elif code != "TransactionConflict" and (error := throttled(code)):
+            return {change.id: error for change in changes}
+        else:
+            # Others are writing the same records: one by one nobody waits for anybody else's. Or one by one it shows
+            # which change is refused.
+            one_by_one = True
+    return late if one_by_one else {**again, **late}
+
+
+def _raised(changes: Sequence[Change], results: list[Result]) -> list[Result]:
+    """Return results, or raise if nothing is known of any of them.
+
+    Accesses that are refused, each for itself, are told each by itself: to count them is given up.
+    """
+    errors = [result for result in results if isinstance(result, DataStoreError)]
+    if len(errors) < len(results):
+        return results
+    if isinstance(changes[0].write, Access) and all(isinstance(error, RefusedError) for error in errors):
+        return results
+    raise errors[0]

@@ -83,7 +83,7 @@ class Counter:
                 self.accounts.pop(access.id, None)
 
     def _record(self, pending: dict[str, Access]) -> None:
-        pauses = contention(SECONDS)
+        pauses, late = contention(SECONDS), False
         states = self._begin(pending.values())
         lost: DataStoreError | None = None
         while True:
@@ -106,6 +106,8 @@ class Counter:
             if problem is not None and (lost is not None or not self._may_tell(problem)):
                 raise problem  # the store comes again with the next flush
             lost = problem
+            if problem is None and not late:  # others came first; until then it was busy, however long that took
+                pauses, late = contention(SECONDS), True
             if not pauses.wait():
                 raise lost or came_too_late(self._primitives.name, SECONDS)
 

@@ -214,3 +214,38 @@ def test_what_is_remembered_is_bounded_and_forgotten_after_a_fork(client):
     assert list(client.counter.accounts) == [id_of("b")]
     client.counter.after_fork()
     assert not client.counter.accounts
+
+
+def test_a_look_after_a_refusal_that_did_not_tell_is_repeated_once(database, monkeypatch):
+    """As of a database that says no more than that a condition did not hold."""
+    client = Client(database, **KINDS["unseen"])
+    client.write(put("a"))
+    one = access(client, "a", 1)
+    refused = [Late()]
+    swap = database.swap
+    monkeypatch.setattr(database, "swap", lambda *args: refused.pop() if refused else swap(*args))
+    client.asked.clear()
+    client.meet([None, unanswered])
+    client.counter.record([one])
+    assert client.asked == [SWAP, LOAD, LOAD, SWAP]
+    assert count(client, "a") == 1
+    refused.append(Late())
+    client.meet([None, unanswered, unanswered])
+    with pytest.raises(LostError):
+        client.counter.record([one])
+
+
+def test_a_slow_request_leaves_as_much_time_against_others_as_a_quick_one(client, stranger, monkeypatch):
+    """A thousand documents that a database takes one by one are many seconds, and then a few of them are gone."""
+    now = [0.0]
+    monkeypatch.setattr("datastore.retry.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("datastore.retry.time.sleep", lambda seconds: None)
+
+    def slow():
+        now[0] += 60
+        stranger.write(Delete(id_of("b"), at(2)))
+
+    accesses = [access(client, "a", 1), access(client, "b", 1)]
+    client.meet([None, slow] if client.counting is Counting.READ else [slow])
+    client.counter.record(accesses)
+    assert count(client, "a") == 1

@@ -147,7 +147,6 @@ def hasty(monkeypatch):
     """Pauses between two attempts are as short as can be."""
     monkeypatch.setattr("datastore.core._FIRST_DELAY", 0.001)
     monkeypatch.setattr("datastore_dynamodb.batches._FIRST_DELAY", 0.001)
-    monkeypatch.setattr("datastore_dynamodb.counting._FIRST_DELAY", 0.001)
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from datastore.adapters.counting import Account
+from datastore.conformance.documents import at
 from datastore.turns import Calls, Turns
 
 pytestmark = pytest.mark.server("dynamodb")
@@ -38,7 +40,7 @@ def locks(thing, path="backend", seen=None):
     if isinstance(thing, Turns | Calls | ThreadPoolExecutor | type(threading.Lock()) | type(threading.RLock())):
         return {path: thing}
     found = {}
-    if type(thing).__module__.startswith("datastore_dynamodb") and id(thing) not in seen:
+    if type(thing).__module__.startswith(("datastore_dynamodb", "datastore.adapters")) and id(thing) not in seen:
         seen.add(id(thing))
         for name, one in getattr(thing, "__dict__", {}).items():
             found |= locks(one, f"{path}.{name}", seen)
@@ -51,13 +53,13 @@ def test_a_forked_child_has_every_lock_anew_and_nothing_of_the_parents_to_count(
     """A thread of the parent may have held one."""
     backend = store._core.backend
     agent.set_many({f"k{i}": i for i in range(250)})  # starts the threads
-    backend._counter._kept["mark"] = None
+    backend._counter.accounts["u:n:k"] = Account(at(0), sent=1, mark="01234567")
     before = locks(backend)
     assert {type(lock) for lock in before.values()} == {Turns, Calls, ThreadPoolExecutor}
     pid = os.fork()
     if pid == 0:
         after = locks(backend)
         kept = [path for path, lock in before.items() if after.get(path) is lock]
-        os._exit(len(kept) + len(backend._counter._kept))
-    del backend._counter._kept["mark"]
+        os._exit(len(kept) + len(backend._counter.accounts))
+    del backend._counter.accounts["u:n:k"]
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

@@ -54,7 +54,6 @@ def test_eight_writers_lose_every_third_answer_and_nothing_is_done_twice(server,
     What is sent again is sent at once, so that there is no time for eight others to write the same record.
     """
     monkeypatch.setattr("datastore.core._FIRST_DELAY", 0.001)
-    monkeypatch.setattr("datastore_dynamodb.counting._FIRST_DELAY", 0.001)
     url = server.url()
     with datastore.connect(url, tracking="off") as judge:
         truth = judge.agent("u", "judge")
@@ -160,10 +159,11 @@ def test_a_set_of_a_large_value_over_a_large_one_is_repeated_whole(agent, betwee
     assert agent.get("k") == second
 
 
-def test_a_delete_at_a_revision_is_done_though_a_new_record_has_come(agent, stranger, between):
+@pytest.mark.parametrize("conditional", [False, True], ids=["", "at a revision"])
+def test_a_delete_is_done_though_a_new_record_has_come_which_stays(agent, stranger, between, conditional):
     revision = agent.set("k", 1)
     with between("DeleteItem", lambda: stranger.add("k", "theirs")):
-        assert agent.delete("k", if_revision=revision)
+        assert agent.delete("k", if_revision=revision if conditional else None)
     assert agent.get("k") == "theirs"
 
 

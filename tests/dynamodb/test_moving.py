@@ -14,6 +14,7 @@ from datastore.connecting import connect_legacy
 from datastore.errors import ConfigurationError, InvalidNameError
 from datastore.moving import copy, digest_of, export_records, import_legacy, import_records
 from datastore_dynamodb.client import Connection
+from datastore_dynamodb.writing import Items
 from tests.dynamodb.answers import refusal
 from tests.moving.test_seed import seed
 from tests.servers import dynamodb
@@ -60,25 +61,24 @@ def test_all_documents_are_listed_across_pages_of_parts(store, backend):
 def test_restoring_the_same_large_value_again_keeps_its_parts(backend, store):
     whole = document("key", LARGE)
     assert backend.restore([restoring(whole)])[0].done
-    assert backend.restore([restoring(whole)])[0].revision == whole.revision
+    assert backend.restore([restoring(whole, moment=1)])[0].revision == whole.revision
     counted = whole._replace(access_count=99)
-    assert backend.restore([restoring(counted, whole.revision)])[0].done
+    assert backend.restore([restoring(counted, whole.revision, moment=2)])[0].done
     assert backend.read([whole.id], Fields.ALL) == {whole.id: counted}
 
 
 def test_who_loses_the_race_to_restore_a_large_value_leaves_its_parts_alone(backend, monkeypatch):
     whole = document("key", LARGE)
-    writer = backend._writer
-    look, stored = writer._look, []
+    load, stored = Items.load, []
 
-    def look_too_early(id):
-        found = look(id)
+    def load_too_early(items, ids, **needed):
+        found = load(items, ids, **needed)
         if not stored:
             stored.append(True)
-            assert backend.restore([restoring(whole)])[0].done
+            assert backend.restore([restoring(whole, moment=1)])[0].done
         return found
 
-    monkeypatch.setattr(writer, "_look", look_too_early)
+    monkeypatch.setattr(Items, "load", load_too_early)
     assert backend.restore([restoring(whole)])[0].revision == whole.revision
     assert backend.read([whole.id], Fields.ALL) == {whole.id: whole}
 

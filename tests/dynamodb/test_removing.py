@@ -51,7 +51,7 @@ def test_forgetting_removes_what_no_listing_shows(store, agent, items, wire):
     large = os.urandom(495_000).hex()
     agent.set("live", 1)
     agent.use_namespace("expired").set("k", large, ttl=0.001)
-    wire.fail(refusal("AccessDeniedException"), operation="UpdateItem")
+    wire.fail(refusal("AccessDeniedException"), operation="PutItem")
     with pytest.raises(datastore.PermissionDeniedError):
         agent.use_namespace("interrupted").set("k", large)
     neighbours = [store.agent(user, "a") for user in ("u1", "u:", "t")]

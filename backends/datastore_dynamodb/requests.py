@@ -1,0 +1,188 @@
+"""How a change reads in DynamoDB's language: one request on the condition that the item is what it was decided for.
+
+No I/O here. A write of a record that nobody has read is an ``UpdateItem`` whose condition says what the write demands;
+one of a record that is taken for a new one a ``PutItem``; counting adds. Who is refused is told what is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from datastore.adapters.changes import Change
+from datastore.adapters.knowledge import Known, Unseen
+from datastore.backend import Access, Delete, Put, Restore
+from datastore.values import decode, merge_metadata
+from datastore_dynamodb.codec import VALUE_FORMS, Attributes, Encoded, encode_metadata
+from datastore_dynamodb.items import HAVE_BEEN, LIVE, NO_PARTS, OURS_OR_NONE, changing, creating, identifying, key_of
+from datastore_dynamodb.marks import COUNTS, WRITES, first, operands, remembering, unknown
+from datastore_dynamodb.schema import TTL
+
+_AT_REVISION = "revision = :seen"
+_ABSENT = f"attribute_not_exists(pk) OR (expiresAt <= :at AND attribute_exists(revision) AND {NO_PARTS})"
+_UNKNOWN = unknown(WRITES)
+_COUNT = f"ADD accessCount :number SET {remembering(COUNTS)}"
+# To add to what is no number, in a record that somebody has edited, would be refused together with all others.
+_SAME_RECORD = f"createdAt = :created AND attribute_type(accessCount, :numeric) AND {unknown(COUNTS)}"
+_LAST_ACCESS = ", lastAccessedByAgent = :agent, lastAccessedAt = :at"
+_NO_LATER_ACCESS = " AND (attribute_not_exists(lastAccessedAt) OR lastAccessedAt <= :at)"
+
+
+class Request(NamedTuple):
+    """One conditional write: the operation of the client, and its parameters but for the table."""
+
+    operation: str
+    """``update_item``, ``put_item`` or ``delete_item``."""
+    parameters: dict[str, Any]
+
+
+def request_of(change: Change, value: Encoded | None) -> Request:
+    """Return the request that makes a change.
+
+    Args:
+        change: The change.
+        value: The value that it writes, encoded; ``None`` if it writes none.
+    """
+    write = change.write
+    if isinstance(write, Access):
+        return _counting(write, change)
+    values: Attributes = {}
+    condition = _condition(change, values)
+    if isinstance(write, Delete):
+        parameters: dict[str, Any] = {"Key": key_of(write.id)}
+        if condition:
+            parameters["ConditionExpression"] = condition
+        if values:
+            parameters["ExpressionAttributeValues"] = values
+        return Request("delete_item", parameters)
+    assert value is not None  # noqa: S101  # all others write one
+    if change.live or isinstance(change.over, Unseen):
+        return _update(write, change, value, condition, values)
+    return _put(write, change, value, condition, values)
+
+
+def _condition(change: Change, values: Attributes) -> str:
+    """Return the condition of a write, and add what it speaks of to ``values``."""
+    write, over = change.write, change.over
+    if isinstance(over, Known):
+        if over.token.revision is None:
+            return "attribute_exists(pk) AND attribute_not_exists(revision)"
+        values[":seen"] = over.token.revision
+        return _AT_REVISION
+    if not isinstance(over, Unseen):
+        values[":at"] = {"S": write.at}
+        return _ABSENT
+    revision = None if isinstance(write, Access) else write.if_revision
+    if isinstance(write, Delete):
+        if revision is None:
+            return OURS_OR_NONE if write.only_own else ""
+        terms = LIVE
+    else:
+        terms = f"{NO_PARTS} AND {LIVE}"
+    values[":at"] = {"S": write.at}
+    if revision is None:
+        return f"{OURS_OR_NONE} AND {terms}"
+    values[":seen"] = {"S": revision}
+    return f"{_AT_REVISION} AND {terms}"
+
+
+def _put(write: Put | Restore, change: Change, value: Encoded, condition: str, values: Attributes) -> Request:
+    """Write a whole item; what was there goes."""
+    item = {**key_of(write.id), **identifying(write)}
+    if isinstance(write, Put):
+        item |= creating(write)
+    item |= changing(write, value)
+    item |= encode_metadata(_metadata(write, change) or {})
+    item |= first(WRITES, change.marks)
+    return Request("put_item", {"Item": item, "ConditionExpression": condition, "ExpressionAttributeValues": values})
+
+
+def _update(write: Put | Restore, change: Change, value: Encoded, condition: str, values: Attributes) -> Request:
+    """Change an item that does not know the write, or create it where nobody knows whether there is one."""
+    sets = changing(write, value)
+    new: Attributes = {}
+    gone: tuple[str, ...] = ()
+    if isinstance(write, Restore):
+        sets |= identifying(write)
+        gone = HAVE_BEEN
+    elif isinstance(change.over, Unseen) and write.if_revision is None:
+        sets |= identifying(write)
+        new = creating(write)
+    metadata = _metadata(write, change)
+    if metadata is not None:
+        sets |= encode_metadata(metadata)
+        gone = (*gone, "metadata", "metadataJson")
+    expression, names = _expression(tuple(sets), gone, tuple(new), len(change.marks))
+    values |= operands(change.marks)
+    for some in (sets, new):
+        values |= {f":{name}": attribute for name, attribute in some.items()}
+    parameters = {
+        "Key": key_of(write.id),
+        "UpdateExpression": expression,
+        "ConditionExpression": f"{condition} AND {_UNKNOWN}",
+        "ExpressionAttributeNames": names,
+        "ExpressionAttributeValues": values,
+    }
+    return Request("update_item", parameters)
+
+
+@cache
+def _expression(
+    sets: tuple[str, ...], gone: tuple[str, ...], new: tuple[str, ...], marks: int
+) -> tuple[str, dict[str, str]]:
+    """Return an ``UpdateExpression`` and its names, of which there are a few dozen in all.
+
+    Args:
+        sets: What is set.
+        gone: What is removed unless it is set, beside what every write removes.
+        new: What is set only where it is not there.
+        marks: How many marks are new.
+    """
+    removes = [name for name in (*VALUE_FORMS, "expiresAt", TTL, *gone) if name not in sets]
+    # Names are aliased one by one: `value`, `key` and others are reserved words ("Reserved words in DynamoDB").
+    terms = [f"#{name} = :{name}" for name in sets]
+    terms += [f"{name} = if_not_exists({name}, :{name})" for name in new]
+    terms.append(remembering(WRITES, marks))
+    removed = ", ".join(f"#{name}" for name in removes)
+    return f"SET {', '.join(terms)} REMOVE {removed}", {f"#{name}": name for name in (*sets, *removes)}
+
+
+def _metadata(write: Put | Restore, change: Change) -> dict[str, Any] | None:
+    """Return the metadata that a change writes, ``None`` if it stays as it is."""
+    if isinstance(write, Restore):
+        return write.document.metadata or {}
+    if isinstance(change.over, Known) and change.live:
+        text = change.metadata
+        found: dict[str, Any] | None = None if text is None else decode(text)
+        return found
+    return merge_metadata({}, write.metadata) if write.metadata else None
+
+
+def _counting(access: Access, change: Change) -> Request:
+    """Return an update that adds, only to the very record that was read, and once."""
+    update, condition = _COUNT, _SAME_RECORD
+    values: Attributes = {":number": {"N": str(access.number)}, ":created": {"S": access.created_at}}
+    values |= {":numeric": {"S": "N"}, **operands(change.marks)}
+    if not is_late(change):
+        update += _LAST_ACCESS
+        condition += _NO_LATER_ACCESS
+        values |= {":agent": {"S": access.agent}, ":at": {"S": access.at}}
+    parameters = {
+        "Key": key_of(access.id),
+        "UpdateExpression": update,
+        "ConditionExpression": condition,
+        "ExpressionAttributeValues": values,
+    }
+    return Request("update_item", parameters)
+
+
+def is_late(change: Change) -> bool:
+    """Return whether an access is counted of a record that names a later one, which stays."""
+    write, over = change.write, change.over
+    return isinstance(write, Access) and isinstance(over, Known) and write.at < (over.last_accessed_at or "")
+
+
+def identity_of(changes: Sequence[Change]) -> str:
+    """Return a text that is the same for the same countings, and for no others."""
+    return repr([(change.write, change.marks, is_late(change)) for change in changes])
