@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections import OrderedDict
@@ -16,6 +17,7 @@ from datastore import QueryError
 from datastore.conformance import query_strategies as make
 from datastore.conformance.query_cases import GROUPS
 from datastore.conformance.query_mistakes import BAD_FILTERS, BAD_WINDOWS
+from datastore.queries import tree as nodes
 from datastore.queries.language import META_FIELDS, OPERATORS, parse, parse_query, to_document
 from datastore.queries.matcher import compile_filter
 from datastore.queries.paths import MISSING, parse_path
@@ -104,6 +106,19 @@ def equal(value, path=A):
 )
 def test_a_filter_becomes_a_tree(filter, tree):
     assert parse(filter) == tree
+
+
+@pytest.mark.parametrize(
+    "node",
+    [value for value in vars(nodes).values() if isinstance(value, type) and dataclasses.is_dataclass(value)],
+    ids=lambda node: node.__name__,
+)
+def test_nobody_changes_a_tree(node):
+    """A plan, and whoever keeps one, holds the same nodes as the query."""
+    one = node.__new__(node)
+    for field in dataclasses.fields(node):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(one, field.name, None)
 
 
 def test_clauses_are_what_must_hold_together():

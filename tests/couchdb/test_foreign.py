@@ -161,9 +161,9 @@ def test_one_that_is_asked_for_by_its_key_is_removed(mixed, name, proxy):
 
 @pytest.mark.parametrize("number", [0, 999, 1_000, 2_500])
 def test_however_many_of_theirs_lie_among_ours(agent, name, proxy, number):
-    agent.set_many({f"k{i}": i for i in range(1_100)})
+    agent.set_many({f"k{i}": i for i in range(30)})
     send(proxy, name, [legacy("u", "default", f"a{i}", -1) for i in range(number)])
-    assert agent.clear() == 1_100
+    assert agent.clear() == 30
     assert len(theirs(proxy, name)) == number
     assert agent.get_all() == {}
 

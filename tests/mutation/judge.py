@@ -44,7 +44,7 @@ FIRST = {
 """By the beginning of the module's path; the longest one that fits."""
 QUICK = ["tests/conformance/test_memory.py", "-k", "not twelve_thousand and not any_size and not properties"]
 EVERYTHING = [
-    *("tests/core", "tests/interfaces", "tests/moving", "tests/sqlite"),
+    *("tests/core", "tests/interfaces", "tests/moving", "tests/robustness", "tests/sqlite"),
     *("tests/conformance/test_memory.py", "tests/conformance/test_sqlite.py", "tests/conformance/test_isolated.py"),
 ]
 

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import sqlite3
+import sys
 import threading
 import time
 from pathlib import Path
@@ -55,6 +56,23 @@ def busy(agent, work, threads=4):
         over.set()
         for worker in workers:
             worker.join()
+
+
+def test_no_connection_is_open_when_the_process_forks(tmp_path):
+    """Neither one that is idle, nor one that an interrupt left: a child that inherits it could break its locks."""
+    with datastore.connect(f"sqlite:///{tmp_path}/a.db") as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        pool = store.backend._connections
+        left, idle = pool.take(sys._getframe()), pool.take(sys._getframe())
+        pool.give_back(idle)
+        assert {left, idle} <= set(pool._open_ones())
+        store.backend.before_fork()
+        assert list(pool._open_ones()) == []
+        for connection in (left, idle):
+            with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+                connection.execute("SELECT 1")
+        assert agent.get("k") == 1
 
 
 @pytest.mark.parametrize("work", WORK)
