@@ -9,32 +9,40 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from datastore.agent import AgentDataStore
-from datastore.backend import Backend, Capabilities
-from datastore.connecting import connect
-from datastore.errors import (
-    BackendUnavailableError,
-    BackendUnusableError,
-    BatchError,
-    ClosedError,
-    ConfigurationError,
-    ConflictError,
-    DamagedRecordError,
-    DataStoreError,
-    DeadlineExceededError,
-    InternalError,
-    InvalidNameError,
-    InvalidValueError,
-    KeyExistsError,
-    PermissionDeniedError,
-    QueryError,
-    ReentrantCallError,
-    ThrottledError,
-    UnsupportedError,
-    ValueTooLargeError,
-)
-from datastore.listing import Page
-from datastore.store import DataStore
+try:
+    from datastore.agent import AgentDataStore
+    from datastore.backend import Backend, Capabilities
+    from datastore.connecting import connect
+    from datastore.errors import (
+        BackendUnavailableError,
+        BackendUnusableError,
+        BatchError,
+        ClosedError,
+        ConfigurationError,
+        ConflictError,
+        DamagedRecordError,
+        DataStoreError,
+        DeadlineExceededError,
+        InternalError,
+        InvalidNameError,
+        InvalidValueError,
+        KeyExistsError,
+        PermissionDeniedError,
+        QueryError,
+        ReentrantCallError,
+        ThrottledError,
+        UnsupportedError,
+        ValueTooLargeError,
+    )
+    from datastore.listing import Page
+    from datastore.store import DataStore
+except Exception as error:
+    # Another distribution with this import name may have replaced a file: whatever that does, say who it is.
+    from agent_datastore import explained
+
+    if (known := explained(error)) is None:
+        raise
+    raise known from error
 
 if TYPE_CHECKING:
     from datastore.interfaces.key_value import KeyValueStore

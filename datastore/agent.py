@@ -31,16 +31,17 @@ class AgentDataStore(Changeable, Queryable):
     Keys are text of 1 to 512 bytes of UTF-8. Values are anything JSON up to 1,000,000 bytes of UTF-8; what comes back
     is a copy and equals what went in, type for type. Safe to share between threads.
 
-    Every call can raise `InvalidNameError` (a key, prefix or namespace that is none) before any I/O, and afterwards
-    `BackendUnavailableError`, `ThrottledError`, `PermissionDeniedError` or `ClosedError`; the errors named below come
-    on top. Requests are those of the backend's client in steady state; on SQLite each is one statement. Transient
+    Every call can raise `InvalidNameError` before any I/O, for a key, prefix or namespace that is not valid. After that
+    it can raise `BackendUnavailableError`, `ThrottledError`, `BackendUnusableError`, `PermissionDeniedError`,
+    `DamagedRecordError`, `DeadlineExceededError`, `InternalError` or `ClosedError`. The errors named at a call come in
+    addition. Requests are those of the backend's client in steady state; on SQLite each is one statement. Transient
     failures are retried for `connect`'s ``retry_seconds``.
     """
 
     __slots__ = ()
 
     def __new__(cls, scope: Scope) -> Self:
-        """Bind a new object. There is no ``__init__``, which could be called again and bind it anew."""
+        """Bind a new object. There is no ``__init__``, which could be called again and bind it to another scope."""
         self = super().__new__(cls)
         bind(self, scope)
         return self
@@ -52,12 +53,12 @@ class AgentDataStore(Changeable, Queryable):
 
     @property
     def agent(self) -> str:
-        """The agent that acts, as provenance names it."""
+        """The name that provenance shows for what this object does."""
         return scope_of(self).agent
 
     @property
     def namespace(self) -> str:
-        """The namespace that keys lie in."""
+        """The namespace of the keys."""
         return scope_of(self).namespace
 
     # ------------------------------------------------------------------------------------------------ one record
@@ -67,7 +68,11 @@ class AgentDataStore(Changeable, Queryable):
 
         Args:
             key: The key.
-            default: Returned only if there is no record; a stored ``None`` comes back as ``None``.
+            default: Returned only if there is no record; a stored ``None`` comes back as ``None``, whatever the
+                default.
+
+        Returns:
+            The value, as a copy, or the default.
 
         Requests: 1, hit or miss.
         """
@@ -83,6 +88,9 @@ class AgentDataStore(Changeable, Queryable):
         """Return the record with metadata and provenance, or ``None``. Looking is not an access.
 
         The access fields include what this process has counted and not yet written.
+
+        Returns:
+            A `Record`, or ``None`` if there is none.
 
         Requests: 1.
         """
@@ -101,7 +109,7 @@ class AgentDataStore(Changeable, Queryable):
         ttl: float | timedelta | None = None,
         if_revision: str | None = None,
     ) -> str:
-        """Store a value under a key, whether or not there is one.
+        """Store a value under a key, whether or not there is a record.
 
         An existing record keeps when and by whom it was created and how often it was accessed. The last writer wins,
         and no plain ``set`` fails because of another one.
@@ -109,9 +117,10 @@ class AgentDataStore(Changeable, Queryable):
         Args:
             key: The key.
             value: Anything JSON.
-            metadata: Merged shallowly into the record's; a key given as ``None`` is removed. Up to 16,000 bytes.
+            metadata: Merged into the record's, at the top level; a key given as ``None`` is removed. Up to 16,000
+                bytes.
             ttl: Seconds, or a `timedelta`, until the record expires; ``None`` for never (an earlier expiry is cleared).
-            if_revision: Store only if the record is at this revision.
+            if_revision: Store only if there is a record and it is at this revision.
 
         Returns:
             The new revision.
@@ -121,7 +130,8 @@ class AgentDataStore(Changeable, Queryable):
             ValueTooLargeError: If value or metadata is too large.
             ConflictError: If the record is not at ``if_revision``; holds the current revision.
 
-        Requests: 1 (CouchDB 3 for an existing record not seen before, Firestore 2; DynamoDB 2 with metadata).
+        Requests: 1. For an existing record that this process has not seen, CouchDB 3 and Firestore 2; DynamoDB 2 if
+        there is metadata.
         """
         scope = scope_of(self)
         put = scope.put(key, value, scope.moment(ttl), check_metadata(metadata))
@@ -135,19 +145,19 @@ class AgentDataStore(Changeable, Queryable):
     def add(
         self, key: str, value: Any, metadata: dict[str, Any] | None = None, *, ttl: float | timedelta | None = None
     ) -> str:
-        """Store a value under a key that holds none.
+        """Store a value under a key, but only if there is no record.
 
         Args:
             key: The key.
             value: Anything JSON.
-            metadata: What to say about it. Up to 16,000 bytes.
+            metadata: What to keep with it: an object of up to 16,000 bytes.
             ttl: Seconds, or a `timedelta`, until the record expires; ``None`` for never.
 
         Returns:
             The new revision.
 
         Raises:
-            KeyExistsError: If there is a live record.
+            KeyExistsError: If there is a live record: somebody else was first.
             InvalidValueError: If something is not JSON; the message names the path.
             ValueTooLargeError: If value or metadata is too large.
 
@@ -173,7 +183,7 @@ class AgentDataStore(Changeable, Queryable):
 
         Args:
             value: Anything JSON.
-            metadata: What to say about it. Up to 16,000 bytes.
+            metadata: What to keep with it: an object of up to 16,000 bytes.
             prefix: What the key begins with.
             ttl: Seconds, or a `timedelta`, until the record expires; ``None`` for never.
 
@@ -203,7 +213,7 @@ class AgentDataStore(Changeable, Queryable):
         Raises:
             ConflictError: If there is a record and it is not at ``if_revision``; holds the current revision.
 
-        Requests: 1 (CouchDB 2).
+        Requests: 1, on CouchDB 2.
         """
         scope = scope_of(self)
         delete = Delete(scope.prefix + encode_key(key), scope.core.now())
@@ -215,7 +225,7 @@ class AgentDataStore(Changeable, Queryable):
         return outcome.done
 
     def exists(self, key: str) -> bool:
-        """Return whether there is a record. No access is counted.
+        """Return whether there is a record, as ``key in data_store`` does. No access is counted.
 
         Requests: 1.
         """
@@ -231,7 +241,7 @@ class AgentDataStore(Changeable, Queryable):
         """Return the values under several keys, and count an access for each.
 
         Returns:
-            The values by key, in the order asked; missing keys are left out, duplicates collapse.
+            The values by key, in the order asked; missing keys are left out, and a key given twice is there once.
 
         Requests: 1 per 1,000 keys (DynamoDB 100, Firestore 500).
         """
@@ -248,10 +258,12 @@ class AgentDataStore(Changeable, Queryable):
         *,
         ttl: float | timedelta | None = None,
     ) -> int:
-        """Store several values, each as `set` does. Everything is checked first; as a whole it is not atomic.
+        """Store several values, each as `set` does. As a whole the call is not atomic.
+
+        Everything is checked first: if one item is wrong, nothing is stored.
 
         Args:
-            items: The values by key, or pairs of key and value (of a key given twice the last one counts).
+            items: The values by key, or pairs of key and value (if a key is given twice, the last one counts).
             metadata: Merged into the metadata of each record.
             ttl: Seconds, or a `timedelta`, until the records expire; ``None`` for never.
 
@@ -263,7 +275,8 @@ class AgentDataStore(Changeable, Queryable):
             ValueTooLargeError: If a value or the metadata is too large; nothing was stored.
             BatchError: If some records failed; holds an outcome for each key, and the others are stored.
 
-        Requests: 1 per 1,000 items (DynamoDB 25 to 100, Firestore 500); on SQLite one transaction for as many.
+        Requests: 1 per 1,000 items (DynamoDB 100, Firestore 500); on SQLite one transaction for as many, with a
+        statement for each item.
         """
         return batching.set_many(scope_of(self), items, metadata, ttl)
 
@@ -277,13 +290,15 @@ class AgentDataStore(Changeable, Queryable):
         Raises:
             BatchError: If some could not be removed; holds an outcome for each key, and the others are removed.
 
-        Requests: as `set_many`.
+        Requests: as ``set_many``.
         """
         return batching.delete_many(scope_of(self), keys)
 
     @bounded
     def get_all(self) -> dict[str, Any]:
         """Return every value of the namespace, and count an access for each.
+
+        All of them are in memory at once; `iter_records` needs less.
 
         Returns:
             The values by key, sorted by key; complete, however many there are.
@@ -302,7 +317,8 @@ class AgentDataStore(Changeable, Queryable):
         Returns:
             How many there were.
 
-        Requests: those of listing the keys and of deleting them in batches, or 1.
+        Requests: those of listing the keys and of deleting them; on SQLite 2 in one transaction for the whole
+        namespace, and for a prefix whose UTF-8 is a multiple of 3 bytes long.
         """
         return listing.clear(scope_of(self), prefix)
 
@@ -326,21 +342,23 @@ class AgentDataStore(Changeable, Queryable):
         Returns:
             The namespaces, sorted by code point.
 
-        Requests: 1, or 1 more than there are namespaces.
+        Requests: SQLite 1, CouchDB 2; on others 1 more than there are namespaces.
         """
         return listing.namespaces(scope_of(self), prefix)
 
     @bounded
     def scan(self, prefix: str | None = None, *, limit: int | None = None, cursor: str | None = None) -> Page:
-        """Return records page by page, with metadata and provenance, in a stable order. No access is counted.
+        """Return records page by page, with metadata and provenance, in the order of ids. No access is counted.
+
+        That order is stable, but it is not the order of the keys.
 
         Args:
             prefix: Only keys that begin with it.
             limit: The most records to return; ``None`` for all that are left.
-            cursor: Where to go on: what the page before returned.
+            cursor: Where to go on: what the page before returned, for the same user, namespace and prefix.
 
         Returns:
-            ``Page(records, cursor)``; the cursor is ``None`` at the end.
+            ``Page(records, cursor)``, which is a pair; the cursor is ``None`` at the end.
 
         Raises:
             QueryError: If ``limit`` is below 1 or ``cursor`` comes from another listing.
@@ -357,7 +375,10 @@ class AgentDataStore(Changeable, Queryable):
         return listing.records(scope_of(self), prefix)
 
     def use_namespace(self, namespace: str) -> Self:
-        """Return a store for the same user and agent in another namespace. No I/O; this one is unchanged."""
+        """Return a store for the same user and agent in another namespace. This one is unchanged.
+
+        Requests: 0.
+        """
         scope = scope_of(self)
         return type(self)(Scope(scope.core, scope.user_id, scope.agent, namespace))
 
@@ -365,14 +386,14 @@ class AgentDataStore(Changeable, Queryable):
 
     @property
     def vault(self) -> Vault:
-        """The same user's data as documents in collections."""
+        """The same user's data as documents in collections: a `Vault`."""
         from datastore.interfaces.vault import Vault  # here, because few need it
 
         return Vault(self, scope_of(self).core.backend.name)
 
     @property
     def key_value(self) -> KeyValueStore:
-        """The namespace as a key-value store for flows; call it with ``scopes={"run": ...}`` to bind scopes."""
+        """A `KeyValueStore` in this namespace; call it with ``scopes={"run": ...}`` to bind scopes."""
         from datastore.interfaces.key_value import KeyValueStore  # here, because few need it
 
         return KeyValueStore(self)

@@ -18,15 +18,15 @@ class Changeable(Bound):
     def modify(self, key: str, function: Callable[[Any], Any], default: Any = None, *, allow_none: bool = False) -> Any:
         """Replace a value by what a function makes of it, without losing anybody's change.
 
-        Reads, applies the function, and writes if nobody wrote in between; otherwise starts over, for up to
+        It reads, applies the function, and writes if nobody wrote in between; otherwise it starts over, for up to
         ``max_seconds``. The expiry and the metadata stay as they are. No access is counted.
 
         Args:
             key: The key.
             function: Takes a copy of the value and returns the new one. It may be called several times. What it raises
-                comes through as it is, and nothing is stored.
+                reaches the caller as it is, and nothing is stored.
             default: What the function gets if there is no record.
-            allow_none: Store null where the function returns ``None``. Without it that is an error, because a function
+            allow_none: Store null if the function returns ``None``. Without it that is an error, because a function
                 that changes a list in place and forgets to return it returns ``None``, too.
 
         Returns:
@@ -34,8 +34,8 @@ class Changeable(Bound):
 
         Raises:
             ConflictError: If other writers came first each time.
-            InvalidValueError: If the new value is not JSON, or ``None`` without ``allow_none``; the value that was
-                there stays.
+            InvalidValueError: If the new value is not JSON, or ``None`` without ``allow_none``; the stored value stays
+                as it is.
             ValueTooLargeError: If the new value is too large.
 
         Requests: 2 for each attempt.
@@ -46,6 +46,10 @@ class Changeable(Bound):
     @bounded
     def increment(self, key: str, by: float = 1) -> Any:
         """Add to a number, without losing anybody's change. A missing record counts as 0.
+
+        Args:
+            key: The key.
+            by: How much: an integer or a float, which may be negative.
 
         Returns:
             The new number.
@@ -82,15 +86,15 @@ class Changeable(Bound):
         Args:
             key: The key.
             changes: MongoDB's update operators (``$set $setOnInsert $unset $inc $mul $min $max $push $pop $pull
-                $pullAll $addToSet $rename``) with their fields, or fields to set, which are merged in shallowly. A path
-                such as ``"address.city"`` stands in an operator only.
+                $pullAll $addToSet $rename``) with their fields, or fields to set, which are merged in at the top level.
+                A path such as ``"address.city"`` can stand in an operator only.
 
         Returns:
             The new object.
 
         Raises:
-            QueryError: If an operator is unknown or its operand wrong, or a field to set has a dot in its name or no
-                name; the message names the place.
+            QueryError: If an operator is unknown or its operand is wrong, or if the name of a field to set is empty or
+                has a dot in it; the message names the place.
             InvalidValueError: If ``changes`` is not JSON, the stored value is not an object, or an operator does not
                 fit what is in it.
             ValueTooLargeError: If the object grows too large.

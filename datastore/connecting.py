@@ -29,9 +29,9 @@ def connect(url: str | None = None, **options: Any) -> DataStore:
     """Open the store that a URL names.
 
     Args:
-        url: ``memory://``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, or the scheme of any installed
-            adapter. By default ``$AGENT_DATASTORE_URL``, else a SQLite file ``agent_data_store.db`` in the working
-            directory.
+        url: ``memory://``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite://:memory:``, or the scheme
+            of any installed adapter. By default ``$AGENT_DATASTORE_URL``, else ``sqlite:///agent_data_store.db``, a
+            file in the working directory.
         **options: What `DataStore` takes (``tracking``, ``flush_interval``, ``max_pending``, ``retry_seconds``,
             ``max_seconds``, ``clock``); everything else is a parameter of the adapter, as if it stood in the URL's
             query. ``mode="ro"``, or ``?mode=ro`` in the URL, opens any store for reading only: nothing is created,
@@ -45,8 +45,10 @@ def connect(url: str | None = None, **options: Any) -> DataStore:
             place that the URL names cannot hold a store.
         PermissionDeniedError: If the database or the operating system refuses access.
         BackendUnavailableError: If the database does not answer.
+        BackendUnusableError: If the database is damaged or full.
 
-    Requests: those that make sure that the database, table or index is there (0 to 2); on SQLite a few statements.
+    Requests: those that check that database, table and indexes are there (CouchDB 2, DynamoDB 1, Firestore 1; on SQLite
+    a few statements), and those that create them where they are missing.
     """
     store_options = {name: options.pop(name) for name in _STORE_OPTIONS if name in options}
     text = url if url is not None else os.environ.get(URL_VARIABLE) or DEFAULT_URL

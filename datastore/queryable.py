@@ -47,9 +47,9 @@ class Queryable(Bound):
         Args:
             filter: What the value must be like, such as ``{"price": {"$lt": 10}}``; ``None`` or ``{}`` for any.
             meta: What metadata and provenance must be like, such as ``{"createdByAgent": "planner"}``.
-            sort: Pairs of a path and 1 or -1, such as ``[("price", -1)]``; ties in the order of ids. A path is into the
-                value, or with ``$`` about the record: ``$key``, ``$createdAt``, ``$updatedAt``, ``$accessCount``,
-                ``$metadata.<field>``, ... ``None`` sorts by id, which is a stable order.
+            sort: Pairs of a path and 1 or -1, such as ``[("price", -1)]``; ties are in the order of ids. A path leads
+                into the value, or with ``$`` to a field of the record: ``$key``, ``$createdAt``, ``$updatedAt``,
+                ``$accessCount``, ``$metadata.<field>``, ... ``None`` sorts by id, which is a stable order.
             limit: The most values to return; ``None`` for all.
             skip: How many to leave out at the beginning.
             fields: Which fields of each value to return: a list of paths, or a dict of paths to 1 or of paths to 0
@@ -59,8 +59,8 @@ class Queryable(Bound):
             The values by key, in order.
 
         Requests: 1 per page of the database; reading ends when ``limit`` is reached, unless there is a ``sort``. If
-        more are skipped than returned, 1 more for each batch of those returned, so that no values of others are kept.
-        Where only certain keys can match, 1 for each batch of these, and nothing else is read.
+        more records are skipped than returned, those of a ``get_many`` of the returned ones come in addition. If only
+        certain keys can match, only those of a ``get_many`` of these keys.
         """
         from datastore import finding
         from datastore.queries.language import parse_query
@@ -89,18 +89,18 @@ class Queryable(Bound):
             cursor: Where to go on: what the page before returned, for the same ``filter``, ``meta`` and ``sort``.
 
         Returns:
-            ``Page(records, cursor)``; the cursor is ``None`` at the end. A record that nobody writes meanwhile is on
-            exactly one page. One that changes is looked at again when its page is read: left out if it does not match
-            any more, and in its new place if that is still to come. One that is new, or comes to match, may be missing
-            on the pages behind the first.
+            ``Page(records, cursor)``; the cursor is ``None`` at the end. A record that nobody changes meanwhile is on
+            exactly one page. One that changes is looked at again when its page is read: it is left out if it no longer
+            matches, and is in its new place if that page is still to come. A record that is new, or that begins to
+            match, may be missing from the pages after the first.
 
         Raises:
             QueryError: Also if ``cursor`` comes from another query.
 
-        Requests: as `find`. With a ``sort`` the first page reads the namespace, and the store remembers the ids of some
-        thousand records that come next, without their values, and for some minutes: the pages that follow read theirs
-        by id, 1 request for each batch. When nothing is remembered (any more, or in this process), the cursor says
-        where to go on all the same, and the namespace is read again.
+        Requests: as ``find``. With a ``sort`` the first page reads the namespace, and for some minutes the store
+        remembers the ids of some thousand records that come next, without their values: each of the following pages
+        costs a ``get_many`` of its records. If nothing is remembered (after that time, or in another process), the
+        cursor still says where to go on, and the namespace is read again.
         """
         from datastore import paging
         from datastore.queries.language import parse_query
@@ -117,7 +117,8 @@ class Queryable(Bound):
             filter: As `find`.
             meta: As `find`.
 
-        Requests: 1, or 1 per page of the database.
+        Requests: without a filter SQLite 1, CouchDB and Firestore 2, DynamoDB 1 per page of the database; with one
+        those of ``find``.
         """
         from datastore import finding
         from datastore.queries.language import parse_query
@@ -135,14 +136,14 @@ class Queryable(Bound):
         limit: int | None = None,
         skip: int = 0,
     ) -> dict[str, Any]:
-        """Return how `find` answers: the query is run, and no access is counted.
+        """Return how `find` answers a query. The query is run; no access is counted.
 
         Returns:
             ``backend``; ``native``, what the database was asked; ``index``, the declared index in use, or ``None``;
             ``pushed`` and ``checked_here``, the parts of the filters that the database narrows by, and those checked on
             each document (a part can be in both); ``sorted_here``; ``documents_read`` and ``documents_returned``.
 
-        Requests: those of `find`.
+        Requests: those of ``find``.
         """
         from datastore import finding
         from datastore.queries.language import parse_query
@@ -152,7 +153,9 @@ class Queryable(Bound):
 
     @bounded
     def delete_where(self, filter: Filter, *, meta: Filter | None = None) -> int:
-        """Remove every record that matches, and none that was changed in time not to match any more.
+        """Remove every record that matches.
+
+        A record that somebody changes in the meantime, so that it no longer matches, stays.
 
         Args:
             filter: As `find`; ``{}`` for any, together with ``meta``. To remove everything use `clear`.
@@ -166,7 +169,7 @@ class Queryable(Bound):
             BatchError: If some could not be removed; those before them are.
             ConflictError: If other writers came first each time, for ``max_seconds``.
 
-        Requests: those of `find` and of `delete_many`.
+        Requests: those of ``find`` and of ``delete_many``.
         """
         from datastore import finding
         from datastore.queries.language import parse_query
@@ -195,7 +198,7 @@ class Queryable(Bound):
             BatchError: If some could not be written; those before them are.
             ConflictError: If other writers came first each time, for ``max_seconds``.
 
-        Requests: those of `find` and of `set_many`.
+        Requests: those of ``find`` and of ``set_many``.
         """
         from datastore import finding
         from datastore.queries.language import parse_query

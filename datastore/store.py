@@ -36,8 +36,8 @@ class DataStore:
 
     Args:
         backend: The open adapter; closing the store closes it.
-        tracking: ``"deferred"`` counts accesses in memory and writes them behind, ``"immediate"`` writes each one at
-            once, ``"off"`` counts none.
+        tracking: ``"deferred"`` counts accesses in memory and writes the counts in the background, ``"immediate"``
+            writes each access at once, ``"off"`` does not count.
         flush_interval: Seconds between two writes of the counts.
         max_pending: Records with unwritten counts at which they are written before the interval is over.
         retry_seconds: How long one call repeats what fails for a transient reason before it raises.
@@ -90,20 +90,25 @@ class DataStore:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the adapter promises."""
+        """What the adapter promises: a `Capabilities`."""
         return self._core.backend.capabilities
 
     def agent(self, user_id: str, agent: str, namespace: str = "default") -> AgentDataStore:
-        """Bind a store for one agent of one user. No I/O.
+        """Bind a store for one agent of one user. It makes no request: bind one for each run of an agent.
 
         Args:
             user_id: Whose data it is: 1 to 255 bytes of UTF-8. The agent cannot leave it.
             agent: Who acts: the name that provenance shows.
-            namespace: Where keys lie until `AgentDataStore.use_namespace` is called.
+            namespace: The namespace of its keys, until `AgentDataStore.use_namespace` is called.
+
+        Returns:
+            The store that the agent gets.
 
         Raises:
-            InvalidNameError: If one of them is not a name, or with ``isolation="database"`` the user id too long for
-                the name of a database.
+            InvalidNameError: If one of the three is not a valid name, or with ``isolation="database"`` if the user id
+                is too long for the name of a database.
+
+        Requests: 0.
         """
         scope = Scope(self._core, user_id, agent, namespace)
         if self._customers is not None:
@@ -113,10 +118,13 @@ class DataStore:
     def flush(self) -> None:
         """Write the accesses counted so far.
 
+        Needed only to see them at once in the database itself, or from another process.
+
         Raises:
             BackendUnavailableError: If the database does not answer; the counts are kept.
 
-        Requests: a handful for any number of reads (CouchDB 2, DynamoDB 10 to 40, Firestore 2 per 1,000 records).
+        Requests: for each 1,000 records that were read, however often: SQLite 1, CouchDB and Firestore 2, DynamoDB 10
+        to 40.
         """
         self._core.flush()
 
@@ -127,9 +135,9 @@ class DataStore:
             How many there were.
 
         Raises:
-            UnsupportedError: If the database reclaims them by itself.
+            UnsupportedError: If the database reclaims them by itself (DynamoDB).
 
-        Requests: 1.
+        Requests: SQLite 1; CouchDB and Firestore those that list the expired records and delete them.
         """
         backend = self._core.backend
         if not backend.capabilities.supports("purge"):
@@ -141,20 +149,22 @@ class DataStore:
     def forget(self, user_id: str) -> Forgotten:
         """Remove everything that is stored of a user, in all namespaces, for good.
 
-        That is live and expired records, damaged ones, and remains of writes that were interrupted; with
-        ``isolation="database"`` the user's database as well. What another program wrote, which has no revision, stays,
-        and so may what others write for the user meanwhile. It takes as long as the database does.
+        That means live records, expired and damaged ones, and what interrupted writes have left; with
+        ``isolation="database"`` the user's database as well. Documents that another program wrote, which have no
+        revision, stay. So may records that others write for this user in the meantime. It takes as long as the
+        database does.
 
         Args:
             user_id: Whose data to remove.
 
         Returns:
-            How many ``records`` and how many ``expired`` ones there were.
+            A named tuple: how many ``records`` and how many ``expired`` ones there were.
 
         Raises:
-            InvalidNameError: If ``user_id`` is not a name.
+            InvalidNameError: If ``user_id`` is not a valid name.
 
-        Requests: those to read the ids; CouchDB 1 per 1,000 documents, DynamoDB 1 per 25 items, Firestore 1 per 500.
+        Requests: those to read the ids, and per 1,000 documents 1 on CouchDB, per 500 on Firestore, per 25 on DynamoDB;
+        on SQLite 2 statements.
         """
         core = self._core
         encoded = encode_name(check_name(user_id, "user_id"), "user_id")
@@ -171,19 +181,19 @@ class DataStore:
         An index changes no answer. Call it at every start: where the index is there already, nothing happens.
 
         Args:
-            fields: Paths, such as ``["status"]`` or ``["address.city", "age"]``.
+            fields: Paths into the value, such as ``["status"]`` or ``["address.city", "age"]``.
             namespace: The namespace that it is for; ``None`` for all namespaces of all users.
 
         Returns:
             The name of the index, as `AgentDataStore.explain` shows it when it is in use.
 
         Raises:
-            QueryError: If one of the fields is no path, is there twice, or none is given.
-            InvalidNameError: If ``namespace`` is not a name.
+            QueryError: If one of the fields is not a path or is there twice, or if no field is given.
+            InvalidNameError: If ``namespace`` is not a valid name.
             UnsupportedError: If the database has no such indexes.
             PermissionDeniedError: If this user may not create one.
 
-        Requests: 1, and as long as the database takes to build it (CouchDB 4, or none where it is known already).
+        Requests: 1, for as long as the database takes to build the index (CouchDB 4; 0 if this store knows it already).
         """
         from datastore.queries.paths import parse_path
 
@@ -204,7 +214,7 @@ class DataStore:
         return self._core.call("declaring an index", lambda: backend.ensure_index(paths, encoded))
 
     def customers(self) -> list[str]:
-        """Return the user ids that have a database of their own, sorted.
+        """Return the user ids that have a database of their own, sorted. Needs ``isolation="database"``.
 
         Raises:
             UnsupportedError: If customers share one database.
@@ -214,10 +224,10 @@ class DataStore:
         return self._core.call("listing customers", self._separated().customers)
 
     def drop_customer(self, user_id: str, *, confirm: str) -> bool:
-        """Remove the database of one customer with everything in it. There is no way back but a backup.
+        """Remove the database of one customer with everything in it. Only a backup brings it back.
 
-        Whoever works with it at the same time sees `ClosedError`. The next use of the customer begins a new database;
-        other processes that had it open must connect anew.
+        It needs ``isolation="database"``. Calls that use the database at the same time raise `ClosedError`. The next
+        use of the customer begins a new database; other processes that had the old one open must connect again.
 
         Args:
             user_id: Whose database it is.
@@ -231,7 +241,7 @@ class DataStore:
             UnsupportedError: If customers share one database.
 
         Requests: CouchDB 2, DynamoDB 2 or more until the table is gone, Firestore 2 per 500 documents; on SQLite it
-            removes the files.
+        removes the files.
         """
         customers = self._separated()
         user_id = check_name(user_id, "user_id")
@@ -252,7 +262,10 @@ class DataStore:
         return self._customers
 
     def close(self) -> None:
-        """Write the pending access counts and close the backend. Idempotent; later calls raise `ClosedError`."""
+        """Write the pending access counts and close the backend.
+
+        Closing again does nothing; any other call raises `ClosedError`.
+        """
         self._core.close()
 
     def __enter__(self) -> Self:

@@ -55,6 +55,7 @@ FAULTS = [
     (broken.ChecksBeforeItWrites, "concurrency", "test_no_increment_is_lost"),
     (broken.BringsBackTheDeleted, "tracking", "test_a_flush_brings_back_no_deleted_record"),
     (broken.BringsBackTheDeleted, "accesses", "test_a_document_that_is_gone_is_not_made_again"),
+    (broken.KnowsTheLastWriteAlone, "raw_writes", "test_a_repeated_put_knows_itself_after_others_have_written"),
     (broken.KeepsTheExpired, "expiry", "test_writing_over_an_expired_record_begins_a_new_one"),
     (broken.ScansFromTheCursor, "scanning", "test_the_pages_hold_every_record_once"),
     (broken.ScansFromTheCursor, "raw_reads", "test_paged_scans_hold_everything_once"),

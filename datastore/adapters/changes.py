@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, TypeAlias
 
 from datastore.adapters.knowledge import ABSENT, UNSEEN, Absent, Known, State, Unseen
-from datastore.adapters.remembering import MARK_LENGTH, REMEMBERED, mark_of, remember
+from datastore.adapters.remembering import MARK_LENGTH, REMEMBERED, mark_of, remember, remembers
 from datastore.backend import DONE, Access, Delete, Document, Outcome, Put, Restore
 from datastore.documents import UNDECODABLE, damaged
 from datastore.errors import DataStoreError, ValueTooLargeError
@@ -61,6 +61,16 @@ class Change(NamedTuple):
         if isinstance(self.write, Put) and self.live and not self.write.metadata:
             return None
         return after.metadata
+
+    @property
+    def writes(self) -> str:
+        """The marks of writes to store with the document."""
+        return self.after.writes if isinstance(self.after, Known) else ""
+
+    @property
+    def counts(self) -> str:
+        """The marks of counts to store with the document."""
+        return self.after.counts if isinstance(self.after, Known) else ""
 
     @property
     def document(self) -> Document | None:
@@ -172,28 +182,23 @@ def decide(
     return None if isinstance(step, Outcome) and not fresh else step
 
 
-def own_mark(restore: Restore) -> str:
-    """Return what a `Restore` is known by, like a revision.
-
-    Its revision is not new. The same document may be restored again later, over what came in between.
-    """
-    return f"{restore.document.revision} {restore.at}"
-
-
 def _marks_of(write: Put | Restore) -> tuple[str, ...]:
+    """Return the marks of a write, the newest last: the one that it is known by."""
     if isinstance(write, Put):
         return (mark_of(write.revision),)
-    return (mark_of(write.document.revision), mark_of(own_mark(write)))
+    # Its revision is not new. The same document may be restored again later, over what came in between.
+    revision = write.document.revision
+    return (mark_of(revision), mark_of(f"{revision} {write.at}"))
 
 
 def _put(put: Put, state: Known | Absent, rules: Rules, fresh: bool) -> Change | Outcome | None:
     live = state if isinstance(state, Known) and state.live(put.at) else None
     revision = None if live is None else live.revision
-    if isinstance(state, Known) and state.knows(put.revision):
+    marks = _marks_of(put)
+    if isinstance(state, Known) and (state.revision == put.revision or remembers(state.writes, marks[0])):
         return DONE  # written before, and the answer was lost
     if (put.if_absent and live is not None) or put.if_revision not in (None, revision):
         return Outcome(False, revision)
-    marks = _marks_of(put)
     if live is None:
         metadata = "{}" if not put.metadata else encode(merge_metadata({}, put.metadata))
         after = Known(
@@ -221,7 +226,7 @@ def _put(put: Put, state: Known | Absent, rules: Rules, fresh: bool) -> Change |
         revision=put.revision,
         expires_at=put.expires_at,
         metadata=merged,
-        writes=live.writes_with(put.revision),
+        writes=live.writes_with(*marks),
         updated_at=put.at,
         source=None,
     )
@@ -231,20 +236,19 @@ def _put(put: Put, state: Known | Absent, rules: Rules, fresh: bool) -> Change |
 def _restore(restore: Restore, state: Known | Absent) -> Change | Outcome:
     live = state if isinstance(state, Known) and state.live(restore.at) else None
     revision = None if live is None else live.revision
-    own = own_mark(restore)
-    if live is not None and live.knows(own):
+    marks = _marks_of(restore)
+    if live is not None and remembers(live.writes, marks[1]):
         return DONE  # written before, and the answer was lost
     if revision != restore.if_revision:
         return Outcome(False, revision)
     whole = restore.document
-    marks = _marks_of(restore)
     after = Known(
         None,
         whole.revision,
         whole.created_at,
         whole.expires_at,
         encode(whole.metadata or {}, "metadata"),
-        remember(marks[0], marks[1]) if live is None else live.writes_with(whole.revision, own),
+        remember(marks[0], marks[1]) if live is None else live.writes_with(*marks),
         "",
         whole.created_by_agent,
         whole.updated_at,
@@ -276,7 +280,7 @@ def _delete(
     revision = state.revision if live else None
     if delete.if_revision not in (None, revision):
         return Outcome(False, revision)
-    return Change(delete, state, ABSENT, Outcome(live), live=live, marks=(mark,))
+    return Change(delete, state, ABSENT, Outcome(live), marks=(mark,))
 
 
 def _is_another(known: Known, sent: Sent, delete: Delete, rules: Rules) -> bool:

@@ -99,7 +99,7 @@ class Counter:
             problem = self._count(pending, states)
             if not pending:
                 return
-            if problem is not None and (lost is not None or not self._may_look(problem)):
+            if problem is not None and (lost is not None or not self._may_tell(problem)):
                 raise problem  # the store comes again with the next flush
             lost = problem
             if not pauses.wait():
@@ -182,6 +182,8 @@ class Counter:
                     states[id] = result.found
             elif self._primitives.in_doubt(result):
                 problem = result
+                if isinstance(change.over, Unseen):  # sent again, it is told whether its mark is there
+                    states[id] = UNSEEN
             else:
                 self._keep(id, before[id])
                 if refused or result.retryable:
@@ -215,8 +217,12 @@ class Counter:
             self.accounts[id] = account
             keep_newest(self.accounts, self._most_open)
 
-    def _may_look(self, error: DataStoreError) -> bool:
-        return self._primitives.in_doubt(error) and self._primitives.look_at_once(error)
+    def _may_tell(self, error: DataStoreError) -> bool:
+        """Return whether to find out at once what became of what was sent: by a look, or by sending it again."""
+        primitives = self._primitives
+        if not primitives.in_doubt(error):
+            return False
+        return primitives.counting is Counting.UNSEEN or primitives.look_at_once(error)
 
 
 def _change(access: Access, state: State, account: Account) -> Change:

@@ -59,18 +59,21 @@ class Known(NamedTuple):
         """Return the same with another token, faster than `_replace` would."""
         return Known(token, *self[1:])
 
-    def writes_with(self, *revisions: str) -> str:
+    def writes_with(self, *marks: str) -> str:
         """Return the marks that the document has after more writes.
 
-        Its own revision may be missing among them: who changes a document by hand, or wrote it when there were no
-        marks, leaves none.
+        Its own may be missing among them: who changes a document by hand, or wrote it when there were no marks, leaves
+        none.
+
+        Args:
+            marks: Those of the new writes, the newest last (`datastore.adapters.remembering.mark_of`).
         """
-        marks, own = self.writes, mark_of(self.revision)
-        if not remembers(marks, own):
-            marks = remember(marks, own)
-        for revision in revisions:
-            marks = remember(marks, mark_of(revision))
-        return marks
+        writes, own = self.writes, mark_of(self.revision)
+        if not remembers(writes, own):
+            writes = remember(writes, own)
+        for mark in marks:
+            writes = remember(writes, mark)
+        return writes
 
 
 def known_of(document: Document, token: Any, writes: str = "", counts: str = "") -> Known:
@@ -131,7 +134,7 @@ State: TypeAlias = Known | Absent | Unseen
 
 
 class Memory:
-    """What is known of documents that were seen here, bounded: those not used for longest are forgotten first.
+    """What is known of documents that were seen here, bounded: those not noted for longest are forgotten first.
 
     Correctness never depends on it, only the number of requests. Each step is a single operation of a dict, which needs
     no lock that an interrupt could leave taken; of two threads that note at once the older state may stand.
@@ -164,13 +167,7 @@ class Memory:
 
     def get(self, id: str) -> Known | Absent | None:
         """Return what is known of a document; ``None`` for nothing."""
-        state = self._states.get(id)
-        if state is not None:
-            try:
-                self._states.move_to_end(id)
-            except KeyError:  # forgotten by another thread just now
-                return None
-        return state
+        return self._states.get(id)
 
     def note(self, id: str, state: State) -> None:
         """Remember a document, or that there is none."""

@@ -31,7 +31,7 @@ class OptimisticBackend(Primitives, Backend):
     def __init__(self, memory: Memory | None = None) -> None:
         self.memory = Memory() if memory is None else memory
         self.writer = Writer(self, self.memory)
-        self.counter = Counter(self, self.memory)
+        self.counter = Counter(self, self.memory, self.capabilities.write_batch)
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`.
@@ -65,7 +65,7 @@ class OptimisticBackend(Primitives, Backend):
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`.
 
-        Requests: 1 `load` and 1 `swap` per 1,000 documents.
+        Requests: 1 `load` and 1 `swap` per ``capabilities.write_batch`` documents.
         """
         self.counter.record(accesses)
 

@@ -90,8 +90,9 @@ class Writer:
                 sent = self._decide(primitives, jobs, outcomes)
                 jobs = self._swap(primitives, sent, outcomes) if sent else []
                 if jobs:
-                    pauses = pauses or contention()
-                    if not pauses.wait():
+                    if pauses is None:  # most often something was guessed wrong, and the next attempt does
+                        pauses = contention()
+                    elif not pauses.wait():
                         raise came_too_late(primitives.name)
         except DataStoreError as error:
             failure = error

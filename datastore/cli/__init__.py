@@ -8,13 +8,18 @@ _NEEDED = ("typer", "rich")
 
 
 def main() -> None:
-    """Run the command line; exit with 2 and say what to install if Typer or Rich is missing."""
+    """Run the command line; exit with 2 and say what to do if it cannot be imported.
+
+    That is where Typer or Rich is missing, or where another distribution has replaced files of this package.
+    """
     try:
         from datastore.cli.app import app
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
+    except Exception as error:  # noqa: BLE001 - a file that is not ours may raise anything
+        missing = ((error.name or "") if isinstance(error, ModuleNotFoundError) else "").partition(".")[0]
         if missing not in _NEEDED:
-            raise
+            from agent_datastore import refuse
+
+            refuse(error)
         sys.stderr.write(f"datastore: {missing} is not installed: pip install 'agent-datastore[cli]'\n")
         sys.exit(2)
     app(prog_name="datastore")

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from agent_datastore import conflict, remedy
 from datastore.administration import Diagnostic
 from datastore.backend import Delete
 from datastore.cli.running import (
@@ -87,6 +88,8 @@ def register(app: typer.Typer) -> None:
 
 def _examine(url: str, read_only: bool, records: bool, remove: bool) -> Iterator[Diagnostic]:
     yield Diagnostic(True, f"agent-datastore {version('agent-datastore')}, Python {platform.python_version()}")
+    if (found := conflict()) is not None:
+        yield Diagnostic(False, found, remedy())
     began = time.monotonic()
     try:
         store = open_store(url, write=not read_only)

@@ -23,17 +23,18 @@ _ESCAPED = re.compile(r"\\([*\\])")
 
 
 class KeyValueStore:
-    r"""Values by key, for each entity apart. From ``data_store.key_value``; see ``docs/key-value.md``.
+    r"""Values by key, separately for each entity. From ``data_store.key_value``; see ``docs/key-value.md``.
 
-    Every entity has keys of its own, and so has no entity (``entity_id=None``). Keys that begin with ``$run.``,
-    ``$session.`` or ``$flow.`` live in the run, session or flow that the store is bound to, and end with it::
+    Every entity has its own keys. Keys without an entity (``entity_id=None``) are separate from all of them. Keys that
+    begin with ``$run.``, ``$session.`` or ``$flow.`` live in the run, session or flow that the store is bound to, and
+    end with it::
 
         kv = data_store.key_value(scopes={"run": "run-7", "flow": "onboarding"})
         kv.insert("$run.step", 3)
 
     Two stores that are bound to different runs do not see each other's ``$run.`` keys. Calls raise what those of
-    `AgentDataStore` raise, and `InvalidNameError` for an invalid entity id or a scope that is not bound, before
-    any I/O. Requests are those of the calls below it; on SQLite each is one statement.
+    `AgentDataStore` raise, and `InvalidNameError` for an entity id that is not valid or a scope that is not bound,
+    before any I/O. Requests are those of the calls that it uses; on SQLite each is one statement.
     """
 
     __slots__ = ("_records", "_scopes")
@@ -51,9 +52,9 @@ class KeyValueStore:
         return KeyValueStore(self._records, scopes)
 
     def insert(self, key: str, value: Any, entity_id: str | None = None) -> None:
-        """Store a value under a key, whether or not there is one.
+        """Store a value, anything JSON, under a key, whether or not there is one.
 
-        Requests: those of `AgentDataStore.set`.
+        Requests: those of ``AgentDataStore.set``.
         """
         self._place(key, entity_id).set(key, value)
 
@@ -68,15 +69,15 @@ class KeyValueStore:
         r"""Remove a key, or with a ``*`` at the end every key that begins with what stands before it.
 
         Args:
-            key_or_pattern: ``"job:7"``, ``"job:*"``, or ``"*"`` for all. A literal star is written ``\*``, a backslash
-                before a star or another backslash ``\\``. The prefix ``$run.*`` is about the run's keys, and ``*``
-                about none of them.
+            key_or_pattern: ``"job:7"``, ``"job:*"``, or ``"*"`` for all keys outside of scopes; ``$run.*`` for those of
+                the run. A star at the end that is meant literally is written ``\*``, and a backslash before a star or
+                before another backslash ``\\``.
             entity_id: Whose keys are meant.
 
         Returns:
             How many were removed.
 
-        Requests: 1 (CouchDB 2); for a pattern those of `AgentDataStore.clear`.
+        Requests: 1, on CouchDB 2; for a pattern those of ``AgentDataStore.clear``.
         """
         key, is_prefix = _parse_pattern(key_or_pattern)
         place = self._place(key, entity_id)
@@ -85,7 +86,7 @@ class KeyValueStore:
     def list_keys(self, prefix: str | None = None, entity_id: str | None = None) -> list[str]:
         """Return the keys, or those that begin with a prefix, sorted by code point.
 
-        Keys of a scope are listed with a prefix that begins with its name, such as ``$run.``.
+        To list the keys of a scope, give a prefix that begins with ``$run.``, ``$session.`` or ``$flow.``.
 
         Requests: 1 per page of the database.
         """
@@ -94,15 +95,15 @@ class KeyValueStore:
     def list_entities(self) -> list[str]:
         """Return the ids of the entities that hold a key outside of scopes, sorted by code point.
 
-        Requests: 1, or 1 more than there are entities.
+        Requests: 1, or 1 more than there are entities; never more for more keys.
         """
         beginning = self._name("kv", None) + "!"
         return [name[len(beginning) :] for name in self._records.list_namespaces(beginning)]
 
     def clear_entity(self, entity_id: str) -> int:
-        """Remove every key of an entity, those in the bound scopes too, and return how many there were.
+        """Remove every key of an entity, including those in the bound scopes. Return how many there were.
 
-        Requests: those of `AgentDataStore.clear`, once, and once for each bound scope.
+        Requests: those of ``AgentDataStore.clear``, once, and once more for each bound scope.
         """
         if entity_id is None:
             raise InvalidNameTypeError("entity_id is None; to remove the keys of no entity use remove('*')")
@@ -110,15 +111,15 @@ class KeyValueStore:
         return sum(self._records.use_namespace(name).clear() for name in names)
 
     def end_scope(self, scope: str) -> int:
-        """Remove every key of the bound run, session or flow, of all entities, and return how many there were.
+        """Remove every key of the bound run, session or flow, of all entities. Return how many there were.
 
-        The store stays bound: what is inserted afterwards starts a new set of records.
+        The store stays bound: what is inserted afterwards begins a new one under the same id.
 
         Args:
             scope: ``"run"``, ``"session"`` or ``"flow"``.
 
-        Requests: those of `AgentDataStore.clear` once for no entity, and once for each entity; and those of listing
-        the entities: 1, or 1 more than there are.
+        Requests: those of ``AgentDataStore.clear`` once, and once more for each entity; and 1, or 1 more than there are
+        entities, to list them.
         """
         name = self._scoped(scope, None)
         entities = self._records.list_namespaces(name + "!")
@@ -139,10 +140,10 @@ class KeyValueStore:
         return self._place(key, entity_id).append(key, *items)
 
     def pop(self, key: str, default: Any = None, entity_id: str | None = None) -> Any:
-        """Take the first item out of an array and return it; of several who take at once each gets another one.
+        """Take the first item out of an array and return it. If several take at once, each gets a different item.
 
         Returns:
-            The item, or ``default`` if the array is empty or there is none.
+            The item; ``default`` if the array is empty or if there is no such key.
 
         Raises:
             InvalidValueError: If the stored value is not an array.

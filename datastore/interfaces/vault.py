@@ -26,11 +26,11 @@ _NO_COLLECTION = "health"  # a name to look under for a record that need not be 
 class Vault:
     """Documents of one user in named collections. From ``data_store.vault``; see ``docs/vault.md``.
 
-    A collection is a namespace of the user: any name that is one, there as long as it holds a document. A document is
-    a JSON object; its key lies beside it, and results show it as ``_id``. Calls raise what those of `AgentDataStore`
-    raise: `InvalidNameError` for an invalid collection or key (an empty key is invalid; it never means everything),
-    `InvalidValueError` for an invalid document, `QueryError` for an invalid filter, all before any I/O.
-    Requests are those of the calls below it; on SQLite each is one statement.
+    A collection is a namespace of the user, and exists as long as it holds a document. A document is a JSON object. Its
+    key is stored beside it, and results show it as ``_id``. Calls raise what those of `AgentDataStore` raise, all
+    before any I/O: `InvalidNameError` for a collection or key that is not valid (an empty key is an error, and never
+    means everything), `InvalidValueError` for something that is not a document, `QueryError` for a wrong filter.
+    Requests are those of the calls that it uses; on SQLite each is one statement.
     """
 
     __slots__ = ("_backend", "_records")
@@ -40,18 +40,25 @@ class Vault:
         self._backend = backend
 
     def store(self, collection: str, data: Mapping[str, Any], key: str | None = None) -> str:
-        """Store a document, in place of the one under its key if there is one.
+        """Store a document. It replaces the one under its key, if there is one.
+
+        If two callers change a document in this way at the same time, the last one wins; `update` loses nobody's
+        change.
 
         Args:
             collection: The collection.
             data: The document. A field ``_id`` is not stored: it is the key, unless ``key`` names another one. So a
                 document that was retrieved can be stored back as it is.
-            key: The key; without one, and without ``_id``, a new one: ``<collection>_`` and 128 random bits in hex.
+            key: The key; without one, and without ``_id``, a new one is made: ``<collection>_`` and 128 random bits in
+                hex.
 
         Returns:
             The key.
 
-        Requests: those of `AgentDataStore.set`, or 1 for a new key.
+        Raises:
+            InvalidValueError: If ``data`` is not a dict, or something in it is not JSON.
+
+        Requests: those of ``AgentDataStore.set``, or 1 for a new key.
         """
         document = as_dict(data, lambda: InvalidValueError(f"data is {kind_of(data)}; a document is a dict"))
         records = self._records.use_namespace(collection)
@@ -73,7 +80,17 @@ class Vault:
     def retrieve(self, collection: str, key: str | None = None) -> dict[str, Any] | list[dict[str, Any]] | None:
         """Return the document under a key, or ``None``; without a key all documents, sorted by key.
 
-        Counts an access for each document returned.
+        It counts an access for each document that is returned.
+
+        Args:
+            collection: The collection.
+            key: The key; ``None`` for all documents.
+
+        Returns:
+            A document, or ``None``, or a list of documents.
+
+        Raises:
+            InvalidValueError: If other code has stored something under the key that is not a document.
 
         Requests: 1; without a key 1 per page of the database.
         """
@@ -98,15 +115,20 @@ class Vault:
 
         Args:
             collection: The collection.
-            filter: As `AgentDataStore.find`; ``_id`` stands for the key, also within ``$and``, ``$or`` and ``$nor``.
+            filter: As `AgentDataStore.find`, such as ``{"customer": "Jon", "items.price": {"$lt": 10}}``; ``_id``
+                stands for the key, also within ``$and``, ``$or`` and ``$nor``. ``None`` for all documents.
             sort: As `AgentDataStore.find`; ``_id`` stands for the key. Ties, and without a sort all documents, come in
-                an order that is always the same (that of the record ids, which is not that of the keys).
+                the order of the record ids: always the same, but not that of the keys.
             limit: The most documents to return; ``None`` for all.
             skip: How many to leave out at the beginning.
-            fields: Which fields to return, as `AgentDataStore.find`; ``_id`` is there unless ``{"_id": 0}`` is said.
+            fields: Which fields to return: a list of paths to keep, or a dict of paths to 1 (keep) or 0 (leave out).
+                ``_id`` is returned unless ``{"_id": 0}`` is given.
 
-        Requests: 1 per page of the database; where ``_id`` must be equal to a key, or in a list of keys, 1 for as many
-        keys as `AgentDataStore.get_many` reads at once, and no other document is looked at.
+        Returns:
+            The documents, in order.
+
+        Requests: 1 per page of the database. If ``_id`` must be equal to a key, or in a list of keys, those of
+        ``AgentDataStore.get_many``: no other document is looked at.
         """
         wanted, with_id = _without_id(fields)
         asked, order = _with_keys(filter), _sort_by_key(sort)
@@ -119,13 +141,16 @@ class Vault:
     def update(self, collection: str, key: str, changes: Mapping[str, Any]) -> bool:
         """Change a document in part, without losing anybody's change.
 
+        A document that is deleted in the meantime does not come back.
+
         Args:
             collection: The collection.
             key: The key.
-            changes: Fields to set, or update operators, as `AgentDataStore.update`. ``_id`` can only stay what it is.
+            changes: Fields to set, or update operators such as ``$inc`` and ``$push``, as for `AgentDataStore.update`.
+                ``_id`` can only stay what it is.
 
         Returns:
-            Whether there is such a document. None is created.
+            Whether there is such a document. It is not created if there is none.
 
         Raises:
             ConflictError: If other writers came first each time, for 30 seconds.
@@ -148,21 +173,21 @@ class Vault:
     def delete(self, collection: str, key: str) -> bool:
         """Remove a document, and return whether there was one.
 
-        Requests: 1 (CouchDB 2).
+        Requests: 1, on CouchDB 2.
         """
         return self._records.use_namespace(collection).delete(key)
 
     def clear(self, collection: str) -> int:
-        """Remove every document of a collection, and with them the collection; return how many there were.
+        """Remove every document of a collection, and so the collection itself. Return how many there were.
 
-        Requests: those of listing the keys and of deleting them in batches, or 1.
+        Requests: those of ``AgentDataStore.clear``.
         """
         return self._records.use_namespace(collection).clear()
 
     def count(self, collection: str, filter: Mapping[str, Any] | None = None) -> int:
         """Return how many documents there are, or how many match a filter. No access is counted.
 
-        Requests: 1, or those of `query`.
+        Requests: those of ``AgentDataStore.count``.
         """
         asked = _with_keys(filter)
         with _naming_keys():
@@ -176,15 +201,15 @@ class Vault:
         return self._records.list_namespaces()
 
     def health(self) -> dict[str, Any]:
-        """Return how the database does. Errors of the store are reported and not raised.
+        """Return whether the database works. Errors of the store are reported, without secrets, and not raised.
 
-        A database that cannot be reached is tried for as long as every call tries (``retry_seconds`` of `connect`).
+        A database that cannot be reached is tried for ``retry_seconds`` first, as in every call.
 
         Returns:
             ``backend``, its name; ``ok``; ``latency``, the seconds that reading one record took; ``collections``, how
             many there are; ``error``, the message. What is not known is ``None``.
 
-        Requests: 1, and those of `list_collections`.
+        Requests: 1, and those of ``list_collections``.
         """
         report = {"backend": self._backend, "ok": True, "latency": None, "collections": None, "error": None}
         began = time.perf_counter()

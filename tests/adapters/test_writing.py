@@ -98,6 +98,13 @@ def test_a_change_that_nothing_speaks_against_is_sent_again_without_a_look(clien
     assert [change.attempt for change in client.changes] == [0, 1, 2]
 
 
+def test_nobody_waits_before_the_second_attempt(client, stranger, monkeypatch):
+    """Most often something was guessed wrong."""
+    monkeypatch.setattr("datastore.retry.Backoff.wait", lambda backoff: pytest.fail("it waits"))
+    stranger.write(put("k"))
+    assert client.write(put("k", 2)) == [DONE]
+
+
 # What only a look may settle
 
 
@@ -319,15 +326,22 @@ def test_metadata_that_cannot_be_merged_with_is_damage(client, stranger):
 # What is remembered
 
 
-def test_the_memory_is_bounded_and_forgets_what_was_not_used_for_longest(client):
+def test_the_memory_is_bounded_and_forgets_what_was_not_noted_for_longest(client):
     memory = Memory(2)
     client.write(put("a"), put("b"), put("c"))
-    rows = client.database.rows
-    for key in "ab":
-        memory.note(key, rows[id_of(key)])
-    memory.get("a")
-    memory.note("c", rows[id_of("c")])
+    for key in "abac":
+        memory.note(key, client.database.rows[id_of(key)])
     assert [key for key in "abc" if memory.get(key)] == ["a", "c"]
+
+
+def test_a_damaged_document_that_is_remembered_is_removed_in_one_request_and_written_over_in_none(client):
+    client.database.damage(id_of("k"))
+    client.memory.note(id_of("k"), client.database.rows[id_of("k")])
+    (outcome,) = client.writer.write([put("k")])
+    assert isinstance(outcome.error, DamagedRecordError)
+    assert client.asked == [LOAD]
+    assert client.write(Delete(id_of("k"), at(1))) == [DONE]
+    assert client.asked == [LOAD, SWAP]
 
 
 def test_neither_values_nor_long_metadata_are_remembered(client):

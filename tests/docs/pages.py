@@ -3,11 +3,11 @@
 A page is one script from top to bottom, in a working directory of its own: its blocks share one namespace.
 
 ``python``
-    Is executed. A comment behind a statement (or on the lines below it) says what comes of it, and is checked:
+    Is executed. A comment after a statement (or on the lines below it) says what comes of it, and is checked:
     ``# -> value`` is the ``repr`` of an expression, ``# raises Error: message`` the error of a statement. In both,
-    ``...`` stands for anything.
+    ``...`` stands for anything. A word after ``python`` is a package that the page needs.
 ``console``
-    Lines behind ``$ `` are run by a shell, the lines below are the output. With the word ``shape`` behind ``console``
+    Lines after ``$ `` are run by a shell, the lines below are the output. With the word ``shape`` after ``console``
     paths, numbers, times, revisions and the widths of tables may differ.
 ``text``, ``sh``, ``sql`` and others
     Are shown only; of ``sh`` the syntax is checked.
@@ -30,7 +30,7 @@ from pathlib import Path
 from types import CodeType
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / ".github").glob("*.md"))]
 
 _FENCE = re.compile(r"^(`{3,})(\w*)[ ]*(\w*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"# (->|raises) (.*)")

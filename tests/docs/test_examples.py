@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -28,7 +29,18 @@ def beside_the_page(tmp_path, monkeypatch):
 
 @EVERY_PAGE
 def test_the_python_examples_of_a_page_run_and_show_what_is_true(page, beside_the_page):
+    _need_packages(page)
     run(page, "python")
+
+
+def _need_packages(page):
+    needed = {block.option for block in blocks(page, "python")} - {""}
+    missing = [name for name in sorted(needed) if importlib.util.find_spec(name) is None]
+    if missing:
+        said = f"not installed here: {', '.join(missing)}"
+        if os.environ.get("CI"):
+            pytest.fail(said)
+        pytest.skip(said)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "console")], ids=page_name)
@@ -37,6 +49,7 @@ def test_the_commands_of_a_page_run_and_print_what_is_shown(page, beside_the_pag
     missing = [tool for tool in needed if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"not installed here: {', '.join(missing)}")
+    _need_packages(page)
     run(page, "python", "console")
 
 

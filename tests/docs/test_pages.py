@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ import datastore
 from datastore import AgentDataStore, DataStore, KeyValueStore, Vault
 from datastore.record import Record
 from tests.docs.pages import PAGES, ROOT, blocks, page_name, prose
+
+sys.path.insert(0, str(ROOT / "docs/site"))
+import reference  # of the site, which is not a package
 
 API = ROOT / "docs/api.md"
 REFERENCE = {
@@ -50,9 +54,29 @@ def test_links_lead_somewhere(page):
             assert anchor in anchors(linked), f"{page_name(page)} links to {target}; there are {anchors(linked)}"
 
 
-def test_every_page_is_linked_from_the_readme():
-    linked = {(ROOT / target).resolve() for target in LINK.findall(prose(ROOT / "README.md")) if "://" not in target}
-    assert set(PAGES) - linked == {ROOT / "README.md"}
+def linked_from(page):
+    targets = [target.partition("#")[0] for target in LINK.findall(prose(page)) if "://" not in target]
+    return {(page.parent / target).resolve() for target in targets}
+
+
+def test_the_readme_leads_to_the_page_that_lists_every_other_one():
+    index = ROOT / "docs/index.md"
+    assert index in linked_from(ROOT / "README.md")
+    assert {page for page in PAGES if (ROOT / "docs") in page.parents} - linked_from(index) == {index}
+
+
+def test_the_site_has_every_page():
+    configured = (ROOT / "docs/site/mkdocs.yml").read_text(encoding="utf-8").partition("nav:")[2]
+    listed = set(re.findall(r"([\w/-]+\.md)", configured))
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in PAGES if (ROOT / "docs") in page.parents}
+    assert listed == pages | {"changelog.md", "benchmarks.md"}
+
+
+def test_every_promise_of_the_readme_names_a_test_that_is_there():
+    promised = re.findall(r"^\| .* \| \[`.*`\]\((.*\.py)\) `(test_\w+)` \|$", prose(ROOT / "README.md"), re.MULTILINE)
+    assert len(promised) >= 10
+    for file, name in promised:
+        assert re.search(rf"def {name}\(", (ROOT / file).read_text(encoding="utf-8")), f"{file} has no {name}"
 
 
 def test_the_readme_has_the_two_commands_word_for_word():
@@ -122,3 +146,52 @@ def test_the_adapter_that_is_shown_is_the_one_that_the_kit_runs_on():
         assert text in source, (
             "tests/third_party/shelf.py has changed: copy its code to docs/writing-an-adapter.md anew"
         )
+
+
+@pytest.mark.parametrize("page", [API, *map(ROOT.joinpath, ("docs/vault.md", "docs/key-value.md"))], ids=page_name)
+def test_what_a_page_says_of_a_call_is_its_docstring(page):
+    text = page.read_text(encoding="utf-8")
+    assert reference.written(text) == text, "run: python docs/site/reference.py"
+
+
+def test_every_call_has_its_docstring_in_the_reference():
+    shown = {name for page in PAGES for name, _ in reference.BLOCK.findall(page.read_text(encoding="utf-8"))}
+    assert {f"datastore.{of.__name__}.{name}" for of in REFERENCE for name in methods(of)} | {
+        "datastore.connect"
+    } == shown
+
+
+@pytest.mark.parametrize(
+    ("docstring", "markdown"),
+    [
+        (
+            """Do it, without ``None``.
+
+            Args:
+                key: The key,
+                    on two lines.
+                **options: Others.
+
+            Returns:
+                A list.
+
+            Raises:
+                ValueError, TypeError: If it is
+                    ``"x"``.
+
+            Requests: 1, or
+            2.
+            """,
+            "Do it, without `None`.\n\n| parameter | is |\n|---|---|\n| `key` | The key, on two lines. |\n"
+            "| `**options` | Others. |\n\n**Returns:** A list.\n\n**Raises:**\n\n"
+            '- `ValueError`, `TypeError`: if it is `"x"`.\n\n'
+            "**Requests:** 1, or 2.\n",
+        ),
+        ("Show it::\n\n    a = 1\n    b = 2\n\nAnd go on.", "Show it:\n\n    a = 1\n    b = 2\n\nAnd go on.\n"),
+    ],
+    ids=["sections", "code"],
+)
+def test_a_docstring_becomes_markdown(docstring, markdown, monkeypatch):
+    monkeypatch.setattr(datastore, "shown", lambda: None, raising=False)
+    datastore.shown.__doc__ = docstring
+    assert reference.rendered("datastore.shown") == markdown

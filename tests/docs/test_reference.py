@@ -185,7 +185,8 @@ def _default(value: Any) -> str:
 
 
 def test_the_options_of_connect_are_explained_with_their_defaults():
-    table = {row[0]: row[1] for row in rows(section(API, "`datastore.connect(url=None, **options)`"))[1:]}
+    all_rows = rows(section(API, "`datastore.connect(url=None, **options)`"))
+    table = {row[0]: row[1] for row in all_rows[all_rows.index(["option", "default", "is"]) + 1 :]}
     parameters = inspect.signature(datastore.DataStore).parameters
     assert table == {
         f"`{name}`": "`time.time`" if name == "clock" else f"`{parameter.default!r}`".replace("'", '"')
@@ -318,12 +319,36 @@ def test_every_option_of_a_command_is_in_the_guide(name):
     assert [option for option in options if option not in own and f"`{option}" not in common] == []
 
 
+# -------------------------------------------------------------------------------------------------- what was measured
+
+
+def measured(page: str) -> dict[str, list[list[float]]]:
+    """Return by call the rows of the tables of ratios in a page: those of SQLite, then those of DynamoDB."""
+    found: dict[str, list[list[float]]] = {}
+    for call, *cells in rows(text_of(page)):
+        numbers = [float(cell.strip("*")) for cell in cells if re.fullmatch(r"(\*\*)?\d\.\d\d(\*\*)?", cell)]
+        name = re.match(r"`?(set_many|get_many|set|get)\b", call)
+        if name and len(numbers) >= 4:
+            found.setdefault(name[1], []).append(numbers)
+    return found
+
+
+def test_the_numbers_of_the_comparison_are_those_that_were_measured():
+    benchmarks, comparison = measured("benchmarks/README.md"), measured("docs/comparison.md")
+    assert benchmarks.keys() == comparison.keys() == {"set", "get", "set_many", "get_many"}
+    assert comparison == benchmarks
+
+
+def test_the_numbers_of_the_readme_are_those_of_the_comparison():
+    compared = measured("docs/comparison.md")
+    shown = [
+        [float(number) for number in re.findall(r"\d\.\d\d", row[-1])]
+        for row in rows(section("README.md", "Why not what you have already?"))[1:]
+    ]
+    assert shown == [list(pair) for pair in zip(compared["set"][0], compared["get"][0], strict=True)]
+
+
 # ------------------------------------------------------------------------------------------------------------- pages
-
-
-def test_the_readme_lists_every_page_among_the_documentation():
-    listed = set(re.findall(r"\]\((docs/[^)#]+)", section("README.md", "Documentation")))
-    assert listed == {page_name(page) for page in PAGES} - {"README.md"}
 
 
 @pytest.mark.parametrize("file", [*SOURCES, *PAGES, ROOT / "CHANGELOG.md"], ids=page_name)

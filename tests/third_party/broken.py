@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datastore import BackendUnavailableError, ValueTooLargeError
+from datastore.adapters.changes import Applied, Change, Late, Result
+from datastore.adapters.knowledge import Known
+from datastore.adapters.remembering import MARK_LENGTH
 from datastore.backend import Access, Delete, Document, DocumentPage, Fields, IdRange, Outcome, Put, Write
 from datastore.ids import decode as decode_id
+from datastore.values import decode, encode, merge_metadata
 from tests.third_party.shelf import Row, ShelfBackend
 
 
 class LosesTheCreator(ShelfBackend):
     """An overwrite makes the overwriting agent the creator."""
 
-    def _put(self, rows: dict[str, Row], put: Put) -> Outcome:
-        outcome = super()._put(rows, put)
-        if outcome.done:
-            rows[self._place(put.id)]["createdByAgent"] = put.agent
-        return outcome
+    def _row(self, change: Change) -> Row | None:
+        row = super()._row(change)
+        if row is not None and isinstance(change.write, Put):
+            row["createdByAgent"] = change.write.agent
+        return row
 
 
 class CapsLists(ShelfBackend):
     """A listing ends at ten thousand, and does not say so."""
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        with self._transaction() as rows:
-            ids = sorted(row["_id"] for row in rows.values() if range.start <= row["_id"] < range.end)
+        ids = self._shelf.list(range.start, range.end)
         page = super().scan(range, fields, limit, after)
         return page._replace(after=None) if page.after and ids.index(page.after) >= 10_000 - 1 else page
 
@@ -45,52 +47,67 @@ class CountsByRewriting(ShelfBackend):
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         for access in accesses:
-            with self._transaction() as rows:
-                row = dict(rows.get(self._place(access.id)) or {})
-            if row and row["createdAt"] == access.created_at:
-                self._count(row, access)
+            known = self.load([access.id], metadata=True, value=True).get(access.id)
+            if known is not None and known.created_at == access.created_at:
                 time.sleep(0.0005)  # the way to a server and back
-                with self._transaction() as rows:
-                    rows[self._place(access.id)] = row
+                now = self._shelf.get([access.id]).get(access.id, (None,))[0]
+                count = known.access_count + access.number
+                after = known._replace(access_count=count, last_accessed_at=access.at)
+                after = after._replace(last_accessed_by_agent=access.agent)
+                self._shelf.replace(access.id, now, self._row(Change(access, known, after, None)))
 
 
 class TakesAnOutageForMissing(ShelfBackend):
     """What cannot be read is reported as not there."""
 
-    @contextmanager
-    def _transaction(self) -> Iterator[dict[str, Row]]:
+    def load(self, ids: Sequence[str], *, metadata: bool, value: bool) -> Mapping[str, Known]:
         try:
-            with super()._transaction() as rows:
-                yield rows
+            return super().load(ids, metadata=metadata, value=value)
         except BackendUnavailableError:
-            yield {}
+            return {}
+
+    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+        try:
+            return super().scan(range, fields, limit, after)
+        except BackendUnavailableError:
+            return DocumentPage([], None)
 
 
 class MergesMetadataDeeply(ShelfBackend):
     """A nested object keeps fields that were to go."""
 
-    def _merge(self, current: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-        merged = {
-            name: {**current[name], **value}
-            if isinstance(value, dict) and isinstance(current.get(name), dict)
-            else value
-            for name, value in changes.items()
-        }
-        return super()._merge(current, merged)
+    def _row(self, change: Change) -> Row | None:
+        row = super()._row(change)
+        if row is not None and isinstance(change.write, Put) and change.live:
+            before = decode(change.over.metadata)
+            merged = {
+                name: {**before[name], **value}
+                if isinstance(value, dict) and isinstance(before.get(name), dict)
+                else value
+                for name, value in decode(row["metadata"]).items()
+            }
+            row["metadata"] = encode(merged)
+        return row
 
 
 class ReplacesMetadata(ShelfBackend):
     """What was said before is forgotten."""
 
-    def _merge(self, current: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-        return super()._merge({}, changes)
+    def _row(self, change: Change) -> Row | None:
+        row = super()._row(change)
+        if row is not None and isinstance(change.write, Put):
+            row["metadata"] = encode(merge_metadata({}, change.write.metadata or {}))
+        return row
 
 
 class HandsOutItsOwnObjects(ShelfBackend):
     """What is stored is the caller's object, and so is what is read."""
 
-    def _stored(self, put: Put) -> Any:
-        return put.value
+    def _row(self, change: Change) -> Row | None:
+        row = super()._row(change)
+        if row is not None and change.document is not None:
+            row["value"] = change.document.value
+        return row
 
     def _value(self, row: Row) -> Any:
         return row["value"]
@@ -99,51 +116,43 @@ class HandsOutItsOwnObjects(ShelfBackend):
 class ChecksBeforeItWrites(ShelfBackend):
     """A precondition is checked in one step, and the write done in another."""
 
-    def write(self, writes: Sequence[Write]) -> list[Outcome]:
-        outcomes = []
-        for one in writes:
-            with self._transaction() as rows:
-                checked = self._put(dict(rows), one) if isinstance(one, Put) else self._delete(dict(rows), one)
-            if checked.done:
-                time.sleep(0.0005)  # the way to a server and back
-                if isinstance(one, Put):
-                    one = one._replace(if_absent=False, if_revision=None)
-                outcomes += super().write([one])
-            else:
-                outcomes.append(checked)
-        return outcomes
+    def _swap(self, change: Change) -> Result:
+        name = self._place(change.id)
+        if self._shelf.get([name]).get(name, (None,))[0] != change.token:
+            return Late()
+        time.sleep(0.0005)  # the way to a server and back
+        now = self._shelf.get([name]).get(name, (None,))[0]
+        version = self._shelf.replace(name, now, self._row(change))
+        return Late() if version is None else Applied(version)
 
 
 class BringsBackTheDeleted(ShelfBackend):
     """Counting is an upsert."""
 
     def record_access(self, accesses: Sequence[Access]) -> None:
-        with self._transaction() as rows:
-            for access in accesses:
-                if self._place(access.id) not in rows:
-                    name = decode_id(access.id)
-                    put = Put(access.id, *name, None, "null", None, access.agent, access.created_at, "counted", None)
-                    self._put(rows, put)
+        found = self.load([access.id for access in accesses], metadata=False, value=False)
+        for access in accesses:
+            if access.id not in found:
+                name = decode_id(access.id)
+                self.write(
+                    [Put(access.id, *name, None, "null", None, access.agent, access.created_at, "counted", None)]
+                )
         super().record_access(accesses)
 
 
 class KnowsTheLastWriteAlone(ShelfBackend):
     """A write whose answer was lost is done again if another one has come in between."""
 
-    def _knows(self, row: Row, put: Put) -> bool:
-        return bool(row["revision"] == put.revision)
+    def _row(self, change: Change) -> Row | None:
+        row = super()._row(change)
+        return row and row | {"recentWrites": row["recentWrites"][:MARK_LENGTH]}
 
 
 class KeepsTheExpired(ShelfBackend):
     """Writing over an expired document goes on with its creator, its metadata and its count."""
 
-    def _put(self, rows: dict[str, Row], put: Put) -> Outcome:
-        place = self._place(put.id)
-        expired = place in rows and self._live(rows, put.id, put.at) is None
-        if expired and put.if_revision is None:
-            rows[place] = {**rows[place], "expiresAt": None}
-            put = put._replace(if_absent=False)
-        return super()._put(rows, put)
+    def _known(self, version: int, row: Row) -> Known:
+        return super()._known(version, row)._replace(expires_at=None)
 
 
 class ScansFromTheCursor(ShelfBackend):
@@ -183,38 +192,41 @@ class CountsForTheSuccessor(ShelfBackend):
     """Accesses are counted for whatever document stands under the id now."""
 
     def record_access(self, accesses: Sequence[Access]) -> None:
-        with self._transaction() as rows:
-            now = {access.id: rows[access.id]["createdAt"] for access in accesses if access.id in rows}
+        found = self.load([access.id for access in accesses], metadata=False, value=False)
         super().record_access(
-            [access._replace(created_at=now.get(access.id, access.created_at)) for access in accesses]
+            [access._replace(created_at=found[access.id].created_at) for access in accesses if access.id in found]
         )
 
 
 class ForgetsCountsOnOverwrite(ShelfBackend):
     """An overwrite is a new document, but for its creation."""
 
-    def _put(self, rows: dict[str, Row], put: Put) -> Outcome:
-        outcome = super()._put(rows, put)
-        if outcome.done:
-            rows[self._place(put.id)] |= {"accessCount": 0, "lastAccessedByAgent": None, "lastAccessedAt": None}
-        return outcome
+    def _row(self, change: Change) -> Row | None:
+        row = super()._row(change)
+        if row is not None and isinstance(change.write, Put):
+            row |= {"accessCount": 0, "lastAccessedByAgent": None, "lastAccessedAt": None}
+        return row
 
 
 class CountsAreNewRevisions(ShelfBackend):
     """Counting an access changes the revision."""
 
-    def _count(self, row: Row, access: Access) -> None:
-        super()._count(row, access)
-        row["revision"] += "'"
+    def _row(self, change: Change) -> Row | None:
+        row = super()._row(change)
+        if row is not None and isinstance(change.write, Access):
+            row["revision"] += "'"
+        return row
 
 
 class CountsExpiredAsDeleted(ShelfBackend):
     """An expired document counts as removed when it is deleted."""
 
-    def _delete(self, rows: dict[str, Row], delete: Delete) -> Outcome:
-        there = self._place(delete.id) in rows
-        outcome = super()._delete(rows, delete)
-        return Outcome(there) if delete.if_revision is None else outcome
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        there = self.load([one.id for one in writes], metadata=False, value=False)
+        return [
+            Outcome(one.id in there) if isinstance(one, Delete) and one.if_revision is None else outcome
+            for one, outcome in zip(writes, super().write(writes), strict=True)
+        ]
 
 
 class HoldsNoLargeValues(ShelfBackend):

@@ -1,25 +1,32 @@
 """A whole adapter, for a database that is a dictionary: what a third party writes, and the kit's own test subject.
 
-`Shelf` stands for the database and its client; `ShelfBackend` is the adapter, about a hundred lines. It has the five
-methods of the contract and no optional ability, so that the store does without.
+`Shelf` stands for the database and its client; `ShelfBackend` is the adapter, about sixty lines. It has no optional
+ability but `Backend.restore`, which the toolkit brings, so that the store does without.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from datastore import Backend, BackendUnavailableError, Capabilities, DataStore, ValueTooLargeError
-from datastore.adapters.remembering import REMEMBERED, mark_of, remember, remembers
-from datastore.backend import Access, Delete, Document, DocumentPage, Fields, IdRange, Outcome, Put, Write
+from datastore import BackendUnavailableError, Capabilities, DataStore
+from datastore.adapters.changes import Applied, Change, Late, Result
+from datastore.adapters.knowledge import Known, known_of
+from datastore.adapters.optimistic import OptimisticBackend
+from datastore.adapters.remembering import REMEMBERED
+from datastore.backend import Document, DocumentPage, Fields, IdRange
 from datastore.conformance import Harness
-from datastore.values import decode, encode, merge_metadata
+from datastore.values import decode, encode
 
 Row: TypeAlias = dict[str, Any]
 """One document, by the names that an administrator knows; value and metadata are JSON text."""
+NAMES = ("_id", "createdAt", "revision", "expiresAt", "value", "metadata", "createdByAgent", "updatedAt", "accessCount")
+NAMES += ("lastAccessedByAgent", "lastAccessedAt")
+"""The names, in the order of the fields of `Document`."""
 
 
 class ShelfDown(Exception):  # noqa: N818
@@ -30,17 +37,37 @@ class Shelf:
     """The database. It outlives the adapters that work with it, as a server does."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[str, tuple[int, Row]] = {}
+        self._versions = itertools.count(1)
         self._lock = threading.Lock()
         self._down = False
 
-    @contextmanager
-    def transaction(self) -> Iterator[dict[str, Row]]:
-        """Hand out the rows; nobody else reads or writes meanwhile."""
-        if self._down:
-            raise ShelfDown("no route to the shelf")
+    def get(self, names: Sequence[str]) -> dict[str, tuple[int, Row]]:
+        """Return the rows that exist, each with its version."""
+        self._answer()
+        return {name: self._rows[name] for name in names if name in self._rows}
+
+    def list(self, start: str, end: str) -> list[str]:
+        """Return the names in a range, in order."""
+        self._answer()
         with self._lock:
-            yield self._rows
+            return sorted(name for name in self._rows if start <= name < end)
+
+    def replace(self, name: str, version: int | None, row: Row | None) -> int | None:
+        """Replace the row that is at a version, or make one where there is none; without a row it is removed.
+
+        Returns the new version; ``None`` if the row is at another one, and nothing was done.
+        """
+        self._answer()
+        with self._lock:
+            if self._rows.get(name, (None,))[0] != version:
+                return None
+            new = next(self._versions)
+            if row is None:
+                self._rows.pop(name, None)
+            else:
+                self._rows[name] = (new, row)
+            return new
 
     @contextmanager
     def outage(self) -> Iterator[None]:
@@ -51,8 +78,12 @@ class Shelf:
         finally:
             self._down = False
 
+    def _answer(self) -> None:
+        if self._down:
+            raise ShelfDown("no route to the shelf")
 
-class ShelfBackend(Backend):
+
+class ShelfBackend(OptimisticBackend):
     """The adapter."""
 
     name = "shelf"
@@ -61,44 +92,36 @@ class ShelfBackend(Backend):
     )
 
     def __init__(self, shelf: Shelf) -> None:
+        super().__init__()
         self._shelf = shelf
 
-    def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
-        """See `Backend.read`. Every document is filled in whole: more than was asked for is allowed."""
-        with self._transaction() as rows:
-            found = [rows[self._place(id)] for id in ids if self._place(id) in rows]
-        return {row["_id"]: self._document(row) for row in found}
+    def load(self, ids: Sequence[str], *, metadata: bool, value: bool) -> Mapping[str, Known]:
+        """See `Primitives.load`. Every document is loaded whole: more than was asked for is allowed."""
+        with self._translated():
+            found = self._shelf.get([self._place(id) for id in ids])
+        return {id: self._known(*found[self._place(id)]) for id in ids if self._place(id) in found}
 
-    def write(self, writes: Sequence[Write]) -> list[Outcome]:
-        """See `Backend.write`. One transaction, so that each write is atomic with its precondition."""
-        with self._transaction() as rows:
-            return [self._put(rows, one) if isinstance(one, Put) else self._delete(rows, one) for one in writes]
+    def swap(self, changes: Sequence[Change]) -> Sequence[Result]:
+        """See `Primitives.swap`."""
+        with self._translated():
+            return [self._swap(change) for change in changes]
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.scan`."""
-        with self._transaction() as rows:
-            ids = sorted(id for row in rows.values() if range.start <= (id := row["_id"]) < range.end)
-            behind = [id for id in ids if after is None or id > after]
-            found = [rows[self._place(id)] for id in behind[:limit]]
-        return DocumentPage([self._document(row) for row in found], found[-1]["_id"] if len(behind) > limit else None)
-
-    def record_access(self, accesses: Sequence[Access]) -> None:
-        """See `Backend.record_access`. Inside one transaction: nothing is read here and written back later."""
-        with self._transaction() as rows:
-            for access in accesses:
-                row = rows.get(self._place(access.id))
-                if row is not None and row["createdAt"] == access.created_at:
-                    self._count(row, access)
+        with self._translated():
+            names = [name for name in self._shelf.list(range.start, range.end) if after is None or name > after]
+            found = self._shelf.get(names[:limit])
+        documents = [self._document(row) for _, row in found.values()]
+        return DocumentPage(documents, names[limit - 1] if len(names) > limit else None)
 
     def close(self) -> None:
         """See `Backend.close`. A real client would be closed here."""
 
     @contextmanager
-    def _transaction(self) -> Iterator[dict[str, Row]]:
+    def _translated(self) -> Iterator[None]:
         """Translate the client's errors; its own one stays chained."""
         try:
-            with self._shelf.transaction() as rows:
-                yield rows
+            yield
         except ShelfDown as error:
             raise BackendUnavailableError(f"the shelf does not answer ({error})", backend=self.name) from error
 
@@ -106,87 +129,28 @@ class ShelfBackend(Backend):
         """Return under which name a document is stored."""
         return id
 
-    def _put(self, rows: dict[str, Row], put: Put) -> Outcome:
-        old = self._live(rows, put.id, put.at)
-        if old and self._knows(old, put):
-            return Outcome(True)  # it was sent before, and its answer lost
-        revision = old["revision"] if old else None
-        if (put.if_absent and old) or (put.if_revision is not None and put.if_revision != revision):
-            return Outcome(False, revision)
-        try:
-            metadata = self._merge(decode(old["metadata"]) if old else {}, put.metadata or {})
-        except ValueTooLargeError as error:
-            return Outcome(False, error=error)
-        row = dict(old) if old else self._new_row(put)
-        row |= {
-            "value": self._stored(put),
-            "metadata": encode(metadata),
-            "updatedAt": put.at,
-            "revision": put.revision,
-            "expiresAt": put.expires_at,
-            "recentWrites": remember(row.get("recentWrites"), mark_of(put.revision)),
-        }
-        rows[self._place(put.id)] = row
-        return Outcome(True)
+    def _swap(self, change: Change) -> Result:
+        version = self._shelf.replace(self._place(change.id), change.token, self._row(change))
+        return Late() if version is None else Applied(version)
 
-    def _knows(self, row: Row, put: Put) -> bool:
-        """Return whether a document has seen this very write, perhaps before others."""
-        return remembers(row.get("recentWrites"), mark_of(put.revision))
+    def _row(self, change: Change) -> Row | None:
+        """Return what is stored of a document after a change; ``None`` if it is removed."""
+        document = change.document
+        if document is None:
+            return None
+        row: Row = dict(zip(NAMES, document, strict=True))
+        row |= {"value": encode(document.value), "metadata": encode(document.metadata)}
+        return row | {"recentWrites": change.writes, "recentCounts": change.counts}
 
-    def _delete(self, rows: dict[str, Row], delete: Delete) -> Outcome:
-        old = self._live(rows, delete.id, delete.at)
-        revision = old["revision"] if old else None
-        if delete.if_revision is not None and delete.if_revision != revision:
-            return Outcome(False, revision)
-        rows.pop(self._place(delete.id), None)  # an expired one goes, too, and does not count
-        return Outcome(old is not None)
+    def _known(self, version: int, row: Row) -> Known:
+        return known_of(self._document(row), version, row["recentWrites"], row["recentCounts"])
 
-    def _live(self, rows: dict[str, Row], id: str, at: str) -> Row | None:
-        """Return the live document under an id: an expired one is as good as gone."""
-        row = rows.get(self._place(id))
-        return row if row and (row["expiresAt"] is None or row["expiresAt"] > at) else None
-
-    def _new_row(self, put: Put) -> Row:
-        return {
-            "_id": put.id,
-            "userId": put.user_id,
-            "namespace": put.namespace,
-            "key": put.key,
-            "createdAt": put.at,
-            "createdByAgent": put.agent,
-            "accessCount": 0,
-            "lastAccessedByAgent": None,
-            "lastAccessedAt": None,
-        }
-
-    def _merge(self, current: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-        return merge_metadata(current, changes)
-
-    def _stored(self, put: Put) -> Any:
-        return put.json
+    def _document(self, row: Row) -> Document:
+        document = Document(*(row[name] for name in NAMES))
+        return document._replace(value=self._value(row), metadata=decode(row["metadata"]))
 
     def _value(self, row: Row) -> Any:
         return decode(row["value"])
-
-    def _count(self, row: Row, access: Access) -> None:
-        row["accessCount"] += access.number
-        if access.at >= (row["lastAccessedAt"] or ""):
-            row["lastAccessedAt"], row["lastAccessedByAgent"] = access.at, access.agent
-
-    def _document(self, row: Row) -> Document:
-        return Document(
-            id=row["_id"],
-            created_at=row["createdAt"],
-            revision=row["revision"],
-            expires_at=row["expiresAt"],
-            value=self._value(row),
-            metadata=decode(row["metadata"]),
-            created_by_agent=row["createdByAgent"],
-            updated_at=row["updatedAt"],
-            access_count=row["accessCount"],
-            last_accessed_by_agent=row["lastAccessedByAgent"],
-            last_accessed_at=row["lastAccessedAt"],
-        )
 
 
 class ShelfHarness(Harness):

@@ -1,0 +1,72 @@
+"""The recipe for Gunicorn works: real workers, with and without ``--preload``, count on one store."""
+
+from __future__ import annotations
+
+import http.client
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.docs.pages import ROOT, blocks
+
+PAGE = ROOT / "docs/deployment.md"
+
+
+class OverSocket(http.client.HTTPConnection):
+    """A connection to a server that listens at a path."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=20)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def ask(path: str, user: str) -> str:
+    connection = OverSocket(path)
+    try:
+        connection.request("GET", f"/{user}")
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def application(tmp_path):
+    (source,) = (block.text for block in blocks(PAGE, "python") if "def app(environ" in block.text)
+    (tmp_path / "wsgi.py").write_text(source)
+    return tmp_path
+
+
+@pytest.mark.parametrize("options", [[], ["--preload"]], ids=["each imports", "preload"])
+def test_workers_share_one_store(application, options):
+    if importlib.util.find_spec("gunicorn") is None:
+        if os.environ.get("CI"):
+            pytest.fail("gunicorn is not installed")
+        pytest.skip("not installed here: gunicorn")
+    command = [sys.executable, "-m", "gunicorn", "--workers", "2", "--threads", "4", "--bind", "unix:s", *options]
+    environment = {name: value for name, value in os.environ.items() if name != "AGENT_DATASTORE_URL"}
+    with (application / "log").open("w") as log:
+        server = subprocess.Popen([*command, "wsgi:app"], cwd=application, env=environment, stdout=log, stderr=log)
+    try:
+        path = os.path.relpath(application / "s")  # a path to a socket is short
+        while not (application / "s").exists():
+            assert server.poll() is None, (application / "log").read_text()
+            time.sleep(0.05)
+        assert [ask(path, "ann") for _ in range(20)] == [f"visit {number}\n" for number in range(1, 21)]
+        assert ask(path, "bob") == "visit 1\n"
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(30)
+    assert server.returncode == 0
+    assert "Error" not in (application / "log").read_text()
+    assert {file.name for file in application.glob("wsgi.db*")} == {"wsgi.db"}, "every worker closed its store"
