@@ -87,18 +87,22 @@ class Counter:
         states = self._begin(pending.values())
         lost: DataStoreError | None = None
         while True:
+            problem: DataStoreError | None = None
             try:
                 self._look(pending, states)
             except DataStoreError as error:
-                raise error if lost is None else lost  # noqa: B904 - the one that was lost has a cause of its own
-            for id, access in list(pending.items()):
-                if self._is_done(access, states[id]):
-                    del pending[id]
-            if not pending:
-                return
-            problem = self._count(pending, states)
-            if not pending:
-                return
+                if lost is not None or self._primitives.counting is not Counting.UNSEEN:
+                    raise error if lost is None else lost  # noqa: B904 - the one that was lost has a cause of its own
+                problem = error  # what is looked at there was refused just now, so that most often the next look tells
+            else:
+                for id, access in list(pending.items()):
+                    if self._is_done(access, states[id]):
+                        del pending[id]
+                if not pending:
+                    return
+                problem = self._count(pending, states)
+                if not pending:
+                    return
             if problem is not None and (lost is not None or not self._may_tell(problem)):
                 raise problem  # the store comes again with the next flush
             lost = problem
