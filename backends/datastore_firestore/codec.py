@@ -255,7 +255,11 @@ def get_time(value: Any) -> str:
     """
     if value.WhichOneof("value_type") != "timestamp_value":
         raise UnreadableError("something else where a time belongs")
-    stamp = value.timestamp_value
+    return text_of(value.timestamp_value)
+
+
+def text_of(stamp: Any) -> str:
+    """Return a timestamp of Firestore's as text."""
     return f"{_text(stamp.seconds)}.{stamp.nanos // 1_000:06d}Z"
 
 

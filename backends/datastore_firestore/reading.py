@@ -14,7 +14,7 @@ from datastore.backend import Document, DocumentPage, Fields, IdRange
 from datastore.documents import decoded
 from datastore.errors import DamagedRecordError
 from datastore.ids import EVERYTHING, is_id
-from datastore_firestore.codec import get_time, set_time
+from datastore_firestore.codec import get_time, set_time, text_of
 from datastore_firestore.connection import Connection, Message, Settings
 from datastore_firestore.documents import KEY, KEY_AND_METADATA, MASKS, known_of, to_document
 from datastore_firestore.filters import Term, fill_filter
@@ -64,7 +64,9 @@ class Reader:
     def load(self, ids: Sequence[str], metadata: bool) -> dict[str, Known]:
         """Return what is known of the documents that exist, as far as writing goes by it."""
         found = self._get(ids, KEY_AND_METADATA if metadata else KEY)
-        return {id: known_of(stored, metadata) for id, stored in found.items()}
+        return {
+            id: known_of(stored, metadata)._replace(since=text_of(stored.create_time)) for id, stored in found.items()
+        }
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
         """See `Backend.scan`."""

@@ -83,7 +83,10 @@ class Remover:
         for some in batches(list(removal.in_doubt), _AT_ONCE):
             there = self._reader.load(some, metadata=False)
             for id in some:
-                removal.kept(id) if id in there else removal.removed(id)
+                if id in there:
+                    removal.kept(id)
+                else:
+                    removal.removed(id)
 
     def _send(self, seen: _Seen, removal: Removal, at: str, as_seen: bool) -> None:
         """Remove documents in one request, and count them."""

@@ -286,10 +286,10 @@ def _delete(
 def _is_another(known: Known, sent: Sent, delete: Delete, rules: Rules) -> bool:
     """Return whether a document was made after the one that a delete was sent for had gone."""
     if sent.revision is None:
-        return known.created_at > delete.at
+        return (known.since or known.created_at) > delete.at
     if known.knows(sent.revision):
         return False
-    if not sent.certain and known.created_at < delete.at:
+    if not sent.certain and (known.since or known.created_at) < delete.at:
         return False  # it was perhaps there before, and has refused the delete
     forgetful = len(known.writes) >= MARK_LENGTH * rules.remembered  # others may have written it so often
     return not forgetful or known.created_at != sent.created_at

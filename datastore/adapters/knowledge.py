@@ -44,6 +44,9 @@ class Known(NamedTuple):
     """Nobody can read it; of all else here only ``token`` is known."""
     foreign: bool = False
     """It is damaged, and another program has written it: it has no revision."""
+    since: str = ""
+    """Since when it is there by the database's own clock, if that tells. ``created_at`` is when the call began that
+    made it, which may be before a delete that it came after."""
     source: Any = None
     """What was read, for adapters that need it to make a change. It is never remembered."""
 

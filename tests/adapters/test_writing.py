@@ -197,6 +197,20 @@ def test_a_repeated_delete_does_not_remove_a_document_made_later(request, strang
     assert client.database.model.documents[delete.id].value == 2
 
 
+@pytest.mark.parametrize("condition", [None, "first"])
+def test_the_databases_own_clock_tells_that_a_document_is_later_whose_call_began_before(client, stranger, condition):
+    client.write(put("k", revision="first"))
+    client.meet([unanswered, unsent])
+    delete = Delete(id_of("k"), at(3), condition)
+    with pytest.raises(LostError):
+        client.writer.write([delete])
+    stranger.write(put("k", 2, at=at(2)))
+    rows = client.database.rows
+    rows[delete.id] = rows[delete.id]._replace(since=at(4))
+    assert client.write(delete) == [DONE]
+    assert client.database.model.documents[delete.id].value == 2
+
+
 @pytest.mark.parametrize("who", ["client", "blind"])
 def test_a_delete_at_a_revision_that_was_refused_says_so_however_often_it_is_sent(request, stranger, who):
     client = request.getfixturevalue(who)

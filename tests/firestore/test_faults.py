@@ -312,6 +312,23 @@ def test_a_delete_whose_answer_is_lost_takes_the_record_with_it_that_was_there_a
         assert agent.get("k") == "another"
 
 
+def test_a_delete_whose_answer_is_lost_leaves_a_later_record_whose_writer_began_earlier(url, agent, recorder):
+    """Whose call waited, or whose clock is behind: Firestore's own time of its creation tells that it is later."""
+    with datastore.connect(url, clock=lambda: time.time() - 60) as other:
+        theirs = other.agent("u", "b")
+
+        def replaced(proceed):
+            proceed().result()
+            theirs.add("k", "another")
+            raise Fault(StatusCode.UNAVAILABLE)
+
+        for conditional in (True, False):
+            revision = agent.set("k", 1)
+            recorder.fail("Commit", replaced)
+            assert agent.delete("k", if_revision=revision if conditional else None) is True
+            assert theirs.get("k") == "another"
+
+
 def test_a_delete_that_never_arrived_is_sent_again_or_refused(url, agent, recorder):
     """It removes what is still as it was. At a revision that somebody has changed, it was refused."""
     with datastore.connect(url) as other:

@@ -83,11 +83,20 @@ def each(stores, work):
         agent, said = store.agent("u", f"a{writer}"), []
         for number in range(ROUNDS):
             begin.wait(60)
-            said.append(work(agent, writer, number, store))
+            try:
+                said.append(work(agent, writer, number, store))
+            except BaseException as error:
+                failures.append(error)
+                begin.abort()
+                raise
         return said
 
+    failures = []
     with ThreadPoolExecutor(len(stores)) as pool:
-        return list(pool.map(rounds, stores, range(len(stores))))
+        writers = [pool.submit(rounds, store, writer) for writer, store in enumerate(stores)]
+    if failures:
+        raise failures[0]
+    return [writer.result() for writer in writers]
 
 
 def test_increments_and_appends_are_exact(stores, direct):
