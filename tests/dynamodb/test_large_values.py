@@ -13,6 +13,7 @@ from datastore.backend import Fields
 from datastore.scope import scope_of
 from datastore_dynamodb import codec
 from tests.dynamodb.answers import refusal
+from tests.dynamodb.wire import after_each_answer, operation_of
 
 pytestmark = pytest.mark.server("dynamodb")
 
@@ -125,6 +126,27 @@ def test_a_condition_that_fails_leaves_nothing(agent, items):
         agent.add("k", noise(990_000))
     assert parts(items) == []
     assert agent.get("k") == 2
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["", "and they cannot be removed"])
+def test_who_is_overtaken_when_its_parts_are_there_leaves_nothing_and_is_told(
+    agent, stranger, items, wire, caplog, refused
+):
+    overtaken = []
+
+    def overtake(_, request, answer):
+        if operation_of(request) == "BatchWriteItem" and not overtaken:
+            overtaken.append(stranger.add("k", "theirs"))
+            if refused:
+                wire.fail(refusal("AccessDeniedException"), operation="BatchWriteItem")
+        return answer
+
+    with after_each_answer(overtake), pytest.raises(datastore.KeyExistsError):
+        agent.add("k", noise(990_000))
+    assert overtaken
+    assert agent.get("k") == "theirs"
+    assert len(parts(items)) == (2 if refused else 0)
+    assert ("were left behind for now" in caplog.text) is refused
 
 
 @pytest.mark.parametrize("operation", ["BatchWriteItem", "UpdateItem"])
