@@ -44,7 +44,7 @@ def main() -> None:
 
 def namespaces(store: datastore.DataStore, rounds: int) -> None:
     """Compare the view with stepping from namespace to namespace."""
-    backend = store._core.backend
+    backend = store.backend
     print("namespaces   view, ms   stepping, ms   stepping / view")
     for number in NAMESPACES:
         agent = store.agent(f"user {number}", "benchmark")

@@ -217,7 +217,7 @@ def contest(arguments: argparse.Namespace, store: datastore.DataStore, bare: Bar
     }
     assert ours.get(keys[0]) == bare.get(keys[0])
     if arguments.replay:
-        Replay(store._core.backend._connection.client)
+        Replay(store.backend._connection.client)
         Replay(bare.client)
     result = table("keys per second", "call", OURS, BARE, "ratio", "quartiles", f">= {TARGET}")
     for name, (mine, theirs) in rows.items():

@@ -151,7 +151,7 @@ def pushed_against_unpushed(path: Path, options: argparse.Namespace) -> None:
     with (
         datastore.connect(f"sqlite:///{path}", tracking="off") as indexed,
         datastore.connect(f"sqlite:///{unindexed}", tracking="off") as pushed,
-        DataStore(Wrapped(pushed._core.backend), tracking="off") as unpushed,
+        DataStore(Wrapped(pushed.backend), tracking="off") as unpushed,
     ):
         agents = {
             "by index": indexed.agent("user", "agent"),

@@ -27,14 +27,14 @@ class LegacyPage(NamedTuple):
 
     documents: Sequence[Mapping[str, Any]]
     """The fields as the client gives them, by their names, the id among them as ``_id``. Numbers may be `Decimal`,
-    times `datetime`, arrays sets; `datastore.moving.seed` makes JSON of them. A
+    times `datetime`, arrays sets; `datastore.moving.legacy_format` makes JSON of them. A
     `datastore.values.UnreadableError` stands for what cannot be read as a value."""
     after: str | None
     """Where to go on; ``None`` at the end."""
 
 
 class LegacySource(Protocol):
-    """A database, table or collection in the format of the seed, as it was before this store. It is only read."""
+    """A database, table or collection in the legacy format, as it was before this store. It is only read."""
 
     name: str
     """What errors and reports call the database."""

@@ -220,8 +220,8 @@ Ability: TypeAlias = Literal[
     "restore",
     "drop",
     "database",
-    "customers",
-    "drop_customer",
+    "tenants",
+    "drop_tenant",
 ]
 
 
@@ -245,8 +245,8 @@ class Capabilities:
     """How many of its last writes a record knows (`datastore.adapters.remembering`): a write that is repeated because
     its answer was lost recognises itself, also where so many others, less one, came after it. For databases whose
     answers can be lost; 8 are the least that the store expects of them, and the toolkit keeps 16."""
-    customer_databases: bool = False
-    """``isolation="database"`` gives each customer a database of its own (`datastore.customers`)."""
+    tenant_databases: bool = False
+    """``isolation="database"`` gives each tenant a database of its own (`datastore.tenants`)."""
     abilities: frozenset[Ability] = frozenset()
     """The optional methods of `Backend` that are there. Filled in for a class that has its capabilities as a class
     attribute; one that makes them in the instance gives `Backend.overridden` here."""
@@ -398,22 +398,22 @@ class Backend(ABC):
         self._unsupported("removing the database")
 
     def database(self, user_id: str) -> str:
-        """Return the name of a customer's database, without asking anybody; a customer is a user id.
+        """Return the name of a tenant's database, without asking anybody; a tenant is a user id.
 
-        `datastore.customers` gives this, and the next two, to most adapters.
+        `datastore.tenants` gives this, and the next two, to most adapters.
 
         Raises:
             InvalidNameError: If the user id is too long for one.
         """
-        self._unsupported("a database for each customer")
+        self._unsupported("a database for each tenant")
 
-    def customers(self) -> list[str]:
+    def tenants(self) -> list[str]:
         """Return the user ids that have a database, sorted."""
-        self._unsupported("a database for each customer")
+        self._unsupported("a database for each tenant")
 
-    def drop_customer(self, user_id: str) -> bool:
-        """Remove the database of a customer with everything in it, and return whether there was one."""
-        self._unsupported("a database for each customer")
+    def drop_tenant(self, user_id: str) -> bool:
+        """Remove the database of a tenant with everything in it, and return whether there was one."""
+        self._unsupported("a database for each tenant")
 
     def before_fork(self) -> None:  # noqa: B027 - most adapters have nothing to close
         """Close what a forked child must not inherit. No call is under way, and no new one begins before the fork."""

@@ -113,7 +113,7 @@ def _place(text: str, options: Mapping[str, Any], open_backend: Callable[[Url], 
 
 
 def connect_legacy(url: str) -> LegacySource:
-    """Open a database in the format of the seed, for `datastore.moving.import_legacy` to read.
+    """Open a database in the legacy format, for `datastore.moving.import_legacy` to read.
 
     Args:
         url: As for `connect`; on SQLite the parameter ``table`` names the table.

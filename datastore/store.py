@@ -43,7 +43,7 @@ class DataStore:
         retry_seconds: How long one call repeats what fails for a transient reason before it raises.
         max_seconds: How long one call of an agent may take in all, its retries included; a stream (`iter_records`, a
             copy, an export) as long for each page. What takes longer raises `DeadlineExceededError`. Administration
-            (`ensure_index`, `purge_expired`, `drop_customer`) takes as long as the database does.
+            (`ensure_index`, `purge_expired`, `drop_tenant`) takes as long as the database does.
         clock: Returns seconds since the epoch; expiry and all times follow it. For tests.
 
     Raises:
@@ -81,7 +81,7 @@ class DataStore:
             max_seconds=max_seconds,
             clock=clock,
         )
-        self._customers = backend if backend.capabilities.supports("database") else None
+        self._tenants = backend if backend.capabilities.supports("database") else None
 
     @property
     def backend(self) -> Backend:
@@ -111,8 +111,8 @@ class DataStore:
         Requests: 0.
         """
         scope = Scope(self._core, user_id, agent, namespace)
-        if self._customers is not None:
-            self._customers.database(scope.user_id)  # refuses an id that is too long for the name of a database
+        if self._tenants is not None:
+            self._tenants.database(scope.user_id)  # refuses an id that is too long for the name of a database
         return AgentDataStore(scope)
 
     def flush(self) -> None:
@@ -170,9 +170,9 @@ class DataStore:
         encoded = encode_name(check_name(user_id, "user_id"), "user_id")
         core.check_open()
         forgotten = _forget(core, encoded)
-        if self._customers is not None:
-            customers = self._customers
-            core.call("dropping the database of a user", lambda: customers.drop_customer(as_text(user_id)))
+        if self._tenants is not None:
+            tenants = self._tenants
+            core.call("dropping the database of a user", lambda: tenants.drop_tenant(as_text(user_id)))
         return forgotten
 
     def ensure_index(self, fields: Sequence[str], namespace: str | None = None) -> str:
@@ -213,21 +213,21 @@ class DataStore:
             )
         return self._core.call("declaring an index", lambda: backend.ensure_index(paths, encoded))
 
-    def customers(self) -> list[str]:
+    def tenants(self) -> list[str]:
         """Return the user ids that have a database of their own, sorted. Needs ``isolation="database"``.
 
         Raises:
-            UnsupportedError: If customers share one database.
+            UnsupportedError: If tenants share one database.
 
         Requests: 1, or 1 per page of the database; on SQLite it reads the directory.
         """
-        return self._core.call("listing customers", self._separated().customers)
+        return self._core.call("listing tenants", self._separated().tenants)
 
-    def drop_customer(self, user_id: str, *, confirm: str) -> bool:
-        """Remove the database of one customer with everything in it. Only a backup brings it back.
+    def drop_tenant(self, user_id: str, *, confirm: str) -> bool:
+        """Remove the database of one tenant with everything in it. Only a backup brings it back.
 
         It needs ``isolation="database"``. Calls that use the database at the same time raise `ClosedError`. The next
-        use of the customer begins a new database; other processes that had the old one open must connect again.
+        use of the tenant begins a new database; other processes that had the old one open must connect again.
 
         Args:
             user_id: Whose database it is.
@@ -238,28 +238,28 @@ class DataStore:
 
         Raises:
             InvalidNameError: If ``confirm`` is not the same as ``user_id``.
-            UnsupportedError: If customers share one database.
+            UnsupportedError: If tenants share one database.
 
         Requests: CouchDB 2, DynamoDB 2 or more until the table is gone, Firestore 2 per 500 documents; on SQLite it
         removes the files.
         """
-        customers = self._separated()
+        tenants = self._separated()
         user_id = check_name(user_id, "user_id")
         encode_name(user_id, "user_id")
         if check_name(confirm, "confirm") != user_id:
             raise InvalidNameError(
-                f"confirm is {shown(as_text(confirm))}; to drop the customer {user_id!r} it must be the same"
+                f"confirm is {shown(as_text(confirm))}; to drop the tenant {user_id!r} it must be the same"
             )
-        return self._core.call(f"dropping customer {user_id!r}", lambda: customers.drop_customer(user_id))
+        return self._core.call(f"dropping tenant {user_id!r}", lambda: tenants.drop_tenant(user_id))
 
     def _separated(self) -> Backend:
         self._core.check_open()
-        if self._customers is None:
+        if self._tenants is None:
             raise UnsupportedError(
-                "customers share one database here; connect with isolation='database' for one each",
+                "tenants share one database here; connect with isolation='database' for one each",
                 backend=self.backend.name,
             )
-        return self._customers
+        return self._tenants
 
     def close(self) -> None:
         """Write the pending access counts and close the backend.

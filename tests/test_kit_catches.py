@@ -27,7 +27,7 @@ class TestShelf({suite}):
 
 UNDECLARED = {
     "shared is not declared",
-    "customer_databases is not declared",
+    "tenant_databases is not declared",
     "the backend does not have 'namespaces'",
     "the backend does not have 'count'",
     "the backend does not have 'clear'",

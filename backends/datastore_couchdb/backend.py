@@ -66,7 +66,7 @@ class CouchBackend(Backend):
         persistent=True,
         shared=True,
         remembered_writes=REMEMBERED,
-        customer_databases=True,
+        tenant_databases=True,
     )
 
     def __init__(self, settings: Settings) -> None:

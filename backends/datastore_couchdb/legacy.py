@@ -54,7 +54,7 @@ class LegacyDatabase:
 
 
 def open_legacy(url: Url) -> LegacyDatabase:
-    """Open a database in the seed's format; the URL is that of `connect`.
+    """Open a database in the legacy format; the URL is that of `connect`.
 
     Raises:
         ConfigurationError: If the URL is wrong, or the database is not there.

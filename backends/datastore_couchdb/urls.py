@@ -6,12 +6,12 @@ import re
 from collections.abc import Hashable
 
 from datastore.backend import Backend
-from datastore.customers import CustomerBackend, is_wanted
 from datastore.errors import ConfigurationError
+from datastore.tenants import TenantBackend, is_wanted
 from datastore.urls import Url, boolean, positive, seconds
 from datastore_couchdb.backend import CouchBackend
-from datastore_couchdb.customers import CouchDatabases
 from datastore_couchdb.session import NAME, Settings
+from datastore_couchdb.tenants import CouchDatabases
 
 _SCHEMES = {"couchdb": "http", "couchdbs": "https"}
 # https://docs.couchdb.org/en/stable/api/database/common.html#put--db
@@ -23,7 +23,7 @@ def connect(url: Url) -> Backend:
 
     Parameters of the URL: ``timeout`` (seconds for one request, 30), ``pool`` (connections at most, 32), ``create``
     (``false`` creates nothing: neither database nor indexes), ``partitioned`` (``true`` for a database partitioned by
-    user), ``isolation`` (``database`` for a database for each customer; nothing is opened before one is used).
+    user), ``isolation`` (``database`` for a database for each tenant; nothing is opened before one is used).
 
     Raises:
         ConfigurationError: If the URL is wrong, or the database is not there and may not be created.
@@ -34,7 +34,7 @@ def connect(url: Url) -> Backend:
     """
     isolated = is_wanted(url)
     settings = settings_of(url)
-    return CustomerBackend(CouchDatabases(settings)) if isolated else CouchBackend(settings)
+    return TenantBackend(CouchDatabases(settings)) if isolated else CouchBackend(settings)
 
 
 def settings_of(url: Url) -> Settings:

@@ -48,7 +48,7 @@ class DynamoBackend(Backend):
         persistent=True,
         shared=True,
         remembered_writes=REMEMBERED,
-        customer_databases=True,
+        tenant_databases=True,
     )
 
     def __init__(self, settings: Settings) -> None:

@@ -104,7 +104,7 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
 
 
 def open_legacy(url: Url) -> LegacyTable:
-    """Open a table in the seed's format; the URL is that of `connect`.
+    """Open a table in the legacy format; the URL is that of `connect`.
 
     Raises:
         ConfigurationError: If the URL is wrong, or the table is not there.

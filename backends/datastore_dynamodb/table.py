@@ -72,7 +72,7 @@ def _moving_in(settings: Settings, names: set[str]) -> str:
     if not names <= _SEED_KEYS:
         return ""
     region = f"?region={settings.region}" if settings.region else ""
-    return f", and bring its records over with 'datastore import-legacy dynamodb://{settings.table}{region} TARGET_URL'"
+    return f", and bring its records over with 'datastore import-legacy dynamodb://{settings.table}{region} SINK_URL'"
 
 
 def describe(connection: Connection) -> dict[str, Any] | None:

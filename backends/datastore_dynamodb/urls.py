@@ -7,12 +7,12 @@ from collections.abc import Hashable
 from typing import Any
 
 from datastore.backend import Backend
-from datastore.customers import CustomerBackend, is_wanted
 from datastore.errors import ConfigurationError
+from datastore.tenants import TenantBackend, is_wanted
 from datastore.urls import Url, boolean, one_of, seconds
 from datastore_dynamodb.backend import DynamoBackend
-from datastore_dynamodb.customers import LONGEST_NAME, DynamoTables
 from datastore_dynamodb.schema import Settings
+from datastore_dynamodb.tenants import LONGEST_NAME, DynamoTables
 
 DEFAULT_TABLE = "agent_data_store"
 _TABLE = re.compile(rf"[A-Za-z0-9_.-]{{3,{LONGEST_NAME}}}")
@@ -29,7 +29,7 @@ def connect(url: Url) -> Backend:
     - ``consistency`` (``eventual`` halves the cost of reads, which may then miss the latest writes);
     - ``transactions`` (``false`` writes batches one by one: at half the write units, in a hundred times the requests);
     - ``timeout`` and ``connect_timeout`` (seconds), ``connections`` (the most at once; as many as threads use it);
-    - ``isolation`` (``database`` for a table for each customer; none is opened before it is used).
+    - ``isolation`` (``database`` for a table for each tenant; none is opened before it is used).
 
     Raises:
         ConfigurationError: If the URL is wrong, or the table is missing or of something else.
@@ -38,7 +38,7 @@ def connect(url: Url) -> Backend:
     """
     isolated = is_wanted(url)
     settings = settings_of(url)
-    return CustomerBackend(DynamoTables(settings)) if isolated else DynamoBackend(settings)
+    return TenantBackend(DynamoTables(settings)) if isolated else DynamoBackend(settings)
 
 
 def settings_of(url: Url) -> Settings:

@@ -52,7 +52,7 @@ class FirestoreBackend(Backend):
         persistent=True,
         shared=True,
         remembered_writes=REMEMBERED,
-        customer_databases=True,
+        tenant_databases=True,
     )
 
     def __init__(self, settings: Settings) -> None:

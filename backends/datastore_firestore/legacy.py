@@ -116,7 +116,7 @@ class LegacyCollection:
 
 
 def open_legacy(url: Url) -> LegacyCollection:
-    """Open a collection in the seed's format; the URL is that of `connect`. No request is made."""
+    """Open a collection in the legacy format; the URL is that of `connect`. No request is made."""
     return LegacyCollection(settings_of(url))
 
 

@@ -45,7 +45,7 @@ def refuse_foreign(connection: Connection, settings: Settings) -> None:
         return
     records = any(all(field in document.fields for field in _SEED) for document in found)
     source = f"firestore://{settings.project}/{settings.collection}"
-    moving_in = f", and bring its records over with 'datastore import-legacy {source} TARGET_URL'" if records else ""
+    moving_in = f", and bring its records over with 'datastore import-legacy {source} SINK_URL'" if records else ""
     raise ConfigurationError(
         f"the collection {settings.collection!r} belongs to something else: its documents were written by another "
         f"program. It was left untouched; name another one in the URL{moving_in}",

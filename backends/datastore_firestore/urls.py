@@ -8,12 +8,12 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from datastore.backend import Backend
-from datastore.customers import CustomerBackend, is_wanted
 from datastore.errors import ConfigurationError
+from datastore.tenants import TenantBackend, is_wanted
 from datastore.urls import Url, seconds
 from datastore_firestore.backend import FirestoreBackend
 from datastore_firestore.connection import Settings
-from datastore_firestore.customers import LONGEST_NAME, FirestoreCollections
+from datastore_firestore.tenants import LONGEST_NAME, FirestoreCollections
 
 DEFAULT_COLLECTION = "agent_data_store"
 EMULATOR_VARIABLE = "FIRESTORE_EMULATOR_HOST"
@@ -29,7 +29,7 @@ def connect(url: Url) -> Backend:
 
     Parameters of the URL: ``database`` (``(default)``), ``timeout`` (seconds for one request, 10), ``emulator``
     (``host:port``; by default what ``$FIRESTORE_EMULATOR_HOST`` says), ``isolation`` (``database`` for a collection for
-    each customer). Only as keyword arguments of `datastore.connect`: ``credentials`` (of google-auth; by default
+    each tenant). Only as keyword arguments of `datastore.connect`: ``credentials`` (of google-auth; by default
     Google's own chain) and ``interceptors`` (gRPC client interceptors, for tracing).
 
     Raises:
@@ -38,11 +38,11 @@ def connect(url: Url) -> Backend:
         PermissionDeniedError: If the credentials are refused.
         BackendUnavailableError: If Firestore does not answer.
 
-    Requests: 1; with ``isolation`` 1 for each customer, when its collection is opened.
+    Requests: 1; with ``isolation`` 1 for each tenant, when its collection is opened.
     """
     isolated = is_wanted(url)
     settings = settings_of(url)
-    return CustomerBackend(FirestoreCollections(settings)) if isolated else FirestoreBackend(settings)
+    return TenantBackend(FirestoreCollections(settings)) if isolated else FirestoreBackend(settings)
 
 
 def settings_of(url: Url) -> Settings:

@@ -23,9 +23,9 @@ from datastore.backend import (
     Restore,
     Write,
 )
-from datastore.customers import CustomerBackend, Databases, is_wanted
 from datastore.errors import ClosedError, ConfigurationError, ValueTooLargeError
 from datastore.ids import EVERYTHING
+from datastore.tenants import Databases, TenantBackend, is_wanted
 from datastore.turns import Turn, Turns
 from datastore.urls import Url
 from datastore.values import decode, encode, merge_metadata
@@ -34,7 +34,7 @@ from datastore.values import decode, encode, merge_metadata
 def connect(url: Url) -> Backend:
     """Open a new, empty store (``memory://``).
 
-    Its only parameter is ``isolation`` (``database`` for a store for each customer).
+    Its only parameter is ``isolation`` (``database`` for a store for each tenant).
 
     Raises:
         ConfigurationError: If the URL names a host, a path or a parameter.
@@ -43,7 +43,7 @@ def connect(url: Url) -> Backend:
         raise ConfigurationError("memory:// takes nothing after the slashes; every connect opens a new, empty store")
     isolated = is_wanted(url)
     url.check_all_taken()
-    return CustomerBackend(MemoryDatabases()) if isolated else MemoryBackend()
+    return TenantBackend(MemoryDatabases()) if isolated else MemoryBackend()
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class MemoryBackend(Backend):
     """An adapter without a database."""
 
     name = "memory"
-    capabilities = Capabilities(persistent=False, shared=False, at_once=True, customer_databases=True)
+    capabilities = Capabilities(persistent=False, shared=False, at_once=True, tenant_databases=True)
 
     def __init__(self) -> None:
         self._turns = Turns("using the store in memory")
@@ -226,7 +226,7 @@ class MemoryBackend(Backend):
 
 
 class MemoryDatabases(Databases):
-    """A store for each customer: open until it is dropped, because closing it would empty it."""
+    """A store for each tenant: open until it is dropped, because closing it would empty it."""
 
     most_open = sys.maxsize
 

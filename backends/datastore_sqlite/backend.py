@@ -70,7 +70,7 @@ class SqliteBackend(Backend):
     """
 
     name = NAME
-    capabilities = Capabilities(persistent=True, shared=True, at_once=True, customer_databases=True)
+    capabilities = Capabilities(persistent=True, shared=True, at_once=True, tenant_databases=True)
 
     def __init__(self, settings: Settings) -> None:
         """Open the file, and make it if it is not there.

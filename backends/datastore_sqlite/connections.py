@@ -42,7 +42,7 @@ class Settings:
         create: Whether a missing file is made.
         mmap: Whether documents are read from a memory map of the file.
         pool: The most connections.
-        customer: Whether it is the database of one customer, which its file remembers.
+        tenant: Whether it is the database of one tenant, which its file remembers.
         read_only: Whether it is opened for reading only, and no file is made or changed.
         log: Where its write-ahead log is when there is one; known only where the file is opened for reading only.
     """
@@ -53,7 +53,7 @@ class Settings:
     create: bool = True
     mmap: bool = False
     pool: int = 16
-    customer: bool = False
+    tenant: bool = False
     read_only: bool = False
     log: Path | None = None
 

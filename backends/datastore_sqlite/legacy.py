@@ -43,7 +43,7 @@ class LegacyTable:
             keyed = {"key", "value"} <= set(self._columns)
             if not keyed or (id is None and "namespace" not in self._columns):
                 raise ConfigurationError(
-                    f"the table {table!r} of {path} has not the columns of the seed's format (_id, userId, namespace, "
+                    f"the table {table!r} of {path} has not the columns of the legacy format (_id, userId, namespace, "
                     f"key, value, ...) but {', '.join(self._columns)}",
                     backend=NAME,
                 )
@@ -106,7 +106,7 @@ class LegacyTable:
 
 
 def open_legacy(url: Url) -> LegacyTable:
-    """Open a table in the seed's format: ``sqlite:///old.db?table=agent_data_store``.
+    """Open a table in the legacy format: ``sqlite:///old.db?table=agent_data_store``.
 
     Columns that hold an object or an array hold it as JSON text. Text that is no JSON is taken as it stands.
 

@@ -18,7 +18,7 @@ from datastore_sqlite.headers import make, read_beginning
 
 TABLE = "agent_data_store"
 APPLICATION_ID = 0x61676473  # "agds": what PRAGMA application_id and file(1) say of our files
-CUSTOMER_ID = 0x61676463  # "agdc": the same of a customer's database, so that no other store is taken for one
+TENANT_ID = 0x61676463  # "agdc": the same of a tenant's database, so that no other store is taken for one
 _HEADER = 100  # bytes
 _HAS_LOG = b"\2\2"  # the format of a file in which a write-ahead log is used, as its header says it
 _OLDEST_SQLITE = (3, 35, 0)  # for RETURNING
@@ -201,13 +201,13 @@ def _check_header(path: Path, settings: Settings) -> bytes:
         raise ConfigurationError(f"{path} is not a SQLite database; it was left untouched", backend=NAME)
     page_size, pages = struct.unpack_from(">H10xI", header, 16)
     application = _application(header)
-    if settings.customer and application == APPLICATION_ID:
+    if settings.tenant and application == APPLICATION_ID:
         raise ConfigurationError(
-            f"{path} is a store of its own, and not the database of a customer as its name says; it was left "
+            f"{path} is a store of its own, and not the database of a tenant as its name says; it was left "
             "untouched. Rename it, or give one of the two stores another name",
             backend=NAME,
         )
-    if application not in (APPLICATION_ID, CUSTOMER_ID):
+    if application not in (APPLICATION_ID, TENANT_ID):
         raise ConfigurationError(
             f"{path} is a SQLite database of something else than agent-datastore; it was left untouched", backend=NAME
         )
@@ -236,7 +236,7 @@ def _migrate(connection: Connection, settings: Settings, migrations: Sequence[st
             for statement in filter(str.strip, step.split(";")):
                 connection.execute(statement)
         if version == 0:
-            connection.execute(f"PRAGMA application_id={CUSTOMER_ID if settings.customer else APPLICATION_ID}")
+            connection.execute(f"PRAGMA application_id={TENANT_ID if settings.tenant else APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version={len(migrations)}")
         connection.execute("COMMIT")
     except BaseException:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from datastore.backend import Backend
-from datastore.customers import CustomerBackend, is_wanted
 from datastore.errors import ConfigurationError
+from datastore.tenants import TenantBackend, is_wanted
 from datastore.urls import Url, boolean, one_of, positive, seconds
 from datastore_sqlite.backend import SqliteBackend
 from datastore_sqlite.connections import NAME, Settings
-from datastore_sqlite.customers import SqliteFiles, SqliteMemories
+from datastore_sqlite.tenants import SqliteFiles, SqliteMemories
 
 _LONGEST_TIMEOUT = 2_147_483
 """SQLite counts the milliseconds in 32 bits with a sign (https://www.sqlite.org/c3ref/busy_timeout.html)."""
@@ -25,7 +25,7 @@ def connect(url: Url) -> Backend:
     Parameters of the URL: ``synchronous`` (``normal`` or ``full``), ``timeout`` (seconds to wait for a lock, 10),
     ``create`` (``false`` refuses to make a new file), ``mmap`` (``true`` reads from a memory map of the file, which
     kills the process if the file is cut off meanwhile), ``pool`` (connections at most, 16),
-    ``isolation`` (``database`` for a file for each customer, beside the one that the URL names).
+    ``isolation`` (``database`` for a file for each tenant, beside the one that the URL names).
 
     Raises:
         ConfigurationError: If the path or a parameter is wrong, or the file is not such a store.
@@ -45,7 +45,7 @@ def connect(url: Url) -> Backend:
     url.check_all_taken()
     if not isolated:
         return SqliteBackend(settings)
-    return CustomerBackend(SqliteMemories(settings) if settings.path is None else SqliteFiles(settings, settings.path))
+    return TenantBackend(SqliteMemories(settings) if settings.path is None else SqliteFiles(settings, settings.path))
 
 
 def place(url: Url) -> Hashable:

@@ -1,4 +1,4 @@
-"""What the command import-legacy takes beside a source and a target: rules, and a file for what they leave out."""
+"""What the command import-legacy takes beside a source and a sink: rules, and a file for what they leave out."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def rules_of(rules: Sequence[Rule] | None, renames: Sequence[str] | None, collid
 
 
 def open_source(source: str) -> LegacySource:
-    """Open a database in the seed's format, or a file of rejects."""
+    """Open a database in the legacy format, or a file of rejects."""
     return connect_legacy(source) if _is_url(source) else RejectsFile(Path(source))
 
 
@@ -81,7 +81,7 @@ def source_name(source: str) -> str | None:
     return None if _is_url(source) else source
 
 
-def refuse_same(source: str, target: str) -> None:
+def refuse_same(source: str, sink: str) -> None:
     """Refuse to move a database into itself, however its URL is spelled.
 
     Raises:
@@ -90,10 +90,10 @@ def refuse_same(source: str, target: str) -> None:
     if not _is_url(source):
         return
     place = place_of(source)
-    if place is not None and place == place_of(target):
+    if place is not None and place == place_of(sink):
         raise ConfigurationError(
-            "source and target are the same database; its records have to move into another one: name a new one as the "
-            "target"
+            "source and sink are the same database; its records have to move into another one: name a new one as the "
+            "sink"
         )
 
 

@@ -50,15 +50,15 @@ _SHOWN = 20  # problems; --json has more
 _KINDS = {
     "collided": "the value may be another user's",
     "mismatched": "the id is not that of the fields; moved by the fields",
-    "doubled": "another record of the same name was in the target",
+    "doubled": "another record of the same name was in the sink",
     "changed": "a field was not what it must be",
     "filled": "a field was not there",
-    "gone": "only in the target, from an earlier run; --prune removes it",
+    "gone": "only in the sink, from an earlier run; --prune removes it",
     "failed": "not moved",
     "differs": "read back differently",
 }
 
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace records that are newer in the target, too.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace records that are newer in the sink, too.")]
 NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not read back what was written.")]
 FromStart = Annotated[bool, typer.Option("--from-start", help="Do not go on where an earlier run was interrupted.")]
 CheckpointFile = Annotated[
@@ -77,7 +77,7 @@ _STANDARD_OUTPUT = (_STREAM, *map(Path, ("/dev/stdout", "/dev/fd/1", "/proc/self
 
 def copy_command(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="The URL of the store to copy from.")],
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="The URL of the store to copy to.")],
+    sink: Annotated[str, typer.Argument(metavar="SINK", help="The URL of the store to copy to.")],
     user: AnyUserOption = None,
     namespace: AnyNamespaceOption = None,
     overwrite: Overwrite = False,
@@ -89,10 +89,10 @@ def copy_command(
     """Copy records to another store, whole: value, metadata, provenance, counts, revision, expiry.
 
     Each record is read back and compared. It can be interrupted and repeated;
-    what is newer in the target is kept, and nothing is removed there.
+    what is newer in the sink is kept, and nothing is removed there.
     """
     with in_one_line(_ON):
-        texts = resolve(source), resolve(target)
+        texts = resolve(source), resolve(sink)
         _check_names(user, namespace)
         file = _checkpoint(checkpoint, from_start, "copy", *texts, user, namespace)
         with open_store(texts[0]) as from_, open_store(texts[1], create=True) as to:
@@ -109,7 +109,7 @@ def copy_command(
                     on_progress=on_progress,
                 ),
             )
-        _finish(report, seconds, json, source=shown(texts[0]), target=shown(texts[1]))
+        _finish(report, seconds, json, source=shown(texts[0]), sink=shown(texts[1]))
         _warn_if_none(report, user, namespace)
 
 
@@ -143,7 +143,7 @@ def export_command(
                     on_progress=on_progress,
                 ),
             )
-        _finish(report, seconds, json, on_error=to_output, source=shown(text), target=_named(file, "output"))
+        _finish(report, seconds, json, on_error=to_output, source=shown(text), sink=_named(file, "output"))
         _warn_if_none(report, user, namespace)
 
 
@@ -187,7 +187,7 @@ def import_command(
                     on_progress=on_progress,
                 ),
             )
-        _finish(report, seconds, json, source=_named(file, "input"), target=shown(text))
+        _finish(report, seconds, json, source=_named(file, "input"), sink=shown(text))
         _warn_if_none(report, user, namespace)
 
 
@@ -199,7 +199,7 @@ def import_legacy_command(
             help="The URL of the old database; on SQLite ?table= names the table. Or the rejects of an earlier run.",
         ),
     ],
-    target: Annotated[str, typer.Argument(metavar="TARGET_URL", help="The URL of the store.")],
+    sink: Annotated[str, typer.Argument(metavar="SINK_URL", help="The URL of the store.")],
     user: AnyUserOption = None,
     namespace: AnyNamespaceOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; say what would come.")] = False,
@@ -230,7 +230,7 @@ def import_legacy_command(
         except (KeyError, ValueError, OSError) as error:
             raise typer.BadParameter(f"there is no time zone {timezone!r}") from error
         rules = rules_of(rule, rename, collided)
-        texts = resolve(source), resolve(target)
+        texts = resolve(source), resolve(sink)
         refuse_same(*texts)
         parts = ("import-legacy", *texts, user, namespace)
         file = None if dry_run else _checkpoint(checkpoint, from_start, *parts)
@@ -259,7 +259,7 @@ def import_legacy_command(
             seconds,
             json,
             source=source_name(texts[0]) or shown(texts[0]),
-            target=shown(texts[1]),
+            sink=shown(texts[1]),
             rejects=str(left) if left is not None and report.rejected else "",
         )
         _warn_if_none(report, user, namespace)
@@ -312,7 +312,7 @@ def _refuse_directory(file: Path) -> None:
 
 
 def _check_names(user: str | None, namespace: str | None) -> None:
-    """Refuse what is no name before anything is opened: a target that is not there would be made."""
+    """Refuse what is no name before anything is opened: a sink that is not there would be made."""
     for name, given in (("user_id", user), ("namespace", namespace)):
         if given is not None:
             encode_name(given, name)
@@ -347,7 +347,7 @@ def _finish(report: Report, seconds: float, json: bool, *, on_error: bool = Fals
 
 
 def _lines(report: Report, seconds: float, ends: dict[str, Any]) -> list[str]:
-    lines = [f"{ends['source']} -> {ends['target']}"]
+    lines = [f"{ends['source']} -> {ends['sink']}"]
     counted = (
         (
             "read",
@@ -357,7 +357,7 @@ def _lines(report: Report, seconds: float, ends: dict[str, Any]) -> list[str]:
         ("ready", report.ready, "would be written; this was a dry run"),
         ("written", report.written, f"{report.replaced:,} over older ones" if report.replaced else ""),
         ("unchanged", report.unchanged, "there already"),
-        ("kept", report.kept, "newer in the target"),
+        ("kept", report.kept, "newer in the sink"),
         ("expired", report.expired, "left out"),
         ("left out", report.left_out, "by the filters"),
         ("pruned", report.pruned, "no longer in the source"),

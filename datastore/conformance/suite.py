@@ -12,7 +12,6 @@ from datastore.conformance.topics.accesses import Accesses
 from datastore.conformance.topics.batches import Batches
 from datastore.conformance.topics.changes import Changes
 from datastore.conformance.topics.concurrency import Concurrency
-from datastore.conformance.topics.customers import Customers
 from datastore.conformance.topics.expiry import Expiry
 from datastore.conformance.topics.isolation import Isolation
 from datastore.conformance.topics.key_value import KeyValues
@@ -31,6 +30,7 @@ from datastore.conformance.topics.records import Records
 from datastore.conformance.topics.retries import Retries
 from datastore.conformance.topics.revisions import Revisions
 from datastore.conformance.topics.scanning import Scanning
+from datastore.conformance.topics.tenants import Tenants
 from datastore.conformance.topics.tracking import Tracking
 from datastore.conformance.topics.updates import Updates
 from datastore.conformance.topics.values import Values
@@ -55,7 +55,7 @@ class ConformanceSuite(
     Expiry,
     Tracking,
     Isolation,
-    Customers,
+    Tenants,
     RawReads,
     RawWrites,
     Accesses,

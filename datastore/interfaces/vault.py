@@ -115,7 +115,7 @@ class Vault:
 
         Args:
             collection: The collection.
-            filter: As `AgentDataStore.find`, such as ``{"customer": "Jon", "items.price": {"$lt": 10}}``; ``_id``
+            filter: As `AgentDataStore.find`, such as ``{"tenant": "Jon", "items.price": {"$lt": 10}}``; ``_id``
                 stands for the key, also within ``$and``, ``$or`` and ``$nor``. ``None`` for all documents.
             sort: As `AgentDataStore.find`; ``_id`` stands for the key. Ties, and without a sort all documents, come in
                 the order of the record ids: always the same, but not that of the keys.

@@ -3,13 +3,13 @@
 `copy` goes from one store to another, `export_records` to a file of JSON lines, `import_records` back, `import_legacy`
 from a database that was there before the store. What arrives is
 the record itself, with who made it, when, how often it was read, its revision and its expiry; each is read back and
-compared. Expired records count as gone and are left out. Nothing is removed from a target unasked, and a record
+compared. Expired records count as gone and are left out. Nothing is removed from a sink unasked, and a record
 that is newer there than the one that comes is kept, so that running the same thing twice does no harm.
 
 What `import_legacy` cannot move, or may be another user's, it keeps in a file, which is itself a source (`RejectsFile`)
 and can be moved by `Rules`; and if asked to prune it removes what it brought earlier and the source no longer has.
 
-A source needs an adapter with `Backend.all_documents`, if no user is named; a target one with `Backend.restore`.
+A source needs an adapter with `Backend.all_documents`, if no user is named; a sink one with `Backend.restore`.
 """
 
 from datastore.moving.copying import copy

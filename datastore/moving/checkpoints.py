@@ -20,7 +20,7 @@ class Position(NamedTuple):
     after: Any
     """Where it goes on: after this id, or this number of lines."""
     last: str | None
-    """The id of a document that was in the target then."""
+    """The id of a document that was in the sink then."""
     report: Report
 
 

@@ -9,13 +9,13 @@ from datastore.errors import ConfigurationError
 from datastore.moving.checkpoints import Checkpoint, Position
 from datastore.moving.pages import core_of, pages, total
 from datastore.moving.reports import OnProgress, Report
-from datastore.moving.settling import Target
+from datastore.moving.settling import Sink
 from datastore.store import DataStore
 
 
 def copy(
     source: DataStore,
-    target: DataStore,
+    sink: DataStore,
     *,
     user_id: str | None = None,
     namespace: str | None = None,
@@ -26,20 +26,20 @@ def copy(
 ) -> Report:
     """Copy records with all that belongs to them: value, metadata, provenance, counts, revision and expiry.
 
-    One page is in memory at a time. What is in the target already and is equal is not written; what is newer there (it
+    One page is in memory at a time. What is in the sink already and is equal is not written; what is newer there (it
     was changed, or read, since) is kept; nothing is removed. So a copy can be repeated, and brings over what has
     changed since the last one. It is no snapshot: of a source that is written to meanwhile it has the older or the
     newer version of a record, each whole.
 
     Args:
         source: Where the records are.
-        target: Where they are to be as well.
+        sink: Where they are to be as well.
         user_id: Only this user's.
         namespace: Only those of this namespace, of the user or of all users.
-        overwrite: Replace newer records of the target, too.
+        overwrite: Replace newer records of the sink, too.
         verify: Read back what was written, and compare.
         checkpoint: A file that lets the next run go on where this one is killed. It goes away at the end. A checkpoint
-            of other filters, or whose last record is no longer in the target, is not taken up. What was changed in the
+            of other filters, or whose last record is no longer in the sink, is not taken up. What was changed in the
             source meanwhile, before the place where the run goes on, comes with the next copy: ``report.resumed`` says
             of how many records that may be true.
         on_progress: Is told after each page how far it is.
@@ -48,20 +48,20 @@ def copy(
         What was done; ``complete`` is false if a record failed or differs.
 
     Raises:
-        ConfigurationError: If source and target are one database, whatever their URLs, or the checkpoint cannot be
+        ConfigurationError: If source and sink are one database, whatever their URLs, or the checkpoint cannot be
             written.
         UnsupportedError: If an adapter cannot list all users' records, or cannot write whole ones.
         BackendUnavailableError: If a database does not answer. What is copied so far stays.
 
-    Requests: the pages of a listing in the source; in the target for each page a read, a write of what is missing, and
+    Requests: the pages of a listing in the source; in the sink for each page a read, a write of what is missing, and
     a read of that.
     """
-    if _is_same(core_of(source), core_of(target)):
-        raise ConfigurationError("source and target are the same store; there is nothing to copy")
-    of = {"copy": source.backend.name, "to": target.backend.name, "user_id": user_id, "namespace": namespace}
+    if _is_same(core_of(source), core_of(sink)):
+        raise ConfigurationError("source and sink are the same store; there is nothing to copy")
+    of = {"copy": source.backend.name, "to": sink.backend.name, "user_id": user_id, "namespace": namespace}
     position = Checkpoint(checkpoint, of)
     started = position.load()
-    receiver = Target(target, Report(), overwrite=overwrite, verify=verify)
+    receiver = Sink(sink, Report(), overwrite=overwrite, verify=verify)
     after: str | None = None
     if started is not None and started.last is not None and receiver.holds(started.last):
         after, receiver.report, receiver.last = started.after, started.report, started.last
@@ -83,5 +83,5 @@ def copy(
     return report
 
 
-def _is_same(source: Core, target: Core) -> bool:
-    return source.backend is target.backend or (source.place is not None and source.place == target.place)
+def _is_same(source: Core, sink: Core) -> bool:
+    return source.backend is sink.backend or (source.place is not None and source.place == sink.place)

@@ -13,7 +13,7 @@ from datastore.moving.files import LONGEST_LINE, ExportFile, Place
 from datastore.moving.lines import parse, to_document
 from datastore.moving.pages import PAGE, core_of
 from datastore.moving.reports import OnProgress, Report
-from datastore.moving.settling import Target
+from datastore.moving.settling import Sink
 from datastore.store import DataStore
 
 _PAGE_BYTES = 8_000_000
@@ -21,7 +21,7 @@ _PAGE_BYTES = 8_000_000
 
 def import_records(
     path: Place,
-    target: DataStore,
+    sink: DataStore,
     *,
     user_id: str | None = None,
     namespace: str | None = None,
@@ -38,10 +38,10 @@ def import_records(
     Args:
         path: A file that `export_records` wrote, or a stream that is open for bytes, such as ``sys.stdin.buffer``.
             What can be read only once, such as a pipe, is kept in a temporary file meanwhile.
-        target: Where its records are to be.
+        sink: Where its records are to be.
         user_id: Only this user's.
         namespace: Only those of this namespace.
-        overwrite: Replace newer records of the target, too.
+        overwrite: Replace newer records of the sink, too.
         verify: Read back what was written, and compare.
         accept_incomplete: Take a file that was cut off, or changed by hand. A line that holds no record is a problem
             of the report.
@@ -59,12 +59,12 @@ def import_records(
     Requests: for each page a read, a write of what is missing, and a read of that.
     """
     with closing(ExportFile(path, accept_incomplete=accept_incomplete)) as file:
-        return _import(file, target, user_id, namespace, overwrite, verify, checkpoint, on_progress)
+        return _import(file, sink, user_id, namespace, overwrite, verify, checkpoint, on_progress)
 
 
 def _import(
     file: ExportFile,
-    target: DataStore,
+    sink: DataStore,
     user_id: str | None,
     namespace: str | None,
     overwrite: bool,
@@ -72,15 +72,15 @@ def _import(
     checkpoint: str | os.PathLike[str] | None,
     on_progress: OnProgress | None,
 ) -> Report:
-    of = {"import": file.digest, "to": target.backend.name, "user_id": user_id, "namespace": namespace}
+    of = {"import": file.digest, "to": sink.backend.name, "user_id": user_id, "namespace": namespace}
     position = Checkpoint(checkpoint, of)
     started = position.load()
-    receiver = Target(target, Report(), overwrite=overwrite, verify=verify)
+    receiver = Sink(sink, Report(), overwrite=overwrite, verify=verify)
     if started is not None and started.last is not None and receiver.holds(started.last):
         receiver.report, receiver.last = started.report, started.last
         receiver.report.resumed = receiver.report.read
     report = receiver.report
-    core = core_of(target)
+    core = core_of(sink)
     page: dict[str, Document] = {}
     size = 0
 

@@ -1,4 +1,4 @@
-"""Moving in: from a database in the seed's format to a store."""
+"""Moving in: from a database in the legacy format to a store."""
 
 from __future__ import annotations
 
@@ -18,11 +18,7 @@ from datastore.backend import Delete, Document, Fields
 from datastore.errors import ConfigurationError, DataStoreError
 from datastore.moving.checkpoints import Checkpoint, Position
 from datastore.moving.digests import add, digest
-from datastore.moving.pages import PAGE, core_of, pages
-from datastore.moving.rejects import Rejects, RejectsFile
-from datastore.moving.reports import OnProgress, Report
-from datastore.moving.rules import Rules
-from datastore.moving.seed import (
+from datastore.moving.legacy_format import (
     CHANGED,
     IMPORTED,
     Name,
@@ -33,7 +29,11 @@ from datastore.moving.seed import (
     to_record,
     where,
 )
-from datastore.moving.settling import Target, read_sound
+from datastore.moving.pages import PAGE, core_of, pages
+from datastore.moving.rejects import Rejects, RejectsFile
+from datastore.moving.reports import OnProgress, Report
+from datastore.moving.rules import Rules
+from datastore.moving.settling import Sink, read_sound
 from datastore.retry import Backoff
 from datastore.store import DataStore
 from datastore.times import format_time
@@ -44,7 +44,7 @@ _AS_THEY_ARE = Rules()
 
 def import_legacy(
     source: LegacySource,
-    target: DataStore | None,
+    sink: DataStore | None,
     *,
     user_id: str | None = None,
     namespace: str | None = None,
@@ -57,7 +57,7 @@ def import_legacy(
     checkpoint: str | os.PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
-    """Bring the documents of a database in the seed's format into a store, by their fields and not by their ids.
+    """Bring the documents of a database in the legacy format into a store, by their fields and not by their ids.
 
     Provenance and counts are kept. A document always becomes the same record, so an import can be repeated: what is
     there already is not written, what agents have changed since is kept, and of two counts of accesses the larger one
@@ -68,15 +68,15 @@ def import_legacy(
 
     Args:
         source: What `datastore.connecting.connect_legacy` opened, or a `datastore.moving.rejects.RejectsFile`.
-        target: Where the records are to be; ``None`` for a dry run, which reads and converts everything and says in
+        sink: Where the records are to be; ``None`` for a dry run, which reads and converts everything and says in
             ``ready`` how many records there would be.
         user_id: Only this user's.
         namespace: Only those of this namespace.
         zone: Where the clock stood that wrote times without a zone.
         rules: How to change what cannot be moved as it is.
         rejects: A file for what is not moved, with the reasons; it is itself a source for a later run, with rules.
-        overwrite: Replace newer records of the target, too.
-        prune: Remove from the target what an earlier run has brought there, nobody has changed since, and is no longer
+        overwrite: Replace newer records of the sink, too.
+        prune: Remove from the sink what an earlier run has brought there, nobody has changed since, and is no longer
             in the source. Without it the report names those records.
         verify: Read back what was written, and compare.
         checkpoint: A file that lets the next run go on where this one is killed; see `datastore.moving.copy`.
@@ -84,21 +84,21 @@ def import_legacy(
 
     Returns:
         What was done. Its problems are of the kinds ``mismatched``, ``changed`` and ``filled``
-        (`datastore.moving.seed.to_record`), ``collided`` (the value may be another user's), ``doubled`` (another record
-        of the same user, namespace and key was in the target already), ``gone`` (only in the target, by an earlier
-        run), ``failed`` (no record could be made of a document) and ``differs``.
+        (`datastore.moving.legacy_format.to_record`), ``collided`` (the value may be another user's), ``doubled``
+        (another record of the same user, namespace and key was in the sink already), ``gone`` (only in the sink, by
+        an earlier run), ``failed`` (no record could be made of a document) and ``differs``.
 
     Raises:
-        ConfigurationError: If source and target are one database, it cannot write one of the files, or it is to prune
+        ConfigurationError: If source and sink are one database, it cannot write one of the files, or it is to prune
             by a source that does not hold all.
-        UnsupportedError: If the target's adapter cannot write whole records.
+        UnsupportedError: If the sink's adapter cannot write whole records.
         BackendUnavailableError: If a database does not answer. What is imported so far stays.
 
-    Requests: the pages of two listings in the source; in the target for each page a read, a write of what is missing,
-    and a read of that, and in the end the pages of a listing of the keys, and a read of those that only the target has.
+    Requests: the pages of two listings in the source; in the sink for each page a read, a write of what is missing,
+    and a read of that, and in the end the pages of a listing of the keys, and a read of those that only the sink has.
     """
-    if target is not None and source.place is not None and source.place == core_of(target).place:
-        raise ConfigurationError("source and target are the same database; its records have to move into another one")
+    if sink is not None and source.place is not None and source.place == core_of(sink).place:
+        raise ConfigurationError("source and sink are the same database; its records have to move into another one")
     of = {
         "legacy": source.name,
         "place": repr(source.place),
@@ -106,23 +106,23 @@ def import_legacy(
         "namespace": namespace,
         "zone": str(zone),
     }
-    if prune and (isinstance(source, RejectsFile) or target is None):
+    if prune and (isinstance(source, RejectsFile) or sink is None):
         raise ConfigurationError("pruning goes by a whole database: neither by a file of rejects, nor in a dry run")
     survey = _Survey(source)
     if prune and not survey.found:
         raise ConfigurationError("there is nothing in the source, so pruning would remove all that came from there")
-    move = _Move(source, target, survey, rules, zone, (user_id, namespace))
-    position = Checkpoint(checkpoint if target is not None else None, {**of, "rules": repr(rules)})
+    move = _Move(source, sink, survey, rules, zone, (user_id, namespace))
+    position = Checkpoint(checkpoint if sink is not None else None, {**of, "rules": repr(rules)})
     after, report = None, Report()
-    receiver: Target | None = None
-    if target is not None:
-        receiver = Target(target, report, overwrite=overwrite, verify=verify, tell=survey.is_another, keep_counts=True)
+    receiver: Sink | None = None
+    if sink is not None:
+        receiver = Sink(sink, report, overwrite=overwrite, verify=verify, tell=survey.is_another, keep_counts=True)
         started = position.load()
         if started is not None and started.last is not None and receiver.holds(started.last):
             after, receiver.report, receiver.last = started.after, started.report, started.last
             report = receiver.report
             report.resumed = report.read
-    kept = Rejects(rejects if target is not None else None, of, report.rejected)
+    kept = Rejects(rejects if sink is not None else None, of, report.rejected)
     try:
         move.begin(report, receiver, kept)
         expected = source.count()
@@ -142,8 +142,8 @@ def import_legacy(
             after = page.after
     finally:
         kept.close()
-    if target is not None and not isinstance(source, RejectsFile):
-        _look_for_gone(target, survey, report, user_id, namespace, prune=prune)
+    if sink is not None and not isinstance(source, RejectsFile):
+        _look_for_gone(sink, survey, report, user_id, namespace, prune=prune)
     position.clear()
     return report
 
@@ -168,7 +168,7 @@ class _Survey:
                     continue
                 self._users.add(name.user_id)
                 self._namespaces.add(name.namespace)
-                with suppress(UnreadableError):  # no record of the target can be of this name
+                with suppress(UnreadableError):  # no record of the sink can be of this name
                     self._ids.append(_mark(id_of(name)))
             after = page.after
             if after is None:
@@ -186,7 +186,7 @@ class _Survey:
         return self._number_of(id) > 0 or _mark(id) in self._later
 
     def is_another(self, there: Document) -> bool:
-        """Return whether a record of the target is another one than an earlier run has brought of the same name."""
+        """Return whether a record of the sink is another one than an earlier run has brought of the same name."""
         return not there.revision.startswith((IMPORTED, CHANGED)) or self._number_of(there.id) > 1
 
     def _number_of(self, id: str) -> int:
@@ -204,7 +204,7 @@ class _Move:
     def __init__(
         self,
         source: LegacySource,
-        target: DataStore | None,
+        sink: DataStore | None,
         survey: _Survey,
         rules: Rules,
         zone: tzinfo,
@@ -214,10 +214,10 @@ class _Move:
         self._rules = rules
         self._zone = zone
         self._filters = filters
-        self._now: Callable[[], str] = _now if target is None else core_of(target).now
+        self._now: Callable[[], str] = _now if sink is None else core_of(sink).now
         self._batch: dict[str, tuple[Document, Mapping[str, Any]]] = {}
 
-    def begin(self, report: Report, receiver: Target | None, rejects: Rejects) -> None:
+    def begin(self, report: Report, receiver: Sink | None, rejects: Rejects) -> None:
         self._report = report
         self._receiver = receiver
         self._rejects = rejects
@@ -256,7 +256,7 @@ class _Move:
             self._batch[document.id] = document, raw
 
     def settle(self) -> None:
-        """Bring the documents that were taken into the target."""
+        """Bring the documents that were taken into the sink."""
         documents = [document for document, _ in self._batch.values()]
         if self._receiver is not None:
             self._receiver.settle(documents)
@@ -292,21 +292,21 @@ class _Move:
         self._rejects.add(raw, kind, text, others or ())
 
     def _failed(self, id: str, text: str) -> None:
-        """Keep a document that the target has not taken."""
+        """Keep a document that the sink has not taken."""
         _, raw = self._batch[id]
         self._report.rejected += 1
         self._rejects.add(raw, "failed", text)
 
 
 def _look_for_gone(
-    target: DataStore, survey: _Survey, report: Report, user_id: str | None, namespace: str | None, *, prune: bool
+    sink: DataStore, survey: _Survey, report: Report, user_id: str | None, namespace: str | None, *, prune: bool
 ) -> None:
     """Name, or remove, the records that came from an earlier run and are no longer in the source.
 
-    A record that an agent has written in the target, or changed there, is not among them: its revision tells.
+    A record that an agent has written in the sink, or changed there, is not among them: its revision tells.
     """
-    core = core_of(target)
-    for ids in _only_there(target, survey, user_id, namespace):
+    core = core_of(sink)
+    for ids in _only_there(sink, survey, user_id, namespace):
         found, _ = read_sound(core, ids, Fields.VALUE)  # the least that has a revision
         gone = [document for document in found.values() if document.revision.startswith(IMPORTED)]
         if not prune:
@@ -321,9 +321,9 @@ def _look_for_gone(
                 report.pruned += 1
 
 
-def _only_there(target: DataStore, survey: _Survey, user_id: str | None, namespace: str | None) -> Iterator[list[str]]:
-    """Yield the ids that the target has and the source has not, a page at a time."""
-    for page in pages(target, user_id, namespace, fields=Fields.KEY):
+def _only_there(sink: DataStore, survey: _Survey, user_id: str | None, namespace: str | None) -> Iterator[list[str]]:
+    """Yield the ids that the sink has and the source has not, a page at a time."""
+    for page in pages(sink, user_id, namespace, fields=Fields.KEY):
         ids = [document.id for document in page.documents if not survey.holds(document.id)]
         for start in range(0, len(ids), PAGE):
             yield ids[start : start + PAGE]

@@ -23,8 +23,8 @@ from typing import Any, BinaryIO
 
 from datastore.administration import LegacyPage
 from datastore.errors import ConfigurationError
+from datastore.moving.legacy_format import Name, where
 from datastore.moving.private import create
-from datastore.moving.seed import Name, where
 from datastore.values import UnreadableError
 
 _FORMAT, _VERSION = "agent-datastore rejects", 1

@@ -30,7 +30,7 @@ class Report:
     read: int = 0
     """Records looked at."""
     written: int = 0
-    """Stored in the target, of them `replaced` over an older record."""
+    """Stored in the sink, of them `replaced` over an older record."""
     replaced: int = 0
     unchanged: int = 0
     """There already, and equal."""
@@ -43,9 +43,9 @@ class Report:
     rejected: int = 0
     """Of a legacy source: not moved, and kept in the file of rejects, if there is one."""
     pruned: int = 0
-    """Removed from the target, because a legacy source no longer has them."""
+    """Removed from the sink, because a legacy source no longer has them."""
     verified: int = 0
-    """Read back from the target and found equal."""
+    """Read back from the sink and found equal."""
     ready: int = 0
     """Could be written; counted instead of writing by a dry run."""
     resumed: int = 0

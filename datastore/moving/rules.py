@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from datastore.errors import ConfigurationError, DataStoreError, ValueTooLargeError
 from datastore.ids import MAX_KEY_BYTES, MAX_NAME_BYTES, encode_key, encode_name
-from datastore.moving.seed import Name, plain_value
+from datastore.moving.legacy_format import Name, plain_value
 from datastore.values import MAX_VALUE_BYTES, encode
 
 Collided: TypeAlias = Literal["hold", "fields", "other"]

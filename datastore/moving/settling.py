@@ -1,4 +1,4 @@
-"""Bringing documents into a target: compare with what is there, write what is missing, read back, compare again."""
+"""Bringing documents into a sink: compare with what is there, write what is missing, read back, compare again."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from datastore.moving.reports import Report
 from datastore.store import DataStore
 
 
-class Target:
+class Sink:
     """A store that documents come to.
 
     Args:
         store: The store.
         report: Takes the numbers and the problems.
-        overwrite: Whether a record that is newer in the target is replaced all the same.
+        overwrite: Whether a record that is newer in the sink is replaced all the same.
         verify: Whether what was written is read back.
-        tell: Says of a record that was in the target before, and is not the same, whether the report is to name it.
+        tell: Says of a record that was in the sink before, and is not the same, whether the report is to name it.
         keep_counts: Whether a record that is replaced keeps its count of accesses, if that is the larger one, and its
             last access, if that is the later one.
 
@@ -60,7 +60,7 @@ class Target:
         """The id of the last document that is there."""
 
     def settle(self, documents: Sequence[Document]) -> None:
-        """Bring some whole live documents, with distinct ids, into the target, and note in the report what was done.
+        """Bring some whole live documents, with distinct ids, into the sink, and note in the report what was done.
 
         Requests: a read of as many, a write of what is missing, and a read of that.
         """
@@ -69,7 +69,7 @@ class Target:
         digests = {document.id: digest(document) for document in documents if document.id in jsons}
         there, damaged = self._read(list(digests))
         for id in damaged:
-            self._fail(id, "the record in the target is damaged; remove it there, and move this one again")
+            self._fail(id, "the record in the sink is damaged; remove it there, and move this one again")
         restores, now = list[Restore](), self._core.now()
         for comes in documents:
             if comes.id not in jsons or comes.id in damaged:
@@ -87,10 +87,10 @@ class Target:
             elif old is not None and not self._overwrite and _is_newer(old, document):
                 report.kept += 1
                 if self._tell(old):
-                    report.note("doubled", document.id, "a newer record is in the target already; that one was kept")
+                    report.note("doubled", document.id, "a newer record is in the sink already; that one was kept")
             else:
                 if old is not None and self._tell(old):
-                    report.note("doubled", document.id, "an older record was in the target already; it was replaced")
+                    report.note("doubled", document.id, "an older record was in the sink already; it was replaced")
                 revision = None if old is None else old.revision
                 restores.append(Restore(document, *decode_id(document.id), json, now, revision))
         written = self._write(restores)
@@ -99,7 +99,7 @@ class Target:
         self.last = documents[-1].id if documents else self.last
 
     def _checked(self, documents: Sequence[Document]) -> dict[str, str]:
-        """Return the JSON texts of values by id; without those of documents that nobody could read in the target."""
+        """Return the JSON texts of values by id; without those of documents that nobody could read in the sink."""
         jsons = dict[str, str]()
         for document in documents:
             try:
@@ -173,7 +173,7 @@ def _with_larger_counts(document: Document, old: Document) -> Document:
 
 
 def _is_newer(there: Document, comes: Document) -> bool:
-    """Return whether a document in the target was changed, or at least read, after the one that comes."""
+    """Return whether a document in the sink was changed, or at least read, after the one that comes."""
     return there.updated_at > comes.updated_at or _was_used(there, comes)
 
 

@@ -21,7 +21,7 @@ from datastore.moving import digest_of
 from datastore.urls import Url
 from tests.moving.tables import make_table
 from tests.moving.test_legacy import COLLIDED, MIXED
-from tests.moving.test_seed import seed
+from tests.moving.test_legacy_format import legacy
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,7 @@ def test_a_copy_says_what_it_did(source, state):
 def test_a_report_for_programs(source):
     report = json.loads(run("copy", "sqlite:///a.db", "sqlite:///b.db", "--user", "bob", "--json").stdout)
     assert report["written"] == report["verified"] == 1
-    assert (report["source"], report["target"], report["complete"]) == ("sqlite:///a.db", "sqlite:///b.db", True)
+    assert (report["source"], report["sink"], report["complete"]) == ("sqlite:///a.db", "sqlite:///b.db", True)
 
 
 @pytest.mark.parametrize("file", ["x.jsonl", "x.jsonl.gz"])
@@ -94,7 +94,7 @@ class TestStandardStreams:
         result = self.process("export", "sqlite:///a.db", "-", "--json")
         assert result.returncode == 0
         report = json.loads(result.stderr)
-        assert (report["written"], report["target"]) == (1_201, "standard output")
+        assert (report["written"], report["sink"]) == (1_201, "standard output")
         assert not (own_directory / "-").exists()
         again = self.process("import", "-", "sqlite:///b.db", "--json", input=result.stdout)
         assert json.loads(again.stdout)["source"] == "standard input"
@@ -178,7 +178,7 @@ def test_a_store_is_not_copied_to_itself_however_it_is_spelled(source, own_direc
     for other in ("a.db", f"/{own_directory}/a.db", "./folder/../a.db", "a.db?timeout=3", "link.db", "a%2Edb"):
         for pair in (("sqlite:///a.db", f"sqlite:///{other}"), (f"sqlite:///{other}", "sqlite:///a.db")):
             result = run("copy", *pair, exit_code=1)
-            assert "source and target are the same store; there is nothing to copy" in result.stderr
+            assert "source and sink are the same store; there is nothing to copy" in result.stderr
     run("copy", "sqlite:///a.db", "sqlite:///a.db?isolation=database")
     assert (own_directory / "a-ann.db").exists()
 
@@ -361,7 +361,7 @@ class TestImportLegacy:
 
     @pytest.fixture
     def old(self, own_directory):
-        make_table(own_directory / "old.db", [*MIXED, seed(key="bad", value=float("nan"))])
+        make_table(own_directory / "old.db", [*MIXED, legacy(key="bad", value=float("nan"))])
 
     @pytest.fixture
     def collided(self, own_directory):
@@ -397,7 +397,12 @@ class TestImportLegacy:
     def test_rules_are_options(self, own_directory):
         long, large = "k" * 600, "x" * 1_500_000
         make_table(
-            own_directory / "old.db", [seed(key=long), seed(user="", key="of nobody"), seed(key="l", value=large)]
+            own_directory / "old.db",
+            [
+                legacy(key=long),
+                legacy(user="", key="of nobody"),
+                legacy(key="l", value=large),
+            ],
         )
         assert "3 records failed" in run("import-legacy", "sqlite:///old.db", "sqlite:///b.db", exit_code=3).stderr
         rules = ("--rule", "shorten", "--rule", "split", "--rename", "user:=nobody")
@@ -420,11 +425,11 @@ class TestImportLegacy:
             connection.execute("DELETE FROM agent_data_store WHERE key = 'note'")
         connection.close()
         result = run("import-legacy", "sqlite:///old.db", "sqlite:///b.db")
-        assert "gone                 1  only in the target, from an earlier run; --prune removes it" in result.stdout
+        assert "gone                 1  only in the sink, from an earlier run; --prune removes it" in result.stdout
         assert "pruned               1" in run("import-legacy", "sqlite:///old.db", "sqlite:///b.db", "--prune").stdout
 
     @pytest.mark.parametrize(
-        ("source", "target"),
+        ("source", "sink"),
         [
             ("sqlite:///old.db", "sqlite:///old.db"),
             ("sqlite:///old.db", "sqlite:///./sub/../old.db?timeout=5"),
@@ -434,13 +439,13 @@ class TestImportLegacy:
             ("firestore://project", "firestore://project/agent_data_store?database=(default)"),
         ],
     )
-    def test_a_database_is_not_moved_into_itself_however_it_is_spelled(self, old, own_directory, source, target):
+    def test_a_database_is_not_moved_into_itself_however_it_is_spelled(self, old, own_directory, source, sink):
         (own_directory / "sub").mkdir()
         (own_directory / "link.db").symlink_to("old.db")
         before = (own_directory / "old.db").read_bytes()
         for more in ((), ("--dry-run",)):
-            result = run("import-legacy", source, target, *more, exit_code=1)
-            assert "source and target are the same database" in result.stderr
+            result = run("import-legacy", source, sink, *more, exit_code=1)
+            assert "source and sink are the same database" in result.stderr
         assert (own_directory / "old.db").read_bytes() == before
 
     def test_a_time_zone_must_be_one(self, old):

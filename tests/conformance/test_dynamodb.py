@@ -89,7 +89,7 @@ class RealHarness(MinistackHarness):
 
 
 def _empty(store: DataStore) -> None:
-    connection = store._core.backend._connection
+    connection = store.backend._connection
     table = connection.settings.table
     for page in connection.client.get_paginator("scan").paginate(TableName=table, ProjectionExpression="pk, sk"):
         for key in page["Items"]:

@@ -1,4 +1,4 @@
-"""The kit on databases of customers: what a backend can do alone, it can do behind ``isolation="database"``."""
+"""The kit on databases of tenants: what a backend can do alone, it can do behind ``isolation="database"``."""
 
 from datastore.conformance import ConformanceSuite, Harness
 

@@ -66,7 +66,7 @@ def test_the_calls_are_found():
     assert found > {
         ("AgentDataStore", "set"),
         ("AgentDataStore", "find_records"),
-        ("DataStore", "drop_customer"),
+        ("DataStore", "drop_tenant"),
         ("Vault", "query"),
         ("KeyValueStore", "end_scope"),
         ("KeyValueStore", "__call__"),
@@ -98,9 +98,9 @@ class Place:
         self.filled = self.content()
 
     def content(self):
-        if not hasattr(self.store._core.backend, "all_documents"):
-            return None  # isolated: there is no listing of all customers
-        page = self.store._core.backend.all_documents(Fields.ALL, 1_000)
+        if not hasattr(self.store.backend, "all_documents"):
+            return None  # isolated: there is no listing of all tenants
+        page = self.store.backend.all_documents(Fields.ALL, 1_000)
         assert page.after is None
         return list(page.documents)
 

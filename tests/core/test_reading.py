@@ -89,16 +89,16 @@ def test_no_call_of_the_store_writes(url, read_only, call):
     assert read_only.agent("ann", "a").count() == 3
 
 
-def test_no_customer_s_database_is_dropped_or_made(tmp_path):
+def test_no_tenant_s_database_is_dropped_or_made(tmp_path):
     url = f"sqlite:///{tmp_path}/a.db?isolation=database&mode=ro"
     with datastore.connect(url.replace("&mode=ro", "")) as store:
         store.agent("ann", "a").set("plan", 1)
     before = sorted(tmp_path.iterdir())
     with datastore.connect(url) as store:
-        assert store.customers() == ["ann"]
+        assert store.tenants() == ["ann"]
         assert store.agent("bob", "b").list_keys() == []
         with pytest.raises(PermissionDeniedError):
-            store.drop_customer("ann", confirm="ann")
+            store.drop_tenant("ann", confirm="ann")
         with pytest.raises(PermissionDeniedError):
             store.agent("bob", "b").set("plan", 1)
     assert sorted(tmp_path.iterdir()) == before
@@ -139,7 +139,7 @@ def test_it_has_the_abilities_of_the_backend_and_no_others(url, read_only):
 
 def test_every_method_that_an_adapter_may_have_is_known_to_write_or_not():
     """A new ability that writes must be refused here as well."""
-    passed_on = {"namespaces", "count", "find", "all_documents", "database", "customers", *_PASSED_ON}
+    passed_on = {"namespaces", "count", "find", "all_documents", "database", "tenants", *_PASSED_ON}
     in_its_own_way = {"write", "record_access", "close", "overridden"}
     methods = {name for name in vars(Backend) if not name.startswith("_")}
     assert methods == passed_on | _CHANGING | in_its_own_way
@@ -174,7 +174,7 @@ def test_this_file_knows_every_call_that_writes():
     calls = {name for name, _ in inspect.getmembers(AgentDataStore) if not name.startswith("_")}
     assert calls - reads == {name.partition(" ")[0] for name in WRITES}
     of_the_store = {name for name, _ in inspect.getmembers(DataStore) if not name.startswith("_")}
-    assert of_the_store - {"backend", "capabilities", "agent", "flush", "customers", "close", "drop_customer"} == {
+    assert of_the_store - {"backend", "capabilities", "agent", "flush", "tenants", "close", "drop_tenant"} == {
         "purge_expired", "forget", "ensure_index",
     }  # fmt: skip
     assert issubclass(ReadOnlyBackend, Backend)

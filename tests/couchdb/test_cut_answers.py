@@ -141,8 +141,8 @@ OTHERS = {
     "flush": flush,
     "copy": to_memory,
     "restore": from_memory,
-    "examine": lambda bench: [finding.healthy for finding in bench.store._core.backend.examine(0.0)][:2],
-    "document_count": lambda bench: bench.store._core.backend.document_count() > 0,
+    "examine": lambda bench: [finding.healthy for finding in bench.store.backend.examine(0.0)][:2],
+    "document_count": lambda bench: bench.store.backend.document_count() > 0,
     "set over another one's": after_a_stranger(lambda agent: agent.set("key", 1)),
     "delete another one's": after_a_stranger(lambda agent: agent.delete("key")),
     "increment another one's": after_a_stranger(lambda agent: agent.increment("key")),
@@ -266,7 +266,7 @@ def test_connecting_takes_no_half_answer_for_a_database(bench, url, proxy):
             proxy.fail(".*", *[passing] * number, fault)
             try:
                 with datastore.connect(url) as store:
-                    assert len(store._core.backend._indexes) == 3, place
+                    assert len(store.backend._indexes) == 3, place
                     store.agent("u", "a").list_namespaces()
             except DataStoreError:
                 pass
@@ -280,12 +280,12 @@ def test_making_a_database_takes_no_half_answer_for_done(place, name, url, proxy
         proxy.fail(".*", *[passing] * number, PLACES[place])
         try:
             with datastore.connect(url + f"_{number}") as store:
-                assert len(store._core.backend._indexes) == 3
+                assert len(store.backend._indexes) == 3
         except DataStoreError:
             pass
         proxy.clear_faults()
         with datastore.connect(url + f"_{number}") as store:
-            assert len(store._core.backend._indexes) == 3
+            assert len(store.backend._indexes) == 3
             store.agent("u", "a").set("k", 1)
             assert store.agent("u", "a").list_namespaces() == ["default"]
         proxy_request(proxy, "DELETE", f"/{database}")

@@ -45,7 +45,7 @@ def damage(request, store, agent, stranger):
 
 
 def plant(store, id, changes):
-    session = store._core.backend._session
+    session = store.backend._session
     document = {"_id": id} | (session.get_document(id) or {}) | changes
     for field in document.pop("remove", ()):
         document.pop(field, None)

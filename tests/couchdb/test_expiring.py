@@ -60,7 +60,7 @@ def raw(store):
 
 
 def backend_of(store):
-    return store._core.backend
+    return store.backend
 
 
 def id_of(key):

@@ -29,7 +29,7 @@ RANGE = key_range("u:default:", None)
 
 @pytest.fixture
 def backend(store):
-    return store._core.backend
+    return store.backend
 
 
 def _numbered(agent, count, **more):
@@ -44,7 +44,7 @@ def odd(request):
     """Odd values in a database, without and with declared indexes."""
     with datastore.connect(couchdb.url(f"test_{uuid.uuid4().hex}"), tracking="off") as store:
         for fields in request.param:
-            store._core.backend.ensure_index([(field,) for field in fields], None)
+            store.backend.ensure_index([(field,) for field in fields], None)
         agent = store.agent("u", "a")
         agent.set_many({f"k{number:03}": value for number, value in enumerate(queries.ODD_VALUES)})
         yield agent
@@ -158,7 +158,7 @@ def test_a_server_without_bookmarks_hands_over_everything(name):
     with datastore.connect(url) as store:
         agent = store.agent("u", "a")
         _numbered(agent, 60)
-        backend = store._core.backend
+        backend = store.backend
         page = backend.find(RANGE, backend.plan(RANGE, parse_query({"even": True})), Fields.VALUE, 10)
         assert (len(page.documents), page.after) == (30, None)
 
@@ -189,14 +189,14 @@ def test_what_would_leave_out_nothing_is_not_asked_of_mango(agent, backend, aske
 def test_without_the_startup_index_ranges_are_read(name, proxy):
     with datastore.connect(couchdb.url(name)) as store:
         store.agent("u", "a").set("k", {"n": 1})
-        store._core.backend._indexes = frozenset()
+        store.backend._indexes = frozenset()
         assert store.agent("u", "a").find({"n": 1}) == {"k": {"n": 1}}
         assert proxy.requests[-1] == "GET _all_docs"
 
 
 def test_a_partitioned_database_is_asked_by_partition(name, monkeypatch):
     with datastore.connect(couchdb.url(name) + "?partitioned=true") as store:
-        backend, paths = store._core.backend, []
+        backend, paths = store.backend, []
         monkeypatch.setattr(backend._session, "find", lambda path, *rest: (paths.append(path), ([], Bookmark("")))[1])
         store.agent("u:1", "a").find({"n": 1})
     assert paths == ["_partition/u%253A1/_find"]
@@ -229,10 +229,10 @@ def test_declaring_an_index_again_costs_nothing_and_others_see_it(url, backend, 
         assert backend.ensure_index([("a", "b"), ("c",)], "n%3A1") == name
     assert requests == []
     with datastore.connect(url) as other, asked() as requests:
-        assert other._core.backend.ensure_index([("a", "b"), ("c",)], "n%3A1") == name
+        assert other.backend.ensure_index([("a", "b"), ("c",)], "n%3A1") == name
         query = parse_query({"a.b": 1, "c": {"$gt": 2}})
-        assert other._core.backend.plan(key_range("u:n%3A1:", None), query).index == name
-        assert other._core.backend.plan(key_range("u:n:", None), query).index != name
+        assert other.backend.plan(key_range("u:n%3A1:", None), query).index == name
+        assert other.backend.plan(key_range("u:n:", None), query).index != name
     assert requests == []
 
 
@@ -343,7 +343,7 @@ def test_an_index_is_waited_for_as_long_as_building_it_takes(url, proxy, asked):
 
 
 def test_a_server_that_is_down_is_not_waited_for(store, proxy):
-    backend = store._core.backend
+    backend = store.backend
     proxy.fail("POST _find", status(503))
     proxy.fail("GET _design", status(503))
     with pytest.raises(BackendUnavailableError):

@@ -108,7 +108,7 @@ def mixed(request, name, store, agent, proxy):
     agent.set("gone", 1, ttl=0.001)
     send(proxy, name, [legacy("u", "default", "theirs", 7), {**legacy("u", "n", "x", 8), "namespace": "n"}])
     if request.param == "without":
-        store._core.backend._session.remove(f"_design/{RECORD_VIEWS}")
+        store.backend._session.remove(f"_design/{RECORD_VIEWS}")
     return agent
 
 
@@ -226,6 +226,6 @@ def test_forgetting_takes_2_per_thousand(agent, store, proxy):
 
 def test_a_purge_works_without_its_index(agent, store):
     agent.set("gone", 1, ttl=0.001)
-    store._core.backend._session.remove(f"_design/{EXPIRY_INDEX}")
-    store._core.backend._indexes -= {EXPIRY_INDEX}
+    store.backend._session.remove(f"_design/{EXPIRY_INDEX}")
+    store.backend._indexes -= {EXPIRY_INDEX}
     assert store.purge_expired() == 1

@@ -90,7 +90,7 @@ def names_of():
     """Return the names of the fields that hold a record's value."""
 
     def names_of(store, key):
-        row = store._core.backend._session.get("_all_docs", {"include_docs": True})["rows"]
+        row = store.backend._session.get("_all_docs", {"include_docs": True})["rows"]
         (document,) = (one["doc"] for one in row if one["doc"].get("key") == key)
         return {name for name in document if name.startswith("value")}
 
@@ -118,9 +118,9 @@ def test_what_the_server_keeps_is_found_out_at_connect_and_without_a_request(url
     proxy.fail("GET _all_docs", keeping_numbers)
     with datastore.connect(url, tracking="off") as other:
         assert proxy.requests == ["GET db", "GET _all_docs"]
-        assert other._core.backend._documents.exact
+        assert other.backend._documents.exact
     with datastore.connect(url, tracking="off") as other:
-        assert not other._core.backend._documents.exact
+        assert not other.backend._documents.exact
 
 
 @pytest.mark.parametrize("numbers", [None, [], [1, -25], [*KEEPS[:-1], 1e299], "text"], ids=str)
@@ -146,7 +146,7 @@ def test_records_with_such_numbers_are_found_by_an_index_and_not_behind_it(store
 
 @pytest.mark.server("couchdb")
 def test_what_was_stored_as_text_alone_is_found_and_becomes_native_when_it_is_written(store, agent, names_of):
-    session = store._core.backend._session
+    session = store.backend._session
     store.ensure_index(["price"])
     agent.set("old", {"price": 1.0})
     agent.set("other", {"price": 1})

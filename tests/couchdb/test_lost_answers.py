@@ -157,7 +157,7 @@ def test_accesses_are_counted_once(stores, writers, proxy):
 
 @pytest.fixture
 def backend(store):
-    return store._core.backend
+    return store.backend
 
 
 @pytest.mark.parametrize("condition", [None, "first"])
@@ -215,14 +215,14 @@ def test_marks_are_in_the_document_and_in_nothing_that_is_handed_out(store, agen
     agent.set("k", 1)
     agent.get("k")
     store.flush()
-    document = store._core.backend._session.get_document("u:default:aw==")
+    document = store.backend._session.get_document("u:default:aw==")
     assert (len(document["recentWrites"]), len(document["recentCounts"])) == (8, 8)
     assert "recent" not in agent.get_record("k").model_dump_json(by_alias=True)
     for number in range(20):
         agent.set("k", number)
         agent.get("k")
         store.flush()
-    document = store._core.backend._session.get_document("u:default:aw==")
+    document = store.backend._session.get_document("u:default:aw==")
     assert (len(document["recentWrites"]), len(document["recentCounts"])) == (128, 128)
 
 

@@ -51,11 +51,11 @@ def filled_before(name, proxy, url):
     with datastore.connect(url) as store:
         store.agent("café", "a").set_many({"a": 1, "b": 2})
         store.agent("cafe\u0301", "a").set("a", 1)
-        store._core.backend._session.remove(f"_design/{RECORD_VIEWS}")
+        store.backend._session.remove(f"_design/{RECORD_VIEWS}")
         views = {
             "namespaces": {"map": "function (doc) { emit([doc.userId, doc.namespace], null); }", "reduce": "_count"}
         }
-        store._core.backend._session.make("PUT", f"_design/{MERGING}", {"views": views})
+        store.backend._session.make("PUT", f"_design/{MERGING}", {"views": views})
     return url
 
 
@@ -70,7 +70,7 @@ def building(pending):
 
 
 def designs(store):
-    rows, _ = store._core.backend._session.rows("_all_docs", {"startkey": "_design/", "endkey": "_design0"}, 10**6)
+    rows, _ = store.backend._session.rows("_all_docs", {"startkey": "_design/", "endkey": "_design0"}, 10**6)
     return {row["id"].removeprefix("_design/") for row in rows}
 
 
@@ -119,19 +119,19 @@ def test_who_may_not_make_the_new_view_goes_on_without(filled_before, proxy):
         lambda store: store.agent("u", "a").list_namespaces() == ["default"],
         lambda store: store.agent("u", "a").clear() == 2,
         lambda store: store.forget("u") == (2, 1),
-        lambda store: store._core.backend.document_count() >= 3,
+        lambda store: store.backend.document_count() >= 3,
     ],
     ids=["count", "list_namespaces", "clear", "forget", "document_count"],
 )
 def test_a_view_that_is_removed_under_an_open_store_is_done_without(store, agent, call):
     agent.set_many({"a": 1, "b": 2})
     agent.set("gone", 1, ttl=0.001)
-    store._core.backend._session.remove(f"_design/{RECORD_VIEWS}")
+    store.backend._session.remove(f"_design/{RECORD_VIEWS}")
     assert call(store)
 
 
 def test_a_database_of_a_newer_version_is_not_opened(store, url):
-    session = store._core.backend._session
+    session = store.backend._session
     design = session.get(f"_design/{RECORD_VIEWS}")
     session.post("_bulk_docs", {"docs": [{**design, "format": 2}]})
     with pytest.raises(BackendUnusableError, match="was written by a newer agent-datastore; install that version"):
@@ -164,9 +164,9 @@ def test_the_doctor_says_where_more_are_kept(store, proxy, kept, reported):
 
     proxy.fail("GET _revs_limit", limit)
     proxy.requests.clear()
-    findings = store._core.backend.examine(0.0)
+    findings = store.backend.examine(0.0)
     assert len(proxy.requests) == 3
     assert (
         any("1,000 revisions" in finding.text and "_revs_limit" in finding.remedy for finding in findings) == reported
     )
-    assert any("revisions" in finding.text for finding in store._core.backend.examine(0.0)) is False
+    assert any("revisions" in finding.text for finding in store.backend.examine(0.0)) is False

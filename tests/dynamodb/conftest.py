@@ -33,12 +33,12 @@ def stranger(url, store):
 @pytest.fixture
 def client(store):
     """The client of the store."""
-    return store._core.backend._connection.client
+    return store.backend._connection.client
 
 
 @pytest.fixture
 def table(store):
-    return store._core.backend._connection.settings.table
+    return store.backend._connection.settings.table
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ IN_THE_VALUE = (
 
 
 def plant(store, id, change):
-    connection = store._core.backend._connection
+    connection = store.backend._connection
     user, _, rest = id.partition(":")
     key, table = {"pk": {"S": user}, "sk": {"S": rest}}, connection.settings.table
     item = connection.client.get_item(TableName=table, Key=key, ConsistentRead=True)["Item"] | change

@@ -40,7 +40,7 @@ def hasty(url):
     with datastore.connect(url, flush_interval=3_600, retry_seconds=0) as store:
         agent = store.agent("u", "a")
         agent.set_many({"k1": 1, "k2": 2})
-        yield agent, Wire(store._core.backend._connection.client)
+        yield agent, Wire(store.backend._connection.client)
 
 
 CALLS = [
@@ -163,7 +163,7 @@ def test_an_unknown_code_is_an_error_of_the_store(agent, wire):
 def test_what_lasts_is_not_tried_again(url, fault, kind):
     with datastore.connect(url, retry_seconds=60, tracking="off") as store:
         agent = store.agent("u", "a")
-        wire = Wire(store._core.backend._connection.client)
+        wire = Wire(store.backend._connection.client)
         wire.fail(fault, forever=True)
         for number, call in enumerate([CALLS[0], CALLS[1], CALLS[3], CALLS[5]]):
             with pytest.raises(kind):
@@ -279,7 +279,7 @@ def test_counts_whose_answer_is_lost_are_never_added_twice(agent, store, wire, f
     def carried_out_and_lost(request, body):
         wire.heal()
         # What the server does, without the answer coming back.
-        connection = store._core.backend._connection
+        connection = store.backend._connection
         connection.client.update_item(**body)
         raise fault
 
@@ -391,7 +391,7 @@ def test_a_new_table_expires_records_by_itself(client, table):
 
 def test_a_new_table_has_the_capacity_and_the_recovery_asked_for(url):
     with datastore.connect(dynamodb.MINISTACK.url() + "&capacity=5,2&recovery=true") as store:
-        connection = store._core.backend._connection
+        connection = store.backend._connection
         name = connection.settings.table
         described = connection.client.describe_table(TableName=name)["Table"]["ProvisionedThroughput"]
         assert (described["ReadCapacityUnits"], described["WriteCapacityUnits"]) == (5, 2)
@@ -456,7 +456,7 @@ def test_one_client_serves_all_threads(agent, client, store):
 
     def read():
         agent.get("k")
-        seen.add(id(store._core.backend._connection.client))
+        seen.add(id(store.backend._connection.client))
 
     threads = [threading.Thread(target=read) for _ in range(8)]
     for thread in threads:

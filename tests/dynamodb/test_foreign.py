@@ -14,7 +14,7 @@ from datastore.conformance.faults import backend_of
 from datastore.errors import BatchError
 from datastore.ids import encode_key
 from tests.dynamodb.test_moving import make_legacy_table
-from tests.moving.test_seed import seed
+from tests.moving.test_legacy_format import legacy
 
 pytestmark = pytest.mark.server("dynamodb")
 
@@ -23,9 +23,9 @@ ID = f"u:default:{encode_key('theirs')}"
 
 @pytest.mark.parametrize("key", ["_id", "id"])
 def test_a_table_of_records_of_another_program_is_refused_and_the_way_over_named(key):
-    url = make_legacy_table([seed(), {**seed(key="b"), "id": "b"}] if key == "_id" else [], key)
+    url = make_legacy_table([legacy(), {**legacy(key="b"), "id": "b"}] if key == "_id" else [], key)
     table = url.partition("?")[0].removeprefix("dynamodb://")
-    with pytest.raises(ConfigurationError, match=f"datastore import-legacy dynamodb://{table}.* TARGET_URL"):
+    with pytest.raises(ConfigurationError, match=f"datastore import-legacy dynamodb://{table}.* SINK_URL"):
         datastore.connect(url)
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.server("dynamodb")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="not on Windows")
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_forked_child_has_a_client_of_its_own(agent, store):
-    backend = store._core.backend
+    backend = store.backend
     agent.set_many({f"k{i}": i for i in range(250)})  # starts the threads
     parent = backend._connection.client
     pid = os.fork()
@@ -51,7 +51,7 @@ def locks(thing, path="backend", seen=None):
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_forked_child_has_every_lock_anew_and_nothing_of_the_parents_to_count(agent, store):
     """A thread of the parent may have held one."""
-    backend = store._core.backend
+    backend = store.backend
     agent.set_many({f"k{i}": i for i in range(250)})  # starts the threads
     backend._counter.accounts["u:n:k"] = Account(at(0), sent=1, mark="01234567")
     before = locks(backend)

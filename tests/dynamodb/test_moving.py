@@ -16,7 +16,7 @@ from datastore.moving import copy, digest_of, export_records, import_legacy, imp
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.writing import Items
 from tests.dynamodb.answers import refusal
-from tests.moving.test_seed import seed
+from tests.moving.test_legacy_format import legacy
 from tests.servers import dynamodb
 
 pytestmark = pytest.mark.server("dynamodb")
@@ -26,7 +26,7 @@ LARGE = random.Random(3).randbytes(420_000).hex()
 
 @pytest.fixture(name="backend")
 def get_backend(store):
-    return store._core.backend
+    return store.backend
 
 
 def test_the_backend_has_what_tools_ask_for(backend):
@@ -94,7 +94,7 @@ def test_restoring_takes_these_requests(backend, wire, number):
 def make_legacy_table(documents, key):
     url = dynamodb.MINISTACK.url()
     with datastore.connect(url) as store:  # for a client; the table is made anew, with another key
-        connection = store._core.backend._connection
+        connection = store.backend._connection
         client, table = connection.client, connection.settings.table + "_old"
         client.create_table(
             TableName=table,
@@ -111,10 +111,10 @@ def make_legacy_table(documents, key):
 @pytest.mark.parametrize("key", ["_id", "id"])
 def test_a_table_of_the_seed_becomes_records(key, tmp_path):
     documents = [
-        seed(key="plan", value={"n": Decimal("1.5"), "m": Decimal(3), "big": Decimal(10**37), "l": [None, True]}),
-        seed(user="a", namespace="b:c", value=Decimal("-0.1")),
-        seed(user="ann", namespace="files:owner/repo", key="a/b.py", value="x"),
-        *(seed(key=f"k{number}", accessCount=Decimal(number)) for number in range(30)),
+        legacy(key="plan", value={"n": Decimal("1.5"), "m": Decimal(3), "big": Decimal(10**37), "l": [None, True]}),
+        legacy(user="a", namespace="b:c", value=Decimal("-0.1")),
+        legacy(user="ann", namespace="files:owner/repo", key="a/b.py", value="x"),
+        *(legacy(key=f"k{number}", accessCount=Decimal(number)) for number in range(30)),
     ]
     if key == "id":
         documents = [{**one, "id": one["_id"]} for one in documents]
@@ -172,42 +172,42 @@ def test_what_may_not_be_asked_is_no_problem(backend, wire):
 def test_dropping_removes_the_table_and_another_can_be_made(url):
     with datastore.connect(url) as store:
         store.agent("u", "a").set("key", 1)
-        store._core.backend.drop()
+        store.backend.drop()
     with datastore.connect(url) as store:
         assert store.agent("u", "a").list_keys() == []
 
 
-def test_each_customer_has_a_table(url):
+def test_each_tenant_has_a_table(url):
     with datastore.connect(url, isolation="database") as store:
         for user in ("ann", "a:b", "É"):
             store.agent(user, "a").set("key", user)
-        assert store.customers() == sorted(["ann", "a:b", "É"])
+        assert store.tenants() == sorted(["ann", "a:b", "É"])
         base = url.partition("?")[0].partition("://")[2]
         with datastore.connect(url.replace(base, f"{base}-a_3ab")) as one:
             assert one.agent("a:b", "a").get("key") == "a:b"
-        assert store.drop_customer("a:b", confirm="a:b")
-        assert store.customers() == sorted(["ann", "É"])
+        assert store.drop_tenant("a:b", confirm="a:b")
+        assert store.tenants() == sorted(["ann", "É"])
         with pytest.raises(InvalidNameError, match="shorter"):
             store.agent("ü" * 60, "a")
         for user in ("ann", "É"):
-            store.drop_customer(user, confirm=user)
-        assert store.customers() == []
+            store.drop_tenant(user, confirm=user)
+        assert store.tenants() == []
 
 
-def test_all_tables_of_a_region_are_looked_through_for_customers(url, monkeypatch):
+def test_all_tables_of_a_region_are_looked_through_for_tenants(url, monkeypatch):
     answers = {
         None: {"TableNames": ["a", "base-ann"], "LastEvaluatedTableName": "base-ann"},
         "base-ann": {"TableNames": ["base-bob", "zoo"]},
     }
     monkeypatch.setattr(Connection, "call", lambda self, name, **behind: answers[behind.get("ExclusiveStartTableName")])
     with datastore.connect("dynamodb://base?region=eu-west-1", isolation="database") as store:
-        assert store.customers() == ["ann", "bob"]
+        assert store.tenants() == ["ann", "bob"]
 
 
 def test_numbers_and_kinds_that_the_clients_own_deserializer_refuses_are_read_exactly():
     url = make_legacy_table([], "_id")
     with datastore.connect(dynamodb.MINISTACK.url()) as store:
-        client = store._core.backend._connection.client
+        client = store.backend._connection.client
         item = {
             "_id": {"S": "a"},
             "big": {"N": "1E+100"},

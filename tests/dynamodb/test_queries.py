@@ -293,7 +293,7 @@ def test_a_query_sends_these_requests(agent, store, wire, call, requests):
 
 def test_a_page_of_a_find_ends_at_its_limit_and_goes_on_behind(store, agent):
     agent.set_many({f"k{number:03}": {"n": number % 2} for number in range(100)})
-    backend = store._core.backend
+    backend = store.backend
     whole, plan = key_range("u:default:", None), plan_of({"n": 1})
     found, after = [], None
     while True:

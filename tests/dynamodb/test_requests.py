@@ -114,7 +114,7 @@ def test_another_store_does_not_read_the_descriptions_of_the_service_again(url, 
     for _ in range(3):
         with datastore.connect(url) as another:
             another.agent("u", "a").set("key", 1)
-    loader = store._core.backend._connection.client._loader
+    loader = store.backend._connection.client._loader
     assert len(loader.search_paths) == len(set(loader.search_paths))
 
 
@@ -161,7 +161,7 @@ def test_a_page_boundary_of_one_megabyte_is_crossed(server):
 def test_more_than_a_thousand_records_are_pages_of_one_megabyte(url):
     items = {f"k{i:05}": f"{i} " + "x" * 1_000 for i in range(1_400)}  # nearly two pages; the kit has 12,000
     with datastore.connect(url, tracking="off") as store:
-        agent, wire = store.agent("u", "a"), Wire(store._core.backend._connection.client)
+        agent, wire = store.agent("u", "a"), Wire(store.backend._connection.client)
         agent.set_many(items)
         for listing in (agent.list_keys, agent.get_all):
             wire.requests.clear()

@@ -108,7 +108,7 @@ def test_a_repeated_batch_of_deletes_whose_answer_was_lost_counts_what_it_remove
 
 def test_deletes_that_stay_unanswered_do_not_pile_up(url, monkeypatch):
     with datastore.connect(url, retry_seconds=0) as store:
-        backend, agent = store._core.backend, store.agent("u", "a")
+        backend, agent = store.backend, store.agent("u", "a")
         monkeypatch.setattr(backend._writer, "_most_unanswered", 3)
         Wire(backend._connection.client).fail(refusal("InternalServerError", 500), forever=True)
         for number in range(5):
@@ -165,7 +165,7 @@ def test_batches_without_transactions_mean_the_same(url, agent, store):
 
 def test_eventual_consistency_is_asked_for(url, store, wire):
     with datastore.connect(url, consistency="eventual") as other:
-        seen = Wire(other._core.backend._connection.client)
+        seen = Wire(other.backend._connection.client)
         data_store = other.agent("u", "b")
         data_store.set("k", 1)
         assert data_store.get("k") == 1

@@ -31,7 +31,7 @@ class EmulatorHarness(Harness):
     @contextmanager
     def outage(self, store):
         """The network is cut, and comes back; gRPC looks for it again within a second."""
-        backend = store._core.backend
+        backend = store.backend
         network.cut()
         try:
             yield
@@ -52,7 +52,7 @@ class RealHarness(Harness):
         fresh = self._url is None
         store = super().open(**options)
         if fresh:
-            empty(store._core.backend)
+            empty(store.backend)
         return store
 
 

@@ -44,7 +44,7 @@ class Administration:
 @pytest.fixture(name="examined")
 def examine_as_a_real_one(store, monkeypatch):
     """Examine the emulator's database as if it were a real one, with an administration of the test's choice."""
-    backend = store._core.backend
+    backend = store.backend
     settings = Settings(project="p", database="d", collection="c")
 
     def examined(administration, now=None):
@@ -56,7 +56,7 @@ def examine_as_a_real_one(store, monkeypatch):
 
 
 def test_an_emulator_says_that_it_is_one(store, recorder):
-    backend = store._core.backend
+    backend = store.backend
     findings = backend.examine(time.time())
     assert recorder.requests == ["BatchGetDocuments"]
     assert all(finding.healthy for finding in findings)
@@ -113,4 +113,4 @@ def test_doctor_says_it(url):
     assert "the emulator serves the collection agent_data_store" in result.stdout
     assert "the clocks agree" in result.stdout
     with datastore.connect(url) as store:
-        assert store._core.backend.document_count() == 0
+        assert store.backend.document_count() == 0

@@ -35,7 +35,7 @@ IN_THE_VALUE = ("no value", "bytes", "text that is no JSON", "a number for text"
 
 
 def plant(store, id, change):
-    connection = store._core.backend._connection
+    connection = store.backend._connection
     message = write.Write.pb()()
     message.update.name = connection._settings.prefix + id
     message.update_mask.field_paths.extend(change)

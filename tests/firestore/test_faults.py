@@ -287,7 +287,7 @@ def test_a_delete_whose_answer_is_lost_says_that_it_removed(agent, store, record
     recorder.fail("Commit", losing_the_answer())
     assert agent.delete("k", if_revision=revision) is True
     agent.set_many({"a": 1, "b": 2})
-    store._core.backend._assemble()
+    store.backend._assemble()
     recorder.fail("BatchWrite", losing_the_answer())
     assert agent.delete_many(["a", "b", "c"]) == 2
 
@@ -376,7 +376,7 @@ def test_a_delete_of_what_is_missing_says_so_whether_or_not_it_is_answered(agent
 
 
 def test_a_delete_is_remembered_until_it_is_answered_and_not_for_ever(agent, store, recorder, monkeypatch):
-    writer = store._core.backend._writer
+    writer = store.backend._writer
     agent.set("k", 1)
     recorder.fail("Commit", losing_the_answer())
     assert agent.delete("k") is True
@@ -387,7 +387,7 @@ def test_a_delete_is_remembered_until_it_is_answered_and_not_for_ever(agent, sto
     recorder.fail("BatchGetDocuments", *[StatusCode.UNAVAILABLE] * 20)
     for number in range(20):
         with pytest.raises(BackendUnavailableError):
-            store._core.backend.write([Delete(f"u:default:{encode_key(f'k{number}')}", "2026-01-01T00:00:00.000000Z")])
+            store.backend.write([Delete(f"u:default:{encode_key(f'k{number}')}", "2026-01-01T00:00:00.000000Z")])
     assert len(writer.unanswered) == 5
 
 
@@ -445,7 +445,7 @@ def test_accesses_in_doubt_are_settled_in_any_mixture(agent, store, recorder):
 
 
 def test_accesses_of_a_deleted_or_a_new_record_are_not_counted(agent, store):
-    backend = store._core.backend
+    backend = store.backend
     agent.set_many({"gone": 1, "other": 2})
     created = agent.get_record("other").created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     prefix = "u:default:"
@@ -596,4 +596,4 @@ def test_after_a_restart_of_the_server_the_store_goes_on(tmp_path):
 def test_the_scan_of_a_range_that_breaks_at_once_says_so(hasty, recorder):
     recorder.fail("RunQuery", breaking_after(0), breaking_after(0))
     with pytest.raises(BackendUnavailableError):
-        hasty._core.backend.scan(IdRange("u:", "u;"), Fields.KEY, 10)
+        hasty.backend.scan(IdRange("u:", "u;"), Fields.KEY, 10)

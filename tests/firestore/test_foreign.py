@@ -15,7 +15,7 @@ from datastore_firestore.codec import VALUE_LIMITS, fill, set_time
 from datastore_firestore.connection import Connection
 from datastore_firestore.urls import settings_of
 from tests.firestore.recording import breaking_after
-from tests.moving.test_seed import seed
+from tests.moving.test_legacy_format import legacy
 
 pytestmark = pytest.mark.server("firestore")
 
@@ -63,13 +63,13 @@ def another_program(url):
         theirs.connection.close()
 
 
-SEVERAL = [seed(key=f"key {number}", value=number) for number in range(5)]
+SEVERAL = [legacy(key=f"key {number}", value=number) for number in range(5)]
 
 
 def test_a_collection_of_another_program_is_refused_before_anything_is_written(theirs, url, recorder):
     theirs.write(*SEVERAL)
     project, collection = theirs.settings.project, theirs.settings.collection
-    wanted = f"belongs to something else.*datastore import-legacy firestore://{project}/{collection} TARGET_URL"
+    wanted = f"belongs to something else.*datastore import-legacy firestore://{project}/{collection} SINK_URL"
     with pytest.raises(ConfigurationError, match=wanted):
         datastore.connect(url, interceptors=[recorder])
     assert recorder.requests == ["RunQuery"]
@@ -83,16 +83,16 @@ def test_so_is_that_of_a_program_of_another_kind(theirs, url):
     assert "import-legacy" not in str(caught.value)
 
 
-def test_a_customer_is_not_given_a_collection_of_another_program(theirs, url):
+def test_a_tenant_is_not_given_a_collection_of_another_program(theirs, url):
     of_ann = theirs(url.replace("/agent_data_store?", "/agent_data_store-ann?"))
-    of_ann.write(seed())
+    of_ann.write(legacy())
     with datastore.connect(url, isolation="database") as store:
         with pytest.raises(ConfigurationError, match="'agent_data_store-ann' belongs to something else"):
             store.agent("ann", "host").get("key")
         with pytest.raises(ConfigurationError, match="belongs to something else"):
-            store.drop_customer("ann", confirm="ann")
+            store.drop_tenant("ann", confirm="ann")
         assert store.agent("bob", "host").get("key") is None
-    assert of_ann.read(seed()) == [seed()]
+    assert of_ann.read(legacy()) == [legacy()]
 
 
 def test_an_empty_collection_and_one_of_ours_are_opened(url):
@@ -105,7 +105,7 @@ def test_an_empty_collection_and_one_of_ours_are_opened(url):
 def test_a_damaged_record_does_not_lock_the_others_in(theirs, url):
     with datastore.connect(url) as store:
         store.agent("ann", "host").set_many({"k1": 1, "k2": 2})
-    theirs.write(seed(key="a first one"), {"_id": "a note of the administrator's", "text": "x"})
+    theirs.write(legacy(key="a first one"), {"_id": "a note of the administrator's", "text": "x"})
     with datastore.connect(url) as store:
         assert store.agent("ann", "host").get("k2") == 2
 
@@ -132,8 +132,8 @@ class TestMetLater:
         self.agent = store.agent("ann", "host")
         self.agent.set_many({"own": 1, "own too": 2})
         theirs.write(*SEVERAL)
-        theirs.write(seed(key="expired"), {"_id": "a note", "text": "x"}, expires_at=NOW)
-        self.all = [*SEVERAL, seed(key="expired"), {"_id": "a note", "text": "x"}]
+        theirs.write(legacy(key="expired"), {"_id": "a note", "text": "x"}, expires_at=NOW)
+        self.all = [*SEVERAL, legacy(key="expired"), {"_id": "a note", "text": "x"}]
 
     def test_each_is_a_damaged_record_that_is_named(self):
         calls = {
@@ -161,7 +161,7 @@ class TestMetLater:
 
     def test_it_does_not_stop_a_purge_of_the_expired(self, theirs, store, monkeypatch):
         monkeypatch.setattr("datastore_firestore.backend.MOST_WRITES", 3)
-        theirs.write(*(seed(key=f"old {number}") for number in range(7)), expires_at=NOW)
+        theirs.write(*(legacy(key=f"old {number}") for number in range(7)), expires_at=NOW)
         self.agent.set_many({f"brief {number}": number for number in range(4)}, ttl=1e-6)
         assert store.purge_expired() == 4
         assert theirs.read(*self.all) == self.all

@@ -132,7 +132,7 @@ def test_purging_removes_nothing_that_was_written_again_meanwhile(two, monkeypat
     mine, theirs, clock, first, _ = two
     mine.set_many({"a": 1, "b": 2}, ttl=10)
     clock.now += 11
-    reader = first._core.backend._reader
+    reader = first.backend._reader
     expired = reader.expired
 
     def writing_between(*arguments):

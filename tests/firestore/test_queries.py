@@ -91,7 +91,7 @@ def plan_of(backend, filter=None, meta=None, namespace="default"):
 
 @pytest.fixture(name="backend")
 def get_backend(store):
-    return store._core.backend
+    return store.backend
 
 
 @settings(
@@ -106,7 +106,7 @@ def test_firestore_finds_what_the_reference_finds(agent, store, some, wanted):
     agent = agent.use_namespace(uuid.uuid4().hex)
     agent.set_many(items)
     for path in ("a",), ("a", "b"):  # ranges are pushed as well
-        store._core.backend.ensure_index([path], None)
+        store.backend.ensure_index([path], None)
     for filter in wanted:
         assert list(agent.find(filter).items()) == list(expected(items, filter).items()), filter
 
@@ -431,7 +431,7 @@ def test_names_of_other_namespaces_and_users_are_not_found(agent, store):
     for user in ("u", "u:", "u1", "t"):
         for namespace in ("default", "default:", "default1"):
             store.agent(user, "a", namespace).set("k", {"a": f"{user} {namespace}", "n": 1})
-    store._core.backend.ensure_index([("n",)], None)
+    store.backend.ensure_index([("n",)], None)
     for filter in ({"n": 1}, {"n": {"$gt": 0}}):
         assert agent.find(filter) == {"k": {"a": "u default", "n": 1}}
         assert store.agent("u:", "a", "default:").find(filter) == {"k": {"a": "u: default:", "n": 1}}

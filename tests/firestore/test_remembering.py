@@ -107,7 +107,7 @@ def test_a_write_that_was_overtaken_before_it_arrived_is_refused_or_sent_again(a
 
 def test_what_this_process_remembers_decides_nothing(store, recorder):
     """A repeated put finds its mark in what was seen here, and asks all the same."""
-    backend = store._core.backend
+    backend = store.backend
     one = put("k", 1)
     apply(backend, [one])
     apply(backend, [put("k", 2)])
@@ -157,27 +157,27 @@ def test_a_counting_that_is_in_doubt_keeps_its_mark(agent, store, recorder, othe
     agent.get("k")
     store.flush()
     assert other.get_record("k").access_count == REMEMBERED + 1
-    assert not store._core.backend._counter.accounts
+    assert not store.backend._counter.accounts
 
 
 def store_url(store):
-    settings = store._core.backend._settings
+    settings = store.backend._settings
     return f"firestore://{settings.project}/{settings.collection}?emulator={settings.emulator}"
 
 
 def test_the_memory_of_countings_in_doubt_is_bounded(agent, store, recorder, monkeypatch):
-    monkeypatch.setattr(store._core.backend._counter, "_most_open", 5)
+    monkeypatch.setattr(store.backend._counter, "_most_open", 5)
     agent.set_many({f"k{number}": number for number in range(20)})
     agent.get_all()
     recorder.fail("BatchWrite", losing_the_answer())
     recorder.fail("BatchGetDocuments", StatusCode.UNAVAILABLE)
     with pytest.raises(BackendUnavailableError):
         store.flush()
-    assert len(store._core.backend._counter.accounts) == 5
+    assert len(store.backend._counter.accounts) == 5
 
 
 def test_a_delete_at_a_revision_that_the_record_has_seen_was_refused(agent, store):
-    backend = store._core.backend
+    backend = store.backend
     first = put("k", 1)
     apply(backend, [first])
     apply(backend, [put("k", 2, revision="second")])

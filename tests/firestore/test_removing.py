@@ -38,7 +38,7 @@ def open_timed(url, recorder, clock):
 
 def left(store):
     """Return the ids of everything that the collection holds."""
-    return [id for id, _ in store._core.backend._reader.all_states(IdRange("", "\U0010ffff"), 10_000, None)[0]]
+    return [id for id, _ in store.backend._reader.all_states(IdRange("", "\U0010ffff"), 10_000, None)[0]]
 
 
 def test_forgetting_takes_one_request_per_500_documents(timed, recorder):
@@ -122,7 +122,7 @@ def test_purging_counts_nothing_that_was_written_again_while_its_answer_was_lost
 
 
 def test_dropping_removes_everything_whoever_wrote_it(url, timed, recorder):
-    backend = timed._core.backend
+    backend = timed.backend
     plant(timed, "somebody-elses", {"other": {"string_value": "x"}})
     recorder.clear()
     recorder.fail("BatchWrite", None, losing_the_answer(), StatusCode.RESOURCE_EXHAUSTED)
@@ -134,7 +134,7 @@ def test_dropping_removes_everything_whoever_wrote_it(url, timed, recorder):
     ]
     with datastore.connect(url) as again:
         assert left(again) == []
-        assert again._core.backend.document_count() == 0
+        assert again.backend.document_count() == 0
     with pytest.raises(datastore.ClosedError):
         backend.read(["u:n:YQ"], Fields.KEY)
 
@@ -142,23 +142,23 @@ def test_dropping_removes_everything_whoever_wrote_it(url, timed, recorder):
 def test_dropping_that_may_not_is_an_error(timed, recorder):
     recorder.fail("BatchWrite", StatusCode.PERMISSION_DENIED)
     with pytest.raises(datastore.PermissionDeniedError):
-        timed._core.backend.drop()
+        timed.backend.drop()
 
 
-def test_dropping_the_collection_of_a_customer_says_whether_there_was_one(url, recorder):
+def test_dropping_the_collection_of_a_tenant_says_whether_there_was_one(url, recorder):
     with datastore.connect(url, isolation="database", interceptors=[recorder]) as store:
         store.agent("ann", "a").set_many({f"k{number}": number for number in range(600)})
         store.agent("bob", "a").set("k", 1)
         recorder.clear()
         recorder.fail("BatchWrite", losing_the_answer(), losing_the_answer())
-        assert store._core.backend.drop_customer("ann") is True
-        assert store._core.backend.drop_customer("ann") is False
+        assert store.backend.drop_tenant("ann") is True
+        assert store.backend.drop_tenant("ann") is False
         assert store.agent("bob", "a").get_all() == {"k": 1}
         store.agent("ann", "a").set("k", 1)
         assert store.forget("ann") == (1, 0)
-        store._core.backend.drop()
+        store.backend.drop()
     with datastore.connect(url, isolation="database") as store:
-        assert store._core.backend.customers() == []
+        assert store.backend.tenants() == []
 
 
 def test_a_throttled_forgetting_that_lasts_is_one(url, recorder):
@@ -176,7 +176,7 @@ def test_a_throttled_forgetting_that_lasts_is_one(url, recorder):
 
 def test_the_memory_of_calls_that_failed_is_bounded(url, recorder, monkeypatch):
     with datastore.connect(url, retry_seconds=0, interceptors=[recorder]) as store:
-        removals = store._core.backend._remover._removals
+        removals = store.backend._remover._removals
         monkeypatch.setattr(removals, "_most", 3)
         for number in range(9):
             store.agent("ann", "a").set("k", number)

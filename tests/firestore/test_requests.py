@@ -20,7 +20,7 @@ def fill(agent, store, recorder):
 
 def forget(store):
     """Make the process one that has just begun."""
-    store._core.backend._assemble()
+    store.backend._assemble()
 
 
 def test_connecting_looks_whose_collection_it_is(url, recorder):
@@ -196,7 +196,7 @@ def test_purging_takes_two_requests_for_500_records_and_a_last_look(url, recorde
 
 
 def test_what_is_remembered_of_documents_is_bounded(store, agent, monkeypatch):
-    memory = store._core.backend._reader._memory
+    memory = store.backend._reader._memory
     monkeypatch.setattr(memory, "_most", 50)
     agent.set_many({f"k{i}": i for i in range(120)})
     assert len(memory) == 50

@@ -69,7 +69,7 @@ def test_what_is_wrong_is_said(url, message):
 
 def test_a_closed_store_says_so_even_below(url):
     store = datastore.connect(url)
-    backend = store._core.backend
+    backend = store.backend
     store.close()
     backend.close()
     for call in (lambda: backend.read(["u:n:YQ=="], 0), lambda: backend.scan(IdRange("u:", "u;"), 0, 1)):

@@ -31,7 +31,7 @@ values = st.recursive(
 
 def stored(agent, store, key="k"):
     """The fields of a record as Firestore holds them."""
-    connection = store._core.backend._connection
+    connection = store.backend._connection
     name = connection._settings.prefix + agent.get_record(key).id
     return connection.batch_get([name], None)[name].fields
 
@@ -162,7 +162,7 @@ def test_what_an_administrator_sees_has_the_names_of_the_record(agent, store):
 
 def test_a_value_that_a_person_put_there_and_that_is_no_json_says_so(agent, store):
     agent.set("k", 1)
-    connection = store._core.backend._connection
+    connection = store.backend._connection
     from google.cloud.firestore_v1.types import write
 
     change = write.Write.pb()()

@@ -50,7 +50,7 @@ class TestAShoppingCart:
         return sum(item["price"] * item["quantity"] for item in cart["items"])
 
     def test_from_the_first_item_to_the_order(self, vault):
-        key = vault.store("carts", {"customer": "ann", "status": "open", "items": []})
+        key = vault.store("carts", {"tenant": "ann", "status": "open", "items": []})
 
         for item in (
             {"sku": "book", "price": 12.5, "quantity": 2},
@@ -71,13 +71,13 @@ class TestAShoppingCart:
         assert vault.query("carts", {"status": "ordered"}, fields=["total"]) == [{"_id": key, "total": 4.5}]
 
     def test_abandoned_carts_are_found_by_what_is_in_them(self, vault):
-        vault.store("carts", {"customer": "ann", "status": "open", "items": [{"sku": "book", "price": 12.5}]}, "1")
-        vault.store("carts", {"customer": "bob", "status": "open", "items": []}, "2")
-        vault.store("carts", {"customer": "eve", "status": "ordered", "items": [{"sku": "book", "price": 12.5}]}, "3")
+        vault.store("carts", {"tenant": "ann", "status": "open", "items": [{"sku": "book", "price": 12.5}]}, "1")
+        vault.store("carts", {"tenant": "bob", "status": "open", "items": []}, "2")
+        vault.store("carts", {"tenant": "eve", "status": "ordered", "items": [{"sku": "book", "price": 12.5}]}, "3")
         with_something = {"status": "open", "items": {"$ne": []}}
-        assert [cart["customer"] for cart in vault.query("carts", with_something)] == ["ann"]
+        assert [cart["tenant"] for cart in vault.query("carts", with_something)] == ["ann"]
         books = {"items.sku": "book", "items": {"$elemMatch": {"price": {"$gt": 10}}}}
-        assert [cart["customer"] for cart in vault.query("carts", books, sort=[("customer", -1)])] == ["eve", "ann"]
+        assert [cart["tenant"] for cart in vault.query("carts", books, sort=[("tenant", -1)])] == ["eve", "ann"]
 
     def test_an_update_of_a_cart_that_is_gone_makes_no_new_one(self, vault):
         key = vault.store("carts", {"items": []})
@@ -129,22 +129,22 @@ class TestTrackingWorkouts:
         assert (longest["minutes"], longest["day"]) == (90, "2027-02-12")
 
 
-class TestRememberingCustomers:
-    """Notes about customers, found by words in any of their fields."""
+class TestRememberingTenants:
+    """Notes about tenants, found by words in any of their fields."""
 
     @pytest.fixture
     def notes(self, vault):
-        vault.store("customer_memory", {"customer": "Mara", "topic": "Refund", "text": "waits for 12 EUR"}, "n1")
-        vault.store("customer_memory", {"customer": "Jon", "topic": "Shipping", "text": "asked about a REFUND"}, "n2")
-        vault.store("customer_memory", {"customer": "Ines", "topic": "Invoice", "text": "by mail", "tags": ["refund"]})
-        vault.store("customer_memory", {"customer": "Ole", "topic": "Invoice", "text": "ÜBERWEISUNG kam an"}, "n4")
+        vault.store("tenant_memory", {"tenant": "Mara", "topic": "Refund", "text": "waits for 12 EUR"}, "n1")
+        vault.store("tenant_memory", {"tenant": "Jon", "topic": "Shipping", "text": "asked about a REFUND"}, "n2")
+        vault.store("tenant_memory", {"tenant": "Ines", "topic": "Invoice", "text": "by mail", "tags": ["refund"]})
+        vault.store("tenant_memory", {"tenant": "Ole", "topic": "Invoice", "text": "ÜBERWEISUNG kam an"}, "n4")
         return vault
 
     @staticmethod
     def search(vault, words):
         like = {"$regex": words, "$options": "i"}
         anywhere = {"$or": [{"topic": like}, {"text": like}, {"tags": like}]}
-        return [note["customer"] for note in vault.query("customer_memory", anywhere, sort=[("customer", 1)])]
+        return [note["tenant"] for note in vault.query("tenant_memory", anywhere, sort=[("tenant", 1)])]
 
     def test_words_are_found_whatever_their_case(self, notes):
         assert self.search(notes, "refund") == ["Ines", "Jon", "Mara"]
@@ -155,12 +155,12 @@ class TestRememberingCustomers:
     def test_the_search_stays_with_one_user(self, notes, store):
         theirs = store.agent("bob", "assistant").vault
         assert self.search(theirs, "refund") == []
-        theirs.store("customer_memory", {"customer": "Zoe", "topic": "refund"})
+        theirs.store("tenant_memory", {"tenant": "Zoe", "topic": "refund"})
         assert self.search(notes, "refund") == ["Ines", "Jon", "Mara"]
 
     def test_a_note_is_extended_where_it_is(self, notes):
-        assert notes.update("customer_memory", "n1", {"$push": {"tags": "paid"}, "$inc": {"mentions": 1}})
-        note = notes.retrieve("customer_memory", "n1")
+        assert notes.update("tenant_memory", "n1", {"$push": {"tags": "paid"}, "$inc": {"mentions": 1}})
+        note = notes.retrieve("tenant_memory", "n1")
         assert (note["tags"], note["mentions"], note["topic"]) == (["paid"], 1, "Refund")
 
 

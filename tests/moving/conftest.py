@@ -25,8 +25,8 @@ def source(tmp_path, clock):
 
 
 @pytest.fixture
-def target(tmp_path, clock):
-    with datastore.connect(f"sqlite:///{tmp_path}/target.db", clock=clock) as store:
+def sink(tmp_path, clock):
+    with datastore.connect(f"sqlite:///{tmp_path}/sink.db", clock=clock) as store:
         yield store
 
 

@@ -17,7 +17,7 @@ import httpx
 from boto3.dynamodb.types import TypeSerializer
 from google.cloud import firestore as client_library
 
-from tests.moving.test_seed import seed
+from tests.moving.test_legacy_format import legacy
 from tests.servers import couchdb, dynamodb, firestore
 
 
@@ -26,7 +26,7 @@ class Platform:
 
     def set(self, user, namespace, key, value, metadata=None, at="2024-03-02T10:00:00Z"):
         """Store a record, and return it as the platform believes it to be."""
-        mine = seed(user, namespace, key, value, metadata=metadata or {"source": "web"}, updatedAt=at)
+        mine = legacy(user, namespace, key, value, metadata=metadata or {"source": "web"}, updatedAt=at)
         old = self.find(mine["_id"])
         if old is not None:
             mine = {**old, "value": value, "updatedAt": at}

@@ -3,9 +3,9 @@
 import json
 import sqlite3
 
-from tests.moving.test_seed import seed
+from tests.moving.test_legacy_format import legacy
 
-COLUMNS = list(seed())
+COLUMNS = list(legacy())
 
 
 def make_table(path, documents, table="agent_data_store", columns=COLUMNS, without_rowid=False):

@@ -24,35 +24,35 @@ def whole(store) -> list[Document]:
     return list(backend_of(store).all_documents(Fields.ALL, 10_000).documents)
 
 
-def test_a_copy_is_the_same_field_for_field(full, target):
+def test_a_copy_is_the_same_field_for_field(full, sink):
     full.flush()
-    report = copy(full, target)
+    report = copy(full, sink)
     live = [document for document in whole(full) if not document.id.endswith(":Z29uZQ==")]
-    assert [document.id for document in whole(target)] == [document.id for document in live]
-    for ours, theirs in zip(whole(target), live, strict=True):
+    assert [document.id for document in whole(sink)] == [document.id for document in live]
+    for ours, theirs in zip(whole(sink), live, strict=True):
         assert same([*ours], [*theirs]), "type for type: 1 is not 1.0 is not True, and -0.0 is not 0.0"
     assert (report.read, report.written, report.verified, report.expired) == (RECORDS + 4, RECORDS, RECORDS, 4)
     assert report.complete
 
 
-def test_a_copy_shows_who_made_a_record_and_who_read_it(full, target):
-    copy(full, target)
-    record = target.agent("ann", "host").get_record("1")
+def test_a_copy_shows_who_made_a_record_and_who_read_it(full, sink):
+    copy(full, sink)
+    record = sink.agent("ann", "host").get_record("1")
     assert (record.created_by_agent, record.last_accessed_by_agent, record.access_count) == ("writer", "reader", 1)
     assert record == full.agent("ann", "host").get_record("1")
 
 
-def test_accesses_that_were_only_noted_are_copied(source, target):
+def test_accesses_that_were_only_noted_are_copied(source, sink):
     ann = source.agent("ann", "reader")
     ann.set("plan", 1)
     ann.get("plan")
-    copy(source, target)
-    assert target.agent("ann", "host").get_record("plan").access_count == 1
+    copy(source, sink)
+    assert sink.agent("ann", "host").get_record("plan").access_count == 1
 
 
-def test_an_expired_record_stays_behind_and_one_that_expires_goes_on_to(full, target, clock):
-    copy(full, target)
-    ann = target.agent("ann", "host")
+def test_an_expired_record_stays_behind_and_one_that_expires_goes_on_to(full, sink, clock):
+    copy(full, sink)
+    ann = sink.agent("ann", "host")
     assert not ann.exists("gone")
     assert ann.exists("brief")
     clock.advance(60)
@@ -68,58 +68,58 @@ def test_an_expired_record_stays_behind_and_one_that_expires_goes_on_to(full, ta
         ({"user_id": "nobody"}, set(), set()),
     ],
 )
-def test_filters_choose_users_and_namespaces(full, target, filters, users, namespaces):
-    report = copy(full, target, **filters)
+def test_filters_choose_users_and_namespaces(full, sink, filters, users, namespaces):
+    report = copy(full, sink, **filters)
     for user in ("ann", "a:b"):
         expected = namespaces if user in users else set()
-        assert set(target.agent(user, "host").list_namespaces()) == expected
+        assert set(sink.agent(user, "host").list_namespaces()) == expected
     assert report.written == len(users) * len(namespaces) * (len(VALUES) + 1)
-    assert report.digest == digest_of(target) == digest_of(full, **filters)
+    assert report.digest == digest_of(sink) == digest_of(full, **filters)
 
 
-def test_running_twice_writes_nothing_more(full, target):
-    first, second = copy(full, target), copy(full, target)
+def test_running_twice_writes_nothing_more(full, sink):
+    first, second = copy(full, sink), copy(full, sink)
     assert (second.written, second.unchanged, second.kept) == (0, first.written, 0)
     assert first.digest == second.digest
 
 
-def test_running_again_brings_over_what_has_changed(full, target, clock):
-    copy(full, target)
+def test_running_again_brings_over_what_has_changed(full, sink, clock):
+    copy(full, sink)
     clock.advance(5)
     full.agent("ann", "writer").set("1", "changed")
     full.agent("ann", "writer").set("new", 1)
-    report = copy(full, target)
+    report = copy(full, sink)
     assert (report.written, report.replaced) == (2, 1)
-    assert digest_of(target) == digest_of(full)
+    assert digest_of(sink) == digest_of(full)
 
 
-def test_what_is_newer_in_the_target_is_kept(source, target, clock):
+def test_what_is_newer_in_the_target_is_kept(source, sink, clock):
     source.agent("ann", "a").set_many({"changed": 1, "read": 1, "untouched": 1})
-    copy(source, target)
+    copy(source, sink)
     clock.advance(5)
-    target.agent("ann", "b").set("changed", 2)
-    target.agent("ann", "b").get("read")
-    target.flush()
-    report = copy(source, target)
+    sink.agent("ann", "b").set("changed", 2)
+    sink.agent("ann", "b").get("read")
+    sink.flush()
+    report = copy(source, sink)
     assert (report.kept, report.unchanged, report.written) == (2, 1, 0)
     assert report.complete
-    assert target.agent("ann", "b").get("changed") == 2
+    assert sink.agent("ann", "b").get("changed") == 2
 
 
-def test_overwriting_replaces_what_is_newer_too(source, target, clock):
+def test_overwriting_replaces_what_is_newer_too(source, sink, clock):
     source.agent("ann", "a").set("plan", 1)
-    copy(source, target)
+    copy(source, sink)
     clock.advance(5)
-    target.agent("ann", "b").set("plan", 2)
-    assert copy(source, target, overwrite=True).replaced == 1
-    assert digest_of(source) == digest_of(target)
+    sink.agent("ann", "b").set("plan", 2)
+    assert copy(source, sink, overwrite=True).replaced == 1
+    assert digest_of(source) == digest_of(sink)
 
 
-def test_nothing_is_removed_from_the_target(source, target):
-    target.agent("ann", "b").set("theirs", 1)
+def test_nothing_is_removed_from_the_target(source, sink):
+    sink.agent("ann", "b").set("theirs", 1)
     source.agent("ann", "a").set("ours", 1)
-    copy(source, target)
-    assert target.agent("ann", "b").list_keys() == ["ours", "theirs"]
+    copy(source, sink)
+    assert sink.agent("ann", "b").list_keys() == ["ours", "theirs"]
 
 
 def test_a_store_cannot_be_copied_to_itself(source):
@@ -127,17 +127,17 @@ def test_a_store_cannot_be_copied_to_itself(source):
         copy(source, source)
 
 
-def test_an_expired_record_in_the_way_is_replaced(source, target, clock):
-    target.agent("ann", "b").set("plan", "old", {"old": True}, ttl=1)
+def test_an_expired_record_in_the_way_is_replaced(source, sink, clock):
+    sink.agent("ann", "b").set("plan", "old", {"old": True}, ttl=1)
     source.agent("ann", "a").set("plan", "new")
     clock.advance(2)
-    assert copy(source, target).complete
-    assert digest_of(source) == digest_of(target)
+    assert copy(source, sink).complete
+    assert digest_of(source) == digest_of(sink)
 
 
-def test_what_does_not_come_back_as_it_was_is_reported(source, target, monkeypatch):
+def test_what_does_not_come_back_as_it_was_is_reported(source, sink, monkeypatch):
     source.agent("ann", "a").set_many({"good": 1, "bad": 2, "lost": 3})
-    backend = backend_of(target)
+    backend = backend_of(sink)
     restore = backend.restore
 
     def damage(restores):
@@ -146,18 +146,18 @@ def test_what_does_not_come_back_as_it_was_is_reported(source, target, monkeypat
         return [next(outcomes) if item in kept else datastore.backend.Outcome(True) for item in restores]
 
     monkeypatch.setattr(backend, "restore", damage)
-    report = copy(source, target)
+    report = copy(source, sink)
     assert not report.complete
     assert {problem.where[12:]: problem.text for problem in report.problems} == {
         "YmFk": "differs when read back, in value",
         "bG9zdA==": "is missing when read back",
     }
-    assert copy(source, target, verify=False).complete, "who does not look sees nothing"
+    assert copy(source, sink, verify=False).complete, "who does not look sees nothing"
 
 
-def test_a_record_that_the_database_refuses_does_not_stop_the_others(source, target, monkeypatch):
+def test_a_record_that_the_database_refuses_does_not_stop_the_others(source, sink, monkeypatch):
     source.agent("ann", "a").set_many({"good": 1, "bad": 2})
-    backend = backend_of(target)
+    backend = backend_of(sink)
     restore = backend.restore
 
     def refuse(restores):
@@ -169,15 +169,15 @@ def test_a_record_that_the_database_refuses_does_not_stop_the_others(source, tar
         ]
 
     monkeypatch.setattr(backend, "restore", refuse)
-    report = copy(source, target)
+    report = copy(source, sink)
     assert report.written == 1
     assert [(problem.kind, problem.text) for problem in report.problems] == [("failed", "too large for this database")]
 
 
-def test_progress_is_told_page_by_page_and_ends_at_the_total(source, target):
+def test_progress_is_told_page_by_page_and_ends_at_the_total(source, sink):
     source.agent("ann", "a").set_many({f"key {number}": number for number in range(2 * PAGE + 1)})
     told = []
-    copy(source, target, on_progress=lambda done, total: told.append((done, total)))
+    copy(source, sink, on_progress=lambda done, total: told.append((done, total)))
     assert told == [(PAGE, 2 * PAGE + 1), (2 * PAGE, 2 * PAGE + 1), (2 * PAGE + 1, 2 * PAGE + 1)]
 
 
@@ -185,7 +185,7 @@ class TestAfterAnEndInTheMiddle:
     """With a checkpoint the next run goes on; without one it compares, and writes what is missing."""
 
     @pytest.fixture
-    def interrupted(self, source, target, tmp_path):
+    def interrupted(self, source, sink, tmp_path):
         """Copy two pages of four, and be interrupted."""
         source.agent("ann", "a").set_many({f"key {number}": number for number in range(4 * PAGE)})
         pages = []
@@ -196,35 +196,35 @@ class TestAfterAnEndInTheMiddle:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            copy(source, target, checkpoint=tmp_path / "checkpoint", on_progress=interrupt)
-        assert target.agent("ann", "a").count() == 2 * PAGE
+            copy(source, sink, checkpoint=tmp_path / "checkpoint", on_progress=interrupt)
+        assert sink.agent("ann", "a").count() == 2 * PAGE
         return tmp_path / "checkpoint"
 
-    def test_it_goes_on_where_it_was(self, source, target, interrupted):
-        report = copy(source, target, checkpoint=interrupted)
+    def test_it_goes_on_where_it_was(self, source, sink, interrupted):
+        report = copy(source, sink, checkpoint=interrupted)
         assert (report.resumed, report.read, report.written) == (2 * PAGE, 4 * PAGE, 4 * PAGE)
-        assert report.digest == digest_of(source) == digest_of(target)
+        assert report.digest == digest_of(source) == digest_of(sink)
         assert not interrupted.exists(), "a run after the last compares everything"
 
-    def test_without_the_checkpoint_it_writes_what_is_missing(self, source, target, interrupted):
-        report = copy(source, target)
+    def test_without_the_checkpoint_it_writes_what_is_missing(self, source, sink, interrupted):
+        report = copy(source, sink)
         assert (report.unchanged, report.written) == (2 * PAGE, 2 * PAGE)
 
-    def test_a_target_that_was_emptied_meanwhile_gets_everything(self, source, target, interrupted):
-        target.agent("ann", "a").clear()
-        report = copy(source, target, checkpoint=interrupted)
+    def test_a_target_that_was_emptied_meanwhile_gets_everything(self, source, sink, interrupted):
+        sink.agent("ann", "a").clear()
+        report = copy(source, sink, checkpoint=interrupted)
         assert (report.resumed, report.written) == (0, 4 * PAGE)
 
-    def test_other_filters_begin_anew(self, source, target, interrupted):
-        assert copy(source, target, user_id="ann", checkpoint=interrupted).resumed == 0
+    def test_other_filters_begin_anew(self, source, sink, interrupted):
+        assert copy(source, sink, user_id="ann", checkpoint=interrupted).resumed == 0
 
-    def test_a_checkpoint_that_is_none_is_not_believed(self, source, target, interrupted):
+    def test_a_checkpoint_that_is_none_is_not_believed(self, source, sink, interrupted):
         interrupted.write_text("{")
-        assert copy(source, target, checkpoint=interrupted).resumed == 0
+        assert copy(source, sink, checkpoint=interrupted).resumed == 0
 
-    def test_a_checkpoint_that_cannot_be_written_is_an_error(self, source, target, interrupted, tmp_path):
+    def test_a_checkpoint_that_cannot_be_written_is_an_error(self, source, sink, interrupted, tmp_path):
         with pytest.raises(datastore.ConfigurationError, match="would let an interrupted run go on"):
-            copy(source, target, checkpoint=interrupted / "below a file")
+            copy(source, sink, checkpoint=interrupted / "below a file")
 
 
 COPY = """
@@ -232,14 +232,14 @@ import sys
 from pathlib import Path
 import datastore
 from datastore.moving import copy
-with datastore.connect(sys.argv[1]) as source, datastore.connect(sys.argv[2]) as target:
-    copy(source, target, checkpoint=Path(sys.argv[3]), on_progress=lambda done, total: print(done, flush=True))
+with datastore.connect(sys.argv[1]) as source, datastore.connect(sys.argv[2]) as sink:
+    copy(source, sink, checkpoint=Path(sys.argv[3]), on_progress=lambda done, total: print(done, flush=True))
 """
 
 
-def test_kill_9_in_the_middle_of_a_copy_and_once_more(source, target, tmp_path):
+def test_kill_9_in_the_middle_of_a_copy_and_once_more(source, sink, tmp_path):
     source.agent("ann", "a").set_many({f"key {number}": "x" * 1_000 for number in range(8_000)})
-    urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("source", "target")]
+    urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("source", "sink")]
     command = [sys.executable, "-c", COPY, *urls, str(tmp_path / "checkpoint")]
     killed_at = 0
     for pages in (1, 3, 6):
@@ -249,13 +249,13 @@ def test_kill_9_in_the_middle_of_a_copy_and_once_more(source, target, tmp_path):
         os.kill(process.pid, signal.SIGKILL)
         assert process.wait(60) == -signal.SIGKILL
         process.stdout.close()
-    report = copy(source, target, checkpoint=tmp_path / "checkpoint")
+    report = copy(source, sink, checkpoint=tmp_path / "checkpoint")
     assert report.resumed >= killed_at - PAGE, "the checkpoint is written before progress is told of"
     assert report.complete
-    assert digest_of(target) == digest_of(source)
+    assert digest_of(sink) == digest_of(source)
 
 
-def test_a_store_that_is_written_to_meanwhile_is_copied_whole_records_at_a_time(source, target):
+def test_a_store_that_is_written_to_meanwhile_is_copied_whole_records_at_a_time(source, sink):
     ann = source.agent("ann", "a")
     ann.set_many({f"key {number}": {"version": 0, "twice": 0} for number in range(3 * PAGE)})
     changed = []
@@ -264,22 +264,22 @@ def test_a_store_that_is_written_to_meanwhile_is_copied_whole_records_at_a_time(
         changed.append(done)
         ann.set_many({f"key {number}": {"version": done, "twice": 2 * done} for number in range(0, 3 * PAGE, 7)})
 
-    assert copy(source, target, on_progress=change).complete
-    copied = target.agent("ann", "a").get_all()
+    assert copy(source, sink, on_progress=change).complete
+    copied = sink.agent("ann", "a").get_all()
     assert len(copied) == 3 * PAGE
     assert all(value["twice"] == 2 * value["version"] for value in copied.values())
 
 
-def test_what_others_write_to_the_target_meanwhile_is_never_lost(source, target, clock):
+def test_what_others_write_to_the_target_meanwhile_is_never_lost(source, sink, clock):
     ann = source.agent("ann", "a")
     ann.set_many({f"key {number}": "copied" for number in range(3 * PAGE)})
     clock.advance(10)
-    there = target.agent("ann", "b")
+    there = sink.agent("ann", "b")
 
     def write(done, total):
         there.set_many({f"key {number}": "theirs" for number in range(3 * PAGE)})
 
-    report = copy(source, target, on_progress=write)
+    report = copy(source, sink, on_progress=write)
     assert report.complete
     assert set(there.get_all().values()) == {"theirs"}
     assert report.kept
@@ -302,11 +302,11 @@ def test_memory_holds_one_page_whatever_the_number_of_records(tmp_path, monkeypa
 
     with (
         datastore.connect(f"sqlite:///{tmp_path}/a.db") as source,
-        datastore.connect(f"sqlite:///{tmp_path}/b.db") as target,
+        datastore.connect(f"sqlite:///{tmp_path}/b.db") as sink,
     ):
         for start in range(0, 20_000, 10_000):
             source.agent("ann", "a").set_many({f"key {start + number}": number for number in range(10_000)})
-        for store in (source, target):
+        for store in (source, sink):
             backend = backend_of(store)
             read, all_documents = backend.read, backend.all_documents
 
@@ -320,7 +320,7 @@ def test_memory_holds_one_page_whatever_the_number_of_records(tmp_path, monkeypa
             monkeypatch.setattr(backend, "read", counting_read)
             monkeypatch.setattr(backend, "all_documents", counting_all)
         began = time.monotonic()
-        report = copy(source, target)
+        report = copy(source, sink)
         took = time.monotonic() - began
     assert report.written == report.verified == 20_000
     assert highest <= 4 * PAGE

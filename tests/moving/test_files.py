@@ -39,11 +39,11 @@ def part_of(file):
     return file.with_name(f"{file.name}.part")
 
 
-def test_what_is_imported_is_what_was_exported(full, target, file):
+def test_what_is_imported_is_what_was_exported(full, sink, file):
     exported = export_records(full, file)
-    imported = import_records(file, target)
+    imported = import_records(file, sink)
     assert exported.written == imported.written == imported.verified == RECORDS
-    assert exported.digest == imported.digest == digest_of(full) == digest_of(target)
+    assert exported.digest == imported.digest == digest_of(full) == digest_of(sink)
 
 
 def test_each_line_is_a_record_as_the_docs_show_it(source, file, clock):
@@ -58,21 +58,21 @@ def test_each_line_is_a_record_as_the_docs_show_it(source, file, clock):
 
 
 @pytest.mark.parametrize("filters", [{"user_id": "ann"}, {"namespace": "files:x"}], ids=str)
-def test_filters_hold_for_exports_and_imports(full, target, file, filters):
+def test_filters_hold_for_exports_and_imports(full, sink, file, filters):
     export_records(full, file, **filters)
-    assert import_records(file, target).written == RECORDS // 2
-    assert digest_of(target) == digest_of(full, **filters)
-    with datastore.connect("memory://", clock=target._core.clock) as other:
+    assert import_records(file, sink).written == RECORDS // 2
+    assert digest_of(sink) == digest_of(full, **filters)
+    with datastore.connect("memory://", clock=sink._core.clock) as other:
         export_records(full, file)
         report = import_records(file, other, **filters)
         assert (report.written, report.left_out) == (RECORDS // 2, RECORDS // 2)
-        assert digest_of(other) == digest_of(target)
+        assert digest_of(other) == digest_of(sink)
 
 
-def test_importing_twice_writes_nothing_more(full, target, file):
+def test_importing_twice_writes_nothing_more(full, sink, file):
     export_records(full, file)
-    import_records(file, target)
-    again = import_records(file, target)
+    import_records(file, sink)
+    again = import_records(file, sink)
     assert (again.written, again.unchanged) == (0, RECORDS)
 
 
@@ -83,16 +83,16 @@ def test_exporting_twice_gives_the_same_file(full, file):
     assert file.read_bytes() == first
 
 
-def test_a_record_that_has_expired_since_stays_in_the_file(full, target, file, clock):
+def test_a_record_that_has_expired_since_stays_in_the_file(full, sink, file, clock):
     export_records(full, file)
     clock.advance(60)
-    report = import_records(file, target)
+    report = import_records(file, sink)
     assert (report.expired, report.written) == (4, RECORDS - 4)
 
 
-def test_an_empty_store_makes_a_file_that_can_be_imported(source, target, file):
+def test_an_empty_store_makes_a_file_that_can_be_imported(source, sink, file):
     export_records(source, file)
-    report = import_records(file, target)
+    report = import_records(file, sink)
     assert (report.read, report.complete) == (0, True)
 
 
@@ -105,44 +105,44 @@ class TestAFileThatIsNotWhole:
         export_records(source, file)
         return file
 
-    def refused(self, file, target, message):
+    def refused(self, file, sink, message):
         with pytest.raises(BrokenFileError, match=message):
-            import_records(file, target)
-        assert target.agent("ann", "a").count() == 0
+            import_records(file, sink)
+        assert sink.agent("ann", "a").count() == 0
 
-    def test_cut_off(self, exported, target):
+    def test_cut_off(self, exported, sink):
         exported.write_bytes(exported.read_bytes()[: -len(exported.read_bytes()) // 4])
-        self.refused(exported, target, "cut off")
+        self.refused(exported, sink, "cut off")
 
-    def test_without_its_last_line(self, exported, target):
+    def test_without_its_last_line(self, exported, sink):
         data = content(exported)
         data = data[: data.rindex(b"\n", 0, -1) + 1]
         exported.write_bytes(gzip.compress(data) if exported.suffix == ".gz" else data)
-        self.refused(exported, target, f"cut off after {2 * PAGE:,} records")
-        assert import_records(exported, target, accept_incomplete=True).written == 2 * PAGE
+        self.refused(exported, sink, f"cut off after {2 * PAGE:,} records")
+        assert import_records(exported, sink, accept_incomplete=True).written == 2 * PAGE
 
-    def test_changed_by_hand(self, exported, target):
+    def test_changed_by_hand(self, exported, sink):
         data = content(exported).replace(b'"value":7}', b'"value":8}')
         exported.write_bytes(gzip.compress(data) if exported.suffix == ".gz" else data)
-        self.refused(exported, target, "was changed since it was exported")
-        assert import_records(exported, target, accept_incomplete=True).written == 2 * PAGE
-        assert target.agent("ann", "a").get("key 7") == 8
+        self.refused(exported, sink, "was changed since it was exported")
+        assert import_records(exported, sink, accept_incomplete=True).written == 2 * PAGE
+        assert sink.agent("ann", "a").get("key 7") == 8
 
-    def test_something_else(self, file, target):
+    def test_something_else(self, file, sink):
         file.write_text("name,price\n")
-        self.refused(file, target, "is not a file of 'datastore export'")
+        self.refused(file, sink, "is not a file of 'datastore export'")
 
-    def test_from_a_newer_version(self, exported, target):
+    def test_from_a_newer_version(self, exported, sink):
         data = content(exported).replace(b'"version": 1', b'"version": 2')
         exported.write_bytes(data)
-        self.refused(exported, target, "another version of agent-datastore")
+        self.refused(exported, sink, "another version of agent-datastore")
 
-    def test_lines_of_records_alone_are_accepted_when_asked(self, source, target, file):
+    def test_lines_of_records_alone_are_accepted_when_asked(self, source, sink, file):
         source.agent("ann", "a").set_many({"big": 2**70, "float": 1.0})
         records = source.agent("ann", "a").iter_records()
         file.write_text("".join(record.model_dump_json() + "\n" for record in records))
-        assert import_records(file, target, accept_incomplete=True).complete
-        assert target.agent("ann", "a").get("big") == 2**70
+        assert import_records(file, sink, accept_incomplete=True).complete
+        assert sink.agent("ann", "a").get("big") == 2**70
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -156,14 +156,12 @@ class TestAFileThatIsNotWhole:
         ],
         ids=str,
     )
-    def test_a_line_that_holds_no_record_is_reported_and_the_others_are_imported(
-        self, exported, target, change, message
-    ):
+    def test_a_line_that_holds_no_record_is_reported_and_the_others_are_imported(self, exported, sink, change, message):
         lines = content(exported).split(b"\n")
         lines[3] = json.dumps(json.loads(lines[3]) | change).encode()
         lines[5] = b"{"
         exported.write_bytes(b"\n".join(lines))
-        report = import_records(exported, target, accept_incomplete=True)
+        report = import_records(exported, sink, accept_incomplete=True)
         assert report.written == 2 * PAGE - 2
         assert not report.complete
         assert [problem.where for problem in report.problems] == ["line 4", "line 6"]
@@ -207,7 +205,7 @@ class TestAfterAnEndInTheMiddle:
         assert file.read_text() == "older"
         assert not part_of(file).exists()
 
-    def test_what_a_killed_export_has_left_is_not_gone_on_with(self, many, target, file):
+    def test_what_a_killed_export_has_left_is_not_gone_on_with(self, many, sink, file):
         """What has changed or gone since would be in the backup as it was."""
         export_records(many, file)
         data = content(file)
@@ -219,10 +217,10 @@ class TestAfterAnEndInTheMiddle:
         report = export_records(many, file)
         assert (report.resumed, report.written) == (0, 4 * PAGE - 1)
         assert not part_of(file).exists()
-        import_records(file, target)
-        assert digest_of(target) == digest_of(many)
+        import_records(file, sink)
+        assert digest_of(sink) == digest_of(many)
 
-    def test_of_two_exports_to_one_file_neither_takes_what_the_other_has_written(self, many, target, file):
+    def test_of_two_exports_to_one_file_neither_takes_what_the_other_has_written(self, many, sink, file):
         def begin_another(done, total):
             if done == 2 * PAGE:
                 self.interrupted_export(many, file)
@@ -237,10 +235,10 @@ class TestAfterAnEndInTheMiddle:
 
         with pytest.raises(datastore.ConfigurationError, match=r"another export to .* has begun meanwhile"):
             export_records(many, file, on_progress=whole_in_between)
-        import_records(file, target)
-        assert digest_of(target) == digest_of(many)
+        import_records(file, sink)
+        assert digest_of(sink) == digest_of(many)
 
-    def test_an_import_goes_on_where_it_was(self, many, target, file, tmp_path):
+    def test_an_import_goes_on_where_it_was(self, many, sink, file, tmp_path):
         export_records(many, file)
         checkpoint = tmp_path / "checkpoint"
 
@@ -249,10 +247,10 @@ class TestAfterAnEndInTheMiddle:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            import_records(file, target, checkpoint=checkpoint, on_progress=interrupt)
-        report = import_records(file, target, checkpoint=checkpoint)
+            import_records(file, sink, checkpoint=checkpoint, on_progress=interrupt)
+        report = import_records(file, sink, checkpoint=checkpoint)
         assert (report.resumed, report.read, report.written) == (2 * PAGE, 4 * PAGE, 4 * PAGE)
-        assert report.digest == digest_of(target)
+        assert report.digest == digest_of(sink)
 
 
 EXPORT = """
@@ -265,7 +263,7 @@ with datastore.connect(sys.argv[1]) as source:
 """
 
 
-def test_kill_9_in_the_middle_of_an_export_and_once_more(source, target, tmp_path, file):
+def test_kill_9_in_the_middle_of_an_export_and_once_more(source, sink, tmp_path, file):
     source.agent("ann", "a").set_many({f"key {number}": "x" * 1_000 for number in range(8_000)})
     command = [sys.executable, "-c", EXPORT, f"sqlite:///{tmp_path}/source.db", str(file)]
     for pages in (1, 5):
@@ -279,8 +277,8 @@ def test_kill_9_in_the_middle_of_an_export_and_once_more(source, target, tmp_pat
         assert part_of(file).exists()
     assert export_records(source, file).written == 8_000
     assert not part_of(file).exists()
-    import_records(file, target)
-    assert digest_of(target) == digest_of(source)
+    import_records(file, sink)
+    assert digest_of(sink) == digest_of(source)
 
 
 class TestWhatIsNoRegularFile:
@@ -291,7 +289,7 @@ class TestWhatIsNoRegularFile:
         os.mkfifo(tmp_path / "pipe")
         return tmp_path / "pipe"
 
-    def test_a_pipe_is_written_into(self, full, target, pipe, tmp_path):
+    def test_a_pipe_is_written_into(self, full, sink, pipe, tmp_path):
         read = []
         reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
         reader.start()
@@ -300,23 +298,23 @@ class TestWhatIsNoRegularFile:
         assert stat.S_ISFIFO(pipe.lstat().st_mode)
         assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
         (tmp_path / "copy.jsonl").write_bytes(read[0])
-        import_records(tmp_path / "copy.jsonl", target)
-        assert digest_of(target) == digest_of(full)
+        import_records(tmp_path / "copy.jsonl", sink)
+        assert digest_of(sink) == digest_of(full)
 
-    def test_a_pipe_is_read_once_and_checked_all_the_same(self, full, target, file, pipe):
+    def test_a_pipe_is_read_once_and_checked_all_the_same(self, full, sink, file, pipe):
         export_records(full, file)
 
         def import_what(data):
             writer = threading.Thread(target=lambda: pipe.write_bytes(data))
             writer.start()
             try:
-                return import_records(pipe, target)
+                return import_records(pipe, sink)
             finally:
                 writer.join()
 
         with pytest.raises(BrokenFileError, match="cut off"):
             import_what(file.read_bytes()[:-100])
-        assert target.agent("ann", "a").list_namespaces() == []
+        assert sink.agent("ann", "a").list_namespaces() == []
         assert import_what(file.read_bytes()).written == RECORDS
 
     def test_a_device_stays_a_device(self, full, monkeypatch, tmp_path):
@@ -324,7 +322,7 @@ class TestWhatIsNoRegularFile:
         assert stat.S_ISCHR(os.lstat("/dev/null").st_mode)
         assert not pathlib.Path("/dev/null.part").exists()
 
-    def test_a_descriptor_is_written_to_behind_what_is_there(self, full, target, tmp_path):
+    def test_a_descriptor_is_written_to_behind_what_is_there(self, full, sink, tmp_path):
         """A file that is open as /dev/fd/N is not opened anew, nor replaced."""
         for name in ("/dev/fd", "/proc/self/fd"):
             with (tmp_path / "out").open("wb") as file:
@@ -346,38 +344,38 @@ class TestWhatIsNoRegularFile:
             assert file.is_symlink()
         assert (tmp_path / "real").read_text() == "older"
 
-    def test_a_link_on_the_way_to_the_file_is_followed(self, full, target, file, tmp_path):
+    def test_a_link_on_the_way_to_the_file_is_followed(self, full, sink, file, tmp_path):
         (tmp_path / "folder").mkdir()
         (tmp_path / "link").symlink_to(tmp_path / "folder")
         export_records(full, tmp_path / "link" / file.name)
-        assert import_records(tmp_path / "folder" / file.name, target).written == RECORDS
+        assert import_records(tmp_path / "folder" / file.name, sink).written == RECORDS
 
-    def test_a_stream_of_the_caller_s_is_written_and_read_and_stays_open(self, full, target):
+    def test_a_stream_of_the_caller_s_is_written_and_read_and_stays_open(self, full, sink):
         stream = io.BytesIO()
         export_records(full, stream)
         stream.seek(0)
-        assert import_records(stream, target).written == RECORDS
+        assert import_records(stream, sink).written == RECORDS
         assert not stream.closed
         with pytest.raises(BrokenFileError, match="the stream is not a file of"):
-            import_records(io.BytesIO(b"name,price\n"), target)
+            import_records(io.BytesIO(b"name,price\n"), sink)
 
-    def test_the_temporary_file_of_a_stream_has_no_name(self, full, target, tmp_path, monkeypatch):
+    def test_the_temporary_file_of_a_stream_has_no_name(self, full, sink, tmp_path, monkeypatch):
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
         (tmp_path / "temporary").mkdir()
         stream = io.BytesIO()
         export_records(full, stream)
         stream.seek(0)
         seen = []
-        import_records(stream, target, on_progress=lambda *_: seen.append(list((tmp_path / "temporary").iterdir())))
+        import_records(stream, sink, on_progress=lambda *_: seen.append(list((tmp_path / "temporary").iterdir())))
         assert seen
         assert not any(seen)
 
 
 @pytest.mark.parametrize("kind", [str, pathlib.Path])
-def test_a_path_may_be_text(full, target, file, tmp_path, kind):
+def test_a_path_may_be_text(full, sink, file, tmp_path, kind):
     export_records(full, kind(file))
-    assert import_records(kind(file), target, checkpoint=kind(tmp_path / "position")).written == RECORDS
-    copy(full, target, checkpoint=kind(tmp_path / "position"))
+    assert import_records(kind(file), sink, checkpoint=kind(tmp_path / "position")).written == RECORDS
+    copy(full, sink, checkpoint=kind(tmp_path / "position"))
 
 
 @pytest.mark.parametrize("given", [3, b"records.jsonl", io.StringIO(), None], ids=lambda given: type(given).__name__)
@@ -399,14 +397,14 @@ def test_a_line_that_is_no_json_says_where(line, at):
 
 
 def test_an_import_holds_one_page_whatever_the_number_of_lines(source, file, monkeypatch):
-    from datastore.moving.settling import Target
+    from datastore.moving.settling import Sink
 
     source.agent("ann", "a").set_many({f"key {number}": number for number in range(10_000)})
     export_records(source, file)
     sizes = []
-    settle = Target.settle
-    monkeypatch.setattr(Target, "settle", lambda self, page: (sizes.append(len(page)), settle(self, page)))
-    with datastore.connect("memory://") as target:
-        import_records(file, target)
+    settle = Sink.settle
+    monkeypatch.setattr(Sink, "settle", lambda self, page: (sizes.append(len(page)), settle(self, page)))
+    with datastore.connect("memory://") as sink:
+        import_records(file, sink)
     assert max(sizes) == PAGE
     assert sum(sizes) == 10_000

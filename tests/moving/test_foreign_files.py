@@ -131,8 +131,8 @@ class TestACompressedFile:
         file = tmp_path / "out.jsonl.gz"
         export_records(store, file)
         assert len(gzip.decompress(file.read_bytes())) < MOST_UNPACKED * file.stat().st_size
-        with datastore.connect("memory://") as target:
-            assert import_records(file, target).verified == 10
+        with datastore.connect("memory://") as sink:
+            assert import_records(file, sink).verified == 10
 
     def test_that_is_small_may_be_packed_well(self, store, tmp_path):
         file = tmp_path / "in.jsonl.gz"
@@ -169,10 +169,10 @@ class TestOnlyTheOwner:
         store.agent("u", "a").set_many({f"k{number}": 1 for number in range(600)})
         checkpoint = tmp_path / "position.json"
         seen = []
-        with datastore.connect("memory://") as target:
+        with datastore.connect("memory://") as sink:
             copy(
                 store,
-                target,
+                sink,
                 checkpoint=checkpoint,
                 on_progress=lambda *_: seen.append(checkpoint.exists() and mode(checkpoint)),
             )

@@ -11,7 +11,7 @@ from datastore.conformance.samples import same
 from datastore.connecting import connect_legacy
 from datastore.errors import ConfigurationError
 from datastore.ids import decode_id
-from datastore.moving import import_legacy, legacy
+from datastore.moving import import_legacy
 from datastore.moving.pages import pages
 from datastore.moving.rejects import RejectsFile
 from datastore.moving.rules import Rules
@@ -50,17 +50,17 @@ def fill(request, server):
         yield old
 
 
-def moved(old, target, **options):
+def moved(old, sink, **options):
     with closing(connect_legacy(old.url)) as source:
-        return import_legacy(source, target, **options)
+        return import_legacy(source, sink, **options)
 
 
-def record_of(target, document):
-    return target.agent(document["userId"], "host", document["namespace"]).get_record(document["key"])
+def record_of(sink, document):
+    return sink.agent(document["userId"], "host", document["namespace"]).get_record(document["key"])
 
 
-def assert_equal_in_every_field(target, document, **expected):
-    record = record_of(target, document)
+def assert_equal_in_every_field(sink, document, **expected):
+    record = record_of(sink, document)
     assert record is not None, document["_id"]
     found = {name: getattr(record, name) for name in FIELDS}
     wanted = {
@@ -78,9 +78,9 @@ def assert_equal_in_every_field(target, document, **expected):
 
 
 @EACH_SERVER
-def test_every_record_arrives_equal_and_the_report_names_the_others(old, target, tmp_path, monkeypatch):
-    monkeypatch.setattr(legacy, "PAGE", 13)
-    report = moved(old, target, rejects=tmp_path / "rejects.jsonl")
+def test_every_record_arrives_equal_and_the_report_names_the_others(old, sink, tmp_path, monkeypatch):
+    monkeypatch.setattr("datastore.moving.legacy.PAGE", 13)
+    report = moved(old, sink, rejects=tmp_path / "rejects.jsonl")
     assert (report.read, report.written, report.verified, report.rejected) == (
         len(old.all),
         len(old.all) - 1,
@@ -88,8 +88,8 @@ def test_every_record_arrives_equal_and_the_report_names_the_others(old, target,
         1,
     )
     for document in old.records:
-        assert_equal_in_every_field(target, document)
-    assert_equal_in_every_field(target, old.nulls, metadata={"there": 1})
+        assert_equal_in_every_field(sink, document)
+    assert_equal_in_every_field(sink, old.nulls, metadata={"there": 1})
     floats = {"changed": 2} if old.server == "dynamodb" else {"changed": 1}  # of 1e100 the type is a guess there
     assert report.counts == {**floats, "collided": 1}
     texts = {problem.kind: problem for problem in report.problems}
@@ -97,51 +97,51 @@ def test_every_record_arrives_equal_and_the_report_names_the_others(old, target,
     assert "user 'a' namespace 'b:c'" in texts["collided"].text
     assert "user 'a:b' namespace 'c'" in texts["collided"].text
     assert any("metadata is null at 'gone'" in problem.text for problem in report.problems)
-    assert record_of(target, old.collided) is None
-    assert not target.agent("a:b", "host", "c").exists("plan")
+    assert record_of(sink, old.collided) is None
+    assert not sink.agent("a:b", "host", "c").exists("plan")
     with closing(RejectsFile(tmp_path / "rejects.jsonl")) as rejects:
-        assert import_legacy(rejects, target, rules=Rules(collided="other")).complete
-    assert target.agent("a:b", "host", "c").get("plan") == "of a:b"
+        assert import_legacy(rejects, sink, rules=Rules(collided="other")).complete
+    assert sink.agent("a:b", "host", "c").get("plan") == "of a:b"
 
 
 @EACH_SERVER
-def test_a_second_run_brings_what_has_changed_and_takes_no_count_back(old, target, tmp_path):
+def test_a_second_run_brings_what_has_changed_and_takes_no_count_back(old, sink, tmp_path):
     rejects = tmp_path / "rejects.jsonl"
-    moved(old, target, rejects=rejects)
+    moved(old, sink, rejects=rejects)
     read, both, changed_here, removed, other_removed, removed_but_changed = old.records[:6]
     for document in (read, both):
-        agent = target.agent(document["userId"], "reader", document["namespace"])
+        agent = sink.agent(document["userId"], "reader", document["namespace"])
         for _ in range(3):
             agent.get(document["key"])
     for document in (changed_here, removed_but_changed):
-        target.agent(document["userId"], "writer", document["namespace"]).set(document["key"], "changed here")
-    target.agent("ann", "writer", removed["namespace"]).set("new here", 1)
-    target.flush()
+        sink.agent(document["userId"], "writer", document["namespace"]).set(document["key"], "changed here")
+    sink.agent("ann", "writer", removed["namespace"]).set("new here", 1)
+    sink.flush()
     new = old.set("bob", "default", "new", "new")
     changed = old.set("ann", both["namespace"], both["key"], "changed there", at="2024-05-01T10:00:00Z")
     for document in (removed, other_removed, removed_but_changed):
         old.remove(document["_id"])
 
-    report = moved(old, target, rejects=rejects)
+    report = moved(old, sink, rejects=rejects)
     assert (report.written, report.replaced, report.kept, report.pruned) == (2, 1, 1, 0)
-    assert record_of(target, read).access_count == 7 + 3
-    after = record_of(target, changed)
+    assert record_of(sink, read).access_count == 7 + 3
+    after = record_of(sink, changed)
     assert (after.value, after.access_count, after.last_accessed_by_agent) == ("changed there", 7 + 3, "reader")
-    assert record_of(target, new).value == "new"
-    assert record_of(target, changed_here).value == "changed here"
+    assert record_of(sink, new).value == "new"
+    assert record_of(sink, changed_here).value == "changed here"
     gone = {problem.where for problem in report.problems if problem.kind == "gone"}
     assert {tuple(decode_id(id)) for id in gone} == {
         (document["userId"], document["namespace"], document["key"]) for document in (removed, other_removed)
     }
     assert report.counts.get("doubled") == 1  # of the record that is newer here; an update from there is none
 
-    report = moved(old, target, rejects=rejects, prune=True)
+    report = moved(old, sink, rejects=rejects, prune=True)
     assert (report.written, report.pruned) == (0, 2)
     assert "gone" not in report.counts
-    assert record_of(target, removed) is None
-    assert record_of(target, removed_but_changed).value == "changed here"
-    assert target.agent("ann", "host", removed["namespace"]).get("new here") == 1
-    report = moved(old, target, rejects=rejects, prune=True)
+    assert record_of(sink, removed) is None
+    assert record_of(sink, removed_but_changed).value == "changed here"
+    assert sink.agent("ann", "host", removed["namespace"]).get("new here") == 1
+    report = moved(old, sink, rejects=rejects, prune=True)
     assert (report.written, report.pruned, report.counts.get("gone")) == (0, 0, None)
 
 
@@ -153,22 +153,22 @@ def test_the_platforms_database_is_refused_by_connect_and_left_as_it_is(old):
 
 
 @EACH_SERVER
-def test_what_was_moved_by_a_rule_is_not_pruned(old, target, tmp_path):
-    moved(old, target, rejects=tmp_path / "rejects.jsonl")
+def test_what_was_moved_by_a_rule_is_not_pruned(old, sink, tmp_path):
+    moved(old, sink, rejects=tmp_path / "rejects.jsonl")
     with closing(RejectsFile(tmp_path / "rejects.jsonl")) as rejects:
-        import_legacy(rejects, target, rules=Rules(collided="other"))
+        import_legacy(rejects, sink, rules=Rules(collided="other"))
         with pytest.raises(ConfigurationError, match="pruning goes by a whole database"):
-            import_legacy(rejects, target, prune=True)
-    assert moved(old, target, rejects=tmp_path / "rejects.jsonl", prune=True).pruned == 0
-    assert target.agent("a:b", "host", "c").get("plan") == "of a:b"
+            import_legacy(rejects, sink, prune=True)
+    assert moved(old, sink, rejects=tmp_path / "rejects.jsonl", prune=True).pruned == 0
+    assert sink.agent("a:b", "host", "c").get("plan") == "of a:b"
 
 
 @EACH_SERVER
-def test_a_source_that_turns_out_to_be_empty_prunes_nothing(old, target):
-    moved(old, target)
-    before = sum(len(page.documents) for page in pages(target))
+def test_a_source_that_turns_out_to_be_empty_prunes_nothing(old, sink):
+    moved(old, sink)
+    before = sum(len(page.documents) for page in pages(sink))
     for document in old.all:
         old.remove(document["_id"])
     with pytest.raises(ConfigurationError, match="nothing in the source"):
-        moved(old, target, prune=True)
-    assert sum(len(page.documents) for page in pages(target)) == before
+        moved(old, sink, prune=True)
+    assert sum(len(page.documents) for page in pages(sink)) == before

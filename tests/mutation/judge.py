@@ -24,7 +24,7 @@ FIRST = {
     ],
     "datastore/connecting.py": ["tests/core/test_connecting.py"],
     "datastore/core.py": ["tests/core/test_reading.py", "tests/core/test_retrying.py", "tests/sqlite/test_damage.py"],
-    "datastore/customers/": ["tests/interfaces/test_customers.py"],
+    "datastore/tenants/": ["tests/interfaces/test_tenants.py"],
     "datastore/deadlines.py": ["tests/robustness/test_deadlines.py"],
     "datastore/documents.py": ["tests/core/test_documents.py"],
     "datastore/forks.py": ["tests/robustness/test_forks.py"],

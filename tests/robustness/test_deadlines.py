@@ -45,7 +45,7 @@ SLOW = {
 @pytest.mark.parametrize("call", SLOW)
 def test_a_call_that_reads_many_pages_ends_in_time(store, call, monkeypatch):
     agent = fill(store, 300, {"n": 1, "text": "x" * 100})
-    backend = store._core.backend
+    backend = store.backend
     backend.capabilities = dataclasses.replace(backend.capabilities, scan_page=100)
     passed, real, pages = 0.0, time.monotonic, 0
 
@@ -73,11 +73,11 @@ def test_a_call_that_reads_many_pages_ends_in_time(store, call, monkeypatch):
 def test_sqlite_gives_up_a_statement_that_takes_too_long(tmp_path):
     """The statement itself is ended, not only what would come after it."""
     with datastore.connect(f"sqlite:///{tmp_path}/a.db", max_seconds=300) as store:
-        with store._core.backend._connections.lent(sys._getframe()) as connection, within(60):
+        with store.backend._connections.lent(sys._getframe()) as connection, within(60):
             connection.execute(ENDLESS.format(1_000)).fetchone()
         began = time.monotonic()
         with pytest.raises(DeadlineExceededError), within(0.2):
-            store._core.backend._read(ENDLESS.format(10**12), ())
+            store.backend._read(ENDLESS.format(10**12), ())
         assert time.monotonic() - began < 30
         agent = store.agent("u", "a")
         agent.set("k", 1)
@@ -104,7 +104,7 @@ def test_a_write_waits_for_another_process_no_longer_than_the_call_may_take(tmp_
         other.close()
         store._core.max_seconds = 300
         agent.set("k", 3)
-        with store._core.backend._connections.lent(sys._getframe()) as connection:
+        with store.backend._connections.lent(sys._getframe()) as connection:
             assert connection.execute("PRAGMA busy_timeout").fetchone() == (60_000,), "not the shorter one of before"
 
 
@@ -187,7 +187,7 @@ def test_a_copy_and_an_export_have_their_time_for_each_page(tmp_path, monkeypatc
         datastore.connect(f"sqlite:///{tmp_path}/b.db", max_seconds=500) as target,
     ):
         fill(source, 1_200, 1)
-        backend = source._core.backend
+        backend = source.backend
         scan, steps = backend.scan, [400.0]
 
         def slowly(*arguments, **options):

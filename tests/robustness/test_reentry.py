@@ -105,7 +105,7 @@ def test_finalizers_and_callbacks_that_the_collector_runs_inside_a_call_do_not_h
 
 
 def test_a_write_within_a_write_is_refused_and_writes_nothing(store):
-    backend, agent = store._core.backend, store.agent("u", "a")
+    backend, agent = store.backend, store.agent("u", "a")
     turns = backend._turns
     refusal = pytest.raises(ReentrantCallError, match="Set a flag there, and call the store when the call has ended")
     with turns.take(), refusal:

@@ -61,7 +61,7 @@ CALLS = {
 def test_calls_on_a_file_that_is_gone_or_another_one_fail_and_say_so(path, store, change, call):
     agent = store.agent("u", "a")
     change(path)
-    store._core.backend._look_at = 0.0  # reads look at most every 10 ms, writes always
+    store.backend._look_at = 0.0  # reads look at most every 10 ms, writes always
     with pytest.raises(BackendUnusableError, match="was deleted, moved or replaced meanwhile"):
         CALLS[call](agent)
 
@@ -71,7 +71,7 @@ def test_no_file_is_made_in_the_place_of_one_that_is_gone(path, store, change):
     change(path)
     with contextlib.suppress(BackendUnusableError):
         store.agent("u", "a").set("k", 2)
-    store._core.backend.before_fork()  # closes all connections: the next call opens others
+    store.backend.before_fork()  # closes all connections: the next call opens others
     with pytest.raises(BackendUnusableError):
         store.agent("u", "a").set("k", 2)
     assert not path.exists()
@@ -82,7 +82,7 @@ def test_another_file_is_not_written_to(path, store):
     for _ in range(2):
         with pytest.raises(BackendUnusableError):
             store.agent("u", "a").set("k", 2)
-        store._core.backend.before_fork()
+        store.backend.before_fork()
     with datastore.connect(f"sqlite:///{path}") as other:
         assert other.agent("u", "a").get("k") == "of another file"
 
@@ -108,14 +108,14 @@ def test_a_working_directory_that_changes_leads_to_no_other_file(tmp_path, monke
         datastore.connect("sqlite:///agents.db") as store,
         datastore.connect("sqlite:///c.db?isolation=database") as all,
     ):
-        agent, customer = store.agent("u", "a"), all.agent("bob", "a")
+        agent, tenant = store.agent("u", "a"), all.agent("bob", "a")
         agent.set("k", "mine")
-        customer.set("k", "mine")
+        tenant.set("k", "mine")
         os.chdir(two)
-        store._core.backend.before_fork()  # the connections that are opened from here on
+        store.backend.before_fork()  # the connections that are opened from here on
         assert agent.get("k") == "mine"
         agent.set("k", "mine still")
-        assert all.drop_customer("bob", confirm="bob")
+        assert all.drop_tenant("bob", confirm="bob")
     assert sorted(file.name for file in two.iterdir()) == ["agents.db"]
     assert sorted(file.name for file in one.iterdir()) == ["agents.db"]
 
@@ -123,7 +123,7 @@ def test_a_working_directory_that_changes_leads_to_no_other_file(tmp_path, monke
 def test_a_program_that_brings_the_file_up_to_date_ends_the_work_of_older_ones(path, store):
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as newer:
         newer.execute("PRAGMA user_version=99")
-    store._core.backend._look_at = 0.0
+    store.backend._look_at = 0.0
     for call in CALLS.values():
         with pytest.raises(BackendUnusableError, match=r"format of .* is 99 now, and this program knows 1"):
             call(store.agent("u", "a"))
@@ -158,34 +158,34 @@ def test_what_is_made_is_readable_for_its_owner_alone(tmp_path):
             modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
         with datastore.connect(f"sqlite:///{tmp_path}/c.db?isolation=database") as store:
             store.agent("bob", "a").set("k", 1)
-            customers = [stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("c-*")]
+            tenants = [stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("c-*")]
     finally:
         os.umask(before)
     assert modes == {"a.db": 0o600, "a.db-wal": 0o600, "a.db-shm": 0o600}
-    assert customers
-    assert set(customers) == {0o600}
+    assert tenants
+    assert set(tenants) == {0o600}
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755, "directories are left as they are"
 
 
-# --------------------------------------------------------------------------------------------- databases of customers
+# --------------------------------------------------------------------------------------------- databases of tenants
 
 
-def test_a_store_of_its_own_is_no_customer_whatever_its_name(tmp_path):
+def test_a_store_of_its_own_is_no_tenant_whatever_its_name(tmp_path):
     with datastore.connect(f"sqlite:///{tmp_path}/agents-bob.db") as other:
         other.agent("u", "a").set("k", "of another store")
     with datastore.connect(f"sqlite:///{tmp_path}/agents.db?isolation=database") as store:
         store.agent("ann", "a").set("k", 1)
-        assert store.customers() == ["ann"]
-        with pytest.raises(ConfigurationError, match="is not the database of a customer"):
-            store.drop_customer("bob", confirm="bob")
+        assert store.tenants() == ["ann"]
+        with pytest.raises(ConfigurationError, match="is not the database of a tenant"):
+            store.drop_tenant("bob", confirm="bob")
         with pytest.raises(ConfigurationError, match="is a store of its own"):
             store.agent("bob", "a").set("k", 1)
     with datastore.connect(f"sqlite:///{tmp_path}/agents-bob.db") as other:
         assert other.agent("u", "a").get("k") == "of another store"
 
 
-def test_the_file_of_a_customer_opens_by_itself(tmp_path):
-    """To look into it, or to move it: a customer's file is a store like any other."""
+def test_the_file_of_a_tenant_opens_by_itself(tmp_path):
+    """To look into it, or to move it: a tenant's file is a store like any other."""
     with datastore.connect(f"sqlite:///{tmp_path}/agents.db?isolation=database") as store:
         store.agent("bob", "a").set("k", 1)
     shutil.copy(tmp_path / "agents-bob.db", tmp_path / "copy.db")
@@ -208,7 +208,7 @@ def looked_at(path, store):
     """Everything that opens the file beside the store that has it open, and closes it again."""
     datastore.connect(f"sqlite:///{path}").close()
     with contextlib.suppress(ConfigurationError):
-        datastore.connect(f"sqlite:///{path.with_name(path.stem.partition('-')[0])}.db?isolation=database").customers()
+        datastore.connect(f"sqlite:///{path.with_name(path.stem.partition('-')[0])}.db?isolation=database").tenants()
     with contextlib.suppress(datastore.DataStoreError):
         connect_legacy(f"sqlite:///{path}").close()
 

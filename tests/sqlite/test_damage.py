@@ -41,17 +41,17 @@ def agent(store):
 
 def edit(store, change, parameters=()):
     """Change rows as another program might: nothing is checked."""
-    connection = store._core.backend._connections.take(sys._getframe())
+    connection = store.backend._connections.take(sys._getframe())
     try:
         connection.execute("PRAGMA ignore_check_constraints=1")
         connection.execute(change, parameters)
     finally:
-        store._core.backend._connections.give_back(connection)
+        store.backend._connections.give_back(connection)
 
 
 def allow_null(store):
     """Make a table without NOT NULL of it, as an ALTER TABLE of another program might."""
-    connection = store._core.backend._connections.take(sys._getframe())
+    connection = store.backend._connections.take(sys._getframe())
     try:
         connection.execute("PRAGMA writable_schema=1")
         connection.execute(
@@ -59,7 +59,7 @@ def allow_null(store):
         )
         connection.execute("PRAGMA writable_schema=RESET")
     finally:
-        store._core.backend._connections.give_back(connection)
+        store.backend._connections.give_back(connection)
 
 
 VALUES = {
@@ -233,7 +233,7 @@ def test_an_id_that_no_key_has_is_left_out_and_removed_with_its_namespace(store,
     assert len(caplog.records) == 4
     assert agent.list_namespaces() == ["default"]
     agent.clear()
-    edit_count = store._core.backend.document_count()
+    edit_count = store.backend.document_count()
     assert edit_count == 0
 
 
@@ -248,7 +248,7 @@ def test_an_id_without_a_namespace_hides_no_namespace_behind_it(store, agent, id
 @pytest.mark.parametrize("id", [b"u:default:\xff", b"u:default:k\xff0", b"u:default:\xf0\x9f"])
 def test_a_listing_goes_on_behind_an_id_that_is_no_utf_8(store, agent, limit, id):
     edit(store, "UPDATE agent_data_store SET _id = CAST(? AS TEXT) WHERE _id = ?", (id, ID))
-    backend, documents, after = store._core.backend, [], None
+    backend, documents, after = store.backend, [], None
     for _ in range(10):
         page = backend.all_documents(datastore.backend.Fields.ALL, limit, after)
         documents += page.documents

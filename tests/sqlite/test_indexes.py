@@ -208,7 +208,7 @@ def test_another_process_makes_and_removes_it(store, many, tmp_path):
     assert many.explain({"n": 5})["index"] == name
     shell = sqlite3.connect(tmp_path / "a.db")
     small_pages(store, 10)
-    backend, range = store._core.backend, IdRange("u:default:", "u:default;")
+    backend, range = store.backend, IdRange("u:default:", "u:default;")
     for filter, count in (({"n": {"$gte": 2_950}}, 50), ({"n": {"$in": [3, 4]}}, 2)):
         name = store.ensure_index(["n"])
         plan = backend.plan(range, parse_query(filter))

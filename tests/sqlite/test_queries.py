@@ -311,7 +311,7 @@ class TestWhatIsDecided:
 
     def test_counting_reads_no_values(self, store, agent):
         put(agent, [{"a": "x" * 900_000}, {"a": 5}, {"a": "y"}])
-        backend = store._core.backend
+        backend = store.backend
         plan = backend.plan(IdRange("u:default:", "u:default;"), parse_query({"a": {"$gte": 5}}))
         page = backend.find(IdRange("u:default:", "u:default;"), plan, Fields.KEY, 10)
         assert [document.value for document in page.documents] == [None]
@@ -322,7 +322,7 @@ class TestWhatIsDecided:
         for filter in ({"a": 1}, {"a": {"$gt": 0}}, {"text": {"$exists": True}}):
             keys = agent.find(filter)
             assert len(keys) == (40 if "text" in filter else 20)
-            backend, everything = store._core.backend, IdRange("u:default:", "u:default;")
+            backend, everything = store.backend, IdRange("u:default:", "u:default;")
             page = backend.find(everything, backend.plan(everything, parse_query(filter)), Fields.VALUE, 1_000)
             assert len(page.documents) < 12
             assert page.after is not None

@@ -27,7 +27,7 @@ def agent(store):
 def statements(store, agent):
     """What SQLite was asked since the list was last cleared, without the brackets of transactions."""
     asked = []
-    backend = store._core.backend
+    backend = store.backend
     backend._look_at = float("inf")
     reading = backend._connections.take(sys._getframe())
     reading.set_trace_callback(
@@ -106,9 +106,9 @@ def test_the_counting_of_any_number_of_reads_is_one_statement_per_thousand_recor
     ],
 )
 def test_no_statement_reads_through_the_table(store, agent, statement, parameters):
-    connection = store._core.backend._connections.take(sys._getframe())
+    connection = store.backend._connections.take(sys._getframe())
     plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
-    store._core.backend._connections.give_back(connection)
+    store.backend._connections.give_back(connection)
     assert any("agent_data_store USING" in step and "INDEX" in step for step in plan), plan
     assert not any(step.startswith("SCAN agent_data_store") or "TEMP B-TREE" in step for step in plan), plan
 
@@ -116,7 +116,7 @@ def test_no_statement_reads_through_the_table(store, agent, statement, parameter
 def test_large_values_come_in_short_pages_and_none_is_left_out(store):
     agent = store.agent("u", "a", "large")
     agent.set_many({f"k{i:02}": "x" * 900_000 for i in range(30)})
-    page = store._core.backend.scan(IdRange("u:large:", "u:large;"), 1, 1_000)
+    page = store.backend.scan(IdRange("u:large:", "u:large;"), 1, 1_000)
     assert 0 < len(page.documents) < 30
     assert page.after == page.documents[-1].id
     assert len(agent.get_all()) == 30

@@ -13,7 +13,7 @@ from datastore.conformance.clock import Clock
 from datastore.conformance.documents import RANGE, USER_RANGE, apply, at, is_stored, put
 from datastore.conformance.faults import Wrapped
 from datastore.conformance.topic import Topic, Wrapper, not_applicable
-from datastore.customers import CustomerBackend
+from datastore.tenants import TenantBackend
 
 NAMESPACES = ["a", "a:", "a:b", "ab", "_", "é", "🔑", "\uffee", "expired", "half"]
 
@@ -53,7 +53,7 @@ class Abilities(Topic):
         """Those, and no others."""
         own = backend.overridden()
         assert backend.capabilities.abilities <= own, "declared, and not there"
-        if not isinstance(backend, CustomerBackend):  # it has what the backends have that it stands before
+        if not isinstance(backend, TenantBackend):  # it has what the backends have that it stands before
             assert own <= backend.capabilities.abilities, "there, and not declared: the store does not use it"
 
     def test_an_optional_method_that_is_not_there_says_so(self, backend: Backend) -> None:
@@ -70,12 +70,12 @@ class Abilities(Topic):
             "restore": lambda: backend.restore([]),
             "drop": lambda: backend.drop(),
             "database": lambda: backend.database("user"),
-            "customers": lambda: backend.customers(),
-            "drop_customer": lambda: backend.drop_customer("user"),
+            "tenants": lambda: backend.tenants(),
+            "drop_tenant": lambda: backend.drop_tenant("user"),
         }
         assert calls.keys() == set(ABILITIES)
         for ability in set(ABILITIES) - backend.capabilities.abilities:
-            if isinstance(backend, CustomerBackend) and ability != "ensure_index":
+            if isinstance(backend, TenantBackend) and ability != "ensure_index":
                 continue
             with pytest.raises(UnsupportedError):
                 calls[ability]()

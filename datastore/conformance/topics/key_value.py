@@ -11,7 +11,7 @@ from datastore.conformance.races import race
 from datastore.conformance.topic import Topic
 
 ENTITIES = [
-    "customer_1", "customer_10", "customer:1", "a/b", "!", "!!", "a!b", "~", "~1", "kv", "kv!default", "default", "*",
+    "tenant_1", "tenant_10", "tenant:1", "a/b", "!", "!!", "a!b", "~", "~1", "kv", "kv!default", "default", "*",
     "_x", "None", "null", " ", "100%", "e\u0301", "\u00e9", "🔑",
 ]  # fmt: skip
 

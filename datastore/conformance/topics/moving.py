@@ -245,20 +245,20 @@ class Moving(Topic):
         mover(backend)
         with datastore.connect("memory://") as source:
             source.agent("ann", "writer").set_many({f"key {number}": number for number in range(50)})
-            target = wrapped(LosesRestores)
-            report = copy(source, target)
+            sink = wrapped(LosesRestores)
+            report = copy(source, sink)
             assert report.complete
             assert report.written == report.verified == 50
-            assert digest_of(target) == digest_of(source)
+            assert digest_of(sink) == digest_of(source)
 
     def test_without_the_ability_moving_says_so(self, store: DataStore, wrapped: Wrapper) -> None:
         """Nothing is written in its place; one user's records can be read all the same."""
         store.agent("ann", "writer").set("key", 1)
         without = wrapped(Wrapped)
         with datastore.connect("memory://") as other:
-            for source, target in ((other, without), (without, other)):
+            for source, sink in ((other, without), (without, other)):
                 with pytest.raises(UnsupportedError):
-                    copy(source, target)
+                    copy(source, sink)
             assert copy(without, other, user_id="ann").written == 1
 
 

@@ -1,4 +1,4 @@
-"""What an adapter fills in, so that each customer can have a database."""
+"""What an adapter fills in, so that each tenant can have a database."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from datastore.urls import Url, one_of
 
 
 def is_wanted(url: Url) -> bool:
-    """Take the parameter ``isolation`` of a URL, and return whether it asks for a database for each customer."""
+    """Take the parameter ``isolation`` of a URL, and return whether it asks for a database for each tenant."""
     return url.parameter("isolation", one_of("shared", "database"), "shared") == "database"
 
 
 class Databases(ABC):
-    """The databases of customers in one place, as an adapter makes and drops them.
+    """The databases of tenants in one place, as an adapter makes and drops them.
 
     Args:
-        kind: The adapter's backend class; what it can do beyond `Backend` is there for customers, too.
+        kind: The adapter's backend class; what it can do beyond `Backend` is there for tenants, too.
         base: What the names of the databases begin with.
         longest: The most bytes that the name of a database may take.
         capabilities: What the backends promise.

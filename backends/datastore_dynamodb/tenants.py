@@ -1,4 +1,4 @@
-"""A table for each customer: ``agent_data_store-<customer>``."""
+"""A table for each tenant: ``agent_data_store-<tenant>``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from datastore.backend import Backend
-from datastore.customers import Databases
+from datastore.tenants import Databases
 from datastore_dynamodb.backend import DynamoBackend
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.schema import Settings

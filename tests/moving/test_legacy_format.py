@@ -1,4 +1,4 @@
-"""What a document in the seed's format becomes, and what is said about it."""
+"""What a document in the legacy format becomes, and what is said about it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from datastore.conformance.samples import METADATA, ODD_NAMES, VALUES, same
 from datastore.ids import decode_id
-from datastore.moving.seed import UNKNOWN, Name, UnreadableError, other_readings, to_record
+from datastore.moving.legacy_format import UNKNOWN, Name, UnreadableError, other_readings, to_record
 
 PARTS = st.text(":a", min_size=1, max_size=4)
 
@@ -22,7 +22,7 @@ def raw_id(user="ann", namespace="default", key="plan"):
     return f"{user}:{namespace}:{b64encode(key.encode()).decode()}"
 
 
-def seed(user="ann", namespace="default", key="plan", value=1, **changes):
+def legacy(user="ann", namespace="default", key="plan", value=1, **changes):
     return {
         "_id": raw_id(user, namespace, key),
         "userId": user,
@@ -52,7 +52,7 @@ def kinds(raw):
 
 
 def test_a_whole_document_becomes_a_record_with_its_provenance():
-    document, notes = convert(seed())
+    document, notes = convert(legacy())
     assert notes == []
     assert decode_id(document.id) == ("ann", "default", "plan")
     assert document.value == 1
@@ -69,15 +69,15 @@ def test_a_whole_document_becomes_a_record_with_its_provenance():
 
 
 def test_the_same_document_becomes_the_same_record_and_a_changed_one_another_revision():
-    assert convert(seed()) == convert(seed())
-    revisions = {convert(seed(**change))[0].revision for change in CHANGES}
+    assert convert(legacy()) == convert(legacy())
+    revisions = {convert(legacy(**change))[0].revision for change in CHANGES}
     assert len(revisions) == len(CHANGES)
     assert all(len(revision) == 24 for revision in revisions)
 
 
 def test_an_access_is_no_new_revision():
-    accessed = seed(accessCount=8, lastAccessedByAgent="another", lastAccessedAt="2025-01-01T00:00:00Z")
-    assert convert(accessed)[0].revision == convert(seed())[0].revision
+    accessed = legacy(accessCount=8, lastAccessedByAgent="another", lastAccessedAt="2025-01-01T00:00:00Z")
+    assert convert(accessed)[0].revision == convert(legacy())[0].revision
 
 
 CHANGES = ({}, {"value": 2}, {"metadata": {}}, {"expiresAt": "2030-01-01T00:00:00Z"}, {"updatedAt": "2025-01-01"})
@@ -85,25 +85,25 @@ CHANGES = ({}, {"value": 2}, {"metadata": {}}, {"expiresAt": "2030-01-01T00:00:0
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES.keys())
 def test_every_value_is_taken_as_it_is(value):
-    assert same(convert(seed(value=value))[0].value, value)
+    assert same(convert(legacy(value=value))[0].value, value)
 
 
 def test_metadata_is_taken_as_it_is():
-    assert same(convert(seed(metadata=METADATA))[0].metadata, METADATA)
+    assert same(convert(legacy(metadata=METADATA))[0].metadata, METADATA)
 
 
 def test_metadata_of_null_is_left_out_and_noted():
-    document, notes = convert(seed(metadata={"gone": None, "there": 1}))
+    document, notes = convert(legacy(metadata={"gone": None, "there": 1}))
     assert document.metadata == {"there": 1}
     assert [tuple(note) for note in notes] == [("changed", "metadata is null at 'gone': left out")]
-    document, notes = convert(seed(metadata=None))
+    document, notes = convert(legacy(metadata=None))
     assert document.metadata == {}
     assert [tuple(note) for note in notes] == [("filled", "its metadata is null: taken as {}")]
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_every_name_that_is_one_is_taken_from_the_fields(name):
-    document, notes = convert(seed(user=name, namespace=name, key=name))
+    document, notes = convert(legacy(user=name, namespace=name, key=name))
     assert decode_id(document.id) == (name, name, name)
     assert notes == []
 
@@ -125,7 +125,7 @@ class TestIds:
         ],
     )
     def test_the_other_readings_of_an_id_are_exactly_the_other_ways_to_cut_it(self, user, namespace, others):
-        raw = seed(user=user, namespace=namespace)
+        raw = legacy(user=user, namespace=namespace)
         readings = other_readings(raw, Name(user, namespace, "plan"))
         assert readings == [Name(*other, "plan") for other in others]
         for reading in readings:
@@ -137,19 +137,19 @@ class TestIds:
     ):
         one, other = Name(user, namespace, key), Name(other_user, other_namespace, key)
         shared = raw_id(*one) == raw_id(*other) and one != other
-        assert (other in other_readings(seed(*one), one)) is shared
+        assert (other in other_readings(legacy(*one), one)) is shared
 
     def test_an_id_that_is_not_that_of_the_fields_has_no_other_reading(self):
-        assert other_readings(seed("a", "b:c", _id="x"), Name("a", "b:c", "plan")) == []
-        assert other_readings(seed("a", "b:c", _id="a%3Ab:c:cGxhbg=="), Name("a", "b:c", "plan")) == []
+        assert other_readings(legacy("a", "b:c", _id="x"), Name("a", "b:c", "plan")) == []
+        assert other_readings(legacy("a", "b:c", _id="a%3Ab:c:cGxhbg=="), Name("a", "b:c", "plan")) == []
 
     def test_both_of_two_that_share_an_id_are_told_apart_by_their_fields(self):
-        one, other = seed(user="a", namespace="b:c"), seed(user="a:b", namespace="c")
+        one, other = legacy(user="a", namespace="b:c"), legacy(user="a:b", namespace="c")
         assert one["_id"] == other["_id"]
         assert convert(one)[0].id != convert(other)[0].id
 
     def test_an_id_with_colons_in_its_names_is_no_remark_by_itself(self):
-        assert kinds(seed(user="a", namespace="b:c")) == []
+        assert kinds(legacy(user="a", namespace="b:c")) == []
 
     @pytest.mark.parametrize(
         "encode",
@@ -158,40 +158,44 @@ class TestIds:
     )
     def test_keys_may_be_encoded_in_any_base64(self, encode):
         key = "??>>~~plan"
-        assert kinds(seed(key=key, _id=f"ann:default:{encode(key.encode()).decode()}")) == []
+        assert kinds(legacy(key=key, _id=f"ann:default:{encode(key.encode()).decode()}")) == []
 
     def test_an_id_that_is_not_that_of_the_fields_is_mismatched_and_the_fields_count(self):
-        document, notes = convert(seed(_id=raw_id(user="bob")))
+        document, notes = convert(legacy(_id=raw_id(user="bob")))
         assert decode_id(document.id).user_id == "ann"
         assert [note.kind for note in notes] == ["mismatched"]
 
     def test_an_id_in_our_own_format_is_right_as_well(self):
-        assert kinds(seed(user="a:b", _id="a%3Ab:default:cGxhbg==")) == []
+        assert kinds(legacy(user="a:b", _id="a%3Ab:default:cGxhbg==")) == []
 
     def test_a_document_without_an_id_is_taken_by_its_fields(self):
-        assert kinds(without(seed(), "_id")) == []
+        assert kinds(without(legacy(), "_id")) == []
 
     def test_a_missing_key_is_taken_from_the_id(self):
-        document, notes = convert(without(seed(key="a/b é"), "key"))
+        document, notes = convert(without(legacy(key="a/b é"), "key"))
         assert decode_id(document.id).key == "a/b é"
         assert [note.kind for note in notes] == ["filled"]
 
     def test_missing_names_are_taken_from_an_id_that_can_be_read_in_one_way(self):
-        assert decode_id(convert(without(seed(), "userId", "namespace", "key"))[0].id) == ("ann", "default", "plan")
-        assert decode_id(convert(without(seed(namespace="b:c"), "namespace"))[0].id).namespace == "b:c"
-        assert decode_id(convert(without(seed(user="a:b"), "userId"))[0].id).user_id == "a:b"
+        assert decode_id(convert(without(legacy(), "userId", "namespace", "key"))[0].id) == (
+            "ann",
+            "default",
+            "plan",
+        )
+        assert decode_id(convert(without(legacy(namespace="b:c"), "namespace"))[0].id).namespace == "b:c"
+        assert decode_id(convert(without(legacy(user="a:b"), "userId"))[0].id).user_id == "a:b"
 
     @pytest.mark.parametrize(
         ("raw", "message"),
         [
-            (without(seed(namespace="b:c"), "userId", "namespace"), "can be read in several ways"),
-            (without(seed(), "_id", "key"), "has neither the fields"),
-            (without(seed(_id="nonsense"), "userId"), "has neither the fields"),
-            (without(seed(_id="x:y:cGxhbg=="), "userId"), "has no userId, and its id does not fit"),
-            (without(seed(_id="ann:default:?"), "key"), "does not end with one in base64"),
-            (seed(userId=""), "userId is empty"),
-            (seed(userId=1), "userId is an int"),
-            (seed(key="k" * 600), "key takes 600 bytes"),
+            (without(legacy(namespace="b:c"), "userId", "namespace"), "can be read in several ways"),
+            (without(legacy(), "_id", "key"), "has neither the fields"),
+            (without(legacy(_id="nonsense"), "userId"), "has neither the fields"),
+            (without(legacy(_id="x:y:cGxhbg=="), "userId"), "has no userId, and its id does not fit"),
+            (without(legacy(_id="ann:default:?"), "key"), "does not end with one in base64"),
+            (legacy(userId=""), "userId is empty"),
+            (legacy(userId=1), "userId is an int"),
+            (legacy(key="k" * 600), "key takes 600 bytes"),
         ],
     )
     def test_what_has_no_name_is_unreadable(self, raw, message):
@@ -225,16 +229,16 @@ class TestFields:
         ids=str,
     )
     def test_times_of_any_kind_are_understood(self, given, stored):
-        document, notes = convert(seed(createdAt=given))
+        document, notes = convert(legacy(createdAt=given))
         assert document.created_at == stored
         assert notes == []
 
     def test_a_time_without_a_zone_is_that_of_the_clock_that_wrote_it(self):
-        document, _ = convert(seed(createdAt="2024-07-01T10:00:00"), ZoneInfo("Europe/Berlin"))
+        document, _ = convert(legacy(createdAt="2024-07-01T10:00:00"), ZoneInfo("Europe/Berlin"))
         assert document.created_at == "2024-07-01T08:00:00.000000Z"
 
     def test_what_is_no_time_is_left_out_and_noted(self):
-        document, notes = convert(seed(updatedAt="yesterday"))
+        document, notes = convert(legacy(updatedAt="yesterday"))
         assert document.updated_at == document.created_at
         assert notes[0].text == "updatedAt stands for no time: left out"
 
@@ -272,7 +276,7 @@ class TestFields:
         ],
     )
     def test_what_clients_give_for_json_becomes_json(self, given, stored, noted):
-        document, notes = convert(seed(value=given))
+        document, notes = convert(legacy(value=given))
         assert same(document.value, stored)
         assert [note.kind for note in notes] == noted
 
@@ -283,7 +287,7 @@ class TestFields:
     )
     def test_what_no_record_can_hold_is_unreadable(self, value):
         with pytest.raises(UnreadableError, match="value"):
-            convert(seed(value=value))
+            convert(legacy(value=value))
 
     @pytest.mark.parametrize(
         ("given", "count", "noted"),
@@ -291,7 +295,7 @@ class TestFields:
         ids=str,
     )
     def test_counts(self, given, count, noted):
-        document, notes = convert(seed(accessCount=given))
+        document, notes = convert(legacy(accessCount=given))
         assert document.access_count == count
         assert [note.kind for note in notes] == noted
 
@@ -306,7 +310,7 @@ class TestFields:
         assert [note.kind for note in notes] == ["filled"] * 3
 
     def test_a_document_that_this_store_has_written_among_them_is_taken_with_its_text(self):
-        ours = without(seed(revision="r", valueJson='{"n":1.0}', metadataJson="{}"), "value", "metadata")
+        ours = without(legacy(revision="r", valueJson='{"n":1.0}', metadataJson="{}"), "value", "metadata")
         assert same(convert(ours)[0].value, {"n": 1.0})
         assert convert(ours)[1] == []
         assert same(convert(ours | {"value": {"n": 1}})[0].value, {"n": 1.0})
@@ -314,17 +318,17 @@ class TestFields:
             convert(ours | {"valueJson": "{"})
 
     def test_a_missing_creation_is_at_the_first_time_that_is_known(self):
-        assert convert(without(seed(), "createdAt"))[0].created_at == "2024-03-02T10:00:00.500000Z"
+        assert convert(without(legacy(), "createdAt"))[0].created_at == "2024-03-02T10:00:00.500000Z"
 
     def test_the_last_access_has_both_an_agent_and_a_time_or_neither(self):
-        assert convert(without(seed(), "lastAccessedByAgent"))[0].last_accessed_by_agent == UNKNOWN
-        document, _ = convert(without(seed(), "lastAccessedAt"))
+        assert convert(without(legacy(), "lastAccessedByAgent"))[0].last_accessed_by_agent == UNKNOWN
+        document, _ = convert(without(legacy(), "lastAccessedAt"))
         assert document.last_accessed_at == document.updated_at
 
     def test_metadata_that_is_no_object_is_kept_inside_one(self):
-        document, notes = convert(seed(metadata=["a"]))
+        document, notes = convert(legacy(metadata=["a"]))
         assert document.metadata == {"metadata": ["a"]}
         assert [note.kind for note in notes] == ["changed"]
 
     def test_an_expiry_is_kept(self):
-        assert convert(seed(expiresAt="2030-01-01T00:00:00Z"))[0].expires_at == "2030-01-01T00:00:00.000000Z"
+        assert convert(legacy(expiresAt="2030-01-01T00:00:00Z"))[0].expires_at == "2030-01-01T00:00:00.000000Z"

@@ -1,4 +1,4 @@
-"""A file for each customer: ``agents-<customer>.db`` beside ``agents.db``."""
+"""A file for each tenant: ``agents-<tenant>.db`` beside ``agents.db``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from datastore.backend import Backend
-from datastore.customers import Databases
 from datastore.errors import ConfigurationError, PermissionDeniedError
+from datastore.tenants import Databases
 from datastore_sqlite.backend import SqliteBackend, promises
 from datastore_sqlite.connections import NAME, Settings
-from datastore_sqlite.schema import CUSTOMER_ID, application_of, no_directory
+from datastore_sqlite.schema import TENANT_ID, application_of, no_directory
 
 _LONGEST_FILE_NAME = 255  # bytes, on every file system in use
 _BESIDE = ("-wal", "-shm", "-journal")
@@ -31,16 +31,16 @@ class SqliteFiles(Databases):
 
     def open(self, name: str) -> Backend:
         """See `Databases.open`."""
-        return SqliteBackend(replace(self._settings, path=self._file(name), customer=True))
+        return SqliteBackend(replace(self._settings, path=self._file(name), tenant=True))
 
     def drop(self, name: str) -> bool:
         """See `Databases.drop`."""
         file = self._file(name)
         try:
             there = file.exists()
-            if there and application_of(file) != CUSTOMER_ID:
+            if there and application_of(file) != TENANT_ID:
                 raise ConfigurationError(
-                    f"{file} is not the database of a customer, whatever its name says; it was left untouched",
+                    f"{file} is not the database of a tenant, whatever its name says; it was left untouched",
                     backend=NAME,
                 )
             # The log last: what is in it would otherwise be lost from a file that cannot be removed.
@@ -55,12 +55,12 @@ class SqliteFiles(Databases):
         return self._file(name).exists()
 
     def names(self, beginning: str) -> list[str]:
-        """See `Databases.names`. A file that only looks like a customer's, by its name, is not among them."""
+        """See `Databases.names`. A file that only looks like a tenant's, by its name, is not among them."""
         suffix = self._path.suffix
         return [
             path.name.removesuffix(suffix)
             for path in self._path.parent.iterdir()
-            if path.name.startswith(beginning) and path.name.endswith(suffix) and application_of(path) == CUSTOMER_ID
+            if path.name.startswith(beginning) and path.name.endswith(suffix) and application_of(path) == TENANT_ID
         ]
 
     def _file(self, name: str) -> Path:

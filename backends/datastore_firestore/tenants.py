@@ -1,4 +1,4 @@
-"""A collection for each customer: ``agent_data_store-<customer>``. It is there as long as it holds a document."""
+"""A collection for each tenant: ``agent_data_store-<tenant>``. It is there as long as it holds a document."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from datastore.backend import Backend
-from datastore.customers import Databases
+from datastore.tenants import Databases
 from datastore_firestore.backend import FirestoreBackend
 from datastore_firestore.connection import Connection, Settings
 

@@ -1,7 +1,7 @@
-"""From a document in the seed's format to a record of the store. Pure: no I/O, no clock, no chance.
+"""From a document in the legacy format to a record of the store. Pure: no I/O, no clock, no chance.
 
-The seed's ids are ``user:namespace:base64``, joined with nothing escaped. So two records whose user and namespace hold
-colons may have had one id. Who wrote second there found the first one's document and changed its value: so the fields
+Its ids are ``user:namespace:base64``, joined with nothing escaped. So two records whose user and namespace hold colons
+may have had one id. Who wrote second there found the first one's document and changed its value: so the fields
 are the first user's, and the value may be the second one's. Nothing in the document tells; `other_readings` says whose
 it may be.
 
@@ -104,7 +104,7 @@ def to_record(raw: Mapping[str, Any], zone: tzinfo, name: Name | None = None) ->
     """Return the record that a document is, and what there is to say about it.
 
     Args:
-        raw: The fields, in the seed's camel case or in snake case, the id as ``_id`` or ``id``.
+        raw: The fields, in the legacy format's camel case or in snake case, the id as ``_id`` or ``id``.
         zone: Where the clock stood that wrote times without a zone.
         name: What it is to be, where a rule has decided that; by default what it says it is.
 

@@ -1,4 +1,4 @@
-"""Keeps some of the customers' databases open, and lends them."""
+"""Keeps some of the tenants' databases open, and lends them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from datastore.backend import Backend
-from datastore.customers.databases import Databases
-from datastore.customers.names import SEPARATOR, decode_customer, encode_customer
 from datastore.errors import ClosedError, InvalidNameError
+from datastore.tenants.databases import Databases
+from datastore.tenants.names import SEPARATOR, decode_tenant, encode_tenant
 from datastore.turns import Turns
 
 
 class _Entry:
-    """The database of one customer: open, or about to be."""
+    """The database of one tenant: open, or about to be."""
 
     __slots__ = ("backend", "opening", "uses")
 
     def __init__(self) -> None:
         self.backend: Backend | None = None
-        self.opening = Turns("opening the database of a customer")
+        self.opening = Turns("opening the database of a tenant")
         self.uses = 0
 
 
 class OpenDatabases:
-    """The databases of customers, by user id; those that were not used for longest are closed for want of room.
+    """The databases of tenants, by user id; those that were not used for longest are closed for want of room.
 
     Args:
         databases: How the adapter opens, drops and lists them.
@@ -33,7 +33,7 @@ class OpenDatabases:
 
     def __init__(self, databases: Databases) -> None:
         self.databases = databases
-        self._turns = Turns("looking up the database of a customer")  # guards the entries and their uses; no I/O
+        self._turns = Turns("looking up the database of a tenant")  # guards the entries and their uses; no I/O
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._closed = False
 
@@ -44,13 +44,13 @@ class OpenDatabases:
 
     @contextmanager
     def lent(self, user_id: str) -> Iterator[Backend]:
-        """Lend the database of a customer, created if it is not there. While it is lent it stays open."""
+        """Lend the database of a tenant, created if it is not there. While it is lent it stays open."""
         with self._entry(user_id) as entry:
             yield entry.backend or self._open(user_id, entry)
 
     @contextmanager
     def lent_if_there(self, user_id: str) -> Iterator[Backend | None]:
-        """Lend the database of a customer, or ``None`` if it does not exist: reading does not create one."""
+        """Lend the database of a tenant, or ``None`` if it does not exist: reading does not create one."""
         with self._entry(user_id) as entry:
             if entry.backend is None and not self.is_there(user_id):
                 yield None
@@ -94,16 +94,16 @@ class OpenDatabases:
         return ClosedError("the store was closed", backend=self.databases.kind.name)
 
     def name_of(self, user_id: str) -> str:
-        """Return what the database of a customer is called.
+        """Return what the database of a tenant is called.
 
         Raises:
             InvalidNameError: If that is longer than the database allows.
         """
         of = self.databases
-        name = f"{of.base}{SEPARATOR}{encode_customer(user_id)}"
+        name = f"{of.base}{SEPARATOR}{encode_tenant(user_id)}"
         if len(name.encode()) > of.longest:
             raise InvalidNameError(
-                f"the database of this customer would have a name of {len(name.encode())} bytes, and {of.kind.name} "
+                f"the database of this tenant would have a name of {len(name.encode())} bytes, and {of.kind.name} "
                 f"takes {of.longest}; use shorter user ids (all but a-z and 0-9 take three for each byte)"
             )
         return name
@@ -115,13 +115,13 @@ class OpenDatabases:
         for name in self.databases.names(beginning):
             if name.startswith(beginning):
                 try:
-                    found.add(decode_customer(name[len(beginning) :]))
+                    found.add(decode_tenant(name[len(beginning) :]))
                 except ValueError:
                     continue  # of something else
         return sorted(found)
 
     def drop(self, user_id: str) -> bool:
-        """Remove the database of a customer, and return whether there was one. Who uses it meanwhile sees it closed."""
+        """Remove the database of a tenant, and return whether there was one. Who uses it meanwhile sees it closed."""
         name = self.name_of(user_id)
         with self._entry(user_id) as entry, entry.opening.take():  # nobody opens it before it is gone
             backend, entry.backend = entry.backend, None
@@ -130,7 +130,7 @@ class OpenDatabases:
             return self.databases.drop(name)
 
     def is_there(self, user_id: str) -> bool:
-        """Return whether a customer has a database."""
+        """Return whether a tenant has a database."""
         return self.databases.exists(self.name_of(user_id))
 
     def close(self) -> None:

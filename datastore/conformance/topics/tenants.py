@@ -1,4 +1,4 @@
-"""Isolation by database: each customer's records in a database of its own."""
+"""Isolation by database: each tenant's records in a database of its own."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from datastore.conformance.faults import backend_of
 from datastore.conformance.harness import Harness
 from datastore.conformance.races import race
 from datastore.conformance.topic import Opener, Topic, not_applicable
-from datastore.customers import CustomerBackend
 from datastore.ids import encode_name, user_prefix
+from datastore.tenants import TenantBackend
 
 USERS = ["ann", "Ann", "a:b", "a", "a/b", "a-b", "a_2db", "ann@example.com", "..", " ", "é", "🔑"]
 
@@ -24,57 +24,57 @@ USERS = ["ann", "Ann", "a:b", "a", "a/b", "a-b", "a_2db", "ann@example.com", "..
 def require_shared(store: DataStore) -> None:
     """End a test that compares with a shared store, if the one of the test is none."""
     if store.capabilities.supports("database"):
-        not_applicable("each customer has a database already")
+        not_applicable("each tenant has a database already")
 
 
-class Customers(Topic):
-    """``isolation="database"``, ``DataStore.customers`` and ``DataStore.drop_customer``."""
+class Tenants(Topic):
+    """``isolation="database"``, ``DataStore.tenants`` and ``DataStore.drop_tenant``."""
 
     @pytest.fixture
     def isolated(self, store: DataStore, open_store: Opener) -> Iterator[DataStore]:
-        """Return a store with a database for each customer, on the database of the test."""
+        """Return a store with a database for each tenant, on the database of the test."""
         require_shared(store)
-        if not store.capabilities.customer_databases:
-            not_applicable("customer_databases is not declared")
+        if not store.capabilities.tenant_databases:
+            not_applicable("tenant_databases is not declared")
         isolated = open_store(isolation="database")
         yield isolated
         with open_store(isolation="database") if isolated.capabilities.persistent else isolated as last:
-            for user in last.customers():
-                last.drop_customer(user, confirm=user)
+            for user in last.tenants():
+                last.drop_tenant(user, confirm=user)
 
-    def test_a_shared_store_has_no_customers_of_its_own(self, store: DataStore) -> None:
+    def test_a_shared_store_has_no_tenants_of_its_own(self, store: DataStore) -> None:
         """It says so, instead of dropping something."""
         require_shared(store)
         store.agent("ann", "agent_1").set("key", 1)
         with pytest.raises(UnsupportedError, match="isolation"):
-            store.customers()
+            store.tenants()
         with pytest.raises(UnsupportedError, match="isolation"):
-            store.drop_customer("ann", confirm="ann")
+            store.drop_tenant("ann", confirm="ann")
         assert store.agent("ann", "agent_1").get("key") == 1
 
     def test_without_the_ability_isolation_is_refused(self, store: DataStore, harness: Harness) -> None:
         """Nobody is given one database who asked for many."""
-        if not store.capabilities.customer_databases:
+        if not store.capabilities.tenant_databases:
             with pytest.raises((ConfigurationError, TypeError)):
                 harness.open(isolation="database")
 
     def test_shared_is_the_default(self, store: DataStore, open_store: Opener) -> None:
         """And can be said."""
         require_shared(store)
-        if not store.capabilities.customer_databases:
-            not_applicable("customer_databases is not declared")
+        if not store.capabilities.tenant_databases:
+            not_applicable("tenant_databases is not declared")
         with pytest.raises(ConfigurationError, match="shared, database"):
             open_store(isolation="none")
         with pytest.raises(UnsupportedError):
-            open_store(isolation="shared").customers()
+            open_store(isolation="shared").tenants()
 
-    def test_a_customers_data_is_in_no_other_database(self, isolated: DataStore) -> None:
+    def test_a_tenants_data_is_in_no_other_database(self, isolated: DataStore) -> None:
         """Looked for in each of them."""
         for user in USERS:
             for namespace in ("default", "other"):
                 isolated.agent(user, "agent_1", namespace).set_many({"key": user, user: 1})
         for user in USERS:
-            with cast(CustomerBackend, backend_of(isolated)).opened.lent(user) as backend:
+            with cast(TenantBackend, backend_of(isolated)).opened.lent(user) as backend:
                 for other in USERS:
                     prefix = user_prefix(encode_name(other, "user"))
                     found = backend.scan(IdRange(prefix, prefix[:-1] + ";"), Fields.KEY, 100).documents
@@ -126,12 +126,12 @@ class Customers(Topic):
         assert not nobody.delete("key")
         assert nobody.delete_many(["key", "other"]) == 0
         assert nobody.clear() == 0
-        assert isolated.customers() == ["ann"]
+        assert isolated.tenants() == ["ann"]
         nobody.set("key", 1)
-        assert isolated.customers() == ["ann", "nobody"]
+        assert isolated.tenants() == ["ann", "nobody"]
         assert nobody.get("key") == 1
 
-    def test_expired_records_of_all_customers_are_purged(
+    def test_expired_records_of_all_tenants_are_purged(
         self, isolated: DataStore, open_store: Opener, clock: Clock
     ) -> None:
         """Those too that this store has not opened."""
@@ -147,22 +147,22 @@ class Customers(Topic):
         assert other.purge_expired() == 0
         assert isolated.agent("ann", "agent_1").list_keys() == ["c"]
 
-    def test_customers_are_those_that_were_used(self, isolated: DataStore) -> None:
+    def test_tenants_are_those_that_were_used(self, isolated: DataStore) -> None:
         """By the ids that they were used under, whatever is in them."""
-        assert isolated.customers() == []
+        assert isolated.tenants() == []
         isolated.agent("never", "agent_1")
         for user in USERS:
             isolated.agent(user, "agent_1").set("key", 1)
-        assert isolated.customers() == sorted(USERS)
+        assert isolated.tenants() == sorted(USERS)
 
     def test_dropping_removes_exactly_one(self, isolated: DataStore) -> None:
         """Names that look alike stay, and what was dropped can begin anew."""
         for user in USERS:
             isolated.agent(user, "agent_1").set("key", user)
-        assert isolated.drop_customer("a-b", confirm="a-b") is True
-        assert isolated.drop_customer("a-b", confirm="a-b") is False
+        assert isolated.drop_tenant("a-b", confirm="a-b") is True
+        assert isolated.drop_tenant("a-b", confirm="a-b") is False
         left = [user for user in USERS if user != "a-b"]
-        assert isolated.customers() == sorted(left)
+        assert isolated.tenants() == sorted(left)
         for user in left:
             assert isolated.agent(user, "agent_1").get("key") == user
         anew = isolated.agent("a-b", "agent_2")
@@ -175,35 +175,35 @@ class Customers(Topic):
         isolated.agent("ann", "agent_1").set("key", 1)
         for confirm in ("", "Ann", "ann ", "yes", None, True):
             with pytest.raises(InvalidNameError, match="confirm"):
-                isolated.drop_customer("ann", confirm=confirm)  # type: ignore[arg-type]  # wrong on purpose
+                isolated.drop_tenant("ann", confirm=confirm)  # type: ignore[arg-type]  # wrong on purpose
         with pytest.raises(InvalidNameError):
-            isolated.drop_customer("", confirm="")
+            isolated.drop_tenant("", confirm="")
         assert isolated.agent("ann", "agent_1").get("key") == 1
 
-    def test_a_count_brings_no_dropped_customer_back(self, isolated: DataStore) -> None:
+    def test_a_count_brings_no_dropped_tenant_back(self, isolated: DataStore) -> None:
         """An access that is still to be counted has nowhere to go."""
         for user in ("ann", "bob"):
             isolated.agent(user, "agent_1").set("key", 1)
             isolated.agent(user, "agent_1").get("key")
-        isolated.drop_customer("ann", confirm="ann")
+        isolated.drop_tenant("ann", confirm="ann")
         isolated.flush()
-        assert isolated.customers() == ["bob"]
+        assert isolated.tenants() == ["bob"]
         record = isolated.agent("bob", "agent_1").get_record("key")
         assert record is not None
         assert record.access_count == 1
 
     def test_a_name_that_is_too_long_is_refused_at_once(self, isolated: DataStore) -> None:
         """When an agent is bound, before anything is asked of the database."""
-        longest = cast(CustomerBackend, backend_of(isolated)).opened.databases.longest
+        longest = cast(TenantBackend, backend_of(isolated)).opened.databases.longest
         assert longest > 100, "there must be room for a user id"
         if longest < 800:
             with pytest.raises(InvalidNameError, match="shorter user ids"):
                 isolated.agent("A" * 255, "agent_1")
             with pytest.raises(InvalidNameError, match="shorter user ids"):
-                isolated.drop_customer("A" * 255, confirm="A" * 255)
-        assert isolated.customers() == []
+                isolated.drop_tenant("A" * 255, confirm="A" * 255)
+        assert isolated.tenants() == []
 
-    def test_threads_that_begin_a_customer_meet_in_one_database(self, isolated: DataStore) -> None:
+    def test_threads_that_begin_a_tenant_meet_in_one_database(self, isolated: DataStore) -> None:
         """Each of them, at the same moment."""
 
         def write(user: str, number: int) -> None:
@@ -213,9 +213,9 @@ class Customers(Topic):
         for user in ("ann", "bob"):
             assert isolated.agent(user, "agent_1").get_all() == {f"key {number}": number for number in range(4)}
 
-    def test_more_customers_than_are_kept_open(self, isolated: DataStore) -> None:
+    def test_more_tenants_than_are_kept_open(self, isolated: DataStore) -> None:
         """Databases that nobody uses are closed, and opened again for the next use; their counts arrive."""
-        databases = cast(CustomerBackend, backend_of(isolated)).opened.databases
+        databases = cast(TenantBackend, backend_of(isolated)).opened.databases
         databases.most_open = min(databases.most_open, 2) if isolated.capabilities.persistent else databases.most_open
         users = [f"user {n}" for n in range(5)]
         for _ in range(2):
@@ -228,12 +228,12 @@ class Customers(Topic):
             assert record is not None
             assert record.access_count == 2
 
-    def test_customers_are_there_again(self, isolated: DataStore, open_store: Opener) -> None:
+    def test_tenants_are_there_again(self, isolated: DataStore, open_store: Opener) -> None:
         """After the store was closed."""
         if not isolated.capabilities.persistent:
             not_applicable("persistent is not declared")
         isolated.agent("ann", "agent_1").set("key", 1)
         isolated.close()
         again = open_store(isolation="database")
-        assert again.customers() == ["ann"]
+        assert again.tenants() == ["ann"]
         assert again.agent("ann", "agent_1").get("key") == 1

@@ -15,29 +15,29 @@ from datastore import BackendUnavailableError, ClosedError, ConfigurationError, 
 from datastore.backend import Fields
 from datastore.conformance.races import race
 from datastore.conformance.samples import ODD_NAMES
-from datastore.customers.names import decode_customer, encode_customer
 from datastore.ids import decode_id
 from datastore.moving import copy, digest_of
+from datastore.tenants.names import decode_tenant, encode_tenant
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
 def test_a_name_decodes_to_what_it_was_made_of(user_id):
-    name = encode_customer(user_id)
+    name = encode_tenant(user_id)
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_")
-    assert decode_customer(name) == user_id
+    assert decode_tenant(name) == user_id
 
 
 def test_no_two_odd_names_share_a_database_even_where_case_does_not_count():
-    assert len({encode_customer(user_id).lower() for user_id in ODD_NAMES}) == len(ODD_NAMES)
+    assert len({encode_tenant(user_id).lower() for user_id in ODD_NAMES}) == len(ODD_NAMES)
 
 
 @pytest.mark.parametrize("name", ["", "a-b", "A", "_", "_4", "_4G", "_61", "_ff", "_c3", "a.b", "a\n"])
 def test_a_name_that_was_not_made_here_is_nobodys(name):
     with pytest.raises(ValueError):
-        decode_customer(name)
+        decode_tenant(name)
 
 
-def test_each_customer_is_a_file_beside_the_one_that_the_url_names(tmp_path):
+def test_each_tenant_is_a_file_beside_the_one_that_the_url_names(tmp_path):
     with datastore.connect(f"sqlite:///{tmp_path}/my-agents.db?isolation=database") as store:
         assert list(tmp_path.iterdir()) == []
         store.agent("ann@example.com", "a").set("k", "ann")
@@ -50,26 +50,26 @@ def test_each_customer_is_a_file_beside_the_one_that_the_url_names(tmp_path):
         connection.close()
 
 
-def test_dropping_leaves_no_file_of_the_customer_and_all_others(tmp_path):
+def test_dropping_leaves_no_file_of_the_tenant_and_all_others(tmp_path):
     others = ["agents-anne.db", "agents-ann.db.bak", "agents-ann-1.db", "agents.db", "ann.db"]
     for name in others:
         (tmp_path / name).write_text("something else")
     with datastore.connect(f"sqlite:///{tmp_path}/agents.db", isolation="database") as store:
         store.agent("ann", "a").set("k", 1)
-        assert store.customers() == ["ann"], "the others only have names like it"
-        assert store.drop_customer("ann", confirm="ann")
+        assert store.tenants() == ["ann"], "the others only have names like it"
+        assert store.drop_tenant("ann", confirm="ann")
         assert {path.name for path in tmp_path.iterdir()} == set(others)
 
 
-def test_two_stores_whose_names_begin_alike_do_not_take_each_others_customers(tmp_path):
+def test_two_stores_whose_names_begin_alike_do_not_take_each_others_tenants(tmp_path):
     with (
         datastore.connect(f"sqlite:///{tmp_path}/app.db", isolation="database") as app,
         datastore.connect(f"sqlite:///{tmp_path}/app-test.db", isolation="database") as test,
     ):
         app.agent("test-bob", "a").set("k", "app")
         test.agent("bob", "a").set("k", "test")
-        assert (app.customers(), test.customers()) == (["test-bob"], ["bob"])
-        assert app.drop_customer("test-bob", confirm="test-bob")
+        assert (app.tenants(), test.tenants()) == (["test-bob"], ["bob"])
+        assert app.drop_tenant("test-bob", confirm="test-bob")
         assert test.agent("bob", "a").get("k") == "test"
 
 
@@ -79,10 +79,10 @@ def test_the_longest_user_id_that_fits_a_file_name_works_and_one_more_is_refused
         store.agent("u" * room, "a").set("k", 1)
         with pytest.raises(InvalidNameError, match=f"name of {room + 8} bytes, and sqlite takes {room + 7}"):
             store.agent("u" * (room + 1), "a")
-        assert store.customers() == ["u" * room]
+        assert store.tenants() == ["u" * room]
 
 
-def test_create_false_makes_no_customer(tmp_path):
+def test_create_false_makes_no_tenant(tmp_path):
     with (
         datastore.connect(f"sqlite:///{tmp_path}/agents.db", isolation="database", create=False) as store,
         pytest.raises(ConfigurationError, match="create=false"),
@@ -91,7 +91,7 @@ def test_create_false_makes_no_customer(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_closing_closes_every_customer_and_what_comes_later_is_refused(tmp_path):
+def test_closing_closes_every_tenant_and_what_comes_later_is_refused(tmp_path):
     store = datastore.connect(f"sqlite:///{tmp_path}/agents.db", isolation="database")
     agents = [store.agent(user, "a") for user in ("ann", "bob")]
     for agent in agents:
@@ -99,12 +99,12 @@ def test_closing_closes_every_customer_and_what_comes_later_is_refused(tmp_path)
         agent.get("k")
     store.close()
     assert {path.name for path in tmp_path.iterdir()} == {"agents-ann.db", "agents-bob.db"}, "a connection is open"
-    for call in (lambda: agents[0].get("k"), store.customers, lambda: store.drop_customer("ann", confirm="ann")):
+    for call in (lambda: agents[0].get("k"), store.tenants, lambda: store.drop_tenant("ann", confirm="ann")):
         with pytest.raises(ClosedError):
             call()
 
 
-def test_customers_in_use_are_not_closed_for_want_of_room(tmp_path):
+def test_tenants_in_use_are_not_closed_for_want_of_room(tmp_path):
     store = datastore.connect(f"sqlite:///{tmp_path}/agents.db", isolation="database")
     store.backend.opened.databases.most_open = 1
 
@@ -117,7 +117,7 @@ def test_customers_in_use_are_not_closed_for_want_of_room(tmp_path):
     store.close()
 
 
-def test_records_of_all_customers_are_copied_out_and_in_exactly(tmp_path):
+def test_records_of_all_tenants_are_copied_out_and_in_exactly(tmp_path):
     url = f"sqlite:///{tmp_path}/agents.db"
     with (
         datastore.connect(url) as shared,
@@ -131,12 +131,12 @@ def test_records_of_all_customers_are_copied_out_and_in_exactly(tmp_path):
                 data_store.get_many(["key 1"])
         shared.flush()
         assert copy(shared, isolated).written == 2 * 5 * (1 + 2 + 3)
-        assert isolated.customers() == ["Ann", "a:b", "bob"], "who has no record needs no database"
+        assert isolated.tenants() == ["Ann", "a:b", "bob"], "who has no record needs no database"
         assert copy(isolated, back).written == 2 * 5 * (1 + 2 + 3)
         assert digest_of(back) == digest_of(shared) == digest_of(isolated)
 
 
-def test_pages_of_all_customers_hold_every_record_once(tmp_path):
+def test_pages_of_all_tenants_hold_every_record_once(tmp_path):
     with datastore.connect(f"sqlite:///{tmp_path}/agents.db", isolation="database") as store:
         expected = set()
         for number, user in enumerate(["a", "b", "c", "d"]):
@@ -144,7 +144,7 @@ def test_pages_of_all_customers_hold_every_record_once(tmp_path):
             store.agent(user, "planner").set_many(dict.fromkeys(keys, 1))
             expected |= {(user, key) for key in keys}
         store.agent("b", "planner").clear()
-        backend, found, after = store._core.backend, [], None
+        backend, found, after = store.backend, [], None
         while True:
             page = backend.all_documents(Fields.KEY, 7, after)
             found += [(decode_id(document.id).user_id, decode_id(document.id).key) for document in page.documents]
@@ -156,12 +156,12 @@ def test_pages_of_all_customers_hold_every_record_once(tmp_path):
         assert backend.document_count() == len(expected)
 
 
-def test_a_store_of_customers_can_be_dropped_as_a_whole(tmp_path):
+def test_a_store_of_tenants_can_be_dropped_as_a_whole(tmp_path):
     store = datastore.connect(f"sqlite:///{tmp_path}/agents.db", isolation="database")
     (tmp_path / "agents-of-others.db").write_text("something else")
     for user in ("ann", "bob"):
         store.agent(user, "planner").set("k", 1)
-    store._core.backend.drop()
+    store.backend.drop()
     assert [path.name for path in tmp_path.iterdir()] == ["agents-of-others.db"]
     store.close()
 
@@ -171,19 +171,19 @@ def test_a_directory_that_is_not_there_is_noticed_at_once(tmp_path):
         datastore.connect(f"sqlite:///{tmp_path}/none/agents.db", isolation="database")
 
 
-def test_counts_that_one_customer_cannot_take_do_not_hold_up_the_others(tmp_path, caplog):
+def test_counts_that_one_tenant_cannot_take_do_not_hold_up_the_others(tmp_path, caplog):
     with datastore.connect(f"sqlite:///{tmp_path}/agents.db", isolation="database", flush_interval=3600) as store:
         agents = [store.agent(user, "a") for user in ("ann", "bob")]
         for agent in agents:
             agent.set("k", 1)
             agent.get("k")
-        customers = store.backend.opened._entries
-        with patch.object(customers["ann"].backend, "record_access", side_effect=BackendUnavailableError("away")):
+        tenants = store.backend.opened._entries
+        with patch.object(tenants["ann"].backend, "record_access", side_effect=BackendUnavailableError("away")):
             store.flush()
-        assert "access counts of a customer were lost: away" in caplog.text
+        assert "access counts of a tenant were lost: away" in caplog.text
         assert [agent.get_record("k").access_count for agent in agents] == [0, 1]
         agents[0].get("k")
-        away = patch.object(customers["ann"].backend, "record_access", side_effect=BackendUnavailableError("away"))
+        away = patch.object(tenants["ann"].backend, "record_access", side_effect=BackendUnavailableError("away"))
         with away, pytest.raises(BackendUnavailableError):
             store.flush()
         assert agents[0].get_record("k").access_count == 1, "kept for the next flush"

@@ -1,6 +1,6 @@
-"""The names of customers' databases.
+"""The names of tenants' databases.
 
-A database is called ``<base>-<customer>``: the name that the URL gives, and the user id with everything but ``a-z``
+A database is called ``<base>-<tenant>``: the name that the URL gives, and the user id with everything but ``a-z``
 and ``0-9`` as ``_`` and two hex digits for each byte of UTF-8. That is legal as a file, a database, a table and a
 collection, even where upper and lower case are the same; it holds no further ``-``, so no two names are alike; and it
 decodes to exactly the user id.
@@ -12,24 +12,24 @@ import re
 
 SEPARATOR = "-"
 _ESCAPED = re.compile(r"[^a-z0-9]")
-_CUSTOMER = re.compile(r"(?:[a-z0-9]|_[0-9a-f]{2})+")
+_TENANT = re.compile(r"(?:[a-z0-9]|_[0-9a-f]{2})+")
 
 
-def encode_customer(user_id: str) -> str:
+def encode_tenant(user_id: str) -> str:
     """Return a user id as it stands in the name of a database."""
     return _ESCAPED.sub(lambda match: "".join(f"_{byte:02x}" for byte in match[0].encode()), user_id)
 
 
-def decode_customer(name: str) -> str:
-    """Return the user id that `encode_customer` encoded.
+def decode_tenant(name: str) -> str:
+    """Return the user id that `encode_tenant` encoded.
 
     Raises:
         ValueError: If it did not make this name.
     """
-    if not _CUSTOMER.fullmatch(name):
-        raise ValueError("no name of a customer")
+    if not _TENANT.fullmatch(name):
+        raise ValueError("no name of a tenant")
     user_id = re.sub(r"_(..)|(.)", lambda match: chr(int(match[1], 16)) if match[1] else match[2], name)
     user_id = user_id.encode("latin-1").decode()
-    if encode_customer(user_id) != name:
-        raise ValueError("no name of a customer")
+    if encode_tenant(user_id) != name:
+        raise ValueError("no name of a tenant")
     return user_id

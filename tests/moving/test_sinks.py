@@ -1,4 +1,4 @@
-"""Moving in twice, on every backend as the target: counts, updates and deletions come out right on each."""
+"""Moving in twice, on every backend as the sink: counts, updates and deletions come out right on each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 import datastore
 from datastore.moving import digest_of, import_legacy
-from tests.moving.test_seed import seed
+from tests.moving.test_legacy_format import legacy
 from tests.servers import couchdb, dynamodb, firestore
 
 
@@ -28,7 +28,7 @@ SERVERS = ("couchdb", "dynamodb", "firestore")
 
 
 @pytest.fixture(
-    name="target",
+    name="sink",
     params=[pytest.param(name, marks=pytest.mark.server(name) if name in SERVERS else ()) for name in TARGETS],
 )
 def open_target(request):
@@ -36,25 +36,25 @@ def open_target(request):
         yield store
 
 
-def test_a_second_run_updates_and_prunes_and_takes_no_count_back(table, target):
+def test_a_second_run_updates_and_prunes_and_takes_no_count_back(table, sink):
     keys = [f"key {number}" for number in range(8)]
-    report = import_legacy(table([seed(key=key, value=key) for key in keys]), target)
+    report = import_legacy(table([legacy(key=key, value=key) for key in keys]), sink)
     assert (report.written, report.verified) == (8, 8)
-    assert report.digest == digest_of(target)
-    agent = target.agent("ann", "reader")
+    assert report.digest == digest_of(sink)
+    agent = sink.agent("ann", "reader")
     agent.get_many(["key 0", "key 1"])
     agent.set("key 2", "changed here")
     agent.set("new here", 1)
-    target.flush()
+    sink.flush()
     again = [
-        seed(key="key 0", value="key 0"),
-        seed(key="key 1", value="changed there", updatedAt="2024-05-01T00:00:00Z", accessCount=20),
-        seed(key="key 2", value="key 2"),
-        seed(key="key 3", value="key 3", accessCount=9, lastAccessedAt="2024-05-01T00:00:00Z"),
-        seed(key="new there"),
+        legacy(key="key 0", value="key 0"),
+        legacy(key="key 1", value="changed there", updatedAt="2024-05-01T00:00:00Z", accessCount=20),
+        legacy(key="key 2", value="key 2"),
+        legacy(key="key 3", value="key 3", accessCount=9, lastAccessedAt="2024-05-01T00:00:00Z"),
+        legacy(key="new there"),
     ]
     source = table(again)
-    report = import_legacy(source, target)
+    report = import_legacy(source, sink)
     assert (report.written, report.unchanged, report.kept, report.counts) == (3, 1, 1, {"doubled": 1, "gone": 4})
     assert report.verified == 4
     records = {key: agent.get_record(key) for key in ("key 0", "key 1", "key 2", "key 3", "new here", "new there")}
@@ -67,16 +67,16 @@ def test_a_second_run_updates_and_prunes_and_takes_no_count_back(table, target):
         "new there": (1, 7),
     }
     assert records["key 1"].last_accessed_by_agent == "reader"
-    report = import_legacy(source, target, prune=True)
+    report = import_legacy(source, sink, prune=True)
     assert (report.written, report.pruned, report.counts) == (0, 4, {"doubled": 1})
     assert agent.list_keys() == sorted(records)
 
 
-def test_filters_bound_what_is_pruned(table, target):
-    both = [seed(user=user, namespace=namespace) for user in ("ann", "bob") for namespace in ("one", "two")]
-    import_legacy(table(both), target)
-    rest = table([seed(user="zoe")])
-    assert import_legacy(rest, target, user_id="ann", namespace="one", prune=True).pruned == 1
-    assert import_legacy(rest, target, user_id="ann", prune=True).pruned == 1
-    assert import_legacy(rest, target, namespace="two", prune=True).pruned == 1
-    assert target.agent("bob", "host", "one").exists("plan")
+def test_filters_bound_what_is_pruned(table, sink):
+    both = [legacy(user=user, namespace=namespace) for user in ("ann", "bob") for namespace in ("one", "two")]
+    import_legacy(table(both), sink)
+    rest = table([legacy(user="zoe")])
+    assert import_legacy(rest, sink, user_id="ann", namespace="one", prune=True).pruned == 1
+    assert import_legacy(rest, sink, user_id="ann", prune=True).pruned == 1
+    assert import_legacy(rest, sink, namespace="two", prune=True).pruned == 1
+    assert sink.agent("bob", "host", "one").exists("plan")

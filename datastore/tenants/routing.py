@@ -1,4 +1,4 @@
-"""Hands each call to the database of the customer that it is about."""
+"""Hands each call to the database of the tenant that it is about."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from datastore.backend import (
     Restore,
     Write,
 )
-from datastore.customers.databases import Databases
-from datastore.customers.opened import OpenDatabases
 from datastore.errors import DamagedRecordError, DataStoreError
+from datastore.tenants.databases import Databases
+from datastore.tenants.opened import OpenDatabases
 
 logger = logging.getLogger("datastore")
 
 _AT_ONCE = 16
-"""How many customers' documents come in one page: each may be as large as a page of the adapter."""
-_OF_ALL: frozenset[Ability] = frozenset({"database", "customers", "drop_customer"})
+"""How many tenants' documents come in one page: each may be as large as a page of the adapter."""
+_OF_ALL: frozenset[Ability] = frozenset({"database", "tenants", "drop_tenant"})
 _OF_NONE: frozenset[Ability] = frozenset({"ensure_index"})
 """An index would have to be declared in databases that are not there yet."""
 
 
-class CustomerBackend(Backend):
+class TenantBackend(Backend):
     """Hands each call to the database of the user that its ids begin with.
 
     It has the optional methods that the adapter's backend has, save `Backend.ensure_index` and `Backend.examine`,
     which is about one database.
 
     Args:
-        databases: How the adapter opens, drops and lists the databases of customers.
+        databases: How the adapter opens, drops and lists the databases of tenants.
     """
 
     def __init__(self, databases: Databases) -> None:
@@ -82,7 +82,7 @@ class CustomerBackend(Backend):
             return DocumentPage((), None) if backend is None else backend.scan(range, fields, limit, after)
 
     def record_access(self, accesses: Sequence[Access]) -> None:
-        """See `Backend.record_access`. For a customer that was dropped meanwhile no database is made."""
+        """See `Backend.record_access`. For a tenant that was dropped meanwhile no database is made."""
         there = self.opened.at_hand()
         failed: list[DataStoreError] = []
         counted = False
@@ -97,7 +97,7 @@ class CustomerBackend(Backend):
         if failed and not counted:
             raise failed[0]
         for one in failed:  # to raise would count the others' twice
-            logger.warning("access counts of a customer were lost: %s", one)
+            logger.warning("access counts of a tenant were lost: %s", one)
 
     def namespaces(self, range: IdRange, at: str) -> list[str]:
         """See `Backend.namespaces`."""
@@ -134,7 +134,7 @@ class CustomerBackend(Backend):
     def purge(self, at: str) -> int:
         """See `Backend.purge`."""
         purged = 0
-        for user_id in self.customers():
+        for user_id in self.tenants():
             with self.opened.lent(user_id) as backend:
                 purged += backend.purge(at)
         return purged
@@ -142,7 +142,7 @@ class CustomerBackend(Backend):
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.all_documents`."""
         first = None if after is None else user_of(after)
-        users = [user_id for user_id in self.customers() if first is None or user_id >= first]
+        users = [user_id for user_id in self.tenants() if first is None or user_id >= first]
         found, damaged = list[Document](), list[DamagedRecordError]()
         for number, user_id in enumerate(users, start=1):
             with self.opened.lent(user_id) as backend:
@@ -159,7 +159,7 @@ class CustomerBackend(Backend):
     def document_count(self) -> int | None:
         """See `Backend.document_count`."""
         total = 0
-        for user_id in self.customers():
+        for user_id in self.tenants():
             with self.opened.lent(user_id) as backend:
                 count = backend.document_count()
             if count is None:
@@ -177,20 +177,20 @@ class CustomerBackend(Backend):
 
     def drop(self) -> None:
         """See `Backend.drop`."""
-        for user_id in self.customers():
-            self.drop_customer(user_id)
+        for user_id in self.tenants():
+            self.drop_tenant(user_id)
         self.close()
 
     def database(self, user_id: str) -> str:
         """See `Backend.database`."""
         return self.opened.name_of(user_id)
 
-    def customers(self) -> list[str]:
-        """See `Backend.customers`."""
+    def tenants(self) -> list[str]:
+        """See `Backend.tenants`."""
         return self.opened.all()
 
-    def drop_customer(self, user_id: str) -> bool:
-        """See `Backend.drop_customer`. Whoever uses it meanwhile sees it closed."""
+    def drop_tenant(self, user_id: str) -> bool:
+        """See `Backend.drop_tenant`. Whoever uses it meanwhile sees it closed."""
         return self.opened.drop(user_id)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A database for each customer: ``agent_data_store-<customer>``."""
+"""A database for each tenant: ``agent_data_store-<tenant>``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from datastore.backend import Backend
-from datastore.customers import Databases
+from datastore.tenants import Databases
 from datastore_couchdb.backend import CouchBackend
 from datastore_couchdb.session import MissingDatabaseError, Session, Settings
 
