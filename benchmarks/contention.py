@@ -25,7 +25,7 @@ from measuring import console, number, print_environment, sample_value, table, v
 import datastore
 from datastore.backend import Outcome, Write
 from datastore_sqlite import SqliteBackend
-from datastore_sqlite.connections import Settings
+from datastore_sqlite.client import Settings
 
 HOT = "hot"
 

@@ -48,7 +48,7 @@ from measuring import (
 )
 
 import datastore
-from datastore_sqlite.connections import Settings, open_connection
+from datastore_sqlite.client import Settings, open_connection
 
 OURS, HAND_WRITTEN = "ours", "hand-written"
 BATCH = 100

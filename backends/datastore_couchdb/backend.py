@@ -38,13 +38,13 @@ from datastore.ids import EVERYTHING, after_namespace, encode_name, is_id, names
 from datastore.queries.tree import Path
 from datastore.retry import Backoff
 from datastore_couchdb import finding, indexes
+from datastore_couchdb.admin import examine
+from datastore_couchdb.client import NAME, MissingViewError, Session, Settings, refusal_of
 from datastore_couchdb.codec import document_of, is_foreign
-from datastore_couchdb.examining import examine
 from datastore_couchdb.expiring import EXPIRY_INDEX, Expiries, find_all, place_of, remove_flags
 from datastore_couchdb.flags import is_flag
 from datastore_couchdb.reading import fetch
 from datastore_couchdb.schema import COUNTS, EXCEPTIONS, RECORD_VIEWS, is_built, prepare
-from datastore_couchdb.session import NAME, MissingViewError, Session, Settings, refusal_of
 from datastore_couchdb.writing import Documents, bulk_docs
 
 logger = logging.getLogger("datastore")

@@ -11,11 +11,11 @@ from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Que
 from datastore.documents import split
 from datastore.ids import scope_of
 from datastore.queries.tree import Field
+from datastore_couchdb.client import Session
 from datastore_couchdb.codec import document_of, value_of
 from datastore_couchdb.indexes import DeclaredIndex
+from datastore_couchdb.queries import Mango, Part, Selector, every, meta_part, value_part
 from datastore_couchdb.schema import NAMESPACE_INDEX
-from datastore_couchdb.selectors import Mango, Part, Selector, every, meta_part, value_part
-from datastore_couchdb.session import Session
 
 _ALL = 2**31 - 1
 _MANGO = Mango()

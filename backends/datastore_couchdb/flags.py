@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from datastore.ids import is_id
-from datastore_couchdb.session import refusal_of
+from datastore_couchdb.client import refusal_of
 
 FLAG = "!"
 """What the id of a flag has behind that of its record: it is in no id of a record, and before all that is."""

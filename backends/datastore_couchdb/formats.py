@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from datastore.adapters.answers import member
 from datastore.errors import PermissionDeniedError
+from datastore_couchdb.client import NAME, Session
 from datastore_couchdb.expiring import flag_all
 from datastore_couchdb.keeping import KEEPS
-from datastore_couchdb.session import NAME, Session
 
 FORMAT = "agent_data_store_format"
 """The name of the design document."""

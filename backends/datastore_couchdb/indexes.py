@@ -21,9 +21,9 @@ from datastore.errors import DataStoreError, UnsupportedError
 from datastore.queries.paths import is_position
 from datastore.queries.tree import Compare, Field, Filter, In, Path, clauses
 from datastore.retry import Backoff
+from datastore_couchdb.client import NAME, Session
 from datastore_couchdb.keeping import plain_number
-from datastore_couchdb.selectors import Part, Selector, Test, any_of, array_tests, field_name
-from datastore_couchdb.session import NAME, Session
+from datastore_couchdb.queries import Part, Selector, Test, any_of, array_tests, field_name
 
 PREFIX = "agent_data_store_by_"
 """What the names of declared indexes begin with."""

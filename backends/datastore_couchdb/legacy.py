@@ -7,7 +7,7 @@ from typing import Any
 
 from datastore.administration import LegacyPage
 from datastore.urls import Url
-from datastore_couchdb.session import NAME, Session, Settings
+from datastore_couchdb.client import NAME, Session, Settings
 from datastore_couchdb.urls import settings_of
 
 _PAGE_BYTES = 16_000_000

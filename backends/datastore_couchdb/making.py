@@ -1,6 +1,6 @@
 """Databases and Mango indexes are made through `couchdb3`; what its errors mean, and what it does not look at.
 
-Documents do not go through it: see `datastore_couchdb.session`.
+Documents do not go through it: see `datastore_couchdb.client`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from couchdb3.exceptions import (
 
 from datastore.adapters.answers import broken
 from datastore.errors import BackendUnavailableError, PermissionDeniedError
-from datastore_couchdb.session import FORBIDDEN, NAME, Session
+from datastore_couchdb.client import FORBIDDEN, NAME, Session
 
 
 def make_database(session: Session) -> None:

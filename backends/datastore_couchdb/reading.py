@@ -9,8 +9,8 @@ from typing import Any
 from datastore.adapters.answers import broken, member, one_each
 from datastore.adapters.knowledge import ABSENT, Memory
 from datastore.errors import BackendUnavailableError
+from datastore_couchdb.client import NAME, Session, check_document
 from datastore_couchdb.codec import known_of
-from datastore_couchdb.session import NAME, Session, check_document
 
 _ABSENT = {"not_found", "missing", "deleted"}
 

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from datastore.adapters.answers import broken, member
 from datastore.errors import BackendUnusableError, ConfigurationError, DataStoreError, PermissionDeniedError
 from datastore.ids import is_id
+from datastore_couchdb.client import NAME, MissingDatabaseError, Session
 from datastore_couchdb.codec import known_of
 from datastore_couchdb.expiring import EXPIRY_INDEX
 from datastore_couchdb.formats import FORMAT, Format, establish, format_of
 from datastore_couchdb.indexes import DeclaredIndex, declared_in
 from datastore_couchdb.making import make_database, make_index
-from datastore_couchdb.session import NAME, MissingDatabaseError, Session
 
 NAMESPACE_INDEX = "agent_data_store_namespace"
 """Mango index on ``[userId, namespace]``: for queries inside a namespace."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datastore.backend import Backend
 from datastore.tenants import Databases
 from datastore_couchdb.backend import CouchBackend
-from datastore_couchdb.session import MissingDatabaseError, Session, Settings
+from datastore_couchdb.client import MissingDatabaseError, Session, Settings
 
 _LONGEST_NAME = 238  # https://docs.couchdb.org/en/stable/api/database/common.html#put--db
 

@@ -10,7 +10,7 @@ from datastore.errors import ConfigurationError
 from datastore.tenants import TenantBackend, is_wanted
 from datastore.urls import Url, boolean, positive, seconds
 from datastore_couchdb.backend import CouchBackend
-from datastore_couchdb.session import NAME, Settings
+from datastore_couchdb.client import NAME, Settings
 from datastore_couchdb.tenants import CouchDatabases
 
 _SCHEMES = {"couchdb": "http", "couchdbs": "https"}

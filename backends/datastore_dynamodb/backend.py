@@ -23,11 +23,11 @@ from datastore.backend import (
     Restore,
     Write,
 )
-from datastore_dynamodb import filters
+from datastore_dynamodb import queries
+from datastore_dynamodb.admin import examine, item_count
 from datastore_dynamodb.batches import Threads
 from datastore_dynamodb.clearing import Remover
 from datastore_dynamodb.client import Connection
-from datastore_dynamodb.examining import examine, item_count
 from datastore_dynamodb.marks import REMEMBERED
 from datastore_dynamodb.parts import Parts
 from datastore_dynamodb.reading import Reader
@@ -88,7 +88,7 @@ class DynamoBackend(Backend):
 
     def plan(self, range: IdRange, query: Query) -> Plan | None:
         """See `Backend.plan`."""
-        return filters.plan(query)
+        return queries.plan(query)
 
     def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.find`.

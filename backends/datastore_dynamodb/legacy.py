@@ -10,8 +10,8 @@ from typing import Any
 from datastore.administration import LegacyPage
 from datastore.urls import Url
 from datastore.values import UnreadableError
+from datastore_dynamodb.admin import item_count
 from datastore_dynamodb.client import Connection
-from datastore_dynamodb.examining import item_count
 from datastore_dynamodb.schema import NAME, Settings
 from datastore_dynamodb.urls import settings_of
 

@@ -27,8 +27,8 @@ from datastore.backend import (
 )
 from datastore.ids import EVERYTHING
 from datastore.queries.tree import Path
-from datastore_firestore.connection import Connection, Settings
-from datastore_firestore.examining import examine
+from datastore_firestore.admin import examine
+from datastore_firestore.client import Connection, Settings
 from datastore_firestore.failures import NAME
 from datastore_firestore.finding import Finder
 from datastore_firestore.indexes import Indexes

@@ -20,6 +20,7 @@ from datastore.backend import Access, Document, Fields, Put, Restore
 from datastore.documents import UNDECODABLE, foreign
 from datastore.errors import InvalidValueError
 from datastore.values import UnreadableError, decode, encode
+from datastore_firestore.client import Message
 from datastore_firestore.codec import (
     METADATA_LIMITS,
     VALUE_LIMITS,
@@ -33,7 +34,6 @@ from datastore_firestore.codec import (
     micros,
     set_time,
 )
-from datastore_firestore.connection import Message
 
 _Write: Any = messages.Write.pb()
 

@@ -18,12 +18,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from datastore.backend import DocumentPage, Fields, IdRange, Plan, Query
 from datastore.errors import DataStoreError
+from datastore_firestore.client import Message, Settings
 from datastore_firestore.codec import decode_native
-from datastore_firestore.connection import Message, Settings
 from datastore_firestore.documents import MASKS
 from datastore_firestore.failures import lacks_index
-from datastore_firestore.filters import Term, Test, reach, set_scalar
 from datastore_firestore.indexes import Indexes
+from datastore_firestore.queries import Term, Test, reach, set_scalar
 from datastore_firestore.reading import Reader
 
 logger = logging.getLogger("datastore")

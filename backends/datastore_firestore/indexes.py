@@ -25,10 +25,10 @@ from datastore.errors import BackendUnavailableError, DataStoreError, Permission
 from datastore.ids import scope_of
 from datastore.queries.paths import is_position
 from datastore.queries.tree import Compare, Field, Path, clauses, conjunction
+from datastore_firestore.client import Message, Settings
 from datastore_firestore.codec import nameable
-from datastore_firestore.connection import Message, Settings
 from datastore_firestore.failures import NAME, error_for, lacks_index
-from datastore_firestore.filters import Place, Term, Test, fill_filter, natives_of
+from datastore_firestore.queries import Place, Term, Test, fill_filter, natives_of
 from datastore_firestore.reading import Reader
 
 logger = logging.getLogger("datastore")

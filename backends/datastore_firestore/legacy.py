@@ -18,8 +18,8 @@ from google.cloud.firestore_v1.types import query as messages
 from datastore.administration import LegacyPage
 from datastore.urls import Url
 from datastore_firestore.answers import broken
+from datastore_firestore.client import Connection, Message, Settings
 from datastore_firestore.codec import decode_native
-from datastore_firestore.connection import Connection, Message, Settings
 from datastore_firestore.failures import NAME, RefusedError
 from datastore_firestore.urls import settings_of
 

@@ -12,7 +12,7 @@ from google.cloud.firestore_v1.types import query as messages
 
 from datastore.errors import ConfigurationError, DataStoreError
 from datastore.retry import Backoff
-from datastore_firestore.connection import Connection, Message, Settings
+from datastore_firestore.client import Connection, Message, Settings
 from datastore_firestore.failures import NAME
 
 _LOOKED_AT = 3

@@ -14,10 +14,10 @@ from datastore.backend import Document, DocumentPage, Fields, IdRange
 from datastore.documents import decoded
 from datastore.errors import DamagedRecordError
 from datastore.ids import EVERYTHING, is_id
+from datastore_firestore.client import Connection, Message, Settings
 from datastore_firestore.codec import get_time, set_time, text_of
-from datastore_firestore.connection import Connection, Message, Settings
 from datastore_firestore.documents import KEY, KEY_AND_METADATA, MASKS, known_of, to_document
-from datastore_firestore.filters import Term, fill_filter
+from datastore_firestore.queries import Term, fill_filter
 
 _PAGE_BYTES = 8_000_000
 """A page of a scan ends soon after so many bytes, so that large values do not pile up in memory."""

@@ -20,7 +20,7 @@ from datastore.errors import DataStoreError
 from datastore.ids import EVERYTHING
 from datastore.retry import Backoff
 from datastore_firestore import documents
-from datastore_firestore.connection import Connection, Message, Settings
+from datastore_firestore.client import Connection, Message, Settings
 from datastore_firestore.failures import CAME_TOO_LATE, CODES, error_for, is_lost
 from datastore_firestore.reading import Reader
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datastore.backend import Backend
 from datastore.tenants import Databases
 from datastore_firestore.backend import FirestoreBackend
-from datastore_firestore.connection import Connection, Settings
+from datastore_firestore.client import Connection, Settings
 
 LONGEST_NAME = 1_500  # bytes (Firestore, Quotas and limits)
 

@@ -12,7 +12,7 @@ from datastore.errors import ConfigurationError
 from datastore.tenants import TenantBackend, is_wanted
 from datastore.urls import Url, seconds
 from datastore_firestore.backend import FirestoreBackend
-from datastore_firestore.connection import Settings
+from datastore_firestore.client import Settings
 from datastore_firestore.tenants import LONGEST_NAME, FirestoreCollections
 
 DEFAULT_COLLECTION = "agent_data_store"

@@ -18,7 +18,7 @@ from datastore.adapters.primitives import Counting, Primitives
 from datastore.backend import Access, Delete, Outcome, Put, Restore
 from datastore.errors import DataStoreError
 from datastore_firestore import documents
-from datastore_firestore.connection import Connection, Message, Settings
+from datastore_firestore.client import Connection, Message, Settings
 from datastore_firestore.failures import CAME_TOO_LATE, CODES, NAME, NotSentError, RefusedError, error_for, is_lost
 from datastore_firestore.guesses import Guesses
 from datastore_firestore.reading import Reader

@@ -41,9 +41,9 @@ from datastore.turns import Turns
 from datastore.values import decode, encode, merge_metadata
 from datastore_sqlite import indexes
 from datastore_sqlite import statements as sql
-from datastore_sqlite.connections import NAME, Connection, File, Settings
+from datastore_sqlite.admin import examine
+from datastore_sqlite.client import NAME, Connection, File, Settings
 from datastore_sqlite.damage import documents_of, is_damage, reading, shown, size_of, stored_id
-from datastore_sqlite.examining import examine
 from datastore_sqlite.failures import translate
 from datastore_sqlite.finding import PAGE_BYTES, SqlitePlan, make_plan, read_page
 from datastore_sqlite.pools import Lent, OneConnection, Pool, ReadingPool, no_turn

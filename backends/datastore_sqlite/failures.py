@@ -17,7 +17,7 @@ from datastore.errors import (
     PermissionDeniedError,
     ValueTooLargeError,
 )
-from datastore_sqlite.connections import NAME, Settings, index_of
+from datastore_sqlite.client import NAME, Settings, index_of
 
 _DENIED = frozenset({sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY})
 _TRANSIENT = {

@@ -15,7 +15,7 @@ from datastore.ids import scope_of
 from datastore.queries.matcher import Predicate, compile_filter
 from datastore.queries.tree import EVERYTHING, Field, Filter
 from datastore.values import decode
-from datastore_sqlite.connections import Connection
+from datastore_sqlite.client import Connection
 from datastore_sqlite.damage import WELL_FORMED, documents_of, reading, shown, size_of, stored_id
 from datastore_sqlite.indexes import Index, Key, Probe, Search, best_search, by_key, key_expression, keys_by_path
 from datastore_sqlite.queries import Sql

@@ -30,7 +30,7 @@ from urllib.parse import unquote
 from datastore.adapters.choosing import Asked, Fit, choose, fit
 from datastore.errors import UnsupportedError
 from datastore.queries.tree import Compare, Exists, Field, Filter, In, Path
-from datastore_sqlite.connections import NAME
+from datastore_sqlite.client import NAME
 from datastore_sqlite.queries import has_nul, json_path, meets_array, quoted
 from datastore_sqlite.schema import TABLE
 

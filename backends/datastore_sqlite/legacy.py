@@ -13,7 +13,7 @@ from datastore.administration import LegacyPage
 from datastore.errors import ConfigurationError, PermissionDeniedError
 from datastore.urls import Url
 from datastore.values import UnreadableError, decode
-from datastore_sqlite.connections import NAME, Settings
+from datastore_sqlite.client import NAME, Settings
 from datastore_sqlite.damage import reading, size_of
 from datastore_sqlite.failures import translate
 from datastore_sqlite.headers import read_beginning

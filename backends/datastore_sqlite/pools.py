@@ -15,7 +15,7 @@ from types import FrameType, TracebackType
 from datastore.deadlines import exceeded, left, on_stack, until
 from datastore.errors import BackendUnavailableError, ClosedError, DataStoreError
 from datastore.turns import Turns
-from datastore_sqlite.connections import NAME, AtRest, Connection, File, Settings, open_connection
+from datastore_sqlite.client import NAME, AtRest, Connection, File, Settings, open_connection
 from datastore_sqlite.failures import translate
 
 _IDLE_SECONDS = 10.0

@@ -12,7 +12,7 @@ from pathlib import Path
 from datastore.errors import BackendUnusableError, ConfigurationError, PermissionDeniedError
 from datastore.retry import Backoff
 from datastore.turns import Turns
-from datastore_sqlite.connections import NAME, Connection, Settings, open_connection
+from datastore_sqlite.client import NAME, Connection, Settings, open_connection
 from datastore_sqlite.failures import translate
 from datastore_sqlite.headers import make, read_beginning
 

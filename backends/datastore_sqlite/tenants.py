@@ -10,7 +10,7 @@ from datastore.backend import Backend
 from datastore.errors import ConfigurationError, PermissionDeniedError
 from datastore.tenants import Databases
 from datastore_sqlite.backend import SqliteBackend, promises
-from datastore_sqlite.connections import NAME, Settings
+from datastore_sqlite.client import NAME, Settings
 from datastore_sqlite.schema import TENANT_ID, application_of, no_directory
 
 _LONGEST_FILE_NAME = 255  # bytes, on every file system in use

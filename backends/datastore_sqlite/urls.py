@@ -12,7 +12,7 @@ from datastore.errors import ConfigurationError
 from datastore.tenants import TenantBackend, is_wanted
 from datastore.urls import Url, boolean, one_of, positive, seconds
 from datastore_sqlite.backend import SqliteBackend
-from datastore_sqlite.connections import NAME, Settings
+from datastore_sqlite.client import NAME, Settings
 from datastore_sqlite.tenants import SqliteFiles, SqliteMemories
 
 _LONGEST_TIMEOUT = 2_147_483

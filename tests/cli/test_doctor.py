@@ -11,7 +11,7 @@ import datastore
 from datastore.cli.app import app
 from datastore.cli.conforming import scratch_of
 from datastore.cli.running import redacted
-from datastore_sqlite.connections import Connection
+from datastore_sqlite.client import Connection
 from tests.servers import couchdb
 
 

@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 from datastore import DataStore
 from datastore.conformance import ConformanceSuite, Harness
-from datastore_sqlite.connections import Connection
+from datastore_sqlite.client import Connection
 
 
 class SqliteHarness(Harness):

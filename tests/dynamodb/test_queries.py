@@ -16,7 +16,7 @@ from datastore.ids import encode_key, key_range
 from datastore.queries.language import parse_query
 from datastore.queries.matcher import compile_filter
 from datastore.queries.tree import EVERYTHING
-from datastore_dynamodb import filters
+from datastore_dynamodb import queries
 from datastore_dynamodb.expressions import (
     FALSE,
     MOST_BYTES,
@@ -49,7 +49,7 @@ def check(agent, items, *asked):
 
 
 def plan_of(filter=None, meta=None):
-    return filters.plan(parse_query(filter, meta))
+    return queries.plan(parse_query(filter, meta))
 
 
 def asked(filter=None, meta=None):

@@ -9,8 +9,8 @@ from google.cloud.firestore_admin_v1 import types as admin
 
 import datastore
 from datastore import BackendUnavailableError
-from datastore_firestore import examining
-from datastore_firestore.connection import Connection, Settings
+from datastore_firestore import admin as examining
+from datastore_firestore.client import Connection, Settings
 
 pytestmark = pytest.mark.server("firestore")
 

@@ -11,8 +11,8 @@ from google.cloud.firestore_v1.types import write
 import datastore
 from datastore import BackendUnavailableError, ConfigurationError, DamagedRecordError
 from datastore.urls import Url
+from datastore_firestore.client import Connection
 from datastore_firestore.codec import VALUE_LIMITS, fill, set_time
-from datastore_firestore.connection import Connection
 from datastore_firestore.urls import settings_of
 from tests.firestore.recording import breaking_after
 from tests.moving.test_legacy_format import legacy

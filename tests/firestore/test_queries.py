@@ -20,7 +20,7 @@ from datastore.queries.language import parse_query
 from datastore.queries.matcher import compile_filter
 from datastore_firestore import indexes
 from datastore_firestore.codec import arrays_in
-from datastore_firestore.filters import reach
+from datastore_firestore.queries import reach
 
 pytestmark = pytest.mark.server("firestore")
 

@@ -21,7 +21,7 @@ from datastore import (
     ValueTooLargeError,
 )
 from datastore.values import encode
-from datastore_sqlite.connections import Connection, Settings
+from datastore_sqlite.client import Connection, Settings
 from datastore_sqlite.failures import translate
 from tests.sqlite.processes import in_a_child
 

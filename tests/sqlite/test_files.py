@@ -14,7 +14,7 @@ import datastore
 import datastore_sqlite
 from datastore import BackendUnusableError, ConfigurationError, DataStoreError, PermissionDeniedError
 from datastore.urls import Url
-from datastore_sqlite.connections import Settings
+from datastore_sqlite.client import Settings
 from datastore_sqlite.schema import APPLICATION_ID, MIGRATIONS, TABLE, open_file
 from tests.sqlite.processes import in_a_child
 

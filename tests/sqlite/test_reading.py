@@ -15,7 +15,7 @@ import datastore
 import datastore_sqlite
 from datastore import BackendUnavailableError, BackendUnusableError, ConfigurationError, PermissionDeniedError
 from datastore.urls import Url
-from datastore_sqlite.connections import AtRest
+from datastore_sqlite.client import AtRest
 from tests.sqlite.test_files import as_nobody, digest, filled, plain_database, reachable  # noqa: F401
 
 FILES = ("a.db", "a.db-shm", "a.db-wal")

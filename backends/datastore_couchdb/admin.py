@@ -5,9 +5,9 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 
 from datastore.administration import Diagnostic
+from datastore_couchdb.client import Session
 from datastore_couchdb.expiring import EXPIRY_INDEX
 from datastore_couchdb.schema import NAMESPACE_INDEX, RECORD_VIEWS, REVISIONS_KEPT
-from datastore_couchdb.session import Session
 
 _MOST_SKEW = 5.0  # seconds; expiry and the order of changes go by the clocks of the writers
 _INDEXES = (NAMESPACE_INDEX, EXPIRY_INDEX, RECORD_VIEWS)

@@ -8,7 +8,7 @@ import google.api_core.exceptions
 import google.auth.exceptions
 
 from datastore.administration import Diagnostic
-from datastore_firestore.connection import Connection, Settings
+from datastore_firestore.client import Connection, Settings
 from datastore_firestore.indexes import admin_client
 
 _MOST_SKEW = 5.0  # seconds; expiry and the order of changes go by the clocks of the writers

@@ -31,8 +31,8 @@ from datastore.adapters.pushdown import UNSUPPORTED, About, Composed, Dialect, T
 from datastore.queries.language import META_FIELDS
 from datastore.queries.paths import is_position
 from datastore.queries.tree import Compare, Condition, ElementMatches, In, Path, Query, Size
+from datastore_firestore.client import Message
 from datastore_firestore.codec import nameable, pair
-from datastore_firestore.connection import Message
 
 _MOST_DISJUNCTIONS = 30
 _MOST_CLAUSES = 20

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 
 from datastore.administration import Diagnostic
-from datastore_sqlite.connections import Connection, Settings
+from datastore_sqlite.client import Connection, Settings
 from datastore_sqlite.schema import MIGRATIONS, TABLE
 
 _LOW_SPACE = 100_000_000
