@@ -134,7 +134,7 @@ class Database:
         assert expected is None or expected.done or isinstance(write, Delete)
         damaged = isinstance(change.over, Known) and change.over.damaged
         if not isinstance(write, Access):
-            self._note(change, write)
+            self._note(change, write, expected)
         if not damaged:
             self.model.apply(write)
         if change.document is None:
@@ -154,12 +154,13 @@ class Database:
             assert self.model.documents[write.id] == document
         return Applied(token, change.outcome or expected)
 
-    def _note(self, change: Change, write: Put | Restore | Delete) -> None:
+    def _note(self, change: Change, write: Put | Restore | Delete, expected: Outcome | None) -> None:
         if not change.live:  # what was there goes, whole, with the marks of its writes
             for key in [key for key in self.done if key[1] == write.id and key[0] != "Delete"]:
                 self.outlived.add(key)
                 del self.done[key]
-        self.done[key_of(write)] += 1
+        if expected is not None and expected.done:  # nobody can tell whether an expired document is still there
+            self.done[key_of(write)] += 1
 
 
 class LostError(BackendUnavailableError):
