@@ -300,7 +300,8 @@ class Backend(ABC):
         """Add counts and set the last accessing agent and time, and touch nothing else: neither value nor revision.
 
         Skips documents that are gone or were created at another time, and never creates one. ``last_accessed_at``
-        never goes back. Raises only if nothing was counted, so that the caller may try again.
+        never goes back. The caller tries again after an error, with what has come since: so raise only if nothing was
+        counted, or if what was counted is recognised then.
         """
 
     @abstractmethod

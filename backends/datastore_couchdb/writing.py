@@ -8,10 +8,11 @@ lost is told from somebody else's.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datastore.adapters.answers import broken, one_each
+from datastore.adapters.batching import batches_by_size
 from datastore.adapters.changes import Applied, Change, Late, Result, Sent
 from datastore.adapters.knowledge import Known
 from datastore.adapters.primitives import Primitives
@@ -52,13 +53,14 @@ class Documents(Primitives):
 
         Requests: 1 per 16 MB.
         """
-        batches = list(self._batches(changes))
+        sent = ((change, self._text(change)) for change in changes)
+        batches = list(batches_by_size(sent, lambda one: len(one[1]), _REQUEST_BYTES))
         if len(batches) == 1:
-            return self._send(*batches[0])
+            return self._send(batches[0])
         results: list[Result] = []
-        for batch, texts in batches:
+        for batch in batches:
             try:
-                results += self._send(batch, texts)
+                results += self._send(batch)
             except DataStoreError as error:
                 results += [error] * len(batch)
         return results
@@ -95,20 +97,6 @@ class Documents(Primitives):
             self.unflagged.pop(id, None)
         return outcomes
 
-    def _batches(self, changes: Sequence[Change]) -> Iterator[tuple[list[Change], list[str]]]:
-        """Yield changes with their documents as JSON text, as many at once as a request may hold."""
-        batch, texts, size = list[Change](), list[str](), 0
-        for change in changes:
-            text = self._text(change)
-            if batch and size + len(text) > _REQUEST_BYTES:
-                yield batch, texts
-                batch, texts, size = [], [], 0
-            batch.append(change)
-            texts.append(text)
-            size += len(text)
-        if batch:
-            yield batch, texts
-
     def _text(self, change: Change) -> str:
         if isinstance(change.write, Access):
             return counted_text(change)
@@ -116,13 +104,13 @@ class Documents(Primitives):
             return _deletion(change)
         return text_of(change, self.exact)
 
-    def _send(self, batch: Sequence[Change], texts: Sequence[str]) -> list[Result]:
-        """Send documents, with the flags of those that expire before them."""
-        expiring = [change.id for change in batch if _expires(change)]
+    def _send(self, batch: Sequence[tuple[Change, str]]) -> list[Result]:
+        """Send changes, each with its document as JSON text, and the flags of those that expire before them."""
+        expiring = [change.id for change, _ in batch if _expires(change)]
         self.unflagged.update(dict.fromkeys(expiring))
         keep_newest(self.unflagged, _MOST_UNFLAGGED)
-        ids = [*map(flag_of, expiring), *(change.id for change in batch)]
-        answers = bulk_docs(self._session, ids, [*map(flag_text, expiring), *texts])
+        ids = [*map(flag_of, expiring), *(change.id for change, _ in batch)]
+        answers = bulk_docs(self._session, ids, [*map(flag_text, expiring), *(text for _, text in batch)])
         written(answers[: len(expiring)])
         for id in expiring:
             self.unflagged.pop(id, None)

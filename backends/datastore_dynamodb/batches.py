@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from datastore.adapters.answers import member
-from datastore.adapters.batching import batches
 from datastore.deadlines import left, within
 from datastore.errors import DataStoreError, ThrottledError
 from datastore.retry import Backoff
@@ -25,8 +24,6 @@ READ_BATCH = 100
 """BatchGetItem takes so many keys, as TransactWriteItems takes writes (AWS API reference)."""
 WRITE_BATCH = 25
 """BatchWriteItem takes so many writes (AWS API reference)."""
-chunks = batches
-"""The name by which writing and counting take it from here."""
 THREADS = 8
 """The requests that one call has under way at once."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
+from datastore.adapters.batching import batches, batches_by_size
 from datastore.adapters.changes import Applied, Change, Late, Result, Rules
 from datastore.adapters.knowledge import ABSENT, UNSEEN, Known, State
 from datastore.adapters.primitives import Counting, Primitives
@@ -16,7 +17,7 @@ from datastore.backend import Access, Delete, Outcome, Put, Restore, Write
 from datastore.documents import UNDECODABLE
 from datastore.errors import DataStoreError
 from datastore_dynamodb.answers import AnswerLostError, lost
-from datastore_dynamodb.batches import READ_BATCH, Threads, chunks, get_items
+from datastore_dynamodb.batches import READ_BATCH, Threads, get_items
 from datastore_dynamodb.client import CanceledError, ConditionFailedError, Connection, RefusedError, throttled
 from datastore_dynamodb.codec import PARTS, Attributes, Encoded, encode_value, size_of
 from datastore_dynamodb.items import LOADED, Token, id_of, is_live, key_of, known_of, revision_after, token_of
@@ -75,10 +76,10 @@ class Items(Primitives):
         if len(ids) == 1:
             item = self._get(ids[0], projection)
             return {} if item is None else {ids[0]: known_of(item, metadata=metadata)}
-        batches = self._threads.map(
-            lambda keys: get_items(self._connection, keys, projection), chunks(map(key_of, ids), READ_BATCH)
+        pages = self._threads.map(
+            lambda keys: get_items(self._connection, keys, projection), batches(map(key_of, ids), READ_BATCH)
         )
-        return {id_of(item): known_of(item, metadata=metadata) for items in batches for item in items}
+        return {id_of(item): known_of(item, metadata=metadata) for items in pages for item in items}
 
     def swap(self, changes: Sequence[Change]) -> Sequence[Result]:
         """See `Primitives.swap`.
@@ -90,7 +91,8 @@ class Items(Primitives):
         results: dict[str, Result] = {}
         if self._connection.settings.transactions:
             together = (change for change in changes if change.attempt < _ROUNDS and not self._is_split(change))
-            for settled in self._threads.map(self._transact, self._groups(together)):
+            groups = batches_by_size(together, self._size, _TRANSACTION_BYTES, READ_BATCH)
+            for settled in self._threads.map(self._transact, groups):
                 results.update(settled)
         alone = [change for change in changes if change.id not in results]
         for change, result in zip(alone, self._threads.map(self._one_of_many, alone), strict=True):
@@ -197,19 +199,6 @@ class Items(Primitives):
         return value is not None and value.form == PARTS
 
     # In transactions
-
-    def _groups(self, changes: Iterable[Change]) -> list[list[Change]]:
-        """Return changes in groups that fit a transaction each."""
-        groups: list[list[Change]] = []
-        size = _TRANSACTION_BYTES
-        for change in changes:
-            own = self._size(change)
-            size += own
-            if size > _TRANSACTION_BYTES or len(groups[-1]) == READ_BATCH:
-                groups.append([])
-                size = own
-            groups[-1].append(change)
-        return groups
 
     def _size(self, change: Change) -> int:
         """Return about the bytes that a change takes in a transaction; rather more."""

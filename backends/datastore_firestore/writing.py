@@ -7,11 +7,12 @@ A delete of a document of which nothing is known is sent together with a write t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import grpc
 
+from datastore.adapters.batching import batches_by_size
 from datastore.adapters.changes import Applied, Change, Late, Result, Rules
 from datastore.adapters.knowledge import ABSENT, UNSEEN, Known, State
 from datastore.adapters.primitives import Counting, Primitives
@@ -56,7 +57,8 @@ class Documents(Primitives):
 
         Requests: 1 per 500 changes, or less where they are large; 1 for each change of a request that is refused.
         """
-        chunks = list(self._chunks(changes))
+        sent = ((change, self._message(change)) for change in changes)
+        chunks = list(batches_by_size(sent, lambda one: int(one[1].ByteSize()), self._most_bytes, MOST_WRITES))
         return self._send(chunks[0]) if len(chunks) == 1 else self._send_in_turn(chunks)
 
     def guess(self, write: Put | Restore | Delete, remembered: State | None, alone: bool) -> State | None:
@@ -132,20 +134,6 @@ class Documents(Primitives):
         if code is grpc.StatusCode.ALREADY_EXISTS:
             self._guesses.learn(change.id, True)
         return Late()
-
-    def _chunks(self, changes: Sequence[Change]) -> Iterator[list[_Sent]]:
-        """Cut changes, each with the write that it is, into what one request takes."""
-        chunk, size = list[_Sent](), 0
-        for change in changes:
-            message = self._message(change)
-            bytes = message.ByteSize()
-            if chunk and (len(chunk) == MOST_WRITES or size + bytes > self._most_bytes):
-                yield chunk
-                chunk, size = [], 0
-            chunk.append((change, message))
-            size += bytes
-        if chunk:
-            yield chunk
 
     def _message(self, change: Change) -> Message:
         write, over, after = change.write, change.over, change.after
