@@ -145,7 +145,7 @@ def test_backends_that_are_not_declared_owe_nothing(run):
         ["-k", "test_exists_and_in_agree"],
         ["-m", "not slow"],
         ["conformance/test_shelf.py"],
-        ["conformance/test_shelf.py::TestShelf::test_put_new_makes_a_key_of_its_own"],
+        ["conformance/test_shelf.py::TestShelf::test_create_makes_a_key_of_its_own"],
         ["other"],
         ["--deselect", "conformance/test_shelf.py::TestShelf::test_exists_and_in_agree"],
         ["--ignore", "conformance/test_shelf.py", "other"],

@@ -45,7 +45,7 @@ class Finder:
         self._refused = dict[frozenset[str], float]()
 
     def plan(self, range: IdRange, query: Query) -> Plan | None:
-        """See `datastore.backend.Finds`."""
+        """See `Backend.plan`."""
         found = reach(query)
         terms = [] if found is None else found.request.terms()
         usable = found is not None and not self._is_refused(terms)
@@ -65,7 +65,7 @@ class Finder:
         return Plan(found.pushed, found.residual, native, index)
 
     def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None) -> DocumentPage:
-        """See `datastore.backend.Finds`."""
+        """See `Backend.find`."""
         on_index = not plan.in_order and (after is None or after.startswith(":"))  # as no id does
         terms = _terms(plan.native["any"]) if plan.in_order else []
         try:

@@ -18,7 +18,6 @@ FIRST = {
     "backends/datastore_sqlite/queries.py": SQLITE_QUERIES,
     "datastore/access.py": ["tests/core/test_access.py"],
     "datastore/adapters/": [
-        "tests/core/test_choosing_indexes.py",
         "tests/core/test_faults_of_adapters.py",
         "tests/adapters",
     ],
@@ -29,7 +28,7 @@ FIRST = {
     "datastore/documents.py": ["tests/core/test_documents.py"],
     "datastore/forks.py": ["tests/robustness/test_forks.py"],
     "datastore/ids.py": ["tests/core/test_ids.py"],
-    "datastore/paging.py": ["tests/core/test_paging.py"],
+    "datastore/calls/paging.py": ["tests/core/test_paging.py"],
     "datastore/queries/expressions.py": ["tests/core/test_patterns.py", "tests/core/test_linear_matching.py"],
     "datastore/queries/patterns.py": ["tests/core/test_patterns.py", "tests/core/test_linear_matching.py"],
     "datastore/queries/updates.py": ["tests/core/test_updates.py"],
@@ -44,7 +43,7 @@ FIRST = {
 """By the beginning of the module's path; the longest one that fits."""
 QUICK = ["tests/conformance/test_memory.py", "-k", "not twelve_thousand and not any_size and not properties"]
 EVERYTHING = [
-    *("tests/core", "tests/interfaces", "tests/moving", "tests/robustness", "tests/sqlite"),
+    *("tests/adapters", "tests/core", "tests/interfaces", "tests/moving", "tests/robustness", "tests/sqlite"),
     *("tests/conformance/test_memory.py", "tests/conformance/test_sqlite.py", "tests/conformance/test_isolated.py"),
 ]
 

@@ -67,7 +67,7 @@ class Writes(Topic):
         data_store.add("plan", 2)
         assert data_store.get("plan") == 2
 
-    def test_put_new_makes_a_key_of_its_own(self, data_store: AgentDataStore) -> None:
+    def test_create_makes_a_key_of_its_own(self, data_store: AgentDataStore) -> None:
         """Each call another one, beginning with the prefix."""
         keys = [data_store.create(number, prefix="task-") for number in range(20)]
         assert len(set(keys)) == 20
