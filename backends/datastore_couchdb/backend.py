@@ -330,7 +330,7 @@ class CouchBackend(Backend):
         encoded_user, _, rest = range.start.partition(":")
         user = unquote(encoded_user)
         namespace, colon, _ = rest.partition(":")
-        # By bytes nothing lies between a name and the same with a NUL behind it, and no object behind any text.
+        # By bytes nothing lies between a name and the same with a NUL after it, and no object after any text.
         start, end = ([user], [user + "\0"]) if not colon else ([user, unquote(namespace)],) * 2
         counts: dict[str, int] = {}
         for row in self._view(range, COUNTS, startkey=start, endkey=end, group=True):
@@ -454,7 +454,7 @@ class CouchBackend(Backend):
                 _go_on(error, pauses, sent | purged)
 
     def _delete(self, rows: Sequence[dict[str, Any]]) -> bool:
-        """Delete listed documents, and return whether none was changed meanwhile."""
+        """Delete listed documents, and return whether all were as listed."""
         ids = [row["id"] for row in rows]
         try:
             answers = bulk_docs(self._session, ids, [_deletion(row["id"], row["value"]["rev"]) for row in rows])

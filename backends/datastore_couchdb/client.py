@@ -51,7 +51,7 @@ class Settings:
 
     Attributes:
         origin: Scheme, host and port.
-        user: For basic authentication; ``None`` for none.
+        user: For basic authentication; ``None`` to send no credentials.
         password: Shown by nothing here.
         database: The name of the database.
         timeout: Seconds that one request may take to connect, to send, or between two pieces of the answer.
@@ -230,7 +230,7 @@ class Session:
         """Return what a query finds, up to an amount of data, if one is given.
 
         Returns:
-            The documents, and the bookmark behind them: empty where there is none, ``None`` if the answer was cut off
+            The documents, and the bookmark after them: empty where there is none, ``None`` if the answer was cut off
             because it exceeded ``most_bytes``.
         """
         body = json.dumps(query)
@@ -343,7 +343,7 @@ class Session:
         return BackendUnavailableError(f"{origin} cannot be reached: {type(error).__name__}: {error}", backend=NAME)
 
     def refusal(self, response: httpx.Response) -> DataStoreError:
-        """Return the error for an answer that is none."""
+        """Return the error for something that is not an answer of CouchDB."""
         status, where = response.status_code, f"{self.settings.origin}/{self.settings.database}"
         said = _reason(response)
         reason = said[:_LONGEST_REASON] or _instead(response)
@@ -372,7 +372,7 @@ class Session:
         if not said or status in (404, 405, 501):
             return BackendUnusableError(
                 f"{where} has not what this version asks for ({status}: {reason}): it is no CouchDB, or an index was "
-                "removed. Connect anew",
+                "removed. Connect again",
                 backend=NAME,
             )
         return InternalError(

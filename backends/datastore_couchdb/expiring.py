@@ -2,7 +2,7 @@
 
 CouchDB lists ids (`_all_docs`) as they are, with no field of a document, and at once; an index it first brings up to
 date, with what all users have written. So beside each record that has ever been written with an expiry lies its *flag*:
-a tiny document under the record's id with ``!`` behind it. No record has such an id, and in the order of ids nothing
+a tiny document under the record's id with ``!`` after it. No record has such an id, and in the order of ids nothing
 lies between the two. A flag is written in one request with the record, each time, and before it. It says only: *look*.
 A record without a flag never expires. Of the others a listing must know when they do:
 
@@ -61,7 +61,7 @@ class Expiries:
 
         Args:
             rows: The rows, those of flags among them.
-            following: The id of the row behind them, if there is one.
+            following: The id of the row after them, if there is one.
 
         Requests: 0; of records with a flag that are not known here, 1 for a few and 1 or 2 for many. In a database
             in which records are not flagged, 1.
@@ -190,7 +190,7 @@ def write_flags(session: Session, ids: Sequence[str]) -> None:
 def remove_flags(session: Session, flags: Mapping[str, str]) -> None:
     """Remove those of some flags, given with their revisions by id, whose records are gone.
 
-    A record can be made anew just then, and its flag be found there: so it is looked again, and the flag made again.
+    A record can be made again just then, and its flag be found there: so it is looked again, and the flag made again.
 
     Requests: 1 per 1,000 flags, and 2 more per 1,000 that are removed.
     """

@@ -11,7 +11,7 @@ from datastore.ids import is_id
 from datastore_couchdb.client import refusal_of
 
 FLAG = "!"
-"""What the id of a flag has behind that of its record: it is in no id of a record, and before all that is."""
+"""What the id of a flag has after that of its record: it is in no id of a record, and before all that is."""
 _TIME = 0
 """What a flag has for ``expiresAt``: the index holds it, before all times; to a view it is as if it was not there."""
 
@@ -30,7 +30,7 @@ def flag_text(id: str) -> str:
     """Return the flag of a record as JSON text."""
     user_id = unquote(id.partition(":")[0])
     flag = {"_id": flag_of(id), "userId": user_id, "namespace": "", "expiresAt": _TIME}
-    # A revision, since what has none is another program's; and no namespace, so that nobody counts it.
+    # A revision, since a document without one is another program's; and no namespace, so that nobody counts it.
     return json.dumps(flag | {"revision": "flag", "about": "a record that may expire"}, ensure_ascii=False)
 
 

@@ -1,7 +1,7 @@
 """What a database says of itself: how its records are written, and how the server at hand gives back numbers.
 
 One more design document, since these are what `connect` reads anyway. It holds some numbers that not every server
-keeps: as they come back, so do those of the records. So each connection finds out anew, for the server that it has
+keeps: as they come back, so do those of the records. So each connection finds out again, for the server that it has
 reached, without a request for it, whatever the database was copied from. Where the document is not there, numbers are
 taken for lost, which costs space and is always right.
 """

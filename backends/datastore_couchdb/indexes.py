@@ -183,7 +183,7 @@ def _equal_to(values: Sequence[Any]) -> list[Test]:
 def _between(comparisons: Iterable[Compare]) -> Test:
     """Return the range of numbers that several comparisons leave; empty for all.
 
-    Its ends are numbers, or the types beside them: booleans come before numbers, and text behind them.
+    Its ends are numbers, or the types beside them: booleans come before numbers, and text after them.
     """
     low, high = list[tuple[float, bool]](), list[tuple[float, bool]]()
     for comparison in comparisons:

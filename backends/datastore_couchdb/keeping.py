@@ -87,9 +87,9 @@ def as_javascript(value: Any) -> Any:
 
 
 def plain_number(value: Any) -> int | float | None:
-    """Return a number to ask a server for, ``None`` for what is none, and for one that a server may take for another.
+    """Return a number to ask a server for, ``None`` for anything else, and for one that a server may take for another.
 
-    Whether large integers compare as such or as floats depends on the server, so none beyond `EXACT` is asked for.
+    Whether large integers compare as such or as floats depends on the server, so numbers beyond `EXACT` are left out.
     """
     kind = type(value)
     if (kind is not int and kind is not float) or not abs(value) < EXACT or 0 < abs(value) < _LEAST:

@@ -21,7 +21,7 @@ def loads(text: str | bytes) -> Any:
     """Return the value of JSON text.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is not JSON.
     """
     if guarded():
         try:

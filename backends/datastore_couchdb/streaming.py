@@ -16,7 +16,7 @@ from datastore_couchdb.parsing import decoder_of_any, guarded, is_too_long, with
 
 
 def read_rows(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, Any]], bool]:
-    """Return the rows of a listing, and whether it was left behind the row that exceeded an amount of data."""
+    """Return the rows of a listing, and whether it was left after the row that exceeded an amount of data."""
     array = _Array(chunks, "rows")
     rows = array.read(most_bytes)
     if array.rest is None:
@@ -50,9 +50,9 @@ class Bookmark(str):
 
 
 def read_found(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, Any]], Bookmark | None]:
-    """Return the documents that a query found, and the bookmark behind them.
+    """Return the documents that a query found, and the bookmark after them.
 
-    The bookmark comes last. It is empty where there is none, and ``None`` if the answer was left before its end.
+    The bookmark comes last. It is empty if the server has not sent one, and ``None`` if the answer was left early.
     """
     array = _Array(chunks, "docs")
     documents = array.read(most_bytes)
@@ -62,7 +62,7 @@ def read_found(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, A
 
 
 def bookmark_of(answer: dict[str, Any]) -> Bookmark:
-    """Return the bookmark of an answer; empty where there is none."""
+    """Return the bookmark of an answer; empty if it has no bookmark."""
     bookmark = str(answer.get("bookmark") or "nil")
     return Bookmark("" if bookmark == "nil" else bookmark, str(answer.get("warning") or ""))
 
@@ -87,7 +87,7 @@ class _Array:
     """The objects of one array of an answer.
 
     Attributes:
-        rest: What has arrived of the text behind the array; ``None`` before its end.
+        rest: What has arrived of the text after the array; ``None`` before its end.
     """
 
     def __init__(self, chunks: Iterator[str], name: str) -> None:
@@ -107,7 +107,7 @@ class _Array:
         return objects
 
     def remainder(self) -> dict[str, Any]:
-        """Return what the answer says behind the array, read to its very end."""
+        """Return what the answer says after the array, read to its very end."""
         text = (self.rest or "") + "".join(self._chunks)
         try:
             members: dict[str, Any] = json.loads("{" + text.lstrip(",\r\n "))

@@ -67,7 +67,7 @@ class Remover:
             items, after = patiently(page) if began else page()
             began = True
             markers = [item for item in items if is_marker(id_of(item))]
-            records = [item for item in items if REVISION in item]  # what has none is another program's, and stays
+            records = [item for item in items if REVISION in item]  # without one it is another program's, and stays
             removal.has_marker = removal.has_marker or bool(markers)
             removal.split += [item for item in records if parts_of(item)]
             found = {id_of(item): _was_live(item, at) for item in records}

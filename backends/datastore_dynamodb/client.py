@@ -70,7 +70,7 @@ class CanceledError(Exception):
 
 
 class Connection:
-    """A client that is made on first use, and anew after a fork. Clients may be shared by threads; resources not."""
+    """A client that is made on first use, and again after a fork. Clients may be shared by threads; resources not."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

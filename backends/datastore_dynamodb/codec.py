@@ -86,7 +86,7 @@ def unzip(zipped: bytes) -> tuple[Any, int]:
     """Return a value from its compressed JSON, and the size of the JSON.
 
     Raises:
-        ValueError: If it holds none, or unpacks to more than a value can take.
+        ValueError: If it does not hold a value, or unpacks to more than a value can take.
     """
     member = zlib.decompressobj()
     try:
@@ -100,7 +100,7 @@ def unzip(zipped: bytes) -> tuple[Any, int]:
 
 
 def encode_metadata(metadata: dict[str, Any]) -> Attributes:
-    """Return the attributes that hold metadata: none where it is empty."""
+    """Return the attributes that hold metadata; nothing if it is empty."""
     if not metadata:
         return {}
     try:

@@ -129,7 +129,7 @@ def revision_of(item: Mapping[str, Attribute]) -> str:
 
 
 def parts_of(item: Mapping[str, Attribute]) -> int:
-    """Return across how many other items the value is split; mostly none, and none where the number is not one."""
+    """Return across how many other items the value is split; mostly 0, and 0 if what is stored is not a number."""
     number = item.get(PARTS, {}).get("N", "0")
     return int(number) if number.isdecimal() and len(number) <= _PARTS_DIGITS else 0
 

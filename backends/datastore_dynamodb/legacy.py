@@ -72,7 +72,7 @@ class LegacyTable:
 
 
 def _decoded(attribute: Mapping[str, Any]) -> Any:
-    """Return the value of an attribute of any kind, and what is none as an `UnreadableError`.
+    """Return the value of an attribute of any kind, and an `UnreadableError` for anything else.
 
     Not by the client's own deserializer: that refuses numbers that take more than 38 digits when they are written out,
     such as 1e100, which DynamoDB holds.

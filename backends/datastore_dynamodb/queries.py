@@ -1,7 +1,7 @@
 """From a query to a ``FilterExpression``: a superset of what matches, and as narrow as DynamoDB can decide it.
 
 A path of an expression leads through maps alone. So a field is seen where its value is native and no array lies on the
-way; what lies behind an array, and values that are text, are found whatever they are, and checked here.
+way; what lies beyond an array, and values that are text, are found whatever they are, and checked here.
 
 Each condition is translated twice: to an expression that holds wherever the condition does (``upper``), and to one that
 holds nowhere else (``lower``). Where it must *not* hold, the opposite of the lower one is asked. A condition is exact
@@ -293,7 +293,7 @@ def _begins_with(path: Path, beginning: str) -> Expression:
 
 
 def _is_in_one_order(text: str) -> bool:
-    """Return whether every other text comes before or behind it in UTF-16 as it does in UTF-8."""
+    """Return whether every other text comes before or after it in UTF-16 as it does in UTF-8."""
     return all(character < "\ud800" for character in text)
 
 
@@ -303,7 +303,7 @@ def _beginning(pattern: str) -> str:
     if not pattern.startswith("^") or "|" in pattern or "(?" in pattern or found is None:
         return ""
     literal, behind = found[0], pattern[found.end() : found.end() + 1]
-    # What repeats the last character may stand behind an escape for nothing at all: ab\Q\E* finds an a.
+    # What repeats the last character may stand after an escape for nothing at all: ab\Q\E* finds an a.
     return literal[:-1] if behind and behind in "*?{+\\" else literal
 
 

@@ -29,7 +29,7 @@ def connect(url: Url) -> Backend:
     - ``consistency`` (``eventual`` halves the cost of reads, which may then miss the latest writes);
     - ``transactions`` (``false`` writes batches one by one: at half the write units, in a hundred times the requests);
     - ``timeout`` and ``connect_timeout`` (seconds), ``connections`` (the most at once; as many as threads use it);
-    - ``isolation`` (``database`` for a table for each tenant; none is opened before it is used).
+    - ``isolation`` (``database`` for a table for each tenant, opened when it is first used).
 
     Raises:
         ConfigurationError: If the URL is wrong, or the table is missing or of something else.

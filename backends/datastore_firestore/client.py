@@ -82,7 +82,7 @@ class Connection:
         """Find the credentials.
 
         Raises:
-            ConfigurationError: If there are none.
+            ConfigurationError: If there are no credentials.
         """
         self._settings = settings
         self._closed = False
@@ -263,7 +263,7 @@ class Habits:
     says_done: bool | None = None
     """Whether it marks the last answer of a query; ``None`` until it is known.
 
-    With one that does, a stream that ends without the mark may have been cut short, and whoever reads it goes on behind
+    With one that does, a stream that ends without the mark may have been cut short, and whoever reads it goes on after
     it. With one of which it is not known that costs a request, which finds out.
     """
 

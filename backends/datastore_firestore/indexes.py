@@ -94,7 +94,7 @@ class Indexes:
     def ensure(self, reader: Reader, paths: Sequence[Path], encoded_namespace: str | None) -> str:
         """See `Backend.ensure`.
 
-        Asks a query that needs the index. Where there is none, it is created through the administration API, which
+        Asks a query that needs the index. If the index is missing, it is created through the administration API, which
         takes more than the right to read and write.
 
         Raises:

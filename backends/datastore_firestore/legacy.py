@@ -79,7 +79,7 @@ class LegacyCollection:
         except grpc.RpcError as error:
             if not documents:
                 raise self._connection.failure(error) from error
-            return LegacyPage(documents, id)  # what came is whole, and the next page goes on behind it
+            return LegacyPage(documents, id)  # what came is whole, and the next page goes on after it
         if id is None and not stream.complete:
             broken(NAME, "a stream that ends before its end")
         more = len(documents) == limit or size > _PAGE_BYTES or not stream.complete

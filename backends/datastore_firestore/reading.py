@@ -27,7 +27,7 @@ _Operator: Any = _Query.FieldFilter.Operator
 _NAME = "__name__"
 
 
-class _CutShort(Exception):  # noqa: N818  # no error: what came is whole, and the next page goes on behind it
+class _CutShort(Exception):  # noqa: N818  # no error: what came is whole, and the next page goes on after it
     """There is more of a range: the page is full, or the stream came to an end without saying that it was the end."""
 
 
@@ -36,7 +36,7 @@ class Found(NamedTuple):
 
     documents: list[Document]
     more: bool
-    """There may be more behind the last one."""
+    """There may be more after the last one."""
     last: Message | None
     """The last document as it is stored."""
     moment: Message | None
@@ -126,11 +126,11 @@ class Reader:
         except grpc.RpcError as error:
             if not number:
                 raise self._connection.failure(error) from error
-            # Broken half-way: what came is whole and in order, and the next page goes on behind it.
+            # Broken half-way: what came is whole and in order, and the next page goes on after it.
         return Found(documents, more, last, moment, broken)
 
     def all_states(self, range: IdRange, limit: int, after: str | None) -> tuple[list[tuple[str, Known]], str | None]:
-        """Return what a range holds, readable or not, as far as removing it goes, and behind which id there is more.
+        """Return what a range holds, readable or not, as far as removing it goes, and after which id there is more.
 
         Of a range of a user that is what the store has written; of everything, all.
         """
@@ -153,7 +153,7 @@ class Reader:
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`: all of them by aggregation, less those that a look at the expiry shows.
 
-        Both at one moment. An aggregation needs the index that its query needs: none.
+        Both at one moment. An aggregation needs the index that its query needs, and this one needs no index.
         """
         number, moment = self._connection.count(self._range_query(range, None, None, None))
         query = self._range_query(range, ["expiresAt"], None, None, expiring=True)
@@ -179,7 +179,7 @@ class Reader:
         return number
 
     def expired(self, at: str, limit: int) -> list[tuple[str, Known]]:
-        """Return some documents of the store's, of any user, that are expired at a time; none at the end.
+        """Return some documents of the store's, of any user, that are expired at a time; an empty list at the end.
 
         Requests: 1; 1 more for as many as that of other programs' documents.
         """
@@ -199,7 +199,7 @@ class Reader:
                 found.extend(answer.document for answer in self._stream(query, 0) if answer.HasField("document"))
                 more = len(found) == limit
             except _CutShort:
-                pass  # whoever asks asks until there are none
+                pass  # the caller asks until nothing is left
             except grpc.RpcError as error:
                 raise self._connection.failure(error) from error
             ours = [stored for stored in found if "revision" in stored.fields]

@@ -164,7 +164,7 @@ class SqliteBackend(Backend):
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.scan`."""
-        end = range.end if range is not EVERYTHING else b""  # behind all text, also what is no UTF-8
+        end = range.end if range is not EVERYTHING else b""  # after all text, also what is no UTF-8
         if after is None or after < range.start:
             statement, parameters = sql.SCAN[fields], tuple[Any, ...]((range.start, end, limit))
         else:

@@ -1,4 +1,4 @@
-"""What other programs can leave in the file, and how to read past it: text that is no UTF-8, JSON that is none.
+"""What other programs can leave in the file, and how to read past it: text that is not UTF-8, JSON that is not valid.
 
 SQLite types values and not columns, checks neither UTF-8 nor JSON when it is written, and ends a statement at the first
 row that it, or Python, cannot read. So a statement is carried out as it is, at full speed; where it fails for such a

@@ -166,7 +166,7 @@ class _Reader:
             if not complete:
                 bounds.append(_id(rows[-1]))
         found.sort(key=_id)
-        if bounds:  # behind the first search that has not come to its end, others may have gone further
+        if bounds:  # after the first search that has not come to its end, others may have gone further
             bound = min(bounds)
             found = [row for row in found if _id(row) <= bound]
         rows = found[:limit]
@@ -298,7 +298,7 @@ class _Reader:
 
 def _bounds(expression: str, range: Any, parameters: dict[str, Any]) -> Iterator[str]:
     low, above = range.low, range.above
-    if low is None and above:  # behind what is missing: everything that is there
+    if low is None and above:  # after what is missing: everything that is there
         low, above = float("-inf"), False
     if low is not None:
         parameters["low"] = low

@@ -310,7 +310,7 @@ class Probe:
     """Ids up to this one are left out."""
 
     def behind(self, keys: tuple[Key, ...], id: str) -> list[Probe]:
-        """Return the searches for what comes behind an entry: its keys after the points, and its id."""
+        """Return the searches for what comes after an entry: its keys after the points, and its id."""
         rest = [Probe((*self.points, *keys), None, id)]
         rest += [
             Probe((*self.points, *keys[:count]), Range(keys[count], above=True))
@@ -351,7 +351,7 @@ class Search:
 
 
 def best_search(indexes: Sequence[Index], namespace: str, keys: Mapping[Path, Keys]) -> Search | None:
-    """Return the search by the index that fits best (`datastore.adapters.choosing`); ``None`` if none of them helps."""
+    """Return the search by the index that fits best (`datastore.adapters.choosing`); ``None`` if no index helps."""
 
     def answer(index: Index) -> tuple[Fit, Search] | None:
         search = _search(index, keys)

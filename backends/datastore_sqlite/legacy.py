@@ -142,7 +142,7 @@ def _place(connection: sqlite3.Connection, quoted: str, id: str | None) -> str:
 
 
 def _after(place: Any, kind: str) -> str:
-    """Return where to go on behind a row: by its bytes where they are no text, or no UTF-8."""
+    """Return where to go on after a row: by its bytes where they are no text, or no UTF-8."""
     if isinstance(place, str):
         place = place.encode()
     return json.dumps([kind, place.hex() if isinstance(place, bytes) else place])

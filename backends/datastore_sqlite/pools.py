@@ -210,7 +210,7 @@ class Pool:
                 raise error
 
     def _wait(self, end: float, frame: FrameType) -> Connection | None:
-        """Wait for a connection that is given back, behind whoever waits already; ``None`` when one may be opened."""
+        """Wait for a connection that is given back, after whoever waits already; ``None`` when one may be opened."""
         waiting = _Waiting(frame)
         self._waiting.append(waiting)
         idle: Connection | None = None

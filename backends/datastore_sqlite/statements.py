@@ -29,7 +29,7 @@ def read_many(fields: int, ids: int) -> str:
 
 
 SCAN_AFTER = [statement.replace("_id >= ?", "_id > CAST(? AS TEXT)") for statement in SCAN]
-"""The id to go on behind may be one that is no UTF-8, and is given as bytes then."""
+"""The id to go on after may be one that is no UTF-8, and is given as bytes then."""
 
 _INSERT = f"""
     INSERT INTO {TABLE} (_id, userId, namespace, key, createdByAgent, createdAt, updatedAt, revision, expiresAt,
@@ -105,7 +105,7 @@ def record_access(accesses: int) -> str:
         WHERE _id = id AND createdAt = created"""
 
 
-# Skips from namespace to namespace: each step is one look at the primary key for the first live id behind the last
+# Skips from namespace to namespace: each step is one look at the primary key for the first live id after the last
 # namespace found. Takes the bounds of the range, the length of "<user>:", and now.
 _FIRST_LIVE = f"""
     SELECT substr(_id, 1, user + instr(substr(_id, user + 1), ':')) FROM {TABLE}

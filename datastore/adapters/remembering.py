@@ -41,7 +41,7 @@ def remember(marks: object, mark: str) -> str:
     """Return the marks of a record after one more write.
 
     Args:
-        marks: Those that are stored, one after another in one text; anything else is taken for none.
+        marks: Those that are stored, one after another in one text; anything else counts as no marks.
         mark: The mark of the new write.
     """
     before = marks if type(marks) is str else ""

@@ -211,7 +211,7 @@ def _clear(scope: Scope, prefix: str | None) -> int:
 
 
 def _page(scope: Scope, prefix: str | None, limit: int | None, cursor: str | None) -> Page:
-    """Return one page of records and the cursor behind it."""
+    """Return one page of records and the cursor after it."""
     limit = None if limit is None else _most(limit)
     prefix = _beginning(prefix)
     after = None if cursor is None else _resume(scope, prefix, cursor)
@@ -262,7 +262,7 @@ def _cursor(scope: Scope, prefix: str, id: str) -> str:
 
 
 def _resume(scope: Scope, prefix: str, cursor: str) -> str:
-    """Return the id behind which a page begins."""
+    """Return the id after which a page begins."""
     encoded, _, listing = check_text(cursor, "cursor", "give what scan() returned").rpartition(".")
     try:
         known = encode_key(decode_key(encoded)) == encoded and listing == f"{_listing(scope, prefix):08x}"

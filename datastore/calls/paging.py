@@ -1,7 +1,7 @@
 """Pages of records that match, in any order, and the cursors between them.
 
 In the order of ids a page is read from where the last one ended. In any other order the whole namespace must be read to
-know what comes first: so the first page remembers, besides its records, the places of those behind it
+know what comes first: so the first page remembers, besides its records, the places of those after it
 (`datastore.places`), and the pages that follow read their records by id. The cursor says where to go on even so: when
 nothing is remembered (any more, or in this process), the namespace is read again from there, and no record that nobody
 wrote meanwhile is left out or comes twice.
@@ -36,7 +36,7 @@ _place: Callable[[Any], Place] = itemgetter(0)
 
 
 def page(scope: Scope, query: Query, window: Window, cursor: str | None) -> Page:
-    """Return one page of records that match, and the cursor behind it."""
+    """Return one page of records that match, and the cursor after it."""
     from datastore.record import to_record  # here, because Pydantic takes longer to import than all the rest
 
     of = blake2b(f"{scope.prefix}\n{window.sort}\n{query!r}".encode(), digest_size=16).hexdigest()
@@ -60,7 +60,7 @@ class _Order:
         self._place = place_of(sort)
 
     def read(self, after: Place | None, token: str, limit: int | None) -> tuple[list[_Placed], Ahead | None]:
-        """Return the records behind a place, one more than the limit if there are as many, and what comes next."""
+        """Return the records after a place, one more than the limit if there are as many, and what comes next."""
         places, now = self._scope.core.places, self._scope.core.clock()
         known = places.recall(token, self._of, now) if token and limit is not None else None
         found: list[_Placed] = []
@@ -126,7 +126,7 @@ class _Order:
 
 
 class _Nearest:
-    """Of documents in any order the first ones, and the places of as many behind them as there is room for."""
+    """Of documents in any order the first ones, and the places of as many after them as there is room for."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -154,7 +154,7 @@ class _Nearest:
         return self._found
 
     def upcoming(self) -> list[Place]:
-        """Return the places behind those of `found`, up to the horizon."""
+        """Return the places after those of `found`, up to the horizon."""
         self._trim(BYTES)
         return self._places
 
@@ -199,7 +199,7 @@ def _cursor(scope: Scope, last: Place, token: str, of: str) -> str:
 
 
 def _resume(scope: Scope, sort: Sort, cursor: str, of: str) -> tuple[Place, str]:
-    """Return the place behind which a page begins, and what its order is remembered by."""
+    """Return the place after which a page begins, and what its order is remembered by."""
     if not is_a(cursor, str):
         raise QueryError(f"cursor is {kind_of(cursor)}; give what find_records() returned")
     state, _, known = as_text(cursor).rpartition(".")

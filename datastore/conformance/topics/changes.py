@@ -141,7 +141,7 @@ class Changes(Topic):
         assert same(data_store.increment("new", 0.5), 0.5)
 
     def test_increment_refuses_what_is_no_number(self, data_store: AgentDataStore) -> None:
-        """Neither by it nor of it; booleans are none."""
+        """Neither by it nor of it; booleans are not numbers."""
         stored: Any
         for stored in ("1", True, None, [1], {}):
             data_store.set("key", stored)
@@ -162,7 +162,7 @@ class Changes(Topic):
         assert data_store.get("key") == [1, [2], None]
 
     def test_append_refuses_what_is_no_array(self, data_store: AgentDataStore) -> None:
-        """A text is none."""
+        """A text is not an array."""
         stored: Any
         for stored in ("text", 1, None, {}):
             data_store.set("key", stored)

@@ -100,7 +100,7 @@ class Expiry(Topic):
     def test_writing_over_an_expired_record_begins_a_new_one(
         self, store: DataStore, clock: Clock, renew: Callable[[Any], object]
     ) -> None:
-        """New creator and time, none of the old metadata, count 0, no expiry."""
+        """New creator and time, no old metadata, count 0, no expiry."""
         old = store.agent("user_1", "old")
         old.set("key", "old", {"old": 1}, ttl=60)
         old.get("key")
@@ -116,7 +116,7 @@ class Expiry(Topic):
         assert record.revision != before.revision
 
     def test_a_condition_on_an_expired_record_is_a_conflict(self, data_store: AgentDataStore, clock: Clock) -> None:
-        """There is no live record, and none is made."""
+        """There is no live record, and it does not make one."""
         revision = data_store.set("key", 1, ttl=60)
         clock.advance(60)
         with pytest.raises(ConflictError) as caught:

@@ -73,7 +73,7 @@ class KeyValues(Topic):
         assert kv.list_keys() == ["x", "y"]
 
     def test_a_star_at_the_end_removes_by_prefix(self, kv: KeyValueStore) -> None:
-        """Of one entity, or of none."""
+        """Of one entity, or without one."""
         for key in ("job:1", "job:10", "job", "jobs", "other"):
             kv.insert(key, 1)
             kv.insert(key, 1, "entity")

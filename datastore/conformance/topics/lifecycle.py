@@ -53,7 +53,7 @@ class Lifecycle(Topic):
             store.purge_expired()
 
     def test_closing_beside_readers_is_not_taken_for_missing(self, open_store: Opener) -> None:
-        """A read that comes too late is refused; none finds an empty store or an error of the client's."""
+        """A read that comes too late is refused. It never finds an empty store or an error of the client's."""
         for _ in range(ROUNDS):
             store = open_store()
             data_store = store.agent("user_1", "agent_1")

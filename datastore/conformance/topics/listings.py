@@ -115,7 +115,7 @@ class Listings(Topic):
         assert store.agent("user_1", "agent_3", "four").list_namespaces() == ["one", "two"]
 
     def test_a_hundred_namespaces_are_listed(self, data_store: AgentDataStore) -> None:
-        """Large and small ones; none hides its neighbour."""
+        """Large and small ones; they do not hide their neighbours."""
         names = [f"namespace {number:03}" for number in range(100)]
         for number, name in enumerate(names):
             data_store.use_namespace(name).set_many({f"key {n}": n for n in range(1 + number % 3)})

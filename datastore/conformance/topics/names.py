@@ -1,4 +1,4 @@
-"""User ids, namespaces, agents and keys: every text is legal, and none is ever taken for another."""
+"""User ids, namespaces, agents and keys: every text is legal, and no two are ever confused."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ class Names(Topic):
 
     @pytest.mark.parametrize("parameter", ["user_id", "agent", "namespace"])
     def test_a_name_that_is_not_text_is_a_type_error(self, store: DataStore, parameter: str) -> None:
-        """And an `InvalidNameError` as well, like every name that is none."""
+        """And an `InvalidNameError` as well, like every invalid name."""
         for name in NO_TEXT:
             names: dict[str, Any] = {"user_id": "user_1", "agent": "agent_1", "namespace": "default", parameter: name}
             with pytest.raises(InvalidNameError, match=parameter) as caught:

@@ -98,7 +98,7 @@ class Processes(Topic):
         assert mine.increment("key") == 6
 
     def test_counts_of_several_stores_add_up(self, shared_store: DataStore, open_store: Opener) -> None:
-        """Each adds its own; none writes over another's."""
+        """Each adds its own and does not write over another's."""
         stores = [shared_store, open_store(), open_store()]
         shared_store.agent("user_1", "agent_1").set("key", 1)
         for store in stores:

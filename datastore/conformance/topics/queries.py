@@ -114,7 +114,7 @@ class Queries(Topic):
         assert list(data_store.find({}, sort=[("v", -1)])) == descending
         assert list(data_store.find({}, sort={"v": -1}, limit=4)) == descending[:4]
         assert list(data_store.find({}, sort="v", skip=3, limit=2)) == ascending[3:5]
-        assert list(data_store.find({}, sort="v", skip=11, limit=2)) == ascending[11:13], "far behind the beginning"
+        assert list(data_store.find({}, sort="v", skip=11, limit=2)) == ascending[11:13], "far from the beginning"
         assert list(data_store.find({}, sort="v", skip=14, limit=2)) == ascending[14:]
 
     @pytest.mark.parametrize("indexed", [False, True], ids=["plain", "indexed"])
@@ -250,7 +250,7 @@ class Queries(Topic):
     def test_a_find_counts_an_access_for_each_value_returned(
         self, store: DataStore, data_store: AgentDataStore
     ) -> None:
-        """And for no other; the other calls count none."""
+        """And for no other; the other calls count nothing."""
         data_store.set_many(numbered(6))
         data_store.find({"even": True}, limit=2)
         data_store.find_records({"even": True})

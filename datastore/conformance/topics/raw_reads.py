@@ -119,7 +119,7 @@ class RawReads(Topic):
 
     @pytest.mark.parametrize("limit", [1, 2, 9, 10, 11, 1_000])
     def test_paged_scans_hold_everything_once(self, backend: Backend, limit: int) -> None:
-        """No document twice, none left out, and the pages come to an end."""
+        """Each document once, and the pages come to an end."""
         names = [f"key {number}" for number in range(10)]
         apply(backend, [put(name, name) for name in names])
         assert [document.id for document in scan_all(backend, RANGE, limit)] == keys(*names)
@@ -136,8 +136,8 @@ class RawReads(Topic):
         assert ids_after(id_of("b")) == keys("c", "d")
         assert ids_after(id_of("d")) == []
         assert backend.scan(RANGE, Fields.KEY, 10, id_of("d")).after is None
-        assert ids_after("user:a:YQ==") == keys("a", "c", "d"), "behind an id before the range is its beginning"
-        assert ids_after("user:z:YQ==") == [], "behind an id after the range is nothing"
+        assert ids_after("user:a:YQ==") == keys("a", "c", "d"), "after an id before the range is its beginning"
+        assert ids_after("user:z:YQ==") == [], "after an id after the range is nothing"
 
     def test_a_scan_of_large_documents_is_complete(self, backend: Backend) -> None:
         """Pages may be shorter than asked, and only the last one says that it is."""

@@ -97,7 +97,7 @@ class RawWrites(Topic):
         assert stored(backend, "key") == before
 
     def test_a_put_at_a_revision_needs_that_revision(self, backend: Backend) -> None:
-        """Of a live document: a missing and an expired one have none."""
+        """Of a live document: a missing or expired one does not have a revision."""
         first = put("key", 1)
         apply(backend, [first, put("expired", 1, revision="stale", expires_at=at(10))])
         assert apply(backend, [put("key", 2, if_revision="stale")]) == [Outcome(False, first.revision)]

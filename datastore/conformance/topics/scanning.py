@@ -105,7 +105,7 @@ class Scanning(Topic):
         assert sorted(key for key in seen if key in lasting) == lasting
 
     def test_a_cursor_whose_record_is_gone_still_works(self, data_store: AgentDataStore) -> None:
-        """The scan goes on behind the place where it was."""
+        """The scan goes on after the place where it was."""
         data_store.set_many({f"key {number}": number for number in range(6)})
         order = keys_of(pages_of(data_store, None))
         page = data_store.scan(limit=3)
@@ -115,7 +115,7 @@ class Scanning(Topic):
         assert rest.cursor is None
 
     def test_a_cursor_past_the_end_gives_an_empty_page(self, data_store: AgentDataStore) -> None:
-        """Everything behind it has gone meanwhile."""
+        """Everything after it has gone meanwhile."""
         data_store.set_many({f"key {number}": number for number in range(6)})
         page = data_store.scan(limit=3)
         data_store.clear()

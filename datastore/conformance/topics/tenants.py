@@ -22,7 +22,7 @@ USERS = ["ann", "Ann", "a:b", "a", "a/b", "a-b", "a_2db", "ann@example.com", "..
 
 
 def require_shared(store: DataStore) -> None:
-    """End a test that compares with a shared store, if the one of the test is none."""
+    """End a test that compares with a shared store, if the one of the test is not shared."""
     if store.capabilities.supports("database"):
         not_applicable("each tenant has a database already")
 
@@ -156,7 +156,7 @@ class Tenants(Topic):
         assert isolated.tenants() == sorted(USERS)
 
     def test_dropping_removes_exactly_one(self, isolated: DataStore) -> None:
-        """Names that look alike stay, and what was dropped can begin anew."""
+        """Names that look alike stay, and what was dropped can start over."""
         for user in USERS:
             isolated.agent(user, "agent_1").set("key", user)
         assert isolated.drop_tenant("a-b", confirm="a-b") is True

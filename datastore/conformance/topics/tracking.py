@@ -50,7 +50,7 @@ class Tracking(Topic):
 
     @pytest.mark.parametrize("call", NOT_READERS.values(), ids=NOT_READERS.keys())
     def test_nothing_else_counts_an_access(self, store: DataStore, data_store: AgentDataStore, call: Call) -> None:
-        """Writing, listing, looking: none of them."""
+        """Writing, listing and looking do not count."""
         data_store.set_many({"key": 1, "other": 1, "list": [], "object": {}})
         call(data_store)
         store.flush()

@@ -80,7 +80,7 @@ class Updates(Topic):
         assert data_store.get_all() == {"a": {"n": 2, "list": [1]}, "b": {}}
 
     def test_some_fields_are_set_in_a_new_record_only(self, data_store: AgentDataStore, clock: Clock) -> None:
-        """By ``$setOnInsert``; an expired record is as good as none."""
+        """By ``$setOnInsert``; an expired record counts as missing."""
         changes = {"$setOnInsert": {"made.by": "me"}, "$inc": {"n": 1}}
         assert data_store.update("key", changes) == {"made": {"by": "me"}, "n": 1}
         data_store.update("key", {"$set": {"made.by": "you"}})
@@ -143,7 +143,7 @@ class Updates(Topic):
         assert record_of(data_store) == before
 
     def test_no_update_is_lost(self, data_store: AgentDataStore) -> None:
-        """Threads that count, append and collect in one record, which none of them has made before."""
+        """Threads that count, append and collect in one record that does not exist before."""
 
         def work(number: int) -> None:
             for turn in range(CHANGES_EACH):

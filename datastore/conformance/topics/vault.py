@@ -237,7 +237,7 @@ class Vaults(Topic):
         assert mine.count("carts") == 1
 
     def test_a_retrieved_document_counts_an_access(self, vault: Vault, data_store: AgentDataStore) -> None:
-        """And ``count`` and ``list_collections`` none."""
+        """And ``count`` and ``list_collections`` count nothing."""
         vault.store("carts", {"a": 1}, "key")
         vault.retrieve("carts", "key")
         vault.retrieve("carts")
