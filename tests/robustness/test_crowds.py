@@ -10,7 +10,6 @@ import pytest
 
 import datastore
 from datastore import BackendUnavailableError
-from datastore_sqlite.backend import _parts
 
 DESCRIPTORS = Path("/proc/self/fd")
 
@@ -70,11 +69,6 @@ def test_a_connection_that_nobody_needs_is_closed(tmp_path, monkeypatch):
             with pool.lent(sys._getframe()):
                 agent.get("k")
         assert len(pool._open_ones()) < 8
-
-
-def test_large_batches_are_cut_so_that_others_come_between():
-    sizes = [1, 3, 3, 3, 900, 1]
-    assert [list(part) for part in _parts(sizes, lambda size: size * 1_000_000)] == [[1, 3], [3], [3], [900], [1]]
 
 
 def test_a_writer_need_not_wait_for_all_of_anothers_batch(tmp_path):
