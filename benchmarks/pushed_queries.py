@@ -98,7 +98,7 @@ def measure(url: str, arguments: argparse.Namespace) -> None:
     with datastore.connect(url, tracking="off") as store, datastore.connect(url, tracking="off") as other:
         with suppress(datastore.UnsupportedError):  # then there is no index, and the row says so
             store.ensure_index(["rank"])
-        other.backend.plan = lambda *asked: None  # type: ignore[attr-defined]  # as if it had none
+        other.backend.plan = lambda *asked: None  # type: ignore[method-assign]  # as if it had none
         agents = {PUSHED: store.agent(user, "agent"), UNPUSHED: other.agent(user, "agent")}
         agents[PUSHED].set_many({f"key-{index:05}": document(index) for index in range(arguments.size)})
         for name, filter in FILTERS.items():

@@ -80,8 +80,8 @@ def text_of(change: Change, exact: bool) -> str:
         exact: Whether the server keeps numbers (`datastore_couchdb.keeping`).
     """
     named, new = change.write, change.after
-    assert isinstance(named, Put | Restore)  # noqa: S101
-    assert isinstance(new, Known)  # noqa: S101
+    assert isinstance(named, Put | Restore)  # noqa: S101  # `Documents` writes the others itself
+    assert isinstance(new, Known)  # noqa: S101  # CouchDB is never written to unseen
     value = named.value if isinstance(named, Put) else named.document.value
     fields: dict[str, Any] = {"_id": named.id}
     if change.token is not None:
@@ -110,8 +110,8 @@ def text_of(change: Change, exact: bool) -> str:
 def counted_text(change: Change) -> str:
     """Return the JSON text of a document with accesses counted; all else in it is as it was read."""
     over, new = change.over, change.after
-    assert isinstance(over, Known)  # noqa: S101
-    assert isinstance(new, Known)  # noqa: S101
+    assert isinstance(over, Known)  # noqa: S101  # counting begins with a read
+    assert isinstance(new, Known)  # noqa: S101  # and so what comes of it is known
     document = over.source | {"accessCount": new.access_count, "recentCounts": new.counts}
     document |= {"lastAccessedByAgent": new.last_accessed_by_agent, "lastAccessedAt": new.last_accessed_at}
     return json.dumps(document, ensure_ascii=False)
