@@ -50,6 +50,17 @@ def as_number(value: object) -> int | float | None:
     return as_int(value)
 
 
+def as_bool(value: object, parameter: str) -> bool:
+    """Return an argument that is ``True`` or ``False``.
+
+    Raises:
+        InvalidValueError: If it is anything else, also what Python takes for one of them.
+    """
+    if type(value) is not bool:
+        raise InvalidValueError(f"{parameter} is {kind_of(value)}; it must be True or False")
+    return value
+
+
 def as_seconds(value: timedelta) -> float:
     """Return the seconds of a `timedelta`."""
     return timedelta.total_seconds(value)

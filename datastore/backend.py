@@ -167,7 +167,7 @@ class Forgotten(NamedTuple):
 
 
 class DocumentPage(NamedTuple):
-    """Some documents of a range, in id order."""
+    """Some documents of a range, in the order asked for."""
 
     documents: Sequence[Document]
     after: str | None
@@ -205,7 +205,7 @@ class Plan:
     index: str | None = None
     """The name of the index that it looks into; ``None`` for the ids themselves."""
     in_order: bool = True
-    """Documents come in id order."""
+    """Documents come in id order, or in the opposite one where that is asked for."""
 
 
 Ability: TypeAlias = Literal[
@@ -285,11 +285,16 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+    def scan(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
+    ) -> DocumentPage:
         """Return up to ``limit`` documents of a range in id order, those that follow ``after`` where it is given.
 
-        Ids of one namespace are ordered by their bytes (they differ in ASCII only). Namespaces may be in whichever
-        order the database has for text, so long as it is always the same and each is in one piece.
+        ``reverse`` is for the opposite order, from the end of the range on. Nothing outside the range is read, and no
+        more than a document or two beyond ``limit``.
+
+        Ids of one namespace are ordered by their bytes (they differ in ASCII only), which is the order of their keys. Namespaces
+        may be in whichever order the database has for text, so long as it is always the same and each is in one piece.
 
         A page may be shorter than ``limit`` (databases cut pages by size) and still not be the last. A document that
         exists during the whole of a paged scan is in it exactly once. Expired ones may be left out or included.
@@ -343,11 +348,19 @@ class Backend(ABC):
         """
         return None
 
-    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+    def find(
+        self,
+        range: IdRange,
+        plan: Plan,
+        fields: Fields,
+        limit: int,
+        after: str | None = None,
+        reverse: bool = False,
+    ) -> DocumentPage:
         """Return up to ``limit`` documents of a range that a `plan` finds, as `scan` does.
 
         ``after`` is what the page before returned, in whichever form the adapter likes. ``expires_at`` is filled in
-        even for `Fields.KEY`. Without ``in_order`` the order may be any.
+        even for `Fields.KEY`. Without ``in_order`` the order may be any, and ``reverse`` is not asked for.
         """
         self._unsupported("looking into values")
 

@@ -186,14 +186,17 @@ class Core:
         after: str | None = None,
         at_once: int | None = None,
         on_damaged: Callable[[DamagedRecordError], None] = skip,
+        *,
+        reverse: bool = False,
     ) -> Iterator[Document]:
         """Return an iterator over the live documents of a range in id order; the first page is of ``at_once``.
 
         ``on_damaged`` is told of each that does not hold, as far as it is read; it is not among those yielded.
+        ``reverse`` is for the opposite order.
         """
 
         def read(range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
-            return self.backend.scan(range, fields, limit, after)
+            return self.backend.scan(range, fields, limit, after, reverse)
 
         return self._live(read, range, fields, after, at_once, on_damaged)
 
@@ -211,11 +214,13 @@ class Core:
                 return
             after = page.after
 
-    def find(self, range: IdRange, plan: Plan, fields: Fields, at_once: int | None = None) -> Iterator[Document]:
+    def find(
+        self, range: IdRange, plan: Plan, fields: Fields, at_once: int | None = None, *, reverse: bool = False
+    ) -> Iterator[Document]:
         """Return an iterator over the live documents of a range that a plan finds; one page is in memory at a time."""
 
         def read(range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
-            return self.backend.find(range, plan, fields, limit, after)
+            return self.backend.find(range, plan, fields, limit, after, reverse)
 
         return self._live(read, range, fields, None, at_once)
 
@@ -463,7 +468,9 @@ class _Closed(Backend):
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         self._refuse()
 
-    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+    def scan(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
+    ) -> DocumentPage:
         self._refuse()
 
     def record_access(self, accesses: Sequence[Access]) -> None:

@@ -1,8 +1,14 @@
 """Record ids: ``<user>:<ns>:<b64key>``, and the id ranges that make every listing one contiguous read.
 
 In user and namespace ``%``, ``:``, ``/``, control characters and a leading ``_`` are percent-encoded and nothing else
-is; the key is URL-safe base64 (RFC 4648, section 5) of its UTF-8, padding kept. So an id has exactly two colons, is
-legal in every database, decodes to exactly what went in, and no two (user, namespace, key) triples share one.
+is. The key is base64 of its UTF-8 without padding, in the characters of URL-safe base64 (RFC 4648, section 5) *in ASCII
+order*: ``-``, ``0`` to ``9``, ``A`` to ``Z``, ``_`` and ``a`` to ``z`` stand for 0 to 63. So an id has exactly two
+colons, is legal in every database, decodes to exactly what went in, and no two (user, namespace, key) triples share
+one.
+
+Six bits at a time from the left, in characters that sort as their numbers do: ids of one namespace have the order of
+their keys' UTF-8, which is the order of their code points. The keys with a prefix, and those between two keys, are
+exactly one range of ids.
 """
 
 from __future__ import annotations
@@ -23,13 +29,19 @@ MAX_KEY_BYTES = 512
 
 # Control characters are Unicode's category Cc: C0, DEL and C1.
 _ENCODED = re.compile(r"[%:/\x00-\x1f\x7f-\x9f]|\A_")
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_IN_ORDER = bytes(sorted(_BASE64.translate(bytes.maketrans(b"+/", b"-_"))))
+_TO_ORDERED = bytes.maketrans(_BASE64, _IN_ORDER)
+_FROM_ORDERED = bytes.maketrans(_IN_ORDER, _BASE64)
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
-_FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _AFTER_COLON = ";"  # ';' follows ':' in ASCII, so [x:, x;) holds exactly the ids that begin with x:
 
 
 class IdRange(NamedTuple):
-    """The ids with ``start <= id < end``, by Unicode code point (which is also the order of their UTF-8 bytes)."""
+    """The ids with ``start <= id < end``, by Unicode code point (which is also the order of their UTF-8 bytes).
+
+    Either may be an id that a document has or any other text; a range whose end is not after its start is empty.
+    """
 
     start: str
     end: str
@@ -95,7 +107,7 @@ def encode_key(key: str) -> str:
     except UnicodeEncodeError:
         utf8 = check_name(key, "key").encode()  # raises, and says what is wrong
     if 0 < len(utf8) <= MAX_KEY_BYTES:
-        return b2a_base64(utf8, newline=False).translate(_TO_URL_SAFE).decode("ascii")
+        return _ordered(utf8)
     raise InvalidNameError(f"key takes {len(utf8)} bytes of UTF-8; it must take 1 to {MAX_KEY_BYTES}")
 
 
@@ -103,9 +115,11 @@ def decode_key(encoded: str) -> str:
     """Return the key that `encode_key` encoded.
 
     Raises:
-        ValueError: If ``encoded`` is not base64 of UTF-8.
+        ValueError: If ``encoded`` is not base64 of UTF-8. Some other spellings of it are taken, too: who cannot trust
+            the text compares it with `encode_key` of the result.
     """
-    return a2b_base64(encoded.encode("ascii").translate(_FROM_URL_SAFE)).decode()  # text is translated far more slowly
+    # Text is translated far more slowly than bytes, and padding that is not needed is ignored.
+    return a2b_base64(encoded.encode("ascii").translate(_FROM_ORDERED) + b"==").decode()
 
 
 def new_key(prefix: str) -> str:
@@ -140,24 +154,27 @@ def namespace_prefix(encoded_user: str, encoded_namespace: str) -> str:
     return f"{encoded_user}:{encoded_namespace}:"
 
 
-def key_range(namespace: str, prefix: str | None) -> IdRange:
-    """Return the range of a namespace that holds every key with a prefix, and possibly some others.
-
-    Base64 encodes three bytes at a time, so only the prefix's whole groups narrow the range; the caller checks the
-    rest on the keys.
+def key_range(namespace: str, prefix: str | None = None, start: str | None = None, end: str | None = None) -> IdRange:
+    """Return the range of a namespace that holds every key with a prefix, from one key up to another, and no other.
 
     Args:
         namespace: What `namespace_prefix` returned.
         prefix: The beginning of the keys; ``None`` or ``""`` for all of them.
+        start: The first key, inclusive; it need not exist.
+        end: The first key that is not meant any more; it need not exist.
 
     Raises:
-        InvalidNameError: If ``prefix`` is not text or longer than a key can be.
+        InvalidNameError: If one of them is not text or longer than a key can be.
     """
-    utf8 = check_name("" if prefix is None else prefix, "prefix").encode()
-    if len(utf8) > MAX_KEY_BYTES:
-        raise InvalidNameError(f"prefix takes {len(utf8)} bytes of UTF-8, more than the {MAX_KEY_BYTES} of a key")
-    groups = utf8[: len(utf8) // 3 * 3]
-    return _beginning_with(namespace + b2a_base64(groups, newline=False).translate(_TO_URL_SAFE).decode("ascii"))
+    low, high = namespace, namespace[:-1] + _AFTER_COLON
+    if prefix is not None and (utf8 := _bound(prefix, "prefix")):
+        low = namespace + _ordered(utf8)
+        high = namespace + _ordered(utf8[:-1] + bytes([utf8[-1] + 1]))  # no byte of UTF-8 is 255
+    if start is not None:
+        low = max(low, namespace + _ordered(_bound(start, "start")))
+    if end is not None:
+        high = min(high, namespace + _ordered(_bound(end, "end")))
+    return IdRange(low, max(low, high))
 
 
 def namespace_range(encoded_user: str, prefix: str | None) -> IdRange:
@@ -173,6 +190,17 @@ def namespace_range(encoded_user: str, prefix: str | None) -> IdRange:
 def after_namespace(id: str) -> str:
     """Return the first possible id after the namespace that ``id`` lies in."""
     return id[: id.rindex(":")] + _AFTER_COLON
+
+
+def _ordered(utf8: bytes) -> str:
+    return b2a_base64(utf8, newline=False).translate(_TO_ORDERED, b"=").decode("ascii")
+
+
+def _bound(key: str, parameter: str) -> bytes:
+    utf8 = check_name(key, parameter).encode()
+    if len(utf8) > MAX_KEY_BYTES:
+        raise InvalidNameError(f"{parameter} takes {len(utf8)} bytes of UTF-8, more than the {MAX_KEY_BYTES} of a key")
+    return utf8
 
 
 def _beginning_with(text: str) -> IdRange:

@@ -43,9 +43,11 @@ class ReadOnlyBackend(Backend):
         """Refuse."""
         self._refuse()
 
-    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+    def scan(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
+    ) -> DocumentPage:
         """See `Backend.scan`."""
-        return self._backend.scan(range, fields, limit, after)
+        return self._backend.scan(range, fields, limit, after, reverse)
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """Refuse; a store that only reads counts nothing."""

@@ -31,6 +31,8 @@ class Url:
         path: With its leading slash.
         read_only: Whether the store is opened for reading only: an adapter that can then opens the database so, and
             all others are kept from writing (`datastore.reading`). Nothing is created.
+        earlier_format: Whether it is a store of the earlier format that is opened, by ``datastore migrate``: the
+            adapter gives this to `datastore.formats.settle`. Always together with ``read_only``.
 
     Parameters come from the query, as text, and from the keyword arguments of `datastore.connect`, as they are. An
     adapter takes each with `parameter` and then calls `check_all_taken`.
@@ -67,6 +69,7 @@ class Url:
         self._known: list[str] = []
         self._beside = tuple(beside)
         self.read_only = False
+        self.earlier_format = False
 
     def has(self, name: str) -> bool:
         """Return whether a parameter is given that nobody has taken."""

@@ -86,14 +86,19 @@ class MemoryBackend(Backend):
         with self._opened():
             return [self._put(write) if isinstance(write, Put) else self._delete(write) for write in writes]
 
-    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+    def scan(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
+    ) -> DocumentPage:
         """See `Backend.scan`."""
         with self._opened():
             ids = self._ids()
-            start = bisect_left(ids, range.start) if after is None else bisect_right(ids, max(after, range.start))
-            end = bisect_left(ids, range.end)
-            found = ids[start : min(start + limit, end)]
+            start, end = bisect_left(ids, range.start), bisect_left(ids, range.end)
+            if after is not None and reverse:
+                end = min(end, bisect_left(ids, after))
+            elif after is not None:
+                start = max(start, bisect_right(ids, after))
             more = start + limit < end
+            found = ids[max(start, end - limit) : end][::-1] if reverse else ids[start : min(start + limit, end)]
             return DocumentPage([self._stored[id].copy(fields) for id in found], found[-1] if more else None)
 
     def record_access(self, accesses: Sequence[Access]) -> None:

@@ -162,11 +162,17 @@ class SqliteBackend(Backend):
                 return outcomes + [Outcome(False, error=error)] * (len(writes) - len(outcomes))
         return outcomes
 
-    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+    def scan(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
+    ) -> DocumentPage:
         """See `Backend.scan`."""
         end = range.end if range is not EVERYTHING else b""  # after all text, also what is no UTF-8
-        if after is None or after < range.start:
-            statement, parameters = sql.SCAN[fields], tuple[Any, ...]((range.start, end, limit))
+        if reverse and (after is None or after >= range.end):
+            statement, parameters = sql.SCAN_BACK[fields], tuple[Any, ...]((range.start, end, limit))
+        elif reverse:
+            statement, parameters = sql.SCAN_BEFORE[fields], (range.start, _bound(cast(str, after)), limit)
+        elif after is None or after < range.start:
+            statement, parameters = sql.SCAN[fields], (range.start, end, limit)
         else:
             statement, parameters = sql.SCAN_AFTER[fields], (_bound(after), end, limit)
         with self._lent() as connection:
@@ -217,10 +223,19 @@ class SqliteBackend(Backend):
         """See `Backend.plan`."""
         return make_plan(range, query, self._indexes)
 
-    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+    def find(
+        self,
+        range: IdRange,
+        plan: Plan,
+        fields: Fields,
+        limit: int,
+        after: str | None = None,
+        reverse: bool = False,
+    ) -> DocumentPage:
         """See `Backend.find`."""
+        make, asked = _DOCUMENT[fields], cast(SqlitePlan, plan)
         with self._lent() as connection:
-            return read_page(connection, range, cast(SqlitePlan, plan), fields, limit, after, _DOCUMENT[fields])
+            return read_page(connection, range, asked, fields, limit, after, make, reverse=reverse)
 
     def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
         """See `Backend.ensure_index`."""

@@ -91,11 +91,13 @@ def read_page(
     limit: int,
     after: str | None,
     document: Callable[[Row], Document],
+    *,
+    reverse: bool = False,
 ) -> DocumentPage:
     """Return a page of what a plan finds; ``document`` makes a document of the columns of a row."""
 
     def read(plan: SqlitePlan) -> DocumentPage:
-        reader = _Reader(connection, range, plan, fields, document)
+        reader = _Reader(connection, range, plan, fields, document, reverse)
         if plan.search is None:
             return reader.by_id(limit, after)
         connection.execute("BEGIN")  # so that the searches of one page see the same documents
@@ -128,9 +130,11 @@ class _Reader:
         plan: SqlitePlan,
         fields: Fields,
         document: Callable[[Row], Document],
+        reverse: bool,
     ) -> None:
         self._connection = connection
         self._range = range
+        self._reverse = reverse
         self._plan = plan
         self._document = document
         self._has_value = fields >= Fields.VALUE
@@ -145,13 +149,12 @@ class _Reader:
 
     def by_id(self, limit: int, after: str | None) -> DocumentPage:
         """Read the range of ids."""
-        behind = after is not None and after >= self._range.start
-        start = after if behind and after is not None else self._range.start
+        parameters: dict[str, Any] = {"limit": limit}
+        within = self._within(after, parameters)
         rows = self._execute(
-            f"SELECT {self._columns} FROM {TABLE} WHERE _id {'>' if behind else '>='} CAST(:start AS TEXT)"
-            " AND _id < :end"
-            f" AND {self._plan.where} ORDER BY _id LIMIT :limit",
-            {"start": stored_id(start) or start, "end": self._range.end, "limit": limit},
+            f"SELECT {self._columns} FROM {TABLE} WHERE {within} AND {self._plan.where}"
+            f" ORDER BY _id{self._direction} LIMIT :limit",
+            parameters,
         )
         found, complete = self._take(rows, limit)
         return self._matching(found, None if complete else _id(found[-1]))
@@ -161,14 +164,14 @@ class _Reader:
         found, bounds = list[Row](), list[str]()
         for probe in search.probes:
             self._size = 0
-            rows, complete = self._take(self._probe(search.index, probe, limit, after or ""), limit)
+            rows, complete = self._take(self._probe(search.index, probe, limit, after), limit)
             found += rows
             if not complete:
                 bounds.append(_id(rows[-1]))
-        found.sort(key=_id)
+        found.sort(key=_id, reverse=self._reverse)
         if bounds:  # after the first search that has not come to its end, others may have gone further
-            bound = min(bounds)
-            found = [row for row in found if _id(row) <= bound]
+            bound = max(bounds) if self._reverse else min(bounds)
+            found = [row for row in found if (_id(row) >= bound if self._reverse else _id(row) <= bound)]
         rows = found[:limit]
         complete = not bounds and len(found) <= limit
         return self._matching(rows, None if complete else _id(rows[-1]))
@@ -183,7 +186,7 @@ class _Reader:
         left = limit
         while True:
             for probe in probes:
-                rows, complete = self._take(self._probe(search.index, probe, left, ""), left)
+                rows, complete = self._take(self._probe(search.index, probe, left, None), left)
                 page = self._matching(rows, None)
                 documents += page.documents
                 broken += page.damaged
@@ -198,10 +201,24 @@ class _Reader:
                 return DocumentPage(documents, None, broken)
             probes = [search.probes[number]]
 
-    def _probe(self, index: Index, probe: Probe, limit: int, after: str) -> Iterator[Row]:
+    @property
+    def _direction(self) -> str:
+        return " DESC" if self._reverse else ""
+
+    def _within(self, after: str | None, parameters: dict[str, Any]) -> str:
+        """Return the condition that ids are in the range and after an id, in the order in which they are read."""
+        start, end, above = self._range.start, self._range.end, ">="
+        if after is not None and self._reverse:
+            end = min(end, after)
+        elif after is not None and after >= start:
+            start, above = after, ">"
+        parameters["start"], parameters["end"] = stored_id(start) or start, stored_id(end) or end
+        return f"_id {above} CAST(:start AS TEXT) AND _id < CAST(:end AS TEXT)"
+
+    def _probe(self, index: Index, probe: Probe, limit: int, after: str | None) -> Iterator[Row]:
         user, namespace = scope_of(self._range) or ("", "")
         expressions = index.expressions
-        parameters: dict[str, Any] = {"user": user, "limit": limit, "end": self._range.end}
+        parameters: dict[str, Any] = {"user": user, "limit": limit}
         conditions = ["userId = :user"]
         if index.condition:
             conditions.append(index.condition)
@@ -216,12 +233,8 @@ class _Reader:
                 parameters[f"key{number}"] = key
         if probe.range is not None:
             conditions += _bounds(expressions[len(probe.points)], probe.range, parameters)
-        last = max(probe.after, after)
-        behind = last >= self._range.start
-        start = last if behind else self._range.start
-        parameters["start"] = stored_id(start) or start
-        conditions += [f"_id {'>' if behind else '>='} CAST(:start AS TEXT)", "_id < :end", self._plan.where]
-        order = ", ".join([*expressions[len(probe.points) :], "_id"])
+        conditions += [self._within(probe.after or after, parameters), self._plan.where]
+        order = ", ".join([*expressions[len(probe.points) :], f"_id{self._direction}"])
         return self._execute(
             f'SELECT {self._columns} FROM {TABLE} INDEXED BY "{index.name}" WHERE {" AND ".join(conditions)}'
             f" ORDER BY {order} LIMIT :limit",

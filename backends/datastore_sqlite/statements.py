@@ -30,6 +30,8 @@ def read_many(fields: int, ids: int) -> str:
 
 SCAN_AFTER = [statement.replace("_id >= ?", "_id > CAST(? AS TEXT)") for statement in SCAN]
 """The id to go on after may be one that is no UTF-8, and is given as bytes then."""
+SCAN_BACK = [statement.replace("ORDER BY _id", "ORDER BY _id DESC") for statement in SCAN]
+SCAN_BEFORE = [statement.replace("_id < ?", "_id < CAST(? AS TEXT)") for statement in SCAN_BACK]
 
 _INSERT = f"""
     INSERT INTO {TABLE} (_id, userId, namespace, key, createdByAgent, createdAt, updatedAt, revision, expiresAt,

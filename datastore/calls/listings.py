@@ -1,17 +1,20 @@
-"""Calls on a range of ids, such as a namespace or a prefix of its keys: each is one contiguous read of that range."""
+"""Calls on a range of ids: a namespace, a prefix of its keys, or what lies between two of them.
+
+Ids sort as keys do, so each call is one contiguous read of that range, from either end.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import itemgetter
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 from zlib import crc32
 
-from datastore.arguments import as_int, as_text, check_name, check_text, shown
+from datastore.arguments import as_bool, as_int, as_text, check_text, shown
 from datastore.backend import Delete, Document, Fields
 from datastore.documents import NO_KEY, damaged, key_of, name_of, skip
 from datastore.errors import DamagedRecordError, InvalidValueError, QueryError, kind_of
-from datastore.ids import after_namespace, decode_key, encode_key, key_range, namespace_range
+from datastore.ids import IdRange, after_namespace, decode_key, encode_key, key_range, namespace_range
 from datastore.scope import Bound, Scope, Stream, bounded, scope_of
 
 if TYPE_CHECKING:
@@ -43,21 +46,57 @@ class Page(NamedTuple):
         return page_table(self.records, self.cursor)
 
 
+class Span(NamedTuple):
+    """Which records of a namespace a listing is about, and in which order."""
+
+    range: IdRange
+    reverse: bool
+    limit: int | None
+
+
 class ListingCalls(Bound):
-    """Lists, reads and removes what is in a namespace, or under a prefix of its keys."""
+    """Lists, reads and removes the records of a namespace, or some of them: in the order of their keys, or backward.
+
+    The parameters mean the same in each call. What is read is what is asked for, however many records there are.
+
+        prefix: Only keys that begin with it.
+        start: Only keys from this one on, by code point. It need not exist.
+        end: Only keys before this one. It need not exist.
+        reverse: From the last key to the first.
+        limit: The most records; ``None`` for all. With ``reverse`` these are the last ones.
+
+    Every call raises `InvalidNameError` for a ``prefix``, ``start`` or ``end`` that is not text or is longer than a key
+    can be, and `QueryError` for a ``limit`` below 1.
+    """
 
     __slots__ = ()
 
     @bounded
-    def list_keys(self, prefix: str | None = None) -> list[str]:
-        """Return the keys of the namespace, or those that begin with a prefix.
+    def list_keys(
+        self,
+        prefix: str | None = None,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> list[str]:
+        """Return the keys of the namespace, in order. No access is counted.
+
+        Args:
+            prefix: Only keys that begin with it.
+            start: Only keys from this one on.
+            end: Only keys before this one.
+            reverse: From the last key to the first.
+            limit: The most keys; ``None`` for all of them, however many there are.
 
         Returns:
-            The keys, sorted by code point; complete, however many there are.
+            The keys, sorted by code point.
 
         Requests: 1 per page of the database.
         """
-        return sorted(key for key, _ in _documents(scope_of(self), prefix, Fields.KEY))
+        scope = scope_of(self)
+        return [key for key, _ in _documents(scope, _span(scope, prefix, start, end, reverse, limit), Fields.KEY)]
 
     @bounded
     def list_namespaces(self, prefix: str | None = None) -> list[str]:
@@ -71,15 +110,27 @@ class ListingCalls(Bound):
         return _namespaces(scope_of(self), prefix)
 
     @bounded
-    def scan(self, prefix: str | None = None, *, limit: int | None = None, cursor: str | None = None) -> Page:
-        """Return records page by page, with metadata and provenance, in the order of ids. No access is counted.
+    def scan(
+        self,
+        prefix: str | None = None,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page:
+        """Return records page by page, in the order of keys, with metadata and provenance. No access is counted.
 
-        That order is stable, but it is not the order of the keys.
+        A record that is there all the time is on exactly one page, whatever else is written or deleted meanwhile.
 
         Args:
             prefix: Only keys that begin with it.
+            start: Only keys from this one on.
+            end: Only keys before this one.
+            reverse: From the last key to the first.
             limit: The most records to return; ``None`` for all that are left.
-            cursor: Where to go on: what the page before returned, for the same user, namespace and prefix.
+            cursor: Where to go on: what the page before returned, for the same user, namespace, keys and direction.
 
         Returns:
             ``Page(records, cursor)``, which is a pair; the cursor is ``None`` at the end.
@@ -87,34 +138,116 @@ class ListingCalls(Bound):
         Raises:
             QueryError: If ``limit`` is below 1 or ``cursor`` comes from another listing.
 
-        Requests: 1 per page of the database.
+        Requests: 1 per page of the database. One record more than ``limit`` is read, to know whether more follow.
         """
-        return _page(scope_of(self), prefix, limit, cursor)
+        scope = scope_of(self)
+        return _page(scope, _span(scope, prefix, start, end, reverse, limit), cursor)
 
-    def iter_records(self, prefix: str | None = None) -> Iterator[Record]:
+    def iter_records(
+        self,
+        prefix: str | None = None,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[Record]:
         """Yield the records that `scan` returns, with memory for one page of the database at a time.
 
+        Args:
+            prefix: Only keys that begin with it.
+            start: Only keys from this one on.
+            end: Only keys before this one.
+            reverse: From the last key to the first.
+            limit: The most records; ``None`` for all.
+
         Requests: 1 per page of the database.
         """
-        return _records(scope_of(self), prefix)
-
-    @overload
-    def get_all(self) -> dict[str, Any]: ...
-
-    @overload
-    def get_all(self, *, type: type[T]) -> dict[str, T]: ...
+        scope = scope_of(self)
+        return Stream(_records(scope, _span(scope, prefix, start, end, reverse, limit)))
 
     @bounded
-    def get_all(self, *, type: Any = None) -> dict[str, Any]:
-        """Return every value of the namespace, and count an access for each.
+    def first(self, prefix: str | None = None, *, start: str | None = None, end: str | None = None) -> Record | None:
+        """Return the record with the first key. No access is counted.
+
+        Args:
+            prefix: Of the keys that begin with it.
+            start: Of the keys from this one on.
+            end: Of the keys before this one.
+
+        Returns:
+            The `Record`, or ``None`` if there is none.
+
+        Requests: 1, unless expired records come before it.
+        """
+        scope = scope_of(self)
+        return next(_records(scope, _span(scope, prefix, start, end, False, 1)), None)
+
+    @bounded
+    def last(self, prefix: str | None = None, *, start: str | None = None, end: str | None = None) -> Record | None:
+        """Return the record with the last key. No access is counted.
+
+        Args:
+            prefix: Of the keys that begin with it.
+            start: Of the keys from this one on.
+            end: Of the keys before this one.
+
+        Returns:
+            The `Record`, or ``None`` if there is none.
+
+        Requests: 1, unless expired records come after it.
+        """
+        scope = scope_of(self)
+        return next(_records(scope, _span(scope, prefix, start, end, True, 1)), None)
+
+    @overload
+    def get_all(
+        self,
+        prefix: str | None = None,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> dict[str, Any]: ...
+
+    @overload
+    def get_all(
+        self,
+        prefix: str | None = None,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+        type: type[T],
+    ) -> dict[str, T]: ...
+
+    @bounded
+    def get_all(
+        self,
+        prefix: str | None = None,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+        type: Any = None,
+    ) -> dict[str, Any]:
+        """Return the values of the namespace, and count an access for each.
 
         All of them are in memory at once; `iter_records` needs less.
 
         Args:
+            prefix: Only keys that begin with it.
+            start: Only keys from this one on.
+            end: Only keys before this one.
+            reverse: From the last key to the first.
+            limit: The most values; ``None`` for all of them, however many there are.
             type: What to make of each value, as in `get`.
 
         Returns:
-            The values by key, sorted by key; complete, however many there are.
+            The values by key, in the order of keys.
 
         Raises:
             InvalidValueError: If a value does not fit ``type``; the message names its key, and no access is counted.
@@ -122,8 +255,9 @@ class ListingCalls(Bound):
         Requests: 1 per page of the database.
         """
         scope = scope_of(self)
+        span = _span(scope, prefix, start, end, reverse, limit)
         fit = None if type is None else scope.fitting(type)
-        found = sorted(_documents(scope, None, Fields.VALUE), key=itemgetter(0))
+        found = list(_documents(scope, span, Fields.VALUE))
         if fit is None:
             values = {key: document.value for key, document in found}
         else:
@@ -132,32 +266,53 @@ class ListingCalls(Bound):
         return values
 
     @bounded
-    def clear(self, prefix: str | None = None) -> int:
-        """Remove every record of the namespace, or those whose key begins with a prefix.
+    def clear(
+        self,
+        prefix: str | None = None,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> int:
+        """Remove records of the namespace: without arguments every one.
+
+        Args:
+            prefix: Only keys that begin with it.
+            start: Only keys from this one on.
+            end: Only keys before this one.
+            reverse: The last ones first, where there is a ``limit``.
+            limit: The most records to remove; ``None`` for all.
 
         Returns:
-            How many there were.
+            How many were removed.
 
-        Requests: those of listing the keys and of deleting them; on SQLite 2 in one transaction for the whole
-        namespace, and for a prefix whose UTF-8 is a multiple of 3 bytes long.
+        Requests: those of listing the keys and of deleting them; on SQLite 2 in one transaction without a ``limit``.
         """
-        return _clear(scope_of(self), prefix)
+        scope = scope_of(self)
+        return _clear(scope, _span(scope, prefix, start, end, reverse, limit))
 
 
-def _documents(scope: Scope, prefix: str | None, fields: Fields) -> Iterator[tuple[str, Document]]:
-    """Return an iterator over the live documents whose key has a prefix, each with its key, in id order."""
-    beginning = _beginning(prefix)
-    return _with_keys(scope.core.scan(key_range(scope.prefix, beginning), fields), beginning)
+def _span(
+    scope: Scope, prefix: str | None, start: str | None, end: str | None, reverse: bool, limit: int | None
+) -> Span:
+    range = key_range(scope.prefix, prefix, start, end)
+    return Span(range, as_bool(reverse, "reverse"), None if limit is None else _most(limit))
 
 
-def _with_keys(documents: Iterator[Document], prefix: str) -> Iterator[tuple[str, Document]]:
+def _documents(scope: Scope, span: Span, fields: Fields, after: str | None = None) -> Iterator[tuple[str, Document]]:
+    """Return an iterator over the live documents of a span, each with its key."""
+    found = scope.core.scan(span.range, fields, after, span.limit, reverse=span.reverse)
+    return _with_keys(found) if span.limit is None else islice(_with_keys(found), span.limit)
+
+
+def _with_keys(documents: Iterator[Document]) -> Iterator[tuple[str, Document]]:
     for document in documents:
         try:
             key = key_of(document.id)
         except DamagedRecordError as error:
             skip(error)
-            continue
-        if key.startswith(prefix):
+        else:
             yield key, document
 
 
@@ -181,28 +336,24 @@ def _namespaces(scope: Scope, prefix: str | None) -> list[str]:
     return sorted(found)
 
 
-def _clear(scope: Scope, prefix: str | None) -> int:
-    """Remove every record whose key has a prefix and return how many there were."""
+def _clear(scope: Scope, span: Span) -> int:
+    """Remove the records of a span and return how many there were."""
     core = scope.core
-    prefix = _beginning(prefix)
-    range = key_range(scope.prefix, prefix)
     now = core.now()
-    # A range of ids is exactly the keys with the prefix if the prefix ends with a whole group of base64.
-    exact = len(prefix.encode()) % 3 == 0
-    if exact and core.backend.capabilities.supports("clear"):
+    if span.limit is None and core.backend.capabilities.supports("clear"):
         backend = core.backend
-        return core.call("clearing", lambda: backend.clear(range, now))
+        return core.call("clearing", lambda: backend.clear(span.range, now))
     removed, batch = 0, list[Delete]()
     size = core.backend.capabilities.write_batch
 
     def take(error: DamagedRecordError) -> None:
-        if error.foreign:
+        if error.foreign or span.limit is not None:
             skip(error)  # somebody else's: it stays
-        elif exact and error.id is not None:  # what cannot be read can be removed all the same
+        elif error.id is not None:  # what cannot be read can be removed all the same
             batch.append(Delete(error.id, now, only_own=True))
 
-    found = core.scan(range, Fields.KEY, on_damaged=take)
-    for document in found if exact else (document for _, document in _with_keys(found, prefix or "")):
+    found = core.scan(span.range, Fields.KEY, None, span.limit, on_damaged=take, reverse=span.reverse)
+    for document in found if span.limit is None else islice(found, span.limit):
         batch.append(Delete(document.id, now, only_own=True))  # a listing of keys may not tell whose they are
         if len(batch) >= size:
             removed += _delete(scope, batch)
@@ -210,32 +361,22 @@ def _clear(scope: Scope, prefix: str | None) -> int:
     return removed + _delete(scope, batch)
 
 
-def _page(scope: Scope, prefix: str | None, limit: int | None, cursor: str | None) -> Page:
+def _page(scope: Scope, span: Span, cursor: str | None) -> Page:
     """Return one page of records and the cursor after it."""
-    limit = None if limit is None else _most(limit)
-    prefix = _beginning(prefix)
-    after = None if cursor is None else _resume(scope, prefix, cursor)
-    found: list[Record] = []
-    for record in _records(scope, prefix, after, None if limit is None else limit + 1):
-        if len(found) == limit:  # one more than asked for: this page is not the last
-            return Page(found, _cursor(scope, prefix, found[-1].id))
-        found.append(record)
-    return Page(found, None)
+    limit = span.limit
+    after = None if cursor is None else _resume(scope, span, cursor)
+    found = list(_records(scope, span._replace(limit=None if limit is None else limit + 1), after))
+    if limit is None or len(found) <= limit:
+        return Page(found, None)
+    del found[limit:]  # one more than asked for: this page is not the last
+    return Page(found, _cursor(scope, span, found[-1].id))
 
 
-def _records(
-    scope: Scope, prefix: str | None, after: str | None = None, at_once: int | None = None
-) -> Iterator[Record]:
-    """Return an iterator over the live records whose key has a prefix, in id order; one page is in memory at a time."""
+def _records(scope: Scope, span: Span, after: str | None = None) -> Iterator[Record]:
+    """Return an iterator over the live records of a span; one page is in memory at a time."""
     from datastore.record import to_record  # here, because Pydantic takes longer to import than all the rest
 
-    beginning = _beginning(prefix)
-    found = scope.core.scan(key_range(scope.prefix, beginning), Fields.ALL, after, at_once)
-    return Stream(to_record(document) for _, document in _with_keys(found, beginning))
-
-
-def _beginning(prefix: str | None) -> str:
-    return "" if prefix is None else check_name(prefix, "prefix")
+    return (to_record(document) for _, document in _documents(scope, span, Fields.ALL, after))
 
 
 def _most(limit: int) -> int:
@@ -257,24 +398,25 @@ def _delete(scope: Scope, batch: list[Delete]) -> int:
     return sum(outcome.done for outcome in outcomes)
 
 
-def _cursor(scope: Scope, prefix: str, id: str) -> str:
-    return f"{id[len(scope.prefix) :]}.{_listing(scope, prefix):08x}"
+def _cursor(scope: Scope, span: Span, id: str) -> str:
+    return f"{id[len(scope.prefix) :]}.{_listing(span):08x}"
 
 
-def _resume(scope: Scope, prefix: str, cursor: str) -> str:
+def _resume(scope: Scope, span: Span, cursor: str) -> str:
     """Return the id after which a page begins."""
     encoded, _, listing = check_text(cursor, "cursor", "give what scan() returned").rpartition(".")
     try:
-        known = encode_key(decode_key(encoded)) == encoded and listing == f"{_listing(scope, prefix):08x}"
+        known = encode_key(decode_key(encoded)) == encoded and listing == f"{_listing(span):08x}"
     except ValueError:
         known = False
     if not known:
         raise QueryError(
-            f"cursor {as_text(cursor)[:40]!r} does not come from a scan of this namespace with this prefix"
+            f"cursor {as_text(cursor)[:40]!r} does not come from a scan of this namespace with this prefix, start, end "
+            "and reverse"
         )
     return scope.prefix + encoded
 
 
-def _listing(scope: Scope, prefix: str) -> int:
+def _listing(span: Span) -> int:
     """Return a number that tells one listing from another, to refuse a cursor of the wrong one."""
-    return crc32(f"{scope.prefix}{prefix}".encode())
+    return crc32(f"{span.range.start}\n{span.range.end}\n{span.reverse}".encode())

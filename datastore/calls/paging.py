@@ -17,50 +17,85 @@ from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from itertools import islice
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from datastore.arguments import as_text, is_a, shown
 from datastore.backend import Document, Fields, Query
 from datastore.calls.listings import Page
 from datastore.calls.planning import PlannedQuery, place_of, read_matching
 from datastore.errors import QueryError, kind_of
-from datastore.ids import decode_key, encode_key
+from datastore.ids import IdRange, decode_key, encode_key
 from datastore.places import BYTES, SECONDS, Ahead, Place, size_of
 from datastore.queries.ordering import Descending, is_key
 from datastore.queries.shaping import Sort, Window
 from datastore.scope import Scope
 from datastore.values import decode, encode
 
+if TYPE_CHECKING:
+    from datastore.record import Record
+
 _Placed: TypeAlias = tuple[Place, Document]
 _place: Callable[[Any], Place] = itemgetter(0)
 
 
-def page(scope: Scope, query: Query, window: Window, cursor: str | None) -> Page:
-    """Return one page of records that match, and the cursor after it."""
-    from datastore.record import to_record  # here, because Pydantic takes longer to import than all the rest
+def page(
+    scope: Scope,
+    query: Query,
+    window: Window,
+    range: IdRange,
+    cursor: str | None,
+    shape: Callable[[Any], Any] | None = None,
+) -> Page:
+    """Return one page of records that match, and the cursor after it.
 
-    of = blake2b(f"{scope.prefix}\n{window.sort}\n{query!r}".encode(), digest_size=16).hexdigest()
-    after, token = (None, "") if cursor is None else _resume(scope, window.sort, cursor, of)
-    found, ahead = _Order(scope, query, window.sort, of).read(after, token, window.limit)
+    Args:
+        scope: Whose namespace it is.
+        query: What is asked.
+        window: In which order, how many, and how many to leave out before the first page.
+        range: The ids to look among.
+        cursor: What the page before returned.
+        shape: What to leave of each value.
+    """
+    of = blake2b(f"{range}\n{window.sort}\n{query!r}".encode(), digest_size=16).hexdigest()
+    order = _Order(scope, query, window.sort, range, of)
+    if cursor is None:
+        found, ahead = order.read(None, "", window.limit, window.skip)
+    else:
+        found, ahead = order.read(*_resume(scope, window.sort, cursor, of), window.limit)
     if window.limit is None or len(found) <= window.limit:
-        return Page([to_record(document) for _, document in found], None)
+        return Page(_records(found, shape), None)
     found = found[: window.limit]
     behind = _cursor(scope, found[-1][0], "" if ahead is None else ahead.token, of)
-    return Page([to_record(document) for _, document in found], behind)
+    return Page(_records(found, shape), behind)
+
+
+def _records(found: Iterable[_Placed], shape: Callable[[Any], Any] | None) -> list[Record]:
+    from datastore.record import to_record  # here, because Pydantic takes longer to import than all the rest
+
+    documents = (document for _, document in found)
+    if shape is not None:
+        documents = (document._replace(value=shape(document.value)) for document in documents)
+    return [to_record(document) for document in documents]
 
 
 class _Order:
     """The records of a namespace that match, in an order."""
 
-    def __init__(self, scope: Scope, query: Query, sort: Sort, of: str) -> None:
+    def __init__(self, scope: Scope, query: Query, sort: Sort, range: IdRange, of: str) -> None:
         self._scope = scope
         self._query = query
         self._sort = sort
+        self._range = range
         self._of = of
         self._place = place_of(sort)
 
-    def read(self, after: Place | None, token: str, limit: int | None) -> tuple[list[_Placed], Ahead | None]:
-        """Return the records after a place, one more than the limit if there are as many, and what comes next."""
+    def read(
+        self, after: Place | None, token: str, limit: int | None, skip: int = 0
+    ) -> tuple[list[_Placed], Ahead | None]:
+        """Return the records after a place, one more than the limit if there are as many, and what comes next.
+
+        ``skip`` is how many to leave out at the very beginning, where there is no ``after``.
+        """
         places, now = self._scope.core.places, self._scope.core.clock()
         known = places.recall(token, self._of, now) if token and limit is not None else None
         found: list[_Placed] = []
@@ -72,21 +107,22 @@ class _Order:
                 return found, ahead
             if ahead.horizon is None:
                 return found, None
-        planned = PlannedQuery(self._scope, self._query, Fields.ALL, None if after is None or self._sort else after[-1])
-        if planned.in_order and not self._sort:
-            least = None if limit is None else limit + 1 - len(found)
-            in_order = islice(planned.documents(planned.at_once(least)), least)
+        after_id = None if after is None else after[-1]
+        planned = PlannedQuery(self._scope, self._query, Fields.ALL, self._range, self._sort, after_id)
+        if planned.in_order:
+            least = None if limit is None else skip + limit + 1 - len(found)
+            in_order = islice(planned.documents(planned.at_once(least)), skip, least)
             return [*found, *((self._place(one), one) for one in in_order)], None
         documents: Iterable[_Placed] = ((self._place(one), one) for one in planned.documents())
         if after is not None:
             behind = after
             documents = (one for one in documents if one[0] > behind)
         if limit is None:
-            return _distinct(sorted(documents, key=_place)), None
-        nearest = _Nearest(limit + 1 - len(found))
+            return _distinct(sorted(documents, key=_place))[skip:], None
+        nearest = _Nearest(skip + limit + 1 - len(found))
         for place, document in documents:
             nearest.add(place, document)
-        found += nearest.found()
+        found += nearest.found()[skip:]
         if len(found) <= limit:
             return found, None
         upcoming = [place for place, _ in found[limit:]] + nearest.upcoming()

@@ -23,25 +23,54 @@ from datastore.queries.tree import EVERYTHING, And, Compare, Field, Filter, In, 
 from datastore.scope import Scope
 
 _LOOK = 16  # documents between two looks at the deadline
+_KEY = ("$key",)
+_LAST_KEY_FIRST = (_KEY, -1)
 _NEXT = "!"
 """No id has this after a complete key: with it an id is the next one after itself."""
 
 
 class PlannedQuery:
-    """A query in one namespace, planned."""
+    """A query in one namespace, planned.
 
-    def __init__(self, scope: Scope, query: Query, fields: Fields, after_id: str | None = None) -> None:
+    Args:
+        scope: Whose namespace it is.
+        query: What is asked.
+        fields: How much of each document is needed.
+        range: The ids to look among.
+        sort: What the documents are to be sorted by.
+        after_id: Where to go on, if that is the order of keys.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        query: Query,
+        fields: Fields,
+        range: IdRange | None = None,
+        sort: Sort = (),
+        after_id: str | None = None,
+    ) -> None:
         self._scope = scope
         self._query = query
         self._core = scope.core
-        self._range = key_range(scope.prefix, None)
-        if after_id is not None:
-            self._range = IdRange(after_id + _NEXT, self._range.end)
+        self._range = range or key_range(scope.prefix)
+        self._reverse = bool(sort) and sort[0] == _LAST_KEY_FIRST
+        in_key_order = not sort or sort[0][0] == _KEY
+        if not in_key_order:
+            after_id = None
+        if after_id is not None and self._reverse:
+            self._range = IdRange(self._range.start, max(self._range.start, after_id))
+        elif after_id is not None:
+            self._range = IdRange(after_id + _NEXT, max(after_id + _NEXT, self._range.end))
         known = _known_ids(scope, query)
-        self._ids = None if known is None else [id for id in known.native["ids"] if id >= self._range.start]
+        self._ids = None
+        if known is not None:
+            ids = [id for id in known.native["ids"] if self._range.start <= id < self._range.end]
+            self._ids = ids[::-1] if self._reverse else ids
         self.plan = known or _plan(scope, self._range, query)
         self.residual = query if self.plan is None else self.plan.residual
-        self.in_order = self.plan is None or self.plan.in_order
+        self.in_order = in_key_order and (self.plan is None or self.plan.in_order)
+        """Documents come in the order that is wanted; what is sorted by after the key makes no difference."""
         self.read = 0
         """How many documents the database has handed over."""
         if self.residual.value != EVERYTHING:
@@ -56,9 +85,10 @@ class PlannedQuery:
         if self._ids is not None:
             found = self._read(self._ids, at_once)
         elif self.plan is None:
-            found = core.scan(self._range, self._fields, at_once=at_once)
+            found = core.scan(self._range, self._fields, at_once=at_once, reverse=self._reverse)
         else:
-            found = core.find(self._range, self.plan, self._fields, at_once)
+            reverse = self._reverse and self.plan.in_order
+            found = core.find(self._range, self.plan, self._fields, at_once, reverse=reverse)
         for document in found:
             self.read += 1
             if not self.read % _LOOK:
@@ -78,7 +108,7 @@ class PlannedQuery:
 
     def choose(self, window: Window) -> list[Document]:
         """Return the documents of a window; of the others no more than their places is kept."""
-        if self.in_order and not window.sort:  # no more of them than needed
+        if self.in_order:  # no more of them than needed
             return list(islice(self.documents(self.at_once(window.end)), window.skip, window.end))
         place = place_of(window.sort)
         if window.limit is None:
@@ -102,7 +132,7 @@ class PlannedQuery:
             "index": None if plan is None else plan.index,
             "pushed": _shown(Query() if plan is None else plan.pushed),
             "checked_here": _shown(self.residual),
-            "sorted_here": bool(window.sort) or not self.in_order,
+            "sorted_here": not self.in_order,
             "documents_read": self.read,
             "documents_returned": len(found),
         }
@@ -176,7 +206,7 @@ def _is_about_record(pair: tuple[tuple[str, ...], int]) -> bool:
 
 def fields_for(sort: Sort) -> Fields:
     """Return how much of a document is needed to sort values."""
-    return Fields.ALL if any(_is_about_record(pair) and pair[0] != ("$key",) for pair in sort) else Fields.VALUE
+    return Fields.ALL if any(_is_about_record(pair) and pair[0] != _KEY for pair in sort) else Fields.VALUE
 
 
 def read_matching(scope: Scope, query: Query, fields: Fields, ids: Sequence[str]) -> list[Document]:

@@ -13,7 +13,7 @@ from datastore.calls.batches import raise_failed
 from datastore.calls.changes import naming
 from datastore.documents import key_of
 from datastore.errors import ConflictError, QueryError
-from datastore.ids import key_range
+from datastore.ids import IdRange, key_range
 from datastore.retry import Backoff
 from datastore.scope import Bound, Scope, bounded, scope_of
 
@@ -45,6 +45,9 @@ class QueryCalls(Bound):
         filter: FilterArgument | None = None,
         *,
         meta: FilterArgument | None = None,
+        prefix: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
         sort: SortArgument = None,
         limit: int | None = None,
         skip: int = 0,
@@ -57,6 +60,9 @@ class QueryCalls(Bound):
         filter: FilterArgument | None = None,
         *,
         meta: FilterArgument | None = None,
+        prefix: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
         sort: SortArgument = None,
         limit: int | None = None,
         skip: int = 0,
@@ -70,6 +76,9 @@ class QueryCalls(Bound):
         filter: FilterArgument | None = None,
         *,
         meta: FilterArgument | None = None,
+        prefix: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
         sort: SortArgument = None,
         limit: int | None = None,
         skip: int = 0,
@@ -81,9 +90,13 @@ class QueryCalls(Bound):
         Args:
             filter: What the value must be like, such as ``{"price": {"$lt": 10}}``; ``None`` or ``{}`` for any.
             meta: What metadata and provenance must be like, such as ``{"createdByAgent": "planner"}``.
-            sort: Pairs of a path and 1 or -1, such as ``[("price", -1)]``; ties are in the order of ids. A path leads
+            prefix: Only keys that begin with it. With the next two, what is looked at is narrowed before values are.
+            start: Only keys from this one on.
+            end: Only keys before this one.
+            sort: Pairs of a path and 1 or -1, such as ``[("price", -1)]``; ties are in the order of keys. A path leads
                 into the value, or with ``$`` to a field of the record: ``$key``, ``$createdAt``, ``$updatedAt``,
-                ``$accessCount``, ``$metadata.<field>``, ... ``None`` sorts by id, which is a stable order.
+                ``$accessCount``, ``$metadata.<field>``, ... For one path alone, ``"price"`` and ``"-price"`` are short.
+                ``None`` sorts by key. That, and ``"-$key"``, costs no sorting.
             limit: The most values to return; ``None`` for all.
             skip: How many to leave out at the beginning.
             fields: Which fields of each value to return: a list of paths, or a dict of paths to 1 or of paths to 0
@@ -107,7 +120,8 @@ class QueryCalls(Bound):
         query, window, shape = parse_query(filter, meta), parse_window(sort, skip, limit), parse_fields(fields)
         scope = scope_of(self)
         fit = None if type is None else scope.fitting(type)
-        found = PlannedQuery(scope, query, fields_for(window.sort)).choose(window)
+        range = key_range(scope.prefix, prefix, start, end)
+        found = PlannedQuery(scope, query, fields_for(window.sort), range, window.sort).choose(window)
         values = {key_of(one.id): one.value if shape is None else shape(one.value) for one in found}
         if fit is not None:
             values = {key: fit(key, value) for key, value in values.items()}
@@ -120,8 +134,13 @@ class QueryCalls(Bound):
         filter: FilterArgument | None = None,
         *,
         meta: FilterArgument | None = None,
+        prefix: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
         sort: SortArgument = None,
         limit: int | None = None,
+        skip: int = 0,
+        fields: FieldsArgument = None,
         cursor: str | None = None,
     ) -> Page:
         """Return the records that match, page by page, with metadata and provenance. No access is counted.
@@ -129,9 +148,14 @@ class QueryCalls(Bound):
         Args:
             filter: As `find`.
             meta: As `find`.
+            prefix: As `find`.
+            start: As `find`.
+            end: As `find`.
             sort: As `find`.
             limit: The most records to return; ``None`` for all that are left.
-            cursor: Where to go on: what the page before returned, for the same ``filter``, ``meta`` and ``sort``.
+            skip: How many to leave out before the first page; with a ``cursor`` it changes nothing.
+            fields: Which fields of each value the records hold; as `find`.
+            cursor: Where to go on: what the page before returned, for the same ``filter``, ``meta``, keys and ``sort``.
 
         Returns:
             ``Page(records, cursor)``; the cursor is ``None`` at the end. A record that nobody changes meanwhile is on
@@ -142,25 +166,37 @@ class QueryCalls(Bound):
         Raises:
             QueryError: Also if ``cursor`` comes from another query.
 
-        Requests: as ``find``. With a ``sort`` the first page reads the namespace, and for some minutes the store
-        remembers the ids of some thousand records that come next, without their values: each of the following pages
-        costs a ``get_many`` of its records. If nothing is remembered (after that time, or in another process), the
-        cursor still says where to go on, and the namespace is read again.
+        Requests: as ``find``. With a ``sort`` other than by key the first page reads the namespace, and for some
+        minutes the store remembers the ids of some thousand records that come next, without their values: each of the
+        following pages costs a ``get_many`` of its records. If nothing is remembered (after that time, or in another
+        process), the cursor still says where to go on, and the namespace is read again.
         """
         from datastore.calls import paging
         from datastore.queries.language import parse_query
-        from datastore.queries.shaping import parse_window
+        from datastore.queries.shaping import parse_fields, parse_window
 
-        query, window = parse_query(filter, meta), parse_window(sort, 0, limit)
-        return paging.page(scope_of(self), query, window, cursor)
+        query, window, shape = parse_query(filter, meta), parse_window(sort, skip, limit), parse_fields(fields)
+        scope = scope_of(self)
+        return paging.page(scope, query, window, key_range(scope.prefix, prefix, start, end), cursor, shape)
 
     @bounded
-    def count(self, filter: FilterArgument | None = None, *, meta: FilterArgument | None = None) -> int:
+    def count(
+        self,
+        filter: FilterArgument | None = None,
+        *,
+        meta: FilterArgument | None = None,
+        prefix: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+    ) -> int:
         """Return how many records the namespace holds, or how many of them match. No access is counted.
 
         Args:
             filter: As `find`.
             meta: As `find`.
+            prefix: As `find`.
+            start: As `find`.
+            end: As `find`.
 
         Requests: without a filter SQLite 1, CouchDB and Firestore 2, DynamoDB 1 per page of the database; with one
         those of ``find``.
@@ -169,9 +205,10 @@ class QueryCalls(Bound):
         from datastore.queries.language import parse_query
 
         scope, query = scope_of(self), parse_query(filter, meta)
+        range = key_range(scope.prefix, prefix, start, end)
         if not query:
-            return _count(scope)
-        return sum(1 for _ in PlannedQuery(scope, query, Fields.KEY).documents())
+            return _count(scope, range)
+        return sum(1 for _ in PlannedQuery(scope, query, Fields.KEY, range).documents())
 
     @bounded
     def explain(
@@ -179,6 +216,9 @@ class QueryCalls(Bound):
         filter: FilterArgument | None = None,
         *,
         meta: FilterArgument | None = None,
+        prefix: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
         sort: SortArgument = None,
         limit: int | None = None,
         skip: int = 0,
@@ -188,6 +228,9 @@ class QueryCalls(Bound):
         Args:
             filter: As `find`.
             meta: As `find`.
+            prefix: As `find`.
+            start: As `find`.
+            end: As `find`.
             sort: As `find`.
             limit: As `find`.
             skip: As `find`.
@@ -204,10 +247,20 @@ class QueryCalls(Bound):
         from datastore.queries.shaping import parse_window
 
         query, window = parse_query(filter, meta), parse_window(sort, skip, limit)
-        return PlannedQuery(scope_of(self), query, fields_for(window.sort)).explain(window)
+        scope = scope_of(self)
+        range = key_range(scope.prefix, prefix, start, end)
+        return PlannedQuery(scope, query, fields_for(window.sort), range, window.sort).explain(window)
 
     @bounded
-    def delete_where(self, filter: FilterArgument, *, meta: FilterArgument | None = None) -> int:
+    def delete_where(
+        self,
+        filter: FilterArgument,
+        *,
+        meta: FilterArgument | None = None,
+        prefix: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+    ) -> int:
         """Remove every record that matches.
 
         A record that somebody changes in the meantime, so that it no longer matches, stays.
@@ -215,6 +268,9 @@ class QueryCalls(Bound):
         Args:
             filter: As `find`; ``{}`` for any, together with ``meta``. To remove everything use `clear`.
             meta: As `find`.
+            prefix: As `find`.
+            start: As `find`.
+            end: As `find`.
 
         Returns:
             How many were removed.
@@ -234,11 +290,19 @@ class QueryCalls(Bound):
                 "delete_where needs a filter or meta that asks for something; clear() removes every record"
             )
         now = scope.core.now()
-        return _write_where(scope, query, lambda found: Delete(found.id, now, found.revision))
+        range = key_range(scope.prefix, prefix, start, end)
+        return _write_where(scope, query, range, lambda found: Delete(found.id, now, found.revision))
 
     @bounded
     def update_where(
-        self, filter: FilterArgument, changes: Mapping[str, Any], *, meta: FilterArgument | None = None
+        self,
+        filter: FilterArgument,
+        changes: Mapping[str, Any],
+        *,
+        meta: FilterArgument | None = None,
+        prefix: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
     ) -> int:
         """Change every record that matches as `AgentDataStore.update` does.
 
@@ -248,6 +312,9 @@ class QueryCalls(Bound):
             filter: As `find`; ``{}`` for any.
             changes: Fields to set, or update operators.
             meta: As `find`.
+            prefix: As `find`.
+            start: As `find`.
+            end: As `find`.
 
         Returns:
             How many were changed.
@@ -272,30 +339,30 @@ class QueryCalls(Bound):
             moment = scope.moment()._replace(expires_at=found.expires_at)
             return scope.put(key, value, moment, name=f"the new value of {key!r}")._replace(if_revision=found.revision)
 
-        return _write_where(scope, query, write)
+        return _write_where(scope, query, key_range(scope.prefix, prefix, start, end), write)
 
 
-def _count(scope: Scope) -> int:
-    """Return how many live records the namespace holds."""
+def _count(scope: Scope, range: IdRange) -> int:
+    """Return how many live records a range of ids holds."""
     core = scope.core
-    range = key_range(scope.prefix, None)
     if core.backend.capabilities.supports("count"):
         backend, now = core.backend, core.now()
         return core.call("counting", lambda: backend.count(range, now))
     return sum(1 for _ in core.scan(range, Fields.KEY))
 
 
-def _write_where(scope: Scope, query: Query, write: Callable[[Document], Write]) -> int:
+def _write_where(scope: Scope, query: Query, range: IdRange, write: Callable[[Document], Write]) -> int:
     """Write to every record that matches, each only as it was when it matched, and return how many.
 
     Args:
         scope: Where.
         query: Which records.
+        range: The ids to look among.
         write: Returns the write for a document that matches, conditional on its revision.
     """
     from datastore.calls.planning import PlannedQuery, compile_query
 
-    planned = PlannedQuery(scope, query, Fields.VALUE)
+    planned = PlannedQuery(scope, query, Fields.VALUE, range)
     matches = compile_query(query)
     size = scope.core.backend.capabilities.write_batch
     seen: set[str] = set()  # an index may show a record again that this very call has changed

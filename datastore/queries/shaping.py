@@ -28,7 +28,7 @@ class Window:
     """Which of the documents that match are wanted, in which order."""
 
     sort: Sort = ()
-    """Empty for the order of ids."""
+    """Empty for the order of keys."""
     skip: int = 0
     limit: int | None = None
 
@@ -70,7 +70,7 @@ def parse_sort(sort: Any, place: str = "sort", *, about_records: bool = False) -
     """Return what to sort by.
 
     Args:
-        sort: Pairs of a path and a direction, or one path.
+        sort: Pairs of a path and a direction, or one path, with ``-`` before it for descending.
         place: What an error calls it.
         about_records: Whether there may be paths about the record in it, such as ``$key``.
 
@@ -84,8 +84,7 @@ def parse_sort(sort: Any, place: str = "sort", *, about_records: bool = False) -
         return QueryError(f"{place} is {kind_of(sort)}; it must be a list such as [('price', -1)]")
 
     if is_a(sort, str):
-        _check_plain(as_text(sort), place)
-        pairs: list[Any] = [(sort, 1)]
+        pairs: list[Any] = [_short(as_text(sort), place)]
     else:
         pairs = elements(sort) if is_a(sort, list, tuple) else list(as_dict(sort, refusal).items())
     if len(pairs) > MAX_SORTED:
@@ -104,22 +103,30 @@ def parse_sort(sort: Any, place: str = "sort", *, about_records: bool = False) -
     return tuple(parsed.items())
 
 
-def _check_plain(sort: str, place: str) -> None:
-    """Refuse text that is meant as more than one path, in the notation of some other language."""
-    path, direction = sort, 1
-    for mark, meant in (("-", -1), ("+", 1)):
-        if sort.startswith(mark):
-            path, direction = sort[1:], meant
+def _short(sort: str, place: str) -> tuple[str, int]:
+    """Return the pair that one path stands for, with ``-`` before it for descending.
+
+    Raises:
+        QueryError: If it is meant as something else, in the notation of some other language.
+    """
     name, space, word = sort.rpartition(" ")
-    if space and word.lower() in ("asc", "desc"):
-        path, direction = name, -1 if word.lower() == "desc" else 1
     if "," in sort:
-        pairs = ", ".join(f"({one.strip()!r}, 1)" for one in sort.split(","))
+        pairs = ", ".join(map(repr, map(_pair, filter(None, map(str.strip, sort.split(","))))))
         raise QueryError(f"{place} {sort!r} is no path; write [{pairs}], with -1 for descending")
-    if path != sort:
+    if space and word.lower() in ("asc", "desc"):
+        direction = -1 if word.lower() == "desc" else 1
         raise QueryError(
-            f"{place} {sort!r} is no path; write [({path!r}, {direction})], or [({sort!r}, 1)] for a field of that name"
+            f"{place} {sort!r} is no path; write [({name!r}, {direction})], or [({sort!r}, 1)] for a field of that name"
         )
+    if sort.startswith("+"):
+        raise QueryError(
+            f"{place} {sort!r} is no path; write {sort[1:]!r}, or [({sort!r}, 1)] for a field of that name"
+        )
+    return _pair(sort)
+
+
+def _pair(sort: str) -> tuple[str, int]:
+    return (sort[1:], -1) if sort.startswith("-") else (sort, 1)
 
 
 def _parse_sort_path(text: object, place: str, about_records: bool) -> Path:

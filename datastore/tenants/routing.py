@@ -76,10 +76,12 @@ class TenantBackend(Backend):
                     outcomes += backend.write(of_user)
         return outcomes
 
-    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+    def scan(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
+    ) -> DocumentPage:
         """See `Backend.scan`."""
         with self.opened.lent_if_there(user_of(range.start)) as backend:
-            return DocumentPage((), None) if backend is None else backend.scan(range, fields, limit, after)
+            return DocumentPage((), None) if backend is None else backend.scan(range, fields, limit, after, reverse)
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`. For a tenant that was dropped meanwhile no database is made."""
@@ -124,12 +126,20 @@ class TenantBackend(Backend):
         with self.opened.lent_if_there(user_of(range.start)) as backend:
             return None if backend is None else backend.plan(range, query)
 
-    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+    def find(
+        self,
+        range: IdRange,
+        plan: Plan,
+        fields: Fields,
+        limit: int,
+        after: str | None = None,
+        reverse: bool = False,
+    ) -> DocumentPage:
         """See `Backend.find`."""
         with self.opened.lent_if_there(user_of(range.start)) as backend:
             if backend is None:
                 return DocumentPage((), None)
-            return backend.find(range, plan, fields, limit, after)
+            return backend.find(range, plan, fields, limit, after, reverse)
 
     def purge(self, at: str) -> int:
         """See `Backend.purge`."""
