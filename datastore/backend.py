@@ -293,8 +293,9 @@ class Backend(ABC):
         ``reverse`` is for the opposite order, from the end of the range on. Nothing outside the range is read, and no
         more than a document or two beyond ``limit``.
 
-        Ids of one namespace are ordered by their bytes (they differ in ASCII only), which is the order of their keys. Namespaces
-        may be in whichever order the database has for text, so long as it is always the same and each is in one piece.
+        Ids of one namespace are ordered by their bytes (they differ in ASCII only), which is the order of their keys.
+        Namespaces may be in whichever order the database has for text, so long as it is always the same and each is in
+        one piece.
 
         A page may be shorter than ``limit`` (databases cut pages by size) and still not be the last. A document that
         exists during the whole of a paged scan is in it exactly once. Expired ones may be left out or included.

@@ -38,6 +38,8 @@ _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "get_all": (),
     "clear": (),
     "list_keys": (),
+    "first": (),
+    "last": (),
     "list_namespaces": (),
     "count": (),
     "scan": (),

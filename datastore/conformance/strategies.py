@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -37,6 +37,34 @@ _alike = st.builds(splits, _words, st.sampled_from([":", "/", "", "%3A", "_", "#
 
 triples: st.SearchStrategy[list[tuple[str, str, str]]] = st.one_of(_unrelated, _alike)
 """Some records' user id, namespace and key: any, or such that joined by something they are all the same."""
+
+_letters = st.one_of(st.sampled_from(list("\0ab-_~é\u07ff\u0800\ud7ff\ue000\uffff\U00010000🔑\U0010ffff")), _characters)
+_short = st.text(_letters, min_size=1, max_size=6)
+_long = st.integers(500, 512).map("k".__mul__)
+_bounds = st.one_of(st.none(), st.none(), _short, _long)
+
+
+class Listing(NamedTuple):
+    """Some keys, and what is asked of them."""
+
+    keys: list[str]
+    prefix: str | None
+    start: str | None
+    end: str | None
+    reverse: bool
+    limit: int | None
+
+
+listings: st.SearchStrategy[Listing] = st.builds(
+    Listing,
+    st.lists(st.one_of(_short, _short, _short, _long), max_size=12, unique=True),
+    st.one_of(st.none(), st.text(_letters, max_size=2)),
+    _bounds,
+    _bounds,
+    st.booleans(),
+    st.one_of(st.none(), st.integers(1, 8)),
+)
+"""Keys of all planes that begin alike or with one another, and ranges of them."""
 
 _text = st.text(_characters, max_size=20)
 _members = st.one_of(_text, _text, st.sampled_from(["__proto__", "constructor", "", "\0", "$x", "a.b", "_id", "é"]))

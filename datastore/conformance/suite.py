@@ -14,6 +14,7 @@ from datastore.conformance.topics.changes import Changes
 from datastore.conformance.topics.concurrency import Concurrency
 from datastore.conformance.topics.expiry import Expiry
 from datastore.conformance.topics.isolation import Isolation
+from datastore.conformance.topics.key_order import KeyOrder
 from datastore.conformance.topics.key_value import KeyValues
 from datastore.conformance.topics.lifecycle import Lifecycle
 from datastore.conformance.topics.listings import Listings
@@ -46,6 +47,7 @@ class ConformanceSuite(
     Revisions,
     Batches,
     Listings,
+    KeyOrder,
     Scanning,
     Changes,
     Updates,

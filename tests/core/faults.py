@@ -40,8 +40,8 @@ class FaultyBackend(Backend):
     def write(self, writes):
         return self._pass("write", writes)
 
-    def scan(self, range, fields, limit, after=None):
-        return self._pass("scan", range, fields, limit, after)
+    def scan(self, range, fields, limit, after=None, reverse=False):
+        return self._pass("scan", range, fields, limit, after, reverse)
 
     def record_access(self, accesses):
         return self._pass("record_access", accesses)

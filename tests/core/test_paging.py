@@ -244,8 +244,8 @@ def test_values_of_losers_are_not_kept(backend, direction):
         def read(self, *args):
             return {id: one._replace(value=Value(one.value)) for id, one in super().read(*args).items()}
 
-        def scan(self, range, fields, limit, after=None):
-            page = super().scan(range, fields, min(limit, 20), after)
+        def scan(self, range, fields, limit, after=None, reverse=False):
+            page = super().scan(range, fields, min(limit, 20), after, reverse)
             return page._replace(documents=[one._replace(value=Value(one.value)) for one in page.documents])
 
     with DataStore(Watching(backend.inner), flush_interval=3_600) as store:

@@ -10,17 +10,19 @@ from datastore.conformance.samples import VALUES, of_size, same
 from datastore.conformance.topic import Topic
 
 
-def scan_all(backend: Backend, range: IdRange, limit: int, fields: Fields = Fields.KEY) -> list[Document]:
+def scan_all(
+    backend: Backend, range: IdRange, limit: int, fields: Fields = Fields.KEY, *, reverse: bool = False
+) -> list[Document]:
     """Return the documents of a range, read page by page."""
     found: list[Document] = []
     after = None
     while True:
-        page = backend.scan(range, fields, limit, after)
+        page = backend.scan(range, fields, limit, after, reverse)
         assert len(page.documents) <= limit, "a page is longer than asked"
         found += page.documents
         if page.after is None:
             return found
-        assert page.after > (after or ""), "the scan does not move on"
+        assert after is None or (page.after < after if reverse else page.after > after), "the scan does not move on"
         after = page.after
 
 
@@ -103,9 +105,11 @@ class RawReads(Topic):
                   ("user", "ns:"), ("user", "é"), ("User", "ns"), ("user", "ns;"), ("user:ns", "ns")]  # fmt: skip
         ids = [id_of(key, namespace, user) for user, namespace in places for key in ("a", "b")]
         apply(backend, [put(key, 1, namespace=name, user=user) for user, name in places for key in ("a", "b")])
-        for range in (RANGE, USER_RANGE, IdRange("user:ns:YQ", "user:ns:YR"), IdRange("user:x", "user:y")):
+        for range in (RANGE, USER_RANGE, IdRange(id_of("a"), id_of("b")), IdRange("user:x", "user:y")):
             expected = sorted(id for id in ids if range.start <= id < range.end)
             assert [document.id for document in scan_all(backend, range, 100)] == expected, range
+            backward = scan_all(backend, range, 100, reverse=True)
+            assert [document.id for document in backward] == expected[::-1], range
 
     def test_a_scan_is_in_the_order_of_code_points(self, backend: Backend) -> None:
         """Which is that of UTF-8, and neither that of UTF-16 nor that of a language."""
@@ -114,6 +118,9 @@ class RawReads(Topic):
         apply(backend, [put("key", 1, namespace=name) for name in names])
         assert [document.id for document in scan_all(backend, USER_RANGE, 100)] == ids
         assert [document.id for document in scan_all(backend, USER_RANGE, 1)] == ids
+        for limit in (1, 100):
+            backward = scan_all(backend, USER_RANGE, limit, reverse=True)
+            assert [document.id for document in backward] == ids[::-1]
         end = IdRange("user:\uffee", "user;")
         assert [document.id for document in scan_all(backend, end, 5)] == ids[-2:]
 
@@ -123,6 +130,7 @@ class RawReads(Topic):
         names = [f"key {number}" for number in range(10)]
         apply(backend, [put(name, name) for name in names])
         assert [document.id for document in scan_all(backend, RANGE, limit)] == keys(*names)
+        assert [document.id for document in scan_all(backend, RANGE, limit, reverse=True)] == keys(*names)[::-1]
 
     def test_after_is_behind_a_document(self, backend: Backend) -> None:
         """Whether that is still there or not, and wherever it lies."""
@@ -136,8 +144,27 @@ class RawReads(Topic):
         assert ids_after(id_of("b")) == keys("c", "d")
         assert ids_after(id_of("d")) == []
         assert backend.scan(RANGE, Fields.KEY, 10, id_of("d")).after is None
-        assert ids_after("user:a:YQ==") == keys("a", "c", "d"), "after an id before the range is its beginning"
-        assert ids_after("user:z:YQ==") == [], "after an id after the range is nothing"
+        assert ids_after(id_of("a", "a")) == keys("a", "c", "d"), "after an id before the range is its beginning"
+        assert ids_after(id_of("a", "z")) == [], "after an id after the range is nothing"
+
+    def test_after_is_before_a_document_where_the_order_is_reversed(self, backend: Backend) -> None:
+        """Whether that is still there or not, and wherever it lies; the end of a range never belongs to it."""
+        apply(backend, [put(name) for name in ("a", "b", "c", "d")])
+        apply(backend, [Delete(id_of("c"), at(0))])
+
+        def ids_after(after: str | None, range: IdRange = RANGE, limit: int = 10) -> list[str]:
+            return [document.id for document in backend.scan(range, Fields.KEY, limit, after, True).documents]
+
+        assert ids_after(None) == keys("a", "b", "d")[::-1]
+        assert ids_after(id_of("d")) == keys("a", "b")[::-1]
+        assert ids_after(id_of("c")) == keys("a", "b")[::-1]
+        assert ids_after(id_of("a")) == []
+        assert ids_after(id_of("a", "z")) == keys("a", "b", "d")[::-1], "after an id after the range is its end"
+        assert ids_after(id_of("a", "a")) == [], "after an id before the range is nothing"
+        up_to_d = IdRange(id_of("a"), id_of("d"))
+        assert ids_after(None, up_to_d) == keys("a", "b")[::-1]
+        assert ids_after(None, up_to_d, 1) == keys("b")
+        assert ids_after(None, IdRange(id_of("a"), id_of("a"))) == [], "an empty range"
 
     def test_a_scan_of_large_documents_is_complete(self, backend: Backend) -> None:
         """Pages may be shorter than asked, and only the last one says that it is."""
