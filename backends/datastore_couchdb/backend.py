@@ -34,17 +34,18 @@ from datastore.backend import (
 )
 from datastore.documents import decoded, split
 from datastore.errors import DataStoreError, InvalidNameError
-from datastore.ids import EVERYTHING, after_namespace, encode_name, is_id, namespace_prefix
+from datastore.ids import EVERYTHING, after_namespace, encode_name, is_id, namespace_prefix, scope_of
 from datastore.queries.tree import Path
 from datastore.retry import Backoff
 from datastore_couchdb import finding, indexes
 from datastore_couchdb.admin import examine
-from datastore_couchdb.client import NAME, MissingViewError, Session, Settings, refusal_of
+from datastore_couchdb.client import NAME, MissingIndexError, MissingViewError, Session, Settings, refusal_of
 from datastore_couchdb.codec import document_of, is_foreign
+from datastore_couchdb.earlier import is_earlier_id
 from datastore_couchdb.expiring import EXPIRY_INDEX, Expiries, find_all, place_of, remove_flags
-from datastore_couchdb.flags import is_flag
+from datastore_couchdb.flags import FLAG, is_flag
 from datastore_couchdb.reading import fetch
-from datastore_couchdb.schema import COUNTS, EXCEPTIONS, RECORD_VIEWS, is_built, prepare
+from datastore_couchdb.schema import COUNTS, EXCEPTIONS, NAMESPACE_INDEX, RECORD_VIEWS, is_built, prepare
 from datastore_couchdb.writing import Documents, bulk_docs
 
 logger = logging.getLogger("datastore")
@@ -53,6 +54,8 @@ _PAGE_BYTES = 16_000_000
 """A page of a scan ends soon after so many characters of documents, so that large values do not pile up in memory."""
 _BATCH = 1_000
 _EXPIRED_PAGE = 10_000
+_READING = "reading:"
+"""What ``after`` begins with where `find` has nothing to find in and reads the range."""
 
 
 class CouchBackend(Backend):
@@ -78,6 +81,7 @@ class CouchBackend(Backend):
             BackendUnavailableError: If the server does not answer.
         """
         self._session = Session(settings)
+        self._is_id = is_earlier_id if settings.earlier_format else is_id
         self._memory = Memory()
         self._documents = Documents(self._session)
         self._writer = Writer(self._documents, self._memory)
@@ -89,7 +93,9 @@ class CouchBackend(Backend):
             raise
         self._indexes, self._declared, self._building = schema.indexes, schema.declared, schema.building
         self._documents.exact = schema.format.exact
-        self._expiries = Expiries(self._session, self._memory, self._indexes, flagged=schema.format.flagged)
+        self._expiries = Expiries(
+            self._session, self._memory, self._indexes, self._is_id, flagged=schema.format.flagged
+        )
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
@@ -100,9 +106,14 @@ class CouchBackend(Backend):
         """See `Backend.write`."""
         return self._documents.flagged(writes, self._writer.write(writes))
 
-    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        """See `Backend.scan`."""
-        return self._page(range, fields, limit, after)
+    def scan(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
+    ) -> DocumentPage:
+        """See `Backend.scan`.
+
+        Requests: 1, and for `Fields.KEY` those of `Expiries.listed`; of an empty range 0.
+        """
+        return self._page(range, fields, limit, after, reverse=reverse)
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""
@@ -130,8 +141,10 @@ class CouchBackend(Backend):
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`.
 
-        Requests: 2. Without the view, 1 more than there are pages of 10,000.
+        Requests: 2, however much of a namespace it is. Without the view, 1 more than there are pages of 10,000.
         """
+        if range.start >= range.end:
+            return 0
         if self._has_views():
             with suppress(MissingViewError):
                 expired = self._exceptions(range, at).expired
@@ -149,13 +162,33 @@ class CouchBackend(Backend):
         """See `Backend.plan`."""
         return finding.plan(range, query, self._indexes, self._declared)
 
-    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+    def find(
+        self,
+        range: IdRange,
+        plan: Plan,
+        fields: Fields,
+        limit: int,
+        after: str | None = None,
+        reverse: bool = False,
+    ) -> DocumentPage:
         """See `Backend.find`.
 
-        Requests: 1; 2 where the documents are more than a page's amount of data.
+        Requests: 1; 2 where the documents are more than a page's amount of data; of an empty range 0.
         """
+        if range.start >= range.end:
+            return DocumentPage((), None)
+        if after is not None and after.startswith(_READING):
+            return self._read_instead(range, fields, limit, after.removeprefix(_READING))
         path, unused = self._path(range, "_find"), set[str]()
-        page = finding.find(self._session, path, range, plan, fields, limit, after, _PAGE_BYTES, unused)
+        try:
+            page = finding.find(
+                self._session, path, range, plan, fields, limit, after, _PAGE_BYTES, unused, reverse=reverse
+            )
+        except MissingIndexError:  # without one CouchDB can look for documents, but not sort them
+            logger.warning("CouchDB has no index %s any more: filters take longer", NAMESPACE_INDEX)
+            self._indexes -= {NAMESPACE_INDEX}
+            object.__setattr__(plan, "index", None)  # it is what `explain` shows
+            return self._read_instead(range, fields, limit, finding.last_id(after))
         if unused:  # somebody has removed them, and CouchDB went another way
             logger.warning("CouchDB has no index %s any more: filters take longer", " and ".join(sorted(unused)))
             self._indexes -= unused
@@ -183,6 +216,8 @@ class CouchBackend(Backend):
 
         Requests: 2 per 1,000 documents, and 2. Without the views, 1 more per 1,000 documents or 16 MB.
         """
+        if range.start >= range.end:
+            return 0
         expired, foreign = self._exceptions_to_removing(range, at)
         return len(self._remove(range, foreign) - expired)
 
@@ -276,27 +311,61 @@ class CouchBackend(Backend):
             return path
         return f"_partition/{quote(range.start.partition(':')[0], safe='')}/{path}"
 
-    def _page(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
+    def _page(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None, *, reverse: bool = False
+    ) -> DocumentPage:
         """Return a page of a range: of documents, or of ids and what the flags among them say."""
         keys = fields is Fields.KEY
-        rows, cut = self._all_docs(range, limit + keys, after, include_docs=not keys)
-        more = cut or len(rows) == limit + keys
-        following = rows.pop()["id"] if keys and more else None
+        # One more than asked for: the flag after the last record; or, backward, the record that follows its flag.
+        asked = limit + (keys or reverse)
+        rows, cut = self._all_docs(range, asked, after, include_docs=not keys, reverse=reverse)
+        more, following = cut or len(rows) == asked, None
+        if reverse and more:
+            self._end_between_records(rows, limit)
+        elif keys and more:
+            following = rows.pop()["id"]
         behind = rows[-1]["id"] if more else None
         if range == EVERYTHING:  # beside the documents of the store there are design documents, and perhaps others
-            rows = [row for row in rows if is_id(row["id"]) or is_flag(row["id"])]
+            rows = [row for row in rows if self._is_id(row["id"].removesuffix(FLAG))]
+        if keys and reverse:
+            return DocumentPage(self._expiries.listed(rows[::-1], None)[::-1], behind)
         if keys:
             return DocumentPage(self._expiries.listed(rows, following), behind)
-        there = [row["doc"] for row in rows if row["doc"] and not is_flag(row["id"])]
+        there = [row["doc"] for row in rows if row["doc"] and not is_flag(row["id"], self._is_id)]
         documents, broken = split(there, lambda document: str(document["_id"]), document_of)
         return DocumentPage(documents, behind, broken)
 
+    def _end_between_records(self, rows: list[dict[str, Any]], limit: int) -> None:
+        """Let a page that goes backward, and is not the last, end where no flag is parted from its record."""
+        flags = sum(is_flag(row["id"], self._is_id) for row in rows)
+        if len(rows) - flags > limit or (len(rows) > 1 and is_flag(rows[-1]["id"], self._is_id)):
+            rows.pop()
+
+    def _read_instead(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
+        """Return a page of all that a range holds, backward, where nothing can be found in that order."""
+        page = self._page(range, fields, limit, after or None, reverse=True)
+        return page if page.after is None else page._replace(after=_READING + page.after)
+
     def _all_docs(
-        self, range: IdRange, limit: int, after: str | None, *, include_docs: bool
+        self, range: IdRange, limit: int, after: str | None, *, include_docs: bool, reverse: bool = False
     ) -> tuple[list[dict[str, Any]], bool]:
-        # A space is before every character of base64: this is the first id that can follow.
-        start = range.start if after is None or after < range.start else after + " "
-        parameters: dict[str, Any] = {"startkey": start, "endkey": range.end, "inclusive_end": False, "limit": limit}
+        """Return rows of a range, and whether there were too many bytes of them.
+
+        Requests: 1; of an empty range 0, which CouchDB would call an error.
+        """
+        start, end = range
+        if after is not None and reverse:
+            end = min(end, after)
+        elif after is not None and after >= start:
+            start = after + " "  # before every character of base64: this is the first id that can follow
+        if start >= end:
+            return [], False
+        parameters: dict[str, Any] = {"startkey": start, "endkey": end, "inclusive_end": False, "limit": limit}
+        if reverse:  # the end of the range is where the reading starts, and what it starts at is always read
+            last = _last_before(IdRange(start, end))
+            if start > last:
+                return [], False
+            parameters = {"startkey": last, "endkey": start, "descending": True, "limit": limit}
         if include_docs:
             parameters["include_docs"] = True
         return self._session.rows(self._path(range, "_all_docs"), parameters, _PAGE_BYTES)
@@ -320,26 +389,28 @@ class CouchBackend(Backend):
             raise
 
     def _counts(self, range: IdRange) -> dict[str, int]:
-        """Return how many documents there are, by id prefix, in the namespaces of a range.
+        """Return how many documents of a range there are, by id prefix, in each of its namespaces.
 
         Raises:
             MissingViewError: If the view is not there.
 
         Requests: 1.
         """
-        encoded_user, _, rest = range.start.partition(":")
-        user = unquote(encoded_user)
-        namespace, colon, _ = rest.partition(":")
-        # By bytes nothing lies between a name and the same with a NUL after it, and no object after any text.
-        start, end = ([user], [user + "\0"]) if not colon else ([user, unquote(namespace)],) * 2
+        scope = scope_of(range)
+        if scope is not None:
+            start, end = [*scope, range.start], [*scope, range.end]
+        else:
+            user = unquote(range.start.partition(":")[0])
+            start, end = [user], [user + "\0"]  # by bytes nothing lies between a name and the same with a NUL after it
         counts: dict[str, int] = {}
-        for row in self._view(range, COUNTS, startkey=start, endkey=end, group=True):
+        rows = self._view(range, COUNTS, startkey=start, endkey=end, inclusive_end=False, group_level=2)
+        for row in rows:
             try:
                 user_id, name = row["key"]
                 prefix = namespace_prefix(encode_name(user_id, "user_id"), encode_name(name, "namespace"))
             except (InvalidNameError, TypeError, ValueError):
                 continue  # of a document that somebody else has written
-            if range.start <= prefix < range.end:
+            if scope is not None or range.start <= prefix < range.end:
                 counts[prefix] = _number(row)
         return counts
 
@@ -514,6 +585,18 @@ def _number(row: dict[str, Any]) -> int:
     if type(number) is not int:
         broken(NAME, "a count in it is no number")
     return number
+
+
+def _last_before(range: IdRange) -> str:
+    """Return a text that comes after every id of a range and before its end."""
+    end = range.end
+    last = ord(end[-1]) - 1
+    if last < 0:
+        return end[:-1]
+    if 0xD800 <= last <= 0xDFFF:
+        last = 0xD7FF  # surrogates are not characters
+    # Within a namespace ids go on in base64, with the flag after it; elsewhere in any name.
+    return end[:-1] + chr(last) + ("~" if scope_of(range) else EVERYTHING.end)
 
 
 def _deletion(id: str, rev: str) -> str:

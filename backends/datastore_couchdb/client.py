@@ -58,6 +58,7 @@ class Settings:
         pool: Connections at most.
         create: Whether the database and its indexes are made.
         partitioned: Whether the database is partitioned by user.
+        earlier_format: Whether it is a database of the earlier format, to be read only (`datastore.formats`).
     """
 
     origin: str
@@ -68,6 +69,7 @@ class Settings:
     pool: int = 32
     create: bool = True
     partitioned: bool = False
+    earlier_format: bool = False
 
     def __repr__(self) -> str:
         return f"Settings({self.origin}/{self.database})"
@@ -355,6 +357,8 @@ class Session:
             )
         if status == 404 and reason in _NO_DATABASE:
             return MissingDatabaseError(f"the database {where} does not exist; create it, or connect with create=true")
+        if status == 400 and _error(response) == "no_usable_index":
+            return MissingIndexError(f"{where} has no index for a query ({reason})")
         if status == 413:
             return ValueTooLargeError(
                 f"{where} takes no document of this size ({reason}); raise max_document_size", backend=NAME
@@ -412,6 +416,13 @@ class MissingViewError(BackendUnusableError):
         super().__init__(message, backend=NAME)
 
 
+class MissingIndexError(BackendUnusableError):
+    """An index is not there that a query needs: it was removed under us."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, backend=NAME)
+
+
 def is_lost(error: DataStoreError) -> bool:
     """Return whether an answer was lost, so that asking again at once may tell what became of the request."""
     if not isinstance(error, BackendUnavailableError) or isinstance(error, ThrottledError):
@@ -461,6 +472,14 @@ def _reason(response: httpx.Response) -> str:
         return str(answer["error"] if answer["reason"] is None else answer["reason"])
     except (ValueError, TypeError, KeyError):
         return ""
+
+
+def _error(response: httpx.Response) -> Any:
+    """Return CouchDB's word for what is wrong."""
+    try:
+        return response.json()["error"]
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _is_json(response: httpx.Response) -> bool:

@@ -7,10 +7,11 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from datastore.adapters.answers import broken, member
-from datastore.errors import BackendUnusableError, ConfigurationError, DataStoreError, PermissionDeniedError
-from datastore.ids import is_id
+from datastore.errors import ConfigurationError, DataStoreError, PermissionDeniedError
+from datastore.formats import EARLIEST, check, settle
+from datastore.formats import FORMAT as CURRENT
 from datastore_couchdb.client import NAME, MissingDatabaseError, Session
-from datastore_couchdb.codec import known_of
+from datastore_couchdb.earlier import format_of_record
 from datastore_couchdb.expiring import EXPIRY_INDEX
 from datastore_couchdb.formats import FORMAT, Format, establish, format_of
 from datastore_couchdb.indexes import DeclaredIndex, declared_in
@@ -19,26 +20,27 @@ from datastore_couchdb.making import make_database, make_index
 NAMESPACE_INDEX = "agent_data_store_namespace"
 """Mango index on ``[userId, namespace]``: for queries inside a namespace."""
 RECORD_VIEWS = "agent_data_store_records"
-"""The design document of two views: `COUNTS` and `EXCEPTIONS`."""
+"""The design document of two views, `COUNTS` and `EXCEPTIONS`, and of the format (`datastore.formats`).
+
+The format is in this one because earlier versions look for it here, and leave a database alone that has another one.
+"""
 COUNTS = "namespaces"
-"""The view that counts documents by ``[userId, namespace]``."""
+"""The view that counts documents: by ``[userId, namespace]``, and within those any range of ids."""
 EXCEPTIONS = "exceptions"
 """The view of the documents that expire, by id, with the time; and of those that the store has not written."""
 REVISIONS_KEPT = 20
 """How many revisions CouchDB remembers of a document: each costs time whenever it is written."""
 
-_MERGING = "agent_data_store_namespaces"
-"""What counted before. Its names were compared as people sort words, so that different ones could be counted as one."""
 _COMMON = "agent_data_store_"
 """What the names of all design documents of the store begin with."""
-_FORMAT = 1
-"""The version of what documents hold and of how they are named."""
 # Without this option, which must stand in the view itself, CouchDB adds up rows of keys that are equal to ICU: a letter
 # composed and decomposed, names with and without a soft hyphen. So one user would see a number made of another's.
 _BY_BYTES = {"collation": "raw"}
 _VIEWS = {
     COUNTS: {
-        "map": "function (doc) { if (doc.revision && doc.namespace) { emit([doc.userId, doc.namespace], null); } }",
+        "map": "function (doc) {\n"
+        "  if (doc.revision && doc.namespace) { emit([doc.userId, doc.namespace, doc._id], null); }\n"
+        "}",
         "reduce": "_count",
         "options": _BY_BYTES,
     },
@@ -70,15 +72,13 @@ class Schema(NamedTuple):
 
 
 def prepare(session: Session) -> Schema:
-    """Make sure that the database and its indexes are there, and return what is.
-
-    And how the records are written.
+    """Make sure that the database and its indexes are there, and return what is, and how the records are written.
 
     Safe to run in several processes at once: who comes second finds things made.
 
     Raises:
         ConfigurationError: If something is missing and may not be made, the database is of the wrong kind, or another
-            program has filled it.
+            program or an earlier version has filled it.
         BackendUnusableError: If a newer version has.
         PermissionDeniedError: If this user may not make it.
         BackendUnavailableError: If the server does not answer.
@@ -97,41 +97,104 @@ def prepare(session: Session) -> Schema:
         except MissingDatabaseError:
             broken(NAME, "the database is not there that was made")
     _check_kind(session, information)
-    there = _there(session)
-    if not there and information["doc_count"]:
-        _refuse_foreign(session)
-    if there.get(RECORD_VIEWS, {}).get("format", _FORMAT) != _FORMAT:
-        raise BackendUnusableError(
-            f"{_where(session)} was written by a newer agent-datastore; install that version", backend=NAME
-        )
-    building = _MERGING in there
-    if settings.create and not there.keys() >= _DOCUMENTS:
-        building |= RECORD_VIEWS not in there and information["doc_count"] > len(there)
-        _make_indexes(session, there)
-        there = _there(session)
-        if not there.keys() >= {NAMESPACE_INDEX, EXPIRY_INDEX}:
-            broken(NAME, "an index is not there that was made")
-    if settings.create and not format_of(there.get(FORMAT)).flagged:
+    designs = _Designs(session, information["doc_count"])
+    settle(designs.format, designs.is_empty, designs.make, _where(session), NAME, earlier=settings.earlier_format)
+    designs.make()
+    if settings.create and not format_of(designs.there.get(FORMAT)).flagged:
         establish(session)
-        there = _there(session)
-    return Schema(_DOCUMENTS.intersection(there), declared_in(there), building, format_of(there.get(FORMAT)))
+        designs.look()
+    there = designs.there
+    return Schema(_DOCUMENTS.intersection(there), declared_in(there), designs.building, format_of(there.get(FORMAT)))
+
+
+class _Designs:
+    """The design documents of the store, and the format that one of them says.
+
+    Attributes:
+        there: Those that there are, by name, as they were last seen.
+        building: The views were made here, over documents that were there before.
+    """
+
+    def __init__(self, session: Session, documents: int) -> None:
+        self.there: dict[str, dict[str, Any]] = {}
+        self.building = False
+        self._session = session
+        self._empty = documents == 0
+
+    def look(self) -> None:
+        """See which there are.
+
+        Requests: 1.
+        """
+        self.there = _there(self._session)
+
+    def format(self) -> int | None:
+        """Return the format of the database, ``None`` if nothing says it.
+
+        Raises:
+            ConfigurationError: If the documents are another program's.
+
+        Requests: 1; where there is no design document that says it, but documents, up to 2 more to see it by these.
+        """
+        self.look()
+        if RECORD_VIEWS in self.there:
+            return self._said()
+        return None if self._empty else self._format_of_records()
+
+    def is_empty(self) -> bool:
+        """Return whether there are no documents but design documents."""
+        return self._empty
+
+    def make(self) -> None:
+        """Make those that are missing, where that is wanted.
+
+        Requests: 0 if nothing is missing; else 1 for each, and 1.
+        """
+        if not self._session.settings.create or self.there.keys() >= _DOCUMENTS:
+            return
+        self.building = RECORD_VIEWS not in self.there and not self._empty
+        _make_indexes(self._session, self.there)
+        self.look()
+        if not self.there.keys() >= _DOCUMENTS:
+            broken(NAME, "an index is not there that was made")
+        check(self._said(), _where(self._session), NAME)  # another version may have been faster
+
+    def _said(self) -> int:
+        said = self.there[RECORD_VIEWS].get("format", EARLIEST)
+        return said if type(said) is int else CURRENT + 1
+
+    def _format_of_records(self) -> int | None:
+        """Return the format of the first record among some documents, and see whether there are documents at all."""
+        empty = True
+        for where in ({"startkey": "_design0"}, {"endkey": "_design/"}):
+            parameters = {**where, "limit": _SAMPLE, "include_docs": True}
+            rows, _ = self._session.rows("_all_docs", parameters, _SAMPLE_BYTES)
+            documents = [row["doc"] for row in rows if row["doc"]]
+            for format in map(format_of_record, documents):
+                if format is not None:
+                    return format
+            if documents and not self.there:
+                raise ConfigurationError(
+                    f"{_where(self._session)} holds documents that another program has written; nothing was changed. "
+                    "Name another database, and move the records there with 'datastore import-legacy'",
+                    backend=NAME,
+                )
+            empty = empty and not documents
+        self._empty = empty
+        return None
 
 
 def is_built(session: Session) -> bool:
-    """Return whether the views are built; and then remove the one that counted before, if this user may.
+    """Return whether the views are built.
 
-    Requests: 1, and the first time that they are 2 more.
+    Requests: 1.
     """
     index = session.get(f"_design/{RECORD_VIEWS}/_info").get("view_index")
-    if isinstance(index, dict):
-        pending = index.get("updates_pending")
-        left = pending.get("minimum", 0) if isinstance(pending, dict) else index.get("updater_running") is True and _FEW
-        if left >= _FEW:
-            return False
-    if session.settings.create:
-        with suppress(DataStoreError):  # another one may do it
-            session.remove(f"_design/{_MERGING}")
-    return True
+    if not isinstance(index, dict):
+        return True
+    pending = index.get("updates_pending")
+    left = pending.get("minimum", 0) if isinstance(pending, dict) else index.get("updater_running") is True and _FEW
+    return bool(left < _FEW)
 
 
 def _there(session: Session) -> dict[str, dict[str, Any]]:
@@ -155,19 +218,30 @@ def _check_kind(session: Session, information: dict[str, Any]) -> None:
     )
 
 
-def _refuse_foreign(session: Session) -> None:
-    """See that a database without anything that marks it as the store's does not hold another program's documents."""
+def _format_of_records(session: Session, *, known: bool) -> int | None:
+    """Return the format of the first record among some documents of a database, ``None`` if there is none.
+
+    Args:
+        session: Whom to ask.
+        known: Whether the database is known to be the store's.
+
+    Raises:
+        ConfigurationError: If it is not, and the documents are another program's.
+    """
     for where in ({"startkey": "_design0"}, {"endkey": "_design/"}):
         rows, _ = session.rows("_all_docs", {**where, "limit": _SAMPLE, "include_docs": True}, _SAMPLE_BYTES)
         documents = [row["doc"] for row in rows if row["doc"]]
-        if any(is_id(document["_id"]) and not known_of(document).damaged for document in documents):
-            return
-        if documents:
+        formats = (format_of_record(document) for document in documents)
+        found = next((format for format in formats if format is not None), None)
+        if found is not None:
+            return found
+        if documents and not known:
             raise ConfigurationError(
                 f"{_where(session)} holds documents that another program has written; nothing was changed. Name "
                 "another database, and move the records there with 'datastore import-legacy'",
                 backend=NAME,
             )
+    return None
 
 
 def _make_database(session: Session) -> None:
@@ -178,6 +252,10 @@ def _make_database(session: Session) -> None:
 
 
 def _make_indexes(session: Session, there: Collection[str]) -> None:
+    if RECORD_VIEWS not in there:  # first, for it says the format
+        with _as_administrator(session):
+            design = {"format": CURRENT, "language": "javascript", "views": _VIEWS}
+            session.make("PUT", f"_design/{RECORD_VIEWS}", design)
     # In a partitioned database the expiry index spans the partitions: purging looks at all users.
     partitioned = session.settings.partitioned
     kinds: dict[str, tuple[list[str], bool]] = {
@@ -188,15 +266,6 @@ def _make_indexes(session: Session, there: Collection[str]) -> None:
         if name not in there:
             with _as_administrator(session):
                 make_index(session, name, fields, of_partition if partitioned else None)
-    if RECORD_VIEWS in there:
-        return
-    try:
-        with _as_administrator(session):
-            design = {"format": _FORMAT, "language": "javascript", "views": _VIEWS}
-            session.make("PUT", f"_design/{RECORD_VIEWS}", design)
-    except PermissionDeniedError:
-        if _MERGING not in there:
-            raise  # where it is, this user could connect before
 
 
 class _as_administrator:  # noqa: N801 - reads as the statement that it is
