@@ -215,14 +215,14 @@ def test_marks_are_in_the_document_and_in_nothing_that_is_handed_out(store, agen
     agent.set("k", 1)
     agent.get("k")
     store.flush()
-    document = store.backend._session.get_document("u:default:aw==")
+    document = store.backend._session.get_document(id_of("k", "default", "u"))
     assert (len(document["recentWrites"]), len(document["recentCounts"])) == (8, 8)
     assert "recent" not in agent.get_record("k").model_dump_json(by_alias=True)
     for number in range(20):
         agent.set("k", number)
         agent.get("k")
         store.flush()
-    document = store.backend._session.get_document("u:default:aw==")
+    document = store.backend._session.get_document(id_of("k", "default", "u"))
     assert (len(document["recentWrites"]), len(document["recentCounts"])) == (128, 128)
 
 
