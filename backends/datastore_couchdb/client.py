@@ -126,13 +126,6 @@ class Session:
         if answer.get("ok") is not True and answer.get("result") not in ("created", "exists"):
             broken(NAME, "it does not say that it was done")
 
-    def remove(self, path: str) -> None:
-        """Remove a document that is no record, if it is there."""
-        response = self._request("GET", path)
-        if response.status_code != 404:
-            rev = member(self._read(response), "_rev", str, NAME)
-            self._read(self._request("DELETE", f"{path}?rev={quote(rev, safe='')}"))
-
     def information(self) -> dict[str, Any]:
         """Return what the server says of the database."""
         answer = self.get("")

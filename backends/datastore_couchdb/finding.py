@@ -120,7 +120,8 @@ def find(
         # PouchDB Server has no bookmarks. It has looked through everything already; let it hand over all of it.
         query["limit"] = _ALL
         found, _ = session.find(path, query, None)
-        found.sort(key=itemgetter("_id"), reverse=reverse)  # nor does it order equals by their ids
+    if reverse and not bookmark:
+        found.sort(key=itemgetter("_id"), reverse=True)  # nor does it promise in which order equals come
     inside = [one for one in found if range.start <= one["_id"] < range.end]
     documents, broken = split(inside, lambda one: one["_id"], lambda one: _document(one, fields))
     if bookmark and len(found) == most:

@@ -358,11 +358,11 @@ def test_a_flag_that_the_server_refuses_is_not_passed_over(agent, proxy):
         agent.set("k", 1, ttl=10)
 
 
-# ------------------------------------------------------------------------------------------------------ older databases
+# --------------------------------------------------------------------------------------------- databases without flags
 
 
 def as_before(store):
-    """Make of a database one that was written before there were flags."""
+    """Make of a database one that nobody has used who may make design documents, and so has no flags."""
     backend = backend_of(store)
     rows = backend._session.get("_all_docs")["rows"]
     gone = [row for row in rows if is_flag(row["id"]) or row["id"] == f"_design/{FORMAT}"]

@@ -263,13 +263,13 @@ def test_a_range_with_two_ends_is_not_one_that_couchdb_compares(backend):
         assert {"_id": {"$lt": f"u:default:{encode_key('b')}"}} in query["selector"]["$or"]
 
 
-def test_the_last_come_first_also_where_somebody_removes_the_index(agent, backend, asked):
+def test_the_last_come_first_also_where_somebody_removes_the_index(store, agent, backend, asked):
     """CouchDB finds without one, and says so; to sort it needs one."""
     _numbered(agent, 60)
     plan = backend.plan(RANGE, parse_query({"even": True}))
     page = backend.find(RANGE, plan, Fields.VALUE, 10, None, True)
     ids = [document.id for document in page.documents]
-    backend._session.remove(f"_design/{NAMESPACE_INDEX}")
+    couchdb.remove_design(store, NAMESPACE_INDEX)
     with asked() as requests:
         while page.after is not None:
             page = backend.find(RANGE, plan, Fields.VALUE, 10, page.after, True)

@@ -17,6 +17,7 @@ from datastore.urls import Url
 from datastore_couchdb import open_legacy
 from datastore_couchdb.schema import EXPIRY_INDEX, RECORD_VIEWS
 from tests.couchdb.test_faults import proxy_request
+from tests.servers import couchdb
 from tests.servers.strict_couchdb import meanwhile, status
 
 pytestmark = pytest.mark.server("couchdb")
@@ -115,7 +116,7 @@ def mixed(request, name, store, agent, proxy):
     agent.set("gone", 1, ttl=0.001)
     send(proxy, name, [in_our_place(legacy("u", "default", "theirs", 7)), in_our_place(legacy("u", "n", "x", 8))])
     if request.param == "without":
-        store.backend._session.remove(f"_design/{RECORD_VIEWS}")
+        couchdb.remove_design(store, RECORD_VIEWS)
     return agent
 
 
@@ -233,6 +234,6 @@ def test_forgetting_takes_2_per_thousand(agent, store, proxy):
 
 def test_a_purge_works_without_its_index(agent, store):
     agent.set("gone", 1, ttl=0.001)
-    store.backend._session.remove(f"_design/{EXPIRY_INDEX}")
+    couchdb.remove_design(store, EXPIRY_INDEX)
     store.backend._indexes -= {EXPIRY_INDEX}
     assert store.purge_expired() == 1

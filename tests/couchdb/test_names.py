@@ -7,6 +7,7 @@ import pytest
 import datastore
 from datastore_couchdb.schema import RECORD_VIEWS
 from tests.couchdb.test_faults import proxy_request
+from tests.servers import couchdb
 
 pytestmark = pytest.mark.server("couchdb")
 
@@ -16,7 +17,6 @@ ALIKE = {
     "a soft hyphen": ("ab", "a\u00adb"),
     "the letter and the unit": ("Å", "\u212b"),
 }
-MERGING = "agent_data_store_namespaces"
 
 
 @pytest.fixture(params=ALIKE.values(), ids=ALIKE)
@@ -50,7 +50,7 @@ def without_views(url):
     with datastore.connect(url) as store:
         store.agent("café", "a").set_many({"a": 1, "b": 2})
         store.agent("cafe\u0301", "a").set("a", 1)
-        store.backend._session.remove(f"_design/{RECORD_VIEWS}")
+        couchdb.remove_design(store, RECORD_VIEWS)
     return url
 
 
@@ -110,7 +110,7 @@ def test_who_may_not_make_the_views_goes_on_without(without_views):
 def test_a_view_that_is_removed_under_an_open_store_is_done_without(store, agent, call):
     agent.set_many({"a": 1, "b": 2})
     agent.set("gone", 1, ttl=0.001)
-    store.backend._session.remove(f"_design/{RECORD_VIEWS}")
+    couchdb.remove_design(store, RECORD_VIEWS)
     assert call(store)
 
 
