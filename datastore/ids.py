@@ -34,6 +34,7 @@ _IN_ORDER = bytes(sorted(_BASE64.translate(bytes.maketrans(b"+/", b"-_"))))
 _TO_ORDERED = bytes.maketrans(_BASE64, _IN_ORDER)
 _FROM_ORDERED = bytes.maketrans(_IN_ORDER, _BASE64)
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _AFTER_COLON = ";"  # ';' follows ':' in ASCII, so [x:, x;) holds exactly the ids that begin with x:
 
 
@@ -122,10 +123,34 @@ def decode_key(encoded: str) -> str:
     return a2b_base64(encoded.encode("ascii").translate(_FROM_ORDERED) + b"==").decode()
 
 
+def split_id(id: str) -> tuple[str, str]:
+    """Return what the ids of a namespace begin with, and the encoded key.
+
+    Raises:
+        ValueError: If there is no colon in it.
+    """
+    colon = id.rindex(":") + 1
+    return id[:colon], id[colon:]
+
+
+def encode_earlier_key(key: str) -> str:
+    """Return a key as it stood in an id of the earlier format (`datastore.formats`): URL-safe base64, padded."""
+    return _url_safe(key.encode())
+
+
+def decode_earlier_key(encoded: str) -> str:
+    """Return the key that `encode_earlier_key` encoded.
+
+    Raises:
+        ValueError: If ``encoded`` is not base64 of UTF-8.
+    """
+    return a2b_base64(encoded.encode("ascii").translate(_FROM_URL_SAFE)).decode()
+
+
 def new_key(prefix: str) -> str:
     """Return a prefix and 128 random bits as 22 URL-safe characters."""
     # What the module secrets does, too; but importing it takes as long as a quarter of this package.
-    return prefix + b2a_base64(os.urandom(16), newline=False).translate(_TO_URL_SAFE).decode("ascii").rstrip("=")
+    return prefix + _url_safe(os.urandom(16)).rstrip("=")
 
 
 def decode_id(id: str) -> Name:
@@ -190,6 +215,10 @@ def namespace_range(encoded_user: str, prefix: str | None) -> IdRange:
 def after_namespace(id: str) -> str:
     """Return the first possible id after the namespace that ``id`` lies in."""
     return id[: id.rindex(":")] + _AFTER_COLON
+
+
+def _url_safe(some: bytes) -> str:
+    return b2a_base64(some, newline=False).translate(_TO_URL_SAFE).decode("ascii")
 
 
 def _ordered(utf8: bytes) -> str:

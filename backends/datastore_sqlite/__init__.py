@@ -7,6 +7,6 @@ range reads of the primary key.
 
 from datastore_sqlite.backend import SqliteBackend
 from datastore_sqlite.legacy import open_legacy
-from datastore_sqlite.urls import connect
+from datastore_sqlite.urls import connect, migrate
 
-__all__ = ["SqliteBackend", "connect", "open_legacy"]
+__all__ = ["SqliteBackend", "connect", "migrate", "open_legacy"]

@@ -44,6 +44,7 @@ class Settings:
         pool: The most connections.
         tenant: Whether it is the database of one tenant, which its file remembers.
         read_only: Whether it is opened for reading only, and no file is made or changed.
+        earlier_format: Whether it is a file of the earlier format that is opened (`datastore.formats`).
         log: Where its write-ahead log is when there is one; known only where the file is opened for reading only.
     """
 
@@ -55,6 +56,7 @@ class Settings:
     pool: int = 16
     tenant: bool = False
     read_only: bool = False
+    earlier_format: bool = False
     log: Path | None = None
 
 

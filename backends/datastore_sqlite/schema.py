@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from datastore.errors import BackendUnusableError, ConfigurationError, PermissionDeniedError
+from datastore.formats import EARLIEST, FORMAT, check
 from datastore.retry import Backoff
 from datastore.turns import Turns
 from datastore_sqlite.client import NAME, Connection, Settings, open_connection
@@ -23,10 +24,8 @@ _HEADER = 100  # bytes
 _HAS_LOG = b"\2\2"  # the format of a file in which a write-ahead log is used, as its header says it
 _OLDEST_SQLITE = (3, 35, 0)  # for RETURNING
 
-MIGRATIONS: Sequence[str] = (
-    # The value comes last, so that reading the other columns of a row does not lead through a megabyte of it.
-    f"""
-    CREATE TABLE {TABLE} (
+_TABLE = """
+    CREATE TABLE {name} (
         _id TEXT NOT NULL PRIMARY KEY,
         userId TEXT NOT NULL,
         namespace TEXT NOT NULL,
@@ -41,11 +40,17 @@ MIGRATIONS: Sequence[str] = (
         expiresAt TEXT,
         metadata TEXT NOT NULL,
         value TEXT NOT NULL
-    );
+    )"""
+"""The value comes last, so that reading the other columns of a row does not lead through a megabyte of it."""
+MIGRATIONS: Sequence[str] = (
+    f"""{_TABLE.format(name=TABLE)};
     CREATE INDEX {TABLE}_expiry ON {TABLE} (expiresAt) WHERE expiresAt IS NOT NULL;
     """,
+    "",  # ids sort as keys do: the table is the same, and what is in a file is brought over by `migrating` alone
 )
 """Step n brings a file from version n to n + 1. A released step is never edited; a change is a new step."""
+_SORTED = 2
+"""The first version of `MIGRATIONS` whose files have the current format (`datastore.formats`)."""
 
 _opening = Turns("opening a SQLite file")
 """One after another: between a look at a file and its opening nobody else of this process opens it (`headers`)."""
@@ -69,6 +74,30 @@ def open_file(settings: Settings, migrations: Sequence[str] = MIGRATIONS) -> Con
         _check_path(settings.path, settings)
         _make_private(settings.path)
         return _open(settings, migrations)
+
+
+def table_named(name: str) -> str:
+    """Return the statement that makes the table of the current version, under another name."""
+    return _TABLE.format(name=name)
+
+
+def open_for_migrating(settings: Settings, path: Path) -> Connection:
+    """Open a file of the earlier format for writing.
+
+    Raises:
+        ConfigurationError: If it is something else, or has the current format.
+        PermissionDeniedError: If the operating system refuses access.
+        sqlite3.Error: If SQLite fails.
+    """
+    with _opening.take():
+        _check_path(path, settings)
+        connection = open_connection(settings)
+        try:
+            _version(connection, settings, MIGRATIONS)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
 
 def open_to_read(settings: Settings, path: Path) -> tuple[Settings, Connection]:
@@ -98,7 +127,7 @@ def open_to_read(settings: Settings, path: Path) -> tuple[Settings, Connection]:
         except BaseException:
             connection.close()
             raise
-        if version < len(MIGRATIONS):
+        if version < (EARLIEST if settings.earlier_format else len(MIGRATIONS)):
             connection.close()
             raise ConfigurationError(
                 f"{path} holds {'a store of an older version' if version else 'nothing yet'}; open it for writing once",
@@ -253,6 +282,8 @@ def _version(connection: Connection, settings: Settings, migrations: Sequence[st
             backend=NAME,
         )
     if version:
+        found = EARLIEST if version < _SORTED else FORMAT
+        check(found, str(settings.path), NAME, earlier=settings.earlier_format)
         connection.execute(f"SELECT * FROM {TABLE} LIMIT 0")  # a damaged schema shows here and not at the first call
     return int(version)
 
@@ -264,7 +295,7 @@ def check_version(connection: Connection, settings: Settings) -> None:
         BackendUnusableError: If one has.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version != len(MIGRATIONS):
+    if version != (EARLIEST if settings.earlier_format else len(MIGRATIONS)):
         raise BackendUnusableError(
             f"the format of {settings.path} is {version} now, and this program knows {len(MIGRATIONS)}: another "
             "version of agent-datastore has changed it meanwhile. Restart this program with that version",

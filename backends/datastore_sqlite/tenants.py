@@ -9,6 +9,7 @@ from pathlib import Path
 from datastore.backend import Backend
 from datastore.errors import ConfigurationError, PermissionDeniedError
 from datastore.tenants import Databases
+from datastore.tenants.names import SEPARATOR
 from datastore_sqlite.backend import SqliteBackend, promises
 from datastore_sqlite.client import NAME, Settings
 from datastore_sqlite.schema import TENANT_ID, application_of, no_directory
@@ -62,6 +63,10 @@ class SqliteFiles(Databases):
             for path in self._path.parent.iterdir()
             if path.name.startswith(beginning) and path.name.endswith(suffix) and application_of(path) == TENANT_ID
         ]
+
+    def files(self) -> list[Path]:
+        """Return the files of all tenants."""
+        return [self._file(name) for name in self.names(self.base + SEPARATOR)]
 
     def _file(self, name: str) -> Path:
         return self._path.with_name(name + self._path.suffix)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from datastore.tenants import TenantBackend, is_wanted
 from datastore.urls import Url, boolean, one_of, positive, seconds
 from datastore_sqlite.backend import SqliteBackend
 from datastore_sqlite.client import NAME, Settings
+from datastore_sqlite.migrating import is_earlier, migrate_file
 from datastore_sqlite.tenants import SqliteFiles, SqliteMemories
 
 _LONGEST_TIMEOUT = 2_147_483
@@ -32,7 +34,15 @@ def connect(url: Url) -> Backend:
         PermissionDeniedError: If the operating system refuses access.
         BackendUnavailableError: If another process holds the file locked for the whole ``timeout``.
     """
-    settings = Settings(
+    settings, isolated = _settings(url), is_wanted(url)
+    url.check_all_taken()
+    if not isolated:
+        return SqliteBackend(settings)
+    return TenantBackend(SqliteMemories(settings) if settings.path is None else SqliteFiles(settings, settings.path))
+
+
+def _settings(url: Url) -> Settings:
+    return Settings(
         path=_path(url),
         synchronous=url.parameter("synchronous", one_of("normal", "full"), "normal"),
         timeout=url.parameter("timeout", _timeout, 10.0),
@@ -40,12 +50,29 @@ def connect(url: Url) -> Backend:
         mmap=url.parameter("mmap", boolean, False),
         pool=url.parameter("pool", positive, 16),
         read_only=url.read_only,
+        earlier_format=url.earlier_format,
     )
-    isolated = is_wanted(url)
+
+
+def migrate(url: Url, on_progress: Callable[[int, int | None], None] | None = None) -> int:
+    """Bring a file of the earlier format to the current one, in place, and return how many records it holds.
+
+    With ``isolation=database`` the files of all tenants, one after another; those that are done are left alone, so an
+    interrupted migration goes on where it was.
+
+    Raises:
+        ConfigurationError, PermissionDeniedError, BackendUnavailableError: As `connect`; also if there is nothing to
+            migrate.
+    """
+    settings, isolated = _settings(url), is_wanted(url)
     url.check_all_taken()
+    if settings.path is None:
+        raise ConfigurationError("a store in memory has nothing to migrate", backend=NAME)
     if not isolated:
-        return SqliteBackend(settings)
-    return TenantBackend(SqliteMemories(settings) if settings.path is None else SqliteFiles(settings, settings.path))
+        return migrate_file(settings, settings.path, on_progress)
+    files = SqliteFiles(settings, settings.path).files()
+    of_tenant = replace(settings, tenant=True)
+    return sum(migrate_file(of_tenant, file, on_progress) for file in files if is_earlier(of_tenant, file))
 
 
 def place(url: Url) -> Hashable:

@@ -43,7 +43,7 @@ from datastore.cli.running import (
 )
 from datastore.cli.show import number, printable
 from datastore.ids import encode_name
-from datastore.moving import OnProgress, Report, copy, export_records, import_legacy, import_records
+from datastore.moving import OnProgress, Report, copy, export_records, import_legacy, import_records, migrate
 from datastore.moving.files import BrokenFileError
 
 _SHOWN = 20  # problems; --json has more
@@ -111,6 +111,38 @@ def copy_command(
             )
         _finish(report, seconds, json, source=shown(texts[0]), sink=shown(texts[1]))
         _warn_if_none(report, user, namespace)
+
+
+def migrate_command(
+    url: Annotated[str, typer.Argument(metavar="URL", help="The store that an earlier version wrote.")],
+    sink: Annotated[
+        str | None,
+        typer.Argument(metavar="SINK", help="An empty store for its records; without it they are migrated in place."),
+    ] = None,
+    from_start: FromStart = False,
+    checkpoint: CheckpointFile = None,
+    json: JsonOption = False,
+) -> None:
+    """Bring a store that an earlier version wrote to the format of this one.
+
+    On SQLite in place, in one transaction: what is interrupted leaves the file
+    as it was. On a server the records are copied to SINK, each read back and
+    compared, and the store stays as it is; that can be interrupted and
+    repeated. Nothing else may write to the store meanwhile.
+    """
+    with in_one_line(_ON if sink is not None else "interrupted; the store is as it was"):
+        text = resolve(url)
+        if sink is None:
+            report, seconds = _run("migrating", lambda on_progress: migrate(text, on_progress=on_progress))
+            _finish(report, seconds, json, source=shown(text), sink=shown(text))
+            return
+        to_text = resolve(sink)
+        file = _checkpoint(checkpoint, from_start, "migrate", text, to_text)
+        with open_store(to_text, create=True) as to:
+            report, seconds = _run(
+                "migrating", lambda on_progress: migrate(text, to, checkpoint=file, on_progress=on_progress)
+            )
+        _finish(report, seconds, json, source=shown(text), sink=shown(to_text))
 
 
 def export_command(
@@ -268,6 +300,7 @@ def import_legacy_command(
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("copy")(copy_command)
+    app.command("migrate")(migrate_command)
     app.command("export")(export_command)
     app.command("import")(import_command)
     app.command("import-legacy")(import_legacy_command)

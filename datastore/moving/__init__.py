@@ -1,7 +1,7 @@
 """Moving records between stores, and between stores and files: exactly, in flat memory, and again after a kill.
 
 `copy` goes from one store to another, `export_records` to a file of JSON lines, `import_records` back, `import_legacy`
-from a database that was there before the store. What arrives is
+from a database that was there before the store, `migrate` from a store of an earlier version. What arrives is
 the record itself, with who made it, when, how often it was read, its revision and its expiry; each is read back and
 compared. Expired records count as gone and are left out. Nothing is removed from a sink unasked, and a record
 that is newer there than the one that comes is kept, so that running the same thing twice does no harm.
@@ -17,6 +17,7 @@ from datastore.moving.digests import digest_of
 from datastore.moving.exporting import export_records
 from datastore.moving.importing import import_records
 from datastore.moving.legacy import import_legacy
+from datastore.moving.migrating import migrate
 from datastore.moving.rejects import RejectsFile
 from datastore.moving.reports import OnProgress, Problem, Report
 from datastore.moving.rules import Rules
@@ -32,4 +33,5 @@ __all__ = [
     "export_records",
     "import_legacy",
     "import_records",
+    "migrate",
 ]

@@ -106,10 +106,16 @@ class ShelfBackend(OptimisticBackend):
         with self._translated():
             return [self._swap(change) for change in changes]
 
-    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+    def scan(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
+    ) -> DocumentPage:
         """See `Backend.scan`."""
         with self._translated():
-            names = [name for name in self._shelf.list(range.start, range.end) if after is None or name > after]
+            names = self._shelf.list(range.start, range.end)
+            if after is not None:
+                names = [name for name in names if (name < after if reverse else name > after)]
+            if reverse:
+                names.reverse()
             found = self._shelf.get(names[:limit])
         documents = [self._document(row) for _, row in found.values()]
         return DocumentPage(documents, names[limit - 1] if len(names) > limit else None)
