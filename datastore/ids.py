@@ -108,7 +108,7 @@ def encode_key(key: str) -> str:
     except UnicodeEncodeError:
         utf8 = check_name(key, "key").encode()  # raises, and says what is wrong
     if 0 < len(utf8) <= MAX_KEY_BYTES:
-        return _ordered(utf8)
+        return ordered(utf8)
     raise InvalidNameError(f"key takes {len(utf8)} bytes of UTF-8; it must take 1 to {MAX_KEY_BYTES}")
 
 
@@ -153,8 +153,22 @@ def new_key(prefix: str) -> str:
     return prefix + _url_safe(os.urandom(16)).rstrip("=")
 
 
+def encode_id(user_id: str, namespace: str, key: str) -> str:
+    """Return the id of a record, as the database holds it.
+
+    Raises:
+        InvalidNameError: If one of the three is not valid; the message names it.
+    """
+    beginning = namespace_prefix(encode_name(user_id, "user_id"), encode_name(namespace, "namespace"))
+    return beginning + encode_key(key)
+
+
 def decode_id(id: str) -> Name:
-    """Return the user id, namespace and key of an id."""
+    """Return the user id, namespace and key of an id.
+
+    Raises:
+        ValueError: If it is not an id. Some other spellings of one are taken, too; `is_id` is exact.
+    """
     user, namespace, key = id.split(":")
     return Name(unquote(user, errors="strict"), unquote(namespace, errors="strict"), decode_key(key))
 
@@ -162,11 +176,9 @@ def decode_id(id: str) -> Name:
 def is_id(text: str) -> bool:
     """Return whether a text is the id of a record; databases may hold other things beside them."""
     try:
-        name = decode_id(text)
-        parts = encode_name(name.user_id, "user_id"), encode_name(name.namespace, "namespace"), encode_key(name.key)
+        return encode_id(*decode_id(text)) == text
     except ValueError:
         return False
-    return ":".join(parts) == text
 
 
 def user_prefix(encoded_user: str) -> str:
@@ -193,12 +205,12 @@ def key_range(namespace: str, prefix: str | None = None, start: str | None = Non
     """
     low, high = namespace, namespace[:-1] + _AFTER_COLON
     if prefix is not None and (utf8 := _bound(prefix, "prefix")):
-        low = namespace + _ordered(utf8)
-        high = namespace + _ordered(utf8[:-1] + bytes([utf8[-1] + 1]))  # no byte of UTF-8 is 255
+        low = namespace + ordered(utf8)
+        high = namespace + ordered(utf8[:-1] + bytes([utf8[-1] + 1]))  # no byte of UTF-8 is 255
     if start is not None:
-        low = max(low, namespace + _ordered(_bound(start, "start")))
+        low = max(low, namespace + ordered(_bound(start, "start")))
     if end is not None:
-        high = min(high, namespace + _ordered(_bound(end, "end")))
+        high = min(high, namespace + ordered(_bound(end, "end")))
     return IdRange(low, max(low, high))
 
 
@@ -221,7 +233,8 @@ def _url_safe(some: bytes) -> str:
     return b2a_base64(some, newline=False).translate(_TO_URL_SAFE).decode("ascii")
 
 
-def _ordered(utf8: bytes) -> str:
+def ordered(utf8: bytes) -> str:
+    """Return bytes in base64 that sorts as they do."""
     return b2a_base64(utf8, newline=False).translate(_TO_ORDERED, b"=").decode("ascii")
 
 

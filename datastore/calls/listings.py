@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ANY_KEY = encode_key("k")
+_ALL_THERE_ARE = 2**40
+"""More records than any database holds; a limit beyond it is the same."""
 _NEXT = "!"
 """What comes before all that can follow an id in the order of ids."""
 
@@ -385,7 +387,7 @@ def _most(limit: int) -> int:
         raise InvalidValueError(f"limit is {kind_of(limit)}; it must be an int, or None for no limit")
     if number < 1:
         raise QueryError(f"limit is {shown(number)}; it must be at least 1, or None for no limit")
-    return number
+    return min(number, _ALL_THERE_ARE)
 
 
 def _delete(scope: Scope, batch: list[Delete]) -> int:

@@ -29,7 +29,7 @@ from datastore.cli.running import (
 )
 from datastore.cli.show import lines_of, printable
 from datastore.documents import skip
-from datastore.ids import decode_id
+from datastore.ids import decode_id, encode_id, is_id
 from datastore.moving.pages import pages, total
 from datastore.store import DataStore
 from datastore.values import encode
@@ -62,6 +62,31 @@ def namespaces(url: UrlOption = None, user: AnyUserOption = None, json: JsonOpti
             rows = [(user_id, name, f"{records:,}") for (user_id, name), records in sorted(counts.items())]
             _print(("user", "namespace", "records>"), rows)
         _warn_if_none(counts, user, None)
+
+
+def id_command(
+    names: Annotated[
+        list[str], typer.Argument(metavar="USER NAMESPACE KEY", help="A record's names; or its id, for the way back.")
+    ],
+    json: JsonOption = False,
+) -> None:
+    """Show under which id a record is stored, to find it in the database's own console.
+
+    With one argument, an id, show the user, the namespace and the key that it
+    stands for. No store is opened.
+    """
+    with in_one_line():
+        if len(names) == 1 and is_id(names[0]):
+            name = decode_id(names[0])
+            if json:
+                print_json({"userId": name.user_id, "namespace": name.namespace, "key": name.key})
+            else:
+                _print(("user", "namespace", "key"), [tuple(name)])
+        elif len(names) == 3:
+            id = encode_id(*names)
+            print_json({"id": id}) if json else typer.echo(printable(id))
+        else:
+            raise typer.BadParameter("give a user, a namespace and a key, or one id as the database holds it")
 
 
 def ls(
@@ -149,6 +174,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (namespaces, ls, get, stats):
         app.command()(command)
+    app.command("id")(id_command)
 
 
 def _counts(store: DataStore, user: str | None) -> dict[tuple[str, str], int]:

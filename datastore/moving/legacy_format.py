@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 
 from datastore.backend import Document
 from datastore.documents import MAX_COUNT, UNDECODABLE, is_time
+from datastore.earlier import from_earlier
 from datastore.errors import DataStoreError, InvalidValueError, kind_of
-from datastore.ids import check_agent, encode_key, encode_name, namespace_prefix
+from datastore.ids import check_agent, encode_key, encode_name, namespace_prefix, ordered
 from datastore.moving.digests import digest
 from datastore.times import format_time
 from datastore.values import MAX_DIGITS, check_metadata, decode, encode
@@ -215,7 +216,7 @@ def _name(raw: Mapping[str, Any], notes: list[Note]) -> Name:
 def _check_id(raw: Mapping[str, Any], name: Name, id: str, notes: list[Note]) -> None:
     """Note an id that says something else than the fields."""
     theirs = where(raw)
-    if ("_id" not in raw and "id" not in raw) or theirs == id:
+    if ("_id" not in raw and "id" not in raw) or theirs == id or from_earlier(theirs) == id:
         return
     head, _, encoded = theirs.rpartition(":")
     if head != f"{name.user_id}:{name.namespace}" or not _is_key(encoded, name.key):
@@ -225,10 +226,10 @@ def _check_id(raw: Mapping[str, Any], name: Name, id: str, notes: list[Note]) ->
 
 
 def _is_key(encoded: str, key: str) -> bool:
-    """Return whether a text is a key in base64, of any of the usual spellings."""
+    """Return whether a text is a key in base64, of any of the usual spellings, or as this store writes it."""
     utf8 = key.encode(errors="surrogatepass")
-    spellings = {b64encode(utf8), b64encode(utf8, b"-_")}
-    return encoded.rstrip("=") in {spelling.rstrip(b"=").decode() for spelling in spellings}
+    usual = (b64encode(utf8), b64encode(utf8, b"-_"))
+    return encoded == ordered(utf8) or encoded.rstrip("=") in {one.rstrip(b"=").decode() for one in usual}
 
 
 def _decode_key(encoded: str) -> str:

@@ -106,6 +106,9 @@ def test_the_namespace_is_read_once_for_all_pages(agent, backend, sort):
     read.append(backend.handed_over())
     assert [len(page) for page in found] == [50] * 6
     assert list(chain(*found)) == expected
+    if sort == SORTS["keys"]:
+        assert read == [{"scanned": 51}] * 5 + [{"scanned": 50}], "the order of keys needs no sorting"
+        return
     assert read[0] == {"scanned": COUNT}
     assert read[1:] == [{"by id": 51}] * 4 + [{"by id": 50}]
 

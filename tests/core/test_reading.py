@@ -167,7 +167,7 @@ def test_for_writing_is_what_a_store_is_opened_without_it(tmp_path):
 def test_this_file_knows_every_call_that_writes():
     """So that a new one gets a line above."""
     reads = {
-        "get", "get_record", "get_many", "get_all", "exists", "list_keys", "list_namespaces", "use_namespace", "scan",
+        "get", "get_record", "get_many", "get_all", "exists", "list_keys", "first", "last", "list_namespaces", "use_namespace", "scan",
         "iter_records", "find", "find_records", "count", "explain", "agent", "namespace", "user_id", "backend",
         "key_value", "vault",
     }  # fmt: skip

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datastore.conformance.samples import METADATA, ODD_NAMES, VALUES, same
-from datastore.ids import decode_id
+from datastore.ids import decode_id, encode_id
 from datastore.moving.legacy_format import UNKNOWN, Name, UnreadableError, other_readings, to_record
 
 PARTS = st.text(":a", min_size=1, max_size=4)
@@ -166,7 +166,8 @@ class TestIds:
         assert [note.kind for note in notes] == ["mismatched"]
 
     def test_an_id_in_our_own_format_is_right_as_well(self):
-        assert kinds(legacy(user="a:b", _id="a%3Ab:default:cGxhbg==")) == []
+        assert kinds(legacy(user="a:b", _id="a%3Ab:default:cGxhbg==")) == [], "of the earlier one"
+        assert kinds(legacy(user="a:b", _id=encode_id("a:b", "default", "plan"))) == []
 
     def test_a_document_without_an_id_is_taken_by_its_fields(self):
         assert kinds(without(legacy(), "_id")) == []

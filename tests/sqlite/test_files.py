@@ -13,6 +13,8 @@ import pytest
 import datastore
 import datastore_sqlite
 from datastore import BackendUnusableError, ConfigurationError, DataStoreError, PermissionDeniedError
+from datastore.formats import FORMAT
+from datastore.ids import encode_id
 from datastore.urls import Url
 from datastore_sqlite.client import Settings
 from datastore_sqlite.schema import APPLICATION_ID, MIGRATIONS, TABLE, open_file
@@ -74,7 +76,7 @@ def test_rows_are_readable_with_plain_sqlite(tmp_path):
     with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as plain:
         plain.row_factory = sqlite3.Row
         row = dict(plain.execute(f"SELECT *, value ->> 'days' AS days FROM {TABLE}").fetchone())
-    assert row["_id"] == "alice:trips%3A2026:cm9tZQ=="
+    assert row["_id"] == encode_id("alice", "trips:2026", row["key"])
     assert (row["userId"], row["namespace"], row["key"]) == ("alice", "trips:2026", "rome")
     assert row["value"] == '{"title":"Rôma","days":3}'
     assert json.loads(row["metadata"]) == {"source": "mail"}
@@ -140,7 +142,7 @@ def damaged_schema(path):
         (lambda path: path.write_bytes(bytes(8_192)), "is not a SQLite database"),
         (plain_database, "of something else than agent-datastore"),
         (cut_off, "was cut off at"),
-        (newer, "written by a newer agent-datastore .its schema is 99, this one knows 1."),
+        (newer, "written by a newer agent-datastore .its schema is 99, this one knows 2."),
         (damaged_schema, "is damaged"),
     ],
     ids=["text", "header only", "zeros", "foreign", "cut off", "newer", "damaged"],
@@ -252,14 +254,14 @@ def test_a_read_only_directory_is_refused(reachable):
 def test_the_file_says_whose_it_is_and_which_schema_it_has(tmp_path):
     header = filled(tmp_path / "a.db").read_bytes()[:100]
     assert int.from_bytes(header[68:72], "big") == APPLICATION_ID
-    assert int.from_bytes(header[60:64], "big") == len(MIGRATIONS) == 1
+    assert int.from_bytes(header[60:64], "big") == len(MIGRATIONS) == FORMAT == 2
 
 
 def test_a_file_of_an_older_schema_is_brought_up_to_date_and_keeps_its_records(tmp_path):
     path = filled(tmp_path / "a.db")
-    second = (*MIGRATIONS, f"ALTER TABLE {TABLE} ADD COLUMN mood TEXT; CREATE INDEX moods ON {TABLE} (mood)")
-    connection = open_file(Settings(path), second)
-    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    third = (*MIGRATIONS, f"ALTER TABLE {TABLE} ADD COLUMN mood TEXT; CREATE INDEX moods ON {TABLE} (mood)")
+    connection = open_file(Settings(path), third)
+    assert connection.execute("PRAGMA user_version").fetchone() == (3,)
     assert connection.execute(f"SELECT count(*), count(mood) FROM {TABLE}").fetchone() == (200, 0)
     connection.close()
 
