@@ -19,7 +19,7 @@ def broken(backend: str, what: str) -> NoReturn:
         backend: The database's name.
         what: What is wrong with it; nothing of the answer itself, which may hold values.
     """
-    raise BackendUnavailableError(f"the answer of the server is not whole: {what}", backend=backend)
+    raise BackendUnavailableError(f"the server's answer is incomplete or wrong: {what}", backend=backend)
 
 
 def member(answer: Any, name: str, kind: type | tuple[type, ...], backend: str) -> Any:
