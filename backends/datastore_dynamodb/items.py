@@ -178,7 +178,7 @@ def identifying(write: Put | Restore) -> Attributes:
 
 
 def changing(write: Put | Restore, value: Encoded) -> Attributes:
-    """Return the attributes that every write sets, new record or not. Optional ones that it does not set are removed."""
+    """Return the attributes that every write sets, new record or not. Optional ones that are not set are removed."""
     expires_at = expiry_after(write)
     attributes: Attributes = {
         "updatedAt": {"S": write.at},

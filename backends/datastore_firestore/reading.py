@@ -132,7 +132,7 @@ class Reader:
     def all_states(self, range: IdRange, limit: int, after: str | None) -> tuple[list[tuple[str, Known]], str | None]:
         """Return what a range holds, as far as removing it needs, and the id after which there is more.
 
-        It includes what cannot be read. It leaves out what other programs have written, except in the range of everything.
+        It includes what cannot be read. It leaves out other programs' documents, except in the range of everything.
         """
         seen, last, number, more = list[tuple[str, Known]](), None, 0, True
         try:
