@@ -1,4 +1,4 @@
-"""Counting accesses over `load` and `swap`, in few requests, and none twice.
+"""Counting accesses over `load` and `swap`: in few requests, and never twice.
 
 A request whose answer was lost may have counted. So each attempt has a mark, which the document keeps among the marks
 of its last counts (`datastore.adapters.remembering`). The attempt is sent again with the same number and the same mark.

@@ -95,7 +95,7 @@ class Primitives(ABC):
         return True
 
     def was_removed_by(self, id: str, sent: Sent) -> bool:
-        """Return whether the given delete, whose answer was lost, removed a document that is gone; or another did.
+        """Return whether a document that is gone was removed by the given delete, whose answer was lost.
 
         By default the given delete has removed it, since an outage must not look like a missing record.
         """

@@ -1,4 +1,4 @@
-"""Another distribution with the import name ``datastore``: an import that fails for it, and `doctor`, name it."""
+"""Another distribution with the import name ``datastore``: a failing import, and `doctor`, name it."""
 
 from __future__ import annotations
 

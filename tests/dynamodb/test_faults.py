@@ -1,4 +1,4 @@
-"""Faults: each ends in the right answer or in the error that says what to do. Injected where the client sends."""
+"""Faults: each ends in the right answer, or in an error that says what to do. Injected where the client sends."""
 
 import logging
 import socket

@@ -1,4 +1,4 @@
-"""Rows that somebody has edited by hand, or damaged: each is an error that names it, and takes no other with it."""
+"""Rows that somebody has edited or damaged: each is an error that names it, and affects no other row."""
 
 from __future__ import annotations
 

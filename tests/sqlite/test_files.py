@@ -1,4 +1,4 @@
-"""The file: made once, brought up to date, shared, and refused untouched where it is not ours or not whole."""
+"""The file: created once, brought up to date, shared, and refused untouched if it is not ours or is incomplete."""
 
 import contextlib
 import hashlib
