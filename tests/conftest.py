@@ -1,4 +1,4 @@
-"""What holds for all tests: the kit's report, the servers that some of them need, and what is quicker shared."""
+"""What all tests use: the kit's report, the servers that some tests need, and what is faster when it is shared."""
 
 import functools
 import importlib.metadata

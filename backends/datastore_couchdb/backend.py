@@ -50,7 +50,7 @@ from datastore_couchdb.writing import Documents, bulk_docs
 logger = logging.getLogger("datastore")
 
 _PAGE_BYTES = 16_000_000
-"""A page of a scan ends soon after so many characters of documents, so that large values do not pile up in memory."""
+"""A page of a scan ends soon after this many characters of documents, so that large values do not fill the memory."""
 _BATCH = 1_000
 _EXPIRED_PAGE = 10_000
 
@@ -70,10 +70,10 @@ class CouchBackend(Backend):
     )
 
     def __init__(self, settings: Settings) -> None:
-        """Connect, and make the database and its indexes if they are not there.
+        """Connect, and create the database and its indexes if they do not exist.
 
         Raises:
-            ConfigurationError: If the database is not there and may not be made.
+            ConfigurationError: If the database does not exist and may not be created.
             PermissionDeniedError: If the server refuses the credentials.
             BackendUnavailableError: If the server does not answer.
         """
@@ -130,7 +130,7 @@ class CouchBackend(Backend):
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`.
 
-        Requests: 2. Without the view, 1 more than there are pages of 10,000.
+        Requests: 2. Without the view, 1 per 10,000 documents and 1 per 10,000 expired ones.
         """
         if self._has_views():
             with suppress(MissingViewError):
@@ -152,12 +152,12 @@ class CouchBackend(Backend):
     def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.find`.
 
-        Requests: 1; 2 where the documents are more than a page's amount of data.
+        Requests: 1; 2 where the documents exceed the amount of data that one page holds.
         """
         path, unused = self._path(range, "_find"), set[str]()
         page = finding.find(self._session, path, range, plan, fields, limit, after, _PAGE_BYTES, unused)
-        if unused:  # somebody has removed them, and CouchDB went another way
-            logger.warning("CouchDB has no index %s any more: filters take longer", " and ".join(sorted(unused)))
+        if unused:  # somebody has removed them, and CouchDB answered without them
+            logger.warning("CouchDB no longer has the index %s: filters take longer", " and ".join(sorted(unused)))
             self._indexes -= unused
             self._declared = {
                 name: index for name, index in self._declared.items() if unused.isdisjoint((name, index.rest))
@@ -170,16 +170,16 @@ class CouchBackend(Backend):
         Raises:
             UnsupportedError: If CouchDB cannot index one of the fields.
 
-        Requests: 4 where it is not known here.
+        Requests: 4 where this process does not know the index yet; otherwise 0.
         """
         index = indexes.declare(fields, None if encoded_namespace is None else unquote(encoded_namespace))
         if index.name not in self._declared:
             indexes.build(self._session, index)
-            self._declared = {**self._declared, index.name: index}  # others may be planning with the one before
+            self._declared = {**self._declared, index.name: index}  # another thread may use the old one
         return index.name
 
     def clear(self, range: IdRange, at: str) -> int:
-        """See `Backend.clear`; what another program has written stays.
+        """See `Backend.clear`. Documents that another program has written stay.
 
         Requests: 2 per 1,000 documents, and 2. Without the views, 1 more per 1,000 documents or 16 MB.
         """
@@ -187,9 +187,9 @@ class CouchBackend(Backend):
         return len(self._remove(range, foreign) - expired)
 
     def forget(self, range: IdRange, at: str) -> Forgotten:
-        """See `Backend.forget`; what another program has written stays.
+        """See `Backend.forget`. Documents that another program has written stay.
 
-        Requests: as `clear`.
+        Requests: the same as `clear`.
         """
         expired, foreign = self._exceptions_to_removing(range, at)
         removed = self._remove(range, foreign)
@@ -198,10 +198,10 @@ class CouchBackend(Backend):
     def purge(self, at: str) -> int:
         """See `Backend.purge`.
 
-        Requests: 1 per 10,000 expired documents and flags to find them, 2 per 1,000 documents to remove them, 1 per
-            1,000 flags to see whether their records are there, and 2 per 1,000 to remove those.
+        Requests: 1 per 10,000 expired documents and flags to find them, and 2 per 1,000 documents to remove them. For
+            flags, 1 per 1,000 to see whether their records exist, and 2 per 1,000 to remove those whose records do not.
         """
-        selector = place_of("", "") | {"expiresAt": {"$lte": at}}  # records by their times, and all flags
+        selector = place_of("", "") | {"expiresAt": {"$lte": at}}  # records whose time has come, and all flags
         flags, ids = dict[str, str](), list[str]()
         for document in self._find(selector):
             if not is_flag(document["_id"]):
@@ -215,8 +215,8 @@ class CouchBackend(Backend):
             self._purge(ids[start : start + _BATCH], at, purged, pauses)
         try:
             remove_flags(self._session, flags)
-        except DataStoreError as error:  # what was purged is, and is told once
-            logger.warning("flags of records that are gone were left to the next purge: %s", error)
+        except DataStoreError as error:  # the records have been purged, and the caller must learn their number
+            logger.warning("flags of records that no longer exist were left to the next purge: %s", error)
         return len(purged)
 
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
@@ -227,7 +227,7 @@ class CouchBackend(Backend):
         return self._page(EVERYTHING, fields, limit, after)
 
     def document_count(self) -> int:
-        """See `Backend.document_count`; without the view, design documents are counted, too.
+        """See `Backend.document_count`. Without the view, design documents are counted too.
 
         Requests: 1.
         """
@@ -240,7 +240,7 @@ class CouchBackend(Backend):
     def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
         """See `Backend.restore`.
 
-        Requests: 1 per 1,000 documents; 2 more for those that are there already and were not read here.
+        Requests: 1 per 1,000 documents; 2 more for those that exist already and were not read by this process.
         """
         return self._documents.flagged(restores, self._writer.write(restores))
 
@@ -260,7 +260,7 @@ class CouchBackend(Backend):
         self.close()
 
     def before_fork(self) -> None:
-        """See `Backend.before_fork`: idle connections do no harm in a child that forgets them."""
+        """See `Backend.before_fork`. Idle connections do no harm: the child forgets them."""
 
     def after_fork(self) -> None:
         """See `Backend.after_fork`."""
@@ -271,19 +271,19 @@ class CouchBackend(Backend):
         self._counter.after_fork()
 
     def _path(self, range: IdRange, path: str) -> str:
-        """Return where to ask for what lies in a range: in a partitioned database, at its user's partition."""
+        """Return where to ask for the documents of a range: in a partitioned database, in its user's partition."""
         if not self._session.settings.partitioned or range == EVERYTHING:
             return path
         return f"_partition/{quote(range.start.partition(':')[0], safe='')}/{path}"
 
     def _page(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
-        """Return a page of a range: of documents, or of ids and what the flags among them say."""
+        """Return a page of a range: of documents, or only of ids with the expiry that their flags point to."""
         keys = fields is Fields.KEY
         rows, cut = self._all_docs(range, limit + keys, after, include_docs=not keys)
         more = cut or len(rows) == limit + keys
         following = rows.pop()["id"] if keys and more else None
         behind = rows[-1]["id"] if more else None
-        if range == EVERYTHING:  # beside the documents of the store there are design documents, and perhaps others
+        if range == EVERYTHING:  # besides the store's documents there are design documents, and perhaps others
             rows = [row for row in rows if is_id(row["id"]) or is_flag(row["id"])]
         if keys:
             return DocumentPage(self._expiries.listed(rows, following), behind)
@@ -294,7 +294,7 @@ class CouchBackend(Backend):
     def _all_docs(
         self, range: IdRange, limit: int, after: str | None, *, include_docs: bool
     ) -> tuple[list[dict[str, Any]], bool]:
-        # A space is before every character of base64: this is the first id that can follow.
+        # A space sorts before every character of base64, so this is the first id that can follow.
         start = range.start if after is None or after < range.start else after + " "
         parameters: dict[str, Any] = {"startkey": start, "endkey": range.end, "inclusive_end": False, "limit": limit}
         if include_docs:
@@ -311,7 +311,7 @@ class CouchBackend(Backend):
         return RECORD_VIEWS in self._indexes and not self._building
 
     def _view(self, range: IdRange, name: str, **parameters: Any) -> list[dict[str, Any]]:
-        """Return rows of a view; where it was removed under us, it is not asked again."""
+        """Return rows of a view. If the view was removed while the store was open, it is not used again."""
         path = self._path(range, f"_design/{RECORD_VIEWS}/_view/{name}")
         try:
             return self._session.view(path, parameters)
@@ -330,7 +330,8 @@ class CouchBackend(Backend):
         encoded_user, _, rest = range.start.partition(":")
         user = unquote(encoded_user)
         namespace, colon, _ = rest.partition(":")
-        # By bytes nothing lies between a name and the same with a NUL after it, and no object after any text.
+        # By bytes, nothing lies between a name and that name with a NUL after it. An object, the usual end, sorts
+        # before text.
         start, end = ([user], [user + "\0"]) if not colon else ([user, unquote(namespace)],) * 2
         counts: dict[str, int] = {}
         for row in self._view(range, COUNTS, startkey=start, endkey=end, group=True):
@@ -338,18 +339,18 @@ class CouchBackend(Backend):
                 user_id, name = row["key"]
                 prefix = namespace_prefix(encode_name(user_id, "user_id"), encode_name(name, "namespace"))
             except (InvalidNameError, TypeError, ValueError):
-                continue  # of a document that somebody else has written
+                continue  # its document was written by somebody else
             if range.start <= prefix < range.end:
                 counts[prefix] = _number(row)
         return counts
 
     def _exceptions(self, range: IdRange, at: str) -> _Exceptions:
-        """Return the documents of a range, of one user, that are not to be counted or removed like others.
+        """Return the documents of one user's range that must not be counted or removed like others.
 
         Raises:
             MissingViewError: If the view is not there.
 
-        Requests: 1 per 10,000 of them.
+        Requests: 1 per 10,000 such documents.
         """
         found = _Exceptions(set(), set())
         start = range.start
@@ -364,7 +365,7 @@ class CouchBackend(Backend):
             start = rows[-1]["key"] + " "
 
     def _exceptions_to_removing(self, range: IdRange, at: str) -> _Exceptions:
-        """Return the same also without the view: then each document is read."""
+        """Return the exceptions for a removal. Without the view, every document is read to find them."""
         if self._has_views():
             with suppress(MissingViewError):
                 return self._exceptions(range, at)
@@ -380,7 +381,10 @@ class CouchBackend(Backend):
         return found
 
     def _skip_through(self, range: IdRange, expired: set[str]) -> list[str]:
-        """Step from namespace to namespace, past those that hold only expired documents."""
+        """Return the prefixes of the namespaces with live documents, skipping from one namespace to the next.
+
+        Requests: 1 per namespace and 1, and more for namespaces with many expired documents.
+        """
         found: list[str] = []
         limit = 1
         while True:
@@ -400,19 +404,20 @@ class CouchBackend(Backend):
         return find_all(self._session, selector, EXPIRY_INDEX in self._indexes)
 
     def _expired(self, range: IdRange, at: str) -> set[str]:
-        """Return the ids of the documents within a range that are expired.
+        """Return the ids of the expired documents in a range.
 
         Requests: 1 per 10,000 expired documents.
         """
         selector = place_of(range.start, range.start) | {"expiresAt": {"$gt": "0", "$lte": at}}
-        # The index compares as people sort words, which is coarser than the ids are.
+        # The index sorts text as people do (ICU), so it can find ids that are not in the range.
         return {found["_id"] for found in self._find(selector) if range.start <= found["_id"] < range.end}
 
     def _remove(self, range: IdRange, foreign: Container[str]) -> set[str]:
-        """Remove what a range holds, except for foreign documents, and return the ids of all that was there.
+        """Remove what a range holds, except foreign documents, and return the ids of all that were removed.
 
-        It is listed and deleted until nothing is left: what was written meanwhile, and what an answer that was lost
-        said nothing of. Time is lost, and bounded, only where something fails.
+        The range is listed and deleted until nothing is left. That includes documents written meanwhile, and those
+        whose deletion was in doubt because an answer was lost. It waits only after a failure, and only for a limited
+        time.
         """
         removed: set[str] = set()
         pauses = contention()
@@ -422,7 +427,7 @@ class CouchBackend(Backend):
                 ours = [row for row in rows if row["id"] not in foreign]
                 if ours:
                     if ours[0] is not rows[0]:
-                        range = range._replace(start=ours[0]["id"])  # what is not ours is not listed each time
+                        range = range._replace(start=ours[0]["id"])  # do not list foreign documents again each time
                     removed.update(row["id"] for row in ours if not is_flag(row["id"]))
                     if not self._delete(ours) and not pauses.wait():
                         raise came_too_late(NAME)
@@ -434,12 +439,12 @@ class CouchBackend(Backend):
                 _go_on(error, pauses, removed)
 
     def _purge(self, ids: Sequence[str], at: str, purged: set[str], pauses: Backoff) -> None:
-        """Remove those documents that are expired, and add their ids to ``purged``."""
+        """Remove those of the documents that are expired, and add their ids to ``purged``."""
         sent: set[str] = set()
         while True:
             try:
                 found = fetch(self._session, self._memory, ids)
-                purged |= sent - found.keys()  # the answer was lost
+                purged |= sent - found.keys()  # their deletion succeeded, but its answer was lost
                 dead = {
                     id: _deletion(id, document["_rev"])
                     for id, document in found.items()
@@ -454,7 +459,7 @@ class CouchBackend(Backend):
                 _go_on(error, pauses, sent | purged)
 
     def _delete(self, rows: Sequence[dict[str, Any]]) -> bool:
-        """Delete listed documents, and return whether all were as listed."""
+        """Delete listed documents, and return whether none of them had changed since the listing."""
         ids = [row["id"] for row in rows]
         try:
             answers = bulk_docs(self._session, ids, [_deletion(row["id"], row["value"]["rev"]) for row in rows])
@@ -466,18 +471,18 @@ class CouchBackend(Backend):
 
 
 class _Exceptions(NamedTuple):
-    """Documents, by id, that are not to be counted or removed like others."""
+    """The documents, by id, that must not be counted or removed like others."""
 
     expired: set[str]
     foreign: set[str]
-    """What another program has written."""
+    """The ids of documents that another program has written."""
 
     def take(self, id: str, expires_at: object, at: str) -> None:
-        """Sort a document in.
+        """Add a document to the set it belongs to, if any.
 
         Args:
             id: Its id.
-            expires_at: When it expires; ``None`` if it is not the store's.
+            expires_at: When it expires; ``None`` if another program has written it.
             at: Now.
         """
         if expires_at is None:
@@ -487,9 +492,9 @@ class _Exceptions(NamedTuple):
 
 
 def _go_on(error: DataStoreError, pauses: Backoff, removed: Collection[str]) -> None:
-    """Wait before something is repeated that has removed documents; otherwise raise, for the store to repeat the whole.
+    """Wait before repeating a removal that has removed something; otherwise raise, and the store repeats it.
 
-    Who repeated the whole after that would count only what was left.
+    If the store repeated a call that has removed something, it would count only what was left.
     """
     if not removed or not error.retryable or error.waited:
         raise error
@@ -499,7 +504,7 @@ def _go_on(error: DataStoreError, pauses: Backoff, removed: Collection[str]) -> 
 
 
 def _raise_refusal(answers: Sequence[dict[str, Any]]) -> None:
-    """Raise if the server refused to remove one of some documents, for another reason than that it was changed."""
+    """Raise if the server refused to remove a document for another reason than that it was changed."""
     refusal = next(filter(None, map(refusal_of, answers)), None)
     if refusal is not None:
         raise refusal
@@ -512,7 +517,7 @@ def _has_expired(expires_at: object, at: str) -> bool:
 def _number(row: dict[str, Any]) -> int:
     number = row["value"]
     if type(number) is not int:
-        broken(NAME, "a count in it is no number")
+        broken(NAME, "a count in it is not a number")
     return number
 
 

@@ -54,26 +54,27 @@ Item = TypeVar("Item")
 Row: TypeAlias = tuple[Any, ...]
 
 _WITH_VALUE = Fields.VALUE
-_VALUE = 4  # the index of the value in a row that has one
+_VALUE = 4  # the index of the value in a row that has a value
 _WRITING = "writing to the file"
 _PART_BYTES = 4_000_000
-"""A batch is cut where its values exceed so many characters: one transaction then takes some tens of milliseconds."""
+"""A batch is cut where its values exceed this many characters: a transaction then takes some tens of milliseconds."""
 _LOOK_SECONDS = 0.01
-"""For so long reads trust that the file is still the one that was opened; each write looks for itself."""
+"""For this long, reads trust that the file is still the one that was opened. Every write checks it."""
 
 
 class SqliteBackend(Backend):
     """Documents in one SQLite file.
 
-    Writers of one process take turns, in the order in which they come: SQLite's own waiting, which is left for other
-    processes, sleeps and looks again. A large batch is written in parts, between which others have their turn.
+    Writers of one process take turns in the order in which they come. SQLite's own waiting, which sleeps and looks
+    again, is left for other processes. A large batch is written in parts, and other writers have their turn between
+    them.
     """
 
     name = NAME
     capabilities = Capabilities(persistent=True, shared=True, at_once=True, tenant_databases=True)
 
     def __init__(self, settings: Settings) -> None:
-        """Open the file, and make it if it is not there.
+        """Open the file, and create it if it does not exist.
 
         Raises:
             ConfigurationError: If the path cannot hold a store, or the file is something else.
@@ -84,10 +85,10 @@ class SqliteBackend(Backend):
         self.capabilities = promises(settings)
         self._settings = settings
         self._turns = Turns(_WRITING)
-        self._written_by: Connection | None = None  # by whoever has the turn to write
+        self._written_by: Connection | None = None  # the writer that has the turn
         self._connections: OneConnection | Pool
         self._file: File | None = None
-        self._look_at = inf  # when a read looks again at whether the file is still the one that was opened
+        self._look_at = inf  # when a read checks again whether the file is still the one that was opened
         try:
             if settings.read_only and settings.path is not None:
                 settings, first = open_to_read(settings, settings.path)
@@ -135,11 +136,11 @@ class SqliteBackend(Backend):
                 created_at, revision, expires_at, value = row
                 return {id: Document(id, created_at, revision, expires_at, decode(value))}
             return {id: _DOCUMENT[fields]((id, *row))}
-        except UNDECODABLE:  # the closer look says what it is
+        except UNDECODABLE:  # the closer look finds out what it is
             return self._read_closely(ids, fields)
 
     def _read_closely(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
-        """Read documents, whatever is in their rows; raise for the first that is damaged."""
+        """Read documents, whatever is in their rows. Raise the error for the first damaged one."""
         statement = sql.read_many(fields, len(ids))
         with self._lent() as connection:
             rows = reading(connection, lambda: connection.execute(statement, ids).fetchall())
@@ -166,7 +167,7 @@ class SqliteBackend(Backend):
         self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
     ) -> DocumentPage:
         """See `Backend.scan`."""
-        end = range.end if range is not EVERYTHING else b""  # after all text, also what is no UTF-8
+        end = range.end if range is not EVERYTHING else b""  # after all text, even text that is not UTF-8
         if reverse and (after is None or after >= range.end):
             statement, parameters = sql.SCAN_BACK[fields], tuple[Any, ...]((range.start, end, limit))
         elif reverse:
@@ -293,7 +294,7 @@ class SqliteBackend(Backend):
         self._connections.after_fork()
 
     def _indexes(self) -> list[indexes.Index]:
-        """Return the declared indexes: asked each time, because other processes may make and remove some."""
+        """Return the declared indexes. They are read each time, because other processes may create and remove some."""
         return indexes.known(self._read(indexes.LIST, ()))
 
     def _read(self, statement: str, parameters: Sequence[object]) -> list[Row]:
@@ -310,7 +311,7 @@ class SqliteBackend(Backend):
         now = monotonic()
         if now > self._look_at:
             self._look(now)
-        # Not kept in a variable: a frame that refers to itself is garbage that only the collector finds.
+        # Not kept in a variable: a frame that refers to itself is garbage that only the garbage collector finds.
         try:
             turn = self._turns.take(self._settings.timeout, sys._getframe())
         except TimeoutError as error:
@@ -333,16 +334,16 @@ class SqliteBackend(Backend):
                     raise translate(error, self._settings) from error
                 raise
             connection.deadline[0] = inf
-            self._written_by = None  # before somebody else can have it
+            self._written_by = None  # before another writer can have it
             self._connections.give_back(connection, now)
             if self._file is not None:
-                self._file.check()  # after the write: what went into a file that is gone is not reported as stored
+                self._file.check()  # after the write: what went into a deleted file must not be reported as stored
             return result
         finally:
             turn.leave()
 
     def _look(self, now: float) -> None:
-        """See that the file is still the one that was opened, and its format one that is known here."""
+        """Check that the file is still the one that was opened, and that this version knows its format."""
         if self._file is None:
             return
         self._file.check()
@@ -352,7 +353,7 @@ class SqliteBackend(Backend):
 
 
 def promises(settings: Settings) -> Capabilities:
-    """Return what a store promises."""
+    """Return the capabilities of a store."""
     in_file = settings.path is not None
     return replace(SqliteBackend.capabilities, persistent=in_file, shared=in_file)
 
@@ -372,13 +373,13 @@ def _whole(row: Row) -> Document:
 
 
 _DOCUMENT: Sequence[Callable[[Row], Document]] = (_bare, _with_value, _whole)
-"""What makes a document of a row, by `Fields`."""
+"""The functions that make a document from a row, by `Fields`."""
 
 
 def _page(
     connection: Connection, statement: str, parameters: Row, fields: Fields, limit: int
 ) -> tuple[list[Row], bool]:
-    """Return rows up to the size of a page, and whether these are all that there are."""
+    """Return rows up to the size of a page, and whether there are no more."""
     cursor = connection.execute(statement, parameters)
     if fields is Fields.KEY:
         rows = cursor.fetchall()
@@ -404,21 +405,21 @@ def _restored_size(restore: Restore) -> int:
 
 
 def _bound_waiting(connection: Connection, settings: Settings) -> None:
-    """Let SQLite wait for other processes until the deadline of the call, or as long as it was told to."""
+    """Let SQLite wait for other processes until the deadline of the call, but no longer than the settings say."""
     remaining = left()
     connection.waits_less = remaining < settings.timeout
     connection.execute(f"PRAGMA busy_timeout={int(min(remaining, settings.timeout) * 1000)}")
 
 
 def _in_transaction(work: Callable[[Connection], T], connection: Connection) -> T:
-    connection.execute("BEGIN IMMEDIATE")  # `_write` discards the connection if anything comes between
+    connection.execute("BEGIN IMMEDIATE")  # `_write` discards the connection if anything happens in between
     result = work(connection)
     connection.execute("COMMIT")
     return result
 
 
 def _declare(connection: Connection, statement: str) -> None:
-    """Make an index; a row that it cannot hold is named."""
+    """Create an index. If it cannot hold a row, the error names that row."""
     try:
         connection.execute(statement).close()
         return
@@ -426,7 +427,7 @@ def _declare(connection: Connection, statement: str) -> None:
         if not is_damage(error):
             raise
     row = reading(connection, lambda: connection.execute(sql.MALFORMED).fetchone())
-    raise damaged("unknown" if row is None else shown(row[0]), "nothing in it can be indexed: it is no JSON")
+    raise damaged("unknown" if row is None else shown(row[0]), "nothing in it can be indexed: it is not JSON")
 
 
 def _count(connection: Connection, accesses: Sequence[Access]) -> None:
@@ -440,7 +441,7 @@ def _apply_all(connection: Connection, writes: Sequence[Write]) -> list[Outcome]
     if len(rows) < len(writes):
         return [_apply(connection, write) for write in writes]
     if connection.executemany(sql.SET, rows).rowcount < len(rows):
-        connection.executemany(sql.ADD, rows)  # some are expired: this replaces those, and only those
+        connection.executemany(sql.ADD, rows)  # some rows are expired: this replaces those and no others
     return [DONE] * len(rows)
 
 
@@ -468,14 +469,14 @@ def _set(connection: Connection, put: Put) -> bool:
     if put.metadata:
         return _set_merging(connection, put, row)
     while True:
-        # Neither statement changes a row that the other is for: expired and live. Between the two, another process
-        # may turn the one into the other; then this begins anew.
+        # The first statement changes only a live row, and the second only an expired one. Between the two, another
+        # process may turn one into the other; then this starts over.
         if connection.execute(sql.SET, row).rowcount or connection.execute(sql.ADD, row).rowcount:
             return True
 
 
 def _set_merging(connection: Connection, put: Put, row: Row) -> bool:
-    """Store a value, and metadata merged with what is stored, unless another process changes that in between."""
+    """Store a value, and metadata merged with the stored ones, unless another process changes those in between."""
     while True:
         merged = _merged(connection, put)
         if merged is None:
@@ -491,17 +492,17 @@ def _set_if_revision(connection: Connection, put: Put) -> bool:
     condition = (put.id, put.if_revision, put.at)
     if not put.metadata:
         return connection.execute(sql.SET_IF_REVISION, (*changes, *condition)).rowcount == 1
-    merged = _merged(connection, put)  # changes only together with the revision, which is checked when it is written
+    merged = _merged(connection, put)  # changes only with the revision, which the write checks
     if merged is None:
         return False
     return connection.execute(sql.SET_IF_REVISION_METADATA, (*changes, merged[0], *condition)).rowcount == 1
 
 
 def _merged(connection: Connection, put: Put) -> tuple[str, str] | None:
-    """Return the metadata to store and those that are stored, or ``None`` if there is no live document.
+    """Return the metadata to store and the stored metadata, or ``None`` if there is no live document.
 
-    The merging is done here and not within the statement: what a signal handler raises within a function that SQLite
-    calls would be lost.
+    Merging is done here and not in the statement: if a signal handler raised in a function that SQLite calls, the
+    exception would be lost.
     """
     found = reading(connection, lambda: connection.execute(sql.METADATA, (put.id, put.at)).fetchone())
     if found is None:
@@ -510,7 +511,7 @@ def _merged(connection: Connection, put: Put) -> tuple[str, str] | None:
     try:
         current = dict(decode(stored))
     except UNDECODABLE:
-        raise damaged(put.id, "its metadata cannot be merged with") from None
+        raise damaged(put.id, "its metadata cannot be merged with new metadata") from None
     return encode(merge_metadata(current, put.metadata or {}), "metadata"), stored
 
 
@@ -550,16 +551,16 @@ def _outdated(connection: Connection, write: Write | Restore) -> Outcome:
     row = reading(connection, lambda: connection.execute(sql.REVISION, (write.id, write.at)).fetchone())
     if row is None or type(row[0]) is str:
         return Outcome(False, None if row is None else row[0])
-    return Outcome(False, error=damaged(write.id, "its revision is no text"))
+    return Outcome(False, error=damaged(write.id, "its revision is not text"))
 
 
 def _bound(id: str) -> str | bytes:
-    """Return what stands for an id in a statement that casts it to text."""
+    """Return the value for an id in a statement that casts it to text."""
     return stored_id(id) or id
 
 
 def _row(put: Put) -> Row:
-    """Return the parameters of `statements.SET` and its kin."""
+    """Return the parameters of `statements.SET` and the statements like it."""
     metadata = "{}" if not put.metadata else encode(merge_metadata({}, put.metadata), "metadata")
     return (
         put.id,

@@ -171,7 +171,7 @@ def open_store(url: str | None, *, write: bool = False, create: bool = False, **
     except ConfigurationError as error:
         if write and "parameter 'create'" in error.message:  # the URL has said it, or the adapter makes nothing
             return connect(text, **options)
-        if "create=" in error.message or "mode=ro makes" in error.message:
+        if "create=" in error.message or "mode=ro creates" in error.message:
             error.message += " (this command makes no new store: check the URL)"
         raise
 

@@ -1,4 +1,4 @@
-"""What is no query, and how the error says so."""
+"""Invalid queries, and how their errors begin."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ BAD_FILTERS: list[tuple[Any, str]] = [
     (["a"], "filter is a list"),
     ("a", "filter is a str"),
 ]
-"""What is no filter, and how the error begins."""
+"""Invalid filters, and how the error begins."""
 
 BAD_WINDOWS: list[tuple[dict[str, Any], str]] = [
     ({"limit": -1}, "limit is -1"),
@@ -102,4 +102,4 @@ BAD_WINDOWS: list[tuple[dict[str, Any], str]] = [
     ({"fields": ["a", "a.b"]}, "fields: 'a.b' is part of another field"),
     ({"fields": [1]}, "fields: the path is an int"),
 ]
-"""Arguments of `find` that make no sense, and how the error begins."""
+"""Invalid arguments of `find`, and how the error begins."""

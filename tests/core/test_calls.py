@@ -1,4 +1,4 @@
-"""A call has one place, and is known wherever calls are listed."""
+"""Each call has one place in the code, and is listed wherever calls are listed."""
 
 from __future__ import annotations
 

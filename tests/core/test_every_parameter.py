@@ -1,8 +1,7 @@
-"""Every parameter of every public call, given every nasty thing: it works, or an error of the store says why not.
+"""Every parameter of every public call, given every nasty argument: it works, or an error of the store says why not.
 
-The calls and their parameters are found by introspection, so that a new one is here from its first day. What a
-function, a mapping or an iterable of the caller's raises is the caller's own, and passes; all else is a
-`DataStoreError`.
+Introspection finds the calls and their parameters, so a new one is tested from its first day. If a caller's function,
+mapping or iterable raises, its own exception passes; everything else is a `DataStoreError`.
 """
 
 import base64

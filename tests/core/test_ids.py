@@ -60,7 +60,9 @@ def test_ids_sort_as_all_keys_of_one_and_two_bytes_do():
     assert sorted(keys, key=encode_key) == sorted(keys)
 
 
-any_key = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\0\x7f\x80\ud7ff\ue000\uffff🔑"), min_size=1)
+any_key = st.text(
+    st.characters(exclude_categories=["Cs"]) | st.sampled_from("\0\x7f\x80\ud7ff\ue000\uffff🔑"), min_size=1
+)
 
 
 @given(st.lists(any_key.filter(lambda key: len(key.encode()) <= 512), min_size=2, max_size=20, unique=True), any_key)

@@ -1,6 +1,6 @@
-"""Matching and sorting look at each element once for each step of a path, and look at the clock often enough.
+"""Matching and sorting look at each element once for each step of a path, and check the clock often enough.
 
-What is counted is lines of Python that are executed, and never time.
+The tests count executed lines of Python, and never time.
 """
 
 from __future__ import annotations

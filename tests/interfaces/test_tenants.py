@@ -1,4 +1,4 @@
-"""Isolation by database, as far as it is about names and files."""
+"""Isolation by database: the names of tenants' databases, and their files."""
 
 from __future__ import annotations
 

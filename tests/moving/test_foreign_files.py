@@ -1,4 +1,4 @@
-"""Files from anywhere: bounded in memory, bad lines are problems of their own; and files for their owner only."""
+"""Files from anywhere: memory is bounded, a bad line is a problem by itself, and only the owner can read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moving in from what the platform wrote into real servers: the report says the truth, and all else is equal."""
+"""Moving in what the platform wrote into real servers: the report is right, and everything else is equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file: made once, brought up to date, shared, and refused untouched where it is not ours or not whole."""
+"""The file: created once, brought up to date, shared, and refused untouched if it is not ours or is incomplete."""
 
 import contextlib
 import hashlib
@@ -140,9 +140,9 @@ def damaged_schema(path):
         (lambda path: path.write_text("notes, and no database"), "is not a SQLite database"),
         (lambda path: path.write_bytes(b"SQLite format 3\0 and then nothing"), "is not a SQLite database"),
         (lambda path: path.write_bytes(bytes(8_192)), "is not a SQLite database"),
-        (plain_database, "of something else than agent-datastore"),
+        (plain_database, "of something other than agent-datastore"),
         (cut_off, "was cut off at"),
-        (newer, "written by a newer agent-datastore .its schema is 99, this one knows 2."),
+        (newer, "written by a newer agent-datastore .its schema is version 99, and this one knows 2."),
         (damaged_schema, "is damaged"),
     ],
     ids=["text", "header only", "zeros", "foreign", "cut off", "newer", "damaged"],
@@ -185,7 +185,7 @@ def test_a_directory_that_is_not_there_is_not_made(tmp_path):
 
 
 def test_create_false_makes_no_file(tmp_path):
-    with pytest.raises(ConfigurationError, match="does not exist, and create=false forbids making it"):
+    with pytest.raises(ConfigurationError, match="does not exist, and create=false forbids creating it"):
         connect(f"{tmp_path}/a.db?create=false")
     assert list(tmp_path.iterdir()) == []
     filled(tmp_path / "a.db")

@@ -1,7 +1,7 @@
-"""A whole adapter, for a database that is a dictionary: what a third party writes, and the kit's own test subject.
+"""A whole adapter for a database that is a dictionary: what a third party writes, and what the kit itself is tested on.
 
-`Shelf` stands for the database and its client; `ShelfBackend` is the adapter, about sixty lines. It has no optional
-ability but `Backend.restore`, which the toolkit brings, so that the store does without.
+`Shelf` stands for the database and its client. `ShelfBackend` is the adapter, about sixty lines. Its only optional
+ability is `Backend.restore`, which the toolkit provides, so the store works without the others.
 """
 
 from __future__ import annotations
