@@ -43,14 +43,14 @@ def test_three_hundred_threads_share_a_few_connections(tmp_path):
         assert right == [True] * 1_500
         # 16 connections, each with a file and its log; one index of the log; and this listing.
         assert most <= 2 * 16 + 1 + 1
-        assert len(store.backend._connections._open_ones()) <= 16
+        assert len(store.backend._opened.connections._open_ones()) <= 16
 
 
 def test_the_url_says_how_many_connections_there_may_be(tmp_path):
     with datastore.connect(f"sqlite:///{tmp_path}/a.db?pool=1", timeout=0.2) as store:
         agent = store.agent("u", "a")
         agent.set("k", 1)
-        pool = store.backend._connections
+        pool = store.backend._opened.connections
         with pool.lent(sys._getframe()), pytest.raises(BackendUnavailableError, match=r"\?pool="):
             agent.get("k")
         assert agent.get("k") == 1
@@ -61,7 +61,7 @@ def test_a_connection_that_nobody_needs_is_closed(tmp_path, monkeypatch):
     with datastore.connect(f"sqlite:///{tmp_path}/a.db") as store:
         agent = store.agent("u", "a")
         agent.set("k", 1)
-        pool = store.backend._connections
+        pool = store.backend._opened.connections
         lent = [pool.take(sys._getframe()) for _ in range(8)]
         for connection in lent:
             pool.give_back(connection)
@@ -89,7 +89,7 @@ def test_a_writer_need_not_wait_for_all_of_anothers_batch(tmp_path):
 def test_a_batch_that_fails_in_its_second_part_says_which_records_are_stored(tmp_path):
     with datastore.connect(f"sqlite:///{tmp_path}/a.db", retry_seconds=0) as store:
         agent = store.agent("u", "a")
-        pool = store.backend._connections
+        pool = store.backend._opened.connections
         connection = pool.take(sys._getframe())
         pool.give_back(connection)
         (pages,) = connection.execute("PRAGMA page_count").fetchone()

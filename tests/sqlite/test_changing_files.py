@@ -61,7 +61,7 @@ CALLS = {
 def test_calls_on_a_file_that_is_gone_or_another_one_fail_and_say_so(path, store, change, call):
     agent = store.agent("u", "a")
     change(path)
-    store.backend._look_at = 0.0  # reads look at most every 10 ms, writes always
+    store.backend._opened.look_at = 0.0  # reads look at most every 10 ms, writes always
     with pytest.raises(BackendUnusableError, match="was deleted, moved or replaced while the store was open"):
         CALLS[call](agent)
 
@@ -123,7 +123,7 @@ def test_a_working_directory_that_changes_leads_to_no_other_file(tmp_path, monke
 def test_a_program_that_brings_the_file_up_to_date_ends_the_work_of_older_ones(path, store):
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as newer:
         newer.execute("PRAGMA user_version=99")
-    store.backend._look_at = 0.0
+    store.backend._opened.look_at = 0.0
     for call in CALLS.values():
         with pytest.raises(BackendUnusableError, match=r"format of .* is now 99, and this program knows 1"):
             call(store.agent("u", "a"))
