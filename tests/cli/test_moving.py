@@ -126,7 +126,7 @@ class TestStandardStreams:
         exported = self.process("export", "sqlite:///a.db", "-").stdout
         result = self.process("import", "-", "sqlite:///b.db", input=exported[:-200])
         assert result.returncode == 1
-        assert b"standard input is not whole: it was cut off" in result.stderr
+        assert b"standard input is not complete: it was cut off" in result.stderr
         assert run("stats", "--url", "sqlite:///b.db").stdout == "there are no records\n"
 
     def test_one_command_feeds_the_other(self, source, wanted):
