@@ -32,6 +32,11 @@ def is_a(value: object, *kinds: type) -> bool:
     return issubclass(type(value), kinds)
 
 
+def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Return whether a value is a mapping, without asking the value."""
+    return issubclass(type(value), Mapping)
+
+
 def as_text(value: str) -> str:
     """Return a `str` of that very class, with the characters that it has and not those that it says it has."""
     return value if type(value) is str else str.__str__(value)
@@ -39,8 +44,7 @@ def as_text(value: str) -> str:
 
 def as_int(value: object) -> int | None:
     """Return a whole number as an `int` of that very class; ``None`` for anything else, a `bool` included."""
-    # mypy does not follow issubclass(type(value), ...), which is the point here: the value itself is not asked.
-    return int.__int__(value) if issubclass(type(value), int) and type(value) is not bool else None  # type: ignore[arg-type, call-overload, no-any-return, unused-ignore]
+    return int.__int__(value) if is_a(value, int) and type(value) is not bool else None
 
 
 def as_number(value: object) -> int | float | None:
@@ -57,8 +61,9 @@ def as_seconds(value: timedelta) -> float:
 
 def elements(array: list[Any] | tuple[Any, ...]) -> list[Any]:
     """Return the elements that a list or a tuple has, and not those that a subclass shows."""
-    # mypy narrows only the first branch of a TypeGuard.
-    return list(list.__iter__(array) if is_a(array, list) else tuple.__iter__(array))  # type: ignore[arg-type]
+    if is_a(array, list):
+        return list(list.__iter__(array))
+    return list(tuple.__iter__(array))  # type: ignore[arg-type]  # a TypeGuard does not narrow what comes after it
 
 
 def iterating(values: Iterable[T], refusal: Callable[[], DataStoreError]) -> Iterator[T]:
@@ -79,7 +84,7 @@ def as_dict(value: object, refusal: Callable[[], DataStoreError]) -> dict[Any, A
     """
     if is_a(value, dict):
         return dict(dict.items(value))  # `dict.copy` asks a subclass
-    if not is_a(value, Mapping):  # type: ignore[type-abstract]  # it is asked for, and not made
+    if not is_mapping(value):
         raise refusal()
     try:
         return dict(value)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar, overload
 
-from datastore.arguments import as_dict, as_text, check_name, elements, is_a, iterating
+from datastore.arguments import as_dict, as_text, check_name, elements, is_a, is_mapping, iterating
 from datastore.backend import Delete, Fields, Outcome
 from datastore.errors import BatchError, DataStoreError, InvalidNameTypeError, InvalidValueError, kind_of
 from datastore.ids import encode_key
@@ -112,7 +112,7 @@ def _values(items: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> dict[str, A
     def refusal() -> DataStoreError:
         return InvalidValueError(f"items is {kind_of(items)}; give a dict, or pairs of key and value")
 
-    if is_a(items, Mapping):  # type: ignore[type-abstract]  # it is asked for, and not made
+    if is_mapping(items):
         pairs: Iterable[Any] = as_dict(items, refusal).items()
     elif is_a(items, str):
         raise refusal()

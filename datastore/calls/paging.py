@@ -188,8 +188,10 @@ class _Nearest:
 
 def _distinct(found: list[_Placed]) -> list[_Placed]:
     """Return documents in order, each once: an index may show one again that has changed while it was read."""
-    seen = set[str]()
-    return [one for one in found if one[1].id not in seen and not seen.add(one[1].id)]  # type: ignore[func-returns-value]
+    by_id = dict[str, _Placed]()
+    for one in found:
+        by_id.setdefault(one[1].id, one)
+    return list(by_id.values())
 
 
 def _cursor(scope: Scope, last: Place, token: str, of: str) -> str:

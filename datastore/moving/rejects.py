@@ -63,8 +63,8 @@ class Rejects:
                 file.close()
             if file is not None or path.is_symlink() or path.exists():
                 raise ConfigurationError(
-                    f"{path} exists and is not a file of rejects of this import. It was left untouched; move it away, or "
-                    "name another file"
+                    f"{path} exists and is not a file of rejects of this import. It was left untouched; move it away, "
+                    "or name another file"
                 )
         except OSError as error:
             raise _unwritable(path, error) from error
