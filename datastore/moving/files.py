@@ -334,7 +334,7 @@ def _opened(path: Path) -> BinaryIO:
 
 def _kept(stream: BinaryIO) -> BinaryIO:
     """Return a temporary file with the rest of a stream. It has no path, and is gone when it is closed."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     try:
         shutil.copyfileobj(stream, file)
     except BaseException:

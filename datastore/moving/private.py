@@ -20,4 +20,4 @@ def create(path: Path) -> BinaryIO:
         OSError: If the file cannot be created.
     """
     path.unlink(missing_ok=True)
-    return open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, _MODE), "r+b")  # noqa: PTH123
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, _MODE), "r+b")

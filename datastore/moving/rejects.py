@@ -198,7 +198,7 @@ def _open_own(path: Path) -> BinaryIO | None:
     """
     if path.is_symlink() or not path.is_file():
         return None
-    file = open(os.open(path, os.O_RDWR | _FLAGS), "r+b")  # noqa: PTH123, SIM115
+    file = os.fdopen(os.open(path, os.O_RDWR | _FLAGS), "r+b")
     found = os.fstat(file.fileno())
     owner = os.geteuid() if hasattr(os, "geteuid") else found.st_uid
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_uid != owner:

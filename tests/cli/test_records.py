@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import datastore
 from datastore.cli.app import app
-from tests.sqlite.test_files import as_nobody, reachable  # noqa: F401
+from tests.sqlite.test_files import as_nobody
 
 ANN = ("--user", "ann")
 
@@ -318,7 +318,7 @@ class TestReadingOnly:
             == {"agent_data_store.db": before["agent_data_store.db"]}
         )
 
-    def test_who_may_only_read_a_file_may_look(self, filled, own_directory, reachable):  # noqa: F811
+    def test_who_may_only_read_a_file_may_look(self, filled, own_directory, reachable):
         filled.close()
         (own_directory / "agent_data_store.db").chmod(0o444)
         own_directory.chmod(0o555)
