@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -230,13 +231,14 @@ def test_a_look_at_the_file_takes_away_no_locks_of_a_store_that_has_it_open(tmp_
 
 
 def test_a_file_that_is_open_keeps_one_descriptor_however_often_it_is_looked_at(tmp_path):
-    if not os.path.isdir("/proc/self/fd"):  # noqa: PTH112
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.is_dir():
         pytest.skip("this system does not list a process's descriptors")
     path = tmp_path / "a.db"
     with datastore.connect(f"sqlite:///{path}") as store:
         store.agent("u", "a").set("k", 1)
         datastore.connect(f"sqlite:///{path}").close()
-        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+        before = len(list(descriptors.iterdir()))
         for _ in range(20):
             datastore.connect(f"sqlite:///{path}").close()
-        assert len(os.listdir("/proc/self/fd")) <= before + 1  # noqa: PTH208
+        assert len(list(descriptors.iterdir())) <= before + 1

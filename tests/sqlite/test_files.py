@@ -209,15 +209,6 @@ def open_directly(path):
     return datastore_sqlite.connect(Url(f"sqlite:///{path}"))
 
 
-@pytest.fixture
-def reachable(tmp_path):
-    """A directory that a user without privileges can reach."""
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory.stat().st_uid == os.getuid() and directory.as_posix() != "/":
-            directory.chmod(directory.stat().st_mode | 0o755)
-    return tmp_path
-
-
 def test_a_file_without_permission_is_refused(reachable):
     path = filled(reachable / "a.db")
     reachable.chmod(0o777)
