@@ -22,6 +22,7 @@ import httpx
 
 from datastore import tls
 from datastore.adapters.answers import broken, member
+from datastore.backend import IdRange
 from datastore.errors import (
     BackendUnavailableError,
     BackendUnusableError,
@@ -34,11 +35,14 @@ from datastore.errors import (
     ThrottledError,
     ValueTooLargeError,
 )
+from datastore.ids import EVERYTHING
 from datastore.turns import Calls
 from datastore_couchdb.parsing import loads
 from datastore_couchdb.streaming import Bookmark, bookmark_of, read_found, read_rows
 
 NAME = "couchdb"
+BATCH = 1_000
+"""The most documents in one request."""
 _NO_DATABASE = {"no_db_file", "Database does not exist.", "Database not found"}
 _NO_DOCUMENT = {"missing", "deleted"}
 FORBIDDEN = re.compile(r"\b(forbidden|unauthorized)\b")
@@ -198,6 +202,12 @@ class Session:
             broken(NAME, "it does not list the revisions of a document")
         left = [document for answer in answers if (document := member(answer, "ok", dict, NAME)).get("_deleted")]
         return left[-1] if len(left) == len(answers) > 0 else None
+
+    def path_in(self, range: IdRange, path: str) -> str:
+        """Return where to ask for the documents of a range: in a partitioned database, in its user's partition."""
+        if not self.settings.partitioned or range == EVERYTHING:
+            return path
+        return f"_partition/{quote(range.start.partition(':')[0], safe='')}/{path}"
 
     def rows(self, path: str, parameters: Mapping[str, Any], most_bytes: int) -> tuple[list[dict[str, Any]], bool]:
         """Return the rows of a listing, up to an amount of data.

@@ -31,8 +31,8 @@ from datastore.errors import DataStoreError
 from datastore.ids import is_id
 from datastore.turns import keep_newest
 from datastore_couchdb.client import NAME, Session
+from datastore_couchdb.fetching import fetch
 from datastore_couchdb.flags import FLAG, flag_of, flag_text, is_flag, written
-from datastore_couchdb.reading import fetch
 from datastore_couchdb.writing import bulk_docs
 
 EXPIRY_INDEX = "agent_data_store_expiry"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import suppress
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from datastore.adapters.answers import broken, member
 from datastore.errors import BackendUnusableError, ConfigurationError, DataStoreError, PermissionDeniedError
@@ -57,8 +58,9 @@ _SAMPLE_BYTES = 16_000_000
 _FEW = 1_000  # writes that a view catches up with before anybody notices
 
 
-class Schema(NamedTuple):
-    """What exists in a database."""
+@dataclass(slots=True)
+class Schema:
+    """What is there of a database, as far as is known: others may make and remove some of it."""
 
     indexes: frozenset[str]
     """The design documents made at startup that exist."""

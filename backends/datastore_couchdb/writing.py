@@ -21,8 +21,8 @@ from datastore.errors import DataStoreError
 from datastore.turns import keep_newest
 from datastore_couchdb.client import NAME, Session, is_lost, refusal_of
 from datastore_couchdb.codec import counted_text, known_of, text_of
+from datastore_couchdb.fetching import get_documents
 from datastore_couchdb.flags import flag_of, flag_text, written
-from datastore_couchdb.reading import get_documents
 
 _REQUEST_BYTES = 16_000_000
 """The size of the largest request, about. The server takes 4 GB (max_http_request_size), but memory is scarcer."""

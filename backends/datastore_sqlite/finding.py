@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 from datastore.adapters.pushdown import push, query_of
 from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
@@ -16,17 +16,15 @@ from datastore.queries.matcher import Predicate, compile_filter
 from datastore.queries.tree import EVERYTHING, Field, Filter
 from datastore.values import decode
 from datastore_sqlite.client import Connection
+from datastore_sqlite.codec import DOCUMENT, VALUE, Row
 from datastore_sqlite.damage import WELL_FORMED, documents_of, reading, shown, size_of, stored_id
 from datastore_sqlite.indexes import Index, Key, Probe, Search, best_search, by_key, key_expression, keys_by_path
 from datastore_sqlite.queries import Sql
 from datastore_sqlite.schema import TABLE
 from datastore_sqlite.statements import COLUMNS
 
-Row: TypeAlias = tuple[Any, ...]
-
 PAGE_BYTES = 8_000_000
 """A page ends soon after this many characters of values, so that large values do not fill the memory."""
-_VALUE = 4  # the index of the value in a row that has a value
 _ABOUT = "key, metadata, createdByAgent, updatedAt"
 """The columns that a closer look at metadata needs, besides those that every row has."""
 
@@ -90,14 +88,13 @@ def read_page(
     fields: Fields,
     limit: int,
     after: str | None,
-    document: Callable[[Row], Document],
     *,
     reverse: bool = False,
 ) -> DocumentPage:
-    """Return a page of what a plan finds; ``document`` makes a document from the columns of a row."""
+    """Return a page of what a plan finds."""
 
     def read(plan: SqlitePlan) -> DocumentPage:
-        reader = _Reader(connection, range, plan, fields, document, reverse)
+        reader = _Reader(connection, range, plan, fields, reverse)
         if plan.search is None:
             return reader.by_id(limit, after)
         connection.execute("BEGIN")  # all searches of one page must see the same documents
@@ -129,14 +126,13 @@ class _Reader:
         range: IdRange,
         plan: SqlitePlan,
         fields: Fields,
-        document: Callable[[Row], Document],
         reverse: bool,
     ) -> None:
         self._connection = connection
         self._range = range
         self._reverse = reverse
         self._plan = plan
-        self._document = document
+        self._document = DOCUMENT[fields]
         self._has_value = fields >= Fields.VALUE
         self._width = COLUMNS[fields].count(",") + 1
         # If only keys are asked for, a row comes with its value if that needs a closer look, and otherwise with NULL.
@@ -268,7 +264,7 @@ class _Reader:
         found = []
         for row in rows:
             found.append(row)
-            self._size += size_of(row[_VALUE])
+            self._size += size_of(row[VALUE])
             if self._size > PAGE_BYTES:
                 return found, False
         return found, len(found) < limit

@@ -172,11 +172,11 @@ Event = Callable[[], None]
 """What happens when a request is sent; `Unsent` and `Unanswered` are raised by some."""
 
 
-class Unsent(Exception):  # noqa: N818 - an event, and no error
+class Unsent(Exception):  # noqa: N818 - an event, not an error
     """The request does not arrive."""
 
 
-class Unanswered(Exception):  # noqa: N818
+class Unanswered(Exception):  # noqa: N818 - an event, not an error
     """The answer does not arrive."""
 
 

@@ -146,7 +146,7 @@ def test_a_call_works_or_says_why_not(places, where, kind, name, parameter):
                 wrong.append(f"{label}: a message of {len(str(error))} characters")
         except CallersError:
             pass
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - the test collects whatever is raised
             wrong.append(f"{label}: {type(error).__name__}: {str(error)[:200]}")
         else:
             if place.content() != place.filled:
@@ -181,7 +181,7 @@ def test_connect_opens_a_store_that_works_or_says_why_not(url, tmp_path, monkeyp
                 wrong.append(f"{option}: {label}: {error!r} of {error.__cause__!r}")
             except (DataStoreError, CallersError):
                 pass
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - the test collects whatever is raised
                 wrong.append(f"{option}: {label}: {type(error).__name__}: {str(error)[:200]}")
     assert not wrong, "\n".join(wrong)
 

@@ -167,8 +167,8 @@ def test_for_writing_is_what_a_store_is_opened_without_it(tmp_path):
 def test_this_file_knows_every_call_that_writes():
     """So that a new one gets a line above."""
     reads = {
-        "get", "get_record", "get_many", "get_all", "exists", "list_keys", "first", "last", "list_namespaces", "use_namespace", "scan",
-        "iter_records", "find", "find_records", "count", "explain", "agent", "namespace", "user_id", "backend",
+        "get", "get_record", "get_many", "get_all", "exists", "list_keys", "list_namespaces", "use_namespace", "scan",
+        "first", "last", "iter_records", "find", "find_records", "count", "explain", "agent", "namespace", "user_id", "backend",
         "key_value", "vault",
     }  # fmt: skip
     calls = {name for name, _ in inspect.getmembers(AgentDataStore) if not name.startswith("_")}

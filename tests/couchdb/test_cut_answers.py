@@ -266,7 +266,7 @@ def test_connecting_takes_no_half_answer_for_a_database(bench, url, proxy):
             proxy.fail(".*", *[passing] * number, fault)
             try:
                 with datastore.connect(url) as store:
-                    assert len(store.backend._indexes) == 3, place
+                    assert len(store.backend._schema.indexes) == 3, place
                     store.agent("u", "a").list_namespaces()
             except DataStoreError:
                 pass
@@ -280,12 +280,12 @@ def test_making_a_database_takes_no_half_answer_for_done(place, name, url, proxy
         proxy.fail(".*", *[passing] * number, PLACES[place])
         try:
             with datastore.connect(url + f"_{number}") as store:
-                assert len(store.backend._indexes) == 3
+                assert len(store.backend._schema.indexes) == 3
         except DataStoreError:
             pass
         proxy.clear_faults()
         with datastore.connect(url + f"_{number}") as store:
-            assert len(store.backend._indexes) == 3
+            assert len(store.backend._schema.indexes) == 3
             store.agent("u", "a").set("k", 1)
             assert store.agent("u", "a").list_namespaces() == ["default"]
         proxy_request(proxy, "DELETE", f"/{database}")

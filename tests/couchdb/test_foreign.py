@@ -227,5 +227,5 @@ def test_forgetting_takes_2_per_thousand(agent, store, proxy):
 def test_a_purge_works_without_its_index(agent, store):
     agent.set("gone", 1, ttl=0.001)
     store.backend._session.remove(f"_design/{EXPIRY_INDEX}")
-    store.backend._indexes -= {EXPIRY_INDEX}
+    store.backend._schema.indexes -= {EXPIRY_INDEX}
     assert store.purge_expired() == 1

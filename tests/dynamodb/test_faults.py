@@ -59,7 +59,7 @@ def untrusted(request, body):
     try:
         raise ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
     except ssl.SSLError as error:
-        raise SSLError(endpoint_url="https://x", error=error)  # noqa: B904
+        raise SSLError(endpoint_url="https://x", error=error)  # noqa: B904 - botocore does not chain it either
 
 
 THROTTLING = [

@@ -76,7 +76,7 @@ class TestCollisions:
         assert (kind, where) == ("collided", "a:b:c:cGxhbg==")
         assert "user 'a' namespace 'b:c'" in text
         assert "user 'a:b' namespace 'c'" in text
-        assert "it may be the other user's" in text
+        assert "which may be the other user's" in text
         assert "of a:b" not in text
         assert not sink.agent("a", "host", "b:c").exists("plan")
         assert not sink.agent("a:b", "host", "c").exists("plan")

@@ -172,7 +172,7 @@ def test_interrupts_at_random_moments_lose_nothing_that_was_acknowledged(store, 
     assert added <= agent.get("counter") <= tried
 
 
-class SoftLimit(Exception):  # noqa: N818
+class SoftLimit(Exception):  # noqa: N818 - an event, not an error
     """What Celery, for one, raises in the middle of a task: an ordinary exception."""
 
 

@@ -41,17 +41,17 @@ def agent(store):
 
 def edit(store, change, parameters=()):
     """Change rows as another program might: nothing is checked."""
-    connection = store.backend._connections.take(sys._getframe())
+    connection = store.backend._opened.connections.take(sys._getframe())
     try:
         connection.execute("PRAGMA ignore_check_constraints=1")
         connection.execute(change, parameters)
     finally:
-        store.backend._connections.give_back(connection)
+        store.backend._opened.connections.give_back(connection)
 
 
 def allow_null(store):
     """Make a table without NOT NULL of it, as an ALTER TABLE of another program might."""
-    connection = store.backend._connections.take(sys._getframe())
+    connection = store.backend._opened.connections.take(sys._getframe())
     try:
         connection.execute("PRAGMA writable_schema=1")
         connection.execute(
@@ -59,7 +59,7 @@ def allow_null(store):
         )
         connection.execute("PRAGMA writable_schema=RESET")
     finally:
-        store.backend._connections.give_back(connection)
+        store.backend._opened.connections.give_back(connection)
 
 
 VALUES = {

@@ -88,7 +88,7 @@ def test_rows_are_readable_with_plain_sqlite(tmp_path):
 @pytest.mark.parametrize(("synchronous", "level"), [("normal", 1), ("full", 2)])
 def test_every_connection_is_as_durable_as_the_url_says(tmp_path, synchronous, level):
     with connect(f"{tmp_path}/a.db?synchronous={synchronous}") as store:
-        pool = store.backend._connections
+        pool = store.backend._opened.connections
         first, second = pool.take(sys._getframe()), pool.take(sys._getframe())
         assert first is not second
         for connection in (first, second):
@@ -101,7 +101,7 @@ def test_every_connection_is_as_durable_as_the_url_says(tmp_path, synchronous, l
 @pytest.mark.parametrize("mmap", [True, False])
 def test_a_memory_map_is_used_where_the_url_asks_for_one(tmp_path, mmap):
     with connect(f"{tmp_path}/a.db" + "?mmap=true" * mmap) as store:
-        connections = store.backend._connections
+        connections = store.backend._opened.connections
         reading = connections.take(sys._getframe())
         assert (reading.execute("PRAGMA mmap_size").fetchone()[0] > 0) is mmap
         connections.give_back(reading)
@@ -209,15 +209,6 @@ def as_nobody(work):
 
 def open_directly(path):
     return datastore_sqlite.connect(Url(f"sqlite:///{path}"))
-
-
-@pytest.fixture
-def reachable(tmp_path):
-    """A directory that a user without privileges can reach."""
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory.stat().st_uid == os.getuid() and directory.as_posix() != "/":
-            directory.chmod(directory.stat().st_mode | 0o755)
-    return tmp_path
 
 
 def test_a_file_without_permission_is_refused(reachable):

@@ -29,7 +29,7 @@ NAMES += ("lastAccessedByAgent", "lastAccessedAt")
 """The names, in the order of the fields of `Document`."""
 
 
-class ShelfDown(Exception):  # noqa: N818
+class ShelfDown(Exception):  # noqa: N818 - a client names its errors as it likes
     """What the client raises when the database does not answer."""
 
 

@@ -19,7 +19,7 @@ CHANGES_EACH = 5
 
 MISTAKES: list[tuple[Any, str]] = [
     ({"$incr": {"n": 1}}, "changes: unknown operator $incr (did you mean $inc?)"),
-    ({"$inc": {"n": 1}, "m": 1}, "changes: $inc and 'm' cannot stand side by side"),
+    ({"$inc": {"n": 1}, "m": 1}, "changes: $inc and 'm' cannot be mixed"),
     ({"$inc": {"n": "1"}}, "$inc.n: takes a number"),
     ({"$set": 5}, "$set: takes fields in a dict"),
     ({"$set": {"a..b": 5}}, "$set: the path 'a..b' has an empty step"),
@@ -28,10 +28,10 @@ MISTAKES: list[tuple[Any, str]] = [
     ({"$rename": {"a": 5}}, "$rename.a: takes the new name"),
     ({"a.b": 1}, "changes: 'a.b' has a dot in it"),
     ({"": 1}, "changes: a field has no name"),
-    ({"$currentDate": {"at": True}}, "changes: $currentDate is not there: JSON has no dates"),
+    ({"$currentDate": {"at": True}}, "changes: $currentDate is not supported: JSON has no dates"),
     ({"$pop": {"list": 2}}, "$pop.list: takes 1 for the last element or -1 for the first"),
     ({"$pullAll": {"list": 2}}, "$pullAll.list: takes a list"),
-    ({"$set": {"a": 1}, "$unset": {"a.b": ""}}, "changes: 'a' and 'a.b' are in each other's way"),
+    ({"$set": {"a": 1}, "$unset": {"a.b": ""}}, "changes: 'a' and 'a.b' overlap"),
 ]
 
 

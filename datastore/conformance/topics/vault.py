@@ -155,9 +155,9 @@ class Vaults(Topic):
             vault.query("carts", {"$or": [{"_id": 1}, {"n": {"$foo": 1}}]})
         with pytest.raises(QueryError, match=r"^\$or\[0\]._id: unknown operator \$foo"):
             vault.query("carts", {"$or": [{"_id": {"$foo": 1}}]})
-        with pytest.raises(QueryError, match=r"^sort\[1\]: '_id' is there already"):
+        with pytest.raises(QueryError, match=r"^sort\[1\]: '_id' is named twice"):
             vault.query("carts", sort=[("_id", 1), ("_id", -1)])
-        with pytest.raises(QueryError, match="_id and \\$key are the same"):
+        with pytest.raises(QueryError, match="_id and \\$key mean the same"):
             vault.query("carts", {"_id": "key 1", "$key": "key 2"})
 
     @pytest.mark.parametrize("sort", ["_id", [("_id", 1)], {"_id": 1}], ids=["text", "pair", "dict"])
