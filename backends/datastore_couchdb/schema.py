@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import suppress
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from datastore.adapters.answers import broken, member
 from datastore.errors import ConfigurationError, DataStoreError, PermissionDeniedError
@@ -27,14 +28,15 @@ The format is in this one because earlier versions look for it here, and leave a
 COUNTS = "namespaces"
 """The view that counts documents: by ``[userId, namespace]``, and within those any range of ids."""
 EXCEPTIONS = "exceptions"
-"""The view of the documents that expire, by id, with the time; and of those that the store has not written."""
+"""The view of the documents that expire, by id, with their times; and of those that other programs have written."""
 REVISIONS_KEPT = 20
-"""How many revisions CouchDB remembers of a document: each costs time whenever it is written."""
+"""How many revisions of a document CouchDB remembers: each one makes every write of it slower."""
 
 _COMMON = "agent_data_store_"
-"""What the names of all design documents of the store begin with."""
-# Without this option, which must stand in the view itself, CouchDB adds up rows of keys that are equal to ICU: a letter
-# composed and decomposed, names with and without a soft hyphen. So one user would see a number made of another's.
+"""The prefix of the names of all the store's design documents."""
+# Without this option, which must stand in the view itself, CouchDB adds up rows whose keys are equal to ICU, such as a
+# letter in composed and decomposed form, or a name with and without a soft hyphen. One user's count would then include
+# another's.
 _BY_BYTES = {"collation": "raw"}
 _VIEWS = {
     COUNTS: {
@@ -53,37 +55,38 @@ _VIEWS = {
     },
 }
 _DOCUMENTS = frozenset({NAMESPACE_INDEX, EXPIRY_INDEX, RECORD_VIEWS})
-_SAMPLE = 20  # documents that are looked at to see whose a database is
+_SAMPLE = 20  # documents that are read to find out whose database it is
 _SAMPLE_BYTES = 16_000_000
 _FEW = 1_000  # writes that a view catches up with before anybody notices
 
 
-class Schema(NamedTuple):
-    """What is there of a database."""
+@dataclass(slots=True)
+class Schema:
+    """What is there of a database, as far as is known: others may make and remove some of it."""
 
     indexes: frozenset[str]
-    """The design documents made at startup."""
+    """The design documents made at startup that exist."""
     declared: dict[str, DeclaredIndex]
     """The declared indexes, by name."""
     building: bool
-    """The views may not be built yet; see `is_built`."""
+    """Whether the views may not be built yet; see `is_built`."""
     format: Format
     """How the records are written."""
 
 
 def prepare(session: Session) -> Schema:
-    """Make sure that the database and its indexes are there, and return what is, and how the records are written.
+    """Make sure that the database and its indexes exist, and return what exists and how the records are written.
 
-    Safe to run in several processes at once: who comes second finds things made.
+    Several processes may do this at once: each one accepts what another has created.
 
     Raises:
-        ConfigurationError: If something is missing and may not be made, the database is of the wrong kind, or another
-            program or an earlier version has filled it.
-        BackendUnusableError: If a newer version has.
-        PermissionDeniedError: If this user may not make it.
+        ConfigurationError: If something is missing and may not be created, the database is of the wrong kind, or
+            another program or an earlier version has filled it.
+        BackendUnusableError: If a newer version has written the database.
+        PermissionDeniedError: If this user may not create what is missing.
         BackendUnavailableError: If the server does not answer.
 
-    Requests: 2 when all is there.
+    Requests: 2 if everything exists.
     """
     settings = session.settings
     try:
@@ -95,7 +98,7 @@ def prepare(session: Session) -> Schema:
         try:
             information = session.information()
         except MissingDatabaseError:
-            broken(NAME, "the database is not there that was made")
+            broken(NAME, "the database that was just created does not exist")
     _check_kind(session, information)
     designs = _Designs(session, information["doc_count"])
     settle(designs.format, designs.is_empty, designs.make, _where(session), NAME, earlier=settings.earlier_format)
@@ -210,7 +213,7 @@ def _check_kind(session: Session, information: dict[str, Any]) -> None:
     if partitioned == session.settings.partitioned:
         return
     raise ConfigurationError(
-        f"the database {session.settings.database} is partitioned; say so with ?partitioned=true"
+        f"the database {session.settings.database} is partitioned; connect with ?partitioned=true"
         if partitioned
         else f"the database {session.settings.database} is not partitioned, which is decided when it is created; leave "
         "out ?partitioned=true, or name another one",
@@ -218,36 +221,10 @@ def _check_kind(session: Session, information: dict[str, Any]) -> None:
     )
 
 
-def _format_of_records(session: Session, *, known: bool) -> int | None:
-    """Return the format of the first record among some documents of a database, ``None`` if there is none.
-
-    Args:
-        session: Whom to ask.
-        known: Whether the database is known to be the store's.
-
-    Raises:
-        ConfigurationError: If it is not, and the documents are another program's.
-    """
-    for where in ({"startkey": "_design0"}, {"endkey": "_design/"}):
-        rows, _ = session.rows("_all_docs", {**where, "limit": _SAMPLE, "include_docs": True}, _SAMPLE_BYTES)
-        documents = [row["doc"] for row in rows if row["doc"]]
-        formats = (format_of_record(document) for document in documents)
-        found = next((format for format in formats if format is not None), None)
-        if found is not None:
-            return found
-        if documents and not known:
-            raise ConfigurationError(
-                f"{_where(session)} holds documents that another program has written; nothing was changed. Name "
-                "another database, and move the records there with 'datastore import-legacy'",
-                backend=NAME,
-            )
-    return None
-
-
 def _make_database(session: Session) -> None:
     with _as_administrator(session):
         make_database(session)
-    with suppress(DataStoreError):  # slower without; `examine` says so
+    with suppress(DataStoreError):  # without it writes are slower, and `examine` says so
         session.make("PUT", "_revs_limit", REVISIONS_KEPT)
 
 
@@ -256,7 +233,7 @@ def _make_indexes(session: Session, there: Collection[str]) -> None:
         with _as_administrator(session):
             design = {"format": CURRENT, "language": "javascript", "views": _VIEWS}
             session.make("PUT", f"_design/{RECORD_VIEWS}", design)
-    # In a partitioned database the expiry index spans the partitions: purging looks at all users.
+    # In a partitioned database the expiry index spans all partitions, because purging covers all users.
     partitioned = session.settings.partitioned
     kinds: dict[str, tuple[list[str], bool]] = {
         NAMESPACE_INDEX: (["userId", "namespace"], True),
@@ -269,7 +246,7 @@ def _make_indexes(session: Session, there: Collection[str]) -> None:
 
 
 class _as_administrator:  # noqa: N801 - reads as the statement that it is
-    """Says what to do where this user may not make what is made inside."""
+    """Explains what to do if this user may not create what the block creates."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -280,8 +257,7 @@ class _as_administrator:  # noqa: N801 - reads as the statement that it is
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, PermissionDeniedError):
             raise PermissionDeniedError(
-                f"this user may not make {_where(self._session)} or its indexes; let an administrator connect once, "
-                "who may",
+                f"this user may not create {_where(self._session)} or its indexes; let an administrator connect once",
                 backend=NAME,
             ) from error
 
