@@ -9,7 +9,7 @@ import pytest
 import datastore
 from datastore.backend import Delete, Fields, IdRange
 from datastore.ids import encode_key, key_range
-from datastore_couchdb import expiring
+from datastore_couchdb import expiring, reading
 from datastore_couchdb.expiring import EXPIRY_INDEX
 from datastore_couchdb.flags import flag_of, is_flag
 from datastore_couchdb.formats import FORMAT
@@ -226,6 +226,16 @@ def test_pages_of_every_size_know_what_expires(agent, connect, limit):
             if after is None:
                 break
         assert found == (expected[::-1] if reverse else expected)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_pages_that_end_for_their_size_lose_nothing(agent, connect, monkeypatch, reverse):
+    """Wherever they are cut: after a record, or between a flag and its record."""
+    monkeypatch.setattr(reading, "PAGE_BYTES", 2_000)
+    keys = [f"k{number:02}" for number in range(30)]
+    agent.set_many({key: "x" * (50 * number) for number, key in enumerate(keys)}, ttl=10)
+    records = connect().agent("u", "b").iter_records(reverse=reverse)
+    assert [record.key for record in records] == (keys[::-1] if reverse else keys)
 
 
 # --------------------------------------------------------------------------------------------------------------- flags

@@ -180,7 +180,7 @@ def test_pages_of_records_begin_where_the_one_before_ended(agent, asked):
 @pytest.mark.parametrize("page_bytes", [16_000_000, 3_000])
 def test_the_last_that_match_come_first_page_by_page(agent, backend, asked, monkeypatch, page_bytes):
     _numbered(agent, 60, text="x" * 300)
-    monkeypatch.setattr(adapter, "_PAGE_BYTES", page_bytes)
+    monkeypatch.setattr(adapter, "PAGE_BYTES", page_bytes)
     plan = backend.plan(RANGE, parse_query({"even": True}))
     assert plan.in_order
     ids, after = [], None
