@@ -92,7 +92,7 @@ def find(
         reverse: Whether the last ids come first.
 
     Raises:
-        MissingIndexError: If ``reverse`` is set and the server no longer has the index.
+        BackendUnusableError: If ``reverse`` is set and the server no longer has the index (a `client.MissingIndexError`).
 
     Requests: 1; 2 where a page exceeds the amount of data.
     """
