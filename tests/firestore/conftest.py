@@ -51,3 +51,28 @@ def open_store(url, recorder):
 def bind_agent(store):
     """What an agent gets."""
     return store.agent("u", "a")
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1_790_000_000.0
+
+    def __call__(self):
+        self.now += 1e-6
+        return self.now
+
+
+@pytest.fixture(name="two")
+def open_two(url):
+    """Two processes' stores on one database, on one clock."""
+    clock = Clock()
+    with (
+        datastore.connect(url, flush_interval=3_600, clock=clock) as first,
+        datastore.connect(url, flush_interval=3_600, clock=clock) as second,
+    ):
+        yield first.agent("u", "first"), second.agent("u", "second"), clock, first, second
+
+
+@pytest.fixture(name="backend")
+def get_backend(store):
+    return store.backend

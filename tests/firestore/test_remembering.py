@@ -9,9 +9,8 @@ from datastore.adapters.remembering import MARK_LENGTH, REMEMBERED, mark_of
 from datastore.backend import Delete, Fields
 from datastore.conformance.documents import apply, at, id_of, put
 from datastore.moving import copy, export_records
+from tests.firestore.documents import plant, stored
 from tests.firestore.recording import Fault, losing_the_answer
-from tests.firestore.test_damage import plant
-from tests.firestore.test_values import stored
 
 pytestmark = pytest.mark.server("firestore")
 
@@ -163,17 +162,6 @@ def test_a_counting_that_is_in_doubt_keeps_its_mark(agent, store, recorder, othe
 def store_url(store):
     settings = store.backend._settings
     return f"firestore://{settings.project}/{settings.collection}?emulator={settings.emulator}"
-
-
-def test_the_memory_of_countings_in_doubt_is_bounded(agent, store, recorder, monkeypatch):
-    monkeypatch.setattr(store.backend._counter, "_most_open", 5)
-    agent.set_many({f"k{number}": number for number in range(20)})
-    agent.get_all()
-    recorder.fail("BatchWrite", losing_the_answer())
-    recorder.fail("BatchGetDocuments", StatusCode.UNAVAILABLE)
-    with pytest.raises(BackendUnavailableError):
-        store.flush()
-    assert len(store.backend._counter.accounts) == 5
 
 
 def test_a_delete_at_a_revision_that_the_record_has_seen_was_refused(agent, store):

@@ -16,7 +16,7 @@ import datastore_sqlite
 from datastore import BackendUnavailableError, BackendUnusableError, ConfigurationError, PermissionDeniedError
 from datastore.urls import Url
 from datastore_sqlite.client import AtRest
-from tests.sqlite.test_files import as_nobody, digest, filled, plain_database, reachable  # noqa: F401
+from tests.sqlite.files import as_nobody, digest, filled, plain_database
 
 FILES = ("a.db", "a.db-shm", "a.db-wal")
 
@@ -204,7 +204,7 @@ class TestWithoutPermission:
     """By a user who may only read, in a directory where nothing can be made."""
 
     @pytest.fixture
-    def path(self, reachable):  # noqa: F811
+    def path(self, reachable):
         path = filled(reachable / "a.db")
         path.chmod(0o444)
         reachable.chmod(0o555)
@@ -248,7 +248,7 @@ class TestWithoutPermission:
 
             as_nobody(work)
 
-    def test_a_log_without_its_index_is_refused_with_what_to_do(self, left_open, reachable):  # noqa: F811
+    def test_a_log_without_its_index_is_refused_with_what_to_do(self, left_open, reachable):
         for child in left_open.parent.iterdir():
             child.chmod(0o444)
         left_open.parent.chmod(0o555)

@@ -1,0 +1,22 @@
+"""A file of each test's own."""
+
+import pytest
+
+import datastore
+from tests.sqlite.files import reachable  # noqa: F401  # a fixture
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "a.db"
+
+
+@pytest.fixture
+def store(path):
+    with datastore.connect(f"sqlite:///{path}", tracking="off") as store:
+        yield store
+
+
+@pytest.fixture
+def agent(store):
+    return store.agent("u", "a")
