@@ -1,4 +1,4 @@
-"""Databases and documents of other programs, and servers that refuse: said at connect, and nothing is touched."""
+"""Databases and documents of other programs: said at connect, and nothing of theirs is touched."""
 
 from __future__ import annotations
 
@@ -116,6 +116,3 @@ def test_however_many_of_theirs_lie_among_ours(agent, name, proxy, number):
     assert agent.clear() == 30
     assert len(theirs(proxy, name)) == number
     assert agent.get_all() == {}
-
-
-# ------------------------------------------------------------------------------------------------------- who may what

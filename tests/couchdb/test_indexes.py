@@ -21,6 +21,11 @@ from tests.servers.strict_couchdb import stall, status
 pytestmark = pytest.mark.server("couchdb")
 
 
+def _remove_index(backend, name):
+    rev = backend._session.get(f"_design/{name}")["_rev"]
+    backend._session.post("_bulk_docs", {"docs": [{"_id": f"_design/{name}", "_rev": rev, "_deleted": True}]})
+
+
 def test_a_declared_index_is_used_and_shown(agent, backend, asked):
     queries.numbered(agent, 50)
     agent.set_many({"float": {"n": 7.0}, "list": {"n": [7, 100]}, "none": {"n": None}, "missing": {}})
@@ -158,8 +163,3 @@ def test_nor_does_a_declared_index_wait_for_what_lasts(store, proxy):
     with pytest.raises(PermissionDeniedError):
         store.ensure_index(["price"])
     assert proxy.requests == ["POST _index"]
-
-
-def _remove_index(backend, name):
-    rev = backend._session.get(f"_design/{name}")["_rev"]
-    backend._session.post("_bulk_docs", {"docs": [{"_id": f"_design/{name}", "_rev": rev, "_deleted": True}]})

@@ -9,9 +9,8 @@ from datastore import (
 )
 from tests.servers import dynamodb
 
-pytestmark = pytest.mark.server("dynamodb")
 
-
+@pytest.mark.server("dynamodb")
 def test_no_credentials_are_said(monkeypatch, tmp_path):
     endpoint = dynamodb.MINISTACK.endpoint
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):

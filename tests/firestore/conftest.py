@@ -76,3 +76,10 @@ def open_two(url):
 @pytest.fixture(name="backend")
 def get_backend(store):
     return store.backend
+
+
+@pytest.fixture(name="other")
+def open_another(url):
+    """The same database in another process."""
+    with datastore.connect(url, flush_interval=3_600, tracking="off") as store:
+        yield store.agent("u", "b")

@@ -134,9 +134,3 @@ def test_a_filter_that_nothing_can_match_asks_nothing(agent, recorder, filter, m
     recorder.clear()
     assert agent.find(filter, meta=meta) == {}
     assert recorder.requests == []
-
-
-# A query that is refused: the rest of the world has indexes, and administrators.
-
-
-# Declared indexes.

@@ -1,4 +1,4 @@
-"""A locked file, a full disk, a killed or a forked process: the typed error or the right answer, never half of one."""
+"""A locked file, a full disk, a killed process: the typed error or the right answer, never half of one."""
 
 import resource
 import signal
@@ -10,7 +10,6 @@ import threading
 
 import pytest
 
-import datastore
 from datastore import (
     BackendUnavailableError,
     BackendUnusableError,
@@ -22,10 +21,7 @@ from datastore import (
 )
 from datastore_sqlite.client import Connection, Settings
 from datastore_sqlite.failures import translate
-
-
-def connect(path, **options):
-    return datastore.connect(f"sqlite:///{path}", **options)
+from tests.sqlite.files import connect
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The file: made once, brought up to date, shared, and refused untouched where it is not ours or not whole."""
+"""The file: made where it may be made, for its owner alone, and an error that says what to do where it may not."""
 
 import os
 import stat
@@ -15,9 +15,6 @@ from tests.sqlite.files import as_nobody, connect, filled
 def test_nothing_is_left_beside_the_file_after_close(tmp_path):
     filled(tmp_path / "a.db")
     assert [child.name for child in tmp_path.iterdir()] == ["a.db"]
-
-
-# ------------------------------------------------------------------------------------------------- refused untouched
 
 
 def test_an_empty_file_is_a_new_store(tmp_path):
@@ -75,9 +72,6 @@ def test_a_read_only_directory_is_refused(reachable):
     as_nobody(work)
     reachable.chmod(0o755)
     assert [child.name for child in reachable.iterdir()] == ["a.db"]
-
-
-# -------------------------------------------------------------------------------------------- schema and migrations
 
 
 def test_a_missing_directory_is_named_in_full(tmp_path, monkeypatch):
