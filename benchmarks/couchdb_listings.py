@@ -3,8 +3,8 @@
     python benchmarks/couchdb_listings.py                       # on PouchDB Server, which it starts
     python benchmarks/couchdb_listings.py --url couchdb://user:password@host:5984/benchmark
 
-PouchDB Server ranks the ways to list otherwise than CouchDB: conclude about speed from a real one only. The database
-that ``--url`` names should be empty; what is written to it is removed.
+PouchDB Server ranks the ways of listing differently from CouchDB, so only a real CouchDB tells something about speed.
+The database that ``--url`` names should be empty; what is written to it is removed.
 """
 
 from __future__ import annotations

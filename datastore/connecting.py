@@ -1,4 +1,4 @@
-"""Opening a store from a URL: finds the adapter that serves the scheme, ours or anybody's, by its entry point."""
+"""Opens a store from a URL: finds the adapter for the scheme by its entry point, ours or a third party's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 ENTRY_POINTS = "datastore.backends"
-"""The entry-point group: the name is the URL's scheme, the object a function from `Url` to an open `Backend`."""
+"""The entry-point group: a name is the scheme of a URL, an object is a function from `Url` to an open `Backend`."""
 URL_VARIABLE = "AGENT_DATASTORE_URL"
 DEFAULT_URL = "sqlite:///agent_data_store.db"
 

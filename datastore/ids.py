@@ -1,8 +1,8 @@
 """Record ids: ``<user>:<ns>:<b64key>``, and the id ranges that make every listing one contiguous read.
 
-In user and namespace ``%``, ``:``, ``/``, control characters and a leading ``_`` are percent-encoded and nothing else
-is; the key is URL-safe base64 (RFC 4648, section 5) of its UTF-8, padding kept. So an id has exactly two colons, is
-legal in every database, decodes to exactly what went in, and no two (user, namespace, key) triples share one.
+In user and namespace only ``%``, ``:``, ``/``, control characters and a leading ``_`` are percent-encoded. The key is
+URL-safe base64 (RFC 4648, section 5) of its UTF-8, with padding. So an id has exactly two colons, is valid in every
+database, and decodes to exactly what was encoded; no two (user, namespace, key) triples share one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datastore.errors import InvalidNameError
 MAX_NAME_BYTES = 255
 """The longest user id, namespace or agent name, in bytes of its encoded UTF-8."""
 MAX_KEY_BYTES = 512
-"""The longest key, in bytes of UTF-8. With it an id stays below Firestore's 1,500 and a DynamoDB sort key's 1,024."""
+"""The longest key, in bytes of UTF-8: ids then fit into Firestore's 1,500 bytes and a DynamoDB sort key's 1,024."""
 
 # Control characters are Unicode's category Cc: C0, DEL and C1.
 _ENCODED = re.compile(r"[%:/\x00-\x1f\x7f-\x9f]|\A_")
@@ -36,11 +36,11 @@ class IdRange(NamedTuple):
 
 
 EVERYTHING = IdRange("", "\U0010ffff" * (MAX_NAME_BYTES // 4 + 1))
-"""The range of all ids of all users; its end is longer than the last of all user ids."""
+"""The range of all ids of all users; its end is longer than the longest user id."""
 
 
 class Name(NamedTuple):
-    """What an id stands for."""
+    """The user id, the namespace and the key in an id."""
 
     user_id: str
     namespace: str
@@ -48,11 +48,11 @@ class Name(NamedTuple):
 
 
 def encode_name(name: str, parameter: str) -> str:
-    """Return a user id or a namespace as it stands in an id.
+    """Return a user id or a namespace as it is written in an id.
 
     Args:
         name: The user id or namespace.
-        parameter: What to call it in an error.
+        parameter: Its name in errors.
 
     Raises:
         InvalidNameError: If it is not text, is empty, holds a lone surrogate, or is longer than 255 bytes encoded.
@@ -70,10 +70,10 @@ def encode_name(name: str, parameter: str) -> str:
 
 
 def check_agent(agent: str) -> str:
-    """Return an agent's name if it is one: text of 1 to 255 bytes of UTF-8.
+    """Check an agent's name, text of 1 to 255 bytes of UTF-8, and return it.
 
     Raises:
-        InvalidNameError: If it is not.
+        InvalidNameError: If it is not valid.
     """
     agent = check_name(agent, "agent")
     size = len(agent.encode())
@@ -83,17 +83,17 @@ def check_agent(agent: str) -> str:
 
 
 def encode_key(key: str) -> str:
-    """Return a key as it stands in an id.
+    """Return a key as it is written in an id.
 
     Raises:
         InvalidNameError: If it is not text, is empty, holds a lone surrogate, or is longer than 512 bytes of UTF-8.
     """
-    if type(key) is not str:  # a subclass can have an `encode` of its own
+    if type(key) is not str:  # a subclass can have its own `encode`
         key = check_name(key, "key")
     try:
         utf8 = key.encode()
     except UnicodeEncodeError:
-        utf8 = check_name(key, "key").encode()  # raises, and says what is wrong
+        utf8 = check_name(key, "key").encode()  # raises an error that says what is wrong
     if 0 < len(utf8) <= MAX_KEY_BYTES:
         return b2a_base64(utf8, newline=False).translate(_TO_URL_SAFE).decode("ascii")
     raise InvalidNameError(f"key takes {len(utf8)} bytes of UTF-8; it must take 1 to {MAX_KEY_BYTES}")
@@ -105,12 +105,12 @@ def decode_key(encoded: str) -> str:
     Raises:
         ValueError: If ``encoded`` is not base64 of UTF-8.
     """
-    return a2b_base64(encoded.encode("ascii").translate(_FROM_URL_SAFE)).decode()  # text is translated far more slowly
+    return a2b_base64(encoded.encode("ascii").translate(_FROM_URL_SAFE)).decode()  # `str.translate` is far slower
 
 
 def new_key(prefix: str) -> str:
     """Return a prefix and 128 random bits as 22 URL-safe characters."""
-    # What the module secrets does, too; but importing it takes as long as a quarter of this package.
+    # The module secrets does the same, but importing it takes a quarter as long as importing this package.
     return prefix + b2a_base64(os.urandom(16), newline=False).translate(_TO_URL_SAFE).decode("ascii").rstrip("=")
 
 
@@ -121,7 +121,7 @@ def decode_id(id: str) -> Name:
 
 
 def is_id(text: str) -> bool:
-    """Return whether a text is the id of a record; databases may hold other things beside them."""
+    """Return whether a text is the id of a record; databases may also hold other documents."""
     try:
         name = decode_id(text)
         parts = encode_name(name.user_id, "user_id"), encode_name(name.namespace, "namespace"), encode_key(name.key)
@@ -131,23 +131,23 @@ def is_id(text: str) -> bool:
 
 
 def user_prefix(encoded_user: str) -> str:
-    """Return what every id of a user begins with."""
+    """Return the beginning of all ids of a user."""
     return encoded_user + ":"
 
 
 def namespace_prefix(encoded_user: str, encoded_namespace: str) -> str:
-    """Return what every id of a namespace begins with."""
+    """Return the beginning of all ids of a namespace."""
     return f"{encoded_user}:{encoded_namespace}:"
 
 
 def key_range(namespace: str, prefix: str | None) -> IdRange:
     """Return the range of a namespace that holds every key with a prefix, and possibly some others.
 
-    Base64 encodes three bytes at a time, so only the prefix's whole groups narrow the range; the caller checks the
-    rest on the keys.
+    Base64 encodes three bytes at a time, so only the whole groups of the prefix narrow the range. The caller must check
+    the keys for the rest of the prefix.
 
     Args:
-        namespace: What `namespace_prefix` returned.
+        namespace: The result of `namespace_prefix`.
         prefix: The beginning of the keys; ``None`` or ``""`` for all of them.
 
     Raises:
@@ -171,7 +171,7 @@ def namespace_range(encoded_user: str, prefix: str | None) -> IdRange:
 
 
 def after_namespace(id: str) -> str:
-    """Return the first possible id after the namespace that ``id`` lies in."""
+    """Return the first possible id after the namespace of ``id``."""
     return id[: id.rindex(":")] + _AFTER_COLON
 
 
@@ -190,7 +190,7 @@ def _percent(match: re.Match[str]) -> str:
 
 
 def scope_of(range: IdRange) -> tuple[str, str] | None:
-    """Return the user id and the namespace that a range lies within, ``None`` if it is not in a single namespace."""
+    """Return the user id and the namespace of a range; ``None`` if it is not within a single namespace."""
     user, colon, rest = range.start.partition(":")
     namespace, second, _ = rest.partition(":")
     if not colon or not second:

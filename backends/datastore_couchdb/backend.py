@@ -55,10 +55,10 @@ class CouchBackend(Backend):
     )
 
     def __init__(self, settings: Settings) -> None:
-        """Connect, and make the database and its indexes if they are not there.
+        """Connect, and create the database and its indexes if they do not exist.
 
         Raises:
-            ConfigurationError: If the database is not there and may not be made.
+            ConfigurationError: If the database does not exist and may not be created.
             PermissionDeniedError: If the server refuses the credentials.
             BackendUnavailableError: If the server does not answer.
         """
@@ -107,7 +107,7 @@ class CouchBackend(Backend):
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`.
 
-        Requests: 2. Without the view, 1 more than there are pages of 10,000.
+        Requests: 2. Without the view, 1 per 10,000 documents and 1 per 10,000 expired ones.
         """
         return self._reader.count(range, at)
 
@@ -118,12 +118,12 @@ class CouchBackend(Backend):
     def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.find`.
 
-        Requests: 1; 2 where the documents are more than a page's amount of data.
+        Requests: 1; 2 where the documents exceed the amount of data that one page holds.
         """
         path, unused = self._session.path_in(range, "_find"), set[str]()
         page = finding.find(self._session, path, range, plan, fields, limit, after, PAGE_BYTES, unused)
-        if unused:  # somebody has removed them, and CouchDB went another way
-            logger.warning("CouchDB has no index %s any more: filters take longer", " and ".join(sorted(unused)))
+        if unused:  # somebody has removed them, and CouchDB answered without them
+            logger.warning("CouchDB no longer has the index %s: filters take longer", " and ".join(sorted(unused)))
             self._schema.indexes -= unused
             self._schema.declared = {
                 name: index for name, index in self._schema.declared.items() if unused.isdisjoint((name, index.rest))
@@ -136,7 +136,7 @@ class CouchBackend(Backend):
         Raises:
             UnsupportedError: If CouchDB cannot index one of the fields.
 
-        Requests: 4 where it is not known here.
+        Requests: 4 where this process does not know the index yet; otherwise 0.
         """
         index = indexes.declare(fields, None if encoded_namespace is None else unquote(encoded_namespace))
         if index.name not in self._schema.declared:
@@ -146,24 +146,24 @@ class CouchBackend(Backend):
         return index.name
 
     def clear(self, range: IdRange, at: str) -> int:
-        """See `Backend.clear`; what another program has written stays.
+        """See `Backend.clear`. Documents that another program has written stay.
 
         Requests: 2 per 1,000 documents, and 2. Without the views, 1 more per 1,000 documents or 16 MB.
         """
         return self._remover.clear(range, at)
 
     def forget(self, range: IdRange, at: str) -> Forgotten:
-        """See `Backend.forget`; what another program has written stays.
+        """See `Backend.forget`. Documents that another program has written stay.
 
-        Requests: as `clear`.
+        Requests: the same as `clear`.
         """
         return self._remover.forget(range, at)
 
     def purge(self, at: str) -> int:
         """See `Backend.purge`.
 
-        Requests: 1 per 10,000 expired documents and flags to find them, 2 per 1,000 documents to remove them, 1 per
-            1,000 flags to see whether their records are there, and 2 per 1,000 to remove those.
+        Requests: 1 per 10,000 expired documents and flags to find them, and 2 per 1,000 documents to remove them. For
+            flags, 1 per 1,000 to see whether their records exist, and 2 per 1,000 to remove those whose records do not.
         """
         return self._remover.purge(at)
 
@@ -175,7 +175,7 @@ class CouchBackend(Backend):
         return self._reader.scan(EVERYTHING, fields, limit, after)
 
     def document_count(self) -> int:
-        """See `Backend.document_count`; without the view, design documents are counted, too.
+        """See `Backend.document_count`. Without the view, design documents are counted too.
 
         Requests: 1.
         """
@@ -184,7 +184,7 @@ class CouchBackend(Backend):
     def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
         """See `Backend.restore`.
 
-        Requests: 1 per 1,000 documents; 2 more for those that are there already and were not read here.
+        Requests: 1 per 1,000 documents; 2 more for those that exist already and were not read by this process.
         """
         return self._documents.flagged(restores, self._writer.write(restores))
 
@@ -204,7 +204,7 @@ class CouchBackend(Backend):
         self.close()
 
     def before_fork(self) -> None:
-        """See `Backend.before_fork`: idle connections do no harm in a child that forgets them."""
+        """See `Backend.before_fork`. Idle connections do no harm: the child forgets them."""
 
     def after_fork(self) -> None:
         """See `Backend.after_fork`."""

@@ -1,4 +1,4 @@
-"""Reading documents by id, in as few requests as there can be."""
+"""Reading documents by id in as few requests as possible."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ABSENT = {"not_found", "missing", "deleted"}
 
 
 def fetch(session: Session, memory: Memory, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the documents that exist, by id, and remember what is in them.
+    """Return the documents that exist, by id, and remember their contents.
 
     Raises and requests: as `get_documents`.
     """
@@ -30,7 +30,7 @@ def get_documents(session: Session, ids: Sequence[str]) -> dict[str, dict[str, A
     """Return the documents that exist, by id.
 
     Raises:
-        BackendUnavailableError: If the server cannot say of each whether it exists.
+        BackendUnavailableError: If the server does not say of each document whether it exists.
 
     Requests: 1.
     """
@@ -59,5 +59,5 @@ def _bulk_get(session: Session, ids: Sequence[str]) -> dict[str, dict[str, Any]]
             if not document.get("_deleted"):
                 found[id] = document
     if not answered.issuperset(ids):
-        broken(NAME, f"it says nothing of {len(set(ids) - answered)} of {len(ids)} documents")
+        broken(NAME, f"it says nothing about {len(set(ids) - answered)} of {len(ids)} documents")
     return found

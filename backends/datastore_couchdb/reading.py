@@ -21,7 +21,7 @@ from datastore_couchdb.views import Views
 
 SCAN_PAGE = 10_000
 PAGE_BYTES = 16_000_000
-"""A page of a scan ends soon after so many characters of documents, so that large values do not pile up in memory."""
+"""A page of a scan ends soon after this many characters of documents, so that large values do not fill the memory."""
 
 
 class Reader:
@@ -40,13 +40,13 @@ class Reader:
         return {id: decoded(id, partial(document_of, document)) for id, document in found.items()}
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
-        """Return a page of a range: of documents, or of ids and what the flags among them say."""
+        """Return a page of a range: of documents, or only of ids with the expiry that their flags point to."""
         keys = fields is Fields.KEY
         rows, cut = self.rows(range, limit + keys, after, include_docs=not keys)
         more = cut or len(rows) == limit + keys
         following = rows.pop()["id"] if keys and more else None
         behind = rows[-1]["id"] if more else None
-        if range == EVERYTHING:  # beside the documents of the store there are design documents, and perhaps others
+        if range == EVERYTHING:  # besides the store's documents there are design documents, and perhaps others
             rows = [row for row in rows if is_id(row["id"]) or is_flag(row["id"])]
         if keys:
             return DocumentPage(self._expiries.listed(rows, following), behind)
@@ -95,7 +95,7 @@ class Reader:
 
         Requests: 1.
         """
-        # A space is before every character of base64: this is the first id that can follow.
+        # A space sorts before every character of base64, so this is the first id that can follow.
         start = range.start if after is None or after < range.start else after + " "
         parameters: dict[str, Any] = {"startkey": start, "endkey": range.end, "inclusive_end": False, "limit": limit}
         if include_docs:
@@ -103,7 +103,10 @@ class Reader:
         return self._session.rows(self._session.path_in(range, "_all_docs"), parameters, PAGE_BYTES)
 
     def skip_through(self, range: IdRange, expired: set[str]) -> list[str]:
-        """Step from namespace to namespace, past those that hold only expired documents."""
+        """Return the prefixes of the namespaces with live documents, skipping from one namespace to the next.
+
+        Requests: 1 per namespace and 1, and more for namespaces with many expired documents.
+        """
         found: list[str] = []
         limit = 1
         while True:
@@ -124,10 +127,10 @@ class Reader:
         return find_all(self._session, selector, EXPIRY_INDEX in self._schema.indexes)
 
     def _expired(self, range: IdRange, at: str) -> set[str]:
-        """Return the ids of the documents within a range that are expired.
+        """Return the ids of the expired documents in a range.
 
         Requests: 1 per 10,000 expired documents.
         """
         selector = place_of(range.start, range.start) | {"expiresAt": {"$gt": "0", "$lte": at}}
-        # The index compares as people sort words, which is coarser than the ids are.
+        # The index sorts text as people do (ICU), so it can find ids that are not in the range.
         return {found["_id"] for found in self.find_expiring(selector) if range.start <= found["_id"] < range.end}

@@ -49,7 +49,7 @@ class Remover:
 
     def purge(self, at: str) -> int:
         """See `Backend.purge`."""
-        selector = place_of("", "") | {"expiresAt": {"$lte": at}}  # records by their times, and all flags
+        selector = place_of("", "") | {"expiresAt": {"$lte": at}}  # records whose time has come, and all flags
         flags, ids = dict[str, str](), list[str]()
         for document in self._reader.find_expiring(selector):
             if not is_flag(document["_id"]):
@@ -63,8 +63,8 @@ class Remover:
             self._purge(some, at, purged, pauses)
         try:
             remove_flags(self._session, flags)
-        except DataStoreError as error:  # what was purged is, and is told once
-            logger.warning("flags of records that are gone were left to the next purge: %s", error)
+        except DataStoreError as error:  # the records have been purged, and the caller must learn their number
+            logger.warning("flags of records that no longer exist were left to the next purge: %s", error)
         return len(purged)
 
     def _exceptions_to_removing(self, range: IdRange, at: str) -> Exceptions:
@@ -84,10 +84,11 @@ class Remover:
         return found
 
     def _remove(self, range: IdRange, foreign: Container[str]) -> set[str]:
-        """Remove what a range holds, except for foreign documents, and return the ids of all that was there.
+        """Remove what a range holds, except foreign documents, and return the ids of all that were removed.
 
-        It is listed and deleted until nothing is left: what was written meanwhile, and what an answer that was lost
-        said nothing of. Time is lost, and bounded, only where something fails.
+        The range is listed and deleted until nothing is left. That includes documents written meanwhile, and those
+        whose deletion was in doubt because an answer was lost. It waits only after a failure, and only for a limited
+        time.
         """
         removed: set[str] = set()
         pauses = contention()
@@ -97,7 +98,7 @@ class Remover:
                 ours = [row for row in rows if row["id"] not in foreign]
                 if ours:
                     if ours[0] is not rows[0]:
-                        range = range._replace(start=ours[0]["id"])  # what is not ours is not listed each time
+                        range = range._replace(start=ours[0]["id"])  # do not list foreign documents again each time
                     removed.update(row["id"] for row in ours if not is_flag(row["id"]))
                     if not self._delete(ours) and not pauses.wait():
                         raise came_too_late(NAME)
@@ -109,12 +110,12 @@ class Remover:
                 _go_on(error, pauses, removed)
 
     def _purge(self, ids: Sequence[str], at: str, purged: set[str], pauses: Backoff) -> None:
-        """Remove those documents that are expired, and add their ids to ``purged``."""
+        """Remove those of the documents that are expired, and add their ids to ``purged``."""
         sent: set[str] = set()
         while True:
             try:
                 found = fetch(self._session, self._memory, ids)
-                purged |= sent - found.keys()  # the answer was lost
+                purged |= sent - found.keys()  # their deletion succeeded, but its answer was lost
                 dead = {
                     id: _deletion(id, document["_rev"])
                     for id, document in found.items()
@@ -129,7 +130,7 @@ class Remover:
                 _go_on(error, pauses, sent | purged)
 
     def _delete(self, rows: Sequence[dict[str, Any]]) -> bool:
-        """Delete listed documents, and return whether all were as listed."""
+        """Delete listed documents, and return whether none of them had changed since the listing."""
         ids = [row["id"] for row in rows]
         try:
             answers = bulk_docs(self._session, ids, [_deletion(row["id"], row["value"]["rev"]) for row in rows])
@@ -141,9 +142,9 @@ class Remover:
 
 
 def _go_on(error: DataStoreError, pauses: Backoff, removed: Collection[str]) -> None:
-    """Wait before something is repeated that has removed documents; otherwise raise, for the store to repeat the whole.
+    """Wait before repeating a removal that has removed something; otherwise raise, and the store repeats it.
 
-    Who repeated the whole after that would count only what was left.
+    If the store repeated a call that has removed something, it would count only what was left.
     """
     if not removed or not error.retryable or error.waited:
         raise error
@@ -153,7 +154,7 @@ def _go_on(error: DataStoreError, pauses: Backoff, removed: Collection[str]) -> 
 
 
 def _raise_refusal(answers: Sequence[dict[str, Any]]) -> None:
-    """Raise if the server refused to remove one of some documents, for another reason than that it was changed."""
+    """Raise if the server refused to remove a document for another reason than that it was changed."""
     refusal = next(filter(None, map(refusal_of, answers)), None)
     if refusal is not None:
         raise refusal

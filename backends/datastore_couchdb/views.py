@@ -16,18 +16,18 @@ _PAGE = 10_000
 
 
 class Exceptions(NamedTuple):
-    """Documents, by id, that are not to be counted or removed like others."""
+    """The documents, by id, that must not be counted or removed like others."""
 
     expired: set[str]
     foreign: set[str]
-    """What another program has written."""
+    """The ids of documents that another program has written."""
 
     def take(self, id: str, expires_at: object, at: str) -> None:
-        """Sort a document in.
+        """Add a document to the set it belongs to, if any.
 
         Args:
             id: Its id.
-            expires_at: When it expires; ``None`` if it is not the store's.
+            expires_at: When it expires; ``None`` if another program has written it.
             at: Now.
         """
         if expires_at is None:
@@ -63,7 +63,8 @@ class Views:
         encoded_user, _, rest = range.start.partition(":")
         user = unquote(encoded_user)
         namespace, colon, _ = rest.partition(":")
-        # By bytes nothing lies between a name and the same with a NUL after it, and no object after any text.
+        # By bytes, nothing lies between a name and that name with a NUL after it. An object, the usual end, sorts
+        # before text.
         start, end = ([user], [user + "\0"]) if not colon else ([user, unquote(namespace)],) * 2
         counts: dict[str, int] = {}
         for row in self._rows(range, COUNTS, startkey=start, endkey=end, group=True):
@@ -71,18 +72,18 @@ class Views:
                 user_id, name = row["key"]
                 prefix = namespace_prefix(encode_name(user_id, "user_id"), encode_name(name, "namespace"))
             except (InvalidNameError, TypeError, ValueError):
-                continue  # of a document that somebody else has written
+                continue  # its document was written by somebody else
             if range.start <= prefix < range.end:
                 counts[prefix] = _number_in(row)
         return counts
 
     def exceptions(self, range: IdRange, at: str) -> Exceptions:
-        """Return the documents of a range, of one user, that are not to be counted or removed like others.
+        """Return the documents of one user's range that must not be counted or removed like others.
 
         Raises:
             MissingViewError: If the view is not there.
 
-        Requests: 1 per 10,000 of them.
+        Requests: 1 per 10,000 such documents.
         """
         found = Exceptions(set(), set())
         start = range.start
@@ -103,7 +104,7 @@ class Views:
         return _number_in(rows[0]) if rows else 0
 
     def _rows(self, range: IdRange, name: str, **parameters: Any) -> list[dict[str, Any]]:
-        """Return rows of a view; where it was removed under us, it is not asked again."""
+        """Return rows of a view. If the view was removed while the store was open, it is not used again."""
         path = self._session.path_in(range, f"_design/{RECORD_VIEWS}/_view/{name}")
         try:
             return self._session.view(path, parameters)
@@ -120,5 +121,5 @@ def has_expired(expires_at: object, at: str) -> bool:
 def _number_in(row: dict[str, Any]) -> int:
     number = row["value"]
     if type(number) is not int:
-        broken(NAME, "a count in it is no number")
+        broken(NAME, "a count in it is not a number")
     return number

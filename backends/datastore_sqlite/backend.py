@@ -40,7 +40,7 @@ class SqliteBackend(Backend):
     capabilities = Capabilities(persistent=True, shared=True, at_once=True, tenant_databases=True)
 
     def __init__(self, settings: Settings) -> None:
-        """Open the file, and make it if it is not there.
+        """Open the file, and create it if it does not exist.
 
         Raises:
             ConfigurationError: If the path cannot hold a store, or the file is something else.
@@ -144,11 +144,11 @@ class SqliteBackend(Backend):
         self._opened.connections.after_fork()
 
     def _indexes(self) -> list[indexes.Index]:
-        """Return the declared indexes: asked each time, because other processes may make and remove some."""
+        """Return the declared indexes. They are read each time, because other processes may create and remove some."""
         return indexes.known(self._opened.fetch(indexes.LIST, ()))
 
 
 def promises(settings: Settings) -> Capabilities:
-    """Return what a store promises."""
+    """Return the capabilities of a store."""
     in_file = settings.path is not None
     return replace(SqliteBackend.capabilities, persistent=in_file, shared=in_file)

@@ -29,11 +29,11 @@ def _whole(row: Row) -> Document:
 
 
 DOCUMENT: Sequence[Callable[[Row], Document]] = (_bare, _with_value, _whole)
-"""What makes a document of a row, by `Fields`."""
+"""The functions that make a document from a row, by `Fields`."""
 
 
 def row_of(put: Put) -> Row:
-    """Return the parameters of `statements.SET` and its kin."""
+    """Return the parameters of `statements.SET` and the statements like it."""
     metadata = "{}" if not put.metadata else encode(merge_metadata({}, put.metadata), "metadata")
     return (
         put.id,

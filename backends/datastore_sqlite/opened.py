@@ -15,7 +15,7 @@ from datastore_sqlite.pools import Lent, OneConnection, Pool, ReadingPool
 from datastore_sqlite.schema import check_version, open_file, open_to_read
 
 _LOOK_SECONDS = 0.01
-"""For so long reads trust that the file is still the one that was opened; each write looks for itself."""
+"""For this long, reads trust that the file is still the one that was opened. Every write checks it."""
 
 
 class Opened:
@@ -61,7 +61,7 @@ class Opened:
         return self.connections.lent(sys._getframe(1))
 
     def look(self, now: float) -> None:
-        """See that the file is still the one that was opened, and its format one that is known here."""
+        """Check that the file is still the one that was opened, and that this version knows its format."""
         if self.file is None:
             return
         self.file.check()

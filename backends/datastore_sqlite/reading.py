@@ -63,11 +63,11 @@ class Reader:
                 created_at, revision, expires_at, value = row
                 return {id: Document(id, created_at, revision, expires_at, decode(value))}
             return {id: DOCUMENT[fields]((id, *row))}
-        except UNDECODABLE:  # the closer look says what it is
+        except UNDECODABLE:  # the closer look finds out what it is
             return self._read_closely(ids, fields)
 
     def _read_closely(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
-        """Read documents, whatever is in their rows; raise for the first that is damaged."""
+        """Read documents, whatever is in their rows. Raise the error for the first damaged one."""
         statement = sql.read_many(fields, len(ids))
         with self._opened.lent() as connection:
             rows = reading(connection, lambda: connection.execute(statement, ids).fetchall())
@@ -78,7 +78,7 @@ class Reader:
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.scan`."""
-        end = range.end if range is not EVERYTHING else b""  # after all text, also what is no UTF-8
+        end = range.end if range is not EVERYTHING else b""  # after all text, even text that is not UTF-8
         if after is None or after < range.start:
             statement, parameters = sql.SCAN[fields], tuple[Any, ...]((range.start, end, limit))
         else:
@@ -107,7 +107,7 @@ class Reader:
 def _page(
     connection: Connection, statement: str, parameters: Row, fields: Fields, limit: int
 ) -> tuple[list[Row], bool]:
-    """Return rows up to the size of a page, and whether these are all that there are."""
+    """Return rows up to the size of a page, and whether there are no more."""
     cursor = connection.execute(statement, parameters)
     if fields is Fields.KEY:
         rows = cursor.fetchall()
@@ -125,5 +125,5 @@ def _page(
 
 
 def _bound(id: str) -> str | bytes:
-    """Return what stands for an id in a statement that casts it to text."""
+    """Return the value for an id in a statement that casts it to text."""
     return stored_id(id) or id

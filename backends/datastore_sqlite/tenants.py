@@ -15,11 +15,11 @@ from datastore_sqlite.schema import TENANT_ID, application_of, no_directory
 
 _LONGEST_FILE_NAME = 255  # bytes, on every file system in use
 _BESIDE = ("-wal", "-shm", "-journal")
-"""What SQLite appends to the file's name for files of its own (https://www.sqlite.org/tempfiles.html)."""
+"""What SQLite appends to the file's name for its own files (https://www.sqlite.org/tempfiles.html)."""
 
 
 class SqliteFiles(Databases):
-    """Files in the directory of the one that the URL names, which itself is not made."""
+    """Files in the directory of the file that the URL names, which itself is not created."""
 
     def __init__(self, settings: Settings, path: Path) -> None:
         if not path.parent.is_dir():
@@ -40,10 +40,11 @@ class SqliteFiles(Databases):
             there = file.exists()
             if there and application_of(file) != TENANT_ID:
                 raise ConfigurationError(
-                    f"{file} is not the database of a tenant, whatever its name says; it was left untouched",
+                    f"{file} is not the database of a tenant, although its name says so; it was left untouched",
                     backend=NAME,
                 )
-            # The log last: what is in it would otherwise be lost from a file that cannot be removed.
+            # The log is removed last. If the file could not be removed, the contents of its log would otherwise be
+            # lost.
             for path in (file, *(file.with_name(file.name + beside) for beside in _BESIDE)):
                 path.unlink(missing_ok=True)
         except OSError as error:
@@ -55,7 +56,7 @@ class SqliteFiles(Databases):
         return self._file(name).exists()
 
     def names(self, beginning: str) -> list[str]:
-        """See `Databases.names`. A file that only looks like a tenant's, by its name, is not among them."""
+        """See `Databases.names`. A file that only has a name like a tenant's is left out."""
         suffix = self._path.suffix
         return [
             path.name.removesuffix(suffix)
@@ -68,7 +69,7 @@ class SqliteFiles(Databases):
 
 
 class SqliteMemories(Databases):
-    """Databases in memory: open until they are dropped, because closing one would empty it."""
+    """Databases in memory. Each stays open until it is dropped, because closing it would empty it."""
 
     most_open = sys.maxsize
 

@@ -16,21 +16,22 @@ from datastore_sqlite.client import NAME, Settings
 from datastore_sqlite.tenants import SqliteFiles, SqliteMemories
 
 _LONGEST_TIMEOUT = 2_147_483
-"""SQLite counts the milliseconds in 32 bits with a sign (https://www.sqlite.org/c3ref/busy_timeout.html)."""
+"""SQLite counts milliseconds in a signed 32-bit integer (https://www.sqlite.org/c3ref/busy_timeout.html)."""
 
 
 def connect(url: Url) -> Backend:
-    """Open a SQLite store, and create it if it is not there.
+    """Open a SQLite store, and create it if it does not exist.
 
     Parameters of the URL: ``synchronous`` (``normal`` or ``full``), ``timeout`` (seconds to wait for a lock, 10),
-    ``create`` (``false`` refuses to make a new file), ``mmap`` (``true`` reads from a memory map of the file, which
-    kills the process if the file is cut off meanwhile), ``pool`` (connections at most, 16),
-    ``isolation`` (``database`` for a file for each tenant, beside the one that the URL names).
+    ``create`` (``false`` refuses to create a file), ``mmap`` (``true`` reads from a memory map of the file, which
+    kills the process if the file is truncated meanwhile), ``pool`` (the most connections, 16),
+    ``isolation`` (``database`` for a separate file for each tenant, beside the one that the URL names), ``mode``
+    (``ro`` opens the file only for reading).
 
     Raises:
         ConfigurationError: If the path or a parameter is wrong, or the file is not such a store.
         PermissionDeniedError: If the operating system refuses access.
-        BackendUnavailableError: If another process holds the file locked for the whole ``timeout``.
+        BackendUnavailableError: If another process keeps the file locked for the whole ``timeout``.
     """
     settings = Settings(
         path=_path(url),
@@ -49,7 +50,7 @@ def connect(url: Url) -> Backend:
 
 
 def place(url: Url) -> Hashable:
-    """Return what tells one database from another: the file itself, which may have several paths."""
+    """Return what is the same for every URL of one database: the file itself, which may have several paths."""
     path, isolated = _path(url), is_wanted(url)
     if path is None:
         return None
@@ -62,13 +63,13 @@ def place(url: Url) -> Hashable:
 def _timeout(given: Any) -> float:
     number = seconds(given)
     if number > _LONGEST_TIMEOUT:
-        raise ValueError(f"{number:g} s are more than SQLite can wait; {_LONGEST_TIMEOUT:,} s are the most")
+        raise ValueError(f"{number:g} s is longer than SQLite can wait; the longest is {_LONGEST_TIMEOUT:,} s")
     return number
 
 
 def _path(url: Url) -> Path | None:
     if (url.host == ":memory:" and url.path in ("", "/")) or (not url.host and url.path == "/:memory:"):
-        return None  # also as other libraries spell it
+        return None  # some libraries spell it so
     if url.host:
         raise ConfigurationError(
             f"sqlite://{url.host} names a host; write sqlite:///{url.host}{url.path} for a path relative to the "
@@ -76,7 +77,7 @@ def _path(url: Url) -> Path | None:
         )
     path = url.path.removeprefix("/")
     if not path or "\0" in path:
-        raise ConfigurationError("the sqlite URL names no file; write sqlite:///agents.db, or sqlite://:memory:")
+        raise ConfigurationError("the sqlite URL has no file; write sqlite:///agents.db, or sqlite://:memory:")
     if path.startswith("//"):
-        path = "/" + path.lstrip("/")  # a slash too many, which SQLite would take for the beginning of a host
-    return Path(path).absolute()  # now: the working directory may be another one when the next connection is opened
+        path = "/" + path.lstrip("/")  # with two slashes, SQLite would take the beginning for a host
+    return Path(path).absolute()  # absolute, because the working directory may change

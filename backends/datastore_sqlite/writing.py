@@ -30,14 +30,15 @@ T = TypeVar("T")
 
 _WRITING = "writing to the file"
 _PART_BYTES = 4_000_000
-"""A batch is cut where its values exceed so many characters: one transaction then takes some tens of milliseconds."""
+"""A batch is cut where its values exceed this many characters: a transaction then takes some tens of milliseconds."""
 
 
 class Writer:
     """Writes documents.
 
-    Writers of one process take turns, in the order in which they come: SQLite's own waiting, which is left for other
-    processes, sleeps and looks again. A large batch is written in parts, between which others have their turn.
+    Writers of one process take turns in the order in which they come. SQLite's own waiting, which sleeps and looks
+    again, is left for other processes. A large batch is written in parts, and other writers have their turn between
+    them.
     """
 
     def __init__(self, opened: Opened) -> None:
@@ -46,7 +47,7 @@ class Writer:
         self._settings = opened.settings
         self._file = opened.file
         self._turns = Turns(_WRITING)
-        self._written_by: Connection | None = None  # by whoever has the turn to write
+        self._written_by: Connection | None = None  # the writer that has the turn
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Backend.write`."""
@@ -104,7 +105,7 @@ class Writer:
         return self._write(lambda connection: connection.execute(sql.PURGE, (at,)).rowcount)
 
     def make_index(self, statement: str) -> None:
-        """Make an index; a row that it cannot hold is named."""
+        """Create an index. If it cannot hold a row, the error names that row."""
         self._write(partial(_in_transaction, partial(_make_index, statement=statement)))
 
     def before_fork(self) -> None:
@@ -120,7 +121,7 @@ class Writer:
         now = monotonic()
         if now > self._opened.look_at:
             self._opened.look(now)
-        # Not kept in a variable: a frame that refers to itself is garbage that only the collector finds.
+        # Not kept in a variable: a frame that refers to itself is garbage that only the garbage collector finds.
         try:
             turn = self._turns.take(self._settings.timeout, sys._getframe())
         except TimeoutError as error:
@@ -143,10 +144,10 @@ class Writer:
                     raise translate(error, self._settings) from error
                 raise
             connection.deadline[0] = inf
-            self._written_by = None  # before somebody else can have it
+            self._written_by = None  # before another writer can have it
             self._connections.give_back(connection, now)
             if self._file is not None:
-                self._file.check()  # after the write: what went into a file that is gone is not reported as stored
+                self._file.check()  # after the write: what went into a deleted file must not be reported as stored
             return result
         finally:
             turn.leave()
@@ -161,14 +162,14 @@ def _restored_size(restore: Restore) -> int:
 
 
 def _bound_waiting(connection: Connection, settings: Settings) -> None:
-    """Let SQLite wait for other processes until the deadline of the call, or as long as it was told to."""
+    """Let SQLite wait for other processes until the deadline of the call, but no longer than the settings say."""
     remaining = left()
     connection.waits_less = remaining < settings.timeout
     connection.execute(f"PRAGMA busy_timeout={int(min(remaining, settings.timeout) * 1000)}")
 
 
 def _in_transaction(work: Callable[[Connection], T], connection: Connection) -> T:
-    connection.execute("BEGIN IMMEDIATE")  # `_write` discards the connection if anything comes between
+    connection.execute("BEGIN IMMEDIATE")  # `_write` discards the connection if anything happens in between
     result = work(connection)
     connection.execute("COMMIT")
     return result
@@ -183,7 +184,7 @@ def _make_index(connection: Connection, statement: str) -> None:
         if not is_damage(error):
             raise
     row = reading(connection, lambda: connection.execute(sql.MALFORMED).fetchone())
-    raise damaged("unknown" if row is None else shown(row[0]), "nothing in it can be indexed: it is no JSON")
+    raise damaged("unknown" if row is None else shown(row[0]), "nothing in it can be indexed: it is not JSON")
 
 
 def _count(connection: Connection, accesses: Sequence[Access]) -> None:
@@ -197,7 +198,7 @@ def _apply_all(connection: Connection, writes: Sequence[Write]) -> list[Outcome]
     if len(rows) < len(writes):
         return [_apply(connection, write) for write in writes]
     if connection.executemany(sql.SET, rows).rowcount < len(rows):
-        connection.executemany(sql.ADD, rows)  # some are expired: this replaces those, and only those
+        connection.executemany(sql.ADD, rows)  # some rows are expired: this replaces those and no others
     return [DONE] * len(rows)
 
 
@@ -225,14 +226,14 @@ def _set(connection: Connection, put: Put) -> bool:
     if put.metadata:
         return _set_merging(connection, put, row)
     while True:
-        # Neither statement changes a row that the other is for: expired and live. Between the two, another process
-        # may turn the one into the other; then this begins anew.
+        # The first statement changes only a live row, and the second only an expired one. Between the two, another
+        # process may turn one into the other; then this starts over.
         if connection.execute(sql.SET, row).rowcount or connection.execute(sql.ADD, row).rowcount:
             return True
 
 
 def _set_merging(connection: Connection, put: Put, row: Row) -> bool:
-    """Store a value, and metadata merged with what is stored, unless another process changes that in between."""
+    """Store a value, and metadata merged with the stored ones, unless another process changes those in between."""
     while True:
         merged = _merged(connection, put)
         if merged is None:
@@ -248,17 +249,17 @@ def _set_if_revision(connection: Connection, put: Put) -> bool:
     condition = (put.id, put.if_revision, put.at)
     if not put.metadata:
         return connection.execute(sql.SET_IF_REVISION, (*changes, *condition)).rowcount == 1
-    merged = _merged(connection, put)  # changes only together with the revision, which is checked when it is written
+    merged = _merged(connection, put)  # changes only with the revision, which the write checks
     if merged is None:
         return False
     return connection.execute(sql.SET_IF_REVISION_METADATA, (*changes, merged[0], *condition)).rowcount == 1
 
 
 def _merged(connection: Connection, put: Put) -> tuple[str, str] | None:
-    """Return the metadata to store and those that are stored, or ``None`` if there is no live document.
+    """Return the metadata to store and the stored metadata, or ``None`` if there is no live document.
 
-    The merging is done here and not within the statement: what a signal handler raises within a function that SQLite
-    calls would be lost.
+    Merging is done here and not in the statement: if a signal handler raised in a function that SQLite calls, the
+    exception would be lost.
     """
     found = reading(connection, lambda: connection.execute(sql.METADATA, (put.id, put.at)).fetchone())
     if found is None:
@@ -267,7 +268,7 @@ def _merged(connection: Connection, put: Put) -> tuple[str, str] | None:
     try:
         current = dict(decode(stored))
     except UNDECODABLE:
-        raise damaged(put.id, "its metadata cannot be merged with") from None
+        raise damaged(put.id, "its metadata cannot be merged with new metadata") from None
     return encode(merge_metadata(current, put.metadata or {}), "metadata"), stored
 
 
@@ -303,4 +304,4 @@ def _outdated(connection: Connection, write: Write | Restore) -> Outcome:
     row = reading(connection, lambda: connection.execute(sql.REVISION, (write.id, write.at)).fetchone())
     if row is None or type(row[0]) is str:
         return Outcome(False, None if row is None else row[0])
-    return Outcome(False, error=damaged(write.id, "its revision is no text"))
+    return Outcome(False, error=damaged(write.id, "its revision is not text"))

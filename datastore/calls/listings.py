@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 _ANY_KEY = encode_key("k")
 _NEXT = "!"
-"""What comes before all that can follow an id in the order of ids."""
+"""Appended to an id, it gives the beginning of what follows: it sorts before every character of base64."""
 
 
 class Page(NamedTuple):
@@ -32,7 +32,7 @@ class Page(NamedTuple):
     """Where to go on; ``None`` at the end."""
 
     def __repr__(self) -> str:
-        from datastore.showing import line_of  # here, because few look at one
+        from datastore.showing import line_of  # imported here, because few programs show a page
 
         return line_of([record.key for record in self.records], self.cursor)
 
@@ -197,13 +197,13 @@ def _clear(scope: Scope, prefix: str | None) -> int:
 
     def take(error: DamagedRecordError) -> None:
         if error.foreign:
-            skip(error)  # somebody else's: it stays
-        elif exact and error.id is not None:  # what cannot be read can be removed all the same
+            skip(error)  # it belongs to another program, and stays
+        elif exact and error.id is not None:  # a record that cannot be read can still be removed
             batch.append(Delete(error.id, now, only_own=True))
 
     found = core.scan(range, Fields.KEY, on_damaged=take)
     for document in found if exact else (document for _, document in _with_keys(found, prefix or "")):
-        batch.append(Delete(document.id, now, only_own=True))  # a listing of keys may not tell whose they are
+        batch.append(Delete(document.id, now, only_own=True))  # a listing of keys may not show who wrote them
         if len(batch) >= size:
             removed += _delete(scope, batch)
             batch = []
@@ -217,7 +217,7 @@ def _page(scope: Scope, prefix: str | None, limit: int | None, cursor: str | Non
     after = None if cursor is None else _resume(scope, prefix, cursor)
     found: list[Record] = []
     for record in _records(scope, prefix, after, None if limit is None else limit + 1):
-        if len(found) == limit:  # one more than asked for: this page is not the last
+        if len(found) == limit:  # there is one more than asked for: this page is not the last
             return Page(found, _cursor(scope, prefix, found[-1].id))
         found.append(record)
     return Page(found, None)
@@ -227,7 +227,7 @@ def _records(
     scope: Scope, prefix: str | None, after: str | None = None, at_once: int | None = None
 ) -> Iterator[Record]:
     """Return an iterator over the live records whose key has a prefix, in id order; one page is in memory at a time."""
-    from datastore.record import to_record  # here, because Pydantic takes longer to import than all the rest
+    from datastore.record import to_record  # imported here, because importing Pydantic takes long
 
     beginning = _beginning(prefix)
     found = scope.core.scan(key_range(scope.prefix, beginning), Fields.ALL, after, at_once)

@@ -1,6 +1,7 @@
 """Calls on the records that match a filter.
 
-What parses, matches and sorts is imported with the first of these calls: a store that only gets and sets starts faster.
+The code that parses, matches and sorts is imported with the first of these calls: a program that only gets and sets
+starts faster.
 """
 
 from __future__ import annotations
@@ -286,19 +287,19 @@ def _count(scope: Scope) -> int:
 
 
 def _write_where(scope: Scope, query: Query, write: Callable[[Document], Write]) -> int:
-    """Write to every record that matches, each only as it was when it matched, and return how many.
+    """Write to every matching record, only if it has not changed since it matched; return how many were written.
 
     Args:
-        scope: Where.
-        query: Which records.
-        write: Returns the write for a document that matches, conditional on its revision.
+        scope: The user, the agent and the namespace.
+        query: Chooses the records.
+        write: Returns the write for a matching document, conditional on its revision.
     """
     from datastore.calls.planning import PlannedQuery, compile_query
 
     planned = PlannedQuery(scope, query, Fields.VALUE)
     matches = compile_query(query)
     size = scope.core.backend.capabilities.write_batch
-    seen: set[str] = set()  # an index may show a record again that this very call has changed
+    seen: set[str] = set()  # an index may return a record again that this call has changed
     changed, batch = 0, list[Document]()
     for document in planned.documents():
         if not planned.in_order:

@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from datastore.record import Record
 
 LOOKER = "administrator"
-"""The agent that these commands are; looking leaves it nowhere."""
+"""The name of the agent that these commands use; commands that only look do not store it."""
 
 
 @dataclass(slots=True)
 class Holding:
-    """What one namespace of one user holds."""
+    """How much one namespace of one user holds."""
 
     records: int = 0
     bytes: int = 0
@@ -70,13 +70,13 @@ def ls(
     *,
     user: UserOption,
     namespace: NamespaceOption = "default",
-    long: Annotated[bool, typer.Option("--long", "-l", help="With size, version and who made it.")] = False,
+    long: Annotated[bool, typer.Option("--long", "-l", help="With the last change, size and creator.")] = False,
     json: JsonOption = False,
 ) -> None:
     """List the keys of a namespace.
 
-    With --long, and with --json, in the order of the ids; the keys alone are
-    sorted.
+    With --long or --json, the records are in the order of their ids; otherwise
+    the keys are sorted.
     """
     with in_one_line(), open_store(url) as store:
         agent = store.agent(user, LOOKER, namespace)
@@ -107,7 +107,7 @@ def get(
     value: Annotated[bool, typer.Option("--value", help="Print the value alone, as JSON on one line.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show one record: its value, and who made it, changed it and read it, and when."""
+    """Show one record: its value, who created it and who read it last, and when."""
     with in_one_line(), open_store(url) as store:
         record = store.agent(user, LOOKER, namespace).get_record(key)
         if record is None:
@@ -197,7 +197,7 @@ def record_json(record: Record) -> str:
 def _show(record: Record) -> None:
     try:
         value = json_text.dumps(record.value, ensure_ascii=False, indent=2)
-    except ValueError:  # an integer of more digits than the interpreter was told to convert
+    except ValueError:  # an integer with more digits than the interpreter is set to convert
         value = encode(record.value).strip()
     typer.echo("\n".join(map(printable, value.splitlines())))
     typer.echo()
@@ -218,7 +218,7 @@ def _show(record: Record) -> None:
 
 
 def _print(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], last: tuple[str, ...] | None = None) -> None:
-    """Print a table, if it has rows: one line for each, whole, however narrow the terminal is."""
+    """Print a table, or say that it is empty. A row is never wrapped or cut, however narrow the terminal is."""
     if not rows:
         typer.echo("there are no records")
         return
@@ -227,7 +227,7 @@ def _print(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], last: tuple[
 
 
 def _warn_if_none(found: object, user: str | None, namespace: str | None, prefix: str | None = None) -> None:
-    """Warn that a filter has matched nothing, which is what a typing error looks like."""
+    """Warn that the filters matched nothing: there may be a typing error in them."""
     chosen = filtered(user, namespace) + (f" and keys that begin with {prefix!r}" if prefix else "")
     if not found and chosen:
         warn(f"there are no records for {chosen}")

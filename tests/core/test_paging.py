@@ -1,4 +1,4 @@
-"""Pages of sorted records: how much is read for them, what is kept, and that they are right without what is kept."""
+"""Pages of sorted records: how much is read, what is remembered, and that they are right without what is remembered."""
 
 from __future__ import annotations
 

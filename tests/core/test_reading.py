@@ -154,7 +154,7 @@ def test_any_store_can_be_opened_so():
 
 def test_nothing_is_created_whatever_else_the_url_says(tmp_path):
     for more in ("", "&create=true"):
-        with pytest.raises(datastore.ConfigurationError, match="does not exist, and mode=ro makes no file"):
+        with pytest.raises(datastore.ConfigurationError, match="does not exist, and mode=ro creates no file"):
             datastore.connect(f"sqlite:///{tmp_path}/a.db?mode=ro{more}")
     assert list(tmp_path.iterdir()) == []
 

@@ -1,7 +1,7 @@
 """Every answer of every call, cut at several places: the right result after a repetition, or a typed error.
 
-Whatever a proxy or a broken connection makes of an answer, nothing of it is taken for what is stored, and what is
-stored afterwards is what the call was to leave, or what was there before.
+Whatever a proxy or a broken connection makes of an answer, no part of it is taken for what is stored. Afterwards the
+database holds either what the call should store, or what was there before.
 """
 
 import itertools

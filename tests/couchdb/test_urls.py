@@ -11,10 +11,10 @@ from datastore import (
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("couchdb:///db", "names no server"),
-        ("couchdb://host:port/db", "names no server"),
-        ("couchdb://host/Upper", "'Upper' is no name for a database"),
-        ("couchdb://host/_users", "'_users' is no name"),
+        ("couchdb:///db", "has no server"),
+        ("couchdb://host:port/db", "has no server"),
+        ("couchdb://host/Upper", "'Upper' is no database name"),
+        ("couchdb://host/_users", "'_users' is no database name"),
         ("couchdb://host/db?pool=0", "'pool' of the couchdb URL: it must be a whole number of at least 1"),
         ("couchdb://host/db?time=1", "no parameter 'time' .did you mean 'timeout'"),
     ],

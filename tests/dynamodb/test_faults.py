@@ -1,4 +1,4 @@
-"""Faults: each ends in the right answer or in the error that says what to do. Injected where the client sends."""
+"""Faults: each ends in the right answer, or in an error that says what to do. Injected where the client sends."""
 
 import socket
 import ssl
@@ -45,7 +45,7 @@ def untrusted(request, body):
     try:
         raise ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
     except ssl.SSLError as error:
-        raise SSLError(endpoint_url="https://x", error=error)  # noqa: B904
+        raise SSLError(endpoint_url="https://x", error=error)  # noqa: B904 - botocore does not chain it either
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -1,4 +1,4 @@
-"""A record knows its last writes and countings, in attributes that nobody else ever sees."""
+"""A record knows its last writes and counts, in attributes that nobody else ever sees."""
 
 import pytest
 

@@ -97,7 +97,7 @@ def test_a_new_table_has_the_capacity_and_the_recovery_asked_for(url):
 def test_no_table_time_to_live_is_a_warning_and_no_failure(caplog):
     with caplog.at_level(logging.WARNING), datastore.connect(dynamodb.DYNALITE.url()) as store:
         store.agent("u", "a").set("k", 1, ttl=60)
-    assert "expiry was not turned on" in caplog.text
+    assert "time to live was not turned on" in caplog.text
 
 
 def test_dropping_removes_the_table_and_another_can_be_made(url):

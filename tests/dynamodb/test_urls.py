@@ -27,7 +27,7 @@ def test_no_credentials_are_said(monkeypatch, tmp_path):
     [
         ("dynamodb://key:secret@tab", "no credentials"),
         ("dynamodb://tab/path", "without a path"),
-        ("dynamodb://x", "no name for a table"),
+        ("dynamodb://x", "no table name"),
         ("dynamodb://tab?regoin=x", "did you mean 'region'"),
         ("dynamodb://tab?capacity=5", "read and write units"),
         ("dynamodb://tab?consistency=some", "one of strong, eventual"),

@@ -240,7 +240,7 @@ class TestFields:
     def test_what_is_no_time_is_left_out_and_noted(self):
         document, notes = convert(legacy(updatedAt="yesterday"))
         assert document.updated_at == document.created_at
-        assert notes[0].text == "updatedAt stands for no time: left out"
+        assert notes[0].text == "updatedAt is not a valid time: left out"
 
     @pytest.mark.parametrize(
         ("given", "stored", "noted"),
@@ -314,7 +314,7 @@ class TestFields:
         assert same(convert(ours)[0].value, {"n": 1.0})
         assert convert(ours)[1] == []
         assert same(convert(ours | {"value": {"n": 1}})[0].value, {"n": 1.0})
-        with pytest.raises(UnreadableError, match="valueJson is no JSON"):
+        with pytest.raises(UnreadableError, match="valueJson is not JSON"):
             convert(ours | {"valueJson": "{"})
 
     def test_a_missing_creation_is_at_the_first_time_that_is_known(self):

@@ -1,6 +1,5 @@
 """Many threads at once: descriptors are bounded, writers take turns, and no batch holds the others up."""
 
-import os
 import sys
 import threading
 import time
@@ -24,7 +23,7 @@ def in_threads(number, work):
 
 @pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="this system does not list a process's descriptors")
 def test_three_hundred_threads_share_a_few_connections(tmp_path):
-    before = len(os.listdir(DESCRIPTORS))  # noqa: PTH208
+    before = len(list(DESCRIPTORS.iterdir()))
     all_there, right = threading.Barrier(300), []
     with datastore.connect(f"sqlite:///{tmp_path}/a.db", flush_interval=3_600) as store:
         agent = store.agent("u", "a")
@@ -38,7 +37,7 @@ def test_three_hundred_threads_share_a_few_connections(tmp_path):
         crowd.start()
         most = 0
         while crowd.is_alive():
-            most = max(most, len(os.listdir(DESCRIPTORS)) - before)  # noqa: PTH208
+            most = max(most, len(list(DESCRIPTORS.iterdir())) - before)
         crowd.join()
         assert right == [True] * 1_500
         # 16 connections, each with a file and its log; one index of the log; and this listing.

@@ -3,7 +3,6 @@
 import pytest
 
 import datastore
-from tests.sqlite.files import reachable  # noqa: F401  # a fixture
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ import hashlib
 import os
 import sqlite3
 
-import pytest
-
 import datastore
 from tests.sqlite.processes import in_a_child
 
@@ -42,12 +40,3 @@ def as_nobody(work):
         work()
 
     in_a_child(without_privileges)
-
-
-@pytest.fixture
-def reachable(tmp_path):
-    """A directory that a user without privileges can reach."""
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory.stat().st_uid == os.getuid() and directory.as_posix() != "/":
-            directory.chmod(directory.stat().st_mode | 0o755)
-    return tmp_path

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_calls_on_a_file_that_is_gone_or_another_one_fail_and_say_so(path, store
     agent = store.agent("u", "a")
     change(path)
     store.backend._opened.look_at = 0.0  # reads look at most every 10 ms, writes always
-    with pytest.raises(BackendUnusableError, match="was deleted, moved or replaced meanwhile"):
+    with pytest.raises(BackendUnusableError, match="was deleted, moved or replaced while the store was open"):
         CALLS[call](agent)
 
 
@@ -118,7 +119,7 @@ def test_a_program_that_brings_the_file_up_to_date_ends_the_work_of_older_ones(p
         newer.execute("PRAGMA user_version=99")
     store.backend._opened.look_at = 0.0
     for call in CALLS.values():
-        with pytest.raises(BackendUnusableError, match=r"format of .* is 99 now, and this program knows 1"):
+        with pytest.raises(BackendUnusableError, match=r"format of .* is now 99, and this program knows 1"):
             call(store.agent("u", "a"))
 
 
@@ -159,13 +160,14 @@ def test_a_look_at_the_file_takes_away_no_locks_of_a_store_that_has_it_open(tmp_
 
 
 def test_a_file_that_is_open_keeps_one_descriptor_however_often_it_is_looked_at(tmp_path):
-    if not os.path.isdir("/proc/self/fd"):  # noqa: PTH112
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.is_dir():
         pytest.skip("this system does not list a process's descriptors")
     path = tmp_path / "a.db"
     with datastore.connect(f"sqlite:///{path}") as store:
         store.agent("u", "a").set("k", 1)
         datastore.connect(f"sqlite:///{path}").close()
-        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+        before = len(list(descriptors.iterdir()))
         for _ in range(20):
             datastore.connect(f"sqlite:///{path}").close()
-        assert len(os.listdir("/proc/self/fd")) <= before + 1  # noqa: PTH208
+        assert len(list(descriptors.iterdir())) <= before + 1

@@ -1,4 +1,4 @@
-"""Rows that somebody has edited by hand, or damaged: each is an error that names it, and takes no other with it."""
+"""Rows that somebody has edited or damaged: each is an error that names it, and affects no other row."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def test_a_revision_that_is_no_text_makes_no_conflict(store, agent):
         lambda: agent.add("bad", 1),
         lambda: agent.delete("bad", if_revision="r"),
     ):
-        with pytest.raises(DamagedRecordError, match="revision is no text"):
+        with pytest.raises(DamagedRecordError, match="revision is not text"):
             call()
 
 
@@ -340,7 +340,7 @@ class TestMovingAndExamining:
             connection.execute("UPDATE agent_data_store SET _id = x'00' WHERE key = 'k0'")
         connection.close()
         found = run("doctor", f"sqlite:///{damaged}", "--read-only")
-        assert "1 rows have an _id that is no text" in found.stdout
+        assert "1 rows have an _id that is not text" in found.stdout
 
     def test_removing_and_looking_only_exclude_each_other(self, damaged):
         assert run("doctor", f"sqlite:///{damaged}", "--read-only", "--remove-damaged").exit_code == 2

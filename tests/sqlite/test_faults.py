@@ -172,7 +172,7 @@ CAUSES = [
     *((code, InternalError, "Please report it") for code in OURS),
     ("SQLITE_FULL", BackendUnusableError, "is full"),
     ("SQLITE_NOLFS", BackendUnusableError, "file system"),
-    ("SQLITE_TOOBIG", ValueTooLargeError, "no value of that size"),
+    ("SQLITE_TOOBIG", ValueTooLargeError, "not accept a value of this size"),
 ]
 
 
@@ -225,7 +225,7 @@ def test_a_file_that_cannot_be_opened_is_looked_at(tmp_path):
     path.touch()
     assert type(translate(failing("SQLITE_CANTOPEN"), Settings(path))) is BackendUnavailableError
     path.unlink()
-    with pytest.raises(BackendUnusableError, match="not there any more"):
+    with pytest.raises(BackendUnusableError, match="no longer exists"):
         raise translate(failing("SQLITE_CANTOPEN"), Settings(path))
 
 
@@ -263,7 +263,7 @@ def test_a_table_that_another_program_removed_is_said_at_once(path, call, monkey
         other.execute("DROP TABLE agent_data_store")
         other.close()
         attempts = Attempts(monkeypatch)
-        with pytest.raises(BackendUnusableError, match="has not the tables of this version"):
+        with pytest.raises(BackendUnusableError, match="does not have the tables of this version"):
             call(agent)
         assert attempts.number <= 3, "what lasts is not tried again"
 

@@ -34,7 +34,7 @@ def test_a_directory_that_is_not_there_is_not_made(tmp_path):
 
 
 def test_create_false_makes_no_file(tmp_path):
-    with pytest.raises(ConfigurationError, match="does not exist, and create=false forbids making it"):
+    with pytest.raises(ConfigurationError, match="does not exist, and create=false forbids creating it"):
         connect(f"{tmp_path}/a.db?create=false")
     assert list(tmp_path.iterdir()) == []
     filled(tmp_path / "a.db")

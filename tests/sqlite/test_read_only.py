@@ -164,11 +164,11 @@ def test_a_file_without_a_log_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: None, "does not exist, and mode=ro makes no file"),
+        (lambda path: None, "does not exist, and mode=ro creates no file"),
         (lambda path: path.touch(), "holds nothing yet; open it for writing once"),
         (lambda path: path.mkdir(), "is a directory"),
         (lambda path: path.write_text("notes, and no database"), "is not a SQLite database"),
-        (plain_database, "of something else than agent-datastore"),
+        (plain_database, "of something other than agent-datastore"),
     ],
 )
 def test_what_holds_no_store_is_refused_and_left_as_it_is(tmp_path, make, message):

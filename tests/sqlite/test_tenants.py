@@ -16,7 +16,7 @@ def test_a_store_of_its_own_is_no_tenant_whatever_its_name(tmp_path):
         assert store.tenants() == ["ann"]
         with pytest.raises(ConfigurationError, match="is not the database of a tenant"):
             store.drop_tenant("bob", confirm="bob")
-        with pytest.raises(ConfigurationError, match="is a store of its own"):
+        with pytest.raises(ConfigurationError, match="is an independent store"):
             store.agent("bob", "a").set("k", 1)
     with datastore.connect(f"sqlite:///{tmp_path}/agents-bob.db") as other:
         assert other.agent("u", "a").get("k") == "of another store"

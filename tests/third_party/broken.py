@@ -1,4 +1,4 @@
-"""The shelf's adapter with one fault each, every one of them seen in a product. The kit must find them all."""
+"""The shelf's adapter with one fault at a time, each of which was seen in a product. The kit must find them all."""
 
 from __future__ import annotations
 

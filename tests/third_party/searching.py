@@ -1,4 +1,4 @@
-"""The shelf's adapter with a search of its own, and that search with one fault each. The kit must find them all."""
+"""The shelf's adapter with its own search, and that search with one fault at a time. The kit must find them all."""
 
 from __future__ import annotations
 
