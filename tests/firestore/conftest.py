@@ -5,20 +5,15 @@ import uuid
 import pytest
 
 import datastore
-from tests.firestore import databases
-from tests.firestore.network import Network
+from tests.firestore.network import to_the_emulator
 from tests.firestore.recording import Recorder
-from tests.servers.firestore import server
 
 
 @pytest.fixture(scope="session", name="network")
 def make_network():
     """The way to the emulator."""
-    network = Network(server().port)
-    databases.address = network.address
-    databases.network = network
+    network = to_the_emulator()
     yield network
-    databases.address = databases.network = None
     network.cut()
 
 

@@ -11,8 +11,8 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def store(path):
-    with datastore.connect(f"sqlite:///{path}", tracking="off") as store:
+def store(tmp_path):
+    with datastore.connect(f"sqlite:///{tmp_path}/a.db", tracking="off") as store:
         yield store
 
 
