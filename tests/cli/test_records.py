@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import datastore
 from datastore.cli.app import app
-from tests.sqlite.test_files import as_nobody
+from tests.sqlite.files import as_nobody
 
 ANN = ("--user", "ann")
 
