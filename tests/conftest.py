@@ -14,6 +14,7 @@ from datastore.conformance.plugin import EXCUSED
 from tests.servers import SERVERS
 from tests.servers.installing import NotInstalledError
 
+pytest.register_assert_rewrite("tests.adapters.damage")  # it has tests, under another name than theirs
 pytest_plugins = ["pytester", "tests.chance"]
 
 

@@ -92,7 +92,7 @@ def find(
         reverse: Whether the last ids come first.
 
     Raises:
-        BackendUnusableError: If ``reverse`` is set and the server no longer has the index (a `client.MissingIndexError`).
+        BackendUnusableError: If ``reverse`` is set and the server no longer has the index (`MissingIndexError`).
 
     Requests: 1; 2 where a page exceeds the amount of data.
     """

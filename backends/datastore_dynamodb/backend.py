@@ -26,11 +26,11 @@ from datastore.backend import (
 from datastore_dynamodb import queries
 from datastore_dynamodb.admin import examine, item_count
 from datastore_dynamodb.batches import Threads
-from datastore_dynamodb.clearing import Remover
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.marks import REMEMBERED
 from datastore_dynamodb.parts import Parts
 from datastore_dynamodb.reading import Reader
+from datastore_dynamodb.removing import Remover
 from datastore_dynamodb.schema import NAME, Settings
 from datastore_dynamodb.table import drop_table, open_table
 from datastore_dynamodb.writing import Items

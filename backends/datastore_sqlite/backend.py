@@ -28,7 +28,7 @@ from datastore_sqlite import indexes
 from datastore_sqlite.admin import examine
 from datastore_sqlite.client import NAME, Settings
 from datastore_sqlite.finding import SqlitePlan, make_plan, read_page
-from datastore_sqlite.opening import Opened
+from datastore_sqlite.opened import Opened
 from datastore_sqlite.reading import Reader
 from datastore_sqlite.writing import Writer
 

@@ -18,7 +18,7 @@ from datastore_sqlite.codec import DOCUMENT, VALUE, Row
 from datastore_sqlite.damage import documents_of, is_damage, reading, shown, size_of, stored_id
 from datastore_sqlite.failures import translate
 from datastore_sqlite.finding import PAGE_BYTES
-from datastore_sqlite.opening import Opened
+from datastore_sqlite.opened import Opened
 
 _WITH_VALUE = Fields.VALUE
 

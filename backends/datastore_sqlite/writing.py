@@ -23,7 +23,7 @@ from datastore_sqlite.client import Connection, Settings
 from datastore_sqlite.codec import Row, restored_row, row_of
 from datastore_sqlite.damage import is_damage, reading, shown, stored_id
 from datastore_sqlite.failures import translate
-from datastore_sqlite.opening import Opened
+from datastore_sqlite.opened import Opened
 from datastore_sqlite.pools import no_turn
 
 T = TypeVar("T")

@@ -83,14 +83,32 @@ class KeyValueStore:
         place = self._place(key, entity_id)
         return place.clear(key) if is_prefix else int(place.delete(key))
 
-    def list_keys(self, prefix: str | None = None, entity_id: str | None = None) -> list[str]:
+    def list_keys(
+        self,
+        prefix: str | None = None,
+        entity_id: str | None = None,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> list[str]:
         """Return the keys, or those that begin with a prefix, sorted by code point.
 
         To list the keys of a scope, give a prefix that begins with ``$run.``, ``$session.`` or ``$flow.``.
 
+        Args:
+            prefix: Only keys that begin with it.
+            entity_id: Whose keys are meant.
+            start: Only keys from this one on.
+            end: Only keys before this one.
+            reverse: From the last key to the first.
+            limit: The most keys; ``None`` for all of them.
+
         Requests: 1 per page of the database.
         """
-        return self._place("" if prefix is None else prefix, entity_id).list_keys(prefix)
+        place = self._place("" if prefix is None else prefix, entity_id)
+        return place.list_keys(prefix, start=start, end=end, reverse=reverse, limit=limit)
 
     def list_entities(self) -> list[str]:
         """Return the ids of the entities that hold a key outside of scopes, sorted by code point.

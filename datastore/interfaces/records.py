@@ -41,7 +41,15 @@ class Records(Protocol):
 
     def clear(self, prefix: str | None = None) -> int: ...
 
-    def list_keys(self, prefix: str | None = None) -> list[str]: ...
+    def list_keys(
+        self,
+        prefix: str | None = None,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> list[str]: ...
 
     def list_namespaces(self, prefix: str | None = None) -> list[str]: ...
 

@@ -117,8 +117,8 @@ class Vault:
             collection: The collection.
             filter: As `AgentDataStore.find`, such as ``{"tenant": "Jon", "items.price": {"$lt": 10}}``; ``_id``
                 stands for the key, also within ``$and``, ``$or`` and ``$nor``. ``None`` for all documents.
-            sort: As `AgentDataStore.find`; ``_id`` stands for the key. Ties, and without a sort all documents, come in
-                the order of the record ids: always the same, but not that of the keys.
+            sort: As `AgentDataStore.find`; ``_id`` stands for the key, and ``"-_id"`` is short for the last key first.
+                Ties, and without a sort all documents, come in the order of the keys.
             limit: The most documents to return; ``None`` for all.
             skip: How many to leave out at the beginning.
             fields: Which fields to return: a list of paths to keep, or a dict of paths to 1 (keep) or 0 (leave out).
@@ -281,7 +281,7 @@ def _naming_keys() -> Iterator[None]:
 def _sort_by_key(sort: Any) -> SortArgument:
     """Return a sort on records for a sort on documents: ``_id`` becomes the key."""
     if is_a(sort, str):
-        return _KEY if as_text(sort) == ID else sort
+        return {ID: _KEY, f"-{ID}": f"-{_KEY}"}.get(as_text(sort), sort)
     if is_a(sort, list, tuple):
         return [_pair_by_key(pair) for pair in elements(sort)]
     if not is_mapping(sort):

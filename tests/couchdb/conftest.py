@@ -66,3 +66,8 @@ def asked(proxy):
         requests += proxy.requests
 
     return counting
+
+
+@pytest.fixture
+def backend(store):
+    return store.backend

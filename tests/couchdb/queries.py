@@ -233,3 +233,8 @@ TRAPS = {
     "types": {"a": {"$type": ["int", "null"]}},
     "numbers past the end of text": {"a.length": None},
 }
+
+
+def numbered(agent, count, **more):
+    """Store records ``k0000``, ``k0001`` and so on, each with its number."""
+    agent.set_many({f"k{n:04}": {"n": n, "even": n % 2 == 0, **more} for n in range(count)})

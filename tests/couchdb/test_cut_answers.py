@@ -18,7 +18,7 @@ from datastore.conformance.calls import CALLS
 from datastore.conformance.documents import put
 from datastore.ids import decode_id
 from datastore.moving import copy
-from tests.couchdb.test_faults import proxy_request
+from tests.couchdb.server import proxy_request
 from tests.servers.strict_couchdb import reset_in_the_body
 
 pytestmark = pytest.mark.server("couchdb")

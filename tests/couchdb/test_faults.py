@@ -1,6 +1,5 @@
 """Faults between client and server: the right answer after retries, or the typed error; never "missing"."""
 
-import http.client
 import json
 import threading
 
@@ -13,21 +12,20 @@ from datastore import (
     ConfigurationError,
     DataStoreError,
     InternalError,
-    KeyExistsError,
     PermissionDeniedError,
     ThrottledError,
     ValueTooLargeError,
 )
 from datastore.conformance.documents import id_of
+from tests.couchdb.faults import STALL, timeout
+from tests.couchdb.server import proxy_request
 from tests.servers import couchdb, tls
 from tests.servers.strict_couchdb import (
     StrictProxy,
-    meanwhile,
     page_of_html,
     reset,
     reset_after,
     reset_in_the_body,
-    stall,
     status,
 )
 
@@ -71,52 +69,6 @@ def test_a_passing_fault_is_not_seen(agent, store, proxy, fault):
         result = call()
         assert answer is None or result == answer
     assert agent.get_all() == {}
-
-
-STALL = stall(4.0)
-
-
-def timeout(fault):
-    """Seconds to wait for an answer: few only where none comes, since a busy machine takes some for any other."""
-    return 1.0 if fault is STALL else 30.0
-
-
-@pytest.mark.parametrize("fault", [reset_after, STALL, reset], ids=["answer lost", "stall", "reset"])
-def test_accesses_are_counted_once_whatever_happened_to_the_answer(url, proxy, fault):
-    datastore.connect(url).close()  # making the database takes its time
-    with datastore.connect(url, flush_interval=3_600, retry_seconds=0, timeout=timeout(fault)) as store:
-        agent = store.agent("u", "a")
-        agent.set_many({f"k{i}": i for i in range(5)})
-        agent.get_all()
-        proxy.fail("POST _bulk_docs", fault)
-        proxy.fail("POST _bulk_get", meanwhile(lambda: None), reset)  # the first look, and the one after the failure
-        with pytest.raises(BackendUnavailableError):
-            store.flush()
-        proxy.clear_faults()
-        agent.get("k0")
-        store.flush()
-        counts = {record.key: record.access_count for record in agent.iter_records()}
-        assert counts == {"k0": 2, "k1": 1, "k2": 1, "k3": 1, "k4": 1}
-
-
-def test_a_set_between_a_lost_answer_and_the_next_flush_keeps_the_count_exact(url, proxy, stranger):
-    with datastore.connect(url, flush_interval=3_600, retry_seconds=0) as store:
-        agent = store.agent("u", "a")
-        agent.set("applied", 1)
-        agent.set("lost", 1)
-        for key, fault in (("applied", reset_after), ("lost", reset)):
-            agent.get(key)
-            proxy.fail("POST _bulk_docs", fault)
-            proxy.fail("GET db/doc|POST _bulk_get", meanwhile(lambda: None), reset)
-            with pytest.raises(BackendUnavailableError):
-                store.flush()
-            proxy.clear_faults()
-        stranger.set("applied", 2)
-        stranger.set("lost", 2)
-        store.flush()
-        assert stranger.get_record("applied").access_count == 1
-        assert stranger.get_record("lost").access_count == 1
-        assert stranger.get_all() == {"applied": 2, "lost": 2}
 
 
 @pytest.mark.parametrize(
@@ -183,12 +135,6 @@ def test_a_lasting_fault_is_the_typed_error_on_every_call(url, proxy, fault, err
             proxy.clear_faults()
 
 
-def test_a_clear_whose_answer_was_lost_counts_what_it_removed(agent, proxy):
-    agent.set_many({f"k{i}": i for i in range(50)})
-    proxy.fail("POST _bulk_docs", reset_after)
-    assert agent.clear() == 50
-
-
 def test_a_document_that_the_server_cannot_read_is_not_missing(agent, proxy):
     def failing(handler, request):
         failed = {"id": id_of("a", "default", "u"), "docs": [{"error": {"error": "timeout", "reason": "x"}}]}
@@ -198,47 +144,6 @@ def test_a_document_that_the_server_cannot_read_is_not_missing(agent, proxy):
     agent.set_many({"a": 1, "b": 2})
     proxy.fail("POST _bulk_get", failing)
     assert agent.get_many(["a", "b"]) == {"a": 1, "b": 2}
-
-
-def all_refused(handler, request):
-    """Each document of the batch, as a validation function of the database does."""
-    refusals = [
-        {"id": document["_id"], "error": "forbidden", "reason": "validation says no"}
-        for document in request.json()["docs"]
-    ]
-    handler.answer(201, json.dumps(refusals).encode())
-    return True
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda agent, store: agent.clear(),
-        lambda agent, store: store.forget("u"),
-        lambda agent, store: store.purge_expired(),
-    ],
-    ids=["clear", "forget", "purge_expired"],
-)
-def test_what_the_server_refuses_to_remove_is_neither_removed_nor_waited_for(agent, store, proxy, call):
-    agent.set("old", 1, ttl=0.000001)
-    agent.set("k", 1)
-    proxy.requests.clear()
-    proxy.fail("POST _bulk_docs", all_refused)
-    with pytest.raises(PermissionDeniedError, match="validation says no"):
-        call(agent, store)
-    assert proxy.requests.count("POST _bulk_docs") == 1
-    assert agent.get("k") == 1
-
-
-def test_a_count_that_the_server_refuses_holds_no_other_up(agent, store, proxy, caplog):
-    agent.set("k", 1)
-    agent.get("k")
-    proxy.fail("POST _bulk_docs", all_refused)
-    store.flush()
-    assert "lost the access count of a record" in caplog.text
-    agent.get("k")
-    store.flush()
-    assert agent.get_record("k").access_count == 1
 
 
 def test_a_part_of_a_batch_that_the_server_refuses_is_told_by_key(agent, store, proxy):
@@ -290,57 +195,6 @@ def test_the_server_may_restart_between_two_calls(tmp_path, name):
         server.stop()
 
 
-def test_eight_writers_of_one_key_all_succeed(url):
-    stores = [datastore.connect(url, flush_interval=3_600) for _ in range(2)]
-    failures = []
-
-    def write(number):
-        agent = stores[number % 2].agent("u", f"w{number}")
-        try:
-            for i in range(10):
-                agent.set("hot", {"writer": number, "i": i})
-                agent.increment("counter")
-        except DataStoreError as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert stores[0].agent("u", "a").get("counter") == 80
-    for store in stores:
-        store.close()
-
-
-def test_a_value_written_between_the_two_halves_of_a_flush_stands(store, agent, stranger, proxy):
-    agent.set("changed", 1)
-    agent.set("deleted", 1)
-    agent.get_all()
-    proxy.fail("POST _bulk_docs", meanwhile(lambda: (stranger.set("changed", 2), stranger.delete("deleted"))))
-    proxy.fail("POST _bulk_docs", *[meanwhile(lambda: None)] * 2)
-    store.flush()
-    assert agent.get_all() == {"changed": 2}
-    assert stranger.get_record("changed").access_count == 1
-
-
-def test_memory_of_what_was_seen_is_never_trusted_against_the_server(agent, stranger):
-    agent.set("k", 1, {"a": 1})
-    stranger.delete("k")
-    agent.set("k", 2)
-    record = agent.get_record("k")
-    assert (record.value, record.metadata, record.revision) == (2, {}, record.revision)
-    stranger.set("k", 3, {"b": 2})
-    agent.set("k", 4)
-    assert agent.get_record("k").metadata == {"b": 2}
-    stranger.delete("k")
-    agent.add("k", 5)
-    with pytest.raises(KeyExistsError):
-        stranger.add("k", 6)
-    assert agent.delete("k") is True
-
-
 def test_wrong_passwords_are_refused_at_connect(name, proxy):
     for credentials in ("admin:wrong@", ""):
         with pytest.raises(
@@ -353,22 +207,6 @@ def test_wrong_passwords_are_refused_at_connect(name, proxy):
 def test_nobody_listening_is_unavailable(name):
     with pytest.raises(BackendUnavailableError, match="cannot be reached: ConnectError"):
         datastore.connect(f"couchdb://admin:secret@127.0.0.1:1/{name}")
-
-
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        ("couchdb:///db", "has no server"),
-        ("couchdb://host:port/db", "has no server"),
-        ("couchdb://host/Upper", "'Upper' is no database name"),
-        ("couchdb://host/_users", "'_users' is no database name"),
-        ("couchdb://host/db?pool=0", "'pool' of the couchdb URL: it must be a whole number of at least 1"),
-        ("couchdb://host/db?time=1", "no parameter 'time' .did you mean 'timeout'"),
-    ],
-)
-def test_a_wrong_url_is_refused_before_anything_is_sent(url, words):
-    with pytest.raises(ConfigurationError, match=words):
-        datastore.connect(url)
 
 
 def test_what_lasts_is_not_tried_again(url, proxy):
@@ -405,9 +243,7 @@ def test_an_answer_that_is_not_whole_is_a_lost_answer_and_none_is_quoted(url, pr
     """Half of a document is no document; what it holds is nobody's to read in a log."""
 
     def half(handler, request):
-        handler.answer(
-            200, f'{{"_id": "{id_of("k", "default", "u")}", "value": "the secret'.encode(), "application/json"
-        )
+        handler.answer(200, b'{"_id": "u:default:Pk", "value": "the secret', "application/json")
         return True
 
     with datastore.connect(url, retry_seconds=0, tracking="off") as store:
@@ -449,35 +285,7 @@ def test_a_server_without_tls_is_no_outage():
         datastore.connect(f"couchdbs://admin:secret@localhost:{port}/db", retry_seconds=60)
 
 
-def test_create_false_makes_nothing(url, proxy):
-    proxy.requests.clear()
-    with pytest.raises(ConfigurationError, match="does not exist; create it, or connect with create=true"):
-        datastore.connect(url + "?create=false")
-    assert not [request for request in proxy.requests if not request.startswith("GET")]
-
-
-def test_without_indexes_everything_works_in_more_requests(name, url, proxy):
-    proxy_request(proxy, "PUT", f"/{name}")
-    with datastore.connect(url + "?create=false") as store:
-        agent = store.agent("u", "a")
-        for number in range(3):
-            agent.use_namespace(f"n{number}").set_many({"a": 1, "b": 2})
-        agent.set("short", 1, ttl=0.001)
-        assert agent.list_namespaces() == ["n0", "n1", "n2"]
-        assert agent.use_namespace("n1").count() == 2
-        assert agent.list_keys() == []
-        assert agent.use_namespace("n1").list_keys() == ["a", "b"]
-
-
 def test_a_document_too_large_for_the_servers_settings_says_so(agent, proxy):
     proxy.fail("POST _bulk_docs", status(413, "document_too_large"))
     with pytest.raises(ValueTooLargeError, match="raise max_document_size"):
         agent.set("k", "x" * 1_000)
-
-
-def proxy_request(proxy, method, target):
-    """Ask the server behind the proxy for something, as its administrator."""
-    connection = http.client.HTTPConnection("127.0.0.1", proxy.upstream)
-    connection.request(method, target, headers={"Authorization": proxy.credentials})
-    assert connection.getresponse().status in (200, 201)
-    connection.close()

@@ -1,8 +1,6 @@
 """Finding through PouchDB Server and the strict proxy: each trap by name, pages, and requests."""
 
-import json
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,29 +9,17 @@ from hypothesis import strategies as st
 import datastore
 from datastore.backend import Fields
 from datastore.calls.planning import compile_query
-from datastore.errors import BackendUnavailableError, UnsupportedError
 from datastore.ids import encode_key, key_range
 from datastore.queries.language import parse_query
 from datastore_couchdb import backend as adapter
 from datastore_couchdb import finding
-from datastore_couchdb.indexes import declare
 from datastore_couchdb.schema import NAMESPACE_INDEX
 from datastore_couchdb.streaming import Bookmark
 from tests.couchdb import queries
 from tests.servers import couchdb
-from tests.servers.strict_couchdb import stall, status
 
 pytestmark = pytest.mark.server("couchdb")
-RANGE = key_range("u:default:", None)
-
-
-@pytest.fixture
-def backend(store):
-    return store.backend
-
-
-def _numbered(agent, count, **more):
-    agent.set_many({f"k{n:04}": {"n": n, "even": n % 2 == 0, **more} for n in range(count)})
+RANGE = key_range("u:default:")
 
 
 # ------------------------------------------------------------------------------------------- CouchDB == the reference
@@ -103,7 +89,7 @@ def test_a_count_of_accesses_is_not_asked_of_the_database(agent, backend):
 
 
 def test_a_find_takes_1_request(agent, asked):
-    _numbered(agent, 30)
+    queries.numbered(agent, 30)
     with asked() as requests:
         assert len(agent.find({"even": True})) == 15
         assert agent.count({"n": {"$lt": 10}}) == 10
@@ -111,7 +97,7 @@ def test_a_find_takes_1_request(agent, asked):
 
 
 def test_a_page_ends_at_its_limit_and_the_next_begins_behind_its_bookmark(agent, backend, asked):
-    _numbered(agent, 50)
+    queries.numbered(agent, 50)
     plan = backend.plan(RANGE, parse_query({"even": True}))
     ids, after = [], None
     with asked() as requests:
@@ -128,7 +114,7 @@ def test_a_page_ends_at_its_limit_and_the_next_begins_behind_its_bookmark(agent,
 
 
 def test_a_limit_ends_the_reading(agent, asked):
-    _numbered(agent, 200)
+    queries.numbered(agent, 200)
     with asked() as requests:
         assert len(agent.find({"even": True}, limit=5)) == 5
         assert agent.explain({"even": True}, limit=5)["documents_read"] <= 10
@@ -136,7 +122,7 @@ def test_a_limit_ends_the_reading(agent, asked):
 
 
 def test_large_documents_make_short_pages(agent, asked, monkeypatch):
-    _numbered(agent, 40, text="x" * 1_000)
+    queries.numbered(agent, 40, text="x" * 1_000)
     monkeypatch.setattr(adapter, "PAGE_BYTES", 10_000)
     with asked() as requests:
         assert len(agent.find({"even": True})) == 20
@@ -145,7 +131,7 @@ def test_large_documents_make_short_pages(agent, asked, monkeypatch):
 
 
 def test_deleting_what_is_found_skips_nothing(agent, monkeypatch):
-    _numbered(agent, 60, text="x" * 1_000)
+    queries.numbered(agent, 60, text="x" * 1_000)
     monkeypatch.setattr(adapter, "PAGE_BYTES", 10_000)
     assert agent.delete_where({"even": True}) == 30
     assert agent.count({"even": True}) == 0
@@ -157,14 +143,14 @@ def test_a_server_without_bookmarks_hands_over_everything(name):
     url = couchdb.url(name).replace(str(couchdb.proxy().port), str(couchdb.server().port))
     with datastore.connect(url) as store:
         agent = store.agent("u", "a")
-        _numbered(agent, 60)
+        queries.numbered(agent, 60)
         backend = store.backend
         page = backend.find(RANGE, backend.plan(RANGE, parse_query({"even": True})), Fields.VALUE, 10)
         assert (len(page.documents), page.after) == (30, None)
 
 
 def test_pages_of_records_begin_where_the_one_before_ended(agent, asked):
-    _numbered(agent, 40)
+    queries.numbered(agent, 40)
     keys, cursor = [], None
     with asked() as requests:
         while True:
@@ -179,7 +165,7 @@ def test_pages_of_records_begin_where_the_one_before_ended(agent, asked):
 
 @pytest.mark.parametrize("page_bytes", [16_000_000, 3_000])
 def test_the_last_that_match_come_first_page_by_page(agent, backend, asked, monkeypatch, page_bytes):
-    _numbered(agent, 60, text="x" * 300)
+    queries.numbered(agent, 60, text="x" * 300)
     monkeypatch.setattr(adapter, "PAGE_BYTES", page_bytes)
     plan = backend.plan(RANGE, parse_query({"even": True}))
     assert plan.in_order
@@ -197,7 +183,7 @@ def test_the_last_that_match_come_first_page_by_page(agent, backend, asked, monk
 
 
 def test_the_last_of_those_that_match_are_handed_over_and_no_others(agent, asked):
-    _numbered(agent, 200)
+    queries.numbered(agent, 200)
     with asked() as requests:
         assert list(agent.find({"even": True}, sort="-$key", limit=3)) == ["k0198", "k0196", "k0194"]
         page = agent.find_records({"even": True}, sort="-$key", limit=3)
@@ -212,7 +198,7 @@ def test_a_server_without_bookmarks_hands_over_everything_backward(name):
     url = couchdb.url(name).replace(str(couchdb.proxy().port), str(couchdb.server().port))
     with datastore.connect(url) as store:
         agent = store.agent("u", "a")
-        _numbered(agent, 30)
+        queries.numbered(agent, 30)
         assert list(agent.find({"even": True}, sort="-$key", limit=3)) == ["k0028", "k0026", "k0024"]
         assert list(agent.find({"even": True}, sort="-$key", end="k0011")) == [f"k{n:04}" for n in range(10, -1, -2)]
 
@@ -231,7 +217,7 @@ def test_a_server_without_bookmarks_hands_over_everything_backward(name):
 @pytest.mark.parametrize("declared", [False, True])
 def test_of_a_range_of_keys_no_other_is_handed_over(store, agent, asked, asked_for, numbers, how, reverse, declared):
     """With both ends given, reading the range is less than looking at the namespace, unless there is an index."""
-    _numbered(agent, 100)
+    queries.numbered(agent, 100)
     if declared:
         store.ensure_index(["even"])
     sort = "-$key" if reverse else None
@@ -265,7 +251,7 @@ def test_a_range_with_two_ends_is_not_one_that_couchdb_compares(backend):
 
 def test_the_last_come_first_also_where_somebody_removes_the_index(store, agent, backend, asked):
     """CouchDB finds without one, and says so; to sort it needs one."""
-    _numbered(agent, 60)
+    queries.numbered(agent, 60)
     plan = backend.plan(RANGE, parse_query({"even": True}))
     page = backend.find(RANGE, plan, Fields.VALUE, 10, None, True)
     ids = [document.id for document in page.documents]
@@ -281,7 +267,7 @@ def test_the_last_come_first_also_where_somebody_removes_the_index(store, agent,
 
 
 def test_what_would_leave_out_nothing_is_not_asked_of_mango(agent, backend, asked):
-    _numbered(agent, 3)
+    queries.numbered(agent, 3)
     for filter in ({"n": {"$regex": "a"}}, {"n": {"$gt": "a"}}, {"n": {"$ne": "a"}}, {"n": {"$mod": [2, 1]}}):
         assert backend.plan(RANGE, parse_query(filter)) is None
     with asked() as requests:
@@ -305,120 +291,6 @@ def test_a_partitioned_database_is_asked_by_partition(name, monkeypatch):
     assert paths == ["_partition/u%253A1/_find"]
 
 
-# ------------------------------------------------------------------------------------------------------------- indexes
-
-
-def test_a_declared_index_is_used_and_shown(agent, backend, asked):
-    _numbered(agent, 50)
-    agent.set_many({"float": {"n": 7.0}, "list": {"n": [7, 100]}, "none": {"n": None}, "missing": {}})
-    name = backend.ensure_index([("n",)], None)
-    with asked() as requests:
-        assert set(agent.find({"n": {"$gte": 7, "$lt": 9}})) == {"k0007", "k0008", "float", "list"}
-    assert requests == ["POST _find"] * 2, "the index, and the rest that it cannot hold"
-    shown = agent.explain({"n": {"$gte": 7, "$lt": 9}})
-    assert shown["index"] == name
-    assert shown["documents_read"] == 4
-    assert shown["native"][0]["selector"]["value.n"] == {"$gte": 7, "$lt": 9}
-    assert set(agent.find({"n": {"$in": [3, 4]}})) == {"k0003", "k0004"}
-    assert set(agent.find({"n": None})) == {"none", "missing"}
-    assert agent.explain({"n": None})["index"] != name
-
-
-def test_declaring_an_index_again_costs_nothing_and_others_see_it(url, backend, asked):
-    with asked() as requests:
-        name = backend.ensure_index([("a", "b"), ("c",)], "n%3A1")
-    assert requests == ["POST _index", "POST _index", "POST _find", "POST _find"]
-    with asked() as requests:
-        assert backend.ensure_index([("a", "b"), ("c",)], "n%3A1") == name
-    assert requests == []
-    with datastore.connect(url) as other, asked() as requests:
-        assert other.backend.ensure_index([("a", "b"), ("c",)], "n%3A1") == name
-        query = parse_query({"a.b": 1, "c": {"$gt": 2}})
-        assert other.backend.plan(key_range("u:n%3A1:", None), query).index == name
-        assert other.backend.plan(key_range("u:n:", None), query).index != name
-    assert requests == []
-
-
-def test_an_index_needs_a_condition_on_each_of_its_fields(backend):
-    name = backend.ensure_index([("a",), ("b",)], None)
-    for filter, used in (
-        ({"a": 1, "b": 2}, True),
-        ({"a": {"$gt": 1}, "b": {"$in": [True, "x"]}}, True),
-        ({"a": 1}, False),
-        ({"a": 1, "b": "x", "c": 3}, True),
-        ({"a": 1, "b": {"$gt": "x"}}, False),
-        ({"a": 1, "b": {"$in": list(range(9))}}, False),
-        ({"a": 1, "b": {"$in": ["é", "e\u0301"]}}, False),
-        ({"a": 1, "b": {"$exists": True}}, False),
-        ({"$or": [{"a": 1, "b": 1}]}, True),
-        ({"$or": [{"a": 1, "b": 1}, {"a": 2, "b": 1}]}, False),
-    ):
-        assert (backend.plan(RANGE, parse_query(filter)).index == name) is used, filter
-
-
-@pytest.mark.parametrize("path", [("0",), ("a", "12"), ("back\\slash",), ("constructor",), ("__proto__",)])
-def test_what_mango_cannot_tell_from_other_things_cannot_be_indexed(backend, path):
-    with pytest.raises(UnsupportedError):
-        backend.ensure_index([path], None)
-
-
-def _remove_index(backend, name):
-    rev = backend._session.get(f"_design/{name}")["_rev"]
-    backend._session.post("_bulk_docs", {"docs": [{"_id": f"_design/{name}", "_rev": rev, "_deleted": True}]})
-
-
-@pytest.mark.parametrize("part", ["", "_rest"])
-def test_an_index_that_was_removed_is_not_asked_again_and_explain_says_so(agent, backend, asked, part):
-    _numbered(agent, 20)
-    agent.set_many({"list": {"n": [7, 100]}, "float": {"n": 7.0}, "text": {"n": 7, "m": 2**60}})
-    filter, found = {"n": 7}, {"k0007", "list", "float", "text"}
-    name = backend.ensure_index([("n",)], None)
-    assert agent.explain(filter)["index"] == name
-    _remove_index(backend, name + part)
-    shown = agent.explain(filter)
-    assert (shown["index"], shown["documents_returned"]) == (None, len(found))
-    with asked() as requests:
-        assert set(agent.find(filter)) == found
-    assert requests == ["POST _find"]
-    assert agent.explain(filter)["index"] == NAMESPACE_INDEX
-    _remove_index(backend, NAMESPACE_INDEX)
-    assert set(agent.find(filter)) == found
-    with asked() as requests:
-        assert set(agent.find(filter)) == found
-    assert requests == ["GET _all_docs"]
-    assert agent.explain(filter)["index"] is None
-    assert backend.ensure_index([("n",)], None) == name
-    assert agent.explain(filter)["index"] == name
-
-
-def test_that_an_index_leaves_much_to_look_at_is_no_reason_not_to_use_it(agent, backend, proxy):
-    """CouchDB warns of that as well."""
-    _numbered(agent, 20)
-    name = backend.ensure_index([("n",)], None)
-
-    def warning(handler, request):
-        code, body = handler.forward(request)
-        text = "The number of documents examined is high in proportion to the number of results returned."
-        answer = json.loads(body) | {"warning": text}
-        handler.answer(code, json.dumps(answer).replace('"docs": [', '"docs":[').encode())
-        return True
-
-    proxy.fail("POST _find", warning, warning)
-    assert agent.explain({"n": 7})["index"] == name
-    assert agent.explain({"n": 7})["index"] == name
-
-
-def test_names_of_indexes_differ_where_the_indexes_do():
-    made = [
-        declare([("a", "b")], None),
-        declare([("a",), ("b",)], None),
-        declare([("a", "b")], "n"),
-        declare([("a_b",)], None),
-        declare([("b",), ("a",)], None),
-    ]
-    assert len({index.name for index in made}) == len(made)
-
-
 def test_the_documents_of_a_page_are_those_of_the_range(backend, agent):
     """ICU takes some namespaces for the same; ids do not."""
     agent.set("k", {"n": 1})
@@ -426,28 +298,3 @@ def test_the_documents_of_a_page_are_those_of_the_range(backend, agent):
     plan = backend.plan(RANGE, parse_query({"n": 1}))
     page = finding.find(backend._session, "_find", RANGE, plan, Fields.KEY, 10, None, 1_000)
     assert [document.id[: document.id.rindex(":")] for document in page.documents] == ["u:default"]
-
-
-def test_creators_at_the_same_time_do_not_disturb_each_other(url, store, proxy):
-    """CouchDB answers the one that comes second with an error of its own."""
-    proxy.fail("POST _index", status(500, "error_saving_ddoc", "conflict"))
-    with datastore.connect(url) as other, ThreadPoolExecutor(2) as threads:
-        names = set(threads.map(lambda one: one.ensure_index(["a.b"], namespace="n"), (store, other)))
-    assert len(names) == 1
-
-
-def test_an_index_is_waited_for_as_long_as_building_it_takes(url, proxy, asked):
-    datastore.connect(url).close()  # making the database takes its time
-    with datastore.connect(url + "?timeout=2", retry_seconds=0) as store:
-        proxy.fail("POST _find", stall(4.0), stall(4.0))
-        with asked() as requests:
-            store.ensure_index(["a"])
-    assert requests == ["POST _index"] * 2 + ["POST _find", "GET _design"] * 2 + ["POST _find"] * 2
-
-
-def test_a_server_that_is_down_is_not_waited_for(store, proxy):
-    backend = store.backend
-    proxy.fail("POST _find", status(503))
-    proxy.fail("GET _design", status(503))
-    with pytest.raises(BackendUnavailableError):
-        backend.ensure_index([("a",)], None)

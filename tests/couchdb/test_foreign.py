@@ -1,78 +1,28 @@
-"""Databases and documents of other programs, and servers that refuse: said at connect, and nothing is touched."""
+"""Databases and documents of other programs: said at connect, and nothing of theirs is touched."""
 
 from __future__ import annotations
 
-import http.client
-import json
-from base64 import b64encode
 from contextlib import closing
 
 import pytest
 
 import datastore
-from datastore import ConfigurationError, DamagedRecordError, PermissionDeniedError
+from datastore import ConfigurationError, DamagedRecordError
 from datastore.ids import encode_key, namespace_prefix
 from datastore.moving import import_legacy
 from datastore.urls import Url
 from datastore_couchdb import open_legacy
-from datastore_couchdb.schema import EXPIRY_INDEX, RECORD_VIEWS
-from tests.couchdb.test_faults import proxy_request
+from datastore_couchdb.schema import RECORD_VIEWS
+from tests.couchdb.server import LEGACY, contents, fill, legacy, proxy_request, send
 from tests.servers import couchdb
-from tests.servers.strict_couchdb import meanwhile, status
 
 pytestmark = pytest.mark.server("couchdb")
-
-
-def legacy(user, namespace, key, value):
-    """A document as the platform wrote it that this store was specified after."""
-    return {
-        "_id": f"{user}:{namespace}:{b64encode(key.encode()).decode()}",
-        "userId": user,
-        "namespace": namespace,
-        "key": key,
-        "value": value,
-        "metadata": {},
-        "createdByAgent": "planner",
-        "lastAccessedByAgent": None,
-        "accessCount": 3,
-        "createdAt": "2025-01-02T03:04:05.678901",
-        "updatedAt": "2025-01-02T03:04:05.678901",
-        "lastAccessedAt": None,
-    }
 
 
 def in_our_place(document):
     """Return the same as lying where a record of ours would."""
     prefix = namespace_prefix(document["userId"], document["namespace"])
     return {**document, "_id": prefix + encode_key(document["key"])}
-
-
-LEGACY = [legacy("alice", "default", "k", 1), legacy("bob", "trips:2026", "rome", [3]), legacy("u", "n", "x", 2)]
-
-
-def fill(proxy, name, documents):
-    proxy_request(proxy, "PUT", f"/{name}")
-    send(proxy, name, documents)
-
-
-def send(proxy, name, documents):
-    connection = proxy_connection(proxy)
-    headers = {"Authorization": proxy.credentials, "Content-Type": "application/json"}
-    connection.request("POST", f"/{name}/_bulk_docs", json.dumps({"docs": documents}), headers)
-    assert connection.getresponse().status == 201
-    connection.close()
-
-
-def contents(proxy, name):
-    connection = proxy_connection(proxy)
-    connection.request("GET", f"/{name}/_all_docs?include_docs=true", headers={"Authorization": proxy.credentials})
-    rows = json.loads(connection.getresponse().read())["rows"]
-    connection.close()
-    return {row["id"]: row["doc"] for row in rows}
-
-
-def proxy_connection(proxy):
-    return http.client.HTTPConnection("127.0.0.1", proxy.upstream)
 
 
 INDEX = {"_id": "_design/by_user", "views": {"by_user": {"map": "function (doc) { emit(doc.userId); }"}}}
@@ -174,66 +124,3 @@ def test_however_many_of_theirs_lie_among_ours(agent, name, proxy, number):
     assert agent.clear() == 30
     assert len(theirs(proxy, name)) == number
     assert agent.get_all() == {}
-
-
-# ------------------------------------------------------------------------------------------------------- who may what
-
-NOT_ADMIN = status(500, "error_saving_ddoc", "Unknown error while saving the design document: forbidden")
-
-
-def test_a_member_who_may_make_no_index_is_told_so_at_once(name, url, proxy):
-    """CouchDB says it with a 500."""
-    proxy_request(proxy, "PUT", f"/{name}")
-    proxy.fail("POST _index", NOT_ADMIN)
-    with pytest.raises(PermissionDeniedError, match=r"may not create .*let an administrator connect once"):
-        datastore.connect(url)
-
-
-def test_nor_does_a_declared_index_wait_for_what_lasts(store, proxy):
-    proxy.requests.clear()
-    proxy.fail("POST _index", *[NOT_ADMIN] * 9)
-    with pytest.raises(PermissionDeniedError):
-        store.ensure_index(["price"])
-    assert proxy.requests == ["POST _index"]
-
-
-def test_who_may_not_make_the_database_is_told_so(url, proxy):
-    """A real server says that it is not there before it asks who wants to know."""
-    proxy.fail("GET db", status(404, "not_found", "Database does not exist."))
-    proxy.fail("PUT db", status(401, "unauthorized", "You are not a server admin."))
-    with pytest.raises(PermissionDeniedError, match="may not create"):
-        datastore.connect(url)
-
-
-@pytest.mark.parametrize("made", ["", "?partitioned=true"])
-def test_a_database_of_the_other_kind_is_refused_at_connect(url, proxy, made):
-    datastore.connect(url + made).close()
-    other, words = ("", "partitioned; connect with") if made else ("?partitioned=true", "leave out .partitioned=true")
-    proxy.requests.clear()
-    with pytest.raises(ConfigurationError, match=words):
-        datastore.connect(url + other)
-    assert proxy.requests == ["GET db"]
-
-
-def test_an_error_in_the_last_step_of_a_removal_loses_no_count(agent, store, proxy):
-    """Who repeated the whole would count what was left: nothing."""
-    for remove in (agent.clear, lambda: store.forget("u").records):
-        agent.set_many({f"k{i}": i for i in range(5)})
-        proxy.fail("GET _all_docs", meanwhile(lambda: None), *[status(503)] * 3)
-        assert remove() == 5
-
-
-def test_forgetting_takes_2_per_thousand(agent, store, proxy):
-    for namespace in ("a", "b"):
-        agent.use_namespace(namespace).set_many({f"k{i}": i for i in range(600)})
-    agent.use_namespace("c").set_many({"x": 1}, ttl=0.001)
-    proxy.requests.clear()
-    assert store.forget("u") == (1_200, 1)
-    assert proxy.requests == ["GET _design", *["GET _all_docs", "POST _bulk_docs"] * 2, "GET _all_docs"]
-
-
-def test_a_purge_works_without_its_index(agent, store):
-    agent.set("gone", 1, ttl=0.001)
-    couchdb.remove_design(store, EXPIRY_INDEX)
-    store.backend._schema.indexes -= {EXPIRY_INDEX}
-    assert store.purge_expired() == 1

@@ -17,8 +17,7 @@ from datastore_couchdb.earlier import format_of_record
 from datastore_couchdb.keeping import KEEPS
 from datastore_couchdb.schema import EXPIRY_INDEX, NAMESPACE_INDEX, RECORD_VIEWS
 from datastore_couchdb.urls import connect
-from tests.couchdb.test_faults import proxy_request
-from tests.couchdb.test_foreign import contents, fill, proxy_connection, send
+from tests.couchdb.server import contents, fill, proxy_connection, proxy_request, send
 from tests.servers import couchdb
 from tests.servers.strict_couchdb import meanwhile, status
 

@@ -9,10 +9,9 @@ import pytest
 
 import datastore
 from datastore import BackendUnavailableError, ConflictError
-from datastore.adapters.remembering import REMEMBERED
-from datastore.backend import Access, Delete, Fields, Outcome
+from datastore.backend import Delete, Outcome
 from datastore.conformance.documents import at, id_of, put, stored
-from tests.servers.strict_couchdb import meanwhile, reset, reset_after
+from tests.servers.strict_couchdb import reset, reset_after
 
 pytestmark = pytest.mark.server("couchdb")
 OWN_DATABASES = True  # who is cut off from an answer does not know when the server is done
@@ -155,11 +154,6 @@ def test_accesses_are_counted_once(stores, writers, proxy):
     assert [writers[0].get_record(key).access_count for key in "ab"] == [asked] * 2
 
 
-@pytest.fixture
-def backend(store):
-    return store.backend
-
-
 @pytest.mark.parametrize("condition", [None, "first"])
 def test_a_repeated_delete_does_not_remove_a_record_made_later(backend, proxy, condition):
     """The first one was applied, its answer was lost, and somebody made a new record."""
@@ -185,62 +179,3 @@ def test_a_delete_at_a_revision_that_was_refused_says_so_however_often_it_is_sen
     proxy.clear_faults()
     backend.write([put("k", 2, revision="second")])
     assert backend.write([delete]) == [Outcome(False, "second")]
-
-
-@pytest.mark.parametrize("others", [0, REMEMBERED - 1])
-def test_documents_without_marks_know_the_write_that_comes_next(backend, others):
-    """They were written before there were marks, or by hand."""
-    backend.write([put("k", 1, revision="first")])
-    session = backend._session
-    document = session.get_document(id_of("k"))
-    document.pop("recentWrites")
-    session.post("_bulk_docs", {"docs": [document]})
-    mine = put("k", "mine", if_revision="first")
-    assert backend.write([mine])[0].done
-    for number in range(others):
-        assert backend.write([put("k", number)])[0].done
-    assert backend.write([mine])[0].done
-    assert stored(backend, "k").value == (others - 1 if others else "mine")
-
-
-def test_what_is_remembered_here_settles_no_outcome(store, agent, stranger, proxy):
-    """The metadata that was seen here would be too much; somebody has removed it since."""
-    agent.set("k", 1, {"a": "x" * 900})
-    stranger.set("k", 2, {"a": None})
-    agent.set("k", 3, {"b": "x" * 15_900})
-    assert agent.get_record("k").metadata == {"b": "x" * 15_900}
-
-
-def test_marks_are_in_the_document_and_in_nothing_that_is_handed_out(store, agent):
-    agent.set("k", 1)
-    agent.get("k")
-    store.flush()
-    document = store.backend._session.get_document(id_of("k", "default", "u"))
-    assert (len(document["recentWrites"]), len(document["recentCounts"])) == (8, 8)
-    assert "recent" not in agent.get_record("k").model_dump_json(by_alias=True)
-    for number in range(20):
-        agent.set("k", number)
-        agent.get("k")
-        store.flush()
-    document = store.backend._session.get_document(id_of("k", "default", "u"))
-    assert (len(document["recentWrites"]), len(document["recentCounts"])) == (128, 128)
-
-
-def test_what_is_remembered_of_lost_answers_is_forgotten_after_a_fork(backend, proxy):
-    writer, counter = backend._writer, backend._counter
-    backend.write([put(f"k{number}", 1) for number in range(3)])
-    documents = backend.read([id_of(f"k{number}") for number in range(3)], Fields.ALL)
-    proxy.fail("POST _bulk_docs", reset)
-    proxy.fail("POST _bulk_get", reset)
-    with pytest.raises(BackendUnavailableError):
-        backend.write([Delete(id, at(1)) for id in documents])
-    assert len(writer.unanswered) == 3
-    proxy.clear_faults()
-    proxy.fail("POST _bulk_docs", reset)
-    proxy.fail("POST _bulk_get", meanwhile(lambda: None), reset)
-    with pytest.raises(BackendUnavailableError):
-        counter.record([Access(id, one.created_at, 1, "a", at(1)) for id, one in documents.items()])
-    assert len(counter.accounts) == 3
-    backend.after_fork()
-    assert not writer.unanswered
-    assert not counter.accounts

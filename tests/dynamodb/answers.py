@@ -4,6 +4,10 @@ import json
 import zlib
 
 from botocore.awsrequest import AWSResponse
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ReadTimeoutError,
+)
 
 
 class Raw:
@@ -43,3 +47,19 @@ def unprocessed(member):
         return answer({member: body["RequestItems"], "Responses": {}})(request, body)
 
     return fault
+
+
+THROTTLING = [
+    "ProvisionedThroughputExceededException",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "TransactionConflictException",
+]
+
+
+LOST = [
+    ReadTimeoutError(endpoint_url="http://x"),
+    ConnectionClosedError(endpoint_url="http://x"),
+    refusal("InternalServerError", 500),
+    refusal("ServiceUnavailable", 503),
+]

@@ -54,3 +54,17 @@ def items(client, table):
 @pytest.fixture
 def wire(client):
     return Wire(client)
+
+
+@pytest.fixture
+def backend(store):
+    return store.backend
+
+
+@pytest.fixture
+def hasty(url):
+    """A store that does not wait for better times, with what is sent through it."""
+    with datastore.connect(url, flush_interval=3_600, retry_seconds=0) as store:
+        agent = store.agent("u", "a")
+        agent.set_many({"k1": 1, "k2": 2})
+        yield agent, Wire(store.backend._connection.client)

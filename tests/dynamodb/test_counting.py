@@ -3,11 +3,15 @@
 import pytest
 
 import datastore
+from datastore import (
+    ThrottledError,
+)
 from datastore.backend import Access
 from datastore.conformance.documents import at, id_of
 from datastore.conformance.faults import backend_of
 from datastore.ids import encode_key
-from tests.dynamodb.answers import refusal
+from datastore.scope import scope_of
+from tests.dynamodb.answers import LOST, THROTTLING, refusal
 from tests.dynamodb.wire import Wire, after_each_answer
 
 pytestmark = pytest.mark.server("dynamodb")
@@ -120,3 +124,54 @@ def test_one_record_that_cannot_be_counted_does_not_keep_others_from_it(agent, s
     wire.heal()
     assert "lost the access count of a record" in caplog.text
     assert [agent.get_record(key).access_count for key in keys] == [1, 1, 1, 0, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("fault", LOST[:2])
+def test_counts_whose_answer_is_lost_are_never_added_twice(agent, store, wire, fault):
+    agent.set("one", 1)
+    agent.get("one")
+
+    def carried_out_and_lost(request, body):
+        wire.heal()
+        # What the server does, without the answer coming back.
+        connection = store.backend._connection
+        connection.client.update_item(**body)
+        raise fault
+
+    wire.fail(carried_out_and_lost, operation="UpdateItem")
+    store.flush()
+    store.flush()
+    assert agent.get_record("one").access_count == 1
+
+
+def test_a_transaction_of_counts_is_repeated_with_its_token(agent, store, wire):
+    agent.set_many({"k1": 1, "k2": 2})
+    agent.get_many(["k1", "k2"])
+    wire.requests.clear()
+    wire.fail(LOST[0], operation="TransactWriteItems")
+    store.flush()
+    (_, first), (_, second) = wire.requests
+    assert first == second
+    assert agent.get_record("k1").access_count == 1
+
+
+def test_counting_skips_what_is_gone_and_creates_nothing(agent, store, wire):
+    agent.set_many({f"k{i}": i for i in range(5)})
+    agent.get_all()
+    agent.delete("k1")
+    agent.delete("k3")
+    agent.set("k3", "made again")
+    store.flush()
+    assert agent.list_keys() == ["k0", "k2", "k3", "k4"]
+    assert [record.access_count for record in agent.iter_records()] == [1, 1, 0, 1]
+
+
+def test_what_is_throttled_is_counted_later(hasty):
+    agent, wire = hasty
+    agent.get_many(["k1", "k2"])
+    store = scope_of(agent).core
+    wire.fail(refusal(THROTTLING[0]))
+    with pytest.raises(ThrottledError):
+        store.flush()
+    store.flush()
+    assert agent.get_record("k1").access_count == 1

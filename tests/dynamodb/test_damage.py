@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import zlib
 
 import pytest
 
-import datastore
-from datastore import DamagedRecordError
-from datastore.backend import Fields
-from datastore.ids import encode_key
-from datastore.moving import copy
+from tests.adapters.damage import SECRET, DamagedRecords
 
-SECRET = "5ecret"
-OTHERS = {f"k{number}": {"n": number} for number in range(3)}
-ID = f"u:default:{encode_key('bad')}"
+pytestmark = pytest.mark.server("dynamodb")
 
 DAMAGE = {
     "no value": {"value": None},
@@ -42,95 +35,15 @@ IN_THE_VALUE = (
 )  # fmt: skip
 
 
-def plant(store, id, change):
-    connection = store.backend._connection
-    user, _, rest = id.partition(":")
-    key, table = {"pk": {"S": user}, "sk": {"S": rest}}, connection.settings.table
-    item = connection.client.get_item(TableName=table, Key=key, ConsistentRead=True)["Item"] | change
-    connection.client.put_item(TableName=table, Item={name: value for name, value in item.items() if value is not None})
+class TestDamage(DamagedRecords):
+    ways = DAMAGE
+    in_the_value = IN_THE_VALUE
 
-
-@pytest.fixture(params=DAMAGE.items(), ids=DAMAGE.keys())
-def damage(request, store, agent):
-    """What is wrong with the record ``bad``."""
-    agent.set_many({**OTHERS, "bad": {"n": 7, "s": SECRET}}, {"m": 1})
-    name, change = request.param
-    plant(store, ID, change)
-    return name
-
-
-def test_asked_for_by_its_key_it_is_an_error_that_names_it(agent, damage):
-    with pytest.raises(DamagedRecordError) as caught:
-        agent.get_record("bad")
-    assert caught.value.id == ID
-    assert SECRET not in str(caught.value)
-    if damage in IN_THE_VALUE:
-        for call in (lambda: agent.get("bad"), lambda: agent.get_many(["k0", "bad"]), lambda: agent.increment("bad")):
-            with pytest.raises(DamagedRecordError):
-                call()
-
-
-def test_it_is_left_out_of_listings_and_finds_with_a_warning(agent, damage, caplog):
-    assert sorted(record.key for record in agent.iter_records()) == sorted(OTHERS)
-    warnings = [record for record in caplog.records if record.name == "datastore"]
-    assert [warning.levelno for warning in warnings] == [logging.WARNING]
-    assert ID in warnings[0].getMessage()
-    assert SECRET not in warnings[0].getMessage()
-    assert agent.find({"n": {"$lt": 5}}) == OTHERS
-    assert agent.find({"n": 1}) == {"k1": {"n": 1}}
-    assert agent.get_all().keys() - {"bad"} == OTHERS.keys()
-    assert set(agent.list_keys()) - {"bad"} == OTHERS.keys()
-    assert agent.list_namespaces() == ["default"]
-
-
-def test_it_is_removed_like_any_other(agent, damage):
-    assert agent.delete("bad")
-    assert not agent.exists("bad")
-    assert agent.get_all() == OTHERS
-
-
-def test_it_is_removed_by_a_process_that_has_not_seen_it(url, agent, damage):
-    with datastore.connect(url) as other:
-        assert other.agent("u", "b").delete("bad")
-    assert agent.get_all() == OTHERS
-
-
-def test_it_is_removed_with_others_and_with_its_namespace(store, agent, damage):
-    assert agent.delete_many(["k0", "bad"]) == 2
-    agent.set("bad", 1)
-    plant(store, ID, DAMAGE[damage])
-    foreign = damage == "no revision"  # never the store's own: it is left to whoever wrote it
-    assert agent.clear() == (2 if foreign else 3)
-    assert agent.list_keys() == []
-    assert agent.delete("bad") is foreign
-
-
-def test_a_set_over_it_says_so_or_mends_it(agent, damage):
-    try:
-        agent.set("bad", {"n": 8}, {"m": 2})
-        agent.get_record("bad")
-    except DamagedRecordError:
-        agent.delete("bad")
-        agent.set("bad", {"n": 8}, {"m": 2})
-    assert agent.get_record("bad").value == {"n": 8}
-
-
-def test_a_copy_reports_what_it_leaves_behind(store, agent, damage):
-    with datastore.connect("memory://") as target:
-        report = copy(store, target)
-        assert (report.written, report.counts, report.left_out) == (3, {"failed": 1}, 0)
-        assert report.problems[0].where == ID
-
-
-def test_counting_its_accesses_harms_no_other(store, agent, damage):
-    agent.get_many(["k0", "k1"])
-    store._core.tracker.note(store._core.read_one(ID, Fields.KEY), "a") if readable(store) else None
-    store.flush()
-    assert agent.get_record("k0").access_count == 1
-
-
-def readable(store):
-    try:
-        return store._core.read_one(ID, Fields.KEY) is not None
-    except DamagedRecordError:
-        return False
+    def plant(self, store, id, change):
+        connection = store.backend._connection
+        user, _, rest = id.partition(":")
+        key, table = {"pk": {"S": user}, "sk": {"S": rest}}, connection.settings.table
+        item = connection.client.get_item(TableName=table, Key=key, ConsistentRead=True)["Item"] | change
+        connection.client.put_item(
+            TableName=table, Item={name: value for name, value in item.items() if value is not None}
+        )

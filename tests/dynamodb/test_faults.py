@@ -1,17 +1,13 @@
 """Faults: each ends in the right answer, or in an error that says what to do. Injected where the client sends."""
 
-import logging
 import socket
 import ssl
-import threading
 
 import pytest
 from botocore.exceptions import (
-    ConnectionClosedError,
     EndpointConnectionError,
     IncompleteReadError,
     NoCredentialsError,
-    ReadTimeoutError,
     SSLError,
 )
 from botocore.parsers import ResponseParserError
@@ -25,22 +21,12 @@ from datastore import (
     PermissionDeniedError,
     ThrottledError,
 )
-from datastore.errors import BatchError, DataStoreError
-from datastore.scope import scope_of
-from tests.dynamodb.answers import refusal, unprocessed
+from datastore.errors import BatchError
+from tests.dynamodb.answers import LOST, THROTTLING, refusal, unprocessed
 from tests.dynamodb.wire import Wire
 from tests.servers import dynamodb, tls
 
 pytestmark = pytest.mark.server("dynamodb")
-
-
-@pytest.fixture
-def hasty(url):
-    """A store that does not wait for better times, with what is sent through it."""
-    with datastore.connect(url, flush_interval=3_600, retry_seconds=0) as store:
-        agent = store.agent("u", "a")
-        agent.set_many({"k1": 1, "k2": 2})
-        yield agent, Wire(store.backend._connection.client)
 
 
 CALLS = [
@@ -60,20 +46,6 @@ def untrusted(request, body):
         raise ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
     except ssl.SSLError as error:
         raise SSLError(endpoint_url="https://x", error=error)  # noqa: B904 - botocore does not chain it either
-
-
-THROTTLING = [
-    "ProvisionedThroughputExceededException",
-    "ThrottlingException",
-    "RequestLimitExceeded",
-    "TransactionConflictException",
-]
-LOST = [
-    ReadTimeoutError(endpoint_url="http://x"),
-    ConnectionClosedError(endpoint_url="http://x"),
-    refusal("InternalServerError", 500),
-    refusal("ServiceUnavailable", 503),
-]
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -271,134 +243,6 @@ def test_a_batch_that_is_throttled_for_good_says_so_for_each_key(hasty):
         assert value == -int(key[1:])
 
 
-@pytest.mark.parametrize("fault", LOST[:2])
-def test_counts_whose_answer_is_lost_are_never_added_twice(agent, store, wire, fault):
-    agent.set("one", 1)
-    agent.get("one")
-
-    def carried_out_and_lost(request, body):
-        wire.heal()
-        # What the server does, without the answer coming back.
-        connection = store.backend._connection
-        connection.client.update_item(**body)
-        raise fault
-
-    wire.fail(carried_out_and_lost, operation="UpdateItem")
-    store.flush()
-    store.flush()
-    assert agent.get_record("one").access_count == 1
-
-
-def test_a_transaction_of_counts_is_repeated_with_its_token(agent, store, wire):
-    agent.set_many({"k1": 1, "k2": 2})
-    agent.get_many(["k1", "k2"])
-    wire.requests.clear()
-    wire.fail(LOST[0], operation="TransactWriteItems")
-    store.flush()
-    (_, first), (_, second) = wire.requests
-    assert first == second
-    assert agent.get_record("k1").access_count == 1
-
-
-def test_counting_skips_what_is_gone_and_creates_nothing(agent, store, wire):
-    agent.set_many({f"k{i}": i for i in range(5)})
-    agent.get_all()
-    agent.delete("k1")
-    agent.delete("k3")
-    agent.set("k3", "made again")
-    store.flush()
-    assert agent.list_keys() == ["k0", "k2", "k3", "k4"]
-    assert [record.access_count for record in agent.iter_records()] == [1, 1, 0, 1]
-
-
-def test_what_is_throttled_is_counted_later(hasty):
-    agent, wire = hasty
-    agent.get_many(["k1", "k2"])
-    store = scope_of(agent).core
-    wire.fail(refusal(THROTTLING[0]))
-    with pytest.raises(ThrottledError):
-        store.flush()
-    store.flush()
-    assert agent.get_record("k1").access_count == 1
-
-
-def test_a_missing_table_prints_what_to_apply():
-    url = dynamodb.MINISTACK.url() + "&create=false"
-    with pytest.raises(ConfigurationError) as caught:
-        datastore.connect(url)
-    assert '"KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}' in str(caught.value)
-    assert '"AttributeName": "expiresAtEpoch", "Enabled": true' in str(caught.value)
-
-
-def test_a_table_deleted_meanwhile_is_said(agent, client, table):
-    client.delete_table(TableName=table)
-    for kind in (ConfigurationError, BackendUnusableError):
-        with pytest.raises(kind, match=table):
-            agent.get("k")
-
-
-def test_a_table_of_something_else_is_left_alone(client):
-    name = dynamodb.new_table()
-    client.create_table(
-        TableName=name,
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    with pytest.raises(ConfigurationError, match=r"its key is id \(HASH, type S\) and not pk \(HASH, type S\), sk"):
-        datastore.connect(dynamodb.MINISTACK.url(name))
-
-
-def test_a_table_whose_key_is_of_another_type_is_left_alone(client):
-    """Its names are right, and every write to it would be refused."""
-    name = dynamodb.new_table()
-    client.create_table(
-        TableName=name,
-        AttributeDefinitions=[
-            {"AttributeName": "pk", "AttributeType": "S"},
-            {"AttributeName": "sk", "AttributeType": "N"},
-        ],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    with pytest.raises(ConfigurationError, match=r"its key is pk \(HASH, type S\), sk \(RANGE, type N\) and not"):
-        datastore.connect(dynamodb.MINISTACK.url(name))
-
-
-def test_several_may_create_the_table_at_once():
-    url = dynamodb.MINISTACK.url()
-    errors = []
-
-    def connect():
-        try:
-            datastore.connect(url).close()
-        except DataStoreError as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=connect) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-
-
-def test_a_new_table_expires_records_by_itself(client, table):
-    answer = client.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
-    assert answer == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expiresAtEpoch"}
-    assert client.describe_table(TableName=table)["Table"]["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
-
-
-def test_a_new_table_has_the_capacity_and_the_recovery_asked_for(url):
-    with datastore.connect(dynamodb.MINISTACK.url() + "&capacity=5,2&recovery=true") as store:
-        connection = store.backend._connection
-        name = connection.settings.table
-        described = connection.client.describe_table(TableName=name)["Table"]["ProvisionedThroughput"]
-        assert (described["ReadCapacityUnits"], described["WriteCapacityUnits"]) == (5, 2)
-        backups = connection.client.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
-        assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
-
-
 def test_a_port_that_nobody_listens_on_is_an_outage():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -416,68 +260,3 @@ def test_a_server_that_says_nothing_is_given_up(monkeypatch):
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(BackendUnavailableError, match="did not answer"):
             datastore.connect(f"dynamodb://tab?region=eu-west-1&endpoint_url={address}&timeout=0.2")
-
-
-def test_no_credentials_are_said(monkeypatch, tmp_path):
-    endpoint = dynamodb.MINISTACK.endpoint
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    with pytest.raises(PermissionDeniedError, match="no credentials"):
-        datastore.connect(f"dynamodb://tab?region=eu-west-1&endpoint_url={endpoint}")
-
-
-@pytest.mark.parametrize(
-    ("url", "says"),
-    [
-        ("dynamodb://key:secret@tab", "no credentials"),
-        ("dynamodb://tab/path", "without a path"),
-        ("dynamodb://x", "no table name"),
-        ("dynamodb://tab?regoin=x", "did you mean 'region'"),
-        ("dynamodb://tab?capacity=5", "read and write units"),
-        ("dynamodb://tab?consistency=some", "one of strong, eventual"),
-        ("dynamodb://tab?connections=0", "at least 1"),
-        ("dynamodb://tab?endpoint_url=http://key:secret@localhost", "without credentials"),
-        ("dynamodb://tab?profile=nobody", "no profile 'nobody'"),
-    ],
-)
-def test_a_wrong_url_says_what_is_wrong(url, says):
-    with pytest.raises(ConfigurationError, match=says) as caught:
-        datastore.connect(url)
-    assert "secret" not in str(caught.value)
-
-
-def test_one_client_serves_all_threads(agent, client, store):
-    assert client.meta.config.max_pool_connections == 50
-    assert client.meta.config.retries["total_max_attempts"] == 1
-    seen = set()
-
-    def read():
-        agent.get("k")
-        seen.add(id(store.backend._connection.client))
-
-    threads = [threading.Thread(target=read) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert seen == {id(client)}
-
-
-def test_closing_leaves_no_thread(url):
-    before = set(threading.enumerate())
-    store = datastore.connect(url)
-    agent = store.agent("u", "a")
-    agent.set_many({f"k{i}": i for i in range(250)})
-    agent.get_many([f"k{i}" for i in range(250)])
-    store.close()
-    assert set(threading.enumerate()) <= before
-
-
-@pytest.mark.server("dynamodb-dynalite")
-def test_no_table_time_to_live_is_a_warning_and_no_failure(caplog):
-    with caplog.at_level(logging.WARNING), datastore.connect(dynamodb.DYNALITE.url()) as store:
-        store.agent("u", "a").set("k", 1, ttl=60)
-    assert "time to live was not turned on" in caplog.text

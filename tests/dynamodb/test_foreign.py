@@ -13,7 +13,7 @@ from datastore.conformance.documents import at
 from datastore.conformance.faults import backend_of
 from datastore.errors import BatchError
 from datastore.ids import encode_key
-from tests.dynamodb.test_moving import make_legacy_table
+from tests.dynamodb.tables import make_legacy_table
 from tests.moving.test_legacy_format import legacy
 
 pytestmark = pytest.mark.server("dynamodb")

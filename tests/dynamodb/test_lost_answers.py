@@ -1,20 +1,18 @@
 """With every third answer lost, whichever it is, everything is done once: writes, deletes, counts and clearing."""
 
+import contextlib
 import os
 import threading
 
 import pytest
+from botocore.exceptions import ClientError
 
 import datastore
-from datastore import ConflictError
-from datastore.adapters.remembering import mark_of
+from datastore import BackendUnavailableError, ConflictError
 from datastore.backend import Delete
-from datastore.conformance.documents import put
-from datastore.conformance.faults import backend_of
 from datastore.ids import encode_key
-from datastore_dynamodb.marks import COUNTS, REMEMBERED, WRITES
 from tests.dynamodb.answers import refusal
-from tests.dynamodb.wire import after_each_answer, every_third_answer_lost, operation_of
+from tests.dynamodb.wire import Wire, after_each_answer, every_third_answer_lost, operation_of
 from tests.servers import dynamodb
 
 pytestmark = pytest.mark.server("dynamodb")
@@ -186,22 +184,61 @@ def test_deletes_of_a_batch_at_revisions_are_done_though_new_records_have_come(s
     assert agent.get_all() == {"a": "theirs"}
 
 
-def test_the_marks_are_those_of_the_last_writes_the_newest_first(store, items):
-    backend = backend_of(store)
-    writes = [put("key", number) for number in range(REMEMBERED + 2)]
-    for number, write in enumerate(writes, 1):
-        assert backend.write([write])[0].done
-        (item,) = items()
-        expected = [mark_of(one.revision) for one in reversed(writes[:number])][:REMEMBERED]
-        assert [item[name]["S"] for name in WRITES] == (expected + ["-"] * REMEMBERED)[:REMEMBERED]
+@pytest.fixture
+def lose(client, wire):
+    """Lets the server carry out the next request of an operation, whose answer is then lost."""
+
+    def lose(operation, method):
+        def carried_out_and_lost(request, body):
+            with contextlib.suppress(ClientError):
+                getattr(client, method)(**body)
+            return refusal("InternalServerError", 500)(request, body)
+
+        wire.fail(carried_out_and_lost, operation=operation)
+
+    return lose
 
 
-def test_a_record_that_was_written_before_there_were_marks_is_written_and_counted(store, agent, client, table, items):
-    agent.set("k", 1, {"m": 1})
-    (item,) = items()
-    client.put_item(TableName=table, Item={name: one for name, one in item.items() if name not in (*WRITES, *COUNTS)})
-    agent.get("k")
-    store.flush()
-    agent.set("k", 2)
+def test_a_repeated_merge_whose_answer_was_lost_is_done_once(agent, lose):
+    agent.set("k", 1, {"a": 1})
+    lose("UpdateItem", "update_item")
+    revision = agent.set("k", 2, {"b": 2}, if_revision=agent.get_record("k").revision)
     record = agent.get_record("k")
-    assert (record.value, record.metadata, record.access_count) == (2, {"m": 1}, 1)
+    assert (record.value, record.metadata, record.revision) == (2, {"a": 1, "b": 2}, revision)
+
+
+def test_a_repeated_delete_whose_answer_was_lost_has_removed_the_record(agent, lose, wire):
+    agent.set("k", 1)
+    wire.requests.clear()
+    lose("DeleteItem", "delete_item")
+    assert agent.delete("k") is True
+    # The one that is carried out is sent inside the one that is lost.
+    assert wire.operations == ["DeleteItem", "DeleteItem", "GetItem"]
+    assert agent.delete("k") is False
+
+
+def test_a_repeated_conditional_delete_whose_answer_was_lost_is_no_conflict(agent, lose):
+    revision = agent.set("k", 1)
+    lose("DeleteItem", "delete_item")
+    assert agent.delete("k", if_revision=revision) is True
+    agent.set("k", 2)
+    lose("DeleteItem", "delete_item")
+    with pytest.raises(ConflictError):
+        agent.delete("k", if_revision=revision)
+
+
+def test_a_repeated_batch_of_deletes_whose_answer_was_lost_counts_what_it_removed(agent, lose):
+    agent.set_many({"a": 1, "b": 2})
+    lose("TransactWriteItems", "transact_write_items")
+    assert agent.delete_many(["a", "b", "missing"]) == 2
+
+
+def test_deletes_that_stay_unanswered_do_not_pile_up(url, monkeypatch):
+    with datastore.connect(url, retry_seconds=0) as store:
+        backend, agent = store.backend, store.agent("u", "a")
+        monkeypatch.setattr(backend._writer, "_most_unanswered", 3)
+        Wire(backend._connection.client).fail(refusal("InternalServerError", 500), forever=True)
+        for number in range(5):
+            with pytest.raises(BackendUnavailableError):
+                agent.delete(f"k{number}")
+        assert len(backend._writer.unanswered) == 3

@@ -1,12 +1,10 @@
 """What one conditional request cannot settle: expired records, stale knowledge, competitors."""
 
-import contextlib
 import os
 import threading
 import time
 
 import pytest
-from botocore.exceptions import ClientError
 
 import datastore
 from datastore import BackendUnavailableError, ConflictError, KeyExistsError, ThrottledError
@@ -55,66 +53,6 @@ def test_stale_knowledge_of_metadata_costs_a_request_and_nothing_else(agent, str
     agent.set("k", 3, {"c": 3})
     assert wire.operations == ["UpdateItem", "UpdateItem"]
     assert agent.get_record("k").metadata == {"a": 1, "b": 2, "c": 3}
-
-
-@pytest.fixture
-def lose(client, wire):
-    """Lets the server carry out the next request of an operation, whose answer is then lost."""
-
-    def lose(operation, method):
-        def carried_out_and_lost(request, body):
-            with contextlib.suppress(ClientError):
-                getattr(client, method)(**body)
-            return refusal("InternalServerError", 500)(request, body)
-
-        wire.fail(carried_out_and_lost, operation=operation)
-
-    return lose
-
-
-def test_a_repeated_merge_whose_answer_was_lost_is_done_once(agent, lose):
-    agent.set("k", 1, {"a": 1})
-    lose("UpdateItem", "update_item")
-    revision = agent.set("k", 2, {"b": 2}, if_revision=agent.get_record("k").revision)
-    record = agent.get_record("k")
-    assert (record.value, record.metadata, record.revision) == (2, {"a": 1, "b": 2}, revision)
-
-
-def test_a_repeated_delete_whose_answer_was_lost_has_removed_the_record(agent, lose, wire):
-    agent.set("k", 1)
-    wire.requests.clear()
-    lose("DeleteItem", "delete_item")
-    assert agent.delete("k") is True
-    # The one that is carried out is sent inside the one that is lost.
-    assert wire.operations == ["DeleteItem", "DeleteItem", "GetItem"]
-    assert agent.delete("k") is False
-
-
-def test_a_repeated_conditional_delete_whose_answer_was_lost_is_no_conflict(agent, lose):
-    revision = agent.set("k", 1)
-    lose("DeleteItem", "delete_item")
-    assert agent.delete("k", if_revision=revision) is True
-    agent.set("k", 2)
-    lose("DeleteItem", "delete_item")
-    with pytest.raises(ConflictError):
-        agent.delete("k", if_revision=revision)
-
-
-def test_a_repeated_batch_of_deletes_whose_answer_was_lost_counts_what_it_removed(agent, lose):
-    agent.set_many({"a": 1, "b": 2})
-    lose("TransactWriteItems", "transact_write_items")
-    assert agent.delete_many(["a", "b", "missing"]) == 2
-
-
-def test_deletes_that_stay_unanswered_do_not_pile_up(url, monkeypatch):
-    with datastore.connect(url, retry_seconds=0) as store:
-        backend, agent = store.backend, store.agent("u", "a")
-        monkeypatch.setattr(backend._writer, "_most_unanswered", 3)
-        Wire(backend._connection.client).fail(refusal("InternalServerError", 500), forever=True)
-        for number in range(5):
-            with pytest.raises(BackendUnavailableError):
-                agent.delete(f"k{number}")
-        assert len(backend._writer.unanswered) == 3
 
 
 def test_a_value_changes_its_form_and_leaves_no_other(agent, items):

@@ -5,20 +5,15 @@ import uuid
 import pytest
 
 import datastore
-from tests.firestore import databases
-from tests.firestore.network import Network
+from tests.firestore.network import to_the_emulator
 from tests.firestore.recording import Recorder
-from tests.servers.firestore import server
 
 
 @pytest.fixture(scope="session", name="network")
 def make_network():
     """The way to the emulator."""
-    network = Network(server().port)
-    databases.address = network.address
-    databases.network = network
+    network = to_the_emulator()
     yield network
-    databases.address = databases.network = None
     network.cut()
 
 
@@ -51,3 +46,35 @@ def open_store(url, recorder):
 def bind_agent(store):
     """What an agent gets."""
     return store.agent("u", "a")
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1_790_000_000.0
+
+    def __call__(self):
+        self.now += 1e-6
+        return self.now
+
+
+@pytest.fixture(name="two")
+def open_two(url):
+    """Two processes' stores on one database, on one clock."""
+    clock = Clock()
+    with (
+        datastore.connect(url, flush_interval=3_600, clock=clock) as first,
+        datastore.connect(url, flush_interval=3_600, clock=clock) as second,
+    ):
+        yield first.agent("u", "first"), second.agent("u", "second"), clock, first, second
+
+
+@pytest.fixture(name="backend")
+def get_backend(store):
+    return store.backend
+
+
+@pytest.fixture(name="other")
+def open_another(url):
+    """The same database in another process."""
+    with datastore.connect(url, flush_interval=3_600, tracking="off") as store:
+        yield store.agent("u", "b")

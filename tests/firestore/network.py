@@ -1,9 +1,11 @@
 """A network that can be cut: everything passes through here on its way to the emulator."""
 
 import contextlib
+import functools
 import socket
 import threading
 
+from tests.servers.firestore import server
 from tests.servers.processes import HOST
 
 
@@ -87,6 +89,12 @@ class Network:
             data = data[: self._cut_at - self.received]
         self.received += len(data)
         return data
+
+
+@functools.cache
+def to_the_emulator() -> Network:
+    """Return the way to the emulator of this session, which is started."""
+    return Network(server().port)
 
 
 def _close(end):

@@ -13,17 +13,15 @@ from datastore import (
     BackendUnusableError,
     BatchError,
     ConfigurationError,
-    ConflictError,
     DataStoreError,
     DeadlineExceededError,
     InternalError,
     PermissionDeniedError,
     ThrottledError,
 )
-from datastore.backend import Access, Delete, Fields, IdRange
-from datastore.ids import encode_key
+from datastore.backend import Fields, IdRange
 from datastore_firestore.failures import RefusedError, translate
-from tests.firestore.recording import Fault, Recorder, breaking_after, losing_the_answer, refusing_some
+from tests.firestore.recording import Recorder, breaking_after, losing_the_answer, refusing_some
 from tests.firestore.relay import Relay
 from tests.servers import tls
 from tests.servers.firestore import emulator, server
@@ -260,206 +258,6 @@ def test_no_request_has_longer_than_its_call(url):
         assert all(seconds <= 5 for seconds in recorder.deadlines)
 
 
-@pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED])
-def test_a_write_whose_answer_is_lost_is_done_once(agent, recorder, code):
-    recorder.fail("Commit", losing_the_answer(code))
-    revision = agent.set("k", 1, {"m": 1})
-    assert agent.get_record("k").revision == revision
-    recorder.fail("Commit", losing_the_answer(code))
-    agent.add("added", 1)
-    for expected in range(1, 4):
-        recorder.fail("Commit", losing_the_answer(code))
-        assert agent.increment("n") == expected
-        recorder.fail("Commit", losing_the_answer(code))
-        assert agent.append("list", expected) == list(range(1, expected + 1))
-    recorder.fail("BatchWrite", losing_the_answer(code))
-    assert agent.set_many({"k": 2, "b": 3}) == 2
-    assert agent.get_many(["k", "b"]) == {"k": 2, "b": 3}
-    assert agent.get_record("k").metadata == {"m": 1}
-
-
-def test_a_delete_whose_answer_is_lost_says_that_it_removed(agent, store, recorder):
-    revision = agent.set("k", 1)
-    recorder.fail("Commit", losing_the_answer())
-    assert agent.delete("k") is True
-    assert agent.delete("k") is False
-    revision = agent.set("k", 1)
-    recorder.fail("Commit", losing_the_answer())
-    assert agent.delete("k", if_revision=revision) is True
-    agent.set_many({"a": 1, "b": 2})
-    store.backend._assemble()
-    recorder.fail("BatchWrite", losing_the_answer())
-    assert agent.delete_many(["a", "b", "c"]) == 2
-
-
-def test_a_delete_whose_answer_is_lost_takes_the_record_with_it_that_was_there_and_no_later_one(url, agent, recorder):
-    """Where another one is there by then: whoever wrote that keeps it, unless the one before was never seen here."""
-    with datastore.connect(url) as other:
-        theirs = other.agent("u", "b")
-
-        def replaced(proceed):
-            proceed().result()
-            theirs.set("k", "another")
-            raise Fault(StatusCode.UNAVAILABLE)
-
-        agent.set("k", 1)
-        recorder.fail("Commit", replaced)
-        assert agent.delete("k") is True
-        assert agent.get("k") == "another"
-        revision = agent.set("k", 2)
-        recorder.fail("Commit", replaced)
-        assert agent.delete("k", if_revision=revision) is True
-        assert agent.get("k") == "another"
-
-
-def test_a_delete_whose_answer_is_lost_leaves_a_later_record_whose_writer_began_earlier(url, agent, recorder):
-    """Whose call waited, or whose clock is behind: Firestore's own time of its creation tells that it is later."""
-    with datastore.connect(url, clock=lambda: time.time() - 60) as other:
-        theirs = other.agent("u", "b")
-
-        def replaced(proceed):
-            proceed().result()
-            theirs.add("k", "another")
-            raise Fault(StatusCode.UNAVAILABLE)
-
-        for conditional in (True, False):
-            revision = agent.set("k", 1)
-            recorder.fail("Commit", replaced)
-            assert agent.delete("k", if_revision=revision if conditional else None) is True
-            assert theirs.get("k") == "another"
-
-
-def test_a_delete_that_never_arrived_is_sent_again_or_refused(url, agent, recorder):
-    """It removes what is still as it was. At a revision that somebody has changed, it was refused."""
-    with datastore.connect(url) as other:
-        theirs = other.agent("u", "b")
-        revision = agent.set("k", 1)
-
-        def changed(proceed):
-            theirs.set("k", "changed")
-            raise Fault(StatusCode.UNAVAILABLE)
-
-        recorder.fail("Commit", changed)
-        with pytest.raises(ConflictError) as caught:
-            agent.delete("k", if_revision=revision)
-        assert caught.value.revision == theirs.get_record("k").revision
-        recorder.fail("Commit", changed)
-        assert agent.delete("k") is True
-        assert not theirs.exists("k")
-
-
-@pytest.mark.parametrize("code", [StatusCode.RESOURCE_EXHAUSTED, StatusCode.FAILED_PRECONDITION, StatusCode.ABORTED])
-def test_a_delete_that_was_refused_did_not_remove_what_another_process_removed(url, agent, recorder, code):
-    with datastore.connect(url) as other:
-        theirs = other.agent("u", "b")
-
-        def refused(proceed):
-            theirs.delete_many(["k", "l"])
-            raise Fault(code)
-
-        agent.set("k", 1)
-        recorder.fail("Commit", refused)
-        assert agent.delete("k") is False
-        agent.set_many({"k": 1, "l": 2})
-        if code is StatusCode.RESOURCE_EXHAUSTED:  # the others are not said of a whole batch
-            recorder.fail("BatchWrite", refused)
-            assert agent.delete_many(["k", "l"]) == 0
-
-
-def test_a_delete_of_what_is_missing_says_so_whether_or_not_it_is_answered(agent, recorder):
-    """Where the process has seen that it is missing it asks again, which needs no guess."""
-    assert agent.get("k") is None
-    recorder.fail("BatchGetDocuments", StatusCode.UNAVAILABLE, breaking_after(0))
-    recorder.clear()
-    assert agent.delete("k") is False
-    assert recorder.requests == ["BatchGetDocuments"] * 3
-
-
-def test_a_delete_is_remembered_until_it_is_answered_and_not_for_ever(agent, store, recorder, monkeypatch):
-    writer = store.backend._writer
-    agent.set("k", 1)
-    recorder.fail("Commit", losing_the_answer())
-    assert agent.delete("k") is True
-    assert not writer.unanswered
-    monkeypatch.setattr(writer, "_most_unanswered", 5)
-    agent.set_many({f"k{number}": 1 for number in range(20)})
-    recorder.fail("Commit", *[losing_the_answer(StatusCode.DEADLINE_EXCEEDED)] * 20)
-    recorder.fail("BatchGetDocuments", *[StatusCode.UNAVAILABLE] * 20)
-    for number in range(20):
-        with pytest.raises(BackendUnavailableError):
-            store.backend.write([Delete(f"u:default:{encode_key(f'k{number}')}", "2026-01-01T00:00:00.000000Z")])
-    assert len(writer.unanswered) == 5
-
-
-def test_accesses_are_not_counted_twice_when_the_answer_is_lost(agent, store, recorder):
-    agent.set_many({"a": 1, "b": 2})
-    for _ in range(3):
-        agent.get_many(["a", "b"])
-    recorder.fail("BatchWrite", losing_the_answer())
-    recorder.fail("BatchGetDocuments", StatusCode.UNAVAILABLE)
-    with pytest.raises(BackendUnavailableError):
-        store.flush()
-    agent.get("a")
-    agent.set("b", 3)  # changes the update time, but not the count
-    store.flush()
-    assert agent.get_record("a").access_count == 4
-    assert agent.get_record("b").access_count == 3
-
-
-def test_accesses_are_not_lost_when_the_request_never_arrived(agent, store, recorder):
-    agent.set_many({"a": 1, "b": 2})
-    for _ in range(3):
-        agent.get_many(["a", "b"])
-    recorder.fail("BatchWrite", StatusCode.UNAVAILABLE)
-    recorder.fail("BatchGetDocuments", StatusCode.UNAVAILABLE)
-    with pytest.raises(BackendUnavailableError):
-        store.flush()
-    agent.get("a")
-    agent.set("b", 3)
-    recorder.fail("BatchWrite", StatusCode.DEADLINE_EXCEEDED)
-    recorder.fail("BatchGetDocuments", None, StatusCode.UNAVAILABLE)
-    with pytest.raises(BackendUnavailableError):
-        store.flush()
-    agent.get("a")
-    store.flush()
-    assert agent.get_record("a").access_count == 5
-    assert agent.get_record("b").access_count == 3
-
-
-def test_accesses_in_doubt_are_settled_in_any_mixture(agent, store, recorder):
-    """Every flush fails, before or after it was applied; in the end the count is exact."""
-    agent.set("a", 1)
-    reads = 0
-    for fault in [losing_the_answer(), StatusCode.UNAVAILABLE, losing_the_answer(), losing_the_answer(), None] * 3:
-        for _ in range(reads % 3 + 1):
-            agent.get("a")
-            reads += 1
-        recorder.fail("BatchWrite", fault)
-        try:
-            store.flush()
-        except BackendUnavailableError:
-            assert fault is not None
-    store.flush()
-    store.flush()
-    assert agent.get_record("a").access_count == reads
-
-
-def test_accesses_of_a_deleted_or_a_new_record_are_not_counted(agent, store):
-    backend = store.backend
-    agent.set_many({"gone": 1, "other": 2})
-    created = agent.get_record("other").created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    prefix = "u:default:"
-    agent.delete("gone")
-    backend.record_access(
-        [
-            Access(prefix + "Z29uZQ==", created, 5, "a", created),
-            Access(prefix + "b3RoZXI=", "2000-01-01T00:00:00.000000Z", 5, "a", created),
-        ]
-    )
-    assert not agent.exists("gone")
-    assert agent.get_record("other").access_count == 0
-
-
 @pytest.mark.parametrize(
     "code",
     [
@@ -488,17 +286,6 @@ def test_writes_of_a_batch_that_are_refused_are_named(agent, recorder):
         agent.set_many(items)
     assert list(caught.value.failed) == ["k4"]
     assert isinstance(caught.value.failed["k4"], PermissionDeniedError)
-
-
-def test_accesses_whose_status_is_lost_are_counted_once(agent, store, recorder):
-    keys = [f"k{number}" for number in range(20)]
-    agent.set_many(dict.fromkeys(keys, 1))
-    for _ in range(3):
-        agent.get_many(keys)
-    recorder.fail("BatchWrite", refusing_some(StatusCode.UNAVAILABLE, lambda place: place % 2), None)
-    store.flush()
-    store.flush()
-    assert {record.access_count for record in agent.iter_records()} == {3}
 
 
 def test_one_write_that_is_refused_does_not_keep_the_others_from_being_done(agent, monkeypatch):

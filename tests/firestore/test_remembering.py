@@ -4,25 +4,17 @@ import pytest
 from grpc import StatusCode
 
 import datastore
-from datastore import BackendUnavailableError, ConflictError
+from datastore import BackendUnavailableError
 from datastore.adapters.remembering import MARK_LENGTH, REMEMBERED, mark_of
 from datastore.backend import Delete, Fields
 from datastore.conformance.documents import apply, at, id_of, put
 from datastore.moving import copy, export_records
-from tests.firestore.recording import Fault, losing_the_answer
-from tests.firestore.test_damage import plant
-from tests.firestore.test_values import stored
+from tests.firestore.documents import plant, stored
+from tests.firestore.recording import losing_the_answer
 
 pytestmark = pytest.mark.server("firestore")
 
 FIELDS = ("recentWrites", "recentCounts")
-
-
-@pytest.fixture(name="other")
-def open_another(url):
-    """The same database in another process."""
-    with datastore.connect(url, flush_interval=3_600, tracking="off") as store:
-        yield store.agent("u", "b")
 
 
 def marks(agent, store):
@@ -65,44 +57,6 @@ def test_a_document_that_was_written_without_them_gets_them(agent, store, other)
         assert marks(agent, store)[0] == mark_of(revision) + mark_of(first)
         assert agent.get_record("k").access_count
         first = revision
-
-
-@pytest.mark.parametrize("others", [1, REMEMBERED - 1])
-def test_a_write_whose_answer_is_lost_knows_itself_behind_others(agent, recorder, other, others):
-    """A plain set, an addition, one at a revision and an increment: each is done once, and theirs stay."""
-
-    def overtaken(proceed):
-        proceed().result()
-        for number in range(others):
-            other.set("k", number)
-        raise Fault(StatusCode.UNAVAILABLE)
-
-    def check(write):
-        recorder.clear()
-        recorder.fail("Commit", overtaken)
-        write()
-        assert recorder.requests.count("Commit") == 1
-        assert other.get("k") == others - 1
-
-    check(lambda: agent.add("k", "mine"))
-    check(lambda: agent.set("k", "mine", {"a": 1}))
-    check(lambda: agent.set("k", "mine", if_revision=other.get_record("k").revision))
-    check(lambda: agent.increment("k"))
-
-
-def test_a_write_that_was_overtaken_before_it_arrived_is_refused_or_sent_again(agent, recorder, other):
-    revision = agent.set("k", 1)
-
-    def overtaken(proceed):
-        other.set("k", "theirs")
-        raise Fault(StatusCode.DEADLINE_EXCEEDED)
-
-    recorder.fail("Commit", overtaken)
-    with pytest.raises(ConflictError):
-        agent.set("k", 2, if_revision=revision)
-    recorder.fail("Commit", overtaken)
-    agent.set("k", 3)
-    assert other.get("k") == 3
 
 
 def test_what_this_process_remembers_decides_nothing(store, recorder):
@@ -163,17 +117,6 @@ def test_a_counting_that_is_in_doubt_keeps_its_mark(agent, store, recorder, othe
 def store_url(store):
     settings = store.backend._settings
     return f"firestore://{settings.project}/{settings.collection}?emulator={settings.emulator}"
-
-
-def test_the_memory_of_countings_in_doubt_is_bounded(agent, store, recorder, monkeypatch):
-    monkeypatch.setattr(store.backend._counter, "_most_open", 5)
-    agent.set_many({f"k{number}": number for number in range(20)})
-    agent.get_all()
-    recorder.fail("BatchWrite", losing_the_answer())
-    recorder.fail("BatchGetDocuments", StatusCode.UNAVAILABLE)
-    with pytest.raises(BackendUnavailableError):
-        store.flush()
-    assert len(store.backend._counter.accounts) == 5
 
 
 def test_a_delete_at_a_revision_that_the_record_has_seen_was_refused(agent, store):

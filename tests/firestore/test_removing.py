@@ -7,8 +7,9 @@ import datastore
 from datastore import BackendUnavailableError, ThrottledError
 from datastore.backend import Fields, IdRange
 from datastore.conformance.clock import Clock
+from tests.firestore.documents import plant
 from tests.firestore.recording import Fault, breaking_after, losing_the_answer, refusing_some
-from tests.firestore.test_damage import DAMAGE, plant
+from tests.firestore.test_damage import DAMAGE
 
 pytestmark = pytest.mark.server("firestore")
 
@@ -184,3 +185,21 @@ def test_the_memory_of_calls_that_failed_is_bounded(url, recorder, monkeypatch):
             with pytest.raises(BackendUnavailableError):
                 store.forget("ann")
         assert len(removals) == 3
+
+
+def test_purging_removes_nothing_that_was_written_again_meanwhile(two, monkeypatch):
+    mine, theirs, clock, first, _ = two
+    mine.set_many({"a": 1, "b": 2}, ttl=10)
+    clock.now += 11
+    reader = first.backend._reader
+    expired = reader.expired
+
+    def writing_between(*arguments):
+        found = expired(*arguments)
+        if found:
+            theirs.set("b", 3)
+        return found
+
+    monkeypatch.setattr(reader, "expired", writing_between)
+    assert first.purge_expired() == 1
+    assert mine.get_all() == {"b": 3}

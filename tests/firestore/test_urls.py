@@ -67,6 +67,7 @@ def test_what_is_wrong_is_said(url, message):
     assert "p4ssw0rd" not in str(caught.value)
 
 
+@pytest.mark.server("firestore")
 def test_a_closed_store_says_so_even_below(url):
     store = datastore.connect(url)
     backend = store.backend

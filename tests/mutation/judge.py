@@ -10,7 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-SQLITE_QUERIES = ["tests/sqlite/test_queries.py", "tests/sqlite/test_indexes.py", "tests/sqlite"]
+SQLITE_QUERIES = [
+    *("tests/sqlite/test_finding.py", "tests/sqlite/test_queries.py", "tests/sqlite/test_indexes.py"),
+    "tests/sqlite",
+]
 FIRST = {
     "backends/datastore_sqlite/": ["tests/sqlite"],
     "backends/datastore_sqlite/finding.py": SQLITE_QUERIES,

@@ -2,9 +2,7 @@
 
 import contextlib
 import os
-import shutil
 import sqlite3
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +12,6 @@ import pytest
 import datastore
 from datastore import BackendUnusableError, ConfigurationError
 from datastore.connecting import connect_legacy
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "a.db"
 
 
 @pytest.fixture
@@ -128,70 +121,6 @@ def test_a_program_that_brings_the_file_up_to_date_ends_the_work_of_older_ones(p
     for call in CALLS.values():
         with pytest.raises(BackendUnusableError, match=r"format of .* is now 99, and this program knows 2"):
             call(store.agent("u", "a"))
-
-
-@pytest.mark.parametrize("url", ["sqlite:///:memory:", "sqlite://:memory:"])
-def test_both_spellings_of_a_database_in_memory_are_one(tmp_path, monkeypatch, url):
-    monkeypatch.chdir(tmp_path)
-    with datastore.connect(url) as store:
-        agent = store.agent("u", "a")
-        agent.set("k", 1)
-        assert agent.get("k") == 1
-        assert agent.list_keys() == ["k"]
-    assert not list(tmp_path.iterdir())
-
-
-def test_timeouts_that_sqlite_cannot_count_are_refused(path):
-    with pytest.raises(ConfigurationError, match="the longest is 2,147,483 s"):
-        datastore.connect(f"sqlite:///{path}?timeout=1e7")
-
-
-# ------------------------------------------------------------------------------------------------------- permissions
-
-
-@pytest.mark.skipif(os.name != "posix", reason="only POSIX has these permissions")
-def test_what_is_made_is_readable_for_its_owner_alone(tmp_path):
-    tmp_path.chmod(0o755)
-    before = os.umask(0o022)
-    try:
-        with datastore.connect(f"sqlite:///{tmp_path}/a.db") as store:
-            store.agent("u", "a").set("k", 1)
-            modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
-        with datastore.connect(f"sqlite:///{tmp_path}/c.db?isolation=database") as store:
-            store.agent("bob", "a").set("k", 1)
-            tenants = [stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("c-*")]
-    finally:
-        os.umask(before)
-    assert modes == {"a.db": 0o600, "a.db-wal": 0o600, "a.db-shm": 0o600}
-    assert tenants
-    assert set(tenants) == {0o600}
-    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755, "directories are left as they are"
-
-
-# --------------------------------------------------------------------------------------------- databases of tenants
-
-
-def test_a_store_of_its_own_is_no_tenant_whatever_its_name(tmp_path):
-    with datastore.connect(f"sqlite:///{tmp_path}/agents-bob.db") as other:
-        other.agent("u", "a").set("k", "of another store")
-    with datastore.connect(f"sqlite:///{tmp_path}/agents.db?isolation=database") as store:
-        store.agent("ann", "a").set("k", 1)
-        assert store.tenants() == ["ann"]
-        with pytest.raises(ConfigurationError, match="is not the database of a tenant"):
-            store.drop_tenant("bob", confirm="bob")
-        with pytest.raises(ConfigurationError, match="is an independent store"):
-            store.agent("bob", "a").set("k", 1)
-    with datastore.connect(f"sqlite:///{tmp_path}/agents-bob.db") as other:
-        assert other.agent("u", "a").get("k") == "of another store"
-
-
-def test_the_file_of_a_tenant_opens_by_itself(tmp_path):
-    """To look into it, or to move it: a tenant's file is a store like any other."""
-    with datastore.connect(f"sqlite:///{tmp_path}/agents.db?isolation=database") as store:
-        store.agent("bob", "a").set("k", 1)
-    shutil.copy(tmp_path / "agents-bob.db", tmp_path / "copy.db")
-    with datastore.connect(f"sqlite:///{tmp_path}/copy.db") as copy:
-        assert copy.agent("bob", "a").get("k") == 1
 
 
 # ------------------------------------------------------------------------------------- opened twice, and looked at

@@ -11,18 +11,17 @@ import pytest
 from typer.testing import CliRunner
 
 import datastore
-from datastore import DamagedRecordError
+from datastore import (
+    BackendUnusableError,
+    DamagedRecordError,
+)
 from datastore.cli.app import app
 from datastore.ids import encode_key
+from tests.sqlite.files import connect, filled
 
 SECRET = "5ecret"
 OTHERS = {f"k{number}": {"n": number} for number in range(3)}
 ID = f"u:default:{encode_key('bad')}"
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "a.db"
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -349,3 +348,15 @@ class TestMovingAndExamining:
 
 def run(*arguments):
     return CliRunner().invoke(app, list(arguments))
+
+
+def test_damage_found_later_is_an_error_and_not_a_missing_record(tmp_path):
+    path = filled(tmp_path / "a.db", 2_000)
+    with path.open("r+b") as file:
+        file.seek(4_096)
+        file.write(b"\xff" * (path.stat().st_size - 4_096))
+    with connect(path) as store:
+        agent = store.agent("u", "a")
+        for call in (lambda: agent.get("k1"), lambda: agent.set("k1", 1), agent.list_keys, agent.count):
+            with pytest.raises(BackendUnusableError, match=r"is damaged .*restore it from a backup"):
+                call()

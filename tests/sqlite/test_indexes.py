@@ -14,19 +14,7 @@ from datastore.ids import encode_key
 from datastore.queries.language import parse, parse_query
 from datastore.queries.matcher import compile_filter
 from datastore_sqlite import indexes
-from tests.sqlite.asking import EXAMPLES, in_order, small_pages, steps_of
-
-
-@pytest.fixture
-def store(tmp_path):
-    with datastore.connect(f"sqlite:///{tmp_path}/a.db", tracking="off") as store:
-        yield store
-
-
-@pytest.fixture
-def agent(store):
-    return store.agent("u", "a")
-
+from tests.sqlite.queries import EXAMPLES, in_order, small_pages, steps_of
 
 MANY = 3_000
 

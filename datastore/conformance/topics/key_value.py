@@ -104,6 +104,8 @@ class KeyValues(Topic):
         assert kv.list_keys("job") == ["job*", "job:1", "job:2"]
         assert kv.list_keys("job*") == ["job*"]
         assert kv.list_keys("x") == kv.list_keys("job", "entity") == []
+        assert kv.list_keys(start="job*\0", end="other") == ["job:1", "job:2"]
+        assert kv.list_keys("job", reverse=True, limit=2) == ["job:2", "job:1"]
 
     def test_keys_of_a_scope_are_those_of_its_id(self, kv: KeyValueStore) -> None:
         """Two runs do not see each other's keys, and neither do a run and a session with the same id."""

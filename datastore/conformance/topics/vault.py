@@ -115,6 +115,9 @@ class Vaults(Topic):
         found = vault.query("carts", {"odd": True}, sort=[("n", -1)], skip=1, limit=5)
         assert found == [{"_id": "key 3", "n": 3, "odd": True}, {"_id": "key 1", "n": 1, "odd": True}]
         assert vault.query("carts", {"n": 9}) == []
+        assert [document["n"] for document in vault.query("carts", sort="_id")] == [0, 1, 2, 3, 4, 5]
+        assert [document["n"] for document in vault.query("carts", sort="-_id", limit=2)] == [5, 4]
+        assert [document["n"] for document in vault.query("carts")] == [0, 1, 2, 3, 4, 5], "without a sort, by key"
         assert len(vault.query("carts")) == 6
         assert vault.count("carts") == 6
         assert vault.count("carts", {"n": {"$gte": 4}}) == 2

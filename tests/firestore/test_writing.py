@@ -1,35 +1,12 @@
 """What a process knows of documents saves requests, and never decides an answer."""
 
-import os
-import sys
 import threading
 
 import pytest
 
-import datastore
 from datastore import ConflictError, KeyExistsError, ValueTooLargeError
 
 pytestmark = pytest.mark.server("firestore")
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1_790_000_000.0
-
-    def __call__(self):
-        self.now += 1e-6
-        return self.now
-
-
-@pytest.fixture(name="two")
-def open_two(url):
-    """Two processes' stores on one database, on one clock."""
-    clock = Clock()
-    with (
-        datastore.connect(url, flush_interval=3_600, clock=clock) as first,
-        datastore.connect(url, flush_interval=3_600, clock=clock) as second,
-    ):
-        yield first.agent("u", "first"), second.agent("u", "second"), clock, first, second
 
 
 def test_a_set_sees_the_metadata_that_another_process_wrote(two):
@@ -128,46 +105,6 @@ def test_conditions_are_decided_by_what_is_stored(two):
         theirs.add("k", 5)
 
 
-def test_purging_removes_nothing_that_was_written_again_meanwhile(two, monkeypatch):
-    mine, theirs, clock, first, _ = two
-    mine.set_many({"a": 1, "b": 2}, ttl=10)
-    clock.now += 11
-    reader = first.backend._reader
-    expired = reader.expired
-
-    def writing_between(*arguments):
-        found = expired(*arguments)
-        if found:
-            theirs.set("b", 3)
-        return found
-
-    monkeypatch.setattr(reader, "expired", writing_between)
-    assert first.purge_expired() == 1
-    assert mine.get_all() == {"b": 3}
-
-
-def test_counting_goes_on_beside_another_process(two):
-    mine, theirs, _, first, second = two
-    mine.set("k", 1)
-    for _ in range(5):
-        mine.get("k")
-        theirs.get("k")
-        first.flush()
-        second.flush()
-    assert mine.get_record("k").access_count == 10
-
-
-def test_a_late_flush_does_not_turn_the_last_access_back(two):
-    mine, theirs, _, first, second = two
-    mine.set("k", 1)
-    mine.get("k")
-    theirs.get("k")
-    second.flush()
-    first.flush()
-    record = theirs.get_record("k")
-    assert (record.access_count, record.last_accessed_by_agent) == (2, "second")
-
-
 def test_eight_threads_lose_no_increment(agent):
     def increment():
         for _ in range(25):
@@ -179,28 +116,3 @@ def test_eight_threads_lose_no_increment(agent):
     for thread in threads:
         thread.join()
     assert agent.get("n") == 200
-
-
-FORKED = """
-import os, sys, datastore
-store = datastore.connect(sys.argv[1])
-agent = store.agent("u", "a")
-agent.set("parent", 1)
-child = os.fork()
-if not child:
-    agent.set("child", agent.get("parent") + 1)
-    os._exit(0 if agent.get("child") == 2 else 1)
-_, status = os.waitpid(child, 0)
-agent.set("parent", agent.get("child"))
-store.close()
-sys.exit(os.waitstatus_to_exitcode(status))
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-def test_a_forked_child_has_a_channel_of_its_own(url, agent):
-    import subprocess
-
-    run = subprocess.run([sys.executable, "-c", FORKED, url], capture_output=True, text=True, timeout=60)
-    assert run.returncode == 0, run.stderr
-    assert agent.get("parent") == 2

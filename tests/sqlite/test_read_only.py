@@ -16,7 +16,7 @@ import datastore_sqlite
 from datastore import BackendUnavailableError, BackendUnusableError, ConfigurationError, PermissionDeniedError
 from datastore.urls import Url
 from datastore_sqlite.client import AtRest
-from tests.sqlite.test_files import as_nobody, digest, filled, plain_database
+from tests.sqlite.files import as_nobody, digest, filled, plain_database
 
 FILES = ("a.db", "a.db-shm", "a.db-wal")
 

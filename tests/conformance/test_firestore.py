@@ -1,4 +1,4 @@
-"""Where the kit finds databases: the emulator, or a real one if the environment names it."""
+"""The kit on the emulator over gRPC, and on a real database if the environment names one."""
 
 import os
 import time
@@ -8,16 +8,17 @@ from contextlib import contextmanager
 import pytest
 
 from datastore.backend import Delete, Fields, IdRange
-from datastore.conformance import Harness
+from datastore.conformance import ConformanceSuite, Harness
 from datastore.errors import BackendUnavailableError, ClosedError
-from tests.firestore.network import Network
+from tests.firestore.network import to_the_emulator
 
 REAL = "AGENT_DATASTORE_TEST_FIRESTORE_URL"
 """Names a real database, such as ``firestore://my-project/agent_data_store_test``; its collection is emptied."""
 
-address: str | None = None
-"""Of the emulator, through the network; set while it runs."""
-network: Network | None = None
+
+@pytest.fixture(autouse=True)
+def _no_other_emulator(monkeypatch):
+    monkeypatch.delenv("FIRESTORE_EMULATOR_HOST", raising=False)
 
 
 class EmulatorHarness(Harness):
@@ -26,12 +27,12 @@ class EmulatorHarness(Harness):
     name = "firestore"
 
     def url(self):
-        return f"firestore://test-{uuid.uuid4().hex}/agent_data_store?emulator={address}"
+        return f"firestore://test-{uuid.uuid4().hex}/agent_data_store?emulator={to_the_emulator().address}"
 
     @contextmanager
     def outage(self, store):
         """The network is cut, and comes back; gRPC looks for it again within a second."""
-        backend = store.backend
+        backend, network = store.backend, to_the_emulator()
         network.cut()
         try:
             yield
@@ -78,3 +79,14 @@ def until_it_answers(backend, seconds=20):
             return
         else:
             return
+
+
+@pytest.mark.server("firestore")
+class TestFirestore(ConformanceSuite):
+    harness = EmulatorHarness
+
+
+if os.environ.get(REAL):
+
+    class TestRealFirestore(ConformanceSuite):
+        harness = RealHarness

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from datastore.backend import Fields
 from datastore.conformance.samples import same
-from datastore_firestore.codec import VALUE_LIMITS, fill, get_time, micros, set_time
+from datastore_firestore.codec import VALUE_LIMITS, arrays_in, fill, get_time, micros, set_time
 from datastore_firestore.documents import MASKS
+from tests.firestore.documents import stored
 
 pytestmark = pytest.mark.server("firestore")
 
@@ -27,13 +28,6 @@ _scalars = st.one_of(
 values = st.recursive(
     _scalars, lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(_names, inner, max_size=4))
 )
-
-
-def stored(agent, store, key="k"):
-    """The fields of a record as Firestore holds them."""
-    connection = store.backend._connection
-    name = connection._settings.prefix + agent.get_record(key).id
-    return connection.batch_get([name], None)[name].fields
 
 
 @settings(
@@ -200,3 +194,11 @@ def test_a_value_that_does_not_fit_leaves_nothing_behind_in_the_message():
 
 def test_reading_keys_asks_for_what_the_next_write_goes_by():
     assert {"createdAt", "revision", "expiresAt"} <= set(MASKS[Fields.KEY])
+
+
+def test_documents_list_their_arrays():
+    assert arrays_in({"a": 1, "b": {"c": {}}}) == []
+    assert arrays_in({"a": [], "b": {"c": [{"d": [1]}]}}) == ["a", "b.c", "a\nb.c"]
+    assert arrays_in([1, {"a": []}]) == []
+    assert arrays_in({str(number): [] for number in range(11)}) == [""]
+    assert arrays_in({"x" * 600: []}) == [""]

@@ -1,4 +1,4 @@
-"""A locked file, a full disk, a killed or a forked process: the typed error or the right answer, never half of one."""
+"""A locked file, a full disk, a killed process: the typed error or the right answer, never half of one."""
 
 import resource
 import signal
@@ -10,7 +10,6 @@ import threading
 
 import pytest
 
-import datastore
 from datastore import (
     BackendUnavailableError,
     BackendUnusableError,
@@ -20,19 +19,9 @@ from datastore import (
     PermissionDeniedError,
     ValueTooLargeError,
 )
-from datastore.values import encode
 from datastore_sqlite.client import Connection, Settings
 from datastore_sqlite.failures import translate
-from tests.sqlite.processes import in_a_child
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "a.db"
-
-
-def connect(path, **options):
-    return datastore.connect(f"sqlite:///{path}", **options)
+from tests.sqlite.files import connect
 
 
 @pytest.fixture
@@ -148,28 +137,6 @@ def test_a_killed_writer_leaves_every_acknowledged_write_and_no_half_one(path):
         plain = sqlite3.connect(path)
         assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         plain.close()
-
-
-@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # Python 3.12 warns of what is tested here
-@pytest.mark.parametrize("url", ["sqlite:///{path}", "memory://", "sqlite://:memory:"])
-def test_a_store_works_on_in_a_forked_child_and_in_its_parent(path, url):
-    with datastore.connect(url.format(path=path), flush_interval=3_600) as store:
-        agent = store.agent("u", "parent")
-        agent.set("k", "before")
-        agent.get("k")
-
-        def work():
-            mine = store.agent("u", "child")
-            assert mine.get("k") == "before"
-            mine.set("child", encode(1))
-            store.close()
-
-        in_a_child(work)
-        agent.set("parent", 1)
-        store.flush()
-        shared = store.capabilities.shared
-        assert agent.list_keys() == (["child", "k", "parent"] if shared else ["k", "parent"])
-        assert agent.get_record("k").access_count == (2 if shared else 1), "no access is counted twice"
 
 
 def failing(code, message="what SQLite says, with a secret in it", kind=sqlite3.OperationalError):
@@ -309,29 +276,3 @@ def test_a_damaged_file_is_said_at_once(path):
         file.write(b"\xff" * 200_000)
     with connect(path, retry_seconds=3_600) as store, pytest.raises(BackendUnusableError, match="is damaged"):
         store.agent("u", "a").get_all()
-
-
-@pytest.mark.parametrize("place", ["~/agents.db", "~/not/here/agents.db", "/~/agents.db"])
-def test_a_tilde_is_said_to_be_none_of_ours(place, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", "/home/ann")
-    written = place[place.index("~") + 1 :]
-    with pytest.raises(datastore.ConfigurationError, match=f"only a shell .*write sqlite:////home/ann{written}$"):
-        datastore.connect(f"sqlite:///{place}")
-
-
-def test_a_missing_directory_is_named_in_full(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for options in ({}, {"isolation": "database"}):
-        with pytest.raises(datastore.ConfigurationError, match=f"the directory {tmp_path}/data does not exist"):
-            datastore.connect("sqlite:///data/agents.db", **options)
-
-
-def test_a_working_directory_that_cannot_be_written_is_named_with_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("AGENT_DATASTORE_URL", raising=False)
-    monkeypatch.setattr("os.access", lambda path, mode: False)  # the tests may run as root, who may do anything
-    with pytest.raises(PermissionDeniedError) as caught:
-        datastore.connect()
-    for part in (str(tmp_path), "working directory", "agent_data_store.db", "$AGENT_DATASTORE_URL"):
-        assert part in str(caught.value)

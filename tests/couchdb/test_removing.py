@@ -1,0 +1,70 @@
+"""Removing much at once: a namespace, a user, what has expired. Each record is counted once, whatever is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from datastore import (
+    PermissionDeniedError,
+)
+from datastore_couchdb.schema import EXPIRY_INDEX
+from tests.couchdb.faults import all_refused
+from tests.servers import couchdb
+from tests.servers.strict_couchdb import (
+    meanwhile,
+    reset_after,
+    status,
+)
+
+pytestmark = pytest.mark.server("couchdb")
+OWN_DATABASES = True  # who is cut off from an answer does not know when the server is done
+
+
+def test_forgetting_takes_2_per_thousand(agent, store, proxy):
+    for namespace in ("a", "b"):
+        agent.use_namespace(namespace).set_many({f"k{i}": i for i in range(600)})
+    agent.use_namespace("c").set_many({"x": 1}, ttl=0.001)
+    proxy.requests.clear()
+    assert store.forget("u") == (1_200, 1)
+    assert proxy.requests == ["GET _design", *["GET _all_docs", "POST _bulk_docs"] * 2, "GET _all_docs"]
+
+
+def test_a_purge_works_without_its_index(agent, store):
+    agent.set("gone", 1, ttl=0.001)
+    couchdb.remove_design(store, EXPIRY_INDEX)
+    store.backend._schema.indexes -= {EXPIRY_INDEX}
+    assert store.purge_expired() == 1
+
+
+def test_a_clear_whose_answer_was_lost_counts_what_it_removed(agent, proxy):
+    agent.set_many({f"k{i}": i for i in range(50)})
+    proxy.fail("POST _bulk_docs", reset_after)
+    assert agent.clear() == 50
+
+
+def test_an_error_in_the_last_step_of_a_removal_loses_no_count(agent, store, proxy):
+    """Who repeated the whole would count what was left: nothing."""
+    for remove in (agent.clear, lambda: store.forget("u").records):
+        agent.set_many({f"k{i}": i for i in range(5)})
+        proxy.fail("GET _all_docs", meanwhile(lambda: None), *[status(503)] * 3)
+        assert remove() == 5
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda agent, store: agent.clear(),
+        lambda agent, store: store.forget("u"),
+        lambda agent, store: store.purge_expired(),
+    ],
+    ids=["clear", "forget", "purge_expired"],
+)
+def test_what_the_server_refuses_to_remove_is_neither_removed_nor_waited_for(agent, store, proxy, call):
+    agent.set("old", 1, ttl=0.000001)
+    agent.set("k", 1)
+    proxy.requests.clear()
+    proxy.fail("POST _bulk_docs", all_refused)
+    with pytest.raises(PermissionDeniedError, match="validation says no"):
+        call(agent, store)
+    assert proxy.requests.count("POST _bulk_docs") == 1
+    assert agent.get("k") == 1
