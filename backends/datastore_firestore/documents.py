@@ -1,7 +1,8 @@
 """The fields of a stored document, and what makes a `Document` of them or a write of a `Put`.
 
-The field names are those of the record's. Besides: ``valueJson`` and ``metadataJson`` instead of ``value`` and
-``metadata`` where those are not native; ``valueArrays`` and ``metadataArrays``, the paths at which they hold arrays
+The field names are those of the record's. Besides: ``_id``, the document's own id, by whose index documents are listed
+from the last to the first, which Firestore does not do by name; ``valueJson`` and ``metadataJson`` instead of ``value``
+and ``metadata`` where those are not native; ``valueArrays`` and ``metadataArrays``, the paths at which they hold arrays
 (``""`` for JSON text), so that a query can ask for what its filters do not see; and of a document that expires,
 ``expires`` (true), by which those are found that a count must look at, and ``expiryMicros``, ``expiresAt`` as a number,
 which a delete can read as it removes. ``recentWrites`` and ``recentCounts`` are by what a write or a counting knows
@@ -17,7 +18,7 @@ from google.cloud.firestore_v1.types import write as messages
 
 from datastore.adapters.knowledge import Known, damaged_one
 from datastore.backend import Access, Document, Fields, Put, Restore
-from datastore.documents import UNDECODABLE, foreign
+from datastore.documents import UNDECODABLE, damaged, foreign
 from datastore.errors import InvalidValueError
 from datastore.values import UnreadableError, decode, encode
 from datastore_firestore.client import Message
@@ -37,8 +38,9 @@ from datastore_firestore.codec import (
 
 _Write: Any = messages.Write.pb()
 
+ID = "_id"
 WRITES, COUNTS = "recentWrites", "recentCounts"
-KEY = ("createdAt", "revision", "expiresAt", "lastAccessedAt", "accessCount", WRITES, COUNTS)
+KEY = (ID, "createdAt", "revision", "expiresAt", "lastAccessedAt", "accessCount", WRITES, COUNTS)
 """Read always: what the next write and the counting of accesses go by. Firestore bills a document, not its fields."""
 MASKS: Sequence[Sequence[str] | None] = (KEY, (*KEY, "value", "valueJson"), None)
 """The fields to ask for, by `Fields`."""
@@ -58,8 +60,14 @@ _CHANGED = (
 """What a write replaces in a live document; one of these that is not given is removed."""
 
 
-def to_document(id: str, stored: Message, fields: Fields) -> Document:
+def to_document(id: str, stored: Message, fields: Fields, *, earlier: bool = False) -> Document:
     """Return a stored document as the store knows it.
+
+    Args:
+        id: Its id, by its name.
+        stored: With what `MASKS` asks for.
+        fields: How much of it is wanted.
+        earlier: Whether it is of the earlier format, which has no field for the id.
 
     Raises:
         datastore.errors.DamagedRecordError: If another program wrote it.
@@ -68,6 +76,8 @@ def to_document(id: str, stored: Message, fields: Fields) -> Document:
     found = stored.fields
     if "revision" not in found:
         raise foreign(id)
+    if not earlier and id_of(stored) != id:
+        raise damaged(id, f"its field {ID} does not hold its name")
     expires_at = get_time(found["expiresAt"]) if "expiresAt" in found else None
     key = Document(id, get_time(found["createdAt"]), get_text(found["revision"]), expires_at)
     if fields is Fields.KEY:
@@ -88,6 +98,11 @@ def to_document(id: str, stored: Message, fields: Fields) -> Document:
     )
 
 
+def id_of(stored: Message) -> str:
+    """Return the id that a document holds, which is not its name if somebody has copied it; ``""`` if it holds none."""
+    return str(stored.fields[ID].string_value) if ID in stored.fields else ""
+
+
 def token_of(time: Message) -> tuple[int, int]:
     """Return an update time of Firestore's: a precondition on it holds as long as nothing at all has changed."""
     return time.seconds, time.nanos
@@ -103,6 +118,8 @@ def known_of(stored: Message, with_metadata: bool) -> Known:
     token, found = token_of(stored.update_time), stored.fields
     if "revision" not in found:  # looking it up would put it there
         return damaged_one(token, foreign=True)
+    if not stored.name.endswith(f"/{id_of(stored)}"):
+        return damaged_one(token)
     try:
         return Known(
             token,
@@ -228,6 +245,7 @@ def _value(found: Any, native: str, text: str) -> Any:
 
 
 def _set_texts(fields: Any, write: Put | Restore, after: Known) -> None:
+    fields[ID].string_value = write.id
     fields["userId"].string_value = write.user_id
     fields["namespace"].string_value = write.namespace
     fields["key"].string_value = write.key

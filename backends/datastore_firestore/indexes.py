@@ -115,9 +115,13 @@ class Indexes:
             self._declared.pop(index, None)
 
     def ranged(self, range: IdRange, query: Query, *, more_than: int) -> Ranged | None:
-        """Return how one of the indexes answers a query, if there is one with more than so many fields."""
+        """Return how one of the indexes answers a query, if there is one with more than so many fields.
+
+        Only for a whole namespace, or what is left of it: an index cannot be narrowed by keys as well, so that for a
+        few keys it would be read in vain.
+        """
         place = scope_of(range)
-        if place is None:
+        if place is None or not _is_rest_of_namespace(range):
             return None
         user, namespace = place
         usable = [one for one in list(self._declared) if len(one.paths) > more_than]
@@ -215,6 +219,12 @@ def command(settings: Settings, index: Declared) -> str:
         f"gcloud firestore indexes composite create --project={settings.project} --database='{settings.database}' "
         f"--collection-group={settings.collection} --query-scope=collection {fields}"
     )
+
+
+def _is_rest_of_namespace(range: IdRange) -> bool:
+    """Return whether a range is a namespace, from its beginning or from where a page ended, which no key does."""
+    *_, encoded_key = range.start.split(":")
+    return range.end.endswith(";") and (not encoded_key or encoded_key.endswith("!"))
 
 
 def _check(index: Declared) -> None:
