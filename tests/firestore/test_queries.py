@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import datastore
 from datastore.backend import Fields
-from datastore.errors import DataStoreError, PermissionDeniedError, QueryError
+from datastore.errors import DataStoreError, PermissionDeniedError, QueryError, UnsupportedError
 from datastore.ids import encode_key, key_range
 from datastore.queries.language import parse_query
 from datastore.queries.matcher import compile_filter
@@ -452,6 +452,61 @@ def test_a_value_with_many_arrays_is_read_by_every_query(agent):
     assert sorted(agent.find({"a": 1})) == ["few", "many"]
 
 
+# From the last key to the first.
+
+
+def test_a_filter_is_asked_in_the_order_of_names_and_its_answer_turned_round(agent, recorder):
+    """Equality together with an order that is not that of names would need a composite index."""
+    agent.set_many({f"k{number:03}": {"n": number % 10} for number in range(100)})
+    recorder.clear()
+    assert list(agent.find({"n": 3}, sort="-$key", limit=2)) == ["k093", "k083"]
+    assert list(agent.find({"n": 3}, start="k050", end="k080", sort="-$key")) == ["k073", "k063", "k053"]
+    assert recorder.requests == ["RunQuery"] * 2
+    assert recorder.handed_over == 10 + 3
+    for message in recorder.messages:
+        (order,) = message.structured_query.order_by
+        assert order.field.field_path == "__name__"
+        assert order.direction == message.structured_query.Direction.Value("ASCENDING")
+    explained = agent.explain({"n": 3}, sort="-$key", limit=2)
+    assert explained["sorted_here"]
+    assert explained["documents_read"] == 10
+    assert not agent.explain({"n": 3}, limit=2)["sorted_here"]
+
+
+def test_what_no_index_decides_is_read_from_the_last_and_no_further_than_wanted(agent, recorder):
+    agent.set_many({f"k{number:03}": {"n": number % 10} for number in range(100)})
+    recorder.clear()
+    assert list(agent.find({"n": {"$gte": 5}}, sort="-$key", limit=3)) == ["k099", "k098", "k097"]
+    assert recorder.requests == ["RunQuery"]
+    assert recorder.handed_over <= 6
+
+
+@pytest.mark.parametrize("sort", ["$key", "-$key"])
+def test_pages_of_a_filter_in_either_direction_hold_everything_once(agent, recorder, sort):
+    agent.set_many({f"k{number:03}": {"n": number % 10} for number in range(100)})
+    cursor, keys = None, []
+    while True:
+        page = agent.find_records({"n": 3}, sort=sort, limit=4, cursor=cursor)
+        keys += [record.key for record in page.records]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert keys == sorted((f"k{number:03}" for number in range(3, 100, 10)), reverse=sort == "-$key")
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT])
+def test_without_the_index_of_ids_a_listing_from_the_last_names_the_command(agent, store, recorder, code):
+    agent.set("k", 1)
+    recorder.fail("RunQuery", code)
+    with pytest.raises(UnsupportedError, match=r"gcloud firestore indexes fields update _id .*order=descending"):
+        agent.list_keys(reverse=True)
+    recorder.fail("RunAggregationQuery", code)
+    assert store.backend.document_count() is None
+    recorder.fail("RunQuery", grpc.StatusCode.PERMISSION_DENIED)
+    with pytest.raises(PermissionDeniedError):
+        agent.list_keys(reverse=True)
+
+
 # A query that is refused: the rest of the world has indexes, and administrators.
 
 
@@ -532,6 +587,33 @@ def test_a_range_of_an_index_is_ordered_by_its_last_field(agent, backend, record
     ]
     assert [order.field.field_path for order in rest.order_by] == ["__name__"]
     assert fields_asked(rest) == ["valueArrays ARRAY_CONTAINS_ANY"]
+
+
+def test_keys_go_before_an_index(agent, backend, recorder):
+    """Firestore cannot narrow an index of values by keys: a range of few keys reads these."""
+    agent.set_many({f"k{number:03}": {"price": number} for number in range(100)})
+    backend.ensure_index([("price",)], None)
+    recorder.clear()
+    assert list(agent.find({"price": {"$gt": 10}}, prefix="k05")) == [f"k05{number}" for number in range(10)]
+    assert list(agent.find({"price": {"$gt": 10}}, start="k09", sort="-$key", limit=2)) == ["k099", "k098"]
+    assert recorder.requests == ["RunQuery"] * 2
+    assert recorder.handed_over <= 10 + 5
+    assert agent.explain({"price": {"$gt": 10}}, prefix="k05")["index"] is None
+    assert agent.explain({"price": {"$gt": 10}})["index"] == "userId,namespace,value.price"
+
+
+def test_the_next_page_uses_an_index_in_another_process_too(url, agent, backend, recorder):
+    agent.set_many({f"k{number:03}": {"price": number} for number in range(100)})
+    backend.ensure_index([("price",)], None)
+    first = agent.find_records({"price": {"$gt": 95}}, limit=2)
+    assert [record.key for record in first.records] == ["k096", "k097"]
+    recorder.clear()
+    with datastore.connect(url, interceptors=[recorder]) as other:
+        other.ensure_index(["price"])
+        recorder.clear()
+        rest = other.agent("u", "a").find_records({"price": {"$gt": 95}}, limit=2, cursor=first.cursor)
+        assert [record.key for record in rest.records] == ["k098", "k099"]
+        assert "value.price GREATER_THAN" in fields_asked(recorder.messages[0].structured_query)
 
 
 def test_an_index_of_two_fields_goes_before_equality_and_one_field_does_not(agent, backend):
