@@ -76,7 +76,7 @@ def to_document(id: str, stored: Message, fields: Fields, *, earlier: bool = Fal
     found = stored.fields
     if "revision" not in found:
         raise foreign(id)
-    if not earlier and id_of(stored) != id:
+    if not earlier and found[ID].string_value != id:
         raise damaged(id, f"its field {ID} does not hold its name")
     expires_at = get_time(found["expiresAt"]) if "expiresAt" in found else None
     key = Document(id, get_time(found["createdAt"]), get_text(found["revision"]), expires_at)
@@ -98,27 +98,23 @@ def to_document(id: str, stored: Message, fields: Fields, *, earlier: bool = Fal
     )
 
 
-def id_of(stored: Message) -> str:
-    """Return the id that a document holds, which is not its name if somebody has copied it; ``""`` if it holds none."""
-    return str(stored.fields[ID].string_value) if ID in stored.fields else ""
-
-
 def token_of(time: Message) -> tuple[int, int]:
     """Return an update time of Firestore's: a precondition on it holds as long as nothing at all has changed."""
     return time.seconds, time.nanos
 
 
-def known_of(stored: Message, with_metadata: bool) -> Known:
+def known_of(id: str, stored: Message, with_metadata: bool) -> Known:
     """Return what a stored document tells of itself without its value.
 
     Args:
+        id: Its id, by its name.
         stored: With `KEY` at least.
         with_metadata: Whether the metadata was asked for, too.
     """
     token, found = token_of(stored.update_time), stored.fields
     if "revision" not in found:  # looking it up would put it there
         return damaged_one(token, foreign=True)
-    if not stored.name.endswith(f"/{id_of(stored)}"):
+    if found[ID].string_value != id:
         return damaged_one(token)
     try:
         return Known(

@@ -16,7 +16,7 @@ from datastore.errors import DamagedRecordError, DataStoreError
 from datastore.ids import EVERYTHING, is_id
 from datastore_firestore.client import Connection, Message, Settings
 from datastore_firestore.codec import get_time, set_time, text_of
-from datastore_firestore.documents import ID, KEY, KEY_AND_METADATA, MASKS, id_of, known_of, to_document
+from datastore_firestore.documents import ID, KEY, KEY_AND_METADATA, MASKS, known_of, to_document
 from datastore_firestore.failures import lacks_index, no_index_of_ids
 from datastore_firestore.queries import Term, Test, fill_filter
 
@@ -64,14 +64,14 @@ class Reader:
         """See `Backend.read`."""
         found = self._get(ids, MASKS[fields])
         for id in ids:
-            self._memory.note(id, known_of(found[id], fields is Fields.ALL) if id in found else ABSENT)
+            self._memory.note(id, known_of(id, found[id], fields is Fields.ALL) if id in found else ABSENT)
         return {id: decoded(id, partial(self._to_document, id, stored, fields)) for id, stored in found.items()}
 
     def load(self, ids: Sequence[str], metadata: bool) -> dict[str, Known]:
         """Return what is known of the documents that exist, as far as writing goes by it."""
         found = self._get(ids, KEY_AND_METADATA if metadata else KEY)
         return {
-            id: known_of(stored, metadata)._replace(since=text_of(stored.create_time)) for id, stored in found.items()
+            id: known_of(id, stored, metadata)._replace(since=text_of(stored.create_time)) for id, stored in found.items()
         }
 
     def scan(
@@ -99,7 +99,7 @@ class Reader:
             raise no_index_of_ids(error, self._collection) from error
         if not page.more or page.last is None:
             return DocumentPage(page.documents, None, page.damaged)
-        id, name = id_of(page.last), page.last.name[len(self._prefix) :]
+        id, name = page.last.fields[ID].string_value, page.last.name[len(self._prefix) :]
         return DocumentPage(page.documents, id if id == name else f"{id}{_COPY}{name}", page.damaged)
 
     def find(
@@ -147,7 +147,7 @@ class Reader:
                 if leave_out is not None and leave_out(last):
                     continue
                 id = last.name[len(self._prefix) :]
-                self._memory.note(id, known_of(last, fields is Fields.ALL))
+                self._memory.note(id, known_of(id, last, fields is Fields.ALL))
                 try:
                     documents.append(decoded(id, partial(self._to_document, id, last, fields)))
                 except DamagedRecordError as error:
@@ -173,7 +173,7 @@ class Reader:
                     stored = answer.document
                     last, number = stored.name[len(self._prefix) :], number + 1
                     if range is EVERYTHING or "revision" in stored.fields:
-                        seen.append((last, known_of(stored, False)))
+                        seen.append((last, known_of(last, stored, False)))
             more = number == limit
         except _CutShort:
             pass
@@ -244,7 +244,8 @@ class Reader:
                 raise self._connection.failure(error) from error
             ours = [stored for stored in found if "revision" in stored.fields]
             if ours or not (found and more):
-                return [(stored.name[len(self._prefix) :], known_of(stored, False)) for stored in ours]
+                ids = [stored.name[len(self._prefix) :] for stored in ours]
+                return [(id, known_of(id, stored, False)) for id, stored in zip(ids, ours, strict=True)]
             query.ClearField("start_at")
             query.start_at.values.add().CopyFrom(found[-1].fields["expiresAt"])
             query.start_at.values.add().reference_value = found[-1].name
