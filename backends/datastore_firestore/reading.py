@@ -71,7 +71,8 @@ class Reader:
         """Return what is known of the documents that exist, as far as writing goes by it."""
         found = self._get(ids, KEY_AND_METADATA if metadata else KEY)
         return {
-            id: known_of(id, stored, metadata)._replace(since=text_of(stored.create_time)) for id, stored in found.items()
+            id: known_of(id, stored, metadata)._replace(since=text_of(stored.create_time))
+            for id, stored in found.items()
         }
 
     def scan(
