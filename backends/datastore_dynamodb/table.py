@@ -1,4 +1,4 @@
-"""Making sure that the table is there."""
+"""Making sure that the table exists."""
 
 from __future__ import annotations
 
@@ -31,19 +31,21 @@ _SEED_KEYS = {
     "namespace",
     "key",
 }
-"""What the key of a table of records may consist of that another program has written."""
+"""The attributes that the key of another program's table of records may consist of."""
 
 
 def open_table(connection: Connection) -> None:
-    """Make sure that the table is there: one request if it is.
+    """Make sure that the table exists.
 
-    Encryption at rest is always on in DynamoDB, with a key that AWS owns; a key of one's own, like deletion protection
-    or tags, is set on a table that one creates oneself.
+    DynamoDB always encrypts at rest, with a key that AWS owns. For a customer key, deletion protection or tags, create
+    the table yourself.
 
     Raises:
-        ConfigurationError: If it is missing and may not be made, or is a table of something else.
+        ConfigurationError: If it is missing and may not be created, or belongs to something else.
         PermissionDeniedError: If the credentials are refused.
         BackendUnavailableError: If DynamoDB does not answer, or the table does not become active in time.
+
+        Requests: 1 if the table exists.
     """
     settings = connection.settings
     made = None
@@ -68,7 +70,7 @@ def open_table(connection: Connection) -> None:
 
 
 def _moving_in(settings: Settings, names: set[str]) -> str:
-    """Return how records come over from a table whose key is one that this kind of program takes."""
+    """Return how to import the records, if the table's key is like that of another program's records."""
     if not names <= _SEED_KEYS:
         return ""
     region = f"?region={settings.region}" if settings.region else ""
@@ -76,7 +78,7 @@ def _moving_in(settings: Settings, names: set[str]) -> str:
 
 
 def describe(connection: Connection) -> dict[str, Any] | None:
-    """Return what DynamoDB says about the table, ``None`` if it is not there."""
+    """Return DynamoDB's description of the table, or ``None`` if it does not exist."""
     try:
         answer = connection.call("describe_table", TableName=connection.settings.table)
     except MissingTableError:
@@ -85,10 +87,10 @@ def describe(connection: Connection) -> dict[str, Any] | None:
 
 
 def described(answer: Any, name: str) -> dict[str, Any]:
-    """Return the description of a table in an answer.
+    """Return the description of a table from an answer.
 
     Raises:
-        BackendUnavailableError: If it does not say in which state the table is.
+        BackendUnavailableError: If it does not say which state the table is in.
     """
     table: dict[str, Any] = member(answer, name, dict, NAME)
     member(table, "TableStatus", str, NAME)
@@ -96,7 +98,7 @@ def described(answer: Any, name: str) -> dict[str, Any]:
 
 
 def _key_of(description: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Return the names, kinds and types of what the key of a table consists of."""
+    """Return the names, kinds and types of the attributes in the key of a table."""
     types = {
         member(one, "AttributeName", str, NAME): member(one, "AttributeType", str, NAME)
         for one in member(description, "AttributeDefinitions", list, NAME)
@@ -108,7 +110,7 @@ def _key_of(description: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _create(connection: Connection) -> dict[str, Any] | None:
-    """Create the table and return its description, ``None`` if another process was quicker."""
+    """Create the table and return its description, or ``None`` if another process was faster."""
     try:
         answer = connection.call("create_table", **definition(connection.settings))
     except InUseError:
@@ -130,7 +132,7 @@ def _wait(connection: Connection) -> dict[str, Any]:
 
 
 def drop_table(connection: Connection) -> bool:
-    """Remove the table, and return whether it was there. Returns when it is gone, so that another can be made."""
+    """Remove the table, and return whether it existed. When this returns, the table can be created again."""
     if not _delete(connection):
         return False
     backoff = Backoff(_CREATION_SECONDS, _FIRST_LOOK, _LONGEST_PAUSE)
@@ -144,7 +146,7 @@ def drop_table(connection: Connection) -> bool:
 
 
 def _delete(connection: Connection) -> bool:
-    """Begin to remove the table, and return whether it was there: also where the first answer was lost."""
+    """Begin to remove the table, and return whether it existed, even if the first answer was lost."""
     asked = False
     backoff = Backoff(_ANSWER_SECONDS, _FIRST_LOOK, _LONGEST_PAUSE)
     while True:
@@ -164,15 +166,16 @@ def _delete(connection: Connection) -> bool:
 
 
 def _turn_on(connection: Connection) -> None:
-    """Turn on what a table cannot be created with: expiry, and recovery where it is wanted."""
+    """Turn on what a table cannot be created with: time to live, and recovery if it is wanted."""
     settings = connection.settings
     wanted = {"AttributeName": TTL, "Enabled": True}
     turn_on = partial(connection.call, "update_time_to_live", TableName=settings.table, TimeToLiveSpecification=wanted)
     try:
         patiently(turn_on)
     except DataStoreError as error:
-        # A server without expiry, or credentials that may not turn it on: expired records stay hidden all the same.
-        logger.warning("expiry was not turned on for the table %s (%s)", settings.table, error.message)
+        # The server has no time to live, or the credentials may not turn it on. Expired records stay hidden all the
+        # same.
+        logger.warning("time to live was not turned on for the table %s (%s)", settings.table, error.message)
     if settings.recovery:
         _recover(connection)
 
@@ -187,6 +190,6 @@ def _recover(connection: Connection) -> None:
                 PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
             )
             return
-        except BackendUnavailableError:  # backups of a new table are not at once ready to be turned on
+        except BackendUnavailableError:  # backups of a new table cannot be turned on at once
             if not backoff.wait():
                 raise

@@ -1,9 +1,9 @@
-"""Whose documents a collection holds, and in which format: looked at when a store is opened, before it is used.
+"""Whose documents a collection holds, and in which format: checked when a store is opened, before it is used.
 
-A collection is there as soon as somebody writes a document into it, so nothing in Firestore says whose it is. Ours says
-it itself: in the document `MARKER`, which no record can have for a name, the field `_FIELD` is the version of
-`datastore.formats`. Without that document the first others tell: each that a store has written has a revision, which no
-other program's has, and since format 2 its id.
+A collection exists as soon as somebody writes a document into it, so nothing in Firestore says whose it is. The store's
+own has a document that says so, `MARKER`, whose field `_FIELD` is the version of `datastore.formats`. Without that
+document, the first ones of the collection tell: each one that a store has written has a revision, and since format 2
+its id as a field; those of other programs have no revision.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ MARKER = "_format"
 """The document that holds the version. Ids of records have two colons and never begin so."""
 _FIELD = "format"
 _LOOKED_AT = 3
-"""Documents, the first by name. One of ours among them is enough: a damaged one must not lock the others in."""
+"""How many documents are read, the first by name. One of ours is enough: a damaged one must not lock the others in."""
 _SECONDS, _FIRST_DELAY, _LONGEST_DELAY = 3.0, 0.05, 0.5
-"""How long a request that fails for a transient reason is repeated: a connection that was just lost is soon back."""
+"""How long a request is repeated after a transient error: a connection that was just lost is usually back soon."""
 _SEED = ("userId", "namespace", "key")
 
 _Query: Any = messages.StructuredQuery.pb()
@@ -38,11 +38,11 @@ _T = TypeVar("_T")
 
 
 def settle_format(connection: Connection, settings: Settings) -> None:
-    """See that the collection is ours and has the format of this version; mark it if it holds nothing yet.
+    """Check that the collection is the store's own and has the current format; mark it if it holds nothing yet.
 
     Raises:
-        ConfigurationError: If it has an earlier format, all that can be seen of it is another program's, or there is no
-            such database.
+        ConfigurationError: If it has an earlier format, if another program has written all that can be seen of it, or
+            if the database does not exist.
         BackendUnusableError: If a newer version has written it.
         PermissionDeniedError: If the credentials are refused.
         BackendUnavailableError: If Firestore does not answer.

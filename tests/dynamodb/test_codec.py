@@ -1,4 +1,4 @@
-"""What DynamoDB holds exactly is native; a property decides, over the wire, and not a list."""
+"""What DynamoDB holds exactly is stored natively. A property test decides this over the wire, not a list of cases."""
 
 import json
 from decimal import Decimal

@@ -10,12 +10,12 @@ import pytest
 from google.cloud.firestore_v1.types import write
 
 import datastore
-from datastore import BackendUnusableError, ConfigurationError
+from datastore import BackendUnusableError, ConfigurationError, UnsupportedError
 from datastore.backend import Fields, IdRange
 from datastore.conformance.faults import backend_of
 from datastore.formats import FORMAT
 from datastore.ids import EVERYTHING
-from datastore.moving import copy
+from datastore.moving import copy, migrate
 from datastore.urls import Url
 from datastore_firestore.client import Connection
 from datastore_firestore.codec import METADATA_LIMITS, VALUE_LIMITS, fill, set_time
@@ -179,6 +179,23 @@ def test_the_earlier_format_is_opened_for_moving_it(url, raw, earlier, open_earl
         assert found == [document.id for document in page.documents]
         assert backend.document_count() == len(before)
         assert backend.read(earlier[:1], Fields.VALUE)[earlier[0]].value == 1
+        with pytest.raises(UnsupportedError):
+            backend.scan(EVERYTHING, Fields.KEY, 10, None, True)
+    assert raw.everything() == before
+
+
+def test_the_records_of_the_earlier_format_are_brought_into_another_collection(url, raw, earlier):
+    before = raw.everything()
+    with datastore.connect(url.replace("/agent_data_store?", "/agents?")) as sink:
+        report = migrate(url, sink)
+        assert report.complete
+        assert report.verified == report.written == len(earlier)
+        ann = sink.agent("u", "a")
+        assert ann.list_keys() == sorted(KEYS)
+        assert ann.list_keys(reverse=True) == sorted(KEYS, reverse=True)
+        record = ann.get_record("last")
+        assert (record.value, record.metadata, record.access_count) == (1, {"m": 1}, 3)
+        assert sink.agent("v", "a").list_keys() == ["key"]
     assert raw.everything() == before
 
 
