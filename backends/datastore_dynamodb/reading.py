@@ -11,6 +11,7 @@ from datastore.adapters.knowledge import Memory
 from datastore.backend import Document, DocumentPage, Fields, IdRange
 from datastore.documents import UNDECODABLE, damaged, reason
 from datastore.errors import BackendUnavailableError, DamagedRecordError
+from datastore.ids import after_namespace
 from datastore.retry import Backoff
 from datastore.times import format_time
 from datastore_dynamodb.answers import lost
@@ -29,7 +30,7 @@ from datastore_dynamodb.items import (
     scan_key_of,
     to_document,
 )
-from datastore_dynamodb.parts import Parts, is_marker
+from datastore_dynamodb.parts import BEFORE_MARKER, Parts, is_marker
 from datastore_dynamodb.schema import NAME
 
 _PAGE_BYTES = 8_000_000
@@ -40,6 +41,7 @@ _LOOKED_AT = 100
 _SECONDS = 5.0
 """How long a reader waits for the parts of a value whose writer is always quicker."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.005, 0.25
+_COLONS = 2  # of an id; what has fewer is the beginning of several namespaces
 
 Item = Mapping[str, Attribute]
 
@@ -75,24 +77,39 @@ class Reader:
                     self._memory.note(document.id, known_after_reading(item, document))
         return documents
 
-    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
+    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None, *, reverse: bool) -> DocumentPage:
         """See `Backend.scan`."""
-        return self._page(range, {}, fields, limit, limit, after)
+        return self._page(range, {}, fields, limit, limit, after, reverse=reverse)
 
     def find(
-        self, range: IdRange, filter: Mapping[str, Any], fields: Fields, limit: int, after: str | None
+        self,
+        range: IdRange,
+        filter: Mapping[str, Any],
+        fields: Fields,
+        limit: int,
+        after: str | None,
+        *,
+        reverse: bool,
     ) -> DocumentPage:
         """Return a page of the documents that a filter lets through.
 
         DynamoDB's limit is on what it looks at: who wants few documents lets it look at a few more, to save requests.
         """
-        return self._page(range, filter, fields, limit, max(limit, _LOOKED_AT), after)
+        return self._page(range, filter, fields, limit, max(limit, _LOOKED_AT), after, reverse=reverse)
 
     def _page(
-        self, range: IdRange, filter: Mapping[str, Any], fields: Fields, limit: int, looked_at: int, after: str | None
+        self,
+        range: IdRange,
+        filter: Mapping[str, Any],
+        fields: Fields,
+        limit: int,
+        looked_at: int,
+        after: str | None,
+        *,
+        reverse: bool,
     ) -> DocumentPage:
-        condition = _in_range(range)
-        if condition is None or (after is not None and after >= range.end):
+        condition = _before(range, after) if reverse else _behind(range, after)
+        if condition is None:
             return DocumentPage((), None)
         parameters = {
             "TableName": self._table,
@@ -103,11 +120,10 @@ class Reader:
         }
         for name, part in filter.items():
             parameters[name] = part if isinstance(part, str) else {**parameters.get(name, {}), **part}
-        if after is not None and after >= range.start:
-            parameters["ExclusiveStartKey"] = key_of(after)
         answer = self._connection.call("query", **parameters)
         items = [item for item in answer["Items"] if not is_marker(id := id_of(item)) and id < range.end]
-        return self._page_of(items, fields, limit, answer.get("LastEvaluatedKey"))
+        last = answer.get("LastEvaluatedKey")
+        return self._page_of(items, fields, limit, last if last and id_of(last) < range.end else None)
 
     def scan_all(self, fields: Fields, limit: int, after: str | None) -> DocumentPage:
         """See `Backend.scan_all`: in the order of the hashes of the users."""
@@ -132,7 +148,7 @@ class Reader:
 
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`."""
-        condition = _in_range(range)
+        condition = _before(range, None)  # which leaves out the end of the range
         if condition is None:
             return 0
         # A marker of parts is the one item of a namespace without a creation time.
@@ -144,12 +160,8 @@ class Reader:
             answer = self._connection.call("query", **parameters)
             number += int(answer["Count"])
             if not answer.get("LastEvaluatedKey"):
-                break
+                return number
             parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
-        if range.end.count(":") == 2:  # BETWEEN includes the end, which can then be a record's id
-            for document in self.read([range.end], Fields.KEY).values():
-                number -= document.expires_at is None or document.expires_at > at
-        return number
 
     def keys(self, range: IdRange, after: Attributes | None) -> tuple[list[Attributes], Attributes | None]:
         """Return a page of the items of a range, expired ones and markers too, as far as deleting needs them."""
@@ -293,15 +305,56 @@ def _fitting(items: Sequence[Item]) -> int:
     return len(items)
 
 
+def _behind(range: IdRange, after: str | None) -> dict[str, Any] | None:
+    """Return the parameters of a query for what follows an id in a range; its end, if it is there, comes last."""
+    range = _without_marker(range)
+    condition = _in_range(range)
+    if condition is None or (after is not None and after >= range.end):
+        return None
+    if after is not None and after >= range.start:
+        condition["ExclusiveStartKey"] = key_of(after)
+    return condition
+
+
+def _before(range: IdRange, after: str | None) -> dict[str, Any] | None:
+    """Return the parameters of a query for what comes before an id in a range, the last first.
+
+    It begins before the end of the range, as if the page before had ended with a document there. So the end costs no
+    read, and needs not be told from the documents that are meant.
+    """
+    range = _without_marker(range)
+    condition = _in_range(range)
+    if condition is None or (after is not None and after <= range.start):
+        return None
+    first = range.end if after is None else min(after, range.end)
+    if first != range.end or _user_of(first) == _user_of(range.start):
+        condition["ExclusiveStartKey"] = key_of(first)
+    return {**condition, "ScanIndexForward": False}
+
+
+def _without_marker(range: IdRange) -> IdRange:
+    """Return a range without the marker of parts at the end of a namespace: it costs no read, whichever way one goes.
+
+    A range of several namespaces stays as it is, and one item is read for each of them that has a marker.
+    """
+    if range.start.count(":") == _COLONS and range.end == after_namespace(range.start):
+        return range._replace(end=f"{range.end[:-1]}:{BEFORE_MARKER}")
+    return range
+
+
+def _user_of(id: str) -> str:
+    return id.partition(":")[0]
+
+
 def _in_range(range: IdRange) -> dict[str, Any] | None:
     """Return the key condition for a range of one user, ``None`` if nothing can be in it. Its end is included."""
     user, _, first = range.start.partition(":")
     end_user, _, end = range.end.partition(":")
+    if range.end <= range.start:
+        return None
     values = {":user": {"S": user}}
     condition = "pk = :user"
     if end_user == user:
-        if end <= first:
-            return None
         values[":end"] = {"S": end}
         if first:
             values[":first"] = {"S": first}

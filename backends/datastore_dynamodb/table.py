@@ -1,4 +1,4 @@
-"""Making sure that the table is there."""
+"""Making sure that the table is there, and of the right format."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from functools import partial
 from typing import Any
 
 from datastore.adapters.answers import member
-from datastore.errors import BackendUnavailableError, ConfigurationError, DataStoreError
+from datastore.errors import BackendUnavailableError, ConfigurationError, DataStoreError, PermissionDeniedError
+from datastore.formats import settle
 from datastore.retry import Backoff
 from datastore_dynamodb.answers import AnswerLostError
 from datastore_dynamodb.batches import patiently
-from datastore_dynamodb.client import Connection, InUseError
+from datastore_dynamodb.client import Connection, InUseError, RefusedError
 from datastore_dynamodb.schema import NAME, PARTITION, SORT, TTL, MissingTableError, Settings, definition, missing
+from datastore_dynamodb.version import is_empty, read_version, write_version
 
 logger = logging.getLogger("datastore")
 _CREATION_SECONDS = 120.0
@@ -34,16 +36,92 @@ _SEED_KEYS = {
 """What the key of a table of records may consist of that another program has written."""
 
 
-def open_table(connection: Connection) -> None:
-    """Make sure that the table is there: one request if it is.
+def open_table(connection: Connection, *, insist: bool) -> bool:
+    """Make sure that the table is there and has the format that this version knows: one request if it says so.
 
     Encryption at rest is always on in DynamoDB, with a key that AWS owns; a key of one's own, like deletion protection
     or tags, is set on a table that one creates oneself.
 
+    Args:
+        connection: The connection.
+        insist: Whether it is an error if an empty table may not be told its format.
+
+    Returns:
+        Whether the table says its format. If it does not it is empty, and has to before the first record is written.
+
     Raises:
-        ConfigurationError: If it is missing and may not be made, or is a table of something else.
+        ConfigurationError: If it is missing and may not be made, is a table of something else or of an earlier format.
         PermissionDeniedError: If the credentials are refused.
         BackendUnavailableError: If DynamoDB does not answer, or the table does not become active in time.
+        BackendUnusableError: If a newer version has written it.
+    """
+    settings = connection.settings
+    opening = _Opening(connection, insist)
+    settle(
+        opening.read,
+        opening.is_empty,
+        opening.write,
+        f"the table {settings.table!r}",
+        NAME,
+        earlier=settings.earlier_format,
+    )
+    return opening.says_its_format
+
+
+class _Opening:
+    """What `settle` asks of a table, and what was found out on the way."""
+
+    def __init__(self, connection: Connection, insist: bool) -> None:
+        self._connection = connection
+        self._insist = insist
+        self._made = False
+        self.says_its_format = False
+
+    def read(self) -> int | None:
+        """Return the format of the table; only one that does not say it is looked at itself, or made."""
+        refusal = None
+        try:
+            found = read_version(self._connection)
+        except MissingTableError:  # or it is being made
+            found = None
+        except RefusedError as error:  # as where the key of the table has other names or types
+            found, refusal = None, error
+        self.says_its_format = found is not None
+        if found is None:
+            self._made = _make_sure(self._connection) or self._made
+        if refusal is not None:
+            raise refusal
+        return found
+
+    def is_empty(self) -> bool:
+        """Return whether there is nothing in the table."""
+        try:
+            return self._made or is_empty(self._connection)
+        except PermissionDeniedError as error:
+            raise PermissionDeniedError(
+                f"the table {self._connection.settings.table!r} does not say which format its records have, and the "
+                "credentials may not look whether it is empty; allow dynamodb:Scan until it was opened once, or put "
+                f"the item into it that docs/backends/dynamodb.md shows ({error.message})",
+                backend=NAME,
+            ) from error
+
+    def write(self) -> None:
+        """Write the format into the table."""
+        if self._connection.settings.read_only:
+            return
+        try:
+            # Of several that find it empty one comes first, and it may be of another version.
+            self.says_its_format = write_version(self._connection) or open_table(self._connection, insist=self._insist)
+        except PermissionDeniedError:
+            if self._insist:
+                raise
+
+
+def _make_sure(connection: Connection) -> bool:
+    """Make sure that the table is there, and return whether it was made here.
+
+    Raises:
+        ConfigurationError: If it is missing and may not be made, or is a table of something else.
     """
     settings = connection.settings
     made = None
@@ -65,6 +143,7 @@ def open_table(connection: Connection) -> None:
         )
     if made is not None:
         _turn_on(connection)
+    return made is not None
 
 
 def _moving_in(settings: Settings, names: set[str]) -> str:

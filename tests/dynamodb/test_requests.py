@@ -106,7 +106,7 @@ def test_connecting_to_a_table_that_is_there_is_one_request(url, store, monkeypa
     send = URLLib3Session.send
     monkeypatch.setattr(URLLib3Session, "send", lambda self, request: sent.append(request) or send(self, request))
     with datastore.connect(url):
-        assert [request.headers["X-Amz-Target"] for request in sent] == [b"DynamoDB_20120810.DescribeTable"]
+        assert [request.headers["X-Amz-Target"] for request in sent] == [b"DynamoDB_20120810.GetItem"]
 
 
 def test_another_store_does_not_read_the_descriptions_of_the_service_again(url, store, monkeypatch):
