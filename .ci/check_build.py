@@ -1,4 +1,4 @@
-"""Whether what ``tox -e build`` has built holds what it should, and nothing else, and works in a new environment."""
+"""Checks that the files that ``tox -e build`` built hold what they should, nothing else, and work when installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SOURCES = {"datastore": ROOT, **{path.name: path.parent for path in (ROOT / "backends").iterdir() if path.is_dir()}}
-"""The import packages, by the directory that they are in."""
+"""The import packages by name, each with the directory that it is in."""
 IN_THE_SDIST = ("README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "tox.ini", "docs/api.md", "tests/conftest.py")
 TRIAL = """
 import datastore, sys
@@ -27,7 +27,7 @@ assert "site-packages" in datastore.__file__, datastore.__file__
 
 
 def main() -> None:
-    """Check both files, and exit with a sentence if something is wrong."""
+    """Check both files, and exit with a message if something is wrong."""
     (wheel,), (sdist,) = (ROOT / "dist").glob("*.whl"), (ROOT / "dist").glob("*.tar.gz")
     check_wheel(wheel)
     check_sdist(sdist)
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def check_wheel(wheel: Path) -> None:
-    """Check the modules in it, and the description that an index shows."""
+    """Check the modules in the wheel, and the description that an index shows."""
     with zipfile.ZipFile(wheel) as file:
         names = set(file.namelist())
         (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
@@ -71,15 +71,15 @@ def check_sdist(sdist: Path) -> None:
 
 
 def check_installed(wheel: Path, place: Path) -> None:
-    """Install the wheel into a new environment, and store something."""
+    """Install the wheel into a new environment, and store something with it."""
     venv.create(place / "v", with_pip=True)
     python = place / "v" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", wheel], check=True)  # noqa: S603 - our own
-    subprocess.run([python, "-c", TRIAL], check=True, cwd=place)  # noqa: S603 - our own
+    subprocess.run([python, "-m", "pip", "install", "--quiet", wheel], check=True)  # noqa: S603 - our own command
+    subprocess.run([python, "-c", TRIAL], check=True, cwd=place)  # noqa: S603 - our own command
 
 
 def fail(what: str) -> None:
-    """End with a message."""
+    """Exit with a message."""
     sys.exit(f"{Path(__file__).name}: {what}")
 
 

@@ -1,11 +1,11 @@
-"""Many writers and readers of one key of one SQLite file: nothing is lost, nothing fails, and how fast that goes.
+"""Many writers and readers of one key of one SQLite file: nothing may be lost or fail, and how fast is it?
 
 Run it with ``python benchmarks/contention.py`` (``--help`` lists the options).
 
 1. Two processes call `increment` 200 times each on one key. The sum must be 400.
-2. Eight threads of one process share one hot key for 20 seconds: they get it, increment it, and set keys beside it,
-   with accesses tracked. No call may fail, the counter must equal the increments, and after `flush()` the access count
-   in the file must equal the calls of `get`.
+2. Eight threads of one process share one hot key for 20 seconds: they get it, increment it, and set other keys, with
+   accesses tracked. No call may fail. The counter must equal the number of increments, and after `flush()` the access
+   count in the file must equal the number of calls of `get`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HOT = "hot"
 
 
 class CountingBackend(SqliteBackend):
-    """The SQLite backend; it counts the conditional writes that came too late."""
+    """The SQLite backend; it counts the conditional writes whose revision was no longer current."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(Settings(path))
@@ -57,7 +57,7 @@ def processes(path: Path, count: int, increments: int) -> bool:
     for worker in workers:
         worker.join()
     if any(worker.exitcode for worker in workers):
-        raise SystemExit("a process failed; its traceback stands above")
+        raise SystemExit("a process failed; its traceback is above")
     began, ended, conflicts = zip(*(results.get() for _ in workers), strict=True)
     seconds = max(ended) - min(began)
     with datastore.connect(f"sqlite:///{path}") as store:
@@ -105,7 +105,7 @@ class Thread(threading.Thread):
             began = time.perf_counter()
             try:
                 self._call(call, chance)
-            except Exception as error:  # noqa: BLE001  # every kind of failure is what is looked for
+            except Exception as error:  # noqa: BLE001  # every kind of failure is counted
                 self.failed.append(error)
             else:
                 self.calls[call] += 1
@@ -139,7 +139,7 @@ def threads(path: Path, count: int, seconds: float) -> bool:
             worker.join()
         elapsed = time.perf_counter() - began
         store.flush()
-        with datastore.connect(f"sqlite:///{path}") as other:  # sees what is in the file, and nothing pending
+        with datastore.connect(f"sqlite:///{path}") as other:  # sees only what is in the file, nothing pending
             record = other.agent("user", "agent").get_record(HOT)
     calls = sum((worker.calls for worker in workers), collections.Counter[str]())
     failed = [error for worker in workers for error in worker.failed]

@@ -3,9 +3,9 @@
     python benchmarks/couchdb_queries.py                       # on PouchDB Server, which it starts
     python benchmarks/couchdb_queries.py --url couchdb://user:password@host:5984/benchmark
 
-PouchDB Server has a slow way to query, and no partial indexes: what a declared index leaves to its *rest* it looks for
-in all documents. So the index is measured without the rest as well. Conclude about speed from a real CouchDB only. The
-database that ``--url`` names should be empty; what is written to it is removed, but for the design documents.
+PouchDB Server queries slowly, and has no partial indexes: it searches all documents for the *rest*, those that a
+declared index leaves out. So the index is also measured without the rest. Only a real CouchDB tells something about
+speed. The database that ``--url`` names should be empty; what is written to it is removed, except the design documents.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--url", help="a CouchDB; by default PouchDB Server is installed and started")
     parser.add_argument("--records", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0, help="the least length of a turn")
+    parser.add_argument("--seconds", type=float, default=1.0, help="the shortest length of a turn")
     arguments = parser.parse_args()
     url = arguments.url
     if url is None:

@@ -7,14 +7,14 @@ servers take many times as long as the client: ``--replay`` leaves them out.
 The rows: one `set`, one tracked `get`, `set_many` and `get_many` of 100 keys; 1,000 keys with JSON values of about
 500 bytes, which exist before the clock starts. Everything is counted in keys per second.
 
-- *ours* runs with its default options, so every `get` is counted; the counts of a turn are written before its clock
-  stops, although in real use they are written behind (``--uncounted`` turns counting off on our side, as it is on the
-  other).
-- *boto3* is what a careful author writes with its ``Table``: `set` an ``update_item`` that keeps when and by whom a
-  record was created, `get` a strongly consistent ``get_item``, `set_many` the same updates in a transaction,
-  `get_many` a ``batch_get_item``. Floats go in as ``Decimal`` and come out as numbers again. It counts no accesses.
-  *replace_many* is a ``batch_writer``, which means less, and so has no target: it replaces items whole, with when and
-  by whom they were created, and how often they were read.
+- *ours* runs with its default options, so every `get` is counted. The counts of a turn are written before its clock
+  stops, although in real use they are written in the background (``--uncounted`` turns counting off on our side, as it
+  is on the other).
+- *boto3* is what a careful author writes with its ``Table``: `set` is an ``update_item`` that keeps when and by whom a
+  record was created, `get` is a strongly consistent ``get_item``, `set_many` has the same updates in a transaction, and
+  `get_many` is a ``batch_get_item``. Floats are stored as ``Decimal`` and returned as numbers. It counts no accesses.
+  *replace_many* is a ``batch_writer``, which promises less and so has no target: it replaces whole items, including
+  when and by whom they were created, and how often they were read.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ KEYS, BATCH, TARGET = 1_000, 100, 0.9
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--server", choices=["ministack", "dynalite"], default="ministack")
-    parser.add_argument("--endpoint", help="a server that runs already")
-    parser.add_argument("--region", help="AWS itself; tables are made there, and removed")
+    parser.add_argument("--endpoint", help="a server that is already running")
+    parser.add_argument("--region", help="AWS itself; tables are created there, and removed")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--replay", action="store_true", help="time the client's side alone: a server answers once")
@@ -94,7 +94,7 @@ def measure(arguments: argparse.Namespace, endpoint: str | None) -> None:
 
 
 class Replay:
-    """Answers every further request like the first of its kind, in the process, without a server's time in it."""
+    """Answers each request like the first one of its kind, within the process, so that no server's time counts."""
 
     def __init__(self, client: Any) -> None:
         self._answers: dict[object, bytes] = {}
@@ -126,7 +126,7 @@ _HEADERS = {"Content-Type": "application/x-amz-json-1.0"}
 
 
 class Bare:
-    """What one would write without us."""
+    """What one would write without this package."""
 
     def __init__(self, resource: Any, name: str) -> None:
         self._resource = resource

@@ -4,8 +4,9 @@ Run it with ``FIRESTORE_EMULATOR_HOST=127.0.0.1:8080 python benchmarks/firestore
 the options), or with ``--project`` against a real database, which it writes to and bills.
 
 The client does what a program without the store would do: it reads a document, creates one, updates the fields that
-change, reads and writes batches, and streams a range of ids. The store does the same and more: creation fields,
-revisions, preconditions, and the counting of accesses, whose writing is within its time. The target is nine tenths.
+change, reads and writes batches, and streams a range of ids. The store does the same, and also keeps creation fields
+and revisions, checks preconditions, and counts accesses; writing the counts is part of its time. The target is nine
+tenths of the client's speed.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ STORE, CLIENT = "store", "client"
 
 
 class Client:
-    """Google's client, as one uses it."""
+    """Google's client, as one would use it."""
 
     def __init__(self, project: str, prefix: str) -> None:
         self.client = firestore.Client(project=project)
@@ -72,7 +73,7 @@ class Client:
 
 
 def contests(agent: datastore.AgentDataStore, client: Client, size: int) -> dict[str, dict[str, Callable[[], int]]]:
-    """Return the work of both, by operation; a turn returns how many operations it was."""
+    """Return the work of both, by operation; a turn returns how many operations it made."""
     values = [sample_value(index) for index in range(size)]
     keys = [f"key-{index:04}" for index in range(size)]
     items = dict(zip(keys, values, strict=True))
@@ -111,7 +112,7 @@ def contests(agent: datastore.AgentDataStore, client: Client, size: int) -> dict
     def set_many(set_: Callable[[dict[str, Any]], object]) -> Callable[[], object]:
         return lambda: set_({f"{new()}": value for value in values})
 
-    # The reads come first: the emulator looks through the whole collection, which the writes let grow unequally.
+    # The reads come first: the emulator scans the whole collection, and the writes of the two make it grow unequally.
     return {
         "get": {STORE: ten(lambda i: agent.get(keys[i])), CLIENT: ten(lambda i: client.get(keys[i]))},
         f"get_many {size}": {

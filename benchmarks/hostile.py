@@ -1,15 +1,14 @@
-"""What one agent can do to the others: the longest call, the writes beside a batch of 270 MB, the open descriptors.
+"""What one agent can do to others: the longest call, their writes during a batch of 270 MB, the open descriptors.
 
     python benchmarks/hostile.py [--max-seconds 5]
 
-Prints, for SQLite and memory, how long each of the worst calls known took until it was done or refused, and how long
+For SQLite and memory, it prints how long each of the worst known calls took until it was done or refused, and how long
 others waited meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import tempfile
 import threading
@@ -117,7 +116,7 @@ def descriptors(url: str) -> None:
     listing = Path("/proc/self/fd")
     if not listing.is_dir():
         return
-    before = len(os.listdir(listing))  # noqa: PTH208 - a number is all that is wanted
+    before = len(list(listing.iterdir()))
     with datastore.connect(url) as store:
         agent = store.agent("u", "a")
         agent.set("k", 1)
@@ -126,7 +125,7 @@ def descriptors(url: str) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        after = len(os.listdir(listing))  # noqa: PTH208 - a number is all that is wanted
+        after = len(list(listing.iterdir()))
         print(f"descriptors after 300 threads: {after - before} more than before")
 
 

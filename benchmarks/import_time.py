@@ -1,9 +1,9 @@
-"""How long ``import datastore`` takes, and that it imports no database client and nothing else that is slow.
+"""How long ``import datastore`` takes, and whether it imports a database client or anything else that is slow.
 
 Run it with ``python benchmarks/import_time.py`` (``--help`` lists the options).
 
-Each measurement is a fresh interpreter: the import as the interpreter itself sees it, and the whole process beside one
-that imports nothing. The first interpreters, which compile and fill the file cache, do not count.
+Each measurement is a fresh interpreter. It measures the import within the interpreter, and the whole process compared
+with one that imports nothing. The first interpreters, which compile and fill the file cache, do not count.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FORBIDDEN = (
     "requests", "rich", "sqlite3", "typer", "urllib3", "datastore_couchdb", "datastore_dynamodb",
     "datastore_firestore", "datastore_memory", "datastore_sqlite",
 )  # fmt: skip
-"""What the core must not import by itself: database clients, the command line's needs, and the adapters."""
+"""What the core must not import: database clients, the libraries of the command line, and the adapters."""
 _WARM = 3
 
 _IMPORT = """
@@ -38,7 +38,7 @@ print(json.dumps([seconds, sorted(set(sys.modules) - before)]))
 
 
 def run(code: str) -> tuple[float, str]:
-    """Run a fresh interpreter; return the seconds that the process took, and what it printed."""
+    """Run a fresh interpreter; return how many seconds the process took, and what it printed."""
     began = time.perf_counter()
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return time.perf_counter() - began, result.stdout
@@ -71,7 +71,7 @@ def main() -> None:
     console.print(f"{len(modules)} modules: {', '.join(modules)}", style="dim", highlight=False)
     if found:
         raise SystemExit(f"import datastore also imported {', '.join(found)}")
-    console.print("none of them is a database client, an adapter, or anything else that is slow to import")
+    console.print("it imports no database client, no adapter, and nothing else that is slow to import")
 
 
 if __name__ == "__main__":

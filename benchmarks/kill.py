@@ -1,14 +1,14 @@
-"""What a ``kill -9`` in the middle of writing leaves behind: every acknowledged write, whole, in a file that opens.
+"""Whether a ``kill -9`` in the middle of writing leaves every acknowledged write, whole, in a file that opens.
 
 Run it with ``python benchmarks/kill.py`` (``--help`` lists the options).
 
 A child process writes without pause to one SQLite file: `set`, `set_many` of up to 20 records, and `increment`, with
-values of 1 KB to 500 KB that carry a checksum. On its standard output it says what it is about to write, and, when the
-call has returned, that it is done. The parent kills it at a random moment, opens the file, and compares. That is
-repeated 50 times on the same file.
+values of 1 KB to 500 KB that carry a checksum. It announces each write on its standard output, and acknowledges it
+there when the call has returned. The parent kills it at a random moment, opens the file, and compares. This is repeated
+50 times on the same file.
 
-A write that was announced and not acknowledged may be there or not, but never in part. For one `set_many` the store
-promises that of each record, and not of the batch; the summary says how many batches were found cut all the same.
+A write that was announced but not acknowledged may be there or not, but never in part. For a `set_many`, the store
+promises this for each record but not for the whole batch; the summary says how many batches were only partly stored.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SMALLEST, _LARGEST = 1_000, 500_000
 _PER_BATCH = 20
 
 Checksums = dict[str, Any]
-"""What stands under each key: a value's checksum, or the number under `COUNTER`."""
+"""By key: the checksum of its value, or the number under `COUNTER`."""
 
 
 def make_value(chance: random.Random, size: int) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def _checksum(text: str) -> str:
 
 
 def check_value(value: Any) -> Any:
-    """Return a value's checksum, or ``None`` if it does not fit the value."""
+    """Return a value's checksum, or ``None`` if it does not match the value."""
     if isinstance(value, int):
         return value
     return value["checksum"] if _checksum(value["text"]) == value["checksum"] else None
@@ -62,7 +62,7 @@ def check_value(value: Any) -> Any:
 
 
 def write_until_killed(path: Path, seed: int) -> None:
-    """Write, and say on standard output what is written, until somebody ends the process."""
+    """Write, and report each write on standard output, until somebody ends the process."""
     chance = random.Random(seed)
     pool = [make_value(chance, int(_SMALLEST * (_LARGEST / _SMALLEST) ** (i / 49))) for i in range(50)]
     with datastore.connect(f"sqlite:///{path}") as store:
@@ -85,7 +85,7 @@ def write_until_killed(path: Path, seed: int) -> None:
 
 
 def _fresh(chance: random.Random, pool: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return a value that was never written before, quicker than by drawing all of it anew."""
+    """Return a value that was never written before; only its beginning is newly drawn, because that is faster."""
     text = chance.randbytes(8).hex() + chance.choice(pool)["text"]
     return {"text": text, "checksum": _checksum(text)}
 
@@ -98,7 +98,7 @@ def _say(message: dict[str, Any]) -> None:
 
 
 class Findings:
-    """What was acknowledged so far, and what the file was found to hold after each kill."""
+    """What has been acknowledged so far, and what was found in the file after each kill."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -107,9 +107,9 @@ class Findings:
         self.calls: collections.Counter[str] = collections.Counter()
 
     def follow(self, output: bytes) -> Checksums:
-        """Take in what a child said before it died; return what it had announced and not acknowledged."""
+        """Read the messages of a killed child; return the writes that it had announced but not acknowledged."""
         announced: dict[str, Any] = {}
-        for line in output.split(b"\n")[:-1]:  # behind the last line end there is nothing, or half a line
+        for line in output.split(b"\n")[:-1]:  # after the last line end there is nothing, or part of a line
             message = json.loads(line)
             if "writes" in message:
                 announced = message
@@ -122,7 +122,7 @@ class Findings:
         return announced.get("writes", {})
 
     def compare(self, in_flight: Checksums) -> None:
-        """Open the file as a user would, and compare."""
+        """Open the file as a user would, and compare its content with what was acknowledged."""
         self.counts["kills"] += 1
         try:
             with datastore.connect(f"sqlite:///{self.path}", tracking="off") as store:
@@ -153,7 +153,7 @@ def run(path: Path, kills: int, longest: float) -> Findings:
 
 
 def _kill_one(path: Path, number: int, after: float) -> bytes:
-    """Start a child, kill it some seconds after it began to write, and return what it said."""
+    """Start a child, kill it some seconds after it began to write, and return its output."""
     log = path.with_name("said")
     with log.open("wb") as output:
         command = [sys.executable, __file__, "--child", str(path), "--seed", str(number)]

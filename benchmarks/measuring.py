@@ -1,7 +1,7 @@
 """What the benchmarks share: taking turns, medians, sample data and tables.
 
-A machine is never quiet. So contestants take short turns, one after another and round after round, and a ratio is the
-median of the ratios within each round: what disturbs a round disturbs both sides of it.
+A machine is never idle. So contestants take short turns, one after another and round after round, and a ratio is the
+median of the ratios within the rounds: a disturbance then affects both sides of a round.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from rich.table import Table
 console = Console(width=None if sys.stdout.isatty() else 120)
 
 Turn = Callable[[], int]
-"""Does a small block of work and returns how many operations that was."""
+"""Does a small block of work and returns how many operations it was."""
 
 
 class Rates:
@@ -45,7 +45,7 @@ class Rates:
         return statistics.median(self._by_name[name])
 
     def ratio(self, name: str, other: str) -> float:
-        """Return how many times as fast as another one it is: the median over the rounds."""
+        """Return how many times as fast as another contestant one is: the median over the rounds."""
         return statistics.median(self._ratios(name, other))
 
     def spread(self, name: str, other: str) -> tuple[float, float]:
@@ -69,22 +69,22 @@ def take_turns(
 ) -> Rates:
     """Let each contestant work for about ``seconds`` in each round, after one turn to warm up that does not count.
 
-    The first one to go moves on by one from round to round.
+    Each round begins with the next contestant.
 
     Args:
         contestants: The work of each, by name.
         rounds: How many rounds count.
         seconds: The length of a turn.
-        settle: What a contestant does at the end of each of its turns, such as writing what it kept for later, so
-            that this does not fall into the turn of another one.
+        settle: What a contestant does at the end of each of its turns, such as writing what it has deferred, so that
+            it does not happen in the turn of another one.
         time_settling: Whether that is part of its time.
-        clock: What measures the turns; `add_clock` offers the choice.
-        label: What the progress bar says.
+        clock: The clock that measures the turns; `add_clock` offers the choice.
+        label: The label of the progress bar.
     """
     names = list(contestants)
     rates: dict[str, list[float]] = {name: [] for name in names}
     gc.collect()
-    gc.freeze()  # what a benchmark has prepared is not the contestants' to look through
+    gc.freeze()  # the garbage collector must not examine the benchmark's own data in the contestants' turns
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task(label, total=(rounds + 1) * len(names))
         for number in range(rounds + 1):
@@ -117,15 +117,15 @@ def _turn(work: Turn, seconds: float, settle: Callable[[], object], clock: Calla
 
 
 def add_clock(parser: argparse.ArgumentParser) -> None:
-    """Add the option that tells which clock to use."""
+    """Add the option for the clock to use."""
     parser.add_argument(
         "--processor-time",
         dest="clock",
         action="store_const",
         const=time.process_time,
         default=time.perf_counter,
-        help="count the seconds that the processor works, on all threads, instead of those that pass: steadier on a "
-        "machine that is busy with other things, but blind to waiting for the disk",
+        help="count processor time, of all threads, instead of elapsed time: steadier on a machine that is busy with "
+        "other things, but it does not count waiting for the disk",
     )
 
 
@@ -149,7 +149,7 @@ def sample_value(number: int, size: int = 500) -> dict[str, Any]:
 
 @contextmanager
 def work_directory(place: Path | None = None) -> Iterator[Path]:
-    """Make a directory for database files, and remove it."""
+    """Create a directory for database files, and remove it at the end."""
     with tempfile.TemporaryDirectory(prefix="benchmark-", dir=place) as name:
         yield Path(name)
 
@@ -163,7 +163,7 @@ def table(title: str, *columns: str) -> Table:
 
 
 def number(value: float) -> str:
-    """Return a rate or a count with three digits that matter, and separators."""
+    """Return a rate or a count with three significant digits, and separators."""
     if value >= 1_000:
         digits = len(str(int(value))) - 3
         return f"{round(value, -digits):,.0f}"
@@ -171,12 +171,12 @@ def number(value: float) -> str:
 
 
 def verdict(met: bool) -> str:
-    """Return how a table shows whether a target was met."""
+    """Return the text in a table that says whether a target was met."""
     return "[green]met[/green]" if met else "[red]missed[/red]"
 
 
 def print_environment(*packages: str) -> None:
-    """Print what a result depends on: machine class, date, versions, and what else the machine is doing."""
+    """Print what a result depends on: kind of machine, date, versions, and the load of the machine."""
     versions = [f"{package} {version(package)}" for package in ("agent-datastore", *packages)]
     console.print(
         f"{datetime.now(UTC):%Y-%m-%d}; {_processor()}, {os.cpu_count()} cores, {_memory()}; {platform.system()} "

@@ -1,10 +1,10 @@
-"""Finding with what is pushed down against reading the namespace, on the same documents, in one run.
+"""Finding with push-down against reading the whole namespace, on the same documents, in one run.
 
     python benchmarks/pushed_queries.py --url firestore://project/benchmark   # an emulator, or a real project
     python benchmarks/pushed_queries.py                                       # DynamoDB, on ministack, which it starts
 
-A real database bills what this writes and reads. The time on an emulator says little: it has no indexes, and looks at
-every document either way. The documents handed over are the same on both.
+A real database bills what this writes and reads. The time on an emulator means little: it has no indexes, and scans
+every document either way. The number of documents read is the same on both.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def finding(agent: datastore.AgentDataStore, filter: dict[str, Any]) -> Callable
 
 @contextmanager
 def ministack() -> Iterator[str]:
-    """Start a server for DynamoDB, and give its URL."""
+    """Start a server for DynamoDB, and yield its URL."""
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from tests.servers import dynamodb
     from tests.servers.processes import temporary_folder
@@ -96,9 +96,9 @@ def measure(url: str, arguments: argparse.Namespace) -> None:
         "unpushed",
     )
     with datastore.connect(url, tracking="off") as store, datastore.connect(url, tracking="off") as other:
-        with suppress(datastore.UnsupportedError):  # then there is no index, and the row says so
+        with suppress(datastore.UnsupportedError):  # without an index, the row shows that all is read
             store.ensure_index(["rank"])
-        other.backend.plan = lambda *asked: None  # type: ignore[method-assign]  # as if it had none
+        other.backend.plan = lambda *asked: None  # type: ignore[method-assign]  # as if it could push nothing down
         agents = {PUSHED: store.agent(user, "agent"), UNPUSHED: other.agent(user, "agent")}
         agents[PUSHED].set_many({f"key-{index:05}": document(index) for index in range(arguments.size)})
         for name, filter in FILTERS.items():

@@ -6,11 +6,11 @@ Four columns: one `set`, one tracked `get`, `set_many` and `get_many` of 100 key
 500 bytes, which exist before the clock starts. Everything is counted in keys per second.
 
 - *ours* runs with its default options, so every `get` is counted. A turn lasts as long as the default interval between
-  two writes of the counts, so that one falls into each turn; what is left is written between the turns.
+  two writes of the counts, so that each turn includes one; the remaining counts are written between the turns.
 - *hand-written* is what a careful author would write for one table and one thread: one connection with the same
   settings, the same upsert that keeps when and by whom a record was created and how often it was accessed, a new
   revision and time with each write, ``json.dumps`` and ``json.loads``. It counts no accesses.
-- *diskcache* gets the values as they are and pickles them; its batches are one ``transact()``, and nothing is evicted.
+- *diskcache* gets the Python values and pickles them; a batch is one ``transact()``, and nothing is evicted.
 - *py-key-value* is ``DiskStore``, with ``put_many`` and ``get_many``, in one event loop.
 - *LangGraph* is ``SqliteStore`` with the write-ahead log on; its batches are one ``batch()``.
 """
@@ -53,36 +53,36 @@ from datastore_sqlite.client import Settings, open_connection
 OURS, HAND_WRITTEN = "ours", "hand-written"
 BATCH = 100
 TARGETS = {"set": 0.6, "get": 0.6, "set_many": 0.7, "get_many": 0.7}
-"""Our part of the speed of hand-written code, at least."""
+"""The least ratio of our speed to that of hand-written code."""
 
 Items = list[tuple[str, Any]]
 
 
 class Contestant(ABC):
-    """A store, with each of the four calls made for a block of keys."""
+    """A store, with a method for each of the four calls that makes it for a block of keys."""
 
     @abstractmethod
     def set(self, items: Items) -> None:
-        """Set each item by a call of its own."""
+        """Set each item with its own call."""
 
     @abstractmethod
     def get(self, keys: Sequence[str]) -> Any:
-        """Get each key by a call of its own, and return the last value."""
+        """Get each key with its own call, and return the last value."""
 
     @abstractmethod
     def set_many(self, items: Items) -> None:
-        """Set all items by one call."""
+        """Set all items with one call."""
 
     @abstractmethod
     def get_many(self, keys: Sequence[str]) -> Any:
-        """Get all keys by one call, and return the last value."""
+        """Get all keys with one call, and return the last value."""
 
     @abstractmethod
     def close(self) -> None:
         """Release everything."""
 
     settle: Callable[[], object] = staticmethod(lambda: None)
-    """Writes what the calls kept for later; most keep nothing."""
+    """Writes what the calls have deferred; most stores defer nothing."""
 
 
 class Ours(Contestant):
@@ -305,7 +305,7 @@ def measure(
 
 
 def _blocks(items: Items, *, keys_only: bool) -> Iterator[Any]:
-    """Return blocks of distinct random keys, or of such keys with values of others."""
+    """Return blocks of distinct random keys, or of such keys with the values of other keys."""
     chance = random.Random(0)
     keys, values = zip(*items, strict=True)
     blocks: list[Any] = [chance.sample(keys, BATCH) for _ in range(500)]
@@ -315,7 +315,7 @@ def _blocks(items: Items, *, keys_only: bool) -> Iterator[Any]:
 
 
 def check(all: dict[str, Contestant], items: Items) -> None:
-    """Make sure that every contestant does what it is measured for."""
+    """Make sure that every contestant stores and returns the values."""
     keys = [key for key, _ in items[:BATCH]]
     for name, contestant in all.items():
         for set, get in ((contestant.set, contestant.get_many), (contestant.set_many, contestant.get)):

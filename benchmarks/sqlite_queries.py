@@ -2,10 +2,10 @@
 
     python benchmarks/sqlite_queries.py [--records 100000] [--rounds 11] [--seconds 0.3]
 
-Both sides look into the same file, ours by the index that `DataStore.ensure_index` made and the other by an expression
-index as one writes it by hand, and both decode the values that they return. Access counting is off on our side, as
-there is none on the other. The hand-written SQL is right for these documents, which hold no arrays, no odd numbers and
-no NUL characters; ours is right for all.
+Both sides use the same file: ours uses the index that `DataStore.ensure_index` created, the other an expression index
+as one would write it by hand. Both decode the values that they return. Access counting is off on our side, because the
+other has none. The hand-written SQL is correct for these documents, which hold no arrays, no unusual numbers and no NUL
+characters; ours is correct for all.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def fill(path: Path, records: int) -> None:
 
 
 class ByHand:
-    """What one writes who needs it once."""
+    """What somebody would write who needs it only once."""
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None)
@@ -134,7 +134,7 @@ def against_hand(path: Path, options: argparse.Namespace) -> None:
 
 
 def pushed_against_unpushed(path: Path, options: argparse.Namespace) -> None:
-    """Compare three ways to find 100 records in a namespace of all of them, without and with an index."""
+    """Compare three ways to find 100 records in a namespace that holds all records, without and with an index."""
     table = measuring.table(
         f"100 of {options.records:,} records, milliseconds a call", "call", "by index", "pushed down", "checked here"
     )

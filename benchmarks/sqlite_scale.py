@@ -1,10 +1,10 @@
-"""What a million records cost: the SQLite backend on a large file against the same calls on one of 1,000 records.
+"""What a million records cost: the SQLite backend on a large file against the same calls on a file of 1,000 records.
 
 Run it with ``python benchmarks/sqlite_scale.py`` (``--help`` lists the options). Filling the large file takes a minute
 or two and 1 GB of disk; ``--directory`` keeps it there for the next run.
 
 Both files are open at once and take turns. Each has ten namespaces, values of about 500 bytes, and records stored in
-random order; keys are drawn at random from the whole file. Then a process of its own reads every record with
+random order; keys are drawn at random from the whole file. Then a separate process reads every record with
 `iter_records` and reports its memory.
 """
 
@@ -42,7 +42,7 @@ import datastore
 TARGET = 1.3
 """How many times as long a call may take on the large file."""
 FLAT = 16.0
-"""By how many MB memory may grow behind the first thousand records."""
+"""By how many MB memory may grow after the first thousand records."""
 NAMESPACES = 10
 BLOCK = 50
 
@@ -73,7 +73,7 @@ class Contestant:
         self._any_agent = agents["off"][0]
 
     def _draw(self, agents: list[datastore.AgentDataStore]) -> list[Block]:
-        """Return blocks of random records: by whom each is read or written, its key, and its number."""
+        """Return blocks of random records: for each the agent that reads or writes it, its key, and its number."""
         numbers = [self._chance.randrange(self.records) for _ in range(_DRAWN)]
         drawn = [(agents[i % NAMESPACES], _key(i), i) for i in numbers]
         return [drawn[start : start + BLOCK] for start in range(0, _DRAWN, BLOCK)]
@@ -147,7 +147,7 @@ def measure(
             seconds=seconds,
             clock=clock,
             settle={size: file.flush for size, file in both.items()},
-            time_settling=False,  # the counts are written behind, also in real use
+            time_settling=False,  # in real use, too, the counts are written in the background
             label=name,
         )
         for name, call in calls.items()
@@ -157,7 +157,7 @@ def measure(
 def iterate(path: Path) -> dict[str, float]:
     """Read every record of a file and return how long it took, and this process's memory in MB."""
     with datastore.connect(f"sqlite:///{path}") as store:
-        from datastore.record import Record  # noqa: F401  # what a first record imports belongs to the beginning
+        from datastore.record import Record  # noqa: F401  # the first record imports it, which belongs to the start
 
         when_open = after_first_page = most = _memory()
         records, began = 0, time.perf_counter()
@@ -179,7 +179,7 @@ def iterate(path: Path) -> dict[str, float]:
 
 
 def _memory() -> float:
-    """Return the memory of this process in MB, without the pages of files, which are the system's to take back."""
+    """Return the memory of this process in MB, without the pages of files, which the system can take back."""
     status = Path("/proc/self/status")
     if status.exists():
         return int(status.read_text().partition("RssAnon:")[2].split()[0]) / 1024
@@ -240,7 +240,7 @@ def report(rates: dict[str, Rates], small: Contestant, large: Contestant, memory
     console.print(
         speeds,
         flat,
-        f"behind the first page it grew by {growth:.1f} MB (at most {FLAT:.0f}): {verdict(growth <= FLAT)}",
+        f"after the first page it grew by {growth:.1f} MB (at most {FLAT:.0f}): {verdict(growth <= FLAT)}",
     )
 
 

@@ -39,7 +39,7 @@ try:
     )
     from datastore.store import DataStore
 except Exception as error:
-    # Another distribution with this import name may have replaced a file: whatever that does, say who it is.
+    # Another distribution with this import name may have replaced a file. Whatever error that causes, name it.
     from agent_datastore import explained
 
     if (known := explained(error)) is None:
@@ -88,7 +88,7 @@ __all__ = [
 ]
 
 
-# Importing Pydantic takes longer than importing all the rest, and few need the other interfaces.
+# Importing Pydantic takes longer than importing everything else, and few programs need the other interfaces.
 _LATE = {
     "KeyValueStore": "datastore.interfaces.key_value",
     "Record": "datastore.record",
@@ -96,13 +96,13 @@ _LATE = {
 }
 
 
-if not TYPE_CHECKING:  # with it, a type checker would know every name, the misspelt ones too
+if not TYPE_CHECKING:  # a type checker that saw it would accept every name, even a misspelt one
 
     def __getattr__(name: str) -> Any:
         if name in _LATE:
             return getattr(import_module(_LATE[name]), name)
         if name == "__version__":
-            from importlib.metadata import version  # here, because it is slow to import, and few ask
+            from importlib.metadata import version  # imported here, because it is slow and seldom needed
 
             return version("agent-datastore")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

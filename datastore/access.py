@@ -1,7 +1,7 @@
 """Counting accesses without making a read wait: collected in memory, coalesced per record, written later.
 
-A read must never fail, wait, or undo a write because it is being counted. So a read only notes its access here; one
-background thread hands what has gathered to `Backend.record_access`, in a handful of requests for any number of reads.
+A read must never fail, wait, or undo a write because it is being counted. So a read only notes its access here. A
+background thread hands the collected accesses to `Backend.record_access`, in a few requests for any number of reads.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ Tracking: TypeAlias = Literal["deferred", "immediate", "off"]
 
 logger = logging.getLogger("datastore")
 _KEPT_WHILE_FAILING = 100  # times max_pending: the records whose counts are kept while the database does not answer
-_REST = 19  # times the duration of a flush: the thread's pause after it, but never longer than the interval
-_LOOKS = 3  # how often documents are read to find a moment in which no flush began or ended
-_HELD = 0.001  # seconds between two looks at whether a fork is over
+_REST = 19  # the thread pauses after a flush for this many times its duration, but never longer than the interval
+_LOOKS = 3  # how often documents are read until no flush began or ended during a read
+_HELD = 0.001  # seconds between two checks whether a fork is over
 _PER_WRITE = 1_000  # accesses handed to the backend at once
-_SUMMED_AT_ONCE = 1_000  # accesses that are noted before they are summed up
+_SUMMED_AT_ONCE = 1_000  # this many noted accesses are summed up at once
 
 _Noted: TypeAlias = tuple[str, str, str, float]
-"""One access: of which document, when that was created, by which agent, when."""
+"""One access: the document's id, when the document was created, the agent, and the time of the access."""
 
 _Pending: TypeAlias = tuple[str, int, str, float]
-"""The accesses of one document since the last flush: ``created_at``, how many, the last agent and time.
+"""The accesses of one document since the last flush: ``created_at``, their number, the last agent and time.
 
-A plain tuple of plain values, which the garbage collector leaves alone: reads of ever new records would otherwise keep
-it busy for longer than everything else that is done here.
+It is a plain tuple of plain values, which the garbage collector does not track. With other objects, reads of ever new
+records would spend more time in the garbage collector than in everything else here.
 """
 
 
@@ -46,8 +46,8 @@ class AccessTracker:
 
     With ``mode="immediate"`` every access is written at once, with ``"off"`` no access is noted at all.
 
-    Noting is one append to a deque, which is atomic: there is no lock that a signal handler could wait for, or an
-    interrupt leave taken. What was noted is summed up now and then, by whoever finds that nobody else is doing it.
+    To note an access is one append to a deque, which is atomic. So there is no lock for which a signal handler could
+    wait, or which an interrupt could leave locked. Now and then a call sums up what was noted, if no other is doing so.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class AccessTracker:
 
     def _reset(self) -> None:
         self.held = False
-        """While it is true no flush begins: the process is about to fork."""
+        """While it is true, the process is about to fork and no flush begins."""
         self._noted: deque[_Noted] = deque()
         self._pending: dict[str, _Pending] = {}
         self._in_flight: dict[str, _Pending] = {}
-        self._changes = 0  # goes up whenever accesses move from one of these three to another
+        self._changes = 0  # incremented whenever accesses move from one of these three to another
         self._summing = Turns("summing up accesses")  # guards _pending and _in_flight; never held during I/O
         self._flushing = Turns("writing access counts")  # held during a flush, so that there is one at a time
         self._wake = threading.Event()
@@ -76,7 +76,7 @@ class AccessTracker:
         self._closing = threading.Event()
 
     after_fork = _reset
-    """In a forked child the thread is gone, and what is pending is the parent's to write."""
+    """In a forked child the thread is gone, and the parent writes the pending accesses."""
 
     def note(self, document: Document, agent: str) -> None:
         """Note one access of a document that was read."""
@@ -132,7 +132,7 @@ class AccessTracker:
                         self._take_back(unwritten)
 
     FLUSHING = _flush.__code__
-    """What a thread executes while it writes counts; see `datastore.forks`."""
+    """The code that a thread executes while it writes counts; see `datastore.forks`."""
 
     def with_pending(self, read: Callable[[], Sequence[Document]]) -> list[Document]:
         """Read documents and add the accesses noted here that are not in them; never waits for a flush."""
@@ -140,19 +140,19 @@ class AccessTracker:
             before = self._changes
             documents = read()
             with self._summing.take():
-                # If no flush began or ended meanwhile, it is certain what is pending and what is under way.
+                # If no flush began or ended meanwhile, it is certain which accesses the documents do not include.
                 if self._changes == before or look == _LOOKS:
                     self._sum()
                     return [self._with_pending(document) for document in documents]
         raise AssertionError("the last look returns")
 
     def close(self) -> None:
-        """Stop the thread and write what is left; what cannot be written is lost, and logged."""
+        """Stop the thread and write the pending accesses; those that cannot be written are lost, and that is logged."""
         self._closing.set()
         self._wake.set()
         thread = self._thread
         if thread is threading.current_thread():
-            return  # the garbage collector closes the store on this very thread, perhaps in the middle of a flush
+            return  # the garbage collector closes the store on this thread, perhaps in the middle of a flush
         if thread is not None:
             with suppress(RuntimeError):  # an interrupt came before it was started
                 thread.join()
@@ -165,14 +165,14 @@ class AccessTracker:
 
     def _with_pending(self, document: Document) -> Document:
         under_way = self._in_flight.get(document.id)
-        # A flush that has reached the document has left its time there.
+        # If the flush has already written the document, the document has the time of these accesses.
         if under_way is not None and format_time(under_way[3]) > (document.last_accessed_at or ""):
             document = _added(document, under_way)
         pending = self._pending.get(document.id)
         return document if pending is None else _added(document, pending)
 
     def _take_back(self, unwritten: Iterable[tuple[str, _Pending]]) -> None:
-        """Keep for the next flush what this one could not write, up to a bound."""
+        """Keep the accesses that this flush could not write for the next one, up to a limit."""
         dropped = 0
         for id, old in unwritten:
             newer = self._pending.get(id)
@@ -192,16 +192,16 @@ class AccessTracker:
             return
         if len(self._noted) >= self._sum_at:
             turn = self._summing.take_at_once()
-            if turn is not None:  # otherwise somebody is at it
+            if turn is not None:  # otherwise another thread is doing it
                 with turn:
                     self._sum()
             if len(self._pending) >= self._max_pending:
                 self._wake.set()
-        if self._thread is None or not self._thread.is_alive():  # never started, because of an interrupt
+        if self._thread is None or not self._thread.is_alive():  # an interrupt may have prevented its start
             self._start()
 
     def _sum(self) -> None:
-        """Move what was noted to what is pending, coalesced per document."""
+        """Move the noted accesses to the pending ones, coalesced per document."""
         noted, all_pending = self._noted, self._pending
         for _ in range(len(noted)):
             try:
@@ -228,7 +228,7 @@ class AccessTracker:
             return  # the next access starts it
         with turn:
             if (self._thread is None or not self._thread.is_alive()) and not self._closing.is_set():
-                # The thread knows the tracker weakly, so that a store that nobody closed can still be collected.
+                # The thread has only a weak reference: a store that nobody closes can still be garbage-collected.
                 arguments = (weakref.ref(self), self._wake, self._interval)
                 thread = threading.Thread(target=_flush_regularly, args=arguments, name="datastore-access", daemon=True)
                 try:
@@ -237,8 +237,8 @@ class AccessTracker:
                 except RuntimeError:  # the interpreter is shutting down; close() writes what is pending
                     self._thread = None
                 except KeyError as error:
-                    # An exception has arrived in there when the thread was running already, and what Python 3.13 does
-                    # then trips over it.
+                    # An exception arrived in `start` when the thread was running already; the clean-up of Python 3.13
+                    # then fails with this `KeyError`.
                     raise error.__context__ or error from None
 
 
@@ -264,8 +264,8 @@ def _flush_regularly(reference: weakref.ref[AccessTracker], wake: threading.Even
         began = time.monotonic()
         if tracker._pending or tracker._noted:
             tracker._flush_and_log()
-        # Reads of ever new records can fill max_pending faster than any database counts. Resting after each flush
-        # leaves most of the time to the reads, and lets more accesses of one record become one write.
+        # Reads of ever new records can fill max_pending faster than any database can count. A pause after each flush
+        # leaves most of the time to the reads, and lets more accesses of one record be combined into one write.
         pause = min((time.monotonic() - began) * _REST, interval)
         resting = tracker._closing
         del tracker

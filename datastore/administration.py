@@ -1,4 +1,4 @@
-"""What the tools of an administrator ask of an adapter, beside the contract: optional, plain data, no I/O here."""
+"""What administration tools can ask of an adapter besides the contract: optional, plain data, no I/O here."""
 
 from __future__ import annotations
 
@@ -9,49 +9,49 @@ __all__ = ["Diagnostic", "LegacyPage", "LegacySource"]
 
 
 class Diagnostic(NamedTuple):
-    """Something about a database that its administrator should know."""
+    """Something about a database that an administrator should know."""
 
     healthy: bool
     text: str
     remedy: str = ""
-    """What to do about it, where something is to be done."""
+    """What to do about it; empty if there is nothing to do."""
 
 
-# Beside ``connect`` an adapter's module may have ``open_legacy``, a function from `datastore.urls.Url` to a source. The
-# module in which ``connect`` is written may have ``place``, a function from `Url` to something hashable: the same for
-# all URLs of one database, and ``None`` for one in memory; a store is not copied to itself.
+# Besides ``connect`` an adapter's module may have ``open_legacy``, a function from `datastore.urls.Url` to a source.
+# The module that defines ``connect`` may have ``place``, a function from `Url` to something hashable. It is the same
+# for all URLs of one database, and ``None`` for a database in memory; it prevents copying a store to itself.
 
 
 class LegacyPage(NamedTuple):
-    """Some documents that another program has written."""
+    """Some documents that another program wrote."""
 
     documents: Sequence[Mapping[str, Any]]
-    """The fields as the client gives them, by their names, the id among them as ``_id``. Numbers may be `Decimal`,
-    times `datetime`, arrays sets; `datastore.moving.legacy_format` makes JSON of them. A
-    `datastore.values.UnreadableError` stands for what cannot be read as a value."""
+    """The fields by name, as the client returns them; the id is ``_id``. Numbers may be `Decimal`, times `datetime` and
+    arrays sets; `datastore.moving.legacy_format` turns them into JSON. A `datastore.values.UnreadableError` stands for
+    a value that cannot be read."""
     after: str | None
-    """Where to go on; ``None`` at the end."""
+    """Where the next page begins; ``None`` at the end."""
 
 
 class LegacySource(Protocol):
-    """A database, table or collection in the legacy format, as it was before this store. It is only read."""
+    """A database, table or collection in the legacy format. It is only read."""
 
     name: str
-    """What errors and reports call the database."""
+    """The name of the database in errors and reports."""
     place: Hashable
-    """Which database it is, however its URL spells it; ``None`` if nobody knows."""
+    """Identifies the database, however its URL is written; ``None`` if that is unknown."""
 
     def documents(self, limit: int, after: str | None = None) -> LegacyPage:
-        """Return up to ``limit`` documents, those that follow ``after`` where it is given, always in the same order."""
+        """Return up to ``limit`` documents, beginning after ``after`` if it is given, always in the same order."""
 
     def names(self, limit: int, after: str | None = None) -> LegacyPage:
-        """As `documents`, but of each only what says which record it is: ``_id``, ``userId``, ``namespace``, ``key``.
+        """As `documents`, but only the fields that identify the record: ``_id``, ``userId``, ``namespace``, ``key``.
 
-        More is allowed, where the database cannot leave it out.
+        More fields are allowed if the database cannot leave them out.
         """
 
     def count(self) -> int | None:
-        """Return about how many there are, or ``None`` if finding out means reading them."""
+        """Return the approximate number of documents, or ``None`` if only reading them all would tell."""
 
     def close(self) -> None:
         """Release everything. Idempotent."""

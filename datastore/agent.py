@@ -33,7 +33,7 @@ class AgentDataStore(RecordCalls, ChangeCalls, BatchCalls, ListingCalls, QueryCa
     __slots__ = ()
 
     def __new__(cls, scope: Scope) -> Self:
-        """Bind a new object. There is no ``__init__``, which could be called again and bind it to another scope."""
+        """Bind a new object. An ``__init__`` could be called again to bind it to another scope, so there is none."""
         self = super().__new__(cls)
         bind(self, scope)
         return self
@@ -66,14 +66,14 @@ class AgentDataStore(RecordCalls, ChangeCalls, BatchCalls, ListingCalls, QueryCa
     @property
     def vault(self) -> Vault:
         """The same user's data as documents in collections: a `Vault`."""
-        from datastore.interfaces.vault import Vault  # here, because few need it
+        from datastore.interfaces.vault import Vault  # imported here, because few need it
 
         return Vault(self, scope_of(self).core.backend.name)
 
     @property
     def key_value(self) -> KeyValueStore:
         """A `KeyValueStore` in this namespace; call it with ``scopes={"run": ...}`` to bind scopes."""
-        from datastore.interfaces.key_value import KeyValueStore  # here, because few need it
+        from datastore.interfaces.key_value import KeyValueStore  # imported here, because few need it
 
         return KeyValueStore(self)
 

@@ -1,8 +1,8 @@
-"""Arguments as they are: by their type, and not by what they say of themselves.
+"""Checks arguments by their real type, without trusting what the objects say about themselves.
 
-`isinstance` believes an object's ``__class__``, and an object of a subclass of `str` can answer anything when it is
-compared, encoded, added or shown. What is given to the store is looked at here, so that nothing but an error of the
-store comes of it: these functions ask the type and call the methods of the built-in classes.
+`isinstance` trusts an object's ``__class__``, and an object of a subclass of `str` can return anything when it is
+compared, encoded, added or shown. These functions look at the type and call the methods of the built-in classes, so a
+bad argument can only lead to an error of the store.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datastore.errors import DataStoreError, InvalidNameError, InvalidNameTypeEr
 T = TypeVar("T")
 U = TypeVar("U")
 
-_LONGEST_SHOWN = 80  # characters of what a message quotes
+_LONGEST_SHOWN = 80  # characters of an argument that a message quotes
 
 
 @overload
@@ -28,23 +28,27 @@ def is_a(value: object, kind: type[T], other: type[U], /) -> TypeGuard[T | U]: .
 
 
 def is_a(value: object, *kinds: type) -> bool:
-    """Return whether a value is of one of some classes, without asking the value."""
+    """Return whether a value is an instance of one of some classes, without calling the value's code."""
     return issubclass(type(value), kinds)
 
 
+def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Return whether a value is a mapping, without calling the value's code."""
+    return issubclass(type(value), Mapping)
+
+
 def as_text(value: str) -> str:
-    """Return a `str` of that very class, with the characters that it has and not those that it says it has."""
+    """Return text as an exact `str`, with its real characters, even if a subclass shows others."""
     return value if type(value) is str else str.__str__(value)
 
 
 def as_int(value: object) -> int | None:
-    """Return a whole number as an `int` of that very class; ``None`` for anything else, a `bool` included."""
-    # mypy does not follow issubclass(type(value), ...), which is the point here: the value itself is not asked.
-    return int.__int__(value) if issubclass(type(value), int) and type(value) is not bool else None  # type: ignore[arg-type, call-overload, no-any-return, unused-ignore]
+    """Return a whole number as an exact `int`; ``None`` for anything else, including a `bool`."""
+    return int.__int__(value) if is_a(value, int) and type(value) is not bool else None
 
 
 def as_number(value: object) -> int | float | None:
-    """Return a number as an `int` or a `float` of that very class; ``None`` for anything else, a `bool` included."""
+    """Return a number as an exact `int` or `float`; ``None`` for anything else, including a `bool`."""
     if is_a(value, float):
         return float.__float__(value)
     return as_int(value)
@@ -67,13 +71,14 @@ def as_seconds(value: timedelta) -> float:
 
 
 def elements(array: list[Any] | tuple[Any, ...]) -> list[Any]:
-    """Return the elements that a list or a tuple has, and not those that a subclass shows."""
-    # mypy narrows only the first branch of a TypeGuard.
-    return list(list.__iter__(array) if is_a(array, list) else tuple.__iter__(array))  # type: ignore[arg-type]
+    """Return the real elements of a list or a tuple, even if a subclass shows others."""
+    if is_a(array, list):
+        return list(list.__iter__(array))
+    return list(tuple.__iter__(array))  # type: ignore[arg-type]  # a TypeGuard does not narrow what comes after it
 
 
 def iterating(values: Iterable[T], refusal: Callable[[], DataStoreError]) -> Iterator[T]:
-    """Begin to iterate; what the iterator raises later on is its own, and passes."""
+    """Begin to iterate. What the iterator raises later is not translated."""
     try:
         return iter(values)
     except TypeError:
@@ -81,16 +86,16 @@ def iterating(values: Iterable[T], refusal: Callable[[], DataStoreError]) -> Ite
 
 
 def as_dict(value: object, refusal: Callable[[], DataStoreError]) -> dict[Any, Any]:
-    """Return the items of a mapping in a `dict` of that very class.
+    """Return the items of a mapping in an exact `dict`.
 
-    What a mapping of another class than `dict` raises passes, for it is the caller's own.
+    What the caller's own mapping class raises is not translated.
 
     Raises:
-        DataStoreError: What ``refusal`` returns, if it is no mapping.
+        DataStoreError: What ``refusal`` returns, if it is not a mapping.
     """
     if is_a(value, dict):
-        return dict(dict.items(value))  # `dict.copy` asks a subclass
-    if not is_a(value, Mapping):  # type: ignore[type-abstract]  # it is asked for, and not made
+        return dict(dict.items(value))  # `dict.copy` would call a subclass
+    if not is_mapping(value):
         raise refusal()
     try:
         return dict(value)
@@ -99,11 +104,11 @@ def as_dict(value: object, refusal: Callable[[], DataStoreError]) -> dict[Any, A
 
 
 def check_name(value: object, parameter: str) -> str:
-    """Return a name as a `str` of that very class.
+    """Return a name as an exact `str`.
 
     Args:
-        value: What was given.
-        parameter: What to call it in an error.
+        value: The argument.
+        parameter: Its name in errors.
 
     Raises:
         InvalidNameError: If it is not text, or holds a lone surrogate.
@@ -117,7 +122,7 @@ def check_name(value: object, parameter: str) -> str:
 
 
 def check_text(value: object, parameter: str, instead: str) -> str:
-    """Return an argument that is text, as a `str` of that very class; ``instead`` says what to give.
+    """Return a text argument as an exact `str`; ``instead`` says in an error what to give.
 
     Raises:
         InvalidValueError: If it is not text, or holds a lone surrogate.
@@ -131,7 +136,7 @@ def check_text(value: object, parameter: str, instead: str) -> str:
 
 
 def lone_surrogate(text: str) -> str | None:
-    r"""Return which lone surrogate makes text invalid (``\ud83d``) and where; else ``None``."""
+    r"""Return which lone surrogate, such as ``\ud83d``, makes a text invalid, and where; ``None`` if it is valid."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -143,10 +148,10 @@ def lone_surrogate(text: str) -> str | None:
 
 
 def shown(value: Any) -> str:
-    """Return an argument as a message quotes it: shortened, and only if it is plain; else what it is."""
+    """Return an argument for a message: quoted and shortened if it is plain, else only its type."""
     kind = type(value)
     if kind is int and value.bit_length() > 4 * _LONGEST_SHOWN:
-        return f"an int of {value.bit_length():,} bits"  # writing it out takes long, and Python refuses to
+        return f"an int of {value.bit_length():,} bits"  # writing it out would take long, and Python may refuse
     if kind not in (str, int, float, bool, type(None)):
         return kind_of(value)
     quoted = repr(value if kind is not str else value[:_LONGEST_SHOWN])

@@ -1,4 +1,4 @@
-"""Opening a store from a URL: finds the adapter that serves the scheme, ours or anybody's, by its entry point."""
+"""Opens a store from a URL: finds the adapter for the scheme by its entry point, ours or a third party's."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from datastore.access import Tracking
 from datastore.administration import LegacySource
 from datastore.backend import Backend
+from datastore.earlier import EarlierFormat
 from datastore.errors import ConfigurationError, DataStoreError, UnsupportedError, of_the_store
 from datastore.reading import ReadOnlyBackend
 from datastore.store import DataStore
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 ENTRY_POINTS = "datastore.backends"
-"""The entry-point group: the name is the URL's scheme, the object a function from `Url` to an open `Backend`."""
+"""The entry-point group: a name is the scheme of a URL, an object is a function from `Url` to an open `Backend`."""
 URL_VARIABLE = "AGENT_DATASTORE_URL"
 DEFAULT_URL = "sqlite:///agent_data_store.db"
 
@@ -112,6 +113,29 @@ def _place(text: str, options: Mapping[str, Any], open_backend: Callable[[Url], 
     return find(url)
 
 
+def connect_earlier(url: str) -> DataStore:
+    """Open a store of the earlier format for reading, as if it were of the current one (`datastore.formats`).
+
+    Args:
+        url: As for `connect`.
+
+    Returns:
+        The open store; its records can be listed and copied, and nothing else.
+
+    Raises:
+        ConfigurationError: Also if the store has the current format already.
+        UnsupportedError: If the adapter cannot list the records of all users.
+        PermissionDeniedError, BackendUnavailableError, BackendUnusableError: As `connect`.
+    """
+    parsed = Url(url, {MODE: "ro"})
+    parsed.take_mode()
+    parsed.earlier_format = True
+    open_backend = _adapter(parsed)
+    store = DataStore(ReadOnlyBackend(EarlierFormat(open_backend(parsed))), tracking="off")
+    store._core.place = place_of(url)
+    return store
+
+
 def connect_legacy(url: str) -> LegacySource:
     """Open a database in the legacy format, for `datastore.moving.import_legacy` to read.
 
@@ -137,6 +161,26 @@ def connect_legacy(url: str) -> LegacySource:
     source = opener(parsed)
     source.place = place_of(url)
     return source
+
+
+def migrator(url: str) -> Callable[[Url, Callable[[int, int | None], None] | None], int] | None:
+    """Return the adapter's function that brings a store of the earlier format to the current one in place.
+
+    Args:
+        url: As for `connect`.
+
+    Returns:
+        A function of the parsed URL, and of one that is told how many records are done and of how many, which returns
+        how many there are; ``None`` if the adapter has no safe way in place.
+    """
+    from importlib import import_module
+
+    parsed = Url(url)
+    _adapter(parsed)
+    found: Callable[[Url, Callable[[int, int | None], None] | None], int] | None = getattr(
+        import_module(_entry_point(parsed).module), "migrate", None
+    )
+    return found
 
 
 def place_of(url: str) -> Hashable:

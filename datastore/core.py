@@ -1,7 +1,7 @@
-"""What every call shares: reading, writing and scanning through a backend, the same way on every database.
+"""What all calls share: reading, writing and scanning through a backend, in the same way on every database.
 
-Here, once for all adapters: batches are cut to the size a backend takes, transient errors are repeated where that is
-safe, expired documents are hidden, and errors learn what was attempted.
+This is done once for all adapters: batches are cut to the size that the backend takes, calls that fail for a transient
+reason are repeated where that is safe, expired documents are hidden, and errors are told what was attempted.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ from datastore.times import format_time
 T = TypeVar("T")
 W = TypeVar("W", bound=Write | Restore)
 
-_FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds, between attempts of a call that failed for a transient reason
-_HELD = 0.001  # seconds between two looks at whether a fork is over
+_FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds between attempts of a call that failed for a transient reason
+_HELD = 0.001  # seconds between two checks whether a fork is over
 _NOT_CLEAN = (
     "the process was forked while a call to the database went on for longer than the fork could wait; what this child "
     "has inherited cannot be used. Open the store after the fork, with datastore.connect()"
@@ -78,7 +78,7 @@ class Core:
         self.max_seconds = max_seconds
         self.places = Places()
         self.place: Hashable = None
-        """Which database it is, whatever the URL that named it; ``None`` if nobody knows (`datastore.connecting`)."""
+        """Identifies the database, whichever URL named it; ``None`` if that is unknown (`datastore.connecting`)."""
         self._retry_seconds = retry_seconds
         self._at_once = backend.capabilities.at_once
         self._release = weakref.finalize(self, _release, self.tracker, backend)  # once: closed, collected or at exit
@@ -88,7 +88,7 @@ class Core:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Wait for the backend where it is not there because of a fork; so no other call has to look for one."""
+            """Wait for the backend while a fork has removed it; so calls need not check whether it is there."""
             if name != "backend":
                 raise AttributeError(name)
             return self._wait_for_backend()
@@ -150,7 +150,7 @@ class Core:
         return document
 
     def read_whole(self, id: str) -> Document | None:
-        """Return the live document under an id with everything in it, accesses noted here and not yet written too."""
+        """Return the whole live document under an id, including accesses that are noted here and not yet written."""
         documents = self.tracker.with_pending(lambda: list(self.read((id,), Fields.ALL).values()))
         return documents[0] if documents else None
 
@@ -158,7 +158,7 @@ class Core:
         """Return the live documents under distinct ids, in the order of the ids.
 
         Raises:
-            DamagedRecordError: For the first of them that does not hold, as far as it is read.
+            DamagedRecordError: For the first damaged document, as far as the fields are read.
         """
         found: dict[str, Document] = {}
         size = self.backend.capabilities.read_batch
@@ -189,9 +189,9 @@ class Core:
         *,
         reverse: bool = False,
     ) -> Iterator[Document]:
-        """Return an iterator over the live documents of a range in id order; the first page is of ``at_once``.
+        """Return an iterator over the live documents of a range in id order; the first page has ``at_once``.
 
-        ``on_damaged`` is told of each that does not hold, as far as it is read; it is not among those yielded.
+        ``on_damaged`` is called for each damaged document, as far as the fields are read; these are not yielded.
         ``reverse`` is for the opposite order.
         """
 
@@ -201,7 +201,7 @@ class Core:
         return self._live(read, range, fields, after, at_once, on_damaged)
 
     def all_ids(self, range: IdRange) -> Iterator[list[str]]:
-        """Yield the ids of a range page by page, those of expired and of damaged documents too, not of foreign ones."""
+        """Yield the ids of a range page by page, including expired and damaged documents, but not foreign ones."""
         after = None
         size = self.backend.capabilities.write_batch
         while True:
@@ -241,18 +241,18 @@ class Core:
                 on_damaged(error)
             for document in page.documents:
                 yield document
-                self.check_open()  # what is left of the page does not outlive the store
+                self.check_open()  # the rest of the page must not be yielded after the store was closed
             if page.after is None:
                 return
             after = page.after
-            at_once *= 8  # who asked for few and goes on has met expired documents, or keys beside the prefix
+            at_once *= 8  # more were needed than expected: some are expired, or their keys do not have the prefix
 
     def page(self, read: Callable[[], DocumentPage], fields: Fields) -> DocumentPage:
-        """Return a page of a listing, checked as far as it is read, with the accesses that are noted here.
+        """Return a page of a listing, checked as far as the fields are read, with the accesses that are noted here.
 
         Args:
-            read: Asks the backend for it.
-            fields: How much of each document it asks for.
+            read: Asks the backend for the page.
+            fields: How much of each document ``read`` asks for.
         """
         page = DocumentPage((), None)
 
@@ -264,12 +264,12 @@ class Core:
             return page.documents
 
         deadlines.check()
-        with within(self.max_seconds):  # a stream has as long for each page
+        with within(self.max_seconds):  # each page of a stream has this time
             found = self.tracker.with_pending(documents) if fields is Fields.ALL else documents()
         return page._replace(documents=found)
 
     def write_one(self, write: Write) -> Outcome:
-        """Apply one write and return its outcome; an error in it is raised."""
+        """Apply one write and return its outcome, or raise the error in it."""
         before = deadlines.begin(self.max_seconds, sys._getframe())
         try:
             (outcome,) = self._write((write,))
@@ -284,8 +284,8 @@ class Core:
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """Apply writes to distinct ids and return an outcome for each, in order.
 
-        A batch that fails as a whole ends the work: its outcomes, and those of later batches, hold the error. If
-        nothing was done by then, the error is raised.
+        If a batch fails as a whole, the later ones are not sent: the outcomes of all of these hold the error. If
+        nothing had been done before, the error is raised.
         """
         outcomes: list[Outcome] = []
         size = self.backend.capabilities.write_batch
@@ -342,7 +342,7 @@ class Core:
         """Write the pending accesses, close the backend, and refuse every call from here on. Idempotent.
 
         Raises:
-            ReentrantCallError: If this very thread is in the middle of a call of this store: it would wait for itself.
+            ReentrantCallError: If this thread is in the middle of a call of this store: it would wait for itself.
         """
         if self._is_on(sys._getframe(1)):
             raise ReentrantCallError(
@@ -357,7 +357,7 @@ class Core:
             raise known.during("closing", self.backend.name) from known.__cause__
 
     def _is_on(self, frame: FrameType | None) -> bool:
-        """Return whether a call of this store is being executed in a frame or below it."""
+        """Return whether a frame, or one that called it, is executing a call of this store."""
         while frame is not None:
             if frame.f_globals.get("__name__") in (__name__, AccessTracker.__module__):
                 owner = frame.f_locals.get("self")
@@ -387,7 +387,7 @@ class Core:
     def _resend(
         self, writes: Sequence[W], outcomes: list[Outcome], send: Callable[[Sequence[W]], list[Outcome]]
     ) -> list[Outcome]:
-        """Send again the writes of a batch that failed for a transient reason while others were done."""
+        """Repeat the writes of a batch that failed for a transient reason while others succeeded."""
         backoff = Backoff(self._retry_seconds, _FIRST_DELAY, _LONGEST_DELAY)
         while True:
             again = [
@@ -416,14 +416,14 @@ def _worth_repeating(error: DataStoreError) -> bool:
 
 
 def _recognise(write: Write | Restore, outcome: Outcome) -> Outcome:
-    """Return the outcome of a repeated write, seeing where the first attempt had succeeded and its answer was lost."""
+    """Return the outcome of a repeated write; it is done if the first attempt had succeeded and its answer was lost."""
     if isinstance(write, Put) and not outcome.done and outcome.revision == write.revision:
         return DONE
     return outcome
 
 
 class _Reading:
-    """What an error says was attempted; the text is only made if there is an error."""
+    """Describes in an error what was attempted; the text is made only if there is an error."""
 
     verb = "reading"
 
@@ -444,7 +444,7 @@ class _Writing(_Reading):
 
 
 class _Closed(Backend):
-    """Stands where the backend was, so that no call has to ask whether the store is open."""
+    """Takes the place of the backend, so that calls need not check whether the store is open."""
 
     def __init__(
         self,

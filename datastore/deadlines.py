@@ -1,6 +1,7 @@
-"""How long a call may take: one deadline for each thread's call, which everything that can take long looks at.
+"""How long a call may take: each thread's call has one deadline, which everything that can take long respects.
 
-A call begins with `within`; matching, sorting, paging, retrying and the adapters `check` it, or ask what is `left`.
+A call begins with `within`. Matching, sorting, paging, retrying and the adapters call `check`, or ask how much time is
+`left`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TypeAlias
 from datastore.errors import DeadlineExceededError
 
 _Call: TypeAlias = tuple[float, float, FrameType]
-"""When a call must have ended, in seconds of `time.monotonic`; how long it was given; the frame that began it."""
+"""When a call must have ended, in seconds of `time.monotonic`; how much time it was given; the frame that began it."""
 
 
 class _Current(threading.local):
@@ -26,7 +27,7 @@ _current = _Current()
 
 
 class within:  # noqa: N801 - reads as the statement that it is, like `contextlib.suppress`
-    """Gives what happens inside at most so many seconds; a call within a call keeps the earlier deadline.
+    """Limits the time of the code inside; a call within a call keeps the earlier deadline.
 
     Args:
         seconds: How long the call may take.
@@ -47,10 +48,10 @@ class within:  # noqa: N801 - reads as the statement that it is, like `contextli
 
 
 def begin(seconds: float, frame: FrameType) -> _Call | None:
-    """Begin what `within` gives its time to, in a frame; hand what this returns to `end`."""
+    """Begin a call in a frame, as `within` does; pass the result to `end`."""
     before = _current.call
     if before is not None and not on_stack(before[2], frame):
-        before = None  # an interrupt ended that call before it could clean up
+        before = None  # that call was ended by an interrupt before it could clean up
     until = time.monotonic() + seconds
     if before is None or until < before[0]:
         _current.call = (until, seconds, frame)
@@ -58,12 +59,12 @@ def begin(seconds: float, frame: FrameType) -> _Call | None:
 
 
 def end(before: _Call | None) -> None:
-    """Go back to the deadline that was there before."""
+    """Restore the previous deadline."""
     _current.call = before
 
 
 def check() -> None:
-    """Raise if the call under way has taken too long.
+    """Raise if the current call has taken too long.
 
     Raises:
         DeadlineExceededError: If it has.
@@ -74,13 +75,13 @@ def check() -> None:
 
 
 def left() -> float:
-    """Return how many seconds the call under way has left; infinity if there is none, never less than 0."""
+    """Return how many seconds the current call has left, at least 0; infinity if there is no call."""
     call = _current.call
     return math.inf if call is None else max(call[0] - time.monotonic(), 0.0)
 
 
 def until() -> float:
-    """Return when the call under way must have ended, in seconds of `time.monotonic`; infinity if there is none."""
+    """Return when the current call must have ended, in seconds of `time.monotonic`; infinity if there is no call."""
     call = _current.call
     return math.inf if call is None else call[0]
 
@@ -95,7 +96,7 @@ def exceeded() -> DeadlineExceededError:
 
 
 def on_stack(frame: FrameType, innermost: FrameType | None) -> bool:
-    """Return whether a frame is still being executed below another one."""
+    """Return whether a frame is ``innermost`` or one of its callers: whether it is still being executed."""
     while innermost is not None:
         if innermost is frame:
             return True

@@ -1,10 +1,11 @@
 """Stored documents that the store did not write: hand-edited, foreign, damaged, or on their way in from elsewhere.
 
-One place says what a sound document is. `check` is asked wherever a whole document is handed out or moved; a read of
-values alone pays nothing for it, because what cannot be decoded fails by itself, and only then somebody looks closer.
+Only this module defines what a sound document is. `check` is called wherever a whole document is returned or moved. A
+read of values alone does not pay for it: decoding a damaged value fails by itself, and only then the document is
+examined.
 
-A document that does not hold is a `DamagedRecordError` with its id where it was asked for by its key. Listings leave it
-out with a warning, so that one record never takes the others with it. No message quotes what is stored.
+If a damaged document is asked for by its key, a `DamagedRecordError` with its id is raised. Listings leave it out with
+a warning, so that one damaged record does not make the others unreadable. No message quotes what is stored.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from datastore.values import MAX_METADATA_BYTES, UnreadableError, encode
 T = TypeVar("T")
 
 MAX_COUNT = 2**53
-"""The highest access count that is taken in: the last that every database, JavaScript's too, counts up to exactly."""
-_MAX_STORED_COUNT = 2**63 - 1  # what is counted after it was taken in may exceed that
+"""The largest access count that an import accepts: every database, even in JavaScript, counts exactly up to it."""
+_MAX_STORED_COUNT = 2**63 - 1  # a stored count may exceed the other bound by accesses after the import
 MAX_REVISION_BYTES = 64
-"""The longest revision, in bytes of UTF-8. The store's own take 24."""
+"""The longest revision, in bytes of UTF-8. The store's own revisions take 24."""
 
 UNDECODABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
-"""What decoding a document that the store did not write may fail with."""
+"""The exceptions with which decoding a document may fail that the store did not write."""
 
 NO_TIME = "expiresAt is no time"
 NO_KEY = "no key has this id"
@@ -43,11 +44,11 @@ logger = logging.getLogger("datastore")
 
 
 def is_time(text: object) -> bool:
-    """Return whether something is a time as `datastore.times` writes it, on a day that there is."""
+    """Return whether something is a time as `datastore.times` writes it, on a day that exists."""
     return type(text) is str and len(text) == _TIME_LENGTH and _is_time(text)
 
 
-@lru_cache(4_096)  # a listing meets the same times again and again: records that were written together have one
+@lru_cache(4_096)  # listings meet the same times repeatedly: records that were written together share one
 def _is_time(text: str) -> bool:
     if not _TIME.fullmatch(text):
         return False
@@ -59,12 +60,12 @@ def _is_time(text: str) -> bool:
 
 
 def check(document: Document) -> Document:
-    """Return a whole document whose provenance, revision, expiry and metadata hold.
+    """Check the provenance, the revision, the expiry and the metadata of a whole document, and return it.
 
-    Neither its id nor its value is looked at: the one was asked for, the other has been decoded.
+    The id and the value are not checked: the id was asked for, and the value has been decoded.
 
     Raises:
-        DamagedRecordError: If one of them does not.
+        DamagedRecordError: If one of them is not valid.
     """
     problem = _problem(document, _MAX_STORED_COUNT)
     if problem is not None:
@@ -76,7 +77,7 @@ def check_moved(document: Document) -> str:
     """Check everything about a document that is to be written as it is, and return its value's JSON text.
 
     Raises:
-        DamagedRecordError: If something does not hold.
+        DamagedRecordError: If something is not valid.
     """
     problem = _problem(document, MAX_COUNT)
     if problem is None and not is_id(document.id):
@@ -91,10 +92,10 @@ def check_moved(document: Document) -> str:
 
 
 def from_fields(id: str, fields: Mapping[str, Any], value: Any) -> Document:
-    """Return the document that fields by their names in the docs describe, of whatever type they are.
+    """Return the document for fields that have the names in the docs, and may have any type.
 
     Raises:
-        InvalidValueError, ValueTooLargeError: If a field is missing or is not what it must be; nothing is quoted.
+        InvalidValueError, ValueTooLargeError: If a field is missing or not valid; nothing is quoted.
     """
     for name in ("metadata", "createdAt", "updatedAt", "revision", "createdByAgent", "accessCount"):
         if name not in fields:
@@ -121,11 +122,11 @@ def from_fields(id: str, fields: Mapping[str, Any], value: Any) -> Document:
 
 
 def damaged(id: str, problem: str | None = None) -> DamagedRecordError:
-    """Return the error for a stored document that does not hold.
+    """Return the error for a damaged document.
 
     Args:
-        id: Its id.
-        problem: What is wrong; nothing of what is stored may be in it.
+        id: The document's id.
+        problem: What is wrong; it must not quote anything that is stored.
     """
     what = f"the stored document {id!r} is not one that the store wrote"
     return DamagedRecordError(
@@ -134,9 +135,9 @@ def damaged(id: str, problem: str | None = None) -> DamagedRecordError:
 
 
 def foreign(id: str) -> DamagedRecordError:
-    """Return the error for a document that has no revision: the store has never written any like it.
+    """Return the error for a document that has no revision: the store never wrote it.
 
-    It is somebody else's, so nothing that removes a whole range (`clear`, `forget`, a purge) takes it along.
+    It belongs to somebody else, so calls that remove a whole range (`clear`, `forget`, a purge) leave it.
     """
     return DamagedRecordError(
         f"the stored document {id!r} was written by another program (it has no revision); bring the documents of that "
@@ -147,10 +148,10 @@ def foreign(id: str) -> DamagedRecordError:
 
 
 def decoded(id: str, decode: Callable[[], T]) -> T:
-    """Return what decoding a document gives.
+    """Decode a document and return the result.
 
     Raises:
-        DamagedRecordError: If it fails; nothing of the document is chained to it.
+        DamagedRecordError: If decoding fails; the original error, which may quote the document, is not chained.
     """
     try:
         return decode()
@@ -162,11 +163,11 @@ def decoded(id: str, decode: Callable[[], T]) -> T:
 
 
 def reason(error: Exception) -> str:
-    """Return what one of `UNDECODABLE` says is wrong with a document, without quoting anything of it."""
+    """Return why decoding a document failed with one of `UNDECODABLE`, without quoting anything of the document."""
     if isinstance(error, UnreadableError):
         return f"it holds {error}"
     if isinstance(error, KeyError):
-        return "a field is missing, or of a kind that does not belong there"
+        return "a field is missing, or has the wrong type"
     return f"decoding it failed with {type(error).__name__}"
 
 
@@ -187,17 +188,17 @@ def key_of(id: str) -> str:
 
 
 def name_of(id: str) -> Name | None:
-    """Return what an id stands for; ``None`` if it is not an id of the store."""
+    """Return the names in an id; ``None`` if it is not an id of the store."""
     return decode_id(id) if is_id(id) else None
 
 
 def skip(error: DamagedRecordError) -> None:
-    """Say in the log that a document was left out of a listing."""
+    """Log that a document was left out of a listing."""
     logger.warning("a listing leaves out a damaged record: %s", error.message)
 
 
 def sound(documents: Iterable[T], look: Callable[[T], object]) -> Iterator[T]:
-    """Yield the documents that hold, and skip the others with a warning; ``look`` raises for those."""
+    """Yield the sound documents, and skip the damaged ones, for which ``look`` raises, with a warning."""
     for document in documents:
         try:
             look(document)
@@ -208,7 +209,7 @@ def sound(documents: Iterable[T], look: Callable[[T], object]) -> Iterator[T]:
 
 
 def checked(page: DocumentPage) -> DocumentPage:
-    """Return a page of whole documents with those that do not hold among the damaged ones."""
+    """Check the documents of a page of whole ones; return it with the unsound ones among the damaged ones."""
     documents, broken = list[Document](), list(page.damaged)
     for document in page.documents:
         try:
@@ -219,12 +220,12 @@ def checked(page: DocumentPage) -> DocumentPage:
 
 
 def living(page: DocumentPage, now: str) -> DocumentPage:
-    """Return a page with the documents that have not expired; those whose expiry is no time are among the damaged."""
+    """Return a page without expired documents; those whose expiry is not a time are among the damaged ones."""
     documents = page.documents
     try:
         return page._replace(documents=[one for one in documents if one.expires_at is None or one.expires_at > now])
     except TypeError:
-        pass  # rare, so each is asked only then
+        pass  # this is rare; only then each document is checked
     live, broken = list[Document](), list(page.damaged)
     for one in documents:
         try:
@@ -238,7 +239,7 @@ def living(page: DocumentPage, now: str) -> DocumentPage:
 def split(
     stored: Iterable[T], id_of: Callable[[T], str], decode: Callable[[T], Document]
 ) -> tuple[list[Document], Sequence[DamagedRecordError]]:
-    """Return the documents that are decoded from what a database holds, and the errors for those that cannot be."""
+    """Return the documents that could be decoded, and the errors for those that could not."""
     documents, broken = list[Document](), list[DamagedRecordError]()
     for one in stored:
         try:

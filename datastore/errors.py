@@ -28,7 +28,7 @@ class DataStoreError(Exception):
     waited: bool = False
 
     def __init__(self, message: str, *, backend: str | None = None) -> None:
-        if len(message) > _LONGEST_MESSAGE:  # what it quotes may be of any length
+        if len(message) > _LONGEST_MESSAGE:  # a message may quote something long
             message = f"{message[:_LONGEST_MESSAGE]}..."
         super().__init__(message)
         self.message = message
@@ -178,11 +178,11 @@ class ClosedError(DataStoreError):
 
 
 def of_the_store(error: Exception) -> DataStoreError:
-    """Return an error of the store as it is; anything else that an adapter raises is a fault of it or of its client.
+    """Return an error of the store unchanged, and anything else that an adapter raises as an `InternalError`.
 
-    The message names the class only, for what a client says may quote what is stored. Being out of memory is a state of
-    the process and no fault: it passes. So does what a signal handler raises (a timeout, a worker's soft limit): it
-    arrives between two lines of whatever is being executed, and is meant for whoever set it up.
+    Its message names only the class, because a client's message may quote what is stored. Being out of memory is not a
+    fault of the adapter: that error is raised as it is. So is what a signal handler raises (a timeout, a worker's soft
+    limit): it can arrive between any two lines, and is meant for the code that installed the handler.
     """
     if isinstance(error, DataStoreError):
         return error
@@ -197,7 +197,7 @@ def of_the_store(error: Exception) -> DataStoreError:
 
 
 def _is_of_a_signal_handler(error: Exception) -> bool:
-    import signal  # here, because few programs need it
+    import signal  # imported here, because few programs need it
 
     handlers = [signal.getsignal(number) for number in signal.valid_signals()]
     functions = [getattr(handler, "__func__", getattr(handler, "func", handler)) for handler in handlers]
@@ -210,10 +210,10 @@ def _is_of_a_signal_handler(error: Exception) -> bool:
     return False
 
 
-_name_of = type.__dict__["__name__"].__get__  # what the type is called, whatever a metaclass says
+_name_of = type.__dict__["__name__"].__get__  # the real name of the type, whatever a metaclass says
 
 
 def kind_of(value: object) -> str:
-    """Return what a value is, with its article, for a message: ``"an int"``."""
+    """Return the type of a value with an article, for a message: ``"an int"``."""
     name: str = _name_of(type(value))[:80] or "nameless object"
     return f"{'an' if name[0] in 'AEIOaeiou' else 'a'} {name}"

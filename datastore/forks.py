@@ -1,11 +1,11 @@
-"""Forking with an open store: nothing is open, and nobody is inside the database, at the moment of the fork.
+"""Forking with an open store: at the moment of the fork no connection is open and no thread is in a database call.
 
-A child inherits what the database's client keeps of its own: locks of threads that are not there any more, and with
-SQLite what it knows of a file, of which POSIX gives the child no locks. Neither can be put right in the child. So
-before a fork new calls are held back, those under way are waited for, and connections are closed; afterwards each
-process opens its own. Where a call takes too long to wait for, the child's store refuses to work and says why.
+A child inherits the internal state of the database's client: locks of threads that no longer exist, and with SQLite
+knowledge of a file whose POSIX locks the child does not have. The child cannot repair either. So before a fork new
+calls are held back, calls under way are waited for, and connections are closed; afterwards each process opens its own.
+If a call takes too long to wait for, the child's store refuses to work and says why.
 
-Who is inside is read off the threads' stacks, so that no call pays for it.
+The threads' stacks show which of them are in a database call, so calls need not register themselves.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from types import CodeType, FrameType
 from typing import Protocol
 
 SECONDS = 10.0
-"""How long a fork waits for the calls that are under way."""
+"""How long a fork waits for the calls under way."""
 _LOOK, _LONGEST_LOOK = 0.0005, 0.01  # seconds between two looks at the threads
 
 
 class Participant(Protocol):
-    """What takes part in a fork: an open store."""
+    """An open store, which takes part in a fork."""
 
     @property
     def module(self) -> str:
-        """Whoever executes code of this module is inside: all calls to the database come from there."""
+        """A thread that executes code of this module is inside: all calls to the database are made there."""
 
     @property
     def inside(self) -> Collection[CodeType]:
-        """Whoever executes one of these functions is, too."""
+        """A thread that executes one of these functions is also inside."""
 
     @property
     def waiting(self) -> Collection[CodeType]:
-        """But not who waits in one of these for the fork to be over."""
+        """A thread in one of these functions is not inside: it waits for the end of the fork."""
 
     def hold(self) -> None:
-        """Hold new calls back."""
+        """Hold back new calls."""
 
     def before_fork(self) -> None:
-        """Release what a child must not inherit; nobody is inside."""
+        """Release what a child must not inherit; no thread is inside."""
 
     def resume(self) -> None:
-        """Let calls go on, in the process that has forked."""
+        """Let calls continue, in the process that has forked."""
 
     def after_fork(self, clean: bool) -> None:
         """Start over in the child; not ``clean`` if a call was under way."""
@@ -56,7 +56,7 @@ _participants: dict[int, weakref.ref[Participant]] = {}
 
 
 class _Fork:
-    """A fork that is under way."""
+    """A fork under way."""
 
     def __init__(self) -> None:
         self.held: list[Participant] = []
@@ -68,13 +68,13 @@ _current: dict[int, _Fork] = {}
 
 
 def take_part(participant: Participant) -> None:
-    """Take part in all forks from now on, as long as there is the participant."""
+    """Let a participant take part in all forks from now on, as long as it exists."""
     number = id(participant)
     _participants[number] = weakref.ref(participant, lambda _: _participants.pop(number, None))
 
 
 def is_forking() -> bool:
-    """Return whether this very thread is forking."""
+    """Return whether the current thread is forking."""
     return threading.get_ident() in _current
 
 
@@ -97,7 +97,7 @@ def _before() -> None:
 def _wait_until_empty(participant: Participant, me: int, until: float) -> bool:
     look = _LOOK
     if _is_inside(sys._getframe(), participant):
-        return False  # a signal handler forks in the middle of a call, which cannot end before
+        return False  # a signal handler forks in the middle of a call, which cannot end before the fork
     while any(_is_inside(top, participant) for thread, top in sys._current_frames().items() if thread != me):
         if time.monotonic() > until:
             return False
@@ -132,5 +132,5 @@ def _after_in_child() -> None:
             participant.after_fork(id(participant) in fork.clean)
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
     os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

@@ -25,7 +25,7 @@ from datastore.errors import InvalidNameError
 MAX_NAME_BYTES = 255
 """The longest user id, namespace or agent name, in bytes of its encoded UTF-8."""
 MAX_KEY_BYTES = 512
-"""The longest key, in bytes of UTF-8. With it an id stays below Firestore's 1,500 and a DynamoDB sort key's 1,024."""
+"""The longest key, in bytes of UTF-8: ids then fit into Firestore's 1,500 bytes and a DynamoDB sort key's 1,024."""
 
 # Control characters are Unicode's category Cc: C0, DEL and C1.
 _ENCODED = re.compile(r"[%:/\x00-\x1f\x7f-\x9f]|\A_")
@@ -34,6 +34,7 @@ _IN_ORDER = bytes(sorted(_BASE64.translate(bytes.maketrans(b"+/", b"-_"))))
 _TO_ORDERED = bytes.maketrans(_BASE64, _IN_ORDER)
 _FROM_ORDERED = bytes.maketrans(_IN_ORDER, _BASE64)
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _AFTER_COLON = ";"  # ';' follows ':' in ASCII, so [x:, x;) holds exactly the ids that begin with x:
 
 
@@ -48,11 +49,11 @@ class IdRange(NamedTuple):
 
 
 EVERYTHING = IdRange("", "\U0010ffff" * (MAX_NAME_BYTES // 4 + 1))
-"""The range of all ids of all users; its end is longer than the last of all user ids."""
+"""The range of all ids of all users; its end is longer than the longest user id."""
 
 
 class Name(NamedTuple):
-    """What an id stands for."""
+    """The user id, the namespace and the key in an id."""
 
     user_id: str
     namespace: str
@@ -60,11 +61,11 @@ class Name(NamedTuple):
 
 
 def encode_name(name: str, parameter: str) -> str:
-    """Return a user id or a namespace as it stands in an id.
+    """Return a user id or a namespace as it is written in an id.
 
     Args:
         name: The user id or namespace.
-        parameter: What to call it in an error.
+        parameter: Its name in errors.
 
     Raises:
         InvalidNameError: If it is not text, is empty, holds a lone surrogate, or is longer than 255 bytes encoded.
@@ -82,10 +83,10 @@ def encode_name(name: str, parameter: str) -> str:
 
 
 def check_agent(agent: str) -> str:
-    """Return an agent's name if it is one: text of 1 to 255 bytes of UTF-8.
+    """Check an agent's name, text of 1 to 255 bytes of UTF-8, and return it.
 
     Raises:
-        InvalidNameError: If it is not.
+        InvalidNameError: If it is not valid.
     """
     agent = check_name(agent, "agent")
     size = len(agent.encode())
@@ -95,19 +96,19 @@ def check_agent(agent: str) -> str:
 
 
 def encode_key(key: str) -> str:
-    """Return a key as it stands in an id.
+    """Return a key as it is written in an id.
 
     Raises:
         InvalidNameError: If it is not text, is empty, holds a lone surrogate, or is longer than 512 bytes of UTF-8.
     """
-    if type(key) is not str:  # a subclass can have an `encode` of its own
+    if type(key) is not str:  # a subclass can have its own `encode`
         key = check_name(key, "key")
     try:
         utf8 = key.encode()
     except UnicodeEncodeError:
-        utf8 = check_name(key, "key").encode()  # raises, and says what is wrong
+        utf8 = check_name(key, "key").encode()  # raises an error that says what is wrong
     if 0 < len(utf8) <= MAX_KEY_BYTES:
-        return _ordered(utf8)
+        return ordered(utf8)
     raise InvalidNameError(f"key takes {len(utf8)} bytes of UTF-8; it must take 1 to {MAX_KEY_BYTES}")
 
 
@@ -122,35 +123,71 @@ def decode_key(encoded: str) -> str:
     return a2b_base64(encoded.encode("ascii").translate(_FROM_ORDERED) + b"==").decode()
 
 
+def split_id(id: str) -> tuple[str, str]:
+    """Return what the ids of a namespace begin with, and the encoded key.
+
+    Raises:
+        ValueError: If there is no colon in it.
+    """
+    colon = id.rindex(":") + 1
+    return id[:colon], id[colon:]
+
+
+def encode_earlier_key(key: str) -> str:
+    """Return a key as it stood in an id of the earlier format (`datastore.formats`): URL-safe base64, padded."""
+    return _url_safe(key.encode())
+
+
+def decode_earlier_key(encoded: str) -> str:
+    """Return the key that `encode_earlier_key` encoded.
+
+    Raises:
+        ValueError: If ``encoded`` is not base64 of UTF-8.
+    """
+    return a2b_base64(encoded.encode("ascii").translate(_FROM_URL_SAFE)).decode()
+
+
 def new_key(prefix: str) -> str:
     """Return a prefix and 128 random bits as 22 URL-safe characters."""
-    # What the module secrets does, too; but importing it takes as long as a quarter of this package.
-    return prefix + b2a_base64(os.urandom(16), newline=False).translate(_TO_URL_SAFE).decode("ascii").rstrip("=")
+    # The module secrets does the same, but importing it takes a quarter as long as importing this package.
+    return prefix + _url_safe(os.urandom(16)).rstrip("=")
+
+
+def encode_id(user_id: str, namespace: str, key: str) -> str:
+    """Return the id of a record, as the database holds it.
+
+    Raises:
+        InvalidNameError: If one of the three is not valid; the message names it.
+    """
+    beginning = namespace_prefix(encode_name(user_id, "user_id"), encode_name(namespace, "namespace"))
+    return beginning + encode_key(key)
 
 
 def decode_id(id: str) -> Name:
-    """Return the user id, namespace and key of an id."""
+    """Return the user id, namespace and key of an id.
+
+    Raises:
+        ValueError: If it is not an id. Some other spellings of one are taken, too; `is_id` is exact.
+    """
     user, namespace, key = id.split(":")
     return Name(unquote(user, errors="strict"), unquote(namespace, errors="strict"), decode_key(key))
 
 
 def is_id(text: str) -> bool:
-    """Return whether a text is the id of a record; databases may hold other things beside them."""
+    """Return whether a text is the id of a record; databases may also hold other documents."""
     try:
-        name = decode_id(text)
-        parts = encode_name(name.user_id, "user_id"), encode_name(name.namespace, "namespace"), encode_key(name.key)
+        return encode_id(*decode_id(text)) == text
     except ValueError:
         return False
-    return ":".join(parts) == text
 
 
 def user_prefix(encoded_user: str) -> str:
-    """Return what every id of a user begins with."""
+    """Return the beginning of all ids of a user."""
     return encoded_user + ":"
 
 
 def namespace_prefix(encoded_user: str, encoded_namespace: str) -> str:
-    """Return what every id of a namespace begins with."""
+    """Return the beginning of all ids of a namespace."""
     return f"{encoded_user}:{encoded_namespace}:"
 
 
@@ -158,7 +195,7 @@ def key_range(namespace: str, prefix: str | None = None, start: str | None = Non
     """Return the range of a namespace that holds every key with a prefix, from one key up to another, and no other.
 
     Args:
-        namespace: What `namespace_prefix` returned.
+        namespace: The result of `namespace_prefix`.
         prefix: The beginning of the keys; ``None`` or ``""`` for all of them.
         start: The first key, inclusive; it need not exist.
         end: The first key that is not meant any more; it need not exist.
@@ -168,12 +205,12 @@ def key_range(namespace: str, prefix: str | None = None, start: str | None = Non
     """
     low, high = namespace, namespace[:-1] + _AFTER_COLON
     if prefix is not None and (utf8 := _bound(prefix, "prefix")):
-        low = namespace + _ordered(utf8)
-        high = namespace + _ordered(utf8[:-1] + bytes([utf8[-1] + 1]))  # no byte of UTF-8 is 255
+        low = namespace + ordered(utf8)
+        high = namespace + ordered(utf8[:-1] + bytes([utf8[-1] + 1]))  # no byte of UTF-8 is 255
     if start is not None:
-        low = max(low, namespace + _ordered(_bound(start, "start")))
+        low = max(low, namespace + ordered(_bound(start, "start")))
     if end is not None:
-        high = min(high, namespace + _ordered(_bound(end, "end")))
+        high = min(high, namespace + ordered(_bound(end, "end")))
     return IdRange(low, max(low, high))
 
 
@@ -188,11 +225,16 @@ def namespace_range(encoded_user: str, prefix: str | None) -> IdRange:
 
 
 def after_namespace(id: str) -> str:
-    """Return the first possible id after the namespace that ``id`` lies in."""
+    """Return the first possible id after the namespace of ``id``."""
     return id[: id.rindex(":")] + _AFTER_COLON
 
 
-def _ordered(utf8: bytes) -> str:
+def _url_safe(some: bytes) -> str:
+    return b2a_base64(some, newline=False).translate(_TO_URL_SAFE).decode("ascii")
+
+
+def ordered(utf8: bytes) -> str:
+    """Return bytes in base64 that sorts as they do."""
     return b2a_base64(utf8, newline=False).translate(_TO_ORDERED, b"=").decode("ascii")
 
 
@@ -218,7 +260,7 @@ def _percent(match: re.Match[str]) -> str:
 
 
 def scope_of(range: IdRange) -> tuple[str, str] | None:
-    """Return the user id and the namespace that a range lies within, ``None`` if it is not in a single namespace."""
+    """Return the user id and the namespace of a range; ``None`` if it is not within a single namespace."""
     user, colon, rest = range.start.partition(":")
     namespace, second, _ = rest.partition(":")
     if not colon or not second:

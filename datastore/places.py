@@ -1,7 +1,7 @@
-"""Remembered orders: which records come next, so that a page of a sorted listing does not read all of them again.
+"""Remembers orders: which records come next, so that the next page of a sorted listing need not read all of them again.
 
-An entry holds places and ids, no values, and only helps to find quickly what could be found again without it. There are
-no locks in here: each change is one atomic operation, so that no thread, signal or fork can find one half done.
+An entry holds places and ids, but no values. It only makes the next page faster: without it, the same records are
+found. There are no locks here: each change is one atomic operation, so no thread, signal or fork can see half of it.
 """
 
 from __future__ import annotations
@@ -11,30 +11,30 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 Place: TypeAlias = tuple[Any, ...]
-"""Where a record is in an order: what it sorts by, followed by its id, so that no two have the same place."""
+"""Where a record is in an order: its sort keys followed by its id, so that no two records have the same place."""
 
 MOST = 32
-"""So many orders are remembered for each store, the latest ones."""
+"""The most orders that a store remembers, the latest ones."""
 BYTES = 2_000_000
-"""So much an order takes at most, by a rough count: that is some thousand places."""
+"""The most memory for an order, roughly counted in bytes: enough for a few thousand places."""
 SECONDS = 300.0
-"""So long an order is used; what was written since it was read is not in it."""
+"""How long an order is used; it does not include what was written since it was read."""
 _LOOKS = 10
 
 
 class Ahead(NamedTuple):
-    """What follows a page."""
+    """The places that follow a page."""
 
     token: str
-    """What the cursor calls it by; it cannot be guessed."""
+    """The name of the entry in the cursor; it cannot be guessed."""
     of: str
-    """Whose order of what: says user, namespace, query and sort. For anything else the entry is as good as missing."""
+    """Identifies user, namespace, query and sort. For any others, the entry is not used."""
     until: float
-    """When it is too old, by the store's clock."""
+    """When the entry becomes too old, by the store's clock."""
     places: Sequence[Place]
-    """The next places, in order, without a gap. Never changed: other threads may be reading it."""
+    """The next places, in order, without a gap. The list is never changed: other threads may be reading it."""
     horizon: Place | None
-    """From here on nothing is known; ``None`` if these are all that there are."""
+    """The first place that is not in the list; ``None`` if no more follow."""
 
 
 class Places:
@@ -50,7 +50,7 @@ class Places:
         self._latest.append(ahead)
 
     def recall(self, token: str, of: str, now: float) -> Ahead | None:
-        """Return an order, or ``None`` if it is not remembered, too old, or another one than is asked for."""
+        """Return an order, or ``None`` if it is not remembered, is too old, or belongs to another query."""
         for _ in range(_LOOKS):
             try:
                 latest = tuple(self._latest)
@@ -69,5 +69,5 @@ def size_of(place: Any) -> int:
         return 60 + 2 * len(place)
     if kind is int:
         return 28 + int(place.bit_length()) // 8
-    key = getattr(place, "key", None)  # of what sorts in descending order
+    key = getattr(place, "key", None)  # a `Descending` holds its key
     return 24 if key is None else 48 + size_of(key)

@@ -1,4 +1,4 @@
-"""Stores that are opened for reading only: ``mode="ro"``, the same for every adapter."""
+"""Stores that are opened for reading only (``mode="ro"``), in the same way for every adapter."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _PASSED_ON = ("read", "scan", "plan", "document_count", "examine", "before_fork"
 
 
 class ReadOnlyBackend(Backend):
-    """Another backend, with all of its abilities, of which those that write raise `PermissionDeniedError`.
+    """Another backend with all of its abilities; the methods that write raise `PermissionDeniedError`.
 
-    An adapter that can opens its database for reading only as well (`datastore.urls.Url.read_only`), so that the
-    database itself stands in for this.
+    If the database can be opened for reading only, the adapter does so too (`datastore.urls.Url.read_only`): the
+    database itself then enforces it.
 
     Args:
-        backend: What is read.
+        backend: The backend to read from.
     """
 
     def __init__(self, backend: Backend) -> None:
         self.name = backend.name
         self.capabilities = backend.capabilities
         self._backend = backend
-        # In the instance, so that a read costs no call more than without this class.
+        # Set on the instance, so that a read does not cost an additional call.
         for ability in backend.capabilities.abilities:
             setattr(self, ability, self._refuse if ability in _CHANGING else getattr(backend, ability))
         for name in _PASSED_ON:
@@ -50,7 +50,7 @@ class ReadOnlyBackend(Backend):
         return self._backend.scan(range, fields, limit, after, reverse)
 
     def record_access(self, accesses: Sequence[Access]) -> None:
-        """Refuse; a store that only reads counts nothing."""
+        """Refuse: a store that only reads counts no accesses."""
         self._refuse()
 
     def close(self) -> None:

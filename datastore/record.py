@@ -1,7 +1,7 @@
-"""The public picture of one stored record.
+"""The public model of one stored record.
 
-Pydantic is imported by this module alone, and this module only when a record is first asked for: it takes longer to
-import than everything else in the package together.
+This module imports Pydantic, which takes longer to import than everything else in the package together. So it is
+imported only when a record is first asked for.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Record(BaseModel):
     expires_at: Time | None
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Yield what the ``repr`` shows: what one looks for first, and the value shortened."""
+        """Yield the fields for the ``repr``: the most important ones, and the value shortened."""
         yield "key", self.key
         yield "value", Short(self.value)
         if self.metadata:
@@ -87,7 +87,7 @@ class Record(BaseModel):
 
 
 def _cell(name: str, value: object) -> str:
-    """Return what a cell of a table shows; in a value, text is told from a number."""
+    """Return the text of a table cell; a value is shown such that text can be told from a number."""
     if isinstance(value, datetime):
         return _rfc3339(value)
     return value if isinstance(value, str) and name != "value" else short(value)
@@ -101,7 +101,7 @@ def page_table(records: Sequence[Record], cursor: str | None) -> str:
 
 
 def to_record(document: Document) -> Record:
-    """Return the record that a document (read with `Fields.ALL`, and so checked) holds."""
+    """Return the record for a document that was read with `Fields.ALL`, and is therefore checked."""
     name = decode_id(document.id)
     return Record(
         id=document.id,

@@ -1,7 +1,7 @@
-"""Repeating what is safe to repeat: capped exponential backoff with full jitter, within a time budget.
+"""Delays between repeated attempts: capped exponential backoff with full jitter, within a time budget.
 
 The delays follow "Exponential Backoff And Jitter" (M. Brooker, AWS Architecture Blog, 2015): a random time between
-zero and a bound that doubles up to a cap, so that many clients do not come back in step.
+zero and a bound that doubles up to a cap, so that many clients do not retry at the same moment.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ class Backoff:
     """The waiting between the attempts of one call.
 
     Args:
-        seconds: The budget: `wait` answers ``False`` once so much time has passed since construction, or the deadline
-            of the call under way.
+        seconds: The budget: `wait` returns ``False`` when this much time has passed since construction, or when the
+            deadline of the current call is reached.
         first: The longest first delay, in seconds; the bound doubles with each attempt.
-        cap: The longest delay of all, in seconds.
+        cap: The longest delay, in seconds.
     """
 
     def __init__(self, seconds: float, first: float, cap: float) -> None:

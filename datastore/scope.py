@@ -29,7 +29,7 @@ class Moment(NamedTuple):
 
 
 class Scope:
-    """Who acts where: what every call of an `AgentDataStore` works with."""
+    """The user, the agent and the namespace that all calls of an `AgentDataStore` work with."""
 
     __slots__ = ("agent", "core", "encoded_user", "namespace", "prefix", "user_id")
 
@@ -47,13 +47,13 @@ class Scope:
         return self.core.read_one(self.prefix + encode_key(key), fields)
 
     def fitting(self, type: type[T]) -> Callable[[str, Any], T]:
-        """Return the function that makes an object of a type of the value under a key; see `datastore.validating`."""
-        from datastore.validating import fitting  # here, because few give a type
+        """Return a function that turns the value under a key into an object of a type; see `datastore.validating`."""
+        from datastore.validating import fitting  # imported here, because few give a type
 
         return fitting(type, self.namespace, self.core.backend.name)
 
     def moment(self, ttl: float | timedelta | None = None) -> Moment:
-        """Return now, and when what is written now expires."""
+        """Return the current time, and the time when a record that is written now expires."""
         now = self.core.clock()
         return Moment(format_time(now), None if ttl is None else expiry(ttl, now))
 
@@ -67,7 +67,7 @@ class Scope:
         if_absent: bool = False,
         name: str = "value",
     ) -> Put:
-        """Return the write of a value, after checking key and value; ``metadata`` has been checked before."""
+        """Check a key and a value, and return the write; ``metadata`` must have been checked before."""
         id = self.prefix + encode_key(key)
         value, json = checked(value, name)
         return Put(
@@ -88,7 +88,7 @@ class Scope:
 
 _MADE_AT_ONCE = 256
 _revisions: deque[str] = deque()
-"""Made in advance, because each request to the operating system takes as long as all the rest of a new revision."""
+"""Random bytes made in advance: asking the operating system takes as long as the rest of making a revision."""
 
 
 def new_revision() -> str:
@@ -102,16 +102,16 @@ def new_revision() -> str:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_revisions.clear)  # the parent will give these out
+    os.register_at_fork(after_in_child=_revisions.clear)  # the parent will use these
 
 
 class Bound:
     """Holds a `Scope` in a slot that has no name.
 
-    No attribute of an instance leads to the scope, and so none to the backend or to another user; nor can it be
-    reassigned, by calling ``__init__`` again or otherwise. Within one process Python cannot promise more: code that
-    goes looking for it finds it, through the garbage collector, the modules (``__globals__`` of a method) or the
-    frames in the traceback of an error.
+    No attribute of an instance leads to the scope, so none leads to the backend or to another user. The scope cannot be
+    replaced either, by calling ``__init__`` again or otherwise. Python cannot promise more within one process: code
+    that searches for the scope finds it, through the garbage collector, the modules (``__globals__`` of a method) or
+    the frames in the traceback of an error.
     """
 
     __slots__ = ("_scope",)
@@ -121,7 +121,7 @@ Call = TypeVar("Call", bound=Callable[..., Any])
 
 
 def bounded(call: Call) -> Call:
-    """Give a call as long as `connect` was told with ``max_seconds``."""
+    """Limit the time of a call to the ``max_seconds`` that `connect` was given."""
 
     @wraps(call)
     def within_its_time(self: Bound, /, *args: Any, **kwargs: Any) -> Any:
@@ -140,19 +140,19 @@ delattr(Bound, "_scope")
 scope_of: Callable[[Bound], Scope] = _slot.__get__
 """Returns the scope of an instance."""
 bind: Callable[[Bound, Scope], None] = _slot.__set__
-"""Gives a new instance its scope."""
+"""Sets the scope of a new instance."""
 
 
 class Stream(Iterator[T]):
-    """Yields what another iterator yields, and has no attribute that leads to it.
+    """Yields what another iterator yields, and has no attribute that leads to that iterator.
 
-    A generator has one: the local variables of its frame (``gi_frame.f_locals``) are the backend and all that is read.
+    A generator would have one: the local variables of its frame (``gi_frame.f_locals``) include the backend.
     """
 
     __slots__ = ("_next",)
 
     def __new__(cls, items: Iterator[T]) -> Self:
-        """Take what to yield."""
+        """Wrap an iterator."""
         self = super().__new__(cls)
         _next_slot.__set__(self, items.__next__)
         return self

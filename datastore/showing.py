@@ -1,4 +1,4 @@
-"""How records look in a REPL and in Jupyter: short, whatever is in them, and in HTML with all of it escaped."""
+"""How records look in a REPL and in Jupyter: always short, and fully escaped in HTML."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from reprlib import Repr
 from typing import Any
 
 _LONGEST = 200  # characters of a value
-_KEYS = 5  # of a page, in one line
-_ROWS = 50  # of a page, in a table
+_KEYS = 5  # keys of a page that are shown in one line
+_ROWS = 50  # records of a page that are shown in a table
 
 
 class _Short(Repr):
-    """The beginning of a value: of each container the first elements, of text the first and last characters."""
+    """Shows part of a value: the first elements of each container, the first and last characters of a text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class _Short(Repr):
         self.maxstring, self.maxlong, self.maxother = 80, 40, 80
 
     def repr_dict(self, x: dict[Any, Any], level: int) -> str:
-        """Show a dict in its own order, which the base class would sort."""
+        """Show a dict in its own order; the base class would sort it."""
         if level <= 0 and x:
             return "{...}"
         shown = [
@@ -61,13 +61,13 @@ def line_of(keys: Sequence[str], cursor: str | None) -> str:
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[str]], number: int, more: str = "") -> str:
-    """Return an HTML table with at most as many rows as one can look at; every cell is escaped.
+    """Return an HTML table with a limited number of rows; every cell is escaped.
 
     Args:
-        heading: Of the columns; may be empty.
-        rows: Their cells.
+        heading: The names of the columns; may be empty.
+        rows: The cells of each row.
         number: How many rows there are.
-        more: What else there is to say, below.
+        more: A note below the table.
     """
     lines = ["<table>"]
     if heading:

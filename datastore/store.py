@@ -1,4 +1,4 @@
-"""What a host holds: one open backend, shared by all its users and agents."""
+"""The object that a host holds: one open backend, shared by all its users and agents."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from datastore.reading import ReadOnlyBackend
 from datastore.scope import Scope
 
 _MOST = 1e9
-"""Below it are all options that are numbers: seconds of 31 years, records by the thousand million."""
+"""All numeric options must be below this: as seconds it is 31 years, as records a thousand million."""
 
 
 class DataStore:
@@ -112,7 +112,7 @@ class DataStore:
         """
         scope = Scope(self._core, user_id, agent, namespace)
         if self._tenants is not None:
-            self._tenants.database(scope.user_id)  # refuses an id that is too long for the name of a database
+            self._tenants.database(scope.user_id)  # raises if the id is too long for the name of a database
         return AgentDataStore(scope)
 
     def flush(self) -> None:
@@ -286,7 +286,7 @@ class DataStore:
 
 
 def _forget(core: Core, encoded_user: str) -> Forgotten:
-    """Remove all that is stored of a user, and return what that was."""
+    """Remove everything that is stored for a user, and return how much that was."""
     range, now = namespace_range(encoded_user, None), core.now()
     if core.backend.capabilities.supports("forget"):
         backend = core.backend

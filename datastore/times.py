@@ -1,7 +1,7 @@
-"""Times as the documents hold them: RFC 3339 text in UTC with microseconds and a ``Z``.
+"""Times in the form that documents hold: RFC 3339 text in UTC with microseconds and a ``Z``.
 
-The text has a fixed width, so comparing two of them as text compares them as times. That is how adapters decide
-whether a record has expired, in any database, without a date function.
+The text has a fixed width, so comparing two of them as text compares them as times. So an adapter can tell whether a
+record has expired in any database, without a date function.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def format_time(seconds: float) -> str:
     try:
         whole, micros = divmod(round(seconds * 1_000_000), 1_000_000)
         second, text = _last_second
-        if second != whole:  # calls come in time order: the text of a second serves them all, at a quarter of the cost
+        if second != whole:  # calls come in time order and share the text of a second, at a quarter of the cost
             text = datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
             _last_second = (whole, text)
     except (ArithmeticError, OSError, TypeError, ValueError):
@@ -38,7 +38,7 @@ def text_of(time: datetime) -> str:
     """Return a timezone-aware time as `format_time` writes it.
 
     Raises:
-        ValueError: If it has no time zone, or lies outside of the years 1 to 9999 in UTC.
+        ValueError: If it has no time zone, or is outside the years 1 to 9999 in UTC.
     """
     try:
         moment = datetime.astimezone(time, UTC) if datetime.utcoffset(time) is not None else None
@@ -72,5 +72,5 @@ def expiry(ttl: float | timedelta, now: float) -> str:
         raise InvalidValueError(
             f"ttl is {shown(seconds)}; that lies beyond the year 9999 (leave ttl out to keep a record)"
         )
-    # A ttl below a microsecond must not end at the very moment it begins: that would be a record never seen.
+    # A ttl below a microsecond must not end at the moment it begins: nobody could ever read the record.
     return format_time(max(now + seconds, now + 1e-6))

@@ -1,4 +1,4 @@
-"""What is wrong with the TLS of a server: no outage, and nothing that a retry mends."""
+"""Errors about the TLS of a server: they are not outages, and a retry does not help."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def refusal(error: BaseException, place: str, variable: str, backend: str) -> Co
     """Return the error for a certificate that is not trusted, or for a server without TLS; ``None`` for all else.
 
     Args:
-        error: What the client raised; what it was caused by is looked at, too.
-        place: Which server it is about.
-        variable: The environment variable in which the client finds the certificates that it trusts.
-        backend: The adapter.
+        error: What the client raised; its causes are examined, too.
+        place: The server.
+        variable: The environment variable that names the certificates which the client trusts.
+        backend: The name of the adapter.
     """
     cause: BaseException | None = error
     while cause is not None:

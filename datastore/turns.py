@@ -1,9 +1,9 @@
-"""A lock that is fair, and that neither an interrupt nor a signal handler can spoil.
+"""A fair lock that neither an interrupt nor a signal handler can break.
 
-A `threading.Lock` lets whoever comes by take it before those who wait, stays taken for ever when an exception arrives
-between two lines (Ctrl-C, a timeout by signal), and lets a thread wait for itself when a signal handler asks for what
-the thread is in the middle of. `Turns` serves in the order of arrival, takes back the turn of a call that is over, and
-refuses a call within a call.
+A `threading.Lock` lets a newcomer take it before those who wait. It stays locked for ever if an exception arrives
+between two lines (Ctrl-C, a timeout by signal). And a thread waits for itself if a signal handler asks for the lock
+that the thread holds. `Turns` serves in the order of arrival, takes back the turn of a call that is over, and refuses a
+call within a call.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from typing import Any, Self
 from datastore.deadlines import exceeded, left, on_stack
 from datastore.errors import ReentrantCallError
 
-_LOOK, _LONGEST_LOOK = 0.05, 1.0  # seconds between two looks at whether those in front are still there
+_LOOK, _LONGEST_LOOK = 0.05, 1.0  # seconds between two checks whether those in front are still there
 
-_LONGEST_CHAIN = 8  # of threads that wait for each other
+_LONGEST_CHAIN = 8  # threads that wait for each other
 
 
 class Turns:
-    """Lets one call after another do something, in the order in which they came.
+    """Lets one call after another do something, in the order of their arrival.
 
     Args:
-        doing: What they do, for the message of an error: ``"writing to sqlite"``.
+        doing: What they do, for error messages: ``"writing to sqlite"``.
     """
 
     __slots__ = ("_doing", "_queue")
@@ -38,7 +38,7 @@ class Turns:
         self._queue: deque[Turn] = deque()
 
     def take(self, seconds: float = math.inf, frame: FrameType | None = None) -> Turn:
-        """Wait for one's turn, and return it: ``with turns.take(): ...``, in one function and across no ``yield``.
+        """Wait for a turn, and return it: ``with turns.take(): ...``, within one function and not across a ``yield``.
 
         Args:
             seconds: How long to wait.
@@ -46,8 +46,8 @@ class Turns:
 
         Raises:
             TimeoutError: If it took longer.
-            DeadlineExceededError: If the call under way has no time left.
-            ReentrantCallError: If this very thread has a turn, or waits for one.
+            DeadlineExceededError: If the current call has no time left.
+            ReentrantCallError: If this thread already has a turn, or waits for one.
         """
         turn = Turn(self._queue, frame or sys._getframe(1))
         self._queue.append(turn)
@@ -56,7 +56,7 @@ class Turns:
         return turn
 
     def reset(self) -> None:
-        """Forget all turns: in a forked child those who had them are not there."""
+        """Forget all turns: a forked child does not have the threads that took them."""
         self._queue = deque()
 
     def take_at_once(self) -> Turn | None:
@@ -85,7 +85,7 @@ class Turns:
                 front = now_in_front
                 if (remaining := until - time.monotonic()) <= 0:
                     raise exceeded() if left() <= 0 else TimeoutError(f"others were {self._doing} for {seconds:g} s")
-                _waits[turn.thread] = self  # each time: a signal handler may have waited for something else
+                _waits[turn.thread] = self  # set each time, since a signal handler may have waited for something else
                 if self._waits_for(turn.thread):
                     raise _reentrant("a call that another one waits for")
                 if self._queue[0] is not turn:
@@ -97,9 +97,9 @@ class Turns:
             _waits.pop(turn.thread, None)
 
     def _waits_for(self, thread: int) -> bool:
-        """Return whether whoever is in front waits, perhaps through others, for a turn that a thread has.
+        """Return whether the thread in front waits, perhaps through others, for a turn that the given thread has.
 
-        A signal handler may ask for one turn while the call that it interrupts has another.
+        This can happen if a signal handler asks for one turn while the call that it interrupts has another.
         """
         chain: list[tuple[Turns, Turn]] = []
         turns: Turns | None = self
@@ -109,10 +109,10 @@ class Turns:
             except IndexError:
                 return False
             if front.thread == thread and front.is_over():
-                front.leave()  # an interrupt has left it there
+                front.leave()  # an interrupt prevented the call from leaving
                 return False
             if front.thread == thread:
-                # True only if all this holds at the same time, and it is not that this thread's own turn has come.
+                # It is a deadlock only if all of this is true at the same time, and if it is not this thread's turn.
                 return turns is not self and all(turns._is_first(front) for turns, front in chain)
             chain.append((turns, front))
             turns = _waits.get(front.thread)
@@ -123,7 +123,7 @@ class Turns:
         return bool(queue) and queue[0] is turn
 
     def _refuse_reentry(self, turn: Turn) -> None:
-        """See that nobody in front is this thread itself: it would wait for ever."""
+        """Raise if this thread itself is in front: it would wait for ever."""
         for other in _snapshot(self._queue):
             if other is turn:
                 return
@@ -141,7 +141,7 @@ class Turns:
 
 
 _waits: dict[int, Turns] = {}
-"""What threads wait for."""
+"""Which `Turns` each thread waits for."""
 
 
 class Turn:
@@ -163,12 +163,12 @@ class Turn:
         except ValueError:
             return
         finally:
-            self._frame = None  # which refers to this turn in turn
+            self._frame = None  # the frame refers to this turn: this breaks the cycle
         if not queue:
             return
         try:
             wake = queue[0].wake
-        except IndexError:  # the last one has left just now
+        except IndexError:  # the last one has just left
             return
         if wake is not None:
             try:
@@ -193,9 +193,9 @@ class Turn:
 
 
 class Calls(threading.local):
-    """Refuses a call within a call of one thread: ``with calls.begin(): ...``.
+    """Refuses a call within a call of the same thread: ``with calls.begin(): ...``.
 
-    Client libraries take locks of their own, which a signal handler in the middle of them would wait for.
+    Client libraries have their own locks, for which a signal handler in the middle of a call would wait for ever.
     """
 
     def __init__(self, doing: str) -> None:
@@ -209,7 +209,7 @@ class Calls(threading.local):
             frame: The frame during which the call may last; by default the caller's.
 
         Raises:
-            ReentrantCallError: If this very thread is in the middle of one.
+            ReentrantCallError: If this thread is in the middle of a call.
         """
         frame = frame or sys._getframe(1)
         if self._frame is not None and on_stack(self._frame, frame):

@@ -25,22 +25,22 @@ class Url:
 
     Attributes:
         scheme: Names the adapter; lower case.
-        user: Percent-decoded, like ``password`` and ``path``; ``None`` where the URL does not have one.
-        password: Shown by nothing here: neither ``repr`` nor an error.
+        user: Percent-decoded, like ``password`` and ``path``; ``None`` if the URL does not have one.
+        password: Never shown, neither in ``repr`` nor in an error.
         host: With the port as given, ``host:port``.
         path: With its leading slash.
-        read_only: Whether the store is opened for reading only: an adapter that can then opens the database so, and
-            all others are kept from writing (`datastore.reading`). Nothing is created.
+        read_only: Whether the store is opened for reading only. An adapter then opens the database for reading only if
+            it can; for the others `datastore.reading` refuses writes. Nothing is created.
         earlier_format: Whether it is a store of the earlier format that is opened, by ``datastore migrate``: the
             adapter gives this to `datastore.formats.settle`. Always together with ``read_only``.
 
-    Parameters come from the query, as text, and from the keyword arguments of `datastore.connect`, as they are. An
-    adapter takes each with `parameter` and then calls `check_all_taken`.
+    Parameters come from the query, as text, and from the keyword arguments of `datastore.connect`, unchanged. An
+    adapter takes each of them with `parameter` and then calls `check_all_taken`.
 
     Args:
         text: The URL.
-        options: Parameters beside those of the query.
-        beside: The names of options that are no parameters, for `check_all_taken` to speak of.
+        options: Parameters in addition to those of the query.
+        beside: The names of options that are not parameters; `check_all_taken` suggests them for misspelt names.
     """
 
     def __init__(self, text: str, options: Mapping[str, Any] | None = None, beside: Iterable[str] = ()) -> None:
@@ -51,7 +51,7 @@ class Url:
                 f"{given} is not of the form scheme://..., such as 'sqlite:///agents.db' or 'memory://'"
             )
         try:
-            match[0].encode(errors="surrogateescape")  # as Python writes bytes of a path that are not UTF-8
+            match[0].encode(errors="surrogateescape")  # Python's form of a path whose bytes are not UTF-8 is allowed
         except UnicodeEncodeError:
             raise ConfigurationError(f"the database URL holds {lone_surrogate(match[0])}") from None
         self.scheme = match["scheme"].lower()
@@ -72,7 +72,7 @@ class Url:
         self.earlier_format = False
 
     def has(self, name: str) -> bool:
-        """Return whether a parameter is given that nobody has taken."""
+        """Return whether a parameter is given and not yet taken."""
         return name in self._parameters
 
     def take_mode(self) -> None:
@@ -89,11 +89,11 @@ class Url:
 
         Args:
             name: Its name.
-            convert: Turns what was given (text from the query) into the value; a `ValueError` or `TypeError` of its
-                own says what it expects.
-            default: The value where the parameter is not given.
+            convert: Turns the argument (text, from a query) into the value; its `ValueError` or `TypeError` says what
+                it expects.
+            default: The value if the parameter is not given.
 
-        A store that is opened for reading only creates nothing, so ``create`` is false then.
+        A store that is opened for reading only creates nothing, so ``create`` is then false.
 
         Raises:
             ConfigurationError: If ``convert`` refuses; the message names the parameter.
@@ -110,14 +110,14 @@ class Url:
             raise
         except (ValueError, TypeError) as error:
             raise ConfigurationError(f"the parameter {name!r} of the {self.scheme} URL: {error}") from None
-        except Exception as error:  # whatever an object raises that is no number, word or such
+        except Exception as error:  # an argument may be any object, and raise anything
             raise ConfigurationError(f"the parameter {name!r} of the {self.scheme} URL cannot be used") from error
 
     def check_all_taken(self) -> None:
-        """Refuse what no one has taken.
+        """Refuse parameters that were not taken.
 
         Raises:
-            ConfigurationError: If a parameter is left; the message lists those that there are.
+            ConfigurationError: If a parameter is left; the message lists those that exist.
         """
         for name in self._parameters:
             if name in self._beside:

@@ -1,7 +1,7 @@
-"""Values as objects of the types that a program has for them: models of Pydantic, dataclasses, TypedDicts and others.
+"""Returns values as objects of the program's own types: Pydantic models, dataclasses, TypedDicts and others.
 
-A value is validated as Pydantic validates JSON, because JSON is what is stored: a model reads what its
-``model_dump(mode="json")`` wrote, a strict one too. Pydantic is imported when a type is first given.
+A value is validated as Pydantic validates JSON, because JSON is what is stored: a model, even a strict one, reads what
+its ``model_dump(mode="json")`` wrote. Pydantic is imported when a type is first given.
 """
 
 from __future__ import annotations
@@ -23,27 +23,28 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _KEPT = 256
-"""Types whose validators are kept: making one takes about as long as a hundred reads."""
+"""How many validators are kept: making one takes about as long as a hundred reads."""
 _CALLED = (FunctionType, BuiltinFunctionType, MethodType, partial)
-"""What Pydantic would call with the value as its arguments."""
+"""Functions are not types, but Pydantic would call them with the value as their arguments."""
 _INSTEAD = "give a Pydantic model, a dataclass, a TypedDict or another type that Pydantic knows"
 _QUOTING = frozenset({"error", "tag", "tz_actual"})
-"""In the context of Pydantic's errors, what may come from the value."""
+"""The entries in the context of Pydantic's errors that may come from the value."""
 
 
 def fitting(type: type[T], namespace: str, backend: str) -> Callable[[str, Any], T]:
-    """Return the function that makes an object of a type of the value under a key.
+    """Return a function that turns the value under a key into an object of a type.
 
     Args:
         type: The type.
-        namespace: What an error calls the place of the key.
-        backend: What an error calls the database.
+        namespace: The namespace of the key, for errors.
+        backend: The name of the database, for errors.
 
-    It raises `InvalidValueError` if the value does not fit; the message has the key and the path, and quotes nothing
-    of the value. What a validator of the type raises, beside ``ValueError`` and ``AssertionError``, passes.
+    The function raises `InvalidValueError` if the value does not fit; the message has the key and the path, and quotes
+    nothing of the value. Other errors than ``ValueError`` and ``AssertionError`` of the type's validators are raised as
+    they are.
 
     Raises:
-        InvalidValueError: If it is not a type that values can be validated by.
+        InvalidValueError: If ``type`` is not a type that Pydantic can validate.
     """
     adapter: TypeAdapter[T] = _adapter_of(type)
 
@@ -54,7 +55,7 @@ def fitting(type: type[T], namespace: str, backend: str) -> Callable[[str, Any],
             return adapter.validate_json(_json_of(value))
         except ValidationError as error:
             problem = _problem(error, value)
-        # Raised out here: the error of Pydantic, which quotes the value, is not in its context.
+        # Raised outside the except block, so that Pydantic's error, which quotes the value, is not in its context.
         raise InvalidValueError(f"the value does not fit {_name_of(type)}: {problem}").during(
             f"reading {key!r} of namespace {namespace!r}", backend
         )
@@ -63,7 +64,7 @@ def fitting(type: type[T], namespace: str, backend: str) -> Callable[[str, Any],
 
 
 def _adapter_of(form: Any) -> TypeAdapter[Any]:
-    if type(form) in _CALLED or is_a(form, str):  # by a name Pydantic would look up a class in this module
+    if type(form) in _CALLED or is_a(form, str):  # Pydantic would look up a class of that name in this module
         raise InvalidValueError(f"type is {shown(form)}; {_INSTEAD}")
     try:
         hash(form)
@@ -74,7 +75,7 @@ def _adapter_of(form: Any) -> TypeAdapter[Any]:
     try:
         return make(form)
     except Exception as error:  # whatever Pydantic raises, or the object
-        reason = getattr(error, "message", None)  # which errors of Pydantic have
+        reason = getattr(error, "message", None)  # Pydantic's errors have one
         why = f" ({reason.splitlines()[0].partition('. ')[0][:200]})" if type(reason) is str and reason else ""
         raise InvalidValueError(
             f"type is {_name_of(form)}, by which nothing can be validated{why}; {_INSTEAD}"
@@ -82,7 +83,7 @@ def _adapter_of(form: Any) -> TypeAdapter[Any]:
 
 
 def _make_adapter(form: Any) -> TypeAdapter[Any]:
-    from pydantic import TypeAdapter  # here, because Pydantic takes longer to import than all the rest
+    from pydantic import TypeAdapter  # imported here, because Pydantic takes longer to import than everything else
 
     adapter = TypeAdapter(form)
     if not adapter.pydantic_complete:
@@ -101,13 +102,13 @@ def _json_of(value: Any) -> bytes | str:
 
 
 def _problem(error: ValidationError, value: Any) -> str:
-    """Return what is wrong with a value, and where: the first thing, and how many more there are."""
+    """Return the first problem of a value, where it is, and how many more there are."""
     from pydantic_core import core_schema
 
     found = error.errors(include_url=False, include_input=False)
     kind, said, others = found[0]["type"], found[0]["msg"], len(found) - 1
     if kind in ("value_error", "assertion_error") or kind not in get_args(core_schema.ErrorType):
-        said = "a validator refuses it"  # and what that says may quote the value
+        said = "a validator refuses it"  # its own message may quote the value
     elif not _QUOTING.isdisjoint(found[0].get("ctx", {})):
         said = f"it is refused ({kind})"
     path, fit = _path(found[0]["loc"], value), said.removeprefix("Input should ")
@@ -119,7 +120,7 @@ def _problem(error: ValidationError, value: Any) -> str:
 
 
 def _path(location: Sequence[str | int], value: Any) -> str:
-    """Return where in a value something is wrong. Which branch of a union was tried, is in the location, too."""
+    """Return the path of a problem in a value. Pydantic's location also has the branches of unions that it tried."""
     path = "value"
     for number, part in enumerate(location):
         inside = isinstance(value, dict) and part in value
@@ -132,10 +133,10 @@ def _path(location: Sequence[str | int], value: Any) -> str:
 
 
 def _name_of(form: Any) -> str:
-    """Return what a message calls a type."""
+    """Return the name of a type for messages."""
     if is_a(form, type):
         return _name_of_class(form)
     return str(form) if type(form).__module__ in ("types", "typing") else kind_of(form)
 
 
-_name_of_class: Callable[[Any], str] = type.__dict__["__name__"].__get__  # what it is called, whatever a metaclass says
+_name_of_class: Callable[[Any], str] = type.__dict__["__name__"].__get__  # the real name, whatever a metaclass says

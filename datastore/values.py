@@ -4,14 +4,15 @@ A value is anything JSON: an object with text keys, an array (tuples are taken a
 4,300 digits, a finite float, a boolean or null. Everything else is refused before any I/O, with an error that names the
 path. What is decoded equals what was encoded, type for type.
 
-Encoding is in the hot path of every write and decoding in that of every read, so both are left to orjson; checking is
-one pass that looks at types, and at floats. What orjson cannot do exactly, integers beyond 64 bits, goes to ``json`` of
-the standard library; its text begins with a space, which means nothing in JSON, and tells `decode` who is to read it.
+Encoding is in the hot path of every write and decoding in that of every read, so both use orjson; checking is one pass
+that looks at types, and at floats. orjson is not exact for integers beyond 64 bits, so ``json`` of the standard library
+encodes them. Their text begins with a space, which has no meaning in JSON, and tells `decode` which of the two parsers
+to use.
 
 The time that Python takes to convert an integer grows with the square of its digits, and no other thread runs
-meanwhile: a million of them take minutes. So the number of digits is bounded by what the interpreter converts by
-default (``sys.int_info.default_max_str_digits``), and text is measured before it is converted. The bound is a constant:
-a host that has lowered the interpreter's own limit, or lifted it, reads and writes the same values as any other.
+meanwhile: a million digits take minutes. So the number of digits is limited to what the interpreter converts by default
+(``sys.int_info.default_max_str_digits``), and the length of a text is checked before it is converted. The limit is a
+constant: a host that has changed the interpreter's own limit reads and writes the same values as any other.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ MAX_DIGITS = 4_300
 
 
 class UnreadableError(ValueError):
-    """What is stored holds no value; the text says what it holds, and quotes nothing of it."""
+    """What is stored is not a value; the message says what it holds, and quotes nothing of it."""
 
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
@@ -47,22 +48,22 @@ _NO_FLOATS = _SCALARS - _FLOATS
 _TEXT = frozenset({str})
 _ARRAYS = frozenset({list, tuple})
 _IRREGULAR = -1
-_LONGEST_PATH = 200  # characters of it in a message
+_LONGEST_PATH = 200  # characters of a path in a message
 _EXACTLY = " "
-"""The beginning of a text that orjson would not read back as it was: integers beyond 64 bits would become floats."""
+"""The beginning of a text that orjson would not decode exactly: integers beyond 64 bits would become floats."""
 _EXACTLY_TO = "!"
-"""All texts with such a beginning are below this, and no JSON begins with it."""
+"""All texts with that beginning are less than this, and no other JSON text is."""
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False).encode
 _TOO_LONG = 10**MAX_DIGITS
-_CHUNK = 600  # digits: fewer than any limit that the interpreter can be given (sys.int_info.str_digits_check_threshold)
+_CHUNK = 600  # digits: below every limit that the interpreter can have (sys.int_info.str_digits_check_threshold)
 
 
 def encode(value: Any, name: str = "value", limit: int = MAX_VALUE_BYTES) -> str:
     """Check a value and return its compact JSON text.
 
     Args:
-        value: What is to be stored.
-        name: What an error calls it: the beginning of the path.
+        value: The value to store.
+        name: Its name in errors: the beginning of the path.
         limit: The largest size in bytes of UTF-8.
 
     Raises:
@@ -75,8 +76,8 @@ def encode(value: Any, name: str = "value", limit: int = MAX_VALUE_BYTES) -> str
 def checked(value: Any, name: str = "value", limit: int = MAX_VALUE_BYTES) -> tuple[Any, str]:
     """Check a value as `encode` does, and return it with its text.
 
-    What is returned consists of objects of the built-in classes alone, which are what they say: the value itself, or a
-    copy where something in it is of a subclass.
+    The returned value consists only of objects of the built-in classes: it is the value itself, or a copy if it holds
+    an object of a subclass.
     """
     kind = type(value)
     if kind not in _NO_FLOATS and not (kind is float and isfinite(value)):
@@ -86,10 +87,10 @@ def checked(value: Any, name: str = "value", limit: int = MAX_VALUE_BYTES) -> tu
                 value = _rebuild(value, name, limit)
                 nodes = _count_nodes(value, 1)
         except RecursionError:
-            raise  # of a stack that was full before
-        except RuntimeError:  # what a container raises that changes size while one looks at it
+            raise  # the stack was nearly full before
+        except RuntimeError:  # a container changed its size while it was iterated over
             raise InvalidValueError(f"{name} was changed by another thread while it was read; give a copy") from None
-        if nodes > limit:  # every node takes a byte: stop here, before a graph of shared lists is written out as a tree
+        if nodes > limit:  # each node takes at least a byte: stop before a graph of shared lists is written as a tree
             raise _too_large(name, f"more than {nodes:,}", limit)
     try:
         utf8 = orjson.dumps(value)
@@ -105,15 +106,15 @@ def decode(text: str) -> Any:
 
     Text that `encode` did not write may fail with one of `datastore.documents.UNDECODABLE`.
     """
-    # Unlike its first character, all of it cannot be compared with text unless it is text: orjson would take bytes.
+    # Comparing the whole text, not its first character, raises for anything but text: orjson would accept bytes.
     return orjson.loads(text) if text > _EXACTLY_TO else _decode_exactly(text)
 
 
 def parse_int(digits: str) -> int:
-    """Return the integer that decimal digits stand for, whatever the interpreter's own limit is; made for `json.loads`.
+    """Return the integer for decimal digits, whatever the interpreter's own limit is; for `json.loads`.
 
     Raises:
-        UnreadableError: If there are more than `MAX_DIGITS`: nothing is converted then.
+        UnreadableError: If there are more than `MAX_DIGITS` digits: they are then not converted.
     """
     if len(digits) <= _CHUNK:
         return int(digits)
@@ -128,7 +129,7 @@ def parse_int(digits: str) -> int:
 
 
 def check_metadata(metadata: Any) -> dict[str, Any] | None:
-    """Check what is given as metadata, ``None`` or an object of JSON values, and return it as `checked` does.
+    """Check metadata, which is ``None`` or an object of JSON values, and return it as `checked` does.
 
     Raises:
         InvalidValueError: If it is not an object of JSON values.
@@ -154,13 +155,13 @@ def merge_metadata(current: dict[str, Any], changes: dict[str, Any]) -> dict[str
 
 
 def article(value: Any) -> str:
-    """Return what a stored value is, with its article, for a message: ``"an array"``."""
+    """Return the type of a stored value with an article, for a message: ``"an array"``."""
     names = {dict: "an object", list: "an array", str: "text", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
 
 
 def _count_nodes(container: Any, depth: int) -> int:
-    """Return how many values a container holds, or `_IRREGULAR` if one of them needs a closer look.
+    """Return how many values a container holds, or `_IRREGULAR` if one of them must be examined.
 
     Counting stops soon after `MAX_VALUE_BYTES`.
     """
@@ -197,13 +198,13 @@ def _count_nodes(container: Any, depth: int) -> int:
 
 
 def _rebuild(value: Any, name: str, limit: int) -> Any:
-    """Return a value in containers of the built-in classes, or raise the error for the first thing that is not JSON."""
+    """Return a value in containers of the built-in classes, or raise an error for the first part that is not JSON."""
     nodes = 0
 
     def rebuilt(value: Any, path: str, depth: int) -> Any:
         nonlocal nodes
         nodes += 1
-        if nodes > limit:  # every node takes a byte; see `checked`
+        if nodes > limit:  # each node takes at least a byte; see `checked`
             raise _too_large(name, f"more than {limit:,}", limit)
         kind = type(value)
         if not issubclass(kind, (dict, list, tuple)):
@@ -214,12 +215,12 @@ def _rebuild(value: Any, name: str, limit: int) -> Any:
         if depth == MAX_DEPTH:
             raise InvalidValueError(f"{_shortened(path)} is nested deeper than {MAX_DEPTH} levels (or holds itself)")
         if issubclass(kind, dict):
-            fields: dict[str, Any] = {}  # no comprehension: on Python 3.11 it would double the depth of the stack
+            fields: dict[str, Any] = {}  # not a comprehension: on Python 3.11 it would double the depth of the stack
             for key, child in dict.items(value):
                 name_of_field = _checked_key(key, path)
                 fields[name_of_field] = rebuilt(child, path + step(name_of_field), depth + 1)
             return fields
-        # The elements that an array has, and not those that a subclass shows.
+        # The real elements of an array, even if a subclass shows others.
         elements = list.__iter__(value) if issubclass(kind, list) else tuple.__iter__(value)
         array: list[Any] = []
         for index, child in enumerate(elements):
@@ -230,7 +231,7 @@ def _rebuild(value: Any, name: str, limit: int) -> Any:
 
 
 def _problem(value: Any) -> str | None:
-    """Return what is wrong with a value that is no container."""
+    """Return what is wrong with a value that is not a container."""
     kind = type(value)
     if kind is float:
         return None if isfinite(value) else f"is {value!r}; JSON has no such number"
@@ -245,7 +246,7 @@ def _problem(value: Any) -> str | None:
         return "is a compiled regular expression; a filter takes its text, as {'$regex': ...}"
     instead = _instead(kind)
     base = next((base.__name__ for base in (str, int, float) if issubclass(kind, base)), None)
-    if base:  # an enum member or a number of NumPy's would come back as another type than it went in
+    if base:  # an enum member or a NumPy number would come back with another type
         return f"is {kind_of(value)}; convert it to {base}, which is what would come back{instead}"
     return f"is {kind_of(value)}; JSON has no such type{instead}"
 
@@ -271,7 +272,7 @@ _INSTEAD = {
     "numpy.generic": "its item()",
     "numpy.ndarray": "its tolist()",
 }
-"""What to store instead of an object, by its class or one of those that this is made from; nothing is imported."""
+"""What to store instead of an object, by the name of its class or a base class: so nothing need be imported."""
 _INSTEAD_BY_MEMBER = {
     "model_dump": "its model_dump(mode='json')",
     "__dataclass_fields__": "dataclasses.asdict() of it",
@@ -281,11 +282,11 @@ _INSTEAD_BY_MEMBER = {
 }
 
 
-_of_type: Any = type.__dict__  # what a class is, whatever its metaclass says
+_of_type: Any = type.__dict__  # the real attributes of a class, whatever its metaclass says
 
 
 def _instead(kind: type) -> str:
-    """Return what a message says of what to store instead; the class is looked at, and not asked."""
+    """Return the part of a message that says what to store instead, without calling code of the class."""
     bases = _of_type["__mro__"].__get__(kind)
     for base in bases:
         module = _of_type["__module__"].__get__(base)
@@ -308,7 +309,7 @@ def _checked_key(key: Any, path: str) -> str:
 
 
 def step(key: str) -> str:
-    """Return how the path in a message goes on from an object to one of its fields."""
+    """Return the step of a path in a message from an object to one of its fields."""
     return f".{key}" if key.isidentifier() else f"[{json.dumps(key, ensure_ascii=False)}]"
 
 
@@ -317,7 +318,7 @@ def _shortened(path: str) -> str:
 
 
 def _encode_exactly(value: Any, name: str, limit: int) -> str:
-    """Encode what orjson refuses, if it is JSON all the same."""
+    """Encode a value that orjson refuses, if it is JSON."""
     _rebuild(value, name, limit)
     try:
         text = _to_json(value)
@@ -347,7 +348,7 @@ def _too_large(name: str, size: str, limit: int) -> ValueTooLargeError:
 
 
 def _in_chunks(value: Any) -> str:
-    """Encode like the C encoder, and integers chunk by chunk, which the interpreter never refuses."""
+    """Encode like the C encoder, but integers chunk by chunk, which the interpreter never refuses."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{_to_json(key)}:{_in_chunks(child)}" for key, child in value.items()) + "}"
     if isinstance(value, list | tuple):

@@ -1,8 +1,8 @@
-"""Which examples Hypothesis makes: always the same ones in CI, so that no run there is red by chance; others elsewhere.
+"""Which examples Hypothesis makes: always the same in CI, so that no run fails there by chance, and others elsewhere.
 
-Both profiles are loaded before any test module, whose own ``settings`` take from them what they do not say. Outside CI
-all tests of a run share one seed, which the run prints, at the end as well if something has failed: with it the same
-examples are made again, wherever in a test they are asked for.
+Both profiles are loaded before any test module, and the modules' own ``settings`` inherit from them. Outside CI all
+tests of a run share one seed. The run prints it, and prints it again at the end if something has failed. With this seed
+the same examples are made again, wherever in a test they are asked for.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What holds for all tests: the kit's report, the servers that some of them need, and what is quicker shared."""
+"""What all tests use: the kit's report, the servers that some tests need, and what is faster when it is shared."""
 
 import functools
 import importlib.metadata
@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +83,12 @@ def _adapters_are_looked_up_once() -> Iterator[None]:
 def pytest_testnodedown(node, error) -> None:
     """Take over from a worker of pytest-xdist what it could not prove."""
     node.config.stash.setdefault(EXCUSED, {}).update(getattr(node, "workeroutput", {}).get("excused", {}))
+
+
+@pytest.fixture
+def reachable(tmp_path: Path) -> Path:
+    """A directory that a user without privileges can reach."""
+    for directory in (tmp_path, *tmp_path.parents):
+        if directory.stat().st_uid == os.getuid() and directory.as_posix() != "/":
+            directory.chmod(directory.stat().st_mode | 0o755)
+    return tmp_path

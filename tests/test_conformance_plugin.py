@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from datastore import AgentDataStore, Record  # noqa: F401  (imported here once, and not again by every run in here)
+from datastore import AgentDataStore, Record  # noqa: F401 - imported here once, not again by each run inside the tests
 from datastore.conformance import plugin, suite
 from datastore.conformance.topic import Topic
 from datastore.conformance.topics.processes import Processes

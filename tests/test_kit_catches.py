@@ -8,7 +8,7 @@ from types import MappingProxyType
 import pytest
 from hypothesis import Phase, settings
 
-from datastore import Record  # noqa: F401  (what is imported out here need not be imported again for each run in here)
+from datastore import Record  # noqa: F401 - imported here once, not again by each run inside the tests
 from datastore.conformance import ConformanceSuite, strategies
 from datastore.conformance.suite import TOPICS, topic_name
 from tests.third_party import broken, searching, shelf

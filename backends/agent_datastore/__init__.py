@@ -1,7 +1,7 @@
 """The command's first step, and the check that the installed files are those of this distribution.
 
-Other distributions use the import name ``datastore``, too. Two of them write into one directory, and the later one
-replaces files of the earlier one, perhaps ``datastore/__init__.py`` itself. So this stands outside of that directory,
+Other distributions use the import name ``datastore`` too. If two of them write into one directory, the later one
+replaces files of the earlier one, perhaps ``datastore/__init__.py`` itself. So this module is outside that directory,
 under a name that nobody else uses. `datastore` imports it only when an import has failed.
 """
 
@@ -21,7 +21,7 @@ _SHOWN = 3
 
 
 def main() -> None:
-    """Run the command ``datastore``; exit with 2 and one line if another distribution has replaced files of it."""
+    """Run the command ``datastore``. If another distribution has replaced its files, exit with 2 and one line."""
     try:
         from datastore.cli import main as command
     except Exception as error:  # noqa: BLE001 - a file that is not ours may raise anything
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def refuse(error: Exception) -> NoReturn:
-    """Exit with 2 and one line that names the other distribution; raise the error if there is none."""
+    """Exit with 2 and a one-line message that names the other distribution; raise the error if there is none."""
     known = explained(error)
     if known is None:
         raise error
@@ -55,13 +55,13 @@ def conflict() -> str | None:
 def remedy() -> str:
     """Return what to do about a `conflict`."""
     return (
-        f"use an environment of its own for each; or uninstall the other one, and then run "
+        f"use a separate environment for each; or uninstall the other one, and then run "
         f"pip install --force-reinstall --no-deps {NAME}"
     )
 
 
 def explained(error: Exception) -> ImportError | None:
-    """Return an error that says what is wrong with the installed files, if that can be why an import failed."""
+    """Return an error that says what is wrong with the installed files, or ``None`` if nothing explains the failure."""
     found = conflict()
     return None if found is None else ImportError(f"{found} ({type(error).__name__}: {error}): {remedy()}")
 
@@ -73,7 +73,7 @@ def other_distributions() -> list[str]:
 
 
 def replaced_files() -> list[str]:
-    """Return the files of this package that are missing, or not as they were installed; none if it is editable."""
+    """Return the files of this package that are missing or changed since it was installed; none if it is editable."""
     try:
         own = distribution(NAME)
     except PackageNotFoundError:

@@ -1,8 +1,9 @@
 """The CouchDB backend, ``couchdb://user:password@host:5984/agent_data_store`` (``couchdbs://`` for TLS).
 
-One document a record, in one database. The record's id is the document's id and the only index that most calls need:
-listings are ranges of ``_all_docs``, which compares ids byte by byte, reads of many records one ``_bulk_get``, writes
-one ``_bulk_docs``. Two Mango indexes and one view are made at startup, for queries, expiry and namespaces.
+There is one document for each record, in one database. A record's id is its document's id, and most calls need no
+other index. A listing is a range of ``_all_docs``, which compares ids byte by byte. Reading many records is one
+``_bulk_get``, and writing them is one ``_bulk_docs``. Connecting creates two Mango indexes and two views, which serve
+queries, expiry and namespaces.
 
 Written for CouchDB 3; https://docs.couchdb.org/en/stable/api/
 """

@@ -1,4 +1,4 @@
-"""What there is to say about a CouchDB server and the database on it."""
+"""What an administrator should know of a CouchDB server and of the database on it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from datastore_couchdb.client import Session
 from datastore_couchdb.expiring import EXPIRY_INDEX
 from datastore_couchdb.schema import NAMESPACE_INDEX, RECORD_VIEWS, REVISIONS_KEPT
 
-_MOST_SKEW = 5.0  # seconds; expiry and the order of changes go by the clocks of the writers
+_MOST_SKEW = 5.0  # seconds; expiry and the order of changes depend on the writers' clocks
 _INDEXES = (NAMESPACE_INDEX, EXPIRY_INDEX, RECORD_VIEWS)
 
 
 def examine(session: Session, indexes: frozenset[str], now: float) -> list[Diagnostic]:
-    """See `Backend.None`.
+    """See `Backend.examine`.
 
     Requests: 3.
     """
@@ -27,9 +27,9 @@ def examine(session: Session, indexes: frozenset[str], now: float) -> list[Diagn
     ]
     missing = [name for name in _INDEXES if name not in indexes]
     findings.append(
-        Diagnostic(False, f"missing are {', '.join(missing)}", "connect once with create=true, as an administrator")
+        Diagnostic(False, f"missing: {', '.join(missing)}", "connect once with create=true, as an administrator")
         if missing
-        else Diagnostic(True, "its indexes and its views are there")
+        else Diagnostic(True, "its indexes and views exist")
     )
     if date is not None:
         skew = now - parsedate_to_datetime(date).timestamp()
@@ -41,12 +41,12 @@ def examine(session: Session, indexes: frozenset[str], now: float) -> list[Diagn
     information = session.information()
     kept = session.revisions_kept()
     if kept is not None and kept > REVISIONS_KEPT:
-        text = f"CouchDB keeps {kept:,} revisions of a document, and writes take longer for it"
-        remedy = f"curl -X PUT -d {REVISIONS_KEPT} <database>/_revs_limit, unless it is replicated and rarely in step"
+        text = f"CouchDB keeps {kept:,} revisions of each document, which slows down writes"
+        remedy = f"curl -X PUT -d {REVISIONS_KEPT} <database>/_revs_limit, unless its replicas are often far behind"
         findings.append(Diagnostic(False, text, remedy))
     size = information.get("sizes", {}).get("file")
     live = information.get("sizes", {}).get("active")
     if size and live and size > 100_000_000 and size > 4 * live:
-        text = f"of {size:,} bytes on disk only {live:,} are in use"
+        text = f"only {live:,} of {size:,} bytes on disk are in use"
         findings.append(Diagnostic(False, text, "compact the database (POST /db/_compact)"))
     return findings

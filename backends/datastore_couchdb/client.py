@@ -1,10 +1,10 @@
-"""Requests to one database: an HTTP client with limits of ours, whether its answers are whole, what its errors mean.
+"""Requests to one database: an HTTP client with its own limits, checks of its answers, and the meaning of its errors.
 
-Databases and indexes are made through `couchdb3` (`datastore_couchdb.making`). Documents go through its HTTP session
-directly, because its methods for them stand in the way: they do not quote ids, send ``keys`` in a URL that grows too
-long, wait up to 300 seconds whatever timeout was set, answer ``None`` to an outage, take a proxy's page for an answer,
-let 429 and 503 pass as other errors, and wrap each row of a listing in an object, which takes 40 % of the time of
-reading it.
+Databases and indexes are created through `couchdb3` (`datastore_couchdb.making`). Documents go through its HTTP session
+directly, because its own methods for documents do not suit the store. They do not quote ids, and send ``keys`` in a URL
+that can grow too long. They wait up to 300 seconds whatever timeout was set. They return ``None`` when the server is
+down, take a proxy's page for an answer, and do not tell 429 and 503 from other errors. And they wrap each row of a
+listing in an object, which takes 40 % of the time of reading it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import httpx
 
 from datastore import tls
 from datastore.adapters.answers import broken, member
+from datastore.backend import IdRange
 from datastore.errors import (
     BackendUnavailableError,
     BackendUnusableError,
@@ -34,15 +35,18 @@ from datastore.errors import (
     ThrottledError,
     ValueTooLargeError,
 )
+from datastore.ids import EVERYTHING
 from datastore.turns import Calls
 from datastore_couchdb.parsing import loads
 from datastore_couchdb.streaming import Bookmark, bookmark_of, read_found, read_rows
 
 NAME = "couchdb"
+BATCH = 1_000
+"""The most documents in one request."""
 _NO_DATABASE = {"no_db_file", "Database does not exist.", "Database not found"}
 _NO_DOCUMENT = {"missing", "deleted"}
 FORBIDDEN = re.compile(r"\b(forbidden|unauthorized)\b")
-_LONGEST_REASON = 200  # characters of it in a message
+_LONGEST_REASON = 200  # characters of the reason that a message quotes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +56,11 @@ class Settings:
     Attributes:
         origin: Scheme, host and port.
         user: For basic authentication; ``None`` to send no credentials.
-        password: Shown by nothing here.
+        password: Never shown by this package.
         database: The name of the database.
-        timeout: Seconds that one request may take to connect, to send, or between two pieces of the answer.
-        pool: Connections at most.
-        create: Whether the database and its indexes are made.
+        timeout: The seconds that one request may take to connect, to send, or between two pieces of the answer.
+        pool: The most connections at once.
+        create: Whether a missing database and missing indexes are created.
         partitioned: Whether the database is partitioned by user.
     """
 
@@ -74,11 +78,11 @@ class Settings:
 
 
 class Session:
-    """An HTTP client bound to one database; shared by threads.
+    """An HTTP client bound to one database, shared by threads.
 
     Attributes:
         settings: How the database is reached.
-        client: The HTTP client, for `couchdb3` too.
+        client: The HTTP client, which `couchdb3` uses too.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -89,22 +93,22 @@ class Session:
     def _open(self) -> None:
         settings = self.settings
         self._closed = False
-        self._under_way: dict[_Request, None] = {}  # requests; a dict, because its operations are atomic
+        self._under_way: dict[_Request, None] = {}  # the requests; a dict, because its operations are atomic
         self._calls = Calls("a request to CouchDB")
         self.client = httpx.Client(
-            # Basic, because a cookie session of the client never recovers from an expired cookie. The server hashes
-            # the password once and remembers it.
+            # Basic authentication, because the client's cookie session never recovers from an expired cookie. The
+            # server hashes the password once and remembers the result.
             auth=httpx.BasicAuth(settings.user, settings.password or "") if settings.user else None,
             headers={"Accept": "application/json", "Content-Type": "application/json"},
             limits=httpx.Limits(max_connections=settings.pool, max_keepalive_connections=settings.pool),
             timeout=settings.timeout,
             verify=settings.origin.startswith(
                 "https:"
-            ),  # without TLS there are no certificates to load: it takes 50 ms
+            ),  # without TLS, certificates need not be loaded, which takes 50 ms
         )
 
     def get(self, path: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return the object that answers a GET; parameters are JSON-encoded as CouchDB wants them."""
+        """Return the object that answers a GET. The parameters are JSON-encoded, as CouchDB expects."""
         return _object(self._read(self._request("GET", path, parameters)))
 
     def post(self, path: str, body: str | Mapping[str, Any], parameters: Mapping[str, Any] | None = None) -> Any:
@@ -112,27 +116,27 @@ class Session:
         return self._read(self._request("POST", path, parameters, body if isinstance(body, str) else json.dumps(body)))
 
     def make(self, method: str, path: str, body: Any = None, parameters: Mapping[str, Any] | None = None) -> None:
-        """Make a database or something in it; nothing happens if it is there already.
+        """Create the database or something in it. If it exists already, nothing happens.
 
         Raises:
-            BackendUnavailableError: If the server does not say that it was done.
+            BackendUnavailableError: If the server does not confirm it.
         """
         response = self._request(method, path, parameters, None if body is None else json.dumps(body))
         if response.status_code in (409, 412):
             return
         answer = _object(self._read(response))
         if answer.get("ok") is not True and answer.get("result") not in ("created", "exists"):
-            broken(NAME, "it does not say that it was done")
+            broken(NAME, "it does not confirm the change")
 
     def remove(self, path: str) -> None:
-        """Remove a document that is no record, if it is there."""
+        """Remove a document that is not a record, if it exists."""
         response = self._request("GET", path)
         if response.status_code != 404:
             rev = member(self._read(response), "_rev", str, NAME)
             self._read(self._request("DELETE", f"{path}?rev={quote(rev, safe='')}"))
 
     def information(self) -> dict[str, Any]:
-        """Return what the server says of the database."""
+        """Return what the server reports about the database."""
         answer = self.get("")
         member(answer, "db_name", str, NAME)
         member(answer, "doc_count", int, NAME)
@@ -142,41 +146,41 @@ class Session:
         """Return the rows of a view.
 
         Raises:
-            MissingViewError: If it is not there.
+            MissingViewError: If the view does not exist.
         """
         response = self._request("GET", path, parameters)
         if response.status_code == 404 and (reason := _reason(response)) and reason not in _NO_DATABASE:
-            raise MissingViewError(f"the view {path} of {self.settings.origin} is not there ({reason})")
+            raise MissingViewError(f"the view {path} of {self.settings.origin} does not exist ({reason})")
         rows: list[dict[str, Any]] = member(self._read(response), "rows", list, NAME)
         for row in rows:
             if type(row) is not dict or not {"key", "value"} <= row.keys():
-                broken(NAME, "a row of it has no key or no value")
+                broken(NAME, "one of its rows has no key or no value")
         return rows
 
     def greet(self) -> tuple[dict[str, Any], str | None]:
-        """Return what the server says of itself, and the time that it has, as HTTP writes it."""
+        """Return what the server reports about itself, and its time in the format of HTTP."""
         response = self._request("GET", f"{self.settings.origin}/")
         answer = _object(self._read(response))
         member(answer, "version", str, NAME)
         return answer, response.headers.get("Date")
 
     def revisions_kept(self) -> int | None:
-        """Return how many revisions of a document the server keeps; ``None`` if it does not say."""
+        """Return how many revisions of a document the server keeps, or ``None`` if it does not say."""
         response = self._request("GET", "_revs_limit")
-        if response.status_code in (401, 403, 404, 405):  # not every server has it, nor tells it everybody
+        if response.status_code in (401, 403, 404, 405):  # some servers do not have it, and some do not tell every user
             return None
         kept = self._read(response)
         if type(kept) is not int:
-            broken(NAME, "it is no number")
+            broken(NAME, "it is not a number")
         return kept
 
     def drop(self) -> None:
         """Remove the database."""
         if _object(self._read(self._request("DELETE", ""))).get("ok") is not True:
-            broken(NAME, "it does not say that it was done")
+            broken(NAME, "it does not confirm the removal")
 
     def get_document(self, id: str) -> dict[str, Any] | None:
-        """Return one document, or ``None`` if the server says that it is missing or deleted, and nothing else."""
+        """Return one document, or ``None``, but only if the server says that it is missing or deleted."""
         response = self._request("GET", quote(id, safe=""))
         if response.status_code == 404 and _reason(response) in _NO_DOCUMENT:
             return None
@@ -189,15 +193,21 @@ class Session:
         return document
 
     def last_of_deleted(self, id: str) -> dict[str, Any] | None:
-        """Return what is left of a document that was deleted; ``None`` if nothing is, or the document is there."""
+        """Return what is left of a deleted document, or ``None`` if nothing is left or the document exists."""
         response = self._request("GET", f"{quote(id, safe='')}?open_revs=all")
         if response.status_code == 404 and _reason(response) in _NO_DOCUMENT:
             return None
         answers = self._read(response)
         if type(answers) is not list:
-            broken(NAME, "it does not list what is left of a document")
+            broken(NAME, "it does not list the revisions of a document")
         left = [document for answer in answers if (document := member(answer, "ok", dict, NAME)).get("_deleted")]
         return left[-1] if len(left) == len(answers) > 0 else None
+
+    def path_in(self, range: IdRange, path: str) -> str:
+        """Return where to ask for the documents of a range: in a partitioned database, in its user's partition."""
+        if not self.settings.partitioned or range == EVERYTHING:
+            return path
+        return f"_partition/{quote(range.start.partition(':')[0], safe='')}/{path}"
 
     def rows(self, path: str, parameters: Mapping[str, Any], most_bytes: int) -> tuple[list[dict[str, Any]], bool]:
         """Return the rows of a listing, up to an amount of data.
@@ -216,22 +226,22 @@ class Session:
             raise self.translate(error) from error
         for row in rows:
             if type(member(row, "value", dict, NAME).get("rev")) is not str:
-                broken(NAME, "a row of it has no revision")
+                broken(NAME, "one of its rows has no revision")
             member(row, "id", str, NAME)
             if "include_docs" in parameters:
                 document = member(row, "doc", (dict, NoneType), NAME)
                 if document is not None and document.get("_id") != row["id"]:
-                    broken(NAME, "it has a document in another one's row")
+                    broken(NAME, "one of its rows has the document of another")
         return rows, cut
 
     def find(
         self, path: str, query: Mapping[str, Any], most_bytes: int | None
     ) -> tuple[list[dict[str, Any]], Bookmark | None]:
-        """Return what a query finds, up to an amount of data, if one is given.
+        """Return the documents that a query finds, up to an amount of data if one is given.
 
         Returns:
-            The documents, and the bookmark after them: empty where there is none, ``None`` if the answer was cut off
-            because it exceeded ``most_bytes``.
+            The documents, and the bookmark after them. The bookmark is empty if there is none, and ``None`` if the
+            answer was cut off because it exceeded ``most_bytes``.
         """
         body = json.dumps(query)
         bookmark: Bookmark | None
@@ -253,26 +263,26 @@ class Session:
         return found, bookmark
 
     def databases(self, beginning: str) -> list[str]:
-        """Return the names of the server's databases that begin so."""
+        """Return the names of the server's databases that begin with the given text."""
         parameters = {"startkey": beginning, "endkey": beginning + "\ufff0"}
         names = self._read(self._request("GET", f"{self.settings.origin}/_all_dbs", parameters))
         if type(names) is not list or not all(type(name) is str for name in names):
-            broken(NAME, "it is no list of names")
+            broken(NAME, "it is not a list of names")
         return [name for name in names if name.startswith(beginning)]
 
     def close(self) -> None:
-        """Close the connections, as soon as no request is under way. Idempotent."""
+        """Close the connections as soon as no request is under way. Idempotent."""
         self._closed = True
         if not self._under_way:
             self.client.close()
 
     def request_under_way(self) -> _Request:
-        """Keep the client open meanwhile: it would leave a connection open that it opens while it is closed."""
+        """Return a context that keeps the client open: closed while it connects, it would leave a connection open."""
         return _Request(self, sys._getframe(1))
 
     def begin(self, request: _Request, frame: FrameType) -> None:
         """Note that a request begins."""
-        self._under_way[request] = None  # first: `close` looks here when it has said that it closes
+        self._under_way[request] = None  # before the check: `close` sets the flag first, and then looks here
         try:
             if self._closed:
                 raise ClosedError("the store was closed", backend=NAME)
@@ -292,7 +302,7 @@ class Session:
             self.client.close()
 
     def after_fork(self) -> None:
-        """Leave the parent's connections to the parent."""
+        """Leave the connections to the parent, which they belong to."""
         _inherited.append(self.client)
         self._open()
 
@@ -325,15 +335,15 @@ class Session:
             raise self._lost(response)
 
     def _lost(self, response: httpx.Response) -> BackendUnavailableError:
-        """Return the error for an answer that says nothing: half of one, or somebody else's."""
-        what = "broke off" if _is_json(response) else f"is not like CouchDB's ({_instead(response)})"
+        """Return the error for an answer that is incomplete or not CouchDB's."""
+        what = "broke off" if _is_json(response) else f"is not CouchDB's ({_instead(response)})"
         return BackendUnavailableError(f"the answer of {self.settings.origin} {what}", backend=NAME)
 
     def translate(self, error: Exception) -> DataStoreError:
-        """Return the store's error for one of the HTTP client's."""
+        """Return the store's error for an error of the HTTP client."""
         origin = self.settings.origin
         if isinstance(error, httpx.RequestError):
-            error.request = None  # type: ignore[assignment]  # its headers hold the password, and the error is chained
+            error.request = None  # type: ignore[assignment]  # its headers hold the password, and tracebacks show it
         if (refusal := tls.refusal(error, origin, "SSL_CERT_FILE", NAME)) is not None:
             return refusal
         if isinstance(error, httpx.TimeoutException):
@@ -343,7 +353,7 @@ class Session:
         return BackendUnavailableError(f"{origin} cannot be reached: {type(error).__name__}: {error}", backend=NAME)
 
     def refusal(self, response: httpx.Response) -> DataStoreError:
-        """Return the error for something that is not an answer of CouchDB."""
+        """Return the error for an answer that is not a success."""
         status, where = response.status_code, f"{self.settings.origin}/{self.settings.database}"
         said = _reason(response)
         reason = said[:_LONGEST_REASON] or _instead(response)
@@ -357,10 +367,10 @@ class Session:
             return MissingDatabaseError(f"the database {where} does not exist; create it, or connect with create=true")
         if status == 413:
             return ValueTooLargeError(
-                f"{where} takes no document of this size ({reason}); raise max_document_size", backend=NAME
+                f"{where} does not accept a document of this size ({reason}); raise max_document_size", backend=NAME
             )
         if status == 429:
-            return ThrottledError(f"{where} refused for load ({reason})", backend=NAME)
+            return ThrottledError(f"{where} is overloaded ({reason})", backend=NAME)
         if status == 507 or "enospc" in said:
             return BackendUnusableError(
                 f"the disk of {where} is full ({status}: {reason}); nothing was written. Free some space", backend=NAME
@@ -371,8 +381,8 @@ class Session:
             return self._lost(response)
         if not said or status in (404, 405, 501):
             return BackendUnusableError(
-                f"{where} has not what this version asks for ({status}: {reason}): it is no CouchDB, or an index was "
-                "removed. Connect again",
+                f"{where} does not have what this version asks for ({status}: {reason}): it is not CouchDB, or an "
+                "index was removed. Connect again",
                 backend=NAME,
             )
         return InternalError(
@@ -399,30 +409,31 @@ class _Request:
 
 
 class MissingDatabaseError(BackendUnusableError, ConfigurationError):
-    """The database is not there: never created, or deleted under us."""
+    """The database does not exist: it was never created, or was deleted while the store was open."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, backend=NAME)
 
 
 class MissingViewError(BackendUnusableError):
-    """A view is not there: never made, or removed under us."""
+    """A view does not exist: it was never created, or was removed while the store was open."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, backend=NAME)
 
 
 def is_lost(error: DataStoreError) -> bool:
-    """Return whether an answer was lost, so that asking again at once may tell what became of the request."""
+    """Return whether an answer was lost, so that asking again at once may tell what the request did."""
     if not isinstance(error, BackendUnavailableError) or isinstance(error, ThrottledError):
         return False
-    return not isinstance(error.__cause__, httpx.TimeoutException)  # that server would not answer at once either
+    return not isinstance(error.__cause__, httpx.TimeoutException)  # such a server would not answer at once either
 
 
 def refusal_of(answer: Mapping[str, Any]) -> DataStoreError | None:
-    """Return why the server did not do what it was asked about one document of a batch.
+    """Return why the server refused one document of a batch.
 
-    ``None`` if it has done it, or if the document was changed or removed meanwhile: then one looks again.
+    ``None`` if it did what was asked, or if the document was changed or removed meanwhile: the caller then reads it
+    again.
     """
     kind, reason = answer.get("error"), str(answer.get("reason"))[:_LONGEST_REASON]
     if kind in (None, "conflict", "not_found"):
@@ -430,32 +441,32 @@ def refusal_of(answer: Mapping[str, Any]) -> DataStoreError | None:
     if kind in ("forbidden", "unauthorized"):
         return PermissionDeniedError(f"the server refused the document: {reason}", backend=NAME)
     if kind in ("bad_request", "doc_validation", "illegal_docid"):
-        return InternalError(f"the server takes no such document: {kind}: {reason}", backend=NAME)
+        return InternalError(f"the server does not accept such a document: {kind}: {reason}", backend=NAME)
     return BackendUnavailableError(f"the server failed: {kind}: {reason}", backend=NAME)
 
 
 def check_document(document: Any, id: str) -> None:
-    """See that a document is the one that was asked for, and has a revision.
+    """Check that a document is the one that was asked for, and has a revision.
 
     Raises:
-        BackendUnavailableError: If not: it is not what the server sent.
+        BackendUnavailableError: If not: the answer was damaged on its way.
     """
     member(document, "_rev", str, NAME)
     if document.get("_id") != id:
-        broken(NAME, "it is another document")
+        broken(NAME, "it holds another document")
 
 
 _inherited: list[httpx.Client] = []
 
 
 def _instead(response: httpx.Response) -> str:
-    """Return what an answer is that is not CouchDB's, such as a proxy's page; anything else may hold what is stored."""
-    kind = response.headers.get("Content-Type", "") or "nothing that says what it is"
+    """Describe an answer that is not CouchDB's, such as a proxy's page. Only HTML is quoted: others may hold values."""
+    kind = response.headers.get("Content-Type", "") or "content of an unknown type"
     return f"no JSON but {response.text[:60]!r}" if kind.startswith("text/html") else f"no JSON but {kind[:60]}"
 
 
 def _reason(response: httpx.Response) -> str:
-    """Return CouchDB's reason for refusing; empty if the answer is not CouchDB's, like a proxy's page of HTML."""
+    """Return CouchDB's reason for a refusal; empty if the answer is not CouchDB's, such as a proxy's HTML page."""
     try:
         answer = response.json()
         return str(answer["error"] if answer["reason"] is None else answer["reason"])
@@ -469,7 +480,7 @@ def _is_json(response: httpx.Response) -> bool:
 
 def _object(answer: Any) -> dict[str, Any]:
     if type(answer) is not dict:
-        broken(NAME, "it is no object")
+        broken(NAME, "it is not an object")
     return answer
 
 

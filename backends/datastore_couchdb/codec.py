@@ -1,4 +1,4 @@
-"""Documents of the store, and documents of CouchDB."""
+"""From documents of CouchDB to documents of the store, and back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from datastore_couchdb.keeping import Kept, as_javascript, kept
 
 
 def known_of(document: dict[str, Any]) -> Known:
-    """Return what is to be known of a CouchDB document, which is kept as its ``source``."""
+    """Return what the toolkit must know of a CouchDB document, which is kept as its ``source``."""
     try:
         whole = check(_whole(document, None))
         known = toolkit.known_of(
@@ -28,7 +28,7 @@ def known_of(document: dict[str, Any]) -> Known:
 
 
 def is_foreign(document: dict[str, Any]) -> bool:
-    """Return whether another program has written a document: the store gives each a revision."""
+    """Return whether another program has written a document: the store gives each document a revision."""
     return type(document.get("revision")) is not str
 
 
@@ -37,10 +37,10 @@ def _marks(stored: object) -> str:
 
 
 def document_of(document: dict[str, Any]) -> Document:
-    """Return the store's document of a CouchDB document.
+    """Return the store's document for a CouchDB document.
 
     Raises:
-        datastore.documents.UNDECODABLE: If it is none.
+        datastore.documents.UNDECODABLE: If it is not a document of the store.
     """
     return _whole(document, _native(document, "value"))
 
@@ -62,7 +62,7 @@ def _whole(document: dict[str, Any], value: Any) -> Document:
 
 
 def value_of(document: dict[str, Any]) -> Document:
-    """Return the store's document of what was downloaded of one for its value."""
+    """Return the store's document for a CouchDB document of which only the fields for the value were read."""
     return Document(
         document["_id"],
         document["createdAt"],
@@ -80,8 +80,8 @@ def text_of(change: Change, exact: bool) -> str:
         exact: Whether the server keeps numbers (`datastore_couchdb.keeping`).
     """
     named, new = change.write, change.after
-    assert isinstance(named, Put | Restore)  # noqa: S101  # `Documents` writes the others itself
-    assert isinstance(new, Known)  # noqa: S101  # CouchDB is never written to unseen
+    assert isinstance(named, Put | Restore)  # noqa: S101  # `Documents` writes the text of all others itself
+    assert isinstance(new, Known)  # noqa: S101  # CouchDB takes no write of a document that was not read
     value = named.value if isinstance(named, Put) else named.document.value
     fields: dict[str, Any] = {"_id": named.id}
     if change.token is not None:
@@ -100,7 +100,7 @@ def text_of(change: Change, exact: bool) -> str:
     if new.counts:
         fields["recentCounts"] = new.counts
     if new.expires_at is not None:
-        fields["expiresAt"] = new.expires_at  # left out otherwise, so that the index of expiry stays small
+        fields["expiresAt"] = new.expires_at  # otherwise left out, so that the expiry index stays small
     text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
     metadata = new.metadata or "{}"
     native = _field("metadata", decode(metadata), metadata, exact)
@@ -108,17 +108,17 @@ def text_of(change: Change, exact: bool) -> str:
 
 
 def counted_text(change: Change) -> str:
-    """Return the JSON text of a document with accesses counted; all else in it is as it was read."""
+    """Return the JSON text of a document with its accesses counted. Everything else stays as it was read."""
     over, new = change.over, change.after
     assert isinstance(over, Known)  # noqa: S101  # counting begins with a read
-    assert isinstance(new, Known)  # noqa: S101  # and so what comes of it is known
+    assert isinstance(new, Known)  # noqa: S101  # and so its result is known
     document = over.source | {"accessCount": new.access_count, "recentCounts": new.counts}
     document |= {"lastAccessedByAgent": new.last_accessed_by_agent, "lastAccessedAt": new.last_accessed_at}
     return json.dumps(document, ensure_ascii=False)
 
 
 def _field(name: str, value: Any, text: str, exact: bool) -> str:
-    """Return the field or the fields that hold a value; see `datastore_couchdb.keeping`."""
+    """Return the JSON text of the fields that hold a value; see `datastore_couchdb.keeping`."""
     how = kept(value, exact)
     if how is Kept.NATIVE:
         return f'"{name}":{text}'

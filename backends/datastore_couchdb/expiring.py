@@ -1,16 +1,17 @@
-"""Which records expire, as far as a listing of ids must know it, without an index of everybody's writes.
+"""Which records expire. A listing of ids must know it, and must not wait for an index of everybody's writes.
 
-CouchDB lists ids (`_all_docs`) as they are, with no field of a document, and at once; an index it first brings up to
-date, with what all users have written. So beside each record that has ever been written with an expiry lies its *flag*:
-a tiny document under the record's id with ``!`` after it. No record has such an id, and in the order of ids nothing
-lies between the two. A flag is written in one request with the record, each time, and before it. It says only: *look*.
-A record without a flag never expires. Of the others a listing must know when they do:
+CouchDB lists ids (``_all_docs``) at once, without any field of the documents. An index it first brings up to date with
+what all users have written. So each record that was ever written with an expiry has a *flag*: a tiny document whose id
+is the record's id and ``!``. No record has such an id, and no other id sorts between the two. A flag is written each
+time that its record is, in the same request and before it. It says only: *look*. A record without a flag never expires.
+A listing must find out when the others do:
 
-- of those written, read or listed here before: a listing has the revision of each, and what a revision says is certain;
-- of the others by asking the expiry index as far as it has got. CouchDB looks into the documents themselves, so what it
-  finds is right; what it leaves out,
+- It knows it of those that this process wrote, read or listed at the same revision, which a listing includes.
+- It asks the expiry index for the others, as far as the index is built. CouchDB reads the documents themselves, so what
+  it finds is right.
+- It reads by id what the index leaves out, or everything if there are only a few.
 - and where there are only a few, is read by id.
-
+A flag that has outlived its record means nothing. `Backend.purge` removes it.
 A flag that has outlived its record says nothing. `purge` removes it.
 """
 
@@ -30,15 +31,15 @@ from datastore.errors import DataStoreError
 from datastore.ids import is_id
 from datastore.turns import keep_newest
 from datastore_couchdb.client import NAME, Session
+from datastore_couchdb.fetching import fetch
 from datastore_couchdb.flags import FLAG, flag_of, flag_text, is_flag, written
-from datastore_couchdb.reading import fetch
 from datastore_couchdb.writing import bulk_docs
 
 EXPIRY_INDEX = "agent_data_store_expiry"
-"""Mango index on ``[userId, namespace, expiresAt]``: it holds only the documents that expire at all, and the flags."""
+"""Mango index on ``[userId, namespace, expiresAt]``. It holds only the flags and the documents that expire."""
 
 _FEW = 20
-"""So many records are read by id rather than asked of an index, whatever their values take."""
+"""Up to this many records are read by id instead of asking the index, however large their values are."""
 _READ = 100
 _PAGE = 10_000
 _BATCH = 1_000
@@ -57,14 +58,14 @@ class Expiries:
         """By id: CouchDB's revision, and when the record expires."""
 
     def listed(self, rows: Sequence[dict[str, Any]], following: str | None) -> list[Document]:
-        """Return the documents of rows of a listing, as far as `datastore.backend.Fields.KEY` wants them.
+        """Return the documents of the rows of a listing, with what `datastore.backend.Fields.KEY` requires.
 
         Args:
-            rows: The rows, those of flags among them.
+            rows: The rows, including those of flags.
             following: The id of the row after them, if there is one.
 
-        Requests: 0; of records with a flag that are not known here, 1 for a few and 1 or 2 for many. In a database
-            in which records are not flagged, 1.
+        Requests: 0. For records with a flag that this process does not know, 1 if they are few, and otherwise 1 or
+            more. In a database whose records have no flags, 1.
         """
         records, expiring, last = dict[str, str](), dict[str, str](), ""
         for row in rows:
@@ -81,7 +82,7 @@ class Expiries:
         return [Document(id, "", "", times.get(id)) for id in records]
 
     def _times(self, expiring: Mapping[str, str]) -> dict[str, Any]:
-        """Return when records expire, by id, of those that do; ``expiring`` has CouchDB's revision of each."""
+        """Return by id when records expire; ``expiring`` has CouchDB's revision of each that has a flag."""
         times, unknown = dict[str, Any](), list[str]()
         for id, rev in expiring.items():
             stored, known = self._memory.get(id), self._known.get(id)
@@ -102,7 +103,7 @@ class Expiries:
         return times
 
     def _ask(self, ids: Sequence[str], *, stale: bool) -> dict[str, Any]:
-        """Return when records expire, of those that the index finds: as it is, or up to date."""
+        """Return by id when records expire, as far as the index says; a ``stale`` one is not brought up to date."""
         if not ids:
             return {}
         wanted, user_ids = set(ids), {id.partition(":")[0] for id in ids}
@@ -125,7 +126,7 @@ class Expiries:
 
 
 def place_of(first: str, last: str) -> dict[str, Any]:
-    """Return the beginning of a selector, for the expiry index, of what lies between two ids of records or ranges."""
+    """Return the beginning of a selector, for the expiry index, of everything between two ids or starts of ranges."""
     (user, _, rest), (other_user, _, other_rest) = first.partition(":"), last.partition(":")
     namespace, colon, _ = rest.partition(":")
     same_user = bool(user) and user == other_user
@@ -143,7 +144,7 @@ def find_all(
     more: Mapping[str, Any] | None = None,
     lost: Callable[[], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield id, revision, CouchDB's revision and expiry of what a selector on the fields of the expiry index finds.
+    """Yield the id, both revisions and the expiry of what a selector on the fields of the expiry index finds.
 
     Requests: 1 per 10,000 documents.
     """
@@ -160,7 +161,7 @@ def find_all(
         if lost is not None and bookmark is not None and bookmark.unused:
             lost()  # the answer is right all the same
         yield from documents
-        if len(documents) < _PAGE:  # the limit is always given: without one CouchDB stops at 25
+        if len(documents) < _PAGE:  # a limit is always given: without one, CouchDB stops at 25
             return
         if bookmark:
             query["bookmark"] = bookmark
@@ -188,9 +189,10 @@ def write_flags(session: Session, ids: Sequence[str]) -> None:
 
 
 def remove_flags(session: Session, flags: Mapping[str, str]) -> None:
-    """Remove those of some flags, given with their revisions by id, whose records are gone.
+    """Remove those of the given flags whose records no longer exist. ``flags`` has their revisions by id.
 
-    A record can be made again just then, and its flag be found there: so it is looked again, and the flag made again.
+    A record may be created again at that moment, and find its flag still there. So the records are checked once more,
+    and those that exist are flagged again.
 
     Requests: 1 per 1,000 flags, and 2 more per 1,000 that are removed.
     """
@@ -202,12 +204,12 @@ def remove_flags(session: Session, flags: Mapping[str, str]) -> None:
             texts = [json.dumps({"_id": id, "_rev": flags[id], "_deleted": True}, ensure_ascii=False) for id in gone]
             try:
                 bulk_docs(session, gone, texts)
-            finally:  # also where the answer was lost
+            finally:  # even if the answer was lost
                 _flag_again(session, [id[: -len(FLAG)] for id in gone])
 
 
 def _flag_again(session: Session, ids: Sequence[str]) -> None:
-    """Flag those of some records that are there."""
+    """Write the flags of those records that exist."""
     pauses = contention()
     while True:
         try:
@@ -220,12 +222,12 @@ def _flag_again(session: Session, ids: Sequence[str]) -> None:
 
 
 def _there(session: Session, ids: Sequence[str]) -> set[str]:
-    """Return which of some records are there."""
+    """Return the ids of those records that exist."""
     rows = one_each(member(session.post("_all_docs", {"keys": ids}), "rows", list, NAME), len(ids), NAME)
     there = set()
     for id, row in zip(ids, rows, strict=True):
         if type(row) is not dict or not row.keys() & {"value", "error"}:
-            broken(NAME, "a row of it says nothing")
+            broken(NAME, "one of its rows says nothing")
         if "value" in row and not member(row, "value", dict, NAME).get("deleted"):
             there.add(id)
     return there

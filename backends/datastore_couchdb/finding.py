@@ -1,4 +1,4 @@
-"""Finding documents by what is in them: which index to ask, for what, and page after page."""
+"""Finding documents by their contents: which index to ask, what to ask it, and how to go from page to page."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _FIELDS = {
 def plan(range: IdRange, query: Query, indexes: frozenset[str], declared: Mapping[str, DeclaredIndex]) -> Plan | None:
     """Return how to answer a query; ``None`` if reading the range is as good.
 
-    Everything is checked again on what is found: CouchDB's equality of text is not ours, and it looks neither into
-    arrays nor into what is stored as text.
+    The store checks every document again: CouchDB's equality of text differs from the store's, and CouchDB looks
+    neither into arrays nor into what is stored as text.
 
     Args:
-        range: Where.
+        range: The range to search.
         query: What is asked for.
-        indexes: The names of the indexes made at startup that are there.
+        indexes: The names of the indexes made at startup that exist.
         declared: The declared indexes, by name.
     """
     scope = scope_of(range)
@@ -44,7 +44,7 @@ def plan(range: IdRange, query: Query, indexes: frozenset[str], declared: Mappin
     place: Selector = {"userId": {"$eq": user}, "namespace": {"$eq": namespace}}
     prefix = range.start[: range.start.rindex(":") + 1]
     if range.start != prefix:
-        # Within an index CouchDB compares ids by their bytes; only a range with two ends it would think empty.
+        # Within an index CouchDB compares ids by their bytes, but it would take a range with two ends for empty.
         place["_id"] = {"$gte": range.start}
     where = Part(place, False)
     found = push(query, _MANGO, tuple)
@@ -75,18 +75,18 @@ def find(
     bytes: int,
     unused: set[str] | None = None,
 ) -> DocumentPage:
-    """Return a page of what a plan finds.
+    """Return a page of the documents that a plan finds.
 
     Args:
-        session: Whom to ask.
+        session: The session to ask with.
         path: Where to send the query.
-        range: Which documents of those that are found.
+        range: The range whose documents are returned.
         plan: What to ask for.
         fields: How much of each document.
         limit: The most documents.
-        after: Where the page before ended.
-        bytes: A page ends about here even if it holds fewer documents.
-        unused: Takes the names of indexes that the server has not used, since they are not there any more.
+        after: Where the previous page ended.
+        bytes: A page ends at about this size even if it holds fewer documents.
+        unused: Receives the names of indexes that the server no longer has and so has not used.
 
     Requests: 1; 2 where a page exceeds the amount of data.
     """
@@ -100,16 +100,18 @@ def find(
     found, bookmark = session.find(path, query, bytes)
     if unused is not None and bookmark is not None and bookmark.unused:
         unused.add(query["use_index"][0])
-        # What was found is right; the plan is what `explain` shows, and for everybody else it does not change.
+        # What was found is right. Only `explain` shows which index a plan uses; for every other reader a plan is
+        # immutable.
         object.__setattr__(plan, "index", None)
     larger = position.most and 2 * most
     if bookmark is None:
-        # The answer was left in the middle, and what it would have said at its end is where to go on.
+        # The answer was left before its end, and only its end says where to go on. So the documents are asked for
+        # again.
         most = query["limit"] = max(len(found), 1)
         larger = 2 * most
         found, bookmark = session.find(path, query, None)
     if len(found) == most and not bookmark:
-        # PouchDB Server has no bookmarks. It has looked through everything already; let it hand over all of it.
+        # PouchDB Server has no bookmarks. It has gone through everything already, so ask it for all documents.
         query["limit"] = _ALL
         found, _ = session.find(path, query, None)
     inside = [one for one in found if range.start <= one["_id"] < range.end]
@@ -124,9 +126,9 @@ class _Position(NamedTuple):
     """Where a page begins."""
 
     query: int
-    """Which of the queries of the plan."""
+    """Which of the plan's queries."""
     most: int
-    """How many documents a page may hold for their size; 0 if they are small as far as is known."""
+    """How many documents a page may hold because of their size; 0 if they are small as far as is known."""
     bookmark: str
 
 
@@ -153,5 +155,5 @@ def _ask(index: str, parts: Sequence[Part | None]) -> dict[str, Any]:
 
 
 def _is_on(piece: Piece[Part], index: DeclaredIndex) -> bool:
-    """Return whether an index looks after what a piece asks for."""
+    """Return whether an index covers what a piece asks for."""
     return isinstance(piece.filter, Field) and piece.filter.path in index.fields

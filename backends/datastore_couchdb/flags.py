@@ -11,9 +11,9 @@ from datastore.ids import is_id
 from datastore_couchdb.client import refusal_of
 
 FLAG = "!"
-"""What the id of a flag has after that of its record: it is in no id of a record, and before all that is."""
+"""The end of a flag's id, after the record's id: no record's id contains it, and it sorts before all that they do."""
 _TIME = 0
-"""What a flag has for ``expiresAt``: the index holds it, before all times; to a view it is as if it was not there."""
+"""The ``expiresAt`` of a flag. The index holds it, before all times; a view takes it for a missing one."""
 
 
 def flag_of(id: str) -> str:
@@ -22,7 +22,7 @@ def flag_of(id: str) -> str:
 
 
 def is_flag(id: str) -> bool:
-    """Return whether an id is that of a flag."""
+    """Return whether an id belongs to a flag."""
     return id.endswith(FLAG) and is_id(id[:-1])
 
 
@@ -30,16 +30,16 @@ def flag_text(id: str) -> str:
     """Return the flag of a record as JSON text."""
     user_id = unquote(id.partition(":")[0])
     flag = {"_id": flag_of(id), "userId": user_id, "namespace": "", "expiresAt": _TIME}
-    # A revision, since a document without one is another program's; and no namespace, so that nobody counts it.
+    # It has a revision, since a document without one is another program's, but no namespace, so that nothing counts it.
     return json.dumps(flag | {"revision": "flag", "about": "a record that may expire"}, ensure_ascii=False)
 
 
 def written(answers: Sequence[dict[str, Any]]) -> None:
-    """See that flags were written, or were there.
+    """Check that flags were written, or existed already.
 
     Raises:
-        PermissionDeniedError: If the server refuses them.
-        BackendUnavailableError: If it failed.
+        PermissionDeniedError: If the server refuses one.
+        BackendUnavailableError: If the server failed.
     """
     for answer in answers:
         if (refusal := refusal_of(answer)) is not None:

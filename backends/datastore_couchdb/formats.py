@@ -1,9 +1,9 @@
-"""What a database says of itself: how its records are written, and how the server at hand gives back numbers.
+"""What a database records about itself: how its records are written, and whether this server keeps numbers.
 
-One more design document, since these are what `connect` reads anyway. It holds some numbers that not every server
-keeps: as they come back, so do those of the records. So each connection finds out again, for the server that it has
-reached, without a request for it, whatever the database was copied from. Where the document is not there, numbers are
-taken for lost, which costs space and is always right.
+It is one more design document, since `connect` reads design documents anyway. It holds some numbers that not every
+server gives back unchanged: how they come back is how those of the records do. So each connection finds out, without a
+further request, what its own server does, even if the database was copied from another one. If the document does not
+exist, numbers are assumed to change, which takes more space and is always right.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ class Format(NamedTuple):
     """How records are written."""
 
     exact: bool = False
-    """The server keeps numbers (`datastore_couchdb.keeping`)."""
+    """Whether the server gives numbers back unchanged (`datastore_couchdb.keeping`)."""
     flagged: bool = False
-    """Each record that expires has a flag beside it (`datastore_couchdb.expiring`)."""
+    """Whether each record that expires has a flag (`datastore_couchdb.expiring`)."""
 
 
 def format_of(document: dict[str, Any] | None) -> Format:
-    """Return what the design document says."""
+    """Return what the design document says; the defaults if there is none."""
     if document is None:
         return Format()
     return Format(repr(document.get("numbers")) == repr(KEEPS), document.get("expiring") == "flagged")
 
 
 def establish(session: Session) -> None:
-    """Make the design document, and before that flag the records that expire.
+    """Create the design document, after flagging the records that expire.
 
-    What this user may not do is left undone: everything works without it, and an administrator may come later. Another
-    process may do the same at once; every version that knows of flags writes them.
+    What this user may not do is left undone: everything works without it, and an administrator may connect later.
+    Another process may do the same at the same time; every version that knows of flags writes them.
 
     Requests: 2, and 1 per 10,000 records that expire to find them and 1 per 1,000 to flag them.
     """
     path = f"_design/{FORMAT}"
     try:
-        session.make("PUT", path, {"numbers": KEEPS, "expiring": "unflagged"})  # may this user at all?
+        session.make("PUT", path, {"numbers": KEEPS, "expiring": "unflagged"})  # may this user write it at all?
         flag_all(session)
         rev = member(session.get(path), "_rev", str, NAME)
         session.make("PUT", path, {"_rev": rev, "numbers": KEEPS, "expiring": "flagged"})

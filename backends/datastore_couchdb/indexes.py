@@ -1,8 +1,8 @@
-"""Declared indexes: fields of values in Mango's indexes, and which query may use them.
+"""Declared indexes: Mango indexes on fields of values, and which queries may use them.
 
-A Mango index leaves out the documents that lack one of its fields, holds an array as a whole, and does not see what is
-stored as text. So each declared index is two: one of the fields, and one of the *rest*, the few documents in which a
-field may be met through an array or in text. A query asks both, and the second one mostly answers with nothing.
+A Mango index leaves out documents that lack one of its fields, holds an array as a whole, and does not see what is
+stored as text. So each declared index consists of two: one of the fields, and one of the *rest*, the few documents in
+which a field may lie in an array or in text. A query asks both, and the second one usually finds nothing.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ PREFIX = "agent_data_store_by_"
 _REST = "_rest"
 _VALUE = "value"
 _MOST_QUERIES = 8
-"""Mango looks up one value at a time: an `$in` of more values than this does not use an index."""
+"""CouchDB looks up one value at a time in a Mango index: an ``$in`` of more values than this does not use an index."""
 _BUILD_SECONDS = 3_600.0
 _ASCII = re.compile(r"[ -~]*")
-"""Text of which no two are equal to CouchDB."""
+"""Text in which CouchDB never takes two different ones for equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +46,18 @@ class DeclaredIndex:
 
     @property
     def rest(self) -> str:
-        """The name of the index of what the index itself cannot hold."""
+        """The name of the index of the rest: the documents that the index itself cannot hold."""
         return self.name + _REST
 
     def rest_part(self) -> Part:
-        """Return what finds the documents that are in the rest."""
+        """Return a selector for the documents in the rest."""
         tests: list[Selector] = [{"valueJson": {"$exists": True}}]
         for path in self.fields:
             tests += [*array_tests(path, _VALUE), {_name(path): {"$type": "array"}}]
         return any_of(Part(test, True) for test in tests)
 
     def definitions(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the names of its two Mango indexes and what they are."""
+        """Yield the name and the definition of each of its two Mango indexes."""
         filter: Selector = {} if self.namespace is None else {"namespace": {"$eq": self.namespace}}
         own: dict[str, Any] = {"fields": ["userId", "namespace", *map(_name, self.fields)]}
         if filter:
@@ -67,9 +67,9 @@ class DeclaredIndex:
         yield self.rest, rest
 
     def answer(self, filter: Filter) -> tuple[Fit, tuple[DeclaredIndex, list[Selector]]] | None:
-        """Return how well it fits a filter, and with it what to ask it for, one after another.
+        """Return how well the index fits a filter, and the selectors to ask it for, one after another.
 
-        ``None`` if the filter does not say enough.
+        ``None`` if the filter does not constrain every field of the index.
         """
         alternatives = [_tests(path, filter) for path in self.fields]
         number = prod(map(len, alternatives))
@@ -81,7 +81,7 @@ class DeclaredIndex:
 
 
 def declare(fields: Sequence[Path], namespace: str | None) -> DeclaredIndex:
-    """Return an index on fields under the name that it always has.
+    """Return an index on the given fields. The same fields always give the same name.
 
     Raises:
         UnsupportedError: If CouchDB cannot index one of them.
@@ -89,8 +89,8 @@ def declare(fields: Sequence[Path], namespace: str | None) -> DeclaredIndex:
     for path in fields:
         if field_name(path, _VALUE) is None or any(map(is_position, path)):
             raise UnsupportedError(
-                f"CouchDB cannot index {'.'.join(path)!r}: positions in arrays, backslashes and names that JavaScript "
-                "gives to every object cannot be told from other things there, and more than 16 steps are too deep; "
+                f"CouchDB cannot index {'.'.join(path)!r}: it cannot tell positions in arrays, backslashes and names "
+                "that JavaScript gives to every object from other things, and more than 16 steps are too deep; "
                 "index another field",
                 backend=NAME,
             )
@@ -109,16 +109,16 @@ def declared_in(documents: Mapping[str, dict[str, Any]]) -> dict[str, DeclaredIn
             fields = [tuple(name.split(".")[1:]) for name in names[2:]]
             namespace = definition.get("partial_filter_selector", {}).get("namespace", {}).get("$eq")
             index = declare(fields, namespace)
-            if index.name == name:  # if not, somebody else made it
+            if index.name == name:  # otherwise somebody else made it
                 found[name] = index
     return found
 
 
 def build(session: Session, index: DeclaredIndex) -> None:
-    """Make an index if it is not there, and return when it can be used.
+    """Create an index if it does not exist, and return when it can be used.
 
     Raises:
-        PermissionDeniedError: If this user may not make it.
+        PermissionDeniedError: If this user may not create it.
         BackendUnavailableError: If the server does not answer.
 
     Requests: 4, and 2 for each time that building it takes longer than a request may.
@@ -134,7 +134,7 @@ def build(session: Session, index: DeclaredIndex) -> None:
 
 
 def _wait(session: Session, path: str, query: dict[str, Any], name: str) -> None:
-    """Ask an index until it answers: CouchDB builds it with the first question, however long that takes."""
+    """Ask an index until it answers: CouchDB builds it on the first query, however long that takes."""
     backoff = Backoff(_BUILD_SECONDS, 1.0, 10.0)
     while True:
         try:
@@ -142,7 +142,7 @@ def _wait(session: Session, path: str, query: dict[str, Any], name: str) -> None
         except DataStoreError as error:
             if not error.retryable or not backoff.wait():
                 raise
-            session.get(f"_design/{name}/_info")  # raises if it is not the building that takes long
+            session.get(f"_design/{name}/_info")  # raises if the index is not just slow to build
         else:
             return
 
@@ -152,7 +152,7 @@ def _name(path: Path) -> str:
 
 
 def _tests(path: Path, filter: Filter) -> list[Test]:
-    """Return the alternatives that a filter leaves for a field that holds a single value; empty if it says nothing."""
+    """Return the alternatives that a filter allows for a field that holds a single value; empty if it allows any."""
     conditions = [clause.condition for clause in clauses(filter) if isinstance(clause, Field) and clause.path == path]
     for condition in conditions:
         match condition:
@@ -175,15 +175,15 @@ def _equal_to(values: Sequence[Any]) -> list[Test]:
         if number is None and not isinstance(value, bool | str):
             return []
         if isinstance(value, str) and len(values) > 1 and not _ASCII.fullmatch(value):
-            return []  # it could find what is found for another one of them
+            return []  # it might find the same documents as another of the values
         tests[repr(value if number is None else number)] = {"$eq": value if number is None else number}
     return list(tests.values())
 
 
 def _between(comparisons: Iterable[Compare]) -> Test:
-    """Return the range of numbers that several comparisons leave; empty for all.
+    """Return the range of numbers that several comparisons allow; empty if they allow all.
 
-    Its ends are numbers, or the types beside them: booleans come before numbers, and text after them.
+    An end without a number is the neighbouring type: booleans sort before numbers, and text after them.
     """
     low, high = list[tuple[float, bool]](), list[tuple[float, bool]]()
     for comparison in comparisons:

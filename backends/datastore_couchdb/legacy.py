@@ -1,4 +1,4 @@
-"""Reading a database that another program has written, without making anything in it."""
+"""Reading a database that another program has written, without creating anything in it."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class LegacyDatabase:
         """
         parameters: dict[str, Any] = {"include_docs": True, "limit": limit}
         if after is not None:
-            parameters["startkey"] = after + "\0"  # the next id that is possible
+            parameters["startkey"] = after + "\0"  # the next possible id
         rows, cut = self._session.rows("_all_docs", parameters, _PAGE_BYTES)
         documents = [row["doc"] for row in rows if row.get("doc") and not row["id"].startswith("_design/")]
         return LegacyPage(documents, rows[-1]["id"] if cut or len(rows) == limit else None)
 
     def names(self, limit: int, after: str | None = None) -> LegacyPage:
-        """See `datastore.administration.LegacySource`. CouchDB lists documents whole, or by their ids only.
+        """See `datastore.administration.LegacySource`. CouchDB lists either whole documents or only their ids.
 
         Requests: 1.
         """
@@ -54,10 +54,10 @@ class LegacyDatabase:
 
 
 def open_legacy(url: Url) -> LegacyDatabase:
-    """Open a database in the legacy format; the URL is that of `connect`.
+    """Open a database in the legacy format; the URL is the same as for `connect`.
 
     Raises:
-        ConfigurationError: If the URL is wrong, or the database is not there.
+        ConfigurationError: If the URL is wrong, or the database does not exist.
         PermissionDeniedError, BackendUnavailableError: As `connect`.
 
     Requests: 1.

@@ -1,4 +1,4 @@
-"""Databases and Mango indexes are made through `couchdb3`; what its errors mean, and what it does not look at.
+"""Databases and Mango indexes are created through `couchdb3`: what its errors mean, and what it does not check.
 
 Documents do not go through it: see `datastore_couchdb.client`.
 """
@@ -23,9 +23,9 @@ from datastore_couchdb.client import FORBIDDEN, NAME, Session
 
 
 def make_database(session: Session) -> None:
-    """Make the database, unless it is there.
+    """Create the database unless it exists.
 
-    Requests: 2, for the client looks whether it is there.
+    Requests: 2, because `couchdb3` first checks whether it exists.
     """
     settings = session.settings
     server = couchdb3.Server(
@@ -40,7 +40,7 @@ def make_database(session: Session) -> None:
 
 
 def make_index(session: Session, name: str, fields: Sequence[str], partitioned: bool | None) -> None:
-    """Make a Mango index in a design document of the same name, unless it is there.
+    """Create a Mango index in a design document of the same name, unless it exists.
 
     Requests: 1.
     """
@@ -58,7 +58,7 @@ def make_index(session: Session, name: str, fields: Sequence[str], partitioned: 
 
 
 def _make(session: Session, make: Callable[[], object]) -> None:
-    """Make something. Whoever calls this looks afterwards whether it is there: the client takes any page for a yes."""
+    """Create something. Callers check afterwards that it exists, since `couchdb3` takes any page for success."""
     where = f"{session.settings.origin}/{session.settings.database}"
     try:
         with session.request_under_way():
@@ -66,14 +66,14 @@ def _make(session: Session, make: Callable[[], object]) -> None:
     except (ConflictError, PreconditionFailedError):
         return  # another process was faster
     except (UnauthorizedError, ForbiddenError) as error:
-        raise PermissionDeniedError(f"{where} refused to be made, or changed", backend=NAME) from error
+        raise PermissionDeniedError(f"{where} may not be created or changed by this user", backend=NAME) from error
     except CouchDBError as error:
-        if FORBIDDEN.search(str(error)):  # to a member who may make no index CouchDB says 500
-            raise PermissionDeniedError(f"{where} refused to be changed", backend=NAME) from error
-        raise BackendUnavailableError(f"making {where} failed ({type(error).__name__})", backend=NAME) from error
-    except httpx.HTTPStatusError as error:  # one that the client has no class for
+        if FORBIDDEN.search(str(error)):  # to a member who may not create an index, CouchDB answers 500
+            raise PermissionDeniedError(f"{where} may not be changed by this user", backend=NAME) from error
+        raise BackendUnavailableError(f"creating {where} failed ({type(error).__name__})", backend=NAME) from error
+    except httpx.HTTPStatusError as error:  # a status that `couchdb3` has no class for
         raise session.refusal(error.response) from error
     except (httpx.HTTPError, httpx.StreamError) as error:
         raise session.translate(error) from error
     except (ValueError, LookupError, TypeError, AttributeError):
-        broken(NAME, "it does not say that something was made")
+        broken(NAME, "it does not confirm the creation")

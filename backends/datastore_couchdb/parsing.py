@@ -1,9 +1,9 @@
-"""JSON as the server sends it, in which other programs may have left integers of any length.
+"""JSON as the server sends it, which may hold integers of any length from other programs.
 
-Python refuses to convert more than 4,300 digits, unless the host has changed that: then all of an answer would be lost
-for one document, or every thread would wait for minutes. So where the interpreter does not refuse at the store's own
-limit, or has just refused, such an integer is recognised before it is converted, and the field of the document that
-holds it becomes an `UnreadableError`.
+Python refuses to convert more than 4,300 digits, unless the host has changed that. With the limit, one such document
+would make a whole answer unreadable; without it, the conversion could take minutes and stop every thread. So where the
+interpreter has another limit than the store, or has just refused an answer, such an integer is recognised before it is
+converted. The field of the document that holds it becomes an `UnreadableError`.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ def loads(text: str | bytes) -> Any:
 
 
 def guarded() -> bool:
-    """Return whether the interpreter itself refuses to convert what is too long."""
+    """Return whether the interpreter itself refuses to convert an integer that is too long."""
     return 0 < sys.get_int_max_str_digits() <= MAX_DIGITS
 
 
 def is_too_long(error: ValueError) -> bool:
-    """Return whether JSON was refused for an integer, and for nothing else."""
+    """Return whether JSON was refused because of a long integer, and for no other reason."""
     return not isinstance(error, json.JSONDecodeError | UnicodeDecodeError)
 
 
 def decoder_of_any() -> json.JSONDecoder:
-    """Return a decoder that converts no integer that is too long; to be followed by `without_long`."""
+    """Return a decoder that does not convert integers that are too long; apply `without_long` to its result."""
     return json.JSONDecoder(parse_int=_parse)
 
 
 def without_long(value: Any) -> Any:
-    """Return what was decoded; a field of a document that holds an integer too long is an error."""
+    """Return what was decoded, with an error in each field of a document that holds an integer that is too long."""
     if isinstance(value, list):
         return [without_long(item) for item in value]
     if not isinstance(value, dict):

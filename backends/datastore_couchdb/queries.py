@@ -1,16 +1,17 @@
-"""From a filter to a Mango selector that finds every document that matches, and possibly some others.
+"""From a filter to a Mango selector that finds every matching document, and possibly some others.
 
-The selectors mean the same to CouchDB and to PouchDB, whose Mango are two programs that differ where it hurts:
+The selectors mean the same to CouchDB and to PouchDB, whose implementations of Mango differ:
 
-- CouchDB compares text as people sort words (ICU), in which different texts can be equal. So text is asked for by
-  equality only, never by range, and never negated. Times are: they differ in digits only.
-- A field that is missing fails every test of CouchDB, negated ones too; only ``$exists: false`` finds it, and that not
-  if something on the way to it is no object. PouchDB goes through ``0`` and ``""`` as if they led somewhere.
-- Neither goes into arrays: where one is on the way, the document is found and looked at here. At its end ``$in`` does.
-- PouchDB drops what stands beside ``$and``, merges the ``$or`` in it, and does not know ``$ne`` within ``$or``. What
-  must hold together is therefore written as fields side by side or, where two would have one name, by ``$nor``.
-- Where a server makes another form of a number, it is the same number to it (`datastore_couchdb.keeping`). Of those
-  beyond 2^53, which one server compares as they are and another as floats, only the side is asked for.
+- CouchDB compares text as people sort words (ICU), so that different texts can be equal. So text is asked for only by
+  equality, never by range, and is never negated. Times may be, since they differ only in digits.
+- In CouchDB a missing field fails every test, even a negated one. Only ``$exists: false`` finds it, and that only if
+  everything on the way to it is an object. PouchDB goes through ``0`` and ``""`` as if they were objects.
+- Neither looks into arrays on the way to a field: such a document is found, and the store checks it. ``$in`` looks into
+  an array at the end of the way.
+- PouchDB drops what stands beside ``$and``, merges an ``$or`` inside it, and does not know ``$ne`` inside ``$or``. So
+  conditions that must all hold are written as fields side by side, or with ``$nor`` where two would have the same name.
+- A number that a server stores in another form is still the same number to it (`datastore_couchdb.keeping`). Beyond
+  2^53 some servers compare exact integers and others floats, so those are only asked for by sign and size.
 
 https://docs.couchdb.org/en/stable/api/database/find.html
 """
@@ -35,59 +36,59 @@ class Part(NamedTuple):
 
     selector: Selector
     narrows: bool
-    """It is likely to leave something out: more than the type of a field, which most documents have in common."""
+    """Whether it probably excludes something: it tests more than the type of a field, which most documents share."""
 
 
 NOTHING = Part({"revision": {"$type": "null"}}, True)
-"""Finds no document, since each has a revision: nothing that is stored natively can match."""
+"""Finds no document, since each has a revision: used where nothing that is stored natively can match."""
 _UNSEEN = ("accessCount", "lastAccessedAt", "lastAccessedByAgent")
-"""Fields of which the database does not have the last word: accesses are counted before they are written."""
+"""Fields whose stored values may be out of date: accesses are counted before they are written."""
 _TIMES = ("createdAt", "updatedAt", "expiresAt")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _INHERITED = frozenset(
     ("constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "toString", "valueOf")
 )
-"""What every object of JavaScript seems to have, beside names with ``__``."""
+"""Names that every object in JavaScript seems to have, besides those with ``__``."""
 _TYPES = {
     "double": "number", "int": "number", "long": "number", "number": "number", "string": "string", "object": "object",
     "bool": "boolean", "null": "null", "array": "array",
 }  # fmt: skip
 _MOST_STEPS = 16
-"""A field that lies deeper is looked at here: on each step there may be an array, and each is asked for."""
+"""Deeper fields are left to the store: each step may be an array, and each would need its own test."""
 _ARRAY: Test = {"$type": "array"}
 
 
 class Mango(Dialect[Part]):
-    """What Mango finds. All of it is looked at here: its equality of text is not ours, nor does it look into text."""
+    """What Mango finds. The store checks it all again: Mango compares text differently, and cannot read JSON text."""
 
     nothing = NOTHING
     decides = frozenset()
 
     def condition(self, about: About, path: Path, condition: Condition) -> Translation[Part]:
-        """Return what finds the documents in which a condition holds."""
+        """Return a selector for the documents in which a condition holds."""
         return _found(_condition, about, path, condition)
 
     def opposite(self, about: About, path: Path, condition: Condition) -> Translation[Part]:
-        """Return what finds the documents in which a condition does not hold."""
+        """Return a selector for the documents in which a condition does not hold."""
         return _found(_opposite, about, path, condition)
 
     def all_of(self, parts: Sequence[Part]) -> Part | None:
-        """Return what finds the documents that each part finds."""
+        """Return a selector for the documents that every part finds."""
         return every(parts)
 
     def any_of(self, parts: Sequence[Part]) -> Part:
-        """Return what finds the documents that one of the parts finds."""
+        """Return a selector for the documents that at least one part finds."""
         return any_of(parts)
 
 
 def value_part(pieces: Iterable[Piece[Part]]) -> Part | None:
-    """Return what finds the documents whose value matches, or ``None`` if that would be all."""
+    """Return a selector for the documents whose value matches, or ``None`` if that would be all."""
     part = every([piece.expression for piece in pieces if piece.about == "value"])
     return part and _or_text("valueJson", part)
 
 
 def meta_part(pieces: Iterable[Piece[Part]]) -> Part | None:
-    """Return what finds the documents whose metadata and provenance match, or ``None`` if that would be all."""
+    """Return a selector for the documents whose metadata and provenance match, or ``None`` if that would be all."""
     inside, beside = list[Part](), list[Part]()
     for piece in pieces:
         if piece.about == "meta":
@@ -97,7 +98,7 @@ def meta_part(pieces: Iterable[Piece[Part]]) -> Part | None:
 
 
 def every(parts: Sequence[Part]) -> Part | None:
-    """Return what finds the documents that each of several parts finds; ``None`` for no part."""
+    """Return a selector for the documents that every part finds; ``None`` without parts."""
     if not parts:
         return None
     together: Selector = {}
@@ -107,7 +108,7 @@ def every(parts: Sequence[Part]) -> Part | None:
 
 
 def any_of(parts: Iterable[Part]) -> Part:
-    """Return what finds the documents that one of several parts finds."""
+    """Return a selector for the documents that at least one part finds."""
     chosen = [part for part in parts if part.selector != NOTHING.selector]
     if len(chosen) < 2:
         return chosen[0] if chosen else NOTHING
@@ -115,19 +116,19 @@ def any_of(parts: Iterable[Part]) -> Part:
     for part in chosen:
         inner = part.selector["$or"] if list(part.selector) == ["$or"] else [part.selector]
         alternatives += inner
-    different = {repr(one): one for one in alternatives}  # by their text: to Python, 1 is True
+    different = {repr(one): one for one in alternatives}  # compared by their text, because 1 equals True in Python
     return Part({"$or": list(different.values())}, all(part.narrows for part in chosen))
 
 
 def field_name(path: Path, root: str) -> str | None:
-    """Return how Mango calls a field; ``None`` if it cannot, or means another in JavaScript, or it is deep."""
+    """Return Mango's name of a field; ``None`` if it has none, means another one in JavaScript, or is too deep."""
     if len(path) > _MOST_STEPS or any("\\" in step or step in _INHERITED or step.startswith("__") for step in path):
         return None
     return ".".join((root, *path) if root else path)
 
 
 def array_tests(path: Path, root: str) -> Iterator[Selector]:
-    """Yield what finds the documents in which an array is on the way to a field, though not at its end."""
+    """Yield selectors for the documents with an array on the way to a field, but not at its end."""
     for length in range(1, len(path)):
         yield {".".join((root, *path[:length]) if root else path[:length]): _ARRAY}
 
@@ -148,12 +149,12 @@ def _add(together: Selector, selector: Selector) -> None:
 
 
 def _repeats(known: Test, test: Test) -> bool:
-    """Return whether a test asks for nothing that is not asked for already; by its text: to Python, 1 is True."""
+    """Return whether a test adds nothing to a known one; compared by text, because 1 equals True in Python."""
     return all(operator in known and repr(known[operator]) == repr(wanted) for operator, wanted in test.items())
 
 
 def _or_text(field: str, part: Part) -> Part:
-    """Let a selector find what is stored as text as well, into which it cannot look."""
+    """Make a selector also find documents that store a field as text, which it cannot look into."""
     return any_of([Part({field: {"$exists": True}}, True), part])
 
 
@@ -188,7 +189,7 @@ def _condition(name: str, path: Path, root: str, condition: Condition) -> Part |
         case Compare(operator, value):
             tests, narrows = _range(name, operator, value)
         case _:
-            return None  # only its type could be asked for, which leaves out too little to be worth it
+            return None  # only the type could be asked for, which excludes too little to be worth it
     if not tests:
         return NOTHING
     return _any_test(name, path, root, tests, narrows)
@@ -199,7 +200,7 @@ def _name(path: Path, root: str, condition: Condition) -> str | None:
         if path[0] in _UNSEEN:
             return None
         if path == ("expiresAt",) and isinstance(condition, Exists | HasType):
-            return None  # where there is none, the field is null to the filter and missing in the document
+            return None  # without expiry the field is null in the filter, but missing in the document
     return field_name(path, root)
 
 
@@ -209,14 +210,14 @@ def _any_test(name: str, path: Path, root: str, tests: list[Test], narrows: bool
 
 
 def _is_in(name: str, path: Path, root: str, values: tuple[Any, ...]) -> Part:
-    """Return what finds one of several values, or an array with one of them in it."""
+    """Return a selector for one of several values, or for an array that contains one of them."""
     plain, beyond, types = list[Any](), list[Test](), set[str]()
     for value in values:
         number = plain_number(value)
         if isinstance(value, str | bool) or number is not None:
             plain.append(value if number is None else number)
         elif isinstance(value, dict):
-            types |= {"object", "array"}  # not by equality: the order of its keys would count
+            types |= {"object", "array"}  # not by equality, which would depend on the order of the keys
         elif isinstance(value, list):
             types.add("array")
         elif value is not None and abs(value) >= EXACT:
@@ -232,12 +233,12 @@ def _is_in(name: str, path: Path, root: str, values: tuple[Any, ...]) -> Part:
 
 
 def _beyond(value: float) -> Test:
-    """Return what finds the numbers on one side of all that are certain, where a number lies."""
+    """Return a selector for a number beyond those that compare exactly: it finds all numbers on that side."""
     return {"$type": "number", "$gte": EXACT} if value > 0 else {"$type": "number", "$lte": -EXACT}
 
 
 def _missing(name: str, path: Path, root: str) -> list[Part]:
-    """Return what finds the documents in which a field is missing, or not reached through objects alone."""
+    """Return selectors for the documents that lack a field, or have something other than objects on the way to it."""
     steps = (root, *path) if root else path
     ways = [".".join(steps[:length]) for length in range(1, len(steps))]
     no_object = [Part({"$nor": [{way: {"$type": "object"}}]}, True) for way in ways]
@@ -245,7 +246,7 @@ def _missing(name: str, path: Path, root: str) -> list[Part]:
 
 
 def _range(name: str, operator: str, value: Any) -> tuple[list[Test], bool]:
-    """Return what finds all values of a type that are greater or less than one, and whether it is more than a type."""
+    """Return tests for the values that a comparison may hold for, and whether they test more than the type."""
     number = plain_number(value)
     if number is not None:
         return [{"$type": "number", operator: number}, _ARRAY], True
@@ -262,7 +263,7 @@ def _range(name: str, operator: str, value: Any) -> tuple[list[Test], bool]:
 def _opposite(name: str, path: Path, root: str, condition: Condition) -> Part | None:
     match condition:
         case In(values) if None in values:
-            # Not null and not missing; or an array, which is found for what may be in it.
+            # Neither null nor missing; or an array, which is found because of what it may contain.
             return _any_test(name, path, root, [{"$gt": None}], narrows=True)
         case In(values):
             certain = _certainly_in(values)
@@ -282,7 +283,7 @@ def _opposite(name: str, path: Path, root: str, condition: Condition) -> Part | 
 
 
 def _certainly_in(values: Sequence[Any]) -> list[Test]:
-    """Return what finds only values that are equal to one of these: no text, which CouchDB compares too generously."""
+    """Return a test that finds only values equal to one of these. No text: CouchDB finds more than equal text."""
     exact = [value if isinstance(value, bool) else plain_number(value) for value in values]
     known = [value for value in exact if value is not None]
     return [{"$in": known}] if known else []

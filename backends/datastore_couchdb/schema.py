@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import suppress
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from datastore.adapters.answers import broken, member
 from datastore.errors import BackendUnusableError, ConfigurationError, DataStoreError, PermissionDeniedError
@@ -23,18 +24,19 @@ RECORD_VIEWS = "agent_data_store_records"
 COUNTS = "namespaces"
 """The view that counts documents by ``[userId, namespace]``."""
 EXCEPTIONS = "exceptions"
-"""The view of the documents that expire, by id, with the time; and of those that the store has not written."""
+"""The view of the documents that expire, by id, with their times; and of those that other programs have written."""
 REVISIONS_KEPT = 20
-"""How many revisions CouchDB remembers of a document: each costs time whenever it is written."""
+"""How many revisions of a document CouchDB remembers: each one makes every write of it slower."""
 
 _MERGING = "agent_data_store_namespaces"
-"""What counted before. Its names were compared as people sort words, so that different ones could be counted as one."""
+"""The view that counted in earlier versions. It sorted names as people do, and so could count different ones as one."""
 _COMMON = "agent_data_store_"
-"""What the names of all design documents of the store begin with."""
+"""The prefix of the names of all the store's design documents."""
 _FORMAT = 1
-"""The version of what documents hold and of how they are named."""
-# Without this option, which must stand in the view itself, CouchDB adds up rows of keys that are equal to ICU: a letter
-# composed and decomposed, names with and without a soft hyphen. So one user would see a number made of another's.
+"""The version of the format of documents and their ids."""
+# Without this option, which must stand in the view itself, CouchDB adds up rows whose keys are equal to ICU, such as a
+# letter in composed and decomposed form, or a name with and without a soft hyphen. One user's count would then include
+# another's.
 _BY_BYTES = {"collation": "raw"}
 _VIEWS = {
     COUNTS: {
@@ -51,39 +53,39 @@ _VIEWS = {
     },
 }
 _DOCUMENTS = frozenset({NAMESPACE_INDEX, EXPIRY_INDEX, RECORD_VIEWS})
-_SAMPLE = 20  # documents that are looked at to see whose a database is
+_SAMPLE = 20  # documents that are read to find out whose database it is
 _SAMPLE_BYTES = 16_000_000
 _FEW = 1_000  # writes that a view catches up with before anybody notices
 
 
-class Schema(NamedTuple):
-    """What is there of a database."""
+@dataclass(slots=True)
+class Schema:
+    """What is there of a database, as far as is known: others may make and remove some of it."""
 
     indexes: frozenset[str]
-    """The design documents made at startup."""
+    """The design documents made at startup that exist."""
     declared: dict[str, DeclaredIndex]
     """The declared indexes, by name."""
     building: bool
-    """The views may not be built yet; see `is_built`."""
+    """Whether the views may not be built yet; see `is_built`."""
     format: Format
     """How the records are written."""
 
 
 def prepare(session: Session) -> Schema:
-    """Make sure that the database and its indexes are there, and return what is.
+    """Make sure that the database and its indexes exist, and return what exists and how the records are written.
 
-    And how the records are written.
+    Several processes may do this at once: each one accepts what another has created.
 
-    Safe to run in several processes at once: who comes second finds things made.
 
     Raises:
-        ConfigurationError: If something is missing and may not be made, the database is of the wrong kind, or another
-            program has filled it.
-        BackendUnusableError: If a newer version has.
-        PermissionDeniedError: If this user may not make it.
+        ConfigurationError: If something is missing and may not be created, the database is of the wrong kind, or
+            another program has filled it.
+        BackendUnusableError: If a newer version has written the database.
+        PermissionDeniedError: If this user may not create what is missing.
         BackendUnavailableError: If the server does not answer.
 
-    Requests: 2 when all is there.
+    Requests: 2 if everything exists.
     """
     settings = session.settings
     try:
@@ -95,7 +97,7 @@ def prepare(session: Session) -> Schema:
         try:
             information = session.information()
         except MissingDatabaseError:
-            broken(NAME, "the database is not there that was made")
+            broken(NAME, "the database that was just created does not exist")
     _check_kind(session, information)
     there = _there(session)
     if not there and information["doc_count"]:
@@ -110,7 +112,7 @@ def prepare(session: Session) -> Schema:
         _make_indexes(session, there)
         there = _there(session)
         if not there.keys() >= {NAMESPACE_INDEX, EXPIRY_INDEX}:
-            broken(NAME, "an index is not there that was made")
+            broken(NAME, "an index that was just created does not exist")
     if settings.create and not format_of(there.get(FORMAT)).flagged:
         establish(session)
         there = _there(session)
@@ -118,9 +120,9 @@ def prepare(session: Session) -> Schema:
 
 
 def is_built(session: Session) -> bool:
-    """Return whether the views are built; and then remove the one that counted before, if this user may.
+    """Return whether the views are built. If so, remove the old counting view, if this user may.
 
-    Requests: 1, and the first time that they are 2 more.
+    Requests: 1; 3 the first time that the views are built.
     """
     index = session.get(f"_design/{RECORD_VIEWS}/_info").get("view_index")
     if isinstance(index, dict):
@@ -129,7 +131,7 @@ def is_built(session: Session) -> bool:
         if left >= _FEW:
             return False
     if session.settings.create:
-        with suppress(DataStoreError):  # another one may do it
+        with suppress(DataStoreError):  # another user may remove it
             session.remove(f"_design/{_MERGING}")
     return True
 
@@ -147,7 +149,7 @@ def _check_kind(session: Session, information: dict[str, Any]) -> None:
     if partitioned == session.settings.partitioned:
         return
     raise ConfigurationError(
-        f"the database {session.settings.database} is partitioned; say so with ?partitioned=true"
+        f"the database {session.settings.database} is partitioned; connect with ?partitioned=true"
         if partitioned
         else f"the database {session.settings.database} is not partitioned, which is decided when it is created; leave "
         "out ?partitioned=true, or name another one",
@@ -156,7 +158,7 @@ def _check_kind(session: Session, information: dict[str, Any]) -> None:
 
 
 def _refuse_foreign(session: Session) -> None:
-    """See that a database without anything that marks it as the store's does not hold another program's documents."""
+    """Check that a database without the store's design documents does not hold another program's documents."""
     for where in ({"startkey": "_design0"}, {"endkey": "_design/"}):
         rows, _ = session.rows("_all_docs", {**where, "limit": _SAMPLE, "include_docs": True}, _SAMPLE_BYTES)
         documents = [row["doc"] for row in rows if row["doc"]]
@@ -173,12 +175,12 @@ def _refuse_foreign(session: Session) -> None:
 def _make_database(session: Session) -> None:
     with _as_administrator(session):
         make_database(session)
-    with suppress(DataStoreError):  # slower without; `examine` says so
+    with suppress(DataStoreError):  # without it writes are slower, and `examine` says so
         session.make("PUT", "_revs_limit", REVISIONS_KEPT)
 
 
 def _make_indexes(session: Session, there: Collection[str]) -> None:
-    # In a partitioned database the expiry index spans the partitions: purging looks at all users.
+    # In a partitioned database the expiry index spans all partitions, because purging covers all users.
     partitioned = session.settings.partitioned
     kinds: dict[str, tuple[list[str], bool]] = {
         NAMESPACE_INDEX: (["userId", "namespace"], True),
@@ -196,11 +198,11 @@ def _make_indexes(session: Session, there: Collection[str]) -> None:
             session.make("PUT", f"_design/{RECORD_VIEWS}", design)
     except PermissionDeniedError:
         if _MERGING not in there:
-            raise  # where it is, this user could connect before
+            raise  # with the old view, this user was able to connect before
 
 
 class _as_administrator:  # noqa: N801 - reads as the statement that it is
-    """Says what to do where this user may not make what is made inside."""
+    """Explains what to do if this user may not create what the block creates."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -211,8 +213,7 @@ class _as_administrator:  # noqa: N801 - reads as the statement that it is
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, PermissionDeniedError):
             raise PermissionDeniedError(
-                f"this user may not make {_where(self._session)} or its indexes; let an administrator connect once, "
-                "who may",
+                f"this user may not create {_where(self._session)} or its indexes; let an administrator connect once",
                 backend=NAME,
             ) from error
 

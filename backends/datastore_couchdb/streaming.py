@@ -1,6 +1,6 @@
-"""Reading long answers as they arrive, and no further than an amount of data.
+"""Reading long answers as they arrive, and only up to an amount of data.
 
-A page of 10,000 records may hold 10 GB; CouchDB bounds it by number only.
+A page of 10,000 records may hold 10 GB, and CouchDB limits a page only by number.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datastore_couchdb.parsing import decoder_of_any, guarded, is_too_long, with
 
 
 def read_rows(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, Any]], bool]:
-    """Return the rows of a listing, and whether it was left after the row that exceeded an amount of data."""
+    """Return the rows of a listing, and whether the answer was left after the row that exceeded an amount of data."""
     array = _Array(chunks, "rows")
     rows = array.read(most_bytes)
     if array.rest is None:
@@ -26,10 +26,10 @@ def read_rows(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, An
 
 
 class Bookmark(str):
-    """Where the answer to a query ends; empty where nothing says it.
+    """Where the answer to a query ends; empty if the answer does not say it.
 
     Attributes:
-        warning: What the server says about how it has found the answer; empty for nothing.
+        warning: What the server says about how it found the answer; empty if it says nothing.
     """
 
     warning: str
@@ -42,9 +42,9 @@ class Bookmark(str):
 
     @property
     def unused(self) -> bool:
-        """Whether the server has not gone by the index that it was asked to use, which is not there any more.
+        """Whether the server did not use the index that it was asked to use, because the index no longer exists.
 
-        CouchDB also warns that a filter leaves out much of what an index holds.
+        CouchDB also warns when a filter excludes much of what an index holds; that is not meant here.
         """
         return "was not used" in self.warning or "No matching index" in self.warning
 
@@ -72,7 +72,10 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]')
 
 
 def _past(text: str, position: int) -> tuple[dict[str, Any], int] | None:
-    """Return the id of an object that is nested too deep to be read, and where it ends; ``None`` before that."""
+    """Return a stand-in with the id of an object that is nested too deep to read, and where the object ends.
+
+    ``None`` if it has not arrived as a whole.
+    """
     depth = 0
     for token in _TOKEN.finditer(text, position):
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
@@ -87,7 +90,7 @@ class _Array:
     """The objects of one array of an answer.
 
     Attributes:
-        rest: What has arrived of the text after the array; ``None`` before its end.
+        rest: The text after the array, as far as it has arrived; ``None`` before the array's end.
     """
 
     def __init__(self, chunks: Iterator[str], name: str) -> None:
@@ -96,7 +99,7 @@ class _Array:
         self.rest: str | None = None
 
     def read(self, most_bytes: int) -> list[dict[str, Any]]:
-        """Return the objects up to the one that exceeds an amount of data."""
+        """Return the objects up to and including the one that exceeds an amount of data."""
         objects: list[dict[str, Any]] = []
         size = 0
         for found, length in self._parse():
@@ -107,7 +110,7 @@ class _Array:
         return objects
 
     def remainder(self) -> dict[str, Any]:
-        """Return what the answer says after the array, read to its very end."""
+        """Return the members of the answer that follow the array, after reading it to its end."""
         text = (self.rest or "") + "".join(self._chunks)
         try:
             members: dict[str, Any] = json.loads("{" + text.lstrip(",\r\n "))
@@ -118,7 +121,7 @@ class _Array:
         return members
 
     def _parse(self) -> Iterator[tuple[dict[str, Any], int]]:
-        """Yield the objects, each with its length, from the pieces of the answer's text."""
+        """Yield each object with its length, from the pieces of the answer's text."""
         scan, careful = json.JSONDecoder().raw_decode, False
         if not guarded():
             scan, careful = decoder_of_any().raw_decode, True
@@ -144,7 +147,7 @@ class _Array:
                     if is_too_long(error):
                         scan, careful = decoder_of_any().raw_decode, True
                         continue
-                    break  # not all of it has arrived
+                    break  # it has not arrived as a whole
                 except RecursionError:
                     beyond = _past(text, position)
                     if beyond is None:

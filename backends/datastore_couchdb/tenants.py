@@ -15,7 +15,7 @@ _LONGEST_NAME = 238  # https://docs.couchdb.org/en/stable/api/database/common.ht
 
 
 class CouchDatabases(Databases):
-    """Databases of one server. Who makes, lists and drops them must be an administrator of it."""
+    """Databases of one server. Only an administrator of the server may create, list and drop them."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -28,7 +28,8 @@ class CouchDatabases(Databases):
     def drop(self, name: str) -> bool:
         """See `Databases.drop`.
 
-        Asked first, because not every server says it when it removes what is not there (PouchDB Server does not).
+        It first asks whether the database exists, because PouchDB Server does not say so when it drops one that does
+        not.
 
         Requests: 2.
         """

@@ -19,18 +19,18 @@ _DATABASE = re.compile(r"[a-z][a-z0-9_$()+/-]{0,237}")
 
 
 def connect(url: Url) -> Backend:
-    """Open a CouchDB store, and create the database and its indexes if they are not there.
+    """Open a CouchDB store, and create the database and its indexes if they do not exist.
 
-    Parameters of the URL: ``timeout`` (seconds for one request, 30), ``pool`` (connections at most, 32), ``create``
+    Parameters of the URL: ``timeout`` (seconds for one request, 30), ``pool`` (the most connections, 32), ``create``
     (``false`` creates nothing: neither database nor indexes), ``partitioned`` (``true`` for a database partitioned by
-    user), ``isolation`` (``database`` for a database for each tenant; nothing is opened before one is used).
+    user), ``isolation`` (``database`` for a separate database for each tenant, opened when it is first used).
 
     Raises:
-        ConfigurationError: If the URL is wrong, or the database is not there and may not be created.
+        ConfigurationError: If the URL is wrong, or the database does not exist and may not be created.
         PermissionDeniedError: If the server refuses the credentials.
         BackendUnavailableError: If the server does not answer.
 
-    Requests: 2 when all is there.
+    Requests: 2 if everything exists.
     """
     isolated = is_wanted(url)
     settings = settings_of(url)
@@ -38,7 +38,7 @@ def connect(url: Url) -> Backend:
 
 
 def settings_of(url: Url) -> Settings:
-    """Return what a URL says; see `connect`.
+    """Return the settings that a URL contains; see `connect`.
 
     Raises:
         ConfigurationError: If the URL is wrong.
@@ -58,7 +58,7 @@ def settings_of(url: Url) -> Settings:
 
 
 def place(url: Url) -> Hashable:
-    """Return what tells one database from another, however a URL spells it."""
+    """Return a value that is the same for every URL of one database, and different for another database."""
     isolated, settings = is_wanted(url), settings_of(url)
     return NAME, settings.origin.lower().replace("//localhost:", "//127.0.0.1:"), settings.database, isolated
 
@@ -66,7 +66,7 @@ def place(url: Url) -> Hashable:
 def _host(url: Url) -> str:
     if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?", url.host):
         raise ConfigurationError(
-            f"the {url.scheme} URL names no server; write {url.scheme}://user:password@host:5984/agent_data_store",
+            f"the {url.scheme} URL has no server; write {url.scheme}://user:password@host:5984/agent_data_store",
             backend=NAME,
         )
     default = "5984" if url.scheme == "couchdb" else "6984"
@@ -77,7 +77,7 @@ def _database(url: Url) -> str:
     name = url.path.strip("/") or "agent_data_store"
     if not _DATABASE.fullmatch(name):
         raise ConfigurationError(
-            f"{name!r} is no name for a database: lower-case letters, digits and _$()+/- are, beginning with a letter",
+            f"{name!r} is no database name: use lower-case letters, digits and _$()+/-, and begin with a letter",
             backend=NAME,
         )
     return name

@@ -1,8 +1,8 @@
-"""What CouchDB brings to the toolkit: it takes a change only with the revision of what is replaced.
+"""The primitives that CouchDB gives to the toolkit: it accepts a change only with the revision of what is replaced.
 
-All changes of a call are one request, cut where it would be too large. Before each document that expires goes its flag
-(`datastore_couchdb.flags`). A deletion leaves its mark with what CouchDB keeps of the document: so one whose answer was
-lost is told from somebody else's.
+All changes of a call are one request, which is split if it would be too large. Each document that expires follows its
+flag (`datastore_couchdb.flags`). A deletion leaves a mark in what CouchDB keeps of the document, so that a deletion
+whose answer was lost can be told from somebody else's.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from datastore.errors import DataStoreError
 from datastore.turns import keep_newest
 from datastore_couchdb.client import NAME, Session, is_lost, refusal_of
 from datastore_couchdb.codec import counted_text, known_of, text_of
+from datastore_couchdb.fetching import get_documents
 from datastore_couchdb.flags import flag_of, flag_text, written
-from datastore_couchdb.reading import get_documents
 
 _REQUEST_BYTES = 16_000_000
-"""The largest request, about: the server's own limit (max_http_request_size) is 4 GB, but memory is not."""
+"""The size of the largest request, about. The server takes 4 GB (max_http_request_size), but memory is scarcer."""
 _MOST_UNFLAGGED = 10_000
 
 
 class Documents(Primitives):
-    """The documents of one database, to the toolkit."""
+    """The documents of one database, as the toolkit sees them."""
 
     name = NAME
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.unflagged: dict[str, None] = {}
-        """What was sent with a flag, whose answer has not been seen."""
+        """The ids of records that were sent with a flag and whose answer has not arrived."""
         self.exact = False
-        """Whether the server keeps numbers (`datastore_couchdb.keeping`)."""
+        """Whether the server gives numbers back unchanged (`datastore_couchdb.keeping`)."""
 
     def load(self, ids: Sequence[str], *, metadata: bool, value: bool) -> Mapping[str, Known]:
         """See `Primitives.load`.
@@ -78,7 +78,7 @@ class Documents(Primitives):
         return last is None or last.get("createdAt") != sent.created_at or last.get("recentWrites") == sent.mark
 
     def flagged(self, writes: Sequence[Write | Restore], outcomes: list[Outcome]) -> list[Outcome]:
-        """See that the flag of each write that is done is there, also of one whose answer was lost.
+        """Make sure that each write that is done has its flag, even if the answer about the flag was lost.
 
         Requests: 0; 1 where an answer was lost.
         """
@@ -105,7 +105,7 @@ class Documents(Primitives):
         return text_of(change, self.exact)
 
     def _send(self, batch: Sequence[tuple[Change, str]]) -> list[Result]:
-        """Send changes, each with its document as JSON text, and the flags of those that expire before them."""
+        """Send changes, each with its document as JSON text. The flags of documents that expire go before them."""
         expiring = [change.id for change, _ in batch if _expires(change)]
         self.unflagged.update(dict.fromkeys(expiring))
         keep_newest(self.unflagged, _MOST_UNFLAGGED)
@@ -118,10 +118,10 @@ class Documents(Primitives):
 
 
 def bulk_docs(session: Session, ids: Sequence[str], documents: Sequence[str]) -> list[dict[str, Any]]:
-    """Send documents, as JSON text, and return the server's answer to each, in order.
+    """Send documents as JSON text, and return the server's answer to each, in order.
 
     Raises:
-        BackendUnavailableError: If it does not say of each what became of it.
+        BackendUnavailableError: If the answer does not say of each document whether it was written.
 
     Requests: 1.
     """
@@ -129,7 +129,7 @@ def bulk_docs(session: Session, ids: Sequence[str], documents: Sequence[str]) ->
     for id, answer in zip(ids, answers, strict=True):
         said = type(answer) is dict and (answer.get("error") or answer.get("rev"))
         if type(said) is not str or answer.get("id") != id:
-            broken(NAME, "it does not say what became of each document")
+            broken(NAME, "it does not say of each document whether it was written")
     return answers
 
 
@@ -140,7 +140,7 @@ def _result(answer: dict[str, Any]) -> Result:
 
 
 def _expires(change: Change) -> bool:
-    """Return whether a flag must be there before a change is made; to count is to change what has its flag."""
+    """Return whether a change needs its flag written first. Counting does not: the record's flag exists already."""
     after = change.after
     return isinstance(after, Known) and after.expires_at is not None and not isinstance(change.write, Access)
 

@@ -1,4 +1,4 @@
-"""What there is to say about a table."""
+"""What an administrator should know of a table."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from datastore_dynamodb.client import Connection
 from datastore_dynamodb.schema import TTL
 from datastore_dynamodb.table import described
 
-_MOST_SKEW = 5.0  # seconds; expiry and the order of changes go by the clocks of the writers
+_MOST_SKEW = 5.0  # seconds; expiry and the order of changes depend on the writers' clocks
 _TTL_REMEDY = f"turn it on for the attribute {TTL} (aws dynamodb update-time-to-live)"
 
 
 def examine(connection: Connection, now: float) -> list[Diagnostic]:
-    """See `Backend.None`.
+    """See `Backend.examine`.
 
     Requests: 3.
     """
@@ -36,7 +36,7 @@ def examine(connection: Connection, now: float) -> list[Diagnostic]:
 
 
 def item_count(connection: Connection, beside: int = 0) -> int | None:
-    """Return about how many items there are, ``None`` where DynamoDB has not counted yet.
+    """Return about how many items there are, or ``None`` if DynamoDB has not counted them yet.
 
     Args:
         connection: The connection.
@@ -51,7 +51,7 @@ def item_count(connection: Connection, beside: int = 0) -> int | None:
 def _clock(answer: Any, now: float) -> Diagnostic:
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     if date is None:
-        return Diagnostic(True, "the server does not say what time it is")
+        return Diagnostic(True, "the server does not report its time")
     skew = now - parsedate_to_datetime(date).timestamp()
     if abs(skew) < _MOST_SKEW:
         return Diagnostic(True, "the clocks agree")
@@ -62,12 +62,12 @@ def _expiry(connection: Connection) -> Diagnostic:
     try:
         answer = connection.call("describe_time_to_live", TableName=connection.settings.table)
     except DataStoreError as error:
-        return Diagnostic(True, f"whether time to live is on cannot be asked: {error.message}")
+        return Diagnostic(True, f"cannot tell whether time to live is on: {error.message}")
     found = answer.get("TimeToLiveDescription", {})
     if found.get("TimeToLiveStatus") not in ("ENABLED", "ENABLING"):
         return Diagnostic(False, "time to live is off: expired records stay hidden, and are never removed", _TTL_REMEDY)
     if found.get("AttributeName") != TTL:
-        return Diagnostic(False, f"time to live goes by {found.get('AttributeName')}", _TTL_REMEDY)
+        return Diagnostic(False, f"time to live uses the attribute {found.get('AttributeName')}", _TTL_REMEDY)
     return Diagnostic(True, "expired records are removed by time to live")
 
 
@@ -75,7 +75,7 @@ def _recovery(connection: Connection) -> Diagnostic:
     try:
         answer = connection.call("describe_continuous_backups", TableName=connection.settings.table)
     except DataStoreError as error:
-        return Diagnostic(True, f"whether point-in-time recovery is on cannot be asked: {error.message}")
+        return Diagnostic(True, f"cannot tell whether point-in-time recovery is on: {error.message}")
     found = answer.get("ContinuousBackupsDescription", {}).get("PointInTimeRecoveryDescription", {})
     status = found.get("PointInTimeRecoveryStatus", "DISABLED")
     return Diagnostic(True, f"point-in-time recovery is {'on' if status == 'ENABLED' else 'off'}")

@@ -1,9 +1,10 @@
-"""Whether an answer of DynamoDB is whole: its length, its checksum and its form.
+"""Whether an answer of DynamoDB is complete: its length, its checksum and its form.
 
-The client checks none of them: lengths never, checksums only where it repeats requests itself, and a body that is no
-JSON, or lacks a member, it reads as an answer in which there is nothing. So ``{}``, which is what DynamoDB says about a
-record that is not there, is believed only with its checksum. Every server that we know of sends one; one that never
-did, since the store was opened, is believed without it, if the answer has no member but those that belong there.
+The client does not check this. It never checks the length, and checks the checksum only if it repeats requests itself.
+A body that is not JSON, or that lacks a member, is an empty answer to it. But ``{}`` is also what DynamoDB answers
+about a record that does not exist, so it is believed only with its checksum. Every server that we know sends one. If a
+server has sent none since the store was opened, its answers are believed without, as long as they have only known
+members.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from datastore_dynamodb.schema import NAME
 
 _CHECKSUM = "x-amz-crc32"
 _REFUSED = 300
-"""The first status that is no answer to what was asked."""
+"""The first status that is not an answer to the request."""
 _MAY_BE_MISSING = {"GetItem": b'{"Item"', "DeleteItem": b'{"Attributes"'}
-"""How an answer begins that has what may as well be missing."""
+"""How an answer begins that has the optional member."""
 
 _TABLE = (("TableDescription", dict),)
 _MEMBERS: Mapping[str, tuple[tuple[str, type], ...]] = {
@@ -41,34 +42,34 @@ _MEMBERS: Mapping[str, tuple[tuple[str, type], ...]] = {
     "update_continuous_backups": (("ContinuousBackupsDescription", dict),),
     "list_tables": (("TableNames", list),),
 }
-"""What an answer must have, by the operation; all others may be empty."""
+"""The members that an answer must have, by operation; the answers to all others may be empty."""
 _LISTINGS = ("query", "scan")
 
 
 class AnswerLostError(BackendUnavailableError):
-    """The request was sent, and what came back does not say what became of it: it may have been carried out."""
+    """The request was sent, but the answer does not say what it did: it may have been carried out."""
 
 
 def lost(what: str) -> NoReturn:
-    """Raise the error for an answer that is not whole.
+    """Raise the error for an answer that is incomplete or wrong.
 
     Args:
-        what: What is wrong with it; nothing of the answer itself, which may hold values.
+        what: What is wrong with it, without any part of the answer itself, which may hold values.
     """
-    raise AnswerLostError(f"the answer of DynamoDB is not whole: {what}", backend=NAME)
+    raise AnswerLostError(f"DynamoDB's answer is incomplete or wrong: {what}", backend=NAME)
 
 
 class Answers:
-    """Looks at the answers of one server before the client makes anything of them. Shared by threads."""
+    """Checks the answers of one server before the client parses them. Shared by threads."""
 
     def __init__(self) -> None:
         self._has_checksums = False
 
     def check(self, operation_model: OperationModel, response_dict: Mapping[str, Any], **_: Any) -> None:
-        """Raise if an answer is not whole; to be called by botocore before it parses one.
+        """Raise if an answer is incomplete or wrong. Botocore calls this before it parses one.
 
         Raises:
-            AnswerLostError: If its length or its checksum is wrong, or it is no JSON of the form that it must have.
+            AnswerLostError: If its length or its checksum is wrong, or it is not JSON of the form that it must have.
         """
         body, headers, status = response_dict["body"], response_dict["headers"], response_dict["status_code"]
         length, checksum = headers.get("content-length"), headers.get(_CHECKSUM)
@@ -83,31 +84,31 @@ class Answers:
                 lost(f"status {status} without an error of DynamoDB")
         elif checksum is None:
             if self._has_checksums:
-                lost("it has no checksum, as the answers before it had")
+                lost("it has no checksum, unlike the answers before it")
             _check_members(operation_model, body)
         elif body != b"{}" and not body.startswith(_MAY_BE_MISSING.get(operation_model.name, b"{")):
             _check_members(operation_model, body)
 
 
 def _check_members(operation_model: OperationModel, body: bytes) -> None:
-    """See that an answer has no member but those that belong there: what was renamed is missing elsewhere."""
-    shape: Any = operation_model.output_shape  # which every operation has
+    """Check that an answer has only known members: one under a wrong name would otherwise seem to be missing."""
+    shape: Any = operation_model.output_shape  # every operation has one
     if not shape.members.keys() >= _object(body).keys():
-        lost(f"it is none to {operation_model.name}")
+        lost(f"it is not an answer to {operation_model.name}")
 
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
-        lost(f"{len(body)} bytes that are no JSON")
+        lost(f"its {len(body)} bytes are not JSON")
     if type(found) is not dict:
-        lost(f"it is {type(found).__name__}, and not an object")
+        lost(f"it is of the type {type(found).__name__}, not an object")
     return found
 
 
 def check_form(operation: str, parameters: Mapping[str, Any], answer: Any) -> None:
-    """Raise if an answer, as the client understands it, lacks what the adapter goes by.
+    """Raise if an answer, as the client understands it, lacks what the adapter needs.
 
     Raises:
         AnswerLostError: If it does.
@@ -127,7 +128,7 @@ def check_form(operation: str, parameters: Mapping[str, Any], answer: Any) -> No
 
 
 def is_of_parsing(error: Exception) -> bool:
-    """Return whether the client failed over an answer whose form it does not look at."""
+    """Return whether the client failed to parse an answer, whose form it does not check."""
     step = error.__traceback__
     while step is not None:
         if step.tb_frame.f_globals.get("__name__") == parsers.__name__:

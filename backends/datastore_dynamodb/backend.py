@@ -1,4 +1,4 @@
-"""The adapter: the five methods of the contract, and what DynamoDB can do beyond them."""
+"""The adapter: the five methods of the contract, and the optional ones that DynamoDB supports."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class DynamoBackend(Backend):
     """Documents in one DynamoDB table."""
 
     name = NAME
-    # A page of a query ends at 1 MB, which holds about 3,000 of the smallest records.
+    # A page of a query ends at 1 MB, which is about 3,000 of the smallest records.
     capabilities = Capabilities(
         read_batch=1_000,
         write_batch=500,
@@ -52,10 +52,10 @@ class DynamoBackend(Backend):
     )
 
     def __init__(self, settings: Settings) -> None:
-        """Make sure that the table is there.
+        """Make sure that the table exists.
 
         Raises:
-            ConfigurationError: If it is missing and may not be made, is a table of something else, or of an earlier
+            ConfigurationError: If it is missing and may not be created, belongs to something else, or has an earlier
                 format.
             PermissionDeniedError: If the credentials are refused.
             BackendUnavailableError: If DynamoDB does not answer.
@@ -67,7 +67,7 @@ class DynamoBackend(Backend):
         self._memory = Memory()
         self._reader = Reader(self._connection, self._parts, self._threads, self._memory)
         self._writer = Writer(self._items(), self._memory)
-        # To count needs nothing that is remembered, and leaves it true: it changes no revision.
+        # Counting needs no memory of records, and does not make one out of date: it changes no revision.
         self._counter = Counter(self._items(), Memory(0))
         self._remover = Remover(self._connection, self._reader, self._parts, self._threads)
         try:
@@ -105,7 +105,7 @@ class DynamoBackend(Backend):
     ) -> DocumentPage:
         """See `Backend.find`.
 
-        Requests: 1 per 1 MB of what the range holds, or per as many records as are asked for; at least 100 of them.
+        Requests: 1 per 1 MB of what the range holds, or 1 per as many records as are asked for, but at least 100.
         """
         return self._reader.find(range, plan.native, fields, limit, after, reverse=reverse)
 
@@ -117,7 +117,7 @@ class DynamoBackend(Backend):
         return self._reader.scan_all(fields, limit, after)
 
     def document_count(self) -> int | None:
-        """See `Backend.document_count`; DynamoDB counts items, parts of values too, every six hours.
+        """See `Backend.document_count`. DynamoDB counts the items, including parts of values, about every six hours.
 
         Requests: 1.
         """
@@ -170,7 +170,7 @@ class DynamoBackend(Backend):
         self._connection.close()
 
     def before_fork(self) -> None:
-        """See `Backend.before_fork`: idle connections do no harm in a child that forgets them."""
+        """See `Backend.before_fork`. Idle connections do no harm: the child forgets them."""
 
     def after_fork(self) -> None:
         """See `Backend.after_fork`."""

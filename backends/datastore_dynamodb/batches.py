@@ -1,4 +1,4 @@
-"""Batch requests, until everything in them is processed; and a few threads to send several at once."""
+"""Batch requests, repeated until everything in them is processed, and a few threads to send several at once."""
 
 from __future__ import annotations
 
@@ -21,31 +21,34 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 READ_BATCH = 100
-"""BatchGetItem takes so many keys, as TransactWriteItems takes writes (AWS API reference)."""
+"""The most keys of one BatchGetItem, and the most writes of one TransactWriteItems (AWS API reference)."""
 WRITE_BATCH = 25
-"""BatchWriteItem takes so many writes (AWS API reference)."""
+"""The most writes of one BatchWriteItem (AWS API reference)."""
 THREADS = 8
-"""The requests that one call has under way at once."""
+"""The most requests that one call has under way at once."""
 
-_WITHOUT_PROGRESS = 3.0  # seconds; then the store decides, which knows the time budget of the call
+_WITHOUT_PROGRESS = 3.0  # seconds; after that the store decides, since it knows the call's time budget
 _TOGETHER = 10.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 1.0
 
 
 class Threads:
-    """A pool that is made on first need. What runs on it must not use it in turn."""
+    """A pool that is created when it is first needed. A function that runs in it must not use it again."""
 
     def __init__(self) -> None:
         self._closed = False
         self.after_fork()
 
     def after_fork(self) -> None:
-        """Forget the threads, which only the parent has."""
+        """Forget the threads, which exist only in the parent."""
         self._turns = Turns("sending requests to DynamoDB")
         self._pool: ThreadPoolExecutor | None = None
 
     def map(self, function: Callable[[T], R], arguments: Iterable[T]) -> list[R]:
-        """Return the results of a function, in order; the first error is raised when all have ended."""
+        """Return the results of a function in order. After all calls have ended, the first error is raised.
+
+        After `close` the calls run one after another in the caller's thread.
+        """
         arguments = list(arguments)
         running = self._submit(function, arguments) if len(arguments) > 1 else None
         if running is None:
@@ -65,13 +68,13 @@ class Threads:
 
     def _submit(self, function: Callable[[T], R], arguments: Sequence[T]) -> list[Future[R]] | None:
         with self._turns.take():
-            if self._closed:  # while this call was under way: what it still has to do fails by itself
+            if self._closed:  # during this call, whose further requests fail by themselves
                 return None
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(THREADS, "datastore-dynamodb")
             seconds = left()
 
-            def call(argument: T) -> R:  # the deadline of a call holds in its threads, too
+            def call(argument: T) -> R:  # the call's deadline applies in its threads too
                 with within(seconds):
                     return function(argument)
 
@@ -81,7 +84,10 @@ class Threads:
 def get_items(
     connection: Connection, keys: Sequence[Attributes], projection: Mapping[str, Any], strong: bool = True
 ) -> list[Attributes]:
-    """Return the items under up to 100 keys."""
+    """Return the items under up to 100 keys.
+
+    Requests: 1, and more if DynamoDB leaves some keys unprocessed.
+    """
     table = connection.settings.table
     request: dict[str, Any] = {table: {"Keys": keys, "ConsistentRead": strong, **projection}}
     items: list[Attributes] = []
@@ -89,13 +95,13 @@ def get_items(
     while True:
         asked = request[table]["Keys"]
         answer = connection.call("batch_get_item", RequestItems=request)
-        # An answer ends at 16 MB, or where the table's capacity does; the rest is unprocessed.
+        # An answer ends at 16 MB, or where the table's capacity is used up; the rest is unprocessed.
         request = answer["UnprocessedKeys"]
         rest = _number(member(member(request, table, dict, NAME), "Keys", list, NAME), asked) if request else 0
         if rest < len(asked):
             found = member(answer["Responses"], table, list, NAME)
             if not {id_of(key) for key in asked} >= {id_of(item) for item in found}:
-                lost("it has other items than were asked for")
+                lost("it has items that were not asked for")
             items += found
         if not rest:
             return items
@@ -103,7 +109,10 @@ def get_items(
 
 
 def write_items(connection: Connection, requests: Sequence[dict[str, Any]]) -> None:
-    """Carry out up to 25 unconditional ``PutRequest`` and ``DeleteRequest``."""
+    """Carry out up to 25 unconditional ``PutRequest`` and ``DeleteRequest``.
+
+    Requests: 1, and more if DynamoDB leaves some writes unprocessed.
+    """
     table = connection.settings.table
     unprocessed: dict[str, Any] = {table: requests}
     patience = _Patience()
@@ -117,18 +126,18 @@ def write_items(connection: Connection, requests: Sequence[dict[str, Any]]) -> N
 
 
 def _number(rest: Sequence[Any], asked: Sequence[Any]) -> int:
-    """Return how much of a batch was left undone.
+    """Return how many entries of a batch were left unprocessed.
 
     Raises:
-        BackendUnavailableError: If that is nothing, or more than was asked for.
+        BackendUnavailableError: If that is not at least 1, or is more than there were.
     """
     if not 0 < len(rest) <= len(asked):
-        lost(f"{len(rest)} of {len(asked)} were left")
+        lost(f"it leaves {len(rest)} of {len(asked)} entries unprocessed")
     return len(rest)
 
 
 def patiently(call: Callable[[], T]) -> T:
-    """Repeat a harmless call where the store cannot, because it is one of several that belong together."""
+    """Repeat a harmless call here, because the store cannot repeat one of several that belong together."""
     backoff = Backoff(_TOGETHER, _FIRST_DELAY, _LONGEST_DELAY)
     while True:
         try:
@@ -139,14 +148,14 @@ def patiently(call: Callable[[], T]) -> T:
 
 
 class _Patience:
-    """Waits between the rounds of a batch, as long as it gets anywhere."""
+    """Waits between the rounds of a batch, as long as it makes progress."""
 
     def __init__(self) -> None:
         self._left: int | None = None
         self._backoff = self._anew()
 
     def wait(self, left: int) -> None:
-        """Wait before asking again for what is left.
+        """Wait before asking again for what was left unprocessed.
 
         Raises:
             ThrottledError: If nothing was processed for too long.
@@ -155,7 +164,7 @@ class _Patience:
             self._backoff = self._anew()
         self._left = left
         if not self._backoff.wait():
-            raise ThrottledError(f"DynamoDB left {left} items of a batch unprocessed, again and again", backend=NAME)
+            raise ThrottledError(f"DynamoDB repeatedly left {left} items of a batch unprocessed", backend=NAME)
 
     def _anew(self) -> Backoff:
         return Backoff(_WITHOUT_PROGRESS, _FIRST_DELAY, _LONGEST_DELAY)

@@ -1,4 +1,4 @@
-"""Removing ranges: what a namespace or a user has, with all the parts of its values."""
+"""Removing ranges: everything that a namespace or a user has, with all the parts of its values."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from datastore_dynamodb.reading import Reader
 
 
 class _Removal(Removal):
-    """What one call has removed so far. What is in doubt and is not found again was removed.
+    """What one call has removed so far. An item in doubt that is not found again counts as removed.
 
     Attributes:
         split: The items of records whose values have parts.
-        has_marker: Whether there were, or may be, parts in the range.
+        has_marker: Whether the range had, or may have had, parts of values.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Remover:
         return removal.live
 
     def forget(self, range: IdRange, at: str) -> Forgotten:
-        """See `Backend.forget`: the user's items, and then all parts of values, of whichever age."""
+        """See `Backend.forget`: removes the user's items, and then all parts of values, however old they are."""
         with self._removals.carry_out(("forget", range, at)) as removal:
             self._remove_items(range, at, removal, keep_markers=False)
             for keys in self._parts.all_keys(range):
@@ -67,7 +67,7 @@ class Remover:
             items, after = patiently(page) if began else page()
             began = True
             markers = [item for item in items if is_marker(id_of(item))]
-            records = [item for item in items if REVISION in item]  # without one it is another program's, and stays
+            records = [item for item in items if REVISION in item]  # others are another program's, and stay
             removal.has_marker = removal.has_marker or bool(markers)
             removal.split += [item for item in records if parts_of(item)]
             found = {id_of(item): _was_live(item, at) for item in records}
@@ -88,7 +88,7 @@ class Remover:
 
 
 def _was_live(item: Attributes, at: str) -> bool:
-    """Return whether an item that was removed counts as live; one that nobody can read does."""
+    """Return whether a removed item counts as live; one that cannot be read does."""
     try:
         return is_live(item, at)
     except UNDECODABLE:

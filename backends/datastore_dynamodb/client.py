@@ -1,4 +1,4 @@
-"""The client, shared by all threads; and what its errors mean."""
+"""The client, which all threads share, and the meaning of its errors."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ if TYPE_CHECKING:
 
 
 class RefusedError(InternalError):
-    """DynamoDB does not take a request as it is: it was not carried out, and is refused again if it is sent again."""
+    """DynamoDB does not accept a request. It was not carried out, and would be refused again."""
 
     code = ""
 
     @property
     def may_be_too_large(self) -> bool:
-        """Whether smaller requests may be taken, as of a transaction of more than 4 MB."""
+        """Whether smaller requests may be accepted, as after a transaction of more than 4 MB."""
         return self.code == "ValidationException"
 
 
 class InUseError(BackendUnavailableError):
-    """The table is being made, changed or removed."""
+    """The table is being created, changed or removed."""
 
 
 class ConditionFailedError(Exception):
-    """A conditional write found something else.
+    """The condition of a write does not hold.
 
     Attributes:
-        item: What it found: ``None`` where there is no item, or where the server does not say.
+        item: The item that it found; ``None`` if there is no item, or the server does not send it.
     """
 
     def __init__(self, item: dict[str, Any] | None) -> None:
@@ -61,7 +61,7 @@ class CanceledError(Exception):
     """A transaction was not carried out.
 
     Attributes:
-        reasons: For each of its items the code (``"None"`` where nothing speaks against it), and perhaps the item.
+        reasons: For each of its items the code (``"None"`` if the item was not the reason), and perhaps the item.
     """
 
     def __init__(self, reasons: list[dict[str, Any]]) -> None:
@@ -70,7 +70,7 @@ class CanceledError(Exception):
 
 
 class Connection:
-    """A client that is made on first use, and again after a fork. Clients may be shared by threads; resources not."""
+    """A client that is created on first use, and again after a fork. Threads may share clients, but not resources."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -79,9 +79,9 @@ class Connection:
         self._closed = False
 
     def after_fork(self) -> None:
-        """Forget the client without closing its sockets, which are the parent's."""
+        """Forget the client without closing its sockets, which belong to the parent."""
         self._client: DynamoDBClient | None = None
-        self._making = Turns("making a client of DynamoDB")
+        self._making = Turns("creating a client for DynamoDB")
         self._under_way = Calls("a request to DynamoDB")
 
     @property
@@ -120,7 +120,7 @@ class Connection:
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             if not is_of_parsing(error):
                 raise
-            raise AnswerLostError("the answer of DynamoDB is of another form", backend=NAME) from error
+            raise AnswerLostError("DynamoDB's answer has an unexpected form", backend=NAME) from error
         check_form(operation, parameters, answer)
         return answer
 
@@ -134,9 +134,9 @@ class Connection:
 
 
 def _make_client(settings: Settings, answers: Answers) -> DynamoDBClient:
-    # Retries are off: the store repeats what is safe to repeat, within its own time budget, and botocore could not
-    # tell that a count must not be added twice. The adapter builds every request itself, and checking them again
-    # against the service's model would take as long as everything else in the client together.
+    # Retries are off: the store repeats what is safe to repeat, within its own time budget, and botocore cannot know
+    # that a count must not be added twice. The adapter builds every request itself; checking each again against the
+    # service's model would take as long as everything else in the client together.
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 1},
         connect_timeout=settings.connect_timeout,
@@ -151,7 +151,7 @@ def _make_client(settings: Settings, answers: Answers) -> DynamoDBClient:
         loader = _descriptions(core.get_config_variable("data_path"))
         core.register_component("data_loader", loader)
         session = boto3.session.Session(botocore_session=core, region_name=settings.region)
-        loader.search_paths[:] = dict.fromkeys(loader.search_paths)  # each session of boto3 adds the same folder
+        loader.search_paths[:] = dict.fromkeys(loader.search_paths)  # each session of boto3 adds the same folder again
         client: DynamoDBClient = session.client("dynamodb", config=config, endpoint_url=settings.endpoint_url)
     except (boto.BotoCoreError, ValueError) as error:
         raise translate(error, settings) from error
@@ -161,10 +161,10 @@ def _make_client(settings: Settings, answers: Answers) -> DynamoDBClient:
 
 @cache
 def _descriptions(data_path: str | None) -> Loader:
-    """Return what reads, and keeps, botocore's descriptions of its services.
+    """Return a loader that reads botocore's descriptions of its services and keeps them.
 
-    Reading them takes ten times as long as all else that a client is made of. A session keeps them for its clients; but
-    a session is not shared by threads, so that each store has one of its own.
+    Reading them takes ten times as long as everything else in creating a client. A session keeps them for its clients,
+    but threads cannot share a session, so each store has its own.
     """
     return create_loader(data_path)
 
@@ -212,14 +212,14 @@ _LOST = (
 
 
 def throttled(code: str) -> ThrottledError | None:
-    """Return the error for a code that means too much load, or another transaction on the same item."""
+    """Return the error for a code that means overload, or another transaction on the same item."""
     if code in _THROTTLED:
-        return ThrottledError(f"DynamoDB refused for load ({code}); raise the capacity or try later", backend=NAME)
+        return ThrottledError(f"DynamoDB is overloaded ({code}); raise the capacity or try later", backend=NAME)
     return None
 
 
 def translate(error: Exception, settings: Settings) -> DataStoreError:
-    """Return the store's error for a client's; by its code and never by its message."""
+    """Return the store's error for a client's error, by its code and never by its message."""
     if isinstance(error, boto.ClientError):
         return _of_code(error, settings)
     if isinstance(error, boto.EndpointConnectionError | boto.ConnectTimeoutError | boto.ProxyConnectionError):
@@ -238,7 +238,7 @@ def translate(error: Exception, settings: Settings) -> DataStoreError:
     if isinstance(error, boto.SSLError):
         refusal = tls.refusal(error, _place(settings), "AWS_CA_BUNDLE", NAME)
         return refusal or BackendUnavailableError(f"cannot connect: the TLS of {_place(settings)} broke", backend=NAME)
-    if isinstance(error, _LOST):  # read timeouts, resets, answers that are not whole
+    if isinstance(error, _LOST):  # read timeouts, resets, incomplete answers
         return AnswerLostError(
             f"{_place(settings)} did not answer ({type(error).__name__}); the request may have been carried out",
             backend=NAME,
@@ -258,7 +258,7 @@ def _of_code(error: boto.ClientError, settings: Settings) -> DataStoreError:
     if status >= 500 or code in ("InternalServerError", "InternalFailure", "ServiceUnavailable"):
         return AnswerLostError(f"{_place(settings)} failed ({code}, status {status})", backend=NAME)
     if code in ("ResourceInUseException", "ContinuousBackupsUnavailableException"):
-        return InUseError(f"the table {settings.table!r} is being made or changed", backend=NAME)
+        return InUseError(f"the table {settings.table!r} is being created or changed", backend=NAME)
     refused = RefusedError(
         f"DynamoDB refused a request of this package ({code}); the cause is chained. Please report it", backend=NAME
     )

@@ -1,10 +1,11 @@
-"""Values as DynamoDB holds them: native where that is exact, else JSON text, compressed where that makes it fit.
+"""Values as DynamoDB holds them: native if that is exact, otherwise JSON text, compressed if it would not fit.
 
-What DynamoDB cannot hold exactly, type for type, and what is therefore kept as JSON text: numbers of more than 38
-digits, floats that are whole (``1.0`` would come back as ``1``) or beyond its range, nesting beyond 32 levels, and
-maps with an empty name or one beyond 64 KB ("Supported data types and naming rules in Amazon DynamoDB"; "Quotas").
+Some values are kept as JSON text, because DynamoDB cannot hold them exactly, type for type: numbers of more than 38
+digits, floats that are whole (``1.0`` would come back as ``1``) or out of range, nesting deeper than 32 levels, and
+maps with a name that is empty or longer than 64 KB ("Supported data types and naming rules in Amazon DynamoDB";
+"Quotas").
 
-Nothing here ever makes a `decimal.Decimal`: attributes are the plain dicts of the client, so numbers are text.
+No `decimal.Decimal` is ever made here: attributes are the client's plain dicts, in which numbers are text.
 """
 
 from __future__ import annotations
@@ -25,30 +26,30 @@ VALUE_FORMS = (NATIVE, JSON, ZIPPED, PARTS)
 """The attributes that can hold a value; an item has exactly one of them."""
 
 MAX_VALUE_SIZE = 350_000
-"""The largest value inside its item. An item takes 409,600 bytes with its names, and each can gain metadata (16,000
-bytes of JSON, at most twice that natively), names and ids (5 KB) after its value was written."""
+"""The largest value inside its item. An item may take 409,600 bytes with its names. After its value was written it can
+gain metadata (16,000 bytes of JSON, natively at most twice that), names and ids (5 KB)."""
 
-_ALWAYS_FITS = 100_000  # bytes of JSON: natively it is at most twice as large, as `[0,0]` is with 3 bytes an element
-_MAX_DEPTH = 31  # containers inside the attribute; it is itself one of the 32 levels
+_ALWAYS_FITS = 100_000  # bytes of JSON; natively at most twice as large, as `[0,0]` is, with 3 bytes an element
+_MAX_DEPTH = 31  # containers inside the attribute, which itself is one of the 32 levels
 _MAX_NAME = 16_000  # characters, of at most four bytes each
 _MAX_INT = 10**38
-_LONGEST_NUMBER = 400  # characters: a server may write all digits of the largest, which has 126
+_LONGEST_NUMBER = 400  # characters: a server may write all digits of the largest number, which has 126
 _MIN_FLOAT = 1e-128  # DynamoDB's smallest is 1e-130
 _NULL, _TRUE, _FALSE = {"NULL": True}, {"BOOL": True}, {"BOOL": False}
 
 
 class Encoded(NamedTuple):
-    """A value ready to be written: one attribute, or bytes to be split across items."""
+    """A value ready to be written: one attribute, or bytes to split across items."""
 
     form: str
     """The name of the attribute, one of `VALUE_FORMS`."""
     attribute: Attribute
     chunks: tuple[bytes, ...] = ()
-    """What goes into items of its own, for `PARTS`."""
+    """The contents of the value's own items, for `PARTS`."""
 
 
 class _NotExactError(Exception):
-    """DynamoDB would give back something else."""
+    """DynamoDB would give back another value."""
 
 
 def encode_value(value: Any, json: str) -> Encoded:
@@ -72,7 +73,7 @@ def encode_value(value: Any, json: str) -> Encoded:
 
 
 def decode_value(item: Mapping[str, Attribute]) -> tuple[Any, int]:
-    """Return the value that an item holds in itself, and how many bytes of text it was unpacked to."""
+    """Return the value in an item, and to how many characters it was unpacked (0 if it was not compressed)."""
     attribute = item.get(NATIVE)
     if attribute is not None:
         return from_attribute(attribute), 0
@@ -86,21 +87,21 @@ def unzip(zipped: bytes) -> tuple[Any, int]:
     """Return a value from its compressed JSON, and the size of the JSON.
 
     Raises:
-        ValueError: If it does not hold a value, or unpacks to more than a value can take.
+        ValueError: If it does not hold a value, or unpacks to more than a value may take.
     """
     member = zlib.decompressobj()
     try:
-        utf8 = member.decompress(zipped, MAX_VALUE_BYTES + 2)  # with the space before what is to be read exactly
+        utf8 = member.decompress(zipped, MAX_VALUE_BYTES + 2)  # with the space before what must be read exactly
     except zlib.error:
-        raise UnreadableError("a value that cannot be unpacked") from None
+        raise UnreadableError("a compressed value that cannot be unpacked") from None
     if not member.eof:
-        raise UnreadableError("a value that is cut off, or larger than any may be")
+        raise UnreadableError("a value that is cut off, or larger than a value may be")
     text = utf8.decode()
     return decode(text), len(text)
 
 
 def encode_metadata(metadata: dict[str, Any]) -> Attributes:
-    """Return the attributes that hold metadata; nothing if it is empty."""
+    """Return the attributes that hold metadata; none if it is empty."""
     if not metadata:
         return {}
     try:
@@ -150,14 +151,14 @@ def to_attribute(value: Any, depth: int = 0) -> Attribute:
 
 
 def number_text(number: float) -> str | None:
-    """Return a number as DynamoDB writes it, or ``None`` if it would not give back the same one."""
+    """Return a number as DynamoDB writes it, or ``None`` if DynamoDB would give back another number."""
     if isinstance(number, int):
         return str(number) if -_MAX_INT < number < _MAX_INT else None
     return None if number.is_integer() or -_MIN_FLOAT < number < _MIN_FLOAT else repr(number)
 
 
 def from_attribute(attribute: Attribute) -> Any:
-    """Return the value of an attribute that `to_attribute` made, as the database gives it back."""
+    """Return the value of an attribute, as the database gives it back, that `to_attribute` made."""
     for kind, value in attribute.items():
         return _DECODERS[kind](value)
     raise UnreadableError("an attribute without a type")
@@ -165,16 +166,16 @@ def from_attribute(attribute: Attribute) -> Any:
 
 def _number(text: str) -> int | float:
     if len(text) > _LONGEST_NUMBER:
-        raise UnreadableError("a number longer than any of DynamoDB's")
+        raise UnreadableError("a number longer than DynamoDB's numbers are")
     try:
         return int(text)
     except ValueError:
-        number = float(text)  # never whole as it was written; a server may write a large integer as 1E+37
+        number = float(text)  # never written as a whole number, but a server may write a large integer as 1E+37
         return number if not number.is_integer() else _whole(text)
 
 
 def _whole(text: str) -> int:
-    """Return an integer that a server writes with an exponent; a `float` holds it, so it has at most 309 digits."""
+    """Return an integer that a server wrote with an exponent. A `float` holds it, so it has at most 309 digits."""
     digits, _, exponent = text.upper().partition("E")
     whole, _, fraction = digits.partition(".")
     return int(f"{whole}{fraction}{'0' * (int(exponent or 0) - len(fraction))}")
@@ -195,10 +196,10 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
 
 
 def size_of(attribute: Attribute) -> int:
-    """Return the bytes that an attribute takes in an item, or somewhat more.
+    """Return how many bytes an attribute takes in an item, or slightly more.
 
-    After "DynamoDB item sizes and formats": a container takes 3 bytes and each of its elements 1, a number a byte for
-    two digits and one more, text its UTF-8.
+    According to "DynamoDB item sizes and formats", a container takes 3 bytes and 1 for each of its elements, a number
+    takes a byte for every two digits and one more, and text takes its UTF-8.
     """
     ((kind, value),) = attribute.items()
     if kind == "S":

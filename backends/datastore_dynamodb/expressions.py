@@ -1,7 +1,7 @@
 """Conditions as DynamoDB writes them: a small algebra, and the text of an expression with its names and values.
 
-Every name and every value of an expression is aliased, so that reserved words, dots and odd characters in names mean
-nothing. Parentheses stand only where they are needed: DynamoDB refuses redundant ones.
+Every name and every value in an expression has an alias, so that reserved words, dots and unusual characters in names
+do no harm. Parentheses stand only where they are needed, because DynamoDB refuses redundant ones.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, TypeAlias
 from datastore.adapters.batching import batches
 
 MOST_BYTES, MOST_OPERATORS, MOST_OPERANDS = 4_096, 300, 100
-"""Of an expression, in it, and of ``IN`` ("Quotas in Amazon DynamoDB", "Expression parameters")."""
+"""The bytes and operators of an expression, and the operands of an ``IN`` ("Quotas", "Expression parameters")."""
 _MOST_SUBSTITUTED = 100_000
-"""Bytes that names and values may take. DynamoDB takes 2 MB; so much is more than a filter is worth sending."""
+"""The bytes that names and values may take. DynamoDB accepts 2 MB, but a filter is not worth sending more than this."""
 
 Operand: TypeAlias = tuple[str, Any]
 """A scalar by its type: ``("S", "text")``, ``("N", "1.5")``, ``("BOOL", True)``."""
@@ -31,7 +31,7 @@ class Atom(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Junction:
-    """Expressions of which all must hold (``AND``) or one (``OR``): ``AND`` of nothing is true, ``OR`` false."""
+    """Expressions joined by ``AND`` or ``OR``. An empty ``AND`` is true, and an empty ``OR`` is false."""
 
     operator: str
     parts: tuple[Expression, ...]
@@ -39,7 +39,7 @@ class Junction:
 
 @dataclass(frozen=True, slots=True)
 class Negation:
-    """The expression does not hold. DynamoDB has two truth values: what asks for a missing attribute is false."""
+    """The expression does not hold. DynamoDB has two truth values: a test of a missing attribute is false."""
 
     part: Expression
 
@@ -52,17 +52,17 @@ _OPPOSITE = {_EXISTS: _EXISTS_NOT, _EXISTS_NOT: _EXISTS}
 
 
 def all_of(*parts: Expression) -> Expression:
-    """Return what holds where every part does."""
+    """Return an expression that holds if every part does."""
     return _join("AND", parts, FALSE)
 
 
 def any_of(*parts: Expression) -> Expression:
-    """Return what holds where one part does."""
+    """Return an expression that holds if at least one part does."""
     return _join("OR", parts, TRUE)
 
 
 def negate(part: Expression) -> Expression:
-    """Return what holds where a part does not."""
+    """Return an expression that holds if a part does not."""
     if part in (TRUE, FALSE):
         return FALSE if part == TRUE else TRUE
     if isinstance(part, Negation):
@@ -73,17 +73,17 @@ def negate(part: Expression) -> Expression:
 
 
 def exists(path: tuple[str, ...]) -> Expression:
-    """Return whether something is there, be it null."""
+    """Return an expression that holds if something is there, even null."""
     return Atom(_EXISTS, path)
 
 
 def is_of_type(path: tuple[str, ...], name: str) -> Expression:
-    """Return whether something of a type is there."""
+    """Return an expression that holds if something of a type is there."""
     return Atom("attribute_type(%s, %s)", path, (("S", name),))
 
 
 def among(path: tuple[str, ...], operands: Iterable[Operand]) -> Expression:
-    """Return whether something equals one of several values."""
+    """Return an expression that holds if something equals one of several values."""
     distinct = dict.fromkeys(operands)
     parts: list[Expression] = []
     for some in batches(distinct, MOST_OPERANDS):
@@ -99,7 +99,7 @@ def _join(operator: str, parts: Iterable[Expression], settles: Junction) -> Expr
             return settles
         flat.update(dict.fromkeys(part.parts if isinstance(part, Junction) and part.operator == operator else (part,)))
     negated = [part for part in flat if isinstance(part, Negation)]
-    if len(negated) > 1:  # one NOT for all of them takes fewer operators
+    if len(negated) > 1:  # one NOT for all of them saves operators
         join = any_of if operator == "AND" else all_of
         together = negate(join(*(part.part for part in negated)))
         flat = dict.fromkeys(together if part is negated[0] else part for part in flat if part not in negated[1:])
@@ -116,7 +116,7 @@ def operators(expression: Expression) -> int:
 
 
 def render(expression: Expression) -> dict[str, Any] | None:
-    """Return the parameters of a request that filters by an expression, or ``None`` if DynamoDB would not take it."""
+    """Return the request parameters that filter by an expression, or ``None`` if DynamoDB would not accept it."""
     if operators(expression) > MOST_OPERATORS:
         return None
     names: dict[str, str] = {}

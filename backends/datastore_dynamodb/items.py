@@ -1,4 +1,4 @@
-"""Items: the keys and attributes of a record, and back to documents."""
+"""Items: the keys and attributes of a record, and how they become documents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from datastore_dynamodb.marks import COUNTS, WRITES, marks_of
 from datastore_dynamodb.schema import PARTITION, SORT, TTL
 
 REVISION = "revision"
-_PARTS_DIGITS = 2  # of their number: the largest value takes 3
+_PARTS_DIGITS = 2  # of the number of parts: the largest value has 3
 _KEY = (PARTITION, SORT, "createdAt", "revision", "expiresAt")
 
 
@@ -30,7 +30,7 @@ def _projection(*names: str) -> Mapping[str, Any]:
 
 
 PROJECTION: tuple[Mapping[str, Any], ...] = (_projection(*_KEY), _projection(*_KEY, *VALUE_FORMS), {})
-"""The parameters of a read, by `Fields`. It costs the same units whatever it leaves out, but less to send and parse."""
+"""The parameters of a read, by `Fields`. Leaving attributes out saves no units, but makes the answer smaller."""
 
 _TO_CHANGE = (*_KEY, PARTS, "accessCount", "lastAccessedAt", *WRITES, *COUNTS)
 LOADED: tuple[Mapping[str, Any], ...] = (
@@ -40,22 +40,22 @@ LOADED: tuple[Mapping[str, Any], ...] = (
 """The parameters of a read before a write, without and with the metadata."""
 
 HAVE_BEEN = ("lastAccessedByAgent", "lastAccessedAt")
-"""Of what `have_been` returns, that which may be missing."""
+"""The attributes that may be missing from what `have_been` returns."""
 NO_PARTS = "attribute_not_exists(valueParts)"
 LIVE = "(attribute_not_exists(expiresAt) OR expiresAt > :at)"
 
 
 OURS_OR_NONE = "(attribute_not_exists(pk) OR attribute_exists(revision))"
-"""What another program has written has no revision."""
+"""An item that another program has written has no revision."""
 
 
 class Token(NamedTuple):
-    """What the condition of a change goes by, and which parts go once the change is made."""
+    """What the condition of a change compares, and which parts become garbage once the change is made."""
 
     revision: Attribute | None
-    """As it is stored, be it no text; ``None`` if there is none."""
+    """As it is stored, even if it is not text; ``None`` if there is none."""
     parts: int
-    """Across how many other items the value is split."""
+    """The number of other items that the value is split across."""
 
 
 def token_of(item: Mapping[str, Attribute]) -> Token:
@@ -64,7 +64,7 @@ def token_of(item: Mapping[str, Attribute]) -> Token:
 
 
 def known_of(item: Mapping[str, Attribute], *, metadata: bool) -> Known:
-    """Return what is to be known of a record before it is changed: of its item, as of `LOADED`."""
+    """Return what the toolkit must know of a record before changing it, from its item as read with `LOADED`."""
     token = token_of(item)
     try:
         return Known(
@@ -83,7 +83,7 @@ def known_of(item: Mapping[str, Attribute], *, metadata: bool) -> Known:
 
 
 def known_after_reading(item: Mapping[str, Attribute], document: Document) -> Known:
-    """Return what is to be remembered of a record that was read as a whole."""
+    """Return what to remember of a record that was read as a whole."""
     metadata = encode(document.metadata, "metadata") if document.metadata else "{}"
     return Known(token_of(item), document.revision, document.created_at, document.expires_at, metadata)
 
@@ -95,10 +95,10 @@ def key_of(id: str) -> Attributes:
 
 
 def id_of(item: Mapping[str, Attribute]) -> str:
-    """Return the record's id for its item, or for the key of it.
+    """Return a record's id from its item or from the item's key.
 
     Raises:
-        BackendUnavailableError: If it has no key, as nothing has that DynamoDB says.
+        BackendUnavailableError: If it has no key, which every item from DynamoDB has.
     """
     try:
         return f"{item[PARTITION]['S']}:{item[SORT]['S']}"
@@ -107,7 +107,7 @@ def id_of(item: Mapping[str, Attribute]) -> str:
 
 
 def own_key(item: Mapping[str, Attribute]) -> Attributes:
-    """Return the primary key of an item that was found.
+    """Return the primary key of an item that was read.
 
     Raises:
         BackendUnavailableError: As `id_of`.
@@ -117,7 +117,7 @@ def own_key(item: Mapping[str, Attribute]) -> Attributes:
 
 
 def text(item: Mapping[str, Attribute], name: str) -> str | None:
-    """Return an attribute that holds text."""
+    """Return the text in an attribute; ``None`` if it is missing."""
     attribute = item.get(name)
     return None if attribute is None else attribute["S"]
 
@@ -129,7 +129,7 @@ def revision_of(item: Mapping[str, Attribute]) -> str:
 
 
 def parts_of(item: Mapping[str, Attribute]) -> int:
-    """Return across how many other items the value is split; mostly 0, and 0 if what is stored is not a number."""
+    """Return how many other items the value is split across: usually 0, and 0 if the stored number is damaged."""
     number = item.get(PARTS, {}).get("N", "0")
     return int(number) if number.isdecimal() and len(number) <= _PARTS_DIGITS else 0
 
@@ -141,7 +141,7 @@ def is_live(item: Mapping[str, Attribute], at: str) -> bool:
 
 
 def to_document(item: Mapping[str, Attribute], fields: Fields, value: Any = None) -> Document:
-    """Return the document that an item holds, with the value that it was found to have.
+    """Return the document in an item, with the given value if the item does not hold it itself.
 
     Raises:
         datastore.errors.DamagedRecordError: If another program wrote the item.
@@ -168,7 +168,7 @@ def to_document(item: Mapping[str, Attribute], fields: Fields, value: Any = None
 
 
 def identifying(write: Put | Restore) -> Attributes:
-    """Return the attributes that say which record an item is, as its key does, in plain words."""
+    """Return the attributes that say in plain words which record an item is, as its key does."""
     return {
         "_id": {"S": write.id},
         "userId": {"S": write.user_id},
@@ -178,7 +178,7 @@ def identifying(write: Put | Restore) -> Attributes:
 
 
 def changing(write: Put | Restore, value: Encoded) -> Attributes:
-    """Return the attributes that every write of a record sets, new or not; what is not among them is to be removed."""
+    """Return the attributes that every write sets, new record or not. Optional ones that are not set are removed."""
     expires_at = expiry_after(write)
     attributes: Attributes = {
         "updatedAt": {"S": write.at},
@@ -199,7 +199,7 @@ def revision_after(write: Put | Restore) -> str:
 
 
 def expiry_after(write: Put | Restore) -> str | None:
-    """Return when a record expires that was written."""
+    """Return when a record expires after a write."""
     return write.expires_at if isinstance(write, Put) else write.document.expires_at
 
 
@@ -213,7 +213,7 @@ def creating(put: Put) -> Attributes:
 
 
 def have_been(document: Document) -> Attributes:
-    """Return the attributes of what a document has been through, which no write of an agent sets."""
+    """Return the attributes of a document's history, which an agent's write never sets."""
     attributes: Attributes = {
         "createdAt": {"S": document.created_at},
         "createdByAgent": {"S": document.created_by_agent},
@@ -228,13 +228,13 @@ def have_been(document: Document) -> Attributes:
 
 
 def scan_key_of(after: str) -> Attributes:
-    """Return the key of any item, a part of a value among them, from what `id_of` says about it."""
+    """Return the key of any item, including parts of values, from the id that `id_of` gave."""
     user, _, rest = after.partition(":")
-    if rest.startswith(":"):  # a part lies in the partition "<user>:"
+    if rest.startswith(":"):  # a part is in the partition "<user>:"
         return {PARTITION: {"S": user + ":"}, SORT: {"S": rest[1:]}}
     return {PARTITION: {"S": user}, SORT: {"S": rest}}
 
 
 def epoch(time: str, margin: int = 0) -> int:
-    """Return a time in seconds since the epoch, rounded up, as DynamoDB's expiry needs it."""
+    """Return a time in seconds since the epoch, rounded up, as DynamoDB's time to live needs it."""
     return math.ceil(parse_time(time).timestamp()) + margin

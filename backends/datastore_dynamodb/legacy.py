@@ -1,4 +1,4 @@
-"""Reading a table that another program has written, whatever its key, without making anything in it."""
+"""Reading a table that another program has written, whatever its key is, without creating anything in it."""
 
 from __future__ import annotations
 
@@ -72,17 +72,17 @@ class LegacyTable:
 
 
 def _decoded(attribute: Mapping[str, Any]) -> Any:
-    """Return the value of an attribute of any kind, and an `UnreadableError` for anything else.
+    """Return the value of an attribute of any kind, or an `UnreadableError` if it has none.
 
-    Not by the client's own deserializer: that refuses numbers that take more than 38 digits when they are written out,
-    such as 1e100, which DynamoDB holds.
+    The client's own deserializer is not used: it refuses numbers that take more than 38 digits when written out, such
+    as 1e100, which DynamoDB can hold.
     """
     for kind, value in attribute.items():
         try:
             return _DECODERS[kind](value)
         except (KeyError, ValueError, TypeError, ArithmeticError):
-            return UnreadableError(f"an attribute of the kind {kind!r:.20} that cannot be read")
-    return UnreadableError("an attribute without a kind")
+            return UnreadableError(f"an attribute of the unreadable type {kind!r:.20}")
+    return UnreadableError("an attribute without a type")
 
 
 def _same(value: Any) -> Any:
@@ -91,7 +91,7 @@ def _same(value: Any) -> Any:
 
 _DECODERS: dict[str, Callable[[Any], Any]] = {
     "S": _same,
-    "N": Decimal,  # exact, whatever the context
+    "N": Decimal,  # exact in any decimal context
     "B": bytes,
     "BOOL": _same,
     "NULL": lambda _: None,
@@ -104,10 +104,10 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
 
 
 def open_legacy(url: Url) -> LegacyTable:
-    """Open a table in the legacy format; the URL is that of `connect`.
+    """Open a table in the legacy format; the URL is the same as for `connect`.
 
     Raises:
-        ConfigurationError: If the URL is wrong, or the table is not there.
+        ConfigurationError: If the URL is wrong, or the table does not exist.
         PermissionDeniedError, BackendUnavailableError: As `connect`.
 
     Requests: 1.

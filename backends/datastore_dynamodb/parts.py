@@ -1,14 +1,14 @@
-"""Values too large for an item, split across several.
+"""Values that are too large for an item, split across several.
 
-The parts of a value lie in a partition of their own, ``<user>:``, which no user's id can be, so that no listing ever
-meets them and they take nothing from the throughput of the user's own partition. Their sort key is the record's, and
-the revision that they belong to, and a number: parts never change. The record's item holds how many there are.
+The parts of a value are in a separate partition, ``<user>:``, which cannot be a user's id. So no listing ever meets
+them, and they take no throughput from the user's own partition. Their sort key is the record's sort key, the revision
+that they belong to, and a number. Parts never change. The record's item holds their number.
 
-A writer stores the parts of the new revision, then switches the record's item to it, then removes the parts of the
-old one. A reader that does not find all parts has met a writer that was quicker, and reads the record's item again.
-What a crash leaves behind belongs to no record's revision. It is removed when a large value is next written under or
-removed from that key, and when the namespace is cleared: next to the first part of a namespace there is a marker, in
-the namespace itself, that tells `clear` to look.
+A writer stores the parts of the new revision, then switches the record's item to it, then removes the parts of the old
+revision. If a reader does not find all parts, another writer was faster, and it reads the record's item again. After a
+crash, some parts may belong to no revision of a record. They are removed when a large value is next written to that
+key or removed from it, and when the namespace is cleared: with the first parts of a namespace, a marker is stored in
+the namespace itself, which tells `clear` to look for parts.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ from datastore_dynamodb.schema import PARTITION, SORT, TTL
 logger = logging.getLogger("datastore")
 
 _PARTITION_SUFFIX = ":"
-_MARKER = "~"  # follows every character of base64, so it is no key
+_MARKER = "~"  # sorts after every character of base64, so it is not a key
 BEFORE_MARKER = "{"
-"""In place of a key: what follows all keys of a namespace, and comes before its marker."""
+"""Stands where a key would: after all keys of a namespace, and before its marker."""
 _LEFT_BEHIND = timedelta(hours=1)
-"""So old are parts that no writer is still about to switch to, even if the clocks differ."""
-_TTL_MARGIN = 86_400  # seconds: the parts of an expiring record never go before it, even if the clocks differ
+"""No writer is still about to switch to parts that are this old, even if the clocks differ."""
+_TTL_MARGIN = 86_400  # seconds; the parts of an expiring record are never removed before it, even if the clocks differ
 
 _DATA = {"ProjectionExpression": "pk, sk, #data", "ExpressionAttributeNames": {"#data": "data"}}
 _NAMES = {"ProjectionExpression": "pk, sk, writtenAt"}
 
 
 def is_marker(id: str) -> bool:
-    """Return whether something in a namespace is no record."""
+    """Return whether an item in a namespace is the marker, which is not a record."""
     return id.endswith(_MARKER)
 
 
 class Parts:
-    """Writes, reads and removes parts."""
+    """Writes, reads and removes parts of values."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def write(self, write: Put | Restore, value: Encoded) -> None:
-        """Store the parts of a value, which nothing refers to so far."""
+        """Store the parts of a value before anything refers to them."""
         user, _, rest = write.id.partition(":")
         revision, expires_at = revision_after(write), expiry_after(write)
         marker = {PARTITION: {"S": user}, SORT: {"S": rest[: rest.index(":") + 1] + _MARKER}}
@@ -72,7 +72,7 @@ class Parts:
         write_items(self._connection, requests)
 
     def read(self, items: Sequence[Mapping[str, Attribute]]) -> dict[str, bytes]:
-        """Return the joined parts by the id of the record's item; without those of which some are missing."""
+        """Return the joined parts by the id of the record's item, leaving out items with a missing part."""
         keys = [key for item in items for key in _keys(item)]
         data: dict[str, bytes] = {}
         for batch in batches(keys, READ_BATCH):
@@ -93,14 +93,14 @@ class Parts:
         revision = revision_after(write)
         try:
             self._remove([_key(write.id, revision, number) for number in range(len(value.chunks))])
-        except DataStoreError as error:  # what the write came to is known; its leftovers can wait
-            logger.warning("parts of a value that was not stored were left behind for now: %s", error)
+        except DataStoreError as error:  # the result of the write is known; the parts can wait
+            logger.warning("parts of a value that was not stored are still there for now: %s", error)
 
     def reclaim(self, id: str, at: str, *, keep: str | None, gone: str | None) -> None:
-        """Remove the parts of one record that nothing refers to any more.
+        """Remove those parts of one record that nothing refers to any more.
 
         Args:
-            id: The record.
+            id: The record's id.
             at: Now.
             keep: The revision that was just written, if it has parts.
             gone: The revision that was just replaced or removed, if it had parts.
@@ -108,13 +108,13 @@ class Parts:
         user, _, rest = id.partition(":")
         try:
             self._remove(self._left_behind(user, f"{rest}:", f"{rest};", at, keep=keep, gone=gone))
-        except DataStoreError as error:  # the write is done; its leftovers can wait
-            logger.warning("parts of a replaced value were left behind for now: %s", error)
+        except DataStoreError as error:  # the write is done; the parts can wait
+            logger.warning("parts of a replaced value are still there for now: %s", error)
 
     def sweep(self, range: IdRange, at: str, gone: Sequence[Mapping[str, Attribute]]) -> None:
-        """Remove the parts in a range that was just cleared: of the records that were there, and what was left behind.
+        """Remove parts in a range that was just cleared: those of its records, and those left over from crashes.
 
-        The namespace's marker goes as well, if its last part does.
+        The namespace's marker is removed too if no part remains.
         """
         user, _, first = range.start.partition(":")
         end = range.end.partition(":")[2]
@@ -133,7 +133,7 @@ class Parts:
             self._remove([{PARTITION: {"S": user}, SORT: {"S": first + _MARKER}}])
 
     def all_keys(self, range: IdRange) -> Iterator[list[Attributes]]:
-        """Yield the keys of all parts of a user's values, whatever refers to them, in pages."""
+        """Yield the keys of all parts of a user's values, in pages, whether or not anything refers to them."""
         user = range.start.partition(":")[0]
         for page in self._pages(user, KeyConditionExpression="pk = :user", ConsistentRead=True):
             yield [own_key(part) for part in page]
@@ -188,7 +188,7 @@ def _keys(item: Mapping[str, Attribute]) -> list[Attributes]:
 
 
 def _names(part: Mapping[str, Attribute]) -> tuple[str, str]:
-    """Return the sort key of the record, and the revision of a part."""
+    """Return the sort key of a part's record, and the part's revision."""
     namespace, _, rest = id_of(part)[len(part[PARTITION]["S"]) + 1 :].partition(":")
     key, _, rest = rest.partition(":")
     return f"{namespace}:{key}", rest.rpartition(":")[0]

@@ -1,15 +1,16 @@
-"""From a query to a ``FilterExpression``: a superset of what matches, and as narrow as DynamoDB can decide it.
+"""From a query to a ``FilterExpression``, which finds a superset of what matches, as small as DynamoDB can decide it.
 
-A path of an expression leads through maps alone. So a field is seen where its value is native and no array lies on the
-way; what lies beyond an array, and values that are text, are found whatever they are, and checked here.
+A path in an expression leads only through maps. So a filter sees a field if its value is native and no array is on the
+way. Whatever lies beyond an array, and every value that is text, is found in any case, and the store checks it.
 
 Each condition is translated twice: to an expression that holds wherever the condition does (``upper``), and to one that
-holds nowhere else (``lower``). Where it must *not* hold, the opposite of the lower one is asked. A condition is exact
-where the two are the same; where nothing can be said, the upper one is true and the lower one false.
-`datastore.adapters.pushdown` puts them together.
+holds nowhere else (``lower``). If the condition must *not* hold, the opposite of the lower one is used. A condition is
+exact if the two are the same. If DynamoDB cannot decide anything, the upper one is true and the lower one false.
+`datastore.adapters.pushdown` combines them.
 
-What servers that stand in for DynamoDB get wrong is not asked: the type of an empty text or of ``false``, whether an
-array contains one, and the order of text from U+D800 on, which UTF-16 has otherwise than UTF-8 (dynalite).
+Expressions that other servers with DynamoDB's protocol get wrong are not used: the type of an empty text or of
+``false``, whether an array contains one of these, and the order of text from U+D800 on, where UTF-16 and UTF-8 differ
+(dynalite).
 """
 
 from __future__ import annotations
@@ -49,19 +50,19 @@ from datastore_dynamodb.expressions import (
     render,
 )
 
-_LONGEST_PATH = 30  # steps: DynamoDB nests 32 levels, and the attribute is one of them
-_MOST_CONTAINED = 8  # values that arrays are searched for; for more of them any array is found
+_LONGEST_PATH = 30  # steps: DynamoDB nests 32 levels, one of which is the attribute
+_MOST_CONTAINED = 8  # values to search arrays for; with more of them, every array is found
 _PROVENANCE = ("key", "createdByAgent", "createdAt", "updatedAt", "revision", "expiresAt")
-"""Without what counting an access changes: the store adds accesses that are still to be written."""
+"""Without the fields that counting an access changes: the store may still have accesses to write."""
 _OR_NULL = "expiresAt"
 _SYMBOLS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _TYPES = {"null": "NULL", "object": "M", "array": "L", "number": "N", "int": "N", "long": "N", "double": "N"}
 _DECIDED_TYPES = {"null", "object", "array", "number", "string", "bool"}
-_LITERAL = re.compile(r"[\w ,;:@/%&=<>~'\"-]*")  # characters that stand for themselves, but in verbose patterns
+_LITERAL = re.compile(r"[\w ,;:@/%&=<>~'\"-]*")  # characters that stand for themselves, except in verbose patterns
 
 
 class Bounds(NamedTuple):
-    """What holds wherever a filter does, and what holds nowhere else."""
+    """An expression that holds wherever a filter does, and one that holds nowhere else."""
 
     upper: Expression
     lower: Expression
@@ -72,28 +73,28 @@ _NEVER = Bounds(FALSE, FALSE)
 
 
 class _Shape(NamedTuple):
-    """What a condition on a path asks, by what is there."""
+    """The bounds of a condition on a path, depending on what is there."""
 
     scalar: Bounds
-    """Of anything but an array; both are false where nothing is there."""
+    """For anything except an array. Both are false if nothing is there."""
     array: Bounds
     missing: bool = False
-    """Whether it holds for what is not there."""
+    """Whether the condition holds if nothing is there."""
 
 
 class Filters(Dialect[Expression]):
-    """What a ``FilterExpression`` can say. All values that are not native are found, so that none is decided."""
+    """What a ``FilterExpression`` can say. It finds all values that are not native, so it decides none."""
 
     nothing = FALSE
     decides = frozenset(("meta",))
 
     def condition(self, about: About, path: Path, condition: Condition) -> Translation[Expression]:
-        """Return what holds wherever a condition does."""
+        """Return an expression that holds wherever a condition does."""
         upper, lower = _bounds(about, path, condition)
         return Translation(None if upper == TRUE else upper, upper == lower)
 
     def opposite(self, about: About, path: Path, condition: Condition) -> Translation[Expression]:
-        """Return what holds wherever a condition does not."""
+        """Return an expression that holds wherever a condition does not."""
         upper, lower = _bounds(about, path, condition)
         return Translation(None if lower == FALSE else negate(lower), upper == lower)
 
@@ -110,7 +111,7 @@ _FILTERS = Filters()
 
 
 def plan(query: Query) -> Plan | None:
-    """Return what to ask DynamoDB, or ``None`` if nothing narrows a query."""
+    """Return the plan for a query, or ``None`` if no filter would narrow it."""
     found = push(query, _FILTERS, _parameters)
     return None if found is None else Plan(found.pushed, found.residual, found.request)
 
@@ -122,7 +123,7 @@ def _parameters(pieces: Sequence[Piece[Expression]]) -> dict[str, Any] | None:
     of_record = all_of(*(piece.expression for piece in pieces if piece.about == "meta"))
     native = any_of(negate(exists((NATIVE,))), of_value)  # a value that is not native is text or parts
     both = all_of(native, of_record)
-    return render(negate(exists(("createdAt",))) if both == FALSE else both)  # which every record has
+    return render(negate(exists(("createdAt",))) if both == FALSE else both)  # finds nothing: every record has one
 
 
 def _bounds(about: About, path: Path, condition: Condition) -> Bounds:
@@ -139,7 +140,7 @@ def _of_record(path: Path, condition: Condition) -> Bounds:
     if isinstance(condition, Exists):
         return Bounds(TRUE, TRUE)
     upper, lower = _shape(path, condition).scalar
-    if path[0] == _OR_NULL and _holds_for_null(condition):  # a record has the field, with null in it
+    if path[0] == _OR_NULL and _holds_for_null(condition):  # filters see null where it is missing
         missing = negate(exists(path))
         return Bounds(any_of(upper, missing), any_of(lower, missing))
     return Bounds(upper, lower)
@@ -170,7 +171,7 @@ def _shape(path: Path, condition: Condition) -> _Shape:
         case Compare(operator, value):
             return _compares(path, operator, value)
         case Exists():
-            return _Shape(_exactly(exists(path)), _NEVER)  # an array is there as well
+            return _Shape(_exactly(exists(path)), _NEVER)  # also if an array is there
         case HasType(names):
             return _has_type(path, names)
         case Matches():
@@ -202,7 +203,7 @@ def _is_boolean(path: Path) -> Expression:
 
 
 def _operand(value: Any) -> Operand | None:
-    """Return what a scalar is compared with natively, or ``None`` if no native value equals it."""
+    """Return the operand for comparing a scalar natively, or ``None`` if no native value equals it."""
     if isinstance(value, bool):
         return "BOOL", value
     if isinstance(value, str):
@@ -212,7 +213,7 @@ def _operand(value: Any) -> Operand | None:
 
 
 def _equals(path: Path, values: tuple[Any, ...]) -> _Shape:
-    """Return what asks whether something equals one of several values."""
+    """Return the bounds of whether something equals one of several values."""
     simple: list[Operand] = []
     scalar: list[Expression] = []
     unsure, arrays = False, False
@@ -249,7 +250,7 @@ def _compares(path: Path, operator: Comparison, value: Any) -> _Shape:
         return _Shape(Bounds(is_of_type(path, "M"), FALSE), array)
     if isinstance(value, list):
         return _Shape(_NEVER, array)
-    if isinstance(value, bool):  # DynamoDB has no order of booleans
+    if isinstance(value, bool):  # DynamoDB does not order booleans
         fitting = [("BOOL", one) for one in (False, True) if compile_condition(Compare(operator, value))(one)]
         return _Shape(_exactly(any_of(*(among(path, [one]) for one in fitting))), array)
     if isinstance(value, str) and not _is_in_one_order(value):
@@ -273,7 +274,7 @@ def _has_type(path: Path, names: tuple[str, ...]) -> _Shape:
 
 
 def _matches(path: Path, matches: Matches) -> Bounds:
-    """Return the bounds of a regular expression on text: what its literal characters say."""
+    """Return the bounds of a regular expression on text, from its literal characters."""
     pattern, text = matches.pattern, _is_text(path)
     if {"i", "x"} & set(matches.options) or not pattern:
         return Bounds(text, FALSE)
@@ -285,7 +286,7 @@ def _matches(path: Path, matches: Matches) -> Bounds:
 
 
 def _begins_with(path: Path, beginning: str) -> Expression:
-    """Return whether text begins so; ``begins_with`` is no such test everywhere: ministack refuses other types."""
+    """Return whether text begins with the given text. ``begins_with`` is not used: ministack refuses other types."""
     end = beginning[:-1] + chr(ord(beginning[-1]) + 1)
     if not _is_in_one_order(end):
         return _is_text(path)
@@ -293,7 +294,7 @@ def _begins_with(path: Path, beginning: str) -> Expression:
 
 
 def _is_in_one_order(text: str) -> bool:
-    """Return whether every other text comes before or after it in UTF-16 as it does in UTF-8."""
+    """Return whether every other text has the same order relative to it in UTF-16 and in UTF-8."""
     return all(character < "\ud800" for character in text)
 
 
@@ -303,7 +304,7 @@ def _beginning(pattern: str) -> str:
     if not pattern.startswith("^") or "|" in pattern or "(?" in pattern or found is None:
         return ""
     literal, behind = found[0], pattern[found.end() : found.end() + 1]
-    # What repeats the last character may stand after an escape for nothing at all: ab\Q\E* finds an a.
+    # The last character may be optional, even where the repetition follows an empty escape: ab\Q\E* matches "a".
     return literal[:-1] if behind and behind in "*?{+\\" else literal
 
 

@@ -1,4 +1,4 @@
-"""Reading: by key, and as ranges of one user's items."""
+"""Reading: by key, and by ranges of one user's items."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from datastore_dynamodb.parts import BEFORE_MARKER, Parts, is_marker
 from datastore_dynamodb.schema import NAME
 
 _PAGE_BYTES = 8_000_000
-"""A page of a scan ends soon after so many bytes were unpacked, so that large values do not pile up in memory."""
+"""A page of a scan ends soon after this many unpacked bytes, so that large values do not fill the memory."""
 _PART_BYTES = 350_000
 _LOOKED_AT = 100
-"""The fewest items that a page of a find looks at; of the smallest they take 10 read units."""
+"""The fewest items that a page of a find looks at; the smallest ones cost 10 read units together."""
 _SECONDS = 5.0
-"""How long a reader waits for the parts of a value whose writer is always quicker."""
+"""How many seconds a reader waits for the parts of a value while writers keep replacing it."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.005, 0.25
-_COLONS = 2  # of an id; what has fewer is the beginning of several namespaces
+_COLONS = 2  # in an id; a text with fewer is the beginning of ids of several namespaces
 
 Item = Mapping[str, Attribute]
 
@@ -91,9 +91,10 @@ class Reader:
         *,
         reverse: bool,
     ) -> DocumentPage:
-        """Return a page of the documents that a filter lets through.
+        """Return a page of the documents that pass a filter.
 
-        DynamoDB's limit is on what it looks at: who wants few documents lets it look at a few more, to save requests.
+        DynamoDB limits the number of items that it looks at. So if few documents are wanted, it may look at more, to
+        save requests.
         """
         return self._page(range, filter, fields, limit, max(limit, _LOOKED_AT), after, reverse=reverse)
 
@@ -108,7 +109,7 @@ class Reader:
         *,
         reverse: bool,
     ) -> DocumentPage:
-        condition = _before(range, after) if reverse else _behind(range, after)
+        condition = _before(range, after) if reverse else _after(range, after)
         if condition is None:
             return DocumentPage((), None)
         parameters = {
@@ -126,12 +127,12 @@ class Reader:
         return self._page_of(items, fields, limit, last if last and id_of(last) < range.end else None)
 
     def scan_all(self, fields: Fields, limit: int, after: str | None) -> DocumentPage:
-        """See `Backend.scan_all`: in the order of the hashes of the users."""
+        """See `Backend.all_documents`: in the order of the users' hashes."""
         parameters: dict[str, Any] = {
             "TableName": self._table,
             "ConsistentRead": self._strong,
             "Limit": limit,
-            # Neither parts of values nor their markers have one.
+            # Parts of values and their markers have neither.
             "FilterExpression": "attribute_exists(createdAt) OR attribute_exists(revision)",
             **PROJECTION[fields],
         }
@@ -148,10 +149,10 @@ class Reader:
 
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`."""
-        condition = _before(range, None)  # which leaves out the end of the range
+        condition = _before(range, None)  # in reverse order, which leaves out an item at the end of the range
         if condition is None:
             return 0
-        # A marker of parts is the one item of a namespace without a creation time.
+        # The markers are the only items of a namespace without a creation time.
         condition["FilterExpression"] = f"attribute_exists(createdAt) AND {LIVE}"
         condition["ExpressionAttributeValues"][":at"] = {"S": at}
         parameters = {"TableName": self._table, "ConsistentRead": self._strong, "Select": "COUNT", **condition}
@@ -164,7 +165,7 @@ class Reader:
             parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def keys(self, range: IdRange, after: Attributes | None) -> tuple[list[Attributes], Attributes | None]:
-        """Return a page of the items of a range, expired ones and markers too, as far as deleting needs them."""
+        """Return a page of the items of a range with what deleting them needs, including expired ones and markers."""
         condition = _in_range(range)
         if condition is None:
             return [], None
@@ -185,15 +186,15 @@ class Reader:
         )
         item: Attributes | None = answer.get("Item")
         if item is not None and id_of(item) != id:
-            lost("it is about another record")
+            lost("it is for another record")
         return item
 
     def _documents(
         self, items: Sequence[Item], fields: Fields
     ) -> tuple[dict[str, Document], list[DamagedRecordError], int]:
-        """Return the documents of items, the errors for those that hold none, and how many items these are.
+        """Return the documents of items, the errors for items that are damaged, and how many items these are.
 
-        That is, of how many items before they take too much memory together.
+        Those are the items up to where they would take too much memory together.
         """
         split = [item for item in items if PARTS in item and REVISION in item] if fields is not Fields.KEY else []
         now = format_time(time.time()) if split else ""
@@ -226,7 +227,7 @@ class Reader:
         return documents, broken, len(items)
 
     def _whole(self, item: Item, fields: Fields, joined: bytes | None) -> Document | None:
-        """Return the document of an item whose value is split; another writer may have removed its parts meanwhile."""
+        """Return the document of an item whose value is split, even if another writer has just removed its parts."""
         id = id_of(item)
         backoff: Backoff | None = None
         while joined is None:
@@ -234,8 +235,7 @@ class Reader:
                 backoff = Backoff(_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
             elif not backoff.wait():
                 raise BackendUnavailableError(
-                    f"the {parts_of(item)} parts of the value were never there together: other writers replace it all "
-                    "the time",
+                    f"the {parts_of(item)} parts of the value were never complete: other writers keep replacing it",
                     backend=NAME,
                 )
             newer = self._get(id, fields, strong=True)
@@ -246,26 +246,26 @@ class Reader:
                 return to_document(item, fields, decode_value(item)[0])
             joined = self._parts.read([item]).get(id)
             if joined is None and revision_of(item) == before:
-                # Parts are there before the record's item names them, and until it names others.
+                # Parts exist from before the record's item names them until after it names others.
                 raise damaged(id, f"some of the {parts_of(item)} parts of its value are missing")
         return to_document(item, fields, unzip(joined)[0])
 
 
 def _has_expired(item: Item, now: str) -> bool:
-    """Return whether DynamoDB may have begun to remove a record whose value is split, parts first.
+    """Return whether DynamoDB may have begun to remove a record whose value is split, beginning with the parts.
 
-    By this machine's clock, since a read is not told the time; by the store's own it decides whether it shows a record.
+    This uses this machine's clock, since a read is not given the time. The store's own clock decides what it shows.
     """
     expires_at = item.get("expiresAt", {}).get("S")
     return type(expires_at) is str and expires_at <= now
 
 
 class _Unreadable(Document):
-    """A document whose value cannot be read, which the store has to know only if it has not expired."""
+    """A document whose value cannot be read. The error matters only if the store finds that it has not expired."""
 
     @property
     def value(self) -> Any:
-        """The value, in place of which there is the error."""
+        """The value; raises the error instead."""
         error: Any = self[_VALUE]
         raise error
 
@@ -276,10 +276,10 @@ _VALUE = Document._fields.index("value")
 
 
 def _unless_expired(broken: Sequence[DamagedRecordError], items: Sequence[Item]) -> dict[str, Document]:
-    """Return documents for what could not be read, if they may have expired.
+    """Return documents in place of those that could not be read, if they may have expired.
 
     Raises:
-        DamagedRecordError: For the first that has not.
+        DamagedRecordError: The first error of a document that never expires.
     """
     found = {id_of(item): item for item in items}
     documents: dict[str, Document] = {}
@@ -296,7 +296,7 @@ def _unless_expired(broken: Sequence[DamagedRecordError], items: Sequence[Item])
 
 
 def _fitting(items: Sequence[Item]) -> int:
-    """Return how many items, of those with parts, are not too large to be read at once."""
+    """Return how many items, of those with parts, can be read at once without taking too much memory."""
     size = 0
     for number, item in enumerate(items):
         if size > _PAGE_BYTES:
@@ -305,8 +305,11 @@ def _fitting(items: Sequence[Item]) -> int:
     return len(items)
 
 
-def _behind(range: IdRange, after: str | None) -> dict[str, Any] | None:
-    """Return the parameters of a query for what follows an id in a range; its end, if it is there, comes last."""
+def _after(range: IdRange, after: str | None) -> dict[str, Any] | None:
+    """Return the parameters of a query for what follows an id in a range. An item at the end of the range is included.
+
+    ``None`` if nothing can follow.
+    """
     range = _without_marker(range)
     condition = _in_range(range)
     if condition is None or (after is not None and after >= range.end):
@@ -317,10 +320,10 @@ def _behind(range: IdRange, after: str | None) -> dict[str, Any] | None:
 
 
 def _before(range: IdRange, after: str | None) -> dict[str, Any] | None:
-    """Return the parameters of a query for what comes before an id in a range, the last first.
+    """Return the parameters of a query for what comes before an id in a range, in reverse order.
 
-    It begins before the end of the range, as if the page before had ended with a document there. So the end costs no
-    read, and needs not be told from the documents that are meant.
+    The query starts below the end of the range, as if an earlier page had ended there. So an item at the end of the
+    range is not read. ``None`` if nothing can come before.
     """
     range = _without_marker(range)
     condition = _in_range(range)
@@ -333,9 +336,9 @@ def _before(range: IdRange, after: str | None) -> dict[str, Any] | None:
 
 
 def _without_marker(range: IdRange) -> IdRange:
-    """Return a range without the marker of parts at the end of a namespace: it costs no read, whichever way one goes.
+    """Return a range that ends before its namespace's marker, so that the marker is not read in either direction.
 
-    A range of several namespaces stays as it is, and one item is read for each of them that has a marker.
+    A range of several namespaces stays as it is; there a marker is read like any other item.
     """
     if range.start.count(":") == _COLONS and range.end == after_namespace(range.start):
         return range._replace(end=f"{range.end[:-1]}:{BEFORE_MARKER}")
@@ -347,7 +350,7 @@ def _user_of(id: str) -> str:
 
 
 def _in_range(range: IdRange) -> dict[str, Any] | None:
-    """Return the key condition for a range of one user, ``None`` if nothing can be in it. Its end is included."""
+    """Return the key condition for a range of one user, or ``None`` if the range is empty. The end is included."""
     user, _, first = range.start.partition(":")
     end_user, _, end = range.end.partition(":")
     if range.end <= range.start:
@@ -361,7 +364,7 @@ def _in_range(range: IdRange) -> dict[str, Any] | None:
             condition += " AND sk BETWEEN :first AND :end"
         else:
             condition += " AND sk <= :end"
-    elif first:  # up to the end of the user: "<user>;"
+    elif first:  # to the end of the user: "<user>;"
         values[":first"] = {"S": first}
         condition += " AND sk >= :first"
     return {"KeyConditionExpression": condition, "ExpressionAttributeValues": values}

@@ -1,7 +1,8 @@
-"""How a change reads in DynamoDB's language: one request on the condition that the item is what it was decided for.
+"""How a change reads in DynamoDB's language: one request, on the condition that the item is as the change expects it.
 
-No I/O here. A write of a record that nobody has read is an ``UpdateItem`` whose condition says what the write demands;
-one of a record that is taken for a new one a ``PutItem``; counting adds. Who is refused is told what is stored.
+No I/O here. A write of a record that was not read is an ``UpdateItem`` whose condition says what the write demands. A
+write of a record that is expected not to exist is a ``PutItem``. Counting is an addition. A refused request is told
+what is stored.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ _AT_REVISION = "revision = :seen"
 _ABSENT = f"attribute_not_exists(pk) OR (expiresAt <= :at AND attribute_exists(revision) AND {NO_PARTS})"
 _UNKNOWN = unknown(WRITES)
 _COUNT = f"ADD accessCount :number SET {remembering(COUNTS)}"
-# To add to what is no number, in a record that somebody has edited, would be refused together with all others.
+# Adding to something that is not a number, in a record that somebody has edited, would make the whole batch fail.
 _SAME_RECORD = f"createdAt = :created AND attribute_type(accessCount, :numeric) AND {unknown(COUNTS)}"
 _LAST_ACCESS = ", lastAccessedByAgent = :agent, lastAccessedAt = :at"
 _NO_LATER_ACCESS = " AND (attribute_not_exists(lastAccessedAt) OR lastAccessedAt <= :at)"
 
 
 class Request(NamedTuple):
-    """One conditional write: the operation of the client, and its parameters but for the table."""
+    """One conditional write: the client's operation, and its parameters without the table."""
 
     operation: str
     """``update_item``, ``put_item`` or ``delete_item``."""
@@ -56,14 +57,14 @@ def request_of(change: Change, value: Encoded | None) -> Request:
         if values:
             parameters["ExpressionAttributeValues"] = values
         return Request("delete_item", parameters)
-    assert value is not None  # noqa: S101  # all others write one
+    assert value is not None  # noqa: S101  # all other writes have a value
     if change.live or isinstance(change.over, Unseen):
         return _update(write, change, value, condition, values)
     return _put(write, change, value, condition, values)
 
 
 def _condition(change: Change, values: Attributes) -> str:
-    """Return the condition of a write, and add what it speaks of to ``values``."""
+    """Return the condition of a write, and add the values that it uses to ``values``."""
     write, over = change.write, change.over
     if isinstance(over, Known):
         if over.token.revision is None:
@@ -88,7 +89,7 @@ def _condition(change: Change, values: Attributes) -> str:
 
 
 def _put(write: Put | Restore, change: Change, value: Encoded, condition: str, values: Attributes) -> Request:
-    """Write a whole item; what was there goes."""
+    """Write a whole item in place of what is there."""
     item = {**key_of(write.id), **identifying(write)}
     if isinstance(write, Put):
         item |= creating(write)
@@ -99,7 +100,7 @@ def _put(write: Put | Restore, change: Change, value: Encoded, condition: str, v
 
 
 def _update(write: Put | Restore, change: Change, value: Encoded, condition: str, values: Attributes) -> Request:
-    """Change an item that does not know the write, or create it where nobody knows whether there is one."""
+    """Change an item that does not have the write's mark, or create one if it is not known whether there is one."""
     sets = changing(write, value)
     new: Attributes = {}
     gone: tuple[str, ...] = ()
@@ -131,16 +132,16 @@ def _update(write: Put | Restore, change: Change, value: Encoded, condition: str
 def _expression(
     sets: tuple[str, ...], gone: tuple[str, ...], new: tuple[str, ...], marks: int
 ) -> tuple[str, dict[str, str]]:
-    """Return an ``UpdateExpression`` and its names, of which there are a few dozen in all.
+    """Return an ``UpdateExpression`` and its names. There are only a few dozen different ones, so they are cached.
 
     Args:
-        sets: What is set.
-        gone: What is removed unless it is set, beside what every write removes.
-        new: What is set only where it is not there.
+        sets: The attributes that are set.
+        gone: The attributes that are removed unless they are set, besides those that every write removes.
+        new: The attributes that are set only if they are missing.
         marks: How many marks are new.
     """
     removes = [name for name in (*VALUE_FORMS, "expiresAt", TTL, *gone) if name not in sets]
-    # Names are aliased one by one: `value`, `key` and others are reserved words ("Reserved words in DynamoDB").
+    # Every name has an alias: `value`, `key` and others are reserved words ("Reserved words in DynamoDB").
     terms = [f"#{name} = :{name}" for name in sets]
     terms += [f"{name} = if_not_exists({name}, :{name})" for name in new]
     terms.append(remembering(WRITES, marks))
@@ -149,7 +150,7 @@ def _expression(
 
 
 def _metadata(write: Put | Restore, change: Change) -> dict[str, Any] | None:
-    """Return the metadata that a change writes, ``None`` if it stays as it is."""
+    """Return the metadata that a change writes, or ``None`` if it stays as it is."""
     if isinstance(write, Restore):
         return write.document.metadata or {}
     if isinstance(change.over, Known) and change.live:
@@ -160,7 +161,7 @@ def _metadata(write: Put | Restore, change: Change) -> dict[str, Any] | None:
 
 
 def _counting(access: Access, change: Change) -> Request:
-    """Return an update that adds, only to the very record that was read, and once."""
+    """Return an update that adds accesses once, and only to the same record that was read."""
     update, condition = _COUNT, _SAME_RECORD
     values: Attributes = {":number": {"N": str(access.number)}, ":created": {"S": access.created_at}}
     values |= {":numeric": {"S": "N"}, **operands(change.marks)}
@@ -178,11 +179,11 @@ def _counting(access: Access, change: Change) -> Request:
 
 
 def is_late(change: Change) -> bool:
-    """Return whether an access is counted of a record that names a later one, which stays."""
+    """Return whether the record names a later access than the one that is counted. The later one then stays."""
     write, over = change.write, change.over
     return isinstance(write, Access) and isinstance(over, Known) and write.at < (over.last_accessed_at or "")
 
 
 def identity_of(changes: Sequence[Change]) -> str:
-    """Return a text that is the same for the same countings, and for no others."""
+    """Return a text that is the same for the same counts, and different for others."""
     return repr([(change.write, change.marks, is_late(change)) for change in changes])

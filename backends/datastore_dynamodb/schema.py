@@ -1,4 +1,4 @@
-"""What a store is opened with, and what its table looks like."""
+"""The settings of a store, and the definition of its table."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from datastore.formats import FORMAT
 NAME = "dynamodb"
 
 PARTITION, SORT = "pk", "sk"
-"""The attributes of the primary key: the user part of a record's id, and the rest of it."""
+"""The attributes of the primary key: the user's part of a record's id, and the rest of it."""
 TTL = "expiresAtEpoch"
-"""The attribute that DynamoDB's own expiry looks at: ``expiresAt`` in seconds since the epoch."""
+"""The attribute that DynamoDB's time to live uses: ``expiresAt`` in seconds since the epoch."""
 FORMAT_KEY = {PARTITION: {"S": "_format"}, SORT: {"S": "_format"}}
 """The key of the item that says which format the table has (`datastore_dynamodb.version`)."""
 FORMAT_ATTRIBUTE = "format"
-"""The attribute in which it says so."""
+"""The attribute of that item which holds the number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to open a store. None of it is a secret: credentials come from boto3's own chain.
+    """The settings of a store. None of them is secret: credentials come from boto3's own chain.
 
     Attributes:
-        table: The table.
+        table: The name of the table.
         region: Its region; ``None`` for the one that boto3 finds.
         profile: The profile of the shared configuration files; ``None`` for the default.
-        endpoint_url: Another server than AWS's own.
-        create: Whether a missing table is made.
-        strong: Whether reads see every write before them; without, they cost half.
-        transactions: Whether batches are written in transactions: a hundredth of the requests, twice the write units.
+        endpoint_url: Another server than AWS's; ``None`` for AWS.
+        create: Whether a missing table is created.
+        strong: Whether a read sees every earlier write; reads without this cost half.
+        transactions: Whether batches are written in transactions, which takes a hundredth of the requests and twice the
+        write units.
         capacity: Read and write units of a new table; ``None`` for pay per request.
         recovery: Whether a new table gets point-in-time recovery.
         timeout: Seconds to wait for an answer.
@@ -85,11 +86,11 @@ def format_item() -> dict[str, Any]:
 
 
 class MissingTableError(BackendUnusableError, ConfigurationError):
-    """The table is not there: never created, or deleted under us."""
+    """The table does not exist: it was never created, or was deleted while the store was open."""
 
 
 def missing(settings: Settings) -> MissingTableError:
-    """Return the error for a table that is not there, with all that is needed to make it."""
+    """Return the error for a missing table, with the commands that create it."""
     ttl = {"TableName": settings.table, "TimeToLiveSpecification": {"AttributeName": TTL, "Enabled": True}}
     remedy = "create it" if not settings.create else "it was deleted while the store was open; reconnect, or create it"
     return MissingTableError(

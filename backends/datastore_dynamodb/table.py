@@ -1,4 +1,4 @@
-"""Making sure that the table is there, and of the right format."""
+"""Making sure that the table exists and has the right format."""
 
 from __future__ import annotations
 
@@ -33,27 +33,30 @@ _SEED_KEYS = {
     "namespace",
     "key",
 }
-"""What the key of a table of records may consist of that another program has written."""
+"""The attributes that the key of another program's table of records may consist of."""
 
 
 def open_table(connection: Connection, *, insist: bool) -> bool:
-    """Make sure that the table is there and has the format that this version knows: one request if it says so.
+    """Make sure that the table exists and has the format that this version knows.
 
-    Encryption at rest is always on in DynamoDB, with a key that AWS owns; a key of one's own, like deletion protection
-    or tags, is set on a table that one creates oneself.
+    DynamoDB always encrypts at rest, with a key that AWS owns. For a customer key, deletion protection or tags, create
+    the table yourself.
 
     Args:
         connection: The connection.
-        insist: Whether it is an error if an empty table may not be told its format.
+        insist: Whether it is an error if the credentials may not write the format into an empty table.
 
     Returns:
-        Whether the table says its format. If it does not it is empty, and has to before the first record is written.
+        Whether the table says its format. If not, it is empty, and the format must be written before any record.
 
     Raises:
-        ConfigurationError: If it is missing and may not be made, is a table of something else or of an earlier format.
+        ConfigurationError: If it is missing and may not be created, belongs to something else, or has an earlier
+            format.
         PermissionDeniedError: If the credentials are refused.
         BackendUnavailableError: If DynamoDB does not answer, or the table does not become active in time.
         BackendUnusableError: If a newer version has written it.
+
+    Requests: 1 if the table exists and says its format.
     """
     settings = connection.settings
     opening = _Opening(connection, insist)
@@ -69,7 +72,7 @@ def open_table(connection: Connection, *, insist: bool) -> bool:
 
 
 class _Opening:
-    """What `settle` asks of a table, and what was found out on the way."""
+    """What `settle` asks about a table, and what was found out while it did."""
 
     def __init__(self, connection: Connection, insist: bool) -> None:
         self._connection = connection
@@ -78,13 +81,13 @@ class _Opening:
         self.says_its_format = False
 
     def read(self) -> int | None:
-        """Return the format of the table; only one that does not say it is looked at itself, or made."""
+        """Return the format that the table says it has; make sure that the table exists if it does not say any."""
         refusal = None
         try:
             found = read_version(self._connection)
-        except MissingTableError:  # or it is being made
+        except MissingTableError:  # or the table is still being created
             found = None
-        except RefusedError as error:  # as where the key of the table has other names or types
+        except RefusedError as error:  # for example because the table's key has other names or types
             found, refusal = None, error
         self.says_its_format = found is not None
         if found is None:
@@ -100,8 +103,8 @@ class _Opening:
         except PermissionDeniedError as error:
             raise PermissionDeniedError(
                 f"the table {self._connection.settings.table!r} does not say which format its records have, and the "
-                "credentials may not look whether it is empty; allow dynamodb:Scan until it was opened once, or put "
-                f"the item into it that docs/backends/dynamodb.md shows ({error.message})",
+                "credentials do not permit to look whether it is empty; allow dynamodb:Scan until it has been opened "
+                f"once, or put the item that docs/backends/dynamodb.md shows into it ({error.message})",
                 backend=NAME,
             ) from error
 
@@ -110,7 +113,7 @@ class _Opening:
         if self._connection.settings.read_only:
             return
         try:
-            # Of several that find it empty one comes first, and it may be of another version.
+            # If several processes find the table empty, one of them is first, and that may be of another version.
             self.says_its_format = write_version(self._connection) or open_table(self._connection, insist=self._insist)
         except PermissionDeniedError:
             if self._insist:
@@ -118,10 +121,10 @@ class _Opening:
 
 
 def _make_sure(connection: Connection) -> bool:
-    """Make sure that the table is there, and return whether it was made here.
+    """Make sure that the table exists, and return whether it was created here.
 
     Raises:
-        ConfigurationError: If it is missing and may not be made, or is a table of something else.
+        ConfigurationError: If it is missing and may not be created, or belongs to something else.
     """
     settings = connection.settings
     made = None
@@ -147,7 +150,7 @@ def _make_sure(connection: Connection) -> bool:
 
 
 def _moving_in(settings: Settings, names: set[str]) -> str:
-    """Return how records come over from a table whose key is one that this kind of program takes."""
+    """Return how to import the records, if the table's key is like that of another program's records."""
     if not names <= _SEED_KEYS:
         return ""
     region = f"?region={settings.region}" if settings.region else ""
@@ -155,7 +158,7 @@ def _moving_in(settings: Settings, names: set[str]) -> str:
 
 
 def describe(connection: Connection) -> dict[str, Any] | None:
-    """Return what DynamoDB says about the table, ``None`` if it is not there."""
+    """Return DynamoDB's description of the table, or ``None`` if it does not exist."""
     try:
         answer = connection.call("describe_table", TableName=connection.settings.table)
     except MissingTableError:
@@ -164,10 +167,10 @@ def describe(connection: Connection) -> dict[str, Any] | None:
 
 
 def described(answer: Any, name: str) -> dict[str, Any]:
-    """Return the description of a table in an answer.
+    """Return the description of a table from an answer.
 
     Raises:
-        BackendUnavailableError: If it does not say in which state the table is.
+        BackendUnavailableError: If it does not say which state the table is in.
     """
     table: dict[str, Any] = member(answer, name, dict, NAME)
     member(table, "TableStatus", str, NAME)
@@ -175,7 +178,7 @@ def described(answer: Any, name: str) -> dict[str, Any]:
 
 
 def _key_of(description: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Return the names, kinds and types of what the key of a table consists of."""
+    """Return the names, kinds and types of the attributes in the key of a table."""
     types = {
         member(one, "AttributeName", str, NAME): member(one, "AttributeType", str, NAME)
         for one in member(description, "AttributeDefinitions", list, NAME)
@@ -187,7 +190,7 @@ def _key_of(description: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _create(connection: Connection) -> dict[str, Any] | None:
-    """Create the table and return its description, ``None`` if another process was quicker."""
+    """Create the table and return its description, or ``None`` if another process was faster."""
     try:
         answer = connection.call("create_table", **definition(connection.settings))
     except InUseError:
@@ -209,7 +212,7 @@ def _wait(connection: Connection) -> dict[str, Any]:
 
 
 def drop_table(connection: Connection) -> bool:
-    """Remove the table, and return whether it was there. Returns when it is gone, so that another can be made."""
+    """Remove the table, and return whether it existed. When this returns, the table can be created again."""
     if not _delete(connection):
         return False
     backoff = Backoff(_CREATION_SECONDS, _FIRST_LOOK, _LONGEST_PAUSE)
@@ -223,7 +226,7 @@ def drop_table(connection: Connection) -> bool:
 
 
 def _delete(connection: Connection) -> bool:
-    """Begin to remove the table, and return whether it was there: also where the first answer was lost."""
+    """Begin to remove the table, and return whether it existed, even if the first answer was lost."""
     asked = False
     backoff = Backoff(_ANSWER_SECONDS, _FIRST_LOOK, _LONGEST_PAUSE)
     while True:
@@ -243,15 +246,16 @@ def _delete(connection: Connection) -> bool:
 
 
 def _turn_on(connection: Connection) -> None:
-    """Turn on what a table cannot be created with: expiry, and recovery where it is wanted."""
+    """Turn on what a table cannot be created with: time to live, and recovery if it is wanted."""
     settings = connection.settings
     wanted = {"AttributeName": TTL, "Enabled": True}
     turn_on = partial(connection.call, "update_time_to_live", TableName=settings.table, TimeToLiveSpecification=wanted)
     try:
         patiently(turn_on)
     except DataStoreError as error:
-        # A server without expiry, or credentials that may not turn it on: expired records stay hidden all the same.
-        logger.warning("expiry was not turned on for the table %s (%s)", settings.table, error.message)
+        # The server has no time to live, or the credentials may not turn it on. Expired records stay hidden all the
+        # same.
+        logger.warning("time to live was not turned on for the table %s (%s)", settings.table, error.message)
     if settings.recovery:
         _recover(connection)
 
@@ -266,6 +270,6 @@ def _recover(connection: Connection) -> None:
                 PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
             )
             return
-        except BackendUnavailableError:  # backups of a new table are not at once ready to be turned on
+        except BackendUnavailableError:  # backups of a new table cannot be turned on at once
             if not backoff.wait():
                 raise

@@ -17,9 +17,9 @@ LONGEST_NAME = 255  # "Supported data types and naming rules in Amazon DynamoDB"
 
 
 class DynamoTables(Databases):
-    """Tables of one region. An account takes 2,500 of them unless AWS raises the quota."""
+    """Tables of one region. An account may have 2,500 of them unless AWS raises the quota."""
 
-    most_open = 16  # each has connections of its own
+    most_open = 16  # each has its own connections
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

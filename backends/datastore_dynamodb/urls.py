@@ -19,22 +19,25 @@ _TABLE = re.compile(rf"[A-Za-z0-9_.-]{{3,{LONGEST_NAME}}}")
 
 
 def connect(url: Url) -> Backend:
-    """Open a DynamoDB store, and create its table if it is not there.
+    """Open a DynamoDB store, and create its table if it does not exist.
 
-    The URL is ``dynamodb://table``; the credentials are those that boto3 finds. Its parameters:
+    The URL is ``dynamodb://table``; boto3 finds the credentials. Its parameters:
 
-    - ``region``, ``profile``, ``endpoint_url``: where the table is, if not where boto3 would look;
-    - ``create`` (``false`` refuses to make a table), ``capacity`` (``read,write`` units of a new table instead of pay
+    - ``region``, ``profile``, ``endpoint_url``: where the table is, if not where boto3 looks by default;
+    - ``create`` (``false`` refuses to create a table), ``capacity`` (``read,write`` units of a new table instead of pay
       per request), ``recovery`` (``true`` turns on point-in-time recovery of a new table);
     - ``consistency`` (``eventual`` halves the cost of reads, which may then miss the latest writes);
     - ``transactions`` (``false`` writes batches one by one: at half the write units, in a hundred times the requests);
-    - ``timeout`` and ``connect_timeout`` (seconds), ``connections`` (the most at once; as many as threads use it);
-    - ``isolation`` (``database`` for a table for each tenant, opened when it is first used).
+    - ``timeout`` and ``connect_timeout`` (seconds), ``connections`` (the most at once; use as many as there are
+      threads);
+    - ``isolation`` (``database`` for a separate table for each tenant, opened when it is first used).
 
     Raises:
-        ConfigurationError: If the URL is wrong, or the table is missing or of something else.
+        ConfigurationError: If the URL is wrong, or the table is missing or belongs to something else.
         PermissionDeniedError: If the credentials are missing or refused.
         BackendUnavailableError: If DynamoDB does not answer.
+
+        Requests: 1 if the table exists; with ``isolation`` 0.
     """
     isolated = is_wanted(url)
     settings = settings_of(url)
@@ -42,22 +45,22 @@ def connect(url: Url) -> Backend:
 
 
 def settings_of(url: Url) -> Settings:
-    """Return what the URL says, all of it.
+    """Return all settings that a URL contains.
 
     Raises:
         ConfigurationError: If it is wrong.
     """
     if url.user is not None or url.password is not None:
         raise ConfigurationError(
-            "a dynamodb URL holds no credentials: remove them, and give them the way boto3 takes them (environment, "
-            "profile, role)"
+            "a dynamodb URL holds no credentials: remove them, and give them to boto3 in one of its own ways "
+            "(environment, profile, role)"
         )
     if url.path not in ("", "/"):
         raise ConfigurationError(f"write dynamodb://{url.host or DEFAULT_TABLE}?region=..., without a path")
     table = url.host or DEFAULT_TABLE
     if not _TABLE.fullmatch(table):
         raise ConfigurationError(
-            f"{table!r} is no name for a table: 3 to 255 letters, digits, '_', '-' and '.' "
+            f"{table!r} is no table name: use 3 to 255 letters, digits, '_', '-' and '.' "
             "(the server goes into endpoint_url=...)"
         )
     settings = Settings(
@@ -81,7 +84,7 @@ def settings_of(url: Url) -> Settings:
 
 
 def place(url: Url) -> Hashable:
-    """Return what tells one table from another, however a URL spells it."""
+    """Return a value that is the same for every URL of one table, and different for another table."""
     isolated, settings = is_wanted(url), settings_of(url)
     endpoint = (settings.endpoint_url or "").lower().rstrip("/").replace("//localhost:", "//127.0.0.1:")
     return "dynamodb", endpoint, settings.region, settings.profile, settings.table, isolated
@@ -111,4 +114,4 @@ def _capacity(value: Any) -> tuple[int, int]:
     try:
         return _count(read), _count(write)
     except ValueError:
-        raise ValueError("it must be read and write units, such as 25,10") from None
+        raise ValueError("it must be the read and write units, such as 25,10") from None

@@ -13,7 +13,7 @@ from datastore_dynamodb.schema import FORMAT_ATTRIBUTE, FORMAT_KEY, NAME, PARTIT
 
 
 def read_version(connection: Connection) -> int | None:
-    """Return the format that a table says it has, ``None`` if it does not say any.
+    """Return the format that a table says it has, or ``None`` if it does not say any.
 
     Requests: 1.
 
@@ -54,7 +54,7 @@ def write_version(connection: Connection) -> bool:
 def is_empty(connection: Connection) -> bool:
     """Return whether a table holds nothing at all.
 
-    Requests: 1, and more only where DynamoDB comes to the end of a page without having met an item.
+    Requests: 1; more only if DynamoDB ends a page before it has met an item.
     """
     parameters = {
         "TableName": connection.settings.table,

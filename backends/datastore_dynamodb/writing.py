@@ -1,4 +1,4 @@
-"""What DynamoDB brings to the toolkit: each change in one conditional request, and batches in transactions."""
+"""The primitives that DynamoDB gives to the toolkit: conditional requests for changes, and transactions for batches."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from datastore_dynamodb.requests import Request, identity_of, request_of
 from datastore_dynamodb.schema import NAME
 
 _ROUNDS = 2
-"""The transactions that are tried for a group of writes; what is then left goes one by one."""
+"""How many transactions are tried for a group of writes; what is left after that goes one by one."""
 _WORTH_HALVING = 4
-"""The fewest changes of a refused transaction that two smaller ones are tried for."""
+"""The fewest changes of a refused transaction for which two smaller ones are tried."""
 _TRANSACTION_BYTES = 3_500_000
 """A transaction takes 4 MB ("Amazon DynamoDB Transactions: how it works")."""
-_BESIDE_VALUE = 3_000  # bytes that ids and names may take
+_BESIDE_VALUE = 3_000  # bytes that ids and names may take besides the value
 _TRANSACT = {"put_item": "Put", "update_item": "Update", "delete_item": "Delete"}
 _SHOW_FOUND = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 _COUNTED = Applied()
 
 
 class Items(Primitives):
-    """The items of one table, to the toolkit: one for each call that writes, and one for all counting.
+    """The items of one table, as the toolkit sees them. Each call that writes has its own object, and counting has one.
 
-    It keeps the values of its call as they are stored, since each attempt sends the same, and which of them have their
-    parts there already.
+    It keeps the encoded values of its call, since every attempt sends the same ones, and notes which of them have their
+    parts stored already.
     """
 
     name = NAME
@@ -57,13 +57,13 @@ class Items(Primitives):
         self._withdrawable: set[str] = set()
 
     def write(self, writer: Writer, writes: Sequence[Write | Restore]) -> list[Outcome]:
-        """Apply the writes of one call, and remove the parts of values that were stored for nothing."""
+        """Apply the writes of one call, and remove the parts of values that were stored in vain."""
         outcomes = writer.write(writes, through=self)
         if self._withdrawable:
             for write, outcome in zip(writes, outcomes, strict=True):
                 if write.id not in self._withdrawable or isinstance(write, Delete) or outcome.done:
                     continue
-                if outcome.revision != revision_after(write):  # two may restore the same at once, and one has
+                if outcome.revision != revision_after(write):  # unless another call has restored the same revision
                     self._parts.withdraw(write, self._values[write.id])
         return outcomes
 
@@ -100,14 +100,14 @@ class Items(Primitives):
         return _raised(changes, [results[change.id] for change in changes])
 
     def guess(self, write: Put | Restore | Delete, remembered: State | None, alone: bool) -> State | None:
-        """See `Primitives.guess`: all but a merge of metadata is one request whatever the record holds."""
+        """See `Primitives.guess`: every write except a merge of metadata is one request, whatever the record holds."""
         if isinstance(write, Delete):
-            # A transaction tells nothing of what it removed: deletes have to look before.
+            # A transaction does not tell what it removed, so deletes have to read first.
             return UNSEEN if alone or not self._connection.settings.transactions else None
         native = write.value if isinstance(write, Put) else write.document.value
         encoded = self._values[write.id] = encode_value(native, write.json)
         if encoded.form == PARTS:
-            return None  # may settle it before a megabyte is sent in vain
+            return None  # a read may settle it before a megabyte is sent in vain
         if isinstance(write, Restore):
             return ABSENT if write.if_revision is None else UNSEEN
         if write.if_absent:
@@ -128,7 +128,7 @@ class Items(Primitives):
         return isinstance(error, AnswerLostError)
 
     def look_at_once(self, error: DataStoreError) -> bool:
-        """See `Primitives.look_at_once`: who has let time run out would not answer at once either."""
+        """See `Primitives.look_at_once`: after a timeout, the server would not answer at once either."""
         return not isinstance(error.__cause__, ReadTimeoutError | ConnectTimeoutError)
 
     def _get(self, id: str, projection: Mapping[str, Any]) -> Attributes | None:
@@ -137,7 +137,7 @@ class Items(Primitives):
         )
         item: Attributes | None = answer.get("Item")
         if item is not None and id_of(item) != id:
-            lost("it is about another record")
+            lost("it is for another record")
         return item
 
     # One by one
@@ -162,7 +162,7 @@ class Items(Primitives):
         except ConditionFailedError as refused:
             return Late(None if refused.item is None else _found(change, refused.item))
         except DataStoreError:
-            self._withdrawable.discard(change.id)  # it may have been switched to, or will be by the next attempt
+            self._withdrawable.discard(change.id)  # the record may refer to them now, or after the next attempt
             raise
         return self._applied(change, answer.get("Attributes"))
 
@@ -173,7 +173,7 @@ class Items(Primitives):
             self._withdrawable.add(write.id)
 
     def _applied(self, change: Change, removed: Attributes | None = None) -> Applied:
-        """Do what follows a change, and return its result."""
+        """Do what must follow a change, and return its result."""
         write = change.write
         if isinstance(write, Access):
             return _COUNTED
@@ -188,20 +188,20 @@ class Items(Primitives):
         return Applied(Token({"S": revision_after(write)}, len(value.chunks)))
 
     def _reclaim(self, write: Write | Restore, over: Token | None, keep: str | None = None) -> None:
-        """Remove the parts of what was there, and what is left behind of others."""
+        """Remove the parts of the replaced or removed value, and what others have left there."""
         gone = over.revision.get("S") if over is not None and over.parts and over.revision is not None else None
         if keep is not None or gone is not None:
             self._parts.reclaim(write.id, write.at, keep=keep, gone=gone)
 
     def _is_split(self, change: Change) -> bool:
-        """Return whether the value takes items of its own."""
+        """Return whether the value is split across other items."""
         value = self._values.get(change.id)
         return value is not None and value.form == PARTS
 
     # In transactions
 
     def _size(self, change: Change) -> int:
-        """Return about the bytes that a change takes in a transaction; rather more."""
+        """Return an upper estimate of the bytes that a change takes in a transaction."""
         value = self._values.get(change.id)
         if value is None:
             return _BESIDE_VALUE
@@ -210,10 +210,10 @@ class Items(Primitives):
     def _transact(self, changes: Sequence[Change]) -> dict[str, Result]:
         """Make changes in one transaction, and return the results of those that need not be tried one by one."""
         if len(changes) < 2:
-            return {}  # a transaction of one costs twice as much as the change alone
+            return {}  # a transaction of one change costs twice as much as the change alone
         parameters: dict[str, Any] = {"TransactItems": [self._item(change) for change in changes]}
         if isinstance(changes[0].write, Access):
-            # Sent again, it is recognised as a whole, and not canceled by the marks of what was counted.
+            # The token lets DynamoDB recognise a repetition. Otherwise the marks of what was counted would cancel it.
             token = blake2b(identity_of(changes).encode(), digest_size=16)
             parameters["ClientRequestToken"] = token.hexdigest()
         try:
@@ -223,7 +223,7 @@ class Items(Primitives):
         except RefusedError as error:
             if not error.may_be_too_large or len(changes) < _WORTH_HALVING:
                 return {}
-            half = len(changes) // 2  # it grew beyond 4 MB by what is stored
+            half = len(changes) // 2  # with what is stored, it exceeds 4 MB
             return {**self._transact(changes[:half]), **self._transact(changes[half:])}
         except DataStoreError as error:
             return {change.id: error for change in changes}
@@ -237,22 +237,22 @@ class Items(Primitives):
 
 
 def _found(change: Change, item: Attributes) -> Known:
-    """Return what a change has found in place of what it was decided for."""
+    """Return what a change has found instead of what it expected."""
     return known_of(item, metadata=isinstance(change.write, Put) and bool(change.write.metadata))
 
 
 def _outcome_of(delete: Delete, removed: Attributes | None) -> Outcome:
-    """Return the outcome of a delete of whatever was there."""
+    """Return the outcome of an unconditional delete."""
     if removed is None:
         return Outcome(False)
     try:
         return Outcome(is_live(removed, delete.at))
     except UNDECODABLE:
-        return Outcome(True)  # it was there, whatever it was
+        return Outcome(True)  # something was there
 
 
 def _results_of(canceled: CanceledError, changes: Sequence[Change]) -> dict[str, Result]:
-    """Return why the changes of a transaction were not made; without those that are to be tried one by one."""
+    """Return why the changes of a transaction were not made, leaving out those that are to be tried one by one."""
     if len(canceled.reasons) != len(changes):
         return {}
     late: dict[str, Result] = {}
@@ -264,23 +264,23 @@ def _results_of(canceled: CanceledError, changes: Sequence[Change]) -> dict[str,
             item = reason.get("Item")
             if item:
                 late[change.id] = Late(_found(change, item))
-            else:  # to be counted again, it would have to be there
+            else:  # an access is counted again only if its record exists
                 late[change.id] = Late(ABSENT if isinstance(change.write, Access) else None)
         elif code in (None, "None"):
             again[change.id] = Late(change.over)
         elif code != "TransactionConflict" and (error := throttled(code)):
             return {change.id: error for change in changes}
         else:
-            # Others are writing the same records: one by one nobody waits for anybody else's. Or one by one it shows
-            # which change is refused.
+            # Others are writing the same records: one by one, a change waits for nobody. Or one change is refused: one
+            # by one, it shows which.
             one_by_one = True
     return late if one_by_one else {**again, **late}
 
 
 def _raised(changes: Sequence[Change], results: list[Result]) -> list[Result]:
-    """Return results, or raise if nothing is known of any of them.
+    """Return the results, or raise if nothing is known of any of them.
 
-    Accesses that are refused, each for itself, are told each by itself: to count them is given up.
+    If every access is refused on its own, the results are returned: counting those accesses is given up.
     """
     errors = [result for result in results if isinstance(result, DataStoreError)]
     if len(errors) < len(results):

@@ -1,12 +1,12 @@
 """The Firestore backend, ``firestore://project/agent_data_store``.
 
-One collection, one document a record, the document's id the record's id; any number of processes can share it. Every
-listing is a range of ``__name__``, which Firestore serves from the index that each collection has, so there is nothing
-to create and no composite index to wait for. Values are native Firestore values where Firestore holds them exactly,
-and JSON text in ``valueJson`` where it does not. There are no transactions, which lock and wait: each write carries a
-precondition, and one that comes too late reads again and repeats.
+There is one collection with one document for each record, whose id is the record's id. Any number of processes can
+share it. Every listing is a range of ``__name__``, which Firestore serves from the index that every collection has. So
+there is nothing to create, and no composite index to wait for. Values are native where Firestore holds them exactly,
+and otherwise JSON text in ``valueJson``. There are no transactions, since those lock and wait: each write carries a
+precondition, and a write that comes too late reads again and repeats.
 
-It counts with an aggregation. A TTL policy on ``expiresAt`` reclaims what has expired, and so does purging.
+Counting is an aggregation. A TTL policy on ``expiresAt`` reclaims expired records, and so does purging.
 """
 
 from datastore_firestore.backend import FirestoreBackend

@@ -1,4 +1,4 @@
-"""What there is to say about a Firestore database and the collection in it."""
+"""What an administrator should know of a Firestore database and of the collection in it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from datastore.administration import Diagnostic
 from datastore_firestore.client import Connection, Settings
 from datastore_firestore.indexes import admin_client
 
-_MOST_SKEW = 5.0  # seconds; expiry and the order of changes go by the clocks of the writers
+_MOST_SKEW = 5.0  # seconds; expiry and the order of changes depend on the writers' clocks
 _NO_ONE = "0"  # an id that no record has
 
 
 def examine(connection: Connection, settings: Settings, now: float) -> list[Diagnostic]:
-    """See `Backend.None`.
+    """See `Backend.examine`.
 
     Requests: 1, and 2 of the administration API, which the emulator does not have.
     """
@@ -46,10 +46,10 @@ def _database(client: Any, settings: Settings) -> Diagnostic:
     try:
         database = client.get_database(name=settings.root)
     except (google.api_core.exceptions.GoogleAPIError, google.auth.exceptions.GoogleAuthError) as error:
-        return Diagnostic(True, f"what kind of database it is cannot be asked: {_said(error)}")
+        return Diagnostic(True, f"cannot tell what kind of database it is: {_said(error)}")
     if database.type_.name == "DATASTORE_MODE":
         remedy = "name a database in native mode in the URL (?database=...)"
-        return Diagnostic(False, "the database is in Datastore mode, which has another API", remedy)
+        return Diagnostic(False, "the database is in Datastore mode, which has a different API", remedy)
     recovery = "on" if database.point_in_time_recovery_enablement.name.endswith("_ENABLED") else "off"
     return Diagnostic(True, f"point-in-time recovery is {recovery}")
 
@@ -59,12 +59,12 @@ def _expiry(client: Any, settings: Settings) -> Diagnostic:
     try:
         state = client.get_field(name=name).ttl_config.state.name
     except (google.api_core.exceptions.GoogleAPIError, google.auth.exceptions.GoogleAuthError) as error:
-        return Diagnostic(True, f"whether a TTL policy removes expired records cannot be asked: {_said(error)}")
+        return Diagnostic(True, f"cannot tell whether a TTL policy removes expired records: {_said(error)}")
     if state in ("ACTIVE", "CREATING"):
         return Diagnostic(True, "expired records are removed by a TTL policy")
     return Diagnostic(
         False,
-        "no TTL policy is on expiresAt: expired records stay hidden, and are removed by purge_expired() only",
+        "expiresAt has no TTL policy: expired records stay hidden, and only purge_expired() removes them",
         f"gcloud firestore fields ttls update expiresAt --collection-group={settings.collection} --enable-ttl",
     )
 

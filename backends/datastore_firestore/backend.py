@@ -1,4 +1,4 @@
-"""The adapter: the methods of the contract, each handed to the module that does it."""
+"""The adapter: the methods of the contract, each of which calls the module that does the work."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from datastore_firestore.removing import Remover
 from datastore_firestore.writing import MOST_WRITES, Documents
 
 _REMEMBERED = 20_000
-"""Two pages of a listing, each of whose documents may be written next, or its access counted."""
+"""Two pages of a listing: each of their documents may be written next, or have an access counted."""
 
 
 class FirestoreBackend(Backend):
@@ -56,7 +56,7 @@ class FirestoreBackend(Backend):
     )
 
     def __init__(self, settings: Settings) -> None:
-        """Find the credentials, and look whose collection it is.
+        """Find the credentials, and check that the collection is not another program's.
 
         Raises:
             ConfigurationError: If there are no credentials, no such database, or another program's documents.
@@ -121,7 +121,7 @@ class FirestoreBackend(Backend):
         return self._indexes.ensure(self._reader, fields, encoded_namespace)
 
     def purge(self, at: str) -> int:
-        """See `Backend.purge`; a TTL policy does the same without being asked.
+        """See `Backend.purge`. A TTL policy does the same by itself.
 
         Requests: 2 per 500 documents, and 1.
         """
@@ -151,7 +151,7 @@ class FirestoreBackend(Backend):
     def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
         """See `Backend.restore`.
 
-        Requests: 1 per 500 documents; 1 more where some are there already and were not read here.
+        Requests: 1 per 500 documents; 1 more if some of them exist already and were not read by this process.
         """
         return self._writer.write(restores)
 
@@ -163,7 +163,7 @@ class FirestoreBackend(Backend):
         return examine(self._connection, self._settings, now)
 
     def drop(self) -> None:
-        """See `Backend.drop`: Firestore has no collection without documents.
+        """See `Backend.drop`. A collection without documents does not exist in Firestore.
 
         Requests: 1 per 10,000 documents, and 1 per 500.
         """
@@ -175,7 +175,7 @@ class FirestoreBackend(Backend):
         return self._remover.drop()
 
     def before_fork(self) -> None:
-        """See `Backend.before_fork`: gRPC runs threads of its own for an open channel."""
+        """See `Backend.before_fork`. gRPC runs its own threads for an open channel, so it is closed."""
         self._connection.before_fork()
 
     def after_fork(self) -> None:

@@ -1,12 +1,11 @@
 """One gRPC channel to one database, and the six requests that the adapter makes on it.
 
-The requests are Firestore's own (``google.firestore.v1``), with the client library's messages, credentials and
-channel, but not through its ``Client``: that repeats requests on its own, which neither the time budget of the store
-nor the counting of accesses allows, and it translates each value twice. Here one call is one request with a deadline.
+The requests are Firestore's own (``google.firestore.v1``), with the client library's messages, credentials and channel,
+but without its ``Client``. That repeats requests by itself, which neither the store's time budget nor the counting of
+accesses allows, and it translates each value twice. Here one call is one request with a deadline.
 
-What comes back is whole, or a `BackendUnavailableError`: gRPC itself reports messages that it cannot decode and
-streams without a status; that nothing is missing from what it lets pass is checked here and in
-`datastore_firestore.answers`.
+An answer is complete, or raises `BackendUnavailableError`. gRPC itself reports messages that it cannot decode, and
+streams without a status. Here and in `datastore_firestore.answers` the other answers are checked for missing parts.
 """
 
 from __future__ import annotations
@@ -28,28 +27,28 @@ from datastore_firestore import answers
 from datastore_firestore.failures import NAME, translate
 
 Message: TypeAlias = Any
-"""A protobuf message; the classes behind the client library's are made at run time and have no types."""
+"""A protobuf message. The client library's classes for them are made at run time and have no types."""
 
 STREAM_SECONDS = 60.0
-"""The deadline of a stream: the longest that Firestore itself lets a query run."""
+"""The deadline of a stream: the longest time that Firestore lets a query run."""
 _ENDPOINT = "firestore.googleapis.com:443"
 _SERVICE = "/google.firestore.v1.Firestore/"
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.enable_retries", 0),  # the store repeats, within its time budget
-    # By default a channel that lost its server waits up to two minutes before it looks again.
+    ("grpc.enable_retries", 0),  # the store repeats requests, within its time budget
+    # By default, a channel that has lost its server waits up to two minutes before it tries again.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 5_000),  # how long one attempt may take: far away, 100 ms are too few
+    ("grpc.min_reconnect_backoff_ms", 5_000),  # for one attempt; 100 ms would be too few for a distant server
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    ("grpc.use_local_subchannel_pool", 1),  # a channel of its own, which closing really closes
+    ("grpc.use_local_subchannel_pool", 1),  # its own connection, which closing the channel really closes
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Which database, and how to reach it."""
+    """Which database to use, and how to reach it."""
 
     project: str
     collection: str = "agent_data_store"
@@ -61,22 +60,22 @@ class Settings:
 
     @property
     def root(self) -> str:
-        """The database as requests name it."""
+        """The database's name in requests."""
         return f"projects/{self.project}/databases/{self.database}"
 
     @property
     def documents(self) -> str:
-        """The parent of the collection."""
+        """The parent of the collection in requests."""
         return f"{self.root}/documents"
 
     @property
     def prefix(self) -> str:
-        """What the name of every document begins with; its id follows."""
+        """The beginning of every document's name, which the id follows."""
         return f"{self.documents}/{self.collection}/"
 
 
 class Connection:
-    """A channel that any number of threads share. It connects with the first request."""
+    """A channel that any number of threads may share. It connects with the first request."""
 
     def __init__(self, settings: Settings) -> None:
         """Find the credentials.
@@ -93,14 +92,14 @@ class Connection:
         self._channel: Any = self._make_channel()
 
     def commit(self, writes: Sequence[Message]) -> Message:
-        """Apply writes in order and atomically. The only request whose `grpc.RpcError` passes: it is the outcome."""
+        """Apply writes in order and atomically. A `grpc.RpcError` is raised as it is: it may be an outcome."""
         with self._under_way.begin():
             answer = self._call().commit(messages.CommitRequest.pb()(database=self._settings.root, writes=writes))
         answers.check_commit(writes, answer)
         return answer
 
     def batch_write(self, writes: Sequence[Message]) -> Message:
-        """Apply writes to different documents, each on its own; the answer has a status for each."""
+        """Apply writes to different documents, each one separately. The answer has a status for each."""
         request = messages.BatchWriteRequest.pb()(database=self._settings.root, writes=writes)
         try:
             with self._under_way.begin():
@@ -111,10 +110,12 @@ class Connection:
         return answer
 
     def batch_get(self, names: Sequence[str], mask: Sequence[str] | None) -> dict[str, Message | None]:
-        """Read documents, and return them by name, ``None`` for a missing one.
+        """Read documents, and return them by name, with ``None`` for a missing one.
 
-        Large ones may take longer than one request has, and a stream may break: what came is whole, so only the rest
-        is asked for again, as long as each request brings something and the call under way has time.
+        Large documents may take longer than one request may, and a stream may break. What arrived is complete, so only
+        the rest is asked for again, as long as every request brings something and the call under way has time.
+
+        Requests: 1, and more if not all documents arrive.
         """
         found = dict[str, Message | None]()
         left: Sequence[str] = names
@@ -133,24 +134,24 @@ class Connection:
             if len(left) == asked:
                 if failure is not None:
                     raise self.failure(failure) from failure
-                answers.broken(NAME, "it says nothing of documents that were asked for")
+                answers.broken(NAME, "it says nothing about some of the documents")
         return found
 
     def time_of(self, name: str) -> float:
-        """Read a document, and return the server's time by which it was like that, in seconds since the epoch."""
+        """Read a document, and return the server's time of that read, in seconds since the epoch."""
         try:
             with self._under_way.begin():
                 found = list(self._call().batch_get(self._batch_get_request([name], ["revision"])))
         except grpc.RpcError as error:
             raise self.failure(error) from error
         if not found:
-            answers.broken(NAME, "it says nothing of a document that was asked for")
+            answers.broken(NAME, "it says nothing about the document")
         answers.document_of(found[0])
         seconds: float = found[0].read_time.seconds + found[0].read_time.nanos / 1e9
         return seconds
 
     def run_query(self, query: Message, read_time: Message | None = None) -> Stream:
-        """Stream the answers to a query; the stream raises what `failure` translates, or that it is not whole."""
+        """Stream the answers to a query. The stream raises `grpc.RpcError` or `BackendUnavailableError`."""
         request = messages.RunQueryRequest.pb()(parent=self._settings.documents, structured_query=query)
         if read_time is not None:
             request.read_time.CopyFrom(read_time)
@@ -167,11 +168,11 @@ class Connection:
         except grpc.RpcError as error:
             raise self.failure(error) from error
         if not stream.complete and not any(answer.HasField("document") for answer in found):
-            answers.broken(NAME, "a stream that ends before its end")
+            answers.broken(NAME, "the stream ended early")
         return found
 
     def count(self, query: Message) -> tuple[int, Message]:
-        """Return how many documents a query finds, and the moment at which they were counted."""
+        """Return how many documents a query finds, and the time at which they were counted."""
         request = messages.RunAggregationQueryRequest.pb()(parent=self._settings.documents)
         aggregation = request.structured_aggregation_query
         aggregation.structured_query.CopyFrom(query)
@@ -183,11 +184,14 @@ class Connection:
                 number, moment = answers.counted(list(self._call().count(request)), counting.alias)
         except grpc.RpcError as error:
             raise self.failure(error) from error
-        moment.nanos -= moment.nanos % 1_000  # a query takes a time of whole microseconds only (RunQueryRequest)
+        moment.nanos -= moment.nanos % 1_000  # a query accepts a time only in whole microseconds (RunQueryRequest)
         return number, moment
 
     def collections(self) -> Iterator[str]:
-        """Yield the names of the collections that hold a document."""
+        """Yield the names of the collections that hold a document.
+
+        Requests: 1 per page.
+        """
         request = messages.ListCollectionIdsRequest.pb()(parent=self._settings.documents)
         while True:
             try:
@@ -205,21 +209,21 @@ class Connection:
         return _closed_error() if self._closed else translate(error)
 
     def close(self) -> None:
-        """Close the channel; requests under way fail."""
+        """Close the channel. Requests that are under way fail."""
         self._closed = True
         if self._channel is not None:
             self._channel.close()
 
     def before_fork(self) -> None:
-        """Close the channel; the parent, too, takes another one when it asks for something."""
+        """Close the channel. The parent opens another one for its next request."""
         channel, self._calls, self._channel = self._channel, None, None
         if channel is not None:
             channel.close()
 
     def after_fork(self) -> None:
-        """Take another channel in a forked child, when it asks for something; few children do."""
+        """Forget the channel in a forked child, which opens its own for its first request; few children need one."""
         self._opening.reset()
-        self._inherited = self._calls, self._channel  # kept: collecting it would close it, which can hang in a child
+        self._inherited = self._calls, self._channel  # kept: garbage collection would close it, and can hang
         self._calls = self._channel = None
 
     def _batch_get_request(self, names: Sequence[str], mask: Sequence[str] | None) -> Message:
@@ -244,8 +248,7 @@ class Connection:
             channel = grpc.insecure_channel(settings.emulator, options=_OPTIONS)
         else:
             try:
-                # Some versions of google-cloud-firestore have no types here.
-                channel = FirestoreGrpcTransport.create_channel(  # type: ignore[no-untyped-call, unused-ignore]
+                channel = FirestoreGrpcTransport.create_channel(  # type: ignore[no-untyped-call, unused-ignore]  # some versions
                     _ENDPOINT, credentials=settings.credentials, options=_OPTIONS
                 )
             except google.auth.exceptions.GoogleAuthError as error:
@@ -258,13 +261,13 @@ class Connection:
 
 
 class Habits:
-    """What a server does that the protocol leaves open."""
+    """What the protocol leaves open, and a server does one way or the other."""
 
     says_done: bool | None = None
-    """Whether it marks the last answer of a query; ``None`` until it is known.
+    """Whether the server marks the last answer of a query; ``None`` until it is known.
 
-    With one that does, a stream that ends without the mark may have been cut short, and whoever reads it goes on after
-    it. With one of which it is not known that costs a request, which finds out.
+    If it does, a stream that ends without the mark may have been cut short, and the reader continues after what it got.
+    As long as it is not known, finding out costs a request.
     """
 
 
@@ -272,7 +275,7 @@ class Stream:
     """The answers to a query."""
 
     complete = False
-    """The stream has come to its end, and that is the end of what there is."""
+    """Whether the stream has ended and nothing is missing from it."""
 
     def __init__(self, stream: Any, under_way: Calls, habits: Habits) -> None:
         self._stream = stream
@@ -290,7 +293,7 @@ class Stream:
                 answer = next(self._stream)
         except StopIteration:
             if not self._begun:
-                answers.broken(NAME, "a stream without any answer")
+                answers.broken(NAME, "the stream has no answer")
             if not (self._found or self._done) and self._habits.says_done is None:
                 self._habits.says_done = False
             self.complete = self._done or self._habits.says_done is False
@@ -308,12 +311,12 @@ class Stream:
 
 
 class _Calls:
-    """The requests of a channel, each with its deadline and the headers that lead it to its database."""
+    """The requests of a channel, each with its deadline and the headers that route it to its database."""
 
     def __init__(self, channel: Any, settings: Settings) -> None:
         metadata = [("google-cloud-resource-prefix", settings.root)]
         if settings.emulator:
-            metadata.append(("authorization", "Bearer owner"))  # the emulator's word for: no security rules
+            metadata.append(("authorization", "Bearer owner"))  # with this, the emulator applies no security rules
         # The headers by which Google's front end finds the database, as the client library sends them.
         of_database = [*metadata, to_grpc_metadata({"database": settings.root})]
         of_parent = [*metadata, to_grpc_metadata({"parent": settings.documents})]
@@ -329,7 +332,7 @@ class _Calls:
             def invoke(message: Message) -> Any:
                 try:
                     return method(message, timeout=min(timeout, deadlines.left()), metadata=metadata)
-                except ValueError as error:  # gRPC's word for a channel that another thread has closed just now
+                except ValueError as error:  # gRPC raises this if another thread has just closed the channel
                     raise _closed_error() from error
 
             return invoke

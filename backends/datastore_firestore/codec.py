@@ -1,9 +1,9 @@
-"""From JSON values to Firestore's own and back, where that loses nothing.
+"""From JSON values to Firestore's native values and back, where nothing is lost.
 
-What Firestore cannot hold exactly is not native: arrays in arrays, integers beyond 64 bits, ``-0.0`` (equal to ``0.0``
-in its order of values), empty and reserved (``__x__``) field names, nesting beyond its 20 levels, and whatever would
-take too much of a document's 1 MiB or of its index entries. All of that is JSON text. The limits are those of
-"Quotas and limits" in Firestore's documentation, with room left for the other fields.
+A value that Firestore cannot hold exactly is stored as JSON text. That is the case for arrays in arrays, integers
+beyond 64 bits, ``-0.0`` (equal to ``0.0`` in Firestore's order of values), field names that are empty or reserved
+(``__x__``), nesting beyond 20 levels, and whatever would take too much of a document's 1 MiB or of its index entries.
+The limits are those of "Quotas and limits" in Firestore's documentation, with room left for the other fields.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from typing import Any, NamedTuple
 from datastore.values import UnreadableError
 
 _INT64 = 2**63
-_MAX_DEPTH = 16  # of 20: the value itself is a field, and stands in a document
-_MAX_PATH_BYTES = 1_000  # of 1,500 for a field path
-_INDEXED_BYTES = 1_500  # of a value; what is longer is indexed by its beginning
-_ENTRY_BYTES = 32  # what an index entry takes beside the document's name, the field's path and the value
+_MAX_DEPTH = 16  # of 20: the value itself is a field of a document
+_MAX_PATH_BYTES = 1_000  # of the 1,500 that a field path may have
+_INDEXED_BYTES = 1_500  # of a value; a longer one is indexed by its beginning
+_ENTRY_BYTES = 32  # of an index entry, besides the document's name, the field's path and the value
 _RESERVED = re.compile(r"__.*__", re.DOTALL)
 
 
 class Limits(NamedTuple):
-    """What one field may take of its document."""
+    """What one field may take in its document."""
 
     bytes: int
     entries: int
-    """Index entries."""
+    """The number of index entries."""
     index_bytes: int
 
 
-# Together, beside some 4,000 bytes of names and other fields, of 1,048,576 bytes, 40,000 index entries, and 8 MiB of
-# index entries.
+# Together with some 4,000 bytes of names and other fields, they stay below 1,048,576 bytes, 40,000 index entries, and
+# 8 MiB of index entries.
 VALUE_LIMITS = Limits(1_000_000, 30_000, 6_000_000)
 METADATA_LIMITS = Limits(16_000, 5_000, 1_000_000)
 
@@ -47,19 +47,19 @@ class _NotNativeError(Exception):
 
 
 def fill(target: Any, value: Any, name_bytes: int, limits: Limits) -> bool:
-    """Write a JSON value into a Firestore value, if Firestore holds it exactly.
+    """Write a JSON value into a Firestore value, if Firestore can hold it exactly.
 
     Args:
-        target: An empty message of Firestore's; empty again when this returns ``False``.
+        target: An empty Firestore message, which is empty again when this returns ``False``.
         value: A checked value.
         name_bytes: The size of the document's name, which every index entry repeats.
         limits: What the field may take.
 
     Returns:
-        Whether it does.
+        Whether Firestore can hold it.
     """
     kind = type(value)
-    if kind is str and len(value) <= limits.bytes // 4:  # the usual values need no accounts
+    if kind is str and len(value) <= limits.bytes // 4:  # most values need no counting
         target.string_value = value
         return True
     try:
@@ -71,7 +71,7 @@ def fill(target: Any, value: Any, name_bytes: int, limits: Limits) -> bool:
 
 
 class _Filling:
-    """Keeps the accounts of one value: its bytes, its index entries, and theirs."""
+    """Counts what one value takes: its bytes, its index entries, and their bytes."""
 
     def __init__(self, entry_bytes: int, limits: Limits) -> None:
         self._entry_bytes = entry_bytes
@@ -129,11 +129,11 @@ class _Filling:
     def _enter(self, depth: int, path_bytes: int) -> None:
         if depth > _MAX_DEPTH:
             raise _NotNativeError
-        self._spend(0, path_bytes + _INDEXED_BYTES)  # a map or an array is indexed as a whole, too
+        self._spend(0, path_bytes + _INDEXED_BYTES)  # a map or an array is also indexed as a whole
 
     def _spend(self, size: int, path_bytes: int) -> None:
         self._bytes += size + 1
-        self._entries += 2  # ascending and descending; an array's elements have one, by which they are found
+        self._entries += 2  # ascending and descending; an array's elements have one entry, by which they are found
         self._index_bytes += 2 * (self._entry_bytes + path_bytes + min(size, _INDEXED_BYTES))
         most = self._limits
         if self._bytes > most.bytes or self._entries > most.entries or self._index_bytes > most.index_bytes:
@@ -141,32 +141,32 @@ class _Filling:
 
 
 _MOST_ARRAYS = 10
-_MOST_ARRAY_BYTES = 500  # of their paths; with the pairs ten times as much
+_MOST_ARRAY_BYTES = 500  # of the paths; with the pairs, ten times as much
 _BETWEEN = "\n"
 
 
 def nameable(path: Sequence[str]) -> bool:
-    """Return whether something native can be at a path in a value."""
+    """Return whether a native value can have something at a path."""
     size = sum(len(step.encode()) + 1 for step in path)
     return len(path) <= _MAX_DEPTH and size < _MAX_PATH_BYTES and not any(map(_RESERVED.fullmatch, path))
 
 
 def arrays_in(value: Any) -> list[str]:
-    """Return where a native value has arrays, for queries: the path of each, and each two of them as a `pair`.
+    """Return where a native value has arrays, for queries: the path of each one, and a `pair` for every two.
 
-    Arrays within arrays need no mention. A value with many of them is as one that is text: ``[""]``, the path of the
-    value itself, which says that there may be an array anywhere.
+    Arrays in arrays need not be listed. A value with many arrays is treated like one that is text: the result is
+    ``[""]``, the path of the value itself, which says that there may be an array anywhere.
     """
     found = list[str]()
     if not isinstance(value, dict):
-        return found  # no path leads into it
+        return found  # no path leads into such a value
     if not _collect_arrays(value, "", found) or len("".join(found).encode()) > _MOST_ARRAY_BYTES:
         return [""]
     return found + [pair(one, other) for index, one in enumerate(found) for other in found[index + 1 :]]
 
 
 def pair(one: str, other: str) -> str:
-    """Return what stands for arrays at both of two paths."""
+    """Return the text that stands for arrays at both of two paths."""
     return f"{one}{_BETWEEN}{other}" if one < other else f"{other}{_BETWEEN}{one}"
 
 
@@ -184,10 +184,10 @@ def _collect_arrays(value: dict[str, Any], prefix: str, found: list[str]) -> boo
 
 
 def decode_native(value: Any) -> Any:
-    """Return the JSON value of a Firestore value; fields of an object in the order of their names.
+    """Return the JSON value of a Firestore value. The fields of an object are in the order of their names.
 
     Raises:
-        UnreadableError: If it is of a kind that JSON does not know.
+        UnreadableError: If it is of a type that JSON does not have.
     """
     kind = value.WhichOneof("value_type")
     decoder = _DECODERS.get(kind)
@@ -200,10 +200,10 @@ def get_text(value: Any) -> str:
     """Return the text in a Firestore value.
 
     Raises:
-        UnreadableError: If it is something else: the client would give empty text for it.
+        UnreadableError: If it is something else: the client would return empty text for it.
     """
     if value.WhichOneof("value_type") != "string_value":
-        raise UnreadableError("something else where text belongs")
+        raise UnreadableError("another type where text is expected")
     text: str = value.string_value
     return text
 
@@ -212,10 +212,10 @@ def get_integer(value: Any) -> int:
     """Return the integer in a Firestore value.
 
     Raises:
-        UnreadableError: If it is something else: the client would give 0 for it.
+        UnreadableError: If it is something else: the client would return 0 for it.
     """
     if value.WhichOneof("value_type") != "integer_value":
-        raise UnreadableError("something else where an integer belongs")
+        raise UnreadableError("another type where an integer is expected")
     integer: int = value.integer_value
     return integer
 
@@ -226,7 +226,7 @@ def _decode_map(value: Any) -> dict[str, Any]:
 
 
 _DECODERS: dict[str | None, Callable[[Any], Any]] = {
-    None: lambda value: None,  # a field that is not there
+    None: lambda value: None,  # a missing field
     "null_value": lambda value: None,
     "boolean_value": lambda value: value.boolean_value,
     "integer_value": lambda value: value.integer_value,
@@ -237,7 +237,8 @@ _DECODERS: dict[str | None, Callable[[Any], Any]] = {
 }
 
 
-# Times are native timestamps, whose microseconds Firestore keeps, and RFC 3339 text in `datastore.backend.Document`.
+# Times are native timestamps, which Firestore keeps to the microsecond, and RFC 3339 text in
+# `datastore.backend.Document`.
 
 
 def set_time(target: Any, text: str) -> None:
@@ -251,15 +252,15 @@ def get_time(value: Any) -> str:
     """Return the time in a Firestore value.
 
     Raises:
-        UnreadableError: If it is something else: the client would give 1970 for it.
+        UnreadableError: If it is something else: the client would return 1970 for it.
     """
     if value.WhichOneof("value_type") != "timestamp_value":
-        raise UnreadableError("something else where a time belongs")
+        raise UnreadableError("another type where a time is expected")
     return text_of(value.timestamp_value)
 
 
 def text_of(stamp: Any) -> str:
-    """Return a timestamp of Firestore's as text."""
+    """Return a Firestore timestamp as text."""
     return f"{_text(stamp.seconds)}.{stamp.nanos // 1_000:06d}Z"
 
 
@@ -268,7 +269,7 @@ def micros(text: str) -> int:
     return _seconds(text[:19]) * 1_000_000 + int(text[20:26])
 
 
-@lru_cache(4_096)  # times come in time order: the text of a second serves all of them
+@lru_cache(4_096)  # times come in order, so the text of one second serves for many
 def _seconds(text: str) -> int:
     return calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
 

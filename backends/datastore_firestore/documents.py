@@ -1,11 +1,14 @@
-"""The fields of a stored document, and what makes a `Document` of them or a write of a `Put`.
+"""The fields of a stored document, and how they become a `Document`, or how a `Put` becomes a write.
 
-The field names are those of the record's. Besides: ``valueJson`` and ``metadataJson`` instead of ``value`` and
-``metadata`` where those are not native; ``valueArrays`` and ``metadataArrays``, the paths at which they hold arrays
-(``""`` for JSON text), so that a query can ask for what its filters do not see; and of a document that expires,
-``expires`` (true), by which those are found that a count must look at, and ``expiryMicros``, ``expiresAt`` as a number,
-which a delete can read as it removes. ``recentWrites`` and ``recentCounts`` are by what a write or a counting knows
-itself that is sent again (`datastore.adapters.remembering`).
+The fields have the names of the record's fields. There are also:
+
+- ``valueJson`` and ``metadataJson`` instead of ``value`` and ``metadata`` where those are not native;
+- ``valueArrays`` and ``metadataArrays``, the paths at which they hold arrays (``""`` for JSON text), so that a query
+  can ask for what its filters do not see;
+- in a document that expires, ``expires`` (true), by which a count finds the documents that it must check, and
+  ``expiryMicros``, which is ``expiresAt`` as a number that a delete can read while it removes the document;
+- ``recentWrites`` and ``recentCounts``, by which a write or a count that is sent again recognises itself
+  (`datastore.adapters.remembering`).
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ _Write: Any = messages.Write.pb()
 
 WRITES, COUNTS = "recentWrites", "recentCounts"
 KEY = ("createdAt", "revision", "expiresAt", "lastAccessedAt", "accessCount", WRITES, COUNTS)
-"""Read always: what the next write and the counting of accesses go by. Firestore bills a document, not its fields."""
+"""Always read: the next write and the counting of accesses need them. Firestore bills a document, not its fields."""
 MASKS: Sequence[Sequence[str] | None] = (KEY, (*KEY, "value", "valueJson"), None)
 """The fields to ask for, by `Fields`."""
 KEY_AND_METADATA = (*KEY, "metadata", "metadataJson")
@@ -55,15 +58,15 @@ _CHANGED = (
     "expiryMicros",
     "expires",
 )
-"""What a write replaces in a live document; one of these that is not given is removed."""
+"""What a write replaces in a live document. Those that the write does not give are removed."""
 
 
 def to_document(id: str, stored: Message, fields: Fields) -> Document:
-    """Return a stored document as the store knows it.
+    """Return the store's document for a stored document.
 
     Raises:
         datastore.errors.DamagedRecordError: If another program wrote it.
-        datastore.documents.UNDECODABLE: If it is not one that the store wrote.
+        datastore.documents.UNDECODABLE: If it does not have the form in which the store writes documents.
     """
     found = stored.fields
     if "revision" not in found:
@@ -89,19 +92,19 @@ def to_document(id: str, stored: Message, fields: Fields) -> Document:
 
 
 def token_of(time: Message) -> tuple[int, int]:
-    """Return an update time of Firestore's: a precondition on it holds as long as nothing at all has changed."""
+    """Return an update time as a token: a precondition on it holds as long as nothing in the document has changed."""
     return time.seconds, time.nanos
 
 
 def known_of(stored: Message, with_metadata: bool) -> Known:
-    """Return what a stored document tells of itself without its value.
+    """Return what the toolkit must know of a stored document, without its value.
 
     Args:
-        stored: With `KEY` at least.
-        with_metadata: Whether the metadata was asked for, too.
+        stored: The document, with at least `KEY`.
+        with_metadata: Whether the metadata was read too.
     """
     token, found = token_of(stored.update_time), stored.fields
-    if "revision" not in found:  # looking it up would put it there
+    if "revision" not in found:  # looking a field up would add it
         return damaged_one(token, foreign=True)
     try:
         return Known(
@@ -140,7 +143,7 @@ def create(name: str, put: Put, after: Known) -> Message:
 
 
 def restore(name: str, item: Restore, after: Known) -> Message:
-    """Return the write of a whole document as it is elsewhere; the caller adds the precondition."""
+    """Return the write of a whole document with its own times and counts; the caller adds the precondition."""
     whole = item.document
     write = _Write()
     write.update.name = name
@@ -164,10 +167,10 @@ def update(name: str, put: Put, after: Known, metadata: str | None) -> Message:
     """Return the write that changes a live document; the caller adds the precondition.
 
     Args:
-        name: The document's.
+        name: The document's name.
         put: What to write.
-        after: What is known of the document once it is written.
-        metadata: The whole of it; ``None`` to leave it.
+        after: What is known of the document after the write.
+        metadata: The whole of its metadata; ``None`` to leave it as it is.
     """
     write = _Write()
     write.update.name = name
@@ -180,7 +183,7 @@ def update(name: str, put: Put, after: Known, metadata: str | None) -> Message:
 
 
 def count(name: str, access: Access, after: Known) -> Message:
-    """Return the write that adds accesses with their mark, and stamps them unless a later one is stored already."""
+    """Return the write that adds accesses with their mark, and sets the last access unless a later one is stored."""
     write = _Write()
     write.update.name = name
     write.update_mask.field_paths.append(COUNTS)
@@ -199,11 +202,11 @@ def remove(name: str) -> Message:
 
 
 def probe(name: str) -> Message:
-    """Return the write whose result tells `probed` what there is, to be followed by `remove` in the same commit.
+    """Return the write whose result tells `probed` what there was. `remove` must follow it in the same commit.
 
-    Firestore answers a delete with nothing at all. But a commit applies its writes in order and atomically, and a
-    transformation answers with the number that it leaves: the greater of the stored and the given one, and the given
-    one where there is none (``DocumentTransform.FieldTransform.maximum``).
+    Firestore answers a delete without saying what it removed. But a commit applies its writes in order and atomically,
+    and a transformation returns the number that it leaves: the greater of the stored and the given number, or the given
+    one if none is stored (``DocumentTransform.FieldTransform.maximum``).
     """
     write = _Write()
     write.update.name = name

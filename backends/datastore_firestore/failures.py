@@ -1,4 +1,4 @@
-"""From the status of a request to the errors of `datastore.errors`, by code and never by message."""
+"""From the status of a request to the errors of `datastore.errors`, by its code and never by its message."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ NAME = "firestore"
 
 Code = grpc.StatusCode
 CODES: dict[int, Any] = {code.value[0]: code for code in Code}
-"""The codes by the number that the statuses of a ``BatchWrite`` hold."""
+"""The codes by the number in a status of a ``BatchWrite``."""
 
 CAME_TOO_LATE = frozenset({Code.ALREADY_EXISTS, Code.FAILED_PRECONDITION, Code.NOT_FOUND, Code.ABORTED})
-"""A write with a precondition was not applied: the document is not what it was taken for, or others write to it."""
+"""A write with a precondition was not applied: the document is not as expected, or others are writing to it."""
 
 _TRANSIENT = frozenset(
     {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.ABORTED, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED}
@@ -33,28 +33,28 @@ _DENIED = frozenset({Code.PERMISSION_DENIED, Code.UNAUTHENTICATED})
 
 
 class RefusedError(InternalError):
-    """Firestore does not take a request as it is: it was not carried out, and is refused again if it is sent again."""
+    """Firestore does not accept a request. It was not carried out, and would be refused again."""
 
 
 class NotSentError(BackendUnavailableError):
-    """A request before, of the same call, was not answered."""
+    """An earlier request of the same call was not answered."""
 
     def __init__(self, failure: DataStoreError) -> None:
-        super().__init__(f"not sent after a request that was not answered: {failure.message}", backend=NAME)
+        super().__init__(f"not sent, because an earlier request was not answered: {failure.message}", backend=NAME)
 
 
 class MissingDatabaseError(BackendUnusableError, ConfigurationError):
-    """The database is not there: never created, or deleted under us."""
+    """The database does not exist: it was never created, or was deleted while the store was open."""
 
 
 def error_for(code: Any, details: str | None) -> DataStoreError:
     """Return the error for the code of a failed request."""
     said = f"{code.name}: {(details or 'no details')[:500]}"
     if code is Code.RESOURCE_EXHAUSTED:
-        return ThrottledError(f"Firestore refuses for load or quota ({said})", backend=NAME)
+        return ThrottledError(f"Firestore is overloaded, or a quota is used up ({said})", backend=NAME)
     if code is Code.UNAVAILABLE and "CERTIFICATE_VERIFY_FAILED" in (
         details or ""
-    ):  # gRPC has no code of its own for it
+    ):  # gRPC has no code of its own for this
         return tls.untrusted("Firestore", "CERTIFICATE_VERIFY_FAILED", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", NAME)
     if code in _TRANSIENT:
         return BackendUnavailableError(f"Firestore did not answer ({said})", backend=NAME)
@@ -62,7 +62,7 @@ def error_for(code: Any, details: str | None) -> DataStoreError:
         return PermissionDeniedError(
             f"Firestore refuses the credentials ({said}); they need the role roles/datastore.user", backend=NAME
         )
-    if code is Code.NOT_FOUND:  # of a request as a whole: a document that is missing is an answer, and no failure
+    if code is Code.NOT_FOUND:  # for a request as a whole: a missing document is an answer and not a failure
         return MissingDatabaseError(
             f"there is no such Firestore database ({said}); create it with 'gcloud firestore databases create', or "
             "name another one in the URL (?database=...)",
@@ -79,13 +79,13 @@ def translate(error: grpc.RpcError) -> DataStoreError:
 
 
 def is_lost(error: DataStoreError) -> bool:
-    """Return whether a request may have been carried out all the same: it was neither answered nor refused."""
+    """Return whether a request may have been carried out all the same, because it was neither answered nor refused."""
     if isinstance(error, ThrottledError | NotSentError) or error.waited:
         return False
     return isinstance(error, BackendUnavailableError)
 
 
 def lacks_index(error: DataStoreError) -> bool:
-    """Return whether Firestore refused a query, as it does where there is no index for it."""
+    """Return whether Firestore refused a query as it does if an index is missing."""
     cause = error.__cause__
     return isinstance(cause, grpc.RpcError) and cause.code() in (Code.FAILED_PRECONDITION, Code.INVALID_ARGUMENT)

@@ -1,8 +1,8 @@
-"""Finding: a plan for a query, and the pages that it finds.
+"""Finding: a plan for a query, and the pages of its result.
 
-A query that Firestore refuses, because an administrator has exempted a field from indexing or dropped an index, is
-answered by reading the whole range: what a plan finds is checked anyway. It is said once in the log, with Firestore's
-own words, and tried again after some minutes.
+Firestore refuses a query if an administrator has exempted a field from indexing or dropped an index. The query is then
+answered by reading the whole range, since what a plan finds is checked anyway. The log says so once, in Firestore's own
+words, and the query is tried again after some minutes.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ logger = logging.getLogger("datastore")
 
 _REFUSED_SECONDS = 300.0
 _MOST_REFUSED = 1_000
-_RANGE, _HIDDEN = "range", "hidden"  # which part of an index's answer goes on
+_RANGE, _HIDDEN = "range", "hidden"  # the parts of an index's answer, in order
 _NAME = "__name__"
 _ARRAYS = "valueArrays"
 
 
 class Finder:
-    """Plans and finds through one reader."""
+    """Plans queries and finds documents, through one reader."""
 
     def __init__(self, settings: Settings, reader: Reader, indexes: Indexes) -> None:
         self._prefix = settings.prefix
@@ -49,7 +49,7 @@ class Finder:
         found = reach(query)
         terms = [] if found is None else found.request.terms()
         usable = found is not None and not self._is_refused(terms)
-        # An index on one field alone is for what equality does not narrow.
+        # An index on a single field is used only if equality narrows nothing.
         ranged = self._indexes.ranged(range, query, more_than=1 if usable else 0)
         if ranged is not None:
             native = {
@@ -66,7 +66,7 @@ class Finder:
 
     def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None) -> DocumentPage:
         """See `Backend.find`."""
-        on_index = not plan.in_order and (after is None or after.startswith(":"))  # as no id does
+        on_index = not plan.in_order and (after is None or after.startswith(":"))  # an id has no colon before it
         terms = _terms(plan.native["any"]) if plan.in_order else []
         try:
             if on_index:
@@ -85,7 +85,7 @@ class Finder:
         self, range: IdRange, native: dict[str, Any], fields: Fields, limit: int, after: str | None
     ) -> DocumentPage:
         """Return a page of a range of an index, or of the documents that the index cannot hold."""
-        # All pages show one moment: a value that changes meanwhile moves a document within the index, or out of it.
+        # All pages show the same moment: a change in between would move a document within the index, or out of it.
         part, seconds, nanos, *place = json.loads(after.removeprefix(":")) if after else (_RANGE, 0, 0)
         moment = Timestamp(seconds=seconds, nanos=nanos) if seconds else None
         if part == _HIDDEN:
@@ -123,7 +123,7 @@ class Finder:
         return time.monotonic() < until
 
     def _note_refused(self, plan: Plan, terms: Sequence[Term], error: DataStoreError) -> None:
-        logger.warning("a find reads the whole range, for lack of an index (%s): %s", plan.index, error)
+        logger.warning("a find reads the whole range, because an index is missing (%s): %s", plan.index, error)
         if plan.in_order:
             if len(self._refused) >= _MOST_REFUSED:
                 self._refused.clear()
@@ -147,20 +147,19 @@ def _fields_of(terms: Sequence[Term]) -> frozenset[str]:
 
 
 def _token(part: str, moment: Message | None, *place: Any) -> str:
-    """Return where to go on in an index's answer; with a colon before it, as no id has."""
+    """Return where an index's answer continues, with a colon before it to tell it from an id."""
     at = (0, 0) if moment is None else (moment.seconds, moment.nanos - moment.nanos % 1_000)  # whole microseconds only
     return ":" + json.dumps([part, *at, *place])
 
 
 def _listed_everywhere(stored: Message) -> bool:
-    """Return whether a document is among the hidden ones, too: native, with many arrays."""
+    """Return whether a native document has so many arrays that it is also among the hidden ones."""
     listed = stored.fields[_ARRAYS].array_value.values if _ARRAYS in stored.fields else ()
     return any(path.string_value == "" for path in listed)
 
 
 def _value_at(stored: Message, field: str) -> Any:
-    # Some versions of google-cloud-firestore have no types here.
-    name, *steps = FieldPath.from_api_repr(field).parts  # type: ignore[no-untyped-call, unused-ignore]
+    name, *steps = FieldPath.from_api_repr(field).parts  # type: ignore[no-untyped-call, unused-ignore]  # in some versions
     value = stored.fields[name]
     for step in steps:
         value = value.map_value.fields[step]

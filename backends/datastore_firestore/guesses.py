@@ -1,4 +1,4 @@
-"""Whether a key of which nothing is known is likely to exist, so that a write is one request more often than two."""
+"""Whether an unknown key is likely to exist, so that a write more often takes one request instead of two."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _MOST_NAMESPACES = 2_000
 
 
 class Guesses:
-    """Goes by each namespace's last surprise.
+    """Expects of each namespace what its last surprise showed.
 
-    Where keys are new, new ones take one request (a create); where they exist, they take two (a read, and an update);
-    where the guess is wrong it takes one more, once.
+    Where keys are new, a write takes one request (a create). Where they exist, it takes two (a read and an update). A
+    wrong guess costs one more, once.
     """
 
     def __init__(self) -> None:
@@ -22,9 +22,9 @@ class Guesses:
         return _namespace(id) in self._full
 
     def learn(self, id: str, existed: bool) -> None:
-        """Take note of what such an id turned out to be."""
+        """Take note whether a document existed under such an id."""
         namespace = _namespace(id)
-        if not existed:  # which is what is expected of a namespace that is not noted
+        if not existed:  # this is the default for a namespace
             self._full.pop(namespace, None)
         elif namespace not in self._full:
             self._full[namespace] = True

@@ -1,8 +1,8 @@
-"""Composite indexes: declared by the application, created where that is permitted, and what they make possible.
+"""Composite indexes: the application declares them, the adapter creates them if permitted, and queries use them.
 
-An index on ``userId``, ``namespace`` and fields of the values serves a range of the last field with equality on all
+An index on ``userId``, ``namespace`` and fields of the values serves a range of its last field with equality on all the
 others, in the order of that field (https://cloud.google.com/firestore/docs/query-data/index-overview). It holds a
-document only if that has the field, so values that no filter sees into are asked for on their own.
+document only if the document has the field. So values that no filter can look into are asked for separately.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SCOPE = ("userId", "namespace")
 _MOST_FIELDS = 20
 _EXACT_INTEGERS = 2**53
 _BUILD_SECONDS = 600.0
-"""How long to wait for an index that is being built."""
+"""The longest time to wait for an index that is being built."""
 _LOOK_SECONDS = 5.0
 _OPERATORS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
@@ -57,7 +57,7 @@ class Declared(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the index."""
         return ",".join(self.fields)
 
     @property
@@ -67,20 +67,19 @@ class Declared(NamedTuple):
 
 
 class Ranged(NamedTuple):
-    """How an index answers a query: a range of the index, and then the documents that it cannot hold."""
+    """How an index answers a query: with a range of the index, and then the documents that the index cannot hold."""
 
     on: Declared
     term: Term
     order: str
-    """The field in whose order the documents come."""
+    """The field that orders the documents."""
     hidden: Term
     pushed: Query
 
 
 def field_of(path: Path) -> str:
-    """Return the name that a path into a value has in a query."""
-    # Some versions of google-cloud-firestore have no types here.
-    name: str = FieldPath("value", *path).to_api_repr()  # type: ignore[no-untyped-call, unused-ignore]
+    """Return the name of a path into a value in a query."""
+    name: str = FieldPath("value", *path).to_api_repr()  # type: ignore[no-untyped-call, unused-ignore]  # in some versions
     return name
 
 
@@ -92,13 +91,16 @@ class Indexes:
         self._declared = dict[Declared, None]()
 
     def ensure(self, reader: Reader, paths: Sequence[Path], encoded_namespace: str | None) -> str:
-        """See `Backend.ensure`.
+        """See `Backend.ensure_index`.
 
-        Asks a query that needs the index. If the index is missing, it is created through the administration API, which
-        takes more than the right to read and write.
+        This sends a query that needs the index. If the index is missing, it is created through the administration API,
+        which requires more than the right to read and write.
 
         Raises:
-            PermissionDeniedError: If it is not there, and this process may not create it; the message has the command.
+            QueryError: If there are too many fields or none, or Firestore cannot index one of them.
+            PermissionDeniedError: If the index is missing and this process may not create it; the message has the
+                command.
+            BackendUnavailableError: If the index is still being built after ten minutes.
         """
         index = Declared(tuple(paths), None if encoded_namespace is None else unquote(encoded_namespace))
         _check(index)
@@ -110,12 +112,12 @@ class Indexes:
         return index.name
 
     def forget(self, name: str) -> None:
-        """Use an index no longer that turned out not to be there."""
+        """Stop using an index that turned out not to exist."""
         for index in [index for index in list(self._declared) if index.name == name]:
             self._declared.pop(index, None)
 
     def ranged(self, range: IdRange, query: Query, *, more_than: int) -> Ranged | None:
-        """Return how one of the indexes answers a query, if there is one with more than so many fields."""
+        """Return how one of the indexes answers a query, if one with more than ``more_than`` fields does."""
         place = scope_of(range)
         if place is None:
             return None
@@ -166,7 +168,7 @@ class Indexes:
             "creating a composite index; in firestore.indexes.json it is %s",
             json.dumps(definition(self._settings, index)),
         )
-        from google.cloud import firestore_admin_v1 as admin  # here, because few need it, and it takes long to import
+        from google.cloud import firestore_admin_v1 as admin  # here, because few need it and importing it takes long
 
         try:
             admin_client(self._settings).create_index(
@@ -180,7 +182,7 @@ class Indexes:
                 ),
             )
         except google.api_core.exceptions.AlreadyExists:
-            pass  # and is being built
+            pass  # and it is being built
         except google.api_core.exceptions.GoogleAPICallError as error:
             code = error.grpc_status_code or grpc.StatusCode.UNKNOWN
             if code in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
@@ -200,7 +202,7 @@ def admin_client(settings: Settings) -> Any:
 
 
 def definition(settings: Settings, index: Declared) -> dict[str, Any]:
-    """Return an index as ``firestore.indexes.json`` has it."""
+    """Return an index in the form of ``firestore.indexes.json``."""
     return {
         "collectionGroup": settings.collection,
         "queryScope": "COLLECTION",
@@ -219,7 +221,7 @@ def command(settings: Settings, index: Declared) -> str:
 
 def _check(index: Declared) -> None:
     if not 0 < len(index.paths) <= _MOST_FIELDS:
-        raise QueryError(f"an index takes 1 to {_MOST_FIELDS} fields, and got {len(index.paths)}")
+        raise QueryError(f"an index takes 1 to {_MOST_FIELDS} fields, not {len(index.paths)}")
     for path in index.paths:
         if not nameable(path) or any(map(is_position, path[1:])):
             raise QueryError(f"fields: Firestore cannot index {'.'.join(path)!r}: no native value has such a field")
@@ -236,7 +238,7 @@ def _ranged(index: Declared, query: Query) -> Ranged | None:
         pushed.append(clause)
     bounds = [clause for clause in _fields(query, last) if _is_bound(clause.condition)]
     kinds = {isinstance(clause.condition.value, str) for clause in bounds if isinstance(clause.condition, Compare)}
-    if len(kinds) != 1:  # no bounds, or such that nothing satisfies together
+    if len(kinds) != 1:  # no bounds, or none that a value can satisfy together
         return None
     for clause in bounds:
         if isinstance(clause.condition, Compare):

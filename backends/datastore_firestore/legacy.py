@@ -1,9 +1,9 @@
-"""Reading a collection that another program has written: native values of every kind, in the order of the names.
+"""Reading a collection that another program has written: native values of every type, in the order of their names.
 
-A program that hands an id with slashes to the client's ``document()`` writes, if there are two of them, into a
+Such a program may pass an id with slashes to the client's ``document()``. If the id has two slashes, this writes into a
 collection inside a document: ``ann:a/b/c:cGxhbg==`` is the document ``c:cGxhbg==`` in the collection ``b`` of the
-document ``ann:a``, which itself need not be there. So what lies at any depth below the collection is read, by one
-query, and its id is its whole name.
+document ``ann:a``, which itself need not exist. So one query reads the documents at every depth below the collection,
+and the id of each is its whole name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from datastore_firestore.urls import settings_of
 _PAGE_BYTES = 8_000_000
 _NAMES = ("userId", "user_id", "namespace", "key", "id")
 _LOWEST = "__id-9223372036854775808__"
-"""The id that sorts before all others (``REFERENCE_NAME_MIN_ID`` of the client libraries)."""
+"""The id that sorts before all others (``REFERENCE_NAME_MIN_ID`` in the client libraries)."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Query: Any = messages.StructuredQuery.pb()
 
@@ -49,7 +49,7 @@ class LegacyCollection:
         return self._page(limit, after, ())
 
     def names(self, limit: int, after: str | None = None) -> LegacyPage:
-        """See `datastore.administration.LegacySource`; Firestore bills as many reads as for `documents`.
+        """See `datastore.administration.LegacySource`. Firestore bills as many reads as for `documents`.
 
         Requests: 1.
         """
@@ -79,9 +79,9 @@ class LegacyCollection:
         except grpc.RpcError as error:
             if not documents:
                 raise self._connection.failure(error) from error
-            return LegacyPage(documents, id)  # what came is whole, and the next page goes on after it
+            return LegacyPage(documents, id)  # what arrived is complete, and the next page continues after it
         if id is None and not stream.complete:
-            broken(NAME, "a stream that ends before its end")
+            broken(NAME, "the stream ended early")
         more = len(documents) == limit or size > _PAGE_BYTES or not stream.complete
         return LegacyPage(documents, id if more else None)
 
@@ -92,7 +92,7 @@ class LegacyCollection:
         """
         try:
             number, _ = self._connection.count(self._query())
-        except RefusedError:  # counting what no collection is named of is more than every server takes
+        except RefusedError:  # not every server can count documents across collections of any name
             return None
         return number
 
@@ -101,10 +101,10 @@ class LegacyCollection:
         self._connection.close()
 
     def _query(self) -> Message:
-        """Return the query for all that lies below the collection, as the client libraries' own recursive delete asks.
+        """Return the query for everything below the collection, in the form of the client libraries' recursive delete.
 
-        It names no collection and so finds those of every name; its bounds are the collection, and the next that is
-        possible.
+        It names no collection, so it finds those of every name. Its bounds are the collection and the next possible
+        name.
         """
         query = _Query()
         query.from_.add(all_descendants=True)
@@ -116,7 +116,13 @@ class LegacyCollection:
 
 
 def open_legacy(url: Url) -> LegacyCollection:
-    """Open a collection in the legacy format; the URL is that of `connect`. No request is made."""
+    """Open a collection in the legacy format; the URL is the same as for `connect`.
+
+    Raises:
+        ConfigurationError: If the URL is wrong, or there are no credentials.
+
+    Requests: 0.
+    """
     return LegacyCollection(settings_of(url))
 
 
@@ -125,7 +131,7 @@ def _fields(fields: Any) -> dict[str, Any]:
 
 
 def _decode(value: Any) -> Any:
-    """Return a value of any kind; what JSON has no word for stays what Python has for it."""
+    """Return a value of any type. A type that JSON does not have stays what it is in Python."""
     kind = value.WhichOneof("value_type")
     if kind == "map_value":
         return _fields(value.map_value.fields)

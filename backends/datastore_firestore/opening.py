@@ -1,7 +1,7 @@
-"""Whose documents a collection holds: looked at once, when a store is opened, before anything can be written.
+"""Whose documents a collection holds: checked once, when a store is opened, before anything can be written.
 
-A collection is there as soon as somebody writes a document into it, so nothing in Firestore says whose it is; but its
-documents do. Each that this store has written has a revision, and no other program's has.
+A collection exists as soon as somebody writes a document into it, so nothing in Firestore says whose it is. But its
+documents do: each one that this store has written has a revision, and those of other programs have none.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from datastore_firestore.client import Connection, Message, Settings
 from datastore_firestore.failures import NAME
 
 _LOOKED_AT = 3
-"""Documents, the first by name. One of ours among them is enough: a damaged one must not lock the others in."""
+"""How many documents are read, the first by name. One of ours is enough: a damaged one must not lock the others in."""
 _SECONDS, _FIRST_DELAY, _LONGEST_DELAY = 3.0, 0.05, 0.5
-"""How long a look that fails for a transient reason is repeated: a connection that has just been lost is soon back."""
+"""How long the check is repeated after a transient error: a connection that was just lost is usually back soon."""
 _SEED = ("userId", "namespace", "key")
 
 _Query: Any = messages.StructuredQuery.pb()
 
 
 def refuse_foreign(connection: Connection, settings: Settings) -> None:
-    """Look at the first documents of the collection, and refuse it if they are all another program's.
+    """Read the first documents of the collection, and refuse it if another program has written all of them.
 
     Raises:
-        ConfigurationError: If they are, or there is no such database.
+        ConfigurationError: If another program has, or if the database does not exist.
         PermissionDeniedError: If the credentials are refused.
         BackendUnavailableError: If Firestore does not answer.
 

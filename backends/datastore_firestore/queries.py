@@ -1,20 +1,21 @@
-"""From a query to Firestore's filters: a superset of what matches, in a shape that needs no composite index.
+"""From a query to Firestore's filters, which find a superset of what matches and need no composite index.
 
-**Which shapes.** Only ``==``, ``in``, ``array-contains`` and ``array-contains-any``, under AND and OR, in the order of
-``__name__``. "You can combine constraints with a logical AND by chaining multiple equality operators (``==`` or
-``array-contains``). However, you must create a composite index to combine equality operators with the inequality
-operators" (https://cloud.google.com/firestore/docs/query-data/queries#compound_and_queries); the automatic indexes of
-single fields are merged for them (https://cloud.google.com/firestore/docs/query-data/index-overview#use_index_merging).
-Within the limits of https://cloud.google.com/firestore/docs/query-data/queries#limits_on_or_queries: 30 disjunctions in
-disjunctive normal form, and one array operator in each.
+**Which filters.** Only ``==``, ``in``, ``array-contains`` and ``array-contains-any`` are used, with AND and OR, in the
+order of ``__name__``. "You can combine constraints with a logical AND by chaining multiple equality operators (``==``
+or ``array-contains``). However, you must create a composite index to combine equality operators with the inequality
+operators" (https://cloud.google.com/firestore/docs/query-data/queries#compound_and_queries). Firestore merges the
+automatic indexes of single fields for them
+(https://cloud.google.com/firestore/docs/query-data/index-overview#use_index_merging). The limits are 30 disjunctions in
+disjunctive normal form, and one array operator in each of them
+(https://cloud.google.com/firestore/docs/query-data/queries#limits_on_or_queries).
 
-**A superset.** A filter on ``value.a.b`` sees what is native and reached through maps alone. It does not see into
-arrays, on the way or at the end, nor into JSON text. So each document lists where it has arrays (``valueArrays``), and
-a query asks three times: for a plain value where there is no array; for an array that has an element like it; and for
-documents in which it sees nothing, because of an array on the way or because they are text.
+**A superset.** A filter on ``value.a.b`` sees a field only if it is native and is reached through maps alone. It does
+not look into arrays, neither on the way nor at the end, nor into JSON text. So each document lists where it has arrays
+(``valueArrays``), and a query asks for three things: a plain value where there is no array; an array with such an
+element; and documents in which it sees nothing, because of an array on the way or because they are text.
 
-Not asked for at all: equality with ``null``, which a missing field matches and no index knows of; what must *not* hold;
-positions in arrays; objects; and text longer than what an index holds of it.
+Some conditions are never pushed down: equality with ``null``, since a missing field matches it but is in no index; what
+must *not* hold; positions in arrays; objects; and text that is longer than an index holds.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ from datastore_firestore.codec import nameable, pair
 
 _MOST_DISJUNCTIONS = 30
 _MOST_CLAUSES = 20
-"""So many are asked for at once; the others would narrow little, and Firestore takes 100 filters in a query."""
+"""The most clauses of an AND. More would narrow little, and Firestore accepts 100 filters in a query."""
 _MOST_TERMS = 1_000
-"""What would be so many terms before the same ones are taken together is not even tried."""
-_LONGEST_TEXT = 1_400  # bytes, of the 1,500 that an index holds of a value
-_EXACT_INTEGERS = 2**53  # beyond, integers and floating-point numbers are compared with care
+"""If an AND would have more terms than this before duplicates are removed, it is not tried."""
+_LONGEST_TEXT = 1_400  # bytes of the 1,500 that an index holds of a value
+_EXACT_INTEGERS = 2**53  # beyond this, integers and floating-point numbers are compared with care
 _INT64 = 2**63
 
 _Query: Any = messages.StructuredQuery.pb()
@@ -56,7 +57,7 @@ _OPERATORS = {
 }
 _BY_NUMBER = {"in", "array-contains-any"}
 _PROVENANCE = {"createdByAgent", "key", "revision"}.intersection(META_FIELDS)
-"""Fields that hold text, always, and that counting an access does not change."""
+"""Fields that always hold text, and that counting an access does not change."""
 
 
 _Part = TypeVar("_Part")
@@ -75,23 +76,23 @@ Term: TypeAlias = tuple[Test, ...]
 
 
 class Place(NamedTuple):
-    """Where a document may have an array: the field that lists them, and the path."""
+    """Where a document may have an array: the field that lists its arrays, and the path."""
 
     list: str
     path: str
 
 
 class Reach(NamedTuple):
-    """The documents that can match: those that satisfy one of the terms, or have an array at a hidden place."""
+    """The documents that can match: they satisfy one of the terms, or have an array at one of the hidden places."""
 
     plain: tuple[Term, ...]
-    """For those without an array at any of the paths."""
+    """For documents without an array at any of the paths."""
     arrays: tuple[tuple[Place, Term], ...]
-    """For those with an array at the place; each with one array operator."""
+    """For documents with an array at the place. Each term has one array operator."""
     hidden: frozenset[Place]
 
     def terms(self) -> list[Term]:
-        """Return terms one of which every document that can match satisfies."""
+        """Return terms such that every document that can match satisfies at least one of them."""
         lists = {place.list for place in self.hidden}
         hidden = [
             _one_of(name, _CONTAINS, sorted(path for list, path in self.hidden if list == name)) for name in lists
@@ -99,7 +100,7 @@ class Reach(NamedTuple):
         return _distinct([*self.plain, *(term for _, term in self.arrays), *((test,) for test in hidden)])
 
     def disjunctions(self) -> int:
-        """Return how many there are in disjunctive normal form."""
+        """Return the number of disjunctions in disjunctive normal form."""
         return sum(prod(len(test.operand) for test in term if test.operator in _BY_NUMBER) for term in self.terms())
 
 
@@ -116,19 +117,19 @@ NOTHING = Reach((), (), frozenset())
 
 
 class Filters(Dialect[Reach]):
-    """What Firestore can be asked for without a composite index. It has no NOT that needs none."""
+    """What Firestore can be asked without a composite index. A NOT would always need one."""
 
     nothing = NOTHING
 
     def condition(self, about: About, path: Path, condition: Condition) -> Translation[Reach]:
-        """Return the documents that can match; exact where fields are always there as they are."""
+        """Return the documents that can match. This is exact if the field cannot lie in an array or in text."""
         found = _in_json("value", path, condition) if about == "value" else _in_meta(path, condition)
         if found is None:
             return UNSUPPORTED
         return Translation(found, not found.arrays and not found.hidden)
 
     def all_of(self, parts: Sequence[Reach]) -> Reach | None:
-        """Return the documents that all can match, if that is not too much to ask."""
+        """Return the documents that can match all parts, or ``None`` if that is too much to ask."""
         if NOTHING in parts:
             return NOTHING
         if len(parts) > _MOST_CLAUSES or prod(max(len(part.plain), 1) for part in parts) > _MOST_TERMS:
@@ -136,17 +137,17 @@ class Filters(Dialect[Reach]):
         return _if_it_fits(_all_of(parts))
 
     def any_of(self, parts: Sequence[Reach]) -> Reach | None:
-        """Return the documents that one can match, if that is not too much to ask."""
+        """Return the documents that can match at least one part, or ``None`` if that is too much to ask."""
         plain = tuple(term for part in parts for term in part.plain)
         arrays = tuple(entry for part in parts for entry in part.arrays)
         return _if_it_fits(Reach(plain, arrays, frozenset[Place]().union(*(part.hidden for part in parts))))
 
     def widens(self, part: Reach) -> bool:
-        """Return whether it finds what has an array at a hidden place: that is asked on its own."""
+        """Return whether a part also finds the documents with an array at a hidden place, which takes its own term."""
         return bool(part.hidden)
 
     def weight(self, part: Reach) -> int:
-        """Return how many disjunctions it takes."""
+        """Return how many disjunctions a part takes."""
         return part.disjunctions()
 
 
@@ -154,7 +155,7 @@ _FILTERS = Filters()
 
 
 def reach(query: Query) -> Composed[Reach, Reach] | None:
-    """Return what to ask Firestore for a query, and what is left to check; ``None`` if nothing narrows it."""
+    """Return what to ask Firestore for a query, and what is left to check; ``None`` if no filter narrows it."""
     return push(
         query, _FILTERS, lambda pieces: _FILTERS.all_of([piece.expression for piece in pieces]) if pieces else None
     )
@@ -165,10 +166,10 @@ def _if_it_fits(found: Reach) -> Reach | None:
 
 
 def _all_of(every: Sequence[Reach]) -> Reach:
-    """Return the documents that all can match.
+    """Return the documents that can match all parts.
 
-    Where one of the clauses meets an array, the others hold plainly: no term may have two array operators. Where two of
-    them do, the document lists that pair of places.
+    If one part meets an array, the others must hold without one, since a term may have only one array operator. If two
+    parts meet one, the document lists that pair of places.
     """
     if len(every) == 1:
         return every[0]
@@ -192,7 +193,7 @@ def _joined(terms: Iterable[Term]) -> Term:
 
 
 def _distinct(parts: Iterable[_Part]) -> list[_Part]:
-    return list({repr(part): part for part in parts}.values())  # by their text: 1 and True are equal, and different
+    return list({repr(part): part for part in parts}.values())  # compared by their text: 1 and True are equal in Python
 
 
 def _in_meta(path: Path, condition: Condition) -> Reach | None:
@@ -208,7 +209,7 @@ def _in_meta(path: Path, condition: Condition) -> Reach | None:
 
 
 def _in_json(name: str, path: Path, condition: Condition) -> Reach | None:
-    """Return the documents in which a path into a JSON value can lead to what a condition holds for."""
+    """Return the documents in which a path into a JSON value can lead to something that satisfies a condition."""
     if any(map(is_position, path[1:])):
         return None
     place = Place(f"{name}Arrays", ".".join(path))
@@ -217,13 +218,12 @@ def _in_json(name: str, path: Path, condition: Condition) -> Reach | None:
     }
     if not nameable(path):
         return Reach((), (), hidden) if _needs_presence(condition) else None
-    # Some versions of google-cloud-firestore have no types here.
-    field = FieldPath(name, *path).to_api_repr()  # type: ignore[no-untyped-call, unused-ignore]
+    field = FieldPath(name, *path).to_api_repr()  # type: ignore[no-untyped-call, unused-ignore]  # in some versions
     has_array = Test(place.list, "array-contains", place.path)
     operands = _operands(condition)
     if operands is not None:
         if not operands:
-            return Reach((), (), hidden)  # nothing that is native
+            return Reach((), (), hidden)  # no native value can match
         inside = (
             _one_of(field, _CONTAINS, operands) if 2 * len(operands) + len(hidden) <= _MOST_DISJUNCTIONS else has_array
         )
@@ -245,7 +245,7 @@ def _needs_presence(condition: Condition) -> bool:
 
 
 def _operands(condition: Condition) -> list[Any] | None:
-    """Return the native values to which a condition asks for equality, or ``None`` if it asks for something else."""
+    """Return the native values that a condition compares for equality, or ``None`` if it is another condition."""
     if isinstance(condition, Compare) and condition.operator == "$eq":
         values: Sequence[Any] = (condition.value,)
     elif isinstance(condition, In):
@@ -262,7 +262,7 @@ def _operands(condition: Condition) -> list[Any] | None:
 
 
 def natives_of(value: Any) -> tuple[Any, ...] | None:
-    """Return the native values that a scalar equals, or ``None`` if Firestore's equality is not the language's."""
+    """Return the native values that a scalar equals, or ``None`` if Firestore's equality differs from ours."""
     if isinstance(value, bool):
         return (value,)
     if isinstance(value, str):
@@ -284,7 +284,7 @@ def _floats_of(value: int) -> list[float]:
 
 
 def fill_filter(target: Message, terms: Sequence[Term]) -> None:
-    """Write terms, of which one must be satisfied, into the filter of a query."""
+    """Write terms, one of which must be satisfied, into the filter of a query."""
     _fill_composite(target, "OR", terms, _fill_term)
 
 

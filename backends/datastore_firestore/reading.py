@@ -1,4 +1,4 @@
-"""Reading: documents by id, ranges by name, and how many a range holds."""
+"""Reading documents by id, ranges by name, and the number of documents in a range."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from datastore_firestore.documents import KEY, KEY_AND_METADATA, MASKS, known_of
 from datastore_firestore.queries import Term, fill_filter
 
 _PAGE_BYTES = 8_000_000
-"""A page of a scan ends soon after so many bytes, so that large values do not pile up in memory."""
+"""A page of a scan ends soon after this many bytes, so that large values do not fill the memory."""
 
 _Query: Any = messages.StructuredQuery.pb()
 _Operator: Any = _Query.FieldFilter.Operator
 _NAME = "__name__"
 
 
-class _CutShort(Exception):  # noqa: N818  # no error: what came is whole, and the next page goes on after it
-    """There is more of a range: the page is full, or the stream came to an end without saying that it was the end."""
+class _CutShort(Exception):  # noqa: N818  # not an error: the page is whole, and the next continues after it
+    """A range has more: the page is full, or the stream ended without saying that this was the end."""
 
 
 class Found(NamedTuple):
-    """What a query found."""
+    """What a query has found."""
 
     documents: list[Document]
     more: bool
-    """There may be more after the last one."""
+    """Whether there may be more after the last document."""
     last: Message | None
     """The last document as it is stored."""
     moment: Message | None
-    """When the documents were like this."""
+    """The time at which the documents were like this."""
     damaged: list[DamagedRecordError]
-    """For what was found and cannot be read."""
+    """The errors for documents that were found but cannot be read."""
 
 
 class Reader:
-    """Reads through one connection, and notes what it sees for the next writes."""
+    """Reads through one connection, and remembers what it sees for later writes."""
 
     def __init__(self, connection: Connection, memory: Memory, settings: Settings) -> None:
         self._connection = connection
@@ -62,7 +62,7 @@ class Reader:
         return {id: decoded(id, partial(to_document, id, stored, fields)) for id, stored in found.items()}
 
     def load(self, ids: Sequence[str], metadata: bool) -> dict[str, Known]:
-        """Return what is known of the documents that exist, as far as writing goes by it."""
+        """Return what the toolkit must know of the documents that exist before they are written."""
         found = self._get(ids, KEY_AND_METADATA if metadata else KEY)
         return {
             id: known_of(stored, metadata)._replace(since=text_of(stored.create_time)) for id, stored in found.items()
@@ -81,7 +81,7 @@ class Reader:
         after: str | None,
         read_time: Message | None = None,
     ) -> DocumentPage:
-        """Return a page of the documents of a range that satisfy one of some terms, or, without any, of all."""
+        """Return a page of the documents of a range that satisfy at least one term, or of all if there are no terms."""
         query = self._range_query(range, MASKS[fields], limit, after)
         if terms:
             fill_filter(query.where, terms)
@@ -90,7 +90,7 @@ class Reader:
         return DocumentPage(page.documents, after, page.damaged)
 
     def _is_foreign(self, stored: Message) -> bool:
-        """Return whether a document of the collection is somebody else's."""
+        """Return whether a document in the collection was written by somebody else."""
         return not is_id(stored.name[len(self._prefix) :])
 
     def page(
@@ -101,7 +101,7 @@ class Reader:
         read_time: Message | None = None,
         leave_out: Callable[[Message], bool] | None = None,
     ) -> Found:
-        """Return the documents that a query finds, as many as fit a page, without those that are to be left out."""
+        """Return a page of the documents that a query finds, without those that are to be left out."""
         documents, broken = list[Document](), list[DamagedRecordError]()
         last, moment = None, read_time
         number, more = 0, True
@@ -126,13 +126,13 @@ class Reader:
         except grpc.RpcError as error:
             if not number:
                 raise self._connection.failure(error) from error
-            # Broken half-way: what came is whole and in order, and the next page goes on after it.
+            # The stream broke. What arrived is complete and in order, and the next page continues after it.
         return Found(documents, more, last, moment, broken)
 
     def all_states(self, range: IdRange, limit: int, after: str | None) -> tuple[list[tuple[str, Known]], str | None]:
-        """Return what a range holds, readable or not, as far as removing it goes, and after which id there is more.
+        """Return what a range holds, as far as removing it needs, and the id after which there is more.
 
-        Of a range of a user that is what the store has written; of everything, all.
+        It includes what cannot be read. It leaves out other programs' documents, except in the range of everything.
         """
         seen, last, number, more = list[tuple[str, Known]](), None, 0, True
         try:
@@ -151,9 +151,9 @@ class Reader:
         return seen, last if more else None
 
     def count(self, range: IdRange, at: str) -> int:
-        """See `Backend.count`: all of them by aggregation, less those that a look at the expiry shows.
+        """See `Backend.count`: an aggregation counts all documents, and the expired ones are found and subtracted.
 
-        Both at one moment. An aggregation needs the index that its query needs, and this one needs no index.
+        Both show the same moment. An aggregation needs the index that its query needs, and this query needs none.
         """
         number, moment = self._connection.count(self._range_query(range, None, None, None))
         query = self._range_query(range, ["expiresAt"], None, None, expiring=True)
@@ -179,19 +179,19 @@ class Reader:
         return number
 
     def expired(self, at: str, limit: int) -> list[tuple[str, Known]]:
-        """Return some documents of the store's, of any user, that are expired at a time; an empty list at the end.
+        """Return some expired documents of the store, of any user; an empty list if there are no more.
 
-        Requests: 1; 1 more for as many as that of other programs' documents.
+        Requests: 1; 1 more for every ``limit`` documents of other programs that come first.
         """
         query = _Query()
         query.from_.add(collection_id=self._collection)
-        query.where.field_filter.field.field_path = "expiresAt"  # one field alone: its automatic index will do
+        query.where.field_filter.field.field_path = "expiresAt"  # one field alone: its automatic index is enough
         query.where.field_filter.op = _Operator.Value("LESS_THAN_OR_EQUAL")
         set_time(query.where.field_filter.value, at)
         for field in KEY:
             query.select.fields.add().field_path = field
         query.limit.value = limit
-        for field in ("expiresAt", _NAME):  # the order that a query with this filter has anyway, for the cursor
+        for field in ("expiresAt", _NAME):  # a query with this filter has this order anyway; the cursor needs it
             query.order_by.add(direction=_Query.Direction.Value("ASCENDING")).field.field_path = field
         while True:
             found, more = list[Message](), True
@@ -199,7 +199,7 @@ class Reader:
                 found.extend(answer.document for answer in self._stream(query, 0) if answer.HasField("document"))
                 more = len(found) == limit
             except _CutShort:
-                pass  # the caller asks until nothing is left
+                pass  # the caller repeats this until nothing is left
             except grpc.RpcError as error:
                 raise self._connection.failure(error) from error
             ours = [stored for stored in found if "revision" in stored.fields]
@@ -213,16 +213,16 @@ class Reader:
         """Yield the answers to a query; most hold a document.
 
         Raises:
-            _CutShort: When they have taken more than ``most_bytes`` (0 for no limit), or when they may not be all.
-            BackendUnavailableError: When one of them is not whole.
-            grpc.RpcError: When the stream breaks.
+            _CutShort: After more than ``most_bytes`` (0 for no limit), or if the answers may be incomplete.
+            BackendUnavailableError: If one of the answers is incomplete.
+            grpc.RpcError: If the stream breaks.
         """
         size = 0
         for again in (True, False):
             stream = self._connection.run_query(query, read_time)
             try:
                 for answer in stream:
-                    again = False  # it works: from here on the caller goes on where it breaks
+                    again = False  # it works: if it breaks from here on, the caller continues there
                     yield answer
                     size += answer.document.ByteSize() if most_bytes else 0
                     if size > most_bytes:
@@ -232,14 +232,14 @@ class Reader:
                     raise _CutShort
                 return
             except grpc.RpcError as error:
-                # The emulator closes the whole connection after a stream was cancelled (GOAWAY); the next one, which
-                # was sent before this was seen here, is asked again on a new connection.
+                # After a stream was cancelled, the emulator closes the whole connection (GOAWAY). If the next query was
+                # sent before that was noticed here, it is sent again on a new connection.
                 if not again or error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise
 
     def _get(self, ids: Sequence[str], mask: Sequence[str] | None) -> dict[str, Message]:
-        # GetDocument would be a shorter way to one document, but it answers NOT_FOUND for a missing document and for
-        # a missing database alike: an error would pass for an answer.
+        # GetDocument would be shorter for one document. But it answers NOT_FOUND both for a missing document and for a
+        # missing database, so an error would pass for an answer.
         answers = self._connection.batch_get([self._prefix + id for id in ids], mask)
         return {id: stored for id in ids if (stored := answers[self._prefix + id]) is not None}
 
@@ -254,13 +254,16 @@ class Reader:
     ) -> Message:
         """Return the query for a range of ids, in their order.
 
-        It needs no composite index in production, only what every collection has from the start. "By default, a query
+        In production it needs no composite index, only what every collection has from the start. "By default, a query
         retrieves all documents that satisfy the query in ascending order by document ID" (Firestore, Order and limit
-        data, https://firebase.google.com/docs/firestore/query-data/order-limit-data): the order asked for here is that
-        one, spelt out, and the bounds are cursors on it, as for any page of a query (Paginate data with query cursors).
+        data, https://firebase.google.com/docs/firestore/query-data/order-limit-data). The order that is asked for here
+        is that one, spelt out. The bounds are cursors on it, as for any page of a query (Paginate data with query
+        cursors).
+
         With ``expiring`` it is a page of a simple equality, which the automatic index of that field serves: "The last
-        field entry is always for the field path __name__" (Firestore Admin API, Index). A filter on ``__name__``
-        beside that on ``expires`` would be the same, but reads as a range and an equality, which is what composite
+        field entry is always for the field path __name__" (Firestore Admin API, Index). A filter on ``__name__`` beside
+        the one on ``expires`` would mean the same. But it would be a range and an equality, which composite indexes are
+        for.
         indexes are for.
         """
         query = _Query()
@@ -268,7 +271,7 @@ class Reader:
         order = query.order_by.add(direction=_Query.Direction.Value("ASCENDING"))
         order.field.field_path = _NAME
         from_id, before = (range.start, True) if after is None or after < range.start else (after, False)
-        if from_id:  # a reference needs an id; without one the query begins where the collection does
+        if from_id:  # a reference needs an id; without a start cursor the query begins where the collection does
             query.start_at.before = before
             query.start_at.values.add().reference_value = self._prefix + from_id
         if range is not EVERYTHING:
@@ -286,7 +289,7 @@ class Reader:
 
 
 def _go_on_behind(query: Message, last: Message) -> None:
-    """Make a query in the order of names begin behind a document."""
+    """Make a query in the order of names begin after a document."""
     query.ClearField("start_at")
     query.start_at.before = False
     query.start_at.values.add().reference_value = last.name
@@ -296,4 +299,4 @@ def _expired(stored: Message, at: str) -> bool:
     try:
         return get_time(stored.fields["expiresAt"]) <= at
     except ValueError:
-        return False  # damaged: it is there until somebody removes it
+        return False  # a damaged document counts until somebody removes it

@@ -1,7 +1,7 @@
-"""Removing what there is of a user, what has expired, or everything: page by page, each document counted once.
+"""Removing a user's documents, expired documents, or everything: page by page, each document counted once.
 
-A request whose answer is lost may have removed its documents. What it was about is kept until the call is repeated,
-which looks first what has become of it.
+If the answer to a request is lost, its documents may have been removed. They are kept in mind until the call is
+repeated, which first finds out whether they exist.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _AT_ONCE = 500
 """The most writes in one ``BatchWrite``."""
 _PAGE = 10_000
 _DROP_SECONDS, _FIRST_DELAY, _LONGEST_DELAY = 30.0, 0.05, 2.0
-"""Nobody repeats a `Remover.drop` that fails for a while, so it does that itself."""
+"""Nobody repeats a `Remover.drop` that fails for a while, so it repeats itself."""
 
 _Seen: TypeAlias = Sequence[tuple[str, Known]]
-"""Documents by id, as they are to be removed."""
+"""Documents by id, as they were read for removal."""
 
 
 class Remover:
-    """Removes through one connection."""
+    """Removes documents through one connection."""
 
     def __init__(self, connection: Connection, memory: Memory, settings: Settings, reader: Reader) -> None:
         self._connection = connection
@@ -50,7 +50,7 @@ class Remover:
         return Forgotten(removal.live, removal.expired)
 
     def purge(self, at: str) -> int:
-        """See `Backend.purge`. What was written again since it was found stays."""
+        """See `Backend.purge`. A document that was written again after it was found stays."""
         removal = self._remove(None, at, lambda: iter(lambda: self._reader.expired(at, _AT_ONCE), []), as_seen=True)
         return removal.live + removal.expired
 
@@ -70,7 +70,7 @@ class Remover:
                 return removal.live + removal.expired > 0
 
     def _remove(self, what: IdRange | None, at: str, pages: Callable[[], Iterable[_Seen]], *, as_seen: bool) -> Removal:
-        """Remove pages of documents, beginning with what a call that failed has left in doubt."""
+        """Remove pages of documents, after settling what an earlier call that failed left in doubt."""
         with self._removals.carry_out((what, at)) as removal:
             self._settle(removal)
             for page in pages():

@@ -1,4 +1,4 @@
-"""A collection for each tenant: ``agent_data_store-<tenant>``. It is there as long as it holds a document."""
+"""A collection for each tenant: ``agent_data_store-<tenant>``. It exists as long as it holds a document."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST_NAME = 1_500  # bytes (Firestore, Quotas and limits)
 class FirestoreCollections(Databases):
     """Collections of one Firestore database. Opening one takes a request."""
 
-    most_open = 16  # each is a channel of its own
+    most_open = 16  # each has its own channel
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -28,7 +28,7 @@ class FirestoreCollections(Databases):
         return FirestoreBackend(replace(self._settings, collection=name))
 
     def drop(self, name: str) -> bool:
-        """See `Databases.drop`. Firestore removes a collection by removing its documents.
+        """See `Databases.drop`. A collection is removed by removing its documents.
 
         Requests: 1 per 10,000 documents, and 1 per 500; and 1.
         """

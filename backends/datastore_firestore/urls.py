@@ -28,13 +28,13 @@ def connect(url: Url) -> Backend:
     """Open a store in a Firestore database: ``firestore://project/collection``.
 
     Parameters of the URL: ``database`` (``(default)``), ``timeout`` (seconds for one request, 10), ``emulator``
-    (``host:port``; by default what ``$FIRESTORE_EMULATOR_HOST`` says), ``isolation`` (``database`` for a collection for
-    each tenant). Only as keyword arguments of `datastore.connect`: ``credentials`` (of google-auth; by default
-    Google's own chain) and ``interceptors`` (gRPC client interceptors, for tracing).
+    (``host:port``; by default the value of ``$FIRESTORE_EMULATOR_HOST``), ``isolation`` (``database`` for a separate
+    collection for each tenant). Two more can only be keyword arguments of `datastore.connect`: ``credentials`` (of
+    google-auth; by default Google's own chain) and ``interceptors`` (gRPC client interceptors, for tracing).
 
     Raises:
-        ConfigurationError: If the URL names no project, a parameter is wrong, there are no credentials, no such
-            database, or the collection holds another program's documents.
+        ConfigurationError: If the URL names no project, a parameter is wrong, there are no credentials, the database
+            does not exist, or the collection holds another program's documents.
         PermissionDeniedError: If the credentials are refused.
         BackendUnavailableError: If Firestore does not answer.
 
@@ -46,7 +46,7 @@ def connect(url: Url) -> Backend:
 
 
 def settings_of(url: Url) -> Settings:
-    """Return what a URL says; see `connect`.
+    """Return the settings that a URL contains; see `connect`.
 
     Raises:
         ConfigurationError: If the URL is wrong.
@@ -70,7 +70,7 @@ def settings_of(url: Url) -> Settings:
 
 
 def place(url: Url) -> Hashable:
-    """Return what tells one collection from another, however a URL spells it."""
+    """Return a value that is the same for every URL of one collection, and different for another collection."""
     isolated, settings = is_wanted(url), settings_of(url)
     return "firestore", settings.emulator, settings.project, settings.database, settings.collection, isolated
 
@@ -78,9 +78,9 @@ def place(url: Url) -> Hashable:
 def _project(host: str) -> str:
     if not _PROJECT.fullmatch(host):
         raise ConfigurationError(
-            f"{host!r} is no Google Cloud project; write firestore://my-project/{DEFAULT_COLLECTION}"
+            f"{host!r} is not a Google Cloud project; write firestore://my-project/{DEFAULT_COLLECTION}"
             if host
-            else f"the firestore URL names no project; write firestore://my-project/{DEFAULT_COLLECTION}"
+            else f"the firestore URL has no project; write firestore://my-project/{DEFAULT_COLLECTION}"
         )
     return host
 

@@ -1,8 +1,9 @@
-"""What Firestore brings to the toolkit: each write with a precondition, and a status for each write of a request.
+"""The primitives that Firestore gives to the toolkit: each write with a precondition, and a status for each write.
 
-A new document is a create; an existing one an update of the fields that change, or, if it has expired, of all of them,
-on the condition that its update time is the one that was seen. To count accesses is an increment on the same condition.
-A delete of a document of which nothing is known is sent together with a write that tells what there was.
+A write of a new document is a create. A write of an existing one is an update of the fields that change, or of all if
+the document has expired, on the condition that its update time has not changed since it was read. Counting accesses is
+an increment on the same condition. A delete of an unknown document is sent together with a write that tells what there
+was.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from datastore_firestore.guesses import Guesses
 from datastore_firestore.reading import Reader
 
 MOST_WRITES = 500  # in one BatchWrite
-_REQUEST_BYTES = 9_000_000  # of 10 MiB ("Maximum API request size"; Firestore, Quotas and limits)
-_EMULATOR_REQUEST_BYTES = 3_500_000  # the emulator takes 4 MiB
+_REQUEST_BYTES = 9_000_000  # of the 10 MiB of "Maximum API request size" (Firestore, Quotas and limits)
+_EMULATOR_REQUEST_BYTES = 3_500_000  # the emulator accepts 4 MiB
 
 _Sent: TypeAlias = tuple[Change, Message]
 
 
 class Documents(Primitives):
-    """The documents of one collection, to the toolkit."""
+    """The documents of one collection, as the toolkit sees them."""
 
     name = NAME
     rules = Rules(replaces_whole=False)
@@ -55,7 +56,7 @@ class Documents(Primitives):
     def swap(self, changes: Sequence[Change]) -> Sequence[Result]:
         """See `Primitives.swap`.
 
-        Requests: 1 per 500 changes, or less where they are large; 1 for each change of a request that is refused.
+        Requests: 1 per 500 changes, or per fewer if they are large; 1 for each change of a request that is refused.
         """
         sent = ((change, self._message(change)) for change in changes)
         chunks = list(batches_by_size(sent, lambda one: int(one[1].ByteSize()), self._most_bytes, MOST_WRITES))
@@ -65,7 +66,7 @@ class Documents(Primitives):
         """See `Primitives.guess`."""
         if remembered is not None:
             return remembered
-        if isinstance(write, Delete):  # a BatchWrite takes one write for each document, so no probe
+        if isinstance(write, Delete):  # a BatchWrite takes one write for each document, and so no probe
             return UNSEEN if alone and write.if_revision is None and not write.only_own else None
         return None if self._guesses.likely(write.id) else super().guess(write, remembered, alone)
 
@@ -78,7 +79,7 @@ class Documents(Primitives):
         self._guesses.learn(id, existed)
 
     def _send_in_turn(self, chunks: Sequence[list[_Sent]]) -> list[Result]:
-        """Send several requests. That one is refused says nothing of the next one; that one fails otherwise does."""
+        """Send several requests. After one is refused, the next are still sent; after another error they are not."""
         results: list[Result] = []
         failure: DataStoreError | None = None
         for chunk in chunks:
@@ -95,15 +96,15 @@ class Documents(Primitives):
         return results
 
     def _send(self, chunk: Sequence[_Sent]) -> list[Result]:
-        """Send changes in one request."""
+        """Send changes in one request; one by one if Firestore refuses it."""
         counts = isinstance(chunk[0][0].write, Access)
         if len(chunk) == 1 and not counts:
             return [self._commit(*chunk[0])]
         try:
             answer = self._connection.batch_write([message for _, message in chunk])
         except RefusedError:
-            # One write that Firestore does not take (such as for an index of the administrator's own) makes it refuse
-            # the request. Alone, each of the others is taken.
+            # One write that Firestore does not accept (because of an administrator's own index, say) makes it refuse
+            # the request. Sent alone, each of the others is accepted.
             if counts:
                 raise
             return self._send_in_turn([[sent] for sent in chunk])

@@ -1,7 +1,7 @@
-"""The memory backend, ``memory://``: everything in one process and gone with it. For tests.
+"""The memory backend, ``memory://``: everything is in one process, and is gone when the process ends. For tests.
 
-It keeps documents as JSON text, so that values are copied exactly as on a real database, and means the same in all
-else; only persistence and other processes are missing.
+It keeps documents as JSON text, so that values are copied exactly as on a real database. Everything means the same as
+there, except that nothing persists and no other process can share it.
 """
 
 from datastore_memory.backend import MemoryBackend, connect

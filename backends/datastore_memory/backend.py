@@ -1,4 +1,4 @@
-"""Documents in a dictionary, their ids in order beside it, one lock around both."""
+"""Documents in a dictionary, a sorted list of their ids, and one lock around both."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from datastore.values import decode, encode, merge_metadata
 def connect(url: Url) -> Backend:
     """Open a new, empty store (``memory://``).
 
-    Its only parameter is ``isolation`` (``database`` for a store for each tenant).
+    Its only parameter is ``isolation`` (``database`` for a separate store for each tenant).
 
     Raises:
-        ConfigurationError: If the URL names a host, a path or a parameter.
+        ConfigurationError: If the URL has a host, a path or an unknown parameter.
     """
     if url.host or url.path:
-        raise ConfigurationError("memory:// takes nothing after the slashes; every connect opens a new, empty store")
+        raise ConfigurationError("memory:// takes nothing after the slashes: every connect opens a new, empty store")
     isolated = is_wanted(url)
     url.check_all_taken()
     return TenantBackend(MemoryDatabases()) if isolated else MemoryBackend()
@@ -48,7 +48,7 @@ def connect(url: Url) -> Backend:
 
 @dataclass(slots=True)
 class _Stored:
-    """A document with its value as text, and the fields that change on their own."""
+    """A document, and its value as JSON text. Counting an access replaces the document and keeps the text."""
 
     document: Document
     json: str
@@ -157,10 +157,10 @@ class MemoryBackend(Backend):
             return [self._restore(restore) for restore in restores]
 
     def before_fork(self) -> None:
-        """See `Backend.before_fork`: there is nothing to close."""
+        """See `Backend.before_fork`. There is nothing to close."""
 
     def after_fork(self) -> None:
-        """See `Backend.after_fork`: the child has a copy of its own, with the turns of others."""
+        """See `Backend.after_fork`. The child has its own copy, but also the turns of threads that it does not have."""
         self._turns.reset()
 
     def _opened(self) -> Turn:
@@ -171,7 +171,7 @@ class MemoryBackend(Backend):
         return turn
 
     def _ids(self) -> list[str]:
-        if self._sorted is None:  # sorted on demand: filling a store and then listing it sorts once
+        if self._sorted is None:  # sorted on demand: filling a store and then listing it sorts only once
             self._sorted = sorted(self._stored)
         return self._sorted
 
@@ -231,7 +231,7 @@ class MemoryBackend(Backend):
 
 
 class MemoryDatabases(Databases):
-    """A store for each tenant: open until it is dropped, because closing it would empty it."""
+    """A store for each tenant. It stays open until it is dropped, because closing it would empty it."""
 
     most_open = sys.maxsize
 

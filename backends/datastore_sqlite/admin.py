@@ -1,4 +1,4 @@
-"""What there is to say about a file of the store."""
+"""What an administrator should know of a store's file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONG_LOG = 100_000_000
 
 
 def examine(connection: Connection, settings: Settings) -> list[Diagnostic]:
-    """See `Backend.None`; checking the file reads all of it."""
+    """See `Backend.examine`. Checking the file means reading all of it."""
     findings = [Diagnostic(True, f"SQLite {sqlite3.sqlite_version}")]
     (check,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     findings.append(
@@ -23,14 +23,14 @@ def examine(connection: Connection, settings: Settings) -> list[Diagnostic]:
         else Diagnostic(False, f"the file is damaged: {check}", "restore a backup, or use .recover of sqlite3")
     )
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    findings.append(Diagnostic(True, f"its schema is {version}, of {len(MIGRATIONS)} known here"))
+    findings.append(Diagnostic(True, f"its schema is version {version}; the newest known here is {len(MIGRATIONS)}"))
     (unnamed,) = connection.execute(f"SELECT count(*) FROM {TABLE} WHERE _id >= x''").fetchone()
     if unnamed:
-        remedy = f"no call of the store meets them; DELETE FROM {TABLE} WHERE typeof(_id) <> 'text' removes them"
-        findings.append(Diagnostic(False, f"{unnamed:,} rows have an _id that is no text", remedy))
+        remedy = f"no call of the store finds them; DELETE FROM {TABLE} WHERE typeof(_id) <> 'text' removes them"
+        findings.append(Diagnostic(False, f"{unnamed:,} rows have an _id that is not text", remedy))
     if settings.path is None:
         return findings
-    # SQLite sees no log beside a file that it reads as one that nothing changes.
+    # For a file that SQLite reads as one that nothing changes, it reports no write-ahead log.
     (journal,) = ("wal",) if settings.log is not None else connection.execute("PRAGMA journal_mode").fetchone()
     findings.append(
         Diagnostic(True, "it has a write-ahead log: readers do not wait for writers")

@@ -1,4 +1,4 @@
-"""Connections to a file: how it is opened, and which file it is."""
+"""Connections to a file: how it is opened, and how it is recognised."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from datastore.turns import Turn
 
 NAME = "sqlite"
 _MAPPED = 2**31 - 2**16
-"""The bytes of the file that a memory map covers: as much as SQLite maps (https://www.sqlite.org/mmap.html)."""
+"""The bytes of the file that a memory map covers: the most that SQLite maps (https://www.sqlite.org/mmap.html)."""
 _CHECKPOINT_PAGES = 4_000
-"""How long the log grows before it is written back to the file: 16 MB instead of SQLite's 4, so that a page that is
-written often is written back less often. Readers find a page at the same cost: up to 4,062 pages share one index
-(https://www.sqlite.org/walformat.html, section 2.3.1)."""
+"""How many pages the log holds before it is written back to the file: 16 MB instead of SQLite's 4 MB, so that a page
+that is written often is written back less often. Readers find a page at the same cost, since up to 4,062 pages share
+one index (https://www.sqlite.org/walformat.html, section 2.3.1)."""
 _STEPS = 10_000
-"""How many steps of SQLite's virtual machine lie between two looks at the deadline: about a millisecond."""
+"""How many steps of SQLite's virtual machine lie between two checks of the deadline: about a millisecond's worth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,15 @@ class Settings:
 
     Attributes:
         path: The file; ``None`` for a database in memory.
-        synchronous: ``"normal"`` survives the end of the process, ``"full"`` the loss of power as well.
+        synchronous: ``"normal"`` survives the end of the process, and ``"full"`` also a loss of power.
         timeout: Seconds to wait for another process's lock.
-        create: Whether a missing file is made.
+        create: Whether a missing file is created.
         mmap: Whether documents are read from a memory map of the file.
         pool: The most connections.
-        tenant: Whether it is the database of one tenant, which its file remembers.
-        read_only: Whether it is opened for reading only, and no file is made or changed.
-        log: Where its write-ahead log is when there is one; known only where the file is opened for reading only.
+        tenant: Whether it is the database of one tenant, which is marked in its file.
+        read_only: Whether it is opened only for reading; no file is then created or changed.
+        earlier_format: Whether it is a file of the earlier format that is opened (`datastore.formats`).
+        log: The path of its write-ahead log if it has one; known only if the file is opened only for reading.
     """
 
     path: Path | None
@@ -55,16 +56,17 @@ class Settings:
     pool: int = 16
     tenant: bool = False
     read_only: bool = False
+    earlier_format: bool = False
     log: Path | None = None
 
 
 class AtRest(NamedTuple):
-    """A file that nobody has open for writing, by all that changes as soon as somebody does.
+    """A file that nobody has open for writing, described by everything that changes as soon as somebody opens it.
 
-    SQLite makes two files beside one that has a write-ahead log, even to read it, and so needs a directory that it may
-    write to; what one only reads should not be changed in any case. While nobody has it open it can be read without
-    them, as a file that nothing changes (https://www.sqlite.org/wal.html#read_only_databases). That it has not changed
-    is looked at before and after each statement.
+    For a file with a write-ahead log, SQLite creates two more files beside it, even to read it. So it needs write
+    access to the directory, and reading should not change a directory anyway. As long as nobody has the file open, it
+    can be read without the two, as a file that nothing changes (https://www.sqlite.org/wal.html#read_only_databases).
+    Before and after each statement it is checked that the file has not changed.
     """
 
     device: int
@@ -74,18 +76,18 @@ class AtRest(NamedTuple):
 
     @classmethod
     def of(cls, path: Path, log: Path) -> AtRest | None:
-        """Return the state of a file; ``None`` if somebody has it open, or what was written last is in its log."""
+        """Return the state of a file; ``None`` if somebody has it open, or its log holds the latest writes."""
         try:
             if log.exists() and (index_of(log).exists() or log.stat().st_size):
                 return None
             status = path.stat()
-        except OSError:  # which SQLite is about to meet, too
+        except OSError:  # SQLite is about to meet the same error
             return None
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def index_of(log: Path) -> Path:
-    """Return where the index of a write-ahead log is."""
+    """Return the path of the index of a write-ahead log."""
     return log.with_name(log.name.removesuffix("-wal") + "-shm")
 
 
@@ -93,26 +95,26 @@ class Connection(sqlite3.Connection):
     """A connection in autocommit mode."""
 
     deadline: list[float]
-    """One number: the `time.monotonic` at which SQLite gives up a statement."""
+    """A single number: the `time.monotonic` at which SQLite gives up a statement."""
     waits_less = False
-    """Whether it waits for other processes' locks for less than the settings say."""
+    """Whether it waits for other processes' locks for less time than the settings say."""
     frame: FrameType | None = None
     """The call that uses it; ``None`` while it is idle."""
     discarded = False
     at_rest: AtRest | None = None
-    """The file as it must be for what is read to be right, where it was opened as one that nothing changes."""
+    """The state that the file must keep for reads to be right, if it was opened as a file that nothing changes."""
     idle_since = 0.0
     turn: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """Which file it is, whatever its path says later.
+    """Identifies a file, whatever its path leads to later.
 
     Attributes:
-        path: Where it was, absolute.
+        path: Its absolute path when it was opened.
         device: The file system.
-        inode: The file in it.
+        inode: Its inode in the file system.
     """
 
     path: str
@@ -121,12 +123,12 @@ class File:
 
     @classmethod
     def at(cls, path: Path) -> File:
-        """Return the file that is there now."""
+        """Return the file that the path leads to now."""
         status = path.stat()
         return cls(str(path), status.st_dev, status.st_ino)
 
     def check(self) -> None:
-        """See that the path still leads to the file.
+        """Check that the path still leads to the file.
 
         Raises:
             BackendUnusableError: If it does not.
@@ -136,20 +138,20 @@ class File:
         except OSError as error:
             raise self._gone(f"is gone ({error.strerror})") from error
         if status.st_ino != self.inode or status.st_dev != self.device:
-            raise self._gone("is another file than the one that was opened")
+            raise self._gone("is not the file that was opened")
 
     def _gone(self, what: str) -> BackendUnusableError:
         return BackendUnusableError(
-            f"{self.path} {what}: it was deleted, moved or replaced meanwhile, and nothing is written to where nobody "
-            "looks. Put it back, or close the store and connect again",
+            f"{self.path} {what}: it was deleted, moved or replaced while the store was open. What is written there "
+            "now would be lost. Put it back, or close the store and connect again",
             backend=NAME,
         )
 
 
 def open_connection(settings: Settings) -> Connection:
-    """Open one connection to what is there, with the settings that hold for a connection and not for the file."""
+    """Open one connection to an existing database, with the settings that belong to a connection, not to the file."""
     at_rest = AtRest.of(settings.path, settings.log) if settings.path is not None and settings.log is not None else None
-    # Never creating: a file that has gone must not come back empty.
+    # This never creates a file: a deleted one must not come back empty.
     mode = "rw" if not settings.read_only else "ro" if at_rest is None else "ro&immutable=1"
     connection = sqlite3.connect(
         ":memory:" if settings.path is None else f"file:{quote(str(settings.path))}?mode={mode}",
@@ -175,10 +177,10 @@ def open_connection(settings: Settings) -> Connection:
 
 
 def _out_of_time(deadline: list[float]) -> Callable[[], bool]:
-    """Return the function that says whether a deadline is over.
+    """Return a function that says whether a deadline has passed.
 
-    It is made of functions in C alone: Python runs signal handlers when it enters a function of its own, and what they
-    raise would be lost in SQLite, which calls this one.
+    It consists only of functions written in C. When Python enters a function written in Python, it runs signal
+    handlers, and what they raise would be lost in SQLite, which calls this function.
     """
     now = iter(time.monotonic, None)
     return map(operator.gt, now, iter(partial(deadline.__getitem__, 0), None)).__next__

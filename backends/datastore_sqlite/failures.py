@@ -21,8 +21,8 @@ from datastore_sqlite.client import NAME, Settings, index_of
 
 _DENIED = frozenset({sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY})
 _TRANSIENT = {
-    sqlite3.SQLITE_ABORT: "a transaction was rolled back under the statement",
-    sqlite3.SQLITE_NOMEM: "SQLite found no memory",
+    sqlite3.SQLITE_ABORT: "a transaction was rolled back during the statement",
+    sqlite3.SQLITE_NOMEM: "SQLite ran out of memory",
     sqlite3.SQLITE_PROTOCOL: "other processes kept changing the file's log",
     sqlite3.SQLITE_SCHEMA: "another process kept changing the schema",
 }
@@ -38,17 +38,17 @@ _PASSING_IO = frozenset(
         sqlite3.SQLITE_IOERR_UNLOCK,
     }
 )
-"""Errors of locks and of memory. All others are what the operating system said of the disk, which no retry mends."""
+"""Errors of locks and of memory. All others are the operating system's errors about the disk, which no retry mends."""
 _OF_THE_SCHEMA = ("no such table", "no such column", "no such index", "has no column named", "already exists")
 
 _OF_A_DOCUMENT = ("malformed JSON",)
 
 
 def translate(error: sqlite3.Error, settings: Settings) -> DataStoreError:
-    """Return the error of the store for one of SQLite's (https://www.sqlite.org/rescode.html).
+    """Return the store's error for an error of SQLite (https://www.sqlite.org/rescode.html).
 
-    By the code, and by the message only where one code stands for several causes. What SQLite says may quote a value,
-    so it is chained and not repeated.
+    It goes by the code, and by the message only if one code has several causes. SQLite's message may quote a value, so
+    it is chained and not repeated.
     """
     where = "the database in memory" if settings.path is None else str(settings.path)
     extended = getattr(error, "sqlite_errorcode", 0)
@@ -69,7 +69,7 @@ def translate(error: sqlite3.Error, settings: Settings) -> DataStoreError:
         return BackendUnavailableError("the statement was interrupted; nothing was written", backend=NAME)
     if code in _TRANSIENT or extended in _PASSING_IO:
         return BackendUnavailableError(
-            f"{where} cannot be used for now: {_TRANSIENT.get(code, 'the operating system gave no lock')} ({name})",
+            f"{where} cannot be used for now: {_TRANSIENT.get(code, 'the operating system refused a lock')} ({name})",
             backend=NAME,
         )
     if extended in _REPLACED:
@@ -86,17 +86,17 @@ def translate(error: sqlite3.Error, settings: Settings) -> DataStoreError:
         return _lasting(f"{where} is damaged ({name}); restore it from a backup, or rescue it with sqlite3's .recover")
     if code == sqlite3.SQLITE_IOERR:
         return _lasting(
-            f"the operating system failed to read or write {where} ({name}): look at the disk, its quota and the "
+            f"the operating system failed to read or write {where} ({name}); check the disk, its quota and the "
             "limits of this process"
         )
     if code == sqlite3.SQLITE_NOLFS:
-        return _lasting(f"{where} has grown beyond what its file system takes ({name})")
+        return _lasting(f"{where} has outgrown its file system ({name})")
     if code == sqlite3.SQLITE_TOOBIG:
-        return ValueTooLargeError(f"this build of SQLite takes no value of that size ({name})", backend=NAME)
+        return ValueTooLargeError(f"this build of SQLite does not accept a value of this size ({name})", backend=NAME)
     if code == sqlite3.SQLITE_ERROR and any(said in str(error) for said in _OF_THE_SCHEMA):
         return _lasting(
-            f"{where} has not the tables of this version: another program changed or removed them. Restore it from a "
-            "backup, or name another file"
+            f"{where} does not have the tables of this version: another program changed or removed them. Restore it "
+            "from a backup, or name another file"
         )
     if code == sqlite3.SQLITE_ERROR and any(said in str(error) for said in _OF_A_DOCUMENT):
         return DamagedRecordError(
@@ -110,27 +110,26 @@ def translate(error: sqlite3.Error, settings: Settings) -> DataStoreError:
 
 
 def _cannot_open(where: str, settings: Settings, name: str) -> DataStoreError:
-    """Return the error for a file that cannot be opened: SQLite does not say why, so one has to look."""
+    """Return the error for a file that cannot be opened. SQLite does not say why, so this finds out."""
     path = settings.path
     if path is None or (path.exists() and os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK)):
         return BackendUnavailableError(
             f"{where} cannot be opened for now ({name}); perhaps this process has too many files open", backend=NAME
         )
     if not path.exists():
-        return _lasting(f"{where} is not there any more: it or its directory was removed or moved ({name})")
+        return _lasting(f"{where} no longer exists: it or its directory was removed or moved ({name})")
     return _denied(where, name)
 
 
 def _cannot_read(path: Path, log: Path | None, name: str) -> DataStoreError:
-    """Return the error for a file that cannot be opened for reading only, though it may be read itself."""
+    """Return the error for a file that cannot be opened for reading only, although it may be read itself."""
     if not path.exists():
-        return _lasting(f"{path} is not there any more: it or its directory was removed or moved ({name})")
+        return _lasting(f"{path} no longer exists: it or its directory was removed or moved ({name})")
     if log is not None and not all(os.access(beside, os.R_OK) for beside in (log, index_of(log))):
         return PermissionDeniedError(
-            f"{path} cannot be read without {log.name} and {index_of(log).name}: the first holds what was written "
-            f"last, and this user may not read both of them, or not make the second ({name}). Let somebody who may "
-            "write to the file open it and close it again, or copy it together with its log to where this user may "
-            "write",
+            f"{path} cannot be read without {log.name} and {index_of(log).name}: the first holds the latest writes, "
+            f"and this user may not read both of them, or may not create the second ({name}). Let somebody who may "
+            "write to the file open and close it, or copy it together with its log to a place that it may write to",
             backend=NAME,
         )
     return BackendUnavailableError(

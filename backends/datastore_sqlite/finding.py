@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 from datastore.adapters.pushdown import push, query_of
 from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
@@ -16,31 +16,29 @@ from datastore.queries.matcher import Predicate, compile_filter
 from datastore.queries.tree import EVERYTHING, Field, Filter
 from datastore.values import decode
 from datastore_sqlite.client import Connection
+from datastore_sqlite.codec import DOCUMENT, VALUE, Row
 from datastore_sqlite.damage import WELL_FORMED, documents_of, reading, shown, size_of, stored_id
 from datastore_sqlite.indexes import Index, Key, Probe, Search, best_search, by_key, key_expression, keys_by_path
 from datastore_sqlite.queries import Sql
 from datastore_sqlite.schema import TABLE
 from datastore_sqlite.statements import COLUMNS
 
-Row: TypeAlias = tuple[Any, ...]
-
 PAGE_BYTES = 8_000_000
-"""A page ends soon after so many characters of values, so that large values do not pile up in memory."""
-_VALUE = 4  # the index of the value in a row that has one
+"""A page ends soon after this many characters of values, so that large values do not fill the memory."""
 _ABOUT = "key, metadata, createdByAgent, updatedAt"
-"""What a closer look at metadata needs, beside the columns that every row has."""
+"""The columns that a closer look at metadata needs, besides those that every row has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqlitePlan(Plan):
-    """A plan with what `read_page` needs of it.
+    """A plan, with what `read_page` needs of it.
 
     Attributes:
-        where: The condition that rows satisfy which are worth reading.
-        sure: The SQL that says whether a row matches for sure what the database decides.
-        parameters: Of both.
+        where: The condition that a row may match and so is worth reading.
+        sure: The SQL that says whether a row certainly matches what the database decides.
+        parameters: The parameters of both.
         search: Where to look in an index; ``None`` for the range of ids.
-        decided: What the database decides, for the rows that are not sure.
+        decided: The part of the query that the database decides, to check the rows that it is not sure of.
     """
 
     where: str
@@ -51,7 +49,7 @@ class SqlitePlan(Plan):
 
 
 def make_plan(range: IdRange, query: Query, indexes: Callable[[], Sequence[Index]]) -> SqlitePlan | None:
-    """Return the plan for a query, ``None`` if nothing of it can be pushed down."""
+    """Return the plan for a query, or ``None`` if nothing of it can be pushed down."""
     sql = Sql()
     found = push(query, sql, tuple)
     if found is None:
@@ -90,17 +88,16 @@ def read_page(
     fields: Fields,
     limit: int,
     after: str | None,
-    document: Callable[[Row], Document],
     *,
     reverse: bool = False,
 ) -> DocumentPage:
-    """Return a page of what a plan finds; ``document`` makes a document of the columns of a row."""
+    """Return a page of what a plan finds."""
 
     def read(plan: SqlitePlan) -> DocumentPage:
-        reader = _Reader(connection, range, plan, fields, document, reverse)
+        reader = _Reader(connection, range, plan, fields, reverse)
         if plan.search is None:
             return reader.by_id(limit, after)
-        connection.execute("BEGIN")  # so that the searches of one page see the same documents
+        connection.execute("BEGIN")  # all searches of one page must see the same documents
         try:
             if plan.search.in_order:
                 return reader.merged(plan.search, limit, after)
@@ -112,7 +109,7 @@ def read_page(
 
 
 def _past_damage(plan: SqlitePlan) -> SqlitePlan:
-    """Return a plan that finds the same, and every row that SQLite cannot look into: what these are shows elsewhere."""
+    """Return a plan that also finds every row that SQLite cannot look into; a closer look then shows what those are."""
     return replace(
         plan,
         where=f"CASE WHEN {WELL_FORMED} THEN {plan.where} ELSE 1 END",
@@ -129,17 +126,16 @@ class _Reader:
         range: IdRange,
         plan: SqlitePlan,
         fields: Fields,
-        document: Callable[[Row], Document],
         reverse: bool,
     ) -> None:
         self._connection = connection
         self._range = range
         self._reverse = reverse
         self._plan = plan
-        self._document = document
+        self._document = DOCUMENT[fields]
         self._has_value = fields >= Fields.VALUE
         self._width = COLUMNS[fields].count(",") + 1
-        # A row of keys comes with its value if that needs a closer look, and NULL if not.
+        # If only keys are asked for, a row comes with its value if that needs a closer look, and otherwise with NULL.
         unsure = plan.sure if self._has_value else f"CASE WHEN {plan.sure} THEN NULL ELSE value END"
         about = plan.decided.meta != EVERYTHING
         self._columns = f"{COLUMNS[fields]}, {unsure}{f', {_ABOUT}' if about else ''}"
@@ -160,7 +156,7 @@ class _Reader:
         return self._matching(found, None if complete else _id(found[-1]))
 
     def merged(self, search: Search, limit: int, after: str | None) -> DocumentPage:
-        """Read searches whose rows are in the order of their ids, and merge them."""
+        """Read searches whose rows are in the order of their ids, and merge their results."""
         found, bounds = list[Row](), list[str]()
         for probe in search.probes:
             self._size = 0
@@ -169,7 +165,7 @@ class _Reader:
             if not complete:
                 bounds.append(_id(rows[-1]))
         found.sort(key=_id, reverse=self._reverse)
-        if bounds:  # after the first search that has not come to its end, others may have gone further
+        if bounds:  # beyond the end of an unfinished search, some of its rows are missing
             bound = max(bounds) if self._reverse else min(bounds)
             found = [row for row in found if (_id(row) >= bound if self._reverse else _id(row) <= bound)]
         rows = found[:limit]
@@ -177,7 +173,7 @@ class _Reader:
         return self._matching(rows, None if complete else _id(rows[-1]))
 
     def by_key(self, search: Search, limit: int, after: str | None) -> DocumentPage:
-        """Read one search after another, each in the order of its keys."""
+        """Read one search after another, each in the order of its index keys."""
         number, probes = 0, list(search.probes[:1])
         if after is not None:
             number, keys, id = json.loads(after)
@@ -257,24 +253,24 @@ class _Reader:
             index = f' INDEXED BY "{self._plan.index}"'
             if index not in statement:
                 raise
-            # Another process has removed the index since the plan was made: slower, and as right.
+            # Another process has removed the index since the plan was made. This is slower, and just as right.
             return self._connection.execute(statement.replace(index, "", 1), parameters)
 
     def _take(self, rows: Iterator[Row], limit: int) -> tuple[list[Row], bool]:
-        """Return rows up to the size of a page, and whether these are all that there are."""
+        """Return rows up to the size of a page, and whether there are no more."""
         if not self._has_value:
             found = list(rows)
             return found, len(found) < limit
         found = []
         for row in rows:
             found.append(row)
-            self._size += size_of(row[_VALUE])
+            self._size += size_of(row[VALUE])
             if self._size > PAGE_BYTES:
                 return found, False
         return found, len(found) < limit
 
     def _matching(self, rows: Sequence[Row], after: str | None) -> DocumentPage:
-        """Return the page of the rows that match, and of those that cannot be read."""
+        """Return a page of the rows that match, with errors for those that cannot be read."""
         width, document, has_value = self._width, self._document, self._has_value
         matches = dict[str, bool]()
 
@@ -290,7 +286,7 @@ class _Reader:
         return DocumentPage([one for one in documents if matches[one.id]], after, broken)
 
     def _matches(self, row: Row, document: Document, value: Any) -> bool:
-        """Look closer at a row of which the database is not sure."""
+        """Take a closer look at a row that the database is not sure of."""
         if self._value is not None and not self._value(value):
             return False
         if self._meta is None:
@@ -311,7 +307,7 @@ class _Reader:
 
 def _bounds(expression: str, range: Any, parameters: dict[str, Any]) -> Iterator[str]:
     low, above = range.low, range.above
-    if low is None and above:  # after what is missing: everything that is there
+    if low is None and above:  # after rows without the field: all rows with it
         low, above = float("-inf"), False
     if low is not None:
         parameters["low"] = low

@@ -1,10 +1,10 @@
-"""Reading the beginning of a file without harm to whoever has it open in this process.
+"""Reading the beginning of a file without harming whoever has it open in this process.
 
-POSIX releases all locks that a process has on a file when the process closes *any* descriptor of it: whoever opens a
-database's file to look at it, and closes it again, takes away the locks of the connections that are open beside, and
-another process then believes itself alone and removes the log that they still use. See
+When a process closes *any* descriptor of a file, POSIX releases all locks that the process has on it. So opening a
+database's file just to look at it, and closing it again, takes away the locks of the connections that have it open.
+Another process then believes that it is alone, and removes the log that they still use. See
 https://www.sqlite.org/howtocorrupt.html, section 2.2. So a descriptor of a file that is open elsewhere in this process
-is kept for ever, and used again: one for each such file.
+is kept for ever and reused, one for each such file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _kept: dict[tuple[int, int], int] = {}
 
 
 def read_beginning(path: Path, size: int) -> tuple[bytes, int]:
-    """Return the first bytes of a file, and how long all of it is.
+    """Return the first bytes of a file, and the length of the whole file.
 
     Raises:
         OSError: If it cannot be read.
@@ -35,11 +35,11 @@ def read_beginning(path: Path, size: int) -> tuple[bytes, int]:
 
 
 def make(path: Path, mode: int) -> None:
-    """Make an empty file that is not there.
+    """Create an empty file that must not exist.
 
     Raises:
-        FileExistsError: If it is.
-        OSError: If it cannot be made.
+        FileExistsError: If it exists.
+        OSError: If it cannot be created.
     """
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), mode)
     _close(descriptor, os.fstat(descriptor))
@@ -48,7 +48,7 @@ def make(path: Path, mode: int) -> None:
 def _read(descriptor: int, size: int) -> bytes:
     if hasattr(os, "pread"):
         return os.pread(descriptor, size, 0)
-    os.lseek(descriptor, 0, os.SEEK_SET)  # Windows, which has no such locks
+    os.lseek(descriptor, 0, os.SEEK_SET)  # Windows, where closing releases no such locks
     return os.read(descriptor, size)
 
 
@@ -60,7 +60,7 @@ def _close(descriptor: int, status: os.stat_result) -> None:
 
 
 def _is_open_elsewhere(descriptor: int, status: os.stat_result) -> bool:
-    """Return whether this process has another descriptor of the file; if that cannot be found out, it may have."""
+    """Return whether this process may have another descriptor of the file; true if that cannot be found out."""
     try:
         others = [int(entry.name) for entry in _DESCRIPTORS.iterdir()]
     except OSError:
@@ -68,7 +68,7 @@ def _is_open_elsewhere(descriptor: int, status: os.stat_result) -> bool:
     for other in others:
         try:
             found = os.fstat(other)
-        except OSError:  # that of the listing itself, or closed meanwhile
+        except OSError:  # of the listing itself, or of one that was closed meanwhile
             continue
         if other != descriptor and (found.st_dev, found.st_ino) == (status.st_dev, status.st_ino):
             return True

@@ -1,17 +1,17 @@
-"""Indexes on fields of values: what they hold, and which of their keys a query has to look at.
+"""Indexes on fields of values: what they hold, and which of their keys a query must look at.
 
-An index of SQLite's has one entry for each row, so it holds one key for each field, in this order:
+An SQLite index has one entry for each row. So it holds one key for each field, in this order:
 
-- NULL: there is no such field;
+- NULL: the field is missing;
 - numbers: integers as they are, real numbers rounded;
 - text: its beginning;
-- ``x'00'``: *anything*: an array here or on the way, an integer beyond 64 bits, a very large real number, text with a
-  NUL character. Every search looks at these as well, and so misses nothing;
+- ``x'00'``: *anything*, for an array at or on the way to the field, an integer beyond 64 bits, a very large real
+  number, or text with a NUL character. Every search looks at these too, and so misses nothing;
 - ``x'01'`` false, ``x'02'`` true, ``x'03'`` an object, ``x'04'`` null.
 
-What an index leads to is only worth a look: the expression of `datastore_sqlite.queries` decides about each row. So
-keys may be coarse, and real numbers have to be: versions of SQLite differ in the last digits of those they read from
-JSON, and an index must hold the same keys for all versions that ever open the file, or it counts as damaged.
+A row that an index finds only *may* match: the expression of `datastore_sqlite.queries` decides. So keys may be coarse,
+and those of real numbers must be. Versions of SQLite differ in the last digits of real numbers that they read from
+JSON, and an index must hold the same keys for every version that ever opens the file, or it counts as damaged.
 """
 
 from __future__ import annotations
@@ -38,67 +38,67 @@ Key: TypeAlias = int | float | str | bytes | None
 
 ANYTHING, _FALSE, _TRUE, _OBJECT, _NULL = (bytes([number]) for number in range(5))
 _TEXT = 200
-"""So many characters of a text are in an index: a megabyte of it would fill 250 pages."""
+"""How many characters of a text an index holds: a megabyte of text would fill 250 pages."""
 _FINE, _LARGE = 2.0**20, 2.0**46
-"""Real numbers below the one are rounded to multiples of 2**-20, those below the other to integers."""
+"""Real numbers below the first are rounded to multiples of 2**-20, and those below the second to integers."""
 _SLACK = 4e-15
-"""How far off, in relation to its size, a real number may have been read: 18 units in the last place."""
+"""How far off, relative to its size, a real number may have been read: 18 units in the last place."""
 _MOST_KEYS = 1_000
-"""So many keys are looked up one by one."""
+"""The most keys that are looked up one by one."""
 _MERGED = 12
-"""From so many keys the rows are merged in the order of their ids; a page then reads up to so many times its size."""
+"""Up to this many searches are merged in the order of ids; a page then reads up to this many times its size."""
 
 LIST = f"SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = '{TABLE}' AND sql LIKE '%(/* [%'"
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Keys from one to another."""
+    """A range of keys."""
 
     low: Key
     high: Key = None
     """``None`` for no bound."""
     open: bool = False
-    """Whether ``high`` is left out."""
+    """Whether ``high`` itself is excluded."""
     above: bool = False
-    """Whether ``low`` is left out."""
+    """Whether ``low`` itself is excluded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys under which every value is that a condition holds for."""
+    """The keys of all values for which a condition may hold."""
 
     points: frozenset[Key]
     range: Range | None = None
 
 
-@dataclass(frozen=True)  # without slots, for what is worked out once
+@dataclass(frozen=True)  # without slots, so that properties can be cached
 class Index:
     """An index that `Backend.ensure_index` made."""
 
     fields: tuple[Path, ...]
     namespace: str | None
-    """The namespace's own name, not as ids hold it; ``None`` for all namespaces."""
+    """The namespace's plain name, not the encoded one in ids; ``None`` for all namespaces."""
 
     @cached_property
     def name(self) -> str:
-        """The same for the same fields and namespace, and another one if the keys ever become others."""
+        """The name: the same for the same fields and namespace. It would change if the keys ever changed."""
         readable = re.sub("[^A-Za-z0-9]+", "_", "_".join(".".join(path) for path in self.fields))[:40]
         return f"{TABLE}_by_{readable}_{hashlib.sha256(self._body.encode()).hexdigest()[:12]}"
 
     @property
     def statement(self) -> str:
-        """The statement that makes it."""
+        """The statement that creates it."""
         return f'CREATE INDEX IF NOT EXISTS "{self.name}" ON {TABLE} {self._body}'
 
     @cached_property
     def expressions(self) -> list[str]:
-        """The SQL of the key of each field."""
+        """The SQL for the key of each field."""
         return list(map(key_expression, self.fields))
 
     @cached_property
     def condition(self) -> str:
-        """The SQL that rows of its namespace satisfy; a parameter would not tell SQLite that the index is complete."""
+        """The SQL condition for rows of its namespace. With a parameter, SQLite would not use the index."""
         return "" if self.namespace is None else f"namespace = {_constant(self.namespace)}"
 
     @cached_property
@@ -110,10 +110,10 @@ class Index:
 
 
 def declare(fields: Sequence[Path], encoded_namespace: str | None) -> Index:
-    """Return the index on some fields.
+    """Return the index on the given fields.
 
     Raises:
-        UnsupportedError: If SQLite cannot be trusted with one of the paths.
+        UnsupportedError: If one of the paths does not mean the same to every version of SQLite.
     """
     for path in fields:
         if json_path(path) is None:
@@ -126,7 +126,7 @@ def declare(fields: Sequence[Path], encoded_namespace: str | None) -> Index:
 
 
 def known(rows: Iterable[tuple[str, str]]) -> list[Index]:
-    """Return the indexes among those of the file that this version can use."""
+    """Return the indexes in the file that this version can use."""
     return [index for name, sql in rows if (index := _read(name, sql)) is not None]
 
 
@@ -137,7 +137,7 @@ def _read(name: str, sql: str) -> Index | None:
         index = Index(tuple(map(tuple, fields)), namespace)
         return index if index.name == name else None
     except (ValueError, TypeError):
-        return None  # somebody else's
+        return None  # somebody else's index
 
 
 @lru_cache(maxsize=256)
@@ -167,10 +167,10 @@ def _constant(value: str | bytes) -> str:
 
 
 def by_key(field: Field, full: str, bind: Callable[[Any], str]) -> str:
-    """Return an expression that says the same of a row, and looks into the JSON only where its key does not tell.
+    """Return an expression with the same meaning for a row, which looks into the JSON only if the key does not tell.
 
     Args:
-        field: A condition on a field that the index in use has.
+        field: A condition on a field of the index in use.
         full: The expression that looks into the JSON.
         bind: Returns the name of a parameter for a value.
     """
@@ -211,7 +211,7 @@ _INT64 = range(-(2**63), 2**63)
 
 
 def keys_by_path(clauses: Iterable[Filter]) -> dict[Path, Keys]:
-    """Return where to look for what satisfies all of some clauses, for each path that they say something about."""
+    """Return for each path in the clauses where to look for what satisfies all of them."""
     found: dict[Path, Keys] = {}
     for clause in clauses:
         if isinstance(clause, Field):
@@ -236,7 +236,7 @@ def _keys(field: Field) -> Keys | None:
 
 
 def _points(value: Any) -> Iterable[Key]:
-    """Return the keys that a value equal to this one may be under, besides `ANYTHING`."""
+    """Return the keys that a value equal to this one may have, besides `ANYTHING`."""
     if value is None:
         return (None, _NULL)
     if isinstance(value, bool):
@@ -268,7 +268,7 @@ def _compared(operator: str, value: Any) -> Keys | None:
 
 
 def _both(one: Keys, other: Keys) -> Keys:
-    """Return where to look for what is in both: somewhere in either will do, and the smaller the better."""
+    """Return where to look for what is in both. Looking at either is enough, so the smaller one is chosen."""
     if one.range is None or other.range is None:
         return min(one, other, key=lambda keys: (keys.range is not None, len(keys.points)))
     low = max(one.range.low, other.range.low, key=_order)
@@ -281,7 +281,7 @@ def _both(one: Keys, other: Keys) -> Keys:
 
 
 def _order(key: Key) -> tuple[int, Any]:
-    """Return what keys compare by: as SQLite orders its types."""
+    """Return a sort key for keys, in SQLite's order of types."""
     return (0 if isinstance(key, int | float) else 1 if isinstance(key, str) else 2, key)
 
 
@@ -295,22 +295,22 @@ def _about(value: float) -> tuple[float, float]:
 
 
 def _rounded(value: float) -> Key:
-    """Return the key of a real number, rounded by the same steps as in SQL, halves away from zero."""
+    """Return the key of a real number. It is rounded in the same steps as in SQL, with halves away from zero."""
     scale = _FINE if abs(value) < _FINE else 1.0
     return math.trunc(value * scale + math.copysign(0.5, value)) / scale
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One search in an index: the first fields have these keys, the next one lies in a range."""
+    """One search in an index: the first fields have given keys, and the next field is in a range."""
 
     points: tuple[Key, ...]
     range: Range | None = None
     after: str = ""
-    """Ids up to this one are left out."""
+    """Ids up to and including this one are left out."""
 
     def behind(self, keys: tuple[Key, ...], id: str) -> list[Probe]:
-        """Return the searches for what comes after an entry: its keys after the points, and its id."""
+        """Return the searches for what follows an entry, given by its keys after the points and its id."""
         rest = [Probe((*self.points, *keys), None, id)]
         rest += [
             Probe((*self.points, *keys[:count]), Range(keys[count], above=True))
@@ -328,17 +328,17 @@ class Search:
 
     index: Index
     probes: tuple[Probe, ...]
-    """Disjoint."""
+    """They do not overlap."""
 
     @property
     def fields(self) -> tuple[Path, ...]:
-        """The fields that it says something about."""
+        """The fields that the search uses."""
         probe = self.probes[0]
         return self.index.fields[: len(probe.points) + (probe.range is not None)]
 
     @property
     def fit(self) -> Fit:
-        """How well it fits the query."""
+        """How well the search fits the query."""
         probe = self.probes[0]
         equal, ranged = len(probe.points), probe.range is not None
         nothing = len(self.index.fields) - equal - ranged
@@ -346,12 +346,12 @@ class Search:
 
     @property
     def in_order(self) -> bool:
-        """Whether the rows of each probe are in the order of their ids, and the probes few enough to be merged."""
+        """Whether each probe's rows are in the order of their ids, and there are few enough probes to merge."""
         return len(self.probes) <= _MERGED and len(self.probes[0].points) == len(self.index.fields)
 
 
 def best_search(indexes: Sequence[Index], namespace: str, keys: Mapping[Path, Keys]) -> Search | None:
-    """Return the search by the index that fits best (`datastore.adapters.choosing`); ``None`` if no index helps."""
+    """Return the search with the index that fits best (`datastore.adapters.choosing`); ``None`` if no index helps."""
 
     def answer(index: Index) -> tuple[Fit, Search] | None:
         search = _search(index, keys)

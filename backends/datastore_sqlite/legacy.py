@@ -1,4 +1,4 @@
-"""Reading a table that another program has written: opened for reading only, by whatever columns it has."""
+"""Reading a table that another program has written: it is opened only for reading, and may have any columns."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class LegacyTable:
             keyed = {"key", "value"} <= set(self._columns)
             if not keyed or (id is None and "namespace" not in self._columns):
                 raise ConfigurationError(
-                    f"the table {table!r} of {path} has not the columns of the legacy format (_id, userId, namespace, "
-                    f"key, value, ...) but {', '.join(self._columns)}",
+                    f"the table {table!r} of {path} does not have the columns of the legacy format (_id, userId, "
+                    f"namespace, key, value, ...); it has {', '.join(self._columns)}",
                     backend=NAME,
                 )
             self._place = _place(self._connection, quoted, id)
@@ -82,7 +82,7 @@ class LegacyTable:
         return LegacyPage(documents, None if complete else _after(*rows[-1][:2]))
 
     def _rows(self, statement: str, parameters: list[Any], limit: int) -> tuple[list[tuple[Any, ...]], bool]:
-        """Return rows up to the size of a page, and whether these are all that there are."""
+        """Return rows up to the size of a page, and whether there are no more."""
         rows, size = list[tuple[Any, ...]](), 0
         cursor = self._connection.execute(statement, parameters)
         for row in cursor:
@@ -108,17 +108,17 @@ class LegacyTable:
 def open_legacy(url: Url) -> LegacyTable:
     """Open a table in the legacy format: ``sqlite:///old.db?table=agent_data_store``.
 
-    Columns that hold an object or an array hold it as JSON text. Text that is no JSON is taken as it stands.
+    Columns that hold an object or an array hold it as JSON text. Text that is not JSON is taken as it is.
 
     Raises:
-        ConfigurationError: If there is no such file or table, or the table has other columns.
+        ConfigurationError: If there is no such file or table, or the table lacks columns.
         PermissionDeniedError: If the file cannot be read.
     """
     table = url.parameter("table", str, TABLE)
     url.check_all_taken()
     path = Path(url.path.removeprefix("/"))
     if url.host or not url.path.removeprefix("/"):
-        raise ConfigurationError("the sqlite URL names no file; write sqlite:///old.db", backend=NAME)
+        raise ConfigurationError("the sqlite URL has no file; write sqlite:///old.db", backend=NAME)
     try:
         head, _ = read_beginning(path, 16)
     except PermissionError as error:
@@ -131,18 +131,18 @@ def open_legacy(url: Url) -> LegacyTable:
 
 
 def _place(connection: sqlite3.Connection, quoted: str, id: str | None) -> str:
-    """Return the column that rows are read in the order of."""
+    """Return the column that orders the rows."""
     try:
         connection.execute(f"SELECT rowid FROM {quoted} LIMIT 0")
         return "rowid"
-    except sqlite3.OperationalError:  # a table WITHOUT ROWID
+    except sqlite3.OperationalError:  # the table is WITHOUT ROWID
         if id is None:
             raise
         return id
 
 
 def _after(place: Any, kind: str) -> str:
-    """Return where to go on after a row: by its bytes where they are no text, or no UTF-8."""
+    """Return where to continue after a row: its bytes, if they are not text or not UTF-8."""
     if isinstance(place, str):
         place = place.encode()
     return json.dumps([kind, place.hex() if isinstance(place, bytes) else place])
@@ -152,8 +152,8 @@ def _value(stored: Any) -> Any:
     if not isinstance(stored, str):
         return stored
     try:
-        return decode(" " + stored)  # exactly, integers beyond 64 bits with it
-    except UnreadableError as error:  # JSON, with a number in it that is none or too long
+        return decode(" " + stored)  # read exactly, including integers beyond 64 bits
+    except UnreadableError as error:  # JSON in which a number is too long, or is not a number
         return error
     except (ValueError, RecursionError):
         return stored

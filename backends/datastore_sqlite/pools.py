@@ -1,4 +1,4 @@
-"""Connections shared by threads: who has which, who waits for one, and what an interrupt has left behind."""
+"""Connections shared by threads: who has which, who waits for one, and what an interrupt left behind."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from datastore_sqlite.client import NAME, AtRest, Connection, File, Settings, op
 from datastore_sqlite.failures import translate
 
 _IDLE_SECONDS = 10.0
-"""How long a connection is kept that nobody needs."""
-_LOOK = 0.1  # seconds between two looks of those who wait at whether a connection was abandoned
+"""How long an unused connection is kept."""
+_LOOK = 0.1  # seconds between two checks, by those who wait, for abandoned connections
 
 _inherited: list[Connection] = []
-"""Of parent processes, kept so that nobody closes them."""
+"""The connections of parent processes, kept so that they are never closed."""
 
 
 class Pool:
-    """Connections to a file: one for each thread that is inside a call, kept for the next.
+    """Connections to a file: one for each thread that is inside a call, kept for the next call.
 
-    Taking and giving back are single operations of a deque, which need no lock. Whoever has met an exception does not
-    give a connection back but discards it: a statement may be under way in it.
+    Taking a connection and giving it back are single operations of a deque, which need no lock. After an exception, a
+    connection is not given back but discarded, because a statement may still be under way in it.
 
     Args:
-        settings: How to open them.
-        file: Which file it must be.
-        first: What is open already.
+        settings: How connections are opened.
+        file: The file that they must lead to.
+        first: A connection that is open already.
     """
 
     def __init__(self, settings: Settings, file: File, first: Connection) -> None:
@@ -47,22 +47,22 @@ class Pool:
     def _begin(self, *first: Connection) -> None:
         self._idle: deque[Connection] = deque(first)
         self._all: list[weakref.ref[Connection]] = [weakref.ref(connection) for connection in first]
-        """Weakly, because one that an interrupt has left behind must not count for ever."""
+        """Weak references, because a connection that an interrupt left behind must not count for ever."""
         self._waiting: deque[_Waiting] = deque()
         self._opening = Turns("opening a connection")
         self._look_at = 0.0
 
     def take(self, frame: FrameType) -> Connection:
-        """Return a connection that nobody else uses, to the call of a frame; `give_back` or `discard` it."""
+        """Return a connection that nobody else uses, for the call of a frame. Then `give_back` or `discard` it."""
         try:
-            connection = self._idle.pop()  # the one used last: its page cache is warm
+            connection = self._idle.pop()  # the one used last, whose page cache is warm
         except IndexError:
             return self._wait_or_open(frame)
         connection.frame = frame
         return connection
 
     def give_back(self, connection: Connection, now: float | None = None) -> None:
-        """Keep a connection for the next call; ``now`` is what `time.monotonic` has said not long ago."""
+        """Keep a connection for the next call; ``now`` is a recent `time.monotonic`."""
         connection.frame = None
         if self._waiting:
             try:
@@ -81,24 +81,24 @@ class Pool:
             self.close()
 
     def discard(self, connection: Connection) -> None:
-        """Close a connection that may not be clean; what its transaction has written, if there is one, is undone."""
+        """Close a connection that may not be clean. If it is in a transaction, that is rolled back."""
         connection.discarded, connection.frame = True, None
         try:
-            if connection.in_transaction:  # with a statement under way, closing alone would not end it
+            if connection.in_transaction:  # while a statement is under way, closing alone would not end it
                 connection.rollback()
         except sqlite3.Error:
             pass
         finally:
             connection.close()
         with suppress(IndexError):
-            self._waiting.popleft().hand_over(None)  # it may open another one
+            self._waiting.popleft().hand_over(None)  # it may open another connection
 
     def lent(self, frame: FrameType) -> Lent:
         """Lend a connection for a statement: ``with pool.lent(frame) as connection``; ``frame`` is the caller's."""
         return Lent(self, self.take(frame), self._settings)
 
     def close(self) -> None:
-        """Close the connections; those in use are closed when they are given back."""
+        """Close the connections. Those in use are closed when they are given back."""
         self._closed = True
         while self._idle:
             with suppress(IndexError):  # another thread was faster
@@ -106,13 +106,13 @@ class Pool:
         self._discard_the_abandoned()
 
     def before_fork(self) -> None:
-        """Close every connection: nobody uses one, so those that are not idle were left by an interrupt."""
+        """Close every connection. Nobody uses one now, so one that is not idle was left by an interrupt."""
         self._idle.clear()
         for connection in self._open_ones():
             self.discard(connection)
 
     def after_fork(self) -> None:
-        """Forget connections that are open, unclosed: closing them would break the parent's locks.
+        """Forget the open connections without closing them, which would break the parent's locks.
 
         https://www.sqlite.org/howtocorrupt.html, section 2.6
         """
@@ -120,7 +120,7 @@ class Pool:
         self._begin()
 
     def _look_after_the_waiting(self) -> None:
-        """See whether connections are missing that nobody will give back; one of all who wait does it at a time."""
+        """Check for connections that nobody will give back. Of all who wait, one at a time does this."""
         now = time.monotonic()
         if now < self._look_at:
             return
@@ -131,14 +131,14 @@ class Pool:
                 self._waiting.popleft().hand_over(None)
 
     def _discard_the_abandoned(self) -> None:
-        """Close the connections of calls that an interrupt ended before they could, and those between two owners."""
+        """Close the connections of calls that an interrupt ended, and those that were left between two owners."""
         lent, ownerless = list[tuple[Connection, FrameType]](), list[tuple[Connection, float]]()
         for connection in self._not_idle():
             if (frame := connection.frame) is not None:
                 lent.append((connection, frame))
             else:
                 ownerless.append((connection, connection.idle_since))
-        stacks = list(sys._current_frames().values())  # after that: a call that has begun meanwhile is not in question
+        stacks = list(sys._current_frames().values())  # taken last, so that calls that began meanwhile are on them
         for connection, frame in lent:
             if connection.frame is frame and not any(on_stack(frame, stack) for stack in stacks):
                 self.discard(connection)
@@ -146,13 +146,13 @@ class Pool:
             return
         still = self._not_idle()
         for connection, since in ownerless:
-            # Had it been given back and taken again meanwhile, it would have been idle since another time.
+            # If it had been given back and taken again meanwhile, its `idle_since` would differ.
             if connection in still and connection.frame is None and connection.idle_since == since:
                 self.discard(connection)
 
     def _is_moving_one(self, frame: FrameType | None) -> bool:
-        """Return whether a thread is taking a connection or giving one back, between two lines of it."""
-        settled = (Pool._wait_or_open.__code__, Pool._discard_the_abandoned.__code__)  # they are called between moves
+        """Return whether a thread is in the middle of taking a connection or giving one back."""
+        settled = (Pool._wait_or_open.__code__, Pool._discard_the_abandoned.__code__)  # called between two such steps
         inner = None
         while frame is not None:
             if frame.f_code in _MOVING and inner not in settled:
@@ -161,11 +161,11 @@ class Pool:
         return False
 
     def _not_idle(self) -> list[Connection]:
-        """Return the connections that are open and in use, or between two owners."""
+        """Return the open connections that are in use or between two owners."""
         while True:
             try:
                 idle = set(map(id, self._idle))
-            except RuntimeError:  # another thread took one, or gave one back
+            except RuntimeError:  # another thread has just taken one or given one back
                 continue
             return [connection for connection in self._open_ones() if id(connection) not in idle]
 
@@ -175,7 +175,7 @@ class Pool:
         return [connection for connection in found if not connection.discarded]
 
     def _close_one_idle(self, before: float) -> None:
-        """Close the connection that was not used for longest, if that is long ago."""
+        """Close the connection that has not been used for longest, if it has been idle for too long."""
         with suppress(IndexError):
             longest = self._idle.popleft()
             if longest.idle_since < before:
@@ -210,7 +210,7 @@ class Pool:
                 raise error
 
     def _wait(self, end: float, frame: FrameType) -> Connection | None:
-        """Wait for a connection that is given back, after whoever waits already; ``None`` when one may be opened."""
+        """Wait, after earlier waiters, for a connection to be given back; ``None`` if one may be opened instead."""
         waiting = _Waiting(frame)
         self._waiting.append(waiting)
         idle: Connection | None = None
@@ -224,7 +224,7 @@ class Pool:
         finally:
             try:
                 self._waiting.remove(waiting)
-            except ValueError:  # somebody is about to hand one over
+            except ValueError:  # another thread is about to hand one over
                 if not woken:
                     waiting.wake.acquire(timeout=_LOOK)
         if idle is None or waiting.connection is None:
@@ -266,7 +266,7 @@ _MOVING = frozenset(
         Pool.before_fork,
     )
 )
-"""What has a connection in hand that belongs to nobody for the moment."""
+"""The functions that hold a connection which belongs to nobody at that moment."""
 
 
 class _Waiting:
@@ -281,7 +281,7 @@ class _Waiting:
         self.wake.acquire()
 
     def hand_over(self, connection: Connection | None) -> None:
-        """Give it a connection, or the leave to open one."""
+        """Give it a connection, or permission to open one."""
         if connection is not None:
             connection.frame = self._frame
         self.connection = connection
@@ -302,24 +302,24 @@ class OneConnection:
         self._turns = Turns("using the database in memory")
 
     def take(self, frame: FrameType) -> Connection:
-        """Wait for the connection; `give_back` or `discard` it."""
+        """Wait for the connection. Then `give_back` or `discard` it."""
         connection = self._connection
         try:
             connection.turn = self._turns.take(self._settings.timeout, frame)
         except TimeoutError as error:
             raise no_turn(error) from error
-        if connection.in_transaction:  # an interrupt has left it so
+        if connection.in_transaction:  # an interrupt left it there
             connection.rollback()
         connection.deadline[0] = until()
         return connection
 
     def give_back(self, connection: Connection, now: float | None = None) -> None:
-        """Let the next one have it."""
+        """Let the next call have it."""
         if connection.turn is not None:
             connection.turn.leave()
 
     def discard(self, connection: Connection) -> None:
-        """Let the next one have it, without what its transaction has written."""
+        """Let the next call have it, after rolling back its transaction."""
         try:
             if connection.in_transaction:
                 connection.rollback()
@@ -336,18 +336,18 @@ class OneConnection:
             self._connection.close()
 
     def before_fork(self) -> None:
-        """Nothing: the child has a copy of the memory, and nobody is inside."""
+        """Do nothing: the child has a copy of the memory, and nobody is using the connection."""
 
     def after_fork(self) -> None:
-        """Forget the turns of threads that are not there."""
+        """Forget the turns of threads that do not exist in the child."""
         self._turns.reset()
 
 
 class ReadingPool(Pool):
-    """Connections to a file that is opened for reading only.
+    """Connections to a file that is opened only for reading.
 
-    One that was opened while the file was at rest is good for as long as it is. What was read while that changed is not
-    handed over: the call fails for now, and finds the file open when it is repeated.
+    A connection that was opened while the file was at rest can be used as long as it stays so. If that changes during a
+    read, the result is not returned: the call fails for now, and when it is repeated it opens the file as one in use.
     """
 
     def take(self, frame: FrameType) -> Connection:
@@ -364,7 +364,7 @@ class ReadingPool(Pool):
         super().give_back(connection, now)
 
     def discard(self, connection: Connection) -> None:
-        """See `Pool.discard`. A file that is changed meanwhile looks damaged, and is not."""
+        """See `Pool.discard`. A file that is changed during a read looks damaged although it is not."""
         holds = self._holds(connection)
         super().discard(connection)
         if not holds and isinstance(error := sys.exception(), sqlite3.Error):
@@ -384,14 +384,14 @@ class ReadingPool(Pool):
 
 
 def no_turn(error: TimeoutError) -> BackendUnavailableError:
-    """Return the error for a call whose turn did not come."""
+    """Return the error for a call that did not get its turn in time."""
     refused = BackendUnavailableError(f"{error}; nothing was written", backend=NAME)
     refused.waited = True
     return refused
 
 
 class Lent:
-    """A connection lent for a statement, which may take until the deadline of the call under way."""
+    """A connection lent for a statement, which may run until the deadline of the call under way."""
 
     __slots__ = ("_connection", "_owner", "_settings")
 

@@ -1,16 +1,16 @@
-"""From a filter to SQL that says 1, 0 or NULL of a row: it matches, it does not, or a closer look is needed.
+"""From a filter to SQL whose result is 1, 0 or NULL for a row: it matches, it does not, or it needs a closer look.
 
-SQL's own logic of three values does the rest: AND, OR and NOT of such expressions are right whatever they are made of.
-A row is worth reading if its expression ``IS NOT 0``, and sure to match if it ``IS 1``. NULL is for what SQLite cannot
-decide, or decides differently from version to version:
+SQL's three-valued logic does the rest: AND, OR and NOT of such expressions are always right. A row is worth reading if
+its expression ``IS NOT 0``, and certainly matches if it ``IS 1``. NULL is for what SQLite cannot decide, or decides
+differently in different versions:
 
-- real numbers next to what they are compared with: SQLite 3.43 and later read some of them from JSON a few units in
+- real numbers close to what they are compared with: SQLite 3.43 and later read some of them from JSON a few units in
   the last place off (https://www.sqlite.org/floatingpoint.html), and integers beyond 64 bits as real numbers;
-- text with a NUL character, which SQLite before 3.45 cuts off there;
-- arrays on the way to a field; an array at its end is gone through;
-- objects and arrays as values, regular expressions, ``$elemMatch``.
+- text with a NUL character, where SQLite before 3.45 ends the text;
+- arrays on the way to a field (in an array at the end of the way, every element is tested);
+- objects and arrays as values, regular expressions, and ``$elemMatch``.
 
-Only functions of SQLite 3.35 are used: ``json_type``, ``json_extract``, ``json_each``, and no ``->``.
+Only functions of SQLite 3.35 are used: ``json_type``, ``json_extract`` and ``json_each``, but not ``->``.
 """
 
 from __future__ import annotations
@@ -36,36 +36,36 @@ from datastore.queries.tree import (
 from datastore_sqlite.schema import TABLE
 
 _TYPES = ("text", "integer", "real", "true", "false", "null", "object", "array")
-"""What ``json_type`` says; SQL's NULL where there is nothing."""
+"""The results of ``json_type``; it is NULL if nothing is there."""
 _NO_CASES = dict.fromkeys((*_TYPES, "missing"), "0")
 _UNKNOWN = "NULL"
 _INT64 = range(-(2**63), 2**63)
 _INT32 = "BETWEEN -2147483648 AND 2147483647"
 _SLACK = 1e-12
-"""How far off, in relation to its size, a real number may have been read; what is there is about 1e-15."""
+"""How far off, relative to its size, a real number may have been read; the actual error is about 1e-15."""
 _TINY = 1e-300
 _FEW = 16
-"""So many numbers are compared one by one with a real number; of more, only the least and the greatest."""
+"""Up to this many numbers are compared one by one with a real number; of more, only the least and the greatest."""
 
 # Keys with quotes, backslashes or control characters are escaped in JSON, and some versions compare them escaped.
 _INEXPRESSIBLE = re.compile(r'["\\\x00-\x1f]')
 _MOST_STEPS = 16
 _LONGEST_PATH = 200  # characters
 _DEEPEST = 50
-"""So deep may AND, OR and NOT be nested; SQLite allows 1,000 for all that an expression is made of."""
+"""The deepest nesting of AND, OR and NOT; SQLite allows 1,000 levels for a whole expression."""
 _MOST_FIELDS = 100
-"""So many conditions may stand side by side: SQLite takes a tenth of a second to prepare what asks for them."""
+"""The most conditions side by side: SQLite takes a tenth of a second to prepare this many."""
 _MOST_PARAMETERS = 20_000  # of the 32,766 that SQLite allows
 _COLUMNS = ("key", "createdByAgent", "createdAt", "updatedAt", "revision", "expiresAt")
-"""What a filter on provenance may be decided by; the counts are not all written yet."""
+"""The columns that may decide a filter on provenance. Counts are left out, because some are not yet written."""
 
 
 class Sql(Dialect[str]):
-    """Translates the conditions of one query; the parameters are for all of them, and stand in no expression."""
+    """Translates the conditions of one query. All expressions share the parameters, and hold only their names."""
 
     nothing = "0"
     three_valued = True
-    order = ("meta", "value")  # what is cheap to decide comes first
+    order = ("meta", "value")  # the cheaper to decide first
     deepest = _DEEPEST
 
     def __init__(self) -> None:
@@ -73,26 +73,26 @@ class Sql(Dialect[str]):
         self._fields = 0
 
     def condition(self, about: About, path: Path, condition: Condition) -> Translation[str]:
-        """Return the expression of a condition: exact if only irregular rows need a closer look."""
+        """Return the expression of a condition. It is exact if only unusual rows need a closer look."""
         self._fields += 1
         if self._fields > _MOST_FIELDS or len(self.parameters) > _MOST_PARAMETERS:
             return UNSUPPORTED
         return self._json("value", path, condition) if about == "value" else self._meta(path, condition)
 
     def all_of(self, parts: Sequence[str]) -> str:
-        """Join expressions by AND, each once."""
+        """Join expressions by AND, without duplicates."""
         return f"({' AND '.join(dict.fromkeys(parts))})"
 
     def any_of(self, parts: Sequence[str]) -> str:
-        """Join expressions by OR, each once."""
+        """Join expressions by OR, without duplicates."""
         return f"({' OR '.join(dict.fromkeys(parts))})"
 
     def negate(self, part: str) -> str:
-        """Return the opposite, which is NULL where the expression is."""
+        """Return the opposite of an expression. It is NULL where the expression is."""
         return f"NOT {part}"
 
     def bind(self, value: Any) -> str:
-        """Return the name of a parameter for a value."""
+        """Return the name of a parameter that stands for a value."""
         name = f"p{len(self.parameters)}"
         self.parameters[name] = value
         return f":{name}"
@@ -125,15 +125,15 @@ class Sql(Dialect[str]):
         missing = cases["missing"]
         if len(path) > 1:
             missing = f"CASE WHEN {meets_array(column, path)} THEN NULL ELSE {missing} END"
-        # Types that are left out are as good as missing, where what is missing does not match.
+        # If a missing field does not match, types that do not match need no case of their own.
         named = [kind for kind in _TYPES if cases[kind] != "0" or cases["missing"] != "0"]
         kinds = " ".join(f"WHEN '{kind}' THEN {cases[kind]}" for kind in named)
         sql = f"CASE json_type({column}, {where}) {kinds} ELSE {missing} END" if kinds else missing
         return inexact(sql) if isinstance(condition, Matches | ElementMatches) else exact(sql)
 
     def _elements(self, column: str, where: str, condition: Condition, itself: str) -> str:
-        """Return what holds for an array: for itself, or for one of its elements."""
-        column = f"{TABLE}.{column}"  # json_each has a column "value" of its own
+        """Return the expression for an array: for the array itself, or for one of its elements."""
+        column = f"{TABLE}.{column}"  # json_each also has a column "value"
         cases = self._cases(condition, "element.atom", has_nul(column))
         if cases is None:
             return _UNKNOWN
@@ -145,12 +145,12 @@ class Sql(Dialect[str]):
         return any_of_them if itself == "0" else f"({itself} OR {any_of_them})"
 
     def _cases(self, condition: Condition, value: str, nul: str | None) -> dict[str, str] | None:
-        """Return what holds for each type of value, and for ``missing``; ``None`` if that cannot be said.
+        """Return the expression for each type of value, and for ``missing``; ``None`` if SQLite cannot decide it.
 
         Args:
             condition: The condition.
             value: The SQL for the value.
-            nul: The SQL that says whether text may hold a NUL character that the value does not show.
+            nul: SQL that says whether a text may hold a NUL character that the value does not show.
         """
         cases = _NO_CASES.copy()
         match condition:
@@ -171,7 +171,7 @@ class Sql(Dialect[str]):
                 cases["integer"] = f"CASE typeof({value}) WHEN 'integer' THEN {exact} END"
                 cases["real"] = _UNKNOWN
             case Size():
-                pass  # nothing but an array: see `_json`
+                pass  # only arrays can match: see `_json`
             case Matches():
                 cases["text"] = _UNKNOWN
             case ElementMatches():
@@ -255,14 +255,14 @@ def _has_type(cases: dict[str, str], names: Sequence[str], value: str) -> None:
 
 
 def _sql_number(number: float) -> int | float:
-    """Return what compares with the integers of SQLite as a number does."""
+    """Return a number that compares with SQLite's integers as the given number does."""
     if isinstance(number, int) and number not in _INT64:
         return float("inf") if number > 0 else float("-inf")
     return number
 
 
 def _about(number: float) -> tuple[float, float]:
-    """Return bounds that a real number lies within if it may be equal."""
+    """Return the bounds between which a real number may be equal to the given one."""
     try:
         middle = float(number)
     except OverflowError:
@@ -276,13 +276,13 @@ def _about(number: float) -> tuple[float, float]:
 
 @lru_cache(maxsize=1_024)
 def _at(column: str, path: Path) -> tuple[str | None, str]:
-    """Return the path to a field and the value there, as SQL; without the path if SQLite cannot be trusted with it."""
+    """Return the path to a field and the value there, as SQL. The path is ``None`` as `json_path` says."""
     where = json_path(path)
     return where, f"json_extract({column}, {where})"
 
 
 def json_path(path: Path) -> str | None:
-    """Return the SQL text for a path of fields, or ``None`` if SQLite cannot be trusted with it."""
+    """Return the SQL text for a path of fields, or ``None`` if versions of SQLite differ about it."""
     if len(path) > _MOST_STEPS or sum(map(len, path)) > _LONGEST_PATH or any(map(_INEXPRESSIBLE.search, path)):
         return None
     return quoted("$" + "".join(f'."{step}"' for step in path))
@@ -290,14 +290,14 @@ def json_path(path: Path) -> str | None:
 
 @lru_cache(maxsize=1_024)
 def meets_array(column: str, path: Path) -> str:
-    """Return the SQL that says (or is NULL) whether there is an array on the way to the last step of a path."""
+    """Return SQL that says whether an array is on the way to the last step of a path; it may be NULL instead of 0."""
     steps = (f"json_type({column}, {json_path(path[:length])})" for length in range(1, len(path)))
     return f"'array' IN ({', '.join(steps)})"
 
 
-@cache  # of a few columns
+@cache  # for a few columns
 def has_nul(column: str) -> str:
-    """Return the SQL that says whether there may be a NUL character in some text in JSON."""
+    """Return SQL that says whether any text in the JSON may hold a NUL character."""
     return f"(instr({column}, '\\u0000') > 0)"
 
 

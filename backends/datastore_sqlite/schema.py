@@ -1,4 +1,4 @@
-"""The file: what is in it, how it is made and brought up to date, and which files are refused untouched."""
+"""The file: its contents, how it is created and brought up to date, and which files are refused untouched."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from datastore.errors import BackendUnusableError, ConfigurationError, PermissionDeniedError
+from datastore.formats import EARLIEST, FORMAT, check
 from datastore.retry import Backoff
 from datastore.turns import Turns
 from datastore_sqlite.client import NAME, Connection, Settings, open_connection
@@ -17,16 +18,14 @@ from datastore_sqlite.failures import translate
 from datastore_sqlite.headers import make, read_beginning
 
 TABLE = "agent_data_store"
-APPLICATION_ID = 0x61676473  # "agds": what PRAGMA application_id and file(1) say of our files
-TENANT_ID = 0x61676463  # "agdc": the same of a tenant's database, so that no other store is taken for one
+APPLICATION_ID = 0x61676473  # "agds": PRAGMA application_id and file(1) show it for our files
+TENANT_ID = 0x61676463  # "agdc": the same for a tenant's database, so that another store is not taken for one
 _HEADER = 100  # bytes
-_HAS_LOG = b"\2\2"  # the format of a file in which a write-ahead log is used, as its header says it
+_HAS_LOG = b"\2\2"  # the format of a file with a write-ahead log, in the bytes of its header
 _OLDEST_SQLITE = (3, 35, 0)  # for RETURNING
 
-MIGRATIONS: Sequence[str] = (
-    # The value comes last, so that reading the other columns of a row does not lead through a megabyte of it.
-    f"""
-    CREATE TABLE {TABLE} (
+_TABLE = """
+    CREATE TABLE {name} (
         _id TEXT NOT NULL PRIMARY KEY,
         userId TEXT NOT NULL,
         namespace TEXT NOT NULL,
@@ -41,18 +40,24 @@ MIGRATIONS: Sequence[str] = (
         expiresAt TEXT,
         metadata TEXT NOT NULL,
         value TEXT NOT NULL
-    );
+    )"""
+"""The value comes last, so that reading the other columns of a row does not go through a megabyte of it."""
+MIGRATIONS: Sequence[str] = (
+    f"""{_TABLE.format(name=TABLE)};
     CREATE INDEX {TABLE}_expiry ON {TABLE} (expiresAt) WHERE expiresAt IS NOT NULL;
     """,
+    "",  # ids sort as keys do: the table is the same, and what is in a file is brought over by `migrating` alone
 )
 """Step n brings a file from version n to n + 1. A released step is never edited; a change is a new step."""
+_SORTED = 2
+"""The first version of `MIGRATIONS` whose files have the current format (`datastore.formats`)."""
 
 _opening = Turns("opening a SQLite file")
-"""One after another: between a look at a file and its opening nobody else of this process opens it (`headers`)."""
+"""Files are opened one after another: no other thread may open one between a look at it and its opening (`headers`)."""
 
 
 def open_file(settings: Settings, migrations: Sequence[str] = MIGRATIONS) -> Connection:
-    """Open the store's file, or make it, and return the first connection.
+    """Open the store's file, or create it, and return the first connection.
 
     Raises:
         ConfigurationError: If the path cannot hold a store, or the file is something else; it is left untouched.
@@ -71,17 +76,41 @@ def open_file(settings: Settings, migrations: Sequence[str] = MIGRATIONS) -> Con
         return _open(settings, migrations)
 
 
-def open_to_read(settings: Settings, path: Path) -> tuple[Settings, Connection]:
-    """Open the store's file for reading only, and return how to open it once more, and the first connection.
+def table_named(name: str) -> str:
+    """Return the statement that makes the table of the current version, under another name."""
+    return _TABLE.format(name=name)
+
+
+def open_for_migrating(settings: Settings, path: Path) -> Connection:
+    """Open a file of the earlier format for writing.
 
     Raises:
-        ConfigurationError: If there is no file, or it is something else, or one that must be brought up to date first.
+        ConfigurationError: If it is something else, or has the current format.
+        PermissionDeniedError: If the operating system refuses access.
+        sqlite3.Error: If SQLite fails.
+    """
+    with _opening.take():
+        _check_path(path, settings)
+        connection = open_connection(settings)
+        try:
+            _version(connection, settings, MIGRATIONS)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def open_to_read(settings: Settings, path: Path) -> tuple[Settings, Connection]:
+    """Open the store's file only for reading. Return the settings for opening it again, and the first connection.
+
+    Raises:
+        ConfigurationError: If there is no file, or it is something else, or it must be brought up to date first.
         PermissionDeniedError: If the operating system refuses access.
     """
     with _opening.take():
         _check_place(path)
         if not path.exists():
-            raise ConfigurationError(f"{path} does not exist, and mode=ro makes no file", backend=NAME)
+            raise ConfigurationError(f"{path} does not exist, and mode=ro creates no file", backend=NAME)
         if not os.access(path, os.R_OK):
             raise PermissionDeniedError(f"{path} is not readable for this user", backend=NAME)
         header = _check_header(path, settings)
@@ -98,7 +127,7 @@ def open_to_read(settings: Settings, path: Path) -> tuple[Settings, Connection]:
         except BaseException:
             connection.close()
             raise
-        if version < len(MIGRATIONS):
+        if version < (EARLIEST if settings.earlier_format else len(MIGRATIONS)):
             connection.close()
             raise ConfigurationError(
                 f"{path} holds {'a store of an older version' if version else 'nothing yet'}; open it for writing once",
@@ -120,7 +149,7 @@ def _open(settings: Settings, migrations: Sequence[str]) -> Connection:
 
 
 def _check_path(path: Path, settings: Settings) -> None:
-    """Refuse what is not ours by looking at the bytes: SQLite itself might already change the file."""
+    """Refuse files that are not ours by looking at their bytes: SQLite itself might already change them."""
     _check_place(path)
     directory = path.parent
     instead = "; ?mode=ro opens it for reading only" if os.access(path, os.R_OK) else ""
@@ -130,14 +159,14 @@ def _check_path(path: Path, settings: Settings) -> None:
             ", which is the working directory or lies in it," if working in (directory, *directory.parents) else ""
         )
         raise PermissionDeniedError(
-            f"{path.name} cannot be made or used in {directory}: this directory{relative} is not writable "
+            f"{path.name} cannot be created or used in {directory}: this directory{relative} is not writable "
             "for this user, and SQLite keeps its log beside the file. Name a file in another one, as in "
             f"sqlite:////absolute/path/agents.db, in the URL or in $AGENT_DATASTORE_URL{instead}",
             backend=NAME,
         )
     if not path.exists():
         if not settings.create:
-            raise ConfigurationError(f"{path} does not exist, and create=false forbids making it", backend=NAME)
+            raise ConfigurationError(f"{path} does not exist, and create=false forbids creating it", backend=NAME)
         return
     if not os.access(path, os.R_OK | os.W_OK):
         raise PermissionDeniedError(f"{path} is not readable and writable for this user{instead}", backend=NAME)
@@ -156,27 +185,27 @@ def no_directory(path: Path) -> ConfigurationError:
     tilde = next((part for part in path.parts if part.startswith("~")), None)
     if tilde is not None and not Path(*path.parts[: path.parts.index(tilde) + 1]).exists():
         meant = Path(*path.parts[path.parts.index(tilde) :])
-        home = os.path.expanduser(meant)  # noqa: PTH111 - which leaves the name of an unknown user as it is
+        home = os.path.expanduser(meant)  # noqa: PTH111 - this leaves the name of an unknown user as it is
         instead = f"sqlite:///{home}" if Path(home).is_absolute() else "the absolute path"
         return ConfigurationError(
-            f"the path {path} begins with {tilde}, which only a shell replaces by a home directory; write {instead}",
+            f"the path {path} begins with {tilde}, which only a shell replaces with a home directory; write {instead}",
             backend=NAME,
         )
     return ConfigurationError(f"the directory {path.parent.absolute()} does not exist; create it first", backend=NAME)
 
 
 def _make_private(path: Path) -> None:
-    """Make the file, readable and writable for this user alone; SQLite gives its other files the same mode."""
+    """Create the file, readable and writable only for this user. SQLite gives its other files the same mode."""
     try:
         make(path, 0o600)
     except FileExistsError:
         return
     except OSError as error:
-        raise PermissionDeniedError(f"{path} cannot be made: {error.strerror}", backend=NAME) from error
+        raise PermissionDeniedError(f"{path} cannot be created: {error.strerror}", backend=NAME) from error
 
 
 def application_of(path: Path) -> int | None:
-    """Return the application id in a file, ``None`` if it is no SQLite database."""
+    """Return the application id in a file, or ``None`` if it is not an SQLite database."""
     try:
         header, _ = read_beginning(path, _HEADER)
     except OSError:
@@ -196,20 +225,20 @@ def _check_header(path: Path, settings: Settings) -> bytes:
     """Check the database header (https://www.sqlite.org/fileformat2.html, section 1.3), and return it."""
     header, size = read_beginning(path, _HEADER)
     if size == 0:
-        return b""  # a new file; SQLite, too, takes an empty one for an empty database
+        return b""  # a new file; SQLite also takes an empty file for an empty database
     if not _is_sqlite(header):
         raise ConfigurationError(f"{path} is not a SQLite database; it was left untouched", backend=NAME)
     page_size, pages = struct.unpack_from(">H10xI", header, 16)
     application = _application(header)
     if settings.tenant and application == APPLICATION_ID:
         raise ConfigurationError(
-            f"{path} is a store of its own, and not the database of a tenant as its name says; it was left "
+            f"{path} is an independent store and not the database of a tenant, as its name suggests; it was left "
             "untouched. Rename it, or give one of the two stores another name",
             backend=NAME,
         )
     if application not in (APPLICATION_ID, TENANT_ID):
         raise ConfigurationError(
-            f"{path} is a SQLite database of something else than agent-datastore; it was left untouched", backend=NAME
+            f"{path} is a SQLite database of something other than agent-datastore; it was left untouched", backend=NAME
         )
     log = _log_of(path)
     if size < pages * (65536 if page_size == 1 else page_size) and not (log.exists() and log.stat().st_size):
@@ -221,7 +250,7 @@ def _check_header(path: Path, settings: Settings) -> bytes:
 
 
 def _log_of(path: Path) -> Path:
-    """Return where the write-ahead log of a file is: beside the file itself, and not beside a link to it."""
+    """Return the path of a file's write-ahead log: it is beside the file itself, and not beside a link to it."""
     file = path.resolve()
     return file.with_name(file.name + "-wal")
 
@@ -229,7 +258,7 @@ def _log_of(path: Path) -> Path:
 def _migrate(connection: Connection, settings: Settings, migrations: Sequence[str]) -> None:
     if _version(connection, settings, migrations) == len(migrations):
         return
-    connection.execute("BEGIN IMMEDIATE")  # of two processes that make the file at once, one waits and finds it made
+    connection.execute("BEGIN IMMEDIATE")  # if two processes create the file at once, one waits and finds it created
     try:
         version = _version(connection, settings, migrations)
         for step in migrations[version:]:
@@ -248,34 +277,36 @@ def _version(connection: Connection, settings: Settings, migrations: Sequence[st
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(migrations):
         raise ConfigurationError(
-            f"{settings.path} was written by a newer agent-datastore (its schema is {version}, this one knows "
-            f"{len(migrations)}); upgrade the package. It was left untouched",
+            f"{settings.path} was written by a newer agent-datastore (its schema is version {version}, and this one "
+            f"knows {len(migrations)}); upgrade the package. It was left untouched",
             backend=NAME,
         )
     if version:
-        connection.execute(f"SELECT * FROM {TABLE} LIMIT 0")  # a damaged schema shows here and not at the first call
+        found = EARLIEST if version < _SORTED else FORMAT
+        check(found, str(settings.path), NAME, earlier=settings.earlier_format)
+        connection.execute(f"SELECT * FROM {TABLE} LIMIT 0")  # shows a damaged schema here, and not at the first call
     return int(version)
 
 
 def check_version(connection: Connection, settings: Settings) -> None:
-    """See that no newer program has changed the format of the file meanwhile.
+    """Check that no newer program has changed the format of the file while it is open.
 
     Raises:
-        BackendUnusableError: If one has.
+        BackendUnusableError: If a newer program has.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version != len(MIGRATIONS):
+    if version != (EARLIEST if settings.earlier_format else len(MIGRATIONS)):
         raise BackendUnusableError(
-            f"the format of {settings.path} is {version} now, and this program knows {len(MIGRATIONS)}: another "
-            "version of agent-datastore has changed it meanwhile. Restart this program with that version",
+            f"the format of {settings.path} is now {version}, and this program knows {len(MIGRATIONS)}: another "
+            "version of agent-datastore has changed it. Restart this program with that version",
             backend=NAME,
         )
 
 
 def _use_write_ahead_log(connection: Connection, settings: Settings) -> None:
-    """Switch the file to its write-ahead log, once: readers then never wait for writers.
+    """Switch the file to a write-ahead log, once. Readers then never wait for writers.
 
-    SQLite does not wait for the lock that the switch takes, so a concurrent opener is waited for here.
+    SQLite does not wait for the lock that the switch needs, so this waits for a concurrent opener.
     """
     backoff = Backoff(settings.timeout, 0.005, 0.1)
     while True:

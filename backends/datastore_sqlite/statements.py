@@ -1,4 +1,4 @@
-"""The SQL of the store. Columns have the names of the document's fields, so the shell shows what the docs show."""
+"""The SQL of the store. Columns have the names of a document's fields, so the shell shows what the docs show."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ COLUMNS = (
     f"{_KEY}, value",
     f"{_KEY}, value, metadata, createdByAgent, updatedAt, accessCount, lastAccessedByAgent, lastAccessedAt",
 )
-"""By `datastore.backend.Fields`, in the order of the fields of `datastore.backend.Document`."""
+"""The columns by `datastore.backend.Fields`, in the order of the fields of `datastore.backend.Document`."""
 
 READ_ONE = [f"SELECT {columns.removeprefix('_id, ')} FROM {TABLE} WHERE _id = ?" for columns in COLUMNS]
-"""Without the id, which the caller knows."""
+"""These leave out the id, which the caller knows."""
 SCAN = [f"SELECT {columns} FROM {TABLE} WHERE _id >= ? AND _id < ? ORDER BY _id LIMIT ?" for columns in COLUMNS]
 
 
-@cache  # by the number of ids, which a read batch bounds; one statement for any number (json_each) is a fifth slower
+@cache  # by the number of ids, which a read batch limits; one statement for any number (json_each) is a fifth slower
 def read_many(fields: int, ids: int) -> str:
     """Return the statement that reads several documents."""
     return f"SELECT {COLUMNS[fields]} FROM {TABLE} WHERE _id IN ({', '.join('?' * ids)})"
 
 
 SCAN_AFTER = [statement.replace("_id >= ?", "_id > CAST(? AS TEXT)") for statement in SCAN]
-"""The id to go on after may be one that is no UTF-8, and is given as bytes then."""
+"""The id to continue after may not be UTF-8, and is then given as bytes."""
 SCAN_BACK = [statement.replace("ORDER BY _id", "ORDER BY _id DESC") for statement in SCAN]
 SCAN_BEFORE = [statement.replace("_id < ?", "_id < CAST(? AS TEXT)") for statement in SCAN_BACK]
 
@@ -42,7 +42,7 @@ _INSERT = f"""
         value = excluded.value"""
 _IF_LIVE = "WHERE (expiresAt IS NULL OR expiresAt > excluded.updatedAt)"
 
-# None of these is REPLACE, which deletes the old row, creation fields and counts with it.
+# No statement is a REPLACE: that would delete the old row with its creation fields and counts.
 SET = f"{_INSERT} {_IF_LIVE}"
 SET_METADATA = f"{_INSERT}, metadata = ? {_IF_LIVE} AND metadata IS ?"
 ADD = f"""{_INSERT},
@@ -56,12 +56,12 @@ SET_IF_REVISION = f"{_UPDATE} {_AT_REVISION}"
 SET_IF_REVISION_METADATA = f"{_UPDATE}, metadata = ? {_AT_REVISION}"
 
 DELETE = f"DELETE FROM {TABLE} WHERE _id = ? RETURNING coalesce(expiresAt > ?, 1)"
-"""Returns whether the document was live, and nothing of what is stored: that may be unreadable.
+"""Returns whether the document was live. It returns nothing of what is stored, which may be unreadable.
 
-Without IS NULL, of which SQLite 3.40 makes NULL in RETURNING.
+It avoids IS NULL, which SQLite 3.40 turns into NULL in RETURNING.
 """
 DELETE_BYTES = DELETE.replace("_id = ?", "_id = CAST(? AS TEXT)")
-"""The same for an id that is no UTF-8."""
+"""The same for an id that is not UTF-8."""
 DELETE_IF_REVISION = f"DELETE FROM {TABLE} WHERE _id = ? AND revision = ? AND {_LIVE}"
 METADATA = f"SELECT metadata FROM {TABLE} WHERE _id = ? AND {_LIVE}"
 REVISION = f"SELECT revision FROM {TABLE} WHERE _id = ? AND {_LIVE}"
@@ -74,26 +74,26 @@ _WHOLE_CHANGES = ", ".join(f"{column} = excluded.{column}" for column in _WHOLE.
 RESTORE = f"""
     INSERT INTO {TABLE} (_id, {_WHOLE}) VALUES (?{", ?" * 13})
     ON CONFLICT (_id) DO UPDATE SET {_WHOLE_CHANGES} WHERE expiresAt <= ?"""
-"""Takes a whole row, and now."""
+"""Its parameters are a whole row, and the time now."""
 RESTORE_OVER = f"UPDATE {TABLE} SET ({_WHOLE}) = ({', '.join('?' * 13)}) {_AT_REVISION}"
 
 MALFORMED = f"SELECT _id FROM {TABLE} WHERE NOT ({WELL_FORMED}) LIMIT 1"
-"""Finds a row that SQLite's JSON functions do not take."""
+"""Finds a row that SQLite's JSON functions cannot read."""
 COUNT_ALL = f"SELECT count(*) FROM {TABLE}"
 COUNT = f"SELECT count(*) FROM {TABLE} WHERE _id >= ? AND _id < ? AND {_LIVE}"
 CLEAR = f"DELETE FROM {TABLE} WHERE _id >= ? AND _id < ?"
 PURGE = f"DELETE FROM {TABLE} WHERE expiresAt <= ?"
 
 ACCESS_BATCHES = (1, 10, 100, 1_000)
-"""The sizes that `record_access` is asked for."""
+"""The sizes of batches that `record_access` is called with."""
 
 
 @cache
 def record_access(accesses: int) -> str:
-    """Return the statement that counts up to so many accesses; it takes their fields one after another.
+    """Return the statement that counts up to the given number of accesses. Its parameters are their fields in a row.
 
-    One statement for all of them: SQLite then works through the batch without the interpreter's lock, beside the
-    threads that go on reading. Statement by statement it would take the lock back for each row.
+    All accesses are in one statement, so that SQLite works through them without holding the interpreter's lock, while
+    other threads go on reading. With one statement for each access, it would have to take the lock again for each row.
     """
     return f"""
         UPDATE {TABLE} SET
@@ -107,8 +107,8 @@ def record_access(accesses: int) -> str:
         WHERE _id = id AND createdAt = created"""
 
 
-# Skips from namespace to namespace: each step is one look at the primary key for the first live id after the last
-# namespace found. Takes the bounds of the range, the length of "<user>:", and now.
+# Skips from namespace to namespace. Each step finds in the primary key the first live id after the last namespace
+# found. The parameters are the bounds of the range, the length of "<user>:", and the time now.
 _FIRST_LIVE = f"""
     SELECT substr(_id, 1, user + instr(substr(_id, user + 1), ':')) FROM {TABLE}
     WHERE _id >= {{behind}} AND _id < stop AND (expiresAt IS NULL OR expiresAt > now)

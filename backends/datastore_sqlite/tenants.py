@@ -9,17 +9,18 @@ from pathlib import Path
 from datastore.backend import Backend
 from datastore.errors import ConfigurationError, PermissionDeniedError
 from datastore.tenants import Databases
+from datastore.tenants.names import SEPARATOR
 from datastore_sqlite.backend import SqliteBackend, promises
 from datastore_sqlite.client import NAME, Settings
 from datastore_sqlite.schema import TENANT_ID, application_of, no_directory
 
 _LONGEST_FILE_NAME = 255  # bytes, on every file system in use
 _BESIDE = ("-wal", "-shm", "-journal")
-"""What SQLite appends to the file's name for files of its own (https://www.sqlite.org/tempfiles.html)."""
+"""What SQLite appends to the file's name for its own files (https://www.sqlite.org/tempfiles.html)."""
 
 
 class SqliteFiles(Databases):
-    """Files in the directory of the one that the URL names, which itself is not made."""
+    """Files in the directory of the file that the URL names, which itself is not created."""
 
     def __init__(self, settings: Settings, path: Path) -> None:
         if not path.parent.is_dir():
@@ -40,10 +41,11 @@ class SqliteFiles(Databases):
             there = file.exists()
             if there and application_of(file) != TENANT_ID:
                 raise ConfigurationError(
-                    f"{file} is not the database of a tenant, whatever its name says; it was left untouched",
+                    f"{file} is not the database of a tenant, although its name says so; it was left untouched",
                     backend=NAME,
                 )
-            # The log last: what is in it would otherwise be lost from a file that cannot be removed.
+            # The log is removed last. If the file could not be removed, the contents of its log would otherwise be
+            # lost.
             for path in (file, *(file.with_name(file.name + beside) for beside in _BESIDE)):
                 path.unlink(missing_ok=True)
         except OSError as error:
@@ -55,7 +57,7 @@ class SqliteFiles(Databases):
         return self._file(name).exists()
 
     def names(self, beginning: str) -> list[str]:
-        """See `Databases.names`. A file that only looks like a tenant's, by its name, is not among them."""
+        """See `Databases.names`. A file that only has a name like a tenant's is left out."""
         suffix = self._path.suffix
         return [
             path.name.removesuffix(suffix)
@@ -63,12 +65,16 @@ class SqliteFiles(Databases):
             if path.name.startswith(beginning) and path.name.endswith(suffix) and application_of(path) == TENANT_ID
         ]
 
+    def files(self) -> list[Path]:
+        """Return the files of all tenants."""
+        return [self._file(name) for name in self.names(self.base + SEPARATOR)]
+
     def _file(self, name: str) -> Path:
         return self._path.with_name(name + self._path.suffix)
 
 
 class SqliteMemories(Databases):
-    """Databases in memory: open until they are dropped, because closing one would empty it."""
+    """Databases in memory. Each stays open until it is dropped, because closing it would empty it."""
 
     most_open = sys.maxsize
 

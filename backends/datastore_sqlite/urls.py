@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +14,36 @@ from datastore.tenants import TenantBackend, is_wanted
 from datastore.urls import Url, boolean, one_of, positive, seconds
 from datastore_sqlite.backend import SqliteBackend
 from datastore_sqlite.client import NAME, Settings
+from datastore_sqlite.migrating import is_earlier, migrate_file
 from datastore_sqlite.tenants import SqliteFiles, SqliteMemories
 
 _LONGEST_TIMEOUT = 2_147_483
-"""SQLite counts the milliseconds in 32 bits with a sign (https://www.sqlite.org/c3ref/busy_timeout.html)."""
+"""SQLite counts milliseconds in a signed 32-bit integer (https://www.sqlite.org/c3ref/busy_timeout.html)."""
 
 
 def connect(url: Url) -> Backend:
-    """Open a SQLite store, and create it if it is not there.
+    """Open a SQLite store, and create it if it does not exist.
 
     Parameters of the URL: ``synchronous`` (``normal`` or ``full``), ``timeout`` (seconds to wait for a lock, 10),
-    ``create`` (``false`` refuses to make a new file), ``mmap`` (``true`` reads from a memory map of the file, which
-    kills the process if the file is cut off meanwhile), ``pool`` (connections at most, 16),
-    ``isolation`` (``database`` for a file for each tenant, beside the one that the URL names).
+    ``create`` (``false`` refuses to create a file), ``mmap`` (``true`` reads from a memory map of the file, which
+    kills the process if the file is truncated meanwhile), ``pool`` (the most connections, 16),
+    ``isolation`` (``database`` for a separate file for each tenant, beside the one that the URL names), ``mode``
+    (``ro`` opens the file only for reading).
 
     Raises:
         ConfigurationError: If the path or a parameter is wrong, or the file is not such a store.
         PermissionDeniedError: If the operating system refuses access.
-        BackendUnavailableError: If another process holds the file locked for the whole ``timeout``.
+        BackendUnavailableError: If another process keeps the file locked for the whole ``timeout``.
     """
-    settings = Settings(
+    settings, isolated = _settings(url), is_wanted(url)
+    url.check_all_taken()
+    if not isolated:
+        return SqliteBackend(settings)
+    return TenantBackend(SqliteMemories(settings) if settings.path is None else SqliteFiles(settings, settings.path))
+
+
+def _settings(url: Url) -> Settings:
+    return Settings(
         path=_path(url),
         synchronous=url.parameter("synchronous", one_of("normal", "full"), "normal"),
         timeout=url.parameter("timeout", _timeout, 10.0),
@@ -40,16 +51,33 @@ def connect(url: Url) -> Backend:
         mmap=url.parameter("mmap", boolean, False),
         pool=url.parameter("pool", positive, 16),
         read_only=url.read_only,
+        earlier_format=url.earlier_format,
     )
-    isolated = is_wanted(url)
+
+
+def migrate(url: Url, on_progress: Callable[[int, int | None], None] | None = None) -> int:
+    """Bring a file of the earlier format to the current one, in place, and return how many records it holds.
+
+    With ``isolation=database`` the files of all tenants, one after another; those that are done are left alone, so an
+    interrupted migration goes on where it was.
+
+    Raises:
+        ConfigurationError, PermissionDeniedError, BackendUnavailableError: As `connect`; also if there is nothing to
+            migrate.
+    """
+    settings, isolated = _settings(url), is_wanted(url)
     url.check_all_taken()
+    if settings.path is None:
+        raise ConfigurationError("a store in memory has nothing to migrate", backend=NAME)
     if not isolated:
-        return SqliteBackend(settings)
-    return TenantBackend(SqliteMemories(settings) if settings.path is None else SqliteFiles(settings, settings.path))
+        return migrate_file(settings, settings.path, on_progress)
+    files = SqliteFiles(settings, settings.path).files()
+    of_tenant = replace(settings, tenant=True)
+    return sum(migrate_file(of_tenant, file, on_progress) for file in files if is_earlier(of_tenant, file))
 
 
 def place(url: Url) -> Hashable:
-    """Return what tells one database from another: the file itself, which may have several paths."""
+    """Return what is the same for every URL of one database: the file itself, which may have several paths."""
     path, isolated = _path(url), is_wanted(url)
     if path is None:
         return None
@@ -62,13 +90,13 @@ def place(url: Url) -> Hashable:
 def _timeout(given: Any) -> float:
     number = seconds(given)
     if number > _LONGEST_TIMEOUT:
-        raise ValueError(f"{number:g} s are more than SQLite can wait; {_LONGEST_TIMEOUT:,} s are the most")
+        raise ValueError(f"{number:g} s is longer than SQLite can wait; the longest is {_LONGEST_TIMEOUT:,} s")
     return number
 
 
 def _path(url: Url) -> Path | None:
     if (url.host == ":memory:" and url.path in ("", "/")) or (not url.host and url.path == "/:memory:"):
-        return None  # also as other libraries spell it
+        return None  # some libraries spell it so
     if url.host:
         raise ConfigurationError(
             f"sqlite://{url.host} names a host; write sqlite:///{url.host}{url.path} for a path relative to the "
@@ -76,7 +104,7 @@ def _path(url: Url) -> Path | None:
         )
     path = url.path.removeprefix("/")
     if not path or "\0" in path:
-        raise ConfigurationError("the sqlite URL names no file; write sqlite:///agents.db, or sqlite://:memory:")
+        raise ConfigurationError("the sqlite URL has no file; write sqlite:///agents.db, or sqlite://:memory:")
     if path.startswith("//"):
-        path = "/" + path.lstrip("/")  # a slash too many, which SQLite would take for the beginning of a host
-    return Path(path).absolute()  # now: the working directory may be another one when the next connection is opened
+        path = "/" + path.lstrip("/")  # with two slashes, SQLite would take the beginning for a host
+    return Path(path).absolute()  # absolute, because the working directory may change

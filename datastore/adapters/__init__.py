@@ -1,13 +1,13 @@
-"""What adapters have in common: for their authors, and imported by nothing else.
+"""What adapters have in common. Only adapters import it.
 
-- `datastore.adapters.remembering`: how a record knows the writes that it has seen, so that none is applied twice.
-- `datastore.adapters.answers`: whether an answer of a server is whole.
-- `datastore.adapters.contention`: how long a write goes on against other writers of its record.
+- `datastore.adapters.remembering`: how a record recognises its last writes, so that none is applied twice.
+- `datastore.adapters.answers`: whether a server's answer is complete.
+- `datastore.adapters.contention`: how long a write keeps trying against other writers of its record.
 - `datastore.adapters.pushdown`: from a query to what a database is asked, and what is left to check.
-- `datastore.adapters.batching`: what is too much for one request, shared among several, by count and by size.
+- `datastore.adapters.batching`: splitting what is too much for one request, by number and by size.
 - `datastore.adapters.choosing`: which of several declared indexes answers a query.
-- `datastore.adapters.removing`: what a call that removes much has removed, kept until it is repeated.
-- `datastore.adapters.optimistic`: a whole backend over two primitives, `load` and `swap`, for small adapters. It stands
-  on `knowledge` (what is known of stored documents, and the memory of it), `changes` (what a write means), `primitives`
-  (what an adapter brings), `writing` and `counting`, which larger adapters use one by one.
+- `datastore.adapters.removing`: what a call that removes many documents has removed, kept until it is repeated.
+- `datastore.adapters.optimistic`: a whole backend over two primitives, `load` and `swap`, for small adapters. It is
+  built from `knowledge` (what is known of stored documents, and the memory of it), `changes` (what a write means),
+  `primitives` (what an adapter provides), `writing` and `counting`. Larger adapters use these separately.
 """

@@ -1,8 +1,8 @@
-"""Whether an answer of a server is whole.
+"""Whether a server's answer is complete.
 
-A proxy, a load balancer or a connection that breaks can cut an answer short, or put another one in its place: HTML with
-status 200, JSON without the members that belong there. None of it says anything about what is stored. Such an answer is
-a lost one: a `BackendUnavailableError`, so that the store asks again where that is safe.
+A proxy, a load balancer or a broken connection can cut an answer short, or replace it with another one: HTML with
+status 200, or JSON without the expected members. Such an answer says nothing about what is stored, and counts as lost.
+It raises `BackendUnavailableError`, so that the store asks again where that is safe.
 """
 
 from __future__ import annotations
@@ -13,38 +13,52 @@ from datastore.errors import BackendUnavailableError
 
 
 def broken(backend: str, what: str) -> NoReturn:
-    """Raise the error for an answer that is not whole.
+    """Raise the error for an answer that is incomplete or wrong.
 
     Args:
         backend: The database's name.
-        what: What is wrong with it; nothing of the answer itself, which may hold values.
+        what: What is wrong with it, without any part of the answer itself, which may hold values.
+
+    Raises:
+        BackendUnavailableError: Always.
     """
-    raise BackendUnavailableError(f"the answer of the server is not whole: {what}", backend=backend)
+    raise BackendUnavailableError(f"the server's answer is incomplete or wrong: {what}", backend=backend)
 
 
 def member(answer: Any, name: str, kind: type | tuple[type, ...], backend: str) -> Any:
-    """Return a member of an answer that is an object.
+    """Return a member of an answer, which must be an object.
+
+    Args:
+        answer: The answer.
+        name: The name of the member.
+        kind: The type or the types that it may have.
+        backend: The database's name.
 
     Raises:
-        BackendUnavailableError: If the answer is no object, or has no such member of that kind.
+        BackendUnavailableError: If the answer is not an object, or has no such member of that type.
     """
     if type(answer) is not dict:
-        broken(backend, f"it is {type(answer).__name__}, and not an object")
+        broken(backend, f"it is of the type {type(answer).__name__}, not an object")
     if name not in answer:
         broken(backend, f"it has no {name!r}")
     value = answer[name]
     if not isinstance(value, kind):
-        broken(backend, f"{name!r} is {type(value).__name__}")
+        broken(backend, f"{name!r} is of the type {type(value).__name__}")
     return value
 
 
 def one_each(answers: Any, asked: int, backend: str) -> list[Any]:
-    """Return the answers to a batch.
+    """Return the answers to a batch, after checking that they are a list with one for each request of the batch.
+
+    Args:
+        answers: The answers.
+        asked: How many there must be.
+        backend: The database's name.
 
     Raises:
-        BackendUnavailableError: If they are no list, or not one for each that was asked for.
+        BackendUnavailableError: If they are not.
     """
     if type(answers) is not list or len(answers) != asked:
-        broken(backend, f"there is not one for each of {asked}")
+        broken(backend, f"it does not have one entry for each of {asked}")
     found: list[Any] = answers
     return found

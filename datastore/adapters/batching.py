@@ -1,4 +1,4 @@
-"""What is too much for one request, shared among several."""
+"""Splitting what is too much for one request."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def batches(items: Iterable[T], most: int) -> Iterator[list[T]]:
 def batches_by_size(
     items: Iterable[T], size: Callable[[T], int], most_size: int, most: int | None = None
 ) -> Iterator[list[T]]:
-    """Yield items in lists that are not too large together, in their order.
+    """Yield items in lists that together are not too large, in their order.
 
     Args:
-        items: What to share.
-        size: Returns the size of an item, in bytes or whatever else is counted.
-        most_size: How large a batch may be; an item that alone is larger gets a batch of its own.
+        items: What to split.
+        size: Returns the size of an item, in bytes or in any other unit.
+        most_size: The largest size of a batch. An item that is larger by itself gets its own batch.
         most: How many items a batch may have; ``None`` for any number.
     """
     batch: list[T] = []

@@ -1,7 +1,7 @@
-"""What a write means, decided in one place: from the write and what is known of its document to a change or an outcome.
+"""What a write means, decided in one place. `decide` turns a write and what is known of its document into a change.
 
-No I/O here. `decide` makes a `Change`, which an adapter turns into a request on the condition of the token that was
-seen: so it is applied to exactly the state that it was decided for, or not at all.
+No I/O here. An adapter turns a `Change` into a request whose condition is the token that was seen. So the change is
+applied to exactly the state that it was decided for, or not at all.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from datastore.values import decode, encode, merge_metadata
 
 
 class Change(NamedTuple):
-    """One change of one document, to be applied if what is stored is still what it was decided for."""
+    """One change of one document, to be applied only if the document is still in the state that it was decided for."""
 
     write: Put | Restore | Delete | Access
-    """What asks for it; for an `Access`, ``number`` is what this change adds."""
+    """The write that asks for it. For an `Access`, ``number`` is how many this change adds."""
     over: State
-    """What it is decided for, and so its condition: that the document still has ``over.token``; that there is none
-    (`ABSENT`); or whatever the write itself demands of a document that nobody has read (`UNSEEN`)."""
+    """The state that it was decided for, which is its condition: the document still has ``over.token``; or there is no
+    document (`ABSENT`); or, for a document that nobody has read (`UNSEEN`), whatever the write itself demands."""
     after: Known | Absent | None
-    """What is stored once it is applied, still with the old token; ``None`` where nobody can tell (over `UNSEEN`)."""
+    """What is stored after it, still with the old token; ``None`` if that cannot be known (over `UNSEEN`)."""
     outcome: Outcome | None
-    """What the write comes to if it is applied; ``None``: the database tells (`Applied.outcome`)."""
+    """The outcome of the write if the change is applied; ``None`` if only the database knows it (`Applied.outcome`)."""
     live: bool = False
-    """It changes a live document, which keeps what it has been through. Otherwise it writes a whole new one (also over
-    an expired one), or removes it."""
+    """Whether it changes a live document, which keeps its creation and accesses. Otherwise it writes a whole new
+    document, perhaps over an expired one, or removes it."""
     marks: tuple[str, ...] = ()
-    """The marks by which the document is to know it, the newest last; ``after`` holds them already. For a `Delete`, one
-    that databases which keep something of a deleted document may keep with it."""
+    """The marks by which the document is to recognise it, the newest last; ``after`` holds them already. For a
+    `Delete`, a mark that the database may store with what it keeps of a deleted document."""
     attempt: int = 0
-    """How often a change for the same write has been sent before in this call."""
+    """How many changes for the same write were sent before in this call."""
 
     @property
     def id(self) -> str:
@@ -44,12 +44,12 @@ class Change(NamedTuple):
 
     @property
     def token(self) -> Any:
-        """The token that the document must still have; ``None`` where there must be none, or nobody has read it."""
+        """The token that the document must still have; ``None`` if there must be no document, or nobody has read it."""
         return self.over.token if isinstance(self.over, Known) else None
 
     @property
     def json(self) -> str | None:
-        """The value's new JSON text; ``None`` if the value stays as it is, or goes."""
+        """The value's new JSON text; ``None`` if the value stays as it is, or is removed."""
         return self.write.json if isinstance(self.write, Put | Restore) else None
 
     @property
@@ -64,19 +64,19 @@ class Change(NamedTuple):
 
     @property
     def writes(self) -> str:
-        """The marks of writes to store with the document."""
+        """The marks of writes that are to be stored with the document."""
         return self.after.writes if isinstance(self.after, Known) else ""
 
     @property
     def counts(self) -> str:
-        """The marks of counts to store with the document."""
+        """The marks of counts that are to be stored with the document."""
         return self.after.counts if isinstance(self.after, Known) else ""
 
     @property
     def document(self) -> Document | None:
-        """The whole document to store, where all of it is known; ``None`` to remove it.
+        """The whole document to store, if all of it is known; ``None`` to remove the document.
 
-        Where accesses are counted, its value is that of the ``source`` that was loaded.
+        If accesses are counted, its value is taken from the ``source`` that was loaded.
         """
         after = self.after
         if not isinstance(after, Known):
@@ -108,40 +108,40 @@ class Applied(NamedTuple):
     token: Any = None
     """The document's new token."""
     outcome: Outcome | None = None
-    """What the write came to, where the change did not know."""
+    """The outcome of the write, if the change did not know it."""
     after: Known | None = None
-    """What is known of the document now, where the change did not know. Its own token counts."""
+    """What is known of the document now, if the change did not know it. It must have its own new token."""
 
 
 class Late(NamedTuple):
-    """A change was not applied: the document is not, or no longer, what the change was decided for."""
+    """A change was not applied, because the document is not in the state that the change was decided for."""
 
     found: State | None = None
-    """What is stored, if the database has just said so, with as much as `load` would have returned. The change's own
-    ``over`` if nothing speaks against trying the same again. ``None``: it must be read."""
+    """What is stored, if the database has just said so, with as much as `load` would have returned; the change's own
+    ``over`` if the same change may be tried again; ``None`` if the document must be read."""
 
 
 Result: TypeAlias = Applied | Late | DataStoreError
-"""What became of one change. An error is for this change alone; if it is ``retryable``, it may have been applied."""
+"""The result of one change. An error is for this change alone. If it is ``retryable``, the change may be applied."""
 
 
 class Sent(NamedTuple):
-    """A delete whose answer was lost, and what it was for."""
+    """A delete whose answer was lost, with what is known of the document that it was to remove."""
 
     mark: str
     revision: str | None
-    """Of the document that it was to remove, as far as that is known."""
+    """The document's revision; ``None`` if it is not known."""
     created_at: str
-    """Of the same document; empty if it is not known."""
+    """When the document was created; empty if it is not known."""
     certain: bool
-    """The document had just been read."""
+    """Whether the document had just been read."""
 
 
 class Rules(NamedTuple):
-    """What deciding goes by beside the write and the document."""
+    """What deciding depends on, besides the write and the document."""
 
     replaces_whole: bool = True
-    """A change of a live document writes all of it, so that all of it must be known."""
+    """A change of a live document writes all of it, so all of it must be known."""
     remembered: int = REMEMBERED
     """How many marks of writes a document keeps."""
 
@@ -155,19 +155,19 @@ def decide(
     sent: Sent | None = None,
     mark: str = "",
 ) -> Change | Outcome | None:
-    """Return what a write comes to.
+    """Return what is to be done for a write.
 
     Args:
         write: The write.
-        state: What its document is taken for.
+        state: What is known, remembered or guessed of its document.
         rules: What the adapter needs.
-        fresh: Whether the state was just read. If it was not, only a `Change` is returned, or ``None``.
-        sent: Of a delete: what is remembered of it if it was sent before, and its answer lost.
-        mark: Of a delete: by which it is to be known.
+        fresh: Whether the state was just read. If not, the result is only a `Change` or ``None``.
+        sent: For a delete that was sent before and whose answer was lost: what is remembered of it.
+        mark: For a delete: the mark by which it is to be recognised.
 
     Returns:
-        The change that brings it about; its outcome, if there is nothing to change; or ``None`` if the document must be
-        read first.
+        The change to make; or the outcome, if there is nothing to change; or ``None`` if the document must be read
+        first.
     """
     if isinstance(write, Delete):
         step = _delete(write, state, rules, sent, mark, fresh)
@@ -183,10 +183,10 @@ def decide(
 
 
 def _marks_of(write: Put | Restore) -> tuple[str, ...]:
-    """Return the marks of a write, the newest last: the one that it is known by."""
+    """Return the marks of a write, the newest last. The newest is the one that it is recognised by."""
     if isinstance(write, Put):
         return (mark_of(write.revision),)
-    # Its revision is not new. The same document may be restored again later, over what came in between.
+    # Its revision is not new: the same document may be restored again later, over other writes.
     revision = write.document.revision
     return (mark_of(revision), mark_of(f"{revision} {write.at}"))
 
@@ -196,7 +196,7 @@ def _put(put: Put, state: Known | Absent, rules: Rules, fresh: bool) -> Change |
     revision = None if live is None else live.revision
     marks = _marks_of(put)
     if isinstance(state, Known) and (state.revision == put.revision or remembers(state.writes, marks[0])):
-        return DONE  # written before, and the answer was lost
+        return DONE  # it was written before, and the answer was lost
     if (put.if_absent and live is not None) or put.if_revision not in (None, revision):
         return Outcome(False, revision)
     if live is None:
@@ -221,7 +221,7 @@ def _put(put: Put, state: Known | Absent, rules: Rules, fresh: bool) -> Change |
         except ValueTooLargeError as error:
             return Outcome(False, error=error)
         except UNDECODABLE:
-            return Outcome(False, error=damaged(put.id, "its metadata cannot be merged with"))
+            return Outcome(False, error=damaged(put.id, "its metadata cannot be merged with new metadata"))
     after = live._replace(
         revision=put.revision,
         expires_at=put.expires_at,
@@ -238,7 +238,7 @@ def _restore(restore: Restore, state: Known | Absent) -> Change | Outcome:
     revision = None if live is None else live.revision
     marks = _marks_of(restore)
     if live is not None and remembers(live.writes, marks[1]):
-        return DONE  # written before, and the answer was lost
+        return DONE  # it was written before, and the answer was lost
     if revision != restore.if_revision:
         return Outcome(False, revision)
     whole = restore.document
@@ -263,7 +263,7 @@ def _delete(
     delete: Delete, state: State, rules: Rules, sent: Sent | None, mark: str, fresh: bool
 ) -> Change | Outcome | None:
     if sent is not None and not fresh:
-        return None  # it may have been done, and another document have been made since
+        return None  # it may be done, and another document may have been created since
     if isinstance(state, Unseen):
         return Change(delete, UNSEEN, ABSENT, None, marks=(mark,))
     if isinstance(state, Absent):
@@ -275,7 +275,7 @@ def _delete(
             return Outcome(False, error=damaged(delete.id))
         return Change(delete, state, ABSENT, DONE, marks=(mark,))
     if sent is not None and _is_another(state, sent, delete, rules):
-        return DONE  # the document that it was for is gone; this one was made later
+        return DONE  # the document that it was for is gone, and this one is newer
     live = state.live(delete.at)
     revision = state.revision if live else None
     if delete.if_revision not in (None, revision):
@@ -284,12 +284,12 @@ def _delete(
 
 
 def _is_another(known: Known, sent: Sent, delete: Delete, rules: Rules) -> bool:
-    """Return whether a document was made after the one that a delete was sent for had gone."""
+    """Return whether a document was created after the one that a delete was sent for was gone."""
     if sent.revision is None:
         return (known.since or known.created_at) > delete.at
     if known.knows(sent.revision):
         return False
     if not sent.certain and (known.since or known.created_at) < delete.at:
-        return False  # it was perhaps there before, and has refused the delete
-    forgetful = len(known.writes) >= MARK_LENGTH * rules.remembered  # others may have written it so often
+        return False  # it may have been there before, and so refused the delete
+    forgetful = len(known.writes) >= MARK_LENGTH * rules.remembered  # so many other writes may have come since
     return not forgetful or known.created_at != sent.created_at

@@ -1,9 +1,9 @@
-"""Which of several declared indexes answers a query: one rule for every adapter that has to choose.
+"""Which of several declared indexes answers a query: one rule for all adapters that must choose.
 
-An index is a list of its entries, sorted by its first field, within that by its second, and so on. What lies together
-there is all that is asked for by equality on its first fields, and of that a range of the next one. So equality comes
-before ranges: ``status = "rare"`` leaves few documents where ``price > 1`` leaves nearly all of them, and a range
-leaves the fields after it scattered. Only then does it count how many fields an index has.
+An index is a list of entries, sorted by its first field, then by its second, and so on. The entries for equality on the
+first fields, and of those for a range of the next field, are next to each other. So equality counts before ranges:
+``status = "rare"`` leaves few documents, while ``price > 1`` leaves nearly all of them. And a range scatters the values
+of the fields after it. Only then does the number of fields count.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ class Declared(Protocol):
 
     @property
     def name(self) -> str:
-        """The same in every process."""
+        """Its name, which is the same in every process."""
 
     @property
     def namespace(self) -> str | None:
-        """The namespace whose records it holds; ``None`` for those of all."""
+        """The namespace whose records it holds; ``None`` for all namespaces."""
 
 
 Index = TypeVar("Index", bound=Declared)
@@ -30,35 +30,35 @@ Choice = TypeVar("Choice")
 
 
 class Asked(Enum):
-    """What a query says about one field of an index."""
+    """What a query asks about one field of an index."""
 
     EQUAL = "equal"
-    """It equals a value, or one of a few."""
+    """The field equals a value, or one of a few values."""
     RANGE = "range"
-    """It lies between two values, or on one side of one."""
+    """The field lies between two values, or above or below one."""
     NOTHING = "nothing"
 
 
 class Fit(NamedTuple):
-    """How well an index fits a query: of two, the greater fits better."""
+    """How well an index fits a query. The greater of two fits better."""
 
     equal: int
-    """How many of its first fields are asked for by equality."""
+    """How many of its first fields the query compares for equality."""
     ranged: bool
-    """Whether the field after these is asked for by a range."""
+    """Whether the query asks for a range of the next field."""
     others: int
-    """How many fields after that are asked for: they leave out entries, though these lie apart."""
+    """How many later fields the query asks about: they exclude entries, but what is left is scattered."""
     unasked: int
-    """How many fields are in the index for nothing, as a negative number."""
+    """How many fields the query does not ask about, as a negative number."""
 
     @property
     def helps(self) -> bool:
-        """Whether the index leaves out anything of what it holds."""
+        """Whether the index excludes any of its entries."""
         return self.equal > 0 or self.ranged
 
 
 def fit(asked: Sequence[Asked]) -> Fit:
-    """Return how well an index fits, from what a query says about each of its fields, in their order."""
+    """Return how well an index fits, given what a query asks about each of its fields, in their order."""
     equal = 0
     while equal < len(asked) and asked[equal] is Asked.EQUAL:
         equal += 1
@@ -70,14 +70,14 @@ def fit(asked: Sequence[Asked]) -> Fit:
 def choose(
     indexes: Iterable[Index], namespace: str, answer: Callable[[Index], tuple[Fit, Choice] | None]
 ) -> Choice | None:
-    """Return how the index that fits best answers a query, ``None`` if there is none that helps.
+    """Return how the index that fits best answers a query, or ``None`` if no index helps.
 
-    Of those that fit equally well the one whose name comes first is taken, so that every process chooses the same.
+    Of several that fit equally well, the first by name is taken, so that every process chooses the same one.
 
     Args:
         indexes: The declared indexes.
-        namespace: Where to look; an index on another namespace is of no use.
-        answer: Returns how well an index fits the query, and how it answers that; ``None`` if it does not.
+        namespace: The namespace to search. An index on another namespace is of no use.
+        answer: Returns how well an index fits the query, and how it answers the query; ``None`` if it does not.
     """
     found: tuple[Fit, str, Choice] | None = None
     for index in indexes:

@@ -1,11 +1,11 @@
-"""Counting accesses over `load` and `swap`: in few requests, and nothing twice.
+"""Counting accesses over `load` and `swap`: in few requests, and never twice.
 
-A request whose answer was lost may have counted. So each attempt has a mark, which the document keeps among those of
-its last countings (`datastore.adapters.remembering`), and is sent again as it was, with the same number and the same
-mark: whichever of the two arrives, only one can be applied.
+A request whose answer was lost may have counted. So each attempt has a mark, which the document keeps among the marks
+of its last counts (`datastore.adapters.remembering`). The attempt is sent again with the same number and the same mark.
+Of all its copies that arrive, only one can be applied.
 
-The store hands over again what a call that raised was given, with what has come in addition. So it is remembered, until
-a call ends well, what such calls have counted of each document.
+If a call raises, the store passes its accesses again, together with newer ones. So until a call succeeds, it is
+remembered how many accesses of each document such calls have counted.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ from datastore.turns import Turns, keep_newest
 logger = logging.getLogger("datastore")
 
 SECONDS = 10.0
-"""How long one call goes on against other writers of the same documents."""
+"""How many seconds one call keeps trying against other writers of the same documents."""
 MOST_OPEN = 20_000
-"""The documents of which it is remembered what was counted, or may have been."""
+"""The most documents for which open accesses are remembered."""
 
 
 class Account(NamedTuple):
-    """What is open of a document's accesses, until a call that was handed them ends well."""
+    """The accesses of one document that are open, until a call that was given them succeeds."""
 
     created_at: str
     counted: int = 0
-    """How many of those that are handed over are counted."""
+    """How many of the accesses are counted."""
     sent: int = 0
-    """How many were sent, without it being known that they are counted."""
+    """How many were sent and may or may not be counted."""
     mark: str = ""
-    """That of what was sent."""
+    """The mark of what was sent."""
 
 
 class Counter:
-    """Adds accesses to documents over `Primitives`.
+    """Counts accesses of documents over `Primitives`.
 
     Args:
         primitives: The database.
-        memory: What is known of documents; shared with the `datastore.adapters.writing.Writer`.
-        batch: The most documents that are counted at once.
-        most_open: The bound on the documents of which it is remembered what was counted, or may have been.
+        memory: What is known of documents. It is shared with the `datastore.adapters.writing.Writer`.
+        batch: The most documents to count at once.
+        most_open: The most documents for which open accesses are remembered.
     """
 
     def __init__(self, primitives: Primitives, memory: Memory, batch: int = 1_000, most_open: int = MOST_OPEN) -> None:
@@ -61,25 +61,26 @@ class Counter:
         self.after_fork()
 
     def after_fork(self) -> None:
-        """Forget what is the parent's to finish."""
+        """Forget what the parent has to finish."""
         self._turns = Turns("counting accesses")
         self.accounts: dict[str, Account] = {}
 
     def record(self, accesses: Sequence[Access]) -> None:
         """Count accesses; see `Backend.record_access`.
 
-        What other writers or an outage keep it from counting is not lost: it raises, and recognises what was counted
-        when the same accesses are handed over again.
+        If other writers or an outage prevent this, no access is lost: the call raises, and when the same accesses are
+        passed again, it knows which are counted.
 
         Raises:
-            DataStoreError: If not all of them are counted.
+            DataStoreError: If not all accesses are counted.
 
-        Requests: one `Primitives.swap` for a batch of documents, and one `Primitives.load` where they are read first.
+        Requests: one `Primitives.swap` for each batch of documents, and before it one `Primitives.load` if they must be
+            read.
         """
         with self._turns.take():
             for start in range(0, len(accesses), self._batch):
                 self._record({access.id: access for access in accesses[start : start + self._batch]})
-            for access in accesses:  # all of them are done: none will be handed over again
+            for access in accesses:  # all of them are done, and none will be passed again
                 self.accounts.pop(access.id, None)
 
     def _record(self, pending: dict[str, Access]) -> None:
@@ -92,8 +93,8 @@ class Counter:
                 self._look(pending, states)
             except DataStoreError as error:
                 if lost is not None or self._primitives.counting is not Counting.UNSEEN:
-                    raise error if lost is None else lost  # noqa: B904 - the one that was lost has a cause of its own
-                problem = error  # what is looked at there was refused just now, so that most often the next look tells
+                    raise error if lost is None else lost  # noqa: B904 - the earlier error has its own cause
+                problem = error  # the read was refused just now; most often the next one works
             else:
                 for id, access in list(pending.items()):
                     if self._is_done(access, states[id]):
@@ -104,15 +105,15 @@ class Counter:
                 if not pending:
                     return
             if problem is not None and (lost is not None or not self._may_tell(problem)):
-                raise problem  # the store comes again with the next flush
+                raise problem  # the store passes the accesses again with its next flush
             lost = problem
-            if problem is None and not late:  # others came first; until then it was busy, however long that took
+            if problem is None and not late:  # others came first; the time spent waiting for answers does not count
                 pauses, late = contention(SECONDS), True
             if not pauses.wait():
                 raise lost or came_too_late(self._primitives.name, SECONDS)
 
     def _begin(self, accesses: Iterable[Access]) -> dict[str, State]:
-        """Return the states that need no read."""
+        """Return the states that need not be read."""
         if self._primitives.counting is Counting.UNSEEN:
             return {access.id: UNSEEN for access in accesses}
         states: dict[str, State] = {}
@@ -129,7 +130,7 @@ class Counter:
         return states
 
     def _look(self, pending: Iterable[str], states: dict[str, State]) -> None:
-        """Read what is not known."""
+        """Read the documents whose state is not known."""
         unknown = [id for id in pending if id not in states]
         if unknown:
             whole = self._primitives.rules.replaces_whole
@@ -139,7 +140,7 @@ class Counter:
                 self._memory.note(id, states[id])
 
     def _is_done(self, access: Access, state: State) -> bool:
-        """Return whether there is nothing left to count: it is counted, or the document that was read is gone."""
+        """Return whether nothing is left to count: all is counted, or the document of the access no longer exists."""
         account = self._account(access)
         if not isinstance(state, Unseen):
             if not isinstance(state, Known) or state.damaged or state.created_at != access.created_at:
@@ -151,14 +152,14 @@ class Counter:
         return access.number <= account.counted
 
     def _count(self, pending: dict[str, Access], states: dict[str, State]) -> DataStoreError | None:
-        """Send what is to be counted, take what is done from ``pending``, and return what kept the rest from it."""
+        """Send what is to be counted, remove what is done from ``pending``, and return the error for the rest."""
         before, accounts, changes = dict[str, Account](), dict[str, Account](), list[Change]()
         mark = new_mark()
         for id, access in pending.items():
             account = before[id] = self._account(access)
             if not account.sent:
                 account = Account(access.created_at, account.counted, access.number - account.counted, mark)
-                self._keep(id, account)  # before it is sent: an interrupt may come
+                self._keep(id, account)  # before it is sent, because an interrupt may come
             accounts[id] = account
             changes.append(_change(access, states[id], account))
         refused = False
@@ -177,7 +178,7 @@ class Counter:
                     del pending[id]
                 elif after is not None and not self._primitives.rules.replaces_whole:
                     states[id] = after
-                else:  # what is to be replaced as a whole has to be read
+                else:  # a document that is replaced as a whole must be read
                     states.pop(id)
                 continue
             self._memory.forget(id)
@@ -188,7 +189,7 @@ class Counter:
                     states[id] = result.found
             elif self._primitives.in_doubt(result):
                 problem = result
-                if isinstance(change.over, Unseen):  # sent again, it is told whether its mark is there
+                if isinstance(change.over, Unseen):  # sent again, it finds out whether its mark is there
                     states[id] = UNSEEN
             else:
                 self._keep(id, before[id])
@@ -201,7 +202,7 @@ class Counter:
         return problem
 
     def _applied(self, change: Change, result: Applied) -> State | None:
-        """Take note of what is stored now, and return it where it is known."""
+        """Note what is stored now, and return it if it is known."""
         after = result.after
         if after is None and isinstance(change.after, Known):
             after = change.after.with_token(result.token)
@@ -224,7 +225,7 @@ class Counter:
             keep_newest(self.accounts, self._most_open)
 
     def _may_tell(self, error: DataStoreError) -> bool:
-        """Return whether to find out at once what became of what was sent: by a look, or by sending it again."""
+        """Return whether to find out at once, by a read or by sending it again, whether something sent was counted."""
         primitives = self._primitives
         if not primitives.in_doubt(error):
             return False
@@ -232,7 +233,7 @@ class Counter:
 
 
 def _change(access: Access, state: State, account: Account) -> Change:
-    """Return the change that counts what was sent, or is to be sent."""
+    """Return the change that counts what the account says was, or is to be, sent."""
     number, mark = account.sent, account.mark
     after: Known | None = None
     if isinstance(state, Known):

@@ -1,7 +1,7 @@
-"""What an adapter knows of stored documents without their values: as just read, or as remembered from earlier calls.
+"""What an adapter knows of stored documents without their values: just read, or remembered from earlier calls.
 
-What is remembered may shape a request, which carries the token that was seen as its condition. It never settles an
-outcome. So being out of date costs a request, and nothing else.
+What is remembered may shape a request, whose condition is the token that was seen. It never settles an outcome. So if
+it is out of date, that costs a request and nothing else.
 """
 
 from __future__ import annotations
@@ -17,45 +17,45 @@ from datastore.values import encode
 
 
 class Known(NamedTuple):
-    """A stored document, but for its value.
+    """A stored document without its value.
 
-    An adapter that changes fields of a stored document, rather than the whole of it, may leave out what it does not
-    need: all that has a default.
+    An adapter that changes fields of a stored document, and does not replace the whole, may leave out the fields with a
+    default that it does not need.
     """
 
     token: Any
-    """What changes whenever anything of the document does, and is the condition of a change; to the toolkit it is
-    opaque."""
+    """It changes whenever anything in the document does, and is the condition of a change. The toolkit does not look
+    into it."""
     revision: str
     created_at: str
     expires_at: str | None
     metadata: str | None = None
-    """As JSON text, so that nobody can change it; ``None`` when it is not known."""
+    """As JSON text, which nobody can change; ``None`` if it is not known."""
     writes: str = ""
     """The marks of its last writes (`datastore.adapters.remembering`), the newest first."""
     counts: str = ""
-    """The marks of the last times that accesses of it were counted."""
+    """The marks of the last counts of its accesses."""
     created_by_agent: str = ""
     updated_at: str = ""
     access_count: int = 0
     last_accessed_by_agent: str | None = None
     last_accessed_at: str | None = None
     damaged: bool = False
-    """Nobody can read it; of all else here only ``token`` is known."""
+    """It cannot be read. Then only ``token`` and ``foreign`` are known."""
     foreign: bool = False
-    """It is damaged, and another program has written it: it has no revision."""
+    """It is damaged because another program has written it: it has no revision."""
     since: str = ""
-    """Since when it is there by the database's own clock, if that tells. ``created_at`` is when the call began that
-    made it, which may be before a delete that it came after."""
+    """When it was created by the database's own clock, if the database tells. ``created_at`` is when the call that
+    created it began, and a delete may have come in between."""
     source: Any = None
     """What was read, for adapters that need it to make a change. It is never remembered."""
 
     def live(self, at: str) -> bool:
-        """Return whether the document has not expired at a time."""
+        """Return whether the document has not expired at the given time."""
         return self.expires_at is None or self.expires_at > at
 
     def knows(self, revision: str) -> bool:
-        """Return whether a write, by the revision that it chose, is among the last ones of the document."""
+        """Return whether a write, given by the revision that it chose, is among the document's last ones."""
         return revision == self.revision or remembers(self.writes, mark_of(revision))
 
     def with_token(self, token: Any) -> Known:
@@ -65,11 +65,11 @@ class Known(NamedTuple):
     def writes_with(self, *marks: str) -> str:
         """Return the marks that the document has after more writes.
 
-        Its own may be missing among them: who changes a document by hand, or wrote it when there were no marks, leaves
-        none.
+        The mark of its own revision may be missing: somebody may have changed the document by hand, or a version
+        without marks may have written it. It is then added.
 
         Args:
-            marks: Those of the new writes, the newest last (`datastore.adapters.remembering.mark_of`).
+            marks: The marks of the new writes, the newest last (`datastore.adapters.remembering.mark_of`).
         """
         writes, own = self.writes, mark_of(self.revision)
         if not remembers(writes, own):
@@ -80,16 +80,16 @@ class Known(NamedTuple):
 
 
 def known_of(document: Document, token: Any, writes: str = "", counts: str = "") -> Known:
-    """Return what is to be known of a whole document, which is kept as the ``source``.
+    """Return what the toolkit must know of a whole document, which is kept as the ``source``.
 
     Args:
         document: With `datastore.backend.Fields.ALL`, or as much as was asked for.
-        token: What changes whenever anything of it does.
-        writes: The marks that are stored with it.
-        counts: The same, of counts.
+        token: The document's token; see `Known.token`.
+        writes: The marks of writes that are stored with it.
+        counts: The marks of counts that are stored with it.
 
     Raises:
-        InvalidValueError: If the metadata is not what JSON can hold.
+        InvalidValueError: If the metadata is not valid JSON.
     """
     return Known(
         token,
@@ -109,7 +109,7 @@ def known_of(document: Document, token: Any, writes: str = "", counts: str = "")
 
 
 def damaged_one(token: Any, *, foreign: bool = False) -> Known:
-    """Return what is known of a document that nobody can read: it can be removed, and nothing else."""
+    """Return what is known of a document that cannot be read: it can only be removed."""
     return Known(token, "", "", None, damaged=True, foreign=foreign)
 
 
@@ -123,7 +123,7 @@ class Absent:
 
 
 class Unseen:
-    """Whatever there is: a change of it decides in the database."""
+    """Nobody has read the document: the database itself decides about a change of it."""
 
     __slots__ = ()
 
@@ -137,18 +137,19 @@ State: TypeAlias = Known | Absent | Unseen
 
 
 class Memory:
-    """What is known of documents that were seen here, bounded: those not noted for longest are forgotten first.
+    """What is known of documents that this process has seen; the least recently noted are forgotten first.
 
     Correctness never depends on it, only the number of requests. Each step is a single operation of a dict, which needs
-    no lock that an interrupt could leave taken; of two threads that note at once the older state may stand.
+    no lock that an interrupt could leave taken. If two threads note the same document at once, the older state may
+    remain.
 
     Args:
         documents: The most that are remembered.
-        metadata: The most characters of metadata that are remembered of one; longer ones are not.
-        absences: Whether it is also remembered that there is no document. That is worth it where an adapter would
+        metadata: The longest metadata of one document that are remembered, in characters.
+        absences: Whether it is also remembered that a document does not exist. This helps an adapter that would
             otherwise read before it writes.
-        newer: Whether one token is newer than another, for databases whose tokens can be compared: what is newer then
-            stays.
+        newer: Returns whether its first token is newer than its second, for databases whose tokens can be compared. The
+            newer state is then kept.
     """
 
     def __init__(
@@ -169,35 +170,35 @@ class Memory:
         return len(self._states)
 
     def get(self, id: str) -> Known | Absent | None:
-        """Return what is known of a document; ``None`` for nothing."""
+        """Return what is known of a document, or ``None`` if nothing is."""
         return self._states.get(id)
 
     def note(self, id: str, state: State) -> None:
-        """Remember a document, or that there is none."""
+        """Remember a document, or that it does not exist."""
         kept: Known | Absent | None = None
         if isinstance(state, Known):
             kept = self._kept(state, self._states.get(id))
         elif state is ABSENT and self._absences:
             kept = ABSENT
         states = self._states
-        states.pop(id, None)  # so that it comes last
+        states.pop(id, None)  # so that it becomes the newest
         if kept is None:
             return
         states[id] = kept
         if len(states) > self._most:
-            with suppress(KeyError):  # others have forgotten them all just now
+            with suppress(KeyError):  # other threads have just removed all of them
                 states.popitem(last=False)
 
     def forget(self, id: str) -> None:
-        """Know nothing of a document any more."""
+        """Forget what is known of a document."""
         self._states.pop(id, None)
 
     def clear(self) -> None:
-        """Know nothing at all."""
+        """Forget everything."""
         self._states: OrderedDict[str, Known | Absent] = OrderedDict()
 
     def _kept(self, new: Known, old: Known | Absent | None) -> Known:
-        """Return what to remember of a document, given what is remembered of it already."""
+        """Return what to remember of a document, given what was remembered of it before."""
         if isinstance(old, Known):
             if self._newer is not None and self._newer(old.token, new.token):
                 return old

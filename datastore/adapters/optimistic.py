@@ -1,8 +1,8 @@
 """Adapters for databases that replace one document at a time, on the condition of a version token.
 
-`OptimisticBackend` is a `Backend` whose writes, counts and reads by id are there already. A subclass brings `load` and
-`swap`, `scan` and `close`. Larger adapters implement `datastore.adapters.primitives.Primitives` beside a `Backend` of
-their own, and call a `Writer` and a `Counter`.
+`OptimisticBackend` is a `Backend` that already writes, counts and reads by id. A subclass adds `load`, `swap`, `scan`
+and `close`. Larger adapters implement `datastore.adapters.primitives.Primitives` in a class beside their own `Backend`,
+and call a `Writer` and a `Counter`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from datastore.documents import damaged, foreign
 class OptimisticBackend(Primitives, Backend):
     """A `Backend` over `load` and `swap`.
 
-    `load` makes what it returns with `datastore.adapters.knowledge.known_of`, so that ``Known.source`` is the document.
-    `swap` stores `Change.document`, or removes what is there where that is ``None``, with `Known.writes` and
-    `Known.counts` of `Change.after` beside it.
+    `load` must make its results with `datastore.adapters.knowledge.known_of`, so that ``Known.source`` is the document.
+    `swap` must store `Change.document`, with `Known.writes` and `Known.counts` of `Change.after` beside it, or remove
+    the document if `Change.document` is ``None``.
 
     Args:
-        memory: What is remembered between calls; by default that is about 10,000 documents, without their values.
+        memory: What is remembered between calls; by default about 10,000 documents, without their values.
     """
 
     def __init__(self, memory: Memory | None = None) -> None:
@@ -43,7 +43,7 @@ class OptimisticBackend(Primitives, Backend):
         for id, known in found.items():
             if known.damaged:
                 raise foreign(id) if known.foreign else damaged(id)
-            if fields is Fields.ALL:  # what is remembered must be whole
+            if fields is Fields.ALL:  # what is remembered must be complete
                 self.memory.note(id, known)
             documents[id] = known.source
         return documents
@@ -51,14 +51,14 @@ class OptimisticBackend(Primitives, Backend):
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Backend.write`.
 
-        Requests: 1 `swap`; 1 `load` before where something must be read first, and both again where others write, too.
+        Requests: 1 `swap`; 1 `load` before it if something must be read first; both again if others write too.
         """
         return self.writer.write(writes)
 
     def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
         """See `Backend.restore`.
 
-        Requests: as `write`.
+        Requests: the same as `write`.
         """
         return self.writer.write(restores)
 
@@ -70,7 +70,7 @@ class OptimisticBackend(Primitives, Backend):
         self.counter.record(accesses)
 
     def after_fork(self) -> None:
-        """See `Backend.after_fork`; a subclass also makes its connections new."""
+        """See `Backend.after_fork`. A subclass must also renew its connections."""
         self.memory.clear()
         self.writer.after_fork()
         self.counter.after_fork()

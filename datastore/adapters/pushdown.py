@@ -1,22 +1,22 @@
-"""From a query to what a database is asked, and what is left to check: the same rules for every adapter.
+"""From a query to what a database is asked, and what is left to check: the same rules for all adapters.
 
-An adapter has a `Dialect`. It says of *one* condition on one field whether its database decides it:
+An adapter has a `Dialect`. For *one* condition on one field, it says whether its database decides the condition:
 
 - *exact*: the database finds the documents for which the condition holds, and no others;
-- *inexact*: it finds those, and possibly others: a superset;
-- *unsupported*: all that can be said is that every document may match.
+- *inexact*: it finds those and possibly others, which is a superset;
+- *unsupported*: nothing is asked, and every document may match.
 
-It also says how its language writes AND, OR and, if it has that, NOT. `push` does all the rest:
+It also says how its language writes AND, OR and, if it has that, NOT. `push` does the rest:
 
-- **And** is as narrow as its parts together. A part that is unsupported, or does not fit into a request, is left out:
-  the documents found are then a superset.
-- **Or** needs each of its parts: one that is unsupported makes all of it unsupported.
-- **Not** swaps And with Or and moves down to the conditions. There the dialect is asked for what must not hold, since
-  an inexact condition leaves out too little for that: the opposite of a superset is not a superset.
+- **And** is as narrow as all its parts together. A part that is unsupported, or does not fit into a request, is left
+  out. The documents found are then a superset.
+- **Or** needs all its parts: one unsupported part makes the whole unsupported.
+- **Not** swaps And with Or and moves down to the conditions. There the dialect is asked for what must not hold. An
+  inexact condition is not simply negated, because the opposite of a superset is not a superset.
 
-What must hold of a document is a list of clauses, and each of them is decided alone. `Composed.pushed` has those that
-narrow what the database finds, `Composed.residual` those that must still be checked on what it finds: all but the exact
-ones that were pushed. `datastore.backend.Plan` takes both as they are.
+A query is a list of clauses that must all hold, and each one is decided by itself. `Composed.pushed` has the clauses
+that narrow what the database finds. `Composed.residual` has those that must still be checked on what it finds: all
+except the exact ones that were pushed. `datastore.backend.Plan` takes both as they are.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 About: TypeAlias = Literal["value", "meta"]
-"""Which filter of a query a condition belongs to: the one on the value, or the one on metadata and provenance."""
+"""Which filter of a query a condition is in: the one on the value, or the one on metadata and provenance."""
 
 _NULL = In((None,))
 _MOST_REFUSED = 20
-"""When so many clauses have not fitted into a request, it is full: each attempt writes all of it out."""
+"""After this many clauses that do not fit into a request, it counts as full: each attempt writes all of it out."""
 
 
 class Translation(NamedTuple, Generic[E]):
-    """What a database finds for a filter."""
+    """What a database is asked for a filter."""
 
     expression: E | None
-    """How it reads; ``None`` finds every document."""
+    """The filter in the database's language; ``None`` finds every document."""
     exact: bool
-    """The documents found are those that match, and not only a superset."""
+    """Whether the documents found are exactly those that match, and not a superset."""
 
 
 def exact(expression: E) -> Translation[E]:
@@ -69,49 +69,49 @@ EVERYTHING: Translation[Any] = Translation(None, True)
 
 
 class Dialect(ABC, Generic[E]):
-    """The language of one database: what it says of one condition, and how it puts expressions together.
+    """The language of one database: what it says about one condition, and how it combines expressions.
 
-    It may keep the state of one query, such as its parameters. `push` asks for each condition once.
+    It may keep the state of one query, such as its parameters. `push` asks about each condition once.
     """
 
     nothing: E
     """The expression that finds no document."""
     decides: ClassVar[frozenset[About]] = frozenset(("value", "meta"))
-    """The filters that may be decided at all. Leave one out if documents are found whatever they hold, such as values
-    that are stored as text, into which the database cannot look."""
+    """The filters that may be decided at all. Leave one out if some documents are always found, such as values that are
+    stored as text and that the database cannot look into."""
     three_valued: ClassVar[bool] = False
-    """Expressions also say *perhaps*, which AND, OR and NOT carry on as SQL does with NULL. A request finds what is
-    true or perhaps true, so that the opposite of an inexact expression is a superset too."""
+    """Whether expressions can also mean *perhaps*, which AND, OR and NOT treat as SQL treats NULL. A request then finds
+    what is true or perhaps true, so that the opposite of an inexact expression is also a superset."""
     order: ClassVar[tuple[About, About]] = ("value", "meta")
     """Which filter is translated first."""
     deepest: ClassVar[int] = 1_000
-    """How deep And, Or and Not may be nested."""
+    """How deeply And, Or and Not may be nested."""
 
     @abstractmethod
     def condition(self, about: About, path: Path, condition: Condition) -> Translation[E]:
-        """Return what finds the documents in which a condition holds.
+        """Return the expression for the documents in which a condition holds, and whether it is exact.
 
-        It is never asked about what cannot hold, nor about equality with `Compare`: that is `In` with one value, and
-        so is a comparison with ``null``.
+        This is never called for a condition that cannot hold. It is never called for equality by `Compare`: that
+        becomes an `In` with one value, and so does a comparison with ``null``.
         """
 
     @abstractmethod
     def all_of(self, parts: Sequence[E]) -> E | None:
-        """Return what finds the documents that each of two or more parts finds; ``None`` if that is too much."""
+        """Return an expression for the documents that all of two or more parts find; ``None`` if that is too much."""
 
     @abstractmethod
     def any_of(self, parts: Sequence[E]) -> E | None:
-        """Return what finds the documents that one of two or more parts finds; ``None`` if that is too much."""
+        """Return an expression for the documents that at least one of two or more parts finds; ``None`` if too much."""
 
     def negate(self, part: E) -> E | None:
-        """Return what finds the documents that a part does not find; ``None`` if the language cannot say it."""
+        """Return an expression for the documents that a part does not find; ``None`` if the language has none."""
         return None
 
     def opposite(self, about: About, path: Path, condition: Condition) -> Translation[E]:
-        """Return what finds the documents in which a condition does *not* hold.
+        """Return the expression for the documents in which a condition does *not* hold, and whether it is exact.
 
-        As it stands, the negation of what the database decides. Override it if the database can find a superset of
-        these documents for an inexact condition as well.
+        By default it is the negation of what the database decides. Override it if the database can also find a superset
+        of these documents for an inexact condition.
         """
         found = self.condition(about, path, condition)
         if found.expression is None:
@@ -122,30 +122,30 @@ class Dialect(ABC, Generic[E]):
         return UNSUPPORTED if negated is None else Translation(negated, found.exact)
 
     def widens(self, part: E) -> bool:
-        """Return whether a part finds documents whatever else must hold: then nothing beside it is decided."""
+        """Return whether a part finds documents regardless of the other parts. Then no part is decided."""
         return False
 
     def weight(self, part: E) -> int:
-        """Return how much of a request a part takes: where not all parts fit, the lightest come first."""
+        """Return how much of a request a part takes. If not all parts fit, the lightest come first."""
         return 0
 
 
 class Piece(NamedTuple, Generic[E]):
-    """One thing that must hold, and that is in the request."""
+    """One condition that must hold, and its expression."""
 
     filter: Filter
     about: About
     expression: E
     exact: bool
-    """It need not be checked on what the request finds."""
+    """Whether it need not be checked on what the request finds."""
 
 
 class Composed(NamedTuple, Generic[E, R]):
-    """What became of a query."""
+    """The result of `push`."""
 
     request: R
     pieces: tuple[Piece[E], ...]
-    """What is in the request."""
+    """The pieces that are in the request."""
     pushed: Query
     """The clauses that narrow what the request finds."""
     residual: Query
@@ -153,21 +153,21 @@ class Composed(NamedTuple, Generic[E, R]):
 
 
 def query_of(pieces: Sequence[Piece[Any]]) -> Query:
-    """Return the query that asks for what some pieces are for."""
+    """Return the query that consists of the filters of some pieces."""
     value = [piece.filter for piece in pieces if piece.about == "value"]
     meta = [piece.filter for piece in pieces if piece.about == "meta"]
     return Query(conjunction(value) if value else ANY, conjunction(meta) if meta else ANY)
 
 
 def push(query: Query, dialect: Dialect[E], request: Callable[[Sequence[Piece[E]]], R | None]) -> Composed[E, R] | None:
-    """Return what to ask a database for a query, and what is left to check; ``None`` if nothing narrows it.
+    """Return what to ask a database for a query, and what is left to check; ``None`` if no request narrows it.
 
     Args:
         query: What is asked for.
         dialect: The database's language.
-        request: Returns what to ask for some pieces that must all hold, ``None`` if the database does not take as much.
-            It is called with all of them first, and with no piece if every document matches. `tuple` is for a database
-            without a limit.
+        request: Returns the request for some pieces that must all hold, or ``None`` if the database does not accept as
+            much. It is first called with all pieces, and with no piece if every document matches. `tuple` is for a
+            database without a limit.
     """
     pieces: list[Piece[E]] = []
     split: dict[int, _Clause] = {}
@@ -183,7 +183,7 @@ def push(query: Query, dialect: Dialect[E], request: Callable[[Sequence[Piece[E]
                 if len(parts) > 1:
                     split[id(piece)] = _Clause(clause, len(parts))
     for piece in pieces:
-        if piece.exact and piece.expression == dialect.nothing:  # no document is found, whatever else is asked
+        if piece.exact and piece.expression == dialect.nothing:  # no document matches, whatever the others say
             pieces = [piece]
             break
     narrowing = [piece for piece in pieces if piece.expression is not None]
@@ -198,7 +198,7 @@ def push(query: Query, dialect: Dialect[E], request: Callable[[Sequence[Piece[E]
     decided = set[int]()
     if not any(dialect.widens(piece.expression) for piece in chosen):
         decided.update(id(piece) for piece in chosen if piece.exact)
-    # What every document matches is in neither.
+    # A piece that every document matches is in neither.
     residual = [
         piece for piece in pieces if id(piece) not in decided and (piece.expression is not None or not piece.exact)
     ]
@@ -206,11 +206,11 @@ def push(query: Query, dialect: Dialect[E], request: Callable[[Sequence[Piece[E]
 
 
 class _Clause(NamedTuple):
-    """A clause of a query whose parts are decided one by one."""
+    """A clause of a query whose parts are decided separately."""
 
     filter: Filter
     parts: int
-    """How many there are."""
+    """The number of its parts."""
 
 
 def _parts(filter: Filter, holds: bool) -> Iterator[Filter]:
@@ -225,7 +225,7 @@ def _parts(filter: Filter, holds: bool) -> Iterator[Filter]:
 
 
 def _query(pieces: Sequence[Piece[Any]], split: Mapping[int, _Clause]) -> Query:
-    """Return the query of some pieces; a clause of which all parts are there is shown as it was written."""
+    """Return the query of some pieces. A clause is shown as it was written if all its parts are there."""
     if not split:
         return query_of(pieces)
     there: dict[int, int] = {}
@@ -243,7 +243,7 @@ def _query(pieces: Sequence[Piece[Any]], split: Mapping[int, _Clause]) -> Query:
 
 
 def _translate(dialect: Dialect[E], about: About, filter: Filter, holds: bool, depth: int) -> Translation[E]:
-    """Return what finds the documents in which a filter holds, or does not."""
+    """Return what to ask for the documents in which a filter holds or, if ``holds`` is false, does not."""
     if isinstance(filter, Field):
         return _condition(dialect, about, filter, holds)
     if depth >= dialect.deepest:
@@ -259,7 +259,7 @@ def _condition(dialect: Dialect[E], about: About, field: Field, holds: bool) -> 
     if isinstance(condition, Compare):
         if condition.operator == "$eq":
             condition = In((condition.value,))
-        elif condition.value is None:  # null equals null, and nothing is greater or less
+        elif condition.value is None:  # null equals null, and nothing is greater or less than null
             condition = _NULL if condition.operator in ("$gte", "$lte") else In(())
     if isinstance(condition, In) and not condition.values:
         return exact(dialect.nothing) if holds else EVERYTHING
@@ -299,7 +299,7 @@ def _any_of(dialect: Dialect[E], parts: Sequence[Translation[E]]) -> Translation
 def _fitting(
     items: list[T], join: Callable[[Sequence[T]], R | None], weight: Callable[[T], int]
 ) -> tuple[list[T], R | None]:
-    """Return as many items that must all hold as fit together, and what they are together."""
+    """Return as many items that must all hold as fit together, and their combination."""
     joined = join(items)
     if joined is not None:
         return items, joined

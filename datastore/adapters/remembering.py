@@ -1,12 +1,12 @@
-"""How a record knows the writes that it has seen, so that a write that is sent again is not applied twice.
+"""How a record recognises its last writes, so that a write that is sent again is not applied twice.
 
-A write whose answer was lost is sent again, and by then others may have written the same record. So each record keeps
-a *mark* of each of its last writes, the newest first: the first 8 hex digits of a hash of the write's revision. A write
-that finds its own mark was applied. Counts of accesses have marks of their own, because they change no revision.
+A write whose answer was lost is sent again, and by then others may have written the same record. So each record keeps a
+*mark* of each of its last writes, the newest first: the first 8 hex digits of a hash of the write's revision. A write
+that finds its own mark was already applied. Counts of accesses have their own marks, because they change no revision.
 
-Only a write that is repeated should find its mark. That one of 16 other writes has the same, so that a write is taken
-for done that never was, happens once in 270 million writes (16 in 2**32) that ask; and only those ask that found the
-record otherwise than they expected.
+Only a repeated write should find its mark. If one of 16 other writes has the same mark, a write counts as done although
+it never was. That happens once in 270 million writes that look (16 in 2**32), and a write looks only if the record was
+not as expected.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from functools import lru_cache
 from hashlib import blake2b
 
 REMEMBERED = 16
-"""The marks that a record keeps; so many writes may come between a write and its repetition, less one."""
+"""How many marks a record keeps. A write recognises itself if fewer than this many writes came after it."""
 MARK_LENGTH = 8
-"""Hex digits of a mark."""
+"""The number of hex digits of a mark."""
 
 _random = random.Random()  # nobody gains by guessing a mark, and `os.urandom` takes ten times as long
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_random.seed)  # a child makes marks of its own
+    os.register_at_fork(after_in_child=_random.seed)  # a child must make different marks
 
 
-@lru_cache(1_024)  # to decide about one write takes its mark, and that of the one before, several times
+@lru_cache(1_024)  # deciding about one write takes its mark, and the previous one's, several times
 def mark_of(revision: str) -> str:
-    """Return the mark of a write, from the revision that it chose."""
+    """Return the mark of a write, given the revision that it chose."""
     return blake2b(revision.encode(), digest_size=MARK_LENGTH // 2).hexdigest()
 
 
 def new_mark() -> str:
-    """Return a mark for a write that has no revision, such as a count of accesses."""
+    """Return a mark for a write without a revision, such as a count of accesses."""
     return f"{_random.getrandbits(4 * MARK_LENGTH):0{MARK_LENGTH}x}"
 
 
@@ -41,7 +41,7 @@ def remember(marks: object, mark: str) -> str:
     """Return the marks of a record after one more write.
 
     Args:
-        marks: Those that are stored, one after another in one text; anything else counts as no marks.
+        marks: The stored marks, one after another in one text. Anything that is not text counts as no marks.
         mark: The mark of the new write.
     """
     before = marks if type(marks) is str else ""
@@ -49,10 +49,10 @@ def remember(marks: object, mark: str) -> str:
 
 
 def remembers(marks: object, mark: str) -> bool:
-    """Return whether a record has seen a write."""
+    """Return whether a record has the given mark."""
     if type(marks) is not str:
         return False
     place = marks.find(mark)
-    while place >= 0 and place % MARK_LENGTH:  # across two of them
+    while place >= 0 and place % MARK_LENGTH:  # the match is across two marks
         place = marks.find(mark, place + 1)
     return place >= 0

@@ -1,8 +1,8 @@
-"""Removing much in one call that may fail half-way: the call that repeats it goes on, and counts each document once.
+"""Removing many documents in a call that may fail half-way. When it is repeated, each document is still counted once.
 
-A request whose answer is lost may have removed its documents. So what was sent stays *in doubt* until it is known what
-became of it, and all of it is kept from a call that failed until the same call is made again. How a document in doubt
-is settled is the adapter's: it looks, or it knows that whatever it does not find again is gone.
+A request whose answer is lost may have removed its documents. So a document that was sent for removal is *in doubt*
+until its fate is known. After a call that failed, all this is kept until the same call is made again. The adapter
+settles documents in doubt: it either reads them, or knows that what it does not find again is gone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datastore.errors import DataStoreError
 from datastore.turns import keep_newest
 
 MOST_BROKEN_OFF = 100
-"""The calls that broke off and are remembered; the store repeats one soon, or never."""
+"""The most failed calls that are remembered. The store repeats a call soon, or never."""
 
 
 class Removal:
@@ -23,26 +23,26 @@ class Removal:
 
     def __init__(self) -> None:
         self.live = 0
-        """How many live documents are gone; one that nobody can read counts as live."""
+        """How many live documents are gone. A document that cannot be read counts as live."""
         self.expired = 0
-        """How many expired ones are."""
+        """How many expired documents are gone."""
         self.in_doubt: dict[str, bool] = {}
-        """Whether each was live, by the ids of those that were sent to be removed, until it is known what became of
-        them."""
+        """The ids of the documents that were sent for removal and whose fate is not known, and whether each one was
+        live."""
 
     def send(self, documents: Mapping[str, bool]) -> None:
-        """Take note of documents before they are sent to be removed, by id, and whether each is live."""
+        """Note documents before they are sent for removal: whether each one is live, by its id."""
         self.in_doubt.update(documents)
 
     def removed(self, id: str) -> None:
-        """Count a document in doubt: it is gone."""
+        """Count a document in doubt, because it is gone."""
         if self.in_doubt.pop(id):
             self.live += 1
         else:
             self.expired += 1
 
     def kept(self, id: str) -> None:
-        """Do not count a document in doubt: it is still there."""
+        """Do not count a document in doubt, because it still exists."""
         del self.in_doubt[id]
 
 
@@ -50,11 +50,11 @@ R = TypeVar("R", bound=Removal)
 
 
 class Removals(Generic[R]):
-    """The removals that broke off, each kept until the same call is made again.
+    """The removals of calls that failed. Each one is kept until the same call is made again.
 
     Args:
-        begin: Makes a new one; an adapter that must keep more of a call has a subclass of `Removal`.
-        most: The bound on those that are kept.
+        begin: Creates a new removal. An adapter that must keep more about a call has a subclass of `Removal`.
+        most: The most removals that are kept.
     """
 
     def __init__(self, begin: Callable[[], R], most: int = MOST_BROKEN_OFF) -> None:
@@ -67,10 +67,10 @@ class Removals(Generic[R]):
 
     @contextmanager
     def carry_out(self, call: Hashable) -> Iterator[R]:
-        """Hand out the removal of a call, from where the same one broke off; it is kept if the call fails.
+        """Yield the removal of a call, continuing where the same call failed. It is kept again if the call fails.
 
         Args:
-            call: What tells the call from all others. The store repeats a call with the same time.
+            call: Identifies the call. When the store repeats a call, it passes the same time.
         """
         removal = self._broken_off.pop(call, None) or self._begin()
         try:

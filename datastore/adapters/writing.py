@@ -1,9 +1,8 @@
-"""Writing: each write as one change by what is remembered or guessed, and after a look where that was wrong.
+"""Writing: each write is one change, based on what is remembered or guessed, and after a read if that was wrong.
 
-So a write of a document that is known here is one request, and one that came too late is decided again by what was just
-read. A write whose answer was lost may have been applied: what is stored tells, and is looked at, at once, before
-others can have written much. Only what was not applied is reported as failed, and if it is sent again, another look
-decides.
+So a write of a known document is one request. If it comes too late, it is decided again from what was just read. A
+write whose answer was lost may have been applied. To find out, the document is read at once, before others can have
+written it often. Only a write that was not applied is reported as failed. If it is sent again, another read decides.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from datastore.errors import DataStoreError
 from datastore.turns import keep_newest
 
 MOST_UNANSWERED = 10_000
-"""The deletes of which it is remembered that their answers were lost."""
+"""The most deletes whose lost answers are remembered."""
 
 
 class _Job:
-    """One write, and what it goes by."""
+    """One write, and what is known for it."""
 
     __slots__ = ("attempt", "fresh", "mark", "sent", "state", "surprising", "write")
 
@@ -32,7 +31,7 @@ class _Job:
         self.write = write
         self.state = state
         self.sent = sent
-        self.surprising = surprising  # a look at it tells something new
+        self.surprising = surprising  # reading its document tells something new
         self.fresh = False
         self.attempt = 0
         self.mark = ""
@@ -47,12 +46,12 @@ class _Job:
 
 
 class Writer:
-    """Applies writes over `Primitives`, and remembers what helps the next ones.
+    """Applies writes over `Primitives`, and remembers what helps later writes.
 
     Args:
         primitives: The database.
-        memory: What is known of documents; shared with the adapter's reads and with the `Counter`.
-        most_unanswered: The bound on the deletes of which it is remembered that their answers were lost.
+        memory: What is known of documents. It is shared with the adapter's reads and with the `Counter`.
+        most_unanswered: The most deletes whose lost answers are remembered.
     """
 
     def __init__(self, primitives: Primitives, memory: Memory, most_unanswered: int = MOST_UNANSWERED) -> None:
@@ -62,7 +61,7 @@ class Writer:
         self.after_fork()
 
     def after_fork(self) -> None:
-        """Forget what is the parent's to wait for; the memory is the adapter's to clear."""
+        """Forget what the parent is waiting for. The adapter itself clears the memory."""
         self.unanswered: dict[Delete, Sent] = {}
 
     def write(self, writes: Sequence[Put | Delete | Restore], through: Primitives | None = None) -> list[Outcome]:
@@ -72,12 +71,12 @@ class Writer:
 
         Args:
             writes: The writes.
-            through: The primitives for this call, where an adapter keeps things between the attempts of one call.
+            through: The primitives for this call, if an adapter keeps something between the attempts of one call.
 
         Raises:
             DataStoreError: If no outcome is known for any of them.
 
-        Requests: one `swap` where all is what it was taken for; one `load` before where something must be read first.
+        Requests: one `swap` if all documents are as expected; one `load` before it if some must be read first.
         """
         primitives = self._primitives if through is None else through
         alone = len(writes) == 1
@@ -90,7 +89,7 @@ class Writer:
                 sent = self._decide(primitives, jobs, outcomes)
                 jobs = self._swap(primitives, sent, outcomes) if sent else []
                 if jobs:
-                    if pauses is None:  # most often something was guessed wrong, and the next attempt does
+                    if pauses is None:  # usually a guess was wrong, and the next attempt works
                         pauses = contention()
                     elif not pauses.wait():
                         raise came_too_late(primitives.name)
@@ -117,7 +116,7 @@ class Writer:
     def _decide(
         self, primitives: Primitives, jobs: Sequence[_Job], outcomes: dict[str, Outcome]
     ) -> list[tuple[_Job, Change]]:
-        """Return the changes to send, and note outcomes; what must be read first is read."""
+        """Return the changes to send, after reading what must be read, and note the outcomes that need no change."""
         changes: list[tuple[_Job, Change]] = []
         unknown = []
         for job in jobs:
@@ -139,7 +138,7 @@ class Writer:
         return changes
 
     def _look(self, primitives: Primitives, jobs: Sequence[_Job], *, sent: bool = False) -> None:
-        """Read what is stored; ``sent`` says that it may be there, or gone, because of these very writes."""
+        """Read documents; ``sent`` says that they may exist, or be gone, because of these very writes."""
         metadata = primitives.rules.replaces_whole or any(
             isinstance(job.write, Put) and job.write.metadata for job in jobs
         )
@@ -157,10 +156,11 @@ class Writer:
     def _swap(
         self, primitives: Primitives, sent: Sequence[tuple[_Job, Change]], outcomes: dict[str, Outcome]
     ) -> list[_Job]:
-        """Send changes, note outcomes, and return the jobs that came too late.
+        """Send changes, note the outcomes, and return the jobs that came too late.
 
         Raises:
-            DataStoreError: If nothing came back of any of them; the outcomes that a look could tell are noted.
+            DataStoreError: If all of them failed with the same error. Outcomes that a read could settle are noted
+                before.
         """
         raised: DataStoreError | None = None
         results: Sequence[Result]
@@ -217,14 +217,14 @@ class Writer:
             keep_newest(self.unanswered, self._most_unanswered)
 
     def _settle(self, primitives: Primitives, jobs: Sequence[_Job], outcomes: dict[str, Outcome]) -> None:
-        """Look what became of writes that were not answered, and note the outcomes of those that are done with."""
+        """Read the documents of writes that were not answered, and note the outcomes of those that are settled."""
         for job in jobs:
             if isinstance(job.write, Delete):
                 job.sent = self.unanswered.get(job.write)
         try:
             self._look(primitives, jobs, sent=True)
         except DataStoreError:
-            return  # that they were not answered is what there is to say
+            return  # the only thing known is that they were not answered
         for job in jobs:
             step = job.decide(primitives.rules)
             if isinstance(step, Outcome):

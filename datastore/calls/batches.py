@@ -1,4 +1,4 @@
-"""Calls on several keys, all of which the caller names: in as few requests as the backend allows."""
+"""Calls on several keys, all given by the caller, in as few requests as the backend allows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar, overload
 
-from datastore.arguments import as_dict, as_text, check_name, elements, is_a, iterating
+from datastore.arguments import as_dict, as_text, check_name, elements, is_a, is_mapping, iterating
 from datastore.backend import Delete, Fields, Outcome
 from datastore.errors import BatchError, DataStoreError, InvalidNameTypeError, InvalidValueError, kind_of
 from datastore.ids import encode_key
@@ -107,12 +107,12 @@ class BatchCalls(Bound):
 
 
 def _values(items: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the items by key. What a mapping or an iterable of the caller's raises passes."""
+    """Return the items by key. What the caller's own mapping or iterable raises is not translated."""
 
     def refusal() -> DataStoreError:
         return InvalidValueError(f"items is {kind_of(items)}; give a dict, or pairs of key and value")
 
-    if is_a(items, Mapping):  # type: ignore[type-abstract]  # it is asked for, and not made
+    if is_mapping(items):
         pairs: Iterable[Any] = as_dict(items, refusal).items()
     elif is_a(items, str):
         raise refusal()
@@ -120,7 +120,7 @@ def _values(items: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> dict[str, A
         pairs = iterating(items, refusal)
     values = {}
     for index, pair in enumerate(pairs):
-        if not is_a(pair, tuple, list):  # a text of two characters would pass for one
+        if not is_a(pair, tuple, list):  # a text of two characters is not a pair
             raise InvalidValueError(f"items[{index}] is {kind_of(pair)}; give a dict, or pairs of key and value")
         two = elements(pair)
         if len(two) != 2:
@@ -130,7 +130,7 @@ def _values(items: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> dict[str, A
 
 
 def _keys(keys: Iterable[str]) -> Iterator[str]:
-    """Begin to iterate over keys. What an iterable of the caller's raises passes."""
+    """Begin to iterate over keys. What the caller's own iterable raises is not translated."""
 
     def refusal() -> DataStoreError:
         return InvalidNameTypeError(f"keys is {kind_of(keys)}; give a list of keys")

@@ -1,4 +1,4 @@
-"""Race-free changes: read, apply, write if nothing came between, and start over if something did."""
+"""Race-free changes: read, apply, write if nobody wrote in between, and otherwise start over."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datastore.retry import Backoff
 from datastore.scope import Bound, Scope, bounded, scope_of
 from datastore.values import article, decode, encode
 
-_FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; a round trip is enough for a competitor to be done
+_FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; a competitor is done after one round trip
 
 
 class ChangeCalls(Bound):
@@ -111,7 +111,7 @@ class ChangeCalls(Bound):
 
         Requests: 2 for each attempt.
         """
-        from datastore.queries.paths import MISSING  # here, because few agents use operators
+        from datastore.queries.paths import MISSING  # imported here, because few agents use operators
         from datastore.queries.updates import compile_update
 
         result: dict[str, Any] = _change(scope_of(self), key, compile_update(changes), MISSING, "the object")
@@ -121,15 +121,15 @@ class ChangeCalls(Bound):
 def _change(
     scope: Scope, key: str, function: Callable[[Any], Any], default: Any, name: str, *, allow_none: bool = True
 ) -> Any:
-    """Replace a value by what a function makes of it, and return the new value.
+    """Replace a value by the result of a function, and return the new value.
 
     Args:
-        scope: Where.
+        scope: The user, the agent and the namespace.
         key: The key.
         function: Takes a copy of the value and returns the new one; called again after a conflict.
         default: What the function gets if there is no record.
-        name: What an error calls the new value.
-        allow_none: Whether the function may make ``None`` of it, or has forgotten to return something then.
+        name: The name of the new value in errors.
+        allow_none: Whether the function may return ``None``, or has then forgotten to return something.
     """
     if not callable(function):
         raise InvalidValueError(f"function is {kind_of(function)}; it must take a value and return the new one")
@@ -197,7 +197,7 @@ def _appending(items: tuple[Any, ...]) -> Callable[[Any], Any]:
 
 @contextmanager
 def naming(scope: Scope, key: str) -> Iterator[None]:
-    """Say in an error which record was being changed."""
+    """Add to an error which record was being changed."""
     try:
         yield
     except DataStoreError as error:

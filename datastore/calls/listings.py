@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ANY_KEY = encode_key("k")
+_ALL_THERE_ARE = 2**40
+"""More records than any database holds; a limit beyond it is the same."""
 _NEXT = "!"
-"""What comes before all that can follow an id in the order of ids."""
+"""Appended to an id, it gives the beginning of what follows: it sorts before every character of base64."""
 
 
 class Page(NamedTuple):
@@ -35,7 +37,7 @@ class Page(NamedTuple):
     """Where to go on; ``None`` at the end."""
 
     def __repr__(self) -> str:
-        from datastore.showing import line_of  # here, because few look at one
+        from datastore.showing import line_of  # imported here, because few programs show a page
 
         return line_of([record.key for record in self.records], self.cursor)
 
@@ -354,7 +356,7 @@ def _clear(scope: Scope, span: Span) -> int:
 
     found = core.scan(span.range, Fields.KEY, None, span.limit, on_damaged=take, reverse=span.reverse)
     for document in found if span.limit is None else islice(found, span.limit):
-        batch.append(Delete(document.id, now, only_own=True))  # a listing of keys may not tell whose they are
+        batch.append(Delete(document.id, now, only_own=True))  # a listing of keys may not show who wrote them
         if len(batch) >= size:
             removed += _delete(scope, batch)
             batch = []
@@ -374,7 +376,7 @@ def _page(scope: Scope, span: Span, cursor: str | None) -> Page:
 
 def _records(scope: Scope, span: Span, after: str | None = None) -> Iterator[Record]:
     """Return an iterator over the live records of a span; one page is in memory at a time."""
-    from datastore.record import to_record  # here, because Pydantic takes longer to import than all the rest
+    from datastore.record import to_record  # imported here, because importing Pydantic takes long
 
     return (to_record(document) for _, document in _documents(scope, span, Fields.ALL, after))
 
@@ -385,7 +387,7 @@ def _most(limit: int) -> int:
         raise InvalidValueError(f"limit is {kind_of(limit)}; it must be an int, or None for no limit")
     if number < 1:
         raise QueryError(f"limit is {shown(number)}; it must be at least 1, or None for no limit")
-    return number
+    return min(number, _ALL_THERE_ARE)
 
 
 def _delete(scope: Scope, batch: list[Delete]) -> int:

@@ -1,10 +1,10 @@
-"""Pages of records that match, in any order, and the cursors between them.
+"""Pages of matching records, in any order, and the cursors between them.
 
-In the order of ids a page is read from where the last one ended. In any other order the whole namespace must be read to
-know what comes first: so the first page remembers, besides its records, the places of those after it
-(`datastore.places`), and the pages that follow read their records by id. The cursor says where to go on even so: when
-nothing is remembered (any more, or in this process), the namespace is read again from there, and no record that nobody
-wrote meanwhile is left out or comes twice.
+In the order of ids, a page is read from where the previous one ended. In any other order, the whole namespace must be
+read to know which records come first. So the first page also remembers the places of the records after it
+(`datastore.places`), and the following pages read their records by id. A cursor works without that memory, too: if
+nothing is remembered any more, or not in this process, the namespace is read again, and the page begins after the
+cursor's place. A record that nobody writes meanwhile is then neither left out nor returned twice.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _records(found: Iterable[_Placed], shape: Callable[[Any], Any] | None) -> li
 
 
 class _Order:
-    """The records of a namespace that match, in an order."""
+    """The matching records of a namespace, in some order."""
 
     def __init__(self, scope: Scope, query: Query, sort: Sort, range: IdRange, of: str) -> None:
         self._scope = scope
@@ -131,9 +131,9 @@ class _Order:
         return found, ahead
 
     def _read_known(self, ahead: Ahead, after: Place, most: int) -> tuple[list[_Placed], Ahead, Place]:
-        """Return records whose places are known, as they are now; the places, and the one up to which all are read.
+        """Return the current records of known places, these places, and the last place that was read.
 
-        A record that has moved meanwhile is taken in its new place, and one that does not match any more not at all.
+        A record that has moved meanwhile is returned in its new place, and one that no longer matches is left out.
         """
         places, horizon = list(ahead.places), ahead.horizon
         position = bisect_right(places, after)
@@ -148,7 +148,7 @@ class _Order:
                 place = self._place(document)
                 if place != known[document.id]:
                     if place <= after or (horizon is not None and place >= horizon):
-                        continue  # it has been passed, or is found when all is read again
+                        continue  # its new place was passed already, or is found when the namespace is read again
                     insort(places, place)
                     moved = True
                     position += place <= last
@@ -162,18 +162,18 @@ class _Order:
 
 
 class _Nearest:
-    """Of documents in any order the first ones, and the places of as many after them as there is room for."""
+    """Collects documents in any order; keeps the first ones, and as many of the places after them as fit."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._room = most + most // 4 + 16  # to sort only now and then
+        self._room = most + most // 4 + 16  # some spare room, so that sorting is seldom needed
         self._found: list[_Placed] = []
         self._border: Place | None = None
-        """What is not before it is not among the first ones."""
+        """A document at or after this place is not among the first ones."""
         self._places: list[Place] = []
         self._size = 0
         self.horizon: Place | None = None
-        """The first place of which nothing is kept."""
+        """The first place that is not kept."""
 
     def add(self, place: Place, document: Document) -> None:
         """Take one more document."""
@@ -223,9 +223,11 @@ class _Nearest:
 
 
 def _distinct(found: list[_Placed]) -> list[_Placed]:
-    """Return documents in order, each once: an index may show one again that has changed while it was read."""
-    seen = set[str]()
-    return [one for one in found if one[1].id not in seen and not seen.add(one[1].id)]  # type: ignore[func-returns-value]
+    """Return documents in order, each once: an index may return one again that has changed while it was read."""
+    by_id = dict[str, _Placed]()
+    for one in found:
+        by_id.setdefault(one[1].id, one)
+    return list(by_id.values())
 
 
 def _cursor(scope: Scope, last: Place, token: str, of: str) -> str:
@@ -235,7 +237,7 @@ def _cursor(scope: Scope, last: Place, token: str, of: str) -> str:
 
 
 def _resume(scope: Scope, sort: Sort, cursor: str, of: str) -> tuple[Place, str]:
-    """Return the place after which a page begins, and what its order is remembered by."""
+    """Return the place after which a page begins, and the token of its remembered order."""
     if not is_a(cursor, str):
         raise QueryError(f"cursor is {kind_of(cursor)}; give what find_records() returned")
     state, _, known = as_text(cursor).rpartition(".")

@@ -1,4 +1,4 @@
-"""How a query is answered: plan what the database can do, read what it finds, check what is left, sort and cut."""
+"""How a query is answered: plan what the database can do, read what it finds, check the residual, sort and cut."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from datastore.queries.shaping import Sort, Window
 from datastore.queries.tree import EVERYTHING, And, Compare, Field, Filter, In, Not, clauses, conjunction
 from datastore.scope import Scope
 
-_LOOK = 16  # documents between two looks at the deadline
+_LOOK = 16  # documents between two checks of the deadline
 _KEY = ("$key",)
 _LAST_KEY_FIRST = (_KEY, -1)
 _NEXT = "!"
-"""No id has this after a complete key: with it an id is the next one after itself."""
+"""Appended to an id, it gives the beginning of what follows: it sorts before every character of base64."""
 
 
 class PlannedQuery:
@@ -72,14 +72,14 @@ class PlannedQuery:
         self.in_order = in_key_order and (self.plan is None or self.plan.in_order)
         """Documents come in the order that is wanted; what is sorted by after the key makes no difference."""
         self.read = 0
-        """How many documents the database has handed over."""
+        """How many documents the database has returned."""
         if self.residual.value != EVERYTHING:
             fields = max(fields, Fields.VALUE)
         self._fields = Fields.ALL if self.residual.meta != EVERYTHING or self.residual.both != EVERYTHING else fields
         self._matches = compile_query(self.residual)
 
     def documents(self, at_once: int | None = None) -> Iterator[Document]:
-        """Yield the live documents that match; ``at_once`` is how many are likely to be enough."""
+        """Yield the matching live documents; ``at_once`` is how many of those read will probably be enough."""
         core = self._core
         found: Iterator[Document]
         if self._ids is not None:
@@ -102,8 +102,8 @@ class PlannedQuery:
                 yield document
 
     def at_once(self, wanted: int | None) -> int | None:
-        """Return how many documents are likely to be enough for some that match; ``None`` is for as many as fit."""
-        # With a residual to check it is anybody's guess: twice as many as wanted, then ever more.
+        """Return how many documents to read at first for so many matching ones; ``None`` for as many as fit."""
+        # With a residual nobody can know how many match: read twice as many as wanted, and more each time after that.
         return None if wanted is None else wanted * (1 + bool(self.residual))
 
     def choose(self, window: Window) -> list[Document]:
@@ -116,14 +116,14 @@ class PlannedQuery:
         end = window.skip + window.limit
         if window.skip <= window.limit:
             return heapq.nsmallest(end, self.documents(), key=place)[window.skip :]
-        # Rather than to keep many values that are skipped, those of the window are read again.
+        # Many values are skipped: instead of keeping them in memory, read the documents of the window again.
         places = heapq.nsmallest(end, map(place, self.documents()))[window.skip :]
         found = read_matching(self._scope, self._query, self._fields, [place[-1] for place in places])
         self.read += len(found)
         return sorted(found, key=place)
 
     def explain(self, window: Window) -> dict[str, Any]:
-        """Answer the query, and return how that was done instead of what was found."""
+        """Answer the query, and return how that was done, not the documents."""
         found = self.choose(window)
         plan = self.plan
         return {
@@ -147,7 +147,7 @@ class PlannedQuery:
 
 
 def compile_query(query: Query) -> Predicate:
-    """Return the function that says whether a document matches."""
+    """Return a function that tells whether a document matches."""
     if query.both != EVERYTHING:
         others, both = compile_query(Query(query.value, query.meta)), _compile_both(query.both)
         return lambda document: others(document) and both(document)
@@ -175,10 +175,10 @@ def _compile_both(filter: Filter) -> Predicate:
 
 
 def place_of(sort: Sort) -> Callable[[Document], Place]:
-    """Return the function that says where a document is in an order.
+    """Return the function that returns a document's place in an order.
 
-    Ids decide between equals, so that the order is always the same. Keys compare by code point, and times as the text
-    that documents hold.
+    Ties are ordered by id, so that the order is always the same. Keys compare by code point, and times as the text that
+    documents hold.
     """
     if not sort:
         return lambda document: (document.id,)
@@ -205,12 +205,12 @@ def _is_about_record(pair: tuple[tuple[str, ...], int]) -> bool:
 
 
 def fields_for(sort: Sort) -> Fields:
-    """Return how much of a document is needed to sort values."""
+    """Return how much of a document is needed to sort by ``sort`` and to return its value."""
     return Fields.ALL if any(_is_about_record(pair) and pair[0] != _KEY for pair in sort) else Fields.VALUE
 
 
 def read_matching(scope: Scope, query: Query, fields: Fields, ids: Sequence[str]) -> list[Document]:
-    """Return the live documents under ids that match as they are now."""
+    """Return the live documents under ids whose current content matches."""
     matches = compile_query(query)
     fields = Fields.ALL if query.meta != EVERYTHING or query.both != EVERYTHING else max(fields, Fields.VALUE)
     return [document for document in _read(scope, ids, fields) if matches(document)]
@@ -235,7 +235,7 @@ def _plan(scope: Scope, range: IdRange, query: Query) -> Plan | None:
 
 
 def _known_ids(scope: Scope, query: Query) -> Plan | None:
-    """Return a plan for a query that only certain keys can match: these are read, and nothing is searched."""
+    """Return a plan for a query that only certain keys can match: these are read by id, without a search."""
     keys: set[str] | None = None
     asked, others = list[Filter](), list[Filter]()
     for clause in clauses(query.meta):
@@ -253,7 +253,7 @@ def _known_ids(scope: Scope, query: Query) -> Plan | None:
         return None
     ids = list[str]()
     for key in keys:
-        with suppress(InvalidNameError):  # no record can have it
+        with suppress(InvalidNameError):  # no record can have this key
             ids.append(scope.prefix + encode_key(key))
     residual = replace(query, meta=conjunction(others))
     return Plan(Query(meta=conjunction(asked)), residual, {"ids": sorted(ids)})

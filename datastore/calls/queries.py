@@ -1,6 +1,7 @@
 """Calls on the records that match a filter.
 
-What parses, matches and sorts is imported with the first of these calls: a store that only gets and sets starts faster.
+The code that parses, matches and sorts is imported with the first of these calls: a program that only gets and sets
+starts faster.
 """
 
 from __future__ import annotations
@@ -352,7 +353,7 @@ def _count(scope: Scope, range: IdRange) -> int:
 
 
 def _write_where(scope: Scope, query: Query, range: IdRange, write: Callable[[Document], Write]) -> int:
-    """Write to every record that matches, each only as it was when it matched, and return how many.
+    """Write to every matching record, only if it has not changed since it matched; return how many were written.
 
     Args:
         scope: Where.
@@ -365,7 +366,7 @@ def _write_where(scope: Scope, query: Query, range: IdRange, write: Callable[[Do
     planned = PlannedQuery(scope, query, Fields.VALUE, range)
     matches = compile_query(query)
     size = scope.core.backend.capabilities.write_batch
-    seen: set[str] = set()  # an index may show a record again that this very call has changed
+    seen: set[str] = set()  # an index may return a record again that this call has changed
     changed, batch = 0, list[Document]()
     for document in planned.documents():
         if not planned.in_order:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 D = TypeVar("D")
 C = TypeVar("C", list[Any], dict[str, Any])
-"""Where a default is ``[]`` or ``{}``, of which a type checker does not know what is in it."""
+"""For a default such as ``[]`` or ``{}``: a type checker does not know the type of its elements."""
 
-_VALUE = Fields.VALUE  # looking up a member of an enumeration shows in the time of `get`
+_VALUE = Fields.VALUE  # looking up the member each time would make `get` measurably slower
 
 
 class RecordCalls(Bound):
@@ -88,7 +88,7 @@ class RecordCalls(Bound):
 
         Requests: 1.
         """
-        from datastore.record import to_record  # here, because Pydantic takes longer to import than all the rest
+        from datastore.record import to_record  # imported here, because importing Pydantic takes long
 
         scope = scope_of(self)
         document = scope.core.read_whole(scope.prefix + encode_key(key))

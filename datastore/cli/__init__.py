@@ -8,9 +8,9 @@ _NEEDED = ("typer", "rich")
 
 
 def main() -> None:
-    """Run the command line; exit with 2 and say what to do if it cannot be imported.
+    """Run the command line; if it cannot be imported, say what to do and exit with 2.
 
-    That is where Typer or Rich is missing, or where another distribution has replaced files of this package.
+    The import fails if Typer or Rich is missing, or if another distribution has replaced files of this package.
     """
     try:
         from datastore.cli.app import app

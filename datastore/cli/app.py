@@ -1,4 +1,4 @@
-"""The command ``datastore``: the demonstration, and the groups of commands of the modules beside this one."""
+"""The command ``datastore``: the demonstration, and the commands that the other modules of this package define."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _options(
         bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    for stream in (sys.stdout, sys.stderr):  # a file name must not stop what only reports it
+    for stream in (sys.stdout, sys.stderr):  # a file name that cannot be printed must not end the command
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
@@ -49,12 +49,12 @@ def _options(
 @app.command()
 def demo(
     directory: Annotated[
-        Path, typer.Argument(help="Whose text files the agents read.", show_default="the working directory")
+        Path, typer.Argument(help="The agents read its text files.", show_default="the working directory")
     ] = Path(),
     url: Annotated[
         str | None, typer.Option(metavar="URL", help="The store.", show_default=f"${URL_VARIABLE}, else {DEFAULT_URL}")
     ] = None,
-    user: Annotated[str, typer.Option(metavar="ID", help="Whose agents they are.")] = "demo",
+    user: Annotated[str, typer.Option(metavar="ID", help="The user whose agents they are.")] = "demo",
     name: Annotated[
         str | None,
         typer.Option(
@@ -64,13 +64,14 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Let three agents work on a directory, and hand each other what they know through the store.
+    """Let three agents work on a directory and share what they learn through the store.
 
-    The reader stores each text file. The summariser, knowing only where, stores
-    a summary of each. The analyst finds the largest files and the most used
-    definitions. All of it is kept; run it again, and it remembers.
+    The reader stores each text file. The summariser is told only the reader's
+    namespace, and stores a summary of each file. The analyst finds the largest
+    files and the most used definitions. All of it is kept: run the command again,
+    and the agents remember.
     """
-    with in_one_line("interrupted; what was stored so far is kept, and the next run goes on from there"):
+    with in_one_line("interrupted; what was stored so far is kept, and the next run continues from there"):
         _demo(Console(highlight=False), directory, resolve(url), user, name)
 
 
@@ -103,7 +104,7 @@ def _conclusion(report: demonstration.Report, persistent: bool, where: str) -> l
             f"Run {report.earlier['run']} was at {report.earlier['at']}."
         )
     if not reading.files:
-        lines.append("There are no text files here; give a directory that holds some: datastore demo DIRECTORY")
+        lines.append("There are no text files here; name a directory that has some: datastore demo DIRECTORY")
     if persistent:
         return [*lines, f"Everything is kept in {where}.", "Run the same command again to see that it remembers."]
     return [*lines, f"{where} keeps nothing beyond this run; leave out --url to use a file."]

@@ -1,4 +1,4 @@
-"""The command ``conformance``: runs the kit on somebody's own database, beside what is in it."""
+"""The command ``conformance``: runs the kit on a user's own database, and touches nothing that is in it."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ class TestConformance(ConformanceSuite):
 
 
 def conformance(
-    url: Annotated[str, typer.Argument(metavar="URL", help="A store; nothing that is in it is touched.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="A store; its records are not touched.")],
     select: Annotated[
         str | None, typer.Option("-k", metavar="EXPRESSION", help="Only some tests, as pytest selects them.")
     ] = None,
     scratch: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="An empty place for the tests.", show_default="one beside the store"),
+        typer.Option(metavar="URL", help="An empty store for the tests.", show_default="one beside the store"),
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """Run the conformance kit on your database, in a scratch area beside the store, and print its report.
 
-    It takes minutes, and on a database that charges by the request it costs
-    something. Needs pytest, hypothesis and the extra regex.
+    It takes minutes, and it costs money on a database that charges by the
+    request. It needs pytest, hypothesis and the extra regex.
     """
-    with in_one_line("interrupted; the scratch area may be left"):
+    with in_one_line("interrupted; the scratch area may still be there"):
         try:
             pytest, *_ = map(import_module, ("pytest", "hypothesis", "re2"))
         except ModuleNotFoundError as error:
@@ -83,7 +83,7 @@ def scratch_of(url: str) -> str:
     """Return the URL of a scratch area beside a store: a file, database, table or collection of another name.
 
     Raises:
-        ConfigurationError: If the URL is not one.
+        ConfigurationError: If the URL is not valid.
     """
     parsed = Url(url)
     suffix = f"_conformance_{uuid.uuid4().hex[:8]}"
@@ -105,7 +105,7 @@ def _made(url: str) -> Iterator[None]:
     """Make a scratch area, which must be empty, and remove what is left of it afterwards."""
     with connect(url, tracking="off") as store:
         if any(page.documents for page in pages(store, fields=Fields.KEY)):
-            fail(f"{shown(url)} is not empty; give the URL of an empty place")
+            fail(f"{shown(url)} is not empty; give the URL of an empty store")
     try:
         yield
     finally:

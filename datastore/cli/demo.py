@@ -1,8 +1,8 @@
-"""The demonstration: three agents that know of each other only what they find in the store.
+"""The demonstration: three agents that learn of each other's work only from the store.
 
-The reader puts the files of a directory into one namespace; the summariser, given that namespace and nothing else,
-makes a summary of each in a second; the analyst draws its conclusions from the summaries. On the next run each finds
-what is there already and does only what is new.
+The reader stores the files of a directory in one namespace. The summariser is given that namespace and nothing else,
+and stores a summary of each file in a second one. The analyst draws its conclusions from the summaries. On the next
+run each agent finds what is there already and works only on what is new.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 READER, SUMMARISER, ANALYST = "reader", "summariser", "analyst"
 TOP = 5
-"""How many of the largest and of the most used are looked for."""
+"""How many of the largest files and of the most used definitions the analyst looks for."""
 
 _BATCH = 500  # records in one call
-_BATCH_BYTES = 4_000_000  # characters of text that wait to be stored
-_SUMMARY_BATCH = 100  # records whose texts are in memory at once: at a megabyte each, no more
+_BATCH_BYTES = 4_000_000  # bytes of files that wait to be stored
+_SUMMARY_BATCH = 100  # records whose texts are in memory at once; each may be a megabyte
 _LONGEST_LOG = 1_000
 _SAMPLES = 3
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Is told the agent, how many records it is done with, and of how many."""
+"""A function that is called with an agent's name, how many records it has done, and how many it has to do."""
 
 
 @dataclass(slots=True)
@@ -67,12 +67,12 @@ class Summarising:
 
     @property
     def summaries(self) -> int:
-        """How many there are now."""
+        """How many summaries there are now."""
         return self.built + self.reused
 
 
 class Largest(NamedTuple):
-    """A file, and how it begins."""
+    """One of the largest files, and its first line with a word in it."""
 
     key: str
     lines: int
@@ -81,7 +81,7 @@ class Largest(NamedTuple):
 
 
 class MostUsed(NamedTuple):
-    """Something that one file defines and others use."""
+    """A definition in one file that others use."""
 
     name: str
     key: str
@@ -102,7 +102,7 @@ class Analysis:
 
 @dataclass(slots=True)
 class Holding:
-    """What a namespace holds."""
+    """How much a namespace holds."""
 
     namespace: str
     records: int = 0
@@ -113,11 +113,11 @@ class Holding:
 
 @dataclass(slots=True)
 class Report:
-    """A whole run."""
+    """What a whole run did."""
 
     run: int
     earlier: dict[str, Any] | None
-    """The entry that the run before left in the log."""
+    """The entry of the previous run in the log."""
     reading: Reading
     summarising: Summarising
     analysis: Analysis
@@ -127,16 +127,16 @@ class Report:
 def run(
     store: DataStore, user: str, project: str, root: Path, found: Found, meter: Meter, progress: Progress
 ) -> Report:
-    """Let the three agents work, one after the other, and look at what they leave.
+    """Let the three agents work, one after the other, and look at what they have stored.
 
     Args:
-        store: Where they meet.
-        user: Whose agents they are.
+        store: The store that they share.
+        user: The user whose agents they are.
         project: Names their namespaces: ``files:<project>``, ``summary:<project>`` and ``analysis:<project>``.
         root: The directory.
-        found: What is in it.
+        found: The files in it.
         meter: Measures the calls.
-        progress: Is told how far they are.
+        progress: Called with the progress of each agent.
     """
     files, summaries, analyses = (f"{kind}:{project}" for kind in ("files", "summary", "analysis"))
     analyst = store.agent(user, ANALYST, analyses)
@@ -169,7 +169,7 @@ def run(
 
 
 def read(files: AgentDataStore, root: Path, found: Found, run: int, meter: Meter, progress: Progress) -> Reading:
-    """Bring a namespace up to date with the files of a directory, one record for each."""
+    """Bring a namespace up to date with the files of a directory, one record per file."""
     reading = Reading(skipped_files=found.skipped_files.copy(), skipped_directories=found.skipped_directories)
     known = {record.key: _digest(record.value) for record in meter.streamed(files.iter_records)}
     gone = set(known)
@@ -247,7 +247,7 @@ def analyse(me: AgentDataStore, source: str, target: str, meter: Meter, progress
             sizes.append((summary["size"], summary["lines"], key))
             names.add(key, summary)
         progress(ANALYST, done, len(keys))
-    # A handful, and one by one, so that the run has single calls to measure as well.
+    # There are only a few, so they are read one by one: the run then has single calls to measure as well.
     for size, lines, key in heapq.nlargest(TOP, sizes):
         text = meter.timed(one, files.get, key, {"text": ""})["text"]
         result.largest.append(Largest(key, lines, size, _quote(text, 1)))
@@ -262,7 +262,7 @@ def analyse(me: AgentDataStore, source: str, target: str, meter: Meter, progress
 
 
 class _Names:
-    """What is defined where, and how many other files of the same language use it."""
+    """Which file defines a name, and how many other files of the same language use it."""
 
     def __init__(self) -> None:
         self._defined: dict[tuple[str, str], tuple[str, int]] = {}
@@ -281,7 +281,7 @@ class _Names:
                 self._used[language, name][module] += 1
 
     def most_used(self, number: int) -> list[tuple[int, str, str, int]]:
-        """Return how many files use it, name, key and line of what one file defines and most others use."""
+        """Return the most used of the names that only one file defines: number of users, name, key and line."""
         clear = self._defined.keys() & self._used.keys() - self._ambiguous
         best = heapq.nsmallest(number, ((-used_in, name) for name in clear if (used_in := self._users(name))))
         return [(-used_in, name[1], *self._defined[name]) for used_in, name in best]
@@ -293,7 +293,7 @@ class _Names:
 
 
 def _quote(text: str, line: int) -> str:
-    """Return a line of a text, or the next one that has a letter or a digit in it."""
+    """Return a line of a text, or the next line that has a letter or a digit in it."""
     candidates = (candidate.strip() for candidate in text.split("\n")[line - 1 :])
     return next((candidate for candidate in candidates if any(map(str.isalnum, candidate))), "")[:100]
 
@@ -315,7 +315,7 @@ def look(store: AgentDataStore, meter: Meter) -> Holding:
 
 
 def _batches(keys: Sequence[str], size: int) -> Iterator[tuple[int, Sequence[str]]]:
-    """Yield a number of keys at a time, each with how many are done after it."""
+    """Yield the keys in batches, each with the number of keys that are done after it."""
     for start in range(0, len(keys), size):
         batch = keys[start : start + size]
         yield start + len(batch), batch

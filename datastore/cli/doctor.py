@@ -1,4 +1,4 @@
-"""The command ``doctor``: connects, tries what agents do, asks the database how it is, and says what to do."""
+"""The command ``doctor``: connects, tries what agents do, asks the database for its state, and says what to do."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from datastore.urls import Url
 from datastore.values import MAX_VALUE_BYTES
 
 SCRATCH_USER = "agent-datastore-doctor"
-"""Whose records the trials are; they are removed afterwards."""
+"""The user of the trial records, which are removed afterwards."""
 _SLOW = 0.5  # seconds for one request
-_BEFORE_ALL = "0"  # a time by which nothing has expired
+_BEFORE_ALL = "0"  # a time before every expiry
 _SEE = "see docs/troubleshooting.md for this message"
 
 
@@ -44,25 +44,25 @@ def doctor(
     url: Annotated[
         str | None, typer.Argument(metavar="URL", help="The store.", show_default="$AGENT_DATASTORE_URL")
     ] = None,
-    url_option: Annotated[str | None, typer.Option("--url", metavar="URL", help="The same as an option.")] = None,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Write nothing, not even for a trial.")] = False,
+    url_option: Annotated[str | None, typer.Option("--url", metavar="URL", help="The URL, as an option.")] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Write nothing, not even a trial record.")] = False,
     records: Annotated[
         bool, typer.Option("--records", help="Read every record, and name those that are damaged.")
     ] = False,
     remove_damaged: Annotated[
-        bool, typer.Option("--remove-damaged", help="As --records, and remove them. There is no way back.")
+        bool, typer.Option("--remove-damaged", help="As --records, and remove them. This cannot be undone.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Examine a store: connection, permissions, schema, indexes, clock, limits. Says what to do.
+    """Examine a store: connection, permissions, schema, indexes, clock, limits. Say what to do.
 
-    The trials are records of a user of their own, which are removed again.
+    It writes a few trial records for a user of its own, and removes them.
     """
     if url is not None and url_option is not None:
         raise typer.BadParameter("give the URL once: as an argument, or with --url")
     if read_only and remove_damaged:
         raise typer.BadParameter("--read-only and --remove-damaged exclude each other")
-    with in_one_line("interrupted; records of the user agent-datastore-doctor may be left"):
+    with in_one_line("interrupted; records of the user agent-datastore-doctor may still be there"):
         text = resolve(url or url_option)
         parsed = Url(text)
         parsed.take_mode()
@@ -78,7 +78,7 @@ def doctor(
         if json:
             print_json({"url": shown(text), "healthy": not problems, "findings": [one._asdict() for one in found]})
         if problems:
-            fail(f"{number(problems, 'thing')} to look at", INCOMPLETE)
+            fail(f"{number(problems, 'problem')} found", INCOMPLETE)
 
 
 def register(app: typer.Typer) -> None:
@@ -106,7 +106,7 @@ def _examine(url: str, read_only: bool, records: bool, remove: bool) -> Iterator
         try:
             yield from backend.examine(time.time())
         except DataStoreError as error:
-            yield Diagnostic(False, f"the database does not say how it is: {error}")
+            yield Diagnostic(False, f"the database does not report its state: {error}")
         if records:
             try:
                 yield from _records(store, remove)
@@ -123,7 +123,7 @@ def _records(store: DataStore, remove: bool) -> Iterator[Diagnostic]:
         for damaged in page.damaged:
             if not remove or damaged.foreign:
                 yield Diagnostic(
-                    False, in_commands(damaged.message), "mend or remove it, or run doctor --remove-damaged"
+                    False, in_commands(damaged.message), "repair or remove it, or run doctor --remove-damaged"
                 )
             elif damaged.id is not None and _removed(core, damaged.id):
                 yield Diagnostic(True, f"removed the damaged record {damaged.id!r}")
@@ -140,7 +140,7 @@ def _removed(core: Core, id: str) -> bool:
 
 
 def _trials(store: DataStore) -> Iterator[Diagnostic]:
-    """Do what agents do, in the scratch user's own namespace."""
+    """Do what agents do, in a namespace of the scratch user."""
     agent = store.agent(SCRATCH_USER, "doctor", f"trial-{os.urandom(6).hex()}")
 
     def write() -> str:
@@ -149,26 +149,26 @@ def _trials(store: DataStore) -> Iterator[Diagnostic]:
             agent.set("trial", 2, if_revision="another")
         except ConflictError:
             agent.set("trial", 2, if_revision=revision, ttl=3_600)
-            return "it can be written to, and refuses a write at the wrong revision"
-        raise InternalError("a write at the wrong revision was not refused: this adapter is broken")
+            return "it can be written to, and it refuses a write with the wrong revision"
+        raise InternalError("a write with the wrong revision was not refused: this adapter is broken")
 
     def read() -> str:
         if agent.get("trial") != 2 or agent.list_keys() != ["trial"] or agent.count() != 1:
-            raise InternalError("what was written is not what is read")
+            raise InternalError("the value that was read is not the value that was written")
         return "it can be read and listed"
 
     def large() -> str:
         text = "x" * (MAX_VALUE_BYTES - 2)
         agent.set("large", text, ttl=3_600)
         if agent.get("large") != text:
-            raise InternalError("a value of the largest size comes back otherwise")
+            raise InternalError("a value of the largest size was changed by writing and reading it")
         return f"it takes a value of {MAX_VALUE_BYTES:,} bytes"
 
     def remove() -> str:
         agent.clear()
         if agent.count():
-            raise InternalError("what was deleted is still there")
-        return "it can be deleted from"
+            raise InternalError("a deleted record is still there")
+        return "records can be deleted"
 
     trials = {"writing": write, "reading": read, "writing a large value": large, "deleting": remove}
     for what, trial in trials.items():
@@ -178,9 +178,9 @@ def _trials(store: DataStore) -> Iterator[Diagnostic]:
         for _ in range(5):
             agent.exists("trial")
     except DataStoreError:
-        return  # reading has failed before, and was reported then
+        return  # reading has failed above, and was reported there
     took = (time.monotonic() - began) / 5
-    remedy = "" if took < _SLOW else "move the process nearer to the database, or look at its load"
+    remedy = "" if took < _SLOW else "move the process closer to the database, or check the database's load"
     yield Diagnostic(took < _SLOW, f"one request takes {_milliseconds(took)}", remedy)
 
 

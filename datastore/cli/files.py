@@ -30,16 +30,16 @@ _LANGUAGES = {
     "yaml": "yaml", "yml": "yaml",
 }  # fmt: skip
 _NOT_IN_TEXT = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_LARGEST_SAFE = MAX_VALUE_BYTES // 6 - 1_000  # JSON writes one byte of a file in six at the most (\u001f)
+_LARGEST_SAFE = MAX_VALUE_BYTES // 6 - 1_000  # one byte of a file takes at most six bytes of JSON (\u001f)
 
 
-class Unsuitable(Exception):  # noqa: N818 - no error: a file that is no text for the store
-    """Why a file is not read, in a word or two."""
+class Unsuitable(Exception):  # noqa: N818 - not an error: files that the store cannot take as text are usual
+    """Says in a word or two why a file is not read."""
 
 
 @dataclass(slots=True)
 class Found:
-    """What a directory holds: keys of files that may be text, and what was left out, by reason."""
+    """The content of a directory: the keys of files that may be text, and how many were left out, by reason."""
 
     keys: list[str] = field(default_factory=list)
     skipped_files: Counter[str] = field(default_factory=Counter)
@@ -58,22 +58,22 @@ class SourceFile(NamedTuple):
     text: str
 
     def value(self) -> dict[str, str | int]:
-        """Return what is stored of it."""
+        """Return the value that is stored for it."""
         return {name: value for name, value in self._asdict().items() if name != "key"}
 
 
 def find(root: Path, own: Path | None = None) -> Found:
-    """Return the files below a directory that may be text, without opening any.
+    """Return the files below a directory that may be text, without opening any of them.
 
     Args:
         root: The directory.
-        own: The store's database file; it, and the files beside it that belong to it, are left out.
+        own: The store's database file; it is left out, and so are the files beside it that belong to it.
 
     Raises:
         OSError: If the directory itself cannot be listed.
     """
     found = Found()
-    os.scandir(root).close()  # os.walk would pass over an error in silence
+    os.scandir(root).close()  # os.walk would ignore an error
     for directory, directories, names in os.walk(
         root, onerror=lambda _: found.skipped_directories.update(unreadable=1)
     ):
@@ -95,7 +95,7 @@ def load(root: Path, key: str) -> SourceFile:
     """Read one file that `find` found.
 
     Raises:
-        Unsuitable: If it is no text, cannot be read, or is too large for one value.
+        Unsuitable: If it is not text, cannot be read, or is too large for one value.
     """
     path = root / key
     try:
@@ -118,7 +118,7 @@ def load(root: Path, key: str) -> SourceFile:
 
 
 def project_name(root: Path) -> str:
-    """Return what the project in a directory calls itself in its ``pyproject.toml``, else the directory's name."""
+    """Return the name of the project from the ``pyproject.toml`` in a directory, else the directory's name."""
     try:
         with (root / "pyproject.toml").open("rb") as file:
             name = tomllib.load(file)["project"]["name"]
@@ -128,7 +128,7 @@ def project_name(root: Path) -> str:
 
 
 def _leave_out(here: Path, directories: list[str], skipped: Counter[str]) -> None:
-    """Remove from a list of directories those that hold nothing written by hand; `os.walk` then passes them over."""
+    """Remove the directories that hold nothing written by hand from the list; `os.walk` then skips them."""
     kept = []
     for name in sorted(directories):
         if name.startswith("."):
@@ -139,7 +139,7 @@ def _leave_out(here: Path, directories: list[str], skipped: Counter[str]) -> Non
             skipped["generated"] += 1
         elif _kind(here / name) == stat.S_IFLNK:
             skipped["symbolic link"] += 1
-        elif _device(here / name) != _device(here):  # /proc and its like hold files that never end
+        elif _device(here / name) != _device(here):  # /proc and the like have files that never end
             skipped["other file system"] += 1
         else:
             kept.append(name)
@@ -154,12 +154,12 @@ def _reason_to_skip(path: Path, key: str, own: Path | None) -> str | None:
         if suffix == "" or suffix.startswith("-"):
             return "the store's own"
     kind = _kind(path)
-    if kind != stat.S_IFREG:  # a pipe, for one, would be waited for
+    if kind != stat.S_IFREG:  # opening a pipe, for example, would wait for a writer
         return {None: "unreadable", stat.S_IFLNK: "symbolic link"}.get(kind, "special file")
     try:
         encode_key(key)
     except InvalidNameError:
-        return "name that is no key"
+        return "name not valid as a key"
     return None
 
 
@@ -183,7 +183,7 @@ def _text(data: bytes) -> str:
             return data.decode("utf-16")
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        text = data.decode("latin-1")  # every byte is a character of it, so this is a guess that cannot fail
+        text = data.decode("latin-1")  # a guess; it cannot fail, because every byte is a Latin-1 character
         if _NOT_IN_TEXT.search(text):
             raise Unsuitable("binary") from None
     if "\0" in text:

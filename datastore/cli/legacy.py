@@ -1,4 +1,4 @@
-"""What the command import-legacy takes beside a source and a sink: rules, and a file for what they leave out."""
+"""What the command import-legacy takes besides a source and a sink: rules, and a file for what cannot be moved."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from datastore.moving.rules import Rules, parse_rename
 
 
 class Rule(StrEnum):
-    """Changes what cannot be moved as it is."""
+    """A rule that changes what cannot be moved as it is."""
 
     SHORTEN = "shorten"
     SPLIT = "split"
 
 
 class CollidedChoice(StrEnum):
-    """What becomes of a record whose value may be another user's."""
+    """What happens to a record whose value may belong to another user."""
 
     HOLD = "hold"
     FIELDS = "fields"
@@ -36,24 +36,30 @@ RejectsOption = Annotated[
     typer.Option(
         "--rejects",
         metavar="FILE",
-        help="For what is not moved, with the reasons; it can be a SOURCE later.",
+        help="The file for what is not moved, with the reasons; it can be a SOURCE later.",
         show_default="a file in $XDG_STATE_HOME/agent-datastore",
     ),
 ]
 CollidedOption = Annotated[
     CollidedChoice,
-    typer.Option(help="Records whose value may be another user's: hold them back, or go by the fields, or by the id."),
+    typer.Option(
+        help="Records whose value may belong to another user: hold them back, or trust the fields, or move them to the "
+        "other user."
+    ),
 ]
 RuleOption = Annotated[
     list[Rule] | None,
-    typer.Option("--rule", help="shorten: cut names that are too long; split: cut values that are too large."),
+    typer.Option("--rule", help="shorten: cut names that are too long; split: divide values that are too large."),
 ]
 RenameOption = Annotated[
     list[str] | None,
-    typer.Option("--rename", metavar="FIELD:OLD=NEW", help="Rename a user, namespace or key; as often as needed."),
+    typer.Option("--rename", metavar="FIELD:OLD=NEW", help="Rename a user, namespace or key; may be repeated."),
 ]
 PruneOption = Annotated[
-    bool, typer.Option("--prune", help="Remove what came from there, is as it came, and is no longer there.")
+    bool,
+    typer.Option(
+        "--prune", help="Remove imported records that have not changed since and that the source no longer has."
+    ),
 ]
 
 
@@ -61,7 +67,7 @@ def rules_of(rules: Sequence[Rule] | None, renames: Sequence[str] | None, collid
     """Return the rules that the options name.
 
     Raises:
-        typer.BadParameter: If a renaming is not written as one.
+        typer.BadParameter: If a renaming is malformed.
     """
     chosen = set(rules or ())
     try:
@@ -77,7 +83,7 @@ def open_source(source: str) -> LegacySource:
 
 
 def source_name(source: str) -> str | None:
-    """Return what to call a source that is no URL."""
+    """Return the name to show for a source that is not a URL; ``None`` for a URL."""
     return None if _is_url(source) else source
 
 
@@ -85,15 +91,15 @@ def refuse_same(source: str, sink: str) -> None:
     """Refuse to move a database into itself, however its URL is spelled.
 
     Raises:
-        ConfigurationError: If that was asked for.
+        ConfigurationError: If the two are the same database.
     """
     if not _is_url(source):
         return
     place = place_of(source)
     if place is not None and place == place_of(sink):
         raise ConfigurationError(
-            "source and sink are the same database; its records have to move into another one: name a new one as the "
-            "sink"
+            "source and sink are the same database; the records have to move into another one: name a new database as "
+            "the sink"
         )
 
 

@@ -29,7 +29,7 @@ from datastore.cli.running import (
 )
 from datastore.cli.show import lines_of, printable
 from datastore.documents import skip
-from datastore.ids import decode_id
+from datastore.ids import decode_id, encode_id, is_id
 from datastore.moving.pages import pages, total
 from datastore.store import DataStore
 from datastore.values import encode
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from datastore.record import Record
 
 LOOKER = "administrator"
-"""The agent that these commands are; looking leaves it nowhere."""
+"""The name of the agent that these commands use; commands that only look do not store it."""
 
 
 @dataclass(slots=True)
 class Holding:
-    """What one namespace of one user holds."""
+    """How much one namespace of one user holds."""
 
     records: int = 0
     bytes: int = 0
@@ -64,19 +64,44 @@ def namespaces(url: UrlOption = None, user: AnyUserOption = None, json: JsonOpti
         _warn_if_none(counts, user, None)
 
 
+def id_command(
+    names: Annotated[
+        list[str], typer.Argument(metavar="USER NAMESPACE KEY", help="A record's names; or its id, for the way back.")
+    ],
+    json: JsonOption = False,
+) -> None:
+    """Show under which id a record is stored, to find it in the database's own console.
+
+    With one argument, an id, show the user, the namespace and the key that it
+    stands for. No store is opened.
+    """
+    with in_one_line():
+        if len(names) == 1 and is_id(names[0]):
+            name = decode_id(names[0])
+            if json:
+                print_json({"userId": name.user_id, "namespace": name.namespace, "key": name.key})
+            else:
+                _print(("user", "namespace", "key"), [tuple(name)])
+        elif len(names) == 3:
+            id = encode_id(*names)
+            print_json({"id": id}) if json else typer.echo(printable(id))
+        else:
+            raise typer.BadParameter("give a user, a namespace and a key, or one id as the database holds it")
+
+
 def ls(
     prefix: Annotated[str | None, typer.Argument(metavar="PREFIX", help="What the keys begin with.")] = None,
     url: UrlOption = None,
     *,
     user: UserOption,
     namespace: NamespaceOption = "default",
-    long: Annotated[bool, typer.Option("--long", "-l", help="With size, version and who made it.")] = False,
+    long: Annotated[bool, typer.Option("--long", "-l", help="With the last change, size and creator.")] = False,
     json: JsonOption = False,
 ) -> None:
     """List the keys of a namespace.
 
-    With --long, and with --json, in the order of the ids; the keys alone are
-    sorted.
+    With --long or --json, the records are in the order of their ids; otherwise
+    the keys are sorted.
     """
     with in_one_line(), open_store(url) as store:
         agent = store.agent(user, LOOKER, namespace)
@@ -107,7 +132,7 @@ def get(
     value: Annotated[bool, typer.Option("--value", help="Print the value alone, as JSON on one line.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show one record: its value, and who made it, changed it and read it, and when."""
+    """Show one record: its value, who created it and who read it last, and when."""
     with in_one_line(), open_store(url) as store:
         record = store.agent(user, LOOKER, namespace).get_record(key)
         if record is None:
@@ -149,6 +174,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (namespaces, ls, get, stats):
         app.command()(command)
+    app.command("id")(id_command)
 
 
 def _counts(store: DataStore, user: str | None) -> dict[tuple[str, str], int]:
@@ -197,7 +223,7 @@ def record_json(record: Record) -> str:
 def _show(record: Record) -> None:
     try:
         value = json_text.dumps(record.value, ensure_ascii=False, indent=2)
-    except ValueError:  # an integer of more digits than the interpreter was told to convert
+    except ValueError:  # an integer with more digits than the interpreter is set to convert
         value = encode(record.value).strip()
     typer.echo("\n".join(map(printable, value.splitlines())))
     typer.echo()
@@ -218,7 +244,7 @@ def _show(record: Record) -> None:
 
 
 def _print(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], last: tuple[str, ...] | None = None) -> None:
-    """Print a table, if it has rows: one line for each, whole, however narrow the terminal is."""
+    """Print a table, or say that it is empty. A row is never wrapped or cut, however narrow the terminal is."""
     if not rows:
         typer.echo("there are no records")
         return
@@ -227,7 +253,7 @@ def _print(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], last: tuple[
 
 
 def _warn_if_none(found: object, user: str | None, namespace: str | None, prefix: str | None = None) -> None:
-    """Warn that a filter has matched nothing, which is what a typing error looks like."""
+    """Warn that the filters matched nothing: there may be a typing error in them."""
     chosen = filtered(user, namespace) + (f" and keys that begin with {prefix!r}" if prefix else "")
     if not found and chosen:
         warn(f"there are no records for {chosen}")

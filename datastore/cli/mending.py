@@ -32,14 +32,16 @@ def set(
     *,
     user: UserOption,
     namespace: NamespaceOption = "default",
-    text: Annotated[bool, typer.Option("--text", help="VALUE is text as it stands, and no JSON.")] = False,
-    metadata: Annotated[str | None, typer.Option(metavar="JSON", help="Merged with what is there.")] = None,
-    ttl: Annotated[float | None, typer.Option(metavar="SECONDS", help="When it expires.", show_default="never")] = None,
+    text: Annotated[bool, typer.Option("--text", help="VALUE is plain text, not JSON.")] = False,
+    metadata: Annotated[str | None, typer.Option(metavar="JSON", help="Merged with the record's metadata.")] = None,
+    ttl: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Seconds until it expires.", show_default="never")
+    ] = None,
     if_revision: Annotated[
         str | None, typer.Option(metavar="REVISION", help="Only if the record is at this revision.")
     ] = None,
     add: Annotated[bool, typer.Option("--add", help="Only if there is no such record.")] = False,
-    agent: Annotated[str, typer.Option(metavar="NAME", help="Who a new record says has made it.")] = LOOKER,
+    agent: Annotated[str, typer.Option(metavar="NAME", help="The creator that a new record names.")] = LOOKER,
     json: JsonOption = False,
 ) -> None:
     """Store a value, and print the new revision."""
@@ -47,7 +49,7 @@ def set(
         if add and if_revision is not None:
             raise typer.BadParameter("--add and --if-revision exclude each other")
         given = sys.stdin.read() if value == "-" else value
-        parsed = given if text else parse_json("VALUE", given, "; for text as it stands, give --text")
+        parsed = given if text else parse_json("VALUE", given, "; for plain text, give --text")
         more = None if metadata is None else parse_object("--metadata", metadata)
         with open_store(url, create=True) as store:
             data_store = store.agent(user, agent, namespace)
@@ -72,7 +74,7 @@ def rm(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Remove records. Before more than the named ones go, it asks."""
+    """Remove records. With --prefix or --all it asks first."""
     if bool(keys) + (prefix is not None) + everything != 1:
         raise typer.BadParameter("give KEYs, or --prefix, or --all")
     with in_one_line(), open_store(url, write=True) as store:
@@ -92,7 +94,7 @@ def rm(
             typer.echo(f"removed {number(removed, 'record')}")
         missing = len(dict.fromkeys(keys or ())) - removed
         if keys and missing:
-            fail(f"{number(missing, 'key')} of those given had no record", NOT_FOUND)
+            fail(f"{missing:,} of the given keys had no record", NOT_FOUND)
 
 
 def register(app: typer.Typer) -> None:
@@ -102,10 +104,10 @@ def register(app: typer.Typer) -> None:
 
 
 def parse_json(name: str, text: str, remedy: str = "") -> Any:
-    """Return the value of JSON text, integers of any size with it."""
+    """Return the value of JSON text, which may hold integers of any size."""
     try:
         return decode(" " + text)
-    except JSONDecodeError as error:  # which counts the space
+    except JSONDecodeError as error:  # its position counts the space
         said: Exception = JSONDecodeError(error.msg, text, error.pos - 1)
     except (ValueError, RecursionError) as error:
         said = error

@@ -30,7 +30,7 @@ class Meter:
         """Make a call and return its result.
 
         Args:
-            records: Says how many records a result stands for.
+            records: Returns how many records a result stands for.
             call: A method of the store; its name is the kind.
             *args: Its arguments.
             **kwargs: Its keyword arguments.
@@ -46,24 +46,26 @@ class Meter:
         return result
 
     def streamed(self, call: Callable[[], Iterator[T]]) -> Iterator[T]:
-        """Yield what a call yields; the time that the consumer takes in between is not counted."""
+        """Yield what a call yields, without counting the time that the consumer takes in between."""
         timing = self._timing(call.__name__)
         timing.calls += 1
         items = call()
-        end = object()
+
         while True:
             began = perf_counter()
-            item = next(items, end)
-            timing.seconds += perf_counter() - began
-            if item is end:
+            try:
+                item = next(items)
+            except StopIteration:
                 return
+            finally:
+                timing.seconds += perf_counter() - began
             timing.records += 1
-            yield item  # type: ignore[misc]  # it is not `end`
+            yield item
 
     def _timing(self, name: str) -> Timing:
         return self.timings.setdefault(name, Timing())
 
 
 def one(result: object) -> int:
-    """Say that a call is about one record."""
+    """Return 1, for calls that are about one record."""
     return 1

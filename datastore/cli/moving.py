@@ -43,34 +43,34 @@ from datastore.cli.running import (
 )
 from datastore.cli.show import number, printable
 from datastore.ids import encode_name
-from datastore.moving import OnProgress, Report, copy, export_records, import_legacy, import_records
+from datastore.moving import OnProgress, Report, copy, export_records, import_legacy, import_records, migrate
 from datastore.moving.files import BrokenFileError
 
-_SHOWN = 20  # problems; --json has more
+_SHOWN = 20  # problems that are printed; --json has more
 _KINDS = {
     "collided": "the value may be another user's",
-    "mismatched": "the id is not that of the fields; moved by the fields",
-    "doubled": "another record of the same name was in the sink",
-    "changed": "a field was not what it must be",
-    "filled": "a field was not there",
+    "mismatched": "the id does not match the fields; moved by the fields",
+    "doubled": "another record with the same name was in the sink",
+    "changed": "a field or a name had to be changed",
+    "filled": "a field was missing",
     "gone": "only in the sink, from an earlier run; --prune removes it",
     "failed": "not moved",
     "differs": "read back differently",
 }
 
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace records that are newer in the sink, too.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Also replace records that are newer in the sink.")]
 NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not read back what was written.")]
-FromStart = Annotated[bool, typer.Option("--from-start", help="Do not go on where an earlier run was interrupted.")]
+FromStart = Annotated[bool, typer.Option("--from-start", help="Do not continue where an earlier run was interrupted.")]
 CheckpointFile = Annotated[
     Path | None,
     typer.Option(
         "--checkpoint",
         metavar="FILE",
-        help="Keeps how far it is, for the next run.",
+        help="Keeps the position, for the next run.",
         show_default="a file in $XDG_STATE_HOME/agent-datastore",
     ),
 ]
-_ON = "interrupted; what is done so far is kept, and the same command goes on from there"
+_ON = "interrupted; what has been done so far is kept, and the same command continues from there"
 _STREAM = Path("-")  # standard input or output
 _STANDARD_OUTPUT = (_STREAM, *map(Path, ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")))
 
@@ -86,10 +86,11 @@ def copy_command(
     checkpoint: CheckpointFile = None,
     json: JsonOption = False,
 ) -> None:
-    """Copy records to another store, whole: value, metadata, provenance, counts, revision, expiry.
+    """Copy whole records to another store: value, metadata, provenance, counts, revision, expiry.
 
-    Each record is read back and compared. It can be interrupted and repeated;
-    what is newer in the sink is kept, and nothing is removed there.
+    Each record is read back and compared. The command can be interrupted and
+    repeated. Records that are newer in the sink are kept, and nothing is removed
+    there.
     """
     with in_one_line(_ON):
         texts = resolve(source), resolve(sink)
@@ -113,6 +114,38 @@ def copy_command(
         _warn_if_none(report, user, namespace)
 
 
+def migrate_command(
+    url: Annotated[str, typer.Argument(metavar="URL", help="The store that an earlier version wrote.")],
+    sink: Annotated[
+        str | None,
+        typer.Argument(metavar="SINK", help="An empty store for its records; without it they are migrated in place."),
+    ] = None,
+    from_start: FromStart = False,
+    checkpoint: CheckpointFile = None,
+    json: JsonOption = False,
+) -> None:
+    """Bring a store that an earlier version wrote to the format of this one.
+
+    On SQLite in place, in one transaction: what is interrupted leaves the file
+    as it was. On a server the records are copied to SINK, each read back and
+    compared, and the store stays as it is; that can be interrupted and
+    repeated. Nothing else may write to the store meanwhile.
+    """
+    with in_one_line(_ON if sink is not None else "interrupted; the store is as it was"):
+        text = resolve(url)
+        if sink is None:
+            report, seconds = _run("migrating", lambda on_progress: migrate(text, on_progress=on_progress))
+            _finish(report, seconds, json, source=shown(text), sink=shown(text))
+            return
+        to_text = resolve(sink)
+        file = _checkpoint(checkpoint, from_start, "migrate", text, to_text)
+        with open_store(to_text, create=True) as to:
+            report, seconds = _run(
+                "migrating", lambda on_progress: migrate(text, to, checkpoint=file, on_progress=on_progress)
+            )
+        _finish(report, seconds, json, source=shown(text), sink=shown(to_text))
+
+
 def export_command(
     url: Annotated[str, typer.Argument(metavar="URL", help="The store.")],
     file: Annotated[
@@ -124,12 +157,12 @@ def export_command(
 ) -> None:
     """Write records to a file, one line of JSON each.
 
-    The file appears when it is whole; until then it is FILE.part. A pipe or a
-    device is written into. What was written to standard output is reported on
-    standard error.
+    The file appears when it is complete; until then it is FILE.part. A pipe or a
+    device is written to directly. If the records go to standard output, the
+    report goes to standard error.
     """
     _refuse_directory(file)
-    with in_one_line("interrupted; nothing is left of it, and the next run starts over"):
+    with in_one_line("interrupted; nothing was kept, and the next run starts over"):
         text = resolve(url)
         to_output = file in _STANDARD_OUTPUT
         with open_store(text) as store:
@@ -155,17 +188,17 @@ def import_command(
     overwrite: Overwrite = False,
     no_verify: NoVerify = False,
     accept_incomplete: Annotated[
-        bool, typer.Option("--accept-incomplete", help="Take a file that was cut off, or changed by hand.")
+        bool, typer.Option("--accept-incomplete", help="Accept a file that was cut off, or changed by hand.")
     ] = False,
     from_start: FromStart = False,
     checkpoint: CheckpointFile = None,
     json: JsonOption = False,
 ) -> None:
-    """Bring the records of an exported file into a store.
+    """Import the records of an exported file into a store.
 
-    The file is checked before anything is written, each record read back and
-    compared. It can be interrupted and repeated. A pipe is kept in a temporary
-    file until then.
+    The whole file is checked before anything is written; input from a pipe is
+    kept in a temporary file for that. Each record is read back and compared. The
+    command can be interrupted and repeated.
     """
     _refuse_directory(file)
     with in_one_line(_ON):
@@ -202,9 +235,10 @@ def import_legacy_command(
     sink: Annotated[str, typer.Argument(metavar="SINK_URL", help="The URL of the store.")],
     user: AnyUserOption = None,
     namespace: AnyNamespaceOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; say what would come.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; say what would be moved.")] = False,
     timezone: Annotated[
-        str, typer.Option(metavar="ZONE", help="Of times that were stored without one, such as Europe/Berlin.")
+        str,
+        typer.Option(metavar="ZONE", help="The zone of times that were stored without one, such as Europe/Berlin."),
     ] = "UTC",
     collided: CollidedOption = CollidedChoice.HOLD,
     rule: RuleOption = None,
@@ -217,12 +251,12 @@ def import_legacy_command(
     checkpoint: CheckpointFile = None,
     json: JsonOption = False,
 ) -> None:
-    """Move in from a database that was there before: documents of the same fields, with raw ids.
+    """Move in from a database in the legacy format: the same fields, with raw ids.
 
-    Records are taken by their fields, not by their ids, with provenance and
-    counts. What cannot be moved, and what may hold another user's value, goes
-    into a file, to be moved later by rules. The old database is only read; it
-    can be interrupted and repeated.
+    The fields of a document say whose record it is, not its id. Provenance and
+    counts are kept. A document that cannot be moved, or whose value may belong to
+    another user, goes into a file, from which rules can move it later. The old
+    database is only read. The command can be interrupted and repeated.
     """
     with in_one_line(_ON), contextlib.ExitStack() as opened:
         try:
@@ -268,6 +302,7 @@ def import_legacy_command(
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("copy")(copy_command)
+    app.command("migrate")(migrate_command)
     app.command("export")(export_command)
     app.command("import")(import_command)
     app.command("import-legacy")(import_legacy_command)
@@ -284,12 +319,12 @@ def _run(what: str, move: Callable[[OnProgress], Report]) -> tuple[Report, float
 
 
 def _identity(*parts: str | None) -> str:
-    """Return what tells one move from another, and tells nothing else: URLs hold secrets."""
+    """Return text that tells one move from another and reveals nothing: URLs hold secrets."""
     return sha256("\0".join(part or "" for part in parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _checkpoint(given: Path | None, from_start: bool, what: str, *parts: str | None) -> Path | None:
-    """Return where a move keeps its position: the given file, or one of its own in the user's folder of state."""
+    """Return the file that keeps a move's position: the given one, or the move's own in the user's state folder."""
     file = given or _state_file("json", what, *parts)
     if from_start and file is not None:
         file.unlink(missing_ok=True)
@@ -297,12 +332,12 @@ def _checkpoint(given: Path | None, from_start: bool, what: str, *parts: str | N
 
 
 def _state_file(ending: str, what: str, *parts: str | None) -> Path | None:
-    """Return a move's own file in the user's folder of state; ``None`` if there cannot be one."""
+    """Return a move's own file in the user's state folder; ``None`` if there cannot be one."""
     folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "agent-datastore"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        return None  # then the next run compares what is there instead of going on after it
+        return None  # the next run then starts over, and compares what is there already
     return folder / f"{what}-{_identity(*parts)}.{ending}" if os.access(folder, os.W_OK) else None
 
 
@@ -312,7 +347,7 @@ def _refuse_directory(file: Path) -> None:
 
 
 def _check_names(user: str | None, namespace: str | None) -> None:
-    """Refuse what is no name before anything is opened: a sink that is not there would be made."""
+    """Refuse an invalid name before anything is opened: opening the sink creates it if it does not exist."""
     for name, given in (("user_id", user), ("namespace", namespace)):
         if given is not None:
             encode_name(given, name)
@@ -323,7 +358,7 @@ def _named(file: Path, stream: str) -> str:
 
 
 def _warn_if_none(report: Report, user: str | None, namespace: str | None) -> None:
-    """Warn that the filters have matched nothing, which is what a typing error looks like."""
+    """Warn that the filters matched nothing: there may be a typing error in them."""
     found = report.written or report.unchanged or report.kept or report.counts.get("failed")
     if not found and (chosen := filtered(user, namespace)):
         warn(f"there are no records for {chosen}")
@@ -355,7 +390,7 @@ def _lines(report: Report, seconds: float, ends: dict[str, Any]) -> list[str]:
             f"{report.resumed:,} of them by an earlier run" if report.resumed else "",
         ),
         ("ready", report.ready, "would be written; this was a dry run"),
-        ("written", report.written, f"{report.replaced:,} over older ones" if report.replaced else ""),
+        ("written", report.written, f"{report.replaced:,} replaced older ones" if report.replaced else ""),
         ("unchanged", report.unchanged, "there already"),
         ("kept", report.kept, "newer in the sink"),
         ("expired", report.expired, "left out"),

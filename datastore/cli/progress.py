@@ -14,7 +14,7 @@ from datastore.moving import OnProgress
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[OnProgress]:
-    """Show a bar on standard error while records are moved; nothing where there is no terminal.
+    """Show a bar on standard error while records are moved; show nothing if there is no terminal.
 
     Args:
         what: What is being done, such as ``"copying"``.
@@ -30,7 +30,7 @@ def progress_bar(what: str) -> Iterator[OnProgress]:
 
         def update(done: int, total: int | None) -> None:
             nonlocal first
-            if first is None:  # what an earlier run has done says nothing about the speed of this one
+            if first is None:  # the records of an earlier run must not count for the speed of this one
                 first = done
                 progress.reset(task, total=total, completed=done)
             progress.update(task, completed=done, total=None if total is None else max(total, done))

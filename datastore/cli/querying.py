@@ -1,4 +1,4 @@
-"""The command ``query``: records by what is in them."""
+"""The command ``query``: finds records by their content."""
 
 from __future__ import annotations
 
@@ -33,17 +33,19 @@ def query(
     user: UserOption,
     namespace: NamespaceOption = "default",
     meta: Annotated[
-        str | None, typer.Option(metavar="FILTER", help="What metadata and provenance must be like, in JSON.")
+        str | None, typer.Option(metavar="FILTER", help="A filter on metadata and provenance, in JSON.")
     ] = None,
     sort: Annotated[
-        list[str] | None, typer.Option(metavar="PATH", help="Sort by this; -PATH for the greatest first.")
+        list[str] | None, typer.Option(metavar="PATH", help="Sort by this field; -PATH puts the greatest first.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="The most records.", show_default="all")] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Show at most N records.", show_default="all")
+    ] = None,
     count: Annotated[bool, typer.Option("--count", help="Print only how many there are.")] = False,
-    explain: Annotated[bool, typer.Option("--explain", help="Print how the database answers, as JSON.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Print how the database would answer, as JSON.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show the records of a namespace that match a filter, one a line. No access is counted."""
+    """Show the records of a namespace that match a filter, one per line. No access is counted."""
     if count and explain:
         raise typer.BadParameter("--count and --explain exclude each other")
     with in_one_line():
@@ -79,7 +81,7 @@ def _print(
     limit: int | None,
     json: bool,
 ) -> None:
-    """Print page by page, so that a large answer begins at once and is never all in memory."""
+    """Print page by page: a large answer then begins at once, and is never all in memory."""
     cursor, left = None, limit
     while True:
         at_once = _PAGE if left is None else min(_PAGE, left)
@@ -98,6 +100,6 @@ def _print(
 
 
 def _say_if_empty(data_store: AgentDataStore) -> None:
-    """Warn that nothing was found because nothing is there, which is what a typing error looks like."""
+    """Warn if the namespace is empty: there may be a typing error in its name."""
     if not data_store.count():
         warn(f"there are no records for {filtered(data_store.user_id, data_store.namespace)}")

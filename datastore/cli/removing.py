@@ -11,7 +11,7 @@ from datastore.cli.show import number, printable
 
 
 def purge(url: UrlOption = None, json: JsonOption = False) -> None:
-    """Remove the expired records of all users, which nobody sees any more. It only reclaims space."""
+    """Remove the expired records of all users. No agent can see them: this only reclaims space."""
     with in_one_line(), open_store(url, write=True) as store:
         purged = store.purge_expired()
         if json:
@@ -21,21 +21,21 @@ def purge(url: UrlOption = None, json: JsonOption = False) -> None:
 
 
 def forget(
-    user: Annotated[str, typer.Argument(metavar="USER", help="Whose data to remove.")],
+    user: Annotated[str, typer.Argument(metavar="USER", help="The user whose data to remove.")],
     url: UrlOption = None,
     confirm: Annotated[
-        str | None, typer.Option(metavar="USER", help="The user id once more.", show_default="it asks")
+        str | None, typer.Option(metavar="USER", help="The user id once more.", show_default="ask for it")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Remove everything that is stored of a user, in all namespaces. There is no way back but a backup.
+    """Remove everything that is stored for a user, in all namespaces. Only a backup can bring it back.
 
-    Expired and damaged records go as well, and with isolation=database the
-    user's database.
+    This includes expired and damaged records and, with isolation=database, the
+    user's database itself.
     """
     with in_one_line("interrupted; what is removed so far stays removed"), open_store(url, write=True) as store:
         if confirm is None:
-            question = f"everything of user {user!r} goes, in all namespaces; type the user id once more"
+            question = f"this removes everything of user {user!r}, in all namespaces; type the user id once more"
             confirm = typer.prompt(printable(question), default="", show_default=False, err=True)
         if confirm != user:
             fail(f"nothing was removed: {confirm!r} is not the user {user!r}")

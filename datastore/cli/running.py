@@ -1,4 +1,4 @@
-"""What every command shares: its options, how it opens a store, how it speaks, and how it ends."""
+"""What all commands share: options, opening a store, messages, and exit codes."""
 
 from __future__ import annotations
 
@@ -22,26 +22,24 @@ from datastore.urls import MODE, Url
 T = TypeVar("T")
 
 ERROR = 1
-"""What was asked for was not done; the message says why."""
+"""The command failed; the message says why."""
 INCOMPLETE = 3
-"""It was done, and something was found that somebody should look at."""
+"""The command ran to its end, and found something that somebody should look at."""
 NOT_FOUND = 4
 """There is no such record."""
-INTERRUPTED = 130  # 128 and the number of SIGINT, as shells report it
+INTERRUPTED = 130  # 128 plus the number of SIGINT, as shells report it
 
 UrlOption = Annotated[
     str | None,
-    typer.Option(
-        "--url", metavar="URL", help="The store; env:NAME takes it from a variable.", show_default=f"${URL_VARIABLE}"
-    ),
+    typer.Option("--url", metavar="URL", help="The store; env:NAME names a variable.", show_default=f"${URL_VARIABLE}"),
 ]
 UserOption = Annotated[
     str, typer.Option("--user", "-u", metavar="ID", envvar="AGENT_DATASTORE_USER", help="Whose records.")
 ]
 AnyUserOption = Annotated[
-    str | None, typer.Option("--user", "-u", metavar="ID", help="Only this user's.", show_default="all users")
+    str | None, typer.Option("--user", "-u", metavar="ID", help="Only this user's records.", show_default="all users")
 ]
-NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="Where the keys lie.")]
+NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="The namespace of the keys.")]
 AnyNamespaceOption = Annotated[
     str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Only this namespace.", show_default="all")
 ]
@@ -57,17 +55,17 @@ _IN_COMMANDS = (
     (re.compile(r"\bdelete\(\)"), "`datastore rm`"),
     (re.compile(r"\bset\(\)"), "`datastore set`"),
 )
-"""What the library calls something in its messages, and what it is called here."""
+"""How the library's messages name something, and how the command line names it."""
 _SECRET = re.compile(r"(\b[\w+.-]+://[^\s:/@]*:)\S+@")
 
 
 def redacted(text: str) -> str:
-    """Return a text with the passwords of all URLs in it made unreadable."""
+    """Return a text with the passwords of all URLs in it masked."""
     return _SECRET.sub(r"\1***@", text)
 
 
 class Group(TyperGroup):
-    """Commands whose usage errors, which quote what was typed, show no password."""
+    """Commands whose usage errors show no password, although they quote what was typed."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Parse what stands before the command."""
@@ -93,21 +91,21 @@ def _without_secrets() -> Iterator[None]:
 
 @contextmanager
 def in_one_line(when_interrupted: str = "interrupted") -> Iterator[None]:
-    """Turn a user's mistakes and the world's into one line and an exit code; only our own mistakes have a traceback."""
+    """Turn mistakes of the user and failures outside into one line and an exit code; only bugs show a traceback."""
     try:
         yield
     except KeyboardInterrupt:
         typer.echo(when_interrupted, err=True)
         raise typer.Exit(INTERRUPTED) from None
     except InternalError:
-        raise  # a mistake of ours
+        raise  # a bug
     except DataStoreError as error:
         error.message = in_commands(error.message)
         fail(str(error))
 
 
 def in_commands(message: str) -> str:
-    """Return what an error says in the words of the command line, and not of the library's calls."""
+    """Return an error message with the words of the command line in place of the library's calls."""
     for called, here in _IN_COMMANDS:
         message = called.sub(here, message)
     return message
@@ -120,18 +118,18 @@ def fail(message: str, code: int = ERROR) -> NoReturn:
 
 
 def warn(message: str) -> None:
-    """Say something on standard error, in one line."""
+    """Print a message on standard error, in one line."""
     typer.echo(printable(f"datastore: {redacted(' '.join(message.split()))}"), err=True)
 
 
 def filtered(user: str | None, namespace: str | None) -> str:
-    """Return the options that choose records, as they are typed; empty text if there are no options."""
+    """Return the options that choose records as they would be typed; empty text if there are none."""
     chosen = (("--user", user), ("--namespace", namespace))
     return " ".join(f"{name} {shlex.quote(given)}" for name, given in chosen if given is not None)
 
 
 def resolve(url: str | None) -> str:
-    """Return the URL that is meant: the given one, that of a named variable, or the default.
+    """Return the URL to use: the given one, the one in a named environment variable, or the default.
 
     Raises:
         ConfigurationError: If the variable is not set.
@@ -139,24 +137,24 @@ def resolve(url: str | None) -> str:
     if url is not None and url.startswith("env:"):
         found = os.environ.get(url[4:])
         if not found:
-            raise ConfigurationError(f"the environment variable {url[4:]!r} is not set; it is to hold the store's URL")
+            raise ConfigurationError(f"the environment variable {url[4:]!r} is not set; set it to the store's URL")
         return found
     return url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
 
 
 def shown(url: str) -> str:
-    """Return a URL as it may be shown."""
+    """Return a URL that is safe to show."""
     return repr(Url(url))
 
 
 def open_store(url: str | None, *, write: bool = False, create: bool = False, **options: Any) -> DataStore:
-    """Open a store as an administrator does: looking counts no access, and a typing error makes no new database.
+    """Open a store for an administrator: no access is counted, and a typing error creates no new database.
 
     Args:
-        url: As it was typed.
-        write: Whether something is to be written; otherwise the store is opened for reading only.
-        create: Whether a missing database is made, and something written to it.
-        **options: Of `datastore.connect`.
+        url: The URL as it was typed.
+        write: Whether the command writes; otherwise the store is opened for reading only.
+        create: Whether the command writes, and creates a missing database.
+        **options: The options of `datastore.connect`.
     """
     options = {"tracking": "off", **options}
     text = resolve(url)
@@ -169,13 +167,13 @@ def open_store(url: str | None, *, write: bool = False, create: bool = False, **
             return connect(text, **options, create=False)
         return connect(text, **options)
     except ConfigurationError as error:
-        if write and "parameter 'create'" in error.message:  # the URL has said it, or the adapter makes nothing
+        if write and "parameter 'create'" in error.message:  # the URL has it already, or the adapter has no such one
             return connect(text, **options)
-        if "create=" in error.message or "mode=ro makes" in error.message:
-            error.message += " (this command makes no new store: check the URL)"
+        if "create=" in error.message or "mode=ro creates" in error.message:
+            error.message += " (this command creates no new store: check the URL)"
         raise
 
 
 def print_json(value: Any, *, on_error: bool = False) -> None:
-    """Print a JSON value on one line, of standard output or of standard error."""
+    """Print a JSON value on one line, on standard output or standard error."""
     typer.echo(json.dumps(value, ensure_ascii=False), err=on_error)

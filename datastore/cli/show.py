@@ -1,4 +1,4 @@
-"""What the demonstration shows, as lines and tables. It only looks; nothing is worked out here."""
+"""Prints the results of the demonstration as lines and tables. Nothing is computed here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from datastore.cli.meter import Timing
 
 @contextmanager
 def progress_bars(console: Console) -> Iterator[demo.Progress]:
-    """Show a bar for each agent while it works; nothing where there is no terminal."""
+    """Show a bar for each agent while it works; show nothing if there is no terminal."""
     if not console.is_terminal:
         yield lambda agent, done, total: None
         return
@@ -48,20 +48,20 @@ def show(console: Console, report: demo.Report, timings: Mapping[str, Timing]) -
 
 
 def say(console: Console, *lines: str) -> None:
-    """Print lines as they are, without markup, and with whatever a terminal would act upon made visible."""
+    """Print lines without markup, and with control characters made visible."""
     for line in lines:
         console.print(Text(printable(line)), soft_wrap=True)
 
 
 def printable(text: str) -> str:
-    """Return text with control characters, lone surrogates and the like written as escapes."""
+    """Return text with control characters, lone surrogates and the like replaced by escapes."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
 
 
 def number(count: int, singular: str, plural: str = "") -> str:
-    """Return how many of something there are, in words."""
+    """Return a count with its noun, such as ``1 record`` or ``2 records``."""
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
@@ -138,7 +138,7 @@ def _calls(timings: Mapping[str, Timing]) -> Table:
 
 
 def make_table(title: str, *columns: str) -> Table:
-    """Return an empty table; a column whose name ends with ``>`` is set to the right."""
+    """Return an empty table; a column whose name ends with ``>`` is aligned to the right."""
     table = Table(
         title=title or None,
         title_justify="left",
@@ -159,12 +159,12 @@ def add_row(table: Table, *cells: str) -> None:
 
 
 def lines_of(heads: Sequence[str], rows: Sequence[Sequence[str]], last: Sequence[str] | None = None) -> Iterator[str]:
-    """Yield a table as lines of text, never cut or wrapped, so that pipes and searches take them one by one.
+    """Yield a table as lines of text. They are never cut or wrapped: programs can read them one by one.
 
     Args:
-        heads: The names of the columns; one whose name ends with ``>`` is set to the right.
-        rows: Their cells.
-        last: A row below a line, such as the sums.
+        heads: The names of the columns; one whose name ends with ``>`` is aligned to the right.
+        rows: The cells of each row.
+        last: A row under a line at the end, such as the sums.
     """
     right = [head.endswith(">") for head in heads]
     table = [[printable(cell) for cell in row] for row in (*rows, *([last] if last else []))]

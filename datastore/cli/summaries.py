@@ -1,4 +1,4 @@
-"""What a text file says about itself: its size, the headings in it, what it defines, and which names it uses."""
+"""Summaries of text files: the number of lines, the headings, the definitions, and the names that are used."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 FORMAT = 1
-"""Changes with the content of summaries, so that those of an older release are built again."""
+"""Changes with the content of summaries: those of an older release are then built again."""
 
-_MOST_DEFINITIONS, _MOST_HEADINGS, _MOST_USES = 500, 200, 1_000  # with these a summary stays far below a megabyte
+_MOST_DEFINITIONS, _MOST_HEADINGS, _MOST_USES = 500, 200, 1_000  # these keep a summary far below a megabyte
 _LONGEST_NAME, _LONGEST_LINE = 80, 300
 
 
 class Definition(NamedTuple):
-    """Something that a file defines."""
+    """A definition in a file."""
 
     kind: str
     name: str
@@ -64,7 +64,7 @@ def _parse(text: str) -> ast.Module | None:
 
 
 def _python_definitions(body: Sequence[ast.stmt], outer: str = "") -> Iterator[Definition]:
-    """Yield functions and classes of a module, and those of its classes as ``Class.name``."""
+    """Yield the functions and classes of a module; those inside a class are named ``Class.name``."""
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield Definition("method" if outer else "function", outer + node.name, node.lineno)
@@ -76,9 +76,9 @@ def _python_definitions(body: Sequence[ast.stmt], outer: str = "") -> Iterator[D
 
 
 def _python_uses(tree: ast.Module) -> list[str]:
-    """Return what comes from other modules, as ``module.name``: names imported, or looked up on something imported."""
+    """Return the names used from other modules, as ``module.name``: imported, or attributes of something imported."""
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-    modules: dict[str, str] = {}  # by the name they have here
+    modules: dict[str, str] = {}  # by the name that they have in this file
     uses: dict[str, str] = {}
     for node in imports:
         for alias in node.names:
@@ -133,7 +133,7 @@ _PATTERNS: dict[str, Sequence[re.Pattern[str]]] = {
     "typescript": _JAVASCRIPT,
 }
 _KINDS = {"def": "function", "fn": "function", "fun": "function", "func": "function", "sub": "function"}
-# Without a grammar only names such as make_it, makeIt and MakeIt are told from the words of comments and texts.
+# Without a grammar only names such as make_it, makeIt and MakeIt can be told from the words of comments and strings.
 _NAME = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:_|[a-z0-9][A-Z])\w*")
 
 
@@ -165,6 +165,6 @@ def _headings(lines: Sequence[str]) -> Iterator[str]:
         above = text if not fence and any(map(str.isalnum, text)) else ""
 
 
-_FENCE = re.compile(r"`{3,}|~{3,}(?!~*$)")  # a line of nothing but tildes underlines a title in reStructuredText
+_FENCE = re.compile(r"`{3,}|~{3,}(?!~*$)")  # a line of only tildes underlines a title in reStructuredText
 _ATX = re.compile(r" {0,3}#{1,6} +(?P<text>.*?)(?: +#+)? *$")
 _UNDERLINE = re.compile(r"([-=~^\"'*+#])\1{2,}")

@@ -1,6 +1,6 @@
 """The conformance kit: what every backend must do, as tests that an adapter author runs until they are green.
 
-An adapter's whole test file is one class that opens the database, and one line more::
+An adapter's whole test file is one class that opens the database, and one more line::
 
     from pathlib import Path
     from datastore.conformance import ConformanceSuite, Harness
@@ -17,23 +17,23 @@ An adapter's whole test file is one class that opens the database, and one line 
     class TestMyDatabase(ConformanceSuite):
         harness = MyHarness
 
-Where there is no URL scheme yet, override `Harness.open` instead of `url`. What the adapter declares in its
-`Capabilities` selects the tests: what is declared must work, and what is not must not be there. A test that does not
-apply is reported as such, with the ability that is missing.
+If there is no URL scheme yet, override `Harness.open` instead of `url`. The adapter's `Capabilities` select the tests:
+what is declared must work, and what is not declared must not exist. A test that does not apply is reported as such,
+with the ability that is missing.
 
 The kit needs pytest, and Hypothesis for its property tests. Load the plugin in the top-level ``conftest.py``::
 
     pytest_plugins = ["datastore.conformance.plugin"]
 
-It prints a report by backend and topic, and lets ``-k`` select topics by name (``pytest -k "mydb and expiry"``). A
-backend that is named in the ini option ``conformance_backends`` and that did not run, or not with every test of the
-kit, fails a complete run: nothing is skipped in silence. The levels of the report:
+It prints a report by backend and topic, and lets ``-k`` select topics by name (``pytest -k "mydb and expiry"``). Name
+each backend that must run in the ini option ``conformance_backends``. If one of them does not run, or does not run
+every test of the kit, a complete run fails: nothing is skipped silently. The levels of the report:
 
 ``full``
-    Every test passed, and every one of them applied.
+    Every test passed, and every test applied.
 ``core``
-    Every test that applied passed; some abilities (``persistent``, ``shared``, an optional protocol, an outage that the
-    harness can bring about) are not there.
+    Every test that applied passed, but some abilities are missing (``persistent``, ``shared``, an optional method, or
+    an outage that the harness can cause).
 ``partial``
     Nothing failed, but only some of the tests ran.
 ``failed``
@@ -42,10 +42,10 @@ kit, fails a complete run: nothing is skipped in silence. The levels of the repo
 
 import pytest
 
-# Before they are imported, so that a failing assert shows its values; hence the imports below it (E402).
+# Registered before the topics are imported, so that a failing assert shows its values.
 pytest.register_assert_rewrite("datastore.conformance.topics")
 
-from datastore.conformance.harness import Harness  # noqa: E402
-from datastore.conformance.suite import ConformanceSuite  # noqa: E402
+from datastore.conformance.harness import Harness  # noqa: E402 - imported after the registration
+from datastore.conformance.suite import ConformanceSuite  # noqa: E402 - imported after the registration
 
 __all__ = ["ConformanceSuite", "Harness"]

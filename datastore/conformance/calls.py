@@ -1,7 +1,7 @@
-"""Every call of an agent's store that reaches the database, once, for the tests that hold for all of them.
+"""Every call of an agent's store that reaches the database, once, for the tests that apply to all calls.
 
-A new call gets one line here. From then on it is tried against outages, closed stores, lost answers and deadlines, and
-by each of its parameters that others have too (`taking`) against what is no key, no prefix, no value and no time.
+A new call gets one line here. From then on, it is tested against outages, closed stores, lost answers and deadlines.
+Each parameter that it shares with other calls (`taking`) is tested against invalid keys, prefixes, values and times.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "update_where": ({"a": 1}, {"$set": {"b": 1}}),
     "explain": ({"a": 1},),
 }
-"""Of each call, by its name."""
+"""The parameters of each call, by its name."""
 
 
 def _called(data_store: Any, name: str, arguments: dict[str, Any]) -> object:
@@ -71,18 +71,19 @@ CALLS: dict[str, Call] = {
     "count-filter": _call("count", filter={"a": 1}),
     "find_records": _call("find_records", meta={"createdByAgent": "x"}),
 }
-"""By name. The records ``key`` (a number), ``other``, ``list`` (an array) and ``object`` may exist; ``new`` may not."""
+"""The calls by name. The records ``key`` (a number), ``other``, ``list`` (an array) and ``object`` may exist, and
+``new`` may not."""
 
 READS = frozenset({"get", "get_many", "get_all", "find"})
 """The calls that count an access for each record that they return."""
 
 
 def taking(parameter: str, given: Callable[[Any], Any] = _unchanged) -> dict[str, CallWith]:
-    """Return the calls that have a parameter, by name: each a function of a store and of what is given for it.
+    """Return the calls that have a parameter, by name. Each is a function of a store and of the argument.
 
     Args:
-        parameter: Its name.
-        given: Makes the argument, for a call that takes what is given within something.
+        parameter: The parameter's name.
+        given: Makes the call's argument from the given one, for a call that takes it inside something.
     """
 
     def taken(name: str) -> CallWith:

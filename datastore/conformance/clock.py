@@ -1,4 +1,4 @@
-"""A clock that the tests move, so that time never decides one."""
+"""A clock that only the tests move, so that no test depends on real time."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import time
 from itertools import count
 
 DAY = 86_400
-"""Seconds."""
+"""In seconds."""
 
 
 class Clock:
-    """Stands still from its making on, but for a microsecond with each look: no two records begin together.
+    """Stands still, except that each look moves it by a microsecond, so that no two records have the same time.
 
-    It is a day ahead because some databases remove expired documents by a clock of their own: what is live here must
-    not be dead there.
+    It is a day ahead of the real time, because some databases remove expired documents by their own clock. What is live
+    here must not be expired there.
     """
 
     def __init__(self) -> None:
@@ -25,5 +25,5 @@ class Clock:
         return self._began + self._advanced + next(self._looks) * 1e-6
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move the clock ahead."""
         self._advanced += seconds

@@ -1,4 +1,4 @@
-"""Backends that stand before the real one: they hide something of it, or fail as a network does."""
+"""Backends in front of the real one, which hide something of it or fail like a network."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from datastore.errors import BackendUnavailableError, ThrottledError
 
 
 def backend_of(store: DataStore) -> Backend:
-    """Return the open adapter of a store, which the store itself shows nobody."""
+    """Return a store's open adapter, which the store itself hides."""
     return store._core.backend
 
 
 class Wrapped(Backend):
-    """Passes the five methods on, and shows no optional method that the backend may have."""
+    """Passes the five methods on, and hides the optional methods of the backend."""
 
     def __init__(self, inner: Backend) -> None:
         self.inner = inner
         self.name = inner.name
         self.capabilities = replace(inner.capabilities, abilities=self.overridden())
 
-    # Arguments pass as they are, so that a new optional one in the contract changes nothing here.
+    # Arguments are passed on unchanged, so that a new optional argument in the contract changes nothing here.
 
     def read(self, *args: Any, **kwargs: Any) -> dict[str, Document]:
         """See `Backend.read`."""
@@ -43,11 +43,11 @@ class Wrapped(Backend):
         self.inner.record_access(accesses)
 
     def close(self) -> None:
-        """Leave the backend open: it belongs to another store."""
+        """Do nothing: the backend belongs to another store."""
 
 
 class Untouchable(Wrapped):
-    """Fails the test that lets a call through to the database."""
+    """Fails a test that lets a call through to the database."""
 
     def read(self, *args: Any, **kwargs: Any) -> dict[str, Document]:
         raise AssertionError("the database was read")
@@ -60,7 +60,7 @@ class Untouchable(Wrapped):
 
 
 class LosesAnswers(Wrapped):
-    """Applies the next writes and then reports that the connection broke: their answers are lost."""
+    """Applies the next writes, and then reports that the connection broke: their answers are lost."""
 
     lost = 0
 
@@ -73,7 +73,7 @@ class LosesAnswers(Wrapped):
 
 
 class Throttles(Wrapped):
-    """Refuses the writes of some keys for load, each so many times, and does the others."""
+    """Refuses the writes of some keys as overload, each the given number of times, and carries out all others."""
 
     def __init__(self, inner: Backend, keys: Collection[str], times: float) -> None:
         super().__init__(inner)
@@ -81,7 +81,7 @@ class Throttles(Wrapped):
 
     @classmethod
     def each(cls, keys: Collection[str], times: float = float("inf")) -> Callable[[Backend], Throttles]:
-        """Return what makes one, given the backend."""
+        """Return a function that makes one for a backend."""
         return lambda inner: cls(inner, keys, times)
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
@@ -97,7 +97,7 @@ class Throttles(Wrapped):
 
 
 class Unsteady(Wrapped):
-    """Cannot be reached for the next ``failures`` calls, or while ``counting_fails`` to count accesses."""
+    """Cannot be reached for the next ``failures`` calls. While ``counting_fails``, it cannot count accesses either."""
 
     failures = 0
     counting_fails = False

@@ -1,4 +1,4 @@
-"""What an adapter author fills in."""
+"""What an adapter's author fills in."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from datastore import DataStore
 
 
 class Harness:
-    """Opens one backend for one test; every test has a harness of its own.
+    """Opens one backend for one test. Every test has its own harness.
 
     Define `name`, and `url` or `open`. The rest is optional.
 
-    The tests of a ``shared`` backend send the harness to other processes: it must then be picklable and its class
-    importable, which one at the top of a test module is.
+    The tests of a ``shared`` backend send the harness to other processes. So it must be picklable and its class
+    importable, as a class at the top of a test module is.
 
     Attributes:
         tmp_path: An empty directory for this test alone.
     """
 
     name: ClassVar[str]
-    """What the report and ``conformance_backends`` call the backend."""
+    """The backend's name in the report and in ``conformance_backends``."""
 
     differs: ClassVar[Mapping[str, str]] = {}
-    """What the server of the tests is known to do otherwise than the database in production, by the name of the test
-    that would find it: each entry is reported as not applicable, with this reason. A backend of which a complete run is
-    demanded should have hardly any.
+    """What the test server is known to do differently from the production database, by the name of the test that would
+    find it. Each entry is reported as not applicable, with this reason. A backend that must run completely should have
+    hardly any entries.
     """
 
     loses: ClassVar[Mapping[str, str]] = {}
-    """Names of members that the server of the tests loses though the database in production keeps them, each with the
-    reason: the property tests make no value with such a member, and the report says so.
+    """Names of members that the test server loses although the production database keeps them, each with the reason.
+    The property tests generate no values with such members, and the report says so.
     """
 
     def __init__(self, tmp_path: Path) -> None:
@@ -42,14 +42,14 @@ class Harness:
         self._url: str | None = None
 
     def url(self) -> str:
-        """Return the URL of a fresh, empty database. Called once for each test."""
+        """Return the URL of a fresh, empty database. It is called once for each test."""
         raise NotImplementedError(f"{type(self).__name__} must define url() or open()")
 
     def open(self, **options: Any) -> DataStore:
-        """Open the store: in one test always on the same database.
+        """Open the store. In one test, this must always open the same database.
 
         Args:
-            **options: What `DataStore` takes.
+            **options: Any options of `DataStore`.
         """
         if self._url is None:
             self._url = self.url()
@@ -58,10 +58,10 @@ class Harness:
     def outage(self, store: DataStore) -> AbstractContextManager[None] | None:
         """Return a context manager during which the database of an open store cannot be reached.
 
-        The lower it acts, the more it proves: cut the connection, rather than to let the adapter's methods raise. When
-        the block ends the same store must work again. ``None``, the default, says that it cannot be brought about.
+        The lower it acts, the more it proves: rather cut the connection than make the adapter's methods raise. After
+        the block, the same store must work again. The default, ``None``, means that an outage cannot be caused.
         """
         return None
 
     def close(self) -> None:
-        """Remove what the test has left behind. Called after every test; its stores are closed by then."""
+        """Remove what the test has left. It is called after every test, when the test's stores are closed."""

@@ -1,13 +1,13 @@
-"""The pytest plugin: prints the report, and fails a complete run that has left out a declared backend.
+"""The pytest plugin: it prints the report, and fails a complete run that leaves out a declared backend.
 
-Load it in the top-level ``conftest.py`` (``pytest_plugins = ["datastore.conformance.plugin"]``) and declare in the ini
+Load it in the top-level ``conftest.py`` (``pytest_plugins = ["datastore.conformance.plugin"]``), and declare in the ini
 file which backends must run::
 
     [tool.pytest.ini_options]
     conformance_backends = ["memory", "sqlite"]
 
-A run is complete when nothing narrows it: no ``-k``, ``-m``, ``--lf`` or the like, and no paths but those that hold all
-of ``testpaths``. Who runs a part of the tests is not bothered.
+A run is complete if nothing narrows it: no ``-k``, ``-m``, ``--lf`` or similar option, and no paths unless they contain
+all of ``testpaths``. A run of only some tests never fails for this.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from datastore.conformance.suite import kit_tests
 from datastore.conformance.topic import NOT_APPLICABLE, Topic
 
 EXCUSED = pytest.StashKey[dict[str, str]]()
-"""In ``config.stash``: declared backends that cannot run on this machine, each with the reason and the remedy.
+"""In ``config.stash``: the declared backends that cannot run on this machine, each with the reason and the remedy.
 
-The run does not fail for their sake, and ends with a line for each. In CI a ``conftest.py`` should leave it empty.
+They do not make the run fail, but it ends with a line for each. In CI, ``conftest.py`` should leave this empty.
 """
 _PROPERTY = "conformance"
 _LOSES = "conformance-loses"
@@ -38,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin the report."""
+    """Start the report."""
     config.pluginmanager.register(_Conformance(config), "conformance-report")
 
 
@@ -51,7 +51,7 @@ class _Conformance:
         self._loses: dict[str, dict[str, str]] = {}
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Mark the tests of the kit, by what travels with their results even to another process."""
+        """Mark the tests of the kit with properties that their results carry even to another process."""
         topic = getattr(item, "cls", None)
         if not isinstance(topic, type) or not issubclass(topic, Topic) or not hasattr(topic, "harness"):
             return
@@ -66,7 +66,7 @@ class _Conformance:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a result."""
+        """Note the result of a test."""
         for name, value in report.user_properties:
             if name == _PROPERTY:
                 backend, test, original = cast(tuple[str, str, bool], value)
@@ -84,7 +84,7 @@ class _Conformance:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
-        """Fail the run if a declared backend is not proven, and say so where nobody overlooks it: at the very end."""
+        """Fail the run if a declared backend is not proven, and say so at the very end, where nobody overlooks it."""
         excused = self._config.stash.get(EXCUSED, {})
         owed: list[str] = []
         counted = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -113,21 +113,21 @@ class _Conformance:
 def _result(report: pytest.TestReport) -> Result:
     if report.outcome != "skipped":
         return report.outcome
-    # What is expected to fail is reported as skipped, and its reason is not where that of a skip stands.
+    # A test that is expected to fail is reported as skipped, but its reason is not where the reason of a skip is.
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
     return "not applicable" if f"Skipped: {NOT_APPLICABLE}" in reason else "skipped"
 
 
 def _shorten(report: pytest.TestReport) -> None:
-    """Let pytest fold all tests that one missing ability made inapplicable into one line of its summary."""
+    """Let pytest fold all tests that lack the same ability into one line of its summary."""
     if isinstance(report.longrepr, tuple) and NOT_APPLICABLE in report.longrepr[2]:
         report.longrepr = (report.nodeid.partition("::")[0], 1, report.longrepr[2])
 
 
 def _is_complete(config: pytest.Config) -> bool:
-    """Return whether a run was to hold every test there is."""
+    """Return whether a run was meant to run every test."""
     if hasattr(config, "workerinput") or any(getattr(config.option, name, None) for name in _NARROWING):
-        return False  # (a worker of pytest-xdist sees a part of the tests; its controller sees all results)
+        return False  # (a worker of pytest-xdist runs only some of the tests; its controller sees all results)
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         return True
     given = [(config.invocation_params.dir / argument).resolve() for argument in config.args]

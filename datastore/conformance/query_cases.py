@@ -1,7 +1,7 @@
-"""What filters mean, written out: the situations of MongoDB's manual, and its awkward corners.
+"""What filters mean, as examples: the cases of MongoDB's manual, and its awkward corners.
 
-Each group is some documents, and filters with the numbers of the documents that match. The groups are named after the
-page of https://www.mongodb.com/docs/manual/reference/operator/query/ (or another page of the manual) that says so.
+Each group has some documents, and filters with the numbers of the documents that match. A group is named after the page
+of https://www.mongodb.com/docs/manual/reference/operator/query/ (or another page of the manual) that it comes from.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 
 class Group(NamedTuple):
-    """Documents and what is asked about them."""
+    """Documents, and filters with the numbers of those that match."""
 
     documents: list[Any]
     asked: list[tuple[dict[str, Any], list[int]]]
@@ -323,7 +323,7 @@ GROUPS: dict[str, Group] = {
     "regex-characters": Group(
         [{"t": text} for text in _CHARACTERS],
         [
-            # classes are those of ASCII
+            # character classes are those of ASCII
             ({"t": {"$regex": r"\d"}}, [7]),
             ({"t": {"$regex": r"\D"}}, [*range(7), *range(8, 23)]),
             ({"t": {"$regex": r"\w"}}, [0, 1, 2, 4, 7, 9, 15, 16, 17, 18, 19, 20, 21]),
@@ -334,14 +334,14 @@ GROUPS: dict[str, Group] = {
             ({"t": {"$regex": "[[:upper:]]"}}, [1, 20]),
             ({"t": {"$regex": r"\s"}}, [13, 14, 16, 17, 18, 19]),
             ({"t": {"$regex": r"\bk"}}, [0]),
-            # letters in any case are those of Unicode
+            # letters of either case are those of Unicode
             ({"t": {"$regex": "^k$", "$options": "i"}}, [0, 1, 3]),
             ({"t": {"$regex": "^S", "$options": "i"}}, [4, 5, 21]),
             ({"t": {"$regex": "^[J-L]$", "$options": "i"}}, [0, 1, 3]),
             ({"t": {"$regex": "^É$", "$options": "i"}}, [6, 10]),
             ({"t": {"$regex": "^É$"}}, [10]),
             ({"t": {"$regex": "^Σ$", "$options": "i"}}, [11, 12]),
-            # the end, and lines
+            # ends and lines
             ({"t": {"$regex": "a$"}}, [2, 17]),
             ({"t": {"$regex": r"a\z"}}, [2]),
             ({"t": {"$regex": r"a\Z"}}, [2, 17]),
@@ -350,7 +350,7 @@ GROUPS: dict[str, Group] = {
             ({"t": {"$regex": "^$", "$options": "m"}}, [14, 19, 23]),
             ({"t": {"$regex": "a.b"}}, [15, 18]),
             ({"t": {"$regex": "a.b", "$options": "s"}}, [15, 16, 18]),
-            # whatever the text is made of
+            # unusual characters
             ({"t": {"$regex": "\0"}}, [15]),
             ({"t": {"$regex": r"\x00b$"}}, [15]),
             ({"t": {"$regex": "^.$"}}, [*range(14), 17]),

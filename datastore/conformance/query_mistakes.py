@@ -1,4 +1,4 @@
-"""What is no query, and how the error says so."""
+"""Invalid queries, and how their errors begin."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BAD_FILTERS: list[tuple[Any, str]] = [
     ({"a": {"$elemMatch": {"$in": [{"$regex": "x"}]}}}, "a.$elemMatch.$in: takes no $regex directly in $elemMatch"),
     ({"a": re.compile("x")}, "filter.a is a compiled regular expression; write {'$regex': "),
     ({"a": {"$in": [re.compile("x")]}}, "filter.a.$in[0] is a compiled regular expression"),
-    ({"a": {"$elemMatch": {"$gt": 5, "x": 1}}}, "a.$elemMatch: $gt and 'x' cannot stand side by side"),
+    ({"a": {"$elemMatch": {"$gt": 5, "x": 1}}}, "a.$elemMatch: $gt and 'x' cannot be mixed"),
     ({"a": {"$elemMatch": {"$gt": 5, "$or": [{"x": 1}]}}}, "a.$elemMatch: unknown operator $gt"),
     ({"a": {"$elemMatch": {"$key": "x"}}}, "a.$elemMatch: unknown operator $key"),
     ({"$keys": "x"}, "filter: unknown operator $keys (did you mean $key?)"),
@@ -51,14 +51,14 @@ BAD_FILTERS: list[tuple[Any, str]] = [
     ({"a": {"$regex": r"(b)\1"}}, "a.$regex: the pattern '(b)\\\\1' does not compile: at position 3 it has a back-ref"),
     ({"a": re.compile("b")}, "filter.a is a compiled regular expression; write {'$regex': "),
     ({"a": {"$in": [re.compile("b")]}}, "filter.a.$in[0] is a compiled regular expression"),
-    ({f"a{number}": 1 for number in range(1_001)}, "filter: has 1,001 conditions, and may have 1,000"),
-    ({"a": {"$all": list(range(1_001))}}, "a.$all: has 1,001 values, and may have 1,000"),
+    ({f"a{number}": 1 for number in range(1_001)}, "filter: has 1,001 conditions; the limit is 1,000"),
+    ({"a": {"$all": list(range(1_001))}}, "a.$all: has 1,001 values; the limit is 1,000"),
     ({".".join(["a"] * 201): 1}, "filter: the path 'a.a.a."),
     ({"a": {"$regex": 5}}, "a.$regex: takes a regular expression"),
     ({"a": {"$regex": "x", "$options": "g"}}, "a.$options: takes some of i, m, s, x"),
     ({"a": {"$options": "i"}}, "a.$options: goes with $regex"),
     ({"a": {"$elemMatch": 5}}, "a.$elemMatch: takes a filter or operators"),
-    ({"a": {"$gt": 5, "b": 1}}, "a: $gt and 'b' cannot stand side by side"),
+    ({"a": {"$gt": 5, "b": 1}}, "a: $gt and 'b' cannot be mixed"),
     ({"a..b": 1}, "filter: the path 'a..b' has an empty step"),
     ({"": 1}, "filter: the path '' has an empty step"),
     ({"a": {1, 2}}, "filter.a is a set"),
@@ -67,7 +67,7 @@ BAD_FILTERS: list[tuple[Any, str]] = [
     (["a"], "filter is a list"),
     ("a", "filter is a str"),
 ]
-"""What is no filter, and how the error begins."""
+"""Invalid filters, and how the error begins."""
 
 BAD_WINDOWS: list[tuple[dict[str, Any], str]] = [
     ({"limit": -1}, "limit is -1"),
@@ -78,26 +78,28 @@ BAD_WINDOWS: list[tuple[dict[str, Any], str]] = [
     ({"skip": -1}, "skip is -1"),
     ({"skip": "1"}, "skip is a str"),
     ({"sort": 5}, "sort is an int"),
-    ({"sort": [("a", 2)]}, "sort[0]: the direction is 1 or -1"),
-    ({"sort": [("a", True)]}, "sort[0]: the direction is 1 or -1"),
+    ({"sort": [("a", 2)]}, "sort[0]: the direction must be 1 or -1"),
+    ({"sort": [("a", True)]}, "sort[0]: the direction must be 1 or -1"),
     ({"sort": [("a..b", 1)]}, "sort[0]: the path 'a..b' has an empty step"),
     ({"sort": [("$a", 1)]}, "sort[0]: a record has no '$a' to sort by; it has $key, $metadata, "),
     ({"sort": [("$createdat", 1)]}, "sort[0]: a record has no '$createdat' to sort by (did you mean '$createdAt'?)"),
     ({"sort": {"$metadata..a": 1}}, "sort[0]: the path 'metadata..a' has an empty step"),
-    ({"sort": "-n"}, "sort '-n' is no path; write [('n', -1)]"),
-    ({"sort": "+n"}, "sort '+n' is no path; write [('n', 1)]"),
-    ({"sort": "n desc"}, "sort 'n desc' is no path; write [('n', -1)]"),
-    ({"sort": "n ASC"}, "sort 'n ASC' is no path; write [('n', 1)]"),
-    ({"sort": "a, b"}, "sort 'a, b' is no path; write [('a', 1), ('b', 1)], with -1 for descending"),
+    ({"sort": "-"}, "sort[0]: the path '' has an empty step"),
+    ({"sort": "-$kee"}, "sort[0]: a record has no '$kee' to sort by (did you mean '$key'?)"),
+    ({"sort": "-a, b"}, "sort '-a, b' is not a path; write [('a', -1), ('b', 1)], with -1 for descending"),
+    ({"sort": "+n"}, "sort '+n' is not a path; write 'n'"),
+    ({"sort": "n desc"}, "sort 'n desc' is not a path; write [('n', -1)]"),
+    ({"sort": "n ASC"}, "sort 'n ASC' is not a path; write [('n', 1)]"),
+    ({"sort": "a, b"}, "sort 'a, b' is not a path; write [('a', 1), ('b', 1)], with -1 for descending"),
     ({"sort": [(5, 1)]}, "sort[0]: the path is an int"),
     ({"sort": ["a"]}, "sort[0]: takes a pair"),
-    ({"sort": [("a", 1), ("a", -1)]}, "sort[1]: 'a' is there already"),
+    ({"sort": [("a", 1), ("a", -1)]}, "sort[1]: 'a' is named twice"),
     ({"fields": "a"}, "fields is a str"),
-    ({"fields": []}, "fields: names at least one field"),
+    ({"fields": []}, "fields is empty; name at least one field"),
     ({"fields": {"a": 1, "b": 0}}, "fields: keep some (1) or leave some out (0)"),
     ({"fields": {"a": 1, "b": 0, "_id": 0}}, "fields: keep some (1) or leave some out (0)"),
-    ({"fields": {"a": 2}}, "fields: each field is kept (1) or left out (0)"),
+    ({"fields": {"a": 2}}, "fields: each field must be kept (1) or left out (0)"),
     ({"fields": ["a", "a.b"]}, "fields: 'a.b' is part of another field"),
     ({"fields": [1]}, "fields: the path is an int"),
 ]
-"""Arguments of `find` that make no sense, and how the error begins."""
+"""Invalid arguments of `find`, and how the error begins."""

@@ -1,4 +1,7 @@
-"""What Hypothesis makes queries and documents of: few names and few values, so that the two meet. Needs Hypothesis."""
+"""What Hypothesis makes queries and documents from: few names and few values, so that they match often.
+
+Needs Hypothesis.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ def _containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 values: st.SearchStrategy[Any] = st.recursive(_plain, _containers, max_leaves=6)
-"""Values of fields, and what they are compared with."""
+"""Values of fields, and the values that they are compared with."""
 
 _simple = st.one_of(_common, _common, st.lists(_common, max_size=2), st.fixed_dictionaries({"b": _common}))
 documents: st.SearchStrategy[Any] = st.one_of(
@@ -37,7 +40,7 @@ documents: st.SearchStrategy[Any] = st.one_of(
     st.dictionaries(_names, values, max_size=4),
     values,
 )
-"""Documents to look into; a few of them are no objects."""
+"""Documents to search; a few of them are not objects."""
 
 _operands = st.one_of(_common, values).filter(
     lambda value: not isinstance(value, dict) or not any(k[:1] == "$" for k in value)
@@ -97,7 +100,7 @@ _any_filters: st.SearchStrategy[dict[str, Any]] = st.recursive(
 )
 _near = st.dictionaries(st.sampled_from(["a", "b", "a.b"]), st.one_of(_common, _conditions), min_size=1, max_size=1)
 filters: st.SearchStrategy[dict[str, Any]] = st.one_of(_near, _any_filters)
-"""Filters of every operator, mostly such that some documents match and some do not."""
+"""Filters with every operator. Mostly, some documents match them and some do not."""
 
 sorts = st.lists(st.tuples(_paths, st.sampled_from([1, -1])), min_size=1, max_size=2, unique_by=lambda pair: pair[0])
 """What to sort by."""

@@ -12,14 +12,14 @@ from typing import TypeVar
 T = TypeVar("T")
 
 ROUNDS = 10
-"""How often a race is run. The number decides when it ends, and no clock: a slow database is only slower."""
+"""How often a race is run. The number ends it and not a clock, so a slow database only takes longer."""
 
 
 def race(*calls: Callable[[], T]) -> list[T]:
-    """Run calls at the same moment, each in a thread of its own.
+    """Run calls at the same moment, each in its own thread.
 
     Returns:
-        Their results, in order. The first error among them is raised, when all of them have ended.
+        Their results, in order. After all of them have ended, the first error is raised.
     """
     start = threading.Barrier(len(calls))
 
@@ -34,7 +34,7 @@ def race(*calls: Callable[[], T]) -> list[T]:
 
 @contextmanager
 def _eager_switching() -> Iterator[None]:
-    """Let the interpreter switch between threads so often that a gap in an adapter's locking shows."""
+    """Make the interpreter switch between threads so often that a gap in an adapter's locking shows."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:

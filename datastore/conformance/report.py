@@ -1,4 +1,4 @@
-"""The report: what each backend has proven, by topic, and what a declared one still owes."""
+"""The report: what each backend has proven, by topic, and what a declared backend has not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Level: TypeAlias = Literal["full", "core", "partial", "failed"]
 
 _WORST_FIRST: tuple[Result, ...] = ("failed", "skipped", "not applicable", "passed")
 _MANY = 5
-"""Missing tests that a line names before it only counts them."""
+"""The most missing tests that a line names; it only counts the others."""
 
 
 @dataclass
@@ -20,10 +20,10 @@ class BackendReport:
     """The results of one backend.
 
     Attributes:
-        name: The harness's.
+        name: The name of its harness.
         tests: The tests of the kit by name, each with its topic.
-        results: By test, and by the node id of each of its cases.
-        replaced: Tests of the kit in whose place something else ran.
+        results: The results by test, and by the node id of each of its cases.
+        replaced: Tests of the kit that were replaced by others of the same name.
     """
 
     name: str
@@ -32,12 +32,12 @@ class BackendReport:
     replaced: set[str] = field(default_factory=set)
 
     def add(self, test: str, case: str, result: Result) -> None:
-        """Note a result; of several of one case (set-up, call, teardown) the worst counts."""
+        """Note a result. Of several results of one case (set-up, call, teardown), the worst counts."""
         cases = self.results.setdefault(test, {})
         cases[case] = min(result, cases.get(case, "passed"), key=_WORST_FIRST.index)
 
     def count(self, topic: str | None = None) -> Counter[Result]:
-        """Return how many cases had which result, of one topic or of all."""
+        """Return the number of cases by result, for one topic or for all."""
         return Counter(
             result
             for test, cases in self.results.items()
@@ -46,12 +46,12 @@ class BackendReport:
         )
 
     def missing(self) -> list[str]:
-        """Return the tests of the kit that were to run and did not."""
+        """Return the tests of the kit that should have run and did not."""
         return [test for test in self.tests if not self._ran(test)]
 
     @property
     def level(self) -> Level:
-        """How far the backend conforms."""
+        """The level of conformance that the backend has reached."""
         counted = self.count()
         if counted["failed"]:
             return "failed"
@@ -65,7 +65,7 @@ class BackendReport:
 
 
 def table(reports: list[BackendReport]) -> Iterator[str]:
-    """Yield the lines of the report: a column for each backend, a row for each topic."""
+    """Yield the lines of the report: a column for each backend, and a row for each topic."""
     topics = list(dict.fromkeys(topic for report in reports for topic in report.tests.values()))
     rows = [["topic", *(report.name for report in reports)]]
     rows += [[topic, *(_cell(report.count(topic)) for report in reports)] for topic in topics]
@@ -77,7 +77,7 @@ def table(reports: list[BackendReport]) -> Iterator[str]:
 
 
 def debts(declared: list[str], reports: Mapping[str, BackendReport]) -> Iterator[str]:
-    """Yield a line for each declared backend that did not run, or not completely."""
+    """Yield a line for each declared backend that did not run completely."""
     for name in declared:
         report = reports.get(name)
         if report is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 ODD_NAMES = [
     "plain",
-    # What joins and encodes ids, or is taken for it
+    # What joins and encodes ids, or looks like it
     ":", "a:b", "a::b", "::", "a;b", "/", "a/b", "//", "files:owner/repo", "%", "%3A", "a%3Ab", "%253A", "%2", "+", "=",
     "a+b", "a b", "a=", "YWJj", "-", "~",
     # Wildcards and quotes of query languages
@@ -24,10 +24,10 @@ ODD_NAMES = [
     # Other scripts, right-to-left text, and code points whose order differs in UTF-16
     "ключ", "鍵", "مفتاح", "\u202eabc", "\u0301", "🔑", "👩‍👩‍👧", "\uffee", "\ue000", "\U0010ffff", "\ud7ff",
 ]  # fmt: skip
-"""Each is a legal user id, agent, namespace and key; no two are equal."""
+"""Each is a valid user id, agent, namespace and key, and no two are equal."""
 
 NO_TEXT = [None, 1, 1.5, True, b"key", ["key"], ("a", "b"), {"key": 1}]
-"""What is no name because it is not text."""
+"""Invalid names, because they are not text."""
 
 VALUES: dict[str, Any] = {
     "null": None,
@@ -99,7 +99,7 @@ VALUES: dict[str, Any] = {
     "many-fields": {f"field {i}": i for i in range(2_000)},
     "many-items": list(range(5_000)),
 }  # fmt: skip
-"""Every one comes back equal to what went in, type for type. By the name of its test."""
+"""Each one is read back equal to what was written, type for type. The keys name the tests."""
 
 METADATA: dict[str, Any] = {
     "source": "web",
@@ -116,11 +116,11 @@ METADATA: dict[str, Any] = {
     "🔑": "emoji",
     "__proto__": "prototype",
 }
-"""Metadata that comes back as it went in. A ``None`` at the top would mean removal; further down it is a value."""
+"""Metadata that are read back as they were written. At the top ``None`` would remove a field; deeper, it is a value."""
 
 
 def nested(depth: int) -> Any:
-    """Return an array in an array in an array."""
+    """Return an array in an array in an array, and so on."""
     value: Any = 1
     for _ in range(depth):
         value = [value]
@@ -128,7 +128,7 @@ def nested(depth: int) -> Any:
 
 
 def of_size(size: int) -> str:
-    """Return text whose JSON takes so many bytes."""
+    """Return text whose JSON takes the given number of bytes."""
     return "x" * (size - 2)
 
 

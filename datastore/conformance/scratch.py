@@ -1,4 +1,4 @@
-"""What opens the scratch area for the kit; importable, because tests with several processes send it to them."""
+"""Opens the scratch area for the kit. It is importable, because tests with several processes send it to them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datastore.moving.emptying import URL_OF_SCRATCH, before_everything, empty
 
 
 class ScratchHarness(Harness):
-    """The same place for every test, emptied after each."""
+    """Uses the same place for every test, and empties it after each one."""
 
     name = "scratch"
 

@@ -1,4 +1,4 @@
-"""What Hypothesis makes names and values of. The only module of the kit that needs it."""
+"""What Hypothesis makes names and values from. Needs Hypothesis."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ EXAMPLES = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-"""Few, because on a real server each takes several requests, and without a deadline: time never decides a test."""
+"""There are few, because each takes several requests on a real server. They have no deadline: time decides no test."""
 
 _characters = st.characters(exclude_categories=["Cs"])  # lone surrogates are not text
 _joints = st.sampled_from(list(":;/%_ab3A\0.é🔑"))
 
 names = st.one_of(st.sampled_from(ODD_NAMES), st.text(st.one_of(_joints, _characters), min_size=1, max_size=20))
-"""User ids, namespaces and keys: mostly of what ids are joined and encoded with, and short enough to be legal."""
+"""User ids, namespaces and keys, made mostly of what ids are joined and encoded with, and short enough to be valid."""
 
 
 def splits(words: list[str], joint: str) -> list[tuple[str, str, str]]:
-    """Return all the ways to make a user id, a namespace and a key of some words, in their order."""
+    """Return all ways to split some words, in their order, into a user id, a namespace and a key, joined by a text."""
     join, ends = joint.join, range(1, len(words))
     return sorted({(join(words[:i]), join(words[i:j]), join(words[j:])) for i in ends for j in ends if i < j})
 
@@ -36,7 +36,7 @@ _words = st.lists(st.sampled_from("ab"), min_size=4, max_size=5)
 _alike = st.builds(splits, _words, st.sampled_from([":", "/", "", "%3A", "_", "#", "|", "."]))
 
 triples: st.SearchStrategy[list[tuple[str, str, str]]] = st.one_of(_unrelated, _alike)
-"""Some records' user id, namespace and key: any, or such that joined by something they are all the same."""
+"""User ids, namespaces and keys of some records: either arbitrary ones, or ones that would be equal if joined."""
 
 _letters = st.one_of(st.sampled_from(list("\0ab-_~é\u07ff\u0800\ud7ff\ue000\uffff\U00010000🔑\U0010ffff")), _characters)
 _short = st.text(_letters, min_size=1, max_size=6)
@@ -72,10 +72,10 @@ _scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_na
 
 
 def values(without: Collection[str] = ()) -> st.SearchStrategy[Any]:
-    """Return a strategy for anything JSON.
+    """Return a strategy for any JSON value.
 
     Args:
-        without: Names that no member may have.
+        without: Member names that must not occur.
     """
     members = _members.filter(lambda name: name not in without)
     return st.recursive(
@@ -86,10 +86,10 @@ def values(without: Collection[str] = ()) -> st.SearchStrategy[Any]:
 
 
 def metadata_changes(without: Collection[str] = ()) -> st.SearchStrategy[list[dict[str, Any]]]:
-    """Return a strategy for what is said about one record, one after the other.
+    """Return a strategy for a series of changes to the metadata of one record.
 
     Args:
-        without: Names that no member may have.
+        without: Member names that must not occur.
     """
     names = st.one_of(st.sampled_from(["a", "b"]), _members).filter(lambda name: name not in without)
     return st.lists(st.dictionaries(names, values(without), max_size=4), min_size=1, max_size=3)

@@ -71,14 +71,14 @@ class ConformanceSuite(
     Outage,
     Lifecycle,
 ):
-    """The whole kit. Subclass it as ``class TestMyDatabase(ConformanceSuite): harness = MyHarness``."""
+    """The whole kit. Use it as ``class TestMyDatabase(ConformanceSuite): harness = MyHarness``."""
 
 
 TOPICS = tuple(base for base in ConformanceSuite.__bases__ if issubclass(base, Topic))
 
 
 def topic_name(topic: type[Topic]) -> str:
-    """Return what the report calls a topic: the name of its file."""
+    """Return a topic's name in the report, which is the name of its file."""
     return topic.__module__.rpartition(".")[2]
 
 

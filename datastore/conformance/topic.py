@@ -1,4 +1,4 @@
-"""What every topic stands on: its fixtures, and the way to say that a test does not apply."""
+"""What every topic is based on: its fixtures, and how a test says that it does not apply."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ NOT_APPLICABLE = "not applicable: "
 
 
 def not_applicable(reason: str) -> NoReturn:
-    """End a test that the backend cannot take because of an ability that it does not declare.
+    """End a test that does not apply, because the backend does not declare an ability.
 
     Args:
-        reason: Names the ability.
+        reason: A text that names the ability.
     """
     pytest.skip(NOT_APPLICABLE + reason)
 
 
 class Opener(Protocol):
-    """Opens a store on the database of the test; takes the options of `DataStore`."""
+    """Opens a store on the test's database, with the options of `DataStore`."""
 
     def __call__(self, **options: Any) -> DataStore: ...
 
 
 class Wrapper(Protocol):
-    """Opens a store on the open backend of the test, with something between the two."""
+    """Opens a store on the test's open backend, with a wrapper between the two."""
 
     def __call__(self, wrapper: Callable[[Backend], Backend], **options: Any) -> DataStore: ...
 
 
 class Topic:
-    """Some tests on one subject. Their stores follow `Clock` and write access counts only when told to."""
+    """Tests on one subject. Their stores use `Clock`, and write access counts only when told to."""
 
     harness: ClassVar[type[Harness]]
-    """What opens the backend."""
+    """The class that opens the backend."""
 
     @pytest.fixture(name="harness")
     def _make_harness(self, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Harness]:
@@ -63,11 +63,11 @@ class Topic:
 
     @pytest.fixture
     def open_store(self, harness: Harness, clock: Clock) -> Iterator[Opener]:
-        """Return a function that opens a store; a second call opens another one on the same database."""
+        """Return a function that opens a store. A second call opens another store on the same database."""
         with ExitStack() as opened:
 
             def open_store(**options: Any) -> DataStore:
-                # Timing decides no test: a slow server may take as long as it takes.
+                # Time decides no test: a slow server may take as long as it needs.
                 store = harness.open(**{"clock": clock, "flush_interval": 3600, "max_seconds": 600, **options})
                 opened.callback(store.close)
                 return store
@@ -81,7 +81,7 @@ class Topic:
 
     @pytest.fixture
     def data_store(self, store: DataStore) -> AgentDataStore:
-        """Return what an agent gets: the store of ``user_1`` and ``agent_1``, in the namespace ``default``."""
+        """Return what an agent gets: a store bound to ``user_1``, ``agent_1`` and the namespace ``default``."""
         return store.agent("user_1", "agent_1")
 
     @pytest.fixture

@@ -1,1 +1,1 @@
-"""Other ways to work with an agent's store, each a thin layer over its calls: `Vault`, `KeyValueStore`."""
+"""Other ways to work with an agent's store: `Vault` and `KeyValueStore`, each a thin layer over its calls."""

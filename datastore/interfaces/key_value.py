@@ -106,7 +106,7 @@ class KeyValueStore:
         Requests: those of ``AgentDataStore.clear``, once, and once more for each bound scope.
         """
         if entity_id is None:
-            raise InvalidNameTypeError("entity_id is None; to remove the keys of no entity use remove('*')")
+            raise InvalidNameTypeError("entity_id is None; to remove the keys without an entity, use remove('*')")
         names = [self._name("kv", entity_id), *(self._scoped(scope, entity_id) for scope in self._scopes)]
         return sum(self._records.use_namespace(name).clear() for name in names)
 
@@ -183,7 +183,7 @@ class KeyValueStore:
     # follows the last of them is the entity as it is.
 
     def _place(self, key: str, entity_id: str | None) -> Records:
-        """Return where a key lies, or the keys that begin with it."""
+        """Return the store of the namespace that holds a key, or the keys that begin with it."""
         key = check_name(key, "key")
         scope = next((scope for scope in SCOPES if key.startswith(f"${scope}.")), None)
         name = self._name("kv", entity_id) if scope is None else self._scoped(scope, entity_id)
@@ -193,8 +193,7 @@ class KeyValueStore:
         scope = _check_scope(scope)
         if scope not in self._scopes:
             raise InvalidNameError(
-                f"no {scope} is bound, and its keys live only as long as one; bind it: "
-                f"data_store.key_value(scopes={{{scope!r}: ...}})"
+                f"no {scope} is bound; bind one to use its keys: data_store.key_value(scopes={{{scope!r}: ...}})"
             )
         return self._name(f"kv-{scope}", entity_id, self._scopes[scope])
 
@@ -227,12 +226,12 @@ def _check_scopes(scopes: Mapping[str, str]) -> dict[str, str]:
 def _check_scope(scope: Any) -> str:
     word = as_text(scope) if is_a(scope, str) else None
     if word not in SCOPES:
-        raise InvalidNameError(f"there is no scope {shown(scope)}; there are {', '.join(SCOPES)}")
+        raise InvalidNameError(f"there is no scope {shown(scope)}; the scopes are {', '.join(SCOPES)}")
     return word
 
 
 def _parse_pattern(pattern: str) -> tuple[str, bool]:
-    """Return what a pattern stands for, and whether that is a prefix."""
+    """Return the key or the prefix that a pattern stands for, and whether it is a prefix."""
     pattern = check_name(pattern, "key_or_pattern")
-    is_prefix = _ESCAPED.sub("", pattern).endswith("*")  # by a star that is not escaped
+    is_prefix = _ESCAPED.sub("", pattern).endswith("*")  # an unescaped star
     return _ESCAPED.sub(r"\1", pattern[:-1] if is_prefix else pattern), is_prefix

@@ -1,4 +1,4 @@
-"""What the interfaces need of the store that they lie upon: the calls of `AgentDataStore`, and nothing below them."""
+"""What the interfaces need of the store below them: the calls of `AgentDataStore`, and nothing else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datastore.queries.shaping import FieldsArgument, FilterArgument, SortArgume
 
 
 class Records(Protocol):
-    """The calls of `AgentDataStore` that the interfaces are made of; see there."""
+    """The calls of `AgentDataStore` that the interfaces use; they are documented there."""
 
     @property
     def namespace(self) -> str: ...
@@ -64,16 +64,16 @@ class _Missing(Enum):
 
 
 class UnchangedError(Exception):
-    """Leaves a record as it is, from within the function that was to change it."""
+    """Raised by the function that changes a record, to leave the record as it is."""
 
 
 def change(records: Records, key: str, function: Callable[[Any], Any]) -> bool:
-    """Replace the value of a record by what a function makes of it; without a record there is nothing to change.
+    """Replace the value of a record by the result of a function; do nothing if there is no record.
 
-    Nobody's change is lost, and no record that another writer removes meanwhile comes back.
+    Nobody's change is lost, and a record that another writer removes meanwhile does not come back.
 
     Args:
-        records: Where.
+        records: The store that holds the record.
         key: The key.
         function: Takes a copy of the value and returns the new one, or raises `UnchangedError`. It may be called
             several times.

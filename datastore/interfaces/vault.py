@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn, Self, cast, overload
 
-from datastore.arguments import as_dict, as_text, check_name, elements, is_a, shown
+from datastore.arguments import as_dict, as_text, check_name, elements, is_a, is_mapping, shown
 from datastore.errors import DataStoreError, InvalidValueError, NotPicklableError, QueryError, kind_of
 from datastore.interfaces.records import Records, change
 from datastore.queries.language import LOGIC
@@ -20,7 +20,7 @@ ID = "_id"
 """The field that holds a document's key in results. It is never stored in the document."""
 _KEY = "$key"
 """What `AgentDataStore.find` calls the key, in filters and sorts."""
-_NO_COLLECTION = "health"  # a name to look under for a record that need not be there
+_NO_COLLECTION = "health"  # a collection and a key for reading one record, which need not exist
 
 
 class Vault:
@@ -238,10 +238,10 @@ _NOTHING = object()
 
 
 def _document(collection: str, key: str, value: Any) -> dict[str, Any]:
-    """Return a stored value as results show it."""
+    """Return a stored value as a document with its ``_id``."""
     if not isinstance(value, dict):
         raise InvalidValueError(
-            f"{key!r} of collection {collection!r} holds {kind_of(value)} and no document; read it with "
+            f"{key!r} of collection {collection!r} holds {kind_of(value)}, which is not a document; read it with "
             f"data_store.use_namespace({collection!r}).get({key!r})"
         )
     return {ID: key, **_stored(value)}
@@ -253,12 +253,12 @@ def _stored(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_keys(filter: Any, depth: int = 0) -> Any:
-    """Return a filter on documents as one on records: ``_id`` is the key, wherever a field of a document can stand."""
-    if not is_a(filter, Mapping) or depth > MAX_DEPTH:  # type: ignore[type-abstract]  # it is asked for, and not made
-        return filter  # whoever parses it says what it should be
+    """Return a filter on documents as a filter on records: ``_id`` becomes the key in every place of a field."""
+    if not is_mapping(filter) or depth > MAX_DEPTH:
+        return filter  # the parser reports what is wrong with it
     asked = as_dict(filter, lambda: QueryError(f"filter is {kind_of(filter)}; it must be a dict"))
     if ID in asked and _KEY in asked:
-        raise QueryError(f"filter: {ID} and {_KEY} are the same; say one of them")
+        raise QueryError(f"filter: {ID} and {_KEY} mean the same; use only one of them")
     found = {}
     for name, condition in asked.items():
         if type(name) is str and name in LOGIC and is_a(condition, list, tuple):
@@ -269,7 +269,7 @@ def _with_keys(filter: Any, depth: int = 0) -> Any:
 
 @contextmanager
 def _naming_keys() -> Iterator[None]:
-    """Call the key in an error what the caller has called it."""
+    """Replace the store's name of the key by ``_id`` in errors, as the caller has written it."""
     try:
         yield
     except QueryError as error:
@@ -279,12 +279,12 @@ def _naming_keys() -> Iterator[None]:
 
 
 def _sort_by_key(sort: Any) -> SortArgument:
-    """Return an order in which ``_id`` is the key."""
+    """Return a sort on records for a sort on documents: ``_id`` becomes the key."""
     if is_a(sort, str):
         return _KEY if as_text(sort) == ID else sort
     if is_a(sort, list, tuple):
         return [_pair_by_key(pair) for pair in elements(sort)]
-    if not is_a(sort, Mapping):  # type: ignore[type-abstract]  # it is asked for, and not made
+    if not is_mapping(sort):
         return cast("SortArgument", sort)
     pairs = as_dict(sort, lambda: QueryError(f"sort is {kind_of(sort)}; it must be a list such as [('price', -1)]"))
     return {_KEY if type(name) is str and name == ID else name: direction for name, direction in pairs.items()}
@@ -296,12 +296,12 @@ def _pair_by_key(pair: Any) -> Any:
 
 
 def _without_id(fields: FieldsArgument) -> tuple[FieldsArgument, bool]:
-    """Return which fields of the value are wanted, and whether the key is."""
+    """Return the wanted fields of the value, and whether the key is wanted."""
     if fields is None:
         return None, True
     chosen = choices(fields)
     with_id = chosen.pop(ID, None)
     if with_id is None:
         return chosen, True
-    # Of a stored value, which has no _id, [_id] leaves the empty object: that is what {"_id": 1} asks for.
+    # A stored value has no _id, so [_id] keeps only the empty object, as {"_id": 1} asks.
     return chosen or ([ID] if with_id else None), bool(with_id)

@@ -1,4 +1,4 @@
-"""Where a move stands, in a small file, so that after a kill the next run goes on from there."""
+"""The position of a move, in a small file: after a kill the next run continues from there."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _FORMAT = 1
 
 
 class Position(NamedTuple):
-    """How far a move has come."""
+    """How far a move has got."""
 
     after: Any
-    """Where it goes on: after this id, or this number of lines."""
+    """Where to continue: after this id, or after this number of lines."""
     last: str | None
-    """The id of a document that was in the sink then."""
+    """The id of the last document that had come to the sink; if the sink no longer has it, the move starts over."""
     report: Report
 
 
@@ -29,7 +29,7 @@ class Checkpoint:
 
     Args:
         path: The file's path; ``None`` to keep nothing.
-        of: Says which move it is, in JSON; the position of another one is not taken up.
+        of: Identifies the move, in JSON; the position of another move is ignored.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None, of: dict[str, Any]) -> None:
@@ -48,10 +48,10 @@ class Checkpoint:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError):
-            return None  # half a file, or not one of ours: the move starts over, which is always right
+            return None  # part of a file, or some other file: the move starts over, which is always correct
 
     def save(self, position: Position) -> None:
-        """Keep a position; a kill leaves the old one or the new one.
+        """Store a position; a kill meanwhile leaves the old one or the new one.
 
         Raises:
             ConfigurationError: If the file cannot be written.
@@ -73,8 +73,8 @@ class Checkpoint:
             new.replace(self._path)
         except OSError as error:
             raise ConfigurationError(
-                f"the file {self._path}, which would let an interrupted run go on, cannot be written "
-                f"({error.strerror or error}); name another one, or do without"
+                f"the checkpoint {self._path} cannot be written ({error.strerror or error}); name another file, or do "
+                "without one"
             ) from error
 
     def clear(self) -> None:

@@ -26,35 +26,35 @@ def copy(
 ) -> Report:
     """Copy records with all that belongs to them: value, metadata, provenance, counts, revision and expiry.
 
-    One page is in memory at a time. What is in the sink already and is equal is not written; what is newer there (it
-    was changed, or read, since) is kept; nothing is removed. So a copy can be repeated, and brings over what has
-    changed since the last one. It is no snapshot: of a source that is written to meanwhile it has the older or the
-    newer version of a record, each whole.
+    One page is in memory at a time. A record that the sink already has is not written again. A record that is newer in
+    the sink, because it was changed or read there, is kept. Nothing is removed. So a copy can be repeated, and then
+    copies what has changed since the last one. It is not a snapshot: if a record is written meanwhile, the copy has its
+    older or its newer version, but always a whole one.
 
     Args:
-        source: Where the records are.
-        sink: Where they are to be as well.
-        user_id: Only this user's.
-        namespace: Only those of this namespace, of the user or of all users.
-        overwrite: Replace newer records of the sink, too.
+        source: The store that has the records.
+        sink: The store that gets a copy of them.
+        user_id: Copy only this user's records.
+        namespace: Copy only the records of this namespace, of the user or of all users.
+        overwrite: Also replace records that are newer in the sink.
         verify: Read back what was written, and compare.
-        checkpoint: A file that lets the next run go on where this one is killed. It goes away at the end. A checkpoint
-            of other filters, or whose last record is no longer in the sink, is not taken up. What was changed in the
-            source meanwhile, before the place where the run goes on, comes with the next copy: ``report.resumed`` says
-            of how many records that may be true.
-        on_progress: Is told after each page how far it is.
+        checkpoint: A file that lets the next run continue where this one was interrupted. It is removed at the end. A
+            checkpoint of a copy with other filters is ignored, and so is one whose last record is no longer in the
+            sink. A run that continues does not look again at the records that the interrupted run had read
+            (``report.resumed`` counts them): if one has changed since, the next copy brings the change.
+        on_progress: Called after each page with the progress.
 
     Returns:
         What was done; ``complete`` is false if a record failed or differs.
 
     Raises:
-        ConfigurationError: If source and sink are one database, whatever their URLs, or the checkpoint cannot be
-            written.
+        ConfigurationError: If source and sink are the same database, even with different URLs, or if the checkpoint
+            cannot be written.
         UnsupportedError: If an adapter cannot list all users' records, or cannot write whole ones.
-        BackendUnavailableError: If a database does not answer. What is copied so far stays.
+        BackendUnavailableError: If a database does not answer. What has been copied so far stays.
 
-    Requests: the pages of a listing in the source; in the sink for each page a read, a write of what is missing, and
-    a read of that.
+    Requests: in the source the pages of a listing; in the sink, for each page, a read, a write of what is missing, and
+    a read of what was written.
     """
     if _is_same(core_of(source), core_of(sink)):
         raise ConfigurationError("source and sink are the same store; there is nothing to copy")

@@ -1,4 +1,4 @@
-"""Digests of documents: equal for documents that are equal in every field, type for type, and for no others."""
+"""Digests of documents: equal if and only if the documents are equal in every field, type for type."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def digest_of(
         store: The store; its access counts are written first.
         user_id: Only this user's records.
         namespace: Only the records of this namespace.
-        on_progress: Is told how far it is.
+        on_progress: Called with the progress.
 
     Raises:
         UnsupportedError: If the backend can only list one user's records, and no user is named.

@@ -1,4 +1,4 @@
-"""Removing everything: for scratch areas, and for nothing else."""
+"""Removing everything from a store. Only for scratch areas."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ URL_OF_SCRATCH = "AGENT_DATASTORE_CONFORMANCE_URL"
 
 
 def before_everything() -> float:
-    """Return the time of a clock by which nothing has expired, so that expired records are removed, too."""
+    """Return a time before every expiry: with this clock expired records can be removed, too."""
     return 0.0
 
 
 def empty(store: DataStore) -> None:
     """Remove all records, of all users, from a store that was opened with the clock `before_everything`.
 
-    Requests: the pages of a listing, and a write for each.
+    Requests: the pages of a listing, and a write for each page.
     """
     core = core_of(store)
     if core.backend.capabilities.supports("all_documents"):
@@ -30,7 +30,7 @@ def empty(store: DataStore) -> None:
 
 
 def drop(store: DataStore) -> None:
-    """Remove the database itself, or at least all records in it; see `empty`."""
+    """Remove the database itself if the adapter can, else all records in it; see `empty`."""
     backend = core_of(store).backend
     if backend.capabilities.supports("drop"):
         backend.drop()

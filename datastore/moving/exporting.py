@@ -20,17 +20,17 @@ def export_records(
 ) -> Report:
     """Write records to a file of JSON lines, compressed if its name ends with ``.gz``.
 
-    One page is in memory at a time. The file appears when it is whole, in the place of an older one; until then it is
-    ``<file>.part``, which goes away when the export fails. The next run starts over, since records may have changed
-    or gone. A pipe or a device is written into; a symbolic link is refused. It is no snapshot; see
-    `datastore.moving.copy`.
+    One page is in memory at a time. The file appears when it is complete, and replaces an older one. Until then it is
+    ``<file>.part``, which is removed if the export fails. The next run then starts over, because records may have
+    changed or gone. A pipe or a device is written to directly; a symbolic link is refused. An export is not a snapshot;
+    see `datastore.moving.copy`.
 
     Args:
-        source: Where the records are.
+        source: The store that has the records.
         path: The file, or a stream that is open for bytes, such as ``sys.stdout.buffer``.
-        user_id: Only this user's.
-        namespace: Only those of this namespace, of the user or of all users.
-        on_progress: Is told after each page how far it is.
+        user_id: Export only this user's records.
+        namespace: Export only the records of this namespace, of the user or of all users.
+        on_progress: Called after each page with the progress.
 
     Returns:
         What was done.

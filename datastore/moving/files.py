@@ -1,10 +1,11 @@
-"""The file of an export: a line that says what it is, a line for each record, and a line that says that it is whole.
+"""The file of an export: a first line that says what it is, a line for each record, and a last line that ends it.
 
-Plain, or compressed if its name ends with ``.gz``; then each page is a gzip member of its own, which readers of gzip
-take as one stream (RFC 1952, section 2.2). So a file that was cut off is good up to the end of a line or a member.
+If its name ends with ``.gz``, the file is compressed: each page is then a gzip member, and readers of gzip take all
+members as one stream (RFC 1952, section 2.2). So a file that was cut off can be read up to the last whole line or
+member.
 
-A file may come from anywhere. It is read line by line in bounded memory, and one that unpacks to far more than its own
-size is refused; a page of an export that would be like that is stored as it is.
+A file may come from anywhere. It is read line by line in bounded memory, and a file that unpacks to far more than its
+own size is refused. For the same reason an export does not compress a page that would shrink so much.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ FORMAT = "agent-datastore export"
 VERSION = 1
 _LEVEL = 6
 LONGEST_LINE = 16_000_000
-"""The longest line that is looked at, in bytes: far beyond a record of a megabyte with every character escaped."""
+"""The longest line that is read, in bytes: far longer than a record of a megabyte with every character escaped."""
 MOST_UNPACKED = 200
-"""How many times its own size a compressed file may hold; gzip itself goes to about 1,030."""
-_ALWAYS_UNPACKED = 1_000_000  # bytes; less than this harms nobody
+"""How many times larger than itself the content of a compressed file may be; gzip reaches about 1,030 times."""
+_ALWAYS_UNPACKED = 1_000_000  # bytes; unpacking less than this does no harm
 _STREAMS = {"<stdin>": "standard input"}
 _STANDARD = ("/dev/stdin", "/dev/stdout", "/dev/stderr")
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})")
@@ -45,22 +46,22 @@ Place: TypeAlias = "str | os.PathLike[str] | BinaryIO"
 
 
 class BrokenFileError(DataStoreError, ValueError):
-    """The file is not an export, or not all of one."""
+    """The file is not an export, or not a complete one."""
 
 
 class Export:
     """An export that is being written.
 
-    In a directory it is written beside its file, under the name ``<file>.part``, and takes the file's place when it is
-    whole; what an earlier run has left there is not gone on with, for nobody knows what has changed in the store since.
-    A pipe, a device or a stream has no place to take: it is written into.
+    A regular file is written as ``<file>.part`` and gets its own name when it is complete. A part that an earlier run
+    has left is not continued, because the store may have changed since. A pipe, a device or a stream is written to
+    directly.
 
     Args:
-        place: Where it goes to.
-        of: Says what is exported, in JSON.
+        place: The file or the stream.
+        of: Describes what is exported, in JSON.
 
     Raises:
-        ConfigurationError, PermissionDeniedError: If it cannot be written.
+        ConfigurationError, PermissionDeniedError: If the file cannot be written.
     """
 
     def __init__(self, place: Place, of: dict[str, Any]) -> None:
@@ -78,12 +79,12 @@ class Export:
             self._records += len(lines)
 
     def finish(self) -> None:
-        """Write the last line, and let the file appear in one step in the place of an older one."""
+        """Write the last line, and put the file in its place in one step, instead of an older one."""
         self._append([_line({"records": self._records, "sha256": self._hash.hexdigest()})])
         self._output.finish()
 
     def close(self) -> None:
-        """Close what is written to; of a file that is not whole nothing stays. Idempotent."""
+        """Close the output, and remove a file that is not complete. Idempotent."""
         self._output.close()
 
     def _append(self, lines: list[bytes]) -> None:
@@ -93,7 +94,7 @@ class Export:
 
 
 class _Stream:
-    """What the caller has opened, and closes; its errors are the caller's own."""
+    """A stream that the caller opens and closes. Its errors are not translated."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -110,7 +111,7 @@ class _Stream:
 
 
 class _Into:
-    """Something that is no regular file, such as a pipe."""
+    """A pipe, a device, or something else that is not a regular file."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._path = path
@@ -130,7 +131,7 @@ class _Into:
 
 
 class _Beside:
-    """A regular file, or one that is not there yet."""
+    """A regular file, which need not exist yet."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -148,7 +149,7 @@ class _Beside:
             os.fsync(self._file.fileno())
             if not self._is_ours():
                 raise ConfigurationError(
-                    f"another export to {self._path} has begun meanwhile; let one of them end before the next begins"
+                    f"another export to {self._path} began before this one had ended; run one export at a time"
                 )
             self._part.replace(self._path)
             self._file.close()
@@ -169,7 +170,7 @@ class _Beside:
 
 
 def path_of(place: Place) -> Path | None:
-    """Return the path that is meant, or ``None`` for a binary stream.
+    """Return the path, or ``None`` for a binary stream.
 
     Raises:
         InvalidValueError: If it is neither.
@@ -180,7 +181,7 @@ def path_of(place: Place) -> Path | None:
             return Path(path)
     elif not isinstance(place, TextIOBase) and (hasattr(place, "write") or hasattr(place, "read")):
         return None
-    raise InvalidValueError(f"path is {kind_of(place)}; give a str, a pathlib.Path, or a stream opened as binary")
+    raise InvalidValueError(f"path is {kind_of(place)}; give a str, a pathlib.Path, or a stream open for bytes")
 
 
 def _output(path: Path) -> _Into | _Beside:
@@ -191,7 +192,7 @@ def _output(path: Path) -> _Into | _Beside:
         if path.is_symlink():
             raise ConfigurationError(
                 f"{path} is a symbolic link to {path.readlink()}; name the file itself. Links are not followed, "
-                "because whoever may place one would choose which file is replaced"
+                "because whoever can create one could choose which file is replaced"
             )
         if path.is_dir():
             raise ConfigurationError(f"{path} is a directory; name a file in it")
@@ -201,10 +202,10 @@ def _output(path: Path) -> _Into | _Beside:
 
 
 def _descriptor(path: Path) -> int | None:
-    """Return the number of the open file that a path is another name of, such as 1 for ``/dev/stdout``.
+    """Return the file descriptor that a path stands for, such as 1 for ``/dev/stdout``, or ``None``.
 
-    Opening such a path again would mean something else for a regular file: it would write from the beginning, and
-    not after what others have written.
+    Such a path must not be opened again: if a regular file is behind it, that would write from its beginning, over
+    what others have written.
     """
     if str(path) in _STANDARD:
         return _STANDARD.index(str(path))
@@ -215,19 +216,20 @@ def _descriptor(path: Path) -> int | None:
 class ExportFile:
     """A finished export, checked from end to end when it is opened.
 
-    What can be read only once, a pipe or a stream, is kept in a temporary file that nobody else can open.
+    The content of a pipe or a stream, which can be read only once, is kept in a temporary file that nobody else can
+    open.
 
     Args:
         place: The file.
-        accept_incomplete: Take a file without its first or last line, or with changed lines, as it is.
+        accept_incomplete: Accept a file without its first or last line, or with changed lines.
 
     Attributes:
         records: How many records it holds.
-        digest: Of its content.
+        digest: The digest of its content.
 
     Raises:
-        ConfigurationError, PermissionDeniedError: If it cannot be read.
-        BrokenFileError: If it is no export, was cut off, or was changed.
+        ConfigurationError, PermissionDeniedError: If the file cannot be read.
+        BrokenFileError: If it is not an export, was cut off, or was changed.
     """
 
     def __init__(self, place: Place, *, accept_incomplete: bool = False) -> None:
@@ -274,18 +276,18 @@ class ExportFile:
             )
         if not ended or trailer["records"] != self.records:
             raise BrokenFileError(
-                f"{path} is not whole: it was cut off after {self.records:,} records; export again, or take what "
-                "there is with --accept-incomplete"
+                f"{path} is not complete: it was cut off after {self.records:,} records; export again, or accept what "
+                "is there with --accept-incomplete"
             )
         if trailer["sha256"] != before.hexdigest():
             raise BrokenFileError(
-                f"{path} was changed since it was exported; export again, or take it as it is with --accept-incomplete"
+                f"{path} was changed after it was exported; export again, or accept it with --accept-incomplete"
             )
 
     def lines(self, start: int = 0) -> Iterator[tuple[int, bytes | None]]:
-        """Yield the lines of records, each with its number in the file, beginning with the record ``start``.
+        """Yield the lines of records, each with its line number in the file, beginning with the record ``start``.
 
-        A line beyond `LONGEST_LINE` is ``None``.
+        ``None`` stands for a line longer than `LONGEST_LINE`.
         """
         wanted = range(self._first + start, self._first + self.records)
         number, line = -1, None
@@ -299,7 +301,7 @@ class ExportFile:
             yield number + 1, line
 
     def _raw(self) -> Iterator[tuple[bytes, bool]]:
-        """Yield the lines, those beyond `LONGEST_LINE` in pieces, and whether a piece is the beginning of its line."""
+        """Yield the lines, in pieces if longer than `LONGEST_LINE`, and whether each piece begins its line."""
         file = self._file
         with file_errors(self._path):
             file.seek(0)
@@ -313,7 +315,7 @@ class ExportFile:
                         if compressed and unpacked > max(_ALWAYS_UNPACKED, MOST_UNPACKED * file.tell()):
                             raise BrokenFileError(
                                 f"{self._path} unpacks to more than {MOST_UNPACKED} times its size, which no export "
-                                "does; if it is one all the same, unpack it and import that"
+                                "does; if you trust it, unpack it and import the unpacked file"
                             )
                         yield piece, begins
                         begins = piece.endswith(b"\n")
@@ -331,8 +333,8 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _kept(stream: BinaryIO) -> BinaryIO:
-    """Return a temporary file with what is left in a stream; no path leads to it, and it goes when it is closed."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115
+    """Return a temporary file with the rest of a stream. It has no path, and is gone when it is closed."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     try:
         shutil.copyfileobj(stream, file)
     except BaseException:
@@ -343,11 +345,11 @@ def _kept(stream: BinaryIO) -> BinaryIO:
 
 @contextmanager
 def file_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system says about a file into an error of the store."""
+    """Turn an error of the operating system about a file into an error of the store."""
     try:
         yield
     except PermissionError as error:
-        raise PermissionDeniedError(f"{path}: {error.strerror}; choose a place that this user may use") from error
+        raise PermissionDeniedError(f"{path}: {error.strerror}; choose a path that this user may access") from error
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror or error}") from error
 

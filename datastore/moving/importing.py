@@ -31,32 +31,32 @@ def import_records(
     checkpoint: str | os.PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
-    """Bring the records of an exported file into a store, as `datastore.moving.copy` does from another store.
+    """Import the records of an exported file into a store, by the same rules as `datastore.moving.copy`.
 
-    The file is read from end to end before anything is written: what was cut off or changed is refused.
+    The whole file is checked before anything is written: one that was cut off or changed is refused.
 
     Args:
         path: A file that `export_records` wrote, or a stream that is open for bytes, such as ``sys.stdin.buffer``.
-            What can be read only once, such as a pipe, is kept in a temporary file meanwhile.
-        sink: Where its records are to be.
-        user_id: Only this user's.
-        namespace: Only those of this namespace.
-        overwrite: Replace newer records of the sink, too.
+            Input that can be read only once, such as a pipe, is kept in a temporary file meanwhile.
+        sink: The store that gets the records.
+        user_id: Import only this user's records.
+        namespace: Import only the records of this namespace.
+        overwrite: Also replace records that are newer in the sink.
         verify: Read back what was written, and compare.
-        accept_incomplete: Take a file that was cut off, or changed by hand. A line that holds no record is a problem
-            of the report.
-        checkpoint: A file that lets the next run go on where this one is killed; see `datastore.moving.copy`.
-        on_progress: Is told after each page how far it is.
+        accept_incomplete: Accept a file that was cut off, or changed by hand. The report names each line that is not
+            a record.
+        checkpoint: A file that lets the next run continue where this one was interrupted; see `datastore.moving.copy`.
+        on_progress: Called after each page with the progress.
 
     Returns:
-        What was done; ``complete`` is false if a line holds no record, or a record failed or differs.
+        What was done; ``complete`` is false if a line is not a record, or if a record failed or differs.
 
     Raises:
-        datastore.moving.files.BrokenFileError: If the file is no export, was cut off, or was changed.
+        datastore.moving.files.BrokenFileError: If the file is not an export, was cut off, or was changed.
         UnsupportedError: If the adapter cannot write whole records.
-        BackendUnavailableError: If the database does not answer. What is imported so far stays.
+        BackendUnavailableError: If the database does not answer. What has been imported so far stays.
 
-    Requests: for each page a read, a write of what is missing, and a read of that.
+    Requests: for each page a read, a write of what is missing, and a read of what was written.
     """
     with closing(ExportFile(path, accept_incomplete=accept_incomplete)) as file:
         return _import(file, sink, user_id, namespace, overwrite, verify, checkpoint, on_progress)
@@ -98,10 +98,10 @@ def _import(
                 raise InvalidValueError(f"is longer than {LONGEST_LINE:,} bytes")
             document = to_document(parse(line))
         except DataStoreError as error:
-            report.note("failed", f"line {number}", f"holds no record: {error}")
+            report.note("failed", f"line {number}", f"is not a record: {error}")
             report.read += 1
             continue
-        if document.id in page:  # the later line wins, as it would on another page
+        if document.id in page:  # of two lines for one record the later one wins, also within a page
             settle()
         report.read += 1
         size += len(line or b"")

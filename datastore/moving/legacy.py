@@ -1,4 +1,4 @@
-"""Moving in: from a database in the legacy format to a store."""
+"""Moving records from a database in the legacy format into a store."""
 
 from __future__ import annotations
 
@@ -57,48 +57,49 @@ def import_legacy(
     checkpoint: str | os.PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
-    """Bring the documents of a database in the legacy format into a store, by their fields and not by their ids.
+    """Import the documents of a database in the legacy format into a store, by their fields and not by their ids.
 
-    Provenance and counts are kept. A document always becomes the same record, so an import can be repeated: what is
-    there already is not written, what agents have changed since is kept, and of two counts of accesses the larger one
-    stays. The source is only read, twice: first only who is in it.
+    Provenance and counts are kept. A document always becomes the same record, so an import can be repeated: a record
+    that is there already is not written again, one that agents have changed since is kept, and the larger of two counts
+    of accesses stays. The source is never written to. It is read twice: the first time for the names in it.
 
-    Where the id of a document is also that of a record of another user and namespace that are both in the source, its
-    value may be that user's: such a document is held back, unless the rules say otherwise.
+    A document's id may also be the id of a record of another user and namespace. If both are in the source, the value
+    may be that user's: such a document is held back, unless the rules say otherwise.
 
     Args:
         source: What `datastore.connecting.connect_legacy` opened, or a `datastore.moving.rejects.RejectsFile`.
-        sink: Where the records are to be; ``None`` for a dry run, which reads and converts everything and says in
-            ``ready`` how many records there would be.
-        user_id: Only this user's.
-        namespace: Only those of this namespace.
-        zone: Where the clock stood that wrote times without a zone.
+        sink: The store that gets the records; ``None`` for a dry run, which reads and converts everything and counts
+            in ``ready`` the records that it could write.
+        user_id: Import only this user's documents.
+        namespace: Import only the documents of this namespace.
+        zone: The time zone of times that were stored without one.
         rules: How to change what cannot be moved as it is.
-        rejects: A file for what is not moved, with the reasons; it is itself a source for a later run, with rules.
-        overwrite: Replace newer records of the sink, too.
-        prune: Remove from the sink what an earlier run has brought there, nobody has changed since, and is no longer
-            in the source. Without it the report names those records.
+        rejects: A file for what is not moved, with the reasons; it can be the source of a later run, with rules.
+        overwrite: Also replace records that are newer in the sink.
+        prune: Remove from the sink the records that an earlier run imported, that nobody has changed since, and that
+            the source no longer has. Without it the report names them.
         verify: Read back what was written, and compare.
-        checkpoint: A file that lets the next run go on where this one is killed; see `datastore.moving.copy`.
-        on_progress: Is told after each page how far it is.
+        checkpoint: A file that lets the next run continue where this one was interrupted; see `datastore.moving.copy`.
+        on_progress: Called after each page with the progress.
 
     Returns:
         What was done. Its problems are of the kinds ``mismatched``, ``changed`` and ``filled``
         (`datastore.moving.legacy_format.to_record`), ``collided`` (the value may be another user's), ``doubled``
-        (another record of the same user, namespace and key was in the sink already), ``gone`` (only in the sink, by
-        an earlier run), ``failed`` (no record could be made of a document) and ``differs``.
+        (another record of the same user, namespace and key was in the sink already), ``gone`` (only in the sink, from
+        an earlier run), ``failed`` (a document could not become a record, or could not be written) and ``differs``.
 
     Raises:
-        ConfigurationError: If source and sink are one database, it cannot write one of the files, or it is to prune
-            by a source that does not hold all.
+        ConfigurationError: If source and sink are the same database, if one of the files cannot be written, or if
+            ``prune`` is given with a file of rejects, a dry run or an empty source.
         UnsupportedError: If the sink's adapter cannot write whole records.
-        BackendUnavailableError: If a database does not answer. What is imported so far stays.
+        BackendUnavailableError: If a database does not answer. What has been imported so far stays.
 
-    Requests: the pages of two listings in the source; in the sink for each page a read, a write of what is missing,
-    and a read of that, and in the end the pages of a listing of the keys, and a read of those that only the sink has.
+    Requests: in the source the pages of two listings; in the sink, for each page, a read, a write of what is missing,
+    and a read of what was written; at the end the pages of a listing of the keys, and a read of those that only the
+    sink has.
     """
     if sink is not None and source.place is not None and source.place == core_of(sink).place:
-        raise ConfigurationError("source and sink are the same database; its records have to move into another one")
+        raise ConfigurationError("source and sink are the same database; name another database as the sink")
     of = {
         "legacy": source.name,
         "place": repr(source.place),
@@ -107,10 +108,10 @@ def import_legacy(
         "zone": str(zone),
     }
     if prune and (isinstance(source, RejectsFile) or sink is None):
-        raise ConfigurationError("pruning goes by a whole database: neither by a file of rejects, nor in a dry run")
+        raise ConfigurationError("pruning needs a whole database as the source, and cannot be a dry run")
     survey = _Survey(source)
     if prune and not survey.found:
-        raise ConfigurationError("there is nothing in the source, so pruning would remove all that came from there")
+        raise ConfigurationError("the source is empty: pruning would remove every record that came from there")
     move = _Move(source, sink, survey, rules, zone, (user_id, namespace))
     position = Checkpoint(checkpoint if sink is not None else None, {**of, "rules": repr(rules)})
     after, report = None, Report()
@@ -149,13 +150,13 @@ def import_legacy(
 
 
 class _Survey:
-    """Who is in a source, and which records."""
+    """The users, the namespaces and the records of a source."""
 
     def __init__(self, source: LegacySource) -> None:
         self.found = False
         self._users = set[str]()
         self._namespaces = set[str]()
-        self._ids = array("Q")  # 64 bits of each: of two that have the same, one is not missed when it is gone
+        self._ids = array("Q")  # 64 bits for each; if two ids share them, it goes unnoticed that one of them is gone
         self._later = set[int]()
         after = None
         while True:
@@ -168,7 +169,7 @@ class _Survey:
                     continue
                 self._users.add(name.user_id)
                 self._namespaces.add(name.namespace)
-                with suppress(UnreadableError):  # no record of the sink can be of this name
+                with suppress(UnreadableError):  # no record of the sink can have this name
                     self._ids.append(_mark(id_of(name)))
             after = page.after
             if after is None:
@@ -176,7 +177,7 @@ class _Survey:
         self._ids = array("Q", sorted(self._ids))
 
     def note(self, name: Name) -> None:
-        """Note a record that may have come into the source since."""
+        """Note a record that may be new in the source since the survey."""
         with suppress(UnreadableError):
             if not self.holds(id_of(name)):
                 self._later.add(_mark(id_of(name)))
@@ -186,7 +187,7 @@ class _Survey:
         return self._number_of(id) > 0 or _mark(id) in self._later
 
     def is_another(self, there: Document) -> bool:
-        """Return whether a record of the sink is another one than an earlier run has brought of the same name."""
+        """Return whether a record of the sink comes from somewhere else than the document of the same name."""
         return not there.revision.startswith((IMPORTED, CHANGED)) or self._number_of(there.id) > 1
 
     def _number_of(self, id: str) -> int:
@@ -194,12 +195,12 @@ class _Survey:
         return bisect_right(self._ids, mark) - bisect_left(self._ids, mark)
 
     def knows(self, name: Name) -> bool:
-        """Return whether both a user and a namespace are in the source, be it not together."""
+        """Return whether a user and a namespace are both in the source, not necessarily together."""
         return name.user_id in self._users and name.namespace in self._namespaces
 
 
 class _Move:
-    """What becomes of documents, one after another."""
+    """Turns documents into records, one after another, and brings them into the sink."""
 
     def __init__(
         self,
@@ -256,7 +257,7 @@ class _Move:
             self._batch[document.id] = document, raw
 
     def settle(self) -> None:
-        """Bring the documents that were taken into the sink."""
+        """Bring into the sink the documents that were taken."""
         documents = [document for document, _ in self._batch.values()]
         if self._receiver is not None:
             self._receiver.settle(documents)
@@ -267,7 +268,7 @@ class _Move:
         self._batch.clear()
 
     def _decide(self, raw: Mapping[str, Any], name: Name) -> Name | None:
-        """Return whose record a document is; ``None`` if that cannot be told, and it is held back."""
+        """Return the name of a document's record; hold it back and return ``None`` if nobody can tell whose it is."""
         others = [other for other in other_readings(raw, name) if self._survey.knows(other)]
         if not others:
             return name
@@ -275,13 +276,13 @@ class _Move:
         their = " or ".join(f"user {other.user_id!r} namespace {other.namespace!r}" for other in others)
         text = (
             f"its fields name user {name.user_id!r} namespace {name.namespace!r}, but its id is also that of "
-            f"{their:.500}, and who wrote second changed only the value: it may be the other user's"
+            f"{their:.500}. Whoever wrote second changed only the value, which may be the other user's"
         )
         if policy == "fields":
-            self._report.note("collided", where(raw), f"{text}; moved to whom the fields name, as was asked for")
+            self._report.note("collided", where(raw), f"{text}; moved to the user that the fields name, as requested")
             return name
         if policy == "other" and len(others) == 1:
-            self._report.note("collided", where(raw), f"{text}; moved to the other user, as was asked for")
+            self._report.note("collided", where(raw), f"{text}; moved to the other user, as requested")
             return others[0]
         self._reject(raw, "collided", f"{text}; held back", others)
         return None
@@ -292,7 +293,7 @@ class _Move:
         self._rejects.add(raw, kind, text, others or ())
 
     def _failed(self, id: str, text: str) -> None:
-        """Keep a document that the sink has not taken."""
+        """Keep a document that could not be written to the sink."""
         _, raw = self._batch[id]
         self._report.rejected += 1
         self._rejects.add(raw, "failed", text)
@@ -301,28 +302,28 @@ class _Move:
 def _look_for_gone(
     sink: DataStore, survey: _Survey, report: Report, user_id: str | None, namespace: str | None, *, prune: bool
 ) -> None:
-    """Name, or remove, the records that came from an earlier run and are no longer in the source.
+    """Report, or remove, the records that came from an earlier run and are no longer in the source.
 
-    A record that an agent has written in the sink, or changed there, is not among them: its revision tells.
+    A record that an agent has created or changed in the sink is not among them: its revision shows that.
     """
     core = core_of(sink)
     for ids in _only_there(sink, survey, user_id, namespace):
-        found, _ = read_sound(core, ids, Fields.VALUE)  # the least that has a revision
+        found, _ = read_sound(core, ids, Fields.VALUE)  # the smallest choice that includes the revision
         gone = [document for document in found.values() if document.revision.startswith(IMPORTED)]
         if not prune:
             for document in gone:
-                report.note("gone", document.id, "came from an earlier run, and is no longer in the source")
+                report.note("gone", document.id, "came from an earlier run, and the source no longer has it")
             continue
         outcomes = core.write([Delete(document.id, core.now(), document.revision) for document in gone])
         for document, outcome in zip(gone, outcomes, strict=True):
             if outcome.error is not None:
-                report.note("failed", document.id, f"is gone from the source; removing it: {outcome.error.message}")
+                report.note("failed", document.id, f"could not be pruned: {outcome.error.message}")
             elif outcome.done:
                 report.pruned += 1
 
 
 def _only_there(sink: DataStore, survey: _Survey, user_id: str | None, namespace: str | None) -> Iterator[list[str]]:
-    """Yield the ids that the sink has and the source has not, a page at a time."""
+    """Yield the ids that are only in the sink, a page at a time."""
     for page in pages(sink, user_id, namespace, fields=Fields.KEY):
         ids = [document.id for document in page.documents if not survey.holds(document.id)]
         for start in range(0, len(ids), PAGE):
@@ -330,7 +331,7 @@ def _only_there(sink: DataStore, survey: _Survey, user_id: str | None, namespace
 
 
 def _patiently(read: Callable[[], LegacyPage], name: str) -> LegacyPage:
-    """Read a page, and again if the database fails for a transient reason."""
+    """Read a page, and try again after a transient failure of the database."""
     backoff = Backoff(_RETRY_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
     while True:
         try:

@@ -1,12 +1,12 @@
-"""From a document in the legacy format to a record of the store. Pure: no I/O, no clock, no chance.
+"""Turns a document in the legacy format into a record of the store. Pure: no I/O, no clock, no randomness.
 
-Its ids are ``user:namespace:base64``, joined with nothing escaped. So two records whose user and namespace hold colons
-may have had one id. Who wrote second there found the first one's document and changed its value: so the fields
-are the first user's, and the value may be the second one's. Nothing in the document tells; `other_readings` says whose
-it may be.
+Legacy ids are ``user:namespace:base64``, joined without escaping. So two records whose user or namespace holds colons
+may share one id. Whoever wrote second found the first one's document and changed its value: the fields are then the
+first user's, and the value is the second user's. Nothing in the document shows this; `other_readings` returns the
+names to which the value may belong.
 
-The same document always gives the same record, down to its revision, which changes only when the value, the metadata or
-the expiry does: that is what makes an import repeatable.
+The same document always gives the same record, including its revision, which changes only with the value, the metadata
+or the expiry. This makes an import repeatable.
 """
 
 from __future__ import annotations
@@ -21,29 +21,30 @@ from typing import Any, NamedTuple
 
 from datastore.backend import Document
 from datastore.documents import MAX_COUNT, UNDECODABLE, is_time
+from datastore.earlier import from_earlier
 from datastore.errors import DataStoreError, InvalidValueError, kind_of
-from datastore.ids import check_agent, encode_key, encode_name, namespace_prefix
+from datastore.ids import check_agent, encode_key, encode_name, namespace_prefix, ordered
 from datastore.moving.digests import digest
 from datastore.times import format_time
 from datastore.values import MAX_DIGITS, check_metadata, decode, encode
 from datastore.values import UnreadableError as UnreadableValueError
 
 UNKNOWN = "unknown"
-"""The agent of a record that does not name one."""
+"""The agent of a record whose document names no agent."""
 IMPORTED, CHANGED = "legacy", "rules-"
-"""What the revision of a record begins with that was imported, as it was or by rules, and not changed since.
-The store's own revisions are hexadecimal, so they never start with this."""
+"""The beginnings of the revision of an imported record that was not changed since: imported as it was, or by a rule.
+The store's own revisions are hexadecimal, so they never begin like this."""
 _EPOCH = "1970-01-01T00:00:00.000000Z"
 _SHORT_FRACTION = re.compile(r"(\.\d{1,6})\d*")
-_MILLISECONDS = 1e11  # a number of seconds beyond this would be a time after the year 5138
+_MILLISECONDS = 1e11  # a larger number is taken as milliseconds: as seconds it would be a time after the year 5138
 _NATIVE_DIGITS = 38
-"""As many digits DynamoDB keeps: a whole number of more is a float that was written out, such as 1e100."""
+"""DynamoDB keeps this many digits: a whole number with more is a float that was written out, such as 1e100."""
 _LARGEST_FLOAT = Decimal("1.7976931348623157e308")
 _REVISION_LENGTH = 24
 
 
 class Name(NamedTuple):
-    """What a document says it is."""
+    """The user, the namespace and the key of a document."""
 
     user_id: str
     namespace: str
@@ -51,21 +52,21 @@ class Name(NamedTuple):
 
 
 class Note(NamedTuple):
-    """Something about one document that its administrator should know."""
+    """Something about one document that an administrator should know."""
 
     kind: str
     text: str
 
 
 class UnreadableError(DataStoreError):
-    """A document cannot be made a record of."""
+    """A document cannot become a record."""
 
 
 def name_of(raw: Mapping[str, Any]) -> Name:
-    """Return what a document says it is: by its fields, and by its id where a field is missing.
+    """Return the name of a document, from its fields, and from its id if a field is missing.
 
     Raises:
-        UnreadableError: If it does not say it.
+        UnreadableError: If neither gives the name.
     """
     try:
         return _name(raw, [])
@@ -77,7 +78,7 @@ def id_of(name: Name) -> str:
     """Return the id that a record of this name has in the store.
 
     Raises:
-        UnreadableError: If the store takes no such name.
+        UnreadableError: If the name is not valid in the store.
     """
     try:
         prefix = namespace_prefix(encode_name(name.user_id, "userId"), encode_name(name.namespace, "namespace"))
@@ -87,10 +88,10 @@ def id_of(name: Name) -> str:
 
 
 def other_readings(raw: Mapping[str, Any], name: Name) -> list[Name]:
-    """Return the other records that would have the same id: those whose value a document may hold.
+    """Return the names of the other records that would have the same id, and whose value a document may hold.
 
-    They are all the ways to cut the id's beginning, at a colon, into a user and a namespace. The key is read in one way
-    only, because base64 has no colon. An id that is not that of the fields stands for no other record.
+    They are all the ways to divide the beginning of the id, at a colon, into a user and a namespace. The key is not
+    ambiguous, because base64 has no colon. If the id does not match the fields, there are no other readings.
     """
     head, _, encoded = where(raw).rpartition(":")
     if head != f"{name.user_id}:{name.namespace}" or not _is_key(encoded, name.key):
@@ -101,19 +102,19 @@ def other_readings(raw: Mapping[str, Any], name: Name) -> list[Name]:
 
 
 def to_record(raw: Mapping[str, Any], zone: tzinfo, name: Name | None = None) -> tuple[Document, list[Note]]:
-    """Return the record that a document is, and what there is to say about it.
+    """Return the record that a document becomes, and notes about it.
 
     Args:
-        raw: The fields, in the legacy format's camel case or in snake case, the id as ``_id`` or ``id``.
-        zone: Where the clock stood that wrote times without a zone.
-        name: What it is to be, where a rule has decided that; by default what it says it is.
+        raw: The fields, in the legacy format's camel case or in snake case; the id is ``_id`` or ``id``.
+        zone: The time zone of times that were stored without one.
+        name: The name of the record, if a rule has decided it; by default the document's own.
 
     Returns:
-        The record, and notes of the kinds ``mismatched`` (its id is not the one that its fields give), ``changed`` (a
-        field was not what it must be) and ``filled`` (a field was not there).
+        The record, and notes of the kinds ``mismatched`` (the id does not match the fields), ``changed`` (a field was
+        not valid) and ``filled`` (a field was missing).
 
     Raises:
-        UnreadableError: If it is not one: a name or a value that the store does not take.
+        UnreadableError: If the document cannot become a record: its name or its value is not valid in the store.
     """
     notes: list[Note] = []
     try:
@@ -164,15 +165,15 @@ def to_record(raw: Mapping[str, Any], zone: tzinfo, name: Name | None = None) ->
 
 
 def where(raw: Mapping[str, Any]) -> str:
-    """Return what a report calls a document: its id as it is."""
+    """Return how a report names a document: its id as it is."""
     return str(raw.get("_id", raw.get("id", "a document without an id")))
 
 
 def plain_value(raw: Mapping[str, Any]) -> Any:
-    """Return the value of a document, as far as it can be one, with JSON's types.
+    """Return the value of a document, converted to JSON's types where possible.
 
     Raises:
-        UnreadableError: If it holds what JSON has no word for.
+        UnreadableError: If it holds something that JSON cannot express.
     """
     try:
         return _plain(_content(raw, "value"), "value", [])
@@ -191,7 +192,7 @@ def _name(raw: Mapping[str, Any], notes: list[Note]) -> Name:
         return Name(user, namespace, key)
     head, colon, encoded = where(raw).rpartition(":")
     if not colon:
-        raise UnreadableError("has neither the fields userId, namespace and key nor an id that says them")
+        raise UnreadableError("has neither the fields userId, namespace and key nor an id that holds them")
     if key is None:
         key = _decode_key(encoded)
         notes.append(Note("filled", "has no key: taken from its id"))
@@ -213,22 +214,22 @@ def _name(raw: Mapping[str, Any], notes: list[Note]) -> Name:
 
 
 def _check_id(raw: Mapping[str, Any], name: Name, id: str, notes: list[Note]) -> None:
-    """Note an id that says something else than the fields."""
+    """Note an id that does not match the fields."""
     theirs = where(raw)
-    if ("_id" not in raw and "id" not in raw) or theirs == id:
+    if ("_id" not in raw and "id" not in raw) or theirs == id or from_earlier(theirs) == id:
         return
     head, _, encoded = theirs.rpartition(":")
     if head != f"{name.user_id}:{name.namespace}" or not _is_key(encoded, name.key):
         notes.append(
-            Note("mismatched", f"its id is not that of its fields {tuple(name)!r:.200}; it was moved by its fields")
+            Note("mismatched", f"its id does not match its fields {tuple(name)!r:.200}; it was moved by its fields")
         )
 
 
 def _is_key(encoded: str, key: str) -> bool:
-    """Return whether a text is a key in base64, of any of the usual spellings."""
+    """Return whether a text is a key in base64, of any of the usual spellings, or as this store writes it."""
     utf8 = key.encode(errors="surrogatepass")
-    spellings = {b64encode(utf8), b64encode(utf8, b"-_")}
-    return encoded.rstrip("=") in {spelling.rstrip(b"=").decode() for spelling in spellings}
+    usual = (b64encode(utf8), b64encode(utf8, b"-_"))
+    return encoded == ordered(utf8) or encoded.rstrip("=") in {one.rstrip(b"=").decode() for one in usual}
 
 
 def _decode_key(encoded: str) -> str:
@@ -248,14 +249,14 @@ def _get(raw: Mapping[str, Any], field: str) -> Any:
 
 
 def _content(raw: Mapping[str, Any], field: str) -> Any:
-    """Return a value or metadata; as text beside it, where this store has written the document among the others."""
+    """Return a value or metadata. If this store has written the document, it is taken from the JSON text beside it."""
     text = raw.get(f"{field}Json")
     if "revision" not in raw or not isinstance(text, str):
         return _get(raw, field)
     try:
         return decode(text)
     except ValueError:
-        raise UnreadableError(f"{field}Json is no JSON") from None
+        raise UnreadableError(f"{field}Json is not JSON") from None
 
 
 def _text(raw: Mapping[str, Any], field: str) -> str | None:
@@ -280,7 +281,7 @@ def _count(raw: Mapping[str, Any], notes: list[Note]) -> int:
     found = _get(raw, "accessCount")
     if found is None:
         return 0
-    # Compared before it is converted: a `Decimal` may stand for an integer of any size.
+    # It is compared before it is converted, because a `Decimal` may be an integer of any size.
     number = isinstance(found, int | float | Decimal) and not isinstance(found, bool)
     if number and 0 <= found <= MAX_COUNT and found == int(found):
         return int(found)
@@ -295,13 +296,13 @@ def _metadata(raw: Mapping[str, Any], notes: list[Note]) -> dict[str, Any]:
             notes.append(Note("filled", "its metadata is null: taken as {}"))
         return {}
     if not isinstance(found, dict):
-        notes.append(Note("changed", f"metadata is {kind_of(found)}: kept as the entry 'metadata' of it"))
+        notes.append(Note("changed", f"metadata is {kind_of(found)}: kept as its entry 'metadata'"))
         found = {"metadata": found}
     check_metadata(found)
     gone = [name for name, value in found.items() if value is None]
     if gone:
         notes.append(Note("changed", f"metadata is null at {', '.join(map(repr, gone))!s:.200}: left out"))
-    return {name: value for name, value in found.items() if value is not None}  # as a `set` would store it
+    return {name: value for name, value in found.items() if value is not None}  # as `set` would store it
 
 
 def _time(raw: Mapping[str, Any], field: str, zone: tzinfo, notes: list[Note]) -> str | None:
@@ -313,11 +314,11 @@ def _time(raw: Mapping[str, Any], field: str, zone: tzinfo, notes: list[Note]) -
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=zone)
         text = format_time((moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1) / 1_000_000)
-        if is_time(text):  # a year before 1000 is not written with four digits
+        if is_time(text):  # false for a year before 1000, which is not written with four digits
             return text
     except (ValueError, TypeError, ArithmeticError, OSError):
         pass
-    notes.append(Note("changed", f"{field} stands for no time: left out"))
+    notes.append(Note("changed", f"{field} is not a valid time: left out"))
     return None
 
 
@@ -336,7 +337,7 @@ def _moment(found: Any) -> datetime:
 
 
 def _plain(value: Any, path: str, notes: list[Note]) -> Any:
-    """Return a value with what clients put in the place of JSON's types turned into those."""
+    """Return a value with the types that database clients use turned into JSON's."""
     if isinstance(value, dict | Mapping):
         return {name: _plain(child, f"{path}.{name}", notes) for name, child in value.items()}
     if isinstance(value, list | tuple):
@@ -356,13 +357,13 @@ def _plain(value: Any, path: str, notes: list[Note]) -> Any:
 
 def _number(value: Decimal, path: str, notes: list[Note]) -> int | float:
     if not value.is_finite():
-        raise InvalidValueError(f"{path} is no finite number; JSON has no other")
+        raise InvalidValueError(f"{path} is not a finite number; JSON allows only finite ones")
     if value.adjusted() >= MAX_DIGITS:
-        raise InvalidValueError(f"{path} is a number of more than {MAX_DIGITS:,} digits")
+        raise InvalidValueError(f"{path} is a number with more than {MAX_DIGITS:,} digits")
     if value == value.to_integral_value():
         number = float(value) if value.adjusted() >= _NATIVE_DIGITS and abs(value) < _LARGEST_FLOAT else 0.0
         if number and Decimal(repr(number)) == value:
-            notes.append(Note("changed", f"{path} is a whole number of more than {_NATIVE_DIGITS} digits: a float"))
+            notes.append(Note("changed", f"{path} is a whole number with more than {_NATIVE_DIGITS} digits: a float"))
             return number
         return int(value)
     number = float(value)

@@ -1,4 +1,4 @@
-"""Records as lines of JSON: the fields that the docs show (docs/schema.md), one record a line."""
+"""Records as lines of JSON: the fields of docs/schema.md, one record per line."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from datastore.values import decode as decode_value
 from datastore.values import encode
 
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
-"""Where there is one, there may be an integer beyond 64 bits, of which the quick parser would make a float."""
+"""A line with this many digits may hold an integer beyond 64 bits, which the fast parser would turn into a float."""
 
 
 def to_line(document: Document) -> bytes:
-    """Return a whole document as one line, with its line break."""
+    """Return a whole document as one line, with the line break."""
     name = decode_id(document.id)
     fields = orjson.dumps(
         {
@@ -46,18 +46,18 @@ def parse(line: bytes) -> dict[str, Any]:
     """Return the object that a line holds, exactly.
 
     Raises:
-        InvalidValueError: If it is no JSON object; the message quotes nothing of it.
+        InvalidValueError: If the line is not a JSON object; the message quotes nothing of it.
     """
     try:
         text = line.decode()
-        space = " " if _LONG_NUMBER.search(line) else ""  # it tells who is to read it
+        space = " " if _LONG_NUMBER.search(line) else ""  # a leading space makes `decode` use the exact parser
         fields = decode_value(space + text)
     except UnicodeDecodeError as error:
-        raise InvalidValueError(f"is not UTF-8: byte {error.start + 1:,} is no part of a character") from None
+        raise InvalidValueError(f"is not UTF-8: byte {error.start + 1:,} is not part of a character") from None
     except JSONDecodeError as error:
         raise InvalidValueError(f"is not JSON: {error.msg}, at character {error.pos + 1 - len(space):,}") from None
     except RecursionError:
-        raise InvalidValueError("is nested too deep") from None
+        raise InvalidValueError("is nested too deeply") from None
     except ValueError as error:
         raise InvalidValueError(f"holds {error}") from None
     if not isinstance(fields, dict):
@@ -66,10 +66,10 @@ def parse(line: bytes) -> dict[str, Any]:
 
 
 def to_document(fields: dict[str, Any]) -> Document:
-    """Return the document that a parsed line describes. Its id is made from the names; the line's own is not used.
+    """Return the document that a parsed line describes. Its id is made from the names; the line's own id is ignored.
 
     Raises:
-        InvalidNameError, InvalidValueError, ValueTooLargeError: If a field is missing or is not what it must be.
+        InvalidNameError, InvalidValueError, ValueTooLargeError: If a field is missing or not valid.
     """
     user = encode_name(_field(fields, "userId"), "userId")
     namespace = encode_name(_field(fields, "namespace"), "namespace")

@@ -23,24 +23,24 @@ from datastore.ids import (
 from datastore.store import DataStore
 
 PAGE = 500
-"""Records in memory at once, at most; adapters end a page of large ones sooner."""
+"""The most records in memory at once; adapters return fewer if the records are large."""
 
 
 class LivePage(NamedTuple):
-    """Some live documents, and where the next ones begin."""
+    """Some live documents, and where the next page begins."""
 
     documents: Sequence[Document]
     scanned: int
-    """How many documents were looked at, with those that have expired or are filtered out."""
+    """How many documents were looked at, including those that have expired or are filtered out."""
     expired: int
     after: str | None
     """``None`` at the end."""
     damaged: Sequence[DamagedRecordError] = ()
-    """For those that do not hold; they are not among the documents."""
+    """An error for each damaged document; these are not among the documents."""
 
 
 def core_of(store: DataStore) -> Core:
-    """Return what a store and its agents share."""
+    """Return the core that a store shares with its agents."""
     return store._core
 
 
@@ -55,13 +55,13 @@ def pages(
 
     Args:
         store: The store; its access counts are written first.
-        user_id: Only this user's.
-        namespace: Only those of this namespace, of the user or of all users.
-        after: The id after which to begin.
+        user_id: Only this user's documents.
+        namespace: Only the documents of this namespace, of the user or of all users.
+        after: Begin after this id.
         fields: How much of each document is needed.
 
     Raises:
-        InvalidNameError: If the user id or the namespace is not a name.
+        InvalidNameError: If the user id or the namespace is not valid.
         UnsupportedError: If the backend can only list one user's records, and no user is named.
     """
     core = core_of(store)

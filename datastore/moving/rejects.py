@@ -1,10 +1,11 @@
-"""What an import could not move, in a file of JSON lines: each document whole, with the reason, to be moved later.
+"""The file of rejects: documents that an import could not move, as lines of JSON, each with the reason.
 
-The first line says what the file is and of which import. Each other line is ``{"id", "kind", "reason", "document"}``,
-with ``"others"`` (user and namespace) where the value may be another user's. JSON has no words for some of what other
-databases hold; those are objects with one member, such as ``{"$decimal": "1e100"}`` or ``{"$bytes": "<base64>"}``.
+The first line says what the file is and which import wrote it. Each other line is ``{"id", "kind", "reason",
+"document"}``, with ``"others"`` (pairs of user and namespace) if the value may be another user's. Values of other
+databases that JSON cannot express are objects with one member, such as ``{"$decimal": "1e100"}`` or
+``{"$bytes": "<base64>"}``. A later import can use the file as its source.
 
-Only its owner may read it: it holds users' data.
+Only the file's owner may read it, because it holds users' data.
 """
 
 from __future__ import annotations
@@ -35,16 +36,16 @@ _TAGS = ("$decimal", "$bytes", "$time", "$set", "$float", "$unreadable", "$objec
 
 
 class Rejects:
-    """Writes such a file; without a path it writes nothing.
+    """Writes a file of rejects; without a path it writes nothing.
 
     Args:
-        path: Where. The file is made with the first document that goes into it.
-        of: Says which import it is of, in JSON. An older file of the same import is replaced; anything else that lies
-            there is left, and refused.
-        number: How many documents an earlier run has left there that this one goes on from.
+        path: The file. It is created with the first document.
+        of: Identifies the import, in JSON. An older file of the same import is replaced; anything else under that path
+            is refused and left as it is.
+        number: How many documents in the file are kept: those of the interrupted run that this one continues.
 
     Raises:
-        ConfigurationError: If something else lies there, or the file does not hold so many documents.
+        ConfigurationError: If something else has that path, or the file does not hold so many documents.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None, of: Mapping[str, Any], number: int = 0) -> None:
@@ -62,14 +63,15 @@ class Rejects:
                 file.close()
             if file is not None or path.is_symlink() or path.exists():
                 raise ConfigurationError(
-                    f"{path} is not the file of rejects of this very import; it was left untouched. Move it away, or "
-                    "name another one"
+                    f"{path} exists and is not a file of rejects of this import. It was left untouched; move it away, "
+                    "or name another file"
                 )
         except OSError as error:
             raise _unwritable(path, error) from error
         if number:
             raise ConfigurationError(
-                f"{path} with the {number:,} rejects of the interrupted run is gone; start over with --from-start"
+                f"{path}, which had the {number:,} rejects of the interrupted run, is gone; start over with "
+                "--from-start"
             )
 
     def _go_on(self, file: BinaryIO, path: Path, number: int) -> None:
@@ -85,7 +87,7 @@ class Rejects:
             path.unlink()
 
     def add(self, raw: Mapping[str, Any], kind: str, reason: str, others: Sequence[Name] = ()) -> None:
-        """Write a document down.
+        """Write a document to the file.
 
         Raises:
             ConfigurationError: If the file cannot be written.
@@ -105,7 +107,7 @@ class Rejects:
             raise _unwritable(self.path, error) from error
 
     def flush(self) -> None:
-        """Hand over to the operating system what was written, before a checkpoint speaks of it."""
+        """Hand over to the operating system what was written, before a checkpoint counts it."""
         if self._file is not None:
             self._file.flush()
 
@@ -117,7 +119,7 @@ class Rejects:
 
 
 class RejectsFile:
-    """Such a file as a source; see `datastore.administration.LegacySource`.
+    """A file of rejects as a source; see `datastore.administration.LegacySource`.
 
     Raises:
         ConfigurationError: If there is no such file.
@@ -140,7 +142,7 @@ class RejectsFile:
             known = False
         if not known:
             self.close()
-            raise ConfigurationError(f"{path} is no file of rejects, as 'datastore import-legacy' writes it")
+            raise ConfigurationError(f"{path} is not a file of rejects, as 'datastore import-legacy' writes one")
         self._first = self._file.tell()
 
     def documents(self, limit: int, after: str | None = None) -> LegacyPage:
@@ -149,7 +151,7 @@ class RejectsFile:
         return LegacyPage([document for document, _ in entries], after)
 
     def names(self, limit: int, after: str | None = None) -> LegacyPage:
-        """See `datastore.administration.LegacySource`; those whose value it may be are there, too."""
+        """See `datastore.administration.LegacySource`; includes the users to whom a value may belong."""
         entries, after = self._entries(limit, after)
         names = list[Mapping[str, Any]]()
         for document, others in entries:
@@ -180,8 +182,8 @@ class RejectsFile:
                 others = [(str(user), str(namespace)) for user, namespace in entry.get("others", ())]
             except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
                 raise ConfigurationError(
-                    f"{self._path} holds a line before byte {file.tell():,} that is no reject "
-                    f"({type(error).__name__}); mend it, or remove it"
+                    f"the line of {self._path} that ends at byte {file.tell():,} is not a reject "
+                    f"({type(error).__name__}); correct it, or remove it"
                 ) from None
             entries.append((document, others))
         place = file.tell()
@@ -189,14 +191,14 @@ class RejectsFile:
 
 
 def _open_own(path: Path) -> BinaryIO | None:
-    """Open a file that an earlier run has made; ``None`` if there is no such file, or it is something else.
+    """Open the file of an earlier run; return ``None`` if there is none, or if something else has that path.
 
     Raises:
-        OSError: If there is one that cannot be opened.
+        OSError: If the file is there and cannot be opened.
     """
     if path.is_symlink() or not path.is_file():
         return None
-    file = open(os.open(path, os.O_RDWR | _FLAGS), "r+b")  # noqa: PTH123, SIM115
+    file = os.fdopen(os.open(path, os.O_RDWR | _FLAGS), "r+b")
     found = os.fstat(file.fileno())
     owner = os.geteuid() if hasattr(os, "geteuid") else found.st_uid
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_uid != owner:
@@ -216,7 +218,7 @@ def _unwritable(path: Path, error: OSError) -> ConfigurationError:
 
 
 def _to_json(value: Any) -> Any:
-    """Return a value of any kind in JSON; `_from_json` gives it back."""
+    """Return a value of any kind as JSON; `_from_json` turns it back."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""What a move says while it runs, and when it is done."""
+"""The progress of a move, and its report."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 OnProgress: TypeAlias = Callable[[int, int | None], None]
-"""Is told how many records have been looked at, and of about how many; ``None`` where nobody knows."""
+"""Called with how many records have been looked at, and about how many there are: ``None`` if that is unknown."""
 
 MOST_PROBLEMS = 200
-"""How many problems of each kind a report describes; the others are only counted, so that it stays small."""
+"""How many problems of each kind a report describes; more are only counted, so that it stays small."""
 
 
 class Problem(NamedTuple):
     """Something about one record that somebody should know."""
 
     kind: str
-    """One word: ``failed``, ``differs``, or what a legacy source brings up."""
+    """One word: ``failed``, ``differs``, or one of the kinds of `import_legacy`."""
     where: str
     """The record: its id, or its line in a file."""
     text: str
@@ -25,35 +25,35 @@ class Problem(NamedTuple):
 
 @dataclass(slots=True)
 class Report:
-    """What a move did. The numbers include those of earlier runs that it went on from."""
+    """What a move did. If it continues an interrupted run, the numbers include that run's."""
 
     read: int = 0
     """Records looked at."""
     written: int = 0
-    """Stored in the sink, of them `replaced` over an older record."""
+    """Stored in the sink; of these, `replaced` replaced an older record."""
     replaced: int = 0
     unchanged: int = 0
     """There already, and equal."""
     kept: int = 0
-    """There already, and newer: left as it is."""
+    """Newer in the sink, and left as they are."""
     expired: int = 0
     """Left out because they have expired."""
     left_out: int = 0
     """Left out by the filters."""
     rejected: int = 0
-    """Of a legacy source: not moved, and kept in the file of rejects, if there is one."""
+    """Not moved from a legacy source; kept in the file of rejects, if one was given."""
     pruned: int = 0
-    """Removed from the sink, because a legacy source no longer has them."""
+    """Removed from the sink, because the legacy source no longer has them."""
     verified: int = 0
     """Read back from the sink and found equal."""
     ready: int = 0
-    """Could be written; counted instead of writing by a dry run."""
+    """Could be written; a dry run counts them instead of writing them."""
     resumed: int = 0
-    """Looked at by earlier runs, which were interrupted."""
+    """Looked at by earlier runs that were interrupted."""
     bytes: int = 0
-    """Of the values' JSON."""
+    """The size of the values as JSON."""
     digest: str = "0" * 64
-    """Of all records that were to arrive, in any order: two moves of the same records have the same."""
+    """The digest of all records that were to arrive, in any order: equal for two moves of the same records."""
     counts: dict[str, int] = field(default_factory=dict)
     """How many problems there are of each kind."""
     problems: list[Problem] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Report:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Report:
-        """Return the report that `as_json` gave."""
+        """Return the report that `as_json` turned into a JSON value."""
         fields = {name: entry for name, entry in value.items() if name != "complete"}
         fields["problems"] = [Problem(**problem) for problem in fields["problems"]]
         return cls(**fields)

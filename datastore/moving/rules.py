@@ -1,4 +1,4 @@
-"""Rules by which documents become records that could not be moved as they are: shorten, split, rename."""
+"""Rules that change documents which cannot be moved as they are: shorten, split, rename."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from datastore.moving.legacy_format import Name, plain_value
 from datastore.values import MAX_VALUE_BYTES, encode
 
 Collided: TypeAlias = Literal["hold", "fields", "other"]
-"""What becomes of a document whose value may be another user's: it is held back, moved to whom its fields name, or to
-the other user, if there is but one."""
+"""What to do with a document whose value may be another user's: hold it back, move it to the user that its fields name,
+or move it to the other user, if there is only one."""
 COLLIDED: tuple[Collided, ...] = ("hold", "fields", "other")
 FIELDS = ("user", "namespace", "key")
 
 _PIECE = MAX_VALUE_BYTES * 9 // 10
 _PIECE_CHARACTERS = MAX_VALUE_BYTES // 7
-"""So many characters of text always fit a value: one takes 6 bytes of JSON at most."""
+"""This many characters of text always fit into a value: one takes at most 6 bytes of JSON."""
 
 
 class Rules(NamedTuple):
     """How to change what cannot be moved as it is."""
 
     shorten: bool = False
-    """Names that are too long are cut, and end with a digest, so that they stay different."""
+    """Cut names that are too long; they end with a digest, so that different names stay different."""
     split: bool = False
-    """A value that is too large becomes several records."""
+    """Divide a value that is too large into several records."""
     rename: Mapping[tuple[str, str], str] = {}
-    """New names by what they are names of, one of `FIELDS`, and the old ones."""
+    """New names, by pairs of the field, one of `FIELDS`, and the old name."""
     collided: Collided = "hold"
 
     def name(self, name: Name) -> Name:
-        """Return what a document is to be called."""
+        """Return the name that a document gets."""
         renamed = Name(*(self.rename.get((field, old), old) for field, old in zip(FIELDS, name, strict=True)))
         if not self.shorten:
             return renamed
@@ -44,7 +44,7 @@ class Rules(NamedTuple):
         return Name(user, namespace, _shortened(renamed.key, MAX_KEY_BYTES, encode_key))
 
     def pieces(self, name: Name, raw: Mapping[str, Any]) -> list[tuple[Name, Mapping[str, Any]]]:
-        """Return what a document becomes: itself, or a record that names the pieces of its value, and those."""
+        """Return a document itself, or a document that names the pieces of its value, followed by the pieces."""
         if not self.split:
             return [(name, raw)]
         value = plain_value(raw)
@@ -61,27 +61,29 @@ class Rules(NamedTuple):
 
 
 def parse_rename(text: str) -> tuple[tuple[str, str], str]:
-    """Return what ``user:OLD=NEW`` says (or ``namespace:``, or ``key:``).
+    """Parse ``user:OLD=NEW``, ``namespace:OLD=NEW`` or ``key:OLD=NEW``; return an entry of `Rules.rename`.
 
     Raises:
-        ConfigurationError: If it says nothing of the kind.
+        ConfigurationError: If the text is none of these.
     """
     field, colon, names = text.partition(":")
     old, equals, new = names.partition("=")
     if field not in FIELDS or not colon or not equals or not new:
-        raise ConfigurationError(f"{text[:200]!r} is no renaming; write user:OLD=NEW, namespace:OLD=NEW or key:OLD=NEW")
+        raise ConfigurationError(
+            f"{text[:200]!r} does not rename anything; write user:OLD=NEW, namespace:OLD=NEW or key:OLD=NEW"
+        )
     return (field, old), new
 
 
 def _shortened(text: str, most: int, encode: Any) -> str:
-    """Return a name that fits: the longest beginning, and 16 digits of the whole one's digest."""
+    """Return a name that fits: as much of its beginning as possible, and 16 digits of the whole name's digest."""
     try:
         encode(text)
         return text
     except DataStoreError:
         pass
     if len(text.encode(errors="surrogatepass")) * 3 <= most:
-        return text  # what is wrong with it is not its length
+        return text  # it is invalid for another reason than its length
     mark = "~" + sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
     beginning = text[:most]
     while beginning:
@@ -104,7 +106,7 @@ def _is_too_large(value: Any) -> bool:
 
 
 def _cut(value: Any) -> Sequence[Any]:
-    """Return a value in pieces that fit; what cannot be cut is left as one."""
+    """Return a value in pieces that fit; a value that cannot be cut stays one piece."""
     if isinstance(value, str):
         return [value[start : start + _PIECE_CHARACTERS] for start in range(0, len(value), _PIECE_CHARACTERS)]
     if isinstance(value, dict):
@@ -120,7 +122,7 @@ def _runs(items: Sequence[tuple[str, Any]]) -> list[list[tuple[str, Any]]]:
         try:
             bytes = len(encode({name: child}).encode())
         except DataStoreError:
-            bytes = _PIECE  # too large itself, or not JSON: that is said when it is moved
+            bytes = _PIECE  # it is too large, or not JSON: the error is reported when it is moved
         if runs[-1] and size + bytes > _PIECE:
             runs.append([])
             size = 0

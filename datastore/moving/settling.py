@@ -1,4 +1,4 @@
-"""Bringing documents into a sink: compare with what is there, write what is missing, read back, compare again."""
+"""Bringing documents into a sink: compare with what is there, write what is missing, read it back, compare again."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from datastore.store import DataStore
 
 
 class Sink:
-    """A store that documents come to.
+    """The store that documents are brought into.
 
     Args:
         store: The store.
-        report: Takes the numbers and the problems.
-        overwrite: Whether a record that is newer in the sink is replaced all the same.
-        verify: Whether what was written is read back.
-        tell: Says of a record that was in the sink before, and is not the same, whether the report is to name it.
-        keep_counts: Whether a record that is replaced keeps its count of accesses, if that is the larger one, and its
-            last access, if that is the later one.
+        report: Collects the numbers and the problems.
+        overwrite: Whether to replace a record even if it is newer in the sink.
+        verify: Whether to read back what was written.
+        tell: Called with a record of the sink that differs from the one that comes; returns whether the report names
+            it.
+        keep_counts: Whether a replaced record keeps its count of accesses if that is larger, and its last access if
+            that is later.
 
     Raises:
         UnsupportedError: If the adapter cannot write whole documents.
@@ -55,21 +56,21 @@ class Sink:
         self._tell = tell
         self._keep_counts = keep_counts
         self.on_failed: Callable[[str, str], None] | None = None
-        """Is told the id of each document that did not arrive, and why."""
+        """Called with the id of each document that did not arrive, and the reason."""
         self.last: str | None = None
-        """The id of the last document that is there."""
+        """The id of the last document that was brought into the sink."""
 
     def settle(self, documents: Sequence[Document]) -> None:
         """Bring some whole live documents, with distinct ids, into the sink, and note in the report what was done.
 
-        Requests: a read of as many, a write of what is missing, and a read of that.
+        Requests: a read of the same documents, a write of what is missing, and a read of what was written.
         """
         report = self.report
         jsons = self._checked(documents)
         digests = {document.id: digest(document) for document in documents if document.id in jsons}
         there, damaged = self._read(list(digests))
         for id in damaged:
-            self._fail(id, "the record in the sink is damaged; remove it there, and move this one again")
+            self._fail(id, "the record in the sink is damaged; remove it, and repeat the move")
         restores, now = list[Restore](), self._core.now()
         for comes in documents:
             if comes.id not in jsons or comes.id in damaged:
@@ -99,7 +100,7 @@ class Sink:
         self.last = documents[-1].id if documents else self.last
 
     def _checked(self, documents: Sequence[Document]) -> dict[str, str]:
-        """Return the JSON texts of values by id; without those of documents that nobody could read in the sink."""
+        """Return the values as JSON text by id, without documents that would be damaged records in the sink."""
         jsons = dict[str, str]()
         for document in documents:
             try:
@@ -125,12 +126,12 @@ class Sink:
         for restore, outcome in zip(restores, self._core.restore(restores), strict=True):
             if outcome.error is not None:
                 self._fail(restore.id, outcome.error.message)
-            elif outcome.done or outcome.revision == restore.document.revision:  # else written, and the answer was lost
+            elif outcome.done or outcome.revision == restore.document.revision:  # the latter if an answer was lost
                 self.report.written += 1
                 self.report.replaced += restore.if_revision is not None
                 written.append(restore.document)
             else:
-                self.report.kept += 1  # somebody else has written it since it was looked at
+                self.report.kept += 1  # somebody else has written it since it was read
         return written
 
     def _read_back(self, written: Sequence[Document], digests: dict[str, bytes]) -> None:
@@ -153,7 +154,7 @@ class Sink:
 
 
 def read_sound(core: Core, ids: Sequence[str], fields: Fields) -> tuple[dict[str, Document], set[str]]:
-    """Return the documents that are there, and the ids of those that are and do not hold."""
+    """Return the documents that exist and can be read, and the ids of the damaged ones."""
     damaged = set[str]()
     while True:
         try:
@@ -165,7 +166,7 @@ def read_sound(core: Core, ids: Sequence[str], fields: Fields) -> tuple[dict[str
 
 
 def _with_larger_counts(document: Document, old: Document) -> Document:
-    """Return a document with the accesses of the one that it replaces, where those are more, or later."""
+    """Return a document with the count and the last access of the one that it replaces, if larger or later."""
     document = document._replace(access_count=max(document.access_count, old.access_count))
     if (old.last_accessed_at or "") <= (document.last_accessed_at or ""):
         return document
@@ -173,12 +174,12 @@ def _with_larger_counts(document: Document, old: Document) -> Document:
 
 
 def _is_newer(there: Document, comes: Document) -> bool:
-    """Return whether a document in the sink was changed, or at least read, after the one that comes."""
+    """Return whether the document in the sink was changed or read later than the one that comes."""
     return there.updated_at > comes.updated_at or _was_used(there, comes)
 
 
 def _was_used(found: Document, document: Document) -> bool:
-    """Return whether a document differs from another one only in that agents have worked with it since."""
+    """Return whether agents have changed or read ``found`` since it was equal to ``document``."""
     if found.updated_at != document.updated_at:
         return found.updated_at > document.updated_at
     accessed = found.last_accessed_at or ""

@@ -1,1 +1,1 @@
-"""The query language: one meaning, whichever database answers."""
+"""The query language, with the same meaning on every database."""

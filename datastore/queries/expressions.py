@@ -1,9 +1,9 @@
-r"""Regular expressions as MongoDB takes them, written for RE2: from PCRE's syntax to RE2's.
+r"""Translates MongoDB's regular expressions for RE2: from PCRE's syntax to RE2's.
 
-MongoDB searches with PCRE2, in UTF mode and with its default options. RE2 reads nearly the same syntax, and takes
-a few things in it for something else: ``$`` before a last line's end, ``\v``, ``\s``, classes without regard to case.
-They are written here such that RE2 means what PCRE2 does (https://www.pcre.org/current/doc/html/pcre2pattern.html).
-What takes more than a linear search is refused, by name.
+MongoDB searches with PCRE2, in UTF mode and with its default options. RE2 reads nearly the same syntax, but a few
+things mean something else: ``$`` before a newline at the end, ``\v``, ``\s``, case-insensitive classes. The translation
+writes them so that RE2 matches what PCRE2 does (https://www.pcre.org/current/doc/html/pcre2pattern.html). A construct
+that needs more than a linear search is refused, and the message names it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _VERTICAL: Ranges = ((0x0A, 0x0D), (0x85, 0x85), (0x2028, 0x2029))
 _KINDS = {"s": _SPACE, "h": _HORIZONTAL, "v": _VERTICAL}
 _CONTROLS = {"a": 0x07, "e": 0x1B, "f": 0x0C, "n": 0x0A, "r": 0x0D, "t": 0x09}
 _IGNORED = frozenset(" \t\n\v\f\r\x85\u200e\u200f\u2028\u2029")
-"""What stands for nothing with option ``x``."""
+"""The characters that option ``x`` ignores."""
 _POSIX = frozenset(
     ("alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper",
      "word", "xdigit")
@@ -53,14 +53,14 @@ _REFUSED_ESCAPES = {
 }  # fmt: skip
 _LINE_START = "(?m:^)"
 _NEVER = f"[^\\x00-\\x{{{sys.maxunicode:x}}}]"
-_MOST_TIMES = 1_000  # as RE2 has it
+_MOST_TIMES = 1_000  # the limit of RE2
 _MOST_PROPERTIES = 100
 _LAST_CASED = 0x1FFFF
-"""Letters that have a case come before."""
+"""All letters that have a case come before this one."""
 
 
 class NotTranslatedError(ValueError):
-    """A pattern is invalid, or not one that RE2 can search for; the message says what is wrong, and where."""
+    """A pattern is invalid, or RE2 cannot search for it; the message says what is wrong, and where."""
 
 
 class _Flags(NamedTuple):
@@ -71,14 +71,14 @@ class _Flags(NamedTuple):
 
 
 class _Group:
-    """A group that has begun, or the whole pattern.
+    """A group that is being read, or the whole pattern.
 
     Attributes:
-        flags: The options at this place.
-        outer: Those that count again after the group.
-        start: Where it begins.
-        at_end: Whether the alternative under way has come to a ``$``, after which nothing may stand.
-        ends: Whether one of the alternatives before has.
+        flags: The current options.
+        outer: The options that apply again after the group.
+        start: Where the group begins.
+        at_end: Whether the current alternative has reached a ``$``, after which nothing may follow.
+        ends: Whether an earlier alternative has reached one.
     """
 
     def __init__(self, flags: _Flags, start: int) -> None:
@@ -97,11 +97,12 @@ class Translation:
 
     Attributes:
         text: The pattern for RE2.
-        has_line_starts: Whether it has a ``^`` that stands for the beginning of every line.
-        text_at_end: What to search for after a last line's end: no line begins there for PCRE2, and one does for RE2.
+        has_line_starts: Whether it has a ``^`` that matches at the beginning of every line.
+        text_at_end: The pattern for the place after a newline at the end: there a line begins for RE2, but not for
+            PCRE2.
 
     Raises:
-        NotTranslatedError: If the pattern is invalid, or one that RE2 cannot search for.
+        NotTranslatedError: If the pattern is invalid, or if RE2 cannot search for it.
     """
 
     def __init__(self, pattern: str, options: str) -> None:
@@ -111,7 +112,7 @@ class Translation:
         self._groups = [_Group(flags, 0)]
         self._out = [_switch(_Flags(False, False, False, False), flags, ")")]
         self._repeatable = False
-        """Whether a quantifier may come."""
+        """Whether a quantifier may follow."""
         self._closed: _Group | None = None
         """The group that ended just before."""
         self._properties = 0
@@ -166,11 +167,11 @@ class Translation:
         self._repeatable, self._closed = repeatable, None
 
     def _end(self) -> None:
-        """Write what stands for the end, or for the place before a line's end there.
+        """Write the end of the text, or the place before a newline at the end.
 
-        RE2 cannot look ahead. As nothing may follow, the line's end may as well be part of what is found.
+        RE2 cannot look ahead. Because nothing may follow, the newline may as well be part of the match.
         """
-        self._groups[-1].at_end = False  # another one after the first says the same again
+        self._groups[-1].at_end = False  # a second $ after the first changes nothing
         self._emit(r"(?:\n?\z)", repeatable=False)
         self._groups[-1].at_end = True
 
@@ -189,7 +190,7 @@ class Translation:
             self._refuse(f"{quantifier[0]}, whose end comes before its beginning", start)
         if self._closed is not None and self._closed.ends and least > 1:
             self._refuse("a $ that is repeated", start)
-        self._at += behind == "?"  # as few as possible, or as many: it is found or not all the same
+        self._at += behind == "?"  # whether a match is lazy or greedy does not change whether there is one
         self._out.append(quantifier[0])
         self._repeatable = False
 
@@ -222,7 +223,7 @@ class Translation:
                 return
         elif pattern.startswith("?", at):
             self._refuse(f"({pattern[at : at + 2]}, which begins no group", start)
-        self._emit(written, repeatable=False)  # nothing may open after a $ either
+        self._emit(written, repeatable=False)  # no group may begin after a $ either
         self._groups.append(_Group(inner, start))
 
     def _close(self, start: int) -> None:
@@ -261,14 +262,14 @@ class Translation:
             self._emit(_literal(self._character(start)))
 
     def _quoted(self) -> str:
-        r"""Return what stands between ``\Q`` and ``\E``."""
+        r"""Return the text between ``\Q`` and ``\E``."""
         start = self._at + 1
         end = self._pattern.find(r"\E", start)
         self._at = len(self._pattern) if end < 0 else end + 2
         return self._pattern[start : len(self._pattern) if end < 0 else end]
 
     def _kind(self) -> str | None:
-        r"""Return, for a class, what an escape for many characters means, such as ``\d``; ``None`` for others."""
+        r"""Return, for a class, the meaning of an escape such as ``\d``; ``None`` for a single character."""
         letter = self._pattern[self._at : self._at + 1]
         if letter and letter in "dDwW":
             self._at += 1
@@ -282,7 +283,7 @@ class Translation:
             return None
         self._at = named.end()
         self._properties += 1
-        if self._properties > _MOST_PROPERTIES:  # each is some hundred ranges, of which RE2 makes a copy
+        if self._properties > _MOST_PROPERTIES:  # each has hundreds of ranges, which RE2 copies
             self._refuse(f"more than {_MOST_PROPERTIES} properties such as \\p{{L}}")
         return f"\\{named[0]}"
 
@@ -354,7 +355,7 @@ class Translation:
         self._at += 1
         if not (kinds and ignores_case):
             return f"[{'^' * negated}{''.join(kinds)}{_written(ranges)}]"
-        # RE2 adds the other cases to all of a class, PCRE2 not to what \w and [:alpha:] stand for.
+        # RE2 adds the other cases to the whole class, PCRE2 does not add them to \w and [:alpha:].
         return f"(?-i:[{'^' * negated}{''.join(kinds)}{_written(_in_any_case(ranges))}])"
 
     def _has_range(self) -> bool:
@@ -367,7 +368,7 @@ class Translation:
             self._refuse("a range that begins with more than a character; escape the hyphen", start)
 
     def _item(self, start: int) -> str | list[int]:
-        """Return a kind of characters, or characters."""
+        """Return a kind of characters, or a list of characters."""
         pattern, at = self._pattern, self._at
         if at == len(pattern):
             self._refuse("a class without an end", start)
@@ -408,7 +409,7 @@ class Translation:
 
 
 def _switch(old: _Flags, new: _Flags, end: str) -> str:
-    """Return the beginning of a group, or a change of options: of ``i`` and ``s``, the others are written out."""
+    """Return the beginning of a group, or a change of the options ``i`` and ``s``; the others are translated."""
     on = "i" * (new.i and not old.i) + "s" * (new.s and not old.s)
     off = "i" * (old.i and not new.i) + "s" * (old.s and not new.s)
     changes = f"{on}-{off}" if off else on
@@ -435,7 +436,7 @@ def _others(ranges: Ranges) -> Iterator[tuple[int, int]]:
 
 
 def _in_any_case(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return ranges, and the letters that differ from theirs in nothing but case."""
+    """Return ranges together with the letters that differ from theirs only in case."""
     letters, others = _cases()
     given = sorted(set(ranges))
     added: set[int] = set()
@@ -447,9 +448,9 @@ def _in_any_case(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 @cache
 def _cases() -> tuple[list[int], dict[int, list[int]]]:
-    """Return the letters that have a case, and for each all that differ from it in nothing else.
+    """Return the letters that have a case, and for each letter all that differ from it only in case.
 
-    This is Unicode's simple case folding, which is what PCRE2 and RE2 go by.
+    This is Unicode's simple case folding, which PCRE2 and RE2 use.
     """
     together: dict[str, list[int]] = {}
     for code in range(_LAST_CASED):

@@ -1,4 +1,4 @@
-"""The parser: from a filter document to the tree, and back for people to read.
+"""The parser: turns a filter document into the tree, and the tree back into a document that people can read.
 
 The language is MongoDB's (https://www.mongodb.com/docs/manual/reference/operator/query/), as far as JSON goes. Every
 error is a `QueryError` that names the place, and is raised before any I/O.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from datastore.arguments import as_dict, as_number, as_text, elements, is_a
+from datastore.arguments import as_dict, as_number, as_text, elements, is_a, is_mapping
 from datastore.errors import DataStoreError, QueryError, kind_of
 from datastore.queries.paths import parse_path
 from datastore.queries.patterns import compile_pattern
@@ -48,26 +48,26 @@ _TYPES = {
 _TYPE_OF_CODE = {code: name for name, code in _TYPES.items() if code is not None}
 LOGIC = ("$and", "$nor", "$or")
 MAX_CONDITIONS = 1_000
-"""So many conditions may a filter have. A ``$in`` is one of them, however many values it has."""
+"""The most conditions in a filter. A ``$in`` counts as one, however many values it has."""
 MAX_NESTING = 50
-"""So deep may ``$and``, ``$or``, ``$nor``, ``$not`` and ``$elemMatch`` be nested; MongoDB takes 100."""
+"""How deep ``$and``, ``$or``, ``$nor``, ``$not`` and ``$elemMatch`` may be nested; MongoDB's limit is 100."""
 _NESTS = frozenset((*LOGIC, "$not", "$elemMatch"))
 
 META_FIELDS = (
     "key", "metadata", "createdByAgent", "lastAccessedByAgent", "accessCount", "createdAt", "updatedAt",
     "lastAccessedAt", "revision", "expiresAt",
 )  # fmt: skip
-"""What a ``meta`` filter may be about; with ``$`` before it, also a filter on the value, and a sort."""
+"""The fields for a ``meta`` filter. With ``$`` in front they can also be used in other filters and in a sort."""
 _TIMES = frozenset({"createdAt", "updatedAt", "lastAccessedAt", "expiresAt"})
 _COMPARING = frozenset({"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$all", "$not"})
-_MILLISECONDS = 1e11  # a number of seconds beyond this is in the year 5138
+_MILLISECONDS = 1e11  # a larger number is taken as milliseconds: as seconds it would be a time after the year 5138
 
 
 def parse_query(filter: Any, meta: Any = None) -> Query:
-    """Return what is asked for by a filter on the value and one on metadata and provenance; ``None`` asks for nothing.
+    """Return the query for a filter on the value and one on metadata and provenance; ``None`` matches everything.
 
     Raises:
-        QueryError: If one of them is not a filter; the message names the place.
+        QueryError: If one of them is not a valid filter; the message names the place.
     """
     try:
         filter, meta = _about_records_as_text(filter, "", "$"), _about_records_as_text(meta, "meta", "")
@@ -86,12 +86,12 @@ def parse_query(filter: Any, meta: Any = None) -> Query:
 
 
 def is_about_records(path: str) -> bool:
-    """Return whether a path in a filter or a sort is one of a record's own, such as ``$key``, and not of its value."""
+    """Return whether a path in a filter or a sort leads to a field of the record itself, such as ``$key``."""
     return path.startswith("$") and path[1:].partition(".")[0] in META_FIELDS
 
 
 def _query(value: Filter, about: Filter) -> Query:
-    """Return the query for a filter in which there may be paths about the record, and one that has no others."""
+    """Return the query for a filter that may have paths about the record, and one that has only such paths."""
     if not any(path[0].startswith("$") for path in _paths(value)):
         return Query(value, about)
     parts: dict[bool | None, list[Filter]] = {False: [], True: list(clauses(about)), None: []}
@@ -113,13 +113,13 @@ def _without_dollars(filter: Filter) -> Filter:
 
 
 def _about_records_as_text(filter: Any, place: str, before: str) -> Any:
-    """Return a filter with text for the points in time at paths that are about the record; ``before`` these is a $."""
-    if not is_a(filter, Mapping):  # type: ignore[type-abstract]  # it is asked for, and not made
+    """Return a filter with the times of paths about the record as text; such paths begin with ``before``."""
+    if not is_mapping(filter):
         return filter
     found = as_dict(filter, lambda: QueryError(f"{place or 'filter'} is {kind_of(filter)}; it must be a dict"))
     for name, operand in found.items():
         if type(name) is not str:
-            continue  # which is refused later
+            continue  # the parser refuses it
         here = _join(place, name)
         if name in LOGIC and is_a(operand, list, tuple):
             alternatives = enumerate(elements(operand))
@@ -130,9 +130,9 @@ def _about_records_as_text(filter: Any, place: str, before: str) -> Any:
 
 
 def _at_time(operand: Any, place: str) -> Any:
-    """Return what is asked of a time, with text as documents hold it for text that says the same in another way.
+    """Return the operand of a time, with texts of times rewritten to the form that documents hold.
 
-    Text without a zone is left as it is, and compared as text: ``"2026-01"`` is before all times of that month.
+    Text without a zone is not changed, and is compared as text: ``"2026-01"`` is before all times of that month.
     """
     if is_a(operand, str):
         try:
@@ -157,7 +157,7 @@ def _at_times(operand: Any, place: str) -> Any:
 
 
 def _time_of(number: float) -> str:
-    """Return the time that a number of seconds or milliseconds since the epoch stands for, or an example."""
+    """Return a number of seconds or milliseconds since the epoch as a time; if it is none, return an example."""
     try:
         seconds = number if abs(number) < _MILLISECONDS else number / 1_000
         return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
@@ -166,14 +166,14 @@ def _time_of(number: float) -> str:
 
 
 def _times_as_text(value: Any, place: str, depth: int = 0) -> Any:
-    """Return a filter with the text that documents hold for each point in time. Whether it is one is checked later."""
+    """Return a filter with each time as the text that documents hold. Whether it is a filter is checked later."""
     if is_a(value, datetime):
         try:
             return text_of(value)
         except ValueError:
             raise QueryError(
-                f"{place}: the time has no time zone, or lies outside of the years 1 to 9999 in UTC; use "
-                "datetime.now(UTC) and the like"
+                f"{place}: the time has no time zone, or is outside the years 1 to 9999 in UTC; use an aware time such "
+                "as datetime.now(UTC)"
             ) from None
     if depth > MAX_DEPTH:
         return value
@@ -192,8 +192,8 @@ def parse(document: Any, name: str = "filter", *, about_records: bool = False) -
 
     Args:
         document: The filter.
-        name: What an error calls it.
-        about_records: Whether there may be paths about the record in it, such as ``$key``.
+        name: The name of the filter in errors.
+        about_records: Whether it may have paths about the record, such as ``$key``.
 
     Raises:
         QueryError: If it is invalid; the message names the place, such as ``$or[1].price: unknown operator $gte2``.
@@ -204,17 +204,17 @@ def parse(document: Any, name: str = "filter", *, about_records: bool = False) -
     conditions = _count(filter)
     if conditions > MAX_CONDITIONS:
         raise QueryError(
-            f"{name}: has {conditions:,} conditions, and may have {MAX_CONDITIONS:,}; ask whether a field is one of "
-            "many values with $in"
+            f"{name}: has {conditions:,} conditions; the limit is {MAX_CONDITIONS:,}. To ask whether a field is one of "
+            "many values, use $in"
         )
     return filter
 
 
 def plain_filter(document: Any, name: str = "filter") -> dict[str, Any]:
-    """Return a filter document that is JSON, in objects of the built-in classes.
+    """Return a filter document as JSON values of the built-in classes.
 
     Raises:
-        QueryError: If it is no mapping, or not JSON.
+        QueryError: If it is not a mapping, or not JSON.
     """
 
     def refusal() -> DataStoreError:
@@ -231,7 +231,7 @@ def plain_filter(document: Any, name: str = "filter") -> dict[str, Any]:
 
 
 def refuse_compiled(document: Any, name: str) -> None:
-    """Refuse what holds a compiled regular expression, wherever that is.
+    """Refuse a document that holds a compiled regular expression at any depth.
 
     Raises:
         QueryError: If there is one; the message names the place, and says what to write.
@@ -244,7 +244,7 @@ def refuse_compiled(document: Any, name: str) -> None:
                 f"{place} is a compiled regular expression; write {{'$regex': 'pattern', '$options': 'i'}}, with the "
                 "pattern as a str"
             )
-        if depth > MAX_DEPTH:  # what holds itself would have no end
+        if depth > MAX_DEPTH:  # a value that contains itself would have no end
             continue
         if is_a(value, dict):
             named = [(key if type(key) is str else "?", child) for key, child in dict.items(value)]
@@ -299,7 +299,7 @@ def _filter(document: dict[str, Any], place: str, about_records: bool = False) -
             found.append(parse_field((f"${path[0]}", *path[1:]), operand, here))
         elif name.startswith("$"):
             known = (*LOGIC, *(f"${field}" for field in META_FIELDS)) if about_records else LOGIC
-            raise _unknown(name, place, known, "only these stand where a field is expected:")
+            raise _unknown(name, place, known, "only these can stand in place of a field:")
         else:
             found.append(parse_field(parse_path(name, place or "filter"), operand, here))
     return conjunction(found)
@@ -321,7 +321,7 @@ def _logic(operator: str, operand: Any, place: str, about_records: bool) -> Filt
 
 
 def _with_equalities_together(filters: list[Filter]) -> list[Filter]:
-    """Return alternatives with those that say what one path equals made one: what is there is looked up once."""
+    """Return alternatives in which all equalities of one path are joined: its value is then looked up only once."""
     places: dict[Path, int] = {}
     together: list[Filter] = []
     values: dict[Path, list[Any]] = {}
@@ -342,7 +342,7 @@ def _with_equalities_together(filters: list[Filter]) -> list[Filter]:
 
 
 def _equal_to(filter: Filter) -> tuple[Path, tuple[Any, ...]] | None:
-    """Return what a filter says that a path equals, if it says that and nothing else."""
+    """Return a path and the values one of which it must equal, if the filter asks only for that."""
     if isinstance(filter, Field):
         condition = filter.condition
         if isinstance(condition, In):
@@ -353,7 +353,7 @@ def _equal_to(filter: Filter) -> tuple[Path, tuple[Any, ...]] | None:
 
 
 def parse_field(path: Path, operand: Any, place: str) -> Filter:
-    """Return the filter on what a path leads to: operators, or a value to be equal to."""
+    """Return the filter on the value at a path; the operand has operators, or is a value to be equal to."""
     if not has_operators(operand, place):
         return Field(path, Compare("$eq", plain(operand)))
     return conjunction([_operator(path, name, operand, place) for name in operand if name != "$options"])
@@ -375,7 +375,7 @@ def _operator(path: Path, name: str, operators: dict[str, Any], place: str) -> F
 
 
 def _condition(name: str, operators: dict[str, Any], place: str) -> tuple[bool, Condition]:
-    """Return a condition, and whether it must hold or must not."""
+    """Return whether a condition must hold or must not hold, and the condition."""
     operand, here = operators[name], f"{place}.{name}"
     if name in ("$eq", "$gt", "$gte", "$lt", "$lte"):
         return True, Compare(cast("Comparison", name), plain(operand))
@@ -411,14 +411,14 @@ def _all(path: Path, operand: Any, place: str) -> Filter:
     if not patterns and not values:
         return Or(())  # as MongoDB: an empty $all matches nothing
     if len(patterns) + len(values) > MAX_CONDITIONS:
-        raise QueryError(f"{place}: has {len(patterns) + len(values):,} values, and may have {MAX_CONDITIONS:,}")
+        raise QueryError(f"{place}: has {len(patterns) + len(values):,} values; the limit is {MAX_CONDITIONS:,}")
     every: list[Filter] = [Field(path, Compare("$eq", value)) for value in values]
     every += [Field(path, pattern) for pattern in patterns]
     return conjunction(every)
 
 
 def _among(path: Path, operand: Any, place: str) -> Filter:
-    """Return the filter on what equals one of some values, or matches one of the patterns among them."""
+    """Return the filter on a path that must equal one of some values, or match one of the patterns among them."""
     patterns, values = _patterns_and_values(operand, place)
     if not patterns:
         return Field(path, In(values))
@@ -428,7 +428,7 @@ def _among(path: Path, operand: Any, place: str) -> Filter:
 
 
 def _patterns_and_values(operand: Any, place: str) -> tuple[list[Matches], tuple[Any, ...]]:
-    """Return the regular expressions of a list, which MongoDB writes ``/text/`` and JSON ``$regex``, and the rest."""
+    """Return the patterns of a list, ``{"$regex": ...}`` (``/text/`` in MongoDB), and the other values."""
     patterns, values = list[Matches](), list[Any]()
     for index, value in enumerate(_list(operand, place)):
         if _is_pattern(value):
@@ -458,7 +458,7 @@ def _list(operand: Any, place: str) -> Sequence[Any]:
 
 
 def parse_element(operand: Any, place: str) -> ElementMatches:
-    """Return the condition on one element of an array, as `$elemMatch` and `$pull` take it."""
+    """Return the condition on one element of an array, for `$elemMatch` and `$pull`."""
     if not isinstance(operand, dict):
         raise QueryError(f"{place}: takes a filter or operators in a dict, and got {shown(operand)}")
     if not is_filter(operand) and has_operators(operand, place):
@@ -490,7 +490,7 @@ def _type(operand: Any, place: str) -> HasType:
     for one in wanted:
         name = _TYPE_OF_CODE.get(one, one) if isinstance(one, int) and not isinstance(one, bool) else one
         if not isinstance(name, str) or name not in _TYPES:
-            raise QueryError(f"{place}: {shown(one)} is no type of JSON; there are {', '.join(sorted(_TYPES))}")
+            raise QueryError(f"{place}: {shown(one)} is no type of JSON; the types are {', '.join(sorted(_TYPES))}")
         names.add(name)
     if not names:
         raise QueryError(f"{place}: takes at least one type")
@@ -550,32 +550,32 @@ OPERATORS = tuple(
         | set(_CONDITIONS)
     )
 )
-"""The operators on a field; ``$options`` goes with ``$regex``."""
+"""The operators on a field; ``$options`` belongs to ``$regex``."""
 
 
 def is_filter(operand: dict[str, Any]) -> bool:
-    """Return whether what `$elemMatch` or `$pull` was given is a filter on fields, and not operators on the element.
+    """Return whether the operand of `$elemMatch` or `$pull` is a filter on fields, not operators on the element.
 
-    ``$and``, ``$or`` and ``$nor`` are part of filters, wherever among the fields they stand.
+    ``$and``, ``$or`` and ``$nor`` make it a filter, in any position.
     """
     return not operand or any(name in LOGIC for name in operand)
 
 
 def has_operators(operand: Any, place: str) -> bool:
-    """Return whether an operand is a dict of operators, as opposed to a value to be equal to."""
+    """Return whether an operand is a dict of operators rather than a value to be equal to."""
     if not isinstance(operand, dict):
         return False
     names = [name for name in operand if name.startswith("$")]
     if names and len(names) < len(operand):
         other = next(name for name in operand if not name.startswith("$"))
-        raise QueryError(f"{place}: {names[0]} and {other!r} cannot stand side by side: operators, or a value")
+        raise QueryError(f"{place}: {names[0]} and {other!r} cannot be mixed: give operators, or a value")
     if "$options" in names and "$regex" not in names:
         raise QueryError(f"{place}.$options: goes with $regex, which is missing")
     return bool(names)
 
 
 def plain(value: Any) -> Any:
-    """Return a copy of a value, of plain lists and dicts, as what is stored comes back."""
+    """Return a copy of a value in plain lists and dicts, as a stored value comes back."""
     if isinstance(value, dict):
         return {key: plain(child) for key, child in value.items()}
     if isinstance(value, list | tuple):
@@ -594,7 +594,7 @@ def _join(place: str, name: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a value as an error shows it."""
+    """Return a value as text for an error message."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -608,7 +608,7 @@ def _paths(filter: Filter) -> list[Path]:
 
 
 def to_document(filter: Filter) -> dict[str, Any]:
-    """Return a filter document that means what a tree means, for `explain`."""
+    """Return a filter document with the meaning of a tree, for `explain`."""
     if isinstance(filter, And):
         return {"$and": [to_document(clause) for clause in filter.clauses]} if filter.clauses else {}
     if isinstance(filter, Or):
@@ -640,7 +640,7 @@ def _operators(condition: Condition) -> dict[str, Any]:
                 named = _operators(one) if holds else _opposite(one)
                 if named.keys().isdisjoint(inner):
                     inner |= named
-                else:  # beside $ne there was a $not of $eq, say
+                else:  # two operators have the same name: for example $ne beside a $not of $eq
                     inner["$not"] = _opposite(one) if holds else _operators(one)
             return {"$elemMatch": inner}
         case ElementMatches(filter):
@@ -648,7 +648,7 @@ def _operators(condition: Condition) -> dict[str, Any]:
 
 
 def _opposite(condition: Condition) -> dict[str, Any]:
-    """Return operators for what must not hold: a ``$not`` takes one, so it is for what has no opposite by name."""
+    """Return operators for a condition that must not hold. ``$not`` is only for those without an opposite operator."""
     match condition:
         case Compare("$eq", value):
             return {"$ne": value}

@@ -1,6 +1,6 @@
-"""The reference: what a filter means, as plain Python. Every database must agree with it.
+"""The reference: the meaning of a filter in plain Python. Every database must agree with it.
 
-A filter is compiled once to closures, so that nothing is interpreted again for each document.
+A filter is compiled once to closures, so that it is not interpreted again for each document.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ Predicate: TypeAlias = Callable[[Any], bool]
 _COMPARISONS = {"$gt": operator.gt, "$gte": operator.ge, "$lt": operator.lt, "$lte": operator.le}
 _INT32 = range(-(2**31), 2**31)
 _LONG = 1_000
-"""So many elements of an array take a tenth of a millisecond: the deadline is looked at before."""
+"""An array of this many elements takes a tenth of a millisecond: the deadline is checked before."""
 
 
 class _Answers(threading.local):
-    """What is known about the document that is being looked at, for the conditions within an ``$elemMatch``.
+    """Remembers answers about the current document, for the conditions within an ``$elemMatch``.
 
-    Where a path may lead to the elements of arrays within arrays, it leads into the same element from each of those
-    around it, and a path in an ``$elemMatch`` within that once more from each: as often as there are ways.
+    With arrays within arrays, a path may reach the same element in several ways. A path inside the ``$elemMatch`` then
+    starts again each time, so that without these answers the number of ways would multiply.
     """
 
     def __init__(self) -> None:
@@ -53,10 +53,10 @@ class _Answers(threading.local):
 
 
 def compile_filter(filter: Filter) -> Predicate:
-    """Return the function that says whether a document (a value, or a record's fields) matches.
+    """Return a function that tells whether a document (a value, or a record's fields) matches.
 
-    A document that is no object has no fields: every path is missing in it. The function raises
-    `DeadlineExceededError` when the call under way has taken too long.
+    A document that is not an object has no fields: every path is missing in it. The function raises
+    `DeadlineExceededError` when the current call has taken too long.
     """
     return _compile(filter, None)
 
@@ -77,7 +77,7 @@ def _compile(filter: Filter, answers: _Answers | None) -> Predicate:
 
 
 def _equal_to_all(filter: And) -> tuple[dict[Path, list[Any]], list[Filter]]:
-    """Take apart what must equal several values at once, by path, as ``$all`` asks, and everything else."""
+    """Return the paths that must equal several values at once, as with ``$all``, and the other clauses."""
     equal: dict[Path, list[Field]] = {}
     others: list[Filter] = []
     for clause in filter.clauses:
@@ -95,7 +95,7 @@ def _equal_to_all(filter: And) -> tuple[dict[Path, list[Any]], list[Filter]]:
 
 
 def _all_of(path: Path, values: list[Any]) -> Predicate:
-    """Return the function that says whether a path leads to each of several values: it looks once, and not for each."""
+    """Return a function that tells whether a path leads to each of several values, in one pass for all of them."""
     wanted = frozenset(map(equality_key, values))
     ambiguous = is_ambiguous(path)
 
@@ -123,7 +123,7 @@ def _field(path: Path, condition: Condition, answers: _Answers | None) -> Predic
 
     def match(document: Any) -> bool:
         value = document
-        for step in steps:  # the short way, which most documents have: objects in objects
+        for step in steps:  # the fast path for most documents: objects in objects
             if type(value) is not dict:
                 break
             value = value.get(step, MISSING)
@@ -144,12 +144,12 @@ def _field(path: Path, condition: Condition, answers: _Answers | None) -> Predic
 
 
 def _first_of_several(path: Path, condition: ElementMatches) -> Predicate:
-    """Return the function for an ``$elemMatch`` that may look at elements within elements: it remembers answers."""
+    """Return the function for an ``$elemMatch`` that may look at arrays within arrays: it remembers answers."""
     answers = _Answers()
     holds = _compile_condition(condition, answers)
 
     def match(document: Any) -> bool:
-        answers.to = {}  # what was known is about another document
+        answers.to = {}  # the old answers are about another document
         try:
             return holds_at(_fields_of(document), path, holds, into_leaf=False, known={})
         finally:
@@ -163,7 +163,7 @@ def _fields_of(document: Any) -> Any:
 
 
 def compile_condition(condition: Condition) -> Predicate:
-    """Return the function that says whether a condition holds for one value, or for `MISSING`."""
+    """Return a function that tells whether a condition holds for one value, or for `MISSING`."""
     return _compile_condition(condition, None)
 
 
@@ -212,7 +212,7 @@ def _equals(wanted: Any) -> Predicate:
 
 
 def _compares(name: str, wanted: Any) -> Predicate:
-    if wanted is None:  # null equals null, and what is missing; nothing is greater or less
+    if wanted is None:  # null equals null and a missing field; nothing is greater or less
         return _equals(None) if name in ("$gte", "$lte") else lambda value: False
     compare = _COMPARISONS[name]
     kind = type(wanted)
@@ -252,7 +252,7 @@ def _is_in(values: tuple[Any, ...]) -> Predicate:
 
 
 def _leaves(divisor: int, remainder: int, value: Any) -> bool:
-    """Return whether a number leaves a remainder, which has the sign of the number, as in C; fractions are cut off."""
+    """Return whether a number, without its fraction, leaves a remainder, which has the number's sign, as in C."""
     if type(value) is not int and type(value) is not float:
         return False
     rest = abs(int(value)) % divisor
@@ -260,7 +260,7 @@ def _leaves(divisor: int, remainder: int, value: Any) -> bool:
 
 
 def types_of(value: Any) -> tuple[str, ...]:
-    """Return MongoDB's names for the type of a value of JSON."""
+    """Return MongoDB's names for the type of a JSON value."""
     kind = type(value)
     if kind is int:
         return ("int", "number") if value in _INT32 else ("long", "number")
@@ -278,7 +278,7 @@ _TYPES: dict[type, tuple[str, ...]] = {
 
 
 def _compile_element(condition: ElementMatches, answers: _Answers | None) -> Predicate:
-    """Return the function that says whether one element of an array is one that `$elemMatch` looks for."""
+    """Return a function that tells whether one element of an array matches `$elemMatch`."""
     if condition.filter is not None:
         inner = _compile(condition.filter, answers)
         return lambda element: type(element) in (dict, list) and inner(_as_object(element))
@@ -287,5 +287,5 @@ def _compile_element(condition: ElementMatches, answers: _Answers | None) -> Pre
 
 
 def _as_object(element: Any) -> Any:
-    """Return an array as the object of its positions: so MongoDB looks at arrays within arrays here."""
+    """Return an array as an object with its positions as fields: MongoDB treats arrays within arrays like this here."""
     return element if type(element) is dict else {str(index): child for index, child in enumerate(element)}

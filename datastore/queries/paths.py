@@ -23,7 +23,7 @@ class _Missing(Enum):
 
 
 MISSING: Final = _Missing.MISSING
-"""What a path leads to where there is nothing."""
+"""Stands for a value that is not there."""
 Missing = Literal[_Missing.MISSING]
 
 
@@ -31,7 +31,7 @@ def parse_path(text: object, where: str) -> Path:
     """Return the steps of a path such as ``"items.0.price"``.
 
     Raises:
-        QueryError: If it is no such path; ``where`` says in which parameter.
+        QueryError: If it is not a path; ``where`` names the parameter.
     """
     if not is_a(text, str):
         raise QueryError(f"{where}: the path is {kind_of(text)}; it must be a str such as 'address.city'")
@@ -51,13 +51,13 @@ def parse_path(text: object, where: str) -> Path:
 
 
 def is_ambiguous(path: Path) -> bool:
-    """Return whether a path may lead to one place in more than one way: a position, or a field within each element."""
+    """Return whether a path may reach one place in several ways: a number may be a position, or a field of elements."""
     return any(map(is_position, path))
 
 
 Known: TypeAlias = dict[tuple[int, int], bool]
-"""What has been found out: whether a condition holds for what the rest of a path, from a step on, leads to from the
-array or object with this `id`."""
+"""Answers by the `id` of an array or object and a step of a path: whether a condition holds for a value that the path
+reaches from there, beginning with that step."""
 
 
 def holds_at(
@@ -69,27 +69,27 @@ def holds_at(
     known: Known | None = None,
     step: int = 0,
 ) -> bool:
-    """Return whether a condition holds for something that a path leads to, `MISSING` where an object lacks a step.
+    """Return whether a condition holds for a value that a path leads to, or for `MISSING` if an object lacks a step.
 
-    The rules are those of MongoDB's matcher: an array on the way is gone through, and a step that is a number also
-    picks the element of that position; an array at the end stands for its elements and for itself, unless a position
-    picked it. See https://www.mongodb.com/docs/manual/tutorial/query-array-of-documents/ and
+    The rules are those of MongoDB's matcher. From an array on the way, the path leads into each element; a step that is
+    a number also picks the element at that position. An array at the end stands for its elements and for itself, unless
+    a position picked it. See https://www.mongodb.com/docs/manual/tutorial/query-array-of-documents/ and
     ``jstests/core/match_numeric_components.js`` in MongoDB's sources.
 
-    Arrays in arrays can be gone through in more ways than there are atoms, so each element is looked at once for each
+    The number of ways through arrays in arrays grows exponentially, so each element is looked at only once for each
     step: the first answer is kept in ``known``.
 
     Args:
-        value: Where the path begins.
+        value: The value at which the path begins.
         path: The steps.
-        holds: The condition, on one value or `MISSING`.
+        holds: The condition on one value, or on `MISSING`.
         into_leaf: Whether an array at the end stands for its elements as well.
-        known: What is known so far; needed for a path that `is_ambiguous`. What it knows must be about this path and
-            this condition, and the arrays and objects that it is about must still be there.
-        step: Which step is next.
+        known: The answers so far; needed for a path that `is_ambiguous`. They must be about the same path and the same
+            condition, and the arrays and objects that they are about must still exist.
+        step: The number of the next step.
 
     Raises:
-        DeadlineExceededError: If the call under way has taken too long.
+        DeadlineExceededError: If the current call has taken too long.
     """
     for index in range(step, len(path)):
         if type(value) is dict:
@@ -109,7 +109,7 @@ def holds_at(
 def _holds_in(
     array: list[Any], path: Path, holds: Callable[[Any], bool], into_leaf: bool, known: Known, step: int
 ) -> bool:
-    """Return what `holds_at` does, for an array on the way; arrays in arrays are a loop, because they may be many."""
+    """Return what `holds_at` returns, for an array on the way; a loop, because arrays may be nested deeply."""
     passed: list[tuple[int, int]] = []
     answer: bool | None = None
     while answer is None:

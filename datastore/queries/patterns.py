@@ -1,8 +1,8 @@
-"""Regular expressions, searched for in a time that grows with the text and no faster: by RE2.
+"""Regular expressions, searched for by RE2 in linear time.
 
-An engine that goes back and tries again, as Python's own ``re`` does, can be sent into a search that ends after the sun
-does, holds every other thread up, and cannot be interrupted. RE2 cannot, and lets other threads run meanwhile. It is
-imported with the first pattern.
+A backtracking engine, such as Python's own ``re``, can be made to search practically for ever. Meanwhile it blocks all
+other threads, and it cannot be interrupted. RE2 cannot be made to do that, and lets other threads run. It is imported
+with the first pattern.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from datastore.queries.tree import Matches
 
 _LONGEST = 32_764  # bytes, as MongoDB: https://www.mongodb.com/docs/manual/reference/operator/query/regex/
 _MEMORY = 2_000_000
-"""Bytes that RE2 may take for one pattern and what it remembers of it; about ten thousand characters fit, or states."""
+"""Bytes that RE2 may use for one pattern and its states; about ten thousand characters, or states, fit."""
 _PATTERNS = 64
 _SURELY_SHORT = 50_000_000
-"""So many steps (states of the pattern times bytes of the text) take at most about a second."""
+"""This many steps (states of the pattern times bytes of the text) take at most about a second."""
 _SECONDS_PER_STEP = 20e-9
-"""At worst. A search nearly always takes one step for a byte, however large the pattern is."""
+"""In the worst case. A search nearly always takes one step for each byte, however large the pattern is."""
 
 
 @lru_cache(maxsize=_PATTERNS)
 def compile_pattern(matches: Matches) -> Callable[[str], bool]:
-    """Return the function that says whether a pattern is found in a text.
+    """Return a function that tells whether a pattern is found in a text.
 
-    The function raises `DeadlineExceededError` if the call under way has taken too long, or might with this text.
+    The function raises `DeadlineExceededError` if the current call has taken too long, or might with this text.
 
     Raises:
-        QueryError: If the pattern is invalid, or one that cannot be searched for in linear time, or too large.
+        QueryError: If the pattern is invalid or too large, or cannot be searched for in linear time.
         UnsupportedError: If RE2 is not installed.
     """
     check()  # one filter may have many
@@ -86,7 +86,7 @@ def _compile(text: str, shown: str) -> Any:
 
 def _engine() -> Any:
     try:
-        import re2  # here, because most stores never see a pattern
+        import re2  # imported here, because most stores never see a pattern
     except ImportError as error:
         raise UnsupportedError(
             "$regex needs RE2, which is not installed: pip install 'agent-datastore[regex]' (there are wheels for "

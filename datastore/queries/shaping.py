@@ -1,4 +1,4 @@
-"""What a find does with the documents that match: sort, skip, limit, and which fields to hand out."""
+"""What a find does with the documents that match: sort, skip, limit, and choose the fields to return."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from datastore.queries.paths import parse_path
 from datastore.queries.tree import Path
 
 _ALL_THERE_ARE = 2**40
-"""More documents than any database holds; a limit beyond it is the same, and fits into every database's integers."""
+"""More documents than any database holds, and an integer that every database can take: it replaces a larger limit."""
 Sort: TypeAlias = tuple[tuple[Path, int], ...]
 """Paths, each with 1 or -1. One whose first step begins with ``$`` is about the record: ``("$metadata", "topic")``."""
 FilterArgument: TypeAlias = Mapping[str, Any]
 SortArgument: TypeAlias = str | Sequence[tuple[str, int]] | Mapping[str, int] | None
-_MOST = 10**15  # of records: more than there are, and not too much to count with
 FieldsArgument: TypeAlias = Sequence[str] | Mapping[str, int | bool] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which of the documents that match are wanted, in which order."""
+    """Which of the matching documents are wanted, and in which order."""
 
     sort: Sort = ()
     """Empty for the order of keys."""
@@ -42,7 +41,7 @@ def parse_window(sort: SortArgument = None, skip: int = 0, limit: int | None = N
     """Return the window for the arguments of a find.
 
     Raises:
-        QueryError: If one of them makes no sense; the message names it.
+        QueryError: If one of them is not valid; the message names it.
     """
     return Window(
         parse_sort(sort, about_records=True),
@@ -71,8 +70,8 @@ def parse_sort(sort: Any, place: str = "sort", *, about_records: bool = False) -
 
     Args:
         sort: Pairs of a path and a direction, or one path, with ``-`` before it for descending.
-        place: What an error calls it.
-        about_records: Whether there may be paths about the record in it, such as ``$key``.
+        place: The name of the parameter in errors.
+        about_records: Whether it may have paths about the record, such as ``$key``.
 
     Raises:
         QueryError: If it is neither.
@@ -88,7 +87,7 @@ def parse_sort(sort: Any, place: str = "sort", *, about_records: bool = False) -
     else:
         pairs = elements(sort) if is_a(sort, list, tuple) else list(as_dict(sort, refusal).items())
     if len(pairs) > MAX_SORTED:
-        raise QueryError(f"{place}: names {len(pairs)} paths, and may name {MAX_SORTED}")
+        raise QueryError(f"{place}: names {len(pairs)} paths; the limit is {MAX_SORTED}")
     parsed: dict[Path, int] = {}
     for index, pair in enumerate(pairs):
         two = elements(pair) if is_a(pair, list, tuple) else []
@@ -96,9 +95,9 @@ def parse_sort(sort: Any, place: str = "sort", *, about_records: bool = False) -
             raise QueryError(f"{place}[{index}]: takes a pair such as ('price', -1), and got {kind_of(pair)}")
         path, direction = _parse_sort_path(two[0], f"{place}[{index}]", about_records), as_number(two[1])
         if direction not in (1, -1):
-            raise QueryError(f"{place}[{index}]: the direction is 1 or -1, and not {shown(two[1])}")
+            raise QueryError(f"{place}[{index}]: the direction must be 1 or -1, and not {shown(two[1])}")
         if path in parsed:
-            raise QueryError(f"{place}[{index}]: {shown('.'.join(path))} is there already")
+            raise QueryError(f"{place}[{index}]: {shown('.'.join(path))} is named twice")
         parsed[path] = int(direction)
     return tuple(parsed.items())
 
@@ -112,15 +111,16 @@ def _short(sort: str, place: str) -> tuple[str, int]:
     name, space, word = sort.rpartition(" ")
     if "," in sort:
         pairs = ", ".join(map(repr, map(_pair, filter(None, map(str.strip, sort.split(","))))))
-        raise QueryError(f"{place} {sort!r} is no path; write [{pairs}], with -1 for descending")
+        raise QueryError(f"{place} {sort!r} is not a path; write [{pairs}], with -1 for descending")
     if space and word.lower() in ("asc", "desc"):
         direction = -1 if word.lower() == "desc" else 1
         raise QueryError(
-            f"{place} {sort!r} is no path; write [({name!r}, {direction})], or [({sort!r}, 1)] for a field of that name"
+            f"{place} {sort!r} is not a path; write [({name!r}, {direction})], or [({sort!r}, 1)] for a field of that "
+            "name"
         )
     if sort.startswith("+"):
         raise QueryError(
-            f"{place} {sort!r} is no path; write {sort[1:]!r}, or [({sort!r}, 1)] for a field of that name"
+            f"{place} {sort!r} is not a path; write {sort[1:]!r}, or [({sort!r}, 1)] for a field of that name"
         )
     return _pair(sort)
 
@@ -143,33 +143,33 @@ def _parse_sort_path(text: object, place: str, about_records: bool) -> Path:
 
 
 def parse_fields(fields: Any) -> Callable[[Any], Any] | None:
-    """Return the function that leaves the wanted fields of a value, or ``None`` if all are wanted.
+    """Return a function that keeps only the wanted fields of a value, or ``None`` if all are wanted.
 
-    A list names the fields to keep; a dict the fields to keep (``1``) or to leave out (``0``), not both. Within arrays
-    the fields of each object are meant. A value that is no object has no fields, so nothing but ``{}`` is kept of it.
-    As in MongoDB ``_id`` is the exception: ``{"_id": 0}`` may stand beside fields to keep, and ``{"_id": 1}`` beside
-    fields to leave out. Values have no ``_id`` unless somebody has stored one.
+    A list names the fields to keep; a dict names the fields to keep (``1``) or to leave out (``0``), not both. In an
+    array this applies to the fields of each object. A value that is not an object has no fields, so only ``{}`` is kept
+    of it. As in MongoDB, ``_id`` is an exception: ``{"_id": 0}`` may be given with fields to keep, and ``{"_id": 1}``
+    with fields to leave out. Values have no ``_id`` unless somebody has stored one.
 
     Raises:
-        QueryError: If it is no such list or dict.
+        QueryError: If it is not such a list or dict.
     """
     if fields is None:
         return None
     chosen = choices(fields)
     others = {choice for name, choice in chosen.items() if name != "_id"}
     if len(others) == 1 and "_id" in chosen and chosen["_id"] not in others:
-        del chosen["_id"]  # it says nothing then: what is not kept is left out, and what is not left out is kept
+        del chosen["_id"]  # it is redundant: what is not kept is left out, and what is not left out is kept
     if len(others) > 1:
         raise QueryError("fields: keep some (1) or leave some out (0), not both")
     if not chosen:
-        raise QueryError("fields: names at least one field, or is None for all")
+        raise QueryError("fields is empty; name at least one field, or give None for all")
     tree: dict[str, Any] = {}
     for path in sorted(parse_path(name, "fields") for name in chosen):
         branch = tree
         for step in path[:-1]:
             branch = branch.setdefault(step, {})
             if branch is _ALL:
-                raise QueryError(f"fields: {'.'.join(path)!r} is part of another field that is named")
+                raise QueryError(f"fields: {'.'.join(path)!r} is part of another field that is given")
         branch[path[-1]] = _ALL
     if next(iter(chosen.values())):
         return lambda value: _kept(value, tree) if isinstance(value, dict) else {}
@@ -177,7 +177,7 @@ def parse_fields(fields: Any) -> Callable[[Any], Any] | None:
 
 
 def choices(fields: Any) -> dict[str, int]:
-    """Return what `parse_fields` takes as paths, in the order given, each with whether it is kept (1) or left out (0).
+    """Return the paths for `parse_fields`, in the given order, each with 1 if it is kept and 0 if it is left out.
 
     Raises:
         QueryError: If it is neither a list of paths nor such a dict.
@@ -196,7 +196,7 @@ def choices(fields: Any) -> dict[str, int]:
     for name, choice in pairs:
         kept = choice if type(choice) is bool else as_int(choice)
         if kept not in (0, 1):
-            raise QueryError("fields: each field is kept (1) or left out (0)")
+            raise QueryError("fields: each field must be kept (1) or left out (0)")
         chosen[".".join(parse_path(name, "fields"))] = int(kept)
     return chosen
 

@@ -1,7 +1,7 @@
-"""What a filter is once it is parsed: a small tree, which adapters translate and the matcher compiles.
+"""The parsed form of a filter: a small tree, which adapters translate and the matcher compiles.
 
-`$ne`, `$nin`, `$nor` and `$all` are not in it: the parser writes them with `Not`, `Or` and `And`, as MongoDB's manual
-defines them. So an adapter that knows four kinds of nodes and eight conditions knows the language.
+`$ne`, `$nin`, `$nor` and `$all` are not in it: the parser expresses them with `Not`, `Or` and `And`, as MongoDB's
+manual defines them. So an adapter that knows four kinds of nodes and eight conditions knows the whole language.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ class Or:
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The clause does not hold; a field that is not there makes no exception."""
+    """The clause does not hold. A missing field gets no special treatment."""
 
     clause: Filter
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A condition holds for what a path leads to.
+    """A condition holds for a value that a path leads to.
 
-    Through an array a path leads into each element; at its end, to the array and (unless the condition is about arrays,
-    `Size` and `ElementMatches`) to each element. The condition must hold for one of them. Where the path leads
-    nowhere, it is asked about *missing*, which equals ``null`` and is of no type.
+    From an array on the way, a path leads into each element. If it ends at an array, it leads to the array and to each
+    element, or only to the array if the condition is about arrays (`Size` and `ElementMatches`). The condition must
+    hold for one of these values. If there is no value, it is asked about *missing*, which equals ``null`` and has no
+    type.
     """
 
     path: Path
@@ -58,7 +59,7 @@ Comparison: TypeAlias = Literal["$eq", "$gt", "$gte", "$lt", "$lte"]
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """Compares with a value of the same type (a boolean is no number); other types never match.
+    """Compares with a value of the same type (a boolean is not a number); other types never match.
 
     The values ``null`` and *missing* are equal. Objects are equal whatever the order of their keys.
     """
@@ -76,12 +77,12 @@ class In:
 
 @dataclass(frozen=True, slots=True)
 class Exists:
-    """Is there at all. Its opposite is written with `Not`."""
+    """The field is there. The opposite is written with `Not`."""
 
 
 @dataclass(frozen=True, slots=True)
 class HasType:
-    """Is of one of several types, by MongoDB's names (``"int"`` is up to 32 bits, ``"long"`` beyond)."""
+    """Has one of several types, by MongoDB's names (``"int"`` is up to 32 bits, ``"long"`` is larger)."""
 
     names: tuple[str, ...]
 
@@ -95,7 +96,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Modulo:
-    """Is a number that leaves a remainder, with the sign of the number, when it is divided."""
+    """Is a number that leaves this remainder, with the sign of the number, when it is divided."""
 
     divisor: int
     remainder: int
@@ -124,23 +125,23 @@ Condition: TypeAlias = Compare | In | Exists | HasType | Size | Modulo | Matches
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a find asks for."""
+    """The filters of a find."""
 
     value: Filter = EVERYTHING
-    """About the record's value."""
+    """The filter on the record's value."""
     meta: Filter = EVERYTHING
-    """About its metadata and provenance, as the document names them: ``metadata.source``, ``createdByAgent``."""
+    """The filter on metadata and provenance, such as ``metadata.source`` and ``createdByAgent``."""
     both: Filter = EVERYTHING
-    """Clauses in which the two cannot be told apart, such as the `Or` of one of each: paths about the record begin with
-    ``$`` there (``$key``). The store checks them; no adapter is given them."""
+    """Clauses about both that cannot be separated, such as the `Or` of one of each. In these, paths about the record
+    begin with ``$`` (``$key``). The store checks them; adapters never see them."""
 
     def __bool__(self) -> bool:
-        """Return whether it asks for anything at all."""
+        """Return whether there is any condition."""
         return self.value != EVERYTHING or self.meta != EVERYTHING or self.both != EVERYTHING
 
 
 def clauses(filter: Filter) -> Iterator[Filter]:
-    """Yield what must all hold, with nested ANDs taken apart: an adapter decides about each on its own."""
+    """Yield the clauses that must all hold, from nested ANDs too: an adapter decides about each of them separately."""
     if isinstance(filter, And):
         for clause in filter.clauses:
             yield from clauses(clause)
@@ -149,5 +150,5 @@ def clauses(filter: Filter) -> Iterator[Filter]:
 
 
 def conjunction(filters: list[Filter]) -> Filter:
-    """Return one filter for several that must all hold."""
+    """Return one filter that holds if all the given ones do."""
     return filters[0] if len(filters) == 1 else And(tuple(filters))

@@ -1,4 +1,4 @@
-"""Update documents: what ``update(key, {"$inc": {"visits": 1}})`` makes of a value.
+"""Update documents, such as ``{"$inc": {"visits": 1}}``: how they change a value.
 
 The operators are MongoDB's: https://www.mongodb.com/docs/manual/reference/operator/update/.
 """
@@ -28,19 +28,19 @@ from datastore.values import article, checked
 
 Update: TypeAlias = Callable[[Any], dict[str, Any]]
 Change: TypeAlias = Callable[[Any], Any]
-"""From what is at a path, or `MISSING`, to what shall be there, or `MISSING`."""
+"""Takes the value at a path, or `MISSING`, and returns the new value, or `MISSING`."""
 
-_LONGEST_ARRAY = 200_000  # elements: so many times "null," fill a value
+_LONGEST_ARRAY = 200_000  # elements: this many times "null," fill a value
 
 
 def compile_update(changes: Any) -> Update:
-    """Return the function that changes an object; it may change the one it is given, and makes one of `MISSING`.
+    """Return a function that changes an object. It may change the given object in place, and it creates a missing one.
 
     Args:
         changes: Update operators with their fields, or fields to set (a shallow merge).
 
     Raises:
-        QueryError: If it is neither, or holds a compiled regular expression; the message names the place.
+        QueryError: If ``changes`` is neither, or holds a compiled regular expression; the message names the place.
         InvalidValueError: If something in it is not JSON.
     """
     changes = as_dict(changes, lambda: InvalidValueError(f"changes is {kind_of(changes)}; it must be a dict"))
@@ -49,14 +49,14 @@ def compile_update(changes: Any) -> Update:
     except DataStoreError:
         refuse_compiled(changes, "changes")
         raise
-    changes = plain(taken)  # a copy: what the caller does to the operands later changes nothing
+    changes = plain(taken)  # a copy: the caller may change the operands later
     operators = [name for name in changes if name.startswith("$")]
     if not operators:
         _check_reachable(changes)
         return partial(_merged, changes)
     if len(operators) < len(changes):
         other = next(name for name in changes if not name.startswith("$"))
-        raise QueryError(f"changes: {operators[0]} and {other!r} cannot stand side by side: operators, or fields")
+        raise QueryError(f"changes: {operators[0]} and {other!r} cannot be mixed: give operators, or fields")
     steps = [step for name in operators for step in _steps(name, changes[name])]
     _check_apart([path for step in steps for path in (step.path, step.to) if path is not None])
     return partial(_applied, steps)
@@ -68,20 +68,20 @@ class _Step:
     path: Path
     change: Change
     to: Path | None = None
-    """Where a `$rename` leads."""
+    """The new path of a `$rename`."""
     for_new: bool = False
-    """Only where there was no record."""
+    """Applied only if there was no record."""
 
 
 def _check_reachable(changes: dict[str, Any]) -> None:
-    """Refuse to set fields that no path leads to, and so no filter, sort or operator either."""
+    """Refuse to set fields to which no path can lead: filters, sorts and operators could not reach them."""
     for name in changes:
         if not name:
-            raise QueryError("changes: a field has no name, and so no path to it; name it, or store it with modify()")
+            raise QueryError("changes: a field has no name, so no path leads to it; name it, or store it with modify()")
         if "." in name:
             raise QueryError(
-                f"changes: {shown(name)} has a dot in it, and these are the names of the object's own fields; "
-                f"to set what a path leads to, write {{'$set': {{{shown(name)}: ...}}}}"
+                f"changes: {shown(name)} has a dot in it, but without an operator these are names of fields, not paths;"
+                f" to set the field at a path, write {{'$set': {{{shown(name)}: ...}}}}"
             )
 
 
@@ -103,11 +103,11 @@ def _applied(steps: list[_Step], value: Any) -> dict[str, Any]:
                 filled += _change_at(value, step.path, step.change)
             else:
                 _rename(value, step.path, step.to)
-            if filled > _LONGEST_ARRAY:  # each array may be short enough, and all of them fill the memory
+            if filled > _LONGEST_ARRAY:  # each array may be short enough, but all together would fill the memory
                 raise _DoesNotFitError("the arrays would grow beyond what a value can hold")
         except _DoesNotFitError as error:
             if step.operator == "$unset":
-                continue  # as MongoDB: where there cannot be anything there is nothing to remove
+                continue  # as in MongoDB: if the path cannot exist there is nothing to remove
             path = ".".join(step.path)
             raise InvalidValueError(
                 f"{step.operator} cannot be applied to {path!r} of the stored value: {error}"
@@ -117,7 +117,7 @@ def _applied(steps: list[_Step], value: Any) -> dict[str, Any]:
 
 
 class _DoesNotFitError(Exception):
-    """A stored value is not one that an operator can change."""
+    """An operator cannot be applied to a stored value."""
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -128,12 +128,12 @@ def _object(value: Any) -> dict[str, Any]:
 
 def _steps(name: str, operand: Any) -> list[_Step]:
     if name in _INSTEAD:
-        raise QueryError(f"changes: {name} is not there: {_INSTEAD[name]}")
+        raise QueryError(f"changes: {name} is not supported: {_INSTEAD[name]}")
     make = _OPERATORS.get(name)
     if make is None:
         near = difflib.get_close_matches(name, _OPERATORS, 1)
         hint = f" (did you mean {near[0]}?)" if near else ""
-        raise QueryError(f"changes: unknown operator {name}{hint}; there are {', '.join(sorted(_OPERATORS))}")
+        raise QueryError(f"changes: unknown operator {name}{hint}; the operators are {', '.join(sorted(_OPERATORS))}")
     if not isinstance(operand, dict):
         raise QueryError(f"{name}: takes fields in a dict, such as {{'visits': 1}}, and got {shown(operand)}")
     steps = []
@@ -158,11 +158,11 @@ def _updatable(text: object, where: str) -> Path:
 
 
 def _check_apart(paths: list[Path]) -> None:
-    """Refuse paths of which one is a part of another: the order would decide the result."""
+    """Refuse paths if one is part of another: the result would depend on the order."""
     ordered = sorted(paths)
     for one, other in pairwise(ordered):
         if other[: len(one)] == one:
-            raise QueryError(f"changes: {'.'.join(one)!r} and {'.'.join(other)!r} are in each other's way")
+            raise QueryError(f"changes: {'.'.join(one)!r} and {'.'.join(other)!r} overlap")
 
 
 def _kept(current: Any) -> Any:
@@ -182,7 +182,7 @@ def _inc(operand: Any, place: str) -> Change:
 
 
 def _mul(operand: Any, place: str) -> Change:
-    # Where nothing is MongoDB sets a zero of the multiplier's type:
+    # If the field is missing, MongoDB sets a zero of the multiplier's type:
     # https://www.mongodb.com/docs/manual/reference/operator/update/mul/#missing-field
     return _computed(operand, place, type(operand)(0) if _is_number(operand) else 0, operator.mul, "product")
 
@@ -195,7 +195,7 @@ def _computed(operand: Any, place: str, missing: Any, compute: Callable[[Any, An
         if current is MISSING:
             return missing
         if not _is_number(current):
-            raise _DoesNotFitError(f"it is {article(current)}, and no number")
+            raise _DoesNotFitError(f"it is {article(current)}, not a number")
         try:
             result = compute(current, operand)
         except OverflowError:  # an integer too large for a float, and a float
@@ -225,7 +225,7 @@ def _array(current: Any) -> list[Any]:
     if current is MISSING:
         return []
     if not isinstance(current, list):
-        raise _DoesNotFitError(f"it is {article(current)}, and no array")
+        raise _DoesNotFitError(f"it is {article(current)}, not an array")
     return current
 
 
@@ -280,9 +280,9 @@ def _each(operand: Any, place: str, allowed: tuple[str, ...]) -> tuple[list[Any]
         return [operand], {}
     unknown = [name for name in operand if name not in allowed]
     if unknown:
-        raise QueryError(f"{place}: unknown modifier {unknown[0]}; there are {', '.join(allowed)}")
+        raise QueryError(f"{place}: unknown modifier {unknown[0]}; the modifiers are {', '.join(allowed)}")
     if "$each" not in operand or not isinstance(operand["$each"], list | tuple):
-        raise QueryError(f"{place}.$each: takes a list, and is needed beside the other modifiers")
+        raise QueryError(f"{place}.$each: takes a list; the other modifiers need it")
     return list(operand["$each"]), operand
 
 
@@ -293,7 +293,7 @@ def _whole(operand: Any, place: str) -> int:
 
 
 def _pop(operand: Any, place: str) -> Change:
-    # As https://www.mongodb.com/docs/manual/reference/operator/update/pop/ and `pop_node.cpp` of MongoDB's sources.
+    # See https://www.mongodb.com/docs/manual/reference/operator/update/pop/ and `pop_node.cpp` in MongoDB's sources.
     if not _is_number(operand) or operand not in (1, -1):
         raise QueryError(f"{place}: takes 1 for the last element or -1 for the first, and got {shown(operand)}")
     kept = slice(None, -1) if operand == 1 else slice(1, None)
@@ -305,7 +305,7 @@ def _pull(operand: Any, place: str) -> Change:
 
 
 def _pull_all(operand: Any, place: str) -> Change:
-    # As https://www.mongodb.com/docs/manual/reference/operator/update/pullAll/: what is equal goes, and no operators.
+    # See https://www.mongodb.com/docs/manual/reference/operator/update/pullAll/: it takes values only, no operators.
     if not isinstance(operand, list):
         raise QueryError(f"{place}: takes a list of the values to remove, and got {shown(operand)}")
     keys = frozenset(map(order_key, operand))
@@ -317,10 +317,10 @@ def _without(goes: Predicate) -> Change:
 
 
 def _pulled(operand: Any, place: str) -> Predicate:
-    """Return the function that says which elements go: those equal to a value, or that match operators or a filter.
+    """Return a function that tells whether to remove an element: it equals a value, or matches operators or a filter.
 
-    As `src/mongo/db/update/pull_node.cpp` of MongoDB's sources: operators look at an element as at a field, into an
-    array that it is; a filter looks at elements that are objects.
+    As in `src/mongo/db/update/pull_node.cpp` in MongoDB's sources, operators treat an element like a field: if it is an
+    array, they also look at its elements. A filter matches only elements that are objects.
     """
     if not isinstance(operand, dict):
         key = equality_key(operand)
@@ -352,11 +352,11 @@ _INSTEAD = {
     "meta), and a time of your own is text: {'$set': {'at': datetime.now(UTC).isoformat()}}",
     "$bit": "compute the number in modify()",
 }
-"""What MongoDB has and this has not, and what to use."""
+"""Operators of MongoDB that are not supported, and what to use instead."""
 
 
 def _change_at(value: dict[str, Any], path: Path, change: Change) -> int:
-    """Replace what is at a path by what the change makes of it, creating the objects on the way to it.
+    """Replace the value at a path by the change's result, and create the objects on the way to it.
 
     Returns:
         How many elements arrays have grown by.
@@ -388,7 +388,7 @@ def _child(holder: Any, step: str) -> Any:
     if isinstance(holder, list) and is_position(step):
         return holder[int(step)] if int(step) < len(holder) else MISSING
     if isinstance(holder, list):
-        raise _DoesNotFitError(f"an array has positions, and no field {step!r}")
+        raise _DoesNotFitError(f"an array has positions, not fields such as {step!r}")
     raise _DoesNotFitError(f"there is no field {step!r} in {article(holder)}")
 
 
@@ -402,7 +402,7 @@ def _put(holder: Any, step: str, child: Any) -> int:
     position = int(step)
     if child is MISSING:
         if position < len(holder):
-            holder[position] = None  # as MongoDB: the elements after it keep their positions
+            holder[position] = None  # as in MongoDB: the elements after it keep their positions
         return 0
     if position > _LONGEST_ARRAY:
         raise _DoesNotFitError(f"position {position} is beyond what a value can hold")
@@ -413,10 +413,10 @@ def _put(holder: Any, step: str, child: Any) -> int:
 
 
 def _rename(value: dict[str, Any], path: Path, to: Path) -> None:
-    """Move what is at a path; where nothing is, nothing is done, whatever is at the other path.
+    """Move the value at a path to another path. If there is none, nothing is done, whatever is at the other path.
 
-    As `rename_node.cpp` of MongoDB's sources: an error is a path that leads through something without fields (nothing
-    can be there), or through an array.
+    As in `rename_node.cpp` in MongoDB's sources, it is an error if a path leads through an array, or through something
+    without fields.
     """
     if _seek(value, path) is MISSING:
         return
@@ -428,7 +428,7 @@ def _rename(value: dict[str, Any], path: Path, to: Path) -> None:
 
 
 def _seek(value: Any, path: Path) -> Any:
-    """Return what is at a path, `MISSING` if nothing is."""
+    """Return the value at a path, or `MISSING`."""
     for step in path:
         value = _child(value, step)
         if value is MISSING:
@@ -437,7 +437,7 @@ def _seek(value: Any, path: Path) -> Any:
 
 
 def _check_no_array(value: dict[str, Any], path: Path) -> None:
-    """Refuse a path on which there is an array, or something without fields."""
+    """Refuse a path that leads through an array, or through something without fields."""
     holder: Any = value
     for step in path:
         if isinstance(holder, list):

@@ -1,7 +1,7 @@
-"""Isolation by database: one backend that hands calls to a database for each tenant (``isolation="database"``).
+"""Isolation by database (``isolation="database"``): one backend that hands each call to the database of its tenant.
 
-A tenant is a user id. An adapter says in a `Databases` how a database of a given name is opened, dropped and listed;
-`TenantBackend` makes a backend of it.
+A tenant is a user id. An adapter implements `Databases`, which opens, drops and lists databases by name;
+`TenantBackend` makes a backend of that.
 """
 
 from __future__ import annotations

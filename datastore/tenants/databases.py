@@ -1,4 +1,4 @@
-"""What an adapter fills in, so that each tenant can have a database."""
+"""The class that an adapter implements so that each tenant can have a database."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from datastore.urls import Url, one_of
 
 
 def is_wanted(url: Url) -> bool:
-    """Take the parameter ``isolation`` of a URL, and return whether it asks for a database for each tenant."""
+    """Take the parameter ``isolation`` from a URL, and return whether it asks for a database for each tenant."""
     return url.parameter("isolation", one_of("shared", "database"), "shared") == "database"
 
 
 class Databases(ABC):
-    """The databases of tenants in one place, as an adapter makes and drops them.
+    """The databases of tenants in one place: how an adapter creates, drops and lists them.
 
     Args:
-        kind: The adapter's backend class; what it can do beyond `Backend` is there for tenants, too.
-        base: What the names of the databases begin with.
-        longest: The most bytes that the name of a database may take.
-        capabilities: What the backends promise.
+        kind: The adapter's backend class.
+        base: The beginning of the databases' names.
+        longest: The most bytes in the name of a database.
+        capabilities: The capabilities of the backends.
     """
 
     most_open = 64
@@ -35,16 +35,16 @@ class Databases(ABC):
 
     @abstractmethod
     def open(self, name: str) -> Backend:
-        """Open a database, and create it if it is not there. Called by one thread at a time for one name."""
+        """Open a database, and create it if it does not exist. For one name it is called by one thread at a time."""
 
     @abstractmethod
     def drop(self, name: str) -> bool:
-        """Remove a database with all that is in it, and return whether it was there. It is not open here."""
+        """Remove a database and everything in it, and return whether it existed. It is not open in this process."""
 
     def exists(self, name: str) -> bool:
-        """Return whether there is such a database. Reading does not create one."""
+        """Return whether a database exists."""
         return name in self.names(name)
 
     @abstractmethod
     def names(self, beginning: str) -> Iterable[str]:
-        """Return the names of the databases that begin so; other names among them do no harm."""
+        """Return the names of the databases that begin with ``beginning``; other names among them do no harm."""

@@ -25,7 +25,7 @@ class _Entry:
 
 
 class OpenDatabases:
-    """The databases of tenants, by user id; those that were not used for longest are closed for want of room.
+    """The databases of tenants, by user id. If too many are open, the least recently used ones are closed.
 
     Args:
         databases: How the adapter opens, drops and lists them.
@@ -44,13 +44,13 @@ class OpenDatabases:
 
     @contextmanager
     def lent(self, user_id: str) -> Iterator[Backend]:
-        """Lend the database of a tenant, created if it is not there. While it is lent it stays open."""
+        """Lend the database of a tenant, and create it if it does not exist. It stays open while it is lent."""
         with self._entry(user_id) as entry:
             yield entry.backend or self._open(user_id, entry)
 
     @contextmanager
     def lent_if_there(self, user_id: str) -> Iterator[Backend | None]:
-        """Lend the database of a tenant, or ``None`` if it does not exist: reading does not create one."""
+        """Lend the database of a tenant, or ``None`` if it does not exist, because reading must not create it."""
         with self._entry(user_id) as entry:
             if entry.backend is None and not self.is_there(user_id):
                 yield None
@@ -83,7 +83,7 @@ class OpenDatabases:
                 backend.close()
 
     def _take_surplus(self) -> list[Backend]:
-        """Forget the databases that were not used for longest, and return those of them that are open."""
+        """Forget the least recently used databases, and return those of them that are open."""
         if len(self._entries) <= self.databases.most_open:
             return []
         idle = [user_id for user_id, entry in self._entries.items() if not entry.uses]
@@ -94,17 +94,17 @@ class OpenDatabases:
         return ClosedError("the store was closed", backend=self.databases.kind.name)
 
     def name_of(self, user_id: str) -> str:
-        """Return what the database of a tenant is called.
+        """Return the name of a tenant's database.
 
         Raises:
-            InvalidNameError: If that is longer than the database allows.
+            InvalidNameError: If the name is longer than the database allows.
         """
         of = self.databases
         name = f"{of.base}{SEPARATOR}{encode_tenant(user_id)}"
         if len(name.encode()) > of.longest:
             raise InvalidNameError(
-                f"the database of this tenant would have a name of {len(name.encode())} bytes, and {of.kind.name} "
-                f"takes {of.longest}; use shorter user ids (all but a-z and 0-9 take three for each byte)"
+                f"the database of this tenant would have a name of {len(name.encode())} bytes; {of.kind.name} allows "
+                f"{of.longest}. Use shorter user ids (a byte other than a-z and 0-9 takes three)"
             )
         return name
 
@@ -117,11 +117,11 @@ class OpenDatabases:
                 try:
                     found.add(decode_tenant(name[len(beginning) :]))
                 except ValueError:
-                    continue  # of something else
+                    continue  # the name belongs to something else
         return sorted(found)
 
     def drop(self, user_id: str) -> bool:
-        """Remove the database of a tenant, and return whether there was one. Who uses it meanwhile sees it closed."""
+        """Remove the database of a tenant; return whether it existed. Calls that use it meanwhile find it closed."""
         name = self.name_of(user_id)
         with self._entry(user_id) as entry, entry.opening.take():  # nobody opens it before it is gone
             backend, entry.backend = entry.backend, None
@@ -134,7 +134,7 @@ class OpenDatabases:
         return self.databases.exists(self.name_of(user_id))
 
     def close(self) -> None:
-        """Close all of them, and open no more."""
+        """Close all databases, and open no more."""
         with self._turns.take():
             self._closed = True
             entries = list(self._entries.values())

@@ -1,4 +1,4 @@
-"""Hands each call to the database of the tenant that it is about."""
+"""The backend that hands each call to the database of its tenant."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from datastore.tenants.opened import OpenDatabases
 logger = logging.getLogger("datastore")
 
 _AT_ONCE = 16
-"""How many tenants' documents come in one page: each may be as large as a page of the adapter."""
+"""The most tenants whose documents come in one page: each one's may be as large as a page of the adapter."""
 _OF_ALL: frozenset[Ability] = frozenset({"database", "tenants", "drop_tenant"})
 _OF_NONE: frozenset[Ability] = frozenset({"ensure_index"})
-"""An index would have to be declared in databases that are not there yet."""
+"""An index would also have to be declared in databases that do not exist yet."""
 
 
 class TenantBackend(Backend):
     """Hands each call to the database of the user that its ids begin with.
 
-    It has the optional methods that the adapter's backend has, save `Backend.ensure_index` and `Backend.examine`,
-    which is about one database.
+    It supports the same optional methods as the adapter's backend, except `Backend.ensure_index` and
+    `Backend.examine`, which are about one database.
 
     Args:
         databases: How the adapter opens, drops and lists the databases of tenants.
@@ -52,7 +52,7 @@ class TenantBackend(Backend):
         declared = databases.capabilities
         self.capabilities = replace(declared, abilities=(declared.abilities | _OF_ALL) - _OF_NONE)
         self.opened = OpenDatabases(databases)
-        """What is open at the moment, and how the adapter opens more."""
+        """The open databases; it opens and closes them as needed."""
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
@@ -64,7 +64,7 @@ class TenantBackend(Backend):
         return found
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
-        """See `Backend.write`. The store's batches are of one user each."""
+        """See `Backend.write`. Each batch of the store is about one user."""
         outcomes: list[Outcome] = []
         for user, grouped in groupby(writes, lambda write: user_of(write.id)):
             of_user = list(grouped)
@@ -84,7 +84,7 @@ class TenantBackend(Backend):
             return DocumentPage((), None) if backend is None else backend.scan(range, fields, limit, after, reverse)
 
     def record_access(self, accesses: Sequence[Access]) -> None:
-        """See `Backend.record_access`. For a tenant that was dropped meanwhile no database is made."""
+        """See `Backend.record_access`. It creates no database for a tenant that was dropped meanwhile."""
         there = self.opened.at_hand()
         failed: list[DataStoreError] = []
         counted = False
@@ -98,7 +98,7 @@ class TenantBackend(Backend):
                 failed.append(error)
         if failed and not counted:
             raise failed[0]
-        for one in failed:  # to raise would count the others' twice
+        for one in failed:  # an error would make the store repeat the whole batch, and count the others twice
             logger.warning("access counts of a tenant were lost: %s", one)
 
     def namespaces(self, range: IdRange, at: str) -> list[str]:
@@ -162,7 +162,7 @@ class TenantBackend(Backend):
             if page.after is not None:
                 return DocumentPage(found, page.after, damaged)
             if found and number < len(users) and (len(found) == limit or number >= _AT_ONCE):
-                # The next page looks after the last of them, finds nothing, and goes on.
+                # The next page begins after this id, finds no more of this tenant, and continues with the next one.
                 return DocumentPage(found, found[-1].id, damaged)
         return DocumentPage(found, None, damaged)
 
@@ -200,7 +200,7 @@ class TenantBackend(Backend):
         return self.opened.all()
 
     def drop_tenant(self, user_id: str) -> bool:
-        """See `Backend.drop_tenant`. Whoever uses it meanwhile sees it closed."""
+        """See `Backend.drop_tenant`. Calls that use the database meanwhile find it closed."""
         return self.opened.drop(user_id)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What MkDocs needs to know of these pages, which are written to be read in a clone and on GitHub as well."""
+"""Hooks that adapt these pages to MkDocs; they are written to be read in a clone and on GitHub as well."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REPOSITORY = PROJECT["urls"]["Repository"]
 OUTSIDE = {"CHANGELOG.md": "changelog.md", "benchmarks/README.md": "benchmarks.md", "README.md": "index.md"}
-"""Files outside of docs that have a page on the site; links to others lead to the repository."""
+"""Files outside docs that have a page on the site; links to other files lead to the repository."""
 
 sys.path.insert(0, str(Path(__file__).parent))
-from reference import BLOCK  # noqa: E402 - a neighbour of this file, which is no package
+from reference import BLOCK  # noqa: E402 - found only on the path that was set above
 
 _FENCE = re.compile(r"^(`{3,}).*?^\1$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(\]\()([^)\s]+)(\))")
@@ -27,24 +27,24 @@ _SITE_ONLY = re.compile(r"<!-- on the site: (.*?) -->")
 _NOT_ON_THE_SITE = re.compile(r"<!-- not on the site -->.*?<!-- end -->\n", re.DOTALL)
 _LOADED = re.compile(
     r"""<(?:script|img|iframe|source)\b[^>]*\bsrc=["']?https?://|<link\b(?![^>]*rel=["']?canonical)[^>]*href=["']?https?://"""
-    r"""|class=["'][^"']*\bmermaid\b"""  # which the theme fetches from elsewhere
+    r"""|class=["'][^"']*\bmermaid\b"""  # the theme would fetch Mermaid from another host
 )
 
 
 def slug(text: str, separator: str) -> str:
-    """Return the anchor of a heading as GitHub makes it."""
+    """Return the anchor that GitHub gives a heading."""
     return re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", separator)
 
 
 def on_config(config: Any) -> Any:
-    """Give headings the anchors that they have on GitHub; show the version."""
+    """Give headings the anchors that they have on GitHub, and show the version."""
     config.mdx_configs.setdefault("toc", {})["slugify"] = slug
     config.copyright = f"agent-datastore {PROJECT['version']}, <a href='{REPOSITORY}'>source</a>, Apache-2.0"
     return config
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the pages that lie outside of docs."""
+    """Add the pages that are outside docs."""
     for source in ("CHANGELOG.md", "benchmarks/README.md"):
         text = (ROOT / source).read_text(encoding="utf-8")
         nested = re.sub(r"^  (- |  )", r"    \1", text, flags=re.MULTILINE)  # Python-Markdown nests by four spaces
@@ -53,7 +53,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Turn what only GitHub understands into what the site does."""
+    """Turn markup that only GitHub understands into markup that the site understands."""
     markdown = BLOCK.sub(_as_directive, markdown)
     markdown = _NOT_ON_THE_SITE.sub("", _SITE_ONLY.sub(r"\1", markdown))
     parts, last = [], 0
@@ -72,7 +72,7 @@ def on_post_page(output: str, page: Any, config: Any) -> str:
 
 
 def _as_directive(block: re.Match[str]) -> str:
-    """Let mkdocstrings show the docstring: it has types, and links."""
+    """Let mkdocstrings show the docstring, with types and links."""
     options = "show_root_heading: false\n      show_root_toc_entry: false\n      members: false"
     return f"::: {block[1]}\n    options:\n      {options}\n\n"
 
@@ -87,7 +87,7 @@ def _prose(text: str, source: str) -> str:
 
 
 def _target(target: str, source: str) -> str:
-    """Return where a link leads on the site: those out of docs lead to a page of the site, or to the repository."""
+    """Return the target of a link on the site: a file outside docs is a page of the site, or in the repository."""
     path, _, anchor = target.partition("#")
     if not path or "://" in path or path.startswith("mailto:"):
         return target

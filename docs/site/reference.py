@@ -1,6 +1,6 @@
-"""What the guides say of each call comes from its docstring: ``python docs/site/reference.py`` writes it into them.
+"""Copies the docstrings of the calls into the guides: run ``python docs/site/reference.py`` after changing one.
 
-In a page the text stands between two comments, so that the page can be read anywhere, and a test compares it::
+In a page the text is between two comments, so that the page can be read anywhere; a test compares the two::
 
     <!-- docstring of datastore.AgentDataStore.get -->
     ...
@@ -24,14 +24,14 @@ _SECTIONS = ("Args", "Returns", "Yields", "Raises")
 
 
 def written(text: str) -> str:
-    """Return the text of a page with every block as its docstring says it."""
+    """Return the text of a page with every block replaced by its docstring."""
     return BLOCK.sub(
         lambda block: f"<!-- docstring of {block[1]} -->\n{rendered(block[1])}<!-- end of docstring -->\n", text
     )
 
 
 def rendered(name: str) -> str:
-    """Return a docstring as Markdown; the name is as for an import, such as ``datastore.AgentDataStore.get``."""
+    """Return a docstring as Markdown; the name is that of an import, such as ``datastore.AgentDataStore.get``."""
     docstring = inspect.getdoc(_find(name))
     if docstring is None:
         raise LookupError(f"{name} has no docstring")
@@ -65,7 +65,7 @@ def _lines(docstring: str) -> Iterator[str]:
 
 
 def _parts(docstring: str) -> Iterator[tuple[str | None, str]]:
-    """Yield the sections with their titles, and the paragraphs between them with none; code blocks stay whole."""
+    """Yield the sections with their titles, and the other paragraphs without a title; code blocks stay whole."""
     paragraph: list[str] = []
     lines = docstring.splitlines()
     while lines:
@@ -87,7 +87,7 @@ def _entries(body: str) -> Iterator[tuple[str, str]]:
     for entry in re.split(r"\n(?! )", body):
         name, colon, text = entry.partition(": ")
         if not colon:
-            raise ValueError(f"an entry of a docstring has no name: {entry!r}; are its further lines indented?")
+            raise ValueError(f"an entry of a docstring has no name: {entry!r}; are its continuation lines indented?")
         yield name, _joined(text)
 
 
@@ -104,12 +104,12 @@ def _lower(text: str) -> str:
 
 
 def _marked_up(text: str) -> str:
-    """Return what Sphinx and mkdocstrings take for code as Markdown does."""
+    """Return text with the marks for code of Sphinx and mkdocstrings turned into Markdown's."""
     return re.sub(r"``(.+?)``", r"`\1`", re.sub(r"::$", ":", text))
 
 
 def main() -> None:
-    """Write the text of every page that has such blocks."""
+    """Update every page that has such blocks."""
     for page in sorted(DOCS.rglob("*.md")):
         text = page.read_text(encoding="utf-8")
         if written(text) != text:

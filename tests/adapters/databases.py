@@ -1,7 +1,8 @@
-"""A database that compares and swaps, a client whose requests meet faults and other writers, and what they should do.
+"""A database that compares and swaps, a client whose requests meet faults and other writers, and a model of both.
 
-`Model` says what writes mean, in the plainest way. `Database` applies changes that the toolkit decided, and holds each
-against the model as it is applied: so whoever is first in the database is first in the model.
+`Model` says what writes mean, in the simplest way. `Database` applies the changes that the toolkit has decided, and
+compares each one with the model when it is applied. So the order of changes in the database is their order in the
+model.
 """
 
 from __future__ import annotations
@@ -171,11 +172,11 @@ Event = Callable[[], None]
 """What happens when a request is sent; `Unsent` and `Unanswered` are raised by some."""
 
 
-class Unsent(Exception):  # noqa: N818 - an event, and no error
+class Unsent(Exception):  # noqa: N818 - an event, not an error
     """The request does not arrive."""
 
 
-class Unanswered(Exception):  # noqa: N818
+class Unanswered(Exception):  # noqa: N818 - an event, not an error
     """The answer does not arrive."""
 
 

@@ -1,8 +1,8 @@
-"""Writers of one database, whose answers get lost and who come in between each other: each write is applied once.
+"""Writers of one database, with lost answers and in any interleaving: each write is applied once.
 
-Every change is held against a plain model at the moment at which the database applies it (`tests.adapters.databases`).
-What a write is said to have come to is what the model says of it at that moment; of a write that was not applied, what
-the model says at some moment of the call.
+Every change is compared with a simple model when the database applies it (`tests.adapters.databases`). The outcome of a
+write must be what the model says at that moment. For a write that was not applied, it must be what the model says at
+some moment of the call.
 """
 
 from __future__ import annotations

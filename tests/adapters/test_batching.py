@@ -1,4 +1,4 @@
-"""Sharing among requests: nothing is lost, nothing is doubled, and no batch is too much."""
+"""Splitting into requests: nothing is lost, nothing is doubled, and no batch is too large."""
 
 from itertools import pairwise
 

@@ -1,6 +1,6 @@
-"""Push-down: a database that decides some conditions, some of them nearly and some not at all, loses no document.
+"""Push-down to a database that decides some conditions exactly, some inexactly and some not at all loses no document.
 
-The database here is made up. Its expressions are what they find: the numbers of its documents.
+The database here is invented. Its expressions are what they find: the numbers of its documents.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""What writes cost, what they come to, and what is remembered, over `load` and `swap`."""
+"""Writing over `load` and `swap`: what it costs, its outcomes, and what is remembered."""
 
 from __future__ import annotations
 

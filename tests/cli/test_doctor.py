@@ -67,7 +67,7 @@ def test_it_can_write_nothing(store, monkeypatch):
 def test_what_cannot_be_opened_is_a_finding_and_exit_code_3(own_directory):
     result = run("doctor", "sqlite:///none.db", exit_code=3)
     assert f"problem  it cannot be opened: sqlite: {own_directory / 'none.db'} does not exist" in result.stdout
-    assert "datastore: 1 thing to look at" in result.stderr
+    assert "datastore: 1 problem found" in result.stderr
 
 
 def test_a_damaged_file_is_found(store, own_directory):
@@ -91,7 +91,7 @@ def test_couchdb_says_its_version_and_whether_its_indexes_are_there():
     answer = json.loads(run("doctor", url, "--json", exit_code=None or 0).stdout)
     texts = [finding["text"] for finding in answer["findings"]]
     assert any(text.startswith("CouchDB ") for text in texts)
-    assert "its indexes and its views are there" in texts
+    assert "its indexes and views exist" in texts
     assert couchdb.PASSWORD not in json.dumps(answer)
     couchdb.give_back_database(database)
 

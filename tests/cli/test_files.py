@@ -69,7 +69,7 @@ def test_a_path_that_is_no_key_is_left_out(tmp_path):
     except OSError:
         names = 1  # this file system takes UTF-8 only
     found = find(tmp_path)
-    assert (found.keys, found.skipped_files) == (["ok"], {"name that is no key": names})
+    assert (found.keys, found.skipped_files) == (["ok"], {"name not valid as a key": names})
 
 
 def test_a_directory_that_is_not_there_is_an_error(tmp_path):

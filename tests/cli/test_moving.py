@@ -126,7 +126,7 @@ class TestStandardStreams:
         exported = self.process("export", "sqlite:///a.db", "-").stdout
         result = self.process("import", "-", "sqlite:///b.db", input=exported[:-200])
         assert result.returncode == 1
-        assert b"standard input is not whole: it was cut off" in result.stderr
+        assert b"standard input is not complete: it was cut off" in result.stderr
         assert run("stats", "--url", "sqlite:///b.db").stdout == "there are no records\n"
 
     def test_one_command_feeds_the_other(self, source, wanted):
@@ -324,7 +324,7 @@ def test_an_interrupted_copy_exits_with_130_and_can_begin_anew(source, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(moving, "copy", interrupted)
         result = run("copy", "sqlite:///a.db", "sqlite:///b.db", exit_code=130)
-    assert "the same command goes on from there" in result.stderr
+    assert "the same command continues from there" in result.stderr
     report = json.loads(run("copy", "sqlite:///a.db", "sqlite:///b.db", "--from-start", "--json").stdout)
     assert (report["resumed"], report["unchanged"], report["written"]) == (0, 500, 701)
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import datastore
 from datastore.cli.app import app
-from tests.sqlite.test_files import as_nobody, reachable  # noqa: F401
+from tests.sqlite.test_files import as_nobody
 
 ANN = ("--user", "ann")
 
@@ -135,7 +135,7 @@ def test_named_records_are_removed_and_missing_ones_are_exit_code_4(filled):
     result = run("rm", "note", "none", *ANN, exit_code=4)
     assert (result.stdout, result.stderr) == (
         "removed 1 record\n",
-        "datastore: 1 key of those given had no record\n",
+        "datastore: 1 of the given keys had no record\n",
     )
     assert filled.agent("ann", "x").list_keys() == []
 
@@ -179,7 +179,7 @@ def test_looking_makes_no_new_store(own_directory):
     for command in (["ls", *ANN], ["get", "x", *ANN], ["stats"], ["namespaces"], ["rm", "x", *ANN]):
         result = run(*command, "--url", "sqlite:///typo.db", exit_code=1)
         assert "typo.db does not exist" in result.stderr
-        assert "this command makes no new store" in result.stderr
+        assert "this command creates no new store" in result.stderr
     assert not list(own_directory.iterdir())
 
 
@@ -280,7 +280,7 @@ class TestForGood:
     def test_a_user_is_forgotten_when_the_id_is_typed_once_more(self, filled):
         result = run("forget", "ann", input="ann\n")
         assert result.stdout.endswith("removed 5 records, and 1 expired\n")
-        assert "everything of user 'ann' goes, in all namespaces" in result.stderr
+        assert "this removes everything of user 'ann', in all namespaces" in result.stderr
         assert filled.agent("ann", "x").list_namespaces() == []
         assert filled.agent("bob", "x").count() == 1
         assert json.loads(run("forget", "bob", "--confirm", "bob", "--json").stdout) == {
@@ -298,7 +298,7 @@ class TestForGood:
 
     def test_a_store_that_is_not_there_is_not_made(self, own_directory):
         for command in (["purge"], ["forget", "ann", "--confirm", "ann"]):
-            assert "makes no new store" in run(*command, "--url", "sqlite:///typo.db", exit_code=1).stderr
+            assert "creates no new store" in run(*command, "--url", "sqlite:///typo.db", exit_code=1).stderr
         assert list(own_directory.iterdir()) == []
 
 
@@ -318,7 +318,7 @@ class TestReadingOnly:
             == {"agent_data_store.db": before["agent_data_store.db"]}
         )
 
-    def test_who_may_only_read_a_file_may_look(self, filled, own_directory, reachable):  # noqa: F811
+    def test_who_may_only_read_a_file_may_look(self, filled, own_directory, reachable):
         filled.close()
         (own_directory / "agent_data_store.db").chmod(0o444)
         own_directory.chmod(0o555)

@@ -1,4 +1,4 @@
-"""The kit on databases of tenants: what a backend can do alone, it can do behind ``isolation="database"``."""
+"""The kit on tenants' databases: what a backend can do, it can also do with ``isolation="database"``."""
 
 from datastore.conformance import ConformanceSuite, Harness
 

@@ -1,4 +1,4 @@
-"""The kit on the memory backend, which cannot be away and whose data dies with it."""
+"""The kit on the memory backend, which cannot have an outage and whose data ends with the process."""
 
 from datastore.conformance import ConformanceSuite, Harness
 

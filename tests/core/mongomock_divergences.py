@@ -1,9 +1,9 @@
-"""Where mongomock 4.3 answers otherwise than MongoDB, and who says what is right.
+"""Where mongomock 4.3 and MongoDB give different answers, and which source says what is right.
 
-Each row has a condition for the pairs of a document and a filter that it is about, and one of them as an example. A
-condition is about one field of a filter (a path, with operators or a value), and about a document: of a filter within
-`$elemMatch` those are the elements. What only concerns names and types that can be avoided, `$mod`, lists of types, or
-types that mongomock does not know, is not generated at all.
+Each row has a condition for the pairs of a document and a filter that it concerns, and one such pair as an example. A
+condition is about one field of a filter (a path, with operators or a value) and about a document. For a filter in
+`$elemMatch`, the documents are the elements. Names and types that can be avoided, `$mod`, lists of types, and types
+that mongomock does not know are not generated at all.
 """
 
 from __future__ import annotations

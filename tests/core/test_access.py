@@ -1,4 +1,4 @@
-"""Counting accesses: behind the reads, exact, and never in their way."""
+"""Counting accesses: after the reads, exactly, and never in their way."""
 
 import copy
 import gc

@@ -1,4 +1,4 @@
-"""A call has one place, and is known wherever calls are listed."""
+"""Each call has one place in the code, and is listed wherever calls are listed."""
 
 from __future__ import annotations
 
@@ -117,4 +117,4 @@ def test_the_version_is_the_one_that_is_installed():
 
 def test_a_name_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'datastore' has no attribute 'conect'"):
-        datastore.conect  # noqa: B018
+        _ = datastore.conect

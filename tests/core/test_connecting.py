@@ -55,9 +55,9 @@ def test_the_environment_names_the_default(tmp_path, monkeypatch):
         ("sqlite:///x.db?synchronous=off", {}, "'synchronous' of the sqlite URL: it must be one of normal, full"),
         ("sqlite:///x.db?timeout=long", {}, "'timeout' of the sqlite URL: it must be a number of seconds"),
         ("sqlite://x.db", {}, "write sqlite:///x.db for a path relative"),
-        ("sqlite://", {}, "names no file"),
-        ("sqlite:///", {}, "names no file"),
-        ("sqlite:///a%00b", {}, "names no file"),
+        ("sqlite://", {}, "has no file"),
+        ("sqlite:///", {}, "has no file"),
+        ("sqlite:///a%00b", {}, "has no file"),
     ],
 )
 def test_what_is_wrong_with_a_url_or_an_option_is_said(url, options, words, tmp_path, monkeypatch):
@@ -152,4 +152,4 @@ def test_everything_public_can_be_imported_from_the_package():
     for name in datastore.__all__:
         assert getattr(datastore, name).__doc__
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        datastore.nothing  # noqa: B018
+        _ = datastore.nothing

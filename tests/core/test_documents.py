@@ -1,4 +1,4 @@
-"""What a stored document must be, said once: for what is read, and for what is taken in from elsewhere."""
+"""What a stored document must be: one rule for documents that are read, and for those that are imported."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Every parameter of every public call, given every nasty thing: it works, or an error of the store says why not.
+"""Every parameter of every public call, given every nasty argument: it works, or an error of the store says why not.
 
-The calls and their parameters are found by introspection, so that a new one is here from its first day. What a
-function, a mapping or an iterable of the caller's raises is the caller's own, and passes; all else is a
-`DataStoreError`.
+Introspection finds the calls and their parameters, so a new one is tested from its first day. If a caller's function,
+mapping or iterable raises, its own exception passes; everything else is a `DataStoreError`.
 """
 
 import base64
@@ -147,7 +146,7 @@ def test_a_call_works_or_says_why_not(places, where, kind, name, parameter):
                 wrong.append(f"{label}: a message of {len(str(error))} characters")
         except CallersError:
             pass
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - the test collects whatever is raised
             wrong.append(f"{label}: {type(error).__name__}: {str(error)[:200]}")
         else:
             if place.content() != place.filled:
@@ -182,7 +181,7 @@ def test_connect_opens_a_store_that_works_or_says_why_not(url, tmp_path, monkeyp
                 wrong.append(f"{option}: {label}: {error!r} of {error.__cause__!r}")
             except (DataStoreError, CallersError):
                 pass
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - the test collects whatever is raised
                 wrong.append(f"{option}: {label}: {type(error).__name__}: {str(error)[:200]}")
     assert not wrong, "\n".join(wrong)
 

@@ -1,4 +1,4 @@
-"""What an adapter or its client raises and should not: one typed error, with the cause chained, on every path."""
+"""What an adapter or its client should not raise: it becomes one typed error with the cause chained, in every call."""
 
 import logging
 import pickle

@@ -1,4 +1,4 @@
-"""Another distribution with the import name ``datastore``: an import that fails for it, and `doctor`, name it."""
+"""Another distribution with the import name ``datastore``: a failing import, and `doctor`, name it."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_doctor_says_so_where_our_files_have_replaced_the_strangers(site):
     assert "problem  the import name 'datastore' is also used by other-tables 4.4, which is installed here\n" in (
         examined.stdout
     )
-    assert "-> use an environment of its own for each" in examined.stdout
+    assert "-> use a separate environment for each" in examined.stdout
 
 
 def test_doctor_names_files_that_are_missing(site):

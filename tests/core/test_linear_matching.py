@@ -1,6 +1,6 @@
-"""Matching and sorting look at each element once for each step of a path, and look at the clock often enough.
+"""Matching and sorting look at each element once for each step of a path, and check the clock often enough.
 
-What is counted is lines of Python that are executed, and never time.
+The tests count executed lines of Python, and never time.
 """
 
 from __future__ import annotations
@@ -223,9 +223,9 @@ def test_matching_ends_when_the_time_is_up(filter):
         ({"$or": [{"a": {"$gt": number}} for number in range(MAX_CONDITIONS + 1)]}, "filter: has 1,001 conditions"),
         (
             {"a": {"$elemMatch": {f"f{number}": 1 for number in range(MAX_CONDITIONS)}}},
-            "filter: has 1,001 conditions, and may have 1,000; ask whether a field is one of many values with $in",
+            "filter: has 1,001 conditions; the limit is 1,000. To ask whether a field is one of many values, use $in",
         ),
-        ({"x.y": {"$all": numbers(MAX_CONDITIONS + 1)}}, "x.y.$all: has 1,001 values, and may have 1,000"),
+        ({"x.y": {"$all": numbers(MAX_CONDITIONS + 1)}}, "x.y.$all: has 1,001 values; the limit is 1,000"),
         ({zeros(201): 1}, "filter: the path '0.0.0"),
         ({"$or": [{"b": 1}, {zeros(201): 1}]}, "$or[1]: the path '0.0.0"),
     ],

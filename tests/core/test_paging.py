@@ -1,4 +1,4 @@
-"""Pages of sorted records: how much is read for them, what is kept, and that they are right without what is kept."""
+"""Pages of sorted records: how much is read, what is remembered, and that they are right without what is remembered."""
 
 from __future__ import annotations
 
@@ -106,6 +106,9 @@ def test_the_namespace_is_read_once_for_all_pages(agent, backend, sort):
     read.append(backend.handed_over())
     assert [len(page) for page in found] == [50] * 6
     assert list(chain(*found)) == expected
+    if sort == SORTS["keys"]:
+        assert read == [{"scanned": 51}] * 5 + [{"scanned": 50}], "the order of keys needs no sorting"
+        return
     assert read[0] == {"scanned": COUNT}
     assert read[1:] == [{"by id": 51}] * 4 + [{"by id": 50}]
 

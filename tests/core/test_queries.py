@@ -344,5 +344,5 @@ def test_what_answers_queries_is_imported_with_the_first_of_them():
 
 def test_a_sort_names_at_most_32_paths():
     assert len(parse_sort([(f"f{number}", 1) for number in range(32)])) == 32
-    with pytest.raises(QueryError, match="sort: names 33 paths, and may name 32"):
+    with pytest.raises(QueryError, match="sort: names 33 paths; the limit is 32"):
         parse_sort([(f"f{number}", 1) for number in range(33)])

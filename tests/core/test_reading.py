@@ -154,7 +154,7 @@ def test_any_store_can_be_opened_so():
 
 def test_nothing_is_created_whatever_else_the_url_says(tmp_path):
     for more in ("", "&create=true"):
-        with pytest.raises(datastore.ConfigurationError, match="does not exist, and mode=ro makes no file"):
+        with pytest.raises(datastore.ConfigurationError, match="does not exist, and mode=ro creates no file"):
             datastore.connect(f"sqlite:///{tmp_path}/a.db?mode=ro{more}")
     assert list(tmp_path.iterdir()) == []
 
@@ -168,7 +168,7 @@ def test_this_file_knows_every_call_that_writes():
     """So that a new one gets a line above."""
     reads = {
         "get", "get_record", "get_many", "get_all", "exists", "list_keys", "list_namespaces", "use_namespace", "scan",
-        "iter_records", "find", "find_records", "count", "explain", "agent", "namespace", "user_id", "backend",
+        "first", "last", "iter_records", "find", "find_records", "count", "explain", "agent", "namespace", "user_id", "backend",
         "key_value", "vault",
     }  # fmt: skip
     calls = {name for name, _ in inspect.getmembers(AgentDataStore) if not name.startswith("_")}

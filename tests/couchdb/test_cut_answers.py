@@ -1,7 +1,7 @@
 """Every answer of every call, cut at several places: the right result after a repetition, or a typed error.
 
-Whatever a proxy or a broken connection makes of an answer, nothing of it is taken for what is stored, and what is
-stored afterwards is what the call was to leave, or what was there before.
+Whatever a proxy or a broken connection makes of an answer, no part of it is taken for what is stored. Afterwards the
+database holds either what the call should store, or what was there before.
 """
 
 import itertools
@@ -266,7 +266,7 @@ def test_connecting_takes_no_half_answer_for_a_database(bench, url, proxy):
             proxy.fail(".*", *[passing] * number, fault)
             try:
                 with datastore.connect(url) as store:
-                    assert len(store.backend._indexes) == 3, place
+                    assert len(store.backend._schema.indexes) == 3, place
                     store.agent("u", "a").list_namespaces()
             except DataStoreError:
                 pass
@@ -280,12 +280,12 @@ def test_making_a_database_takes_no_half_answer_for_done(place, name, url, proxy
         proxy.fail(".*", *[passing] * number, PLACES[place])
         try:
             with datastore.connect(url + f"_{number}") as store:
-                assert len(store.backend._indexes) == 3
+                assert len(store.backend._schema.indexes) == 3
         except DataStoreError:
             pass
         proxy.clear_faults()
         with datastore.connect(url + f"_{number}") as store:
-            assert len(store.backend._indexes) == 3
+            assert len(store.backend._schema.indexes) == 3
             store.agent("u", "a").set("k", 1)
             assert store.agent("u", "a").list_namespaces() == ["default"]
         proxy_request(proxy, "DELETE", f"/{database}")

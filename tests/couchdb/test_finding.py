@@ -137,7 +137,7 @@ def test_a_limit_ends_the_reading(agent, asked):
 
 def test_large_documents_make_short_pages(agent, asked, monkeypatch):
     _numbered(agent, 40, text="x" * 1_000)
-    monkeypatch.setattr(adapter, "_PAGE_BYTES", 10_000)
+    monkeypatch.setattr(adapter, "PAGE_BYTES", 10_000)
     with asked() as requests:
         assert len(agent.find({"even": True})) == 20
     assert requests[:3] == ["POST _find"] * 3
@@ -146,7 +146,7 @@ def test_large_documents_make_short_pages(agent, asked, monkeypatch):
 
 def test_deleting_what_is_found_skips_nothing(agent, monkeypatch):
     _numbered(agent, 60, text="x" * 1_000)
-    monkeypatch.setattr(adapter, "_PAGE_BYTES", 10_000)
+    monkeypatch.setattr(adapter, "PAGE_BYTES", 10_000)
     assert agent.delete_where({"even": True}) == 30
     assert agent.count({"even": True}) == 0
     assert agent.count() == 30
@@ -189,7 +189,7 @@ def test_what_would_leave_out_nothing_is_not_asked_of_mango(agent, backend, aske
 def test_without_the_startup_index_ranges_are_read(name, proxy):
     with datastore.connect(couchdb.url(name)) as store:
         store.agent("u", "a").set("k", {"n": 1})
-        store.backend._indexes = frozenset()
+        store.backend._schema.indexes = frozenset()
         assert store.agent("u", "a").find({"n": 1}) == {"k": {"n": 1}}
         assert proxy.requests[-1] == "GET _all_docs"
 

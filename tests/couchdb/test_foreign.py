@@ -177,7 +177,7 @@ def test_a_member_who_may_make_no_index_is_told_so_at_once(name, url, proxy):
     """CouchDB says it with a 500."""
     proxy_request(proxy, "PUT", f"/{name}")
     proxy.fail("POST _index", NOT_ADMIN)
-    with pytest.raises(PermissionDeniedError, match=r"may not make .*let an administrator connect once"):
+    with pytest.raises(PermissionDeniedError, match=r"may not create .*let an administrator connect once"):
         datastore.connect(url)
 
 
@@ -193,14 +193,14 @@ def test_who_may_not_make_the_database_is_told_so(url, proxy):
     """A real server says that it is not there before it asks who wants to know."""
     proxy.fail("GET db", status(404, "not_found", "Database does not exist."))
     proxy.fail("PUT db", status(401, "unauthorized", "You are not a server admin."))
-    with pytest.raises(PermissionDeniedError, match="may not make"):
+    with pytest.raises(PermissionDeniedError, match="may not create"):
         datastore.connect(url)
 
 
 @pytest.mark.parametrize("made", ["", "?partitioned=true"])
 def test_a_database_of_the_other_kind_is_refused_at_connect(url, proxy, made):
     datastore.connect(url + made).close()
-    other, words = ("", "say so with") if made else ("?partitioned=true", "leave out .partitioned=true")
+    other, words = ("", "partitioned; connect with") if made else ("?partitioned=true", "leave out .partitioned=true")
     proxy.requests.clear()
     with pytest.raises(ConfigurationError, match=words):
         datastore.connect(url + other)
@@ -227,5 +227,5 @@ def test_forgetting_takes_2_per_thousand(agent, store, proxy):
 def test_a_purge_works_without_its_index(agent, store):
     agent.set("gone", 1, ttl=0.001)
     store.backend._session.remove(f"_design/{EXPIRY_INDEX}")
-    store.backend._indexes -= {EXPIRY_INDEX}
+    store.backend._schema.indexes -= {EXPIRY_INDEX}
     assert store.purge_expired() == 1

@@ -1,4 +1,4 @@
-"""Numbers: stored natively where the server keeps them, and never at the price of what comes back."""
+"""Numbers: stored natively where the server keeps them, and always read back unchanged."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Names that people, and ICU with them, call equal: no number and no listing is made of another name's records."""
+"""Names that people, and so ICU, consider equal: no count and no listing includes another name's records."""
 
 import json
 

@@ -1,7 +1,7 @@
-"""Queries by Mango: nothing that matches is lost, and each trap by name.
+"""Queries by Mango: no matching document is lost, and each trap has a test.
 
-CouchDB's own meaning of a selector (`tests.servers.mango`) is asked in process, thousands of times; PouchDB Server,
-behind the strict proxy that lets through only what both find, by request.
+CouchDB's own meaning of a selector (`tests.servers.mango`) is tested in process, thousands of times. PouchDB Server is
+tested by requests, behind the strict proxy, which lets through only what both find.
 """
 
 import pytest

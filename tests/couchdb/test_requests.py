@@ -142,4 +142,4 @@ def test_a_partitioned_database_is_asked_by_partition(name, proxy):
     """PouchDB Server has no partitions; what is sent is what counts here."""
     with datastore.connect(couchdb.url(name) + "?partitioned=true") as store:
         backend = store.backend
-        assert backend._path(IdRange("u%3A1:n:", "u%3A1:n;"), "_all_docs") == "_partition/u%253A1/_all_docs"
+        assert backend._session.path_in(IdRange("u%3A1:n:", "u%3A1:n;"), "_all_docs") == "_partition/u%253A1/_all_docs"

@@ -1,4 +1,4 @@
-"""The pages are complete, and what they name is there."""
+"""The pages are complete, and everything that they name exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the guides say in tables is what the code does: capabilities, parameters, options, errors, operators."""
+"""What the guides say in tables is true of the code: capabilities, parameters, options, errors and operators."""
 
 from __future__ import annotations
 

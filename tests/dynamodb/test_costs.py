@@ -1,6 +1,7 @@
 """What a call costs in read and write units: the table of docs/backends/dynamodb.md.
 
-As ministack counts them, which does not count what BatchGetItem reads: there it is as many units as for single reads.
+The units are those that ministack counts. It does not count what BatchGetItem reads; that takes as many units as single
+reads.
 """
 
 import os

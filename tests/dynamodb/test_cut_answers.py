@@ -1,6 +1,6 @@
-"""Answers that are not whole are lost ones: each ends in the right result, and never in a wrong one.
+"""Incomplete answers count as lost: each ends in the right result, and never in a wrong one.
 
-Every answer of every call is cut, or replaced, in every way: after a proxy, or a connection that broke.
+Every answer of every call is cut or replaced in every way that a proxy or a broken connection could.
 """
 
 import json

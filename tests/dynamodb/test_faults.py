@@ -1,4 +1,4 @@
-"""Faults: each ends in the right answer or in the error that says what to do. Injected where the client sends."""
+"""Faults: each ends in the right answer, or in an error that says what to do. Injected where the client sends."""
 
 import logging
 import socket
@@ -59,7 +59,7 @@ def untrusted(request, body):
     try:
         raise ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
     except ssl.SSLError as error:
-        raise SSLError(endpoint_url="https://x", error=error)  # noqa: B904
+        raise SSLError(endpoint_url="https://x", error=error)  # noqa: B904 - botocore does not chain it either
 
 
 THROTTLING = [
@@ -434,7 +434,7 @@ def test_no_credentials_are_said(monkeypatch, tmp_path):
     [
         ("dynamodb://key:secret@tab", "no credentials"),
         ("dynamodb://tab/path", "without a path"),
-        ("dynamodb://x", "no name for a table"),
+        ("dynamodb://x", "no table name"),
         ("dynamodb://tab?regoin=x", "did you mean 'region'"),
         ("dynamodb://tab?capacity=5", "read and write units"),
         ("dynamodb://tab?consistency=some", "one of strong, eventual"),
@@ -480,4 +480,4 @@ def test_closing_leaves_no_thread(url):
 def test_no_table_time_to_live_is_a_warning_and_no_failure(caplog):
     with caplog.at_level(logging.WARNING), datastore.connect(dynamodb.DYNALITE.url()) as store:
         store.agent("u", "a").set("k", 1, ttl=60)
-    assert "expiry was not turned on" in caplog.text
+    assert "time to live was not turned on" in caplog.text

@@ -147,7 +147,7 @@ def test_who_is_overtaken_when_its_parts_are_there_leaves_nothing_and_is_told(
     assert overtaken
     assert agent.get("k") == "theirs"
     assert len(parts(items)) == (2 if refused else 0)
-    assert ("were left behind for now" in caplog.text) is refused
+    assert ("are still there for now" in caplog.text) is refused
 
 
 @pytest.mark.parametrize("operation", ["BatchWriteItem", "UpdateItem"])

@@ -1,4 +1,4 @@
-"""Queries: what DynamoDB finds is what the reference finds, trap by trap, and what it is asked is what it takes."""
+"""Queries: DynamoDB finds what the reference finds, trap by trap, and is asked only what it accepts."""
 
 import random
 import re

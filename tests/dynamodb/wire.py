@@ -1,4 +1,4 @@
-"""What a client sends, seen and answered at the last moment before it would leave; and what it gets, changed."""
+"""Sees and answers what a client sends, just before it would leave, and changes what the client receives."""
 
 import json
 import threading

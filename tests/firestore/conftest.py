@@ -1,4 +1,4 @@
-"""A database of each test's own on the emulator, which is started once a session."""
+"""A separate database for each test on the emulator, which is started once in a session."""
 
 import uuid
 

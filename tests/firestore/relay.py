@@ -1,6 +1,6 @@
-"""A relay that speaks gRPC on both sides, and spoils one answer on its way back, byte by byte.
+"""A relay that speaks gRPC on both sides, and damages one answer on its way back, byte by byte.
 
-What it sends is whole for HTTP/2 and gRPC: a proxy's or a server's fault, which no transport notices.
+What it sends is valid HTTP/2 and gRPC. So it is like a fault of a proxy or a server, which no transport notices.
 """
 
 import threading

@@ -1,4 +1,4 @@
-"""Answers that are not whole: of every request of every call, spoilt in every way, and none is taken for an answer."""
+"""Incomplete answers: those of every request of every call, damaged in every way, and not one is believed."""
 
 import socket
 import struct

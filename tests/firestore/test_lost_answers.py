@@ -1,7 +1,7 @@
-"""Every third answer is lost and eight writers are at it: nothing is done twice, and nothing is not done.
+"""Every third answer is lost while eight writers work: everything is done exactly once.
 
-They work in rounds, in which each writes a record once: so at most seven others come between a write whose answer is
-lost and its repetition, and a record knows its last eight.
+They work in rounds, and in each round every writer writes a record once. So at most seven other writes come between a
+write whose answer is lost and its repetition, and a record knows its last eight.
 """
 
 import threading

@@ -1,4 +1,4 @@
-"""A record knows its last writes and countings, in two fields that nobody else ever sees."""
+"""A record knows its last writes and counts, in two fields that nobody else ever sees."""
 
 import pytest
 from grpc import StatusCode

@@ -1,4 +1,4 @@
-"""The emulator is found, or it is said what is missing."""
+"""The emulator is found, or the message says what is missing."""
 
 import pytest
 

@@ -46,8 +46,8 @@ def test_without_credentials_it_says_what_to_do(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("firestore:///c", "names no project"),
-        ("firestore://My_Project/c", "no Google Cloud project"),
+        ("firestore:///c", "has no project"),
+        ("firestore://My_Project/c", "not a Google Cloud project"),
         ("firestore://u:p4ssw0rd@my-project/c", "no user and no password"),
         ("firestore://my-project/a/b", "cannot name a collection"),
         ("firestore://my-project/__x__", "cannot name a collection"),

@@ -1,4 +1,4 @@
-"""Where the keys of a key-value store lie: no two places are one, and each can be read back."""
+"""Where the keys of a key-value store are stored: no two places are the same, and each can be read back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Isolation by database, as far as it is about names and files."""
+"""Isolation by database: the names of tenants' databases, and their files."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_the_longest_user_id_that_fits_a_file_name_works_and_one_more_is_refused
     with datastore.connect(f"sqlite:///{tmp_path}/agents.db", isolation="database") as store:
         room = 255 - len("agents-.db-journal")
         store.agent("u" * room, "a").set("k", 1)
-        with pytest.raises(InvalidNameError, match=f"name of {room + 8} bytes, and sqlite takes {room + 7}"):
+        with pytest.raises(InvalidNameError, match=f"name of {room + 8} bytes; sqlite allows {room + 7}"):
             store.agent("u" * (room + 1), "a")
         assert store.tenants() == ["u" * room]
 

@@ -1,7 +1,7 @@
-"""Data as the platform writes it that this store was specified after, in real servers.
+"""Data in the form of the platform that this store was specified after, in real servers.
 
-Its rules: an id is ``user:namespace:base64``, with nothing escaped; a write reads the document of its id, and if there
-is one changes its value, its metadata and its time of change, whoever's it is.
+Its rules are these. An id is ``user:namespace:base64``, with nothing escaped. A write reads the document with its id.
+If there is one, the write changes its value, its metadata and its time of change, no matter whose it is.
 """
 
 from __future__ import annotations

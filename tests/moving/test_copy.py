@@ -14,6 +14,7 @@ import datastore
 from datastore.backend import Document, DocumentPage, Fields
 from datastore.conformance.faults import backend_of
 from datastore.conformance.samples import VALUES, same
+from datastore.ids import encode_key
 from datastore.moving import copy, digest_of
 from datastore.moving.pages import PAGE
 
@@ -27,7 +28,7 @@ def whole(store) -> list[Document]:
 def test_a_copy_is_the_same_field_for_field(full, sink):
     full.flush()
     report = copy(full, sink)
-    live = [document for document in whole(full) if not document.id.endswith(":Z29uZQ==")]
+    live = [document for document in whole(full) if not document.id.endswith(f":{encode_key('gone')}")]
     assert [document.id for document in whole(sink)] == [document.id for document in live]
     for ours, theirs in zip(whole(sink), live, strict=True):
         assert same([*ours], [*theirs]), "type for type: 1 is not 1.0 is not True, and -0.0 is not 0.0"
@@ -149,8 +150,8 @@ def test_what_does_not_come_back_as_it_was_is_reported(source, sink, monkeypatch
     report = copy(source, sink)
     assert not report.complete
     assert {problem.where[12:]: problem.text for problem in report.problems} == {
-        "YmFk": "differs when read back, in value",
-        "bG9zdA==": "is missing when read back",
+        encode_key("bad"): "differs when read back, in value",
+        encode_key("lost"): "is missing when read back",
     }
     assert copy(source, sink, verify=False).complete, "who does not look sees nothing"
 
@@ -223,7 +224,7 @@ class TestAfterAnEndInTheMiddle:
         assert copy(source, sink, checkpoint=interrupted).resumed == 0
 
     def test_a_checkpoint_that_cannot_be_written_is_an_error(self, source, sink, interrupted, tmp_path):
-        with pytest.raises(datastore.ConfigurationError, match="would let an interrupted run go on"):
+        with pytest.raises(datastore.ConfigurationError, match=r"the checkpoint .* cannot be written"):
             copy(source, sink, checkpoint=interrupted / "below a file")
 
 

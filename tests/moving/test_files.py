@@ -124,7 +124,7 @@ class TestAFileThatIsNotWhole:
     def test_changed_by_hand(self, exported, sink):
         data = content(exported).replace(b'"value":7}', b'"value":8}')
         exported.write_bytes(gzip.compress(data) if exported.suffix == ".gz" else data)
-        self.refused(exported, sink, "was changed since it was exported")
+        self.refused(exported, sink, "was changed after it was exported")
         assert import_records(exported, sink, accept_incomplete=True).written == 2 * PAGE
         assert sink.agent("ann", "a").get("key 7") == 8
 
@@ -225,7 +225,7 @@ class TestAfterAnEndInTheMiddle:
             if done == 2 * PAGE:
                 self.interrupted_export(many, file)
 
-        with pytest.raises(datastore.ConfigurationError, match=r"another export to .* has begun meanwhile"):
+        with pytest.raises(datastore.ConfigurationError, match=r"another export to .* began before this one had ended"):
             export_records(many, file, on_progress=begin_another)
         assert not file.exists()
 
@@ -233,7 +233,7 @@ class TestAfterAnEndInTheMiddle:
             if done == 2 * PAGE:
                 export_records(many, file)
 
-        with pytest.raises(datastore.ConfigurationError, match=r"another export to .* has begun meanwhile"):
+        with pytest.raises(datastore.ConfigurationError, match=r"another export to .* began before this one had ended"):
             export_records(many, file, on_progress=whole_in_between)
         import_records(file, sink)
         assert digest_of(sink) == digest_of(many)
@@ -380,7 +380,7 @@ def test_a_path_may_be_text(full, sink, file, tmp_path, kind):
 
 @pytest.mark.parametrize("given", [3, b"records.jsonl", io.StringIO(), None], ids=lambda given: type(given).__name__)
 def test_what_is_neither_a_path_nor_a_stream_of_bytes_is_refused(full, given):
-    message = r"path is an? .*; give a str, a pathlib\.Path, or a stream opened as binary"
+    message = r"path is an? .*; give a str, a pathlib\.Path, or a stream open for bytes"
     for move in (lambda: export_records(full, given), lambda: import_records(given, full)):
         with pytest.raises(datastore.InvalidValueError, match=message):
             move()

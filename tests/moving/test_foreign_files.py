@@ -1,4 +1,4 @@
-"""Files from anywhere: bounded in memory, bad lines are problems of their own; and files for their owner only."""
+"""Files from anywhere: memory is bounded, a bad line is a problem by itself, and only the owner can read them."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_bad_line_is_a_problem_of_that_line_and_quotes_nothing(store, file, ba
     assert (report.written, report.counts) == (2, {"failed": 1})
     (problem,) = report.problems
     assert problem.where == "line 2"
-    assert problem.text.startswith("holds no record: ")
+    assert problem.text.startswith("is not a record: ")
     assert SECRET not in problem.text
     assert len(problem.text) < 200
     agent = store.agent("u", "a")

@@ -76,7 +76,7 @@ class TestCollisions:
         assert (kind, where) == ("collided", "a:b:c:cGxhbg==")
         assert "user 'a' namespace 'b:c'" in text
         assert "user 'a:b' namespace 'c'" in text
-        assert "it may be the other user's" in text
+        assert "which may be the other user's" in text
         assert "of a:b" not in text
         assert not sink.agent("a", "host", "b:c").exists("plan")
         assert not sink.agent("a:b", "host", "c").exists("plan")
@@ -197,9 +197,9 @@ class TestSqlite:
             ("sqlite:///none.db", "No such file"),
             ("sqlite:///{path}/text", "is not a SQLite database"),
             ("sqlite:///{path}/old.db?table=none", "has no table 'none'; name another one with"),
-            ("sqlite:///{path}/old.db?table=other", "has not the columns of the legacy format"),
+            ("sqlite:///{path}/old.db?table=other", "does not have the columns of the legacy format"),
             ("sqlite:///{path}/old.db?tabel=x", "did you mean 'table'"),
-            ("sqlite://:memory:", "names no file"),
+            ("sqlite://:memory:", "has no file"),
             ("memory://", "reads no databases of another format"),
             ("nosql://x", "no backend serves"),
         ],

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datastore.conformance.samples import METADATA, ODD_NAMES, VALUES, same
-from datastore.ids import decode_id
+from datastore.ids import decode_id, encode_id
 from datastore.moving.legacy_format import UNKNOWN, Name, UnreadableError, other_readings, to_record
 
 PARTS = st.text(":a", min_size=1, max_size=4)
@@ -166,7 +166,8 @@ class TestIds:
         assert [note.kind for note in notes] == ["mismatched"]
 
     def test_an_id_in_our_own_format_is_right_as_well(self):
-        assert kinds(legacy(user="a:b", _id="a%3Ab:default:cGxhbg==")) == []
+        assert kinds(legacy(user="a:b", _id="a%3Ab:default:cGxhbg==")) == [], "of the earlier one"
+        assert kinds(legacy(user="a:b", _id=encode_id("a:b", "default", "plan"))) == []
 
     def test_a_document_without_an_id_is_taken_by_its_fields(self):
         assert kinds(without(legacy(), "_id")) == []
@@ -240,7 +241,7 @@ class TestFields:
     def test_what_is_no_time_is_left_out_and_noted(self):
         document, notes = convert(legacy(updatedAt="yesterday"))
         assert document.updated_at == document.created_at
-        assert notes[0].text == "updatedAt stands for no time: left out"
+        assert notes[0].text == "updatedAt is not a valid time: left out"
 
     @pytest.mark.parametrize(
         ("given", "stored", "noted"),
@@ -314,7 +315,7 @@ class TestFields:
         assert same(convert(ours)[0].value, {"n": 1.0})
         assert convert(ours)[1] == []
         assert same(convert(ours | {"value": {"n": 1}})[0].value, {"n": 1.0})
-        with pytest.raises(UnreadableError, match="valueJson is no JSON"):
+        with pytest.raises(UnreadableError, match="valueJson is not JSON"):
             convert(ours | {"valueJson": "{"})
 
     def test_a_missing_creation_is_at_the_first_time_that_is_known(self):

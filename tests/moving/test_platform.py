@@ -1,4 +1,4 @@
-"""Moving in from what the platform wrote into real servers: the report says the truth, and all else is equal."""
+"""Moving in what the platform wrote into real servers: the report is right, and everything else is equal."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_what_was_moved_by_a_rule_is_not_pruned(old, sink, tmp_path):
     moved(old, sink, rejects=tmp_path / "rejects.jsonl")
     with closing(RejectsFile(tmp_path / "rejects.jsonl")) as rejects:
         import_legacy(rejects, sink, rules=Rules(collided="other"))
-        with pytest.raises(ConfigurationError, match="pruning goes by a whole database"):
+        with pytest.raises(ConfigurationError, match="pruning needs a whole database"):
             import_legacy(rejects, sink, prune=True)
     assert moved(old, sink, rejects=tmp_path / "rejects.jsonl", prune=True).pruned == 0
     assert sink.agent("a:b", "host", "c").get("plan") == "of a:b"
@@ -169,6 +169,6 @@ def test_a_source_that_turns_out_to_be_empty_prunes_nothing(old, sink):
     before = sum(len(page.documents) for page in pages(sink))
     for document in old.all:
         old.remove(document["_id"])
-    with pytest.raises(ConfigurationError, match="nothing in the source"):
+    with pytest.raises(ConfigurationError, match="the source is empty"):
         moved(old, sink, prune=True)
     assert sum(len(page.documents) for page in pages(sink)) == before

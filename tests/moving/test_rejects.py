@@ -138,10 +138,10 @@ class TestTheFile:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("", "is no file of rejects"),
-            ("{}\n", "is no file of rejects"),
-            ('{"format": "agent-datastore rejects", "version": 2}\n', "is no file of rejects"),
-            ("[" * 100_000, "is no file of rejects"),
+            ("", "is not a file of rejects"),
+            ("{}\n", "is not a file of rejects"),
+            ('{"format": "agent-datastore rejects", "version": 2}\n', "is not a file of rejects"),
+            ("[" * 100_000, "is not a file of rejects"),
         ],
         ids=["empty", "other", "newer", "nested"],
     )
@@ -155,7 +155,7 @@ class TestTheFile:
         written(path, legacy())
         with path.open("a") as file:
             file.write(line + "\n")
-        with pytest.raises(ConfigurationError, match="that is no reject"):
+        with pytest.raises(ConfigurationError, match="is not a reject"):
             read(path)
 
     def test_it_is_read_in_pages(self, path):

@@ -1,6 +1,6 @@
 """Choose mutants at random, with a fixed seed, among those that Cosmic Ray can make; ``README.md`` says how.
 
-What lies in annotations is left out: nothing evaluates it, so no test could tell.
+Mutants in annotations are left out: nothing evaluates annotations, so no test could find them.
 """
 
 from __future__ import annotations

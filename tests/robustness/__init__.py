@@ -1,4 +1,4 @@
-"""What no caller asks for: forks, interrupts, signal handlers, crowds of threads, files that vanish, hostile agents."""
+"""What a store meets without its callers' doing: forks, interrupts, signal handlers, vanished files, hostile agents."""
 
 import os
 

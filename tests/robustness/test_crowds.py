@@ -1,6 +1,5 @@
 """Many threads at once: descriptors are bounded, writers take turns, and no batch holds the others up."""
 
-import os
 import sys
 import threading
 import time
@@ -24,7 +23,7 @@ def in_threads(number, work):
 
 @pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="this system does not list a process's descriptors")
 def test_three_hundred_threads_share_a_few_connections(tmp_path):
-    before = len(os.listdir(DESCRIPTORS))  # noqa: PTH208
+    before = len(list(DESCRIPTORS.iterdir()))
     all_there, right = threading.Barrier(300), []
     with datastore.connect(f"sqlite:///{tmp_path}/a.db", flush_interval=3_600) as store:
         agent = store.agent("u", "a")
@@ -38,19 +37,19 @@ def test_three_hundred_threads_share_a_few_connections(tmp_path):
         crowd.start()
         most = 0
         while crowd.is_alive():
-            most = max(most, len(os.listdir(DESCRIPTORS)) - before)  # noqa: PTH208
+            most = max(most, len(list(DESCRIPTORS.iterdir())) - before)
         crowd.join()
         assert right == [True] * 1_500
         # 16 connections, each with a file and its log; one index of the log; and this listing.
         assert most <= 2 * 16 + 1 + 1
-        assert len(store.backend._connections._open_ones()) <= 16
+        assert len(store.backend._opened.connections._open_ones()) <= 16
 
 
 def test_the_url_says_how_many_connections_there_may_be(tmp_path):
     with datastore.connect(f"sqlite:///{tmp_path}/a.db?pool=1", timeout=0.2) as store:
         agent = store.agent("u", "a")
         agent.set("k", 1)
-        pool = store.backend._connections
+        pool = store.backend._opened.connections
         with pool.lent(sys._getframe()), pytest.raises(BackendUnavailableError, match=r"\?pool="):
             agent.get("k")
         assert agent.get("k") == 1
@@ -61,7 +60,7 @@ def test_a_connection_that_nobody_needs_is_closed(tmp_path, monkeypatch):
     with datastore.connect(f"sqlite:///{tmp_path}/a.db") as store:
         agent = store.agent("u", "a")
         agent.set("k", 1)
-        pool = store.backend._connections
+        pool = store.backend._opened.connections
         lent = [pool.take(sys._getframe()) for _ in range(8)]
         for connection in lent:
             pool.give_back(connection)
@@ -89,7 +88,7 @@ def test_a_writer_need_not_wait_for_all_of_anothers_batch(tmp_path):
 def test_a_batch_that_fails_in_its_second_part_says_which_records_are_stored(tmp_path):
     with datastore.connect(f"sqlite:///{tmp_path}/a.db", retry_seconds=0) as store:
         agent = store.agent("u", "a")
-        pool = store.backend._connections
+        pool = store.backend._opened.connections
         connection = pool.take(sys._getframe())
         pool.give_back(connection)
         (pages,) = connection.execute("PRAGMA page_count").fetchone()

@@ -73,11 +73,11 @@ def test_a_call_that_reads_many_pages_ends_in_time(store, call, monkeypatch):
 def test_sqlite_gives_up_a_statement_that_takes_too_long(tmp_path):
     """The statement itself is ended, not only what would come after it."""
     with datastore.connect(f"sqlite:///{tmp_path}/a.db", max_seconds=300) as store:
-        with store.backend._connections.lent(sys._getframe()) as connection, within(60):
+        with store.backend._opened.connections.lent(sys._getframe()) as connection, within(60):
             connection.execute(ENDLESS.format(1_000)).fetchone()
         began = time.monotonic()
         with pytest.raises(DeadlineExceededError), within(0.2):
-            store.backend._read(ENDLESS.format(10**12), ())
+            store.backend._opened.fetch(ENDLESS.format(10**12), ())
         assert time.monotonic() - began < 30
         agent = store.agent("u", "a")
         agent.set("k", 1)
@@ -104,7 +104,7 @@ def test_a_write_waits_for_another_process_no_longer_than_the_call_may_take(tmp_
         other.close()
         store._core.max_seconds = 300
         agent.set("k", 3)
-        with store.backend._connections.lent(sys._getframe()) as connection:
+        with store.backend._opened.connections.lent(sys._getframe()) as connection:
             assert connection.execute("PRAGMA busy_timeout").fetchone() == (60_000,), "not the shorter one of before"
 
 

@@ -63,7 +63,7 @@ def test_no_connection_is_open_when_the_process_forks(tmp_path):
     with datastore.connect(f"sqlite:///{tmp_path}/a.db") as store:
         agent = store.agent("u", "a")
         agent.set("k", 1)
-        pool = store.backend._connections
+        pool = store.backend._opened.connections
         left, idle = pool.take(sys._getframe()), pool.take(sys._getframe())
         pool.give_back(idle)
         assert {left, idle} <= set(pool._open_ones())

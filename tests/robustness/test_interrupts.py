@@ -1,7 +1,7 @@
 """Exceptions that arrive between two lines: Ctrl-C in a notebook, a timeout by signal, a worker's soft limit.
 
-Whatever an interrupted call has done, it has done whole or not at all; and the next call, of any thread and any
-process, finds everything as if nothing had happened: no lock taken, no transaction open, no connection missing.
+An interrupted call has done something either completely or not at all. The next call, of any thread and any process,
+works as if nothing had happened: no lock is taken, no transaction is open, and no connection is missing.
 """
 
 import contextlib
@@ -172,7 +172,7 @@ def test_interrupts_at_random_moments_lose_nothing_that_was_acknowledged(store, 
     assert added <= agent.get("counter") <= tried
 
 
-class SoftLimit(Exception):  # noqa: N818
+class SoftLimit(Exception):  # noqa: N818 - an event, not an error
     """What Celery, for one, raises in the middle of a task: an ordinary exception."""
 
 

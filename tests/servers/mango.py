@@ -1,6 +1,6 @@
 """What CouchDB 3.5 makes of a Mango selector, where PouchDB makes something else of it.
 
-Written from CouchDB's documentation and from what its sources do (``mango_selector.erl``, ``mango_doc.erl``).
+It is written from CouchDB's documentation and from its sources (``mango_selector.erl``, ``mango_doc.erl``).
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Rows that somebody has edited by hand, or damaged: each is an error that names it, and takes no other with it."""
+"""Rows that somebody has edited or damaged: each is an error that names it, and affects no other row."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def agent(store):
 
 def edit(store, change, parameters=()):
     """Change rows as another program might: nothing is checked."""
-    connection = store.backend._connections.take(sys._getframe())
+    connection = store.backend._opened.connections.take(sys._getframe())
     try:
         connection.execute("PRAGMA ignore_check_constraints=1")
         connection.execute(change, parameters)
     finally:
-        store.backend._connections.give_back(connection)
+        store.backend._opened.connections.give_back(connection)
 
 
 def allow_null(store):
     """Make a table without NOT NULL of it, as an ALTER TABLE of another program might."""
-    connection = store.backend._connections.take(sys._getframe())
+    connection = store.backend._opened.connections.take(sys._getframe())
     try:
         connection.execute("PRAGMA writable_schema=1")
         connection.execute(
@@ -59,7 +59,7 @@ def allow_null(store):
         )
         connection.execute("PRAGMA writable_schema=RESET")
     finally:
-        store.backend._connections.give_back(connection)
+        store.backend._opened.connections.give_back(connection)
 
 
 VALUES = {
@@ -216,7 +216,7 @@ def test_a_revision_that_is_no_text_makes_no_conflict(store, agent):
         lambda: agent.add("bad", 1),
         lambda: agent.delete("bad", if_revision="r"),
     ):
-        with pytest.raises(DamagedRecordError, match="revision is no text"):
+        with pytest.raises(DamagedRecordError, match="revision is not text"):
             call()
 
 
@@ -341,7 +341,7 @@ class TestMovingAndExamining:
             connection.execute("UPDATE agent_data_store SET _id = x'00' WHERE key = 'k0'")
         connection.close()
         found = run("doctor", f"sqlite:///{damaged}", "--read-only")
-        assert "1 rows have an _id that is no text" in found.stdout
+        assert "1 rows have an _id that is not text" in found.stdout
 
     def test_removing_and_looking_only_exclude_each_other(self, damaged):
         assert run("doctor", f"sqlite:///{damaged}", "--read-only", "--remove-damaged").exit_code == 2

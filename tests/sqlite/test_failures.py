@@ -205,13 +205,13 @@ CAUSES = [
     *((code, InternalError, "Please report it") for code in OURS),
     ("SQLITE_FULL", BackendUnusableError, "is full"),
     ("SQLITE_NOLFS", BackendUnusableError, "file system"),
-    ("SQLITE_TOOBIG", ValueTooLargeError, "no value of that size"),
+    ("SQLITE_TOOBIG", ValueTooLargeError, "not accept a value of this size"),
 ]
 
 
 def the_connection(store):
     """Return the connection that the next call will use, too."""
-    pool = store.backend._connections
+    pool = store.backend._opened.connections
     connection = pool.take(sys._getframe())
     pool.give_back(connection)
     return connection
@@ -222,7 +222,7 @@ def test_every_code_of_sqlite_is_an_error_by_its_cause(path, code, kind, words):
     """Transient ones are repeated, all others are not; what SQLite says, which may quote a value, is chained alone."""
     with connect(path) as store:
         backend = store.backend
-        error = translate(failing(code), backend._settings)
+        error = translate(failing(code), backend._opened.settings)
         assert type(error) is kind
         assert error.retryable == (kind is BackendUnavailableError)
         assert "secret" not in str(error)
@@ -247,9 +247,9 @@ def test_where_one_code_has_several_causes_the_message_decides(message, kind, pa
 def test_a_mistake_in_the_use_of_sqlite_is_a_fault_of_ours(path):
     with connect(path) as store:
         for kind in (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.NotSupportedError):
-            assert type(translate(kind("parameters are wrong"), store.backend._settings)) is InternalError
+            assert type(translate(kind("parameters are wrong"), store.backend._opened.settings)) is InternalError
         closed = sqlite3.ProgrammingError("Cannot operate on a closed database.")
-        assert type(translate(closed, store.backend._settings)) is ClosedError
+        assert type(translate(closed, store.backend._opened.settings)) is ClosedError
 
 
 def test_a_file_that_cannot_be_opened_is_looked_at(tmp_path):
@@ -258,7 +258,7 @@ def test_a_file_that_cannot_be_opened_is_looked_at(tmp_path):
     path.touch()
     assert type(translate(failing("SQLITE_CANTOPEN"), Settings(path))) is BackendUnavailableError
     path.unlink()
-    with pytest.raises(BackendUnusableError, match="not there any more"):
+    with pytest.raises(BackendUnusableError, match="no longer exists"):
         raise translate(failing("SQLITE_CANTOPEN"), Settings(path))
 
 
@@ -296,7 +296,7 @@ def test_a_table_that_another_program_removed_is_said_at_once(path, call, monkey
         other.execute("DROP TABLE agent_data_store")
         other.close()
         attempts = Attempts(monkeypatch)
-        with pytest.raises(BackendUnusableError, match="has not the tables of this version"):
+        with pytest.raises(BackendUnusableError, match="does not have the tables of this version"):
             call(agent)
         assert attempts.number <= 3, "what lasts is not tried again"
 

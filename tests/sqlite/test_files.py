@@ -1,4 +1,4 @@
-"""The file: made once, brought up to date, shared, and refused untouched where it is not ours or not whole."""
+"""The file: created once, brought up to date, shared, and refused untouched if it is not ours or is incomplete."""
 
 import contextlib
 import hashlib
@@ -13,6 +13,8 @@ import pytest
 import datastore
 import datastore_sqlite
 from datastore import BackendUnusableError, ConfigurationError, DataStoreError, PermissionDeniedError
+from datastore.formats import FORMAT
+from datastore.ids import encode_id
 from datastore.urls import Url
 from datastore_sqlite.client import Settings
 from datastore_sqlite.schema import APPLICATION_ID, MIGRATIONS, TABLE, open_file
@@ -74,7 +76,7 @@ def test_rows_are_readable_with_plain_sqlite(tmp_path):
     with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as plain:
         plain.row_factory = sqlite3.Row
         row = dict(plain.execute(f"SELECT *, value ->> 'days' AS days FROM {TABLE}").fetchone())
-    assert row["_id"] == "alice:trips%3A2026:cm9tZQ=="
+    assert row["_id"] == encode_id("alice", "trips:2026", row["key"])
     assert (row["userId"], row["namespace"], row["key"]) == ("alice", "trips:2026", "rome")
     assert row["value"] == '{"title":"Rôma","days":3}'
     assert json.loads(row["metadata"]) == {"source": "mail"}
@@ -86,7 +88,7 @@ def test_rows_are_readable_with_plain_sqlite(tmp_path):
 @pytest.mark.parametrize(("synchronous", "level"), [("normal", 1), ("full", 2)])
 def test_every_connection_is_as_durable_as_the_url_says(tmp_path, synchronous, level):
     with connect(f"{tmp_path}/a.db?synchronous={synchronous}") as store:
-        pool = store.backend._connections
+        pool = store.backend._opened.connections
         first, second = pool.take(sys._getframe()), pool.take(sys._getframe())
         assert first is not second
         for connection in (first, second):
@@ -99,7 +101,7 @@ def test_every_connection_is_as_durable_as_the_url_says(tmp_path, synchronous, l
 @pytest.mark.parametrize("mmap", [True, False])
 def test_a_memory_map_is_used_where_the_url_asks_for_one(tmp_path, mmap):
     with connect(f"{tmp_path}/a.db" + "?mmap=true" * mmap) as store:
-        connections = store.backend._connections
+        connections = store.backend._opened.connections
         reading = connections.take(sys._getframe())
         assert (reading.execute("PRAGMA mmap_size").fetchone()[0] > 0) is mmap
         connections.give_back(reading)
@@ -138,9 +140,9 @@ def damaged_schema(path):
         (lambda path: path.write_text("notes, and no database"), "is not a SQLite database"),
         (lambda path: path.write_bytes(b"SQLite format 3\0 and then nothing"), "is not a SQLite database"),
         (lambda path: path.write_bytes(bytes(8_192)), "is not a SQLite database"),
-        (plain_database, "of something else than agent-datastore"),
+        (plain_database, "of something other than agent-datastore"),
         (cut_off, "was cut off at"),
-        (newer, "written by a newer agent-datastore .its schema is 99, this one knows 1."),
+        (newer, "written by a newer agent-datastore .its schema is version 99, and this one knows 2."),
         (damaged_schema, "is damaged"),
     ],
     ids=["text", "header only", "zeros", "foreign", "cut off", "newer", "damaged"],
@@ -183,7 +185,7 @@ def test_a_directory_that_is_not_there_is_not_made(tmp_path):
 
 
 def test_create_false_makes_no_file(tmp_path):
-    with pytest.raises(ConfigurationError, match="does not exist, and create=false forbids making it"):
+    with pytest.raises(ConfigurationError, match="does not exist, and create=false forbids creating it"):
         connect(f"{tmp_path}/a.db?create=false")
     assert list(tmp_path.iterdir()) == []
     filled(tmp_path / "a.db")
@@ -207,15 +209,6 @@ def as_nobody(work):
 
 def open_directly(path):
     return datastore_sqlite.connect(Url(f"sqlite:///{path}"))
-
-
-@pytest.fixture
-def reachable(tmp_path):
-    """A directory that a user without privileges can reach."""
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory.stat().st_uid == os.getuid() and directory.as_posix() != "/":
-            directory.chmod(directory.stat().st_mode | 0o755)
-    return tmp_path
 
 
 def test_a_file_without_permission_is_refused(reachable):
@@ -252,14 +245,14 @@ def test_a_read_only_directory_is_refused(reachable):
 def test_the_file_says_whose_it_is_and_which_schema_it_has(tmp_path):
     header = filled(tmp_path / "a.db").read_bytes()[:100]
     assert int.from_bytes(header[68:72], "big") == APPLICATION_ID
-    assert int.from_bytes(header[60:64], "big") == len(MIGRATIONS) == 1
+    assert int.from_bytes(header[60:64], "big") == len(MIGRATIONS) == FORMAT == 2
 
 
 def test_a_file_of_an_older_schema_is_brought_up_to_date_and_keeps_its_records(tmp_path):
     path = filled(tmp_path / "a.db")
-    second = (*MIGRATIONS, f"ALTER TABLE {TABLE} ADD COLUMN mood TEXT; CREATE INDEX moods ON {TABLE} (mood)")
-    connection = open_file(Settings(path), second)
-    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    third = (*MIGRATIONS, f"ALTER TABLE {TABLE} ADD COLUMN mood TEXT; CREATE INDEX moods ON {TABLE} (mood)")
+    connection = open_file(Settings(path), third)
+    assert connection.execute("PRAGMA user_version").fetchone() == (3,)
     assert connection.execute(f"SELECT count(*), count(mood) FROM {TABLE}").fetchone() == (200, 0)
     connection.close()
 

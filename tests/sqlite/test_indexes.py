@@ -1,4 +1,4 @@
-"""Declared indexes on SQLite: found where an index says it is, and nothing lost."""
+"""Declared indexes on SQLite: a query uses them where `explain` says so, and loses nothing."""
 
 import sqlite3
 import threading

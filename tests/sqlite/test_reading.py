@@ -16,7 +16,7 @@ import datastore_sqlite
 from datastore import BackendUnavailableError, BackendUnusableError, ConfigurationError, PermissionDeniedError
 from datastore.urls import Url
 from datastore_sqlite.client import AtRest
-from tests.sqlite.test_files import as_nobody, digest, filled, plain_database, reachable  # noqa: F401
+from tests.sqlite.test_files import as_nobody, digest, filled, plain_database
 
 FILES = ("a.db", "a.db-shm", "a.db-wal")
 
@@ -86,8 +86,8 @@ def test_what_is_written_while_a_statement_reads_is_never_half_of_an_answer(tmp_
     path = filled(tmp_path / "a.db")
     with connect(path) as store:
         backend, seen = store.backend._backend, []
-        give_back = backend._connections.give_back
-        backend._look_at = math.inf  # so that the listing is the first to read
+        give_back = backend._opened.connections.give_back
+        backend._opened.look_at = math.inf  # so that the listing is the first to read
 
         def changed_before(connection, now=None):
             if not seen:
@@ -96,7 +96,7 @@ def test_what_is_written_while_a_statement_reads_is_never_half_of_an_answer(tmp_
                     writer.agent("u", "a").set_many({f"k{i}": "new" for i in range(200)})
             give_back(connection, now)
 
-        backend._connections.give_back = changed_before
+        backend._opened.connections.give_back = changed_before
         assert set(store.agent("u", "a").get_all().values()) == {"new"}
         assert isinstance(seen[0], AtRest)
 
@@ -111,7 +111,7 @@ def test_a_file_that_changes_under_a_statement_does_not_look_damaged(tmp_path):
             raise error
 
     with connect(path) as store:
-        pool = store.backend._backend._connections
+        pool = store.backend._backend._opened.connections
         with pytest.raises(BackendUnavailableError, match="opened for writing by another process") as caught:
             read_while_it_changes(sqlite3.DatabaseError("database disk image is malformed"))
         assert caught.value.retryable
@@ -122,7 +122,7 @@ def test_a_file_that_changes_under_a_statement_does_not_look_damaged(tmp_path):
 def test_a_file_that_goes_away_is_an_error_and_no_missing_record(tmp_path):
     path = filled(tmp_path / "a.db")
     with connect(path, retry_seconds=0) as store:
-        store.backend._backend._look_at = math.inf
+        store.backend._backend._opened.look_at = math.inf
         path.rename(tmp_path / "elsewhere")
         for _ in range(2):
             with pytest.raises(BackendUnusableError, match=r"a\.db is gone"):
@@ -164,11 +164,11 @@ def test_a_file_without_a_log_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: None, "does not exist, and mode=ro makes no file"),
+        (lambda path: None, "does not exist, and mode=ro creates no file"),
         (lambda path: path.touch(), "holds nothing yet; open it for writing once"),
         (lambda path: path.mkdir(), "is a directory"),
         (lambda path: path.write_text("notes, and no database"), "is not a SQLite database"),
-        (plain_database, "of something else than agent-datastore"),
+        (plain_database, "of something other than agent-datastore"),
     ],
 )
 def test_what_holds_no_store_is_refused_and_left_as_it_is(tmp_path, make, message):
@@ -183,10 +183,10 @@ def test_the_database_itself_refuses_to_be_written(tmp_path):
     """The refusal does not hang on one place alone."""
     with connect(filled(tmp_path / "a.db")) as store:
         backend = store.backend._backend
-        connection = backend._connections.take(sys._getframe())
+        connection = backend._opened.connections.take(sys._getframe())
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             connection.execute("DELETE FROM agent_data_store")
-        backend._connections.give_back(connection)
+        backend._opened.connections.give_back(connection)
 
 
 def test_the_database_in_memory_may_be_opened_so():
@@ -204,7 +204,7 @@ class TestWithoutPermission:
     """By a user who may only read, in a directory where nothing can be made."""
 
     @pytest.fixture
-    def path(self, reachable):  # noqa: F811
+    def path(self, reachable):
         path = filled(reachable / "a.db")
         path.chmod(0o444)
         reachable.chmod(0o555)
@@ -248,7 +248,7 @@ class TestWithoutPermission:
 
             as_nobody(work)
 
-    def test_a_log_without_its_index_is_refused_with_what_to_do(self, left_open, reachable):  # noqa: F811
+    def test_a_log_without_its_index_is_refused_with_what_to_do(self, left_open, reachable):
         for child in left_open.parent.iterdir():
             child.chmod(0o444)
         left_open.parent.chmod(0o555)

@@ -28,12 +28,12 @@ def statements(store, agent):
     """What SQLite was asked since the list was last cleared, without the brackets of transactions."""
     asked = []
     backend = store.backend
-    backend._look_at = float("inf")
-    reading = backend._connections.take(sys._getframe())
+    backend._opened.look_at = float("inf")
+    reading = backend._opened.connections.take(sys._getframe())
     reading.set_trace_callback(
         lambda statement: asked.append(statement) if statement not in ("BEGIN IMMEDIATE", "COMMIT") else None
     )
-    backend._connections.give_back(reading)
+    backend._opened.connections.give_back(reading)
     return asked
 
 
@@ -106,9 +106,9 @@ def test_the_counting_of_any_number_of_reads_is_one_statement_per_thousand_recor
     ],
 )
 def test_no_statement_reads_through_the_table(store, agent, statement, parameters):
-    connection = store.backend._connections.take(sys._getframe())
+    connection = store.backend._opened.connections.take(sys._getframe())
     plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
-    store.backend._connections.give_back(connection)
+    store.backend._opened.connections.give_back(connection)
     assert any("agent_data_store USING" in step and "INDEX" in step for step in plan), plan
     assert not any(step.startswith("SCAN agent_data_store") or "TEMP B-TREE" in step for step in plan), plan
 

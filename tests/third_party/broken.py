@@ -1,4 +1,4 @@
-"""The shelf's adapter with one fault each, every one of them seen in a product. The kit must find them all."""
+"""The shelf's adapter with one fault at a time, each of which was seen in a product. The kit must find them all."""
 
 from __future__ import annotations
 
@@ -29,9 +29,11 @@ class LosesTheCreator(ShelfBackend):
 class CapsLists(ShelfBackend):
     """A listing ends at ten thousand, and does not say so."""
 
-    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+    def scan(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
+    ) -> DocumentPage:
         ids = self._shelf.list(range.start, range.end)
-        page = super().scan(range, fields, limit, after)
+        page = super().scan(range, fields, limit, after, reverse)
         return page._replace(after=None) if page.after and ids.index(page.after) >= 10_000 - 1 else page
 
 
@@ -66,9 +68,11 @@ class TakesAnOutageForMissing(ShelfBackend):
         except BackendUnavailableError:
             return {}
 
-    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+    def scan(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
+    ) -> DocumentPage:
         try:
-            return super().scan(range, fields, limit, after)
+            return super().scan(range, fields, limit, after, reverse)
         except BackendUnavailableError:
             return DocumentPage([], None)
 
@@ -158,12 +162,33 @@ class KeepsTheExpired(ShelfBackend):
 class ScansFromTheCursor(ShelfBackend):
     """A page begins with the document that the page before it ended with."""
 
-    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        page = super().scan(range, fields, limit, after)
+    def scan(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
+    ) -> DocumentPage:
+        page = super().scan(range, fields, limit, after, reverse)
         if after is None or not self.read([after], fields):
             return page
         again = self.read([after], fields)[after]
         return page._replace(documents=[again, *page.documents])
+
+
+class ListsForwardAlways(ShelfBackend):
+    """The direction of a listing is not looked at."""
+
+    def scan(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
+    ) -> DocumentPage:
+        return super().scan(range, fields, limit, after)
+
+
+class ReversesPages(ShelfBackend):
+    """A page is read forward and then turned around."""
+
+    def scan(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
+    ) -> DocumentPage:
+        page = super().scan(range, fields, limit, after)
+        return page._replace(documents=page.documents[::-1]) if reverse else page
 
 
 class TurnsFloatsIntoIntegers(ShelfBackend):

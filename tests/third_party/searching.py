@@ -1,4 +1,4 @@
-"""The shelf's adapter with a search of its own, and that search with one fault each. The kit must find them all."""
+"""The shelf's adapter with its own search, and that search with one fault at a time. The kit must find them all."""
 
 from __future__ import annotations
 
@@ -37,9 +37,17 @@ class Searches(ShelfBackend):
         found = push(query, ValuesOnly(), tuple)
         return None if found is None else Plan(found.pushed, found.residual, [one.expression for one in found.pieces])
 
-    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+    def find(
+        self,
+        range: IdRange,
+        plan: Plan,
+        fields: Fields,
+        limit: int,
+        after: str | None = None,
+        reverse: bool = False,
+    ) -> DocumentPage:
         matches = compile_filter(plan.pushed.value)
-        page = self.scan(range, Fields.ALL, limit, after)
+        page = self.scan(range, Fields.ALL, limit, after, reverse)
         return page._replace(documents=[found for found in page.documents if matches(self._seen(found.value))])
 
     def _seen(self, value: Any) -> Any:
@@ -49,30 +57,62 @@ class Searches(ShelfBackend):
 class LimitsBeforeItFilters(Searches):
     """Looks at as many documents as are wanted, and no further."""
 
-    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        return super().find(range, plan, fields, limit, after)._replace(after=None)
+    def find(
+        self,
+        range: IdRange,
+        plan: Plan,
+        fields: Fields,
+        limit: int,
+        after: str | None = None,
+        reverse: bool = False,
+    ) -> DocumentPage:
+        return super().find(range, plan, fields, limit, after, reverse)._replace(after=None)
 
 
 class CapsFinds(Searches):
     """Returns 25 documents at most, as some databases do where nobody asks for more."""
 
-    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        page = super().find(range, plan, fields, 10_000, after)
+    def find(
+        self,
+        range: IdRange,
+        plan: Plan,
+        fields: Fields,
+        limit: int,
+        after: str | None = None,
+        reverse: bool = False,
+    ) -> DocumentPage:
+        page = super().find(range, plan, fields, 10_000, after, reverse)
         return DocumentPage(page.documents[:25], None)
 
 
 class SearchesEverybody(Searches):
     """Finds what matches wherever it lies."""
 
-    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        return super().find(IdRange("", "\U0010ffff"), plan, fields, limit, after)
+    def find(
+        self,
+        range: IdRange,
+        plan: Plan,
+        fields: Fields,
+        limit: int,
+        after: str | None = None,
+        reverse: bool = False,
+    ) -> DocumentPage:
+        return super().find(IdRange("", "\U0010ffff"), plan, fields, limit, after, reverse)
 
 
 class FindsTheExpired(Searches):
     """Forgets to say when a document that it finds expires."""
 
-    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        page = super().find(range, plan, fields, limit, after)
+    def find(
+        self,
+        range: IdRange,
+        plan: Plan,
+        fields: Fields,
+        limit: int,
+        after: str | None = None,
+        reverse: bool = False,
+    ) -> DocumentPage:
+        page = super().find(range, plan, fields, limit, after, reverse)
         return page._replace(documents=[found._replace(expires_at=None) for found in page.documents])
 
 

@@ -1,7 +1,7 @@
-"""A whole adapter, for a database that is a dictionary: what a third party writes, and the kit's own test subject.
+"""A whole adapter for a database that is a dictionary: what a third party writes, and what the kit itself is tested on.
 
-`Shelf` stands for the database and its client; `ShelfBackend` is the adapter, about sixty lines. It has no optional
-ability but `Backend.restore`, which the toolkit brings, so that the store does without.
+`Shelf` stands for the database and its client. `ShelfBackend` is the adapter, about sixty lines. Its only optional
+ability is `Backend.restore`, which the toolkit provides, so the store works without the others.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NAMES += ("lastAccessedByAgent", "lastAccessedAt")
 """The names, in the order of the fields of `Document`."""
 
 
-class ShelfDown(Exception):  # noqa: N818
+class ShelfDown(Exception):  # noqa: N818 - a client names its errors as it likes
     """What the client raises when the database does not answer."""
 
 
@@ -106,10 +106,16 @@ class ShelfBackend(OptimisticBackend):
         with self._translated():
             return [self._swap(change) for change in changes]
 
-    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+    def scan(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
+    ) -> DocumentPage:
         """See `Backend.scan`."""
         with self._translated():
-            names = [name for name in self._shelf.list(range.start, range.end) if after is None or name > after]
+            names = self._shelf.list(range.start, range.end)
+            if after is not None:
+                names = [name for name in names if (name < after if reverse else name > after)]
+            if reverse:
+                names.reverse()
             found = self._shelf.get(names[:limit])
         documents = [self._document(row) for _, row in found.values()]
         return DocumentPage(documents, names[limit - 1] if len(names) > limit else None)

@@ -1,7 +1,7 @@
 """A program of a user of this package, as mypy and pyright see it: what they must accept, and what they must find.
 
-Every line that must be an error says so, to each of the two: ``type: ignore[...]`` for mypy, ``pyright: ignore[...]``
-for pyright. Both report an ignore that nothing needs, so an error that they do not find any more is one that they show.
+Every line that must be an error says so to both of them: ``type: ignore[...]`` for mypy, ``pyright: ignore[...]`` for
+pyright. Both report an ignore that is not needed. So if one of them no longer finds such an error, it reports that.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The tests: one topic a file, one behaviour a test."""
+"""The tests: one topic in each file, and one behaviour in each test."""

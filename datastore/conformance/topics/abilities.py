@@ -1,4 +1,4 @@
-"""Optional abilities: with them and without them every call means the same."""
+"""Optional abilities: every call means the same with and without them."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ ANSWERS: dict[str, Callable[[Any], object]] = {
     "clear": lambda data_store: [data_store.use_namespace(name).clear() for name in (*NAMESPACES, "none")],
     "clear-prefix": lambda data_store: [data_store.use_namespace("half").clear(p) for p in ("key", "old", "x", "")],
 }
-"""Calls that a backend may be able to answer in a quicker way."""
+"""Calls that some backends can answer in a faster way."""
 
 
 def require(backend: Backend, ability: Ability) -> None:
-    """End the test unless the backend has an optional method."""
+    """End the test as not applicable unless the backend has an optional method."""
     if not backend.capabilities.supports(ability):
         not_applicable(f"the backend does not have {ability!r}")
 
@@ -50,14 +50,14 @@ class Abilities(Topic):
     """The optional methods of `Backend`."""
 
     def test_the_capabilities_say_which_optional_methods_there_are(self, backend: Backend) -> None:
-        """Those, and no others."""
+        """It names the methods that exist, and no others."""
         own = backend.overridden()
-        assert backend.capabilities.abilities <= own, "declared, and not there"
-        if not isinstance(backend, TenantBackend):  # it has what the backends have that it stands before
-            assert own <= backend.capabilities.abilities, "there, and not declared: the store does not use it"
+        assert backend.capabilities.abilities <= own, "declared, but missing"
+        if not isinstance(backend, TenantBackend):  # it has the abilities of the backends that it opens
+            assert own <= backend.capabilities.abilities, "exists, but is not declared: the store does not use it"
 
     def test_an_optional_method_that_is_not_there_says_so(self, backend: Backend) -> None:
-        """It does not return something that stands for nothing."""
+        """It raises, and never returns a placeholder."""
         calls: dict[Ability, Callable[[], object]] = {
             "namespaces": lambda: backend.namespaces(USER_RANGE, at(0)),
             "count": lambda: backend.count(RANGE, at(0)),
@@ -84,7 +84,7 @@ class Abilities(Topic):
     def test_an_ability_changes_no_answer(
         self, store: DataStore, wrapped: Wrapper, clock: Clock, ask: Callable[[Any], object]
     ) -> None:
-        """Of two users with the same data, one is asked with the abilities and the other without."""
+        """Two users have the same data; one is served with the abilities, the other without."""
         fill(store, clock)
         without = wrapped(Wrapped)
         assert ask(store.agent("user_1", "agent_1")) == ask(without.agent("user_10", "agent_1"))
@@ -93,7 +93,7 @@ class Abilities(Topic):
             assert mine.use_namespace(namespace).get_all() == theirs.use_namespace(namespace).get_all(), namespace
 
     def test_namespaces_are_those_with_a_live_document(self, backend: Backend) -> None:
-        """As the prefixes of their ids, within the range."""
+        """They are given as prefixes of ids, within the range."""
         require(backend, "namespaces")
         apply(backend, [put("key", 1, namespace=namespace) for namespace in ("a", "b", "b:c", "é")])
         apply(backend, [put("key", 1, namespace="expired", expires_at=at(10))])
@@ -105,7 +105,7 @@ class Abilities(Topic):
         assert sorted(backend.namespaces(beginning_with_b, at(10))) == ["user:b%3Ac:", "user:b:"]
 
     def test_counting_a_range_counts_live_documents(self, backend: Backend) -> None:
-        """Within the range alone."""
+        """It counts only within the range."""
         require(backend, "count")
         apply(backend, [put(f"key {number}", 1) for number in range(5)])
         apply(backend, [put("expired", 1, expires_at=at(10)), put("key", 1, namespace="ns2")])
@@ -114,7 +114,7 @@ class Abilities(Topic):
         assert backend.count(USER_RANGE, at(10)) == 6
 
     def test_clearing_a_range_removes_everything_and_counts_what_was_live(self, backend: Backend) -> None:
-        """Neighbours stay."""
+        """Documents in neighbouring ranges stay."""
         require(backend, "clear")
         apply(backend, [put(f"key {number}", 1) for number in range(5)])
         apply(backend, [put("expired", 1, expires_at=at(10)), put("key", 1, namespace="ns2")])
@@ -124,7 +124,7 @@ class Abilities(Topic):
         assert backend.clear(USER_RANGE, at(10)) == 1
 
     def test_forgetting_removes_all_that_there_is_of_a_user(self, store: DataStore, clock: Clock) -> None:
-        """Expired records too, in namespaces without live ones as well; large values with all their parts."""
+        """Expired records are removed too, even in namespaces without live ones, and all parts of large values."""
         fill(store, clock)
         data_store = store.agent("user_1", "agent_1", "large")
         data_store.set("large", "x" * 900_000)
@@ -138,7 +138,7 @@ class Abilities(Topic):
         assert other.list_namespaces() == sorted(set(NAMESPACES) - {"expired"})
 
     def test_without_the_ability_forgetting_does_the_same(self, wrapped: Wrapper, clock: Clock) -> None:
-        """Record by record."""
+        """It removes record by record."""
         store = wrapped(Wrapped)
         fill(store, clock)
         records = sum(range(1, len(NAMESPACES) + 1)) - NAMESPACES.index("expired") - 1
@@ -147,19 +147,19 @@ class Abilities(Topic):
         assert store.forget("user_1") == (0, 0)
 
     def test_purging_removes_what_is_expired(self, store: DataStore, backend: Backend, clock: Clock) -> None:
-        """Of all users, and nothing else; it returns how many there were."""
+        """It removes those of all users and nothing else, and returns their number."""
         require(backend, "purge")
         apply(backend, [put("past", 1, expires_at=at(10)), put("now", 1, expires_at=at(20))])
         apply(backend, [put("later", 1, expires_at=at(30)), put("never", 1)])
         assert backend.purge(at(20)) == 2
         assert [is_stored(backend, key) for key in ("past", "now", "later", "never")] == [False, False, True, True]
         fill(store, clock)
-        assert store.purge_expired() == 2 * 6 + 1, "three in each of two namespaces of two users, and the one before"
+        assert store.purge_expired() == 2 * 6 + 1, "three in each of two namespaces of two users, and one more"
         assert store.purge_expired() == 0
         assert store.agent("user_1", "agent_1", "half").count() == len(NAMESPACES)
 
     def test_without_the_ability_purging_says_so(self, store: DataStore, backend: Backend, wrapped: Wrapper) -> None:
-        """It does not pretend to have found nothing."""
+        """It does not pretend that nothing is expired."""
         with pytest.raises(UnsupportedError):
             wrapped(Wrapped).purge_expired()
         if not backend.capabilities.supports("purge"):

@@ -1,4 +1,4 @@
-"""The contract of `Backend.record_access`, asked of the adapter itself."""
+"""The contract of `Backend.record_access`, tested on the adapter itself."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def access(key: str, number: int = 1, agent: str = "reader", seconds: float = 5,
 
 
 def accesses_of(document: Document) -> tuple[int, str | None, str | None]:
-    """Return how often a document was accessed, and by whom and when last."""
+    """Return how often a document was accessed, and the last agent and time."""
     return document.access_count, document.last_accessed_by_agent, document.last_accessed_at
 
 
 class Accesses(Topic):
-    """Counting touches the access fields of documents that are there, and nothing else."""
+    """Counting changes the access fields of existing documents, and nothing else."""
 
     def test_counts_are_added(self, backend: Backend) -> None:
-        """To what is there; the last agent and time are taken over."""
+        """The numbers are added to what is stored; the last agent and time are replaced."""
         apply(backend, [put("key", 1)])
         backend.record_access([access("key", 2, "first", 5)])
         backend.record_access([access("key", 3, "second", 6)])
@@ -38,7 +38,7 @@ class Accesses(Topic):
         assert before == after._replace(access_count=0, last_accessed_by_agent=None, last_accessed_at=None)
 
     def test_a_later_put_keeps_the_counts(self, backend: Backend) -> None:
-        """They belong to the document and not to its value."""
+        """Counts belong to the document and not to its value."""
         apply(backend, [put("key", 1)])
         backend.record_access([access("key", 4)])
         apply(backend, [put("key", 2, metadata={"a": 1}, at=at(10))])
@@ -47,7 +47,7 @@ class Accesses(Topic):
         assert accesses_of(document) == (4, "reader", at(5))
 
     def test_a_document_that_is_gone_is_not_made_again(self, backend: Backend) -> None:
-        """Neither one that was deleted nor one that never was."""
+        """Neither a deleted document nor one that never existed is created."""
         apply(backend, [put("deleted", 1), put("there", 1)])
         apply(backend, [Delete(id_of("deleted"), at(1))])
         backend.record_access([access("deleted"), access("missing"), access("there")])
@@ -57,14 +57,14 @@ class Accesses(Topic):
         assert [document.id for document in backend.scan(RANGE, Fields.KEY, 10).documents] == [id_of("there")]
 
     def test_a_document_created_at_another_time_is_another_one(self, backend: Backend) -> None:
-        """These accesses were of the one before."""
+        """Its accesses belong to the document before it."""
         apply(backend, [put("key", 1, at=at(1))])
         backend.record_access([access("key", created=0), access("missing", created=0)])
         document = stored(backend, "key")
         assert accesses_of(document) == (0, None, None)
 
     def test_the_last_access_never_goes_back(self, backend: Backend) -> None:
-        """An older access still counts, and names nobody."""
+        """An older access still counts, but does not become the last one."""
         apply(backend, [put("key", 1)])
         backend.record_access([access("key", 1, "later", 10)])
         backend.record_access([access("key", 1, "earlier", 5)])
@@ -72,7 +72,7 @@ class Accesses(Topic):
         assert accesses_of(document) == (2, "later", at(10))
 
     def test_a_thousand_documents_are_counted_in_one_call(self, backend: Backend) -> None:
-        """As many as the store hands over at once; some are gone, some are new ones."""
+        """That is as many as the store passes at once; some are deleted, and some are newer documents."""
         names = [f"key {number}" for number in range(1_000)]
         apply(backend, [put(name, 1) for name in names])
         apply(backend, [Delete(id_of(name), at(1)) for name in names[:100]])
@@ -83,7 +83,7 @@ class Accesses(Topic):
         assert counts == expected
 
     def test_odd_names_are_counted(self, backend: Backend) -> None:
-        """In ids and in the agent's name, quotes, separators and all."""
+        """Ids and agents may hold quotes, separators and anything else."""
         agents = ['"quoted"', "a'b", "a\\b", "a\0b", "🔑", "%s", "a,b", "[1]", "\u2028", "NULL"]
         namespaces = ["'", '"', "\\", "🔑", "[", ",", "é", "a b", "$", "."]
         ids = [id_of("key", namespace) for namespace in namespaces]

@@ -1,4 +1,4 @@
-"""Batches: any number of records in one call, with an outcome for each."""
+"""Batches: any number of records in one call, with one outcome for each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datastore.conformance.topic import Topic, Wrapper
 from datastore.conformance.topics.records import record_of
 
 sizes = pytest.mark.parametrize("size", [0, 1, 26, 101, 501, 1_001])
-"""Just above what databases take at once: 25, 100, 500, 1,000; the listings have a batch of twelve thousand."""
+"""Just above the limits of databases: 25, 100, 500 and 1,000. The listings have a batch of twelve thousand."""
 
 
 class Batches(Topic):
@@ -22,7 +22,7 @@ class Batches(Topic):
 
     @sizes
     def test_a_batch_of_any_size_is_complete(self, data_store: AgentDataStore, size: int) -> None:
-        """Stored, read and removed whole; the numbers returned are right."""
+        """Everything is stored, read and removed, and the returned numbers are right."""
         items = {f"key {number}": number for number in range(size)}
         data_store.set("another", "stays")
         assert data_store.set_many(items) == size
@@ -32,7 +32,7 @@ class Batches(Topic):
         assert data_store.get_all() == {"another": "stays"}
 
     def test_a_batch_can_be_set_again(self, data_store: AgentDataStore) -> None:
-        """Over some records that are there, as many as a request takes, and some that are not."""
+        """Some of its records exist already, as many as one request takes, and some do not."""
         data_store.set_many({f"key {number}": "old" for number in range(150)})
         items = {f"key {number}": number for number in range(100, 300)}
         assert data_store.set_many(items) == 200
@@ -41,43 +41,43 @@ class Batches(Topic):
         assert data_store.get("key 99") == "old"
 
     def test_get_many_keeps_the_order_asked(self, data_store: AgentDataStore) -> None:
-        """Missing keys are left out, wherever they stand."""
+        """Missing keys are left out, wherever they are in the batch."""
         data_store.set_many({f"key {number}": number for number in range(300)})
         asked = [f"key {number}" for number in range(400, -1, -3)]
         expected = {f"key {number}": number for number in range(400, -1, -3) if number < 300}
         assert list(data_store.get_many(asked).items()) == list(expected.items())
 
     def test_get_many_takes_a_key_twice(self, data_store: AgentDataStore) -> None:
-        """It stands in the result once, where it was asked first."""
+        """It is in the result once, at its first place."""
         data_store.set_many({"a": 1, "b": 2})
         assert list(data_store.get_many(["b", "a", "b", "b", "missing", "missing"]).items()) == [("b", 2), ("a", 1)]
 
     def test_set_many_takes_a_key_twice(self, data_store: AgentDataStore) -> None:
-        """The last value counts, and it is one record."""
+        """The last value counts, and there is one record."""
         assert data_store.set_many([("a", 1), ("b", 2), ("a", 3)]) == 2
         assert data_store.get_all() == {"a": 3, "b": 2}
 
     def test_delete_many_takes_a_key_twice(self, data_store: AgentDataStore) -> None:
-        """It existed once."""
+        """It counts once."""
         data_store.set_many({"a": 1, "b": 2})
         assert data_store.delete_many(["a", "a", "missing", "a"]) == 1
         assert data_store.get_all() == {"b": 2}
 
     def test_delete_many_counts_what_existed(self, data_store: AgentDataStore) -> None:
-        """Missing records are no error."""
+        """Missing records are not an error."""
         data_store.set_many({f"key {number}": number for number in range(0, 300, 2)})
         assert data_store.delete_many(f"key {number}" for number in range(300)) == 150
         assert data_store.delete_many(f"key {number}" for number in range(300)) == 0
 
     def test_any_iterable_is_a_batch(self, data_store: AgentDataStore) -> None:
-        """Generators, views and sets as well as lists."""
+        """Generators, views and sets are accepted as well as lists."""
         assert data_store.set_many((f"key {number}", number) for number in range(3)) == 3
         assert data_store.get_many(key for key in ["key 0", "key 2"]) == {"key 0": 0, "key 2": 2}
         assert data_store.get_many({"key 1"}) == {"key 1": 1}
         assert data_store.delete_many({"key 0": None, "key 1": None}.keys()) == 2
 
     def test_a_batch_of_nothing_is_no_request(self, wrapped: Wrapper) -> None:
-        """The database is not asked."""
+        """The database is not asked at all."""
         data_store = wrapped(Untouchable).agent("user_1", "agent_1")
         assert data_store.get_many([]) == {}
         assert data_store.set_many({}) == 0
@@ -86,7 +86,7 @@ class Batches(Topic):
     def test_one_oversize_item_stops_the_batch_before_any_io(
         self, data_store: AgentDataStore, wrapped: Wrapper
     ) -> None:
-        """The error names its key, and nothing of the batch was written."""
+        """The error names its key, and nothing in the batch is written."""
         items = {f"key {number}": number for number in range(200)} | {"the large one": of_size(1_000_001)}
         with pytest.raises(ValueTooLargeError, match="the large one"):
             wrapped(Untouchable).agent("user_1", "agent_1").set_many(items)
@@ -101,7 +101,7 @@ class Batches(Topic):
             data_store.set_many({"good": 1, "the bad one": {"when": {1}}})
 
     def test_what_is_no_batch_is_refused(self, wrapped: Wrapper) -> None:
-        """A mapping, or pairs of key and value."""
+        """A batch is a mapping, or pairs of key and value."""
         data_store = wrapped(Untouchable).agent("user_1", "agent_1")
         items: Any
         for items in (1, None, "key", [1, 2], [("key",)]):
@@ -109,7 +109,7 @@ class Batches(Topic):
                 data_store.set_many(items)
 
     def test_a_batch_of_large_values_is_complete(self, data_store: AgentDataStore) -> None:
-        """More bytes than any database takes in one request or hands out in one answer."""
+        """It has more bytes than any database accepts in one request or returns in one answer."""
         items = {f"key {number}": str(number) + of_size(390_000) for number in range(45)}
         assert data_store.set_many(items) == 45
         assert data_store.get_many(items) == items
@@ -117,7 +117,7 @@ class Batches(Topic):
         assert data_store.delete_many(items) == 45
 
     def test_set_many_stores_metadata_and_expiry_with_each_record(self, data_store: AgentDataStore) -> None:
-        """The same for all."""
+        """Both are the same for all records."""
         data_store.set("old", 0, {"kept": 1})
         data_store.set_many({"old": 1, "new": 2}, {"source": "web"}, ttl=timedelta(minutes=1))
         old, new = record_of(data_store, "old"), record_of(data_store, "new")
@@ -126,7 +126,7 @@ class Batches(Topic):
         assert old.expires_at == new.expires_at
 
     def test_each_record_of_a_batch_has_a_revision_of_its_own(self, data_store: AgentDataStore) -> None:
-        """As if it had been set alone."""
+        """It is as if each record had been set alone."""
         data_store.set_many({f"key {number}": 1 for number in range(30)})
         revisions = {record.revision for record in data_store.iter_records()}
         assert len(revisions) == 30

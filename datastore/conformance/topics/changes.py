@@ -1,4 +1,4 @@
-"""Race-free changes: read, apply, write, without losing anybody's."""
+"""Changes without races: read, apply a function, and write, without losing anybody's change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Changes(Topic):
         assert data_store.get("key") == [1, 2]
 
     def test_modify_begins_with_the_default(self, data_store: AgentDataStore) -> None:
-        """``None``, unless the caller says otherwise; not for a stored null."""
+        """The default is ``None``, unless the caller gives one. It does not replace a stored null."""
         seen = []
         assert data_store.modify("one", lambda value: seen.append(value), allow_none=True) is None
         assert data_store.modify("two", lambda value: {**value, "b": 2}, {"a": 1}) == {"a": 1, "b": 2}
@@ -30,7 +30,7 @@ class Changes(Topic):
         assert seen == [None]
 
     def test_a_function_that_returns_nothing_changes_nothing(self, data_store: AgentDataStore) -> None:
-        """What it changed in place is a copy; null is stored for who says so."""
+        """What it changed in place is a copy. To store null, a function must say so."""
         data_store.set("key", [1])
         before = record_of(data_store)
         for key, default in (("key", None), ("new", []), ("other", None)):
@@ -44,7 +44,7 @@ class Changes(Topic):
         assert data_store.modify("key", lambda value: [value]) == [None]
 
     def test_modify_leaves_the_default_alone(self, data_store: AgentDataStore) -> None:
-        """A function that changes what it is given does not change the caller's object."""
+        """A function that changes its argument does not change the caller's object."""
         default: list[int] = []
 
         def append(value: list[int]) -> list[int]:
@@ -57,7 +57,7 @@ class Changes(Topic):
         assert data_store.get_all() == {"key": [1], "other": [1]}
 
     def test_modify_starts_over_after_a_conflict(self, data_store: AgentDataStore) -> None:
-        """With the value that another writer stored meanwhile."""
+        """It continues with the value that another writer has stored meanwhile."""
         data_store.set("key", 1)
         seen = []
 
@@ -71,7 +71,7 @@ class Changes(Topic):
         assert seen == [1, 2]
 
     def test_modify_starts_over_if_the_record_is_made_meanwhile(self, data_store: AgentDataStore) -> None:
-        """It overwrites nobody."""
+        """It does not overwrite the other writer's record."""
         seen = []
 
         def change(value: Any) -> Any:
@@ -83,7 +83,7 @@ class Changes(Topic):
         assert data_store.modify("key", change) == ["theirs"]
 
     def test_modify_starts_over_if_the_record_goes_meanwhile(self, data_store: AgentDataStore) -> None:
-        """It begins with the default then, and the new record is really new."""
+        """It then begins with the default, and the new record is really new."""
         data_store.set("key", "old", {"source": "web"})
         seen = []
 
@@ -97,7 +97,7 @@ class Changes(Topic):
         assert record_of(data_store).metadata == {}
 
     def test_an_error_of_the_function_changes_nothing(self, data_store: AgentDataStore) -> None:
-        """It comes through as it is."""
+        """The error reaches the caller unchanged."""
         data_store.set("key", 1)
         before = record_of(data_store)
         with pytest.raises(ZeroDivisionError):
@@ -113,7 +113,7 @@ class Changes(Topic):
         assert record_of(data_store) == before
 
     def test_a_change_is_no_access(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """Its reads are means to an end."""
+        """Its reads do not count."""
         data_store.modify("key", lambda value: {})
         data_store.update("key", {"a": 1})
         data_store.increment("number")
@@ -122,7 +122,7 @@ class Changes(Topic):
         assert [record.access_count for record in data_store.iter_records()] == [0, 0, 0]
 
     def test_increment_adds(self, data_store: AgentDataStore) -> None:
-        """From 0 where there is nothing; it returns the sum."""
+        """It begins at 0 if there is no record, and returns the sum."""
         assert data_store.increment("key") == 1
         assert data_store.increment("key") == 2
         assert data_store.increment("key", 40) == 42
@@ -130,7 +130,7 @@ class Changes(Topic):
         assert same(data_store.get("key"), -1)
 
     def test_increment_takes_numbers_of_any_size(self, data_store: AgentDataStore) -> None:
-        """Integers stay exact, and floats floats."""
+        """Integers stay exact, and floats stay floats."""
         data_store.set("integer", 2**70)
         assert same(data_store.increment("integer"), 2**70 + 1)
         data_store.set("large", 2**53)
@@ -141,7 +141,7 @@ class Changes(Topic):
         assert same(data_store.increment("new", 0.5), 0.5)
 
     def test_increment_refuses_what_is_no_number(self, data_store: AgentDataStore) -> None:
-        """Neither by it nor of it; booleans are not numbers."""
+        """Both the stored value and the amount must be numbers; booleans are not numbers."""
         stored: Any
         for stored in ("1", True, None, [1], {}):
             data_store.set("key", stored)
@@ -155,7 +155,7 @@ class Changes(Topic):
         assert not data_store.exists("number")
 
     def test_append_adds_to_the_end(self, data_store: AgentDataStore) -> None:
-        """Of an empty array where there is nothing; it returns the array."""
+        """It begins with an empty array if there is no record, and returns the array."""
         assert data_store.append("key", 1) == [1]
         assert data_store.append("key", [2], None) == [1, [2], None]
         assert data_store.append("key") == [1, [2], None]
@@ -171,13 +171,13 @@ class Changes(Topic):
             assert same(data_store.get("key"), stored)
 
     def test_update_merges_fields(self, data_store: AgentDataStore) -> None:
-        """Shallowly; it returns the object."""
+        """It merges shallowly, and returns the object."""
         assert data_store.update("key", {"a": 1, "deep": {"x": 1}}) == {"a": 1, "deep": {"x": 1}}
         assert data_store.update("key", {"b": None, "deep": {"y": 2}}) == {"a": 1, "b": None, "deep": {"y": 2}}
         assert data_store.get("key") == {"a": 1, "b": None, "deep": {"y": 2}}
 
     def test_update_refuses_what_is_no_object(self, data_store: AgentDataStore) -> None:
-        """Neither with it nor of it, nor for fields that no path would lead to."""
+        """Both the stored value and the changes must be objects, with field names that a path can lead to."""
         stored: Any
         for stored in ("text", 1, None, []):
             data_store.set("key", stored)

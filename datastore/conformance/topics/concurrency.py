@@ -1,4 +1,4 @@
-"""Concurrency: threads on one store, and counting beside writing. Races run a number of rounds, not of seconds."""
+"""Concurrency: threads on one store, and counting during writes. Races run for a number of rounds, not of seconds."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ THREADS = 8
 
 
 def paces() -> Iterator[tuple[list[str], int]]:
-    """Yield some new keys, and how long to wait before each of them is touched: so that in some round two calls meet.
+    """Yield some new keys, and how long to wait before touching each one, so that two calls meet in some round.
 
-    The unit is a read of the database, and no time: what is far apart on a server is so here in the same measure.
+    The unit is a read of the database and not a time, so that the pauses suit fast and slow databases alike.
     """
     for pause in (0, 1, 2, 4, 8, 16):
         for repetition in range(2):
@@ -23,21 +23,21 @@ def paces() -> Iterator[tuple[list[str], int]]:
 
 
 def wait(data_store: AgentDataStore, reads: int) -> None:
-    """Let so many reads go by."""
+    """Wait for as long as the given number of reads takes."""
     for _ in range(reads):
         data_store.exists("nothing")
 
 
 def in_turn(round: int, *calls: Callable[[], None]) -> tuple[Callable[[], None], ...]:
-    """Return the calls in this order or the other: of those that wait for each other, the last to come begins."""
+    """Return the calls in this order or in reverse, so that each of them is the last one in half of the rounds."""
     return calls if round % 2 else calls[::-1]
 
 
 class Concurrency(Topic):
-    """What holds when several threads do something at once."""
+    """What holds if several threads do something at once."""
 
     def test_threads_setting_one_key_do_not_fail(self, data_store: AgentDataStore) -> None:
-        """One of the values stands, whole."""
+        """One of the values is stored, and it is complete."""
         values = [{"writer": n, "items": [n] * 300} for n in range(THREADS)]
 
         def write(number: int) -> None:
@@ -51,14 +51,14 @@ class Concurrency(Topic):
         assert record.metadata == {f"by {n}": n for n in range(THREADS)}, "somebody's metadata was lost"
 
     def test_threads_setting_a_new_key_do_not_fail(self, data_store: AgentDataStore) -> None:
-        """Nobody is told that somebody else was faster."""
+        """No thread gets an error because another one was faster."""
         for round in range(ROUNDS):
             race(*(partial(data_store.set, f"key {round}", number) for number in range(THREADS)))
             assert data_store.get(f"key {round}") in range(THREADS)
         assert data_store.count() == ROUNDS
 
     def test_threads_setting_the_same_batch_do_not_fail(self, data_store: AgentDataStore) -> None:
-        """In opposite orders, which is how databases come to a deadlock."""
+        """They write in opposite orders, which can lead databases into a deadlock."""
         keys = [f"key {number}" for number in range(40)]
 
         def write(number: int) -> int:
@@ -71,7 +71,7 @@ class Concurrency(Topic):
         assert data_store.list_keys() == sorted(keys)
 
     def test_of_several_adds_one_succeeds(self, data_store: AgentDataStore) -> None:
-        """And its value is the one that stands."""
+        """Its value is the one that is stored."""
 
         def add(key: str, number: int) -> int | None:
             try:
@@ -88,7 +88,7 @@ class Concurrency(Topic):
             assert data_store.get(key) == winners[0]
 
     def test_of_several_sets_at_one_revision_one_succeeds(self, data_store: AgentDataStore) -> None:
-        """The others learn the winner's revision."""
+        """The others get the winner's revision."""
 
         def write(key: str, number: int, revision: str) -> tuple[str, str | None]:
             try:
@@ -113,7 +113,7 @@ class Concurrency(Topic):
             assert not data_store.exists("key")
 
     def test_no_increment_is_lost(self, data_store: AgentDataStore) -> None:
-        """Eight threads, twelve each; two processes take longer at it."""
+        """Eight threads add twelve times each; the test with two processes takes longer."""
 
         def count() -> None:
             for _ in range(12):
@@ -123,7 +123,7 @@ class Concurrency(Topic):
         assert data_store.get("key") == 12 * THREADS
 
     def test_no_appended_item_is_lost(self, data_store: AgentDataStore) -> None:
-        """Each is there once, and each thread's own are in order."""
+        """Each item is there once, and the items of each thread are in order."""
 
         def append(thread: int) -> None:
             for number in range(10):
@@ -136,7 +136,7 @@ class Concurrency(Topic):
             assert [number for by, number in items if by == thread] == list(range(10))
 
     def test_readers_beside_writers_see_whole_values(self, data_store: AgentDataStore) -> None:
-        """No read of a hot key fails, misses it, or sees half of a value."""
+        """No read of a busy key fails, misses the record, or sees part of a value."""
         data_store.set("key", [0] * 500, {"n": 0})
 
         def write(number: int) -> None:
@@ -149,7 +149,7 @@ class Concurrency(Topic):
                     value = data_store.get("key")
                     assert value is not None, "the record was missing for a moment"
                     assert len(value) == 500
-                    assert len(set(value)) == 1, "a torn value"
+                    assert len(set(value)) == 1, "parts of two values"
                 else:
                     record = data_store.get_record("key")
                     assert record is not None, "the record was missing for a moment"
@@ -159,7 +159,7 @@ class Concurrency(Topic):
         race(*(partial(write if n < 3 else read, n) for n in range(7)))
 
     def test_a_set_stands_beside_a_flush(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """Counting an access never writes the value that was read, and the count is not lost either."""
+        """Counting an access never writes back the value that was read, and the count is not lost either."""
         for round, (keys, pause) in enumerate(paces(), start=1):
             data_store.set_many(dict.fromkeys(keys, "old"))
             data_store.get_many(keys)
@@ -175,7 +175,7 @@ class Concurrency(Topic):
             assert [record.access_count for record in records] == [1] * len(keys), "a set undid a flush"
 
     def test_a_delete_stands_beside_a_flush(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """Counting an access never brings a record back."""
+        """Counting an access never restores a deleted record."""
         for round, (keys, pause) in enumerate(paces()):
             data_store.set_many(dict.fromkeys(keys, 1))
             data_store.get_many(keys)
@@ -189,7 +189,7 @@ class Concurrency(Topic):
             assert data_store.list_keys() == [], "a flush brought back a deleted record"
 
     def test_no_access_is_lost_beside_flushes(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """Reads go on while the counts of others are written."""
+        """Reads continue while earlier counts are written."""
         data_store.set("key", 1)
 
         def read() -> None:
@@ -207,7 +207,7 @@ class Concurrency(Topic):
         assert record.access_count == 200
 
     def test_a_listing_beside_writers_holds_what_is_there_throughout(self, data_store: AgentDataStore) -> None:
-        """Exactly once, whatever comes and goes around it."""
+        """They are in it exactly once, whatever is created and deleted around them."""
         lasting = [f"key {number:03}" for number in range(0, 300, 3)]
         data_store.set_many(dict.fromkeys(lasting, 1))
 

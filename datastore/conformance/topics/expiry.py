@@ -1,4 +1,4 @@
-"""Expiry: an expired record is as good as gone, on every path, before the database has noticed."""
+"""Expiry: an expired record counts as missing in every call, even before the database has noticed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MISSING: dict[str, Callable[[Any], object]] = {
     "clear": lambda data_store: data_store.clear() == 1,
     "clear-prefix": lambda data_store: data_store.clear("exp") == 0,
 }
-"""What each call says when the record ``expired`` is, and ``live`` is not."""
+"""The result of each call if the record ``expired`` has expired and ``live`` has not."""
 
 RENEWALS: dict[str, Callable[[Any], object]] = {
     "set": lambda data_store: data_store.set("key", "new", {"new": 1}),
@@ -48,11 +48,11 @@ RENEWALS: dict[str, Callable[[Any], object]] = {
 
 
 class Expiry(Topic):
-    """``ttl``, and what is left of a record when its time has come: nothing."""
+    """``ttl``, and that nothing of a record is left after its time."""
 
     @pytest.mark.parametrize("ttl", [60, 60.0, timedelta(minutes=1)], ids=repr)
     def test_a_record_expires_after_its_ttl(self, data_store: AgentDataStore, clock: Clock, ttl: Any) -> None:
-        """Not before, and for good."""
+        """It does not expire earlier, and it never comes back."""
         data_store.set("key", 1, ttl=ttl)
         record = record_of(data_store)
         assert record.expires_at == record.created_at + timedelta(minutes=1)
@@ -64,7 +64,7 @@ class Expiry(Topic):
         assert data_store.get("key") is None
 
     def test_a_record_without_ttl_never_expires(self, data_store: AgentDataStore, clock: Clock) -> None:
-        """Not in a hundred years."""
+        """It still exists after a hundred years."""
         data_store.set("key", 1)
         clock.advance(100 * 365 * 86_400)
         assert data_store.get("key") == 1
@@ -74,7 +74,7 @@ class Expiry(Topic):
     def test_an_expired_record_is_hidden(
         self, data_store: AgentDataStore, clock: Clock, is_missing: Callable[[Any], object]
     ) -> None:
-        """On every path alike, with its namespace if it was alone there."""
+        """All calls hide it, and its namespace too if nothing else is in it."""
         data_store.set("live", 1, ttl=3600)
         data_store.set("expired", 2, ttl=60)
         data_store.use_namespace("gone").set("expired", 2, ttl=60)
@@ -82,7 +82,7 @@ class Expiry(Topic):
         assert is_missing(data_store)
 
     def test_expired_records_hide_no_live_ones(self, data_store: AgentDataStore, clock: Clock) -> None:
-        """However many there are before and between them."""
+        """It makes no difference how many there are before and between the live ones."""
         data_store.set_many({f"key {number:04}": number for number in range(1_200)}, ttl=60)
         data_store.set_many({f"key {number:04}": number for number in range(3, 1_200, 400)})
         data_store.use_namespace("gone").set_many({f"key {number}": number for number in range(50)}, ttl=60)
@@ -100,7 +100,7 @@ class Expiry(Topic):
     def test_writing_over_an_expired_record_begins_a_new_one(
         self, store: DataStore, clock: Clock, renew: Callable[[Any], object]
     ) -> None:
-        """New creator and time, no old metadata, count 0, no expiry."""
+        """It has a new creator and time, no old metadata, a count of 0, and no expiry."""
         old = store.agent("user_1", "old")
         old.set("key", "old", {"old": 1}, ttl=60)
         old.get("key")
@@ -116,7 +116,7 @@ class Expiry(Topic):
         assert record.revision != before.revision
 
     def test_a_condition_on_an_expired_record_is_a_conflict(self, data_store: AgentDataStore, clock: Clock) -> None:
-        """There is no live record, and it does not make one."""
+        """There is no live record, and the write does not create one."""
         revision = data_store.set("key", 1, ttl=60)
         clock.advance(60)
         with pytest.raises(ConflictError) as caught:
@@ -127,7 +127,7 @@ class Expiry(Topic):
     def test_a_change_of_an_expired_record_begins_with_the_default(
         self, data_store: AgentDataStore, clock: Clock
     ) -> None:
-        """``modify``, ``increment``, ``append`` and ``update`` alike."""
+        """This holds for ``modify``, ``increment``, ``append`` and ``update``."""
         data_store.set_many({"modify": "old", "increment": 40, "append": [1], "update": {"old": 1}}, {"old": 1}, ttl=60)
         clock.advance(60)
         assert data_store.modify("modify", lambda value: [value], "default") == ["default"]
@@ -138,7 +138,7 @@ class Expiry(Topic):
             assert (record.metadata, record.expires_at) == ({}, None), record.key
 
     def test_a_set_without_ttl_clears_the_expiry(self, data_store: AgentDataStore, clock: Clock) -> None:
-        """What is set again lives, alone or in a batch."""
+        """The record then lives on, whether it is set alone or in a batch."""
         data_store.set("set", 1, ttl=60)
         data_store.set_many({"batched": 1, "batched too": 1}, ttl=60)
         data_store.set("set", 2)
@@ -148,7 +148,7 @@ class Expiry(Topic):
         assert record_of(data_store, "set").expires_at is None
 
     def test_a_set_with_another_ttl_moves_the_expiry(self, data_store: AgentDataStore, clock: Clock) -> None:
-        """Counted from the last write, longer or shorter."""
+        """It is counted from the last write, whether it is longer or shorter."""
         data_store.set_many({"longer": 1, "shorter": 1, "first": 1}, ttl=100)
         data_store.set("longer", 1, ttl=200)
         data_store.set("shorter", 1, ttl=50)
@@ -162,7 +162,7 @@ class Expiry(Topic):
         assert data_store.list_keys() == []
 
     def test_a_change_keeps_the_expiry(self, data_store: AgentDataStore, clock: Clock) -> None:
-        """A counter in a window of time still ends with its window."""
+        """A counter for a period still ends with the period."""
         data_store.set_many({"modify": 1, "increment": 1}, ttl=60)
         data_store.set("append", [], ttl=60)
         data_store.set("update", {}, ttl=60)
@@ -177,7 +177,7 @@ class Expiry(Topic):
         assert data_store.count() == 0
 
     def test_an_access_keeps_the_expiry(self, store: DataStore, data_store: AgentDataStore, clock: Clock) -> None:
-        """Reading does not prolong a life, nor does counting give one back."""
+        """Reading does not extend a record's life, and counting does not restore it."""
         data_store.set("key", 1, ttl=60)
         data_store.get("key")
         clock.advance(60)
@@ -188,7 +188,7 @@ class Expiry(Topic):
     def test_accesses_of_an_expired_record_are_not_its_successors(
         self, store: DataStore, data_store: AgentDataStore, clock: Clock
     ) -> None:
-        """Counts that were pending when it expired are gone with it."""
+        """Counts that were pending when it expired are dropped."""
         data_store.set("key", 1, ttl=60)
         data_store.get("key")
         clock.advance(60)
@@ -200,7 +200,7 @@ class Expiry(Topic):
         "ttl", [0, -1, float("nan"), float("inf"), timedelta(0), timedelta(-1), "60", True, 1e15], ids=repr
     )
     def test_what_is_no_ttl_is_refused(self, wrapped: Wrapper, ttl: Any) -> None:
-        """Before any I/O, by every call that takes one."""
+        """It is refused before any I/O, by every call that takes one."""
         data_store = wrapped(Untouchable).agent("user_1", "agent_1")
         for call in taking("ttl").values():
             with pytest.raises(InvalidValueError, match="ttl"):

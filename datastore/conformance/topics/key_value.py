@@ -1,4 +1,4 @@
-"""The key-value store for flows: entities, scopes, patterns, and atomic changes."""
+"""The key-value store for flows: entities, scopes, patterns and atomic changes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class KeyValues(Topic):
         return data_store.key_value
 
     def test_what_is_inserted_is_retrieved(self, kv: KeyValueStore) -> None:
-        """Until it is removed."""
+        """It is there until it is removed."""
         kv.insert("step", {"n": 1})
         kv.insert("step", {"n": 2})
         assert kv.retrieve("step") == {"n": 2}
@@ -34,7 +34,7 @@ class KeyValues(Topic):
         assert kv.retrieve("step") is None
 
     def test_an_empty_key_is_no_key(self, kv: KeyValueStore) -> None:
-        """And removes nothing."""
+        """It removes nothing either."""
         kv.insert("key", 1)
         with pytest.raises(InvalidNameError):
             kv.insert("", 1)
@@ -47,7 +47,7 @@ class KeyValues(Topic):
         assert kv.list_keys() == ["key"]
 
     def test_every_entity_has_keys_of_its_own(self, kv: KeyValueStore) -> None:
-        """Whatever it is called; and so has no entity."""
+        """This holds for every entity id. Keys without an entity are separate too."""
         kv.insert("key", "nobody's")
         for entity in ENTITIES:
             kv.insert("key", entity, entity)
@@ -60,7 +60,7 @@ class KeyValues(Topic):
         assert kv.list_entities() == sorted(ENTITIES)
 
     def test_an_entity_is_cleared_alone(self, kv: KeyValueStore) -> None:
-        """Others stay, even those whose ids begin alike."""
+        """Other entities keep their keys, even if their ids begin alike."""
         for entity in (None, "a", "a!b", "ab"):
             kv.insert("x", 1, entity)
             kv.insert("y", 1, entity)
@@ -73,7 +73,7 @@ class KeyValues(Topic):
         assert kv.list_keys() == ["x", "y"]
 
     def test_a_star_at_the_end_removes_by_prefix(self, kv: KeyValueStore) -> None:
-        """Of one entity, or without one."""
+        """It removes the keys of one entity, or those without an entity."""
         for key in ("job:1", "job:10", "job", "jobs", "other"):
             kv.insert(key, 1)
             kv.insert(key, 1, "entity")
@@ -86,7 +86,7 @@ class KeyValues(Topic):
         assert kv.list_keys(entity_id="entity") == ["other"]
 
     def test_a_literal_star_is_written_with_a_backslash(self, kv: KeyValueStore) -> None:
-        """Only a star at the end is a pattern, and only a backslash before a star or a backslash is an escape."""
+        """Only a star at the end is a pattern. A backslash escapes only a star or a backslash."""
         keys = ["a", "a*", "a*b", "a\\", "a\\*", "a\\b", "a**"]
         for key in keys:
             kv.insert(key, 1)
@@ -98,7 +98,7 @@ class KeyValues(Topic):
         assert kv.list_keys() == ["a"]
 
     def test_keys_are_listed_by_prefix(self, kv: KeyValueStore) -> None:
-        """Which is no pattern."""
+        """The prefix is not a pattern."""
         for key in ("job:2", "job:1", "job*", "other"):
             kv.insert(key, 1)
         assert kv.list_keys("job") == ["job*", "job:1", "job:2"]
@@ -106,7 +106,7 @@ class KeyValues(Topic):
         assert kv.list_keys("x") == kv.list_keys("job", "entity") == []
 
     def test_keys_of_a_scope_are_those_of_its_id(self, kv: KeyValueStore) -> None:
-        """Two runs do not see each other's; nor do a run and a session of the same id."""
+        """Two runs do not see each other's keys, and neither do a run and a session with the same id."""
         one = kv(scopes={"run": "1", "session": "1", "flow": "onboarding"})
         two = kv(scopes={"run": "2", "flow": "onboarding"})
         one.insert("$run.step", "one")
@@ -122,7 +122,7 @@ class KeyValues(Topic):
         assert kv.list_entities() == []
 
     def test_a_scope_ends(self, kv: KeyValueStore) -> None:
-        """With all that entities hold in it, and nothing else."""
+        """Everything that entities hold in it is removed, and nothing else."""
         one = kv(scopes={"run": "1", "flow": "f"})
         two = kv(scopes={"run": "1!a"})
         for bound in (one, two):
@@ -141,7 +141,7 @@ class KeyValues(Topic):
         assert one.retrieve("$run.x") == 2
 
     def test_a_scope_that_is_not_bound_is_an_error(self, kv: KeyValueStore) -> None:
-        """And so is one that there is not."""
+        """So is a scope that does not exist."""
         with pytest.raises(InvalidNameError, match="no run is bound"):
             kv.insert("$run.x", 1)
         with pytest.raises(InvalidNameError, match="no flow is bound"):
@@ -154,7 +154,7 @@ class KeyValues(Topic):
         assert kv.list_keys() == ["$runs"]
 
     def test_an_entity_is_cleared_in_its_scopes_too(self, kv: KeyValueStore) -> None:
-        """Those that the store is bound to."""
+        """That is, in those scopes that the store is bound to."""
         one, two = kv(scopes={"run": "1"}), kv(scopes={"run": "2"})
         for bound in (one, two):
             bound.insert("$run.x", 1, "entity")
@@ -163,7 +163,7 @@ class KeyValues(Topic):
         assert two.retrieve("$run.x", "entity") == 1
 
     def test_patterns_and_changes_reach_into_a_scope(self, kv: KeyValueStore) -> None:
-        """By the keys' beginning."""
+        """The beginning of a key names its scope."""
         bound = kv(scopes={"session": "s"})
         assert bound.increment("$session.n", 2, "entity") == 2
         assert bound.append("$session.queue", 1, 2, entity_id="entity") == [1, 2]
@@ -173,7 +173,7 @@ class KeyValues(Topic):
         assert bound.list_keys(entity_id="entity") == ["n"]
 
     def test_namespaces_have_keys_of_their_own(self, data_store: AgentDataStore) -> None:
-        """The store is that of the agent's namespace, also where names look like what it makes of them."""
+        """The store uses the agent's namespace, even if namespaces look like names that it makes from it."""
         names = ["default", "default!a", "a!b", "a", "files:owner/repo"]
         for name in names:
             kv = data_store.use_namespace(name).key_value
@@ -186,14 +186,14 @@ class KeyValues(Topic):
         assert data_store.list_keys() == []
 
     def test_users_have_keys_of_their_own(self, store: DataStore) -> None:
-        """Under the same names."""
+        """The keys have the same names."""
         mine, theirs = (store.agent(user, "agent_1").key_value for user in ("user_1", "user_2"))
         mine.insert("key", 1, "entity")
         assert theirs.retrieve("key", "entity") is None
         assert theirs.list_entities() == []
 
     def test_counting_and_queueing(self, kv: KeyValueStore) -> None:
-        """What is missing counts as zero, and as an empty queue."""
+        """A missing record counts as zero, or as an empty queue."""
         assert (kv.increment("n"), kv.increment("n", -3), kv.increment("n", entity_id="e")) == (1, -2, 1)
         assert kv.append("queue", "a", "b") == ["a", "b"]
         assert (kv.pop("queue"), kv.pop("queue"), kv.pop("queue")) == ("a", "b", None)
@@ -204,7 +204,7 @@ class KeyValues(Topic):
             kv.pop("n")
 
     def test_threads_that_drain_a_queue_take_each_item_once(self, kv: KeyValueStore) -> None:
-        """Eight of them, and nothing is left."""
+        """Eight threads drain it, and nothing is left."""
         kv.append("queue", *range(60))
 
         def drain() -> list[int]:
@@ -215,11 +215,11 @@ class KeyValues(Topic):
 
         taken = race(*[drain] * 8)
         assert sorted(item for one in taken for item in one) == list(range(60))
-        assert all(one == sorted(one) for one in taken), "an item was taken before one that stood ahead of it"
+        assert all(one == sorted(one) for one in taken), "an item was taken before an earlier one"
         assert kv.retrieve("queue") == []
 
     def test_threads_that_fill_and_drain_lose_nothing(self, kv: KeyValueStore) -> None:
-        """Each item is taken or left."""
+        """Each item is either taken or left."""
 
         def fill(thread: int) -> list[int]:
             for n in range(10):

@@ -1,4 +1,4 @@
-"""The life of a store: opening, closing, opening again."""
+"""The life of a store: opening, closing, and opening again."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from datastore.conformance.topics.records import record_of
 
 
 class Lifecycle(Topic):
-    """``close``, and what is there afterwards."""
+    """``close``, and what exists afterwards."""
 
     def test_a_store_says_what_it_is(self, store: DataStore, backend: Backend) -> None:
-        """The backend's name and capabilities, and no secret."""
+        """It shows the backend's name and capabilities, and no secret."""
         assert store.backend.name == backend.name
         assert store.capabilities == backend.capabilities
         assert store.capabilities.read_batch >= 1
@@ -25,27 +25,27 @@ class Lifecycle(Topic):
         assert "://" not in repr(store)
 
     def test_closing_twice_is_closing_once(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """The second time nothing happens, whether or not something was pending."""
+        """The second time, nothing happens, whether or not anything was pending."""
         data_store.set("key", 1)
         data_store.get("key")
         store.close()
         store.close()
 
     def test_closing_the_backend_twice_is_closing_it_once(self, backend: Backend) -> None:
-        """The contract says so of the adapter, too."""
+        """The contract requires this of the adapter too."""
         backend.close()
         backend.close()
 
     @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
     def test_a_closed_store_refuses_every_call(self, store: DataStore, data_store: AgentDataStore, call: Call) -> None:
-        """With an error of its own, and not with one of the database's client."""
+        """It raises the store's own error, and not one of the database's client."""
         data_store.set("key", 1)
         store.close()
         with pytest.raises(ClosedError):
             call(data_store)
 
     def test_a_closed_store_refuses_the_host(self, store: DataStore) -> None:
-        """Flushing and purging as well."""
+        """It refuses flushing and purging too."""
         store.close()
         with pytest.raises(ClosedError):
             store.flush()
@@ -53,7 +53,7 @@ class Lifecycle(Topic):
             store.purge_expired()
 
     def test_closing_beside_readers_is_not_taken_for_missing(self, open_store: Opener) -> None:
-        """A read that comes too late is refused. It never finds an empty store or an error of the client's."""
+        """A read that comes too late is refused. It never finds an empty store or the client's own error."""
         for _ in range(ROUNDS):
             store = open_store()
             data_store = store.agent("user_1", "agent_1")
@@ -68,7 +68,7 @@ class Lifecycle(Topic):
             race(read, read, read, store.close)
 
     def test_an_agent_bound_before_or_after_closing_is_refused(self, store: DataStore) -> None:
-        """Binding itself is no I/O."""
+        """Binding an agent is not I/O."""
         before = store.agent("user_1", "agent_1")
         store.close()
         for data_store in (before, before.use_namespace("other")):
@@ -76,7 +76,7 @@ class Lifecycle(Topic):
                 data_store.get("key")
 
     def test_a_listing_ends_when_the_store_is_closed(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """With the error; what is left unread does not count as the end."""
+        """It raises an error: an interrupted listing must not look like a complete one."""
         data_store.set_many({f"key {number:04}": number for number in range(1_050)})
         records = data_store.iter_records()
         next(records)
@@ -85,7 +85,7 @@ class Lifecycle(Topic):
             list(records)
 
     def test_a_store_is_a_context_manager(self, open_store: Opener) -> None:
-        """It is closed at the end of the block, by an error as well."""
+        """It is closed at the end of the block, even after an error."""
         with pytest.raises(ZeroDivisionError), open_store() as store:
             data_store = store.agent("user_1", "agent_1")
             data_store.set("key", 1)
@@ -94,7 +94,7 @@ class Lifecycle(Topic):
             data_store.get("key")
 
     def test_reopening_keeps_the_data_exactly_if_it_is_persistent(self, open_store: Opener) -> None:
-        """What is declared is there, and what is not declared is not."""
+        """This is exactly what ``persistent`` declares."""
         with open_store() as store:
             store.agent("user_1", "agent_1").set("key", {"a": [1, 1.0]}, {"source": "web"}, ttl=3600)
             before = record_of(store.agent("user_1", "agent_1"))
@@ -108,7 +108,7 @@ class Lifecycle(Topic):
                 assert data_store.list_namespaces() == []
 
     def test_closing_writes_what_was_counted(self, open_store: Opener) -> None:
-        """Accesses that were pending are there when the store is opened again."""
+        """Pending accesses are stored when the store is opened again."""
         with open_store() as store:
             if not store.capabilities.persistent:
                 not_applicable("persistent is not declared")
@@ -120,7 +120,7 @@ class Lifecycle(Topic):
             assert record_of(store.agent("user_1", "agent_1")).access_count == 2
 
     def test_a_database_is_made_ready_once(self, open_store: Opener) -> None:
-        """Opening it again, and again, finds what is there and changes nothing of it."""
+        """Opening it again finds what exists and changes nothing."""
         for number in range(4):
             with open_store() as store:
                 if not store.capabilities.persistent:
@@ -130,7 +130,7 @@ class Lifecycle(Topic):
                 assert data_store.count() == 1
 
     def test_expiry_outlives_the_store(self, open_store: Opener, clock: Clock) -> None:
-        """What was to expire expires although nobody was there to see it."""
+        """A record expires even if no store was open at that time."""
         with open_store() as store:
             if not store.capabilities.persistent:
                 not_applicable("persistent is not declared")

@@ -1,4 +1,4 @@
-"""Listings: complete, sorted, and of one namespace alone."""
+"""Listings: complete, sorted, and of one namespace only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datastore.conformance.samples import ODD_NAMES
 from datastore.conformance.topic import Opener, Topic
 
 MANY = 12_000
-"""More than any database hands out in one page by default."""
+"""More than any database returns in one page by default."""
 
 PREFIXES = ["", "a", "ab", "abc", "abcd", "abcdef", "b", "é", "ab_", "ab%", "_", "%", "*", "zz", "Ab", "🔑", "\0"]
 KEYS = [
@@ -22,7 +22,7 @@ class Listings(Topic):
     """``list_keys``, ``get_all``, ``list_namespaces``, ``count``, ``clear``."""
 
     def test_an_empty_namespace_lists_nothing(self, data_store: AgentDataStore) -> None:
-        """And is no error."""
+        """This is not an error."""
         assert data_store.list_keys() == []
         assert data_store.get_all() == {}
         assert data_store.list_namespaces() == []
@@ -32,15 +32,15 @@ class Listings(Topic):
         assert list(data_store.iter_records()) == []
 
     def test_keys_and_values_are_sorted_by_key(self, data_store: AgentDataStore) -> None:
-        """In whatever order they were set."""
+        """The order in which they were set makes no difference."""
         for key in ["b", "c", "a", "B", "10", "9", "ab"]:
             data_store.set(key, key)
         assert data_store.list_keys() == ["10", "9", "B", "a", "ab", "b", "c"]
         assert list(data_store.get_all().items()) == [(key, key) for key in ["10", "9", "B", "a", "ab", "b", "c"]]
 
     def test_twelve_thousand_records_are_listed_and_cleared_completely(self, open_store: Opener) -> None:
-        """No page of the database is the last by accident, and no batch is too large."""
-        # Reads are not counted: closing would send the counts of all these records, which are gone by then.
+        """No page of the database is taken for the last one, and no batch is too large."""
+        # Reads are not counted: closing would send the counts of all these records, which do not exist any more.
         data_store = open_store(tracking="off").agent("user_1", "agent_1")
         items = {f"key {number:05}": number for number in range(MANY)}
         data_store.use_namespace("sibling").set("key", 1)
@@ -61,7 +61,7 @@ class Listings(Topic):
 
     @pytest.mark.parametrize("prefix", PREFIXES)
     def test_a_prefix_narrows_the_listing(self, data_store: AgentDataStore, prefix: str) -> None:
-        """It is text, not a pattern; of any length, and case counts."""
+        """It is text and not a pattern. It may have any length, and case matters."""
         data_store.set_many({key: key for key in KEYS})
         expected = sorted(key for key in KEYS if key.startswith(prefix))
         assert data_store.list_keys(prefix) == expected
@@ -70,7 +70,7 @@ class Listings(Topic):
 
     @pytest.mark.parametrize("prefix", PREFIXES)
     def test_a_prefix_narrows_the_clearing(self, data_store: AgentDataStore, prefix: str) -> None:
-        """What is not under it stays, in this namespace and in others."""
+        """Other records stay, in this namespace and in others."""
         data_store.set_many({key: key for key in KEYS})
         sibling = data_store.use_namespace("sibling")
         sibling.set(prefix + "x", 1)
@@ -80,21 +80,21 @@ class Listings(Topic):
         assert sibling.count() == 1
 
     def test_every_odd_key_is_a_prefix(self, data_store: AgentDataStore) -> None:
-        """No character of a prefix means something."""
+        """No character in a prefix has a special meaning."""
         data_store.set_many(dict.fromkeys(ODD_NAMES, 1))
         for prefix in ODD_NAMES:
             expected = sorted(key for key in ODD_NAMES if key.startswith(prefix))
             assert data_store.list_keys(prefix) == expected, f"under the prefix {prefix!r}"
 
     def test_a_listing_is_of_one_namespace(self, data_store: AgentDataStore) -> None:
-        """Neither another namespace nor another user shows in it."""
+        """It shows neither another namespace nor another user."""
         for namespace in ["files", "files2", "file"]:
             data_store.use_namespace(namespace).set(f"in {namespace}", 1)
         assert data_store.use_namespace("files").list_keys() == ["in files"]
         assert data_store.list_keys() == []
 
     def test_namespaces_are_those_that_hold_a_record(self, data_store: AgentDataStore) -> None:
-        """Using one does not make it, and deleting its last record ends it."""
+        """Using a namespace does not create it, and deleting its last record removes it."""
         notes, plans = data_store.use_namespace("notes"), data_store.use_namespace("plans")
         assert data_store.list_namespaces() == []
         notes.set_many({"a": 1, "b": 2})
@@ -108,14 +108,14 @@ class Listings(Topic):
         assert data_store.list_namespaces() == []
 
     def test_namespaces_are_those_of_one_user(self, store: DataStore) -> None:
-        """The same for every agent and in every namespace of the user."""
+        """They are the same for every agent and in every namespace of the user."""
         store.agent("user_1", "agent_1", "one").set("key", 1)
         store.agent("user_1", "agent_2", "two").set("key", 1)
         store.agent("user_2", "agent_1", "three").set("key", 1)
         assert store.agent("user_1", "agent_3", "four").list_namespaces() == ["one", "two"]
 
     def test_a_hundred_namespaces_are_listed(self, data_store: AgentDataStore) -> None:
-        """Large and small ones; they do not hide their neighbours."""
+        """They are large and small, and do not hide their neighbours."""
         names = [f"namespace {number:03}" for number in range(100)]
         for number, name in enumerate(names):
             data_store.use_namespace(name).set_many({f"key {n}": n for n in range(1 + number % 3)})
@@ -123,7 +123,7 @@ class Listings(Topic):
         assert data_store.list_namespaces() == names
 
     def test_a_prefix_narrows_the_namespaces(self, data_store: AgentDataStore) -> None:
-        """Encoded characters and the ends of the alphabet included."""
+        """This includes encoded characters and the ends of the alphabet."""
         names = ["a", "a:", "a:b", "a/b", "a%", "ab", "b", "_", "_a", "%", "é", "🔑", "🔑a", "\U0010ffff", "\ud7ff"]
         for name in names:
             data_store.use_namespace(name).set("key", 1)
@@ -132,7 +132,7 @@ class Listings(Topic):
             assert data_store.list_namespaces(prefix) == expected, f"under the prefix {prefix!r}"
 
     def test_clear_leaves_everything_else(self, store: DataStore) -> None:
-        """Other namespaces and other users."""
+        """Other namespaces and other users keep their records."""
         places = [("user_1", "default"), ("user_1", "default2"), ("user_1", "other"), ("user_10", "default")]
         for user, namespace in places:
             store.agent(user, "agent_1", namespace).set_many({"a": 1, "b": 2})
@@ -141,7 +141,7 @@ class Listings(Topic):
             assert store.agent(user, "agent_1", namespace).count() == 2, (user, namespace)
 
     def test_a_cleared_namespace_can_be_filled_again(self, data_store: AgentDataStore) -> None:
-        """With new records."""
+        """Its new records are listed."""
         data_store.set("key", 1, {"source": "web"})
         data_store.clear()
         data_store.set("key", 2)

@@ -1,4 +1,4 @@
-"""Moving: documents are read from end to end, and written whole, with their provenance."""
+"""Moving: all documents are read, and written whole with their provenance."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from datastore.values import encode
 
 
 def mover(backend: Backend) -> Backend:
-    """Return the backend; if it cannot move documents, the test ends."""
+    """Return the backend. If it cannot move documents, the test does not apply."""
     for ability in ("all_documents", "restore"):
         if not backend.capabilities.supports(ability):
             not_applicable(f"the backend does not have {ability!r}")
@@ -32,7 +32,7 @@ def mover(backend: Backend) -> Backend:
 def document(
     key: str = "key", value: Any = 1, *, user: str = "user", namespace: str = "ns", **changes: Any
 ) -> Document:
-    """Return a document that has been elsewhere for a while; ``changes`` are other fields of it."""
+    """Return a document with a history; ``changes`` set other fields of it."""
     return Document(
         id=id_of(key, namespace, user),
         created_at=at(-5_000),
@@ -49,12 +49,12 @@ def document(
 
 
 def restoring(whole: Document, if_revision: str | None = None, moment: float = 0) -> Restore:
-    """Return what restores a document at a moment."""
+    """Return the `Restore` of a document at a moment."""
     return Restore(whole, *decode_id(whole.id), encode(whole.value), at(moment), if_revision)
 
 
 def restore(backend: Backend, documents: Sequence[Document]) -> list[Outcome]:
-    """Restore documents that are not there, as many at once as the backend takes."""
+    """Restore documents that do not exist, as many at once as the backend accepts."""
     size = backend.capabilities.write_batch
     items = [restoring(whole) for whole in documents]
     batches = [mover(backend).restore(items[start : start + size]) for start in range(0, len(items), size)]
@@ -77,7 +77,7 @@ class Moving(Topic):
     """`Backend.all_documents`, `Backend.restore`."""
 
     def test_a_restored_document_is_read_back_field_for_field(self, backend: Backend) -> None:
-        """Its times, agents, counts and revision are those that it came with."""
+        """It keeps its times, agents, counts and revision."""
         plain, bare = document(), document("bare", access_count=0, last_accessed_by_agent=None, last_accessed_at=None)
         expiring = document("expiring", metadata={}, expires_at=at(60))
         assert restore(backend, [plain, bare, expiring]) == [Outcome(True)] * 3
@@ -85,7 +85,7 @@ class Moving(Topic):
         assert found == {whole.id: whole for whole in (plain, bare, expiring)}
 
     def test_every_value_and_all_metadata_can_be_restored(self, backend: Backend) -> None:
-        """Type for type, as a `set` would store them."""
+        """They keep their types, as with `set`."""
         documents = [document(name, value) for name, value in VALUES.items()] + [document("m", 1, metadata=METADATA)]
         assert all(outcome.done for outcome in restore(backend, documents))
         found = read(backend, [whole.id for whole in documents])
@@ -94,19 +94,19 @@ class Moving(Topic):
             assert same(found[whole.id].metadata, whole.metadata), whole.id
 
     def test_odd_namespaces_and_keys_can_be_restored_and_listed(self, backend: Backend) -> None:
-        """All of them."""
+        """This holds for all of them."""
         documents = [document(name, 1, namespace=name) for name in ODD_NAMES]
         assert all(outcome.done for outcome in restore(backend, documents))
         assert sorted(found.id for found in everything(backend, Fields.KEY)) == sorted(whole.id for whole in documents)
 
     def test_the_documents_of_odd_users_can_be_restored_and_listed(self, backend: Backend) -> None:
-        """To the very last one, in whichever order the database has."""
+        """None is left out, in whichever order the database has."""
         documents = [document("key", 1, user=name) for name in ODD_NAMES]
         assert all(outcome.done for outcome in restore(backend, documents))
         assert sorted(found.id for found in everything(backend, Fields.KEY)) == sorted(whole.id for whole in documents)
 
     def test_restoring_replaces_only_the_revision_that_was_seen(self, backend: Backend) -> None:
-        """Neither a record that nobody expected nor one that was changed since is lost."""
+        """Neither an unexpected record nor one that has changed since is lost."""
         old = put("key", "old", revision="r1")
         apply(backend, [old])
         new = document("key", "new")
@@ -117,12 +117,12 @@ class Moving(Topic):
         assert read(backend, [new.id]) == {new.id: new}
 
     def test_restoring_over_what_is_not_there_says_so(self, backend: Backend) -> None:
-        """A precondition on a revision is not met by nothing."""
+        """A missing document does not meet a precondition on a revision."""
         assert mover(backend).restore([restoring(document(), "r1")]) == [Outcome(False, None)]
         assert read(backend, [id_of("key")]) == {}
 
     def test_restoring_replaces_an_expired_document_whole(self, backend: Backend) -> None:
-        """It is as good as gone."""
+        """An expired document counts as missing."""
         apply(backend, [put("key", "old", metadata={"old": True}, expires_at=at(10), revision="r1")])
         new = document("key", "new")
         assert mover(backend).restore([restoring(new, "r1", 10)]) == [Outcome(False, None)]
@@ -131,13 +131,13 @@ class Moving(Topic):
         assert read(backend, [new.id]) == {new.id: new}
 
     def test_each_restored_document_has_an_outcome_of_its_own(self, backend: Backend) -> None:
-        """In their order; those that may not be written do not stop the others."""
+        """The outcomes are in order. A document that may not be written does not stop the others."""
         apply(backend, [put("b", 0, revision="rb"), put("c", 0, revision="rc")])
         items = [restoring(document("a")), restoring(document("b")), restoring(document("c"), "rc")]
         assert mover(backend).restore(items) == [Outcome(True), Outcome(False, "rb"), Outcome(True)]
 
     def test_restoring_the_same_twice_is_harmless(self, backend: Backend) -> None:
-        """When the answer to the first was lost."""
+        """The store does this if the first answer was lost."""
         whole = document()
         restore(backend, [whole])
         (outcome,) = mover(backend).restore([restoring(whole)])
@@ -162,7 +162,7 @@ class Moving(Topic):
     def test_a_restored_record_expires_and_is_counted(
         self, data_store: AgentDataStore, backend: Backend, clock: Clock
     ) -> None:
-        """Its expiry is found by whatever the backend finds expiry by."""
+        """Whatever the backend uses to find expired documents finds it."""
         moment = format_time(clock() + 60)
         restore(
             backend, [document("brief", 1, user="user_1", namespace="default", expires_at=moment), document("other")]
@@ -174,7 +174,7 @@ class Moving(Topic):
         assert data_store.list_namespaces() == []
 
     def test_all_documents_of_all_users_are_listed_once(self, backend: Backend) -> None:
-        """In pages of any size, in one order, and from any document on."""
+        """This holds for pages of any size. They have one order, and can begin after any document."""
         users = ["user", "user2", "other", "é", "🔑", "a:b"]
         puts = [put(f"key {n}", n, user=user, namespace=ns) for user in users for ns in ("a", "b:c") for n in range(9)]
         apply(backend, puts)
@@ -189,7 +189,7 @@ class Moving(Topic):
     def test_a_listing_goes_on_behind_a_document_that_is_gone(
         self, data_store: AgentDataStore, backend: Backend
     ) -> None:
-        """Somebody may have deleted the last one that was seen."""
+        """Somebody may have deleted the last document that was seen."""
         data_store.set_many({f"key {number}": number for number in range(20)})
         whole = list(everything(backend, Fields.KEY))
         data_store.delete(decode_id(whole[9].id).key)
@@ -197,19 +197,19 @@ class Moving(Topic):
         assert [found.id for found in page.documents] == [found.id for found in whole[10:]]
 
     def test_a_listing_of_keys_says_what_is_expired(self, backend: Backend) -> None:
-        """So that they are hidden."""
+        """So expired documents can be hidden."""
         apply(backend, [put("live", 1), put("brief", 1, expires_at=at(10))])
         keys = everything(backend, Fields.KEY)
         assert [decode_id(found.id).key for found in keys if not found.expires_at] == ["live"]
 
     def test_the_number_of_documents_is_about_right(self, backend: Backend) -> None:
-        """Of all users; it is for a progress bar."""
+        """It counts the documents of all users, and is meant for a progress bar."""
         apply(backend, [put(f"key {number}", 1, user=user) for user in ("a", "b") for number in range(20)])
         number = mover(backend).document_count()
         assert number is None or 40 <= number < 60
 
     def test_a_store_copied_there_and_back_is_the_same(self, store: DataStore, backend: Backend, clock: Clock) -> None:
-        """Values, metadata, provenance, counts, expiry, and nothing else."""
+        """It has the same values, metadata, provenance, counts and expiry, and nothing else."""
         mover(backend)
         for user in ("ann", "a:b", "é"):
             for namespace in ("default", "files:x"):
@@ -241,7 +241,7 @@ class Moving(Topic):
             assert (again.written, again.unchanged) == (0, there.written)
 
     def test_a_copy_survives_lost_answers(self, store: DataStore, backend: Backend, wrapped: Wrapper) -> None:
-        """What was written without an answer is recognised, and nothing is written twice."""
+        """A write without an answer is recognised, and nothing is written twice."""
         mover(backend)
         with datastore.connect("memory://") as source:
             source.agent("ann", "writer").set_many({f"key {number}": number for number in range(50)})
@@ -252,7 +252,7 @@ class Moving(Topic):
             assert digest_of(sink) == digest_of(source)
 
     def test_without_the_ability_moving_says_so(self, store: DataStore, wrapped: Wrapper) -> None:
-        """Nothing is written in its place; one user's records can be read all the same."""
+        """Nothing else is written instead. One user's records can still be read."""
         store.agent("ann", "writer").set("key", 1)
         without = wrapped(Wrapped)
         with datastore.connect("memory://") as other:
@@ -263,7 +263,7 @@ class Moving(Topic):
 
 
 class LosesRestores(LosesAnswers):
-    """Loses the answer to the first restoration."""
+    """Loses the answer to the first `Backend.restore`."""
 
     lost = 1
 

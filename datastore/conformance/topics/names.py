@@ -1,4 +1,4 @@
-"""User ids, namespaces, agents and keys: every text is legal, and no two are ever confused."""
+"""User ids, namespaces, agents and keys: every text is valid, and no two are ever confused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONGEST_NAMES = {
     "control": "\0" * 85,
     "leading-underscore": "_" + "n" * 252,
 }
-"""255 bytes each, where an encoded character counts three."""
+"""255 bytes each, where an encoded character counts as three."""
 
 LONGEST_KEYS = {
     "ascii": "k" * 512,
@@ -31,7 +31,7 @@ LONGEST_KEYS = {
     "colons": ":" * 512,
     "nul": "\0" * 512,
 }
-"""512 bytes each: in keys every character counts as it is."""
+"""512 bytes each. In keys, every character counts as it is."""
 
 BY_KEY: dict[str, CallWith] = {
     **taking("key"),
@@ -46,34 +46,34 @@ BY_PREFIX: dict[str, CallWith] = taking("prefix")
 
 
 def cases(samples: dict[str, Any], name: str) -> pytest.MarkDecorator:
-    """Parametrise a test by samples that have names."""
+    """Parametrise a test with named samples."""
     return pytest.mark.parametrize(name, samples.values(), ids=samples.keys())
 
 
 class Names(Topic):
-    """What is a name, and that names never run into each other."""
+    """What a valid name is, and that names are never confused."""
 
     def test_every_text_is_a_key(self, data_store: AgentDataStore) -> None:
-        """Odd keys stand side by side, each with its own value."""
+        """Odd keys exist side by side, each with its own value."""
         values = {key: number for number, key in enumerate(ODD_NAMES)}
         for key, value in values.items():
             data_store.set(key, value)
         for key, value in values.items():
-            assert data_store.get(key) == value, f"under the key {key!r} stands another's value"
+            assert data_store.get(key) == value, f"the key {key!r} has another key's value"
         assert data_store.get_many(ODD_NAMES) == values
         assert data_store.list_keys() == sorted(ODD_NAMES)
 
     def test_an_odd_key_is_deleted_alone(self, data_store: AgentDataStore) -> None:
-        """Deleting one leaves those that look like it."""
+        """Similar keys stay."""
         data_store.set_many(dict.fromkeys(ODD_NAMES, 1))
         left = sorted(ODD_NAMES)
         for key in ODD_NAMES:
-            assert data_store.delete(key), f"the key {key!r} is not there"
+            assert data_store.delete(key), f"the key {key!r} does not exist"
             left.remove(key)
         assert left == data_store.list_keys() == []
 
     def test_every_text_is_a_namespace(self, data_store: AgentDataStore) -> None:
-        """Odd namespaces stand side by side, and their listing gives back what went in, sorted by code point."""
+        """Odd namespaces exist side by side. Listing returns the same names, sorted by code point."""
         for number, namespace in enumerate(ODD_NAMES):
             data_store.use_namespace(namespace).set("key", number)
         for number, namespace in enumerate(ODD_NAMES):
@@ -81,7 +81,7 @@ class Names(Topic):
         assert data_store.list_namespaces() == sorted(ODD_NAMES)
 
     def test_every_text_is_a_user_id(self, store: DataStore) -> None:
-        """Odd users each have their own data, and nobody else's."""
+        """Odd users have their own data, and no other user's."""
         for number, user in enumerate(ODD_NAMES):
             store.agent(user, "agent_1").set("key", number)
         for number, user in enumerate(ODD_NAMES):
@@ -93,7 +93,7 @@ class Names(Topic):
             assert record.user_id == user
 
     def test_every_text_is_an_agent(self, store: DataStore) -> None:
-        """Provenance gives back an odd agent's name as it went in."""
+        """Provenance returns an odd agent's name unchanged."""
         for agent in ODD_NAMES:
             data_store = store.agent("user_1", agent)
             data_store.set(agent, 1)
@@ -122,7 +122,7 @@ class Names(Topic):
             assert data_store.list_keys() == sorted(k for n, k in places if n == namespace)
 
     def test_a_namespace_does_not_hold_those_that_begin_like_it(self, data_store: AgentDataStore) -> None:
-        """``files`` beside ``files:x``: listing, counting and clearing one leaves the other alone."""
+        """``files`` and ``files:x``: listing, counting and clearing one does not touch the other."""
         siblings = ["files", "files:", "files:x", "files/x", "files;", "files_x", "files%", "file", "Files"]
         for namespace in siblings:
             data_store.use_namespace(namespace).set(namespace, 1)
@@ -134,7 +134,7 @@ class Names(Topic):
         assert data_store.list_namespaces() == sorted(siblings)
 
     def test_a_user_does_not_hold_those_that_begin_like_it(self, store: DataStore) -> None:
-        """``user_1`` beside ``user_10``: each sees their own namespaces."""
+        """``user_1`` and ``user_10``: each has their own namespaces."""
         users = ["user_1", "user_10", "user_1:", "user_1;", "user", "user_1:default", "User_1"]
         for user in users:
             store.agent(user, "agent_1", user).set("key", user)
@@ -145,7 +145,7 @@ class Names(Topic):
 
     @cases(LONGEST_NAMES, "name")
     def test_a_name_of_255_bytes_works(self, store: DataStore, name: str) -> None:
-        """As user id, agent and namespace at once, with the longest key."""
+        """It is used as user id, agent and namespace at once, with the longest key."""
         key = "k" * 512
         data_store = store.agent(name, name, name)
         data_store.set(key, 1)
@@ -157,7 +157,7 @@ class Names(Topic):
 
     @cases(LONGEST_KEYS, "key")
     def test_a_key_of_512_bytes_works(self, data_store: AgentDataStore, key: str) -> None:
-        """Beside one that differs in its last character alone."""
+        """It exists beside a key that differs only in its last character."""
         sibling = key[:-1] + "z"
         data_store.set(key, 1)
         data_store.set(sibling, 2)
@@ -168,14 +168,14 @@ class Names(Topic):
         assert data_store.get_all() == {sibling: 2}
 
     def test_keys_are_sorted_by_code_point(self, data_store: AgentDataStore) -> None:
-        """Not by UTF-16, not by a language's rules, not by their encoding in ids."""
+        """The order is not that of UTF-16, of a language, or of the encoding in ids."""
         keys = ["\uffee", "🔑", "Z", "a", "B", "é", "e", "a?", "a>", "a~", "ab", "10", "9"]
         data_store.set_many(dict.fromkeys(keys, 1))
         assert data_store.list_keys() == sorted(keys)
         assert list(data_store.get_all()) == sorted(keys)
 
     def test_namespaces_are_sorted_by_code_point(self, data_store: AgentDataStore) -> None:
-        """Although in ids some of their characters stand encoded."""
+        """Some of their characters are encoded in ids, but this does not change the order."""
         namespaces = ["\uffee", "🔑", "Z", "a", "a:", "a.", "a0", "_a", "_", "\0", "é", "e", "10", "9", "~"]
         for namespace in namespaces:
             data_store.use_namespace(namespace).set("key", 1)
@@ -183,14 +183,14 @@ class Names(Topic):
 
     @pytest.mark.parametrize("parameter", ["user_id", "agent", "namespace"])
     def test_what_is_no_name_is_refused(self, store: DataStore, parameter: str) -> None:
-        """Empty, too long, or with a lone surrogate: the error names the parameter."""
+        """It is empty, too long, or has a lone surrogate. The error names the parameter."""
         for name in ["", "n" * 256, "é" * 128, "a\ud800"]:
             with pytest.raises(InvalidNameError, match=parameter):
                 store.agent(**{"user_id": "user_1", "agent": "agent_1", "namespace": "default", parameter: name})
 
     @pytest.mark.parametrize("parameter", ["user_id", "agent", "namespace"])
     def test_a_name_that_is_not_text_is_a_type_error(self, store: DataStore, parameter: str) -> None:
-        """And an `InvalidNameError` as well, like every invalid name."""
+        """It is also an `InvalidNameError`, like every invalid name."""
         for name in NO_TEXT:
             names: dict[str, Any] = {"user_id": "user_1", "agent": "agent_1", "namespace": "default", parameter: name}
             with pytest.raises(InvalidNameError, match=parameter) as caught:
@@ -198,7 +198,7 @@ class Names(Topic):
             assert isinstance(caught.value, TypeError), f"for {name!r}"
 
     def test_an_encoded_character_counts_three(self, store: DataStore) -> None:
-        """The limit holds for a name as it stands in an id."""
+        """The limit applies to a name as it is in an id."""
         for name in [":" * 86, "%" * 86, "/" * 86, "\0" * 86, "_" + "n" * 253]:
             with pytest.raises(InvalidNameError):
                 store.agent(name, "agent_1")
@@ -206,7 +206,7 @@ class Names(Topic):
                 store.agent("user_1", "agent_1", name)
 
     def test_use_namespace_checks_the_name(self, data_store: AgentDataStore) -> None:
-        """As binding an agent does."""
+        """It does so in the same way as binding an agent."""
         not_text: Any = None
         for namespace in ["", "n" * 256, "a\ud800", not_text]:
             with pytest.raises(InvalidNameError, match="namespace"):
@@ -214,7 +214,7 @@ class Names(Topic):
 
     @cases(BY_KEY, "call")
     def test_what_is_no_key_is_refused_before_any_io(self, wrapped: Wrapper, call: CallWith) -> None:
-        """Empty, too long, or with a lone surrogate."""
+        """It is empty, too long, or has a lone surrogate."""
         data_store = wrapped(Untouchable).agent("user_1", "agent_1")
         for key in ["", "k" * 513, "é" * 257, "\ud800", "a\udfffb"]:
             with pytest.raises(InvalidNameError, match="key"):
@@ -222,7 +222,7 @@ class Names(Topic):
 
     @cases(BY_KEY, "call")
     def test_a_key_that_is_not_text_is_a_type_error(self, wrapped: Wrapper, call: CallWith) -> None:
-        """Before any I/O."""
+        """It is refused before any I/O."""
         data_store = wrapped(Untouchable).agent("user_1", "agent_1")
         for key in [None, 1, 1.5, True, b"key", ("a", "b")]:
             with pytest.raises(InvalidNameError, match="key") as caught:
@@ -231,7 +231,7 @@ class Names(Topic):
 
     @cases(BY_PREFIX, "call")
     def test_what_is_no_prefix_is_refused_before_any_io(self, wrapped: Wrapper, call: CallWith) -> None:
-        """Too long, with a lone surrogate, or not text at all."""
+        """It is too long, has a lone surrogate, or is not text at all."""
         data_store = wrapped(Untouchable).agent("user_1", "agent_1")
         for prefix in ["p" * 513, "\ud800"]:
             with pytest.raises(InvalidNameError):
@@ -242,7 +242,7 @@ class Names(Topic):
             assert isinstance(caught.value, TypeError), f"for {not_text!r}"
 
     def test_keys_in_one_text_are_refused(self, wrapped: Wrapper) -> None:
-        """A str is a sequence of str, and never what was meant."""
+        """A str is a sequence of str, but that is never what was meant."""
         data_store = wrapped(Untouchable).agent("user_1", "agent_1")
         with pytest.raises(InvalidNameError):
             data_store.get_many("abc")

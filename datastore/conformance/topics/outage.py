@@ -14,11 +14,11 @@ from datastore.conformance.topics.records import record_of
 
 
 class Outage(Topic):
-    """What each call says while the database is away, and that all is well afterwards."""
+    """The error of each call while the database is away, and that everything works afterwards."""
 
     @pytest.fixture
     def hasty(self, open_store: Opener) -> DataStore:
-        """Return a store that does not wait for better times."""
+        """Return a store that does not wait until the database is back."""
         return open_store(retry_seconds=0)
 
     @pytest.fixture
@@ -33,14 +33,14 @@ class Outage(Topic):
 
     @pytest.fixture
     def agent(self, hasty: DataStore) -> AgentDataStore:
-        """Return the agent's store of the store that the outage is of."""
+        """Return the agent's store that the outage affects."""
         return hasty.agent("user_1", "agent_1")
 
     @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
     def test_every_call_says_that_the_database_is_away(
         self, agent: AgentDataStore, outage: AbstractContextManager[None], call: Call
     ) -> None:
-        """Not that something is missing, not ``False``, not a smaller number; and afterwards it works."""
+        """It does not report something missing, ``False`` or a smaller number. Afterwards it works."""
         with outage, pytest.raises(BackendUnavailableError) as caught:
             call(agent)
         assert caught.value.retryable
@@ -51,7 +51,7 @@ class Outage(Topic):
     def test_the_clients_own_error_is_chained(
         self, agent: AgentDataStore, outage: AbstractContextManager[None]
     ) -> None:
-        """Who has to find the cause finds it."""
+        """So the cause can be found."""
         with outage, pytest.raises(BackendUnavailableError) as caught:
             agent.get("key")
         assert caught.value.__cause__ is not None
@@ -59,7 +59,7 @@ class Outage(Topic):
     def test_counts_are_kept_while_the_database_is_away(
         self, hasty: DataStore, agent: AgentDataStore, outage: AbstractContextManager[None]
     ) -> None:
-        """The flush says so, and a later one writes them."""
+        """The flush raises, and a later flush writes them."""
         agent.get("key")
         agent.get("key")
         with outage:
@@ -74,7 +74,7 @@ class Outage(Topic):
     def test_purging_says_that_the_database_is_away(
         self, hasty: DataStore, outage: AbstractContextManager[None]
     ) -> None:
-        """Not that nothing was expired."""
+        """It does not report that nothing is expired."""
         if not hasty.capabilities.supports("purge"):
             not_applicable("the backend does not have 'purge'")
         with outage, pytest.raises(BackendUnavailableError):
@@ -84,7 +84,7 @@ class Outage(Topic):
     def test_a_store_closes_while_the_database_is_away(
         self, hasty: DataStore, agent: AgentDataStore, outage: AbstractContextManager[None]
     ) -> None:
-        """With counts pending, which are lost; closing is not the moment to raise."""
+        """Pending counts are then lost, but `close` does not raise."""
         agent.get("key")
         with outage:
             hasty.close()
@@ -92,7 +92,7 @@ class Outage(Topic):
     def test_what_was_open_before_goes_on_afterwards(
         self, hasty: DataStore, agent: AgentDataStore, outage: AbstractContextManager[None]
     ) -> None:
-        """Nobody has to connect again, however many calls failed meanwhile."""
+        """Nobody has to connect again, however many calls have failed."""
         with outage:
             for _ in range(10):
                 with pytest.raises(BackendUnavailableError):

@@ -14,7 +14,7 @@ from datastore.conformance.harness import Harness
 from datastore.conformance.topic import Opener, Topic, not_applicable
 
 _PATIENCE = 120
-"""Seconds after which a process that does not even start fails the test."""
+"""After this many seconds, a process that does not even start fails the test."""
 
 
 def _start(barrier: Barrier) -> None:
@@ -38,30 +38,30 @@ def _fill(harness: Harness, times: int) -> None:
 
 def both(work: Callable[[Harness, int], None], harness: Harness, times: int) -> None:
     """Do something in two new processes at once, and raise what they raise."""
-    context = multiprocessing.get_context("spawn")  # nothing is inherited: each connects by itself
+    context = multiprocessing.get_context("spawn")  # nothing is inherited: each process connects by itself
     with ProcessPoolExecutor(2, context, _start, (context.Barrier(2),)) as processes:
         for running in [processes.submit(work, harness, times) for _ in range(2)]:
             running.result()
 
 
 class Processes(Topic):
-    """What holds between processes; several stores on one database stand for them where it makes no difference."""
+    """What holds between processes. Where it makes no difference, several stores on one database stand for them."""
 
     @pytest.fixture
     def shared_store(self, open_store: Opener) -> DataStore:
-        """Return an open store whose database others can open, too."""
+        """Return an open store whose database others can open too."""
         store = open_store()
         if not store.capabilities.shared:
             not_applicable("shared is not declared")
         return store
 
     def test_no_increment_of_two_processes_is_lost(self, shared_store: DataStore, harness: Harness) -> None:
-        """Two processes, two hundred each."""
+        """Two processes add two hundred times each."""
         both(_increment, harness, 200)
         assert shared_store.agent("user_1", "agent_1").get("key") == 400
 
     def test_no_write_of_two_processes_fails(self, shared_store: DataStore, harness: Harness) -> None:
-        """Batches on the same keys, reads between them, and the counting of those."""
+        """They write batches of the same keys, and read between them, which counts accesses."""
         both(_fill, harness, 50)
         data_store = shared_store.agent("user_1", "agent_1")
         assert data_store.count() == 8
@@ -70,7 +70,7 @@ class Processes(Topic):
         assert record.access_count == 100
 
     def test_what_one_store_writes_another_reads(self, shared_store: DataStore, open_store: Opener) -> None:
-        """At once: no store reads from a memory of its own."""
+        """It reads it at once: no store keeps its own copy."""
         mine, theirs = (store.agent("user_1", "agent_1") for store in (shared_store, open_store()))
         for number in range(5):
             mine.set("key", number)
@@ -83,7 +83,7 @@ class Processes(Topic):
         assert mine.get_all() == {}
 
     def test_a_revision_holds_for_every_store(self, shared_store: DataStore, open_store: Opener) -> None:
-        """What another store has changed meanwhile is a conflict here."""
+        """If another store has changed the record, the write is a conflict."""
         mine, theirs = (store.agent("user_1", "agent_1") for store in (shared_store, open_store()))
         mine.set("key", 1)
         theirs.set("key", 2, {"by": "them"})
@@ -98,7 +98,7 @@ class Processes(Topic):
         assert mine.increment("key") == 6
 
     def test_counts_of_several_stores_add_up(self, shared_store: DataStore, open_store: Opener) -> None:
-        """Each adds its own and does not write over another's."""
+        """Each one adds its own, and does not overwrite the others'."""
         stores = [shared_store, open_store(), open_store()]
         shared_store.agent("user_1", "agent_1").set("key", 1)
         for store in stores:
@@ -110,7 +110,7 @@ class Processes(Topic):
         assert record.access_count == 3
 
     def test_a_store_is_closed_alone(self, shared_store: DataStore, open_store: Opener) -> None:
-        """Another one on the same database goes on."""
+        """Another store on the same database keeps working."""
         other = open_store()
         shared_store.agent("user_1", "agent_1").set("key", 1)
         shared_store.close()

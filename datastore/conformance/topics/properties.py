@@ -20,8 +20,8 @@ class Properties(Topic):
         from datastore.conformance import strategies
 
         @strategies.EXAMPLES
-        @hypothesis.given(strategies.triples)  # type: ignore[untyped-decorator]
-        @hypothesis.example(strategies.splits(["a"] * 4, ":"))  # type: ignore[untyped-decorator]
+        @hypothesis.given(strategies.triples)  # type: ignore[untyped-decorator]  # from `importorskip`
+        @hypothesis.example(strategies.splits(["a"] * 4, ":"))  # type: ignore[untyped-decorator]  # from `importorskip`
         def check(triples: list[tuple[str, str, str]]) -> None:
             places = {triple: store.agent(triple[0], "agent_1", triple[1]) for triple in triples}
             for user, namespace, key in triples:
@@ -51,7 +51,7 @@ class Properties(Topic):
         values = strategies.values(without=self.harness.loses)
 
         @strategies.EXAMPLES
-        @hypothesis.given(values, values)  # type: ignore[untyped-decorator]
+        @hypothesis.given(values, values)  # type: ignore[untyped-decorator]  # from `importorskip`
         def check(one: Any, two: Any) -> None:
             data_store.set("one", one)
             data_store.set_many({"two": two, "both": [one, {"two": two}]})
@@ -66,7 +66,7 @@ class Properties(Topic):
         from datastore.conformance import strategies
 
         @strategies.EXAMPLES
-        @hypothesis.given(strategies.metadata_changes(without=self.harness.loses))  # type: ignore[untyped-decorator]
+        @hypothesis.given(strategies.metadata_changes(without=self.harness.loses))  # type: ignore[untyped-decorator]  # from `importorskip`
         def check(changes: list[dict[str, Any]]) -> None:
             data_store.delete("key")
             expected: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Queries: one language, one meaning, on every database."""
+"""Queries: one language with one meaning on every database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from datastore.conformance.topic import Topic, Wrapper, not_applicable
 from datastore.errors import UnsupportedError
 
 MANY = 1_200
-"""More than databases take or give at once; with `PADDING` in each, more than a megabyte, which is a page of some."""
+"""More than databases accept or return at once. With `PADDING`, they exceed a megabyte, the page size of some."""
 PADDING = "x" * 900
 
 CART = {
@@ -30,12 +30,12 @@ CART = {
 
 
 def numbered(count: int) -> dict[str, Any]:
-    """Return records that have a number, its remainders, and something that sorts in another order."""
+    """Return records with a number, its remainders, and a text that sorts in another order."""
     return {f"{n:05}": {"n": n, "even": n % 2 == 0, "group": f"g{n % 7}", "back": -n} for n in range(count)}
 
 
 def forgeries(cursor: str) -> list[str]:
-    """Return cursors that say of what query they are, and nothing that makes sense about a place in it."""
+    """Return cursors that belong to the right query but name no valid place in it."""
     _, _, query = cursor.rpartition(".")
     texts = (
         "null", "[]", "[[], \"eA==\", \"\"]", "[[[2, 1], [2, 1]], \"eA==\", \"\"]", "[[[2, \"x\"]], \"eA==\", \"\"]",
@@ -51,7 +51,7 @@ class Queries(Topic):
 
     @pytest.mark.parametrize("name", GROUPS)
     def test_a_filter_means_what_the_manual_says(self, data_store: AgentDataStore, name: str) -> None:
-        """Operator by operator, with the corners that databases disagree about."""
+        """The tests go operator by operator, and include the corner cases where databases differ."""
         documents, asked = GROUPS[name]
         data_store.set_many({f"{number:03}": document for number, document in enumerate(documents)})
         for filter, expected in asked:
@@ -60,7 +60,7 @@ class Queries(Topic):
             assert all(same(value, documents[int(key)]) for key, value in found.items()), filter
 
     def test_what_is_no_filter_is_refused_before_any_request(self, wrapped: Wrapper) -> None:
-        """With an error that names the place, by every call that takes one."""
+        """The error names the place, in every call that takes a filter."""
         data_store = wrapped(Untouchable).agent("user_1", "agent_1")
         calls: list[Callable[[Any], object]] = [
             data_store.find,
@@ -77,7 +77,7 @@ class Queries(Topic):
                 assert str(refused.value).startswith(message)
 
     def test_what_is_no_window_is_refused_before_any_request(self, wrapped: Wrapper) -> None:
-        """Limits, sorts and fields that make no sense, with an error that names the parameter."""
+        """The error names the invalid limit, sort or fields."""
         data_store = wrapped(Untouchable).agent("user_1", "agent_1")
         for window, message in BAD_WINDOWS:
             with pytest.raises(QueryError) as refused:
@@ -85,7 +85,7 @@ class Queries(Topic):
             assert str(refused.value).startswith(message)
 
     def test_a_find_sees_its_namespace_alone(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """No other namespace, and no other user."""
+        """It finds nothing in another namespace or of another user."""
         for place in (data_store, data_store.use_namespace("default2"), store.agent("user_10", "agent_1")):
             place.set("key", {"a": 1, "place": place.namespace + place.user_id})
         assert data_store.find({"a": 1}) == {"key": {"a": 1, "place": "defaultuser_1"}}
@@ -94,7 +94,7 @@ class Queries(Topic):
         assert store.agent("user_10", "agent_1").count() == 1
 
     def test_limits_come_after_filters(self, data_store: AgentDataStore) -> None:
-        """A limit is about what matches, and not about what is looked at."""
+        """A limit counts what matches, not what is read."""
         data_store.set_many(numbered(100))
         assert [value["n"] for value in data_store.find({"n": {"$gte": 90}}, limit=5).values()] == [90, 91, 92, 93, 94]
         assert [value["n"] for value in data_store.find({"group": "g3"}, skip=2, limit=3).values()] == [17, 24, 31]
@@ -104,7 +104,7 @@ class Queries(Topic):
         assert [value["n"] for value in by_number.values()] == [96, 94]
 
     def test_sorting_is_across_types_and_stable(self, data_store: AgentDataStore) -> None:
-        """MongoDB's order of types; arrays by their least or greatest element; ties in the order of ids."""
+        """Types sort as in MongoDB, arrays by their least or greatest element, and ties in the order of ids."""
         stored = [3, "b", None, True, [2, 9], {"x": 1}, 1.5, "a", [], False, {"x": 0}, "B"]
         data_store.set_many({f"{n:02}": {"v": value} for n, value in enumerate(stored)})
         data_store.set_many({"12": {}, "13": {"v": 3}, "14": 7})
@@ -121,7 +121,7 @@ class Queries(Topic):
     def test_records_sort_by_what_is_known_about_them(
         self, store: DataStore, data_store: AgentDataStore, clock: Clock, indexed: bool
     ) -> None:
-        """Keys by code point, times, counts and metadata, in every call that sorts; a plain name is a field's."""
+        """They sort by key (by code point), times, counts and metadata in every call; a plain name is a field's."""
         if indexed:
             if not store.capabilities.supports("ensure_index"):
                 not_applicable("the backend does not have 'ensure_index'")
@@ -173,7 +173,7 @@ class Queries(Topic):
         assert list(data_store.find({"n": 1}, sort={"$createdAt": -1}, limit=3)) == made[:-4:-1]
 
     def test_a_filter_can_be_about_values_and_records(self, data_store: AgentDataStore, clock: Clock) -> None:
-        """By names with ``$``, which no field has: also where only one filter can say what is meant."""
+        """Names with ``$`` cannot be fields, so one filter can be about both."""
         data_store.set_many({"a": {"n": 1}, "b": {"n": 2}}, {"topic": "rome"})
         clock.advance(10)
         between = datetime.fromtimestamp(clock(), UTC)
@@ -201,7 +201,7 @@ class Queries(Topic):
         assert sorted(data_store.list_keys()) == ["a", "e"]
 
     def test_records_with_known_keys_are_read_and_not_searched(self, data_store: AgentDataStore, clock: Clock) -> None:
-        """As many documents are read as keys are asked for."""
+        """Only as many documents are read as keys are asked for."""
         data_store.set_many(numbered(50))
         data_store.set("gone", {"n": 1}, ttl=5)
         clock.advance(5)
@@ -221,13 +221,13 @@ class Queries(Topic):
         assert data_store.delete_where({}, meta=some) == 2
 
     def test_sorting_by_several_paths(self, data_store: AgentDataStore) -> None:
-        """The second decides where the first does not."""
+        """The second path decides if the first does not."""
         data_store.set_many(numbered(10))
         found = data_store.find({}, sort=[("even", -1), ("back", 1)])
         assert [value["n"] for value in found.values()] == [8, 6, 4, 2, 0, 9, 7, 5, 3, 1]
 
     def test_fields_are_what_is_returned_of_a_value(self, data_store: AgentDataStore) -> None:
-        """Kept or left out, through arrays; and what is stored stays whole."""
+        """Fields are kept or left out, even in arrays. What is stored stays whole."""
         data_store.set("cart", CART)
         data_store.set("text", "no object")
         assert data_store.find({"status": "open"}, fields=["status", "items.sku"]) == {
@@ -250,7 +250,7 @@ class Queries(Topic):
     def test_a_find_counts_an_access_for_each_value_returned(
         self, store: DataStore, data_store: AgentDataStore
     ) -> None:
-        """And for no other; the other calls count nothing."""
+        """It counts no others. The other calls count nothing."""
         data_store.set_many(numbered(6))
         data_store.find({"even": True}, limit=2)
         data_store.find_records({"even": True})
@@ -260,7 +260,7 @@ class Queries(Topic):
         assert [record.access_count for record in data_store.iter_records()] == [1, 0, 1, 0, 0, 0]
 
     def test_metadata_and_provenance_can_be_asked_for(self, store: DataStore, clock: Clock) -> None:
-        """By the names that documents have, alone and together with the value."""
+        """They have the names of a document's fields, and can be combined with the value."""
         planner, writer = store.agent("user_1", "planner"), store.agent("user_1", "writer")
         planner.set("a", {"n": 1}, {"topic": "rome", "tags": ["x", "y"]})
         clock.advance(10)
@@ -290,7 +290,7 @@ class Queries(Topic):
         assert planner.find({"n": {"$gt": 0}}, meta={"createdByAgent": "planner"}) == {"a": {"n": 1}}
 
     def test_a_meta_filter_is_about_what_a_record_has(self, wrapped: Wrapper) -> None:
-        """Another name is a mistake, and so is a time of no known zone."""
+        """An unknown name is an error, and so is a time without a time zone."""
         data_store = wrapped(Untouchable).agent("user_1", "agent_1")
         with pytest.raises(QueryError, match=r"meta.createdBy: a record has no 'createdBy' \(did you mean"):
             data_store.find({}, meta={"createdBy": "x"})
@@ -298,7 +298,7 @@ class Queries(Topic):
             data_store.find({}, meta={"createdAt": {"$gt": datetime(2026, 1, 1)}})
 
     def test_expired_records_are_found_by_nothing(self, data_store: AgentDataStore, clock: Clock) -> None:
-        """Neither returned, nor counted, nor changed, nor deleted."""
+        """They are not returned, counted, changed or deleted."""
         data_store.set_many({"a": {"n": 1}, "b": {"n": 1}}, ttl=60)
         data_store.set("c", {"n": 1})
         clock.advance(60)
@@ -311,7 +311,7 @@ class Queries(Topic):
 
     @pytest.mark.parametrize("sort", [None, [("group", 1)], [("group", -1), ("back", 1)]], ids=["ids", "one", "two"])
     def test_pages_of_records_are_complete(self, data_store: AgentDataStore, sort: Any) -> None:
-        """Each record that matches is on one page, in order, while others come and go."""
+        """Each matching record is on one page, in order, while others are created and deleted."""
         data_store.set_many(numbered(40))
         expected = list(data_store.find({"even": True}, sort=sort))
         found, cursor = [], None
@@ -327,7 +327,7 @@ class Queries(Topic):
         assert found == expected
 
     def test_a_cursor_belongs_to_its_query(self, data_store: AgentDataStore) -> None:
-        """One of another filter, sort or namespace, or of nobody, is refused."""
+        """A cursor of another filter, sort or namespace, or an invented one, is refused."""
         data_store.set_many(numbered(10))
         cursor = data_store.find_records({"even": True}, sort=[("n", 1)], limit=2).cursor
         asked: list[tuple[AgentDataStore, dict[str, Any], list[tuple[str, int]], str | None]] = [
@@ -343,7 +343,7 @@ class Queries(Topic):
                 place.find_records(filter, sort=sort, limit=2, cursor=given)
 
     def test_many_records_are_searched_completely(self, data_store: AgentDataStore) -> None:
-        """Beyond any page: found, counted, changed and deleted."""
+        """More than a page of records is found, counted, changed and deleted."""
         records = {key: {**value, "padding": PADDING} for key, value in numbered(MANY).items()}
         data_store.set_many(records)
         expected = [key for key, value in records.items() if value["group"] == "g3"]
@@ -358,14 +358,14 @@ class Queries(Topic):
         assert data_store.count() == 100
 
     def test_a_limit_ends_the_reading(self, data_store: AgentDataStore) -> None:
-        """Where no sort needs all of it."""
+        """This holds if no sort needs all records."""
         data_store.set_many(numbered(600))
         shown = data_store.explain({"group": {"$in": ["g1", "g2"]}}, limit=2)
         assert shown["documents_returned"] == 2
         assert shown["documents_read"] < 100
 
     def test_explain_says_how_a_query_is_answered(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """What the database was asked, what was checked here, and how much was read for it."""
+        """It shows what the database was asked, what the store checked, and how much was read for that."""
         data_store.set_many(numbered(20))
         filter = {"group": "g3", "n": {"$mod": [2, 1]}}
         shown = data_store.explain(filter, sort=[("n", -1)], limit=1)
@@ -381,7 +381,7 @@ class Queries(Topic):
         assert data_store.explain({})["checked_here"] == {}
 
     def test_update_where_changes_what_matches(self, data_store: AgentDataStore) -> None:
-        """With operators or fields, and leaves provenance, metadata and expiry alone."""
+        """It takes operators or fields, and does not touch provenance, metadata and expiry."""
         data_store.set("a", {"n": 1}, {"source": "web"}, ttl=1_000)
         data_store.set("b", {"n": 2})
         before = data_store.get_record("a")
@@ -401,7 +401,7 @@ class Queries(Topic):
         assert data_store.update_where({"n": 99}, {"m": 1}) == 0
 
     def test_delete_where_asks_for_a_filter(self, data_store: AgentDataStore) -> None:
-        """Nothing deletes everything by accident."""
+        """Nothing can delete everything by accident."""
         data_store.set_many(numbered(4))
         with pytest.raises(QueryError, match="clear"):
             data_store.delete_where({})
@@ -412,7 +412,7 @@ class Queries(Topic):
     def test_without_the_ability_to_search_every_answer_is_the_same(
         self, data_store: AgentDataStore, wrapped: Wrapper
     ) -> None:
-        """The database's own searching is a quicker way to the same answers."""
+        """The database's own search is only a faster way to the same answers."""
         from datastore.conformance.faults import Wrapped
 
         without = wrapped(Wrapped).agent("user_1", "agent_1")
@@ -428,13 +428,13 @@ class Queries(Topic):
         assert without.explain({"n": 1})["native"] is None
 
     def test_a_declared_index_changes_no_answer(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """Documents that lack the field, or hold an array or something odd there, are found as before."""
+        """Documents that lack the field, or have an array or something unusual there, are found as before."""
         if not store.capabilities.supports("ensure_index"):
             with pytest.raises(UnsupportedError):
                 store.ensure_index(["v"])
             not_applicable("the backend does not have 'ensure_index'")
         name = store.ensure_index(["v"])
-        assert store.ensure_index(["v"]) == name, "it is there already"
+        assert store.ensure_index(["v"]) == name, "it exists already"
         store.ensure_index(["o.n", "v"], namespace="default")
         documents, asked = GROUPS["odd-values"]
         data_store.set_many({f"{number:03}": document for number, document in enumerate(documents)})

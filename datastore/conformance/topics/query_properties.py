@@ -1,4 +1,4 @@
-"""Queries on documents and filters that nobody thought of. Needs Hypothesis."""
+"""Queries with generated documents and filters. Needs Hypothesis."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from datastore.queries.ordering import sort_key
 from datastore.queries.shaping import parse_sort
 
 FEWEST, DOCUMENTS, FILTERS = 4, 12, 12
-"""How many of each meet in one example: documents are stored once, and every filter is asked about them."""
+"""How many of each are in one example: the documents are stored once, and every filter is applied to them."""
 
 
 class QueryProperties(Topic):
     """What holds for all documents and filters."""
 
     def test_a_find_agrees_with_the_reference(self, data_store: AgentDataStore) -> None:
-        """It returns the documents that match, all of them, whole, and in the order of ids."""
+        """It returns all matching documents, whole and in the order of ids."""
         hypothesis = pytest.importorskip("hypothesis")
         from datastore.conformance import query_strategies as make
         from datastore.conformance.strategies import EXAMPLES
@@ -32,7 +32,7 @@ class QueryProperties(Topic):
         some_filters = lists(make.filters, min_size=FEWEST, max_size=FILTERS)
 
         @EXAMPLES
-        @hypothesis.given(some_documents, some_filters)  # type: ignore[untyped-decorator]
+        @hypothesis.given(some_documents, some_filters)  # type: ignore[untyped-decorator]  # from `importorskip`
         def check(documents: list[Any], filters: list[dict[str, Any]]) -> None:
             data_store.clear()
             stored = {f"{number:02}": document for number, document in enumerate(documents)}
@@ -48,7 +48,7 @@ class QueryProperties(Topic):
         check()
 
     def test_a_sorted_find_agrees_with_the_reference(self, data_store: AgentDataStore) -> None:
-        """Whatever the types of what is sorted by, and with skip and limit taken after the filter."""
+        """This holds for all types of sort values. Skip and limit are applied after the filter."""
         hypothesis = pytest.importorskip("hypothesis")
         from datastore.conformance import query_strategies as make
         from datastore.conformance.strategies import EXAMPLES
@@ -60,7 +60,7 @@ class QueryProperties(Topic):
         some_asked = st.lists(asked, min_size=1, max_size=4)
 
         @EXAMPLES
-        @hypothesis.given(some_documents, some_asked)  # type: ignore[untyped-decorator]
+        @hypothesis.given(some_documents, some_asked)  # type: ignore[untyped-decorator]  # from `importorskip`
         def check(documents: list[Any], questions: list[tuple[Any, Any, int, int | None]]) -> None:
             data_store.clear()
             stored = {f"{number:02}": document for number, document in enumerate(documents)}

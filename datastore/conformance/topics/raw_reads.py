@@ -1,4 +1,4 @@
-"""The contract of `Backend.read` and `Backend.scan`, asked of the adapter itself."""
+"""The contract of `Backend.read` and `Backend.scan`, tested on the adapter itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def scan_all(
     after = None
     while True:
         page = backend.scan(range, fields, limit, after, reverse)
-        assert len(page.documents) <= limit, "a page is longer than asked"
+        assert len(page.documents) <= limit, "a page is longer than its limit"
         found += page.documents
         if page.after is None:
             return found
@@ -32,16 +32,16 @@ def keys(*names: str) -> list[str]:
 
 
 class RawReads(Topic):
-    """Documents by id and by range."""
+    """Reading documents by id and by range."""
 
     def test_read_returns_the_documents_that_exist(self, backend: Backend) -> None:
-        """By id; those that are missing are left out."""
+        """They are returned by id, without those that are missing."""
         apply(backend, [put("a", 1), put("b", 2)])
         assert set(backend.read(keys("a", "missing", "b"), Fields.KEY)) == {id_of("a"), id_of("b")}
         assert backend.read(keys("missing"), Fields.ALL) == {}
 
     def test_read_takes_as_many_ids_as_declared(self, backend: Backend) -> None:
-        """``capabilities.read_batch`` of them, in one call."""
+        """It takes ``capabilities.read_batch`` ids in one call."""
         number = backend.capabilities.read_batch
         names = [f"key {n}" for n in range(number)]
         apply(backend, [put(name, name) for name in names])
@@ -49,7 +49,7 @@ class RawReads(Topic):
         assert {id: document.value for id, document in found.items()} == {id_of(name): name for name in names}
 
     def test_read_fills_in_every_field(self, backend: Backend) -> None:
-        """With `Fields.ALL`, what was written and what follows from it."""
+        """With `Fields.ALL`, these are the fields that were written, and those that follow from them."""
         one = put("key", {"a": [1]}, metadata={"source": "web"}, expires_at=at(3600))
         apply(backend, [one])
         document = stored(backend, "key")
@@ -69,7 +69,7 @@ class RawReads(Topic):
 
     @pytest.mark.parametrize("fields", Fields)
     def test_read_and_scan_fill_in_what_was_asked(self, backend: Backend, fields: Fields) -> None:
-        """Always id and expiry; creation, revision and value from `Fields.VALUE` on."""
+        """It always fills in id and expiry, and from `Fields.VALUE` on also creation, revision and value."""
         one = put("key", [1], expires_at=at(3600))
         apply(backend, [one])
         (scanned,) = backend.scan(RANGE, fields, 10).documents
@@ -81,7 +81,7 @@ class RawReads(Topic):
                 assert document.expires_at == at(3600)
 
     def test_every_read_returns_a_new_copy(self, backend: Backend) -> None:
-        """The caller may change it."""
+        """The caller may change the copy."""
         apply(backend, [put("key", {"a": [1]}, metadata={"tags": ["a"]})])
         for _ in range(2):
             document = stored(backend, "key")
@@ -93,14 +93,14 @@ class RawReads(Topic):
                 copy.metadata["tags"].append("b")
 
     def test_a_scan_returns_a_range_in_id_order(self, backend: Backend) -> None:
-        """Its start belongs to it, its end does not."""
+        """The start of a range is included, and its end is not."""
         apply(backend, [put(name, name) for name in ("d", "a", "c", "b", "e")])
         found = backend.scan(IdRange(id_of("b"), id_of("e")), Fields.VALUE, 10)
         assert [document.value for document in found.documents] == ["b", "c", "d"]
         assert found.after is None
 
     def test_a_scan_keeps_to_its_range(self, backend: Backend) -> None:
-        """Neighbours whose ids begin alike are not in it."""
+        """Neighbours whose ids begin alike are left out."""
         places = [("user", "ns"), ("user", "ns2"), ("user", "n"), ("user2", "ns"), ("use", "ns"), ("user", "Ns"),
                   ("user", "ns:"), ("user", "é"), ("User", "ns"), ("user", "ns;"), ("user:ns", "ns")]  # fmt: skip
         ids = [id_of(key, namespace, user) for user, namespace in places for key in ("a", "b")]
@@ -112,7 +112,7 @@ class RawReads(Topic):
             assert [document.id for document in backward] == expected[::-1], range
 
     def test_a_scan_is_in_the_order_of_code_points(self, backend: Backend) -> None:
-        """Which is that of UTF-8, and neither that of UTF-16 nor that of a language."""
+        """This is the order of UTF-8, not that of UTF-16 or of a language."""
         names = ["a", "B", "Z", "z", "_", "é", "e", "~", "\uffee", "🔑", "10", "9", "a:", "a.", "a0"]
         ids = sorted(id_of("key", name) for name in names)
         apply(backend, [put("key", 1, namespace=name) for name in names])
@@ -126,14 +126,14 @@ class RawReads(Topic):
 
     @pytest.mark.parametrize("limit", [1, 2, 9, 10, 11, 1_000])
     def test_paged_scans_hold_everything_once(self, backend: Backend, limit: int) -> None:
-        """Each document once, and the pages come to an end."""
+        """Each document is in them once, and the pages come to an end."""
         names = [f"key {number}" for number in range(10)]
         apply(backend, [put(name, name) for name in names])
         assert [document.id for document in scan_all(backend, RANGE, limit)] == keys(*names)
         assert [document.id for document in scan_all(backend, RANGE, limit, reverse=True)] == keys(*names)[::-1]
 
     def test_after_is_behind_a_document(self, backend: Backend) -> None:
-        """Whether that is still there or not, and wherever it lies."""
+        """It makes no difference whether that document still exists, or where it is."""
         apply(backend, [put(name) for name in ("a", "b", "c", "d")])
         apply(backend, [Delete(id_of("b"), at(0))])
 
@@ -144,8 +144,8 @@ class RawReads(Topic):
         assert ids_after(id_of("b")) == keys("c", "d")
         assert ids_after(id_of("d")) == []
         assert backend.scan(RANGE, Fields.KEY, 10, id_of("d")).after is None
-        assert ids_after(id_of("a", "a")) == keys("a", "c", "d"), "after an id before the range is its beginning"
-        assert ids_after(id_of("a", "z")) == [], "after an id after the range is nothing"
+        assert ids_after(id_of("a", "a")) == keys("a", "c", "d"), "an id before the range means its beginning"
+        assert ids_after(id_of("a", "z")) == [], "after an id beyond the range there is nothing"
 
     def test_after_is_before_a_document_where_the_order_is_reversed(self, backend: Backend) -> None:
         """Whether that is still there or not, and wherever it lies; the end of a range never belongs to it."""
@@ -167,7 +167,7 @@ class RawReads(Topic):
         assert ids_after(None, IdRange(id_of("a"), id_of("a"))) == [], "an empty range"
 
     def test_a_scan_of_large_documents_is_complete(self, backend: Backend) -> None:
-        """Pages may be shorter than asked, and only the last one says that it is."""
+        """A page may be shorter than its limit, and only the last page says that it is the last."""
         names = [f"key {number:02}" for number in range(14)]
         for name in names:
             apply(backend, [put(name, name + of_size(900_000))])
@@ -178,7 +178,7 @@ class RawReads(Topic):
                 assert all(document.value.endswith("x" * 1_000) for document in found)
 
     def test_values_are_whole_in_every_read(self, backend: Backend) -> None:
-        """By id and by range, type for type."""
+        """They are the same by id and by range, type for type."""
         apply(backend, [put(f"key {number:03}", value) for number, value in enumerate(VALUES.values())])
         by_id = read(backend, [id_of(f"key {number:03}") for number in range(len(VALUES))])
         by_range = {document.id: document for document in scan_all(backend, RANGE, 1_000, Fields.VALUE)}

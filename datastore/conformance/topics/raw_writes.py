@@ -1,4 +1,4 @@
-"""The contract of `Backend.write`, asked of the adapter itself."""
+"""The contract of `Backend.write`, tested on the adapter itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RawWrites(Topic):
     """`Put` and `Delete`, with and without a precondition."""
 
     def test_each_write_has_an_outcome_in_order(self, backend: Backend) -> None:
-        """Of a batch that mixes everything."""
+        """The batch mixes all kinds of writes."""
         apply(backend, [put("there", 1), put("gone", 1), put("kept", 1, revision="current")])
         outcomes = apply(
             backend,
@@ -43,7 +43,7 @@ class RawWrites(Topic):
         assert (stored(backend, "there").value, stored(backend, "kept").value) == (1, 1)
 
     def test_a_batch_is_as_large_as_declared(self, backend: Backend) -> None:
-        """``capabilities.write_batch`` writes in one call: new ones, known ones, and their deletion."""
+        """One call takes ``capabilities.write_batch`` writes: of new documents, of known ones, and deletes."""
         number = backend.capabilities.write_batch
         for value in (1, 2):
             outcomes = backend.write([put(f"key {n}", value, metadata={"v": value}) for n in range(number)])
@@ -56,7 +56,7 @@ class RawWrites(Topic):
         assert [outcome.done for outcome in outcomes] == [True] * number
 
     def test_a_put_over_a_live_document_keeps_its_creation_and_accesses(self, backend: Backend) -> None:
-        """And replaces value, expiry, revision and the time of the update."""
+        """It replaces the value, the expiry, the revision and the time of the update."""
         apply(backend, [put("key", 1, agent="creator", metadata={"a": 1}, expires_at=at(60))])
         again = put("key", 2, agent="changer", metadata={"b": 2}, at=at(10), expires_at=at(90))
         assert all_done(apply(backend, [again]))
@@ -67,7 +67,7 @@ class RawWrites(Topic):
 
     @pytest.mark.parametrize("expired", [60, 10], ids=["long-ago", "at-this-moment"])
     def test_a_put_over_an_expired_document_replaces_it_whole(self, backend: Backend, expired: int) -> None:
-        """As if it had not been there; what expires at the moment of the write has expired."""
+        """It is as if there had been no document. One that expires at the moment of the write has expired."""
         conditions: list[dict[str, Any]] = [{}, {"if_absent": True}]
         for number, condition in enumerate(conditions):
             key = f"key {number}"
@@ -79,7 +79,7 @@ class RawWrites(Topic):
             assert (document.value, document.metadata, document.expires_at) == (2, {"b": 2}, None)
 
     def test_a_put_over_an_expired_document_in_a_batch_replaces_it_whole(self, backend: Backend) -> None:
-        """Beside live and new ones."""
+        """Live and new documents are in the same batch."""
         apply(backend, [put(key, 1, agent="old", metadata={"a": 1}, expires_at=at(10)) for key in ("x", "y")])
         apply(backend, [put("live", 1, agent="old", metadata={"a": 1})])
         outcomes = apply(backend, [put(key, 2, agent="new", at=at(20)) for key in ("new", "x", "live", "y")])
@@ -89,7 +89,7 @@ class RawWrites(Topic):
             assert (document.value, document.created_by_agent, document.metadata or {}) == (2, agent, metadata), key
 
     def test_a_put_that_needs_absence_leaves_a_live_document(self, backend: Backend) -> None:
-        """The outcome says what stands there."""
+        """The outcome has its revision."""
         first = put("key", 1)
         apply(backend, [first])
         before = stored(backend, "key")
@@ -97,7 +97,7 @@ class RawWrites(Topic):
         assert stored(backend, "key") == before
 
     def test_a_put_at_a_revision_needs_that_revision(self, backend: Backend) -> None:
-        """Of a live document: a missing or expired one does not have a revision."""
+        """The document must be live: a missing or expired one has no revision."""
         first = put("key", 1)
         apply(backend, [first, put("expired", 1, revision="stale", expires_at=at(10))])
         assert apply(backend, [put("key", 2, if_revision="stale")]) == [Outcome(False, first.revision)]
@@ -112,7 +112,7 @@ class RawWrites(Topic):
         assert (document.created_at, document.updated_at) == (at(0), at(1))
 
     def test_the_same_put_twice_is_harmless(self, backend: Backend) -> None:
-        """The store repeats it when an answer was lost; a precondition then names the write's own revision."""
+        """The store repeats it if an answer was lost. A failed precondition then names the write's own revision."""
         apply(backend, [put("at revision", 0, revision="first")])
         writes = [
             put("plain", 1, metadata={"a": 1, "b": None}),
@@ -128,7 +128,7 @@ class RawWrites(Topic):
 
     @pytest.mark.parametrize("kind", ["plain", "new", "at revision"])
     def test_a_repeated_put_knows_itself_after_others_have_written(self, backend: Backend, kind: str) -> None:
-        """As many as ``remembered_writes`` says, less one: their values stay, and the put is done."""
+        """Fewer than ``remembered_writes`` writes may come in between. Their values stay, and the put is done."""
         remembered = backend.capabilities.remembered_writes
         if not remembered:
             not_applicable("answers of this database cannot be lost")
@@ -149,7 +149,7 @@ class RawWrites(Topic):
             assert stored(backend, "key") == before
 
     def test_a_put_that_was_refused_is_not_taken_for_done(self, backend: Backend) -> None:
-        """However often it is sent; nor is one that never arrived."""
+        """However often it is sent, and whether it needs another revision or the absence of a record."""
         apply(backend, [put("key", 0, revision="first")])
         late, never = put("key", 1, if_revision="other"), put("key", 1, if_absent=True)
         for _ in range(3):
@@ -160,7 +160,7 @@ class RawWrites(Topic):
         assert stored(backend, "key").value == 2
 
     def test_a_new_record_knows_nothing_of_the_one_before(self, backend: Backend) -> None:
-        """A record that was deleted, or has expired, takes its memory with it: a put is a new one then."""
+        """A record that was deleted or has expired loses its memory, so that the same put is then a new write."""
         one = put("key", 1, expires_at=at(10))
         apply(backend, [one])
         apply(backend, [Delete(one.id, at(5))])
@@ -170,7 +170,7 @@ class RawWrites(Topic):
         assert stored(backend, "key").value == 2
 
     def test_a_delete_says_whether_it_removed_a_live_document(self, backend: Backend) -> None:
-        """An expired one is removed, too, and does not count."""
+        """It also removes an expired document, which does not count."""
         apply(backend, [put("live", 1, expires_at=at(20)), put("expired", 1, expires_at=at(10))])
         outcomes = apply(backend, [Delete(id_of(key), at(10)) for key in ("live", "expired", "missing")])
         assert [outcome.done for outcome in outcomes] == [True, False, False]
@@ -179,7 +179,7 @@ class RawWrites(Topic):
         assert not is_stored(backend, "expired")
 
     def test_a_delete_at_a_revision_needs_that_revision(self, backend: Backend) -> None:
-        """Of a live document."""
+        """The document must be live."""
         apply(backend, [put("key", 1, revision="current"), put("expired", 1, revision="stale", expires_at=at(10))])
         assert apply(backend, [Delete(id_of("key"), at(10), "stale")]) == [Outcome(False, "current")]
         assert apply(backend, [Delete(id_of("expired"), at(10), "stale")]) == [Outcome(False, None)]
@@ -198,7 +198,7 @@ class RawWrites(Topic):
         assert same(metadata, METADATA)
 
     def test_a_write_keeps_nothing_that_it_was_given(self, backend: Backend) -> None:
-        """What the caller changes afterwards does not change what is stored."""
+        """If the caller changes the data later, what is stored does not change."""
         value, metadata = {"a": [1]}, {"tags": ["a"]}
         apply(backend, [put("key", value, metadata=metadata)])
         value["a"].append(2)
@@ -207,14 +207,14 @@ class RawWrites(Topic):
         assert (document.value, document.metadata) == ({"a": [1]}, {"tags": ["a"]})
 
     def test_tuples_are_stored_as_arrays(self, backend: Backend) -> None:
-        """A checked value may still hold them, at any depth."""
+        """A checked value may still hold tuples, at any depth."""
         apply(backend, [put("key", (1, {"a": (2, ())}), metadata={"t": (1, (2,))})])
         document = stored(backend, "key")
         assert same(document.value, [1, {"a": [2, []]}])
         assert same(document.metadata, {"t": [1, [2]]})
 
     def test_a_result_of_merged_metadata_that_is_too_large_fails_its_write_alone(self, backend: Backend) -> None:
-        """With an error in its outcome that no repetition mends; the others are done."""
+        """Its outcome has an error that is not retryable. The other writes are done."""
         apply(backend, [put("full", 1, metadata={"a": "x" * 10_000})])
         writes = [put(key, 2, metadata={"b": "x" * 10_000}) for key in ("before", "full", "behind")]
         before, full, behind = apply(backend, writes)

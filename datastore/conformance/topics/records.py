@@ -1,4 +1,4 @@
-"""Records: who wrote them and when, and what was said about them."""
+"""Records: who wrote them and when, and their metadata."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "update": lambda data_store: data_store.update("key", {"new": 1}),
     "modify": lambda data_store: data_store.modify("key", lambda value: {"new": 1}),
 }
-"""The ways to change a record that is there and whose value is an object."""
+"""The ways to change an existing record whose value is an object."""
 
 SETTERS: dict[str, Callable[[Any, Any], object]] = {
     "set": lambda data_store, metadata: data_store.set("key", 1, metadata),
@@ -47,7 +47,7 @@ setters = pytest.mark.parametrize("set_metadata", SETTERS.values(), ids=SETTERS.
 
 
 def record_of(data_store: AgentDataStore, key: str = "key") -> Record:
-    """Return a record that is there."""
+    """Return a record that must exist."""
     record = data_store.get_record(key)
     assert record is not None, f"there is no record {key!r}"
     return record
@@ -57,7 +57,7 @@ class Records(Topic):
     """Provenance and metadata."""
 
     def test_a_new_record_says_what_it_is(self, data_store: AgentDataStore, clock: Clock) -> None:
-        """Every field of it."""
+        """The test checks every field."""
         began = datetime.fromtimestamp(clock(), UTC)
         revision = data_store.use_namespace("files").set("a/b", [1], {"source": "web"}, ttl=60)
         record = record_of(data_store.use_namespace("files"), "a/b")
@@ -71,11 +71,11 @@ class Records(Topic):
         assert record.revision == revision
 
     def test_a_missing_record_is_none(self, data_store: AgentDataStore) -> None:
-        """And no error."""
+        """It is not an error."""
         assert data_store.get_record("nowhere") is None
 
     def test_times_are_aware_and_in_utc(self, data_store: AgentDataStore) -> None:
-        """Comparing them with another time zone's needs no guess."""
+        """They can be compared with times in other time zones without a guess."""
         data_store.set("key", 1, ttl=60)
         data_store.get("key")
         record = record_of(data_store)
@@ -84,7 +84,7 @@ class Records(Topic):
             assert time.utcoffset() == timedelta(0)
 
     def test_a_record_serialises_in_camel_case(self, data_store: AgentDataStore) -> None:
-        """With the names that the database shows, and times as RFC 3339 text."""
+        """It uses the names of the database's fields, and RFC 3339 text for times."""
         data_store.set("key", 1)
         dumped = record_of(data_store).model_dump(mode="json")
         assert dumped["userId"] == "user_1"
@@ -96,7 +96,7 @@ class Records(Topic):
     def test_a_change_keeps_who_created_the_record_and_when(
         self, store: DataStore, clock: Clock, change: Callable[[Any], object]
     ) -> None:
-        """Each way of changing a record, by another agent, later."""
+        """This holds for each way of changing a record, by another agent, later."""
         store.agent("user_1", "creator").set("key", {"old": 1})
         created = record_of(store.agent("user_1", "creator"))
         clock.advance(10)
@@ -111,7 +111,7 @@ class Records(Topic):
     def test_a_change_keeps_the_access_count(
         self, store: DataStore, data_store: AgentDataStore, change: Callable[[Any], object]
     ) -> None:
-        """With who accessed the record last and when; written counts and pending ones alike."""
+        """It also keeps who accessed the record last and when, whether the count is stored or pending."""
         data_store.set("key", {"old": 1})
         store.agent("user_1", "reader").get("key")
         store.flush()
@@ -128,14 +128,14 @@ class Records(Topic):
     def test_a_change_of_the_value_keeps_the_metadata(
         self, data_store: AgentDataStore, change: Callable[[Any], object]
     ) -> None:
-        """What was said about a record holds until something else is said."""
+        """Metadata stay until they are changed."""
         data_store.set("key", {"old": 1}, {"source": "web", "tags": ["a"]})
         change(data_store)
         assert record_of(data_store).metadata == {"source": "web", "tags": ["a"]}
 
     @setters
     def test_metadata_is_merged(self, data_store: AgentDataStore, set_metadata: Callable[[Any, Any], object]) -> None:
-        """New fields join the old ones, and replace those of the same name."""
+        """New fields are added, and replace those with the same name."""
         data_store.set("key", 0, {"kept": 1, "replaced": 1})
         set_metadata(data_store, {"replaced": 2, "new": 3})
         assert record_of(data_store).metadata == {"kept": 1, "replaced": 2, "new": 3}
@@ -144,7 +144,7 @@ class Records(Topic):
     def test_metadata_is_merged_shallowly(
         self, data_store: AgentDataStore, set_metadata: Callable[[Any, Any], object]
     ) -> None:
-        """A field is replaced whole, object or array as it may be."""
+        """A field is replaced as a whole, even if it is an object or an array."""
         data_store.set("key", 0, {"object": {"old": 1, "both": 1}, "array": [1, 2], "other": {"a": 1}})
         set_metadata(data_store, {"object": {"both": 2, "null": None}, "array": [3]})
         assert record_of(data_store).metadata == {
@@ -157,7 +157,7 @@ class Records(Topic):
     def test_metadata_given_as_none_is_removed(
         self, data_store: AgentDataStore, set_metadata: Callable[[Any, Any], object]
     ) -> None:
-        """Removing what is not there is no error."""
+        """Removing a field that does not exist is not an error."""
         data_store.set("key", 0, {"kept": 1, "removed": 1})
         set_metadata(data_store, {"removed": None, "missing": None})
         assert record_of(data_store).metadata == {"kept": 1}
@@ -166,7 +166,7 @@ class Records(Topic):
     def test_no_metadata_changes_nothing(
         self, data_store: AgentDataStore, set_metadata: Callable[[Any, Any], object]
     ) -> None:
-        """Neither ``None`` nor an empty object."""
+        """This holds for ``None`` and for an empty object."""
         data_store.set("key", 0, {"kept": 1})
         set_metadata(data_store, None)
         set_metadata(data_store, {})
@@ -181,7 +181,7 @@ class Records(Topic):
             assert record.metadata == {"a": 1}, record.key
 
     def test_metadata_comes_back_type_for_type(self, data_store: AgentDataStore) -> None:
-        """As values do, after a merge as well."""
+        """So do values, and metadata after a merge."""
         data_store.set("key", 1, METADATA)
         assert same(record_of(data_store).metadata, METADATA)
         data_store.set("key", 1, {"added": 1.0})
@@ -198,7 +198,7 @@ class Records(Topic):
         assert record_of(data_store).metadata == {"b": "x" * 10_000}
 
     def test_metadata_that_grows_too_large_fails_its_record_alone(self, data_store: AgentDataStore) -> None:
-        """The others of a batch are stored, and the error says which one is not."""
+        """The others in the batch are stored, and the error says which one is not."""
         data_store.set("full", "old", {"a": "x" * 10_000})
         with pytest.raises(BatchError) as caught:
             data_store.set_many({"before": 1, "full": 1, "behind": 1}, {"b": "x" * 10_000})
@@ -208,7 +208,7 @@ class Records(Topic):
         assert data_store.get_all() == {"before": 1, "full": "old", "behind": 1}
 
     def test_a_record_made_again_is_a_new_one(self, store: DataStore, clock: Clock) -> None:
-        """After a deletion nothing is left: not the creator, the metadata, the count or the expiry."""
+        """After a deletion, the old creator, metadata, count and expiry are gone."""
         first, second = store.agent("user_1", "first"), store.agent("user_1", "second")
         first.set("key", 1, {"source": "web"}, ttl=60)
         first.get("key")

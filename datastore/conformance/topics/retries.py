@@ -1,4 +1,4 @@
-"""Transient failures: what a network does to single calls is repeated, and never seen twice."""
+"""Transient failures: when a network makes single calls fail, they are repeated, but applied only once."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def through(store: DataStore, kind: type[T]) -> tuple[T, AgentDataStore]:
 
 
 class Retries(Topic):
-    """The real backend, behind a network that fails now and then."""
+    """The real backend behind a network that fails now and then."""
 
     @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
     def test_a_call_gets_over_a_short_failure(self, wrapped: Wrapper, call: Call) -> None:
-        """Its first request is refused, its second is not."""
+        """Its first request is refused, and its second one is not."""
         unsteady, data_store = through(wrapped(Unsteady), Unsteady)
         data_store.set_many({"key": 1, "other": 2, "list": [], "object": {}})
         unsteady.failures = 1
@@ -44,7 +44,7 @@ class Retries(Topic):
         assert unsteady.failures == 0, "the call made no request"
 
     def test_a_failure_that_lasts_is_reported(self, wrapped: Wrapper) -> None:
-        """After the time that was allowed, with what was attempted and where."""
+        """The error comes after the allowed time, and says what was attempted and where."""
         unsteady, data_store = through(wrapped(Unsteady, retry_seconds=0), Unsteady)
         unsteady.failures = 1
         with pytest.raises(BackendUnavailableError, match="key") as caught:
@@ -53,7 +53,7 @@ class Retries(Topic):
         assert caught.value.backend == unsteady.name
 
     def test_add_recognises_its_own_record(self, wrapped: Wrapper) -> None:
-        """It was written and the answer was lost: no ``KeyExistsError``."""
+        """The record was written and the answer was lost. This is not a ``KeyExistsError``."""
         loses, data_store = through(wrapped(LosesAnswers), LosesAnswers)
         loses.lost = 1
         revision = data_store.add("key", 1)
@@ -62,7 +62,7 @@ class Retries(Topic):
             data_store.add("key", 2)
 
     def test_a_conditional_set_recognises_its_own_write(self, wrapped: Wrapper) -> None:
-        """No conflict with itself; one with somebody else still is one."""
+        """It does not conflict with itself, but it still conflicts with others."""
         loses, data_store = through(wrapped(LosesAnswers), LosesAnswers)
         old = data_store.set("key", 1)
         loses.lost = 1
@@ -74,7 +74,7 @@ class Retries(Topic):
         assert caught.value.revision == revision
 
     def test_increment_adds_once(self, wrapped: Wrapper) -> None:
-        """However often its answers are lost; the same for ``append``."""
+        """It does so however often its answers are lost, and so does ``append``."""
         loses, data_store = through(wrapped(LosesAnswers), LosesAnswers)
         for expected in (1, 2, 3):
             loses.lost = 2
@@ -84,7 +84,7 @@ class Retries(Topic):
         assert data_store.get("key") == 3
 
     def test_a_set_whose_answer_is_lost_stands(self, wrapped: Wrapper) -> None:
-        """Alone and in a batch, with its metadata, once."""
+        """It is stored once, with its metadata, both alone and in a batch."""
         loses, data_store = through(wrapped(LosesAnswers), LosesAnswers)
         loses.lost = 1
         data_store.set("key", 1, {"a": 1, "b": None})
@@ -94,7 +94,7 @@ class Retries(Topic):
         assert record_of(data_store).metadata == {"a": 1, "c": 3}
 
     def test_a_throttled_batch_completes(self, wrapped: Wrapper) -> None:
-        """What was refused at first is sent again, and only that."""
+        """Only the writes that were refused are sent again."""
         items = {f"key {number}": number for number in range(60)}
         throttled = [f"key {number}" for number in range(0, 60, 3)]
         store = wrapped(Throttles.each(throttled, times=2))
@@ -103,13 +103,13 @@ class Retries(Topic):
         assert data_store.get_many(items) == items
 
     def test_a_throttled_write_completes(self, wrapped: Wrapper) -> None:
-        """A single one as well."""
+        """This holds for a single write too."""
         data_store = wrapped(Throttles.each(["key"], times=2)).agent("user_1", "agent_1")
         data_store.set("key", 1)
         assert data_store.get("key") == 1
 
     def test_a_batch_that_is_throttled_for_ever_names_what_is_not_done(self, wrapped: Wrapper) -> None:
-        """An outcome for each key; the rest is stored."""
+        """Each key has an outcome, and the other records are stored."""
         items = {f"key {number}": number for number in range(60)}
         throttled = [f"key {number}" for number in range(0, 60, 3)]
         data_store = wrapped(Throttles.each(throttled), retry_seconds=0.05).agent("user_1", "agent_1")
@@ -123,14 +123,14 @@ class Retries(Topic):
         assert data_store.get_all() == dict(sorted(done.items()))
 
     def test_a_write_that_is_throttled_for_ever_says_so(self, wrapped: Wrapper) -> None:
-        """And has not been done."""
+        """The error says so, and the write is not done."""
         data_store = wrapped(Throttles.each(["key"]), retry_seconds=0.05).agent("user_1", "agent_1")
         with pytest.raises(ThrottledError):
             data_store.set("key", 1)
         assert not data_store.exists("key")
 
     def test_a_batch_that_breaks_off_names_what_is_not_done(self, wrapped: Wrapper) -> None:
-        """When the database goes away between two requests of one call."""
+        """The database goes away between two requests of one call."""
 
         class BreaksOff(Unsteady):
             requests = 0

@@ -1,4 +1,4 @@
-"""Revisions: optimistic concurrency without a timestamp."""
+"""Revisions: optimistic concurrency without timestamps."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "update": lambda data_store: data_store.update("key", {"b": 1}),
     "delete-and-set": lambda data_store: (data_store.delete("key"), data_store.set("key", {"a": 1})),
 }
-"""The ways to make a record another one."""
+"""The ways to change a record."""
 
 
 class Revisions(Topic):
     """``revision`` and ``if_revision``."""
 
     def test_a_write_returns_the_revision(self, data_store: AgentDataStore) -> None:
-        """The one that the record then has."""
+        """It is the one that the record then has."""
         assert data_store.set("set", 1) == record_of(data_store, "set").revision
         assert data_store.add("added", 1) == record_of(data_store, "added").revision
         assert data_store.set("set", 2) == record_of(data_store, "set").revision
@@ -39,7 +39,7 @@ class Revisions(Topic):
     def test_every_change_makes_a_new_revision(
         self, data_store: AgentDataStore, change: Callable[[Any], object]
     ) -> None:
-        """Even one to an equal value: somebody wrote."""
+        """Even writing an equal value does: somebody wrote."""
         before = data_store.set("key", {"a": 1})
         change(data_store)
         assert record_of(data_store).revision != before
@@ -55,7 +55,7 @@ class Revisions(Topic):
         data_store.set("key", 2, if_revision=revision)
 
     def test_revisions_never_come_again(self, data_store: AgentDataStore) -> None:
-        """Not even for a record that was deleted and made again."""
+        """Not even a record that is deleted and created again has an old one."""
         seen = []
         for _ in range(10):
             seen += [data_store.set("key", 1), data_store.set("key", 1)]
@@ -63,7 +63,7 @@ class Revisions(Topic):
         assert len(set(seen)) == 20
 
     def test_a_set_at_the_right_revision_is_done(self, data_store: AgentDataStore) -> None:
-        """And returns the next one."""
+        """It returns the next revision."""
         first = data_store.set("key", 1)
         second = data_store.set("key", 2, {"note": "two"}, if_revision=first)
         third = data_store.set("key", 3, if_revision=second)
@@ -72,7 +72,7 @@ class Revisions(Topic):
         assert record_of(data_store).revision == third
 
     def test_a_set_at_another_revision_is_a_conflict(self, data_store: AgentDataStore) -> None:
-        """The error holds the current revision, and nothing was written."""
+        """The error has the current revision, and nothing is written."""
         old = data_store.set("key", 1)
         current = data_store.set("key", 2, {"note": "two"})
         before = record_of(data_store)
@@ -82,7 +82,7 @@ class Revisions(Topic):
         assert record_of(data_store) == before
 
     def test_the_revision_of_a_conflict_can_be_used(self, data_store: AgentDataStore) -> None:
-        """It is the one that the next attempt needs."""
+        """The next attempt needs it."""
         data_store.set("key", 1)
         with pytest.raises(ConflictError) as caught:
             data_store.set("key", 2, if_revision="another")
@@ -90,7 +90,7 @@ class Revisions(Topic):
         assert data_store.get("key") == 2
 
     def test_a_set_at_a_revision_of_a_missing_record_is_a_conflict(self, data_store: AgentDataStore) -> None:
-        """It does not make one; the error holds ``None``."""
+        """It does not create one, and the error has the revision ``None``."""
         revision = data_store.set("key", 1)
         data_store.delete("key")
         with pytest.raises(ConflictError) as caught:
@@ -99,14 +99,14 @@ class Revisions(Topic):
         assert data_store.count() == 0
 
     def test_the_revision_of_another_record_is_a_conflict(self, data_store: AgentDataStore) -> None:
-        """A revision belongs to one record."""
+        """A revision belongs to one record only."""
         data_store.set("key", 1)
         other = data_store.set("other", 1)
         with pytest.raises(ConflictError):
             data_store.set("key", 2, if_revision=other)
 
     def test_a_delete_at_the_right_revision_is_done(self, data_store: AgentDataStore) -> None:
-        """As without one."""
+        """It does the same as a delete without a revision."""
         revision = data_store.set("key", 1)
         assert data_store.delete("key", if_revision=revision) is True
         assert not data_store.exists("key")
@@ -121,7 +121,7 @@ class Revisions(Topic):
         assert data_store.get("key") == 2
 
     def test_a_delete_at_a_revision_of_a_missing_record_says_so(self, data_store: AgentDataStore) -> None:
-        """What was to go is gone: no conflict."""
+        """The record is gone as wanted, so this is not a conflict."""
         revision = data_store.set("key", 1)
         data_store.delete("key")
         assert data_store.delete("key", if_revision=revision) is False
@@ -136,7 +136,7 @@ class Revisions(Topic):
 
     @pytest.mark.parametrize("revision", [1, 1.5, b"revision", ["revision"], True], ids=repr)
     def test_a_revision_is_text(self, wrapped: Wrapper, revision: Any) -> None:
-        """Anything else is refused before any I/O."""
+        """Any other type is refused before any I/O."""
         data_store = wrapped(Untouchable).agent("user_1", "agent_1")
         with pytest.raises(InvalidValueError, match="if_revision"):
             data_store.set("key", 1, if_revision=revision)
@@ -144,7 +144,7 @@ class Revisions(Topic):
             data_store.delete("key", if_revision=revision)
 
     def test_an_empty_revision_is_one_like_any_other(self, data_store: AgentDataStore) -> None:
-        """It is a condition that nothing meets, and not the absence of one."""
+        """It is a condition that no record meets, not a missing condition."""
         data_store.set("key", 1)
         with pytest.raises(ConflictError):
             data_store.set("key", 2, if_revision="")

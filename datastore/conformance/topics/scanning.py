@@ -33,7 +33,7 @@ class Scanning(Topic):
     """``scan`` and ``iter_records``."""
 
     def test_a_scan_returns_whole_records(self, data_store: AgentDataStore) -> None:
-        """The same as ``get_record``."""
+        """They are the same as from ``get_record``."""
         data_store.set("key", [1], {"source": "web"}, ttl=60)
         data_store.get("key")
         page = data_store.scan()
@@ -41,7 +41,7 @@ class Scanning(Topic):
         assert page.cursor is None
 
     def test_a_scan_is_no_access(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """Nor is iterating over the records."""
+        """Iterating over the records is not one either."""
         data_store.set("key", 1)
         data_store.scan()
         list(data_store.iter_records())
@@ -50,7 +50,7 @@ class Scanning(Topic):
 
     @pytest.mark.parametrize("limit", [1, 2, 7, 24, 25, 26, 1_000, None])
     def test_the_pages_hold_every_record_once(self, data_store: AgentDataStore, limit: int | None) -> None:
-        """Each page as long as asked, the last one shorter."""
+        """Each page has as many records as asked for, and only the last one may have fewer."""
         data_store.set_many({f"key {number:02}": number for number in range(25)})
         pages = pages_of(data_store, limit)
         assert sorted(keys_of(pages)) == data_store.list_keys()
@@ -60,14 +60,14 @@ class Scanning(Topic):
             assert 0 < sizes[-1] <= limit
 
     def test_pages_longer_than_a_request_are_complete(self, data_store: AgentDataStore) -> None:
-        """The limit is the caller's, however many requests it takes."""
+        """The caller sets the limit, however many requests it takes."""
         data_store.set_many({f"key {number:04}": number for number in range(1_150)})
         pages = pages_of(data_store, 1_050)
         assert [len(page) for page in pages] == [1_050, 100]
         assert sorted(keys_of(pages)) == data_store.list_keys()
 
     def test_the_order_is_stable(self, data_store: AgentDataStore) -> None:
-        """The same for every limit, for ``iter_records``, and after changes of the values."""
+        """It is the same for every limit, for ``iter_records``, and after values have changed."""
         keys = ["b", "ba", "a", "é", "🔑", "\uffee", "B", "a>", "a?", "aaa", "aa", ":"]
         data_store.set_many(dict.fromkeys(keys, 1))
         order = keys_of(pages_of(data_store, None))
@@ -79,14 +79,14 @@ class Scanning(Topic):
         assert keys_of(pages_of(data_store, 3)) == order
 
     def test_a_prefix_narrows_the_pages(self, data_store: AgentDataStore) -> None:
-        """Pages stay full although the database hands out neighbours as well."""
+        """Pages stay full although the database also returns neighbours."""
         data_store.set_many({f"{letter}{number:02}": number for letter in ("a", "b", "c") for number in range(40)})
         pages = pages_of(data_store, 15, "b")
         assert [len(page) for page in pages] == [15, 15, 10]
         assert sorted(keys_of(pages)) == data_store.list_keys("b")
 
     def test_records_written_during_a_scan_disturb_nothing(self, data_store: AgentDataStore) -> None:
-        """What is there during the whole of it is in it exactly once."""
+        """A record that exists during the whole scan is in it exactly once."""
         lasting = [f"key {number:02}" for number in range(30)]
         data_store.set_many(dict.fromkeys(lasting, "old"))
         data_store.set_many({f"key {number:02}.passing": 1 for number in range(30)})
@@ -105,7 +105,7 @@ class Scanning(Topic):
         assert sorted(key for key in seen if key in lasting) == lasting
 
     def test_a_cursor_whose_record_is_gone_still_works(self, data_store: AgentDataStore) -> None:
-        """The scan goes on after the place where it was."""
+        """The scan continues after the place where the record was."""
         data_store.set_many({f"key {number}": number for number in range(6)})
         order = keys_of(pages_of(data_store, None))
         page = data_store.scan(limit=3)
@@ -115,21 +115,21 @@ class Scanning(Topic):
         assert rest.cursor is None
 
     def test_a_cursor_past_the_end_gives_an_empty_page(self, data_store: AgentDataStore) -> None:
-        """Everything after it has gone meanwhile."""
+        """Everything after it was deleted meanwhile."""
         data_store.set_many({f"key {number}": number for number in range(6)})
         page = data_store.scan(limit=3)
         data_store.clear()
         assert data_store.scan(limit=3, cursor=page.cursor) == ([], None)
 
     def test_a_cursor_can_be_used_again(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """By another agent of the same user as well: it is a place, not a session."""
+        """Another agent of the same user can use it too: it is a place, not a session."""
         data_store.set_many({f"key {number}": number for number in range(6)})
         cursor = data_store.scan(limit=2).cursor
         again = store.agent("user_1", "agent_2")
         assert data_store.scan(limit=2, cursor=cursor) == again.scan(limit=2, cursor=cursor)
 
     def test_a_cursor_of_another_listing_is_refused(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """Of another namespace, another user or another prefix."""
+        """The other listing is of another namespace, another user or another prefix."""
         keys = {f"key {number}": number for number in range(6)}
         other_namespace = data_store.use_namespace("other")
         other_user = store.agent("user_2", "agent_1")
@@ -156,12 +156,12 @@ class Scanning(Topic):
 
     @pytest.mark.parametrize("arguments", [{"limit": "10"}, {"limit": 1.5}, {"limit": True}, {"cursor": 1}], ids=str)
     def test_arguments_of_another_type_are_refused(self, wrapped: Wrapper, arguments: dict[str, Any]) -> None:
-        """Before any I/O; the error names the argument."""
+        """They are refused before any I/O, and the error names the argument."""
         with pytest.raises(DataStoreError, match=next(iter(arguments))):
             wrapped(Untouchable).agent("user_1", "agent_1").scan(**arguments)
 
     def test_iter_records_reads_as_it_goes(self, data_store: AgentDataStore) -> None:
-        """It can be left early, and begun again."""
+        """It can be left early and started again."""
         data_store.set_many({f"key {number:04}": number for number in range(1_050)})
         records = data_store.iter_records()
         first = [next(records).key for _ in range(3)]

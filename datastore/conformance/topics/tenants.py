@@ -1,4 +1,4 @@
-"""Isolation by database: each tenant's records in a database of its own."""
+"""Isolation by database: each tenant's records in a separate database."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ USERS = ["ann", "Ann", "a:b", "a", "a/b", "a-b", "a_2db", "ann@example.com", "..
 
 
 def require_shared(store: DataStore) -> None:
-    """End a test that compares with a shared store, if the one of the test is not shared."""
+    """End a test that compares with a shared store as not applicable, if the test's own store is not shared."""
     if store.capabilities.supports("database"):
-        not_applicable("each tenant has a database already")
+        not_applicable("each tenant already has a database")
 
 
 class Tenants(Topic):
@@ -32,7 +32,7 @@ class Tenants(Topic):
 
     @pytest.fixture
     def isolated(self, store: DataStore, open_store: Opener) -> Iterator[DataStore]:
-        """Return a store with a database for each tenant, on the database of the test."""
+        """Return a store with a database for each tenant, based on the test's database."""
         require_shared(store)
         if not store.capabilities.tenant_databases:
             not_applicable("tenant_databases is not declared")
@@ -43,7 +43,7 @@ class Tenants(Topic):
                 last.drop_tenant(user, confirm=user)
 
     def test_a_shared_store_has_no_tenants_of_its_own(self, store: DataStore) -> None:
-        """It says so, instead of dropping something."""
+        """It raises an error instead of dropping something."""
         require_shared(store)
         store.agent("ann", "agent_1").set("key", 1)
         with pytest.raises(UnsupportedError, match="isolation"):
@@ -53,13 +53,13 @@ class Tenants(Topic):
         assert store.agent("ann", "agent_1").get("key") == 1
 
     def test_without_the_ability_isolation_is_refused(self, store: DataStore, harness: Harness) -> None:
-        """Nobody is given one database who asked for many."""
+        """A host that asked for many databases never gets one shared database."""
         if not store.capabilities.tenant_databases:
             with pytest.raises((ConfigurationError, TypeError)):
                 harness.open(isolation="database")
 
     def test_shared_is_the_default(self, store: DataStore, open_store: Opener) -> None:
-        """And can be said."""
+        """It can also be given explicitly."""
         require_shared(store)
         if not store.capabilities.tenant_databases:
             not_applicable("tenant_databases is not declared")
@@ -69,7 +69,7 @@ class Tenants(Topic):
             open_store(isolation="shared").tenants()
 
     def test_a_tenants_data_is_in_no_other_database(self, isolated: DataStore) -> None:
-        """Looked for in each of them."""
+        """The test looks in every database."""
         for user in USERS:
             for namespace in ("default", "other"):
                 isolated.agent(user, "agent_1", namespace).set_many({"key": user, user: 1})
@@ -81,7 +81,7 @@ class Tenants(Topic):
                     assert len(found) == (4 if other == user else 0), f"of {other!r}, with {user!r}"
 
     def test_the_shared_database_stays_empty(self, store: DataStore, isolated: DataStore) -> None:
-        """And what is in it stays there."""
+        """What is in it stays there."""
         store.agent("bob", "agent_1").set("key", "shared")
         isolated.agent("ann", "agent_1").set("key", 1)
         assert store.agent("ann", "agent_1").get("key") is None
@@ -89,7 +89,7 @@ class Tenants(Topic):
         assert store.agent("bob", "agent_1").get("key") == "shared"
 
     def test_the_calls_mean_the_same(self, isolated: DataStore, clock: Clock) -> None:
-        """Records, listings, queries, expiry and counts."""
+        """This holds for records, listings, queries, expiry and counts."""
         data_store = isolated.agent("a:b", "agent_1")
         revision = data_store.set("key", {"n": 1}, {"source": "web"})
         data_store.set("key", {"n": 2}, if_revision=revision)
@@ -111,7 +111,7 @@ class Tenants(Topic):
         assert data_store.clear() == 2
 
     def test_reading_makes_no_database(self, isolated: DataStore) -> None:
-        """Nor does removing: only what is stored needs a place."""
+        """Neither does removing: only stored records need a database."""
         isolated.agent("ann", "agent_1").set("key", 1)
         nobody = isolated.agent("nobody", "agent_1")
         assert nobody.get("key") is None
@@ -134,7 +134,7 @@ class Tenants(Topic):
     def test_expired_records_of_all_tenants_are_purged(
         self, isolated: DataStore, open_store: Opener, clock: Clock
     ) -> None:
-        """Those too that this store has not opened."""
+        """This includes tenants that this store has not opened."""
         for user in ("ann", "bob"):
             isolated.agent(user, "agent_1").set_many({"a": 1, "b": 2}, ttl=10)
             isolated.agent(user, "agent_1").set("c", 3)
@@ -143,12 +143,12 @@ class Tenants(Topic):
         try:
             assert other.purge_expired() == 4
         except UnsupportedError:
-            return  # the database reclaims them by itself
+            return  # the database itself reclaims them
         assert other.purge_expired() == 0
         assert isolated.agent("ann", "agent_1").list_keys() == ["c"]
 
     def test_tenants_are_those_that_were_used(self, isolated: DataStore) -> None:
-        """By the ids that they were used under, whatever is in them."""
+        """They are listed by their ids, whatever is in their databases."""
         assert isolated.tenants() == []
         isolated.agent("never", "agent_1")
         for user in USERS:
@@ -156,7 +156,7 @@ class Tenants(Topic):
         assert isolated.tenants() == sorted(USERS)
 
     def test_dropping_removes_exactly_one(self, isolated: DataStore) -> None:
-        """Names that look alike stay, and what was dropped can start over."""
+        """Tenants with similar names stay, and the dropped one can start again."""
         for user in USERS:
             isolated.agent(user, "agent_1").set("key", user)
         assert isolated.drop_tenant("a-b", confirm="a-b") is True
@@ -171,7 +171,7 @@ class Tenants(Topic):
         assert anew.get_all() == {"other": 1}
 
     def test_dropping_wants_the_name_twice(self, isolated: DataStore) -> None:
-        """The very same one."""
+        """Both must be exactly the same."""
         isolated.agent("ann", "agent_1").set("key", 1)
         for confirm in ("", "Ann", "ann ", "yes", None, True):
             with pytest.raises(InvalidNameError, match="confirm"):
@@ -181,7 +181,7 @@ class Tenants(Topic):
         assert isolated.agent("ann", "agent_1").get("key") == 1
 
     def test_a_count_brings_no_dropped_tenant_back(self, isolated: DataStore) -> None:
-        """An access that is still to be counted has nowhere to go."""
+        """An access that is not yet counted is dropped."""
         for user in ("ann", "bob"):
             isolated.agent(user, "agent_1").set("key", 1)
             isolated.agent(user, "agent_1").get("key")
@@ -193,7 +193,7 @@ class Tenants(Topic):
         assert record.access_count == 1
 
     def test_a_name_that_is_too_long_is_refused_at_once(self, isolated: DataStore) -> None:
-        """When an agent is bound, before anything is asked of the database."""
+        """This happens when an agent is bound, before the database is asked anything."""
         longest = cast(TenantBackend, backend_of(isolated)).opened.databases.longest
         assert longest > 100, "there must be room for a user id"
         if longest < 800:
@@ -204,7 +204,7 @@ class Tenants(Topic):
         assert isolated.tenants() == []
 
     def test_threads_that_begin_a_tenant_meet_in_one_database(self, isolated: DataStore) -> None:
-        """Each of them, at the same moment."""
+        """They all begin at the same moment."""
 
         def write(user: str, number: int) -> None:
             isolated.agent(user, "agent_1").set(f"key {number}", number)
@@ -214,7 +214,7 @@ class Tenants(Topic):
             assert isolated.agent(user, "agent_1").get_all() == {f"key {number}": number for number in range(4)}
 
     def test_more_tenants_than_are_kept_open(self, isolated: DataStore) -> None:
-        """Databases that nobody uses are closed, and opened again for the next use; their counts arrive."""
+        """Unused databases are closed, and opened again for their next use. Their counts are still written."""
         databases = cast(TenantBackend, backend_of(isolated)).opened.databases
         databases.most_open = min(databases.most_open, 2) if isolated.capabilities.persistent else databases.most_open
         users = [f"user {n}" for n in range(5)]
@@ -229,7 +229,7 @@ class Tenants(Topic):
             assert record.access_count == 2
 
     def test_tenants_are_there_again(self, isolated: DataStore, open_store: Opener) -> None:
-        """After the store was closed."""
+        """They exist again after the store was closed."""
         if not isolated.capabilities.persistent:
             not_applicable("persistent is not declared")
         isolated.agent("ann", "agent_1").set("key", 1)

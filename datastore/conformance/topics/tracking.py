@@ -1,4 +1,4 @@
-"""Access tracking: reads are counted behind, and counting never touches anything else."""
+"""Access tracking: reads are counted later, and counting never changes anything else."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ NOT_READERS = {name: call for name, call in CALLS.items() if name not in READS}
 
 
 def counts(data_store: AgentDataStore) -> dict[str, int]:
-    """Return the access counts by key, pending ones included."""
+    """Return the access counts by key, including pending ones."""
     return {record.key: record.access_count for record in data_store.iter_records()}
 
 
 def stored_counts(store: DataStore) -> dict[str, int]:
-    """Return the access counts by key as the database holds them."""
+    """Return the access counts by key as they are in the database."""
     with DataStore(Wrapped(backend_of(store)), tracking="off") as without_memory:
         return counts(without_memory.agent("user_1", "agent_1"))
 
@@ -41,7 +41,7 @@ class Tracking(Topic):
     def test_a_read_counts_one_access_for_each_record(
         self, store: DataStore, data_store: AgentDataStore, read: Callable[[Any], object]
     ) -> None:
-        """However often a key was named in the call."""
+        """It makes no difference how often a key was named in the call."""
         data_store.set_many({"a": 1, "b": 2})
         read(data_store)
         read(data_store)
@@ -57,7 +57,7 @@ class Tracking(Topic):
         assert set(counts(data_store).values()) <= {0}
 
     def test_a_miss_counts_nothing(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """And makes no record."""
+        """It creates no record either."""
         data_store.get("missing")
         data_store.get_many(["missing", "too"])
         store.flush()
@@ -67,7 +67,7 @@ class Tracking(Topic):
         assert counts(data_store) == {"missing": 0}
 
     def test_a_record_shows_pending_accesses(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """The same before a flush and after it, on every path."""
+        """The count is the same before and after a flush, in every call."""
         data_store.set("key", 1)
         data_store.get("key")
         for _ in range(2):
@@ -87,7 +87,7 @@ class Tracking(Topic):
         assert stored_counts(store) == {"key": 3}
 
     def test_counts_add_up_over_flushes(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """Each flush adds to what the database holds."""
+        """Each flush adds to what is in the database."""
         data_store.set("key", 1)
         for number in range(1, 6):
             for _ in range(number):
@@ -97,7 +97,7 @@ class Tracking(Topic):
         assert counts(data_store) == {"key": 15}
 
     def test_a_flush_of_many_records_is_complete(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """More than a request takes, some of them gone meanwhile."""
+        """There are more than one request takes, and some were deleted meanwhile."""
         data_store.set_many({f"key {number:03}": number for number in range(700)})
         data_store.get_all()
         data_store.get_many(f"key {number:03}" for number in range(100))
@@ -107,7 +107,7 @@ class Tracking(Topic):
         assert counts(data_store) == expected
 
     def test_the_last_reader_is_named(self, store: DataStore, clock: Clock) -> None:
-        """With the time of its access, whether counted together or apart."""
+        """The time of its access is stored too, whether it is counted with others or alone."""
         for name in ("first", "second", "third"):
             clock.advance(10)
             store.agent("user_1", name).set(f"by {name}", 1)
@@ -121,7 +121,7 @@ class Tracking(Topic):
         assert record.last_accessed_at >= record.created_at + timedelta(seconds=20)
 
     def test_agents_of_all_namespaces_count(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """Records of the same key in several places are told apart."""
+        """Records with the same key in several namespaces are counted separately."""
         places = [data_store, data_store.use_namespace("other"), store.agent("user_2", "agent_1")]
         for number, place in enumerate(places):
             place.set("key", 1)
@@ -133,7 +133,7 @@ class Tracking(Topic):
     def test_a_flush_touches_the_access_fields_alone(
         self, store: DataStore, data_store: AgentDataStore, clock: Clock
     ) -> None:
-        """Not the value, the metadata, the revision, the other times or the expiry."""
+        """It does not change the value, the metadata, the revision, the other times or the expiry."""
         data_store.set("key", {"a": [1, 1.0]}, {"source": "web"}, ttl=3600)
         before = record_of(data_store)
         clock.advance(10)
@@ -144,7 +144,7 @@ class Tracking(Topic):
         assert after.model_dump(by_alias=False, exclude=fields) == before.model_dump(by_alias=False, exclude=fields)
 
     def test_a_flush_keeps_a_value_set_meanwhile(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """The access was of the old value; the new one stands, and the access counts."""
+        """The access was to the old value. The new value stays, and the access counts."""
         data_store.set("key", "old", {"old": 1})
         data_store.get("key")
         revision = data_store.set("key", "new", {"new": 1})
@@ -154,7 +154,7 @@ class Tracking(Topic):
         assert record.access_count == 1
 
     def test_a_flush_brings_back_no_deleted_record(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """What was read and then deleted stays deleted."""
+        """A record that was read and then deleted stays deleted."""
         data_store.set_many({"deleted": 1, "in a batch": 2, "cleared": 3})
         data_store.get_all()
         data_store.delete("deleted")
@@ -168,7 +168,7 @@ class Tracking(Topic):
     def test_a_record_made_again_does_not_inherit_pending_accesses(
         self, store: DataStore, data_store: AgentDataStore
     ) -> None:
-        """They were another record's, of the same key."""
+        """They belong to the earlier record with the same key."""
         data_store.set("key", 1)
         data_store.get("key")
         data_store.delete("key")
@@ -188,7 +188,7 @@ class Tracking(Topic):
         assert stored_counts(store) == {"key": 2}
 
     def test_tracking_can_be_off(self, open_store: Opener) -> None:
-        """Then nothing is counted at all."""
+        """Then nothing is counted."""
         store = open_store(tracking="off")
         data_store = store.agent("user_1", "agent_1")
         data_store.set("key", 1)
@@ -197,7 +197,7 @@ class Tracking(Topic):
         assert counts(data_store) == {"key": 0}
 
     def test_counts_that_cannot_be_written_are_kept(self, wrapped: Wrapper) -> None:
-        """Reads go on, the flush says what is wrong, and a later one writes everything."""
+        """Reads continue, the flush raises an error, and a later flush writes everything."""
         store = wrapped(Unsteady, retry_seconds=0)
         unsteady = backend_of(store)
         assert isinstance(unsteady, Unsteady)

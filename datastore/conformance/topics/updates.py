@@ -1,4 +1,4 @@
-"""Update operators, one record at a time: what they make of it, and that nobody's change is lost."""
+"""Update operators on single records: their results, and that no update is lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHANGES_EACH = 5
 
 MISTAKES: list[tuple[Any, str]] = [
     ({"$incr": {"n": 1}}, "changes: unknown operator $incr (did you mean $inc?)"),
-    ({"$inc": {"n": 1}, "m": 1}, "changes: $inc and 'm' cannot stand side by side"),
+    ({"$inc": {"n": 1}, "m": 1}, "changes: $inc and 'm' cannot be mixed"),
     ({"$inc": {"n": "1"}}, "$inc.n: takes a number"),
     ({"$set": 5}, "$set: takes fields in a dict"),
     ({"$set": {"a..b": 5}}, "$set: the path 'a..b' has an empty step"),
@@ -28,10 +28,10 @@ MISTAKES: list[tuple[Any, str]] = [
     ({"$rename": {"a": 5}}, "$rename.a: takes the new name"),
     ({"a.b": 1}, "changes: 'a.b' has a dot in it"),
     ({"": 1}, "changes: a field has no name"),
-    ({"$currentDate": {"at": True}}, "changes: $currentDate is not there: JSON has no dates"),
+    ({"$currentDate": {"at": True}}, "changes: $currentDate is not supported: JSON has no dates"),
     ({"$pop": {"list": 2}}, "$pop.list: takes 1 for the last element or -1 for the first"),
     ({"$pullAll": {"list": 2}}, "$pullAll.list: takes a list"),
-    ({"$set": {"a": 1}, "$unset": {"a.b": ""}}, "changes: 'a' and 'a.b' are in each other's way"),
+    ({"$set": {"a": 1}, "$unset": {"a.b": ""}}, "changes: 'a' and 'a.b' overlap"),
 ]
 
 
@@ -39,7 +39,7 @@ class Updates(Topic):
     """``update`` with operators."""
 
     def test_operators_change_parts_of_an_object(self, data_store: AgentDataStore) -> None:
-        """Each of them, at paths through objects and arrays; the new object is returned."""
+        """Each operator works on paths through objects and arrays. The new object is returned."""
         data_store.set(
             "key",
             {"n": 1, "low": 5, "high": 5, "tags": ["a"], "items": [{"sku": "x", "count": 2}], "old": None, "gone": 1},
@@ -74,13 +74,13 @@ class Updates(Topic):
         assert same(data_store.update("key", {"$rename": {"missing": "list.0"}}), changed)
 
     def test_a_missing_record_counts_as_an_empty_object(self, data_store: AgentDataStore) -> None:
-        """It is there afterwards, whatever the operators made of it."""
+        """It exists afterwards, with the result of the operators."""
         assert data_store.update("a", {"$inc": {"n": 2}, "$push": {"list": 1}}) == {"n": 2, "list": [1]}
         assert data_store.update("b", {"$unset": {"x": ""}, "$pull": {"y": 1}}) == {}
         assert data_store.get_all() == {"a": {"n": 2, "list": [1]}, "b": {}}
 
     def test_some_fields_are_set_in_a_new_record_only(self, data_store: AgentDataStore, clock: Clock) -> None:
-        """By ``$setOnInsert``; an expired record counts as missing."""
+        """``$setOnInsert`` does this. An expired record counts as missing."""
         changes = {"$setOnInsert": {"made.by": "me"}, "$inc": {"n": 1}}
         assert data_store.update("key", changes) == {"made": {"by": "me"}, "n": 1}
         data_store.update("key", {"$set": {"made.by": "you"}})
@@ -93,14 +93,14 @@ class Updates(Topic):
         assert data_store.get("empty") == {"a": 1}
 
     def test_an_expired_record_counts_as_a_missing_one(self, data_store: AgentDataStore, clock: Clock) -> None:
-        """And the one that takes its place does not expire."""
+        """The record that replaces it does not expire."""
         data_store.set("key", {"n": 5}, ttl=60)
         clock.advance(60)
         assert data_store.update("key", {"$inc": {"n": 1}}) == {"n": 1}
         assert record_of(data_store).expires_at is None
 
     def test_an_update_leaves_the_rest_of_a_record_alone(self, data_store: AgentDataStore, clock: Clock) -> None:
-        """Who made it and when, metadata, and expiry."""
+        """That is who created it and when, its metadata, and its expiry."""
         data_store.set("key", {"n": 1}, {"source": "web"}, ttl=1_000)
         before = record_of(data_store)
         clock.advance(10)
@@ -115,7 +115,7 @@ class Updates(Topic):
     def test_what_is_no_update_is_refused_before_any_request(
         self, wrapped: Wrapper, changes: Any, message: str
     ) -> None:
-        """By ``update`` and by ``update_where``, with an error that names the place."""
+        """``update`` and ``update_where`` refuse it with an error that names the place."""
         data_store = wrapped(Untouchable).agent("user_1", "agent_1")
         with pytest.raises(QueryError) as refused:
             data_store.update("key", changes)
@@ -125,7 +125,7 @@ class Updates(Topic):
         assert str(refused.value).startswith(message)
 
     def test_what_does_not_fit_the_stored_value_changes_nothing(self, data_store: AgentDataStore) -> None:
-        """Not even the parts that would have fitted; the error names the operator and the path."""
+        """Even the parts that would fit are not applied. The error names the operator and the path."""
         data_store.set("key", {"n": 1, "text": "x", "list": [1]})
         before = record_of(data_store)
         for changes in (
@@ -143,7 +143,7 @@ class Updates(Topic):
         assert record_of(data_store) == before
 
     def test_no_update_is_lost(self, data_store: AgentDataStore) -> None:
-        """Threads that count, append and collect in one record that does not exist before."""
+        """Threads count, append and collect in one record that does not exist before."""
 
         def work(number: int) -> None:
             for turn in range(CHANGES_EACH):
@@ -166,7 +166,7 @@ class Updates(Topic):
         assert value["greatest"] == (THREADS - 1) * (CHANGES_EACH - 1)
 
     def test_no_update_where_is_lost(self, data_store: AgentDataStore) -> None:
-        """Threads that change the same records; each record counts each of them once."""
+        """Threads change the same records, and each record counts each change once."""
         data_store.set_many({f"{number}": {"n": 0, "kind": "x"} for number in range(10)})
         changed = race(*[lambda: data_store.update_where({"kind": "x"}, {"$inc": {"n": 1}})] * 4)
         assert changed == [10] * 4

@@ -1,4 +1,4 @@
-"""Values: what comes back equals what went in, type for type; what is not JSON is refused before any I/O."""
+"""Values: they are read back as written, type for type, and what is not JSON is refused before any I/O."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ NOT_JSON: dict[str, tuple[Any, str, str]] = {
     "in-a-tuple": ((1, {2}), "value[1]", "set"),
     "too-deep": (nested(201), "value[0][0]", "deeper than 200"),
 }
-"""Each with the path that the error names, and what it must say of it."""
+"""Each with the path that the error names, and what the error says."""
 
 WRITES: dict[str, CallWith] = {
     **taking("value"),
@@ -79,7 +79,7 @@ class Values(Topic):
 
     @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES.keys())
     def test_a_value_comes_back_type_for_type(self, data_store: AgentDataStore, value: Any) -> None:
-        """1 is not 1.0 is not True, an integer has any size, an empty container stays, a key is any text."""
+        """1, 1.0 and True stay different, integers have any size, empty containers stay, and keys are any text."""
         data_store.set("key", value)
         assert same(data_store.get("key"), value), "get"
         assert same(data_store.get_many(["key"]), {"key": value}), "get_many"
@@ -91,7 +91,7 @@ class Values(Topic):
     def test_values_in_a_batch_come_back_type_for_type(
         self, data_store: AgentDataStore, wrap: Callable[[Any], Any]
     ) -> None:
-        """Bulk writes and whole records take another way than single ones; no type is taken from a neighbour."""
+        """Batches and whole records take another path than single values. No type leaks from a neighbour."""
         data_store.set_many({key: wrap(value) for key, value in VALUES.items()})
         everything = data_store.get_all()
         for record in data_store.iter_records():
@@ -101,18 +101,18 @@ class Values(Topic):
         assert everything.keys() == VALUES.keys()
 
     def test_a_value_can_change_its_type(self, data_store: AgentDataStore) -> None:
-        """No type is kept from the value before."""
+        """The new value does not inherit the type of the old one."""
         for value in (1, 1.0, True, "1", [1], {"1": 1}, None, {}, [], 1):
             data_store.set("key", value)
             assert same(data_store.get("key"), value)
 
     def test_tuples_are_arrays(self, data_store: AgentDataStore) -> None:
-        """Python's JSON has always taken them so."""
+        """This is how Python's JSON treats them."""
         data_store.set("key", (1, (2, {"a": (3,)})))
         assert same(data_store.get("key"), [1, [2, {"a": [3]}]])
 
     def test_nesting_of_200_levels_works(self, data_store: AgentDataStore) -> None:
-        """The deepest there is; arrays and objects alike."""
+        """This is the deepest that is allowed, for arrays and for objects."""
         data_store.set("array", nested(200))
         assert data_store.get("array") == nested(200)
         value: Any = 1
@@ -123,7 +123,7 @@ class Values(Topic):
 
     @pytest.mark.parametrize("size", [399_000, 401_000, 999_000, 1_000_000])
     def test_a_large_value_comes_back_whole(self, data_store: AgentDataStore, size: int) -> None:
-        """Up to 1,000,000 bytes of JSON, whatever the database's own limit is."""
+        """It may have 1,000,000 bytes of JSON, whatever the database's own limit is."""
         text, records = of_size(size), {"items": [{"n": n, "text": "é" * 20} for n in range(size // 65)]}
         data_store.set("text", text)
         data_store.set("records", records)
@@ -132,7 +132,7 @@ class Values(Topic):
         assert data_store.get_many(["text", "records"]) == {"text": text, "records": records}
 
     def test_a_value_grows_and_shrinks_across_the_limits_of_databases(self, data_store: AgentDataStore) -> None:
-        """Nothing of a large value is left when a small one follows, nor the other way round."""
+        """Nothing of a large value is left after a small one is written, or the other way round."""
         for size in (10, 1_000_000, 401_000, 10, 399_000, 999_000, 2):
             data_store.set("key", of_size(size))
             assert data_store.get("key") == of_size(size)
@@ -144,13 +144,13 @@ class Values(Topic):
 
     @pytest.mark.parametrize("call", list(WRITES.values())[:4], ids=list(WRITES)[:4])
     def test_one_byte_too_many_is_refused(self, wrapped: Wrapper, call: CallWith) -> None:
-        """Before any I/O, with the limit in the message."""
+        """It is refused before any I/O, and the message has the limit."""
         data_store = wrapped(Untouchable).agent("user_1", "agent_1")
         with pytest.raises(ValueTooLargeError, match="1,000,000"):
             call(data_store, of_size(1_000_001))
 
     def test_size_is_counted_in_bytes_of_utf8(self, data_store: AgentDataStore) -> None:
-        """Not in characters, and not with escapes."""
+        """It is not counted in characters, and not with escapes."""
         data_store.set("key", "é" * 499_999)
         assert data_store.get("key") == "é" * 499_999
         with pytest.raises(ValueTooLargeError):
@@ -158,7 +158,7 @@ class Values(Topic):
         assert data_store.get("key") == "é" * 499_999
 
     def test_metadata_is_limited_to_16000_bytes(self, data_store: AgentDataStore) -> None:
-        """The braces and names count."""
+        """The braces and names count too."""
         largest = {"note": of_size(16_000 - len('{"note":}'))}
         data_store.set("key", 1, largest)
         record = data_store.get_record("key")
@@ -172,14 +172,14 @@ class Values(Topic):
     def test_what_is_not_json_is_refused_with_its_path(
         self, wrapped: Wrapper, value: Any, path: str, problem: str
     ) -> None:
-        """Before any I/O; the message says where it is and what it is."""
+        """It is refused before any I/O. The message says where it is and what it is."""
         data_store = wrapped(Untouchable).agent("user_1", "agent_1")
         with pytest.raises(InvalidValueError, match=rf"{re.escape(path)}.* .*{re.escape(problem)}"):
             data_store.set("key", value)
 
     @pytest.mark.parametrize("call", WRITES.values(), ids=WRITES.keys())
     def test_every_write_refuses_what_is_not_json(self, data_store: AgentDataStore, call: CallWith) -> None:
-        """And nothing is written, not even the good part of it."""
+        """Nothing is written, not even the valid part."""
         for value in ({1}, math.nan, [datetime(2026, 1, 31, tzinfo=UTC)], {"a": {1: 2}}, "\ud800", _itself()):
             with pytest.raises(InvalidValueError):
                 call(data_store, value)
@@ -210,7 +210,7 @@ class Values(Topic):
             assert record.metadata == ({} if record.key == "three" else {"tags": ["a"]}), record.key
 
     def test_changing_what_was_read_changes_nothing_stored(self, data_store: AgentDataStore) -> None:
-        """Every read hands out a new copy."""
+        """Every read returns a new copy."""
         data_store.set("key", {"list": [1], "object": {"a": 1}}, {"tags": ["a"]})
 
         def spoil(value: Any) -> None:
@@ -233,7 +233,7 @@ class Values(Topic):
         assert record.metadata == {"tags": ["a"]}
 
     def test_changing_what_a_change_returned_changes_nothing_stored(self, data_store: AgentDataStore) -> None:
-        """``modify``, ``append`` and ``update`` hand out copies, too."""
+        """``modify``, ``append`` and ``update`` also return copies."""
         data_store.modify("modified", lambda value: [1]).append(2)
         data_store.append("appended", 1).append(2)
         data_store.update("updated", {"a": 1}).clear()

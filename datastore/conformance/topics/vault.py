@@ -24,14 +24,14 @@ class Vaults(Topic):
         return data_store.vault
 
     def test_a_document_comes_back_with_its_key(self, vault: Vault) -> None:
-        """As ``_id``, beside what was stored."""
+        """The key is in ``_id``, beside what was stored."""
         assert vault.store("carts", {"items": [1], "note": None}, "ann") == "ann"
         assert vault.retrieve("carts", "ann") == {"_id": "ann", "items": [1], "note": None}
         assert vault.retrieve("carts", "bob") is None
         assert vault.retrieve("other", "ann") is None
 
     def test_a_new_key_names_its_collection_and_cannot_be_guessed(self, vault: Vault) -> None:
-        """At least 96 random bits, in hex."""
+        """It has at least 96 random bits, in hex."""
         keys = {vault.store("user_carts", {"n": n}) for n in range(20)}
         assert len(keys) == 20
         for key in keys:
@@ -44,7 +44,7 @@ class Vaults(Topic):
         assert vault.retrieve("c" * 255) == [{"_id": key}]
 
     def test_a_retrieved_document_can_be_stored_back(self, vault: Vault, data_store: AgentDataStore) -> None:
-        """Under its own key, or a copy under another; ``_id`` is not stored in it."""
+        """It is stored under its own key, or as a copy under another key. ``_id`` itself is not stored."""
         key = vault.store("carts", {"total": 1})
         document: Any = vault.retrieve("carts", key)
         document["total"] = 2
@@ -54,13 +54,13 @@ class Vaults(Topic):
         assert document["_id"] == key
 
     def test_storing_again_replaces_the_whole_document(self, vault: Vault) -> None:
-        """Unlike an update."""
+        """An update does not do this."""
         vault.store("carts", {"a": 1, "b": 2}, "key")
         vault.store("carts", {"a": 3}, "key")
         assert vault.retrieve("carts") == [{"_id": "key", "a": 3}]
 
     def test_an_empty_key_is_an_error(self, vault: Vault) -> None:
-        """And never everything."""
+        """It never means everything."""
         vault.store("carts", {"a": 1}, "key")
         with pytest.raises(InvalidNameError):
             vault.retrieve("carts", "")
@@ -75,16 +75,16 @@ class Vaults(Topic):
         assert vault.retrieve("carts") == [{"_id": "key", "a": 1}]
 
     def test_what_is_no_document_is_refused(self, wrapped: Wrapper) -> None:
-        """Before the database is asked."""
+        """It is refused before the database is asked."""
         vault = wrapped(Untouchable).agent("user_1", "agent_1").vault
         for data in (None, 1, "text", [1], [("a", 1)]):
             with pytest.raises(InvalidValueError):
-                vault.store("carts", data, "key")  # type: ignore[arg-type]
+                vault.store("carts", data, "key")  # type: ignore[arg-type]  # wrong on purpose
         with pytest.raises(InvalidNameError):
             vault.store("", {}, "key")
 
     def test_a_collection_is_a_namespace(self, vault: Vault, data_store: AgentDataStore) -> None:
-        """Both ways; and what is no document there is an error, and not left out."""
+        """This holds both ways. A record that is not a document is an error there, and is not left out."""
         vault.store("carts", {"a": 1}, "x")
         assert data_store.use_namespace("carts").get("x") == {"a": 1}
         data_store.use_namespace("carts").set("y", {"a": 2})
@@ -94,7 +94,7 @@ class Vaults(Topic):
             vault.retrieve("carts")
 
     def test_names_of_collections_survive(self, vault: Vault) -> None:
-        """With underscores, colons and all that names may hold."""
+        """They may have underscores, colons and anything else that names may have."""
         for name in COLLECTIONS:
             vault.store(name, {"name": name}, "key")
         assert vault.list_collections() == sorted(COLLECTIONS)
@@ -102,14 +102,14 @@ class Vaults(Topic):
             assert vault.retrieve(name) == [{"_id": "key", "name": name}]
 
     def test_documents_are_listed_by_key(self, vault: Vault) -> None:
-        """In the order of code points."""
+        """The order is that of code points."""
         keys = ["b", "a", "B", "ä", "a1", "_"]
         for key in keys:
             vault.store("carts", {}, key)
         assert [document["_id"] for document in vault.retrieve("carts")] == sorted(keys)
 
     def test_a_query_returns_what_matches(self, vault: Vault) -> None:
-        """Sorted, skipped, limited."""
+        """The result is sorted, skipped and limited."""
         for n in range(6):
             vault.store("carts", {"n": n, "odd": bool(n % 2)}, f"key {n}")
         found = vault.query("carts", {"odd": True}, sort=[("n", -1)], skip=1, limit=5)
@@ -120,7 +120,7 @@ class Vaults(Topic):
         assert vault.count("carts", {"n": {"$gte": 4}}) == 2
 
     def test_text_is_found_whatever_its_case(self, vault: Vault) -> None:
-        """In any of several fields."""
+        """It may be in any of several fields."""
         vault.store("memory", {"subject": "Refund", "body": "asked twice"}, "1")
         vault.store("memory", {"subject": "Address", "body": "wants a REFUND, too"}, "2")
         vault.store("memory", {"subject": "Address", "body": "moved"}, "3")
@@ -129,7 +129,7 @@ class Vaults(Topic):
         assert [document["_id"] for document in found] == ["2", "1"]
 
     def test_a_query_can_ask_for_keys(self, vault: Vault) -> None:
-        """Wherever a field can stand, and in the order of code points."""
+        """``_id`` can be used wherever a field can. Keys sort by code point."""
         for n in range(4):
             vault.store("carts", {"n": n}, f"key {n}")
         assert vault.query("carts", {"_id": "key 2"}) == [{"_id": "key 2", "n": 2}]
@@ -155,14 +155,14 @@ class Vaults(Topic):
             vault.query("carts", {"$or": [{"_id": 1}, {"n": {"$foo": 1}}]})
         with pytest.raises(QueryError, match=r"^\$or\[0\]._id: unknown operator \$foo"):
             vault.query("carts", {"$or": [{"_id": {"$foo": 1}}]})
-        with pytest.raises(QueryError, match=r"^sort\[1\]: '_id' is there already"):
+        with pytest.raises(QueryError, match=r"^sort\[1\]: '_id' is named twice"):
             vault.query("carts", sort=[("_id", 1), ("_id", -1)])
-        with pytest.raises(QueryError, match="_id and \\$key are the same"):
+        with pytest.raises(QueryError, match="_id and \\$key mean the same"):
             vault.query("carts", {"_id": "key 1", "$key": "key 2"})
 
     @pytest.mark.parametrize("sort", ["_id", [("_id", 1)], {"_id": 1}], ids=["text", "pair", "dict"])
     def test_documents_can_be_sorted_by_key(self, vault: Vault, sort: Any) -> None:
-        """In the order of code points, and not in that of ids."""
+        """The order is that of code points, and not that of ids."""
         keys = ["b", "a", "~", "B", "ä", "a1", "_", "-", "🔑", "\uffee"]
         for key in keys:
             vault.store("carts", {"long": len(key) > 1}, key)
@@ -171,7 +171,7 @@ class Vaults(Topic):
         assert [document["_id"] for document in down] == sorted(set(keys) - {"a1"}, reverse=True)[:3]
 
     def test_the_key_is_among_the_fields_unless_it_is_left_out(self, vault: Vault) -> None:
-        """As MongoDB has it."""
+        """This is how MongoDB does it."""
         vault.store("carts", {"a": 1, "b": 2}, "key")
         assert vault.query("carts", fields=["a"]) == [{"_id": "key", "a": 1}]
         assert vault.query("carts", fields=["a", "_id"]) == [{"_id": "key", "a": 1}]
@@ -181,20 +181,20 @@ class Vaults(Topic):
         assert vault.query("carts", fields={"_id": 1}) == [{"_id": "key"}]
 
     def test_an_update_changes_in_part(self, vault: Vault) -> None:
-        """Fields, or update operators."""
+        """It takes fields or update operators."""
         vault.store("carts", {"a": 1, "items": []}, "key")
         assert vault.update("carts", "key", {"b": 2}) is True
         assert vault.update("carts", "key", {"$inc": {"a": 1}, "$push": {"items": "book"}}) is True
         assert vault.retrieve("carts", "key") == {"_id": "key", "a": 2, "b": 2, "items": ["book"]}
 
     def test_an_update_creates_nothing(self, vault: Vault) -> None:
-        """It says that there is no such document."""
+        """It reports that there is no such document."""
         assert vault.update("carts", "key", {"b": 2}) is False
         assert vault.retrieve("carts") == []
         assert vault.list_collections() == []
 
     def test_an_update_leaves_the_key_alone(self, vault: Vault) -> None:
-        """A whole document may be merged in; another ``_id`` is refused."""
+        """A whole document may be merged in, but a different ``_id`` is refused."""
         vault.store("carts", {"a": 1}, "key")
         assert vault.update("carts", "key", {"_id": "key", "a": 2})
         for changes in ({"_id": "other"}, {"$set": {"_id": "other"}}, {"$rename": {"a": "_id"}}):
@@ -203,7 +203,7 @@ class Vaults(Topic):
         assert vault.retrieve("carts") == [{"_id": "key", "a": 2}]
 
     def test_an_update_does_not_bring_back_what_is_deleted(self, vault: Vault) -> None:
-        """Whichever of the two comes first."""
+        """It makes no difference which of the two comes first."""
 
         def update() -> bool:
             return vault.update("carts", "key", {"updated": True})
@@ -218,7 +218,7 @@ class Vaults(Topic):
             assert vault.retrieve("carts") == [], "an update brought back a deleted document"
 
     def test_what_is_deleted_is_gone(self, vault: Vault) -> None:
-        """One document, or a collection with all that is in it."""
+        """That is one document, or a collection with everything in it."""
         for n in range(3):
             vault.store("carts", {}, str(n))
         vault.store("carts_old", {}, "0")
@@ -228,7 +228,7 @@ class Vaults(Topic):
         assert vault.list_collections() == ["carts_old"]
 
     def test_users_have_vaults_of_their_own(self, store: DataStore) -> None:
-        """The same collection and key are another document."""
+        """The same collection and key are different documents for different users."""
         mine, theirs = (store.agent(user, "agent_1").vault for user in ("user_1", "user_10"))
         mine.store("carts", {"of": 1}, "key")
         assert theirs.retrieve("carts", "key") is None
@@ -237,7 +237,7 @@ class Vaults(Topic):
         assert mine.count("carts") == 1
 
     def test_a_retrieved_document_counts_an_access(self, vault: Vault, data_store: AgentDataStore) -> None:
-        """And ``count`` and ``list_collections`` count nothing."""
+        """``count`` and ``list_collections`` count nothing."""
         vault.store("carts", {"a": 1}, "key")
         vault.retrieve("carts", "key")
         vault.retrieve("carts")
@@ -249,7 +249,7 @@ class Vaults(Topic):
         assert record.access_count == 3
 
     def test_health_says_how_the_database_does(self, store: DataStore, vault: Vault) -> None:
-        """And does not raise where it does badly."""
+        """It does not raise if the database is in a bad state."""
         vault.store("carts", {}, "key")
         report = vault.health()
         assert report["ok"] is True

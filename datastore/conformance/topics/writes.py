@@ -14,12 +14,12 @@ class Writes(Topic):
     """``set``, ``get``, ``add``, ``create``, ``delete``, ``exists``."""
 
     def test_what_is_set_can_be_got(self, data_store: AgentDataStore) -> None:
-        """A value comes back under its key."""
+        """The value is returned for its key."""
         data_store.set("plan", {"steps": [1, 2]})
         assert data_store.get("plan") == {"steps": [1, 2]}
 
     def test_setting_again_replaces_the_value_whole(self, data_store: AgentDataStore) -> None:
-        """Nothing of an earlier value shines through."""
+        """Nothing of the earlier value is left."""
         data_store.set("plan", {"old": 1, "deep": {"old": 1}})
         data_store.set("plan", {"deep": {"new": 1}})
         assert data_store.get("plan") == {"deep": {"new": 1}}
@@ -30,7 +30,7 @@ class Writes(Topic):
         assert data_store.get("nowhere", "default") == "default"
 
     def test_a_stored_null_is_not_missing(self, data_store: AgentDataStore) -> None:
-        """The default is for missing records alone."""
+        """The default is only for missing records."""
         data_store.set("nothing", None)
         assert data_store.get("nothing", "default") is None
         assert data_store.exists("nothing")
@@ -40,20 +40,20 @@ class Writes(Topic):
 
     @pytest.mark.parametrize("value", [0, False, "", [], {}], ids=repr)
     def test_an_empty_value_is_not_missing(self, data_store: AgentDataStore, value: object) -> None:
-        """What Python takes for false is a value like any other."""
+        """Values that are false in Python are values like any other."""
         data_store.set("empty", value)
         assert data_store.get("empty", "default") == value
         assert data_store.exists("empty")
 
     def test_add_stores_what_is_not_there(self, data_store: AgentDataStore) -> None:
-        """A free key is taken, with metadata."""
+        """It stores the value and its metadata under a free key."""
         data_store.add("plan", 1, {"source": "web"})
         record = data_store.get_record("plan")
         assert record is not None
         assert (record.value, record.metadata) == (1, {"source": "web"})
 
     def test_add_refuses_a_key_that_is_there(self, data_store: AgentDataStore) -> None:
-        """The record stays as it was, null values too."""
+        """The record stays as it was, even if its value is null."""
         data_store.set("plan", None, {"source": "web"})
         before = data_store.get_record("plan")
         with pytest.raises(KeyExistsError, match="plan"):
@@ -61,21 +61,21 @@ class Writes(Topic):
         assert data_store.get_record("plan") == before
 
     def test_a_deleted_key_can_be_added_again(self, data_store: AgentDataStore) -> None:
-        """No tombstone stands in the way."""
+        """The deleted record does not prevent it."""
         data_store.add("plan", 1)
         data_store.delete("plan")
         data_store.add("plan", 2)
         assert data_store.get("plan") == 2
 
     def test_create_makes_a_key_of_its_own(self, data_store: AgentDataStore) -> None:
-        """Each call another one, beginning with the prefix."""
+        """Each call creates another key, which begins with the prefix."""
         keys = [data_store.create(number, prefix="task-") for number in range(20)]
         assert len(set(keys)) == 20
         assert all(re.fullmatch(r"task-[\w-]{22}", key) for key in keys)
         assert data_store.get_many(keys) == dict(zip(keys, range(20), strict=True))
 
     def test_delete_removes_the_record(self, data_store: AgentDataStore) -> None:
-        """It is gone on every path."""
+        """It is gone in every call."""
         data_store.set("plan", 1)
         data_store.set("other", 2)
         assert data_store.delete("plan") is True
@@ -85,7 +85,7 @@ class Writes(Topic):
         assert data_store.list_keys() == ["other"]
 
     def test_delete_says_whether_there_was_a_record(self, data_store: AgentDataStore) -> None:
-        """``False`` for what is missing, and for what is gone already."""
+        """It returns ``False`` for a missing record, and for one that is gone already."""
         assert data_store.delete("plan") is False
         data_store.set("plan", 1)
         assert data_store.delete("plan") is True
@@ -100,7 +100,7 @@ class Writes(Topic):
         assert "plan" in data_store
 
     def test_every_read_sees_the_write_before_it(self, data_store: AgentDataStore) -> None:
-        """No read comes from a copy that lags behind, be it by key or by listing."""
+        """No read, by key or by listing, comes from a copy that is out of date."""
         for number in range(10):
             data_store.set("key", number)
             assert data_store.get("key") == number

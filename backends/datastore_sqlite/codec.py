@@ -1,0 +1,60 @@
+"""From rows to documents and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from datastore.backend import Document, Put, Restore
+from datastore.values import decode, encode, merge_metadata
+
+Row: TypeAlias = tuple[Any, ...]
+
+VALUE = 4
+"""The index of the value in a row that has one."""
+
+
+def _bare(row: Row) -> Document:
+    return Document(*row)
+
+
+def _with_value(row: Row) -> Document:
+    id, created_at, revision, expires_at, value = row
+    return Document(id, created_at, revision, expires_at, decode(value))
+
+
+def _whole(row: Row) -> Document:
+    id, created_at, revision, expires_at, value, metadata, *rest = row
+    return Document(id, created_at, revision, expires_at, decode(value), decode(metadata), *rest)
+
+
+DOCUMENT: Sequence[Callable[[Row], Document]] = (_bare, _with_value, _whole)
+"""The functions that make a document from a row, by `Fields`."""
+
+
+def row_of(put: Put) -> Row:
+    """Return the parameters of `statements.SET` and the statements like it."""
+    metadata = "{}" if not put.metadata else encode(merge_metadata({}, put.metadata), "metadata")
+    return (
+        put.id,
+        put.user_id,
+        put.namespace,
+        put.key,
+        put.agent,
+        put.at,
+        put.at,
+        put.revision,
+        put.expires_at,
+        metadata,
+        put.json,
+    )
+
+
+def restored_row(restore: Restore) -> Row:
+    """Return the parameters of `statements.RESTORE` and its kin, without the id."""
+    old = restore.document
+    return (
+        *(restore.user_id, restore.namespace, restore.key, old.created_by_agent, old.created_at, old.updated_at),
+        *(old.revision, old.expires_at, encode(old.metadata or {}, "metadata"), restore.json, old.access_count),
+        *(old.last_accessed_by_agent, old.last_accessed_at),
+    )

@@ -1,0 +1,132 @@
+"""Reading: each method is one statement."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any
+
+from datastore.backend import Document, DocumentPage, Fields, IdRange
+from datastore.documents import UNDECODABLE
+from datastore.ids import EVERYTHING
+from datastore.values import decode
+from datastore_sqlite import statements as sql
+from datastore_sqlite.client import Connection
+from datastore_sqlite.codec import DOCUMENT, VALUE, Row
+from datastore_sqlite.damage import documents_of, is_damage, reading, shown, size_of, stored_id
+from datastore_sqlite.failures import translate
+from datastore_sqlite.finding import PAGE_BYTES
+from datastore_sqlite.opening import Opened
+
+_WITH_VALUE = Fields.VALUE
+
+
+class Reader:
+    """Reads documents by their ids and by ranges of them."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._connections = opened.connections
+        self._settings = opened.settings
+
+    def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
+        """See `Backend.read`."""
+        now = monotonic()
+        if now > self._opened.look_at:
+            self._opened.look(now)
+        connection = self._connections.take(sys._getframe())
+        try:
+            if len(ids) == 1:
+                row = connection.execute(sql.READ_ONE[fields], ids).fetchone()
+            else:
+                rows = connection.execute(sql.read_many(fields, len(ids)), ids).fetchall()
+        except BaseException as error:
+            self._connections.discard(connection)
+            if isinstance(error, sqlite3.Error):
+                if is_damage(error):
+                    return self._read_closely(ids, fields)
+                raise translate(error, self._settings) from error
+            raise
+        self._connections.give_back(connection, now)
+        if len(ids) > 1:
+            documents, broken = documents_of(rows, DOCUMENT[fields])
+            if broken:
+                raise broken[0]
+            return {document.id: document for document in documents}
+        if row is None:
+            return {}
+        id = ids[0]
+        try:
+            if fields is _WITH_VALUE:  # the hot path of `get`
+                created_at, revision, expires_at, value = row
+                return {id: Document(id, created_at, revision, expires_at, decode(value))}
+            return {id: DOCUMENT[fields]((id, *row))}
+        except UNDECODABLE:  # the closer look finds out what it is
+            return self._read_closely(ids, fields)
+
+    def _read_closely(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
+        """Read documents, whatever is in their rows. Raise the error for the first damaged one."""
+        statement = sql.read_many(fields, len(ids))
+        with self._opened.lent() as connection:
+            rows = reading(connection, lambda: connection.execute(statement, ids).fetchall())
+        documents, broken = documents_of(rows, DOCUMENT[fields])
+        if broken:
+            raise broken[0]
+        return {document.id: document for document in documents}
+
+    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None, *, reverse: bool) -> DocumentPage:
+        """See `Backend.scan`."""
+        end = range.end if range is not EVERYTHING else b""  # after all text, even text that is not UTF-8
+        statement, parameters = sql.SCAN[fields], tuple[Any, ...]((range.start, end, limit))
+        if reverse:
+            statement = sql.SCAN_BACK[fields]
+            if after is not None and after < range.end:
+                statement, parameters = sql.SCAN_BEFORE[fields], (range.start, _bound(after), limit)
+        elif after is not None and after >= range.start:
+            statement, parameters = sql.SCAN_AFTER[fields], (_bound(after), end, limit)
+        with self._opened.lent() as connection:
+            rows, complete = reading(connection, lambda: _page(connection, statement, parameters, fields, limit))
+        documents, broken = documents_of(rows, DOCUMENT[fields])
+        return DocumentPage(documents, None if complete else shown(rows[-1][0]), broken)
+
+    def namespaces(self, range: IdRange, at: str) -> list[str]:
+        """See `Backend.namespaces`."""
+        user = range.start.index(":") + 1
+        return [prefix for (prefix,) in self._opened.fetch(sql.NAMESPACES, (*range, user, at))]
+
+    def count(self, range: IdRange, at: str) -> int:
+        """See `Backend.count`."""
+        ((count,),) = self._opened.fetch(sql.COUNT, (*range, at))
+        return int(count)
+
+    def count_all(self) -> int:
+        """See `Backend.document_count`."""
+        ((count,),) = self._opened.fetch(sql.COUNT_ALL, ())
+        return int(count)
+
+
+def _page(
+    connection: Connection, statement: str, parameters: Row, fields: Fields, limit: int
+) -> tuple[list[Row], bool]:
+    """Return rows up to the size of a page, and whether there are no more."""
+    cursor = connection.execute(statement, parameters)
+    if fields is Fields.KEY:
+        rows = cursor.fetchall()
+        return rows, len(rows) < limit
+    rows, size = [], 0
+    try:
+        for row in cursor:
+            rows.append(row)
+            size += size_of(row[VALUE])
+            if size > PAGE_BYTES:
+                return rows, False
+    finally:
+        cursor.close()
+    return rows, len(rows) < limit
+
+
+def _bound(id: str) -> str | bytes:
+    """Return the value for an id in a statement that casts it to text."""
+    return stored_id(id) or id
