@@ -1,6 +1,6 @@
 """Pages of matching records, in any order, and the cursors between them.
 
-In the order of ids, a page is read from where the previous one ended. In any other order, the whole namespace must be
+In the order of keys, a page is read from where the previous one ended. In any other order, the whole namespace must be
 read to know which records come first. So the first page also remembers the places of the records after it
 (`datastore.places`), and the following pages read their records by id. A cursor works without that memory, too: if
 nothing is remembered any more, or not in this process, the namespace is read again, and the page begins after the

@@ -95,24 +95,28 @@ def ls(
     *,
     user: UserOption,
     namespace: NamespaceOption = "default",
+    start: Annotated[str | None, typer.Option(metavar="KEY", help="Only keys from this one on.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="KEY", help="Only keys before this one.")] = None,
+    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="From the last key to the first.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many.", show_default="all")] = None,
     long: Annotated[bool, typer.Option("--long", "-l", help="With the last change, size and creator.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """List the keys of a namespace.
+    """List the keys of a namespace, in order.
 
-    With --long or --json, the records are in the order of their ids; otherwise
-    the keys are sorted.
+    With --long or --json, more of each record is shown than its key.
     """
+    asked: dict[str, Any] = {"start": start, "end": end, "reverse": reverse, "limit": limit}
     with in_one_line(), open_store(url) as store:
         agent = store.agent(user, LOOKER, namespace)
         if not (long or json):
-            keys = agent.list_keys(prefix)
+            keys = agent.list_keys(prefix, **asked)
             for key in keys:
                 typer.echo(printable(key))
             _warn_if_none(keys, user, namespace, prefix)
             return
         found = False
-        for record in agent.iter_records(prefix):
+        for record in agent.iter_records(prefix, **asked):
             found = True
             size = len(encode(record.value).strip().encode())
             if json:

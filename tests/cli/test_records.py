@@ -60,6 +60,26 @@ def test_keys_are_listed_sorted_and_by_prefix(filled):
     assert run("ls", "file 1", *ANN, "-n", "files:x").stdout == "file 1\n"
 
 
+def test_a_range_of_keys_is_listed_from_either_end(filled):
+    files = (*ANN, "-n", "files:x")
+    assert run("ls", "--reverse", "--limit", "2", *files).stdout == "file 2\nfile 1\n"
+    assert run("ls", "--start", "file 1", "--end", "file 2", *files).stdout == "file 1\n"
+    (line,) = run("ls", "-r", "-l", "--limit", "1", *files).stdout.splitlines()
+    assert line.endswith("file 2")
+    assert "end takes 513 bytes" in run("ls", "--end", "x" * 513, *files, exit_code=1).stderr
+
+
+def test_the_id_of_a_record_and_the_way_back(tmp_path):
+    id = run("id", "ann", "files:x", "a/b").stdout
+    assert id == "ann:files%3Ax:NHxX\n"
+    assert run("id", id.strip()).stdout.split()[-3:] == ["ann", "files:x", "a/b"]
+    assert json.loads(run("id", id.strip(), "--json").stdout) == {"userId": "ann", "namespace": "files:x", "key": "a/b"}
+    assert json.loads(run("id", "ann", "files:x", "a/b", "--json").stdout) == {"id": id.strip()}
+    assert "give a user, a namespace and a key" in run("id", "ann", "plan", exit_code=2).stderr
+    assert "key takes 0 bytes" in run("id", "ann", "plan", "", exit_code=1).stderr
+    assert list(tmp_path.glob("*.db")) == [], "no store is opened"
+
+
 def test_a_long_listing_shows_size_and_maker(filled):
     lines = run("ls", "plan", "-l", *ANN).stdout.splitlines()
     assert len(lines) == 1

@@ -76,6 +76,9 @@ def batches(data_store: AgentDataStore) -> None:
 
 def listings(data_store: AgentDataStore) -> None:
     assert_type(data_store.list_keys("a"), list[str])
+    assert_type(data_store.list_keys(start="a", end="b", reverse=True, limit=3), list[str])
+    assert_type(data_store.first("a"), Record | None)
+    assert_type(data_store.last(start="a"), Record | None)
     assert_type(data_store.list_namespaces(), list[str])
     page = data_store.scan(limit=2)
     assert_type(page, Page)
@@ -85,6 +88,7 @@ def listings(data_store: AgentDataStore) -> None:
     assert_type(data_store.iter_records(), Iterator[Record])
     assert_type(data_store.get_all(), dict[str, Any])
     assert_type(data_store.get_all(type=Plan), dict[str, Plan])
+    assert_type(data_store.get_all("a", reverse=True, type=Plan), dict[str, Plan])
     assert_type(data_store.clear("a"), int)
 
 
@@ -92,7 +96,9 @@ def queries(data_store: AgentDataStore) -> None:
     order = [("price", -1)]
     assert_type(data_store.find({"price": {"$lt": 5}}, sort=order, limit=3, skip=1, fields=["price"]), dict[str, Any])
     assert_type(data_store.find({"city": "Bath"}, type=Visit), dict[str, Visit])
-    assert_type(data_store.find_records(meta={"createdByAgent": "planner"}, sort="price").cursor, str | None)
+    assert_type(
+        data_store.find_records(meta={"createdByAgent": "planner"}, sort="-$updatedAt", skip=1).cursor, str | None
+    )
     assert_type(data_store.count({"price": 2}), int)
     assert_type(data_store.explain({"price": 2}), dict[str, Any])
     assert_type(data_store.update_where({"price": 2}, {"$inc": {"price": 1}}), int)
