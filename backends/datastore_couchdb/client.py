@@ -62,6 +62,7 @@ class Settings:
         pool: The most connections at once.
         create: Whether a missing database and missing indexes are created.
         partitioned: Whether the database is partitioned by user.
+        earlier_format: Whether it is a database of the earlier format, to be read only (`datastore.formats`).
     """
 
     origin: str
@@ -72,6 +73,7 @@ class Settings:
     pool: int = 32
     create: bool = True
     partitioned: bool = False
+    earlier_format: bool = False
 
     def __repr__(self) -> str:
         return f"Settings({self.origin}/{self.database})"
@@ -127,13 +129,6 @@ class Session:
         answer = _object(self._read(response))
         if answer.get("ok") is not True and answer.get("result") not in ("created", "exists"):
             broken(NAME, "it does not confirm the change")
-
-    def remove(self, path: str) -> None:
-        """Remove a document that is not a record, if it exists."""
-        response = self._request("GET", path)
-        if response.status_code != 404:
-            rev = member(self._read(response), "_rev", str, NAME)
-            self._read(self._request("DELETE", f"{path}?rev={quote(rev, safe='')}"))
 
     def information(self) -> dict[str, Any]:
         """Return what the server reports about the database."""
@@ -365,6 +360,8 @@ class Session:
             )
         if status == 404 and reason in _NO_DATABASE:
             return MissingDatabaseError(f"the database {where} does not exist; create it, or connect with create=true")
+        if status == 400 and _error(response) == "no_usable_index":
+            return MissingIndexError(f"{where} has no index for a query ({reason})")
         if status == 413:
             return ValueTooLargeError(
                 f"{where} does not accept a document of this size ({reason}); raise max_document_size", backend=NAME
@@ -422,6 +419,13 @@ class MissingViewError(BackendUnusableError):
         super().__init__(message, backend=NAME)
 
 
+class MissingIndexError(BackendUnusableError):
+    """An index is not there that a query needs: it was removed under us."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, backend=NAME)
+
+
 def is_lost(error: DataStoreError) -> bool:
     """Return whether an answer was lost, so that asking again at once may tell what the request did."""
     if not isinstance(error, BackendUnavailableError) or isinstance(error, ThrottledError):
@@ -472,6 +476,14 @@ def _reason(response: httpx.Response) -> str:
         return str(answer["error"] if answer["reason"] is None else answer["reason"])
     except (ValueError, TypeError, KeyError):
         return ""
+
+
+def _error(response: httpx.Response) -> Any:
+    """Return CouchDB's word for what is wrong."""
+    try:
+        return response.json()["error"]
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _is_json(response: httpx.Response) -> bool:

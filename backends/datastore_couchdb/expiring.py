@@ -49,8 +49,17 @@ _MOST_KNOWN = 50_000
 class Expiries:
     """Knows when listed records expire."""
 
-    def __init__(self, session: Session, memory: Memory, indexes: Collection[str], *, flagged: bool) -> None:
+    def __init__(
+        self,
+        session: Session,
+        memory: Memory,
+        indexes: Collection[str],
+        is_id: Callable[[str], bool],
+        *,
+        flagged: bool,
+    ) -> None:
         self._session = session
+        self._is_id = is_id
         self._memory = memory
         self._has_index = EXPIRY_INDEX in indexes
         self._flagged = flagged
@@ -70,7 +79,7 @@ class Expiries:
         records, expiring, last = dict[str, str](), dict[str, str](), ""
         for row in rows:
             id = row["id"]
-            if id[-1:] == FLAG and (id[:-1] == last or is_flag(id)):
+            if id[-1:] == FLAG and (id[:-1] == last or is_flag(id, self._is_id)):
                 if id[:-1] == last:
                     expiring[last] = records[last]
             else:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from datastore.adapters.choosing import choose
 from datastore.adapters.pushdown import Piece, push
 from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
 from datastore.documents import split
-from datastore.ids import scope_of
+from datastore.ids import after_namespace, scope_of
 from datastore.queries.tree import Field
 from datastore_couchdb.client import Session
 from datastore_couchdb.codec import document_of, value_of
@@ -28,6 +29,9 @@ _FIELDS = {
 def plan(range: IdRange, query: Query, indexes: frozenset[str], declared: Mapping[str, DeclaredIndex]) -> Plan | None:
     """Return how to answer a query; ``None`` if reading the range is as good.
 
+    That is so where both ends of the range lie within the namespace and no declared index fits: by `NAMESPACE_INDEX`
+    CouchDB would look at all documents of the namespace, although it would hand over only those of the range.
+
     The store checks every document again: CouchDB's equality of text differs from the store's, and CouchDB looks
     neither into arrays nor into what is stored as text.
 
@@ -41,11 +45,7 @@ def plan(range: IdRange, query: Query, indexes: frozenset[str], declared: Mappin
     if scope is None:
         return None
     user, namespace = scope
-    place: Selector = {"userId": {"$eq": user}, "namespace": {"$eq": namespace}}
-    prefix = range.start[: range.start.rindex(":") + 1]
-    if range.start != prefix:
-        # Within an index CouchDB compares ids by their bytes, but it would take a range with two ends for empty.
-        place["_id"] = {"$gte": range.start}
+    place, narrowed = _place(range, user, namespace)
     where = Part(place, False)
     found = push(query, _MANGO, tuple)
     if found is None:
@@ -59,7 +59,7 @@ def plan(range: IdRange, query: Query, indexes: frozenset[str], declared: Mappin
         queries.append(_ask(index.rest, [where, index.rest_part(), value, meta]))
         return Plan(found.pushed, found.residual, queries, index.name, in_order=False)
     parts = [part for part in (value, meta) if part is not None]
-    if NAMESPACE_INDEX not in indexes or not any(part.narrows for part in parts):
+    if narrowed or NAMESPACE_INDEX not in indexes or not any(part.narrows for part in parts):
         return None
     return Plan(found.pushed, found.residual, [_ask(NAMESPACE_INDEX, [where, *parts])], NAMESPACE_INDEX)
 
@@ -74,6 +74,8 @@ def find(
     after: str | None,
     bytes: int,
     unused: set[str] | None = None,
+    *,
+    reverse: bool = False,
 ) -> DocumentPage:
     """Return a page of the documents that a plan finds.
 
@@ -87,6 +89,11 @@ def find(
         after: Where the previous page ended.
         bytes: A page ends at about this size even if it holds fewer documents.
         unused: Receives the names of indexes that the server no longer has and so has not used.
+        reverse: Whether the last ids come first.
+
+    Raises:
+        BackendUnusableError: If ``reverse`` is set and the server no longer has the index: a
+            `client.MissingIndexError`.
 
     Requests: 1; 2 where a page exceeds the amount of data.
     """
@@ -95,6 +102,8 @@ def find(
     query = {**plan.native[position.query], "limit": most}
     if fields in _FIELDS:
         query["fields"] = _FIELDS[fields]
+    if reverse:  # ids decide between equals, and go the same way
+        query["sort"] = [{"userId": "desc"}, {"namespace": "desc"}]
     if position.bookmark:
         query["bookmark"] = position.bookmark
     found, bookmark = session.find(path, query, bytes)
@@ -114,12 +123,38 @@ def find(
         # PouchDB Server has no bookmarks. It has gone through everything already, so ask it for all documents.
         query["limit"] = _ALL
         found, _ = session.find(path, query, None)
+    if reverse and not bookmark:
+        found.sort(key=itemgetter("_id"), reverse=True)  # nor does it promise in which order equals come
     inside = [one for one in found if range.start <= one["_id"] < range.end]
     documents, broken = split(inside, lambda one: one["_id"], lambda one: _document(one, fields))
     if bookmark and len(found) == most:
-        return DocumentPage(documents, _text(_Position(position.query, larger, bookmark)), broken)
+        behind = _Position(position.query, larger, found[-1]["_id"], bookmark)
+        return DocumentPage(documents, _text(behind), broken)
     last = position.query + 1 == len(plan.native)
-    return DocumentPage(documents, None if last else _text(_Position(position.query + 1, larger, "")), broken)
+    return DocumentPage(documents, None if last else _text(_Position(position.query + 1, larger, "", "")), broken)
+
+
+def last_id(after: str | None) -> str | None:
+    """Return the id of the document that was found last before a page; ``None`` if it is the first page."""
+    return _position(after).last or None
+
+
+def _place(range: IdRange, user: str, namespace: str) -> tuple[Selector, bool]:
+    """Return what finds the documents of a range, and whether both its ends are within the namespace."""
+    place: Selector = {"userId": {"$eq": user}, "namespace": {"$eq": namespace}}
+    prefix = range.start[: range.start.rindex(":") + 1]
+    ends: list[Selector] = []
+    if range.start != prefix:
+        ends.append({"$gte": range.start})
+    if range.end != after_namespace(prefix):
+        ends.append({"$lt": range.end})
+    if ends:
+        # CouchDB compares ids by their bytes when it looks at a document. But it compares two ends with each other as
+        # people sort words, and may think the range empty; it does not look for one in an `$or`.
+        place["_id"] = ends[0]
+        if len(ends) > 1:
+            place["$or"] = [{"_id": ends[1]}]
+    return place, len(ends) > 1
 
 
 class _Position(NamedTuple):
@@ -129,18 +164,20 @@ class _Position(NamedTuple):
     """Which of the plan's queries."""
     most: int
     """How many documents a page may hold because of their size; 0 if they are small as far as is known."""
+    last: str
+    """The id of the document before the page."""
     bookmark: str
 
 
 def _position(after: str | None) -> _Position:
     if after is None:
-        return _Position(0, 0, "")
-    query, most, bookmark = after.split(":", 2)
-    return _Position(int(query), int(most), bookmark)
+        return _Position(0, 0, "", "")
+    query, most, length, text = after.split(":", 3)
+    return _Position(int(query), int(most), text[: int(length)], text[int(length) :])
 
 
 def _text(position: _Position) -> str:
-    return f"{position.query}:{position.most}:{position.bookmark}"
+    return f"{position.query}:{position.most}:{len(position.last)}:{position.last}{position.bookmark}"
 
 
 def _document(document: dict[str, Any], fields: Fields) -> Document:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,8 +21,8 @@ def flag_of(id: str) -> str:
     return id + FLAG
 
 
-def is_flag(id: str) -> bool:
-    """Return whether an id belongs to a flag."""
+def is_flag(id: str, is_id: Callable[[str], bool] = is_id) -> bool:
+    """Return whether an id belongs to a flag; ``is_id`` says which ids records have."""
     return id.endswith(FLAG) and is_id(id[:-1])
 
 

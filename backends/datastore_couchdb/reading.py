@@ -10,12 +10,13 @@ from typing import Any
 from datastore.adapters.knowledge import Memory
 from datastore.backend import Document, DocumentPage, Fields, IdRange
 from datastore.documents import decoded, split
-from datastore.ids import EVERYTHING, after_namespace, is_id
+from datastore.ids import EVERYTHING, after_namespace, is_id, scope_of
 from datastore_couchdb.client import BATCH, MissingViewError, Session
 from datastore_couchdb.codec import document_of
+from datastore_couchdb.earlier import is_earlier_id
 from datastore_couchdb.expiring import EXPIRY_INDEX, Expiries, find_all, place_of
 from datastore_couchdb.fetching import fetch
-from datastore_couchdb.flags import is_flag
+from datastore_couchdb.flags import FLAG, is_flag
 from datastore_couchdb.schema import Schema
 from datastore_couchdb.views import Views
 
@@ -32,25 +33,35 @@ class Reader:
         self._memory = memory
         self._schema = schema
         self._views = views
-        self._expiries = Expiries(session, memory, schema.indexes, flagged=schema.format.flagged)
+        self._is_id = is_earlier_id if session.settings.earlier_format else is_id
+        self._expiries = Expiries(session, memory, schema.indexes, self._is_id, flagged=schema.format.flagged)
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
         found = fetch(self._session, self._memory, ids)
         return {id: decoded(id, partial(document_of, document)) for id, document in found.items()}
 
-    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
+    def scan(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None, *, reverse: bool = False
+    ) -> DocumentPage:
         """Return a page of a range: of documents, or only of ids with the expiry that their flags point to."""
         keys = fields is Fields.KEY
-        rows, cut = self.rows(range, limit + keys, after, include_docs=not keys)
-        more = cut or len(rows) == limit + keys
-        following = rows.pop()["id"] if keys and more else None
+        # One row more than the limit: the flag after the last record or, backward, the record that follows its flag.
+        asked = limit + (keys or reverse)
+        rows, cut = self.rows(range, asked, after, include_docs=not keys, reverse=reverse)
+        more, following = cut or len(rows) == asked, None
+        if reverse and more:
+            self._end_between_records(rows, limit)
+        elif keys and more:
+            following = rows.pop()["id"]
         behind = rows[-1]["id"] if more else None
         if range == EVERYTHING:  # besides the store's documents there are design documents, and perhaps others
-            rows = [row for row in rows if is_id(row["id"]) or is_flag(row["id"])]
+            rows = [row for row in rows if self._is_id(row["id"].removesuffix(FLAG))]
+        if keys and reverse:
+            return DocumentPage(self._expiries.listed(rows[::-1], None)[::-1], behind)
         if keys:
             return DocumentPage(self._expiries.listed(rows, following), behind)
-        there = [row["doc"] for row in rows if row["doc"] and not is_flag(row["id"])]
+        there = [row["doc"] for row in rows if row["doc"] and not is_flag(row["id"], self._is_id)]
         documents, broken = split(there, lambda document: str(document["_id"]), document_of)
         return DocumentPage(documents, behind, broken)
 
@@ -68,6 +79,8 @@ class Reader:
 
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`."""
+        if range.start >= range.end:
+            return 0
         if self._views.are_there():
             with suppress(MissingViewError):
                 expired = self._views.exceptions(range, at).expired
@@ -89,15 +102,25 @@ class Reader:
         return int(self._session.information()["doc_count"])
 
     def rows(
-        self, range: IdRange, limit: int, after: str | None, *, include_docs: bool
+        self, range: IdRange, limit: int, after: str | None, *, include_docs: bool, reverse: bool = False
     ) -> tuple[list[dict[str, Any]], bool]:
         """Return rows of a range, with their documents if those are wanted, and whether a page's size has cut them.
 
-        Requests: 1.
+        Requests: 1; 0 for an empty range, which CouchDB refuses.
         """
-        # A space sorts before every character of base64, so this is the first id that can follow.
-        start = range.start if after is None or after < range.start else after + " "
-        parameters: dict[str, Any] = {"startkey": start, "endkey": range.end, "inclusive_end": False, "limit": limit}
+        start, end = range
+        if after is not None and reverse:
+            end = min(end, after)
+        elif after is not None and after >= start:
+            start = after + " "  # sorts before every character of base64, so this is the first id that can follow
+        if start >= end:
+            return [], False
+        parameters: dict[str, Any] = {"startkey": start, "endkey": end, "inclusive_end": False, "limit": limit}
+        if reverse:  # CouchDB begins at the end of the range then, and always returns the id at which it begins
+            last = _last_before(IdRange(start, end))
+            if start > last:
+                return [], False
+            parameters = {"startkey": last, "endkey": start, "descending": True, "limit": limit}
         if include_docs:
             parameters["include_docs"] = True
         return self._session.rows(self._session.path_in(range, "_all_docs"), parameters, PAGE_BYTES)
@@ -126,6 +149,12 @@ class Reader:
         """Yield what a selector on the fields of the expiry index finds; see `find_all`."""
         return find_all(self._session, selector, EXPIRY_INDEX in self._schema.indexes)
 
+    def _end_between_records(self, rows: list[dict[str, Any]], limit: int) -> None:
+        """Shorten a page that goes backward and is not the last, so that no flag is separated from its record."""
+        flags = sum(is_flag(row["id"], self._is_id) for row in rows)
+        if len(rows) - flags > limit or (len(rows) > 1 and is_flag(rows[-1]["id"], self._is_id)):
+            rows.pop()
+
     def _expired(self, range: IdRange, at: str) -> set[str]:
         """Return the ids of the expired documents in a range.
 
@@ -134,3 +163,15 @@ class Reader:
         selector = place_of(range.start, range.start) | {"expiresAt": {"$gt": "0", "$lte": at}}
         # The index sorts text as people do (ICU), so it can find ids that are not in the range.
         return {found["_id"] for found in self.find_expiring(selector) if range.start <= found["_id"] < range.end}
+
+
+def _last_before(range: IdRange) -> str:
+    """Return a text that follows every id of a range and comes before the end of the range."""
+    end = range.end
+    last = ord(end[-1]) - 1
+    if last < 0:
+        return end[:-1]
+    if 0xD800 <= last <= 0xDFFF:
+        last = 0xD7FF  # surrogates are not characters
+    # Within a namespace ids continue in base64, perhaps with a flag's mark; elsewhere they continue in any name.
+    return end[:-1] + chr(last) + ("~" if scope_of(range) else EVERYTHING.end)

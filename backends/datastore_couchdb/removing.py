@@ -38,6 +38,8 @@ class Remover:
 
     def clear(self, range: IdRange, at: str) -> int:
         """See `Backend.clear`."""
+        if range.start >= range.end:
+            return 0
         expired, foreign = self._exceptions_to_removing(range, at)
         return len(self._remove(range, foreign) - expired)
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from datastore.adapters.answers import broken, member
-from datastore.errors import BackendUnusableError, ConfigurationError, DataStoreError, PermissionDeniedError
-from datastore.ids import is_id
+from datastore.errors import ConfigurationError, DataStoreError, PermissionDeniedError
+from datastore.formats import EARLIEST, check, settle
+from datastore.formats import FORMAT as CURRENT
 from datastore_couchdb.client import NAME, MissingDatabaseError, Session
-from datastore_couchdb.codec import known_of
+from datastore_couchdb.earlier import format_of_record
 from datastore_couchdb.expiring import EXPIRY_INDEX
 from datastore_couchdb.formats import FORMAT, Format, establish, format_of
 from datastore_couchdb.indexes import DeclaredIndex, declared_in
@@ -20,27 +21,28 @@ from datastore_couchdb.making import make_database, make_index
 NAMESPACE_INDEX = "agent_data_store_namespace"
 """Mango index on ``[userId, namespace]``: for queries inside a namespace."""
 RECORD_VIEWS = "agent_data_store_records"
-"""The design document of two views: `COUNTS` and `EXCEPTIONS`."""
+"""The design document of two views, `COUNTS` and `EXCEPTIONS`, and of the format (`datastore.formats`).
+
+The format is in this one because earlier versions look for it here, and leave a database alone that has another one.
+"""
 COUNTS = "namespaces"
-"""The view that counts documents by ``[userId, namespace]``."""
+"""The view that counts documents: by ``[userId, namespace]``, and within those any range of ids."""
 EXCEPTIONS = "exceptions"
 """The view of the documents that expire, by id, with their times; and of those that other programs have written."""
 REVISIONS_KEPT = 20
 """How many revisions of a document CouchDB remembers: each one makes every write of it slower."""
 
-_MERGING = "agent_data_store_namespaces"
-"""The view that counted in earlier versions. It sorted names as people do, and so could count different ones as one."""
 _COMMON = "agent_data_store_"
 """The prefix of the names of all the store's design documents."""
-_FORMAT = 1
-"""The version of the format of documents and their ids."""
 # Without this option, which must stand in the view itself, CouchDB adds up rows whose keys are equal to ICU, such as a
 # letter in composed and decomposed form, or a name with and without a soft hyphen. One user's count would then include
 # another's.
 _BY_BYTES = {"collation": "raw"}
 _VIEWS = {
     COUNTS: {
-        "map": "function (doc) { if (doc.revision && doc.namespace) { emit([doc.userId, doc.namespace], null); } }",
+        "map": "function (doc) {\n"
+        "  if (doc.revision && doc.namespace) { emit([doc.userId, doc.namespace, doc._id], null); }\n"
+        "}",
         "reduce": "_count",
         "options": _BY_BYTES,
     },
@@ -77,10 +79,9 @@ def prepare(session: Session) -> Schema:
 
     Several processes may do this at once: each one accepts what another has created.
 
-
     Raises:
         ConfigurationError: If something is missing and may not be created, the database is of the wrong kind, or
-            another program has filled it.
+            another program or an earlier version has filled it.
         BackendUnusableError: If a newer version has written the database.
         PermissionDeniedError: If this user may not create what is missing.
         BackendUnavailableError: If the server does not answer.
@@ -99,41 +100,104 @@ def prepare(session: Session) -> Schema:
         except MissingDatabaseError:
             broken(NAME, "the database that was just created does not exist")
     _check_kind(session, information)
-    there = _there(session)
-    if not there and information["doc_count"]:
-        _refuse_foreign(session)
-    if there.get(RECORD_VIEWS, {}).get("format", _FORMAT) != _FORMAT:
-        raise BackendUnusableError(
-            f"{_where(session)} was written by a newer agent-datastore; install that version", backend=NAME
-        )
-    building = _MERGING in there
-    if settings.create and not there.keys() >= _DOCUMENTS:
-        building |= RECORD_VIEWS not in there and information["doc_count"] > len(there)
-        _make_indexes(session, there)
-        there = _there(session)
-        if not there.keys() >= {NAMESPACE_INDEX, EXPIRY_INDEX}:
-            broken(NAME, "an index that was just created does not exist")
-    if settings.create and not format_of(there.get(FORMAT)).flagged:
+    designs = _Designs(session, information["doc_count"])
+    settle(designs.format, designs.is_empty, designs.make, _where(session), NAME, earlier=settings.earlier_format)
+    designs.make()
+    if settings.create and not format_of(designs.there.get(FORMAT)).flagged:
         establish(session)
-        there = _there(session)
-    return Schema(_DOCUMENTS.intersection(there), declared_in(there), building, format_of(there.get(FORMAT)))
+        designs.look()
+    there = designs.there
+    return Schema(_DOCUMENTS.intersection(there), declared_in(there), designs.building, format_of(there.get(FORMAT)))
+
+
+class _Designs:
+    """The design documents of the store, and the format that one of them says.
+
+    Attributes:
+        there: Those that there are, by name, as they were last seen.
+        building: The views were made here, over documents that were there before.
+    """
+
+    def __init__(self, session: Session, documents: int) -> None:
+        self.there: dict[str, dict[str, Any]] = {}
+        self.building = False
+        self._session = session
+        self._empty = documents == 0
+
+    def look(self) -> None:
+        """See which there are.
+
+        Requests: 1.
+        """
+        self.there = _there(self._session)
+
+    def format(self) -> int | None:
+        """Return the format of the database, ``None`` if nothing says it.
+
+        Raises:
+            ConfigurationError: If the documents are another program's.
+
+        Requests: 1; where there is no design document that says it, but documents, up to 2 more to see it by these.
+        """
+        self.look()
+        if RECORD_VIEWS in self.there:
+            return self._said()
+        return None if self._empty else self._format_of_records()
+
+    def is_empty(self) -> bool:
+        """Return whether there are no documents but design documents."""
+        return self._empty
+
+    def make(self) -> None:
+        """Make those that are missing, where that is wanted.
+
+        Requests: 0 if nothing is missing; else 1 for each, and 1.
+        """
+        if not self._session.settings.create or self.there.keys() >= _DOCUMENTS:
+            return
+        self.building = RECORD_VIEWS not in self.there and not self._empty
+        _make_indexes(self._session, self.there)
+        self.look()
+        if not self.there.keys() >= _DOCUMENTS:
+            broken(NAME, "an index is not there that was made")
+        check(self._said(), _where(self._session), NAME)  # another version may have been faster
+
+    def _said(self) -> int:
+        said = self.there[RECORD_VIEWS].get("format", EARLIEST)
+        return said if type(said) is int else CURRENT + 1
+
+    def _format_of_records(self) -> int | None:
+        """Return the format of the first record among some documents, and see whether there are documents at all."""
+        empty = True
+        for where in ({"startkey": "_design0"}, {"endkey": "_design/"}):
+            parameters = {**where, "limit": _SAMPLE, "include_docs": True}
+            rows, _ = self._session.rows("_all_docs", parameters, _SAMPLE_BYTES)
+            documents = [row["doc"] for row in rows if row["doc"]]
+            for format in map(format_of_record, documents):
+                if format is not None:
+                    return format
+            if documents and not self.there:
+                raise ConfigurationError(
+                    f"{_where(self._session)} holds documents that another program has written; nothing was changed. "
+                    "Name another database, and move the records there with 'datastore import-legacy'",
+                    backend=NAME,
+                )
+            empty = empty and not documents
+        self._empty = empty
+        return None
 
 
 def is_built(session: Session) -> bool:
-    """Return whether the views are built. If so, remove the old counting view, if this user may.
+    """Return whether the views are built.
 
-    Requests: 1; 3 the first time that the views are built.
+    Requests: 1.
     """
     index = session.get(f"_design/{RECORD_VIEWS}/_info").get("view_index")
-    if isinstance(index, dict):
-        pending = index.get("updates_pending")
-        left = pending.get("minimum", 0) if isinstance(pending, dict) else index.get("updater_running") is True and _FEW
-        if left >= _FEW:
-            return False
-    if session.settings.create:
-        with suppress(DataStoreError):  # another user may remove it
-            session.remove(f"_design/{_MERGING}")
-    return True
+    if not isinstance(index, dict):
+        return True
+    pending = index.get("updates_pending")
+    left = pending.get("minimum", 0) if isinstance(pending, dict) else index.get("updater_running") is True and _FEW
+    return bool(left < _FEW)
 
 
 def _there(session: Session) -> dict[str, dict[str, Any]]:
@@ -157,21 +221,6 @@ def _check_kind(session: Session, information: dict[str, Any]) -> None:
     )
 
 
-def _refuse_foreign(session: Session) -> None:
-    """Check that a database without the store's design documents does not hold another program's documents."""
-    for where in ({"startkey": "_design0"}, {"endkey": "_design/"}):
-        rows, _ = session.rows("_all_docs", {**where, "limit": _SAMPLE, "include_docs": True}, _SAMPLE_BYTES)
-        documents = [row["doc"] for row in rows if row["doc"]]
-        if any(is_id(document["_id"]) and not known_of(document).damaged for document in documents):
-            return
-        if documents:
-            raise ConfigurationError(
-                f"{_where(session)} holds documents that another program has written; nothing was changed. Name "
-                "another database, and move the records there with 'datastore import-legacy'",
-                backend=NAME,
-            )
-
-
 def _make_database(session: Session) -> None:
     with _as_administrator(session):
         make_database(session)
@@ -180,6 +229,10 @@ def _make_database(session: Session) -> None:
 
 
 def _make_indexes(session: Session, there: Collection[str]) -> None:
+    if RECORD_VIEWS not in there:  # first, for it says the format
+        with _as_administrator(session):
+            design = {"format": CURRENT, "language": "javascript", "views": _VIEWS}
+            session.make("PUT", f"_design/{RECORD_VIEWS}", design)
     # In a partitioned database the expiry index spans all partitions, because purging covers all users.
     partitioned = session.settings.partitioned
     kinds: dict[str, tuple[list[str], bool]] = {
@@ -190,15 +243,6 @@ def _make_indexes(session: Session, there: Collection[str]) -> None:
         if name not in there:
             with _as_administrator(session):
                 make_index(session, name, fields, of_partition if partitioned else None)
-    if RECORD_VIEWS in there:
-        return
-    try:
-        with _as_administrator(session):
-            design = {"format": _FORMAT, "language": "javascript", "views": _VIEWS}
-            session.make("PUT", f"_design/{RECORD_VIEWS}", design)
-    except PermissionDeniedError:
-        if _MERGING not in there:
-            raise  # with the old view, this user was able to connect before
 
 
 class _as_administrator:  # noqa: N801 - reads as the statement that it is

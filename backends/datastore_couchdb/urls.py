@@ -52,6 +52,7 @@ def settings_of(url: Url) -> Settings:
         pool=url.parameter("pool", positive, 32),
         create=url.parameter("create", boolean, True),
         partitioned=url.parameter("partitioned", boolean, False),
+        earlier_format=url.earlier_format,
     )
     url.check_all_taken()
     return settings

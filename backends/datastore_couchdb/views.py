@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from datastore.adapters.answers import broken, member
 from datastore.backend import IdRange
 from datastore.errors import InvalidNameError
-from datastore.ids import EVERYTHING, encode_name, namespace_prefix
+from datastore.ids import EVERYTHING, encode_name, namespace_prefix, scope_of
 from datastore_couchdb.client import NAME, MissingViewError, Session
 from datastore_couchdb.schema import COUNTS, EXCEPTIONS, RECORD_VIEWS, Schema, is_built
 
@@ -53,27 +53,29 @@ class Views:
         return RECORD_VIEWS in self._schema.indexes and not self._schema.building
 
     def counts(self, range: IdRange) -> dict[str, int]:
-        """Return how many documents there are, by id prefix, in the namespaces of a range.
+        """Return how many documents of a range there are in each of its namespaces, by id prefix.
 
         Raises:
             MissingViewError: If the view is not there.
 
         Requests: 1.
         """
-        encoded_user, _, rest = range.start.partition(":")
-        user = unquote(encoded_user)
-        namespace, colon, _ = rest.partition(":")
-        # By bytes, nothing lies between a name and that name with a NUL after it. An object, the usual end, sorts
-        # before text.
-        start, end = ([user], [user + "\0"]) if not colon else ([user, unquote(namespace)],) * 2
+        scope = scope_of(range)
+        if scope is not None:
+            start, end = [*scope, range.start], [*scope, range.end]
+        else:
+            user = unquote(range.start.partition(":")[0])
+            # By bytes, nothing lies between a name and that name with a NUL after it. An object, the usual end, sorts
+            # before text.
+            start, end = [user], [user + "\0"]
         counts: dict[str, int] = {}
-        for row in self._rows(range, COUNTS, startkey=start, endkey=end, group=True):
+        for row in self._rows(range, COUNTS, startkey=start, endkey=end, inclusive_end=False, group_level=2):
             try:
                 user_id, name = row["key"]
                 prefix = namespace_prefix(encode_name(user_id, "user_id"), encode_name(name, "namespace"))
             except (InvalidNameError, TypeError, ValueError):
                 continue  # its document was written by somebody else
-            if range.start <= prefix < range.end:
+            if scope is not None or range.start <= prefix < range.end:
                 counts[prefix] = _number_in(row)
         return counts
 

@@ -59,9 +59,11 @@ class PlannedQuery:
         if not in_key_order:
             after_id = None
         if after_id is not None and self._reverse:
-            self._range = IdRange(self._range.start, max(self._range.start, after_id))
+            end = min(self._range.end, after_id)
+            self._range = IdRange(self._range.start, max(self._range.start, end))
         elif after_id is not None:
-            self._range = IdRange(after_id + _NEXT, max(after_id + _NEXT, self._range.end))
+            start = max(self._range.start, after_id + _NEXT)
+            self._range = IdRange(start, max(start, self._range.end))
         known = _known_ids(scope, query)
         self._ids = None
         if known is not None:

@@ -16,6 +16,7 @@ from datastore import (
     ThrottledError,
     ValueTooLargeError,
 )
+from datastore.conformance.documents import id_of
 from tests.couchdb.faults import STALL, timeout
 from tests.couchdb.server import proxy_request
 from tests.servers import couchdb, tls
@@ -136,8 +137,8 @@ def test_a_lasting_fault_is_the_typed_error_on_every_call(url, proxy, fault, err
 
 def test_a_document_that_the_server_cannot_read_is_not_missing(agent, proxy):
     def failing(handler, request):
-        answer = b'{"results":[{"id":"u:default:YQ==","docs":[{"error":{"error":"timeout","reason":"x"}}]}]}'
-        handler.answer(200, answer)
+        failed = {"id": id_of("a", "default", "u"), "docs": [{"error": {"error": "timeout", "reason": "x"}}]}
+        handler.answer(200, json.dumps({"results": [failed]}).encode())
         return True
 
     agent.set_many({"a": 1, "b": 2})
@@ -242,7 +243,9 @@ def test_an_answer_that_is_not_whole_is_a_lost_answer_and_none_is_quoted(url, pr
     """Half of a document is no document; what it holds is nobody's to read in a log."""
 
     def half(handler, request):
-        handler.answer(200, b'{"_id": "u:default:aw==", "value": "the secret', "application/json")
+        handler.answer(
+            200, f'{{"_id": "{id_of("k", "default", "u")}", "value": "the secret'.encode(), "application/json"
+        )
         return True
 
     with datastore.connect(url, retry_seconds=0, tracking="off") as store:

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 import datastore
 from datastore.backend import Fields
 from datastore.calls.planning import compile_query
+from datastore.ids import encode_key, key_range
 from datastore.queries.language import parse_query
 from datastore_couchdb import backend as adapter
 from datastore_couchdb import finding
+from datastore_couchdb.schema import NAMESPACE_INDEX
 from datastore_couchdb.streaming import Bookmark
 from tests.couchdb import queries
 from tests.servers import couchdb
@@ -158,6 +160,109 @@ def test_pages_of_records_begin_where_the_one_before_ended(agent, asked):
                 break
     assert len(keys) == len(set(keys)) == 20
     assert requests == ["POST _find"] * 3
+
+
+@pytest.mark.parametrize("page_bytes", [16_000_000, 3_000])
+def test_the_last_that_match_come_first_page_by_page(agent, backend, asked, monkeypatch, page_bytes):
+    queries.numbered(agent, 60, text="x" * 300)
+    monkeypatch.setattr(adapter, "PAGE_BYTES", page_bytes)
+    plan = backend.plan(queries.RANGE, parse_query({"even": True}))
+    assert plan.in_order
+    ids, after = [], None
+    with asked() as requests:
+        while True:
+            page = backend.find(queries.RANGE, plan, Fields.VALUE, 10, after, True)
+            ids += [document.id for document in page.documents]
+            after = page.after
+            if after is None:
+                break
+    assert ids == [f"u:default:{encode_key(f'k{number:04}')}" for number in range(58, -1, -2)]
+    if page_bytes > 10**6:
+        assert requests == ["POST _find"] * 4
+
+
+def test_the_last_of_those_that_match_are_handed_over_and_no_others(agent, asked):
+    queries.numbered(agent, 200)
+    with asked() as requests:
+        assert list(agent.find({"even": True}, sort="-$key", limit=3)) == ["k0198", "k0196", "k0194"]
+        page = agent.find_records({"even": True}, sort="-$key", limit=3)
+        page = agent.find_records({"even": True}, sort="-$key", limit=3, cursor=page.cursor)
+        assert [record.key for record in page.records] == ["k0192", "k0190", "k0188"]
+        assert agent.explain({"even": True}, sort="-$key", limit=3)["documents_read"] <= 6
+    assert requests == ["POST _find"] * 4
+
+
+def test_a_server_without_bookmarks_hands_over_everything_backward(name):
+    """PouchDB Server itself, for which the proxy does not stand."""
+    url = couchdb.url(name).replace(str(couchdb.proxy().port), str(couchdb.server().port))
+    with datastore.connect(url) as store:
+        agent = store.agent("u", "a")
+        queries.numbered(agent, 30)
+        assert list(agent.find({"even": True}, sort="-$key", limit=3)) == ["k0028", "k0026", "k0024"]
+        assert list(agent.find({"even": True}, sort="-$key", end="k0011")) == [f"k{n:04}" for n in range(10, -1, -2)]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(
+    ("asked_for", "numbers", "how"),
+    [
+        ({"start": "k0050"}, range(50, 100), "POST _find"),
+        ({"end": "k0050"}, range(50), "POST _find"),
+        ({"start": "k0010", "end": "k0050"}, range(10, 50), "GET _all_docs"),
+        ({"prefix": "k003"}, range(30, 40), "GET _all_docs"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("declared", [False, True])
+def test_of_a_range_of_keys_no_other_is_handed_over(store, agent, asked, asked_for, numbers, how, reverse, declared):
+    """With both ends given, reading the range is less than looking at the namespace, unless there is an index."""
+    queries.numbered(agent, 100)
+    if declared:
+        store.ensure_index(["even"])
+    sort = "-$key" if reverse else None
+    expected = [f"k{number:04}" for number in numbers if not number % 2]
+    with asked() as requests:
+        assert list(agent.find({"even": True}, **asked_for, sort=sort)) == (expected[::-1] if reverse else expected)
+    assert requests == (["POST _find"] * 2 if declared else [how])
+    explained = agent.explain({"even": True}, **asked_for, sort=sort)
+    assert explained["documents_read"] <= (len(numbers) if how == "GET _all_docs" else len(expected))
+
+
+def test_ends_that_people_would_sort_the_other_way_round(store, agent):
+    """Capitals come before small letters by their bytes, and between them in a dictionary."""
+    store.ensure_index(["n"])
+    keys = ["Zoo", "a", "abc", "\u00e9", "zebra", "\U0001f600"]
+    agent.set_many({key: {"n": 1} for key in keys})
+    for start in keys:
+        for end in keys:
+            expected = [key for key in sorted(keys) if start <= key < end]
+            assert list(agent.find({"n": 1}, start=start, end=end)) == expected, (start, end)
+
+
+def test_a_range_with_two_ends_is_not_one_that_couchdb_compares(backend):
+    """By ICU the second end could lie before the first: then CouchDB would look at the documents of all users."""
+    backend.ensure_index([("n",)], None)
+    plan = backend.plan(key_range("u:default:", start="a", end="b"), parse_query({"n": 1}))
+    for query in plan.native:
+        assert list(query["selector"]["_id"]) == ["$gte"]
+        assert {"_id": {"$lt": f"u:default:{encode_key('b')}"}} in query["selector"]["$or"]
+
+
+def test_the_last_come_first_also_where_somebody_removes_the_index(store, agent, backend, asked):
+    """CouchDB finds without one, and says so; to sort it needs one."""
+    queries.numbered(agent, 60)
+    plan = backend.plan(queries.RANGE, parse_query({"even": True}))
+    page = backend.find(queries.RANGE, plan, Fields.VALUE, 10, None, True)
+    ids = [document.id for document in page.documents]
+    couchdb.remove_design(store, NAMESPACE_INDEX)
+    with asked() as requests:
+        while page.after is not None:
+            page = backend.find(queries.RANGE, plan, Fields.VALUE, 10, page.after, True)
+            ids += [document.id for document in page.documents if document.value["even"]]
+    assert ids == [f"u:default:{encode_key(f'k{number:04}')}" for number in range(58, -1, -2)]
+    assert requests == ["POST _find", *["GET _all_docs"] * 4]
+    assert backend.plan(queries.RANGE, parse_query({"even": True})) is None
+    assert list(agent.find({"even": True}, sort="-$key", limit=2)) == ["k0058", "k0056"]
 
 
 def test_what_would_leave_out_nothing_is_not_asked_of_mango(agent, backend, asked):

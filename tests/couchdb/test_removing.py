@@ -9,6 +9,7 @@ from datastore import (
 )
 from datastore_couchdb.schema import EXPIRY_INDEX
 from tests.couchdb.faults import all_refused
+from tests.servers import couchdb
 from tests.servers.strict_couchdb import (
     meanwhile,
     reset_after,
@@ -30,7 +31,7 @@ def test_forgetting_takes_2_per_thousand(agent, store, proxy):
 
 def test_a_purge_works_without_its_index(agent, store):
     agent.set("gone", 1, ttl=0.001)
-    store.backend._session.remove(f"_design/{EXPIRY_INDEX}")
+    couchdb.remove_design(store, EXPIRY_INDEX)
     store.backend._schema.indexes -= {EXPIRY_INDEX}
     assert store.purge_expired() == 1
 

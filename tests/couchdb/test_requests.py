@@ -1,6 +1,7 @@
 """Requests per call, counted at the transport: the table of docs/backends/couchdb.md, row by row."""
 
 import dataclasses
+from contextlib import contextmanager
 
 import pytest
 
@@ -109,6 +110,126 @@ def test_listings_take_1_per_page_of_10_000(store, agent, requests):
     with requests() as asked:
         assert agent.clear() == 1_050
     assert asked == ["GET _design", *["GET _all_docs", "POST _bulk_docs"] * 2, "GET _all_docs"]
+
+
+@pytest.fixture
+def rows(store, monkeypatch):
+    """How many rows or documents the server hands over in the block: ``with rows() as handed``."""
+    session, sizes = store.backend._session, []
+    for name in ("rows", "find"):
+        ask = getattr(session, name)
+
+        def counting(*arguments, ask=ask):
+            answer = ask(*arguments)
+            sizes.append(len(answer[0]))
+            return answer
+
+        monkeypatch.setattr(session, name, counting)
+
+    @contextmanager
+    def watching():
+        sizes.clear()
+        yield sizes
+
+    return watching
+
+
+@pytest.fixture
+def thousand(agent):
+    """An agent of a namespace of 1,000 keys, and of 20 more under a prefix in the middle of them."""
+    values = {f"{letter}{number:03}": {"n": number} for letter in "ac" for number in range(500)}
+    agent.set_many({**values, **{f"b/{number:02}": {"n": number} for number in range(20)}})
+    return agent
+
+
+@pytest.mark.parametrize(
+    ("call", "most"),
+    [
+        pytest.param(lambda agent: agent.list_keys(limit=5), 6, id="the first keys"),
+        pytest.param(lambda agent: agent.list_keys(limit=5, reverse=True), 6, id="the last keys"),
+        pytest.param(lambda agent: agent.list_keys("b/", limit=5), 6, id="the first keys of a prefix"),
+        pytest.param(lambda agent: agent.list_keys("b/", limit=5, reverse=True), 6, id="the last keys of a prefix"),
+        pytest.param(lambda agent: agent.list_keys(end="b/05", limit=5, reverse=True), 6, id="the keys before one"),
+        pytest.param(lambda agent: agent.list_keys("b/"), 20, id="a prefix"),
+        pytest.param(lambda agent: agent.list_keys("b/", reverse=True), 20, id="a prefix backward"),
+        pytest.param(lambda agent: agent.get_all("b/"), 20, id="values"),
+        pytest.param(lambda agent: agent.get_all("b/", reverse=True), 20, id="values backward"),
+        pytest.param(lambda agent: agent.scan(start="b/03", limit=5), 6, id="a page"),
+        pytest.param(lambda agent: agent.scan(end="b/13", limit=5, reverse=True), 7, id="a page backward"),
+        pytest.param(lambda agent: list(agent.iter_records("b/", limit=5, reverse=True)), 6, id="an iterator"),
+        pytest.param(lambda agent: agent.first(), 1, id="first"),
+        pytest.param(lambda agent: agent.first("b/"), 1, id="first of a prefix"),
+        pytest.param(lambda agent: agent.last(), 2, id="last"),
+        pytest.param(lambda agent: agent.last("b/"), 2, id="last of a prefix"),
+        pytest.param(lambda agent: agent.last(end="b/07"), 2, id="last before a key"),
+        pytest.param(lambda agent: agent.find({"n": 3}, prefix="b/"), 20, id="a filter under a prefix"),
+        pytest.param(lambda agent: agent.find({}, sort="-$key", limit=5), 6, id="the last values"),
+    ],
+)
+def test_a_listing_takes_1_and_hands_over_what_it_returns(thousand, requests, rows, call, most):
+    with requests() as asked, rows() as handed:
+        call(thousand)
+    assert asked == ["GET _all_docs"]
+    assert handed[0] <= most
+
+
+def test_pages_backward_take_1_each(thousand, requests, rows):
+    cursor, found = None, []
+    with requests() as asked, rows() as handed:
+        for _ in range(4):
+            page = thousand.scan("b/", limit=5, reverse=True, cursor=cursor)
+            found += [record.key for record in page.records]
+            cursor = page.cursor
+    assert (found, cursor) == ([f"b/{number:02}" for number in range(19, -1, -1)], None)
+    assert asked == ["GET _all_docs"] * 4
+    assert max(handed) <= 7
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_records_that_expire_the_first_and_the_last_take_1(agent, requests, rows, reverse):
+    agent.set_many({f"k{number:02}": number for number in range(30)}, ttl=60)
+    with requests() as asked, rows() as handed:
+        record = agent.last() if reverse else agent.first()
+    assert record.value == (29 if reverse else 0)
+    assert asked == ["GET _all_docs"]
+    assert handed[0] <= 2
+
+
+@pytest.mark.parametrize(
+    "asked_for",
+    [{"start": "c", "end": "b"}, {"prefix": "a", "start": "b"}, {"prefix": "b", "end": "b"}],
+    ids=str,
+)
+def test_an_empty_range_takes_none(thousand, requests, asked_for):
+    with requests() as asked:
+        assert thousand.list_keys(**asked_for) == thousand.list_keys(**asked_for, reverse=True) == []
+        assert thousand.scan(**asked_for, reverse=True).records == []
+        assert (thousand.first(**asked_for), thousand.last(**asked_for)) == (None, None)
+        assert thousand.find({"n": 1}, **asked_for) == thousand.find({"n": 1}, **asked_for, sort="-$key") == {}
+        assert (thousand.count(**asked_for), thousand.clear(**asked_for)) == (0, 0)
+    assert asked == []
+
+
+def test_a_count_of_any_range_of_keys_takes_2(thousand, requests):
+    thousand.set_many({"b/90": 1, "b/91": 1}, ttl=0.001)
+    for asked_for, number in (
+        ({"prefix": "b/"}, 20),
+        ({"start": "a490", "end": "b/05"}, 15),
+        ({"start": "c"}, 500),
+        ({"end": "a001"}, 1),
+        ({}, 1_020),
+    ):
+        with requests() as asked:
+            assert thousand.count(**asked_for) == number
+        assert asked == ["GET _design"] * 2
+
+
+def test_clearing_a_range_of_keys_touches_no_other(thousand, requests):
+    with requests() as asked:
+        assert thousand.clear("b/", start="b/05") == 15
+    assert asked == ["GET _design", "GET _all_docs", "POST _bulk_docs", "GET _all_docs"]
+    assert thousand.count() == 1_005
+    assert thousand.list_keys("b/") == [f"b/{number:02}" for number in range(5)]
 
 
 def test_namespaces_and_counts_take_2_however_many_there_are(agent, requests):

@@ -100,6 +100,13 @@ def url(database: str, through: StrictProxy | None = None) -> str:
     return f"couchdb://{USER}:{PASSWORD}@{HOST}:{(through or proxy()).port}/{database}"
 
 
+def remove_design(store: datastore.DataStore, name: str) -> None:
+    """Remove a design document under an open store."""
+    session = store.backend._session
+    design = session.get(f"_design/{name}")
+    session.post("_bulk_docs", {"docs": [{"_id": design["_id"], "_rev": design["_rev"], "_deleted": True}]})
+
+
 def real_url() -> str | None:
     """Return the URL of a real CouchDB, ``couchdb://user:password@host:port``, if the environment names one."""
     return os.environ.get("AGENT_DATASTORE_TEST_COUCHDB_URL")

@@ -17,32 +17,44 @@ def matches(selector: dict[str, Any], document: dict[str, Any]) -> bool:
     return _holds(selector, document, negated=False)
 
 
-def page(selector: dict[str, Any], documents: list[dict[str, Any]], columns: list[str], limit: int, bookmark: str):
+def page(
+    selector: dict[str, Any],
+    documents: list[dict[str, Any]],
+    columns: list[str],
+    limit: int,
+    bookmark: str,
+    *,
+    backward: bool = False,
+):
     """Return CouchDB's answer to a query: what follows a bookmark in the order of an index, and the next bookmark.
 
     Args:
         selector: What to find.
-        documents: All that there are, in the order of the index.
+        documents: All that there are.
         columns: What the index is on; ids decide between equals.
         limit: The most documents.
         bookmark: ``"nil"`` for the beginning.
+        backward: Whether the last of the index comes first.
 
     Raises:
         ValueError: If the bookmark is none.
     """
-    begin: tuple[list, str] = ([], "")
+    begin: tuple[list, bytes] | None = None
     if bookmark != "nil":
         key, id = json.loads(base64.urlsafe_b64decode(bookmark))
-        begin = (_key(key), id)
+        begin = (_key(key), raw(id))
     found = []
     for document in documents:
         key = [field(document, name) for name in columns]
-        if (_key(key), document["_id"]) > begin and matches(selector, document):
-            found.append((key, document))
+        place = (_key(key), raw(document["_id"]))
+        follows = begin is None or (place < begin if backward else place > begin)
+        if follows and matches(selector, document):
+            found.append((place, key, document))
+    found.sort(key=lambda one: one[0], reverse=backward)
     found = found[:limit]
-    last = json.dumps([found[-1][0], found[-1][1]["_id"]]) if found else ""
+    last = json.dumps([found[-1][1], found[-1][2]["_id"]]) if found else ""
     bookmark = base64.urlsafe_b64encode(last.encode()).decode() or "nil"
-    return {"docs": [document for _, document in found], "bookmark": bookmark}
+    return {"docs": [document for _, _, document in found], "bookmark": bookmark}
 
 
 def _key(values: list) -> list:
@@ -126,6 +138,11 @@ _TESTS = {
 def raw(value: Any) -> Any:
     """Ids within a selector compare by their bytes."""
     return value.encode()
+
+
+def by_bytes(value: Any) -> Any:
+    """Return what a key compares by in a view of raw collation: text, or a list of texts."""
+    return [raw(one) for one in value] if isinstance(value, list) else raw(value)
 
 
 def collated(value: Any) -> Any:

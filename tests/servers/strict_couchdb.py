@@ -243,6 +243,8 @@ def check(request: Request, credentials: str) -> None:
     for name, value in request.parameters.items():
         if name in _JSON_PARAMETERS and not _is_json(value):
             raise RefusalError(400, "query_parse_error", f"Invalid value for {name}: {value!r}")
+    if {"_all_docs", "_view"} & set(request.path):
+        _check_range(request.parameters)
     if request.method == "PUT" and len(request.path) == 1 and not _DATABASE.fullmatch(request.path[0]):
         raise RefusalError(400, "illegal_database_name", f"Name: '{request.path[0]}'.")
     if request.method == "DELETE" and len(request.path) > 1 and "rev" not in request.parameters:
@@ -260,6 +262,15 @@ def check(request: Request, credentials: str) -> None:
                 raise RefusalError(413, "document_too_large", document.get("_id", ""))
         if "_find" in request.path:
             _check_query(body)
+
+
+def _check_range(parameters: dict[str, str]) -> None:
+    """All that the store asks so is ordered by bytes."""
+    ends = [json.loads(parameters[name]) for name in ("startkey", "endkey") if name in parameters]
+    if parameters.get("descending") == "true":
+        ends.reverse()
+    if len(ends) == 2 and mango.by_bytes(ends[0]) > mango.by_bytes(ends[1]):
+        raise RefusalError(400, "query_parse_error", "No rows can match your key range, reverse your start_key and ...")
 
 
 def _changes_designs(request: Request) -> bool:
@@ -324,22 +335,28 @@ def find(request: Request, ask, ask_design) -> tuple[int, bytes]:
     status, indexes = ask_design(request, f"/{quote(request.path[0], safe='')}/_index")
     if status != 200:
         return as_couchdb_answers(request, status, indexes, ask, ask_design)
-    columns, warning = [], None
+    columns, warning, sort = [], None, query.get("sort", [])
     if "use_index" in query:
         name, there = query["use_index"][0], json.loads(indexes)["indexes"]
         if any(index["ddoc"] == f"_design/{name}" for index in there):
             columns = _columns(there, name)
+        elif sort:
+            reason = "No index exists for this sort, try indexing by the sort fields."
+            raise RefusalError(400, "no_usable_index", reason)
         else:
             del query["use_index"]
             warning = f"_design/{name}, {name} was not used because it is not a valid index for this query."
     if not set(columns) <= set(query["selector"]):
         raise RefusalError(400, "no_usable_index", f"the index has {columns}: CouchDB would scan")
+    if [name for one in sort for name in one] != columns[: len(sort)]:
+        raise RefusalError(400, "no_usable_index", f"the index has {columns}: CouchDB cannot sort by it")
     target = f"/{quote(request.path[0], safe='')}/_find"
     status, body = ask("POST", target, json.dumps(query).encode())
     if status != 200:
         return status, body
     try:
-        answer = mango.page(query["selector"], json.loads(body)["docs"], columns, limit, bookmark)
+        docs, backward = json.loads(body)["docs"], any("desc" in one.values() for one in sort)
+        answer = mango.page(query["selector"], docs, columns, limit, bookmark, backward=backward)
     except ValueError as error:
         raise RefusalError(400, "invalid_bookmark", f"Invalid bookmark value: {bookmark}") from error
     if names:
@@ -360,7 +377,7 @@ def as_couchdb_answers(request: Request, status: int, body: bytes, ask, ask_desi
     """Return the answer in CouchDB's words."""
     if status == 404 and b"no_db_file" in body:
         return status, b'{"error":"not_found","reason":"Database does not exist."}\n'
-    if status == 200 and "_view" in request.path and request.parameters.get("group") == "true":
+    if status == 200 and "_view" in request.path and {"group", "group_level"} & set(request.parameters):
         return status, _merged(request, body, ask, ask_design)
     if status == 200 and "_bulk_get" in request.path:
         answer = json.loads(body)
@@ -385,11 +402,13 @@ def _merged(request: Request, body: bytes, ask, ask_design) -> bytes:
         answer = json.loads(body)
         return json.dumps({**answer, "rows": [] if {} in (end or ()) else answer["rows"]}).encode()
     rows = json.loads(ask("GET", f"{design}/_view/{request.path[-1]}?group=true", b"")[1])["rows"]
+    level = int(request.parameters.get("group_level", "99"))
     merged: dict = {}
     for row in rows:
         key = mango.collated(row["key"])
         if (start is None or mango.collated(start) <= key) and (end is None or key <= mango.collated(end)):
-            first = merged.setdefault(key, row)
+            row["key"] = row["key"][:level]
+            first = merged.setdefault(mango.collated(row["key"]), row)
             first["value"] += row["value"] if first is not row else 0
     return json.dumps({"rows": [merged[key] for key in sorted(merged)]}).encode()
 
