@@ -206,6 +206,8 @@ class Plan:
     """The name of the index that it looks into; ``None`` for the ids themselves."""
     in_order: bool = True
     """Documents come in id order, or in the opposite one where that is asked for."""
+    reversible: bool = True
+    """The opposite order may be asked for. Where not, the store asks for id order, and sorts what it is given."""
 
 
 Ability: TypeAlias = Literal[
@@ -361,7 +363,8 @@ class Backend(ABC):
         """Return up to ``limit`` documents of a range that a `plan` finds, as `scan` does.
 
         ``after`` is what the page before returned, in whichever form the adapter likes. ``expires_at`` is filled in
-        even for `Fields.KEY`. Without ``in_order`` the order may be any, and ``reverse`` is not asked for.
+        even for `Fields.KEY`. Without ``in_order`` the order may be any. Of a plan that is not ``in_order`` or not
+        ``reversible``, ``reverse`` is not asked for.
         """
         self._unsupported("looking into values")
 

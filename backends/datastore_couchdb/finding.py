@@ -92,7 +92,8 @@ def find(
         reverse: Whether the last ids come first.
 
     Raises:
-        BackendUnusableError: If ``reverse`` is set and the server no longer has the index (`MissingIndexError`).
+        BackendUnusableError: If ``reverse`` is set and the server no longer has the index: a
+            `client.MissingIndexError`.
 
     Requests: 1; 2 where a page exceeds the amount of data.
     """

@@ -35,13 +35,17 @@ def examine(connection: Connection, now: float) -> list[Diagnostic]:
     ]
 
 
-def item_count(connection: Connection) -> int | None:
+def item_count(connection: Connection, beside: int = 0) -> int | None:
     """Return about how many items there are, or ``None`` if DynamoDB has not counted them yet.
+
+    Args:
+        connection: The connection.
+        beside: How many of them are not meant.
 
     Requests: 1.
     """
     table = described(connection.call("describe_table", TableName=connection.settings.table), "Table")
-    return int(table.get("ItemCount", 0)) or None
+    return max(0, int(table.get("ItemCount", 0)) - beside) or None
 
 
 def _clock(answer: Any, now: float) -> Diagnostic:

@@ -55,9 +55,11 @@ class DynamoBackend(Backend):
         """Make sure that the table exists.
 
         Raises:
-            ConfigurationError: If it is missing and may not be created, or belongs to something else.
+            ConfigurationError: If it is missing and may not be created, belongs to something else, or has an earlier
+                format.
             PermissionDeniedError: If the credentials are refused.
             BackendUnavailableError: If DynamoDB does not answer.
+            BackendUnusableError: If a newer version has written it.
         """
         self._connection = Connection(settings)
         self._threads = Threads()
@@ -69,7 +71,7 @@ class DynamoBackend(Backend):
         self._counter = Counter(self._items(), Memory(0))
         self._remover = Remover(self._connection, self._reader, self._parts, self._threads)
         try:
-            open_table(self._connection)
+            self._says_its_format = open_table(self._connection, insist=settings.create)
         except BaseException:
             self._connection.close()
             raise
@@ -80,22 +82,32 @@ class DynamoBackend(Backend):
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Backend.write`."""
-        return self._items().write(self._writer, writes)
+        return self._write(writes)
 
-    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+    def scan(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
+    ) -> DocumentPage:
         """See `Backend.scan`."""
-        return self._reader.scan(range, fields, limit, after)
+        return self._reader.scan(range, fields, limit, after, reverse=reverse)
 
     def plan(self, range: IdRange, query: Query) -> Plan | None:
         """See `Backend.plan`."""
         return queries.plan(query)
 
-    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+    def find(
+        self,
+        range: IdRange,
+        plan: Plan,
+        fields: Fields,
+        limit: int,
+        after: str | None = None,
+        reverse: bool = False,
+    ) -> DocumentPage:
         """See `Backend.find`.
 
         Requests: 1 per 1 MB of what the range holds, or 1 per as many records as are asked for, but at least 100.
         """
-        return self._reader.find(range, plan.native, fields, limit, after)
+        return self._reader.find(range, plan.native, fields, limit, after, reverse=reverse)
 
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.all_documents`.
@@ -109,14 +121,14 @@ class DynamoBackend(Backend):
 
         Requests: 1.
         """
-        return item_count(self._connection)
+        return item_count(self._connection, beside=int(self._says_its_format))
 
     def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
         """See `Backend.restore`.
 
         Requests: 1 per 100 documents.
         """
-        return self._items().write(self._writer, restores)
+        return self._write(restores)
 
     def examine(self, now: float) -> list[Diagnostic]:
         """See `Backend.examine`.
@@ -167,6 +179,11 @@ class DynamoBackend(Backend):
         self._memory.clear()
         self._writer.after_fork()
         self._counter.after_fork()
+
+    def _write(self, writes: Sequence[Write | Restore]) -> list[Outcome]:
+        if not self._says_its_format:  # an empty table, into which another process may have put records since
+            self._says_its_format = open_table(self._connection, insist=True)
+        return self._items().write(self._writer, writes)
 
     def _items(self) -> Items:
         return Items(self._connection, self._parts, self._threads)

@@ -21,6 +21,7 @@ from typing import Any
 from datastore.adapters.batching import batches
 from datastore.backend import IdRange, Put, Restore
 from datastore.errors import DataStoreError
+from datastore.ids import after_namespace
 from datastore.times import format_time, parse_time
 from datastore_dynamodb.batches import READ_BATCH, WRITE_BATCH, get_items, write_items
 from datastore_dynamodb.client import Connection
@@ -32,6 +33,8 @@ logger = logging.getLogger("datastore")
 
 _PARTITION_SUFFIX = ":"
 _MARKER = "~"  # sorts after every character of base64, so it is not a key
+BEFORE_MARKER = "{"
+"""Stands where a key would: after all keys of a namespace, and before its marker."""
 _LEFT_BEHIND = timedelta(hours=1)
 """No writer is still about to switch to parts that are this old, even if the clocks differ."""
 _TTL_MARGIN = 86_400  # seconds; the parts of an expiring record are never removed before it, even if the clocks differ
@@ -70,7 +73,7 @@ class Parts:
 
     def read(self, items: Sequence[Mapping[str, Attribute]]) -> dict[str, bytes]:
         """Return the joined parts by the id of the record's item, leaving out items with a missing part."""
-        keys = [_key(id_of(item), revision_of(item), number) for item in items for number in range(parts_of(item))]
+        keys = [key for item in items for key in _keys(item)]
         data: dict[str, bytes] = {}
         for batch in batches(keys, READ_BATCH):
             data.update(
@@ -80,11 +83,9 @@ class Parts:
             )
         joined: dict[str, bytes] = {}
         for item in items:
-            id, revision = id_of(item), revision_of(item)
-            names = [_key(id, revision, number) for number in range(parts_of(item))]
-            found = [data.get(id_of(name)) for name in names]
+            found = [data.get(id_of(key)) for key in _keys(item)]
             if None not in found:
-                joined[id] = b"".join(part for part in found if part is not None)
+                joined[id_of(item)] = b"".join(part for part in found if part is not None)
         return joined
 
     def withdraw(self, write: Put | Restore, value: Encoded) -> None:
@@ -117,17 +118,18 @@ class Parts:
         """
         user, _, first = range.start.partition(":")
         end = range.end.partition(":")[2]
-        revisions = {(id_of(item).partition(":")[2], revision_of(item)) for item in gone}
+        self._remove([key for item in gone for key in _keys(item)])
         remaining = False
         keys: list[Attributes] = []
         for part in self._query(user, first, end, strong=True):
-            record, revision = _names(part)
-            if (record, revision) in revisions or _is_left_behind(part, at):
+            record, _ = _names(part)
+            # Parts of the key "a" come after those of "a0", whose records come after that of "a".
+            if first <= record < end and _is_left_behind(part, at):
                 keys.append(own_key(part))
             else:
                 remaining = True
         self._remove(keys)
-        if not remaining and first.endswith(":"):  # the whole namespace, not just the keys with a prefix
+        if not remaining and first.endswith(":") and range.end == after_namespace(range.start):  # the whole namespace
             self._remove([{PARTITION: {"S": user}, SORT: {"S": first + _MARKER}}])
 
     def all_keys(self, range: IdRange) -> Iterator[list[Attributes]]:
@@ -177,6 +179,12 @@ class Parts:
 def _key(id: str, revision: str, number: int) -> Attributes:
     user, _, rest = id.partition(":")
     return {PARTITION: {"S": user + _PARTITION_SUFFIX}, SORT: {"S": f"{rest}:{revision}:{number}"}}
+
+
+def _keys(item: Mapping[str, Attribute]) -> list[Attributes]:
+    """Return the keys of the parts of a record's value."""
+    id, revision = id_of(item), revision_of(item)
+    return [_key(id, revision, number) for number in range(parts_of(item))]
 
 
 def _names(part: Mapping[str, Attribute]) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from datastore.adapters.knowledge import Memory
 from datastore.backend import Document, DocumentPage, Fields, IdRange
 from datastore.documents import UNDECODABLE, damaged, reason
 from datastore.errors import BackendUnavailableError, DamagedRecordError
+from datastore.ids import after_namespace
 from datastore.retry import Backoff
 from datastore.times import format_time
 from datastore_dynamodb.answers import lost
@@ -29,7 +30,7 @@ from datastore_dynamodb.items import (
     scan_key_of,
     to_document,
 )
-from datastore_dynamodb.parts import Parts, is_marker
+from datastore_dynamodb.parts import BEFORE_MARKER, Parts, is_marker
 from datastore_dynamodb.schema import NAME
 
 _PAGE_BYTES = 8_000_000
@@ -40,6 +41,7 @@ _LOOKED_AT = 100
 _SECONDS = 5.0
 """How many seconds a reader waits for the parts of a value while writers keep replacing it."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.005, 0.25
+_COLONS = 2  # in an id; a text with fewer is the beginning of ids of several namespaces
 
 Item = Mapping[str, Attribute]
 
@@ -75,25 +77,40 @@ class Reader:
                     self._memory.note(document.id, known_after_reading(item, document))
         return documents
 
-    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
+    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None, *, reverse: bool) -> DocumentPage:
         """See `Backend.scan`."""
-        return self._page(range, {}, fields, limit, limit, after)
+        return self._page(range, {}, fields, limit, limit, after, reverse=reverse)
 
     def find(
-        self, range: IdRange, filter: Mapping[str, Any], fields: Fields, limit: int, after: str | None
+        self,
+        range: IdRange,
+        filter: Mapping[str, Any],
+        fields: Fields,
+        limit: int,
+        after: str | None,
+        *,
+        reverse: bool,
     ) -> DocumentPage:
         """Return a page of the documents that pass a filter.
 
         DynamoDB limits the number of items that it looks at. So if few documents are wanted, it may look at more, to
         save requests.
         """
-        return self._page(range, filter, fields, limit, max(limit, _LOOKED_AT), after)
+        return self._page(range, filter, fields, limit, max(limit, _LOOKED_AT), after, reverse=reverse)
 
     def _page(
-        self, range: IdRange, filter: Mapping[str, Any], fields: Fields, limit: int, looked_at: int, after: str | None
+        self,
+        range: IdRange,
+        filter: Mapping[str, Any],
+        fields: Fields,
+        limit: int,
+        looked_at: int,
+        after: str | None,
+        *,
+        reverse: bool,
     ) -> DocumentPage:
-        condition = _in_range(range)
-        if condition is None or (after is not None and after >= range.end):
+        condition = _before(range, after) if reverse else _after(range, after)
+        if condition is None:
             return DocumentPage((), None)
         parameters = {
             "TableName": self._table,
@@ -104,11 +121,10 @@ class Reader:
         }
         for name, part in filter.items():
             parameters[name] = part if isinstance(part, str) else {**parameters.get(name, {}), **part}
-        if after is not None and after >= range.start:
-            parameters["ExclusiveStartKey"] = key_of(after)
         answer = self._connection.call("query", **parameters)
         items = [item for item in answer["Items"] if not is_marker(id := id_of(item)) and id < range.end]
-        return self._page_of(items, fields, limit, answer.get("LastEvaluatedKey"))
+        last = answer.get("LastEvaluatedKey")
+        return self._page_of(items, fields, limit, last if last and id_of(last) < range.end else None)
 
     def scan_all(self, fields: Fields, limit: int, after: str | None) -> DocumentPage:
         """See `Backend.all_documents`: in the order of the users' hashes."""
@@ -133,7 +149,7 @@ class Reader:
 
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`."""
-        condition = _in_range(range)
+        condition = _before(range, None)  # in reverse order, which leaves out an item at the end of the range
         if condition is None:
             return 0
         # The markers are the only items of a namespace without a creation time.
@@ -145,12 +161,8 @@ class Reader:
             answer = self._connection.call("query", **parameters)
             number += int(answer["Count"])
             if not answer.get("LastEvaluatedKey"):
-                break
+                return number
             parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
-        if range.end.count(":") == 2:  # BETWEEN includes the end, which is then a record's id
-            for document in self.read([range.end], Fields.KEY).values():
-                number -= document.expires_at is None or document.expires_at > at
-        return number
 
     def keys(self, range: IdRange, after: Attributes | None) -> tuple[list[Attributes], Attributes | None]:
         """Return a page of the items of a range with what deleting them needs, including expired ones and markers."""
@@ -293,15 +305,59 @@ def _fitting(items: Sequence[Item]) -> int:
     return len(items)
 
 
+def _after(range: IdRange, after: str | None) -> dict[str, Any] | None:
+    """Return the parameters of a query for what follows an id in a range. An item at the end of the range is included.
+
+    ``None`` if nothing can follow.
+    """
+    range = _without_marker(range)
+    condition = _in_range(range)
+    if condition is None or (after is not None and after >= range.end):
+        return None
+    if after is not None and after >= range.start:
+        condition["ExclusiveStartKey"] = key_of(after)
+    return condition
+
+
+def _before(range: IdRange, after: str | None) -> dict[str, Any] | None:
+    """Return the parameters of a query for what comes before an id in a range, in reverse order.
+
+    The query starts below the end of the range, as if an earlier page had ended there. So an item at the end of the
+    range is not read. ``None`` if nothing can come before.
+    """
+    range = _without_marker(range)
+    condition = _in_range(range)
+    if condition is None or (after is not None and after <= range.start):
+        return None
+    first = range.end if after is None else min(after, range.end)
+    if first != range.end or _user_of(first) == _user_of(range.start):
+        condition["ExclusiveStartKey"] = key_of(first)
+    return {**condition, "ScanIndexForward": False}
+
+
+def _without_marker(range: IdRange) -> IdRange:
+    """Return a range that ends before its namespace's marker, so that the marker is not read in either direction.
+
+    A range of several namespaces stays as it is; there a marker is read like any other item.
+    """
+    if range.start.count(":") == _COLONS and range.end == after_namespace(range.start):
+        return range._replace(end=f"{range.end[:-1]}:{BEFORE_MARKER}")
+    return range
+
+
+def _user_of(id: str) -> str:
+    return id.partition(":")[0]
+
+
 def _in_range(range: IdRange) -> dict[str, Any] | None:
     """Return the key condition for a range of one user, or ``None`` if the range is empty. The end is included."""
     user, _, first = range.start.partition(":")
     end_user, _, end = range.end.partition(":")
+    if range.end <= range.start:
+        return None
     values = {":user": {"S": user}}
     condition = "pk = :user"
     if end_user == user:
-        if end <= first:
-            return None
         values[":end"] = {"S": end}
         if first:
             values[":first"] = {"S": first}

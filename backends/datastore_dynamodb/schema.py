@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from datastore.errors import BackendUnusableError, ConfigurationError
+from datastore.formats import FORMAT
 
 NAME = "dynamodb"
 
@@ -14,6 +15,10 @@ PARTITION, SORT = "pk", "sk"
 """The attributes of the primary key: the user's part of a record's id, and the rest of it."""
 TTL = "expiresAtEpoch"
 """The attribute that DynamoDB's time to live uses: ``expiresAt`` in seconds since the epoch."""
+FORMAT_KEY = {PARTITION: {"S": "_format"}, SORT: {"S": "_format"}}
+"""The key of the item that says which format the table has (`datastore_dynamodb.version`)."""
+FORMAT_ATTRIBUTE = "format"
+"""The attribute of that item which holds the number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ class Settings:
         timeout: Seconds to wait for an answer.
         connect_timeout: Seconds to wait for a connection.
         connections: The most connections at once.
+        read_only: Whether nothing is written, not even which format an empty table has.
+        earlier_format: Whether the table must be one of the earlier format, which is then only read.
     """
 
     table: str
@@ -48,6 +55,8 @@ class Settings:
     timeout: float = 10.0
     connect_timeout: float = 3.0
     connections: int = 50
+    read_only: bool = False
+    earlier_format: bool = False
 
 
 def definition(settings: Settings) -> dict[str, Any]:
@@ -71,6 +80,11 @@ def definition(settings: Settings) -> dict[str, Any]:
     return parameters
 
 
+def format_item() -> dict[str, Any]:
+    """Return the item that says that a table has the current format."""
+    return {**FORMAT_KEY, FORMAT_ATTRIBUTE: {"N": str(FORMAT)}}
+
+
 class MissingTableError(BackendUnusableError, ConfigurationError):
     """The table does not exist: it was never created, or was deleted while the store was open."""
 
@@ -82,6 +96,7 @@ def missing(settings: Settings) -> MissingTableError:
     return MissingTableError(
         f"there is no table {settings.table!r} in {settings.region or 'the default region'}; {remedy}:\n"
         f"aws dynamodb create-table --cli-input-json '{json.dumps(definition(settings))}'\n"
-        f"aws dynamodb update-time-to-live --cli-input-json '{json.dumps(ttl)}'",
+        f"aws dynamodb update-time-to-live --cli-input-json '{json.dumps(ttl)}'\n"
+        f"aws dynamodb put-item --table-name {settings.table} --item '{json.dumps(format_item())}'",
         backend=NAME,
     )

@@ -1,4 +1,4 @@
-"""Making sure that the table exists."""
+"""Making sure that the table exists and has the right format."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from functools import partial
 from typing import Any
 
 from datastore.adapters.answers import member
-from datastore.errors import BackendUnavailableError, ConfigurationError, DataStoreError
+from datastore.errors import BackendUnavailableError, ConfigurationError, DataStoreError, PermissionDeniedError
+from datastore.formats import settle
 from datastore.retry import Backoff
 from datastore_dynamodb.answers import AnswerLostError
 from datastore_dynamodb.batches import patiently
-from datastore_dynamodb.client import Connection, InUseError
+from datastore_dynamodb.client import Connection, InUseError, RefusedError
 from datastore_dynamodb.schema import NAME, PARTITION, SORT, TTL, MissingTableError, Settings, definition, missing
+from datastore_dynamodb.version import is_empty, read_version, write_version
 
 logger = logging.getLogger("datastore")
 _CREATION_SECONDS = 120.0
@@ -34,18 +36,95 @@ _SEED_KEYS = {
 """The attributes that the key of another program's table of records may consist of."""
 
 
-def open_table(connection: Connection) -> None:
-    """Make sure that the table exists.
+def open_table(connection: Connection, *, insist: bool) -> bool:
+    """Make sure that the table exists and has the format that this version knows.
 
     DynamoDB always encrypts at rest, with a key that AWS owns. For a customer key, deletion protection or tags, create
     the table yourself.
 
+    Args:
+        connection: The connection.
+        insist: Whether it is an error if the credentials may not write the format into an empty table.
+
+    Returns:
+        Whether the table says its format. If not, it is empty, and the format must be written before any record.
+
     Raises:
-        ConfigurationError: If it is missing and may not be created, or belongs to something else.
+        ConfigurationError: If it is missing and may not be created, belongs to something else, or has an earlier
+            format.
         PermissionDeniedError: If the credentials are refused.
         BackendUnavailableError: If DynamoDB does not answer, or the table does not become active in time.
+        BackendUnusableError: If a newer version has written it.
 
-        Requests: 1 if the table exists.
+    Requests: 1 if the table exists and says its format.
+    """
+    settings = connection.settings
+    opening = _Opening(connection, insist)
+    settle(
+        opening.read,
+        opening.is_empty,
+        opening.write,
+        f"the table {settings.table!r}",
+        NAME,
+        earlier=settings.earlier_format,
+    )
+    return opening.says_its_format
+
+
+class _Opening:
+    """What `settle` asks about a table, and what was found out while it did."""
+
+    def __init__(self, connection: Connection, insist: bool) -> None:
+        self._connection = connection
+        self._insist = insist
+        self._made = False
+        self.says_its_format = False
+
+    def read(self) -> int | None:
+        """Return the format that the table says it has; make sure that the table exists if it does not say any."""
+        refusal = None
+        try:
+            found = read_version(self._connection)
+        except MissingTableError:  # or the table is still being created
+            found = None
+        except RefusedError as error:  # for example because the table's key has other names or types
+            found, refusal = None, error
+        self.says_its_format = found is not None
+        if found is None:
+            self._made = _make_sure(self._connection) or self._made
+        if refusal is not None:
+            raise refusal
+        return found
+
+    def is_empty(self) -> bool:
+        """Return whether there is nothing in the table."""
+        try:
+            return self._made or is_empty(self._connection)
+        except PermissionDeniedError as error:
+            raise PermissionDeniedError(
+                f"the table {self._connection.settings.table!r} does not say which format its records have, and the "
+                "credentials do not permit to look whether it is empty; allow dynamodb:Scan until it has been opened "
+                f"once, or put the item that docs/backends/dynamodb.md shows into it ({error.message})",
+                backend=NAME,
+            ) from error
+
+    def write(self) -> None:
+        """Write the format into the table."""
+        if self._connection.settings.read_only:
+            return
+        try:
+            # If several processes find the table empty, one of them is first, and that may be of another version.
+            self.says_its_format = write_version(self._connection) or open_table(self._connection, insist=self._insist)
+        except PermissionDeniedError:
+            if self._insist:
+                raise
+
+
+def _make_sure(connection: Connection) -> bool:
+    """Make sure that the table exists, and return whether it was created here.
+
+    Raises:
+        ConfigurationError: If it is missing and may not be created, or belongs to something else.
     """
     settings = connection.settings
     made = None
@@ -67,6 +146,7 @@ def open_table(connection: Connection) -> None:
         )
     if made is not None:
         _turn_on(connection)
+    return made is not None
 
 
 def _moving_in(settings: Settings, names: set[str]) -> str:

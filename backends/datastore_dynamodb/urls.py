@@ -76,6 +76,8 @@ def settings_of(url: Url) -> Settings:
         timeout=url.parameter("timeout", seconds, 10.0),
         connect_timeout=url.parameter("connect_timeout", seconds, 3.0),
         connections=url.parameter("connections", _count, 50),
+        read_only=url.read_only,
+        earlier_format=url.earlier_format,
     )
     url.check_all_taken()
     return settings

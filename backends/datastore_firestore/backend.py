@@ -32,7 +32,7 @@ from datastore_firestore.client import Connection, Settings
 from datastore_firestore.failures import NAME
 from datastore_firestore.finding import Finder
 from datastore_firestore.indexes import Indexes
-from datastore_firestore.opening import refuse_foreign
+from datastore_firestore.opening import settle_format
 from datastore_firestore.reading import Reader
 from datastore_firestore.removing import Remover
 from datastore_firestore.writing import MOST_WRITES, Documents
@@ -56,20 +56,22 @@ class FirestoreBackend(Backend):
     )
 
     def __init__(self, settings: Settings) -> None:
-        """Find the credentials, and check that the collection is not another program's.
+        """Find the credentials, and check that the collection is the store's own and in which format it is.
 
         Raises:
-            ConfigurationError: If there are no credentials, no such database, or another program's documents.
+            ConfigurationError: If there are no credentials, no such database, another program's documents, or records
+                in the earlier format.
+            BackendUnusableError: If a newer version has written the collection.
             PermissionDeniedError: If the credentials are refused.
             BackendUnavailableError: If Firestore does not answer.
 
-        Requests: 1.
+        Requests: 1; 2 more for a collection that holds nothing yet.
         """
         self._settings = settings
         self._connection = Connection(settings)
         self._indexes = Indexes(settings)
         try:
-            refuse_foreign(self._connection, settings)
+            settle_format(self._connection, settings)
         except BaseException:
             self._connection.close()
             raise
@@ -92,9 +94,11 @@ class FirestoreBackend(Backend):
         """See `Backend.write`."""
         return self._writer.write(writes)
 
-    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
+    def scan(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
+    ) -> DocumentPage:
         """See `Backend.scan`."""
-        return self._reader.scan(range, fields, limit, after)
+        return self._reader.scan(range, fields, limit, after, reverse=reverse)
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""
@@ -112,8 +116,16 @@ class FirestoreBackend(Backend):
         """See `Backend.plan`."""
         return self._finder.plan(range, query)
 
-    def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        """See `Backend.find`."""
+    def find(
+        self,
+        range: IdRange,
+        plan: Plan,
+        fields: Fields,
+        limit: int,
+        after: str | None = None,
+        reverse: bool = False,
+    ) -> DocumentPage:
+        """See `Backend.find`. Never asked for in reverse: no plan is ``reversible``."""
         return self._finder.find(range, plan, fields, limit, after)
 
     def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
@@ -141,8 +153,8 @@ class FirestoreBackend(Backend):
         """
         return self._reader.scan(EVERYTHING, fields, limit, after)
 
-    def document_count(self) -> int:
-        """See `Backend.document_count`.
+    def document_count(self) -> int | None:
+        """See `Backend.document_count`. What is not the store's is not among them.
 
         Requests: 1, billed as one read per 1,000 documents.
         """

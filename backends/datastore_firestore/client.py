@@ -57,6 +57,9 @@ class Settings:
     emulator: str | None = None
     credentials: Any = None
     interceptors: tuple[Any, ...] = ()
+    read_only: bool = False
+    earlier_format: bool = False
+    """Whether it is a collection of the earlier format that is opened (`datastore.formats`)."""
 
     @property
     def root(self) -> str:

@@ -2,6 +2,8 @@
 
 The fields have the names of the record's fields. There are also:
 
+- ``_id``, the record's id again: documents are listed from the last to the first by its index, because Firestore does
+  not do that by name;
 - ``valueJson`` and ``metadataJson`` instead of ``value`` and ``metadata`` where those are not native;
 - ``valueArrays`` and ``metadataArrays``, the paths at which they hold arrays (``""`` for JSON text), so that a query
   can ask for what its filters do not see;
@@ -20,7 +22,7 @@ from google.cloud.firestore_v1.types import write as messages
 
 from datastore.adapters.knowledge import Known, damaged_one
 from datastore.backend import Access, Document, Fields, Put, Restore
-from datastore.documents import UNDECODABLE, foreign
+from datastore.documents import UNDECODABLE, damaged, foreign
 from datastore.errors import InvalidValueError
 from datastore.values import UnreadableError, decode, encode
 from datastore_firestore.client import Message
@@ -40,8 +42,9 @@ from datastore_firestore.codec import (
 
 _Write: Any = messages.Write.pb()
 
+ID = "_id"
 WRITES, COUNTS = "recentWrites", "recentCounts"
-KEY = ("createdAt", "revision", "expiresAt", "lastAccessedAt", "accessCount", WRITES, COUNTS)
+KEY = (ID, "createdAt", "revision", "expiresAt", "lastAccessedAt", "accessCount", WRITES, COUNTS)
 """Always read: the next write and the counting of accesses need them. Firestore bills a document, not its fields."""
 MASKS: Sequence[Sequence[str] | None] = (KEY, (*KEY, "value", "valueJson"), None)
 """The fields to ask for, by `Fields`."""
@@ -61,8 +64,14 @@ _CHANGED = (
 """What a write replaces in a live document. Those that the write does not give are removed."""
 
 
-def to_document(id: str, stored: Message, fields: Fields) -> Document:
+def to_document(id: str, stored: Message, fields: Fields, *, earlier: bool = False) -> Document:
     """Return the store's document for a stored document.
+
+    Args:
+        id: Its id, by its name.
+        stored: With what `MASKS` asks for.
+        fields: How much of it is wanted.
+        earlier: Whether it is of the earlier format, which has no field for the id.
 
     Raises:
         datastore.errors.DamagedRecordError: If another program wrote it.
@@ -71,6 +80,8 @@ def to_document(id: str, stored: Message, fields: Fields) -> Document:
     found = stored.fields
     if "revision" not in found:
         raise foreign(id)
+    if not earlier and found[ID].string_value != id:
+        raise damaged(id, f"its field {ID} does not hold its name")
     expires_at = get_time(found["expiresAt"]) if "expiresAt" in found else None
     key = Document(id, get_time(found["createdAt"]), get_text(found["revision"]), expires_at)
     if fields is Fields.KEY:
@@ -96,16 +107,19 @@ def token_of(time: Message) -> tuple[int, int]:
     return time.seconds, time.nanos
 
 
-def known_of(stored: Message, with_metadata: bool) -> Known:
+def known_of(id: str, stored: Message, with_metadata: bool) -> Known:
     """Return what the toolkit must know of a stored document, without its value.
 
     Args:
+        id: The document's id, according to its name.
         stored: The document, with at least `KEY`.
         with_metadata: Whether the metadata was read too.
     """
     token, found = token_of(stored.update_time), stored.fields
     if "revision" not in found:  # looking a field up would add it
         return damaged_one(token, foreign=True)
+    if found[ID].string_value != id:
+        return damaged_one(token)
     try:
         return Known(
             token,
@@ -231,6 +245,7 @@ def _value(found: Any, native: str, text: str) -> Any:
 
 
 def _set_texts(fields: Any, write: Put | Restore, after: Known) -> None:
+    fields[ID].string_value = write.id
     fields["userId"].string_value = write.user_id
     fields["namespace"].string_value = write.namespace
     fields["key"].string_value = write.key

@@ -15,6 +15,7 @@ from datastore.errors import (
     InternalError,
     PermissionDeniedError,
     ThrottledError,
+    UnsupportedError,
 )
 
 NAME = "firestore"
@@ -83,6 +84,16 @@ def is_lost(error: DataStoreError) -> bool:
     if isinstance(error, ThrottledError | NotSentError) or error.waited:
         return False
     return isinstance(error, BackendUnavailableError)
+
+
+def no_index_of_ids(error: DataStoreError, collection: str) -> DataStoreError:
+    """Return the error for a listing from the last to the first without the index that it reads."""
+    return UnsupportedError(
+        f"a listing from the last to the first needs the descending index of the field _id ({error.message}); let an "
+        f"administrator run: gcloud firestore indexes fields update _id --collection-group={collection} "
+        "--index=order=descending",
+        backend=NAME,
+    )
 
 
 def lacks_index(error: DataStoreError) -> bool:

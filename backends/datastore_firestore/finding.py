@@ -62,10 +62,13 @@ class Finder:
             return None
         native = {"any": [_plain(term) for term in terms], "order": [_NAME]}
         index = ",".join(sorted(_fields_of(terms))) + " (automatic)"
-        return Plan(found.pushed, found.residual, native, index)
+        # A filter together with the opposite order would need a composite index.
+        return Plan(found.pushed, found.residual, native, index, reversible=False)
 
     def find(self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None) -> DocumentPage:
         """See `Backend.find`."""
+        if range.start >= range.end:
+            return DocumentPage((), None)
         on_index = not plan.in_order and (after is None or after.startswith(":"))  # an id has no colon before it
         terms = _terms(plan.native["any"]) if plan.in_order else []
         try:

@@ -117,9 +117,13 @@ class Indexes:
             self._declared.pop(index, None)
 
     def ranged(self, range: IdRange, query: Query, *, more_than: int) -> Ranged | None:
-        """Return how one of the indexes answers a query, if one with more than ``more_than`` fields does."""
+        """Return how one of the indexes answers a query, if one with more than ``more_than`` fields does.
+
+        Only for a whole namespace, or what is left of it after a page. An index cannot be narrowed by keys as well, so
+        for a few keys most of what is read would be in vain.
+        """
         place = scope_of(range)
-        if place is None:
+        if place is None or not _is_rest_of_namespace(range):
             return None
         user, namespace = place
         usable = [one for one in list(self._declared) if len(one.paths) > more_than]
@@ -217,6 +221,12 @@ def command(settings: Settings, index: Declared) -> str:
         f"gcloud firestore indexes composite create --project={settings.project} --database='{settings.database}' "
         f"--collection-group={settings.collection} --query-scope=collection {fields}"
     )
+
+
+def _is_rest_of_namespace(range: IdRange) -> bool:
+    """Return whether a range is a namespace, from its beginning or from where a page ended, which no key does."""
+    *_, encoded_key = range.start.split(":")
+    return range.end.endswith(";") and (not encoded_key or encoded_key.endswith("!"))
 
 
 def _check(index: Declared) -> None:

@@ -12,12 +12,13 @@ from google.cloud.firestore_v1.types import query as messages
 from datastore.adapters.knowledge import ABSENT, Known, Memory
 from datastore.backend import Document, DocumentPage, Fields, IdRange
 from datastore.documents import decoded
-from datastore.errors import DamagedRecordError
+from datastore.errors import DamagedRecordError, DataStoreError, UnsupportedError
 from datastore.ids import EVERYTHING, is_id
 from datastore_firestore.client import Connection, Message, Settings
 from datastore_firestore.codec import get_time, set_time, text_of
-from datastore_firestore.documents import KEY, KEY_AND_METADATA, MASKS, known_of, to_document
-from datastore_firestore.queries import Term, fill_filter
+from datastore_firestore.documents import ID, KEY, KEY_AND_METADATA, MASKS, known_of, to_document
+from datastore_firestore.failures import NAME, lacks_index, no_index_of_ids
+from datastore_firestore.queries import Term, Test, fill_filter
 
 _PAGE_BYTES = 8_000_000
 """A page of a scan ends soon after this many bytes, so that large values do not fill the memory."""
@@ -25,6 +26,8 @@ _PAGE_BYTES = 8_000_000
 _Query: Any = messages.StructuredQuery.pb()
 _Operator: Any = _Query.FieldFilter.Operator
 _NAME = "__name__"
+_COPY = "\n"
+"""Between the id that a document holds and another name that it has; neither ids nor names have a line feed."""
 
 
 class _CutShort(Exception):  # noqa: N818  # not an error: the page is whole, and the next continues after it
@@ -53,24 +56,56 @@ class Reader:
         self._memory = memory
         self._prefix = settings.prefix
         self._collection = settings.collection
+        self._earlier = settings.earlier_format
+        self._is_theirs = _is_not_earlier if settings.earlier_format else _is_no_record
+        self._to_document = partial(to_document, earlier=settings.earlier_format)
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
         found = self._get(ids, MASKS[fields])
         for id in ids:
-            self._memory.note(id, known_of(found[id], fields is Fields.ALL) if id in found else ABSENT)
-        return {id: decoded(id, partial(to_document, id, stored, fields)) for id, stored in found.items()}
+            self._memory.note(id, known_of(id, found[id], fields is Fields.ALL) if id in found else ABSENT)
+        return {id: decoded(id, partial(self._to_document, id, stored, fields)) for id, stored in found.items()}
 
     def load(self, ids: Sequence[str], metadata: bool) -> dict[str, Known]:
         """Return what the toolkit must know of the documents that exist before they are written."""
         found = self._get(ids, KEY_AND_METADATA if metadata else KEY)
         return {
-            id: known_of(stored, metadata)._replace(since=text_of(stored.create_time)) for id, stored in found.items()
+            id: known_of(id, stored, metadata)._replace(since=text_of(stored.create_time))
+            for id, stored in found.items()
         }
 
-    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
+    def scan(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None, *, reverse: bool = False
+    ) -> DocumentPage:
         """See `Backend.scan`."""
+        if reverse:
+            return self._scan_back(range, fields, limit, after)
         return self.find(range, [], fields, limit, after)
+
+    def _scan_back(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
+        if self._earlier:
+            raise UnsupportedError(
+                "documents of the earlier format are listed from the first to the last", backend=NAME
+            )
+        end = range.end if after is None else min(range.end, after)
+        if range.start >= end:
+            return DocumentPage((), None)
+
+        def lies_elsewhere(stored: Message) -> bool:  # a copy, which holds the id of another document
+            return not range.start <= stored.name[len(self._prefix) :] < range.end
+
+        query = self._backward_query(range, MASKS[fields], limit, None if end == range.end else end)
+        try:
+            page = self.page(query, fields, limit, None, lies_elsewhere)
+        except DataStoreError as error:
+            if not lacks_index(error):
+                raise
+            raise no_index_of_ids(error, self._collection) from error
+        if not page.more or page.last is None:
+            return DocumentPage(page.documents, None, page.damaged)
+        id, name = page.last.fields[ID].string_value, page.last.name[len(self._prefix) :]
+        return DocumentPage(page.documents, id if id == name else f"{id}{_COPY}{name}", page.damaged)
 
     def find(
         self,
@@ -82,6 +117,8 @@ class Reader:
         read_time: Message | None = None,
     ) -> DocumentPage:
         """Return a page of the documents of a range that satisfy at least one term, or of all if there are no terms."""
+        if max(range.start, after or "") >= range.end:
+            return DocumentPage((), None)
         query = self._range_query(range, MASKS[fields], limit, after)
         if terms:
             fill_filter(query.where, terms)
@@ -90,8 +127,8 @@ class Reader:
         return DocumentPage(page.documents, after, page.damaged)
 
     def _is_foreign(self, stored: Message) -> bool:
-        """Return whether a document in the collection was written by somebody else."""
-        return not is_id(stored.name[len(self._prefix) :])
+        """Return whether a document in the collection is the marker, or was written by somebody else."""
+        return self._is_theirs(stored.name[len(self._prefix) :])
 
     def page(
         self,
@@ -115,9 +152,9 @@ class Reader:
                 if leave_out is not None and leave_out(last):
                     continue
                 id = last.name[len(self._prefix) :]
-                self._memory.note(id, known_of(last, fields is Fields.ALL))
+                self._memory.note(id, known_of(id, last, fields is Fields.ALL))
                 try:
-                    documents.append(decoded(id, partial(to_document, id, last, fields)))
+                    documents.append(decoded(id, partial(self._to_document, id, last, fields)))
                 except DamagedRecordError as error:
                     broken.append(error)
             more = number == limit
@@ -141,7 +178,7 @@ class Reader:
                     stored = answer.document
                     last, number = stored.name[len(self._prefix) :], number + 1
                     if range is EVERYTHING or "revision" in stored.fields:
-                        seen.append((last, known_of(stored, False)))
+                        seen.append((last, known_of(last, stored, False)))
             more = number == limit
         except _CutShort:
             pass
@@ -155,6 +192,8 @@ class Reader:
 
         Both show the same moment. An aggregation needs the index that its query needs, and this query needs none.
         """
+        if range.start >= range.end:
+            return 0
         number, moment = self._connection.count(self._range_query(range, None, None, None))
         query = self._range_query(range, ["expiresAt"], None, None, expiring=True)
         last: Message | None = None
@@ -173,10 +212,16 @@ class Reader:
             except grpc.RpcError as error:
                 raise self._connection.failure(error) from error
 
-    def count_all(self) -> int:
-        """Return how many documents the collection holds."""
-        number, _ = self._connection.count(self._range_query(EVERYTHING, None, None, None))
-        return number
+    def count_all(self) -> int | None:
+        """Return how many documents the collection holds that have an id, ``None`` if the index of ids is missing."""
+        if self._earlier:
+            return self._connection.count(self._range_query(EVERYTHING, None, None, None))[0]
+        try:
+            return self._connection.count(self._backward_query(None, None, None, None))[0]
+        except DataStoreError as error:
+            if not lacks_index(error):
+                raise
+            return None
 
     def expired(self, at: str, limit: int) -> list[tuple[str, Known]]:
         """Return some expired documents of the store, of any user; an empty list if there are no more.
@@ -204,7 +249,8 @@ class Reader:
                 raise self._connection.failure(error) from error
             ours = [stored for stored in found if "revision" in stored.fields]
             if ours or not (found and more):
-                return [(stored.name[len(self._prefix) :], known_of(stored, False)) for stored in ours]
+                ids = [stored.name[len(self._prefix) :] for stored in ours]
+                return [(id, known_of(id, stored, False)) for id, stored in zip(ids, ours, strict=True)]
             query.ClearField("start_at")
             query.start_at.values.add().CopyFrom(found[-1].fields["expiresAt"])
             query.start_at.values.add().reference_value = found[-1].name
@@ -286,6 +332,43 @@ class Reader:
         if limit is not None:
             query.limit.value = limit
         return query
+
+    def _backward_query(
+        self, range: IdRange | None, mask: Sequence[str] | None, limit: int | None, after: str | None
+    ) -> Message:
+        """Return the query for a range of ids from the last to the first, or for all of them.
+
+        Firestore has no automatic index of names that descends, and the emulator refuses that order. But documents
+        hold their ids, and "by default, Firestore automatically maintains single-field indexes for each field in a
+        document", an ascending and a descending one (https://firebase.google.com/docs/firestore/query-data/index-overview);
+        names break ties in the direction of that field. So this is one index, of which a range of that field alone is
+        read. Any other filter would need a composite index.
+        """
+        query = _Query()
+        query.from_.add(collection_id=self._collection)
+        for field in (ID, _NAME):
+            query.order_by.add(direction=_Query.Direction.Value("DESCENDING")).field.field_path = field
+        if range is not None:
+            bounds = (Test(ID, ">=", range.start), Test(ID, "<", range.end))
+            fill_filter(query.where, [bounds])
+        if after is not None:
+            id, _, name = after.partition(_COPY)
+            query.start_at.before = False
+            query.start_at.values.add().string_value = id
+            query.start_at.values.add().reference_value = self._prefix + (name or id)
+        for field in mask or ():
+            query.select.fields.add().field_path = field
+        if limit is not None:
+            query.limit.value = limit
+        return query
+
+
+def _is_no_record(name: str) -> bool:
+    return not is_id(name)
+
+
+def _is_not_earlier(name: str) -> bool:
+    return name.count(":") != 2  # who moves it looks closer
 
 
 def _go_on_behind(query: Message, last: Message) -> None:

@@ -1,4 +1,4 @@
-"""A collection for each tenant: ``agent_data_store-<tenant>``. It exists as long as it holds a document."""
+"""A collection for each tenant: ``agent_data_store-<tenant>``. It exists from its first write until it is dropped."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ class FirestoreCollections(Databases):
     def drop(self, name: str) -> bool:
         """See `Databases.drop`. A collection is removed by removing its documents.
 
-        Requests: 1 per 10,000 documents, and 1 per 500; and 1.
+        Requests: 1 per 10,000 documents, and 1 per 500; and 1 or 2 to see whose it is.
         """
-        with closing(FirestoreBackend(replace(self._settings, collection=name))) as backend:
+        # Opened as if for reading, so that it is not there because somebody wanted it gone.
+        with closing(FirestoreBackend(replace(self._settings, collection=name, read_only=True))) as backend:
             return backend.remove_everything()
 
     def names(self, beginning: str) -> Iterator[str]:

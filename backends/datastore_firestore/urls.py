@@ -34,11 +34,12 @@ def connect(url: Url) -> Backend:
 
     Raises:
         ConfigurationError: If the URL names no project, a parameter is wrong, there are no credentials, the database
-            does not exist, or the collection holds another program's documents.
+            does not exist, or the collection holds another program's documents or has the earlier format.
+        BackendUnusableError: If a newer version has written it.
         PermissionDeniedError: If the credentials are refused.
         BackendUnavailableError: If Firestore does not answer.
 
-    Requests: 1; with ``isolation`` 1 for each tenant, when its collection is opened.
+    Requests: 1, and 2 more the first time; with ``isolation`` as many for each tenant, when its collection is opened.
     """
     isolated = is_wanted(url)
     settings = settings_of(url)
@@ -64,6 +65,8 @@ def settings_of(url: Url) -> Settings:
         emulator=url.parameter("emulator", _address, None) or os.environ.get(EMULATOR_VARIABLE) or None,
         credentials=url.parameter("credentials", _as_it_is, None),
         interceptors=tuple(url.parameter("interceptors", _sequence, ())),
+        read_only=url.read_only,
+        earlier_format=url.earlier_format,
     )
     url.check_all_taken()
     return settings

@@ -59,9 +59,11 @@ class PlannedQuery:
         if not in_key_order:
             after_id = None
         if after_id is not None and self._reverse:
-            self._range = IdRange(self._range.start, max(self._range.start, after_id))
+            end = min(self._range.end, after_id)
+            self._range = IdRange(self._range.start, max(self._range.start, end))
         elif after_id is not None:
-            self._range = IdRange(after_id + _NEXT, max(after_id + _NEXT, self._range.end))
+            start = max(self._range.start, after_id + _NEXT)
+            self._range = IdRange(start, max(start, self._range.end))
         known = _known_ids(scope, query)
         self._ids = None
         if known is not None:
@@ -69,7 +71,8 @@ class PlannedQuery:
             self._ids = ids[::-1] if self._reverse else ids
         self.plan = known or _plan(scope, self._range, query)
         self.residual = query if self.plan is None else self.plan.residual
-        self.in_order = in_key_order and (self.plan is None or self.plan.in_order)
+        turns = self._reverse and self.plan is not None and not self.plan.reversible
+        self.in_order = in_key_order and not turns and (self.plan is None or self.plan.in_order)
         """Documents come in the order that is wanted; what is sorted by after the key makes no difference."""
         self.read = 0
         """How many documents the database has returned."""
@@ -87,7 +90,7 @@ class PlannedQuery:
         elif self.plan is None:
             found = core.scan(self._range, self._fields, at_once=at_once, reverse=self._reverse)
         else:
-            reverse = self._reverse and self.plan.in_order
+            reverse = self._reverse and self.in_order
             found = core.find(self._range, self.plan, self._fields, at_once, reverse=reverse)
         for document in found:
             self.read += 1

@@ -80,6 +80,21 @@ class DamagedRecords:
         assert set(agent.list_keys()) - {"bad"} == OTHERS.keys()
         assert agent.list_namespaces() == ["default"]
 
+    def test_it_is_left_out_of_listings_from_the_last_to_the_first(self, agent, damage):
+        expected = sorted(OTHERS, reverse=True)
+        assert [record.key for record in agent.iter_records(reverse=True)] == expected
+        for limit in (1, 2):
+            cursor, keys = None, []
+            while True:
+                page = agent.scan(limit=limit, reverse=True, cursor=cursor)
+                keys += [record.key for record in page.records]
+                cursor = page.cursor
+                if cursor is None:
+                    break
+            assert keys == expected
+        assert agent.first().key == "k0"
+        assert agent.last().key == "k2"
+
     def test_it_is_removed_like_any_other(self, agent, damage):
         assert agent.delete("bad")
         assert not agent.exists("bad")

@@ -6,6 +6,8 @@ import http.client
 import json
 from base64 import b64encode
 
+from datastore.ids import encode_id
+
 
 def proxy_request(proxy, method, target):
     """Ask the server behind the proxy for something, as its administrator."""
@@ -31,6 +33,11 @@ def legacy(user, namespace, key, value):
         "updatedAt": "2025-01-02T03:04:05.678901",
         "lastAccessedAt": None,
     }
+
+
+def in_our_place(document):
+    """Return the same as lying where a record of ours would."""
+    return {**document, "_id": encode_id(document["userId"], document["namespace"], document["key"])}
 
 
 LEGACY = [legacy("alice", "default", "k", 1), legacy("bob", "trips:2026", "rome", [3]), legacy("u", "n", "x", 2)]

@@ -243,7 +243,9 @@ def test_an_answer_that_is_not_whole_is_a_lost_answer_and_none_is_quoted(url, pr
     """Half of a document is no document; what it holds is nobody's to read in a log."""
 
     def half(handler, request):
-        handler.answer(200, b'{"_id": "u:default:Pk", "value": "the secret', "application/json")
+        handler.answer(
+            200, f'{{"_id": "{id_of("k", "default", "u")}", "value": "the secret'.encode(), "application/json"
+        )
         return True
 
     with datastore.connect(url, retry_seconds=0, tracking="off") as store:

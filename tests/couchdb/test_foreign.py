@@ -8,21 +8,14 @@ import pytest
 
 import datastore
 from datastore import ConfigurationError, DamagedRecordError
-from datastore.ids import encode_key, namespace_prefix
 from datastore.moving import import_legacy
 from datastore.urls import Url
 from datastore_couchdb import open_legacy
 from datastore_couchdb.schema import RECORD_VIEWS
-from tests.couchdb.server import LEGACY, contents, fill, legacy, proxy_request, send
+from tests.couchdb.server import LEGACY, contents, fill, in_our_place, legacy, proxy_request, send
 from tests.servers import couchdb
 
 pytestmark = pytest.mark.server("couchdb")
-
-
-def in_our_place(document):
-    """Return the same as lying where a record of ours would."""
-    prefix = namespace_prefix(document["userId"], document["namespace"])
-    return {**document, "_id": prefix + encode_key(document["key"])}
 
 
 INDEX = {"_id": "_design/by_user", "views": {"by_user": {"map": "function (doc) { emit(doc.userId); }"}}}

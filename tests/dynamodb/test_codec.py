@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from datastore.ids import encode_key
 from datastore.values import encode
 from datastore_dynamodb import codec
 
@@ -108,5 +109,5 @@ def test_an_item_reads_as_the_documents_do(agent, store, items):
         "pk", "sk", "_id", "userId", "namespace", "key", "value", "metadata", "createdByAgent", "lastAccessedByAgent",
         "accessCount", "createdAt", "updatedAt", "lastAccessedAt", "revision", "expiresAt", "expiresAtEpoch",
     }  # fmt: skip
-    assert (item["pk"], item["sk"]) == ({"S": "u"}, {"S": "default:cGxhbg=="})
+    assert (item["pk"], item["sk"]) == ({"S": "u"}, {"S": f"default:{encode_key('plan')}"})
     assert item["value"] == {"M": {"steps": {"L": [{"N": "1"}, {"N": "2"}]}}}

@@ -94,7 +94,7 @@ def test_a_set_of_a_large_value_over_it_leaves_no_parts(agent, items, theirs):
 
 
 def test_clearing_a_prefix_leaves_it(agent, items, theirs):
-    """Key by key, since the prefix ends within a group of base64."""
+    """It lies in the range of the prefix."""
     agent.set("their own", 1)
     assert agent.clear("thei") == 1
     assert items() == [theirs]

@@ -10,6 +10,7 @@ import pytest
 import datastore
 from datastore import DamagedRecordError
 from datastore.backend import Fields
+from datastore.ids import encode_key
 from datastore.scope import scope_of
 from datastore_dynamodb import codec
 from tests.dynamodb.answers import refusal
@@ -194,6 +195,37 @@ def test_clearing_the_namespace_reclaims_what_a_crash_left_behind(url, items, ag
     assert items() == []
 
 
+def test_clearing_a_range_leaves_the_parts_of_neighbours(url, items, agent):
+    """Those of "abc" come after those of "abc!", though the keys are the other way round."""
+    values = {key: noise(990_000) for key in ("abc", "abd")}
+    agent.set_many({**values, "abc!": noise(990_000)})
+    with datastore.connect(url, clock=lambda: time.time() + 7_200, tracking="off") as later:
+        assert later.agent("u", "later").clear(start="abc!", end="abd") == 1
+    assert agent.get_all() == values
+    assert len(parts(items)) == 4
+
+
+def test_clearing_a_range_removes_the_parts_of_all_that_is_in_it(agent, items):
+    """Also of a key that the end of the range begins with."""
+    agent.set_many({"abc": noise(990_000), "b": 1})
+    assert agent.clear(start="a", end="abc!") == 1
+    assert parts(items) == []
+    assert agent.list_keys() == ["b"]
+
+
+def test_clearing_up_to_a_key_keeps_the_marker_for_what_lies_after_it(url, items, agent, wire):
+    wire.fail(refusal("AccessDeniedException"), operation="PutItem")
+    with pytest.raises(datastore.PermissionDeniedError):
+        agent.add("z", noise(990_000))
+    agent.set("a", noise(990_000))
+    assert agent.clear(end="m") == 1
+    assert len(parts(items)) == 2
+    assert len(markers(items)) == 1
+    with datastore.connect(url, clock=lambda: time.time() + 7_200) as later:
+        later.agent("u", "later").clear()
+    assert items() == []
+
+
 def test_expired_parts_expire_by_themselves_and_after_their_record(agent, items):
     agent.set("k", noise(990_000), ttl=timedelta(hours=1))
     times = [int(part["expiresAtEpoch"]["N"]) for part in parts(items)]
@@ -235,8 +267,8 @@ def test_a_record_whose_parts_are_lost_is_damaged_and_not_missing(agent, client,
     client.delete_item(TableName=table, Key={"pk": part["pk"], "sk": part["sk"]})
     scope = scope_of(agent)
     with pytest.raises(DamagedRecordError, match="parts of its value are missing") as caught:
-        scope.core.backend.read([scope.prefix + "aw=="], Fields.VALUE)
-    assert caught.value.id == scope.prefix + "aw=="
+        scope.core.backend.read([scope.prefix + encode_key("k")], Fields.VALUE)
+    assert caught.value.id == scope.prefix + encode_key("k")
     agent.set("k", 1)
     assert agent.get("k") == 1
 

@@ -1,6 +1,7 @@
 """Requests per call, counted where the client sends them: the DynamoDB column of the design, row by row."""
 
 import math
+import os
 
 import pytest
 from botocore.loaders import JSONFileLoader
@@ -106,7 +107,7 @@ def test_connecting_to_a_table_that_is_there_is_one_request(url, store, monkeypa
     send = URLLib3Session.send
     monkeypatch.setattr(URLLib3Session, "send", lambda self, request: sent.append(request) or send(self, request))
     with datastore.connect(url):
-        assert [request.headers["X-Amz-Target"] for request in sent] == [b"DynamoDB_20120810.DescribeTable"]
+        assert [request.headers["X-Amz-Target"] for request in sent] == [b"DynamoDB_20120810.GetItem"]
 
 
 def test_another_store_does_not_read_the_descriptions_of_the_service_again(url, store, monkeypatch):
@@ -135,6 +136,99 @@ def test_a_listing_of_keys_fetches_no_values(agent, records, wire):
     assert names == {"pk", "sk", "createdAt", "revision", "expiresAt"}
 
 
+class Thousand:
+    """Ten keys among a thousand others, the last of which has a value in parts: the namespace has a marker of them."""
+
+    def __init__(self, store):
+        client = store.backend._connection.client
+        self.agent, self.wire, self.looked_at = store.agent("u", "a"), Wire(client), []
+        client.meta.events.register("after-call.dynamodb.Query", self._note)
+        self.agent.set_many({f"a{number:03}": number for number in range(500)})
+        self.agent.set_many({f"log/{number}": number for number in range(10)})
+        self.agent.set_many({f"z{number:03}": number for number in range(499)})
+        self.agent.set("log0", "comes after all that begins with log/")
+        self.agent.set("z499", os.urandom(495_000).hex())
+
+    def _note(self, parsed, **_):
+        self.looked_at.append(parsed["ScannedCount"])
+
+
+@pytest.fixture(scope="module")
+def one_thousand():
+    with datastore.connect(dynamodb.MINISTACK.url(), tracking="off") as store:
+        yield Thousand(store)
+
+
+@pytest.fixture
+def thousand(one_thousand):
+    """What no test here changes; ``looked_at`` is how many items each query has looked at, which is what it costs."""
+    one_thousand.wire.requests.clear()
+    one_thousand.looked_at.clear()
+    return one_thousand
+
+
+LOG = [f"log/{number}" for number in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("call", "found", "items"),
+    [
+        (lambda agent: agent.list_keys(limit=5), [f"a00{number}" for number in range(5)], 5),
+        (lambda agent: agent.list_keys(limit=5, reverse=True), [f"z49{number}" for number in range(9, 4, -1)], 5),
+        (lambda agent: [agent.first().key], ["a000"], 1),
+        (lambda agent: [agent.last(end="z499").key], ["z498"], 1),
+        (lambda agent: [agent.last("log/").key], ["log/9"], 1),
+        (lambda agent: [agent.first(start="log/3\0").key], ["log/4"], 1),
+        (lambda agent: [agent.first(start="log/3").key], ["log/3"], 1),
+        (lambda agent: agent.list_keys("log/"), LOG, 11),
+        (lambda agent: agent.list_keys("log/", reverse=True), LOG[::-1], 10),
+        (lambda agent: list(agent.get_all("log/", limit=3, reverse=True)), LOG[:6:-1], 3),
+        (lambda agent: agent.list_keys(start="log/2", end="log/5"), LOG[2:5], 4),
+        (lambda agent: agent.list_keys(start="log/2", end="log/5", reverse=True), LOG[4:1:-1], 3),
+        (lambda agent: [record.key for record in agent.scan("log/", limit=3, reverse=True).records], LOG[:6:-1], 4),
+        (lambda agent: list(agent.find({}, prefix="log/", sort="-$key", limit=2)), LOG[:7:-1], 4),
+        (lambda agent: list(agent.find({}, prefix="log/")), LOG, 11),
+        (lambda agent: LOG[: agent.count(prefix="log/")], LOG, 10),
+        (lambda agent: [agent.count()], [1_011], 1_011),
+    ],
+)
+def test_a_listing_looks_at_what_it_returns_and_an_item_more(thousand, call, found, items):
+    """In one request, from whichever end: neither the rest of the namespace nor its marker of parts costs anything."""
+    assert call(thousand.agent) == found
+    assert thousand.wire.operations == ["Query"]
+    assert sum(thousand.looked_at) <= items
+
+
+def test_the_last_record_is_found_where_its_value_is_in_parts(thousand):
+    assert thousand.agent.last().key == "z499"
+    assert thousand.wire.operations == ["Query", "BatchGetItem"]
+    assert thousand.looked_at == [1]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_an_empty_range_sends_nothing(thousand, reverse):
+    agent = thousand.agent
+    for asked in ({"start": "b", "end": "b"}, {"start": "c", "end": "b"}, {"prefix": "a", "start": "b"}):
+        assert agent.list_keys(**asked, reverse=reverse) == []
+        assert agent.clear(**asked) == 0
+        assert agent.count(**asked) == 0
+        assert list(agent.find({"n": 1}, **asked, sort="-$key" if reverse else None)) == []
+    assert thousand.wire.operations == []
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_pages_of_a_listing_are_one_request_each(thousand, reverse):
+    agent = thousand.agent
+    page = agent.scan("log/", limit=4, reverse=reverse)
+    keys = [record.key for record in page.records]
+    while page.cursor is not None:
+        page = agent.scan("log/", limit=4, reverse=reverse, cursor=page.cursor)
+        keys += [record.key for record in page.records]
+    assert keys == (LOG[::-1] if reverse else LOG)
+    assert thousand.wire.operations == ["Query"] * 3
+    assert sum(thousand.looked_at) <= 5 + 5 + 3
+
+
 @pytest.mark.parametrize(
     "server",
     [
@@ -152,6 +246,9 @@ def test_a_page_boundary_of_one_megabyte_is_crossed(server):
         assert set(wire.operations) == {"Query"}
         wire.requests.clear()
         assert len(agent.list_keys()) == 30
+        assert len(wire.operations) >= 3
+        wire.requests.clear()
+        assert list(agent.get_all(reverse=True)) == [f"k{i:02}" for i in reversed(range(30))]
         assert len(wire.operations) >= 3
         assert agent.count() == 30
         assert agent.clear() == 30

@@ -30,6 +30,8 @@ class Recorder(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientIntercept
         self.messages = []
         self.deadlines = []
         self.headers = []
+        self.handed_over = 0
+        """Documents that queries have brought."""
         self._faults = {}
         self._lock = threading.Lock()
 
@@ -40,6 +42,7 @@ class Recorder(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientIntercept
     def clear(self):
         self.requests.clear()
         self.messages.clear()
+        self.handed_over = 0
 
     def intercept_unary_unary(self, proceed, details, request):
         fault = self._note(details, request)
@@ -52,7 +55,7 @@ class Recorder(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientIntercept
     def intercept_unary_stream(self, proceed, details, request):
         fault = self._note(details, request)
         if fault is None:
-            return proceed(details, request)
+            return _Counted(proceed(details, request), self)
         if callable(fault):
             return fault(lambda: proceed(details, request))
         raise Fault(fault)
@@ -66,6 +69,23 @@ class Recorder(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientIntercept
             self.headers.append(dict(details.metadata))
             faults = self._faults.get(name)
             return faults.popleft() if faults else None
+
+
+class _Counted:
+    """The answers to a stream, whose documents are counted if it is that of a query."""
+
+    def __init__(self, answers, recorder):
+        self._answers = answers
+        self._recorder = recorder
+        self.cancel = answers.cancel
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        answer = next(self._answers)
+        self._recorder.handed_over += getattr(answer, "document", None) is not None and answer.HasField("document")
+        return answer
 
 
 def losing_the_answer(code=grpc.StatusCode.UNAVAILABLE):

@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 
 from datastore.backend import Fields
 from datastore.conformance.samples import same
+from datastore.ids import encode_key
 from datastore_firestore.codec import VALUE_LIMITS, arrays_in, fill, get_time, micros, set_time
 from datastore_firestore.documents import MASKS
 from tests.firestore.documents import stored
 
 pytestmark = pytest.mark.server("firestore")
 
-NAME = "u:default:aw=="
+NAME = f"u:default:{encode_key('k')}"
 
 _characters = st.characters(exclude_categories=["Cs"])
 _text = st.text(_characters, max_size=12)
@@ -146,8 +147,9 @@ def test_what_an_administrator_sees_has_the_names_of_the_record(agent, store):
     assert set(fields) == {
         *("userId", "namespace", "key", "value", "metadata", "createdByAgent", "lastAccessedByAgent", "accessCount"),
         *("createdAt", "updatedAt", "lastAccessedAt", "revision", "expiresAt", "expiryMicros", "expires"),
-        *("recentWrites", "recentCounts"),
+        *("_id", "recentWrites", "recentCounts"),
     }
+    assert fields["_id"].string_value == agent.get_record("k").id
     times = {name for name in fields if fields[name].WhichOneof("value_type") == "timestamp_value"}
     assert times == {"createdAt", "updatedAt", "lastAccessedAt", "expiresAt"}  # fit for a TTL policy
     agent.set("k", 1)

@@ -7,6 +7,7 @@ from datastore import (
     BackendUnavailableError,
 )
 from datastore.backend import Access
+from datastore.ids import encode_key
 from tests.firestore.recording import losing_the_answer, refusing_some
 
 pytestmark = pytest.mark.server("firestore")
@@ -95,8 +96,8 @@ def test_accesses_of_a_deleted_or_a_new_record_are_not_counted(agent, store):
     agent.delete("gone")
     backend.record_access(
         [
-            Access(prefix + "Z29uZQ==", created, 5, "a", created),
-            Access(prefix + "b3RoZXI=", "2000-01-01T00:00:00.000000Z", 5, "a", created),
+            Access(prefix + encode_key("gone"), created, 5, "a", created),
+            Access(prefix + encode_key("other"), "2000-01-01T00:00:00.000000Z", 5, "a", created),
         ]
     )
     assert not agent.exists("gone")

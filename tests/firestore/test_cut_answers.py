@@ -316,7 +316,7 @@ def test_what_is_no_answer_of_grpc_is_an_outage(frames, monkeypatch):
     try:
         with pytest.raises(BackendUnavailableError):
             datastore.connect(url, timeout=5)
-        monkeypatch.setattr("datastore_firestore.backend.refuse_foreign", lambda *_: None)  # it was there at connect
+        monkeypatch.setattr("datastore_firestore.backend.settle_format", lambda *_: None)  # it was there at connect
         with datastore.connect(url, retry_seconds=0, tracking="off", timeout=5) as store:
             agent = store.agent("u", "a")
             for call in (

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import datastore
-from datastore.errors import PermissionDeniedError
+from datastore.errors import PermissionDeniedError, UnsupportedError
 from tests.firestore.queries import documents, expected, fields_asked, filters
 
 pytestmark = pytest.mark.server("firestore")
@@ -268,3 +268,58 @@ def test_what_the_page_on_firestore_shows_is_true(agent, store):
             else:
                 exec(text, names)
     assert checked == 6
+
+
+# From the last key to the first.
+
+
+def test_a_filter_is_asked_in_the_order_of_names_and_its_answer_turned_round(agent, recorder):
+    """Equality together with an order that is not that of names would need a composite index."""
+    agent.set_many({f"k{number:03}": {"n": number % 10} for number in range(100)})
+    recorder.clear()
+    assert list(agent.find({"n": 3}, sort="-$key", limit=2)) == ["k093", "k083"]
+    assert list(agent.find({"n": 3}, start="k050", end="k080", sort="-$key")) == ["k073", "k063", "k053"]
+    assert recorder.requests == ["RunQuery"] * 2
+    assert recorder.handed_over == 10 + 3
+    for message in recorder.messages:
+        (order,) = message.structured_query.order_by
+        assert order.field.field_path == "__name__"
+        assert order.direction == message.structured_query.Direction.Value("ASCENDING")
+    explained = agent.explain({"n": 3}, sort="-$key", limit=2)
+    assert explained["sorted_here"]
+    assert explained["documents_read"] == 10
+    assert not agent.explain({"n": 3}, limit=2)["sorted_here"]
+
+
+def test_what_no_index_decides_is_read_from_the_last_and_no_further_than_wanted(agent, recorder):
+    agent.set_many({f"k{number:03}": {"n": number % 10} for number in range(100)})
+    recorder.clear()
+    assert list(agent.find({"n": {"$gte": 5}}, sort="-$key", limit=3)) == ["k099", "k098", "k097"]
+    assert recorder.requests == ["RunQuery"]
+    assert recorder.handed_over <= 6
+
+
+@pytest.mark.parametrize("sort", ["$key", "-$key"])
+def test_pages_of_a_filter_in_either_direction_hold_everything_once(agent, recorder, sort):
+    agent.set_many({f"k{number:03}": {"n": number % 10} for number in range(100)})
+    cursor, keys = None, []
+    while True:
+        page = agent.find_records({"n": 3}, sort=sort, limit=4, cursor=cursor)
+        keys += [record.key for record in page.records]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert keys == sorted((f"k{number:03}" for number in range(3, 100, 10)), reverse=sort == "-$key")
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT])
+def test_without_the_index_of_ids_a_listing_from_the_last_names_the_command(agent, store, recorder, code):
+    agent.set("k", 1)
+    recorder.fail("RunQuery", code)
+    with pytest.raises(UnsupportedError, match=r"gcloud firestore indexes fields update _id .*order=descending"):
+        agent.list_keys(reverse=True)
+    recorder.fail("RunAggregationQuery", code)
+    assert store.backend.document_count() is None
+    recorder.fail("RunQuery", grpc.StatusCode.PERMISSION_DENIED)
+    with pytest.raises(PermissionDeniedError):
+        agent.list_keys(reverse=True)

@@ -10,6 +10,7 @@ from google.cloud.firestore_v1.types import write
 
 import datastore
 from datastore import BackendUnavailableError, ConfigurationError, DamagedRecordError
+from datastore.ids import encode_key
 from datastore.urls import Url
 from datastore_firestore.client import Connection
 from datastore_firestore.codec import VALUE_LIMITS, fill, set_time
@@ -72,7 +73,7 @@ def test_a_collection_of_another_program_is_refused_before_anything_is_written(t
     wanted = f"belongs to something else.*datastore import-legacy firestore://{project}/{collection} SINK_URL"
     with pytest.raises(ConfigurationError, match=wanted):
         datastore.connect(url, interceptors=[recorder])
-    assert recorder.requests == ["RunQuery"]
+    assert recorder.requests == ["BatchGetDocuments", "RunQuery"]
     assert theirs.read(*SEVERAL) == SEVERAL
 
 
@@ -114,14 +115,16 @@ def test_an_outage_at_connect_is_waited_for_a_while_and_never_reads_as_an_empty_
     theirs, url, recorder, monkeypatch
 ):
     theirs.write(*SEVERAL)
-    recorder.fail("RunQuery", grpc.StatusCode.UNAVAILABLE, breaking_after(0), None)
-    with pytest.raises(ConfigurationError, match="belongs to something else"):
-        datastore.connect(url, interceptors=[recorder])
-    monkeypatch.setattr("datastore_firestore.opening._SECONDS", 0)
-    for fault in (grpc.StatusCode.UNAVAILABLE, breaking_after(0)):
-        recorder.fail("RunQuery", fault)
-        with pytest.raises(BackendUnavailableError):
+    for request in ("BatchGetDocuments", "RunQuery"):
+        recorder.fail(request, grpc.StatusCode.UNAVAILABLE, breaking_after(0), None)
+        with pytest.raises(ConfigurationError, match="belongs to something else"):
             datastore.connect(url, interceptors=[recorder])
+    monkeypatch.setattr("datastore_firestore.opening._SECONDS", 0)
+    for request in ("BatchGetDocuments", "RunQuery"):
+        for fault in (grpc.StatusCode.UNAVAILABLE, breaking_after(0)):
+            recorder.fail(request, fault)
+            with pytest.raises(BackendUnavailableError):
+                datastore.connect(url, interceptors=[recorder])
 
 
 class TestMetLater:
@@ -131,9 +134,10 @@ class TestMetLater:
     def written(self, theirs, agent, store):
         self.agent = store.agent("ann", "host")
         self.agent.set_many({"own": 1, "own too": 2})
-        theirs.write(*SEVERAL)
+        self.several = [one | {"_id": f"ann:default:{encode_key(one['key'])}"} for one in SEVERAL]
+        theirs.write(*self.several)
         theirs.write(legacy(key="expired"), {"_id": "a note", "text": "x"}, expires_at=NOW)
-        self.all = [*SEVERAL, legacy(key="expired"), {"_id": "a note", "text": "x"}]
+        self.all = [*self.several, legacy(key="expired"), {"_id": "a note", "text": "x"}]
 
     def test_each_is_a_damaged_record_that_is_named(self):
         calls = {
@@ -146,7 +150,7 @@ class TestMetLater:
             "increment": lambda: self.agent.increment("key 1"),
         }
         for call in calls.values():
-            with pytest.raises(DamagedRecordError, match=re.escape(SEVERAL[1]["_id"])):
+            with pytest.raises(DamagedRecordError, match=re.escape(self.several[1]["_id"])):
                 call()
 
     def test_none_is_harmed_by_what_removes_many(self, theirs, store):
@@ -168,4 +172,4 @@ class TestMetLater:
 
     def test_delete_with_its_key_removes_it(self, theirs):
         assert self.agent.delete("key 1")
-        assert theirs.read(SEVERAL[1]) == []
+        assert theirs.read(self.several[1]) == []

@@ -227,3 +227,30 @@ def test_what_cannot_be_indexed_is_refused(backend, recorder, paths):
     with pytest.raises(QueryError):
         backend.ensure_index(paths, None)
     assert recorder.requests == []
+
+
+def test_keys_go_before_an_index(agent, backend, recorder):
+    """Firestore cannot narrow an index of values by keys: a range of few keys reads these."""
+    agent.set_many({f"k{number:03}": {"price": number} for number in range(100)})
+    backend.ensure_index([("price",)], None)
+    recorder.clear()
+    assert list(agent.find({"price": {"$gt": 10}}, prefix="k05")) == [f"k05{number}" for number in range(10)]
+    assert list(agent.find({"price": {"$gt": 10}}, start="k09", sort="-$key", limit=2)) == ["k099", "k098"]
+    assert recorder.requests == ["RunQuery"] * 2
+    assert recorder.handed_over <= 10 + 5
+    assert agent.explain({"price": {"$gt": 10}}, prefix="k05")["index"] is None
+    assert agent.explain({"price": {"$gt": 10}})["index"] == "userId,namespace,value.price"
+
+
+def test_the_next_page_uses_an_index_in_another_process_too(url, agent, backend, recorder):
+    agent.set_many({f"k{number:03}": {"price": number} for number in range(100)})
+    backend.ensure_index([("price",)], None)
+    first = agent.find_records({"price": {"$gt": 95}}, limit=2)
+    assert [record.key for record in first.records] == ["k096", "k097"]
+    recorder.clear()
+    with datastore.connect(url, interceptors=[recorder]) as other:
+        other.ensure_index(["price"])
+        recorder.clear()
+        rest = other.agent("u", "a").find_records({"price": {"$gt": 95}}, limit=2, cursor=first.cursor)
+        assert [record.key for record in rest.records] == ["k098", "k099"]
+        assert "value.price GREATER_THAN" in fields_asked(recorder.messages[0].structured_query)

@@ -23,9 +23,74 @@ def forget(store):
     store.backend._assemble()
 
 
-def test_connecting_looks_whose_collection_it_is(url, recorder):
+def test_connecting_asks_for_the_format_of_the_collection(url, recorder, store):
     datastore.connect(url, interceptors=[recorder]).close()
+    assert recorder.requests == ["BatchGetDocuments"]
+    (message,) = recorder.messages
+    assert [name.rpartition("/")[2] for name in message.documents] == ["_format"]
+
+
+@pytest.mark.parametrize(
+    ("call", "found"),
+    [
+        (lambda agent: agent.list_keys(limit=5), [f"k{i:04}" for i in range(5)]),
+        (lambda agent: agent.list_keys(limit=5, reverse=True), [f"k{i:04}" for i in range(1_199, 1_194, -1)]),
+        (lambda agent: list(agent.get_all(limit=2, reverse=True)), ["k1199", "k1198"]),
+        (lambda agent: [agent.first().key], ["k0000"]),
+        (lambda agent: [agent.last().key], ["k1199"]),
+        (lambda agent: [agent.last("k05").key], ["k0599"]),
+        (lambda agent: [agent.last(end="k0500").key], ["k0499"]),
+        (lambda agent: agent.list_keys("k050"), [f"k{i:04}" for i in range(500, 510)]),
+        (lambda agent: agent.list_keys("k050", reverse=True), [f"k{i:04}" for i in range(509, 499, -1)]),
+        (lambda agent: agent.list_keys(start="k0500", end="k0503"), ["k0500", "k0501", "k0502"]),
+        (lambda agent: agent.list_keys(start="k0500", end="k0503", reverse=True), ["k0502", "k0501", "k0500"]),
+        (lambda agent: list(agent.find({}, sort="-$key", limit=3)), ["k1199", "k1198", "k1197"]),
+        (lambda agent: list(agent.find({}, prefix="k050", sort="-$key")), [f"k{i:04}" for i in range(509, 499, -1)]),
+        (lambda agent: agent.list_keys("nothing"), []),
+        (lambda agent: agent.list_keys("nothing", reverse=True), []),
+    ],
+)
+def test_what_is_read_is_what_is_returned(filled, recorder, call, found):
+    assert call(filled) == found
     assert recorder.requests == ["RunQuery"]
+    assert recorder.handed_over <= len(found) + 1
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_pages_are_one_request_each_and_read_one_document_more(filled, recorder, reverse):
+    cursor, keys = None, []
+    for _ in range(3):
+        page = filled.scan(start="k0100", end="k0110", limit=4, reverse=reverse, cursor=cursor)
+        keys += [record.key for record in page.records]
+        cursor = page.cursor
+    assert cursor is None
+    assert keys == sorted((f"k{i:04}" for i in range(100, 110)), reverse=reverse)
+    assert recorder.requests == ["RunQuery"] * 3
+    assert recorder.handed_over <= 10 + 2
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_range_that_holds_no_id_asks_nothing(filled, recorder, reverse):
+    assert filled.list_keys(start="k0500", end="k0500", reverse=reverse) == []
+    assert filled.list_keys("k05", start="k07", reverse=reverse) == []
+    assert filled.find({"a": 1}, start="b", end="a", sort="-$key" if reverse else None) == {}
+    assert filled.count(start="b", end="a") == 0
+    assert filled.clear(start="b", end="a", reverse=reverse) == 0
+    assert recorder.requests == []
+
+
+def test_calls_on_a_few_keys_cost_what_these_do(filled, recorder):
+    assert filled.count(prefix="k050") == 10
+    assert recorder.requests == ["RunAggregationQuery", "RunQuery"]
+    recorder.clear()
+    assert filled.clear("k050") == 10
+    assert recorder.requests == ["RunQuery", "BatchWrite"]
+    assert recorder.handed_over == 10
+    recorder.clear()
+    assert filled.clear(limit=2, reverse=True) == 2
+    assert recorder.requests == ["RunQuery", "BatchWrite"]
+    assert recorder.handed_over == 2
+    assert filled.last().key == "k1197"
 
 
 @pytest.mark.parametrize(
@@ -152,6 +217,23 @@ def test_every_query_is_a_range_of_names_that_no_composite_index_is_needed_for(f
         if query.HasField("where"):  # at most one equality
             assert query.where.field_filter.field.field_path == "expires"
             assert query.where.field_filter.op == query.where.field_filter.Operator.Value("EQUAL")
+
+
+def test_a_listing_from_the_last_to_the_first_is_one_range_of_one_field(filled, recorder):
+    filled.list_keys(reverse=True)
+    filled.get_all("k0", reverse=True)
+    filled.last()
+    filled.scan(limit=3, reverse=True, cursor=filled.scan(limit=3, reverse=True).cursor)
+    for message in recorder.messages:
+        query = message.structured_query
+        directions = [(order.field.field_path, order.direction) for order in query.order_by]
+        descending = query.Direction.Value("DESCENDING")
+        assert directions == [("_id", descending), ("__name__", descending)], "the automatic index of one field"
+        bounds = [one.field_filter for one in query.where.composite_filter.filters]
+        assert [(bound.field.field_path, bound.Operator.Name(bound.op)) for bound in bounds] == [
+            ("_id", "GREATER_THAN_OR_EQUAL"),
+            ("_id", "LESS_THAN"),
+        ]
 
 
 def test_a_listing_of_namespaces_reads_one_document_of_each(filled, recorder):

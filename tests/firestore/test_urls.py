@@ -73,6 +73,6 @@ def test_a_closed_store_says_so_even_below(url):
     backend = store.backend
     store.close()
     backend.close()
-    for call in (lambda: backend.read(["u:n:YQ=="], 0), lambda: backend.scan(IdRange("u:", "u;"), 0, 1)):
+    for call in (lambda: backend.read(["u:n:a"], 0), lambda: backend.scan(IdRange("u:", "u;"), 0, 1)):
         with pytest.raises(datastore.ClosedError):
             call()
