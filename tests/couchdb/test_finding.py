@@ -78,7 +78,7 @@ def test_provenance_and_times(store, agent):
 def test_a_count_of_accesses_is_not_asked_of_the_database(agent, backend):
     agent.set("k", 1)
     agent.get("k")
-    assert backend.plan(queries.RANGE, parse_query(None, {"accessCount": 1})) is None
+    assert backend.plan(queries.OF_AGENT, parse_query(None, {"accessCount": 1})) is None
     assert agent.find(meta={"accessCount": 1}) == {"k": 1}
 
 
@@ -95,11 +95,11 @@ def test_a_find_takes_1_request(agent, asked):
 
 def test_a_page_ends_at_its_limit_and_the_next_begins_behind_its_bookmark(agent, backend, asked):
     queries.numbered(agent, 50)
-    plan = backend.plan(queries.RANGE, parse_query({"even": True}))
+    plan = backend.plan(queries.OF_AGENT, parse_query({"even": True}))
     ids, after = [], None
     with asked() as requests:
         while True:
-            page = backend.find(queries.RANGE, plan, Fields.KEY, 10, after)
+            page = backend.find(queries.OF_AGENT, plan, Fields.KEY, 10, after)
             assert len(page.documents) <= 10
             ids += [document.id for document in page.documents]
             if page.after is None:
@@ -142,7 +142,9 @@ def test_a_server_without_bookmarks_hands_over_everything(name):
         agent = store.agent("u", "a")
         queries.numbered(agent, 60)
         backend = store.backend
-        page = backend.find(queries.RANGE, backend.plan(queries.RANGE, parse_query({"even": True})), Fields.VALUE, 10)
+        page = backend.find(
+            queries.OF_AGENT, backend.plan(queries.OF_AGENT, parse_query({"even": True})), Fields.VALUE, 10
+        )
         assert (len(page.documents), page.after) == (30, None)
 
 
@@ -163,7 +165,7 @@ def test_pages_of_records_begin_where_the_one_before_ended(agent, asked):
 def test_what_would_leave_out_nothing_is_not_asked_of_mango(agent, backend, asked):
     queries.numbered(agent, 3)
     for filter in ({"n": {"$regex": "a"}}, {"n": {"$gt": "a"}}, {"n": {"$ne": "a"}}, {"n": {"$mod": [2, 1]}}):
-        assert backend.plan(queries.RANGE, parse_query(filter)) is None
+        assert backend.plan(queries.OF_AGENT, parse_query(filter)) is None
     with asked() as requests:
         agent.find({"n": {"$regex": "a"}})
     assert requests == ["GET _all_docs"]
@@ -189,6 +191,6 @@ def test_the_documents_of_a_page_are_those_of_the_range(backend, agent):
     """ICU takes some namespaces for the same; ids do not."""
     agent.set("k", {"n": 1})
     agent.use_namespace("default\u200d").set("k", {"n": 1})
-    plan = backend.plan(queries.RANGE, parse_query({"n": 1}))
-    page = finding.find(backend._session, "_find", queries.RANGE, plan, Fields.KEY, 10, None, 1_000)
+    plan = backend.plan(queries.OF_AGENT, parse_query({"n": 1}))
+    page = finding.find(backend._session, "_find", queries.OF_AGENT, plan, Fields.KEY, 10, None, 1_000)
     assert [document.id[: document.id.rindex(":")] for document in page.documents] == ["u:default"]
