@@ -33,6 +33,12 @@ FIRST = {
     "datastore/queries/patterns.py": ["tests/core/test_patterns.py", "tests/core/test_linear_matching.py"],
     "datastore/queries/updates.py": ["tests/core/test_updates.py"],
     "datastore/queries/": ["tests/core/test_queries.py", "tests/core/test_paging.py"],
+    "datastore/queries/paths.py": ["tests/core/test_updates.py", "tests/core/test_queries.py"],
+    "datastore/arguments.py": ["tests/core/test_calls.py", "tests/core/test_every_parameter.py"],
+    "datastore/errors.py": ["tests/core/test_calls.py"],
+    "datastore/interfaces/": ["tests/interfaces"],
+    "datastore/showing.py": ["tests/core/test_showing.py"],
+    "datastore/validating.py": ["tests/core/test_validating.py"],
     "datastore/reading.py": ["tests/core/test_reading.py"],
     "datastore/retry.py": ["tests/core/test_retrying.py"],
     "datastore/times.py": ["tests/core/test_times.py"],
@@ -62,7 +68,7 @@ def changed() -> str:
 
 def passes(arguments: list[str]) -> bool:
     here = Path.cwd()
-    options = ["-x", "-q", "-p", "no:cacheprovider", "--no-servers", "--tb=no"]
+    options = ["-x", "-q", "-p", "no:cacheprovider", "--no-servers", "--tb=no", "--hypothesis-profile=mutants"]
     environment = {
         **os.environ,
         "CI": "true",
