@@ -245,6 +245,14 @@ def test_a_file_with_an_index_stays_sound(store, many, tmp_path):
     shell.close()
 
 
+def test_what_an_update_moves_within_an_index_is_changed_once_and_hides_nothing_that_comes_later(store, many):
+    """What the first page has changed stands on the next one again, before what has not been seen."""
+    index = store.ensure_index(["n"])
+    assert many.explain({"n": {"$gte": 0}})["index"] == index
+    assert many.update_where({"n": {"$gte": 0}}, {"$inc": {"n": 1_500}}) == MANY
+    assert [value["n"] for value in many.get_all().values()] == [number + 1_500 for number in range(MANY)]
+
+
 def test_the_keys_of_an_index_are_those_that_are_looked_for():
     connection = sqlite3.connect(":memory:")
 
