@@ -42,6 +42,7 @@ FIRST = {
     "datastore/reading.py": ["tests/core/test_reading.py"],
     "datastore/retry.py": ["tests/core/test_retrying.py"],
     "datastore/times.py": ["tests/core/test_times.py"],
+    "datastore/tls.py": ["tests/core/test_tls.py"],
     "datastore/turns.py": ["tests/robustness/test_reentry.py", "tests/robustness/test_interrupts.py"],
     "datastore/urls.py": ["tests/core/test_urls.py"],
     "datastore/values.py": ["tests/core/test_values.py"],
