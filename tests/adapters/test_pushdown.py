@@ -293,6 +293,13 @@ def test_a_dialect_says_which_filter_comes_first():
     assert asked({"a": 1}, {"key": "k"}, MetaFirst())[0] == ["meta.key", "value.a"]
 
 
+@pytest.mark.parametrize("missing", ["condition", "all_of", "any_of"])
+def test_a_dialect_without_a_method_that_it_needs_cannot_be_made(missing):
+    methods = {name: None for name in ("condition", "all_of", "any_of") if name != missing}
+    with pytest.raises(TypeError, match=f"abstract method '?{missing}"):
+        type("Incomplete", (Dialect,), methods)()
+
+
 def test_a_clause_that_is_whole_is_shown_as_it_was_written():
     query = parse_query({"$nor": [{"x": 1}, {"x2": 2}], "n": 1})
     made = push(query, Texts(), tuple)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from datastore import ConfigurationError
-from datastore.urls import Url, boolean, one_of, seconds
+from datastore.urls import Url, boolean, one_of, positive, seconds
 
 
 def test_a_url_is_taken_apart_and_decoded():
@@ -26,6 +26,17 @@ def test_a_url_is_taken_apart_and_decoded():
 def test_keyword_arguments_are_parameters_too():
     url = Url("x://", {"timeout": 2.5})
     assert url.parameter("timeout", seconds, 1.0) == 2.5
+
+
+@pytest.mark.parametrize(
+    ("value", "means"),
+    [
+        *((value, True) for value in ("true", "YES", "on", "1", 1, True)),
+        *((value, False) for value in ("false", "No", "off", "0", 0, False)),
+    ],
+)
+def test_true_and_false_are_written_in_any_of_the_usual_ways(value, means):
+    assert Url("x://", {"create": value}).parameter("create", boolean, None) is means
 
 
 @pytest.mark.parametrize("text", ["", "agents.db", "/tmp/x.db", "sqlite:x.db", "://x", "1x://"])
@@ -62,6 +73,9 @@ def test_a_parameter_given_twice_is_refused():
         ("create", "perhaps", boolean, "it must be true or false"),
         ("mode", "half", one_of("normal", "full"), "it must be one of normal, full"),
         ("pool", "x", int, "invalid literal"),
+        ("pool", "x", positive, "it must be a whole number of at least 1"),
+        ("pool", "0", positive, "it must be a whole number of at least 1"),
+        ("pool", True, positive, "it must be a whole number of at least 1"),
     ],
 )
 def test_a_wrong_parameter_is_refused_by_name(name, value, convert, words):
