@@ -169,6 +169,18 @@ def test_other_namespaces_and_users(store, many):
     assert list(many.find({"n": 5})) == ["00005"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "namespace", "name"),
+    [
+        (["n"], None, "agent_data_store_by_n_1323357d5702"),
+        (["title", "price.eur"], "books:1", "agent_data_store_by_title_price_eur_d11a8929b7e8"),
+    ],
+)
+def test_an_index_of_an_earlier_version_is_still_used(store, fields, namespace, name):
+    """Its name says what its keys are. If they change, no file's indexes are used until they are declared again."""
+    assert store.ensure_index(fields, namespace) == name
+
+
 def test_it_is_declared_once(store, tmp_path):
     name = store.ensure_index(["a", "b.c"])
     assert store.ensure_index(["a", "b.c"]) == name
