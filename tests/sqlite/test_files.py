@@ -14,6 +14,7 @@ import datastore
 import datastore_sqlite
 from datastore import BackendUnusableError, ConfigurationError, DataStoreError, PermissionDeniedError
 from datastore.urls import Url
+from datastore_sqlite import schema
 from datastore_sqlite.client import Settings
 from datastore_sqlite.schema import APPLICATION_ID, MIGRATIONS, TABLE, open_file
 from tests.sqlite.processes import in_a_child
@@ -276,6 +277,26 @@ def _open_and_write(path, name, barrier):
     barrier.wait(30)
     with connect(path) as store:
         store.agent("u", name).set(name, 1)
+
+
+def test_an_opener_waits_for_readers_before_it_switches_to_the_write_ahead_log(tmp_path, monkeypatch):
+    """SQLite itself does not wait there. Such a file is what `sqlite3 .backup` and others make."""
+    path = filled(tmp_path / "a.db")
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("PRAGMA journal_mode=DELETE")
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM agent_data_store").fetchone()
+    waited = []
+
+    def wait(backoff):
+        waited.append(backoff)
+        reader.close()
+        return True
+
+    monkeypatch.setattr(schema.Backoff, "wait", wait)
+    with connect(path, timeout=0.01) as store:
+        assert store.agent("u", "a").count() == 200
+    assert len(waited) == 1
 
 
 def test_processes_that_make_the_file_at_once_find_one_store(tmp_path):
