@@ -14,7 +14,7 @@ _LONG_LOG = 100_000_000
 
 
 def examine(connection: Connection, settings: Settings) -> list[Diagnostic]:
-    """See `Backend.None`; checking the file reads all of it."""
+    """See `Backend.examine`; checking the file reads all of it."""
     findings = [Diagnostic(True, f"SQLite {sqlite3.sqlite_version}")]
     (check,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     findings.append(

@@ -52,6 +52,20 @@ def test_a_new_document_takes_one_request(client):
     assert client.asked == [SWAP]
 
 
+def test_an_adapter_is_told_whether_a_write_is_alone(database):
+    told = []
+
+    class Asked(Client):
+        def guess(self, write, remembered, alone):
+            told.append(alone)
+            return super().guess(write, remembered, alone)
+
+    client = Asked(database)
+    client.write(put("a"))
+    client.write(put("b"), put("c"))
+    assert told == [True, False, False]
+
+
 def test_a_document_that_is_known_here_takes_one_request(client):
     revision = "first"
     client.write(put("k", revision=revision))

@@ -7,12 +7,14 @@ import multiprocessing
 import os
 import sqlite3
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 import datastore
 import datastore_sqlite
 from datastore import BackendUnusableError, ConfigurationError, DataStoreError, PermissionDeniedError
+from datastore.administration import Diagnostic
 from datastore.urls import Url
 from datastore_sqlite import schema
 from datastore_sqlite.client import Settings
@@ -277,6 +279,28 @@ def _open_and_write(path, name, barrier):
     barrier.wait(30)
     with connect(path) as store:
         store.agent("u", name).set(name, 1)
+
+
+@pytest.mark.parametrize(("free", "enough"), [(99_999_999, False), (100_000_001, True)])
+def test_little_space_on_the_disk_is_a_finding_with_a_remedy(tmp_path, monkeypatch, free, enough):
+    monkeypatch.setattr("datastore_sqlite.admin.shutil.disk_usage", lambda path: SimpleNamespace(free=free))
+    with connect(filled(tmp_path / "a.db")) as store:
+        found = store.backend.examine(0.0)
+    assert found[-1] == Diagnostic(enough, f"{free:,} bytes are free on its disk", "" if enough else "free some space")
+
+
+def test_a_file_without_a_write_ahead_log_is_a_finding_with_a_remedy(tmp_path):
+    path = filled(tmp_path / "a.db")
+    with connect(path) as store:
+        assert Diagnostic(True, "it has a write-ahead log: readers do not wait for writers") in store.backend.examine(
+            0.0
+        )
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA journal_mode=DELETE")
+    with connect(f"{path}?mode=ro") as store:
+        (finding,) = [one for one in store.backend.examine(0.0) if "journal mode is delete" in one.text]
+    assert not finding.healthy
+    assert "network disks cannot share a log" in finding.remedy
 
 
 def test_an_opener_waits_for_readers_before_it_switches_to_the_write_ahead_log(tmp_path, monkeypatch):

@@ -169,6 +169,14 @@ def test_other_namespaces_and_users(store, many):
     assert list(many.find({"n": 5})) == ["00005"]
 
 
+def test_numbers_and_texts_can_be_looked_for_together(store, agent):
+    agent.set_many({"a": {"n": 1}, "b": {"n": "1"}, "c": {"n": 2}, "d": {"n": 1.5}, "e": {"n": None}})
+    index = store.ensure_index(["n"])
+    for among, found in ([[1, "1"], "ab"], [[2, 1.5], "cd"], [[2, None], "ce"], [["1", None, 1.5], "bde"]):
+        assert agent.explain({"n": {"$in": among}})["index"] == index
+        assert "".join(agent.find({"n": {"$in": among}})) == found
+
+
 @pytest.mark.parametrize(
     ("fields", "namespace", "name"),
     [
