@@ -96,6 +96,16 @@ def test_a_full_disk_is_an_error_and_the_store_goes_on_when_there_is_space(path)
         assert agent.count() == 1
 
 
+def test_who_comes_to_a_database_in_memory_when_it_has_just_been_closed_is_told_so():
+    """For between the look whether the store is open and the turn to use it somebody else may close it."""
+    with datastore.connect("sqlite://:memory:") as store:
+        pool = store.backend._connections
+        pool.close()
+        for _ in range(2):  # the first one keeps nobody waiting
+            with pytest.raises(ClosedError):
+                pool.take(sys._getframe())
+
+
 def test_a_database_in_memory_that_is_full_is_the_same_error():
     with datastore.connect("sqlite://:memory:") as store:
         agent = store.agent("u", "a")
