@@ -7,6 +7,7 @@ import pytest
 from datastore import BackendUnavailableError, DamagedRecordError, PermissionDeniedError, ValueTooLargeError
 from datastore.adapters.changes import Late, Rules
 from datastore.adapters.knowledge import ABSENT, Memory
+from datastore.adapters.primitives import Primitives
 from datastore.adapters.remembering import REMEMBERED, mark_of
 from datastore.adapters.writing import Writer
 from datastore.backend import Delete, Document, Outcome, Restore
@@ -64,6 +65,16 @@ def test_an_adapter_is_told_whether_a_write_is_alone(database):
     client.write(put("a"))
     client.write(put("b"), put("c"))
     assert told == [True, False, False]
+
+
+def test_where_nobody_can_tell_who_removed_a_document_the_delete_without_an_answer_did(database):
+    class CannotTell(Client):
+        was_removed_by = Primitives.was_removed_by
+
+    client = CannotTell(database)
+    client.write(put("k"))
+    client.meet([unanswered])
+    assert client.write(Delete(id_of("k"), at(1))) == [DONE]
 
 
 def test_a_document_that_is_known_here_takes_one_request(client):

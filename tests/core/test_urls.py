@@ -58,6 +58,11 @@ def test_an_unknown_parameter_is_refused_with_those_that_there_are():
         url.check_all_taken()
 
 
+def test_a_parameter_without_a_value_is_not_taken_for_one_that_is_missing():
+    with pytest.raises(ConfigurationError, match="the parameter 'timeout' of the x URL: it must be a number"):
+        Url("x://?timeout=").parameter("timeout", seconds, 1.0)
+
+
 def test_a_parameter_given_twice_is_refused():
     with pytest.raises(ConfigurationError, match="'timeout' is given twice"):
         Url("x://?timeout=3", {"timeout": 4})
