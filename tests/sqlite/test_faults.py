@@ -89,7 +89,7 @@ def test_a_full_disk_is_an_error_and_the_store_goes_on_when_there_is_space(path)
 def test_who_comes_to_a_database_in_memory_when_it_has_just_been_closed_is_told_so():
     """For between the look whether the store is open and the turn to use it somebody else may close it."""
     with datastore.connect("sqlite://:memory:") as store:
-        pool = store.backend._connections
+        pool = store.backend._opened.connections
         pool.close()
         for _ in range(2):  # the first one keeps nobody waiting
             with pytest.raises(ClosedError):
@@ -114,8 +114,8 @@ def test_a_write_that_fails_in_a_file_that_is_gone_says_that_it_is_gone(path):
         (pages,) = the_connection(store).execute("PRAGMA page_count").fetchone()
         the_connection(store).execute(f"PRAGMA max_page_count={pages + 5}")
         path.rename(path.with_name("moved.db"))
-        store.backend._look_at = math.inf  # so that it is the write that fails first
-        with pytest.raises(BackendUnusableError, match="was deleted, moved or replaced meanwhile"):
+        store.backend._opened.look_at = math.inf  # so that it is the write that fails first
+        with pytest.raises(BackendUnusableError, match="was deleted, moved or replaced while the store was open"):
             agent.set("k", "x" * 900_000)
 
 
