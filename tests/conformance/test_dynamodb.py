@@ -129,8 +129,9 @@ _FOR_MOTO = (
 _ALONE = tuple(topic for topic in TOPICS if topic_name(topic) in _FOR_MOTO)
 
 
-# Moto checks each part of an update for these, and in each part all that is within it: half of its time. What is wrong
-# within a part is wrong in the whole, too, which is checked alone here. (Another version may check it in another way.)
+# Moto checks each part of an update for these, and in each part all that is within it: a quarter of its time or more.
+# What is wrong within a part is wrong in the whole, too, which alone is checked here. (If another version of Moto has
+# other checks, nothing is changed.)
 _CHECKS_OF_THE_WHOLE = {
     "ActionCountValidator": "verify_action_counts",
     "OverlappingPathsValidator": "check_for_overlapping_paths",

@@ -36,7 +36,7 @@ def emulator(folder: Path) -> Server:
             "-Duser.language=en",
             "-XX:-UsePerfData",  # which would lie in /tmp, whatever TMPDIR says
             # A test session is over before code that was optimized at length has paid for it: with the quick compiler
-            # alone the emulator takes half of the processor's time.
+            # alone the emulator takes about half as much processor time.
             *("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
             f"-Djava.io.tmpdir={folder}",
             "-cp",
