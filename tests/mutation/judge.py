@@ -5,6 +5,7 @@ Ends with 0 if all of them passed, so that the mutant survives.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -54,6 +55,8 @@ FIRST = {
     "datastore/values.py": ["tests/core/test_values.py"],
 }
 """By the beginning of the module's path; the longest one that fits."""
+LONGEST_TEST = 240
+"""So many seconds may one test take: some mutants wait for ever."""
 QUICK = ["tests/conformance/test_memory.py", "-k", "not twelve_thousand and not any_size and not properties"]
 EVERYTHING = [
     *("tests/adapters", "tests/core", "tests/interfaces", "tests/moving", "tests/robustness", "tests/sqlite"),
@@ -76,11 +79,13 @@ def changed() -> str:
 def passes(arguments: list[str]) -> bool:
     here = Path.cwd()
     options = ["-x", "-q", "-p", "no:cacheprovider", "--no-servers", "--tb=no", "--hypothesis-profile=mutants"]
+    options += ["-o", f"faulthandler_timeout={LONGEST_TEST}", "-o", "faulthandler_exit_on_timeout=true"]
     environment = {
         **os.environ,
         "CI": "true",
         "PYTHONPATH": os.pathsep.join(map(str, (here, here / "backends"))),
     }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # Cosmic Ray's; compiling everything takes half of a short run
     return subprocess.run([sys.executable, "-m", "pytest", *options, *arguments], env=environment).returncode == 0
 
 
@@ -93,7 +98,13 @@ def main() -> int:
         stages.append(QUICK)
     if os.environ.get("MUTATION_STAGES") != "quick":
         stages.append(EVERYTHING)
-    return 0 if all(map(passes, stages)) else 1
+    # The bytecode of a module is known by the second in which it was written: that of a mutant must not outlive it.
+    bytecode = Path(importlib.util.cache_from_source(module))
+    bytecode.unlink(missing_ok=True)
+    try:
+        return 0 if all(map(passes, stages)) else 1
+    finally:
+        bytecode.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
