@@ -155,8 +155,6 @@ def decoded(id: str, decode: Callable[[], T]) -> T:
     """
     try:
         return decode()
-    except DamagedRecordError:
-        raise
     except UNDECODABLE as error:
         problem = reason(error)
     raise damaged(id, problem)

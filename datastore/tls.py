@@ -22,7 +22,7 @@ def refusal(error: BaseException, place: str, variable: str, backend: str) -> Co
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return untrusted(place, getattr(cause, "verify_message", "no more is known"), variable, backend)
-        if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+        if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None) in _NO_TLS:
             return ConfigurationError(f"{place} does not speak TLS; check the scheme and the port", backend=backend)
         cause = cause.__cause__ or cause.__context__
     return None

@@ -11,7 +11,7 @@ import os
 import random
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 _EVERYWHERE = {
     "database": None,  # a run depends on no run before it
@@ -21,6 +21,8 @@ _EVERYWHERE = {
 }
 settings.register_profile("ci", derandomize=True, **_EVERYWHERE)
 settings.register_profile("random", derandomize=False, **_EVERYWHERE)
+# For tests/mutation, which asks whether a test fails and for no smaller example: looking for one takes minutes.
+settings.register_profile("mutants", derandomize=True, phases=[Phase.explicit, Phase.generate], **_EVERYWHERE)
 settings.load_profile("ci" if os.environ.get("CI") else "random")
 
 

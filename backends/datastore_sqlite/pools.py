@@ -308,8 +308,12 @@ class OneConnection:
             connection.turn = self._turns.take(self._settings.timeout, frame)
         except TimeoutError as error:
             raise no_turn(error) from error
-        if connection.in_transaction:  # an interrupt left it there
-            connection.rollback()
+        try:
+            if connection.in_transaction:  # an interrupt left it there
+                connection.rollback()
+        except sqlite3.ProgrammingError as error:  # it was closed while this call waited for its turn
+            self.give_back(connection)
+            raise translate(error, self._settings) from error
         connection.deadline[0] = until()
         return connection
 

@@ -314,8 +314,7 @@ class Translation:
             self._refuse("an escape without its number", start)
         self._at = found.end()
         octal, hexadecimal = found[1] or found[2], found[3] or found[4]
-        digits = (octal or hexadecimal or "0").lstrip("0")
-        number = int(digits or "0", 8 if octal else 16) if len(digits) < 12 else sys.maxsize
+        number = int(octal or hexadecimal or "0", 8 if octal else 16)
         if number > sys.maxunicode or 0xD800 <= number <= 0xDFFF:
             self._refuse(f"\\{found[0]}, which is no character", start)
         return number

@@ -55,6 +55,13 @@ def test_it_takes_one_request_and_a_read_where_documents_are_read(client):
     assert (document.last_accessed_by_agent, document.last_accessed_at) == ("reader", at(1))
 
 
+def test_a_document_that_is_stored_whole_is_stored_with_its_value(database):
+    client = Client(database)
+    client.write(put("a", {"n": 1}))
+    client.counter.record([access(client, "a", 1)])
+    assert client.changes[-1].document.value == {"n": 1}
+
+
 def test_only_as_many_at_once_as_a_batch_holds(client):
     client.write(put("c"))
     client.asked.clear()

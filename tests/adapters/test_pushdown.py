@@ -234,6 +234,7 @@ def asked(filter=None, meta=None, dialect=None):
         ({"$nor": [{"x": 1, "x2": 2}]}, ["(NOT x=1 OR NOT x2=2)"], {}),
         ({"$nor": [{"$nor": [{"x": 1, "n": 2}]}]}, ["x=1", "n~2"], {"n": 2}),
         ({"$nor": [{"x": {"$ne": 1}}]}, ["x=1"], {}),
+        ({"x": 1, "$nor": [{"u": {"$ne": 1}}]}, ["x=1"], {"u": 1}),
         ({"x": {"$gte": None}}, ["x=None"], {}),
         ({"x": 1, "n": 1, "u": {"$gt": None}}, ["NOTHING"], {}),
         ({"$or": [{"x": 1}, {"u": {"$in": []}}]}, ["x=1"], {}),
@@ -290,6 +291,13 @@ def test_a_dialect_says_which_filter_comes_first():
             return exact(f"{about}.{path[0]}")
 
     assert asked({"a": 1}, {"key": "k"}, MetaFirst())[0] == ["meta.key", "value.a"]
+
+
+@pytest.mark.parametrize("missing", ["condition", "all_of", "any_of"])
+def test_a_dialect_without_a_method_that_it_needs_cannot_be_made(missing):
+    methods = {name: None for name in ("condition", "all_of", "any_of") if name != missing}
+    with pytest.raises(TypeError, match=f"abstract method '?{missing}"):
+        type("Incomplete", (Dialect,), methods)()
 
 
 def test_a_clause_that_is_whole_is_shown_as_it_was_written():

@@ -7,6 +7,7 @@ import pytest
 from datastore import BackendUnavailableError, DamagedRecordError, PermissionDeniedError, ValueTooLargeError
 from datastore.adapters.changes import Late, Rules
 from datastore.adapters.knowledge import ABSENT, Memory
+from datastore.adapters.primitives import Primitives
 from datastore.adapters.remembering import REMEMBERED, mark_of
 from datastore.adapters.writing import Writer
 from datastore.backend import Delete, Document, Outcome, Restore
@@ -50,6 +51,30 @@ def restore(key: str, value: object, *, if_revision: str | None = None, revision
 def test_a_new_document_takes_one_request(client):
     assert client.write(put("k")) == [DONE]
     assert client.asked == [SWAP]
+
+
+def test_an_adapter_is_told_whether_a_write_is_alone(database):
+    told = []
+
+    class Asked(Client):
+        def guess(self, write, remembered, alone):
+            told.append(alone)
+            return super().guess(write, remembered, alone)
+
+    client = Asked(database)
+    client.write(put("a"))
+    client.write(put("b"), put("c"))
+    assert told == [True, False, False]
+
+
+def test_where_nobody_can_tell_who_removed_a_document_the_delete_without_an_answer_did(database):
+    class CannotTell(Client):
+        was_removed_by = Primitives.was_removed_by
+
+    client = CannotTell(database)
+    client.write(put("k"))
+    client.meet([unanswered])
+    assert client.write(Delete(id_of("k"), at(1))) == [DONE]
 
 
 def test_a_document_that_is_known_here_takes_one_request(client):

@@ -4,6 +4,8 @@ import copy
 import gc
 import logging
 import pickle
+import subprocess
+import sys
 import threading
 import time
 
@@ -314,6 +316,19 @@ def test_a_store_that_nobody_closed_writes_its_counts_when_it_is_collected(backe
     gc.collect()
     assert backend.calls[-2:] == ["record_access", "close"]
     assert flush_threads() == []
+
+
+def test_a_program_that_closes_no_store_ends_and_its_counts_are_written(tmp_path):
+    url = f"sqlite:///{tmp_path}/a.db"
+    program = f"""
+import datastore
+store = datastore.connect({url!r}, flush_interval={NEVER})
+store.agent("u", "a").set("k", 1)
+store.agent("u", "a").get("k")
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    with datastore.connect(url) as store:
+        assert store.agent("u", "a").get_record("k").access_count == 1
 
 
 def test_an_agents_store_can_be_copied_but_not_sent_to_another_process(backend):

@@ -1,5 +1,6 @@
 """Opening a store: by URL, by environment, with adapters found by entry point, and errors that say what to do."""
 
+import inspect
 import subprocess
 import sys
 import textwrap
@@ -8,6 +9,7 @@ import pytest
 
 import datastore
 from datastore import ConfigurationError, DataStore
+from datastore.connecting import _STORE_OPTIONS
 
 
 def test_the_default_is_a_file_in_the_working_directory(tmp_path, monkeypatch):
@@ -16,6 +18,14 @@ def test_the_default_is_a_file_in_the_working_directory(tmp_path, monkeypatch):
     with datastore.connect() as store:
         assert store.backend.name == "sqlite"
     assert (tmp_path / "agent_data_store.db").exists()
+
+
+def test_a_store_has_the_same_options_and_defaults_however_it_is_made():
+    connecting, making = (inspect.signature(make).parameters for make in (datastore.connect, DataStore))
+    assert set(making) - {"backend"} == set(_STORE_OPTIONS)
+    assert {name: connecting[name].default for name in _STORE_OPTIONS} == {
+        name: making[name].default for name in _STORE_OPTIONS
+    }
 
 
 def test_the_environment_names_the_default(tmp_path, monkeypatch):

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from datastore.backend import Document
-from datastore.documents import MAX_COUNT, MAX_REVISION_BYTES, check, check_moved, is_time, key_of
+from datastore.documents import (
+    MAX_COUNT,
+    MAX_REVISION_BYTES,
+    UNDECODABLE,
+    check,
+    check_moved,
+    damaged,
+    decoded,
+    is_time,
+    key_of,
+)
 from datastore.errors import DamagedRecordError
 from datastore.ids import encode_key
 
@@ -128,3 +138,26 @@ def test_an_id_has_a_key_only_if_the_key_has_that_id(end):
     with pytest.raises(DamagedRecordError, match="no key has this id"):
         key_of(f"ann:default:{end}")
     assert key_of(f"ann:default:{encode_key('a')}") == "a"
+
+
+@pytest.mark.parametrize("kind", UNDECODABLE)
+def test_what_cannot_be_decoded_is_damage_and_nothing_of_it_is_told(kind):
+    def decode():
+        raise kind(SECRET)
+
+    with pytest.raises(DamagedRecordError) as caught:
+        decoded(SOUND.id, decode)
+    assert caught.value.id == SOUND.id
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("error", [damaged(SOUND.id, "it is half a document"), MemoryError(), KeyboardInterrupt()])
+def test_what_decoding_says_itself_passes(error):
+    def decode():
+        raise error
+
+    assert decoded(SOUND.id, lambda: 1) == 1
+    with pytest.raises(type(error)) as caught:
+        decoded(SOUND.id, decode)
+    assert caught.value is error

@@ -101,6 +101,22 @@ def test_a_document_that_cannot_be_removed_is_no_smaller_number(store, backend, 
     assert store.agent("u", "a").get("k") == 1
 
 
+@pytest.mark.parametrize("prefix", [None, "k", "key"])
+def test_a_clear_asks_the_adapter_to_leave_what_another_program_has_written(store, backend, prefix):
+    """For a listing of keys need not say whose a document is."""
+    sent = []
+
+    def write(method, writes):
+        sent.extend(writes)
+        return method(writes)
+
+    agent = store.agent("u", "clears")
+    agent.set("key", 1)
+    backend.fail("write", write)
+    assert agent.clear(prefix) == len(sent) > 0
+    assert all(delete.only_own for delete in sent)
+
+
 def test_a_fault_while_accesses_are_counted_does_not_reach_the_reader(store, backend, caplog):
     agent = store.agent("u", "a")
     agent.get("k")

@@ -19,6 +19,7 @@ from datastore.ids import (
     namespace_prefix,
     namespace_range,
 )
+from datastore.scope import new_revision
 
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 awkward = st.text(alphabet="ab:%/_\x00\x1f\x7f\x85;é", min_size=1, max_size=8)
@@ -191,3 +192,9 @@ def test_a_name_that_is_no_text_is_a_type_error_as_well(call, wrong):
 def test_what_is_no_encoded_key_is_a_value_error(wrong):
     with pytest.raises(ValueError):
         decode_key(wrong)
+
+
+def test_every_revision_is_96_random_bits():
+    revisions = [new_revision() for _ in range(1_000)]  # they are made some hundred at a time
+    assert all(re.fullmatch("[0-9a-f]{24}", revision) for revision in revisions)
+    assert len(set(revisions)) == len(revisions)

@@ -92,6 +92,7 @@ def found(pattern: str, options: str, text: str) -> bool:
         ("a(?# a comment )b", "", ["ab"]),
         # characters by their numbers, and what stands for itself
         (r"\x{1F511}", "", ["🔑"]),
+        (r"\x{00000000000000000061}", "", ["a", "a\n", "a\n\n", "a\nb", "ab", "a b"]),
         (r"^\xe9", "", ["é"]),
         (r"\0", "", ["\0"]),
         ("\0", "", ["\0"]),
@@ -141,6 +142,7 @@ def test_a_pattern_means_what_it_means_to_mongodb(pattern, options, texts):
         (r"\y", r"at position 0 it has \y, which means nothing"),
         (r"a$\n", "at position 3 it has something after a $, which stands for the end; write"),
         (r"(a$|b)c", "at position 6 it has something after a $"),
+        (r"((a$)|b)c", "at position 8 it has something after a $"),
         (r"(a$){2}", "at position 4 it has a $ that is repeated"),
         ("a{1001}", "at position 1 it has {1001}, and may repeat 1,000 times"),
         ("a{2,1001}", "at position 1 it has {2,1001}, and may repeat 1,000 times"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import sys
 from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -74,6 +76,9 @@ def equal(value, path=A):
         ({"a": {"$not": {"$ne": 1}}}, Not(Not(equal(1)))),
         ({"a": {"$type": 16}}, Field(A, HasType(("int",)))),
         ({"a": {"$type": ["string", 1, 2]}}, Field(A, HasType(("double", "string")))),
+        ({"a": {"$type": [3, 4]}}, Field(A, HasType(("array", "object")))),
+        ({"a": {"$type": [8, 10]}}, Field(A, HasType(("bool", "null")))),
+        ({"a": {"$type": [18, 19]}}, Field(A, HasType(("decimal", "long")))),
         ({"a": {"$size": 2.0}}, Field(A, Size(2))),
         ({"a": {"$mod": [4.9, -1.5]}}, Field(A, Modulo(4, -1))),
         ({"a": {"$regex": "x", "$options": "smi"}}, Field(A, Matches("x", "ims"))),
@@ -191,6 +196,32 @@ def test_an_error_names_the_place(filter, message):
     with pytest.raises(QueryError) as refused:
         parse(filter)
     assert str(refused.value).startswith(message), refused.value
+
+
+class NotToBeRead(Mapping):
+    """Says that it is a mapping, and has nothing that can be read as one."""
+
+    def __getitem__(self, name):
+        raise TypeError
+
+    def __iter__(self):
+        raise TypeError
+
+    def __len__(self):
+        return 1
+
+
+@pytest.mark.parametrize(
+    ("filter", "meta", "place"),
+    [
+        (NotToBeRead(), None, "filter"),
+        (None, NotToBeRead(), "meta"),
+        ({"$or": [{"a": 1}, NotToBeRead()]}, None, "$or[1]"),
+    ],
+)
+def test_a_mapping_that_cannot_be_read_is_refused_with_its_place(filter, meta, place):
+    with pytest.raises(QueryError, match=re.escape(f"{place} is a NotToBeRead; it must be a dict")):
+        parse_query(filter, meta)
 
 
 @pytest.mark.parametrize("operator", OPERATORS)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from datastore import ConfigurationError
-from datastore.urls import Url, boolean, one_of, seconds
+from datastore.urls import Url, boolean, one_of, positive, seconds
 
 
 def test_a_url_is_taken_apart_and_decoded():
@@ -28,6 +28,17 @@ def test_keyword_arguments_are_parameters_too():
     assert url.parameter("timeout", seconds, 1.0) == 2.5
 
 
+@pytest.mark.parametrize(
+    ("value", "means"),
+    [
+        *((value, True) for value in ("true", "YES", "on", "1", 1, True)),
+        *((value, False) for value in ("false", "No", "off", "0", 0, False)),
+    ],
+)
+def test_true_and_false_are_written_in_any_of_the_usual_ways(value, means):
+    assert Url("x://", {"create": value}).parameter("create", boolean, None) is means
+
+
 @pytest.mark.parametrize("text", ["", "agents.db", "/tmp/x.db", "sqlite:x.db", "://x", "1x://"])
 def test_what_is_no_url_is_refused_with_an_example(text):
     with pytest.raises(ConfigurationError, match=re.escape("such as 'sqlite:///agents.db'")):
@@ -47,6 +58,11 @@ def test_an_unknown_parameter_is_refused_with_those_that_there_are():
         url.check_all_taken()
 
 
+def test_a_parameter_without_a_value_is_not_taken_for_one_that_is_missing():
+    with pytest.raises(ConfigurationError, match="the parameter 'timeout' of the x URL: it must be a number"):
+        Url("x://?timeout=").parameter("timeout", seconds, 1.0)
+
+
 def test_a_parameter_given_twice_is_refused():
     with pytest.raises(ConfigurationError, match="'timeout' is given twice"):
         Url("x://?timeout=3", {"timeout": 4})
@@ -62,6 +78,9 @@ def test_a_parameter_given_twice_is_refused():
         ("create", "perhaps", boolean, "it must be true or false"),
         ("mode", "half", one_of("normal", "full"), "it must be one of normal, full"),
         ("pool", "x", int, "invalid literal"),
+        ("pool", "x", positive, "it must be a whole number of at least 1"),
+        ("pool", "0", positive, "it must be a whole number of at least 1"),
+        ("pool", True, positive, "it must be a whole number of at least 1"),
     ],
 )
 def test_a_wrong_parameter_is_refused_by_name(name, value, convert, words):

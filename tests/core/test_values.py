@@ -78,8 +78,8 @@ LONGEST = 10**4_300 - 1
     ids=["600", "601", "1201", "4226", "4300", "-4300"],
 )
 def test_an_integer_of_up_to_4300_digits_comes_back_whatever_the_interpreters_own_limit(number, interpreters_limit):
-    value = {"n": [number, 1.0, "é", None, {}, [], (number,)]}
-    assert decode(encode(value)) == {"n": [number, 1.0, "é", None, {}, [], [number]]}
+    value = {"n": [number, 1.0, "é", None, {}, [], (number,), 1, 0, -1]}
+    assert decode(encode(value)) == {"n": [number, 1.0, "é", None, {}, [], [number], 1, 0, -1]}
 
 
 @pytest.mark.parametrize("number", [LONGEST + 1, -LONGEST - 1, 1 << 1_000_000], ids=["4301", "-4301", "301030"])

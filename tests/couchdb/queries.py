@@ -169,6 +169,9 @@ def matching(query, everything: list[dict]) -> set[str]:
 
 
 RANGE = key_range("u:n:", None)
+"""Of the documents here."""
+OF_AGENT = key_range("u:default:", None)
+"""Of what the fixture `agent` stores."""
 
 ODD_VALUES = [
     *({}, 5, "text", None, True, [], [1, 2], ["a"], [{"a": 1}], 1.0, 2**60, 1e21),

@@ -19,7 +19,6 @@ from tests.couchdb import queries
 from tests.servers import couchdb
 
 pytestmark = pytest.mark.server("couchdb")
-RANGE = key_range("u:default:")
 
 
 # ------------------------------------------------------------------------------------------- CouchDB == the reference
@@ -81,7 +80,7 @@ def test_provenance_and_times(store, agent):
 def test_a_count_of_accesses_is_not_asked_of_the_database(agent, backend):
     agent.set("k", 1)
     agent.get("k")
-    assert backend.plan(RANGE, parse_query(None, {"accessCount": 1})) is None
+    assert backend.plan(queries.OF_AGENT, parse_query(None, {"accessCount": 1})) is None
     assert agent.find(meta={"accessCount": 1}) == {"k": 1}
 
 
@@ -98,11 +97,11 @@ def test_a_find_takes_1_request(agent, asked):
 
 def test_a_page_ends_at_its_limit_and_the_next_begins_behind_its_bookmark(agent, backend, asked):
     queries.numbered(agent, 50)
-    plan = backend.plan(RANGE, parse_query({"even": True}))
+    plan = backend.plan(queries.OF_AGENT, parse_query({"even": True}))
     ids, after = [], None
     with asked() as requests:
         while True:
-            page = backend.find(RANGE, plan, Fields.KEY, 10, after)
+            page = backend.find(queries.OF_AGENT, plan, Fields.KEY, 10, after)
             assert len(page.documents) <= 10
             ids += [document.id for document in page.documents]
             if page.after is None:
@@ -145,7 +144,9 @@ def test_a_server_without_bookmarks_hands_over_everything(name):
         agent = store.agent("u", "a")
         queries.numbered(agent, 60)
         backend = store.backend
-        page = backend.find(RANGE, backend.plan(RANGE, parse_query({"even": True})), Fields.VALUE, 10)
+        page = backend.find(
+            queries.OF_AGENT, backend.plan(queries.OF_AGENT, parse_query({"even": True})), Fields.VALUE, 10
+        )
         assert (len(page.documents), page.after) == (30, None)
 
 
@@ -167,12 +168,12 @@ def test_pages_of_records_begin_where_the_one_before_ended(agent, asked):
 def test_the_last_that_match_come_first_page_by_page(agent, backend, asked, monkeypatch, page_bytes):
     queries.numbered(agent, 60, text="x" * 300)
     monkeypatch.setattr(adapter, "PAGE_BYTES", page_bytes)
-    plan = backend.plan(RANGE, parse_query({"even": True}))
+    plan = backend.plan(queries.OF_AGENT, parse_query({"even": True}))
     assert plan.in_order
     ids, after = [], None
     with asked() as requests:
         while True:
-            page = backend.find(RANGE, plan, Fields.VALUE, 10, after, True)
+            page = backend.find(queries.OF_AGENT, plan, Fields.VALUE, 10, after, True)
             ids += [document.id for document in page.documents]
             after = page.after
             if after is None:
@@ -252,24 +253,24 @@ def test_a_range_with_two_ends_is_not_one_that_couchdb_compares(backend):
 def test_the_last_come_first_also_where_somebody_removes_the_index(store, agent, backend, asked):
     """CouchDB finds without one, and says so; to sort it needs one."""
     queries.numbered(agent, 60)
-    plan = backend.plan(RANGE, parse_query({"even": True}))
-    page = backend.find(RANGE, plan, Fields.VALUE, 10, None, True)
+    plan = backend.plan(queries.OF_AGENT, parse_query({"even": True}))
+    page = backend.find(queries.OF_AGENT, plan, Fields.VALUE, 10, None, True)
     ids = [document.id for document in page.documents]
     couchdb.remove_design(store, NAMESPACE_INDEX)
     with asked() as requests:
         while page.after is not None:
-            page = backend.find(RANGE, plan, Fields.VALUE, 10, page.after, True)
+            page = backend.find(queries.OF_AGENT, plan, Fields.VALUE, 10, page.after, True)
             ids += [document.id for document in page.documents if document.value["even"]]
     assert ids == [f"u:default:{encode_key(f'k{number:04}')}" for number in range(58, -1, -2)]
     assert requests == ["POST _find", *["GET _all_docs"] * 4]
-    assert backend.plan(RANGE, parse_query({"even": True})) is None
+    assert backend.plan(queries.OF_AGENT, parse_query({"even": True})) is None
     assert list(agent.find({"even": True}, sort="-$key", limit=2)) == ["k0058", "k0056"]
 
 
 def test_what_would_leave_out_nothing_is_not_asked_of_mango(agent, backend, asked):
     queries.numbered(agent, 3)
     for filter in ({"n": {"$regex": "a"}}, {"n": {"$gt": "a"}}, {"n": {"$ne": "a"}}, {"n": {"$mod": [2, 1]}}):
-        assert backend.plan(RANGE, parse_query(filter)) is None
+        assert backend.plan(queries.OF_AGENT, parse_query(filter)) is None
     with asked() as requests:
         agent.find({"n": {"$regex": "a"}})
     assert requests == ["GET _all_docs"]
@@ -295,6 +296,6 @@ def test_the_documents_of_a_page_are_those_of_the_range(backend, agent):
     """ICU takes some namespaces for the same; ids do not."""
     agent.set("k", {"n": 1})
     agent.use_namespace("default\u200d").set("k", {"n": 1})
-    plan = backend.plan(RANGE, parse_query({"n": 1}))
-    page = finding.find(backend._session, "_find", RANGE, plan, Fields.KEY, 10, None, 1_000)
+    plan = backend.plan(queries.OF_AGENT, parse_query({"n": 1}))
+    page = finding.find(backend._session, "_find", queries.OF_AGENT, plan, Fields.KEY, 10, None, 1_000)
     assert [document.id[: document.id.rindex(":")] for document in page.documents] == ["u:default"]

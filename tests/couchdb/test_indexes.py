@@ -71,7 +71,7 @@ def test_an_index_needs_a_condition_on_each_of_its_fields(backend):
         ({"$or": [{"a": 1, "b": 1}]}, True),
         ({"$or": [{"a": 1, "b": 1}, {"a": 2, "b": 1}]}, False),
     ):
-        assert (backend.plan(queries.RANGE, parse_query(filter)).index == name) is used, filter
+        assert (backend.plan(queries.OF_AGENT, parse_query(filter)).index == name) is used, filter
 
 
 @pytest.mark.parametrize("path", [("0",), ("a", "12"), ("back\\slash",), ("constructor",), ("__proto__",)])

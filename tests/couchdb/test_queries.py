@@ -4,6 +4,8 @@ CouchDB's own meaning of a selector (`tests.servers.mango`) is tested in process
 tested by requests, behind the strict proxy, which lets through only what both find.
 """
 
+from contextlib import contextmanager
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,16 +27,24 @@ def _rounded(number):
         return float("inf") if number > 0 else float("-inf")
 
 
-@pytest.fixture(
-    scope="module", params=["keeps numbers", "keeps them and compares floats", "is JavaScript"], autouse=True
-)
-def exact(request):
-    """The kinds of servers; the fixture's value is whether one keeps numbers."""
+KINDS = ("keeps numbers", "keeps them and compares floats", "is JavaScript")
+"""Of servers: what becomes of numbers."""
+
+
+@contextmanager
+def _server(kind):
+    """Ask a kind of server in the block; the value is whether it keeps numbers."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.param != "keeps numbers":
+        if kind != "keeps numbers":
             compared = mango.collated
             patch.setattr(mango, "collated", lambda value: _float_of(compared, value))
-        yield request.param != "is JavaScript"
+        yield kind != "is JavaScript"
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def exact(request):
+    with _server(request.param) as exact:
+        yield exact
 
 
 def _float_of(compared, value):
@@ -42,20 +52,35 @@ def _float_of(compared, value):
     return (4, _rounded(found[1])) if found[0] == 4 else found
 
 
+def _odd(exact):
+    return [queries.stored(100 + number, value, exact=exact) for number, value in enumerate(queries.ODD_VALUES)]
+
+
 @pytest.fixture(scope="module")
 def odd(exact):
-    return [queries.stored(100 + number, value, exact=exact) for number, value in enumerate(queries.ODD_VALUES)]
+    return _odd(exact)
+
+
+@pytest.fixture(scope="module")
+def every_odd():
+    """The odd documents by whether the server keeps numbers."""
+    return {exact: _odd(exact) for exact in (True, False)}
+
+
+# Examples are made once for all kinds of servers: that takes many times as long as to ask one of them.
 
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(queries.documents, max_size=4), queries.filters)
-def test_no_document_that_matches_is_lost_by_what_is_pushed(exact, odd, values, filter):
+def test_no_document_that_matches_is_lost_by_what_is_pushed(every_odd, values, filter):
     query = parse_query(filter)
-    everything = odd + [queries.stored(number, value, exact=exact) for number, value in enumerate(values)]
-    made = plan(queries.RANGE, query, STARTUP, {})
-    if made is not None:
-        found = {document.id for document in queries.found(made, everything)}
-        assert queries.matching(query, everything) <= found, made.native
+    for kind in KINDS:
+        with _server(kind) as exact:
+            everything = every_odd[exact] + [queries.stored(n, value, exact=exact) for n, value in enumerate(values)]
+            made = plan(queries.RANGE, query, STARTUP, {})
+            if made is not None:
+                found = {document.id for document in queries.found(made, everything)}
+                assert queries.matching(query, everything) <= found, (kind, made.native)
 
 
 @settings(max_examples=400, deadline=None)
@@ -67,17 +92,19 @@ def test_no_document_that_matches_is_lost_by_what_is_pushed(exact, odd, values, 
     st.data(),
 )
 def test_a_declared_index_loses_nothing_either_and_finds_nothing_twice(
-    exact, odd, values, filter, fields, namespace, data
+    every_odd, values, filter, fields, namespace, data
 ):
     index = declare(fields, namespace)
     narrowing = {".".join(path): data.draw(queries.comparisons) for path in fields}
     query = parse_query({"$and": [narrowing, filter]})
-    everything = odd + [queries.stored(number, value, exact=exact) for number, value in enumerate(values)]
-    made = plan(queries.RANGE, query, STARTUP, {index.name: index})
-    if made is not None and made.index == index.name:
-        found = [document.id for document in queries.found(made, everything, index)]
-        assert queries.matching(query, everything) <= set(found), made.native
-        assert len(found) == len(set(found)), made.native
+    for kind in KINDS:
+        with _server(kind) as exact:
+            everything = every_odd[exact] + [queries.stored(n, value, exact=exact) for n, value in enumerate(values)]
+            made = plan(queries.RANGE, query, STARTUP, {index.name: index})
+            if made is not None and made.index == index.name:
+                found = [document.id for document in queries.found(made, everything, index)]
+                assert queries.matching(query, everything) <= set(found), (kind, made.native)
+                assert len(found) == len(set(found)), (kind, made.native)
 
 
 @settings(max_examples=300, deadline=None)
@@ -90,16 +117,18 @@ def test_a_declared_index_loses_nothing_either_and_finds_nothing_twice(
     queries.metas,
     st.just(None) | queries.fields,
 )
-def test_filters_on_metadata_and_provenance_lose_nothing(exact, documents, meta, filter):
+def test_filters_on_metadata_and_provenance_lose_nothing(documents, meta, filter):
     query = parse_query(filter, meta)
-    everything = [
-        queries.stored(number, metadata, metadata, expires_at, exact)
-        for number, (metadata, expires_at) in enumerate(documents)
-    ]
-    made = plan(queries.RANGE, query, STARTUP, {})
-    if made is not None:
-        found = {document.id for document in queries.found(made, everything)}
-        assert queries.matching(query, everything) <= found, made.native
+    for kind in KINDS:
+        with _server(kind) as exact:
+            everything = [
+                queries.stored(number, metadata, metadata, expires_at, exact)
+                for number, (metadata, expires_at) in enumerate(documents)
+            ]
+            made = plan(queries.RANGE, query, STARTUP, {})
+            if made is not None:
+                found = {document.id for document in queries.found(made, everything)}
+                assert queries.matching(query, everything) <= found, (kind, made.native)
 
 
 @pytest.mark.parametrize("filter", queries.TRAPS.values(), ids=queries.TRAPS)
@@ -136,6 +165,7 @@ def test_the_index_is_the_one_with_equality_in_front_and_then_the_one_with_most_
     )
 
 
+@pytest.mark.usefixtures("exact")
 @pytest.mark.parametrize("test", [{"$exists": True}, {"$exists": False}, {"$type": "null"}, {"$ne": None}, None])
 def test_an_expiry_that_is_not_there_is_null(test):
     query = parse_query(None, {"expiresAt": test})

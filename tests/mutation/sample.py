@@ -1,6 +1,7 @@
 """Choose mutants at random, with a fixed seed, among those that Cosmic Ray can make; ``README.md`` says how.
 
-Mutants in annotations are left out: nothing evaluates annotations, so no test could find them.
+Mutants in annotations and in overloads are left out: only type checkers look at those, so no test could find them. A
+star in a list of parameters is left out, too: Cosmic Ray takes it for a multiplication, and the result is not Python.
 """
 
 from __future__ import annotations
@@ -11,24 +12,43 @@ import random
 import sqlite3
 from pathlib import Path
 
+Position = tuple[int, int]
 
-def annotations(path: Path) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Return where the annotations of a module, and the types that it gives names to, begin and end."""
+
+def annotations(tree: ast.Module) -> list[tuple[Position, Position]]:
+    """Return where the annotations and overloads of a module, and the types that it gives names to, begin and end."""
     found: list[ast.expr | None] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    overloads = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             found.append(node.returns)
+            if any(isinstance(one, ast.Name) and one.id == "overload" for one in node.decorator_list):
+                overloads.append(((node.decorator_list[0].lineno, 0), end_of(node)))
         elif isinstance(node, ast.arg):
             found.append(node.annotation)
         elif isinstance(node, ast.AnnAssign):
             found.append(node.annotation)
             if isinstance(node.annotation, ast.Name) and node.annotation.id == "TypeAlias":
                 found.append(node.value)
-    return [
-        ((node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0))
-        for node in found
-        if node is not None
-    ]
+    return overloads + [(start_of(node), end_of(node)) for node in found if node is not None]
+
+
+def start_of(node: ast.AST) -> Position:
+    return node.lineno, node.col_offset
+
+
+def end_of(node: ast.AST) -> Position:
+    return node.end_lineno or 0, node.end_col_offset or 0
+
+
+def operators(tree: ast.Module) -> list[tuple[Position, Position]]:
+    """Return where the operators between two operands may be."""
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.BinOp)]
+    return [(end_of(node.left), start_of(node.right)) for node in nodes]
+
+
+def lies_in(position: Position, places: list[tuple[Position, Position]]) -> bool:
+    return any(start <= position < end for start, end in places)
 
 
 def main() -> None:
@@ -39,15 +59,19 @@ def main() -> None:
     given = parser.parse_args()
     database = sqlite3.connect(given.session)
     rows = database.execute(
-        "SELECT job_id, module_path, start_pos_row, start_pos_col FROM mutation_specs"
+        "SELECT job_id, module_path, start_pos_row, start_pos_col, operator_name FROM mutation_specs"
         " ORDER BY module_path, start_pos_row, start_pos_col, operator_name, operator_args, occurrence"
     ).fetchall()
-    skipped: dict[str, list] = {}
+    trees = {module: ast.parse(Path(module).read_text(encoding="utf-8")) for module in {row[1] for row in rows}}
+    skipped = {module: annotations(tree) for module, tree in trees.items()}
+    between = {module: operators(tree) for module, tree in trees.items()}
     sites: dict[tuple[str, int, int], list[str]] = {}
-    for job, module, row, column in rows:
-        places = skipped.setdefault(module, annotations(Path(module)))
-        if not any(start <= (row, column) < end for start, end in places):
-            sites.setdefault((module, row, column), []).append(job)
+    for job, module, row, column, name in rows:
+        if lies_in((row, column), skipped[module]):
+            continue
+        if "BinaryOperator" in name and not lies_in((row, column), between[module]):
+            continue
+        sites.setdefault((module, row, column), []).append(job)
     # One place counts once, however many mutants can be made of it: of "+" a dozen.
     generator = random.Random(given.seed)
     chosen = [generator.choice(sites[site]) for site in generator.sample(sorted(sites), min(given.size, len(sites)))]

@@ -42,11 +42,9 @@ SLOW = {
 }
 
 
-@pytest.mark.parametrize("call", SLOW)
-def test_a_call_that_reads_many_pages_ends_in_time(store, call, monkeypatch):
-    agent = fill(store, 300, {"n": 1, "text": "x" * 100})
-    backend = store.backend
-    backend.capabilities = dataclasses.replace(backend.capabilities, scan_page=100)
+@pytest.fixture
+def slow_pages(monkeypatch):
+    """Let each page that a backend reads take 200 s; returns a function to begin with, and one for how many it read."""
     passed, real, pages = 0.0, time.monotonic, 0
 
     def slowly(read):
@@ -58,16 +56,37 @@ def test_a_call_that_reads_many_pages_ends_in_time(store, call, monkeypatch):
 
         return page
 
-    monkeypatch.setattr(deadlines.time, "monotonic", lambda: real() + passed)
-    for name in ("scan", "find"):
-        if hasattr(backend, name):
+    def begin(backend):
+        monkeypatch.setattr(deadlines.time, "monotonic", lambda: real() + passed)
+        for name in ("scan", "find"):
             monkeypatch.setattr(backend, name, slowly(getattr(backend, name)))
+
+    return begin, lambda: pages
+
+
+@pytest.mark.parametrize("call", SLOW)
+def test_a_call_that_reads_many_pages_ends_in_time(store, call, slow_pages, monkeypatch):
+    agent = fill(store, 300, {"n": 1, "text": "x" * 100})
+    store.backend.capabilities = dataclasses.replace(store.backend.capabilities, scan_page=100)
+    begin, pages = slow_pages
+    begin(store.backend)
     with pytest.raises(DeadlineExceededError, match=r"longer than max_seconds, which is 300 s") as caught:
         SLOW[call](agent)
     assert not caught.value.retryable
-    assert pages == 2
+    assert pages() == 2
     monkeypatch.undo()
     assert agent.get("0000001")["n"] == 1
+
+
+def test_listing_namespaces_one_by_one_ends_in_time(slow_pages):
+    with datastore.connect("memory://", max_seconds=300) as store:
+        for namespace in "abcd":
+            store.agent("u", "a", namespace).set("k", 1)
+        begin, pages = slow_pages
+        begin(store.backend)
+        with pytest.raises(DeadlineExceededError):
+            store.agent("u", "a").list_namespaces()
+        assert pages() == 2
 
 
 def test_sqlite_gives_up_a_statement_that_takes_too_long(tmp_path):

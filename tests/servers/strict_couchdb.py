@@ -186,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
         return answer
 
     def _connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(HOST, self.proxy.upstream, timeout=60)
+        return http.client.HTTPConnection(HOST, self.proxy.upstream, timeout=600)
 
     def _ask(
         self, connection: http.client.HTTPConnection, method: str, target: str, body: bytes, headers: dict[str, str]

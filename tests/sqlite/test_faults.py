@@ -1,5 +1,6 @@
 """A locked file, a full disk, a killed process: the typed error or the right answer, never half of one."""
 
+import math
 import resource
 import signal
 import sqlite3
@@ -10,6 +11,7 @@ import threading
 
 import pytest
 
+import datastore
 from datastore import (
     BackendUnavailableError,
     BackendUnusableError,
@@ -82,6 +84,39 @@ def test_a_full_disk_is_an_error_and_the_store_goes_on_when_there_is_space(path)
         assert agent.get_all() == {"k": "before"}
         agent.set("k", "x" * 900_000)
         assert agent.count() == 1
+
+
+def test_who_comes_to_a_database_in_memory_when_it_has_just_been_closed_is_told_so():
+    """For between the look whether the store is open and the turn to use it somebody else may close it."""
+    with datastore.connect("sqlite://:memory:") as store:
+        pool = store.backend._opened.connections
+        pool.close()
+        for _ in range(2):  # the first one keeps nobody waiting
+            with pytest.raises(ClosedError):
+                pool.take(sys._getframe())
+
+
+def test_a_database_in_memory_that_is_full_is_the_same_error():
+    with datastore.connect("sqlite://:memory:") as store:
+        agent = store.agent("u", "a")
+        agent.set("k", "before")
+        (pages,) = the_connection(store).execute("PRAGMA page_count").fetchone()
+        the_connection(store).execute(f"PRAGMA max_page_count={pages + 5}")
+        with pytest.raises(BackendUnusableError, match="is full; nothing was written"):
+            agent.set("k", "x" * 900_000)
+
+
+def test_a_write_that_fails_in_a_file_that_is_gone_says_that_it_is_gone(path):
+    """There is no point in freeing space for it."""
+    with connect(path, tracking="off") as store:
+        agent = store.agent("u", "a")
+        agent.set("k", "before")
+        (pages,) = the_connection(store).execute("PRAGMA page_count").fetchone()
+        the_connection(store).execute(f"PRAGMA max_page_count={pages + 5}")
+        path.rename(path.with_name("moved.db"))
+        store.backend._opened.look_at = math.inf  # so that it is the write that fails first
+        with pytest.raises(BackendUnusableError, match="was deleted, moved or replaced while the store was open"):
+            agent.set("k", "x" * 900_000)
 
 
 def test_a_file_that_may_not_grow_is_an_error_too(path):

@@ -1,14 +1,19 @@
 """The file: made where it may be made, for its owner alone, and an error that says what to do where it may not."""
 
+import contextlib
 import os
+import sqlite3
 import stat
+from types import SimpleNamespace
 
 import pytest
 
 import datastore
 import datastore_sqlite
 from datastore import ConfigurationError, PermissionDeniedError
+from datastore.administration import Diagnostic
 from datastore.urls import Url
+from datastore_sqlite import schema
 from tests.sqlite.files import as_nobody, connect, filled
 
 
@@ -108,3 +113,45 @@ def test_what_is_made_is_readable_for_its_owner_alone(tmp_path):
     assert tenants
     assert set(tenants) == {0o600}
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755, "directories are left as they are"
+
+
+@pytest.mark.parametrize(("free", "enough"), [(99_999_999, False), (100_000_001, True)])
+def test_little_space_on_the_disk_is_a_finding_with_a_remedy(tmp_path, monkeypatch, free, enough):
+    monkeypatch.setattr("datastore_sqlite.admin.shutil.disk_usage", lambda path: SimpleNamespace(free=free))
+    with connect(filled(tmp_path / "a.db")) as store:
+        found = store.backend.examine(0.0)
+    assert found[-1] == Diagnostic(enough, f"{free:,} bytes are free on its disk", "" if enough else "free some space")
+
+
+def test_a_file_without_a_write_ahead_log_is_a_finding_with_a_remedy(tmp_path):
+    path = filled(tmp_path / "a.db")
+    with connect(path) as store:
+        assert Diagnostic(True, "it has a write-ahead log: readers do not wait for writers") in store.backend.examine(
+            0.0
+        )
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA journal_mode=DELETE")
+    with connect(f"{path}?mode=ro") as store:
+        (finding,) = [one for one in store.backend.examine(0.0) if "journal mode is delete" in one.text]
+    assert not finding.healthy
+    assert "network disks cannot share a log" in finding.remedy
+
+
+def test_an_opener_waits_for_readers_before_it_switches_to_the_write_ahead_log(tmp_path, monkeypatch):
+    """SQLite itself does not wait there. Such a file is what `sqlite3 .backup` and others make."""
+    path = filled(tmp_path / "a.db")
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("PRAGMA journal_mode=DELETE")
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM agent_data_store").fetchone()
+    waited = []
+
+    def wait(backoff):
+        waited.append(backoff)
+        reader.close()
+        return True
+
+    monkeypatch.setattr(schema.Backoff, "wait", wait)
+    with connect(path, timeout=0.01) as store:
+        assert store.agent("u", "a").count() == 200
+    assert len(waited) == 1

@@ -157,6 +157,26 @@ def test_other_namespaces_and_users(store, many):
     assert list(many.find({"n": 5})) == ["00005"]
 
 
+def test_numbers_and_texts_can_be_looked_for_together(store, agent):
+    agent.set_many({"a": {"n": 1}, "b": {"n": "1"}, "c": {"n": 2}, "d": {"n": 1.5}, "e": {"n": None}})
+    index = store.ensure_index(["n"])
+    for among, found in ([[1, "1"], "ab"], [[2, 1.5], "cd"], [[2, None], "ce"], [["1", None, 1.5], "bde"]):
+        assert agent.explain({"n": {"$in": among}})["index"] == index
+        assert "".join(agent.find({"n": {"$in": among}})) == found
+
+
+@pytest.mark.parametrize(
+    ("fields", "namespace", "name"),
+    [
+        (["n"], None, "agent_data_store_by_n_1323357d5702"),
+        (["title", "price.eur"], "books:1", "agent_data_store_by_title_price_eur_d11a8929b7e8"),
+    ],
+)
+def test_an_index_of_an_earlier_version_is_still_used(store, fields, namespace, name):
+    """Its name says what its keys are. If they change, no file's indexes are used until they are declared again."""
+    assert store.ensure_index(fields, namespace) == name
+
+
 def test_it_is_declared_once(store, tmp_path):
     name = store.ensure_index(["a", "b.c"])
     assert store.ensure_index(["a", "b.c"]) == name
@@ -231,6 +251,14 @@ def test_a_file_with_an_index_stays_sound(store, many, tmp_path):
     shell = sqlite3.connect(tmp_path / "a.db")
     assert shell.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     shell.close()
+
+
+def test_what_an_update_moves_within_an_index_is_changed_once_and_hides_nothing_that_comes_later(store, many):
+    """What the first page has changed stands on the next one again, before what has not been seen."""
+    index = store.ensure_index(["n"])
+    assert many.explain({"n": {"$gte": 0}})["index"] == index
+    assert many.update_where({"n": {"$gte": 0}}, {"$inc": {"n": 1_500}}) == MANY
+    assert [value["n"] for value in many.get_all().values()] == [number + 1_500 for number in range(MANY)]
 
 
 def test_the_keys_of_an_index_are_those_that_are_looked_for():

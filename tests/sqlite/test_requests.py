@@ -71,9 +71,16 @@ def test_a_call_is_one_statement(agent, statements, call):
         (lambda agent: agent.set_many({f"k{i}": i for i in range(100)}), 100),
         (lambda agent: agent.delete_many([f"k{i:03}" for i in range(100)]), 100),
         (lambda agent: agent.clear(), 2),
+        (lambda agent: agent.clear("k00"), 2),
         (lambda agent: agent.increment("n"), 2),
     ],
-    ids=["set_many: one statement, run for each row", "delete_many: the same", "clear: count, delete", "increment"],
+    ids=[
+        "set_many: one statement, run for each row",
+        "delete_many: the same",
+        "clear: count, delete",
+        "clear of a prefix that is a range of ids: the same",
+        "increment",
+    ],
 )
 def test_some_take_more(agent, statements, call, number):
     call(agent)

@@ -171,6 +171,8 @@ class Queries(Topic):
                 assert data_store.explain(filter, sort=sort, limit=3)["documents_returned"] == 3
         assert list(data_store.find({"n": 1}, sort=[("$key", -1)], skip=5, limit=2)) == sorted(made, reverse=True)[5:7]
         assert list(data_store.find({"n": 1}, sort={"$createdAt": -1}, limit=3)) == made[:-4:-1]
+        by_rank = [*made[2::3], *made[1::3], *made[::3]]
+        assert list(data_store.find({"n": 1}, sort=[("$metadata.rank", -1), ("$createdAt", 1)])) == by_rank
 
     def test_a_filter_can_be_about_values_and_records(self, data_store: AgentDataStore, clock: Clock) -> None:
         """Names with ``$`` cannot be fields, so one filter can be about both."""
