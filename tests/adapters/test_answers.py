@@ -17,15 +17,15 @@ def test_what_is_whole_is_handed_over():
     ("answer", "words"),
     [
         ({}, "it has no 'rows'"),
-        ({"rows": "secret"}, "'rows' is str"),
-        ({"rows": None}, "'rows' is NoneType"),
-        (["secret"], "it is list, and not an object"),
-        (None, "it is NoneType, and not an object"),
+        ({"rows": "secret"}, "'rows' is of the type str"),
+        ({"rows": None}, "'rows' is of the type NoneType"),
+        (["secret"], "it is of the type list, not an object"),
+        (None, "it is of the type NoneType, not an object"),
     ],
     ids=str,
 )
 def test_a_member_that_is_missing_or_of_another_kind_is_said(answer, words):
-    with pytest.raises(BackendUnavailableError, match=f"the answer of the server is not whole: {words}") as caught:
+    with pytest.raises(BackendUnavailableError, match=f"the server's answer is incomplete or wrong: {words}") as caught:
         member(answer, "rows", list, "couchdb")
     assert caught.value.backend == "couchdb"
     assert "secret" not in str(caught.value)
@@ -33,6 +33,6 @@ def test_a_member_that_is_missing_or_of_another_kind_is_said(answer, words):
 
 @pytest.mark.parametrize("answers", [[], ["secret"], ["secret"] * 3, {"0": 1, "1": 2}, None], ids=str)
 def test_a_batch_with_more_or_fewer_answers_is_said(answers):
-    with pytest.raises(BackendUnavailableError, match="there is not one for each of 2") as caught:
+    with pytest.raises(BackendUnavailableError, match="it does not have one entry for each of 2") as caught:
         one_each(answers, 2, "couchdb")
     assert "secret" not in str(caught.value)
