@@ -1,12 +1,12 @@
 """The contract between the store and a database: five methods, plain data in and out, no I/O here.
 
 An adapter subclasses `Backend` and moves documents to and from its database in the fewest requests that the database
-allows. What a call *means* is settled above it: names, keys and values are checked, ids are built, expired records are
-hidden, batches are cut to size, transient errors are retried, accesses are counted. So an adapter never looks into a
-value, never reads a clock (every write carries its time), and raises only the errors of `datastore.errors`.
+allows. The layers above decide what a call *means*: they check names, keys and values, build ids, hide expired records,
+cut batches to size, retry transient errors and count accesses. So an adapter never looks into a value, never reads a
+clock (every write carries its time), and raises only the errors of `datastore.errors`.
 
-All data here is immutable by agreement: neither side changes what the other handed over. Every method may be called
-from many threads at once.
+All data here is immutable by agreement: neither side changes what it was given. Every method may be called from many
+threads at once.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = [
 
 
 class Fields(IntEnum):
-    """How much of a document a read must fill in; each includes those before. More is allowed, and not looked at."""
+    """How much of a document a read must fill in; each level includes those before it. More is allowed, and ignored."""
 
     KEY = 0
     """``id`` and ``expires_at``: enough to list, count and delete."""
@@ -86,9 +86,10 @@ class Put(NamedTuple):
     value: Any
     """The checked value, for databases that hold it natively. May contain tuples, which stand for arrays."""
     json: str
-    """The same value as compact JSON text, for all others."""
+    """The same value as compact JSON text, for all other databases."""
     metadata: dict[str, Any] | None
-    """Changes to the metadata; ``None`` for no change. Checked, but only the merged result shows whether it fits."""
+    """Changes to the metadata; ``None`` for no change. It was checked, but only the merged metadata shows whether it is
+    small enough."""
     agent: str
     """Becomes ``created_by_agent`` of a new document."""
     at: str
@@ -107,25 +108,25 @@ class Delete(NamedTuple):
 
     id: str
     at: str
-    """Now: decides whether the document that was removed counts as live."""
+    """The time of the call, which decides whether the removed document counts as live."""
     if_revision: str | None = None
     """Remove only if there is a live document at this revision."""
     only_own: bool = False
-    """Leave what another program has written: a document without a revision (`datastore.documents.foreign`)."""
+    """Leave a document of another program: one without a revision (`datastore.documents.foreign`)."""
 
 
 Write: TypeAlias = Put | Delete
 
 
 class Restore(NamedTuple):
-    """Write one document whole, as it is elsewhere: with its own times, counts, agents, revision and expiry.
+    """Write one whole document as it is in another store: with its own times, counts, agents, revision and expiry.
 
-    What a `Put` cannot do, and no agent's call comes to. Where there is a live document (live at ``at``) it is replaced
-    only if it is at ``if_revision``; an expired one is as good as gone.
+    Only moving and mending do this, never a call of an agent. A document that is live at ``at`` is replaced only if it
+    is at ``if_revision``. An expired one counts as missing.
     """
 
     document: Document
-    """With `Fields.ALL`; it has not expired at ``at``."""
+    """With all fields; it is not expired at ``at``."""
     user_id: str
     namespace: str
     key: str
@@ -143,27 +144,28 @@ class Restore(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of one `Write` or `Restore`."""
+    """The result of one `Write` or `Restore`."""
 
     done: bool
     """A `Put` or a `Restore` was stored; a `Delete` removed a live document."""
     revision: str | None = None
-    """Where a precondition failed: the revision of the live document, ``None`` if there is not one."""
+    """If a precondition failed: the revision of the live document, or ``None`` if there is none."""
     error: DataStoreError | None = None
-    """Why this write failed while others of its batch may be done. One with ``retryable`` set is sent again."""
+    """Why this write failed; others of its batch may be done. If the error is ``retryable`` it is sent again."""
 
 
 DONE = Outcome(True)
-"""What nearly every write comes to; made once, for it shows in the time of `set`."""
+"""The result of nearly every write. There is one object for all of them, because making it shows in the time of
+`set`."""
 
 
 class Forgotten(NamedTuple):
-    """What `datastore.DataStore.forget` has removed."""
+    """What `datastore.DataStore.forget` removed."""
 
     records: int
     """Live records."""
     expired: int
-    """Expired ones that had not been reclaimed."""
+    """Expired records that were still stored."""
 
 
 class DocumentPage(NamedTuple):
@@ -171,9 +173,9 @@ class DocumentPage(NamedTuple):
 
     documents: Sequence[Document]
     after: str | None
-    """Where to go on: the ``after`` of the next call. ``None`` at the end; an empty page may come before it."""
+    """The ``after`` of the next call; ``None`` at the end. A page before the end may be empty."""
     damaged: Sequence[DamagedRecordError] = ()
-    """For what lies in the range and cannot be made a document of, in any order (`datastore.documents.split`)."""
+    """One for each stored thing in the range that cannot be decoded, in any order (`datastore.documents.split`)."""
 
 
 class Access(NamedTuple):
@@ -181,7 +183,7 @@ class Access(NamedTuple):
 
     id: str
     created_at: str
-    """Which document was read: one created at another time is a new one, and these accesses are not its own."""
+    """When the document that was read was created. One created at another time is another document."""
     number: int
     """How many there were."""
     agent: str
@@ -191,19 +193,19 @@ class Access(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a database makes of a query.
+    """How a database answers a query.
 
-    What it finds is a superset of what matches, on which ``residual`` must be checked.
+    It finds a superset of the matching documents. The store checks ``residual`` on each of them.
     """
 
     pushed: Query
-    """The clauses that narrow what the database finds, whether or not they are decided by that."""
+    """The clauses that narrow what the database finds, whether it decides them exactly or not."""
     residual: Query
     """The clauses to check on every document found; empty if the database decides everything."""
     native: Any
     """What the adapter asks its database; plain data or text, for people to read in `explain`."""
     index: str | None = None
-    """The name of the index that it looks into; ``None`` for the ids themselves."""
+    """The name of the index that is used; ``None`` for the ids themselves."""
     in_order: bool = True
     """Documents come in id order, or in the opposite one where that is asked for."""
     reversible: bool = True
@@ -244,14 +246,14 @@ class Capabilities:
     at_once: bool = False
     """One document is read at once, in this process: such a read needs no deadline."""
     remembered_writes: int = 0
-    """How many of its last writes a record knows (`datastore.adapters.remembering`): a write that is repeated because
-    its answer was lost recognises itself, also where so many others, less one, came after it. For databases whose
-    answers can be lost; 8 are the least that the store expects of them, and the toolkit keeps 16."""
+    """How many of its last writes a record remembers (`datastore.adapters.remembering`). A write that is repeated
+    because its answer was lost recognises itself, even after one write less than this number by others. This is for
+    databases whose answers can be lost: they must remember at least 8, and the toolkit keeps 16."""
     tenant_databases: bool = False
     """``isolation="database"`` gives each tenant a database of its own (`datastore.tenants`)."""
     abilities: frozenset[Ability] = frozenset()
-    """The optional methods of `Backend` that are there. Filled in for a class that has its capabilities as a class
-    attribute; one that makes them in the instance gives `Backend.overridden` here."""
+    """The optional methods of `Backend` that the adapter has. They are filled in if the capabilities are an attribute
+    of the class; an adapter that makes them in the instance passes `Backend.overridden`."""
 
     def supports(self, ability: Ability) -> bool:
         """Return whether an optional method of `Backend` is there."""
@@ -270,20 +272,21 @@ class Backend(ABC):
         """Return the documents that exist, by id, in any order; expired ones may be left out or included.
 
         ``ids`` holds no duplicates and at most ``capabilities.read_batch``. Sees every write that was acknowledged
-        before. A database that cannot answer raises; "missing" is never a guess. What is stored and cannot be made a
-        document of is a `DamagedRecordError` with its id (`datastore.documents.decoded`).
+        before. If the database cannot answer, this raises; "missing" is never a guess. A stored document that cannot be
+        decoded raises `DamagedRecordError` with its id (`datastore.documents.decoded`).
         """
 
     @abstractmethod
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """Apply writes to distinct ids and return an outcome for each, in order.
 
-        Each write is atomic, and atomic with its precondition: of two that race, one sees the other's result. The
-        batch as a whole need not be. A `Put` without a precondition never fails because of a concurrent writer.
-        The store repeats a write, the same `Put` or `Delete` again, when its answer was lost. Writing the same `Put`
-        twice must be harmless, also where others wrote the record in between (``capabilities.remembered_writes``), and
-        a database whose answers can get lost should see to it that a repeated `Delete` is still ``done``. What was
-        seen earlier may shape a request, and never settles an outcome. Raises when no outcome is known for any of them.
+        Each write is atomic together with its precondition: of two that race, one sees the other's result. The batch as
+        a whole need not be atomic. A `Put` without a precondition never fails because of a concurrent writer.
+
+        If an answer was lost, the store sends the same `Put` or `Delete` again. Writing the same `Put` twice must be
+        harmless, even if others wrote the record in between (``capabilities.remembered_writes``). If answers can get
+        lost, a repeated `Delete` should still be ``done``. What an adapter saw earlier may shape a request, but never
+        decides an outcome. Raises if the outcome is not known for any of the writes.
         """
 
     @abstractmethod
@@ -308,16 +311,16 @@ class Backend(ABC):
         """Add counts and set the last accessing agent and time, and touch nothing else: neither value nor revision.
 
         Skips documents that are gone or were created at another time, and never creates one. ``last_accessed_at``
-        never goes back. The caller tries again after an error, with what has come since: so raise only if nothing was
-        counted, or if what was counted is recognised then.
+        never goes back. After an error the caller tries again, together with newer accesses. So raise only if nothing
+        was counted, or if the next call recognises what was counted.
         """
 
     @abstractmethod
     def close(self) -> None:
         """Release everything. Idempotent."""
 
-    # What follows is optional. A method that an adapter does not have says `UnsupportedError`, and the store does
-    # without, in more requests, where it can.
+    # The methods below are optional. One that an adapter does not have raises `UnsupportedError`; where it can, the
+    # store then uses other methods and more requests.
 
     def namespaces(self, range: IdRange, at: str) -> list[str]:
         """Return the id prefixes (``<user>:<ns>:``) within a range that hold a document live at ``at``.
@@ -335,19 +338,19 @@ class Backend(ABC):
         self._unsupported("clearing a range")
 
     def forget(self, range: IdRange, at: str) -> Forgotten:
-        """Remove everything in the range of a user's ids, also what no listing shows, and return what that was.
+        """Remove everything in the range of a user's ids, even what no listing shows, and return how much that was.
 
-        That is every document, live or expired at ``at``, readable or not, in whichever namespace; and parts of values,
-        of writes that were interrupted too. Repeating it, because an answer was lost, counts nothing twice.
+        That is every document in every namespace, live or expired at ``at``, readable or not, and all parts of values,
+        including those of interrupted writes. If it is repeated because an answer was lost, it counts nothing twice.
         """
         self._unsupported("forgetting a user")
 
     def plan(self, range: IdRange, query: Query) -> Plan | None:
         """Return how to answer a query, or ``None`` if nothing of it can be pushed down.
 
-        Asks the database nothing, except perhaps, once, which indexes there are. Whatever form a value is stored in,
-        no document that matches may be left out by what is pushed down; see `datastore.queries.tree` for the meaning
-        of each node.
+        Sends no request, except perhaps one to learn which indexes exist. What is pushed down must not leave out any
+        matching document, whatever form its value is stored in. See `datastore.queries.tree` for the meaning of each
+        node.
         """
         return None
 
@@ -362,16 +365,16 @@ class Backend(ABC):
     ) -> DocumentPage:
         """Return up to ``limit`` documents of a range that a `plan` finds, as `scan` does.
 
-        ``after`` is what the page before returned, in whichever form the adapter likes. ``expires_at`` is filled in
-        even for `Fields.KEY`. Without ``in_order`` the order may be any. Of a plan that is not ``in_order`` or not
-        ``reversible``, ``reverse`` is not asked for.
+        ``after`` is what the previous page returned; its form is up to the adapter. ``expires_at`` is filled in even
+        for `Fields.KEY`. If the plan is not ``in_order``, documents may come in any order. ``reverse`` is only set for a
+        plan that is ``in_order`` and ``reversible``.
         """
         self._unsupported("looking into values")
 
     def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
         """Create an index on fields of the values, unless it is there, and return its name.
 
-        Namespaces are meant as ids hold them; ``None`` is for all. Returns when the index can be used.
+        The namespace is encoded as in ids; ``None`` means all. Returns when the index can be used.
         """
         self._unsupported("declaring an index")
 
@@ -382,22 +385,22 @@ class Backend(ABC):
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """Return up to ``limit`` documents of all users, those that follow ``after`` where it is given.
 
-        In whichever order is the database's own and always the same, with everything else as in `scan`. ``after`` is
-        the id of any document that an earlier call returned, even one that has been deleted since. What the database
-        holds beside documents of the store is left out.
+        The order is the database's own, and always the same; everything else is as in `scan`. ``after`` is the id of
+        any document that an earlier call returned, even of one that was deleted since. Anything in the database that is not
+        a document of the store is left out.
         """
         self._unsupported("listing the documents of all users")
 
     def document_count(self) -> int | None:
-        """Return about how many documents there are, live or not, or ``None`` if finding out means reading them."""
+        """Return about how many documents there are, live or not; ``None`` if counting means reading all of them."""
         return None
 
     def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
         """Write whole documents, with distinct ids and at most ``capabilities.write_batch``; an outcome for each.
 
-        Each is atomic, and atomic with its precondition. What is read afterwards equals what was written, field for
-        field. Repeating the same `Restore` when its answer was lost is harmless: the outcome is either ``done``, or
-        names the revision that was restored. Raises when no outcome is known for any of them.
+        Each is atomic together with its precondition. What is read afterwards equals what was written, field for field.
+        Repeating the same `Restore` after a lost answer is harmless: the outcome is either ``done``, or has the
+        revision that was restored. Raises if the outcome is not known for any of them.
         """
         self._unsupported("writing whole documents")
 
@@ -411,14 +414,14 @@ class Backend(ABC):
     def drop(self) -> None:
         """Remove the database, file or table that the URL names, with everything in it, and close.
 
-        A scratch area is to leave nothing.
+        For scratch areas, which must leave nothing.
         """
         self._unsupported("removing the database")
 
     def database(self, user_id: str) -> str:
-        """Return the name of a tenant's database, without asking anybody; a tenant is a user id.
+        """Return the name of a tenant's database, without a request; a tenant is a user id.
 
-        `datastore.tenants` gives this, and the next two, to most adapters.
+        Most adapters get this method and the next two from `datastore.tenants`.
 
         Raises:
             InvalidNameError: If the user id is too long for one.
@@ -434,16 +437,16 @@ class Backend(ABC):
         self._unsupported("a database for each tenant")
 
     def before_fork(self) -> None:  # noqa: B027 - most adapters have nothing to close
-        """Close what a forked child must not inherit. No call is under way, and no new one begins before the fork."""
+        """Close what a forked child must not inherit. No call is running, and none begins before the fork."""
 
     def after_fork(self) -> None:  # noqa: B027 - most adapters have nothing to forget
-        """Called in the child, once, before anything else: make new locks, and forget whatever is still open.
+        """Make new locks, and forget whatever is still open. Called once in the child, before anything else.
 
-        Connections that are open here were in use, and are not closed: that would break the parent's.
+        Do not close connections that are still open here: that would break those of the parent.
         """
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Note in the capabilities of the class which optional methods it has."""
+        """Fill in which optional methods the class has."""
         super().__init_subclass__(**options)
         declared = getattr(cls, "capabilities", None)
         if isinstance(declared, Capabilities):
