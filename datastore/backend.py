@@ -366,8 +366,8 @@ class Backend(ABC):
         """Return up to ``limit`` documents of a range that a `plan` finds, as `scan` does.
 
         ``after`` is what the previous page returned; its form is up to the adapter. ``expires_at`` is filled in even
-        for `Fields.KEY`. If the plan is not ``in_order``, documents may come in any order. ``reverse`` is only set for a
-        plan that is ``in_order`` and ``reversible``.
+        for `Fields.KEY`. If the plan is not ``in_order``, documents may come in any order. ``reverse`` is only set for
+        a plan that is ``in_order`` and ``reversible``.
         """
         self._unsupported("looking into values")
 
@@ -386,8 +386,8 @@ class Backend(ABC):
         """Return up to ``limit`` documents of all users, those that follow ``after`` where it is given.
 
         The order is the database's own, and always the same; everything else is as in `scan`. ``after`` is the id of
-        any document that an earlier call returned, even of one that was deleted since. Anything in the database that is not
-        a document of the store is left out.
+        any document that an earlier call returned, even of one that was deleted since. Anything in the database that is
+        not a document of the store is left out.
         """
         self._unsupported("listing the documents of all users")
 
