@@ -104,7 +104,7 @@ class Queries(Topic):
         assert [value["n"] for value in by_number.values()] == [96, 94]
 
     def test_sorting_is_across_types_and_stable(self, data_store: AgentDataStore) -> None:
-        """Types sort as in MongoDB, arrays by their least or greatest element, and ties in the order of ids."""
+        """Types sort as in MongoDB, arrays by their least or greatest element, and ties in the order of keys."""
         stored = [3, "b", None, True, [2, 9], {"x": 1}, 1.5, "a", [], False, {"x": 0}, "B"]
         data_store.set_many({f"{n:02}": {"v": value} for n, value in enumerate(stored)})
         data_store.set_many({"12": {}, "13": {"v": 3}, "14": 7})

@@ -22,7 +22,7 @@ class QueryProperties(Topic):
     """What holds for all documents and filters."""
 
     def test_a_find_agrees_with_the_reference(self, data_store: AgentDataStore) -> None:
-        """It returns all matching documents, whole and in the order of ids."""
+        """It returns all matching documents, whole and in the order of keys."""
         hypothesis = pytest.importorskip("hypothesis")
         from datastore.conformance import query_strategies as make
         from datastore.conformance.strategies import EXAMPLES
