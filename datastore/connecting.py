@@ -77,13 +77,7 @@ def connect(
     parsed = Url(text, parameters, (*_STORE_OPTIONS, MODE))
     parsed.take_mode()
     open_backend = _adapter(parsed)
-    try:
-        backend = open_backend(parsed)
-    except DataStoreError:
-        raise
-    except Exception as error:  # noqa: BLE001 - raised as an error of the store
-        known = of_the_store(error)
-        raise known.during("connecting", parsed.scheme) from known.__cause__
+    backend = _opened(open_backend, parsed)
     try:
         store = DataStore(
             ReadOnlyBackend(backend) if parsed.read_only else backend,
@@ -113,6 +107,17 @@ def _place(text: str, options: Mapping[str, Any], open_backend: Callable[[Url], 
     return find(url)
 
 
+def _opened(open_backend: Callable[[Url], Backend], url: Url) -> Backend:
+    """Return the backend that an adapter opens; whatever it raises is an error of the store."""
+    try:
+        return open_backend(url)
+    except DataStoreError:
+        raise
+    except Exception as error:  # noqa: BLE001 - raised as an error of the store
+        known = of_the_store(error)
+        raise known.during("connecting", url.scheme) from known.__cause__
+
+
 def connect_earlier(url: str) -> DataStore:
     """Open a store of the earlier format for reading, as if it were of the current one (`datastore.formats`).
 
@@ -130,8 +135,8 @@ def connect_earlier(url: str) -> DataStore:
     parsed = Url(url, {MODE: "ro"})
     parsed.take_mode()
     parsed.earlier_format = True
-    open_backend = _adapter(parsed)
-    store = DataStore(ReadOnlyBackend(EarlierFormat(open_backend(parsed))), tracking="off")
+    backend = _opened(_adapter(parsed), parsed)
+    store = DataStore(ReadOnlyBackend(EarlierFormat(backend)), tracking="off")
     store._core.place = place_of(url)
     return store
 

@@ -408,6 +408,7 @@ def _lines(report: Report, seconds: float, ends: dict[str, Any]) -> list[str]:
     if more > 0:
         lines.append(f"... and {more:,} more; --json shows 200 of each kind")
     here = report.read - report.resumed
-    lines.append(f"digest      {report.digest[:16]}")
+    if report.bytes or not report.verified:  # a migration in place reads no values, and so has no digest of them
+        lines.append(f"digest      {report.digest[:16]}")
     lines.append(f"{number(here, 'record')} in {seconds:,.1f} s, {here / (seconds or 1e-9):,.0f} a second")
     return lines

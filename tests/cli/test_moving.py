@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import json
 import os
@@ -10,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -64,6 +66,26 @@ def test_a_copy_says_what_it_did(source, state):
     assert digest("sqlite:///b.db") == digest_of(source)
     assert "unchanged        1,201  there already" in run("copy", "sqlite:///a.db", "sqlite:///b.db").stdout
     assert not list(state.iterdir()), "a copy that is done leaves no checkpoint"
+
+
+def test_a_migration_in_place_says_what_it_did_and_no_digest_that_it_does_not_have(own_directory):
+    store = Path(__file__).parents[1] / "moving" / "stores" / "format_1.sqlite3.gz"
+    (own_directory / "old.db").write_bytes(gzip.decompress(store.read_bytes()))
+    assert "datastore migrate" in run("ls", "--user", "ann", "--url", "sqlite:///old.db", exit_code=1).stderr
+    said = run("migrate", "sqlite:///old.db").stdout
+    assert "verified           507" in said
+    assert "digest" not in said
+    assert run("ls", "--user", "ann", "--url", "sqlite:///old.db", "--limit", "1").stdout
+    assert "nothing to migrate" in run("migrate", "sqlite:///old.db", exit_code=1).stderr
+
+
+def test_a_migration_into_another_store_has_a_digest(own_directory, state):
+    store = Path(__file__).parents[1] / "moving" / "stores" / "format_1.sqlite3.gz"
+    (own_directory / "old.db").write_bytes(gzip.decompress(store.read_bytes()))
+    said = run("migrate", "sqlite:///old.db", "sqlite:///new.db").stdout
+    assert "verified           503" in said, "the four that have expired are left out, as by any copy"
+    assert "digest      0000000000000000" not in said
+    assert "digest" in said
 
 
 def test_a_report_for_programs(source):
