@@ -81,7 +81,7 @@ def text_of(change: Change, exact: bool) -> str:
     """
     named, new = change.write, change.after
     assert isinstance(named, Put | Restore)  # noqa: S101  # `Documents` writes the text of all others itself
-    assert isinstance(new, Known)  # noqa: S101  # CouchDB takes no write of a document that was not read
+    assert isinstance(new, Known)  # noqa: S101  # what is replaced was read, or taken for missing: the result is known
     value = named.value if isinstance(named, Put) else named.document.value
     fields: dict[str, Any] = {"_id": named.id}
     if change.token is not None:

@@ -251,7 +251,7 @@ class Connection:
             channel = grpc.insecure_channel(settings.emulator, options=_OPTIONS)
         else:
             try:
-                channel = FirestoreGrpcTransport.create_channel(  # type: ignore[no-untyped-call, unused-ignore]  # some versions
+                channel = FirestoreGrpcTransport.create_channel(  # type: ignore[no-untyped-call, unused-ignore]  # no types in some versions of the client
                     _ENDPOINT, credentials=settings.credentials, options=_OPTIONS
                 )
             except google.auth.exceptions.GoogleAuthError as error:

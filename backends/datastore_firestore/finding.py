@@ -162,7 +162,7 @@ def _listed_everywhere(stored: Message) -> bool:
 
 
 def _value_at(stored: Message, field: str) -> Any:
-    name, *steps = FieldPath.from_api_repr(field).parts  # type: ignore[no-untyped-call, unused-ignore]  # in some versions
+    name, *steps = FieldPath.from_api_repr(field).parts  # type: ignore[no-untyped-call, unused-ignore]  # no types in some versions of the client
     value = stored.fields[name]
     for step in steps:
         value = value.map_value.fields[step]

@@ -79,7 +79,7 @@ class Ranged(NamedTuple):
 
 def field_of(path: Path) -> str:
     """Return the name of a path into a value in a query."""
-    name: str = FieldPath("value", *path).to_api_repr()  # type: ignore[no-untyped-call, unused-ignore]  # in some versions
+    name: str = FieldPath("value", *path).to_api_repr()  # type: ignore[no-untyped-call, unused-ignore]  # no types in some versions of the client
     return name
 
 

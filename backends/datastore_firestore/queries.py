@@ -218,7 +218,7 @@ def _in_json(name: str, path: Path, condition: Condition) -> Reach | None:
     }
     if not nameable(path):
         return Reach((), (), hidden) if _needs_presence(condition) else None
-    field = FieldPath(name, *path).to_api_repr()  # type: ignore[no-untyped-call, unused-ignore]  # in some versions
+    field = FieldPath(name, *path).to_api_repr()  # type: ignore[no-untyped-call, unused-ignore]  # no types in some versions of the client
     has_array = Test(place.list, "array-contains", place.path)
     operands = _operands(condition)
     if operands is not None:
