@@ -79,7 +79,7 @@ def check(found: int, where: str, backend: str, *, earlier: bool = False) -> Non
     if not earlier and found < FORMAT:
         raise ConfigurationError(
             f"{where} was written by an earlier agent-datastore (its format is {found}, this version needs {FORMAT}); "
-            "bring it over with 'datastore migrate URL', on a server with 'datastore migrate URL SINK_URL'. It was left "
-            "untouched",
+            "bring it over with 'datastore migrate URL', on a server with 'datastore migrate URL SINK_URL'. It was "
+            "left untouched",
             backend=backend,
         )
