@@ -14,12 +14,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import IntEnum
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias, get_args
 
 from datastore.administration import Diagnostic
 from datastore.errors import DamagedRecordError, DataStoreError, UnsupportedError
-from datastore.ids import IdRange
+from datastore.ids import EVERYTHING, IdRange
 from datastore.queries.tree import Path, Query
 
 __all__ = [
@@ -34,11 +35,13 @@ __all__ = [
     "Fields",
     "Forgotten",
     "IdRange",
+    "NamespaceStats",
     "Outcome",
     "Plan",
     "Put",
     "Query",
     "Restore",
+    "Touch",
     "Write",
 ]
 
@@ -65,10 +68,13 @@ class Document(NamedTuple):
     """A new copy on every read, equal to what was written, type for type."""
     metadata: dict[str, Any] | None = None
     created_by_agent: str = ""
+    """Empty if the host wrote it and no agent; so may ``updated_by_agent`` be."""
     updated_at: str = ""
     access_count: int = 0
     last_accessed_by_agent: str | None = None
     last_accessed_at: str | None = None
+    updated_by_agent: str | None = None
+    """``None`` if a version wrote it that did not note it."""
 
 
 class Put(NamedTuple):
@@ -91,7 +97,7 @@ class Put(NamedTuple):
     """Changes to the metadata; ``None`` for no change. It was checked, but only the merged metadata shows whether it is
     small enough."""
     agent: str
-    """Becomes ``created_by_agent`` of a new document."""
+    """Becomes ``updated_by_agent``, and ``created_by_agent`` of a new document; empty for the host."""
     at: str
     """Now: becomes ``updated_at``, and ``created_at`` of a new document."""
     revision: str
@@ -101,6 +107,8 @@ class Put(NamedTuple):
     """Write only if there is no live document."""
     if_revision: str | None = None
     """Write only if there is a live document at this revision."""
+    keep_expiry: bool = False
+    """Over a live document its expiry stays as it is; ``expires_at`` is for a new document."""
 
 
 class Delete(NamedTuple):
@@ -113,9 +121,25 @@ class Delete(NamedTuple):
     """Remove only if there is a live document at this revision."""
     only_own: bool = False
     """Leave a document of another program: one without a revision (`datastore.documents.foreign`)."""
+    certain: bool = False
+    """Be ``done`` only if this write has surely removed the document, and not perhaps another one. If that cannot be
+    told, because an answer was lost, the error is an `OutcomeUnknownError`. It is given with ``if_revision``."""
 
 
-Write: TypeAlias = Put | Delete
+class Touch(NamedTuple):
+    """Move the expiry of one live document, and change nothing else: neither value, nor revision, nor ``updated_at``.
+
+    Repeating it is harmless. If there is no live document it is not ``done``.
+    """
+
+    id: str
+    at: str
+    """The time of the call, which decides whether the document is live."""
+    expires_at: str | None
+    """The new expiry; ``None`` for never."""
+
+
+Write: TypeAlias = Put | Delete | Touch
 
 
 class Restore(NamedTuple):
@@ -147,7 +171,7 @@ class Outcome(NamedTuple):
     """The result of one `Write` or `Restore`."""
 
     done: bool
-    """A `Put` or a `Restore` was stored; a `Delete` removed a live document."""
+    """A `Put` or a `Restore` was stored; a `Delete` removed a live document; a `Touch` found one."""
     revision: str | None = None
     """If a precondition failed: the revision of the live document, or ``None`` if there is none."""
     error: DataStoreError | None = None
@@ -166,6 +190,19 @@ class Forgotten(NamedTuple):
     """Live records."""
     expired: int
     """Expired records that were still stored."""
+
+
+class NamespaceStats(NamedTuple):
+    """How much a namespace holds (`datastore.AgentDataStore.namespace_stats`)."""
+
+    namespace: str
+    records: int
+    bytes: int
+    """The JSON text of the values, in bytes of UTF-8."""
+    agents: tuple[str, ...]
+    """Which agents created records or changed them last, sorted."""
+    updated_at: datetime
+    """When a value or metadata changed last."""
 
 
 class DocumentPage(NamedTuple):
@@ -214,6 +251,8 @@ class Plan:
 
 Ability: TypeAlias = Literal[
     "namespaces",
+    "users",
+    "namespace_stats",
     "count",
     "clear",
     "forget",
@@ -283,7 +322,7 @@ class Backend(ABC):
         Each write is atomic together with its precondition: of two that race, one sees the other's result. The batch as
         a whole need not be atomic. A `Put` without a precondition never fails because of a concurrent writer.
 
-        If an answer was lost, the store sends the same `Put` or `Delete` again. Writing the same `Put` twice must be
+        If an answer was lost, the store sends the same write again. Writing the same `Put` twice must be
         harmless, even if others wrote the record in between (``capabilities.remembered_writes``). If answers can get
         lost, a repeated `Delete` should still be ``done``. What an adapter saw earlier may shape a request, but never
         decides an outcome. Raises if the outcome is not known for any of the writes.
@@ -328,6 +367,25 @@ class Backend(ABC):
         For a database that lists a user's namespaces in fewer requests than skipping from range to range takes.
         """
         self._unsupported("listing namespaces")
+
+    def users(self, limit: int, after: str | None = None) -> list[str]:
+        """Return up to ``limit`` encoded user ids that have documents, perhaps only expired ones, each once.
+
+        For a database in which no range holds the ids of several users: the store asks all others with `scan` from
+        user to user. The order is the database's own, and always the same.
+
+        Args:
+            limit: The most user ids. Fewer than that means that there are no more.
+            after: The last user id of the call before.
+        """
+        self._unsupported("listing users")
+
+    def namespace_stats(self, range: IdRange, at: str) -> list[NamespaceStats]:
+        """Return how much each namespace holds of which documents within a range are live at ``at``.
+
+        For a database that sums up without handing over the documents.
+        """
+        self._unsupported("summing up namespaces")
 
     def count(self, range: IdRange, at: str) -> int:
         """Return how many documents of a range are live at ``at``, without handing over every id."""
@@ -378,8 +436,11 @@ class Backend(ABC):
         """
         self._unsupported("declaring an index")
 
-    def purge(self, at: str) -> int:
-        """Remove every document that is expired at ``at``, of all users, and return how many there were."""
+    def purge(self, at: str, range: IdRange = EVERYTHING) -> int:
+        """Remove every document of a range that is expired at ``at``, and return how many there were.
+
+        The range is everything, or all ids of one user, or of some of the namespaces of one.
+        """
         self._unsupported("purging expired documents")
 
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:

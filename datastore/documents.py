@@ -38,7 +38,7 @@ NO_KEY = "no key has this id"
 _TIME = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z")
 _TIME_LENGTH = 27
 _NO_TIME = "is not a time, which is written 2026-01-31T12:00:00.000000Z"
-_NO_AGENT = f"is not an agent's name, text of 1 to {MAX_NAME_BYTES} bytes"
+_NO_AGENT = f"is not an agent's name, text of 1 to {MAX_NAME_BYTES} bytes, nor empty for the host"
 
 logger = logging.getLogger("datastore")
 
@@ -112,6 +112,7 @@ def from_fields(id: str, fields: Mapping[str, Any], value: Any) -> Document:
         access_count=fields["accessCount"],
         last_accessed_by_agent=fields.get("lastAccessedByAgent"),
         last_accessed_at=fields.get("lastAccessedAt"),
+        updated_by_agent=fields.get("updatedByAgent"),
     )
     problem = _problem(document, MAX_COUNT)
     if problem is not None:
@@ -250,7 +251,9 @@ def split(
 
 
 def _problem(document: Document, most: int) -> str | None:
-    _, created_at, revision, expires_at, _, metadata, creator, updated_at, count, accessor, accessed_at = document
+    _, created_at, revision, expires_at, _, metadata, creator, updated_at, count, accessor, accessed_at, writer = (
+        document
+    )
     if not is_time(created_at):
         return f"createdAt {_NO_TIME}"
     if not is_time(updated_at):
@@ -261,8 +264,10 @@ def _problem(document: Document, most: int) -> str | None:
         return f"lastAccessedAt {_NO_TIME}"
     if not _is_text(revision, MAX_REVISION_BYTES):
         return f"revision is not text of 1 to {MAX_REVISION_BYTES} bytes"
-    if not _is_text(creator, MAX_NAME_BYTES):
+    if creator != "" and not _is_text(creator, MAX_NAME_BYTES):
         return f"createdByAgent {_NO_AGENT}"
+    if writer is not None and writer != "" and not _is_text(writer, MAX_NAME_BYTES):
+        return f"updatedByAgent {_NO_AGENT}"
     if accessor is not None and not _is_text(accessor, MAX_NAME_BYTES):
         return f"lastAccessedByAgent {_NO_AGENT}"
     if type(count) is not int or not 0 <= count <= most:

@@ -124,6 +124,13 @@ class ThrottledError(BackendUnavailableError):
     """The database refused for load, and went on refusing for the whole time budget."""
 
 
+class OutcomeUnknownError(DataStoreError):
+    """The answer was lost, and nobody can tell any more whether this call removed the record or another one did.
+
+    Trying again does not help: look at what is there now, and decide.
+    """
+
+
 class BackendUnusableError(DataStoreError):
     """The database cannot be used until somebody mends it: full, damaged, gone, replaced, or of another version.
 

@@ -38,6 +38,11 @@ _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _AFTER_COLON = ";"  # ';' follows ':' in ASCII, so [x:, x;) holds exactly the ids that begin with x:
 
 
+SYSTEM = "%."
+"""Ends the user of a system record's id: no user id is encoded to that, so no agent's call leads to it, and no range of
+a user's ids holds it."""
+
+
 class IdRange(NamedTuple):
     """The ids with ``start <= id < end``, by Unicode code point (which is also the order of their UTF-8 bytes).
 

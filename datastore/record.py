@@ -36,7 +36,9 @@ class Record(BaseModel):
         key: Its key there.
         value: The stored JSON value; a copy.
         metadata: What the writers said about it.
-        created_by_agent: The agent whose `set` or `add` created it.
+        created_by_agent: The agent whose `set` or `add` created it; empty if the host did (`DataStore.host`).
+        updated_by_agent: The agent that changed value or metadata last; empty for the host. ``None`` if the record was
+            written last by a version that did not note it.
         last_accessed_by_agent: The agent that read it last; ``None`` before the first access.
         access_count: How often its value was read.
         created_at: When it was created.
@@ -67,6 +69,7 @@ class Record(BaseModel):
     last_accessed_at: Time | None
     revision: str
     expires_at: Time | None
+    updated_by_agent: str | None = None
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Yield the fields for the ``repr``: the most important ones, and the value shortened."""
@@ -118,4 +121,5 @@ def to_record(document: Document) -> Record:
         last_accessed_at=parse_time(document.last_accessed_at) if document.last_accessed_at else None,
         revision=document.revision,
         expires_at=parse_time(document.expires_at) if document.expires_at else None,
+        updated_by_agent=document.updated_by_agent,
     )

@@ -21,6 +21,7 @@ from datastore.backend import (
     Outcome,
     Put,
     Restore,
+    Touch,
     Write,
 )
 from datastore.errors import ClosedError, ConfigurationError, ValueTooLargeError
@@ -84,7 +85,7 @@ class MemoryBackend(Backend):
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Backend.write`."""
         with self._opened():
-            return [self._put(write) if isinstance(write, Put) else self._delete(write) for write in writes]
+            return [self._apply(write) for write in writes]
 
     def scan(
         self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
@@ -134,10 +135,12 @@ class MemoryBackend(Backend):
             live = sum(self._remove(id).live(at) for id in found)
             return Forgotten(live, len(found) - live)
 
-    def purge(self, at: str) -> int:
+    def purge(self, at: str, range: IdRange = EVERYTHING) -> int:
         """See `Backend.purge`."""
         with self._opened():
-            expired = [id for id, stored in self._stored.items() if not stored.live(at)]
+            ids = self._ids()
+            found = ids[bisect_left(ids, range.start) : bisect_left(ids, range.end)]
+            expired = [id for id in found if not self._stored[id].live(at)]
             for id in expired:
                 self._remove(id)
             return len(expired)
@@ -179,6 +182,11 @@ class MemoryBackend(Backend):
         stored = self._stored.get(id)
         return stored.document if stored is not None and stored.live(at) else None
 
+    def _apply(self, write: Write) -> Outcome:
+        if isinstance(write, Put):
+            return self._put(write)
+        return self._touch(write) if isinstance(write, Touch) else self._delete(write)
+
     def _put(self, put: Put) -> Outcome:
         old = self._live(put.id, put.at)
         revision = None if old is None else old.revision
@@ -196,15 +204,26 @@ class MemoryBackend(Backend):
             metadata=metadata,
             created_by_agent=put.agent,
             updated_at=put.at,
+            updated_by_agent=put.agent,
         )
         if old is not None:
             document = old._replace(
-                revision=put.revision, expires_at=put.expires_at, metadata=metadata, updated_at=put.at
+                revision=put.revision,
+                expires_at=old.expires_at if put.keep_expiry else put.expires_at,
+                metadata=metadata,
+                updated_at=put.at,
+                updated_by_agent=put.agent,
             )
         if put.id not in self._stored:
             self._sorted = None
         self._stored[put.id] = _Stored(document, put.json)
         return DONE
+
+    def _touch(self, touch: Touch) -> Outcome:
+        old = self._live(touch.id, touch.at)
+        if old is not None:
+            self._stored[touch.id].document = old._replace(expires_at=touch.expires_at)
+        return Outcome(old is not None)
 
     def _restore(self, restore: Restore) -> Outcome:
         old = self._live(restore.id, restore.at)

@@ -16,6 +16,7 @@ from datastore.backend import (
     Fields,
     Forgotten,
     IdRange,
+    NamespaceStats,
     Outcome,
     Plan,
     Query,
@@ -79,6 +80,10 @@ class SqliteBackend(Backend):
         """See `Backend.namespaces`."""
         return self._reader.namespaces(range, at)
 
+    def namespace_stats(self, range: IdRange, at: str) -> list[NamespaceStats]:
+        """See `Backend.namespace_stats`."""
+        return self._reader.namespace_stats(range, at)
+
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`."""
         return self._reader.count(range, at)
@@ -115,9 +120,9 @@ class SqliteBackend(Backend):
             self._writer.make_index(index.statement)
         return index.name
 
-    def purge(self, at: str) -> int:
+    def purge(self, at: str, range: IdRange = EVERYTHING) -> int:
         """See `Backend.purge`."""
-        return self._writer.purge(at)
+        return self._writer.purge(at, range)
 
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.all_documents`."""

@@ -148,6 +148,11 @@ class File:
         )
 
 
+_WITH_LATER_COLUMNS = """
+    CREATE TEMP VIEW agent_data_store AS SELECT *, NULL AS updatedByAgent FROM main.agent_data_store"""
+"""For this connection it takes the place of the table of an earlier format, so that every statement reads both."""
+
+
 def open_connection(settings: Settings) -> Connection:
     """Open one connection to an existing database, with the settings that belong to a connection, not to the file."""
     at_rest = AtRest.of(settings.path, settings.log) if settings.path is not None and settings.log is not None else None
@@ -168,6 +173,8 @@ def open_connection(settings: Settings) -> Connection:
         connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}").close()
         if settings.mmap:
             connection.execute(f"PRAGMA mmap_size={_MAPPED}")
+        if settings.earlier_format and settings.read_only:
+            connection.execute(_WITH_LATER_COLUMNS)
         connection.deadline = [inf]
         connection.set_progress_handler(_out_of_time(connection.deadline), _STEPS)
     except BaseException:

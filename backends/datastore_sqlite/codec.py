@@ -42,7 +42,6 @@ def row_of(put: Put) -> Row:
         put.key,
         put.agent,
         put.at,
-        put.at,
         put.revision,
         put.expires_at,
         metadata,
@@ -56,5 +55,5 @@ def restored_row(restore: Restore) -> Row:
     return (
         *(restore.user_id, restore.namespace, restore.key, old.created_by_agent, old.created_at, old.updated_at),
         *(old.revision, old.expires_at, encode(old.metadata or {}, "metadata"), restore.json, old.access_count),
-        *(old.last_accessed_by_agent, old.last_accessed_at),
+        *(old.last_accessed_by_agent, old.last_accessed_at, old.updated_by_agent),
     )

@@ -16,7 +16,7 @@ from datastore.formats import EARLIEST, FORMAT, check
 from datastore.ids import encode_key, encode_name, namespace_prefix
 from datastore_sqlite.client import NAME, Connection, Settings, open_connection
 from datastore_sqlite.failures import translate
-from datastore_sqlite.schema import MIGRATIONS, TABLE, open_for_migrating, table_named
+from datastore_sqlite.schema import SORTED, TABLE, bring_up_to_date, open_for_migrating, table_named
 
 OnProgress: TypeAlias = Callable[[int, int | None], None]
 
@@ -106,7 +106,7 @@ def _migrate(connection: Connection, path: Path, on_progress: OnProgress | None)
     connection.execute(f"ALTER TABLE {_NEW} RENAME TO {TABLE}")
     for (index,) in indexes:
         connection.execute(index)
-    connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+    bring_up_to_date(connection, SORTED)
     connection.execute("COMMIT")
     return int(records)
 

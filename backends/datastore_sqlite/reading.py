@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from datastore.backend import Document, DocumentPage, Fields, IdRange
+from datastore.backend import Document, DocumentPage, Fields, IdRange, NamespaceStats
 from datastore.documents import UNDECODABLE
 from datastore.ids import EVERYTHING
+from datastore.stats import Stats
 from datastore.values import decode
 from datastore_sqlite import statements as sql
 from datastore_sqlite.client import Connection
@@ -21,6 +22,7 @@ from datastore_sqlite.finding import PAGE_BYTES
 from datastore_sqlite.opened import Opened
 
 _WITH_VALUE = Fields.VALUE
+_ROWS = 1_000
 
 
 class Reader:
@@ -95,6 +97,16 @@ class Reader:
         """See `Backend.namespaces`."""
         user = range.start.index(":") + 1
         return [prefix for (prefix,) in self._opened.fetch(sql.NAMESPACES, (*range, user, at))]
+
+    def namespace_stats(self, range: IdRange, at: str) -> list[NamespaceStats]:
+        """See `Backend.namespace_stats`."""
+        stats = Stats()
+        with self._opened.lent() as connection:
+            rows = reading(connection, lambda: connection.execute(sql.STATS, (*range, at)))
+            while some := reading(connection, lambda: rows.fetchmany(_ROWS)):
+                for id, size, *agents, updated_at in some:
+                    stats.add(id, size, agents, updated_at)
+        return stats.by_namespace()
 
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`."""

@@ -47,9 +47,10 @@ MIGRATIONS: Sequence[str] = (
     CREATE INDEX {TABLE}_expiry ON {TABLE} (expiresAt) WHERE expiresAt IS NOT NULL;
     """,
     "",  # ids sort as keys do: the table is the same, and what is in a file is brought over by `migrating` alone
+    f"ALTER TABLE {TABLE} ADD COLUMN updatedByAgent TEXT",
 )
 """Step n brings a file from version n to n + 1. A released step is never edited; a change is a new step."""
-_SORTED = 2
+SORTED = 2
 """The first version of `MIGRATIONS` whose files have the current format (`datastore.formats`)."""
 
 _opening = Turns("opening a SQLite file")
@@ -261,16 +262,21 @@ def _migrate(connection: Connection, settings: Settings, migrations: Sequence[st
     connection.execute("BEGIN IMMEDIATE")  # if two processes create the file at once, one waits and finds it created
     try:
         version = _version(connection, settings, migrations)
-        for step in migrations[version:]:
-            for statement in filter(str.strip, step.split(";")):
-                connection.execute(statement)
+        bring_up_to_date(connection, version, migrations)
         if version == 0:
             connection.execute(f"PRAGMA application_id={TENANT_ID if settings.tenant else APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version={len(migrations)}")
         connection.execute("COMMIT")
     except BaseException:
         connection.rollback()
         raise
+
+
+def bring_up_to_date(connection: Connection, version: int, migrations: Sequence[str] = MIGRATIONS) -> None:
+    """Take the steps from a version of the schema to the newest one, in the caller's transaction."""
+    for step in migrations[version:]:
+        for statement in filter(str.strip, step.split(";")):
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version={len(migrations)}")
 
 
 def _version(connection: Connection, settings: Settings, migrations: Sequence[str]) -> int:
@@ -282,7 +288,7 @@ def _version(connection: Connection, settings: Settings, migrations: Sequence[st
             backend=NAME,
         )
     if version:
-        found = EARLIEST if version < _SORTED else FORMAT
+        found = EARLIEST if version < SORTED else FORMAT
         check(found, str(settings.path), NAME, earlier=settings.earlier_format)
         connection.execute(f"SELECT * FROM {TABLE} LIMIT 0")  # shows a damaged schema here, and not at the first call
     return int(version)

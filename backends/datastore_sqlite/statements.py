@@ -13,7 +13,8 @@ _KEY = "_id, createdAt, revision, expiresAt"
 COLUMNS = (
     _KEY,
     f"{_KEY}, value",
-    f"{_KEY}, value, metadata, createdByAgent, updatedAt, accessCount, lastAccessedByAgent, lastAccessedAt",
+    f"{_KEY}, value, metadata, createdByAgent, updatedAt, accessCount, lastAccessedByAgent, lastAccessedAt, "
+    "updatedByAgent",
 )
 """The columns by `datastore.backend.Fields`, in the order of the fields of `datastore.backend.Document`."""
 
@@ -35,25 +36,32 @@ SCAN_BEFORE = [statement.replace("_id < ?", "_id < CAST(? AS TEXT)") for stateme
 
 _INSERT = f"""
     INSERT INTO {TABLE} (_id, userId, namespace, key, createdByAgent, createdAt, updatedAt, revision, expiresAt,
-        metadata, value)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        metadata, value, updatedByAgent)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?5)
     ON CONFLICT (_id) DO UPDATE SET
         updatedAt = excluded.updatedAt, revision = excluded.revision, expiresAt = excluded.expiresAt,
-        value = excluded.value"""
+        value = excluded.value, updatedByAgent = excluded.updatedByAgent"""
 _IF_LIVE = "WHERE (expiresAt IS NULL OR expiresAt > excluded.updatedAt)"
 
 # No statement is a REPLACE: that would delete the old row with its creation fields and counts.
 SET = f"{_INSERT} {_IF_LIVE}"
-SET_METADATA = f"{_INSERT}, metadata = ? {_IF_LIVE} AND metadata IS ?"
+SET_METADATA = f"{_INSERT}, metadata = ?11 {_IF_LIVE} AND metadata IS ?12"
+SET_KEEPING_EXPIRY, SET_METADATA_KEEPING_EXPIRY = (
+    statement.replace("expiresAt = excluded.expiresAt,", "") for statement in (SET, SET_METADATA)
+)
 ADD = f"""{_INSERT},
         createdByAgent = excluded.createdByAgent, createdAt = excluded.createdAt, metadata = excluded.metadata,
         accessCount = 0, lastAccessedByAgent = NULL, lastAccessedAt = NULL
     WHERE expiresAt <= excluded.updatedAt"""
 
-_UPDATE = f"UPDATE {TABLE} SET updatedAt = ?, revision = ?, expiresAt = ?, value = ?"
+_UPDATE = f"""
+    UPDATE {TABLE} SET updatedAt = ?, updatedByAgent = ?, revision = ?, value = ?,
+        expiresAt = CASE WHEN ? THEN expiresAt ELSE ? END"""
 _AT_REVISION = f"WHERE _id = ? AND revision = ? AND {_LIVE}"
 SET_IF_REVISION = f"{_UPDATE} {_AT_REVISION}"
 SET_IF_REVISION_METADATA = f"{_UPDATE}, metadata = ? {_AT_REVISION}"
+
+TOUCH = f"UPDATE {TABLE} SET expiresAt = ? WHERE _id = ? AND {_LIVE}"
 
 DELETE = f"DELETE FROM {TABLE} WHERE _id = ? RETURNING coalesce(expiresAt > ?, 1)"
 """Returns whether the document was live. It returns nothing of what is stored, which may be unreadable.
@@ -68,21 +76,26 @@ REVISION = f"SELECT revision FROM {TABLE} WHERE _id = ? AND {_LIVE}"
 
 _WHOLE = (
     "userId, namespace, key, createdByAgent, createdAt, updatedAt, revision, expiresAt, metadata, value, accessCount, "
-    "lastAccessedByAgent, lastAccessedAt"
+    "lastAccessedByAgent, lastAccessedAt, updatedByAgent"
 )
 _WHOLE_CHANGES = ", ".join(f"{column} = excluded.{column}" for column in _WHOLE.split(", "))
 RESTORE = f"""
-    INSERT INTO {TABLE} (_id, {_WHOLE}) VALUES (?{", ?" * 13})
+    INSERT INTO {TABLE} (_id, {_WHOLE}) VALUES (?{", ?" * 14})
     ON CONFLICT (_id) DO UPDATE SET {_WHOLE_CHANGES} WHERE expiresAt <= ?"""
 """Its parameters are a whole row, and the time now."""
-RESTORE_OVER = f"UPDATE {TABLE} SET ({_WHOLE}) = ({', '.join('?' * 13)}) {_AT_REVISION}"
+RESTORE_OVER = f"UPDATE {TABLE} SET ({_WHOLE}) = ({', '.join('?' * 14)}) {_AT_REVISION}"
 
 MALFORMED = f"SELECT _id FROM {TABLE} WHERE NOT ({WELL_FORMED}) LIMIT 1"
 """Finds a row that SQLite's JSON functions cannot read."""
 COUNT_ALL = f"SELECT count(*) FROM {TABLE}"
 COUNT = f"SELECT count(*) FROM {TABLE} WHERE _id >= ? AND _id < ? AND {_LIVE}"
+STATS = f"""
+    SELECT _id, length(CAST(value AS BLOB)), createdByAgent, updatedByAgent, updatedAt FROM {TABLE}
+    WHERE _id >= ? AND _id < ? AND {_LIVE}"""
+"""One row for each document, without its value."""
 CLEAR = f"DELETE FROM {TABLE} WHERE _id >= ? AND _id < ?"
 PURGE = f"DELETE FROM {TABLE} WHERE expiresAt <= ?"
+PURGE_RANGE = f"{PURGE} AND _id >= ? AND _id < ?"
 
 ACCESS_BATCHES = (1, 10, 100, 1_000)
 """The sizes of batches that `record_access` is called with."""

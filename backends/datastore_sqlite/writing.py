@@ -12,10 +12,11 @@ from time import monotonic
 from typing import TypeVar
 
 from datastore.adapters.batching import batches, batches_by_size
-from datastore.backend import DONE, Access, Delete, Forgotten, IdRange, Outcome, Put, Restore, Write
+from datastore.backend import DONE, Access, Delete, Forgotten, IdRange, Outcome, Put, Restore, Touch, Write
 from datastore.deadlines import left, until
 from datastore.documents import UNDECODABLE, damaged
 from datastore.errors import DamagedRecordError, DataStoreError, ValueTooLargeError
+from datastore.ids import EVERYTHING
 from datastore.turns import Turns
 from datastore.values import decode, encode, merge_metadata
 from datastore_sqlite import statements as sql
@@ -100,9 +101,11 @@ class Writer:
 
         return self._write(partial(_in_transaction, forget))
 
-    def purge(self, at: str) -> int:
+    def purge(self, at: str, range: IdRange) -> int:
         """See `Backend.purge`."""
-        return self._write(lambda connection: connection.execute(sql.PURGE, (at,)).rowcount)
+        if range is EVERYTHING:  # even what has an id that is not text
+            return self._write(lambda connection: connection.execute(sql.PURGE, (at,)).rowcount)
+        return self._write(lambda connection: connection.execute(sql.PURGE_RANGE, (at, *range)).rowcount)
 
     def make_index(self, statement: str) -> None:
         """Create an index. If it cannot hold a row, the error names that row."""
@@ -203,12 +206,14 @@ def _apply_all(connection: Connection, writes: Sequence[Write]) -> list[Outcome]
 
 
 def _is_plain(put: Put) -> bool:
-    return not (put.metadata or put.if_absent or put.if_revision)
+    return not (put.metadata or put.if_absent or put.if_revision or put.keep_expiry)
 
 
 def _apply(connection: Connection, write: Write) -> Outcome:
     if isinstance(write, Delete):
         return _delete(connection, write)
+    if isinstance(write, Touch):
+        return Outcome(connection.execute(sql.TOUCH, (write.expires_at, write.id, write.at)).rowcount == 1)
     try:
         if write.if_revision is not None:
             done = _set_if_revision(connection, write)
@@ -225,27 +230,29 @@ def _set(connection: Connection, put: Put) -> bool:
     row = row_of(put)
     if put.metadata:
         return _set_merging(connection, put, row)
+    set_live = sql.SET_KEEPING_EXPIRY if put.keep_expiry else sql.SET
     while True:
         # The first statement changes only a live row, and the second only an expired one. Between the two, another
         # process may turn one into the other; then this starts over.
-        if connection.execute(sql.SET, row).rowcount or connection.execute(sql.ADD, row).rowcount:
+        if connection.execute(set_live, row).rowcount or connection.execute(sql.ADD, row).rowcount:
             return True
 
 
 def _set_merging(connection: Connection, put: Put, row: Row) -> bool:
     """Store a value, and metadata merged with the stored ones, unless another process changes those in between."""
+    set_live = sql.SET_METADATA_KEEPING_EXPIRY if put.keep_expiry else sql.SET_METADATA
     while True:
         merged = _merged(connection, put)
         if merged is None:
             stored = connection.execute(sql.ADD, row).rowcount
         else:
-            stored = connection.execute(sql.SET_METADATA, (*row, *merged)).rowcount
+            stored = connection.execute(set_live, (*row, *merged)).rowcount
         if stored:
             return True
 
 
 def _set_if_revision(connection: Connection, put: Put) -> bool:
-    changes = (put.at, put.revision, put.expires_at, put.json)
+    changes = (put.at, put.agent, put.revision, put.json, put.keep_expiry, put.expires_at)
     condition = (put.id, put.if_revision, put.at)
     if not put.metadata:
         return connection.execute(sql.SET_IF_REVISION, (*changes, *condition)).rowcount == 1

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple, TypeAlias
 
 from datastore.adapters.knowledge import ABSENT, UNSEEN, Absent, Known, State, Unseen
 from datastore.adapters.remembering import MARK_LENGTH, REMEMBERED, mark_of, remember, remembers
-from datastore.backend import DONE, Access, Delete, Document, Outcome, Put, Restore
+from datastore.backend import DONE, Access, Delete, Document, Outcome, Put, Restore, Touch
 from datastore.documents import UNDECODABLE, damaged
-from datastore.errors import DataStoreError, ValueTooLargeError
+from datastore.errors import DataStoreError, OutcomeUnknownError, ValueTooLargeError
 from datastore.values import decode, encode, merge_metadata
 
 
 class Change(NamedTuple):
     """One change of one document, to be applied only if the document is still in the state that it was decided for."""
 
-    write: Put | Restore | Delete | Access
+    write: Put | Restore | Delete | Touch | Access
     """The write that asks for it. For an `Access`, ``number`` is how many this change adds."""
     over: State
     """The state that it was decided for, which is its condition: the document still has ``over.token``; or there is no
@@ -56,7 +56,7 @@ class Change(NamedTuple):
     def metadata(self) -> str | None:
         """The metadata's new JSON text; ``None`` if it stays as it is."""
         after = self.after
-        if not isinstance(after, Known) or isinstance(self.write, Access):
+        if not isinstance(after, Known) or isinstance(self.write, Access | Touch):
             return None
         if isinstance(self.write, Put) and self.live and not self.write.metadata:
             return None
@@ -76,13 +76,13 @@ class Change(NamedTuple):
     def document(self) -> Document | None:
         """The whole document to store, if all of it is known; ``None`` to remove the document.
 
-        If accesses are counted, its value is taken from the ``source`` that was loaded.
+        If accesses are counted or the expiry is moved, its value is taken from the ``source`` that was loaded.
         """
         after = self.after
         if not isinstance(after, Known):
             return None
         write = self.write
-        if isinstance(write, Access):
+        if isinstance(write, Access | Touch):
             source = self.over.source if isinstance(self.over, Known) else None
             value = source.value if isinstance(source, Document) else None
         else:
@@ -99,6 +99,7 @@ class Change(NamedTuple):
             after.access_count,
             after.last_accessed_by_agent,
             after.last_accessed_at,
+            after.updated_by_agent,
         )
 
 
@@ -144,10 +145,12 @@ class Rules(NamedTuple):
     """A change of a live document writes all of it, so all of it must be known."""
     remembered: int = REMEMBERED
     """How many marks of writes a document keeps."""
+    knows_removals: bool = False
+    """The database keeps the mark of the delete that removed a document (`Primitives.was_removed_by`)."""
 
 
 def decide(
-    write: Put | Restore | Delete,
+    write: Put | Restore | Delete | Touch,
     state: State,
     rules: Rules,
     *,
@@ -169,8 +172,11 @@ def decide(
         The change to make; or the outcome, if there is nothing to change; or ``None`` if the document must be read
         first.
     """
+    step: Change | Outcome | None
     if isinstance(write, Delete):
         step = _delete(write, state, rules, sent, mark, fresh)
+    elif isinstance(write, Touch):
+        step = _touch(write, state, rules)
     elif isinstance(state, Unseen):
         return Change(write, UNSEEN, None, DONE, marks=_marks_of(write))
     elif isinstance(state, Known) and state.damaged:
@@ -210,6 +216,7 @@ def _put(put: Put, state: Known | Absent, rules: Rules, fresh: bool) -> Change |
             marks[0],
             created_by_agent=put.agent,
             updated_at=put.at,
+            updated_by_agent=put.agent,
         )
         return Change(put, state, after, DONE, marks=marks)
     merged = live.metadata
@@ -224,10 +231,11 @@ def _put(put: Put, state: Known | Absent, rules: Rules, fresh: bool) -> Change |
             return Outcome(False, error=damaged(put.id, "its metadata cannot be merged with new metadata"))
     after = live._replace(
         revision=put.revision,
-        expires_at=put.expires_at,
+        expires_at=live.expires_at if put.keep_expiry else put.expires_at,
         metadata=merged,
         writes=live.writes_with(*marks),
         updated_at=put.at,
+        updated_by_agent=put.agent,
         source=None,
     )
     return Change(put, state, after, DONE, live=True, marks=marks)
@@ -255,8 +263,23 @@ def _restore(restore: Restore, state: Known | Absent) -> Change | Outcome:
         whole.access_count,
         whole.last_accessed_by_agent,
         whole.last_accessed_at,
+        whole.updated_by_agent,
     )
     return Change(restore, state, after, DONE, live=live is not None, marks=marks)
+
+
+def _touch(touch: Touch, state: State, rules: Rules) -> Change | Outcome | None:
+    if isinstance(state, Unseen):
+        return Change(touch, UNSEEN, None, None)
+    if isinstance(state, Absent) or (not state.damaged and not state.live(touch.at)):
+        return Outcome(False)
+    if state.damaged:
+        return Outcome(False, error=damaged(touch.id))
+    if state.expires_at == touch.expires_at:
+        return DONE
+    if rules.replaces_whole and state.source is None:
+        return None  # the value must be written again, and so it must be read
+    return Change(touch, state, state._replace(expires_at=touch.expires_at, source=None), DONE, live=True)
 
 
 def _delete(
@@ -267,6 +290,8 @@ def _delete(
     if isinstance(state, Unseen):
         return Change(delete, UNSEEN, ABSENT, None, marks=(mark,))
     if isinstance(state, Absent):
+        if sent is not None and delete.certain and not rules.knows_removals:
+            return Outcome(False, error=_not_certain())
         return Outcome(sent is not None)
     if state.damaged:
         if delete.only_own and state.foreign:
@@ -275,12 +300,21 @@ def _delete(
             return Outcome(False, error=damaged(delete.id))
         return Change(delete, state, ABSENT, DONE, marks=(mark,))
     if sent is not None and _is_another(state, sent, delete, rules):
+        if delete.certain:
+            return Outcome(False, error=_not_certain())
         return DONE  # the document that it was for is gone, and this one is newer
     live = state.live(delete.at)
     revision = state.revision if live else None
     if delete.if_revision not in (None, revision):
         return Outcome(False, revision)
     return Change(delete, state, ABSENT, Outcome(live), marks=(mark,))
+
+
+def _not_certain() -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        "the answer to the request that removes the record was lost, and now the record is gone: nobody can tell "
+        "whether this call removed it or another one did"
+    )
 
 
 def _is_another(known: Known, sent: Sent, delete: Delete, rules: Rules) -> bool:

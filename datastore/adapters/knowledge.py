@@ -40,6 +40,7 @@ class Known(NamedTuple):
     access_count: int = 0
     last_accessed_by_agent: str | None = None
     last_accessed_at: str | None = None
+    updated_by_agent: str | None = None
     damaged: bool = False
     """It cannot be read. Then only ``token`` and ``foreign`` are known."""
     foreign: bool = False
@@ -104,6 +105,7 @@ def known_of(document: Document, token: Any, writes: str = "", counts: str = "")
         document.access_count,
         document.last_accessed_by_agent,
         document.last_accessed_at,
+        document.updated_by_agent,
         source=document,
     )
 

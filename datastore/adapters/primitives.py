@@ -12,7 +12,7 @@ from enum import Enum
 
 from datastore.adapters.changes import Change, Result, Rules, Sent
 from datastore.adapters.knowledge import ABSENT, Known, State
-from datastore.backend import Delete, Put, Restore
+from datastore.backend import Delete, Put, Restore, Touch
 from datastore.errors import BackendUnavailableError, DataStoreError, ThrottledError
 
 
@@ -68,7 +68,7 @@ class Primitives(ABC):
                 applied.
         """
 
-    def guess(self, write: Put | Restore | Delete, remembered: State | None, alone: bool) -> State | None:
+    def guess(self, write: Put | Restore | Delete | Touch, remembered: State | None, alone: bool) -> State | None:
         """Return the state to assume for a document without reading it, or ``None`` to read it first.
 
         By default that is the remembered state. A document that is not remembered is assumed not to exist if the write
@@ -81,7 +81,9 @@ class Primitives(ABC):
         """
         if remembered is not None:
             return remembered
-        return None if isinstance(write, Delete) or write.if_revision is not None else ABSENT
+        if isinstance(write, Delete | Touch) or write.if_revision is not None:
+            return None
+        return ABSENT
 
     def in_doubt(self, error: DataStoreError) -> bool:
         """Return whether a change that failed may have been applied. By default: if it was not answered."""

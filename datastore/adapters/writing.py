@@ -14,7 +14,7 @@ from datastore.adapters.contention import came_too_late, contention
 from datastore.adapters.knowledge import ABSENT, Known, Memory, State
 from datastore.adapters.primitives import Primitives
 from datastore.adapters.remembering import new_mark
-from datastore.backend import Delete, Outcome, Put, Restore
+from datastore.backend import Delete, Outcome, Put, Restore, Touch
 from datastore.errors import DataStoreError
 from datastore.turns import keep_newest
 
@@ -27,7 +27,9 @@ class _Job:
 
     __slots__ = ("attempt", "fresh", "mark", "sent", "state", "surprising", "write")
 
-    def __init__(self, write: Put | Restore | Delete, state: State | None, sent: Sent | None, surprising: bool) -> None:
+    def __init__(
+        self, write: Put | Restore | Delete | Touch, state: State | None, sent: Sent | None, surprising: bool
+    ) -> None:
         self.write = write
         self.state = state
         self.sent = sent
@@ -64,7 +66,9 @@ class Writer:
         """Forget what the parent is waiting for. The adapter itself clears the memory."""
         self.unanswered: dict[Delete, Sent] = {}
 
-    def write(self, writes: Sequence[Put | Delete | Restore], through: Primitives | None = None) -> list[Outcome]:
+    def write(
+        self, writes: Sequence[Put | Delete | Touch | Restore], through: Primitives | None = None
+    ) -> list[Outcome]:
         """Apply writes to distinct ids, and return an outcome for each, in order.
 
         See `Backend.write` and `Backend.restore`.
@@ -108,7 +112,7 @@ class Writer:
             raise failure
         return ordered
 
-    def _job(self, primitives: Primitives, write: Put | Restore | Delete, alone: bool) -> _Job:
+    def _job(self, primitives: Primitives, write: Put | Restore | Delete | Touch, alone: bool) -> _Job:
         remembered = self._memory.get(write.id)
         sent = self.unanswered.get(write) if self.unanswered and isinstance(write, Delete) else None
         return _Job(write, primitives.guess(write, remembered, alone), sent, remembered is None)
@@ -142,7 +146,8 @@ class Writer:
         metadata = primitives.rules.replaces_whole or any(
             isinstance(job.write, Put) and job.write.metadata for job in jobs
         )
-        found = primitives.load([job.write.id for job in jobs], metadata=metadata, value=False)
+        value = primitives.rules.replaces_whole and any(isinstance(job.write, Touch) for job in jobs)
+        found = primitives.load([job.write.id for job in jobs], metadata=metadata, value=value)
         for job in jobs:
             id = job.write.id
             state: State = found.get(id, ABSENT)

@@ -267,6 +267,7 @@ def _fields_of(document: Document) -> dict[str, Any]:
         "key": key_of(document.id),
         "metadata": document.metadata or {},
         "createdByAgent": document.created_by_agent,
+        "updatedByAgent": document.updated_by_agent,
         "lastAccessedByAgent": document.last_accessed_by_agent,
         "accessCount": document.access_count,
         "createdAt": document.created_at,

@@ -26,6 +26,7 @@ from datastore.conformance.topics.properties import Properties
 from datastore.conformance.topics.queries import Queries
 from datastore.conformance.topics.query_properties import QueryProperties
 from datastore.conformance.topics.raw_reads import RawReads
+from datastore.conformance.topics.raw_touches import RawTouches
 from datastore.conformance.topics.raw_writes import RawWrites
 from datastore.conformance.topics.records import Records
 from datastore.conformance.topics.retries import Retries
@@ -60,6 +61,7 @@ class ConformanceSuite(
     Tenants,
     RawReads,
     RawWrites,
+    RawTouches,
     Accesses,
     Abilities,
     Moving,

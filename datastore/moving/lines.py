@@ -29,6 +29,7 @@ def to_line(document: Document) -> bytes:
             "namespace": name.namespace,
             "key": name.key,
             "createdByAgent": document.created_by_agent,
+            "updatedByAgent": document.updated_by_agent,
             "lastAccessedByAgent": document.last_accessed_by_agent,
             "accessCount": document.access_count,
             "createdAt": document.created_at,

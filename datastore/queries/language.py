@@ -54,8 +54,8 @@ MAX_NESTING = 50
 _NESTS = frozenset((*LOGIC, "$not", "$elemMatch"))
 
 META_FIELDS = (
-    "key", "metadata", "createdByAgent", "lastAccessedByAgent", "accessCount", "createdAt", "updatedAt",
-    "lastAccessedAt", "revision", "expiresAt",
+    "key", "metadata", "createdByAgent", "updatedByAgent", "lastAccessedByAgent", "accessCount", "createdAt",
+    "updatedAt", "lastAccessedAt", "revision", "expiresAt",
 )  # fmt: skip
 """The fields for a ``meta`` filter. With ``$`` in front they can also be used in other filters and in a sort."""
 _TIMES = frozenset({"createdAt", "updatedAt", "lastAccessedAt", "expiresAt"})

@@ -12,19 +12,21 @@ from datastore.backend import (
     Ability,
     Access,
     Backend,
-    Delete,
     Document,
     DocumentPage,
     Fields,
     Forgotten,
     IdRange,
+    NamespaceStats,
     Outcome,
     Plan,
+    Put,
     Query,
     Restore,
     Write,
 )
 from datastore.errors import DamagedRecordError, DataStoreError
+from datastore.ids import EVERYTHING, SYSTEM, encode_name, namespace_range
 from datastore.tenants.databases import Databases
 from datastore.tenants.opened import OpenDatabases
 
@@ -32,7 +34,7 @@ logger = logging.getLogger("datastore")
 
 _AT_ONCE = 16
 """The most tenants whose documents come in one page: each one's may be as large as a page of the adapter."""
-_OF_ALL: frozenset[Ability] = frozenset({"database", "tenants", "drop_tenant"})
+_OF_ALL: frozenset[Ability] = frozenset({"database", "tenants", "drop_tenant", "users"})
 _OF_NONE: frozenset[Ability] = frozenset({"ensure_index"})
 """An index would also have to be declared in databases that do not exist yet."""
 
@@ -68,7 +70,7 @@ class TenantBackend(Backend):
         outcomes: list[Outcome] = []
         for user, grouped in groupby(writes, lambda write: user_of(write.id)):
             of_user = list(grouped)
-            if all(isinstance(write, Delete) for write in of_user):
+            if not any(isinstance(write, Put) for write in of_user):
                 with self.opened.lent_if_there(user) as there:
                     outcomes += [Outcome(False)] * len(of_user) if there is None else there.write(of_user)
             else:
@@ -141,8 +143,31 @@ class TenantBackend(Backend):
                 return DocumentPage((), None)
             return backend.find(range, plan, fields, limit, after, reverse)
 
-    def purge(self, at: str) -> int:
+    def users(self, limit: int, after: str | None = None) -> list[str]:
+        """See `Backend.users`. It asks the database of each tenant whether it holds something."""
+        found = list[str]()
+        for user_id in self.tenants():
+            encoded = encode_name(user_id, "user_id")
+            if len(found) == limit:
+                break
+            if after is not None and user_id <= user_of(after):
+                continue
+            with self.opened.lent_if_there(user_id) as backend:
+                range = namespace_range(encoded, None)
+                if backend is not None and backend.scan(range, Fields.KEY, 1).documents:
+                    found.append(encoded)
+        return found
+
+    def namespace_stats(self, range: IdRange, at: str) -> list[NamespaceStats]:
+        """See `Backend.namespace_stats`."""
+        with self.opened.lent_if_there(user_of(range.start)) as backend:
+            return [] if backend is None else backend.namespace_stats(range, at)
+
+    def purge(self, at: str, range: IdRange = EVERYTHING) -> int:
         """See `Backend.purge`."""
+        if range is not EVERYTHING:
+            with self.opened.lent_if_there(user_of(range.start)) as there:
+                return 0 if there is None else there.purge(at, range)
         purged = 0
         for user_id in self.tenants():
             with self.opened.lent(user_id) as backend:
@@ -217,5 +242,5 @@ class TenantBackend(Backend):
 
 
 def user_of(id: str) -> str:
-    """Return the user id that an id or the start of a range begins with."""
-    return unquote(id.partition(":")[0], errors="strict")
+    """Return the user id that an id or the start of a range begins with, be it of records or of system records."""
+    return unquote(id.partition(":")[0].removesuffix(SYSTEM), errors="strict")

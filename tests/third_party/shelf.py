@@ -25,7 +25,7 @@ from datastore.values import decode, encode
 Row: TypeAlias = dict[str, Any]
 """One document, by the names that an administrator knows; value and metadata are JSON text."""
 NAMES = ("_id", "createdAt", "revision", "expiresAt", "value", "metadata", "createdByAgent", "updatedAt", "accessCount")
-NAMES += ("lastAccessedByAgent", "lastAccessedAt")
+NAMES += ("lastAccessedByAgent", "lastAccessedAt", "updatedByAgent")
 """The names, in the order of the fields of `Document`."""
 
 

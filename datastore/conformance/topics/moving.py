@@ -45,6 +45,7 @@ def document(
         access_count=7,
         last_accessed_by_agent="reader",
         last_accessed_at=at(-3_000),
+        updated_by_agent="writer",
     )._replace(**changes)
 
 
