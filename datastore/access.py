@@ -134,7 +134,7 @@ class AccessTracker:
     FLUSHING = _flush.__code__
     """The code that a thread executes while it writes counts; see `datastore.forks`."""
 
-    def with_pending(self, read: Callable[[], Sequence[Document]]) -> list[Document]:
+    def with_pending(self, read: Callable[[], Sequence[Document]]) -> Sequence[Document]:
         """Read documents and add the accesses noted here that are not in them; never waits for a flush."""
         for look in range(1, _LOOKS + 1):
             before = self._changes
@@ -143,6 +143,8 @@ class AccessTracker:
                 # If no flush began or ended meanwhile, it is certain which accesses the documents do not include.
                 if self._changes == before or look == _LOOKS:
                     self._sum()
+                    if not self._pending and not self._in_flight:
+                        return documents
                     return [self._with_pending(document) for document in documents]
         raise AssertionError("the last look returns")
 

@@ -11,15 +11,13 @@ a warning, so that one damaged record does not make the others unreadable. No me
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from datastore.backend import Document, DocumentPage
 from datastore.errors import DamagedRecordError, DataStoreError, InvalidValueError
-from datastore.ids import MAX_NAME_BYTES, Name, decode_id, decode_key, encode_key, is_id
+from datastore.ids import MAX_NAME_BYTES, Name, decode_id, decode_key, decode_prefix, is_id
+from datastore.times import parse_time
 from datastore.values import MAX_METADATA_BYTES, UnreadableError, encode
 
 T = TypeVar("T")
@@ -35,8 +33,6 @@ UNDECODABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticErr
 
 NO_TIME = "expiresAt is no time"
 NO_KEY = "no key has this id"
-_TIME = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z")
-_TIME_LENGTH = 27
 _NO_TIME = "is not a time, which is written 2026-01-31T12:00:00.000000Z"
 _NO_AGENT = f"is not an agent's name, text of 1 to {MAX_NAME_BYTES} bytes, nor empty for the host"
 
@@ -45,16 +41,9 @@ logger = logging.getLogger("datastore")
 
 def is_time(text: object) -> bool:
     """Return whether something is a time as `datastore.times` writes it, on a day that exists."""
-    return type(text) is str and len(text) == _TIME_LENGTH and _is_time(text)
-
-
-@lru_cache(4_096)  # listings meet the same times repeatedly: records that were written together share one
-def _is_time(text: str) -> bool:
-    if not _TIME.fullmatch(text):
-        return False
     try:
-        datetime.fromisoformat(text)
-    except ValueError:
+        parse_time(text)
+    except (ValueError, TypeError):
         return False
     return True
 
@@ -174,37 +163,40 @@ def key_of(id: str) -> str:
     """Return the key in an id that was listed.
 
     Raises:
-        DamagedRecordError: If no key has this id.
+        DamagedRecordError: If it is not the id of a record.
     """
-    encoded = id[id.rindex(":") + 1 :]
     try:
-        key = decode_key(encoded)
-        if encode_key(key) == encoded:
-            return key
+        prefix, _, key = id.rpartition(":")
+        decode_prefix(prefix)
+        return decode_key(key)
     except ValueError:
-        pass
-    raise damaged(id, NO_KEY)
+        raise damaged(id, NO_KEY) from None
+
+
+def names_of(id: str) -> tuple[str, str, str]:
+    """Return the user id, the namespace and the key in an id that was listed.
+
+    Raises:
+        DamagedRecordError: If it is not the id of a record.
+    """
+    try:
+        prefix, _, key = id.rpartition(":")
+        return *decode_prefix(prefix), decode_key(key)
+    except ValueError:
+        raise damaged(id, NO_KEY) from None
 
 
 def name_of(id: str) -> Name | None:
     """Return the names in an id; ``None`` if it is not an id of the store."""
-    return decode_id(id) if is_id(id) else None
+    try:
+        return decode_id(id)
+    except ValueError:
+        return None
 
 
 def skip(error: DamagedRecordError) -> None:
     """Log that a document was left out of a listing."""
     logger.warning("a listing leaves out a damaged record: %s", error.message)
-
-
-def sound(documents: Iterable[T], look: Callable[[T], object]) -> Iterator[T]:
-    """Yield the sound documents, and skip the damaged ones, for which ``look`` raises, with a warning."""
-    for document in documents:
-        try:
-            look(document)
-        except DamagedRecordError as error:
-            skip(error)
-        else:
-            yield document
 
 
 def checked(page: DocumentPage) -> DocumentPage:

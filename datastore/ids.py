@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import re
 from binascii import a2b_base64, b2a_base64
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -32,7 +33,8 @@ _ENCODED = re.compile(r"[%:/\x00-\x1f\x7f-\x9f]|\A_")
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _IN_ORDER = bytes(sorted(_BASE64.translate(bytes.maketrans(b"+/", b"-_"))))
 _TO_ORDERED = bytes.maketrans(_BASE64, _IN_ORDER)
-_FROM_ORDERED = bytes.maketrans(_IN_ORDER, _BASE64)
+_FROM_ORDERED = bytes(_BASE64[_IN_ORDER.index(byte)] if byte in _IN_ORDER else 0 for byte in range(256))
+"""Turns each byte that cannot be in an encoded key into a NUL, which is not base64."""
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _AFTER_COLON = ";"  # ';' follows ':' in ASCII, so [x:, x;) holds exactly the ids that begin with x:
@@ -126,11 +128,15 @@ def decode_key(encoded: str) -> str:
     """Return the key that `encode_key` encoded.
 
     Raises:
-        ValueError: If ``encoded`` is not base64 of UTF-8. Some other spellings of it are taken, too: who cannot trust
-            the text compares it with `encode_key` of the result.
+        ValueError: If no key is encoded like this.
     """
     # Text is translated far more slowly than bytes, and padding that is not needed is ignored.
-    return a2b_base64(encoded.encode("ascii").translate(_FROM_ORDERED) + b"==").decode()
+    base64 = encoded.encode("ascii").translate(_FROM_ORDERED)
+    utf8 = a2b_base64(base64 + b"==")
+    # Other spellings of the same bytes are decoded, too: with bits that are left over, or characters to be ignored.
+    if b2a_base64(utf8, newline=False).rstrip(b"=") != base64 or not 0 < len(utf8) <= MAX_KEY_BYTES:
+        raise ValueError("no key is encoded like this")
+    return utf8.decode()
 
 
 def split_id(id: str) -> tuple[str, str]:
@@ -177,18 +183,34 @@ def decode_id(id: str) -> Name:
     """Return the user id, namespace and key of an id.
 
     Raises:
-        ValueError: If it is not an id. Some other spellings of one are taken, too; `is_id` is exact.
+        ValueError: If it is not the id of a record; databases may also hold other documents.
     """
-    user, namespace, key = id.split(":")
-    return Name(unquote(user, errors="strict"), unquote(namespace, errors="strict"), decode_key(key))
+    prefix, _, key = id.rpartition(":")
+    user_id, namespace = decode_prefix(prefix)
+    return Name(user_id, namespace, decode_key(key))
+
+
+@lru_cache(1_024)  # ids are listed in order, so that many in a row begin alike
+def decode_prefix(prefix: str) -> tuple[str, str]:
+    """Return the user id and the namespace of the ids that begin with a prefix, which is without its last colon.
+
+    Raises:
+        ValueError: If no ids of a namespace begin with it.
+    """
+    user, namespace = prefix.split(":")
+    names = unquote(user, errors="strict"), unquote(namespace, errors="strict")
+    if encode_name(names[0], "user_id") != user or encode_name(names[1], "namespace") != namespace:
+        raise ValueError("no ids begin like this")
+    return names
 
 
 def is_id(text: str) -> bool:
-    """Return whether a text is the id of a record; databases may also hold other documents."""
+    """Return whether a text is the id of a record."""
     try:
-        return encode_id(*decode_id(text)) == text
+        decode_id(text)
     except ValueError:
         return False
+    return True
 
 
 def user_prefix(encoded_user: str) -> str:

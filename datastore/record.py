@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, PlainSerializer
 from pydantic.alias_generators import to_camel
 
 from datastore.backend import Document
-from datastore.ids import decode_id
+from datastore.documents import names_of
 from datastore.showing import Short, short, table
 from datastore.times import parse_time
 
@@ -103,23 +103,55 @@ def page_table(records: Sequence[Record], cursor: str | None) -> str:
     return table(columns, rows, len(records), "" if cursor is None else "More records follow: see cursor.")
 
 
+_set = object.__setattr__
+_FIELDS = set(Record.model_fields)
+
+
 def to_record(document: Document) -> Record:
-    """Return the record for a document that was read with `Fields.ALL`, and is therefore checked."""
-    name = decode_id(document.id)
-    return Record(
-        id=document.id,
-        user_id=name.user_id,
-        namespace=name.namespace,
-        key=name.key,
-        value=document.value,
-        metadata=document.metadata or {},
-        created_by_agent=document.created_by_agent,
-        last_accessed_by_agent=document.last_accessed_by_agent,
-        access_count=document.access_count,
-        created_at=parse_time(document.created_at),
-        updated_at=parse_time(document.updated_at),
-        last_accessed_at=parse_time(document.last_accessed_at) if document.last_accessed_at else None,
-        revision=document.revision,
-        expires_at=parse_time(document.expires_at) if document.expires_at else None,
-        updated_by_agent=document.updated_by_agent,
+    """Return the record for a document that was read with `Fields.ALL`, and is therefore checked.
+
+    Raises:
+        DamagedRecordError: If its id is not one.
+    """
+    (
+        id,
+        created_at,
+        revision,
+        expires_at,
+        value,
+        metadata,
+        created_by_agent,
+        updated_at,
+        access_count,
+        last_accessed_by_agent,
+        last_accessed_at,
+        updated_by_agent,
+    ) = document
+    user_id, namespace, key = names_of(id)
+    record = Record.__new__(Record)
+    # This is what `Record.model_construct` does, which takes five times as long.
+    _set(
+        record,
+        "__dict__",
+        {
+            "id": id,
+            "user_id": user_id,
+            "namespace": namespace,
+            "key": key,
+            "value": value,
+            "metadata": metadata or {},
+            "created_by_agent": created_by_agent,
+            "last_accessed_by_agent": last_accessed_by_agent,
+            "access_count": access_count,
+            "created_at": parse_time(created_at),
+            "updated_at": parse_time(updated_at),
+            "last_accessed_at": None if last_accessed_at is None else parse_time(last_accessed_at),
+            "revision": revision,
+            "expires_at": None if expires_at is None else parse_time(expires_at),
+            "updated_by_agent": updated_by_agent,
+        },
     )
+    _set(record, "__pydantic_fields_set__", _FIELDS.copy())
+    _set(record, "__pydantic_extra__", None)
+    _set(record, "__pydantic_private__", None)
+    return record

@@ -7,11 +7,14 @@ record has expired in any database, without a date function.
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from datastore.arguments import as_number, as_seconds, is_a, shown
 from datastore.errors import InvalidValueError, kind_of
 
+_TIME = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z")
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -49,8 +52,16 @@ def text_of(time: datetime) -> str:
     return datetime.isoformat(moment, timespec="microseconds")[: -len("+00:00")] + "Z"
 
 
+@lru_cache(4_096)  # a time is first checked and then used, and records that were written together share one
 def parse_time(text: str) -> datetime:
-    """Return the timezone-aware time that `format_time` wrote."""
+    """Return the timezone-aware time that `format_time` wrote.
+
+    Raises:
+        ValueError: If it has another form, or no such day exists.
+        TypeError: If it is not text.
+    """
+    if not _TIME.fullmatch(text):
+        raise ValueError("not a time")
     return datetime.fromisoformat(text)
 
 

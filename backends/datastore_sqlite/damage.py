@@ -68,7 +68,7 @@ def documents_of(
     """Return the documents of rows that begin with the id, and the errors for rows that hold no document."""
     try:
         documents = list(map(document, rows))
-        if all(type(row[0]) is str for row in rows):
+        if {type(row[0]) for row in rows} <= {str}:
             return documents, ()
     except (DamagedRecordError, *UNDECODABLE):  # the closer look finds out which rows, and why
         pass

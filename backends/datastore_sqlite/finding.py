@@ -25,8 +25,8 @@ from datastore_sqlite.statements import COLUMNS
 
 PAGE_BYTES = 8_000_000
 """A page ends soon after this many characters of values, so that large values do not fill the memory."""
-_ABOUT = "key, metadata, createdByAgent, updatedAt"
-"""The columns that a closer look at metadata needs, besides those that every row has."""
+_ABOUT = ("key", "metadata", "createdByAgent", "createdAt", "updatedAt", "revision", "expiresAt")
+"""The columns that a closer look at metadata needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +138,7 @@ class _Reader:
         # If only keys are asked for, a row comes with its value if that needs a closer look, and otherwise with NULL.
         unsure = plan.sure if self._has_value else f"CASE WHEN {plan.sure} THEN NULL ELSE value END"
         about = plan.decided.meta != EVERYTHING
-        self._columns = f"{COLUMNS[fields]}, {unsure}{f', {_ABOUT}' if about else ''}"
+        self._columns = ", ".join([COLUMNS[fields], unsure, *(_ABOUT if about else ())])
         self._value = _predicate(plan.decided.value)
         self._meta = _predicate(plan.decided.meta)
         self._size = 0
@@ -277,32 +277,22 @@ class _Reader:
         def look(row: Row) -> Document:
             found = document(row[:width])
             if has_value:
-                matches[found.id] = bool(row[width]) or self._matches(row, found, found.value)
+                matches[found.id] = bool(row[width]) or self._matches(row, found.value)
             else:
-                matches[found.id] = row[width] is None or self._matches(row, found, decode(row[width]))
+                matches[found.id] = row[width] is None or self._matches(row, decode(row[width]))
             return found
 
         documents, broken = documents_of(rows, look)
         return DocumentPage([one for one in documents if matches[one.id]], after, broken)
 
-    def _matches(self, row: Row, document: Document, value: Any) -> bool:
+    def _matches(self, row: Row, value: Any) -> bool:
         """Take a closer look at a row that the database is not sure of."""
         if self._value is not None and not self._value(value):
             return False
         if self._meta is None:
             return True
-        key, metadata, created_by_agent, updated_at = row[self._width + 1 :]
-        return self._meta(
-            {
-                "key": key,
-                "metadata": decode(metadata),
-                "createdByAgent": created_by_agent,
-                "createdAt": document.created_at,
-                "updatedAt": updated_at,
-                "revision": document.revision,
-                "expiresAt": document.expires_at,
-            }
-        )
+        about = dict(zip(_ABOUT, row[self._width + 1 :], strict=True))
+        return self._meta(about | {"metadata": decode(about["metadata"])})
 
 
 def _bounds(expression: str, range: Any, parameters: dict[str, Any]) -> Iterator[str]:

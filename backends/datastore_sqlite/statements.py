@@ -9,14 +9,13 @@ from datastore_sqlite.schema import TABLE
 
 _LIVE = "(expiresAt IS NULL OR expiresAt > ?)"
 
-_KEY = "_id, createdAt, revision, expiresAt"
+_VALUE = "_id, createdAt, revision, expiresAt, value"
 COLUMNS = (
-    _KEY,
-    f"{_KEY}, value",
-    f"{_KEY}, value, metadata, createdByAgent, updatedAt, accessCount, lastAccessedByAgent, lastAccessedAt, "
-    "updatedByAgent",
+    "_id, expiresAt",
+    _VALUE,
+    f"{_VALUE}, metadata, createdByAgent, updatedAt, accessCount, lastAccessedByAgent, lastAccessedAt, updatedByAgent",
 )
-"""The columns by `datastore.backend.Fields`, in the order of the fields of `datastore.backend.Document`."""
+"""The columns by `datastore.backend.Fields`, as `datastore_sqlite.codec.DOCUMENT` takes them."""
 
 READ_ONE = [f"SELECT {columns.removeprefix('_id, ')} FROM {TABLE} WHERE _id = ?" for columns in COLUMNS]
 """These leave out the id, which the caller knows."""

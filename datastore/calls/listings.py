@@ -5,7 +5,7 @@ Ids sort as keys do, so each call is one contiguous read of that range, from eit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 from zlib import crc32
@@ -14,10 +14,11 @@ from datastore.arguments import as_bool, as_int, as_text, check_text, shown
 from datastore.backend import Delete, Document, Fields
 from datastore.documents import key_of, skip
 from datastore.errors import DamagedRecordError, InvalidValueError, QueryError, kind_of
-from datastore.ids import IdRange, decode_key, encode_key, key_range, namespace_range
+from datastore.ids import IdRange, is_id, key_range, namespace_range
 from datastore.scope import Bound, Scope, Stream, bounded, scope_of
 
 if TYPE_CHECKING:
+    from datastore.core import Core
     from datastore.record import Record
 
 T = TypeVar("T")
@@ -95,7 +96,7 @@ class ListingCalls(Bound):
         Requests: 1 per page of the database.
         """
         scope = scope_of(self)
-        return [key for key, _ in _documents(scope, _span(scope, prefix, start, end, reverse, limit), Fields.KEY)]
+        return list(_each(scope, _span(scope, prefix, start, end, reverse, limit), Fields.KEY, _key))
 
     @bounded
     def scan(
@@ -258,12 +259,12 @@ class ListingCalls(Bound):
         scope = scope_of(self)
         span = _span(scope, prefix, start, end, reverse, limit)
         fit = None if type is None else scope.fitting(type)
-        found = list(_documents(scope, span, Fields.VALUE))
+        found = dict(_each(scope, span, Fields.VALUE, _with_key))
         if fit is None:
-            values = {key: document.value for key, document in found}
+            values = {key: document.value for key, document in found.items()}
         else:
-            values = {key: fit(key, document.value) for key, document in found}
-        scope.tracker.note_all((document for _, document in found), scope.agent)
+            values = {key: fit(key, document.value) for key, document in found.items()}
+        scope.tracker.note_all(found.values(), scope.agent)
         return values
 
     @bounded
@@ -301,20 +302,42 @@ def _span(
     return Span(range, as_bool(reverse, "reverse"), None if limit is None else most(limit))
 
 
-def _documents(scope: Scope, span: Span, fields: Fields, after: str | None = None) -> Iterator[tuple[str, Document]]:
-    """Return an iterator over the live documents of a span, each with its key."""
-    found = scope.core.scan(span.range, fields, after, span.limit, reverse=span.reverse)
-    return _with_keys(found) if span.limit is None else islice(_with_keys(found), span.limit)
+def _each(
+    scope: Scope, span: Span, fields: Fields, make: Callable[[Document], T], after: str | None = None
+) -> Iterator[T]:
+    """Return an iterator over what is made of each live document of a span; one page is in memory at a time.
+
+    Args:
+        scope: Whose namespace it is.
+        span: Which documents.
+        fields: How much of each is needed.
+        make: Makes it. What it refuses as damaged is left out.
+        after: The id to go on after.
+    """
+    made = _made(scope.core, span, fields, make, after)
+    return made if span.limit is None else islice(made, span.limit)
 
 
-def _with_keys(documents: Iterator[Document]) -> Iterator[tuple[str, Document]]:
-    for document in documents:
-        try:
-            key = key_of(document.id)
-        except DamagedRecordError as error:
-            skip(error)
-        else:
-            yield key, document
+def _made(core: Core, span: Span, fields: Fields, make: Callable[[Document], T], after: str | None) -> Iterator[T]:
+    for documents in core.pages(span.range, fields, after, span.limit, reverse=span.reverse):
+        backend = core.backend
+        for document in documents:
+            try:
+                made = make(document)
+            except DamagedRecordError as error:
+                skip(error)
+                continue
+            yield made
+            if core.backend is not backend:
+                core.check_open()
+
+
+def _key(document: Document) -> str:
+    return key_of(document.id)
+
+
+def _with_key(document: Document) -> tuple[str, Document]:
+    return key_of(document.id), document
 
 
 def _clear(scope: Scope, span: Span) -> int:
@@ -333,7 +356,7 @@ def _clear(scope: Scope, span: Span) -> int:
         elif error.id is not None:  # what cannot be read can be removed all the same
             batch.append(Delete(error.id, now, only_own=True))
 
-    found = core.scan(span.range, Fields.KEY, None, span.limit, on_damaged=take, reverse=span.reverse)
+    found = core.scan(span.range, Fields.KEY, span.limit, take, reverse=span.reverse)
     for document in found if span.limit is None else islice(found, span.limit):
         batch.append(Delete(document.id, now, only_own=True))  # a listing of keys may not show who wrote them
         if len(batch) >= size:
@@ -354,10 +377,10 @@ def _page(scope: Scope, span: Span, cursor: str | None) -> Page:
 
 
 def _records(scope: Scope, span: Span, after: str | None = None) -> Iterator[Record]:
-    """Return an iterator over the live records of a span; one page is in memory at a time."""
+    """Return an iterator over the live records of a span."""
     from datastore.record import to_record  # imported here, because importing Pydantic takes long
 
-    return (to_record(document) for _, document in _documents(scope, span, Fields.ALL, after))
+    return _each(scope, span, Fields.ALL, to_record, after)
 
 
 def most(limit: int) -> int:
@@ -387,16 +410,13 @@ def _cursor(scope: Scope, span: Span, id: str) -> str:
 def _resume(scope: Scope, span: Span, cursor: str) -> str:
     """Return the id after which a page begins."""
     encoded, _, listing = check_text(cursor, "cursor", "give what scan() returned").rpartition(".")
-    try:
-        known = encode_key(decode_key(encoded)) == encoded and listing == f"{_listing(span):08x}"
-    except ValueError:
-        known = False
-    if not known:
+    id = scope.prefix + encoded
+    if not is_id(id) or listing != f"{_listing(span):08x}":
         raise QueryError(
             f"cursor {as_text(cursor)[:40]!r} does not come from a scan of this namespace with this prefix, start, end "
             "and reverse"
         )
-    return scope.prefix + encoded
+    return id
 
 
 def _listing(span: Span) -> int:

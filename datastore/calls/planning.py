@@ -219,7 +219,7 @@ def read_matching(scope: Scope, query: Query, fields: Fields, ids: Sequence[str]
     return [document for document in _read(scope, ids, fields) if matches(document)]
 
 
-def _read(scope: Scope, ids: Sequence[str], fields: Fields) -> list[Document]:
+def _read(scope: Scope, ids: Sequence[str], fields: Fields) -> Sequence[Document]:
     def read() -> list[Document]:
         return list(scope.core.read(ids, fields).values())
 

@@ -349,7 +349,7 @@ def _count(scope: Scope, range: IdRange) -> int:
     if core.backend.capabilities.supports("count"):
         backend, now = core.backend, core.now()
         return core.call("counting", lambda: backend.count(range, now))
-    return sum(1 for _ in core.scan(range, Fields.KEY))
+    return sum(map(len, core.pages(range, Fields.KEY)))
 
 
 def _write_where(scope: Scope, query: Query, range: IdRange, write: Callable[[Document], Write]) -> int:

@@ -134,10 +134,8 @@ def test_there_is_room_for_counting_beyond_what_is_taken_in():
     check(SOUND._replace(access_count=2**63 - 1))
 
 
-@pytest.mark.parametrize("end", ["", "?", "=", "a", "YQ", "YR==", "/w==", "YQ==YQ==", "ÿ", "YQ==\n"], ids=ascii)
+@pytest.mark.parametrize("end", ["", "?", "=", "a", "YQ", "YR==", "/w==", "YQ==YQ==", "ÿ", "YQ==\n", "x:NF"], ids=ascii)
 def test_an_id_has_a_key_only_if_the_key_has_that_id(end):
-    if end == encode_key("a"):
-        pytest.skip("this is one in the encoding of ids")
     with pytest.raises(DamagedRecordError, match="no key has this id"):
         key_of(f"ann:default:{end}")
     assert key_of(f"ann:default:{encode_key('a')}") == "a"

@@ -15,6 +15,7 @@ from datastore.ids import (
     encode_id,
     encode_key,
     encode_name,
+    is_id,
     key_range,
     namespace_prefix,
     namespace_range,
@@ -188,10 +189,28 @@ def test_a_name_that_is_no_text_is_a_type_error_as_well(call, wrong):
     assert isinstance(caught.value, TypeError)
 
 
-@pytest.mark.parametrize("wrong", ["a", "é", "_w=="])
+@pytest.mark.parametrize("wrong", ["", "a", "é", "_w==", "NF=", "NF==", "NF\n", "NG", "+F", "N/", "-" * 684])
 def test_what_is_no_encoded_key_is_a_value_error(wrong):
     with pytest.raises(ValueError):
         decode_key(wrong)
+
+
+@given(st.text(alphabet="".join(map(chr, range(128))), max_size=12))
+def test_a_text_decodes_only_if_a_key_is_encoded_like_this(encoded):
+    try:
+        key = decode_key(encoded)
+    except ValueError:
+        return
+    assert encode_key(key) == encoded
+
+
+@given(names, names, names)
+def test_only_the_id_itself_is_one(user, namespace, key):
+    id = make_id(user, namespace, key)
+    prefix, _, encoded = id.rpartition(":")
+    assert is_id(id)
+    for other in (prefix, encoded, f"{prefix}:", f"{prefix}:x:{encoded}", f":{encoded}", f"{id}=", f"%{id}", f"{id} "):
+        assert not is_id(other)
 
 
 def test_every_revision_is_96_random_bits():

@@ -219,7 +219,13 @@ def test_a_revision_that_is_no_text_makes_no_conflict(store, agent):
             call()
 
 
-IDS = ["'u:default:?'", "'u:default:YR=='", "'u:default:a:b'", "CAST(x'753a64656661756c743aff' AS TEXT)"]
+IDS = [
+    "'u:default:?'",
+    "'u:default:YR=='",
+    "'u:default:a:b'",
+    "'u:default:a:NF'",
+    "CAST(x'753a64656661756c743aff' AS TEXT)",
+]
 
 
 @pytest.mark.parametrize("id", IDS)
