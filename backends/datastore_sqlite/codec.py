@@ -25,11 +25,11 @@ def _with_value(row: Row) -> Document:
 
 
 def _whole(row: Row) -> Document:
-    id, created_at, revision, expires_at, value, metadata, creator, updated_at, count, accessor, accessed_at, writer = row
+    id, created_at, revision, expires_at, value, metadata, creator, updated_at, count, reader, read_at, writer = row
     value, metadata = decode(value), decode(metadata)
     # Fields by position, because by name they take twice as long.
     return Document(
-        id, created_at, revision, expires_at, value, metadata, creator, updated_at, count, accessor, accessed_at, writer
+        id, created_at, revision, expires_at, value, metadata, creator, updated_at, count, reader, read_at, writer
     )
 
 
