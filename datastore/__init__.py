@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 try:
     from datastore.agent import AgentDataStore
-    from datastore.backend import Backend, Capabilities
+    from datastore.backend import Backend, Capabilities, NamespaceStats
+    from datastore.calls.batches import Item
     from datastore.calls.listings import Page
     from datastore.connecting import connect
     from datastore.errors import (
@@ -30,6 +31,7 @@ try:
         InvalidValueError,
         KeyExistsError,
         NotPicklableError,
+        OutcomeUnknownError,
         PermissionDeniedError,
         QueryError,
         ReentrantCallError,
@@ -71,9 +73,12 @@ __all__ = [
     "InvalidNameError",
     "InvalidNameTypeError",
     "InvalidValueError",
+    "Item",
     "KeyExistsError",
     "KeyValueStore",
+    "NamespaceStats",
     "NotPicklableError",
+    "OutcomeUnknownError",
     "Page",
     "PermissionDeniedError",
     "QueryError",

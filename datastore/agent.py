@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from datastore.calls.across import NamespaceCalls
 from datastore.calls.batches import BatchCalls
 from datastore.calls.changes import ChangeCalls
+from datastore.calls.claims import ClaimCalls
 from datastore.calls.listings import ListingCalls
 from datastore.calls.queries import QueryCalls
 from datastore.calls.records import RecordCalls
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from datastore.interfaces.vault import Vault
 
 
-class AgentDataStore(RecordCalls, ChangeCalls, BatchCalls, ListingCalls, QueryCalls):
+class AgentDataStore(RecordCalls, ChangeCalls, BatchCalls, ListingCalls, QueryCalls, ClaimCalls, NamespaceCalls):
     """A store for one agent of one user, in one namespace. Made by `DataStore.agent` and `use_namespace`.
 
     Keys are text of 1 to 512 bytes of UTF-8. Values are anything JSON up to 1,000,000 bytes of UTF-8; what comes back
@@ -45,7 +47,7 @@ class AgentDataStore(RecordCalls, ChangeCalls, BatchCalls, ListingCalls, QueryCa
 
     @property
     def agent(self) -> str:
-        """The name that provenance shows for what this object does."""
+        """The name that provenance shows for what this object does; empty for the host (`DataStore.host`)."""
         return scope_of(self).agent
 
     @property
@@ -58,8 +60,7 @@ class AgentDataStore(RecordCalls, ChangeCalls, BatchCalls, ListingCalls, QueryCa
 
         Requests: 0.
         """
-        scope = scope_of(self)
-        return type(self)(Scope(scope.core, scope.user_id, scope.agent, namespace))
+        return type(self)(scope_of(self).within(namespace))
 
     # -------------------------------------------------------------------------------------------- other interfaces
 

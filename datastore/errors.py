@@ -7,7 +7,7 @@ chained as ``__cause__``. No message, log line or ``repr`` holds a secret from a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self, TypeAlias
 
 _LONGEST_MESSAGE = 2_000
 
@@ -82,26 +82,36 @@ class ConflictError(DataStoreError):
         self.revision = revision
 
 
+BatchKey: TypeAlias = Any
+"""The key of a record in the outcomes of a batch. If the record is in a namespace other than the store's own, it is the
+pair of namespace and key. It is not typed as such, so that programs without such records need not tell them apart."""
+
+
 class BatchError(DataStoreError):
     """Some records of a batch failed; the others are done.
 
     Attributes:
-        outcomes: For each key of the batch ``None`` when it is done, or the error that stopped it.
+        outcomes: For each key of the batch ``None`` when it is done, or the error that stopped it. The key of a record
+            in another namespace (`Item.namespace`) is the pair of namespace and key.
     """
 
     def __init__(
-        self, message: str, *, outcomes: Mapping[str, DataStoreError | None] | None = None, backend: str | None = None
+        self,
+        message: str,
+        *,
+        outcomes: Mapping[BatchKey, DataStoreError | None] | None = None,
+        backend: str | None = None,
     ) -> None:
         super().__init__(message, backend=backend)
         self.outcomes = dict(outcomes or {})
 
     @property
-    def failed(self) -> dict[str, DataStoreError]:
+    def failed(self) -> dict[BatchKey, DataStoreError]:
         """The keys that are not done, each with its error."""
         return {key: error for key, error in self.outcomes.items() if error is not None}
 
     @property
-    def succeeded(self) -> list[str]:
+    def succeeded(self) -> list[BatchKey]:
         """The keys that are done."""
         return [key for key, error in self.outcomes.items() if error is None]
 
@@ -182,6 +192,23 @@ class NotPicklableError(DataStoreError, TypeError):
 
 class ClosedError(DataStoreError):
     """The store was closed; open another one with `datastore.connect`."""
+
+
+def conflict(expected: str | None, revision: str | None) -> ConflictError:
+    """Return the error for a record that is not at a revision.
+
+    Args:
+        expected: The revision that was asked for.
+        revision: The revision of the live record; ``None`` if there is none.
+    """
+    state = "there is no live record" if revision is None else f"the record is at revision {revision!r}"
+    shown = repr(expected if expected is None else expected[:100])
+    return ConflictError(f"{state}, not at {shown}; read it again and decide", revision=revision)
+
+
+def exists() -> KeyExistsError:
+    """Return the error for a record that was to be new."""
+    return KeyExistsError("there is a record already; use set() to overwrite it")
 
 
 def of_the_store(error: Exception) -> DataStoreError:

@@ -87,6 +87,11 @@ def encode_name(name: str, parameter: str) -> str:
     return encoded
 
 
+def encoded_size(name: str) -> int:
+    """Return how many bytes a name takes in an id."""
+    return len(_ENCODED.sub(_percent, name).encode())
+
+
 def check_agent(agent: str) -> str:
     """Check an agent's name, text of 1 to 255 bytes of UTF-8, and return it.
 
@@ -219,14 +224,66 @@ def key_range(namespace: str, prefix: str | None = None, start: str | None = Non
     return IdRange(low, max(low, high))
 
 
-def namespace_range(encoded_user: str, prefix: str | None) -> IdRange:
-    """Return the range of a user that holds every namespace with a prefix.
+def namespace_range(
+    encoded_user: str,
+    prefix: str | None,
+    start: str | None = None,
+    end: str | None = None,
+    parameter: str = "prefix",
+) -> IdRange:
+    """Return the range of a user that holds every namespace with a prefix, from one namespace up to another.
+
+    Args:
+        encoded_user: The user, as `encode_name` writes it.
+        prefix: The beginning of the namespaces; ``None`` or ``""`` for all of them.
+        start: The first namespace, inclusive; it need not exist.
+        end: The first namespace that is not meant any more; it need not exist.
+        parameter: The name of ``prefix`` in errors.
 
     Raises:
-        InvalidNameError: If ``prefix`` is not text or longer than a namespace can be.
+        InvalidNameError: If one of them is not text or longer than a namespace can be.
     """
-    beginning = check_name("" if prefix is None else prefix, "prefix")
-    return _beginning_with(user_prefix(encoded_user) + (encode_name(beginning, "prefix") if beginning else ""))
+    user = user_prefix(encoded_user)
+    beginning = check_name("" if prefix is None else prefix, parameter)
+    low, high = _beginning_with(user + (encode_name(beginning, parameter) if beginning else ""))
+    if start is not None:
+        low = max(low, namespace_prefix(encoded_user, encode_name(start, "start")))
+    if end is not None:
+        high = min(high, namespace_prefix(encoded_user, encode_name(end, "end")))
+    return IdRange(low, max(low, high))
+
+
+def namespace_order(namespace: str) -> str:
+    """Return by what namespaces are sorted: the order in which ids have them, each with the colon after it."""
+    return encode_name(namespace, "namespace") + ":"
+
+
+def system_prefix(encoded_user: str, kind: str) -> str:
+    """Return the beginning of the ids of a user's system records of one kind, such as ``"leases"``.
+
+    No agent's key or namespace leads there, and no range of the user's ids holds them (`SYSTEM`).
+    """
+    return namespace_prefix(encoded_user + SYSTEM, kind)
+
+
+def system_range(encoded_user: str) -> IdRange:
+    """Return the range of all system records of a user."""
+    return _beginning_with(user_prefix(encoded_user + SYSTEM))
+
+
+def is_system(id: str) -> bool:
+    """Return whether an id is that of a system record."""
+    return id.partition(":")[0].endswith(SYSTEM)
+
+
+def after_user(id: str) -> str:
+    """Return the first possible id after all ids of the user of ``id``."""
+    return id.partition(":")[0] + _AFTER_COLON
+
+
+def namespace_of(id: str) -> str:
+    """Return what the ids of the namespace of ``id`` begin with."""
+    return id[: id.rindex(":") + 1]
 
 
 def after_namespace(id: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from functools import wraps
-from typing import Any, NamedTuple, Self, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, Self, TypeVar, cast
 
 from datastore.arguments import as_text, check_name
 from datastore.backend import Document, Fields, Put
@@ -28,19 +28,48 @@ class Moment(NamedTuple):
     expires_at: str | None
 
 
+class Notes(Protocol):
+    """Where accesses are noted."""
+
+    def note(self, document: Document, agent: str) -> None:
+        """Note one access of a document that was read."""
+
+    def note_all(self, documents: Iterable[Document], agent: str) -> None:
+        """Note one access of each document."""
+
+
+class _NoNotes:
+    def note(self, document: Document, agent: str) -> None:
+        pass
+
+    def note_all(self, documents: Iterable[Document], agent: str) -> None:
+        pass
+
+
+NO_NOTES: Notes = _NoNotes()
+"""Notes nothing."""
+
+
 class Scope:
     """The user, the agent and the namespace that all calls of an `AgentDataStore` work with."""
 
-    __slots__ = ("agent", "core", "encoded_user", "namespace", "prefix", "user_id")
+    __slots__ = ("agent", "core", "encoded_user", "namespace", "prefix", "tracker", "user_id")
 
-    def __init__(self, core: Core, user_id: str, agent: str, namespace: str) -> None:
+    def __init__(self, core: Core, user_id: str, agent: str | None, namespace: str) -> None:
         user_id, namespace = check_name(user_id, "user_id"), check_name(namespace, "namespace")
         self.encoded_user = encode_name(user_id, "user_id")
         self.prefix = namespace_prefix(self.encoded_user, encode_name(namespace, "namespace"))
-        self.agent = check_agent(agent)
+        self.agent = "" if agent is None else check_agent(agent)
+        """Empty for the host, which is no agent."""
         self.core = core
+        self.tracker: Notes = NO_NOTES if agent is None else core.tracker
+        """Counts what is read; nothing if it is the host that reads."""
         self.user_id = user_id
         self.namespace = namespace
+
+    def within(self, namespace: str) -> Scope:
+        """Return the same user and agent in another namespace."""
+        return Scope(self.core, self.user_id, self.agent or None, namespace)
 
     def fetch(self, key: str, fields: Fields) -> Document | None:
         """Return the live document under a key."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import TracebackType
-from typing import NoReturn, Self, cast, get_args
+from typing import TYPE_CHECKING, NoReturn, Self, cast, get_args
+from urllib.parse import unquote
 
 from datastore.access import Tracking
 from datastore.agent import AgentDataStore
 from datastore.arguments import as_number, as_text, check_name, elements, is_a, shown
-from datastore.backend import Backend, Capabilities, Delete, Forgotten
+from datastore.backend import Backend, Capabilities, Delete, Fields, Forgotten
+from datastore.calls.across import purge
 from datastore.core import Core
+from datastore.documents import living, skip
 from datastore.errors import (
     ConfigurationError,
     InvalidNameError,
@@ -20,10 +24,24 @@ from datastore.errors import (
     UnsupportedError,
     kind_of,
 )
-from datastore.ids import encode_name, namespace_range
+from datastore.ids import (
+    EVERYTHING,
+    IdRange,
+    after_user,
+    check_agent,
+    encode_name,
+    is_id,
+    is_system,
+    namespace_range,
+    system_range,
+)
 from datastore.reading import ReadOnlyBackend
 from datastore.scope import Scope
 
+if TYPE_CHECKING:
+    from datastore.record import Record
+
+_USERS = 1_000  # users asked for at once
 _MOST = 1e9
 """All numeric options must be below this: as seconds it is 31 years, as records a thousand million."""
 
@@ -110,10 +128,71 @@ class DataStore:
 
         Requests: 0.
         """
+        return self._bound(user_id, check_agent(agent), namespace)
+
+    def _bound(self, user_id: str, agent: str | None, namespace: str) -> AgentDataStore:
         scope = Scope(self._core, user_id, agent, namespace)
         if self._tenants is not None:
             self._tenants.database(scope.user_id)  # raises if the id is too long for the name of a database
         return AgentDataStore(scope)
+
+    def host(self, user_id: str, namespace: str = "default") -> AgentDataStore:
+        """Bind a store for the host itself: to look at a user's data, mend it or report about it.
+
+        It can do what an agent's can. But it is no agent: what it reads is not counted, and what it writes is said to
+        be by ``""``, which no agent can be called.
+
+        Args:
+            user_id: Whose data it is.
+            namespace: The namespace of its keys, until `AgentDataStore.use_namespace` is called.
+
+        Raises:
+            InvalidNameError: As `agent`.
+
+        Requests: 0.
+        """
+        return self._bound(user_id, None, namespace)
+
+    def users(self) -> Iterator[str]:
+        """Yield the ids of the users that have records, perhaps only expired ones. For the host alone.
+
+        The order is the database's own. A user who comes or goes meanwhile may be missing.
+
+        Requests: 1 more than there are users; with ``isolation="database"`` those of `tenants`, and 1 for each user.
+        """
+        for encoded in _users(self._core):
+            yield unquote(encoded, errors="strict")
+
+    def records(self) -> Iterator[Record]:
+        """Yield the records of all users, for reports. For the host alone. No access is counted.
+
+        The order is the database's own. One page of the database is in memory at a time. For those of one user use
+        ``host(user_id).iter_records(namespace_prefix="")``.
+
+        Raises:
+            UnsupportedError: If the backend cannot list them.
+
+        Requests: 1 per page of the database.
+        """
+        from datastore.record import to_record  # imported here, because importing Pydantic takes long
+
+        core = self._core
+        backend, after = core.backend, None
+        if not backend.capabilities.supports("all_documents"):
+            core.check_open()
+            raise UnsupportedError("this backend cannot list the records of all users", backend=backend.name)
+        while True:
+            read = partial(backend.all_documents, Fields.ALL, backend.capabilities.scan_page, after)
+            page = living(core.page(read, Fields.ALL), core.now())
+            for error in page.damaged:
+                skip(error)
+            for document in page.documents:
+                if is_id(document.id):
+                    yield to_record(document)
+                    core.check_open()
+            if page.after is None:
+                return
+            after = page.after
 
     def flush(self) -> None:
         """Write the accesses counted so far.
@@ -128,8 +207,11 @@ class DataStore:
         """
         self._core.flush()
 
-    def purge_expired(self) -> int:
+    def purge_expired(self, user_id: str | None = None) -> int:
         """Remove the expired records of all users. It only reclaims space: nobody sees an expired record anyway.
+
+        Args:
+            user_id: Only those of this user.
 
         Returns:
             How many there were.
@@ -139,12 +221,9 @@ class DataStore:
 
         Requests: SQLite 1; CouchDB and Firestore those that list the expired records and delete them.
         """
-        backend = self._core.backend
-        if not backend.capabilities.supports("purge"):
-            self._core.check_open()
-            raise UnsupportedError("expired records are reclaimed by the database itself", backend=backend.name)
-        now = self._core.now()
-        return self._core.call("purging expired records", lambda: backend.purge(now))
+        if user_id is not None:
+            return self.host(user_id).purge_expired()
+        return purge(self._core)
 
     def forget(self, user_id: str) -> Forgotten:
         """Remove everything that is stored of a user, in all namespaces, for good.
@@ -287,7 +366,13 @@ class DataStore:
 
 def _forget(core: Core, encoded_user: str) -> Forgotten:
     """Remove everything that is stored for a user, and return how much that was."""
-    range, now = namespace_range(encoded_user, None), core.now()
+    forgotten = _forget_range(core, namespace_range(encoded_user, None))
+    _forget_range(core, system_range(encoded_user))  # these are not the user's records, so they do not count
+    return forgotten
+
+
+def _forget_range(core: Core, range: IdRange) -> Forgotten:
+    now = core.now()
     if core.backend.capabilities.supports("forget"):
         backend = core.backend
         return core.call("forgetting a user", lambda: backend.forget(range, now))
@@ -300,6 +385,31 @@ def _forget(core: Core, encoded_user: str) -> Forgotten:
         live = sum(outcome.done for outcome in outcomes)
         removed, expired = removed + live, expired + len(outcomes) - live
     return Forgotten(removed, expired)
+
+
+def _users(core: Core) -> Iterator[str]:
+    """Yield the encoded ids of the users that have documents."""
+    range, after = EVERYTHING, None
+    while core.backend.capabilities.supports("users"):
+        backend = core.backend
+        users = core.call("listing users", partial(backend.users, _USERS, after))
+        yield from users
+        if len(users) < _USERS:
+            return
+        after = users[-1]
+    while True:
+        read = partial(core.backend.scan, range, Fields.KEY, 1)
+        page = core.call("listing users", read)
+        found = [document.id for document in page.documents] or [one.id for one in page.damaged if one.id is not None]
+        if not found:
+            if page.after is None:
+                return
+            range = range._replace(start=page.after + "!")
+            continue
+        (id,) = found[:1]
+        if not is_system(id) and is_id(id):
+            yield id.partition(":")[0]
+        range = range._replace(start=after_user(id))
 
 
 def _number(name: str, value: float, *, minimum: float) -> float:

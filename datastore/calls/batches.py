@@ -3,17 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from datastore.arguments import as_dict, as_text, check_name, elements, is_a, is_mapping, iterating
-from datastore.backend import Delete, Fields, Outcome
-from datastore.errors import BatchError, DataStoreError, InvalidNameTypeError, InvalidValueError, kind_of
+from datastore.arguments import (
+    as_dict,
+    as_text,
+    check_name,
+    check_text,
+    elements,
+    is_a,
+    is_mapping,
+    iterating,
+)
+from datastore.backend import Delete, Fields, Outcome, Put
+from datastore.errors import (
+    BatchError,
+    BatchKey,
+    DataStoreError,
+    InvalidNameTypeError,
+    InvalidValueError,
+    conflict,
+    exists,
+    kind_of,
+)
 from datastore.ids import encode_key
 from datastore.scope import Bound, Scope, bounded, scope_of
 from datastore.values import check_metadata
 
+if TYPE_CHECKING:
+    from datastore.record import Record
+
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One record for `AgentDataStore.set_many` and `AgentDataStore.add_many`, with what is its own.
+
+    Attributes:
+        key: Its key.
+        value: Anything JSON.
+        metadata: Merged into the record's; ``None`` for those that are given to the call.
+        ttl: Seconds, or a `timedelta`, until it expires; ``None`` for the ttl that is given to the call.
+        if_revision: Store it only if there is a record at this revision.
+        namespace: The namespace, if it is not the store's own. In a `BatchError` the record's key is then
+            ``(namespace, key)``.
+    """
+
+    key: str
+    value: Any
+    metadata: dict[str, Any] | None = None
+    ttl: float | timedelta | None = None
+    if_revision: str | None = None
+    namespace: str | None = None
 
 
 class BatchCalls(Bound):
@@ -50,13 +94,32 @@ class BatchCalls(Bound):
         values = {ids[id]: document.value for id, document in found.items()}
         if fit is not None:
             values = {key: fit(key, value) for key, value in values.items()}
-        scope.core.tracker.note_all(found.values(), scope.agent)
+        scope.tracker.note_all(found.values(), scope.agent)
         return values
+
+    @bounded
+    def get_records(self, keys: Iterable[str]) -> dict[str, Record]:
+        """Return the records under several keys, with metadata and provenance. Looking is not an access.
+
+        Args:
+            keys: The keys.
+
+        Returns:
+            The records by key, in the order asked; missing keys are left out, and a key given twice is there once.
+
+        Requests: as ``get_many``.
+        """
+        from datastore.record import to_record  # imported here, because importing Pydantic takes long
+
+        scope = scope_of(self)
+        ids = {scope.prefix + encode_key(key): as_text(key) for key in _keys(keys)}
+        found = scope.core.tracker.with_pending(lambda: list(scope.core.read(list(ids), Fields.ALL).values()))
+        return {ids[document.id]: to_record(document) for document in found}
 
     @bounded
     def set_many(
         self,
-        items: Mapping[str, Any] | Iterable[tuple[str, Any]],
+        items: Mapping[str, Any] | Iterable[tuple[str, Any] | Item],
         metadata: dict[str, Any] | None = None,
         *,
         ttl: float | timedelta | None = None,
@@ -66,9 +129,11 @@ class BatchCalls(Bound):
         Everything is checked first: if one item is wrong, nothing is stored.
 
         Args:
-            items: The values by key, or pairs of key and value (if a key is given twice, the last one counts).
-            metadata: Merged into the metadata of each record.
-            ttl: Seconds, or a `timedelta`, until the records expire; ``None`` for never.
+            items: The values by key; or pairs of key and value, or objects of `Item`, which can have their own
+                metadata, ttl, revision and namespace. If a key is given twice, the last one counts.
+            metadata: Merged into the metadata of each record that is given without its own.
+            ttl: Seconds, or a `timedelta`, until the records expire that are given without their own; ``None`` for
+                never.
 
         Returns:
             How many records were stored: all of them.
@@ -76,16 +141,52 @@ class BatchCalls(Bound):
         Raises:
             InvalidValueError: If something is not JSON; the message names the path, and nothing was stored.
             ValueTooLargeError: If a value or the metadata is too large; nothing was stored.
-            BatchError: If some records failed; holds an outcome for each key, and the others are stored.
+            BatchError: If some records failed, for example because one was not at its ``if_revision``; holds an outcome
+                for each key, and the others are stored.
 
         Requests: 1 per 1,000 items (DynamoDB 100, Firestore 500); on SQLite one transaction for as many, with a
         statement for each item.
         """
-        scope, values = scope_of(self), _values(items)
-        metadata = check_metadata(metadata)
-        moment = scope.moment(ttl)
-        puts = [scope.put(key, value, moment, metadata, name=f"items[{key!r}]") for key, value in values.items()]
-        return _done(scope, "set_many", list(values), scope.core.write(puts))
+        scope = scope_of(self)
+        puts = {(put.namespace, put.key): put for put in _puts(scope, items, metadata, ttl)}
+        return _put_all(scope, "set_many", list(puts.values()))
+
+    @bounded
+    def add_many(
+        self,
+        items: Mapping[str, Any] | Iterable[tuple[str, Any] | Item],
+        metadata: dict[str, Any] | None = None,
+        *,
+        ttl: float | timedelta | None = None,
+    ) -> int:
+        """Store several values, each only if there is no record, as `add` does. As a whole the call is not atomic.
+
+        Everything is checked first: if one item is wrong, nothing is stored.
+
+        Args:
+            items: As `set_many`; none of them has an ``if_revision``, and no key is given twice.
+            metadata: As `set_many`.
+            ttl: As `set_many`.
+
+        Returns:
+            How many records were stored: all of them.
+
+        Raises:
+            InvalidValueError: If something is not JSON, or a key is given twice; nothing was stored.
+            ValueTooLargeError: If a value or the metadata is too large; nothing was stored.
+            BatchError: If some records failed. For each that there was already its outcome is a `KeyExistsError`, and
+                the others are stored.
+
+        Requests: as ``set_many``.
+        """
+        scope = scope_of(self)
+        puts = dict[tuple[str, str], Put]()
+        for put in _puts(scope, items, metadata, ttl):
+            if put.if_revision is not None:
+                raise InvalidValueError(f"items[{put.key!r}] has an if_revision; add_many stores only new records")
+            if puts.setdefault((put.namespace, put.key), put) is not put:
+                raise InvalidValueError(f"items[{put.key!r}] is there twice; a record is new only once")
+        return _put_all(scope, "add_many", [put._replace(if_absent=True) for put in puts.values()])
 
     @bounded
     def delete_many(self, keys: Iterable[str]) -> int:
@@ -106,8 +207,38 @@ class BatchCalls(Bound):
         return _done(scope, "delete_many", distinct, scope.core.write(deletes))
 
 
-def _values(items: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the items by key. What the caller's own mapping or iterable raises is not translated."""
+def _puts(
+    scope: Scope,
+    items: Mapping[str, Any] | Iterable[tuple[str, Any] | Item],
+    metadata: dict[str, Any] | None,
+    ttl: float | timedelta | None,
+) -> Iterator[Put]:
+    """Yield the write of each item, after checking it."""
+    metadata, moment = check_metadata(metadata), scope.moment(ttl)
+    elsewhere = {scope.namespace: scope}
+    for item in _items(items):
+        if not isinstance(item, Item):
+            key, value = item
+            yield scope.put(key, value, moment, metadata, name=f"items[{key!r}]")
+            continue
+        key = check_name(item.key, "key")
+        place, own, time = scope, metadata, moment
+        if item.namespace is not None:
+            namespace = check_name(item.namespace, f"items[{key!r}].namespace")
+            place = elsewhere.get(namespace) or elsewhere.setdefault(namespace, scope.within(namespace))
+        if item.metadata is not None:
+            own = check_metadata(item.metadata)
+        if item.ttl is not None:
+            time = moment._replace(expires_at=scope.moment(item.ttl).expires_at)
+        put = place.put(key, item.value, time, own, name=f"items[{key!r}]")
+        if item.if_revision is not None:
+            what = f"items[{key!r}].if_revision"
+            put = put._replace(if_revision=check_text(item.if_revision, what, "give the str that set() returned"))
+        yield put
+
+
+def _items(items: Mapping[str, Any] | Iterable[tuple[str, Any] | Item]) -> Iterator[tuple[str, Any] | Item]:
+    """Yield pairs of key and value, and items. What the caller's own mapping or iterable raises is not translated."""
 
     def refusal() -> DataStoreError:
         return InvalidValueError(f"items is {kind_of(items)}; give a dict, or pairs of key and value")
@@ -118,15 +249,29 @@ def _values(items: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> dict[str, A
         raise refusal()
     else:
         pairs = iterating(items, refusal)
-    values = {}
     for index, pair in enumerate(pairs):
+        if type(pair) is Item:
+            yield pair
+            continue
         if not is_a(pair, tuple, list):  # a text of two characters is not a pair
-            raise InvalidValueError(f"items[{index}] is {kind_of(pair)}; give a dict, or pairs of key and value")
+            raise InvalidValueError(f"items[{index}] is {kind_of(pair)}; give a dict, Items, or pairs of key and value")
         two = elements(pair)
         if len(two) != 2:
             raise InvalidValueError(f"items[{index}] holds {len(two)} things; give a dict, or pairs of key and value")
-        values[check_name(two[0], "key")] = two[1]
-    return values
+        yield check_name(two[0], "key"), two[1]
+
+
+def _put_all(scope: Scope, call: str, puts: list[Put]) -> int:
+    """Write, and return how many were stored: all of them."""
+    outcomes = scope.core.write(puts)
+    errors: dict[BatchKey, DataStoreError | None] = {}
+    for put, outcome in zip(puts, outcomes, strict=True):
+        error = outcome.error
+        if error is None and not outcome.done:
+            error = exists() if put.if_absent else conflict(put.if_revision, outcome.revision)
+        errors[put.key if put.namespace == scope.namespace else (put.namespace, put.key)] = error
+    raise_failed(scope, call, errors)
+    return len(puts)
 
 
 def _keys(keys: Iterable[str]) -> Iterator[str]:
@@ -145,7 +290,7 @@ def _done(scope: Scope, call: str, keys: list[str], outcomes: list[Outcome]) -> 
     return sum(outcome.done for outcome in outcomes)
 
 
-def raise_failed(scope: Scope, call: str, errors: dict[str, DataStoreError | None]) -> None:
+def raise_failed(scope: Scope, call: str, errors: Mapping[BatchKey, DataStoreError | None]) -> None:
     """Raise if some records of a batch failed, with the outcome of each."""
     failed = [key for key, error in errors.items() if error is not None]
     if failed:

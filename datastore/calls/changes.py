@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from datetime import timedelta
+from typing import Any, NamedTuple
 
-from datastore.arguments import check_name, is_a
+from datastore.arguments import as_bool, check_name, is_a
 from datastore.backend import Fields
 from datastore.errors import ConflictError, DataStoreError, InvalidValueError, kind_of
 from datastore.retry import Backoff
@@ -23,11 +24,20 @@ class ChangeCalls(Bound):
     __slots__ = ()
 
     @bounded
-    def modify(self, key: str, function: Callable[[Any], Any], default: Any = None, *, allow_none: bool = False) -> Any:
+    def modify(
+        self,
+        key: str,
+        function: Callable[[Any], Any],
+        default: Any = None,
+        *,
+        allow_none: bool = False,
+        ttl: float | timedelta | None = None,
+        touch: bool = False,
+    ) -> Any:
         """Replace a value by what a function makes of it, without losing anybody's change.
 
         It reads, applies the function, and writes if nobody wrote in between; otherwise it starts over, for up to
-        ``max_seconds``. The expiry and the metadata stay as they are. No access is counted.
+        ``max_seconds``. The metadata stay as they are, and the expiry unless ``touch`` is given. No access is counted.
 
         Args:
             key: The key.
@@ -36,6 +46,8 @@ class ChangeCalls(Bound):
             default: What the function gets if there is no record.
             allow_none: Store null if the function returns ``None``. Without it that is an error, because a function
                 that changes a list in place and forgets to return it returns ``None``, too.
+            ttl: Seconds, or a `timedelta`, until the record expires if this call creates it; ``None`` for never.
+            touch: Let an existing record expire ``ttl`` from now, too. Without it, it keeps its expiry.
 
         Returns:
             The new value.
@@ -49,15 +61,20 @@ class ChangeCalls(Bound):
         Requests: 2 for each attempt.
         """
         name = "the function's result"
-        return _change(scope_of(self), key, function, default, name, allow_none=allow_none)
+        expiry = _expiry(ttl, touch)
+        return _change(scope_of(self), key, function, default, name, expiry, allow_none=allow_none)
 
     @bounded
-    def increment(self, key: str, by: float = 1) -> int | float:
+    def increment(
+        self, key: str, by: float = 1, *, ttl: float | timedelta | None = None, touch: bool = False
+    ) -> int | float:
         """Add to a number, without losing anybody's change. A missing record counts as 0.
 
         Args:
             key: The key.
             by: How much: an integer or a float, which may be negative.
+            ttl: Seconds, or a `timedelta`, until the record expires if this call creates it; ``None`` for never.
+            touch: Let an existing record expire ``ttl`` from now, too. Without it, it keeps its expiry.
 
         Returns:
             The new number.
@@ -68,12 +85,18 @@ class ChangeCalls(Bound):
 
         Requests: 2 for each attempt.
         """
-        result: int | float = _change(scope_of(self), key, _adding(by), 0, "the sum")
+        result: int | float = _change(scope_of(self), key, _adding(by), 0, "the sum", _expiry(ttl, touch))
         return result
 
     @bounded
-    def append(self, key: str, *items: Any) -> list[Any]:
+    def append(self, key: str, *items: Any, ttl: float | timedelta | None = None, touch: bool = False) -> list[Any]:
         """Append to an array, without losing anybody's change. A missing record counts as an empty array.
+
+        Args:
+            key: The key.
+            items: What to append.
+            ttl: Seconds, or a `timedelta`, until the record expires if this call creates it; ``None`` for never.
+            touch: Let an existing record expire ``ttl`` from now, too. Without it, it keeps its expiry.
 
         Returns:
             The new array.
@@ -85,11 +108,18 @@ class ChangeCalls(Bound):
 
         Requests: 2 for each attempt.
         """
-        result: list[Any] = _change(scope_of(self), key, _appending(items), [], "the array")
+        result: list[Any] = _change(scope_of(self), key, _appending(items), [], "the array", _expiry(ttl, touch))
         return result
 
     @bounded
-    def update(self, key: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def update(
+        self,
+        key: str,
+        changes: Mapping[str, Any],
+        *,
+        ttl: float | timedelta | None = None,
+        touch: bool = False,
+    ) -> dict[str, Any]:
         """Change an object in part, without losing anybody's change. A missing record counts as an empty object.
 
         Args:
@@ -97,6 +127,8 @@ class ChangeCalls(Bound):
             changes: MongoDB's update operators (``$set $setOnInsert $unset $inc $mul $min $max $push $pop $pull
                 $pullAll $addToSet $rename``) with their fields, or fields to set, which are merged in at the top level.
                 A path such as ``"address.city"`` can stand in an operator only.
+            ttl: Seconds, or a `timedelta`, until the record expires if this call creates it; ``None`` for never.
+            touch: Let an existing record expire ``ttl`` from now, too. Without it, it keeps its expiry.
 
         Returns:
             The new object.
@@ -114,12 +146,34 @@ class ChangeCalls(Bound):
         from datastore.queries.paths import MISSING  # imported here, because few agents use operators
         from datastore.queries.updates import compile_update
 
-        result: dict[str, Any] = _change(scope_of(self), key, compile_update(changes), MISSING, "the object")
+        result: dict[str, Any] = _change(
+            scope_of(self), key, compile_update(changes), MISSING, "the object", _expiry(ttl, touch)
+        )
         return result
 
 
+class _Expiry(NamedTuple):
+    """What a change does about the time when the record expires."""
+
+    ttl: float | timedelta | None
+    touch: bool
+
+
+def _expiry(ttl: float | timedelta | None, touch: bool) -> _Expiry:
+    if as_bool(touch, "touch") and ttl is None:
+        raise InvalidValueError("touch is True and there is no ttl: say for how long the record is to live from now on")
+    return _Expiry(ttl, touch)
+
+
 def _change(
-    scope: Scope, key: str, function: Callable[[Any], Any], default: Any, name: str, *, allow_none: bool = True
+    scope: Scope,
+    key: str,
+    function: Callable[[Any], Any],
+    default: Any,
+    name: str,
+    expiry: _Expiry,
+    *,
+    allow_none: bool = True,
 ) -> Any:
     """Replace a value by the result of a function, and return the new value.
 
@@ -129,11 +183,13 @@ def _change(
         function: Takes a copy of the value and returns the new one; called again after a conflict.
         default: What the function gets if there is no record.
         name: The name of the new value in errors.
+        expiry: When a new record expires, and whether an existing one is to expire then, too.
         allow_none: Whether the function may return ``None``, or has then forgotten to return something.
     """
     if not callable(function):
         raise InvalidValueError(f"function is {kind_of(function)}; it must take a value and return the new one")
     key = check_name(key, "key")
+    scope.moment(expiry.ttl)  # raises before any request
     seconds = scope.core.max_seconds
     backoff = Backoff(seconds, _FIRST_DELAY, _LONGEST_DELAY)
     while True:
@@ -144,11 +200,9 @@ def _change(
                 f"{name} is None: return the new value, also where the function changes a list or dict in place; "
                 "to store null say allow_none=True"
             )
-        if document is None:
-            put = scope.put(key, value, scope.moment(), if_absent=True, name=name)
-        else:
-            moment = scope.moment()._replace(expires_at=document.expires_at)
-            put = scope.put(key, value, moment, name=name)._replace(if_revision=document.revision)
+        put = scope.put(key, value, scope.moment(expiry.ttl), if_absent=document is None, name=name)
+        if document is not None:
+            put = put._replace(if_revision=document.revision, keep_expiry=not expiry.touch)
         outcome = scope.core.write_one(put)
         if outcome.done:
             return decode(put.json)

@@ -12,9 +12,9 @@ from zlib import crc32
 
 from datastore.arguments import as_bool, as_int, as_text, check_text, shown
 from datastore.backend import Delete, Document, Fields
-from datastore.documents import NO_KEY, damaged, key_of, name_of, skip
+from datastore.documents import key_of, skip
 from datastore.errors import DamagedRecordError, InvalidValueError, QueryError, kind_of
-from datastore.ids import IdRange, after_namespace, decode_key, encode_key, key_range, namespace_range
+from datastore.ids import IdRange, decode_key, encode_key, key_range, namespace_range
 from datastore.scope import Bound, Scope, Stream, bounded, scope_of
 
 if TYPE_CHECKING:
@@ -22,11 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ANY_KEY = encode_key("k")
 _ALL_THERE_ARE = 2**40
 """More records than any database holds; a limit beyond it is the same."""
-_NEXT = "!"
-"""Appended to an id, it gives the beginning of what follows: it sorts before every character of base64."""
 
 
 class Page(NamedTuple):
@@ -101,17 +98,6 @@ class ListingCalls(Bound):
         return [key for key, _ in _documents(scope, _span(scope, prefix, start, end, reverse, limit), Fields.KEY)]
 
     @bounded
-    def list_namespaces(self, prefix: str | None = None) -> list[str]:
-        """Return the user's namespaces that hold a record, or those of them that begin with a prefix.
-
-        Returns:
-            The namespaces, sorted by code point.
-
-        Requests: SQLite 1, CouchDB 2; on others 1 more than there are namespaces.
-        """
-        return _namespaces(scope_of(self), prefix)
-
-    @bounded
     def scan(
         self,
         prefix: str | None = None,
@@ -153,6 +139,7 @@ class ListingCalls(Bound):
         end: str | None = None,
         reverse: bool = False,
         limit: int | None = None,
+        namespace_prefix: str | None = None,
     ) -> Iterator[Record]:
         """Yield the records that `scan` returns, with memory for one page of the database at a time.
 
@@ -162,11 +149,23 @@ class ListingCalls(Bound):
             end: Only keys before this one.
             reverse: From the last key to the first.
             limit: The most records; ``None`` for all.
+            namespace_prefix: Instead of the store's namespace all of the user's that begin with it, one after another;
+                ``""`` for every one. Then it is without ``prefix``, ``start`` and ``end``.
+
+        Raises:
+            QueryError: If ``namespace_prefix`` is given together with one of these.
 
         Requests: 1 per page of the database.
         """
         scope = scope_of(self)
-        return Stream(_records(scope, _span(scope, prefix, start, end, reverse, limit)))
+        span = _span(scope, prefix, start, end, reverse, limit)
+        if namespace_prefix is not None:
+            if not prefix is start is end is None:
+                raise QueryError("namespace_prefix is about whole namespaces; leave out prefix, start and end")
+            span = span._replace(
+                range=namespace_range(scope.encoded_user, namespace_prefix, None, None, "namespace_prefix")
+            )
+        return Stream(_records(scope, span))
 
     @bounded
     def first(self, prefix: str | None = None, *, start: str | None = None, end: str | None = None) -> Record | None:
@@ -264,7 +263,7 @@ class ListingCalls(Bound):
             values = {key: document.value for key, document in found}
         else:
             values = {key: fit(key, document.value) for key, document in found}
-        scope.core.tracker.note_all((document for _, document in found), scope.agent)
+        scope.tracker.note_all((document for _, document in found), scope.agent)
         return values
 
     @bounded
@@ -299,7 +298,7 @@ def _span(
     scope: Scope, prefix: str | None, start: str | None, end: str | None, reverse: bool, limit: int | None
 ) -> Span:
     range = key_range(scope.prefix, prefix, start, end)
-    return Span(range, as_bool(reverse, "reverse"), None if limit is None else _most(limit))
+    return Span(range, as_bool(reverse, "reverse"), None if limit is None else most(limit))
 
 
 def _documents(scope: Scope, span: Span, fields: Fields, after: str | None = None) -> Iterator[tuple[str, Document]]:
@@ -316,26 +315,6 @@ def _with_keys(documents: Iterator[Document]) -> Iterator[tuple[str, Document]]:
             skip(error)
         else:
             yield key, document
-
-
-def _namespaces(scope: Scope, prefix: str | None) -> list[str]:
-    """Return the user's namespaces that hold a live record, sorted."""
-    core = scope.core
-    range = namespace_range(scope.encoded_user, prefix)
-    if core.backend.capabilities.supports("namespaces"):
-        backend, now = core.backend, core.now()
-        prefixes = core.call("listing namespaces", lambda: backend.namespaces(range, now))
-        return sorted(name.namespace for id in prefixes if (name := name_of(id + _ANY_KEY)) is not None)
-    found: list[str] = []
-    while (document := next(core.scan(range, Fields.KEY, at_once=1), None)) is not None:
-        name = name_of(document.id)
-        if name is None:
-            skip(damaged(document.id, NO_KEY))
-            range = range._replace(start=document.id + _NEXT)
-        else:
-            found.append(name.namespace)
-            range = range._replace(start=after_namespace(document.id))
-    return sorted(found)
 
 
 def _clear(scope: Scope, span: Span) -> int:
@@ -381,7 +360,8 @@ def _records(scope: Scope, span: Span, after: str | None = None) -> Iterator[Rec
     return (to_record(document) for _, document in _documents(scope, span, Fields.ALL, after))
 
 
-def _most(limit: int) -> int:
+def most(limit: int) -> int:
+    """Check a limit, and return it."""
     number = as_int(limit)
     if number is None:
         raise InvalidValueError(f"limit is {kind_of(limit)}; it must be an int, or None for no limit")

@@ -64,7 +64,7 @@ class PlannedQuery:
         elif after_id is not None:
             start = max(self._range.start, after_id + _NEXT)
             self._range = IdRange(start, max(start, self._range.end))
-        known = _known_ids(scope, query)
+        known = _known_ids(scope, query) if self._range.start.startswith(scope.prefix) else None
         self._ids = None
         if known is not None:
             ids = [id for id in known.native["ids"] if self._range.start <= id < self._range.end]

@@ -126,7 +126,7 @@ class QueryCalls(Bound):
         values = {key_of(one.id): one.value if shape is None else shape(one.value) for one in found}
         if fit is not None:
             values = {key: fit(key, value) for key, value in values.items()}
-        scope.core.tracker.note_all(found, scope.agent)
+        scope.tracker.note_all(found, scope.agent)
         return values
 
     @bounded
@@ -337,8 +337,8 @@ class QueryCalls(Bound):
             key = key_of(found.id)
             with naming(scope, key):
                 value = update(found.value)
-            moment = scope.moment()._replace(expires_at=found.expires_at)
-            return scope.put(key, value, moment, name=f"the new value of {key!r}")._replace(if_revision=found.revision)
+            put = scope.put(key, value, scope.moment(), name=f"the new value of {key!r}")
+            return put._replace(if_revision=found.revision, keep_expiry=True)
 
         return _write_where(scope, query, key_range(scope.prefix, prefix, start, end), write)
 

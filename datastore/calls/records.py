@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from datastore.arguments import as_text, check_name, check_text, shown
-from datastore.backend import Delete, Fields
-from datastore.errors import ConflictError, KeyExistsError
+from datastore.arguments import as_bool, as_text, check_name, check_text
+from datastore.backend import Delete, Fields, Touch
+from datastore.errors import ConflictError, conflict, exists
 from datastore.ids import encode_key, new_key
-from datastore.scope import Bound, Scope, scope_of
+from datastore.retry import Backoff
+from datastore.scope import Bound, Moment, Scope, bounded, scope_of
 from datastore.values import check_metadata
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ D = TypeVar("D")
 C = TypeVar("C", list[Any], dict[str, Any])
 """For a default such as ``[]`` or ``{}``: a type checker does not know the type of its elements."""
 
+_FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; a competitor is done after one round trip
 _VALUE = Fields.VALUE  # looking up the member each time would make `get` measurably slower
 
 
@@ -30,24 +31,26 @@ class RecordCalls(Bound):
     __slots__ = ()
 
     @overload
-    def get(self, key: str) -> Any: ...
+    def get(self, key: str, *, touch: float | timedelta | None = None) -> Any: ...
 
     @overload
-    def get(self, key: str, default: C) -> Any | C: ...
+    def get(self, key: str, default: C, *, touch: float | timedelta | None = None) -> Any | C: ...
 
     @overload
-    def get(self, key: str, default: D) -> Any | D: ...
+    def get(self, key: str, default: D, *, touch: float | timedelta | None = None) -> Any | D: ...
 
     @overload
-    def get(self, key: str, default: None = None, *, type: type[T]) -> T | None: ...
+    def get(
+        self, key: str, default: None = None, *, type: type[T], touch: float | timedelta | None = None
+    ) -> T | None: ...
 
     @overload
-    def get(self, key: str, default: C, *, type: type[T]) -> T | C: ...
+    def get(self, key: str, default: C, *, type: type[T], touch: float | timedelta | None = None) -> T | C: ...
 
     @overload
-    def get(self, key: str, default: D, *, type: type[T]) -> T | D: ...
+    def get(self, key: str, default: D, *, type: type[T], touch: float | timedelta | None = None) -> T | D: ...
 
-    def get(self, key: str, default: Any = None, *, type: Any = None) -> Any:
+    def get(self, key: str, default: Any = None, *, type: Any = None, touch: float | timedelta | None = None) -> Any:
         """Return the value under a key, and count an access.
 
         Args:
@@ -58,6 +61,7 @@ class RecordCalls(Bound):
                 ``typing_extensions``), or anything else that Pydantic validates, such as ``list[Plan]``. The value is
                 validated as JSON, so a date in text becomes a ``datetime`` where the type has one. ``None`` leaves the
                 value as it is.
+            touch: Let the record expire this many seconds (or this `timedelta`) from now, as `touch` does.
 
         Returns:
             The value, as a copy, or the default, which is not validated.
@@ -66,22 +70,26 @@ class RecordCalls(Bound):
             InvalidValueError: If the value does not fit ``type``; the message names the key and the path and does not
                 quote the value, and no access is counted. If ``type`` is not a type, before any I/O.
 
-        Requests: 1, hit or miss.
+        Requests: 1, hit or miss; with ``touch`` those of `touch` in addition.
         """
         scope = scope_of(self)
-        if type is not None:
-            return _get_as(scope, key, default, scope.fitting(type))
+        if type is not None or touch is not None:
+            return _get_and(scope, key, default, type, touch)
         core = scope.core
         document = core.read_one(scope.prefix + encode_key(key), _VALUE)
         if document is None:
             return default
-        core.tracker.note(document, scope.agent)
+        scope.tracker.note(document, scope.agent)
         return document.value
 
-    def get_record(self, key: str) -> Record | None:
+    def get_record(self, key: str, *, count: bool = False) -> Record | None:
         """Return the record with metadata and provenance, or ``None``. Looking is not an access.
 
         The access fields include what this process has counted and not yet written.
+
+        Args:
+            key: The key.
+            count: Count an access all the same: this is a read. The record that is returned does not include it.
 
         Returns:
             A `Record`, or ``None`` if there is none.
@@ -91,8 +99,13 @@ class RecordCalls(Bound):
         from datastore.record import to_record  # imported here, because importing Pydantic takes long
 
         scope = scope_of(self)
+        counted = as_bool(count, "count")
         document = scope.core.read_whole(scope.prefix + encode_key(key))
-        return None if document is None else to_record(document)
+        if document is None:
+            return None
+        if counted:
+            scope.tracker.note(document, scope.agent)
+        return to_record(document)
 
     def set(
         self,
@@ -133,7 +146,7 @@ class RecordCalls(Bound):
             put = put._replace(if_revision=_revision(if_revision))
         outcome = scope.core.write_one(put)
         if not outcome.done:
-            raise _conflict(scope, put.key, put.if_revision, outcome.revision)
+            raise _during_write(scope, put.key, conflict(put.if_revision, outcome.revision))
         return put.revision
 
     def add(
@@ -160,9 +173,7 @@ class RecordCalls(Bound):
         scope = scope_of(self)
         put = scope.put(key, value, scope.moment(ttl), check_metadata(metadata), if_absent=True)
         if not scope.core.write_one(put).done:
-            raise KeyExistsError("there is a record already; use set() to overwrite it").during(
-                f"adding {put.key!r} to namespace {scope.namespace!r}", scope.core.backend.name
-            )
+            raise exists().during(f"adding {put.key!r} to namespace {scope.namespace!r}", scope.core.backend.name)
         return put.revision
 
     def create(
@@ -215,8 +226,56 @@ class RecordCalls(Bound):
             delete = delete._replace(if_revision=_revision(if_revision))
         outcome = scope.core.write_one(delete)
         if not outcome.done and outcome.revision is not None:
-            raise _conflict(scope, as_text(key), delete.if_revision, outcome.revision)
+            raise _during_write(scope, as_text(key), conflict(delete.if_revision, outcome.revision))
         return outcome.done
+
+    @bounded
+    def pop(self, key: str, default: Any = None) -> Any:
+        """Remove a record and return its value: of all callers that try, one gets it.
+
+        Args:
+            key: The key.
+            default: Returned only if there is no record.
+
+        Returns:
+            The value that the record had when it was removed, or the default.
+
+        Raises:
+            OutcomeUnknownError: If the answer to the removal was lost, and it cannot be told whether this call removed
+                the record or another one did.
+            ConflictError: If other writers came first each time, for ``max_seconds``.
+
+        Requests: 2 for each attempt.
+        """
+        scope = scope_of(self)
+        backoff = Backoff(scope.core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
+        while True:
+            document = scope.fetch(key, _VALUE)
+            if document is None:
+                return default
+            outcome = scope.core.write_one(Delete(document.id, scope.core.now(), document.revision, certain=True))
+            if outcome.done:
+                return document.value
+            if not backoff.wait():
+                raise ConflictError(
+                    f"other writers changed the record at each attempt for {scope.core.max_seconds:g} s; try again",
+                    revision=outcome.revision,
+                ).during(f"taking {as_text(key)!r} of namespace {scope.namespace!r}", scope.core.backend.name)
+
+    def touch(self, key: str, *, ttl: float | timedelta | None) -> bool:
+        """Move the time when a record expires. Its value, its revision and ``updatedAt`` stay as they are.
+
+        Args:
+            key: The key.
+            ttl: Seconds from now, or a `timedelta`, until it expires; ``None`` for never.
+
+        Returns:
+            Whether there is a record.
+
+        Requests: 1; CouchDB 2; Firestore 2 if this process has not seen the record.
+        """
+        scope = scope_of(self)
+        return _touch(scope, scope.prefix + encode_key(key), scope.moment(ttl))
 
     def exists(self, key: str) -> bool:
         """Return whether there is a record, as ``key in data_store`` does. No access is counted.
@@ -229,21 +288,27 @@ class RecordCalls(Bound):
         return self.exists(key)
 
 
-def _get_as(scope: Scope, key: str, default: Any, fit: Callable[[str, Any], Any]) -> Any:
+def _get_and(scope: Scope, key: str, default: Any, type: Any, ttl: float | timedelta | None) -> Any:
+    """Return the value under a key, made to fit a type and with its expiry moved where that is asked for."""
+    fit = None if type is None else scope.fitting(type)
+    moment = scope.moment(ttl)
     document = scope.fetch(key, _VALUE)
     if document is None:
         return default
-    value = fit(as_text(key), document.value)
-    scope.core.tracker.note(document, scope.agent)
+    value = document.value if fit is None else fit(as_text(key), document.value)
+    scope.tracker.note(document, scope.agent)
+    if ttl is not None:
+        _touch(scope, document.id, moment)
     return value
+
+
+def _touch(scope: Scope, id: str, moment: Moment) -> bool:
+    return scope.core.write_one(Touch(id, moment.at, moment.expires_at)).done
 
 
 def _revision(if_revision: str) -> str:
     return check_text(if_revision, "if_revision", "give the str that set() returned")
 
 
-def _conflict(scope: Scope, key: str, expected: str | None, revision: str | None) -> ConflictError:
-    state = "there is no live record" if revision is None else f"the record is at revision {revision!r}"
-    return ConflictError(f"{state}, not at {shown(expected)}; read it again and decide", revision=revision).during(
-        f"writing {key!r} of namespace {scope.namespace!r}", scope.core.backend.name
-    )
+def _during_write(scope: Scope, key: str, error: ConflictError) -> ConflictError:
+    return error.during(f"writing {key!r} of namespace {scope.namespace!r}", scope.core.backend.name)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
+
+from datastore.ids import namespace_order
 
 ODD_NAMES = [
     "plain",
@@ -143,3 +146,8 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, float):
         return a == b and math.copysign(1, a) == math.copysign(1, b)
     return bool(a == b)
+
+
+def in_order(namespaces: Iterable[str], *, reverse: bool = False) -> list[str]:
+    """Return namespaces as ids have them: encoded, and with a colon after each."""
+    return sorted(namespaces, key=namespace_order, reverse=reverse)

@@ -11,15 +11,18 @@ from datastore.conformance.topics.abilities import Abilities
 from datastore.conformance.topics.accesses import Accesses
 from datastore.conformance.topics.batches import Batches
 from datastore.conformance.topics.changes import Changes
+from datastore.conformance.topics.claims import Claims
 from datastore.conformance.topics.concurrency import Concurrency
 from datastore.conformance.topics.expiry import Expiry
 from datastore.conformance.topics.isolation import Isolation
+from datastore.conformance.topics.items import Items
 from datastore.conformance.topics.key_order import KeyOrder
 from datastore.conformance.topics.key_value import KeyValues
 from datastore.conformance.topics.lifecycle import Lifecycle
 from datastore.conformance.topics.listings import Listings
 from datastore.conformance.topics.moving import Moving
 from datastore.conformance.topics.names import Names
+from datastore.conformance.topics.namespaces import Namespaces
 from datastore.conformance.topics.outage import Outage
 from datastore.conformance.topics.processes import Processes
 from datastore.conformance.topics.properties import Properties
@@ -50,8 +53,11 @@ class ConformanceSuite(
     Listings,
     KeyOrder,
     Scanning,
+    Items,
+    Namespaces,
     Changes,
     Updates,
+    Claims,
     Queries,
     Vaults,
     KeyValues,

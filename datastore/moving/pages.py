@@ -16,6 +16,7 @@ from datastore.ids import (
     decode_id,
     encode_name,
     is_id,
+    is_system,
     key_range,
     namespace_prefix,
     namespace_range,
@@ -72,6 +73,7 @@ def pages(
     while True:
         found = core.page(partial(read, after=after), fields)
         there = living(found, core.now())
+        there = there._replace(documents=[one for one in there.documents if not is_system(one.id)])
         live = [document for document in there.documents if is_id(document.id)]
         broken = [*there.damaged, *(damaged(one.id, NO_KEY) for one in there.documents if not is_id(one.id))]
         documents = live if wanted is None else [item for item in live if decode_id(item.id).namespace == wanted]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from datastore import AgentDataStore, DataStore
-from datastore.conformance.samples import same
+from datastore.conformance.samples import in_order, same
 from datastore.conformance.topic import Topic
 
 
@@ -34,7 +34,7 @@ class Properties(Topic):
             of_users = {user: place for (user, _, _), place in places.items()}
             of_namespaces = {(user, namespace): place for (user, namespace, _), place in places.items()}
             for user, place in of_users.items():
-                assert place.list_namespaces() == sorted({n for u, n, _ in triples if u == user})
+                assert place.list_namespaces() == in_order({n for u, n, _ in triples if u == user})
             for names, place in of_namespaces.items():
                 assert place.list_keys() == sorted(k for u, n, k in triples if (u, n) == names)
             for (_, _, key), place in places.items():

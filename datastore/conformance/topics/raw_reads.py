@@ -65,6 +65,7 @@ class RawReads(Topic):
             access_count=0,
             last_accessed_by_agent=None,
             last_accessed_at=None,
+            updated_by_agent="agent",
         )
 
     @pytest.mark.parametrize("fields", Fields)

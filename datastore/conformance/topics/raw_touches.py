@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from datastore.backend import Access, Backend, Delete, Outcome, Put, Touch
 from datastore.conformance.documents import apply, at, id_of, is_stored, put, stored
 from datastore.conformance.topic import Topic
@@ -74,7 +76,7 @@ class RawTouches(Topic):
 
     def test_a_put_can_keep_the_expiry_of_a_live_document(self, backend: Backend) -> None:
         """So a change that was read before a touch does not take the touch back. A new document gets the put's own."""
-        keeping = [
+        keeping: list[dict[str, Any]] = [
             {},
             {"metadata": {"a": 1}},
             {"if_revision": "first"},
@@ -97,8 +99,8 @@ class RawTouches(Topic):
         """Each put notes its agent; reading, counting and touching do not. The empty name is the host's."""
         apply(backend, [put("key", 1, agent="creator")])
         assert stored(backend, "key").updated_by_agent == "creator"
-        for agent, more in (("second", {}), ("third", {"metadata": {"a": 1}}), ("", {})):
-            apply(backend, [put("key", 2, agent=agent, at=at(1), **more)])
+        for agent, metadata in (("second", None), ("third", {"a": 1}), ("", None)):
+            apply(backend, [put("key", 2, agent=agent, at=at(1), metadata=metadata)])
             backend.record_access([Access(id_of("key"), at(0), 1, "reader", at(2))])
             apply(backend, [touch("key", at(60), 3)])
             document = stored(backend, "key")

@@ -1,0 +1,193 @@
+"""Calls on the namespaces of a user: which there are, what they hold, and what is in several of them.
+
+Ids begin with the namespace, so the namespaces with a prefix are one range of ids, and each call reads that range.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datastore.arguments import as_bool
+from datastore.backend import Fields, IdRange, NamespaceStats
+from datastore.calls.listings import most
+from datastore.core import Core
+from datastore.documents import NO_KEY, damaged, name_of, skip
+from datastore.errors import UnsupportedError
+from datastore.ids import EVERYTHING, after_namespace, encode_key, namespace_of, namespace_order, namespace_range
+from datastore.scope import Bound, Scope, bounded, scope_of
+from datastore.stats import Stats
+from datastore.values import encode
+
+if TYPE_CHECKING:
+    from datastore.queries.shaping import FieldsArgument, FilterArgument, SortArgument
+    from datastore.record import Record
+
+_ANY_KEY = encode_key("k")
+_NEXT = "!"
+"""Appended to an id, it gives the beginning of what follows: it sorts before every character of base64."""
+
+
+class NamespaceCalls(Bound):
+    """Looks into all namespaces of the user, or those with a prefix, whichever namespace the store is bound to.
+
+    Namespaces are sorted as in ids: by code point, each with a ``:`` after it, and with ``%``, ``:``, ``/``, control
+    characters and a leading ``_`` percent-encoded. So ``job-1`` comes before ``job``, as ``-`` comes before ``:``.
+    """
+
+    __slots__ = ()
+
+    @bounded
+    def list_namespaces(
+        self,
+        prefix: str | None = None,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> list[str]:
+        """Return the user's namespaces that hold a record, in the order of ids.
+
+        Args:
+            prefix: Only namespaces that begin with it.
+            start: Only namespaces from this one on. It need not exist.
+            end: Only namespaces before this one. It need not exist.
+            reverse: From the last namespace to the first.
+            limit: The most namespaces; ``None`` for all of them.
+
+        Returns:
+            The namespaces.
+
+        Raises:
+            QueryError: If ``limit`` is below 1.
+
+        Requests: SQLite 1, CouchDB 2; on others, and with a ``limit`` on all, 1 more than namespaces are returned.
+        """
+        scope = scope_of(self)
+        range = namespace_range(scope.encoded_user, prefix, start, end)
+        backward = as_bool(reverse, "reverse")
+        if limit is None and scope.core.backend.capabilities.supports("namespaces"):
+            return _at_once(scope, range, backward)
+        return _one_by_one(scope, range, backward, None if limit is None else most(limit))
+
+    @bounded
+    def find_in(
+        self,
+        namespace_prefix: str,
+        filter: FilterArgument | None = None,
+        *,
+        meta: FilterArgument | None = None,
+        sort: SortArgument = None,
+        limit: int | None = None,
+        skip: int = 0,
+        fields: FieldsArgument = None,
+    ) -> list[Record]:
+        """Return the records of several namespaces that match, each with its namespace. No access is counted.
+
+        Args:
+            namespace_prefix: What the namespaces begin with; ``""`` for all of the user's.
+            filter: What the value must be like, as in `find`.
+            meta: What metadata and provenance must be like, as in `find`.
+            sort: As in `find`; ties, and without it everything, in the order of namespaces and of the keys in each.
+            limit: The most records to return; ``None`` for all.
+            skip: How many to leave out at the beginning.
+            fields: Which fields of each value the records hold; as in `find`.
+
+        Raises:
+            QueryError: If an argument is not of the language; the message names the place.
+
+        Requests: as ``find``, for all these namespaces together.
+        """
+        from datastore.calls.planning import PlannedQuery
+        from datastore.queries.language import parse_query
+        from datastore.queries.shaping import parse_fields, parse_window
+        from datastore.record import to_record
+
+        query, window, shape = parse_query(filter, meta), parse_window(sort, skip, limit), parse_fields(fields)
+        scope = scope_of(self)
+        range = namespace_range(scope.encoded_user, namespace_prefix, None, None, "namespace_prefix")
+        planned = PlannedQuery(scope, query, Fields.ALL, range, window.sort)
+        found = scope.core.tracker.with_pending(lambda: planned.choose(window))
+        return [to_record(one if shape is None else one._replace(value=shape(one.value))) for one in found]
+
+    def namespace_stats(self, prefix: str | None = None) -> list[NamespaceStats]:
+        """Return how much each namespace holds. No access is counted.
+
+        It looks at every record, so it takes as long as that does; ``max_seconds`` is for each page.
+
+        Args:
+            prefix: Only namespaces that begin with it.
+
+        Returns:
+            For each namespace that holds a record, in the order of ids, a named tuple: ``namespace``, ``records``,
+            ``bytes`` (of the values' JSON, in UTF-8), ``agents`` (who created records or changed them last, sorted) and
+            ``updated_at`` (when a value or metadata changed last).
+
+        Requests: 1 per page of the database; SQLite 1, which hands over no values.
+        """
+        scope = scope_of(self)
+        core, range = scope.core, namespace_range(scope.encoded_user, prefix)
+        if core.backend.capabilities.supports("namespace_stats"):
+            backend, now = core.backend, core.now()
+            found = core.call("summing up namespaces", lambda: backend.namespace_stats(range, now))
+        else:
+            stats = Stats()
+            for one in core.scan(range, Fields.ALL):
+                agents = one.created_by_agent, one.updated_by_agent
+                stats.add(one.id, len(encode(one.value).encode()), agents, one.updated_at)
+            found = stats.by_namespace()
+        return sorted(found, key=lambda one: namespace_order(one.namespace))
+
+    def purge_expired(self) -> int:
+        """Remove the expired records of the user. It only reclaims space: nobody sees an expired record anyway.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            UnsupportedError: If the database reclaims them by itself (DynamoDB).
+
+        Requests: SQLite 1; CouchDB and Firestore those that list the user's expired records and delete them.
+        """
+        scope = scope_of(self)
+        return purge(scope.core, namespace_range(scope.encoded_user, None))
+
+
+def purge(core: Core, range: IdRange = EVERYTHING) -> int:
+    """Remove the expired records of a range, and return how many there were.
+
+    Raises:
+        UnsupportedError: If the database reclaims them by itself.
+    """
+    backend = core.backend
+    if not backend.capabilities.supports("purge"):
+        core.check_open()
+        raise UnsupportedError("expired records are reclaimed by the database itself", backend=backend.name)
+    now = core.now()
+    return core.call("purging expired records", lambda: backend.purge(now, range))
+
+
+def _at_once(scope: Scope, range: IdRange, reverse: bool) -> list[str]:
+    """Return the namespaces of a range as the database lists them."""
+    backend, now = scope.core.backend, scope.core.now()
+    prefixes = scope.core.call("listing namespaces", lambda: backend.namespaces(range, now))
+    found = [name.namespace for id in prefixes if (name := name_of(id + _ANY_KEY)) is not None]
+    return sorted(found, key=namespace_order, reverse=reverse)
+
+
+def _one_by_one(scope: Scope, range: IdRange, reverse: bool, limit: int | None) -> list[str]:
+    """Skip from namespace to namespace: read one id of each, and go on after it."""
+    found: list[str] = []
+    while limit is None or len(found) < limit:
+        document = next(scope.core.scan(range, Fields.KEY, at_once=1, reverse=reverse), None)
+        if document is None:
+            break
+        name = name_of(document.id)
+        if name is not None:
+            found.append(name.namespace)
+            start, end = namespace_of(document.id), after_namespace(document.id)
+        else:
+            skip(damaged(document.id, NO_KEY))
+            start, end = document.id, document.id + _NEXT
+        range = IdRange(range.start, start) if reverse else IdRange(end, range.end)
+    return found if limit is not None else sorted(found, key=namespace_order, reverse=reverse)

@@ -1,0 +1,268 @@
+"""Calls of which one caller of many is to be the one: who changes what matches, who works on a job, who computes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
+from hashlib import sha256
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from datastore.arguments import check_name
+from datastore.backend import Delete, Document, Fields, Put, Query
+from datastore.calls.changes import naming
+from datastore.documents import key_of
+from datastore.errors import ConflictError, DataStoreError, InvalidValueError, kind_of
+from datastore.ids import IdRange, encode_key, key_range, system_prefix
+from datastore.retry import Backoff
+from datastore.scope import Bound, Scope, bounded, new_revision, scope_of
+from datastore.times import format_time
+from datastore.values import check_metadata, decode, encode
+
+if TYPE_CHECKING:
+    from datastore.queries.shaping import FilterArgument, Sort, SortArgument
+    from datastore.record import Record
+
+_FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; a competitor is done after one round trip
+_LOOK, _LOOK_SELDOM = 0.02, 0.5  # seconds between two looks whether somebody else has computed the value
+_MOST_CANDIDATES = 64
+
+
+class ClaimCalls(Bound):
+    """Lets one caller of many do something: the others find it done, or are given something else to do."""
+
+    __slots__ = ()
+
+    @bounded
+    def find_one_and_update(
+        self,
+        filter: FilterArgument | None,
+        changes: Mapping[str, Any],
+        *,
+        meta: FilterArgument | None = None,
+        prefix: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        sort: SortArgument = None,
+    ) -> Record | None:
+        """Change one record that matches, and return it. Of callers that come at once each gets another record.
+
+        Expiry and metadata stay as they are. No access is counted.
+
+        Args:
+            filter: What the value must be like, as in `find`; ``None`` or ``{}`` for any.
+            changes: Fields to set, or update operators, as in `update`.
+            meta: As in `find`.
+            prefix: As in `find`.
+            start: As in `find`.
+            end: As in `find`.
+            sort: As in `find`: the first in this order is changed.
+
+        Returns:
+            The `Record` after the change; ``None`` if nothing matches.
+
+        Raises:
+            QueryError: If an argument is not of the language; the message names the place.
+            InvalidValueError: If an operator does not fit the stored value, which then stays as it is.
+            ValueTooLargeError: If the value grows too large.
+            ConflictError: If other writers came first each time, for ``max_seconds``.
+
+        Requests: those of ``find`` with a limit of 1, and 1; more if others change the same records.
+        """
+        from datastore.queries.language import parse_query
+        from datastore.queries.shaping import parse_window
+        from datastore.queries.updates import compile_update
+
+        query, window, update = parse_query(filter, meta), parse_window(sort, 0, None), compile_update(changes)
+        scope = scope_of(self)
+        range = key_range(scope.prefix, prefix, start, end)
+        return _change_one(scope, query, range, window.sort, update)
+
+    @bounded
+    def claim(
+        self,
+        filter: FilterArgument | None = None,
+        *,
+        ttl: float | timedelta,
+        meta: FilterArgument | None = None,
+        prefix: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        sort: SortArgument = None,
+    ) -> Record | None:
+        """Take a job: find a record that matches and that nobody holds, and hold it for some time.
+
+        Of many workers each job goes to one. The claim is written into the value, an object, as its field ``claim``:
+        ``{"by": <agent>, "until": <time>, "attempts": <number>}``. Whoever does not finish before ``until`` loses it,
+        and the next caller gets the job, with one attempt more. Finish by `delete` or `set` with
+        ``if_revision=record.revision``: it raises `ConflictError` if somebody else holds the job by now.
+
+        Times are those of the workers' clocks: they may differ by less than ``ttl`` leaves to spare.
+
+        Args:
+            filter: Which jobs, as in `find`, such as ``{"kind": "mail", "claim.attempts": {"$not": {"$gte": 3}}}``.
+            ttl: Seconds, or a `timedelta`, for which the job is held.
+            meta: As in `find`.
+            prefix: As in `find`.
+            start: As in `find`.
+            end: As in `find`.
+            sort: As in `find`: which job comes first. Without it, that is the one with the first key.
+
+        Returns:
+            The `Record` with its claim; ``None`` if there is no job to take.
+
+        Raises:
+            As `find_one_and_update`.
+
+        Requests: as `find_one_and_update`. Jobs that others hold are looked at too, unless a declared index or
+        ``filter`` leaves them out.
+        """
+        from datastore.queries.language import parse_query
+        from datastore.queries.shaping import parse_window
+        from datastore.queries.tree import clauses, conjunction
+        from datastore.queries.updates import compile_update
+
+        scope = scope_of(self)
+        moment = scope.moment(ttl)
+        if moment.expires_at is None:
+            raise InvalidValueError("ttl is None; say for how many seconds the job is to be held")
+        free = {"$or": [{"claim.until": {"$exists": False}}, {"claim.until": {"$lte": moment.at}}]}
+        query = parse_query(filter, meta)
+        query = replace(query, value=conjunction([*clauses(query.value), *clauses(parse_query(free).value)]))
+        held = {"claim.by": scope.agent, "claim.until": moment.expires_at}
+        update = compile_update({"$set": held, "$inc": {"claim.attempts": 1}})
+        range, window = key_range(scope.prefix, prefix, start, end), parse_window(sort, 0, None)
+        return _change_one(scope, query, range, window.sort, update)
+
+    def get_or_set(
+        self,
+        key: str,
+        function: Callable[[], Any],
+        *,
+        metadata: dict[str, Any] | None = None,
+        ttl: float | timedelta | None = None,
+        refresh: float | timedelta | None = None,
+        lease: float | timedelta = 60.0,
+    ) -> Any:
+        """Return the value under a key; if there is none, compute it, store it and return it.
+
+        Of all callers, in all threads and processes, one computes at a time; the others wait for what it stores. What
+        is there already is counted as an access. The call takes as long as the function does, or the others' waiting.
+
+        Args:
+            key: The key.
+            function: Computes the value. What it raises reaches the caller as it is; then nothing is stored, and one
+                of those who wait computes.
+            metadata: Merged into the record's, where the value is stored.
+            ttl: Seconds, or a `timedelta`, until the value expires; ``None`` for never.
+            refresh: In the last seconds of a value's life one caller computes it again, and meanwhile the others get
+                the old value at once. ``None`` for not before it has expired.
+            lease: For how long at most one caller computes alone. After that another one begins, too, and the value
+                that is stored first counts.
+
+        Returns:
+            The value.
+
+        Raises:
+            InvalidValueError: If the value is not JSON; nothing is stored.
+            ValueTooLargeError: If value or metadata is too large.
+
+        Requests: 1 if the value is there. To compute it 5, and 1 for each look of those who wait, which is after 20
+        milliseconds and then more and more seldom, up to half a second.
+        """
+        scope = scope_of(self)
+        if not callable(function):
+            raise InvalidValueError(f"function is {kind_of(function)}; it must return the value")
+        key, metadata = check_name(key, "key"), check_metadata(metadata)
+        scope.moment(ttl)  # raises before any request
+        pauses = Backoff(inf, _LOOK, _LOOK_SELDOM)
+        while True:
+            document = scope.fetch(key, Fields.VALUE)
+            if document is not None and not _is_due(scope, document, refresh):
+                break
+            with _leased(scope, key, lease) as is_ours:
+                if is_ours:
+                    last = scope.fetch(key, Fields.VALUE)  # somebody may have stored it since the first look
+                    if last is None or _is_due(scope, last, refresh):
+                        put = scope.put(key, function(), scope.moment(ttl), metadata, name="the function's result")
+                        revision = None if last is None else last.revision
+                        put = put._replace(if_absent=last is None, if_revision=revision)
+                        if scope.core.write_one(put).done:
+                            return decode(put.json)
+                    continue  # whatever is there now
+            if document is not None:
+                break  # somebody else computes: for now, the old value will do
+            pauses.wait()
+        scope.tracker.note(document, scope.agent)
+        return document.value
+
+
+def _change_one(scope: Scope, query: Query, range: IdRange, sort: Sort, update: Callable[[Any], Any]) -> Record | None:
+    """Change the first record that matches and that nobody else changes just now."""
+    from datastore.calls.planning import PlannedQuery
+    from datastore.queries.shaping import Window
+    from datastore.record import to_record
+
+    core, candidates = scope.core, 1
+    backoff = Backoff(core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
+    while True:
+        planned = PlannedQuery(scope, query, Fields.ALL, range, sort)
+        found = planned.choose(Window(sort, 0, candidates))
+        if not found:
+            return None
+        if not sort:
+            random.shuffle(found)  # many callers look at the same ones
+        for document in found:
+            key = key_of(document.id)
+            with naming(scope, key):
+                value = update(document.value)
+            put = scope.put(key, value, scope.moment(), name=f"the new value of {key!r}")
+            put = put._replace(if_revision=document.revision, keep_expiry=True)
+            if core.write_one(put).done:
+                return to_record(_changed(document, put))
+        candidates = min(candidates * 4, _MOST_CANDIDATES)
+        if not backoff.wait():
+            raise ConflictError(
+                f"other writers changed each record that matches first, for {core.max_seconds:g} s; try again"
+            ).during(f"changing what matches in namespace {scope.namespace!r}", core.backend.name)
+
+
+def _changed(document: Document, put: Put) -> Document:
+    return document._replace(
+        value=decode(put.json), revision=put.revision, updated_at=put.at, updated_by_agent=put.agent
+    )
+
+
+def _is_due(scope: Scope, document: Document, refresh: float | timedelta | None) -> bool:
+    """Return whether a value is in the last part of its life, in which it is computed again."""
+    if refresh is None or document.expires_at is None:
+        return False
+    soon = scope.moment(refresh).expires_at
+    return soon is not None and document.expires_at <= soon
+
+
+@contextmanager
+def _leased(scope: Scope, key: str, ttl: float | timedelta) -> Iterator[bool]:
+    """Hold the lease for computing the value of a key, if nobody holds it, and yield whether that is so.
+
+    The lease is a system record that expires, so that a holder that dies stops nobody for longer.
+    """
+    core, of = scope.core, f"{scope.namespace}\n{key}"
+    moment, value = scope.moment(ttl), {"namespace": scope.namespace, "key": key}
+    name = sha256(of.encode()).hexdigest()
+    id = system_prefix(scope.encoded_user, "leases") + encode_key(name)
+    put = Put(
+        *(id, scope.user_id, "leases", name, value, encode(value), None, scope.agent, moment.at),
+        *(new_revision(), moment.expires_at, True),
+    )
+    if not core.write_one(put).done:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        with suppress(DataStoreError):  # it expires by itself
+            core.write_one(Delete(id, format_time(core.clock()), put.revision))
