@@ -119,14 +119,15 @@ class Reader:
         """Return a page of the documents of a range that satisfy at least one term, or of all if there are no terms."""
         if max(range.start, after or "") >= range.end:
             return DocumentPage((), None)
-        # If the marker may be among the documents, one more is asked for, so that no page is empty because of it.
-        marker = max(range.start, after or "") < MARKER < range.end
-        query = self._range_query(range, MASKS[fields], limit + marker, after)
+        query = self._range_query(range, MASKS[fields], limit, after)
         if terms:
             fill_filter(query.where, terms)
-        of_all_users = ":" not in range.start  # such a range also holds what is not the store's
+        # Beyond the ids of one user there is also what is not the store's.
+        of_all_users = ":" not in range.start or range.end == EVERYTHING.end
         page = self.page(query, fields, limit, read_time, self._is_foreign if of_all_users else None)
         after = page.last.name[len(self._prefix) :] if page.more and page.last is not None else None
+        if after == MARKER and not page.documents and not page.damaged:  # it would be an empty page
+            return self.find(range, terms, fields, limit, after, read_time)
         return DocumentPage(page.documents, after, page.damaged)
 
     def _is_foreign(self, stored: Message) -> bool:
@@ -141,15 +142,7 @@ class Reader:
         read_time: Message | None = None,
         leave_out: Callable[[Message], bool] | None = None,
     ) -> Found:
-        """Return a page of the documents that a query finds, without those that are to be left out.
-
-        Args:
-            query: The query. It may ask for more than ``limit`` documents, in case some are left out.
-            fields: How much of each document is asked for.
-            limit: The most documents of the page.
-            read_time: The moment to read at; ``None`` for now.
-            leave_out: Returns whether to leave a document out.
-        """
+        """Return a page of the documents that a query finds, without those that are to be left out."""
         documents, broken = list[Document](), list[DamagedRecordError]()
         last, moment = None, read_time
         number, more = 0, True
@@ -158,10 +151,8 @@ class Reader:
                 moment = moment or answer.read_time
                 if not answer.HasField("document"):
                     continue
-                number += 1
-                if len(documents) + len(broken) == limit:
-                    continue
                 last = answer.document
+                number += 1
                 if leave_out is not None and leave_out(last):
                     continue
                 id = last.name[len(self._prefix) :]
@@ -170,7 +161,7 @@ class Reader:
                     documents.append(decoded(id, partial(self._to_document, id, last, fields)))
                 except DamagedRecordError as error:
                     broken.append(error)
-            more = number == query.limit.value
+            more = number == limit
         except _CutShort:
             pass
         except grpc.RpcError as error:

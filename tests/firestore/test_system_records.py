@@ -32,7 +32,7 @@ def test_they_are_read_written_listed_and_removed_as_others_are(backend):
     assert ids(backend.scan(LEASES, Fields.KEY, 10)) == [writes[2].id]
 
 
-def test_no_call_of_an_agent_meets_them(store, backend):
+def test_no_call_of_an_agent_meets_them_and_forgetting_the_user_removes_them(store, backend):
     agent = store.agent("alice", "a", "leases")
     agent.set("k", {"n": 1})
     backend.write([lease("k", {"n": 1})])
@@ -42,8 +42,11 @@ def test_no_call_of_an_agent_meets_them(store, backend):
     store.ensure_index(["n"])
     store.ensure_index(["m", "n"])
     assert agent.find({"n": {"$gt": 0}}) == {"k": {"n": 1}}
-    assert store.forget("alice") == (1, 0)
+    assert agent.clear() == 1
     assert ids(backend.scan(LEASES, Fields.KEY, 10)) == [lease("k").id]
+    agent.set("k", 1)
+    assert store.forget("alice") == (1, 0)
+    assert ids(backend.scan(LEASES, Fields.KEY, 10)) == []
 
 
 def test_a_listing_of_all_users_shows_them_so_that_it_can_go_past_them(store, backend):
