@@ -49,6 +49,7 @@ except Exception as error:
     raise known from error
 
 if TYPE_CHECKING:
+    from datastore import limits
     from datastore.interfaces.key_value import KeyValueStore
     from datastore.interfaces.vault import Vault
     from datastore.record import Record
@@ -90,6 +91,7 @@ __all__ = [
     "Vault",
     "__version__",
     "connect",
+    "limits",
 ]
 
 
@@ -106,6 +108,8 @@ if not TYPE_CHECKING:  # a type checker that saw it would accept every name, eve
     def __getattr__(name: str) -> Any:
         if name in _LATE:
             return getattr(import_module(_LATE[name]), name)
+        if name == "limits":
+            return import_module("datastore.limits")
         if name == "__version__":
             from importlib.metadata import version  # imported here, because it is slow and seldom needed
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from datastore.calls.across import NamespaceCalls
 from datastore.calls.batches import BatchCalls
 from datastore.calls.changes import ChangeCalls
 from datastore.calls.claims import ClaimCalls
 from datastore.calls.listings import ListingCalls
+from datastore.calls.namespaces import NamespaceCalls
 from datastore.calls.queries import QueryCalls
 from datastore.calls.records import RecordCalls
 from datastore.errors import NotPicklableError

@@ -42,9 +42,9 @@ class Record(BaseModel):
         last_accessed_by_agent: The agent that read it last; ``None`` before the first access.
         access_count: How often its value was read.
         created_at: When it was created.
-        updated_at: When value, metadata or expiry changed last.
+        updated_at: When a write changed value, metadata or expiry last; a `touch` does not count.
         last_accessed_at: When its value was read last; ``None`` before the first access.
-        revision: Opaque; a new one with every change of value, metadata or expiry.
+        revision: Opaque; a new one with every write. An access or a `touch` does not change it.
         expires_at: When it expires; ``None`` for never.
 
     Times are timezone-aware and in UTC. Serialised (``model_dump``, ``model_dump_json``) the names are in camel case

@@ -81,10 +81,10 @@ class Scope:
 
         return fitting(type, self.namespace, self.core.backend.name)
 
-    def moment(self, ttl: float | timedelta | None = None) -> Moment:
+    def moment(self, ttl: float | timedelta | None = None, parameter: str = "ttl") -> Moment:
         """Return the current time, and the time when a record that is written now expires."""
         now = self.core.clock()
-        return Moment(format_time(now), None if ttl is None else expiry(ttl, now))
+        return Moment(format_time(now), None if ttl is None else expiry(ttl, now, parameter))
 
     def put(
         self,

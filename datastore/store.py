@@ -13,7 +13,7 @@ from datastore.access import Tracking
 from datastore.agent import AgentDataStore
 from datastore.arguments import as_number, as_text, check_name, elements, is_a, shown
 from datastore.backend import Backend, Capabilities, Delete, Fields, Forgotten
-from datastore.calls.across import purge
+from datastore.calls.namespaces import purge
 from datastore.core import Core
 from datastore.documents import living, skip
 from datastore.errors import (
@@ -243,13 +243,15 @@ class DataStore:
             InvalidNameError: If ``user_id`` is not a valid name.
 
         Requests: those to read the ids, and per 1,000 documents 1 on CouchDB, per 500 on Firestore, per 25 on DynamoDB;
-        on SQLite 2 statements.
+        on SQLite 2 statements. For the system records beside them (leases) as many again, mostly one empty listing.
         """
         core = self._core
         encoded = encode_name(check_name(user_id, "user_id"), "user_id")
         core.check_open()
-        forgotten = _forget(core, encoded)
-        if self._tenants is not None:
+        forgotten = _forget(core, namespace_range(encoded, None))
+        if self._tenants is None:
+            _forget(core, system_range(encoded))  # these are not the user's records, so they do not count
+        else:
             tenants = self._tenants
             core.call("dropping the database of a user", lambda: tenants.drop_tenant(as_text(user_id)))
         return forgotten
@@ -364,14 +366,8 @@ class DataStore:
         return f"DataStore(backend={self.backend.name!r}{state})"
 
 
-def _forget(core: Core, encoded_user: str) -> Forgotten:
-    """Remove everything that is stored for a user, and return how much that was."""
-    forgotten = _forget_range(core, namespace_range(encoded_user, None))
-    _forget_range(core, system_range(encoded_user))  # these are not the user's records, so they do not count
-    return forgotten
-
-
-def _forget_range(core: Core, range: IdRange) -> Forgotten:
+def _forget(core: Core, range: IdRange) -> Forgotten:
+    """Remove everything in a range, and return how much that was."""
     now = core.now()
     if core.backend.capabilities.supports("forget"):
         backend = core.backend

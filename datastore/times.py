@@ -54,7 +54,7 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def expiry(ttl: float | timedelta, now: float) -> str:
+def expiry(ttl: float | timedelta, now: float, parameter: str = "ttl") -> str:
     """Return the moment ``ttl`` seconds after ``now`` as text.
 
     Raises:
@@ -63,14 +63,14 @@ def expiry(ttl: float | timedelta, now: float) -> str:
     """
     seconds = as_seconds(ttl) if is_a(ttl, timedelta) else as_number(ttl)
     if seconds is None:
-        raise InvalidValueError(f"ttl is {kind_of(ttl)}; give seconds as a number, or a timedelta")
+        raise InvalidValueError(f"{parameter} is {kind_of(ttl)}; give seconds as a number, or a timedelta")
     if not 0 < seconds < math.inf:
         raise InvalidValueError(
-            f"ttl is {shown(seconds)}; it must be greater than zero and finite (delete() removes a record)"
+            f"{parameter} is {shown(seconds)}; it must be greater than zero and finite (delete() removes a record)"
         )
     if seconds >= _LATEST.timestamp() - now:
         raise InvalidValueError(
-            f"ttl is {shown(seconds)}; that lies beyond the year 9999 (leave ttl out to keep a record)"
+            f"{parameter} is {shown(seconds)}; that lies beyond the year 9999 (leave ttl out to keep a record)"
         )
     # A ttl below a microsecond must not end at the moment it begins: nobody could ever read the record.
     return format_time(max(now + seconds, now + 1e-6))

@@ -109,13 +109,14 @@ class ClaimCalls(Bound):
             prefix: As in `find`.
             start: As in `find`.
             end: As in `find`.
-            sort: As in `find`: which job comes first. Without it, that is the one with the first key.
+            sort: As in `find`: which job comes first. Without it, that is the one with the first key; if others claim
+                at the same moment, it may be one of the next.
 
         Returns:
             The `Record` with its claim; ``None`` if there is no job to take.
 
         Raises:
-            As `find_one_and_update`.
+            QueryError, InvalidValueError, ValueTooLargeError, ConflictError: As `find_one_and_update`.
 
         Requests: as `find_one_and_update`. Jobs that others hold are looked at too, unless a declared index or
         ``filter`` leaves them out.
@@ -177,7 +178,10 @@ class ClaimCalls(Bound):
         if not callable(function):
             raise InvalidValueError(f"function is {kind_of(function)}; it must return the value")
         key, metadata = check_name(key, "key"), check_metadata(metadata)
-        scope.moment(ttl)  # raises before any request
+        for parameter, seconds in (("ttl", ttl), ("refresh", refresh), ("lease", lease)):
+            scope.moment(seconds, parameter)  # raises before any request
+        if lease is None:
+            raise InvalidValueError("lease is None; say for how many seconds one caller may compute alone")
         pauses = Backoff(inf, _LOOK, _LOOK_SELDOM)
         while True:
             document = scope.fetch(key, Fields.VALUE)

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from datastore import AgentDataStore
+from datastore import AgentDataStore, UnsupportedError
 
 Call: TypeAlias = Callable[[Any], object]
 CallWith: TypeAlias = Callable[[Any, Any], object]
@@ -32,6 +32,8 @@ _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "increment": ("key",),
     "append": ("list", 1),
     "pop": ("key",),
+    "touch": ("key",),
+    "claim": ({"a": 1},),
     "find_one_and_update": ({"a": 1}, {"$set": {"b": 1}}),
     "get_or_set": ("key", dict),
     "update": ("object", {"field": 1}),
@@ -58,10 +60,14 @@ _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "explain": ({"a": 1},),
 }
 """The parameters of each call, by its name."""
+_OPTIONS: dict[str, dict[str, Any]] = {"touch": {"ttl": 60}, "claim": {"ttl": 60}}
+"""Those that are given by name."""
 
 
 def _called(data_store: Any, name: str, arguments: dict[str, Any]) -> object:
-    bound = inspect.signature(getattr(AgentDataStore, name)).bind(data_store, *_ARGUMENTS[name])
+    bound = inspect.signature(getattr(AgentDataStore, name)).bind(
+        data_store, *_ARGUMENTS[name], **_OPTIONS.get(name, {})
+    )
     bound.arguments.update(arguments)
     result = getattr(data_store, name)(*bound.args[1:], **bound.kwargs)
     return list(result) if isinstance(result, Iterator) else result
@@ -71,8 +77,17 @@ def _call(name: str, **arguments: Any) -> Call:
     return lambda data_store: _called(data_store, name, arguments)
 
 
+def _purge(data_store: Any) -> object:
+    """Purge; where the database does that by itself, there is nothing to call, and this counts instead."""
+    try:
+        return data_store.purge_expired()
+    except UnsupportedError:
+        return data_store.count()
+
+
 CALLS: dict[str, Call] = {
     **{name: _call(name) for name in _ARGUMENTS},
+    "purge_expired": _purge,
     "in": lambda data_store: "key" in data_store,
     "clear-prefix": _call("clear", prefix="ke"),
     "count-filter": _call("count", filter={"a": 1}),

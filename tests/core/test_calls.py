@@ -29,6 +29,8 @@ ARGUMENTS = {
     "batches": {"items", "keys"},
     "listings": {"prefix", "type", None},
     "queries": {"filter"},
+    "claims": {"filter", "key"},
+    "namespaces": {"prefix", "namespace_prefix", None},
 }
 """What the calls of a family are given first."""
 

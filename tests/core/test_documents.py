@@ -37,6 +37,8 @@ SECRET = "5ecret"
     "changes",
     [
         {},
+        {"created_by_agent": "", "updated_by_agent": ""},
+        {"updated_by_agent": "é" * 127},
         {"expires_at": "9999-12-31T23:59:59.999999Z"},
         {"access_count": MAX_COUNT, "last_accessed_by_agent": "é" * 127, "last_accessed_at": AT},
         {"revision": "x" * MAX_REVISION_BYTES},
@@ -84,9 +86,10 @@ def test_a_time_is_rfc_3339_in_utc_with_microseconds_on_a_day_that_there_is(time
     [
         (
             "created_by_agent",
-            [None, "", 5, {"x": SECRET}, [SECRET], SECRET * 50, "\ud800", b"a"],
+            [None, 5, {"x": SECRET}, [SECRET], SECRET * 50, "\ud800", b"a"],
             "createdByAgent is not",
         ),
+        ("updated_by_agent", [5, {"x": SECRET}, [SECRET], "é" * 128, "\ud800"], "updatedByAgent is not"),
         ("last_accessed_by_agent", ["", 5, {"x": SECRET}, [SECRET], "é" * 128, "\ud800"], "lastAccessedByAgent is not"),
         ("access_count", [None, -1, 1.0, True, "1", 2**63, 2**70], "accessCount is not a whole number"),
         ("revision", [None, "", 5, SECRET * 100_000, "é" * 33, "\ud800", b"r"], "revision is not text"),

@@ -41,7 +41,9 @@ GOOD = {
     "key_or_pattern": "k",
     "keys": ["k"],
     "namespace": "default",
+    "namespace_prefix": "",
     "scope": "run",
+    "ttl": 60,
     "user_id": "u",
     "value": {"a": 1},
 }

@@ -2,6 +2,8 @@
 
 import pytest
 
+from datastore.conformance.samples import in_order
+
 pytestmark = pytest.mark.server("couchdb")
 
 ALIKE = {

@@ -16,7 +16,17 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict  # Pydantic wants this one before Python 3.12
 
 import datastore
-from datastore import AgentDataStore, Capabilities, DataStore, KeyValueStore, Page, Record, Vault
+from datastore import (
+    AgentDataStore,
+    Capabilities,
+    DataStore,
+    Item,
+    KeyValueStore,
+    NamespaceStats,
+    Page,
+    Record,
+    Vault,
+)
 
 
 class Plan(BaseModel):
@@ -43,7 +53,10 @@ def one_record(data_store: AgentDataStore) -> None:
     assert_type(data_store.get_record("plan"), Record | None)
     assert_type(data_store.exists("plan"), bool)
     assert_type("plan" in data_store, bool)
+    assert_type(data_store.get_record("plan", count=True), Record | None)
+    assert_type(data_store.touch("plan", ttl=None), bool)
     assert_type(data_store.delete("new", if_revision=None), bool)
+    assert_type(data_store.pop("plan", 0), Any)
 
 
 def values(data_store: AgentDataStore) -> None:
@@ -57,10 +70,14 @@ def values(data_store: AgentDataStore) -> None:
     assert_type(data_store.get("visit", 0, type=Visit), Visit | int)
     assert_type(data_store.get("price", type=Price), Price | None)
     assert_type(data_store.get("plans", type=list[Plan]), list[Plan] | None)
+    assert_type(data_store.get("plan", touch=60), Any)
+    assert_type(data_store.get("visit", type=Visit, touch=timedelta(days=1)), Visit | None)
+    assert_type(data_store.get_or_set("rate", lambda: 1.5, ttl=60, refresh=5), Any)
 
 
 def changes(data_store: AgentDataStore) -> None:
     assert_type(data_store.increment("runs"), int | float)
+    assert_type(data_store.increment("runs", ttl=60, touch=True), int | float)
     assert_type(data_store.append("log", 1, "two", {"three": 3}), list[Any])
     assert_type(data_store.update("plan", {"$set": {"goal": "sell"}}), dict[str, Any])
     assert_type(data_store.modify("plans", sorted, []), Any)
@@ -69,6 +86,9 @@ def changes(data_store: AgentDataStore) -> None:
 def batches(data_store: AgentDataStore) -> None:
     assert_type(data_store.set_many({"a": 1, "b": None}, ttl=60), int)
     assert_type(data_store.set_many([("a", 1)]), int)
+    assert_type(data_store.set_many([Item("a", 1, {"b": 2}, ttl=60), ("b", 1)]), int)
+    assert_type(data_store.add_many([Item("c", 1, namespace="other")]), int)
+    assert_type(data_store.get_records(["a", "b"]), dict[str, Record])
     assert_type(data_store.get_many(["a", "b"]), dict[str, Any])
     assert_type(data_store.get_many(["plan"], type=Plan), dict[str, Plan])
     assert_type(data_store.delete_many(key for key in ("a", "b")), int)
@@ -79,7 +99,9 @@ def listings(data_store: AgentDataStore) -> None:
     assert_type(data_store.list_keys(start="a", end="b", reverse=True, limit=3), list[str])
     assert_type(data_store.first("a"), Record | None)
     assert_type(data_store.last(start="a"), Record | None)
-    assert_type(data_store.list_namespaces(), list[str])
+    assert_type(data_store.list_namespaces(limit=2, reverse=True), list[str])
+    assert_type(data_store.namespace_stats(), list[NamespaceStats])
+    assert_type(data_store.purge_expired(), int)
     page = data_store.scan(limit=2)
     assert_type(page, Page)
     records, cursor = page
@@ -103,6 +125,9 @@ def queries(data_store: AgentDataStore) -> None:
     assert_type(data_store.explain({"price": 2}), dict[str, Any])
     assert_type(data_store.update_where({"price": 2}, {"$inc": {"price": 1}}), int)
     assert_type(data_store.delete_where({"price": 3}), int)
+    assert_type(data_store.find_in("", {"price": 3}, sort="-price", limit=2), list[Record])
+    assert_type(data_store.find_one_and_update({"price": 3}, {"$inc": {"price": 1}}), Record | None)
+    assert_type(data_store.claim({"price": 3}, ttl=60), Record | None)
 
 
 def around(data_store: AgentDataStore) -> None:
@@ -117,6 +142,11 @@ def host() -> None:
         assert_type(store, DataStore)
         assert_type(store.capabilities, Capabilities)
         assert_type(datastore.__version__, str)
+        assert_type(store.host("ann"), AgentDataStore)
+        assert_type(store.users(), Iterator[str])
+        assert_type(store.records(), Iterator[Record])
+        assert_type(store.purge_expired("ann"), int)
+        assert_type(datastore.limits.shorten_name("a" * 300), str)
         data_store = store.agent("ann", "planner")
         data_store.set_many({"plan": {"goal": "buy"}, "plans": [], "price": {"amount": 1, "currency": "EUR"}})
         data_store.set("visit", {"city": "Bath", "days": 2})

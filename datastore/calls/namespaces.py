@@ -107,7 +107,7 @@ class NamespaceCalls(Bound):
         scope = scope_of(self)
         range = namespace_range(scope.encoded_user, namespace_prefix, None, None, "namespace_prefix")
         planned = PlannedQuery(scope, query, Fields.ALL, range, window.sort)
-        found = scope.core.tracker.with_pending(lambda: planned.choose(window))
+        found = planned.choose(window)
         return [to_record(one if shape is None else one._replace(value=shape(one.value))) for one in found]
 
     def namespace_stats(self, prefix: str | None = None) -> list[NamespaceStats]:
