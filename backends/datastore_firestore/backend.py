@@ -132,12 +132,13 @@ class FirestoreBackend(Backend):
         """See `Backend.ensure_index`."""
         return self._indexes.ensure(self._reader, fields, encoded_namespace)
 
-    def purge(self, at: str) -> int:
+    def purge(self, at: str, range: IdRange = EVERYTHING) -> int:
         """See `Backend.purge`. A TTL policy does the same by itself.
 
-        Requests: 2 per 500 documents, and 1.
+        Requests: 2 per 500 documents, and 1. For a range 1 per 10,000 documents that expire at some time, and 1 per 500
+        that are to be removed.
         """
-        return self._remover.purge(at)
+        return self._remover.purge(at, range)
 
     def forget(self, range: IdRange, at: str) -> Forgotten:
         """See `Backend.forget`.

@@ -21,7 +21,7 @@ from typing import Any
 from google.cloud.firestore_v1.types import write as messages
 
 from datastore.adapters.knowledge import Known, damaged_one
-from datastore.backend import Access, Document, Fields, Put, Restore
+from datastore.backend import Access, Document, Fields, Put, Restore, Touch
 from datastore.documents import UNDECODABLE, damaged, foreign
 from datastore.errors import InvalidValueError
 from datastore.values import UnreadableError, decode, encode
@@ -42,6 +42,8 @@ from datastore_firestore.codec import (
 
 _Write: Any = messages.Write.pb()
 
+MARKER = "_format"
+"""The document that is no record: it holds the collection's format. Ids have two colons and never begin so."""
 ID = "_id"
 WRITES, COUNTS = "recentWrites", "recentCounts"
 KEY = (ID, "createdAt", "revision", "expiresAt", "lastAccessedAt", "accessCount", WRITES, COUNTS)
@@ -57,11 +59,10 @@ _CHANGED = (
     "revision",
     WRITES,
     "updatedAt",
-    "expiresAt",
-    "expiryMicros",
-    "expires",
+    "updatedByAgent",
 )
-"""What a write replaces in a live document. Those that the write does not give are removed."""
+_EXPIRY = ("expiresAt", "expiryMicros", "expires")
+"""With `_CHANGED`, what a write replaces in a live document. Those that the write does not give are removed."""
 
 
 def to_document(id: str, stored: Message, fields: Fields, *, earlier: bool = False) -> Document:
@@ -99,6 +100,7 @@ def to_document(id: str, stored: Message, fields: Fields, *, earlier: bool = Fal
         get_integer(found["accessCount"]),
         get_text(found["lastAccessedByAgent"]) if accessed else None,
         get_time(found["lastAccessedAt"]) if accessed else None,
+        get_text(found["updatedByAgent"]) if "updatedByAgent" in found else None,
     )
 
 
@@ -152,6 +154,7 @@ def create(name: str, put: Put, after: Known) -> Message:
     fields["accessCount"].integer_value = 0
     set_time(fields["createdAt"], put.at)
     _set_changed(fields, put, after.writes, len(name))
+    _set_expiry(fields, put.expires_at)
     _set_metadata(fields, after.metadata or "{}", len(name))
     return write
 
@@ -171,6 +174,8 @@ def restore(name: str, item: Restore, after: Known) -> Message:
     if whole.last_accessed_at is not None:
         set_time(fields["lastAccessedAt"], whole.last_accessed_at)
         fields["lastAccessedByAgent"].string_value = whole.last_accessed_by_agent or ""
+    if whole.updated_by_agent is not None:
+        fields["updatedByAgent"].string_value = whole.updated_by_agent
     _set_expiry(fields, whole.expires_at)
     _set_json(fields, "value", whole.value, item.json, len(name), VALUE_LIMITS)
     _set_metadata(fields, after.metadata or "{}", len(name))
@@ -190,9 +195,21 @@ def update(name: str, put: Put, after: Known, metadata: str | None) -> Message:
     write.update.name = name
     write.update_mask.field_paths.extend(_CHANGED)
     _set_changed(write.update.fields, put, after.writes, len(name))
+    if not put.keep_expiry:
+        write.update_mask.field_paths.extend(_EXPIRY)
+        _set_expiry(write.update.fields, put.expires_at)
     if metadata is not None:
         write.update_mask.field_paths.extend(("metadata", "metadataJson", "metadataArrays"))
         _set_metadata(write.update.fields, metadata, len(name))
+    return write
+
+
+def touch(name: str, item: Touch) -> Message:
+    """Return the write that moves the expiry of a live document; the caller adds the precondition."""
+    write = _Write()
+    write.update.name = name
+    write.update_mask.field_paths.extend(_EXPIRY)
+    _set_expiry(write.update.fields, item.expires_at)
     return write
 
 
@@ -256,7 +273,7 @@ def _set_changed(fields: Any, put: Put, writes: str, name_bytes: int) -> None:
     fields["revision"].string_value = put.revision
     fields[WRITES].string_value = writes
     set_time(fields["updatedAt"], put.at)
-    _set_expiry(fields, put.expires_at)
+    fields["updatedByAgent"].string_value = put.agent
     _set_json(fields, "value", put.value, put.json, name_bytes, VALUE_LIMITS)
 
 

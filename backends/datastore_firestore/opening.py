@@ -20,11 +20,9 @@ from datastore import formats
 from datastore.errors import ConfigurationError, DataStoreError, PermissionDeniedError
 from datastore.retry import Backoff
 from datastore_firestore.client import Connection, Message, Settings
-from datastore_firestore.documents import ID
+from datastore_firestore.documents import ID, MARKER
 from datastore_firestore.failures import CAME_TOO_LATE, NAME
 
-MARKER = "_format"
-"""The document that holds the version. Ids of records have two colons and never begin so."""
 _FIELD = "format"
 _LOOKED_AT = 3
 """How many documents are read, the first by name. One of ours is enough: a damaged one must not lock the others in."""

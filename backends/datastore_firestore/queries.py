@@ -56,8 +56,8 @@ _OPERATORS = {
     ">=": "GREATER_THAN_OR_EQUAL",
 }
 _BY_NUMBER = {"in", "array-contains-any"}
-_PROVENANCE = {"createdByAgent", "key", "revision"}.intersection(META_FIELDS)
-"""Fields that always hold text, and that counting an access does not change."""
+_PROVENANCE = {"createdByAgent", "key", "revision", "updatedByAgent"}.intersection(META_FIELDS)
+"""Fields that hold text or are missing, and that counting an access does not change."""
 
 
 _Part = TypeVar("_Part")

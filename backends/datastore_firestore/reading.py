@@ -13,10 +13,10 @@ from datastore.adapters.knowledge import ABSENT, Known, Memory
 from datastore.backend import Document, DocumentPage, Fields, IdRange
 from datastore.documents import decoded
 from datastore.errors import DamagedRecordError, DataStoreError, UnsupportedError
-from datastore.ids import EVERYTHING, is_id
+from datastore.ids import EVERYTHING, SYSTEM, is_id
 from datastore_firestore.client import Connection, Message, Settings
 from datastore_firestore.codec import get_time, set_time, text_of
-from datastore_firestore.documents import ID, KEY, KEY_AND_METADATA, MASKS, known_of, to_document
+from datastore_firestore.documents import ID, KEY, KEY_AND_METADATA, MARKER, MASKS, known_of, to_document
 from datastore_firestore.failures import NAME, lacks_index, no_index_of_ids
 from datastore_firestore.queries import Term, Test, fill_filter
 
@@ -122,8 +122,12 @@ class Reader:
         query = self._range_query(range, MASKS[fields], limit, after)
         if terms:
             fill_filter(query.where, terms)
-        page = self.page(query, fields, limit, read_time, self._is_foreign if range is EVERYTHING else None)
+        # Beyond the ids of one user there is also what is not the store's.
+        of_all_users = ":" not in range.start or range.end == EVERYTHING.end
+        page = self.page(query, fields, limit, read_time, self._is_foreign if of_all_users else None)
         after = page.last.name[len(self._prefix) :] if page.more and page.last is not None else None
+        if after == MARKER and not page.documents and not page.damaged:  # it would be an empty page
+            return self.find(range, terms, fields, limit, after, read_time)
         return DocumentPage(page.documents, after, page.damaged)
 
     def _is_foreign(self, stored: Message) -> bool:
@@ -166,17 +170,23 @@ class Reader:
             # The stream broke. What arrived is complete and in order, and the next page continues after it.
         return Found(documents, more, last, moment, broken)
 
-    def all_states(self, range: IdRange, limit: int, after: str | None) -> tuple[list[tuple[str, Known]], str | None]:
+    def all_states(
+        self, range: IdRange, limit: int, after: str | None, expired_at: str | None = None
+    ) -> tuple[list[tuple[str, Known]], str | None]:
         """Return what a range holds, as far as removing it needs, and the id after which there is more.
 
         It includes what cannot be read. It leaves out other programs' documents, except in the range of everything.
+        With ``expired_at`` it returns only what is expired then, and reads only documents that expire.
         """
         seen, last, number, more = list[tuple[str, Known]](), None, 0, True
+        query = self._range_query(range, KEY, limit, after, expiring=expired_at is not None)
         try:
-            for answer in self._stream(self._range_query(range, KEY, limit, after), 0):
+            for answer in self._stream(query, 0):
                 if answer.HasField("document"):
                     stored = answer.document
                     last, number = stored.name[len(self._prefix) :], number + 1
+                    if expired_at is not None and not _expired(stored, expired_at):
+                        continue
                     if range is EVERYTHING or "revision" in stored.fields:
                         seen.append((last, known_of(last, stored, False)))
             more = number == limit
@@ -310,7 +320,6 @@ class Reader:
         field entry is always for the field path __name__" (Firestore Admin API, Index). A filter on ``__name__`` beside
         the one on ``expires`` would mean the same. But it would be a range and an equality, which composite indexes are
         for.
-        indexes are for.
         """
         query = _Query()
         query.from_.add(collection_id=self._collection)
@@ -320,7 +329,7 @@ class Reader:
         if from_id:  # a reference needs an id; without a start cursor the query begins where the collection does
             query.start_at.before = before
             query.start_at.values.add().reference_value = self._prefix + from_id
-        if range is not EVERYTHING:
+        if range.end != EVERYTHING.end:
             query.end_at.before = True
             query.end_at.values.add().reference_value = self._prefix + range.end
         if expiring:
@@ -364,7 +373,8 @@ class Reader:
 
 
 def _is_no_record(name: str) -> bool:
-    return not is_id(name)
+    user, colon, rest = name.partition(":")
+    return not is_id(user.removesuffix(SYSTEM) + colon + rest)
 
 
 def _is_not_earlier(name: str) -> bool:

@@ -6,7 +6,8 @@ repeated, which first finds out whether they exist.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import grpc
@@ -46,12 +47,20 @@ class Remover:
 
     def forget(self, range: IdRange, at: str) -> Forgotten:
         """See `Backend.forget`."""
-        removal = self._remove(range, at, lambda: self._pages(range), as_seen=False)
+        removal = self._remove((range, at), at, lambda: self._pages(range), as_seen=False)
         return Forgotten(removal.live, removal.expired)
 
-    def purge(self, at: str) -> int:
+    def purge(self, at: str, range: IdRange) -> int:
         """See `Backend.purge`. A document that was written again after it was found stays."""
-        removal = self._remove(None, at, lambda: iter(lambda: self._reader.expired(at, _AT_ONCE), []), as_seen=True)
+
+        def pages() -> Iterator[_Seen]:
+            # The index of `expiresAt` leads to the expired documents of all users, and that of `expires` to all the
+            # documents of a range that expire. A range of both would need a composite index.
+            return (
+                iter(partial(self._reader.expired, at, _AT_ONCE), []) if range is EVERYTHING else self._pages(range, at)
+            )
+
+        removal = self._remove(("purge", range, at), at, pages, as_seen=True)
         return removal.live + removal.expired
 
     def drop(self) -> bool:
@@ -62,21 +71,27 @@ class Remover:
         backoff = Backoff(_DROP_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
         while True:
             try:
-                removal = self._remove(EVERYTHING, "", lambda: self._pages(EVERYTHING), as_seen=False)
+                removal = self._remove((EVERYTHING, ""), "", lambda: self._pages(EVERYTHING), as_seen=False)
             except DataStoreError as error:
                 if not error.retryable or not backoff.wait():
                     raise
             else:
                 return removal.live + removal.expired > 0
 
-    def _remove(self, what: IdRange | None, at: str, pages: Callable[[], Iterable[_Seen]], *, as_seen: bool) -> Removal:
-        """Remove pages of documents, after settling what an earlier call that failed left in doubt."""
-        with self._removals.carry_out((what, at)) as removal:
+    def _remove(self, call: Hashable, at: str, pages: Callable[[], Iterable[_Seen]], *, as_seen: bool) -> Removal:
+        """Remove pages of documents, after settling what an earlier call that failed left in doubt.
+
+        If some are not as they were seen, the pages are read again: they may still be what is to be removed.
+        """
+        with self._removals.carry_out(call) as removal:
             self._settle(removal)
-            for page in pages():
-                for seen in batches(page, _AT_ONCE):
-                    deadlines.check()
-                    self._send(seen, removal, at, as_seen)
+            late = True
+            while late:
+                late = False
+                for page in pages():
+                    for seen in batches(page, _AT_ONCE):
+                        deadlines.check()
+                        late = self._send(seen, removal, at, as_seen) or late
         return removal
 
     def _settle(self, removal: Removal) -> None:
@@ -88,13 +103,14 @@ class Remover:
                 else:
                     removal.removed(id)
 
-    def _send(self, seen: _Seen, removal: Removal, at: str, as_seen: bool) -> None:
-        """Remove documents in one request, and count them."""
+    def _send(self, seen: _Seen, removal: Removal, at: str, as_seen: bool) -> bool:
+        """Remove documents in one request, count them, and return whether some were not as they had been seen."""
         messages = [self._message(id, known, as_seen) for id, known in seen]
         for id, _ in seen:
             self._memory.forget(id)
         removal.send({id: known.live(at) for id, known in seen})
         failure: DataStoreError | None = None
+        late = False
         try:
             statuses = self._connection.batch_write(messages).status
         except DataStoreError as error:
@@ -109,12 +125,14 @@ class Remover:
                 continue
             if as_seen and code in CAME_TOO_LATE:
                 removal.kept(id)
+                late = True
                 continue
             failure = error_for(code, status.message)
             if not is_lost(failure):
                 removal.kept(id)
         if failure is not None:
             raise failure
+        return late
 
     def _message(self, id: str, known: Known, as_seen: bool) -> Message:
         message = documents.remove(self._prefix + id)
@@ -123,10 +141,10 @@ class Remover:
             time.seconds, time.nanos = known.token
         return message
 
-    def _pages(self, range: IdRange) -> Iterator[_Seen]:
+    def _pages(self, range: IdRange, expired_at: str | None = None) -> Iterator[_Seen]:
         after: str | None = None
         while True:
-            seen, after = self._reader.all_states(range, _PAGE, after)
+            seen, after = self._reader.all_states(range, _PAGE, after, expired_at)
             yield seen
             if after is None:
                 return

@@ -17,7 +17,7 @@ from datastore.adapters.batching import batches_by_size
 from datastore.adapters.changes import Applied, Change, Late, Result, Rules
 from datastore.adapters.knowledge import ABSENT, UNSEEN, Known, State
 from datastore.adapters.primitives import Counting, Primitives
-from datastore.backend import Access, Delete, Outcome, Put, Restore
+from datastore.backend import Access, Delete, Outcome, Put, Restore, Touch
 from datastore.errors import DataStoreError
 from datastore_firestore import documents
 from datastore_firestore.client import Connection, Message, Settings
@@ -62,7 +62,7 @@ class Documents(Primitives):
         chunks = list(batches_by_size(sent, lambda one: int(one[1].ByteSize()), self._most_bytes, MOST_WRITES))
         return self._send(chunks[0]) if len(chunks) == 1 else self._send_in_turn(chunks)
 
-    def guess(self, write: Put | Restore | Delete, remembered: State | None, alone: bool) -> State | None:
+    def guess(self, write: Put | Restore | Delete | Touch, remembered: State | None, alone: bool) -> State | None:
         """See `Primitives.guess`."""
         if remembered is not None:
             return remembered
@@ -148,6 +148,8 @@ class Documents(Primitives):
                 message = documents.create(name, write, after)
         elif isinstance(write, Restore):
             message = documents.restore(name, write, after)
+        elif isinstance(write, Touch):
+            message = documents.touch(name, write)
         else:
             message = documents.count(name, write, after)
         if isinstance(over, Known):

@@ -124,7 +124,9 @@ def breaking_after(answers, code=grpc.StatusCode.UNAVAILABLE):
     return lambda proceed: _Broken(proceed(), answers, code)
 
 
-class _Answered:
+class Answered:
+    """What a request without a stream answers."""
+
     def __init__(self, answer):
         self._answer = answer
 
@@ -141,6 +143,6 @@ def refusing_some(code, which):
             if which(place):
                 status.code = code.value[0]
                 answer.write_results[place].Clear()
-        return _Answered(answer)
+        return Answered(answer)
 
     return fault

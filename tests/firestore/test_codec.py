@@ -9,7 +9,7 @@ from datastore.conformance.samples import same
 from datastore.ids import encode_key
 from datastore_firestore.codec import VALUE_LIMITS, arrays_in, fill, get_time, micros, set_time
 from datastore_firestore.documents import MASKS
-from tests.firestore.documents import stored
+from tests.firestore.documents import plant, stored
 
 pytestmark = pytest.mark.server("firestore")
 
@@ -147,13 +147,22 @@ def test_what_an_administrator_sees_has_the_names_of_the_record(agent, store):
     assert set(fields) == {
         *("userId", "namespace", "key", "value", "metadata", "createdByAgent", "lastAccessedByAgent", "accessCount"),
         *("createdAt", "updatedAt", "lastAccessedAt", "revision", "expiresAt", "expiryMicros", "expires"),
-        *("_id", "recentWrites", "recentCounts"),
+        *("_id", "recentWrites", "recentCounts", "updatedByAgent"),
     }
     assert fields["_id"].string_value == agent.get_record("k").id
     times = {name for name in fields if fields[name].WhichOneof("value_type") == "timestamp_value"}
     assert times == {"createdAt", "updatedAt", "lastAccessedAt", "expiresAt"}  # fit for a TTL policy
     agent.set("k", 1)
     assert not {"expiresAt", "expiryMicros", "expires"} & set(stored(agent, store))
+
+
+def test_a_document_of_the_version_that_did_not_note_who_wrote_last_says_nobody(agent, store, other):
+    agent.set("k", 1)
+    assert agent.get_record("k").updated_by_agent == "a"
+    plant(store, agent.get_record("k").id, {"updatedByAgent": None})
+    assert agent.get_record("k").updated_by_agent is None
+    other.set("k", 2)
+    assert agent.get_record("k").updated_by_agent == "b"
 
 
 def test_a_value_that_a_person_put_there_and_that_is_no_json_says_so(agent, store):

@@ -4,12 +4,13 @@ import socket
 import struct
 import threading
 import uuid
+from datetime import datetime
 
 import pytest
 from google.cloud.firestore_v1.types import firestore as messages_of
 
 import datastore
-from datastore import BackendUnavailableError, BatchError, DataStoreError
+from datastore import BackendUnavailableError, BatchError, DataStoreError, OutcomeUnknownError
 from datastore.conformance.calls import CALLS
 from datastore.conformance.clock import Clock
 from datastore.moving import copy
@@ -46,14 +47,23 @@ EVERY_CALL = {
     "set-known": lambda store: [store.agent("u", "a").get("key"), store.agent("u", "a").set("key", 5)],
     "set-metadata": lambda store: store.agent("u", "a").set("key", 5, {"n": 2}),
     "delete-known": lambda store: [store.agent("u", "a").exists("key"), store.agent("u", "a").delete("key")],
+    "touch": lambda store: [store.agent("u", "a").touch("key", ttl=60), store.agent("u", "a").touch("missing", ttl=60)],
+    "touch-known": lambda store: [store.agent("u", "a").exists("key"), store.agent("u", "a").touch("key", ttl=60)],
     "set_many-7": lambda store: store.agent("u", "a").set_many(_BATCH, {"m": 1}),
     "delete_many-missing": lambda store: store.agent("u", "a").delete_many(["key", "missing", "other"]),
     "flush": lambda store: [store.agent("u", "a").get_many(list(RECORDS)), store.flush()],
     "forget": lambda store: store.forget("u"),
     "purge_expired": lambda store: store.purge_expired(),
+    "purge_expired-user": lambda store: store.agent("u", "a").purge_expired(),
+    "users": lambda store: list(store.users()),
     "copy-to": _copied,
     "copy-from": _copied_away,
 }
+
+
+def is_told(name, request, result):
+    """Return whether a call that hands out what it removes says that it cannot know who has removed it."""
+    return name == "pop" and request == "Commit" and isinstance(result, OutcomeUnknownError)
 
 
 @pytest.fixture(scope="module", name="relay")
@@ -94,11 +104,13 @@ class Place:
             return error
 
     def stored(self):
-        """Return everything that lives, whatever it is called: values, metadata, creators and counts."""
+        """Return what lives, whatever it is called: values, metadata, creators, counts, and whether it expires."""
         self._store.flush()
         scopes = [("u", "default"), ("u", "n2"), ("v", "default")]
         return sorted(
-            repr((record.value, record.metadata, record.created_by_agent, record.access_count))
+            repr(
+                (record.value, record.metadata, record.created_by_agent, record.access_count, record.expires_at is None)
+            )
             for user, namespace in scopes
             for record in self._direct.agent(user, "x", namespace).iter_records()
         )
@@ -114,8 +126,8 @@ def shape(result):
         return result.key, result.value, result.metadata, result.access_count
     if hasattr(result, "cursor"):
         return [shape(record) for record in result.records], result.cursor is None
-    if isinstance(result, str):
-        return str
+    if isinstance(result, str | datetime):
+        return type(result)
     if isinstance(result, dict):
         return {key: shape(value) for key, value in result.items()}
     if isinstance(result, list | tuple):
@@ -147,7 +159,7 @@ def test_a_spoilt_answer_changes_no_result_and_no_record(relay, name):
             result, then, again = through(relay, call, {number: spoilt})
             assert len(again) > number
             tried += 1
-            if result != expected:
+            if result != expected and not is_told(name, request, result):
                 wrong.append((request, number, way, result))
             if then != stored:
                 wrong.append((request, number, way, then))
@@ -204,7 +216,8 @@ def test_a_connection_that_breaks_within_an_answer_changes_nothing(network, name
     place = Place(network.address)
     try:
         network.cut_after(min(int(size * part), size - 1))
-        assert place.attempt(call) == expected
+        result = place.attempt(call)
+        assert result == expected or is_told(name, "Commit", result)
         assert place.stored() == stored
     finally:
         place.close()

@@ -26,6 +26,7 @@ DAMAGE = {
     "text for a time": {"createdAt": {"string_value": SECRET}},
     "a number for a time": {"updatedAt": {"integer_value": 5}},
     "an agent that is a number": {"createdByAgent": {"integer_value": 5}},
+    "a last agent that is a number": {"updatedByAgent": {"integer_value": 5}},
     "a count that is text": {"accessCount": {"string_value": SECRET}},
     "metadata that is text": {"metadata": {"string_value": SECRET}},
     "metadata that is no JSON": {"metadata": None, "metadataJson": {"string_value": SECRET}},

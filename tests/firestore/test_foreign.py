@@ -10,6 +10,7 @@ from google.cloud.firestore_v1.types import write
 
 import datastore
 from datastore import BackendUnavailableError, ConfigurationError, DamagedRecordError
+from datastore.backend import IdRange
 from datastore.ids import encode_key
 from datastore.urls import Url
 from datastore_firestore.client import Connection
@@ -159,6 +160,8 @@ class TestMetLater:
         self.agent.set("own", 1)
         assert store.forget("ann") == (1, 0)
         assert store.purge_expired() == 0
+        theirs.write(legacy(key="expired") | {"expires": True}, expires_at=NOW)  # a field that only ours have
+        assert store.backend.purge(NOW, IdRange("ann:", "ann;")) == 0
         with pytest.raises(DamagedRecordError):
             self.agent.set("key 0", 1)
         assert theirs.read(*self.all) == self.all

@@ -19,10 +19,14 @@ from datastore import (
     BackendUnavailableError,
     ConflictError,
     KeyExistsError,
+    ThrottledError,
 )
 from datastore.adapters.remembering import REMEMBERED
-from datastore.backend import Delete
-from datastore.ids import encode_key
+from datastore.backend import Delete, Outcome, Touch
+from datastore.conformance.documents import at, put
+from datastore.errors import OutcomeUnknownError
+from datastore.ids import encode_id, encode_key
+from datastore.times import format_time
 from tests.firestore.recording import Fault, breaking_after, losing_the_answer
 
 pytestmark = pytest.mark.server("firestore")
@@ -369,3 +373,204 @@ def test_a_write_that_was_overtaken_before_it_arrived_is_refused_or_sent_again(a
     recorder.fail("Commit", overtaken)
     agent.set("k", 3)
     assert other.get("k") == 3
+
+
+def certain(key, revision):
+    """The delete that is done only if it is this one that removes the record."""
+    return Delete(encode_id("u", "default", key), format_time(time.time()), revision, certain=True)
+
+
+def is_unknown(outcome):
+    return not outcome.done and isinstance(outcome.error, OutcomeUnknownError)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_certain_delete_whose_answer_is_lost_does_not_say_that_it_removed(agent, store, recorder, known):
+    """It was this one, but nothing that is left tells so; and a repetition does not find out either."""
+    delete = certain("k", agent.set("k", 1))
+    if not known:
+        store.backend._assemble()
+    recorder.clear()
+    recorder.fail("Commit", losing_the_answer())
+    (outcome,) = store.backend.write([delete])
+    assert is_unknown(outcome)
+    assert recorder.requests == ["BatchGetDocuments"] * (not known) + ["Commit", "BatchGetDocuments"]
+    assert not agent.exists("k")
+    (again,) = store.backend.write([delete])
+    assert not again.done
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+@pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED])
+def test_a_certain_delete_in_doubt_is_not_done_where_another_one_removed_the_record(
+    agent, store, other, recorder, code, arrives
+):
+    """Whether it arrived after that one or never: of the two, one has got the record."""
+    revision = agent.set("k", 1)
+    theirs = []
+
+    def overtaken(proceed):
+        theirs.append(other.delete("k", if_revision=revision))
+        if arrives:
+            with pytest.raises(grpc.RpcError):
+                proceed().result()
+        raise Fault(code)
+
+    recorder.fail("Commit", overtaken)
+    delete = certain("k", revision)
+    (outcome,) = store.backend.write([delete])
+    assert theirs == [True]
+    assert is_unknown(outcome)
+    (again,) = store.backend.write([delete])
+    assert not again.done
+
+
+def test_a_certain_delete_in_doubt_leaves_a_later_record(agent, store, other, recorder):
+    revision = agent.set("k", 1)
+
+    def replaced(proceed):
+        proceed().result()
+        other.add("k", "another")
+        raise Fault(StatusCode.UNAVAILABLE)
+
+    recorder.fail("Commit", replaced)
+    (outcome,) = store.backend.write([certain("k", revision)])
+    assert is_unknown(outcome)
+    assert other.get("k") == "another"
+
+
+def test_a_certain_delete_that_never_arrived_is_done_when_it_is_sent_again(agent, store, recorder):
+    delete = certain("k", agent.set("k", 1))
+    recorder.fail("Commit", StatusCode.UNAVAILABLE)
+    with pytest.raises(BackendUnavailableError):
+        store.backend.write([delete])
+    assert store.backend.write([delete]) == [Outcome(True)]
+    (again,) = store.backend.write([delete._replace(at=format_time(time.time()))])
+    assert again == Outcome(False)
+
+
+def test_a_certain_delete_that_comes_after_its_repetition_is_done_once(agent, store, recorder):
+    """The first request is still under way when the second one removes the record, and then finds nothing."""
+    delete = certain("k", agent.set("k", 1))
+    first = []
+
+    def late(proceed):
+        first.append(proceed)
+        raise Fault(StatusCode.DEADLINE_EXCEEDED)
+
+    recorder.fail("Commit", late)
+    with pytest.raises(BackendUnavailableError):
+        store.backend.write([delete])
+    assert store.backend.write([delete]) == [Outcome(True)]
+    agent.set("k", "another")
+    with pytest.raises(grpc.RpcError):
+        first[0]().result()
+    assert agent.get("k") == "another"
+
+
+def test_a_certain_delete_that_is_found_out_later_is_in_doubt_until_then(agent, store, recorder):
+    delete = certain("k", agent.set("k", 1))
+    recorder.fail("Commit", losing_the_answer())
+    recorder.fail("BatchGetDocuments", StatusCode.UNAVAILABLE)
+    with pytest.raises(BackendUnavailableError):
+        store.backend.write([delete])
+    (outcome,) = store.backend.write([delete])
+    assert is_unknown(outcome)
+
+
+@pytest.mark.parametrize("code", [StatusCode.RESOURCE_EXHAUSTED, StatusCode.FAILED_PRECONDITION, StatusCode.ABORTED])
+def test_a_certain_delete_that_was_refused_did_not_remove_what_another_one_removed(agent, store, other, recorder, code):
+    revision = agent.set("k", 1)
+
+    def refused(proceed):
+        other.delete("k")
+        raise Fault(code)
+
+    recorder.fail("Commit", refused)
+    delete = certain("k", revision)
+    if code is StatusCode.RESOURCE_EXHAUSTED:
+        with pytest.raises(ThrottledError):
+            store.backend.write([delete])
+    assert store.backend.write([delete]) == [Outcome(False)]
+
+
+def test_certain_deletes_in_a_batch_are_done_or_unknown_each_for_itself(agent, store, other, recorder):
+    revisions = {key: agent.set(key, 1) for key in ("kept", "taken", "removed")}
+
+    def overtaken(proceed):
+        other.delete("taken")
+        proceed().result()
+        other.set("kept", 2)
+        raise Fault(StatusCode.UNAVAILABLE)
+
+    recorder.fail("BatchWrite", overtaken)
+    one = put("new", 1, user="u", namespace="default")
+    writes = [*(certain(key, revision) for key, revision in revisions.items()), one]
+    outcomes = store.backend.write(writes)
+    assert [is_unknown(outcome) for outcome in outcomes] == [True, True, True, False]
+    assert outcomes[3].done
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_batch_that_firestore_refuses_is_sent_one_by_one_and_removes_nothing_twice(
+    agent, store, other, recorder, done
+):
+    """Even if it had been carried out all the same: a second removal finds nothing, and says so."""
+    writes = [certain(key, agent.set(key, 1)) for key in ("a", "b")]
+
+    def refused(proceed):
+        other.delete("a")
+        if done:
+            proceed().result()
+        raise Fault(StatusCode.INVALID_ARGUMENT)
+
+    recorder.fail("BatchWrite", refused)
+    assert store.backend.write(writes) == [Outcome(False), Outcome(not done)]
+    assert agent.list_keys() == []
+
+
+def test_of_certain_deletes_of_one_record_one_is_done(agent, store, url):
+    for number in range(5):
+        delete = certain("k", agent.set("k", number))
+        with ExitStack() as stack:
+            backends = [stack.enter_context(datastore.connect(url)).backend for _ in range(4)]
+            begin = threading.Barrier(4)
+
+            def remove(backend, begin=begin, delete=delete):
+                begin.wait(60)
+                return backend.write([delete])[0]
+
+            with ThreadPoolExecutor(4) as pool:
+                outcomes = list(pool.map(remove, backends))
+        assert sorted(outcome.done for outcome in outcomes) == [False, False, False, True]
+        assert not any(outcome.error for outcome in outcomes)
+
+
+@pytest.mark.parametrize("request_", ["Commit", "BatchWrite"])
+def test_a_touch_whose_answer_is_lost_is_seen_to_be_done(agent, store, recorder, request_):
+    keys = ["a"] if request_ == "Commit" else ["a", "b"]
+    agent.set_many(dict.fromkeys(keys, 1))
+    recorder.clear()
+    recorder.fail(request_, losing_the_answer())
+    writes = [Touch(encode_id("u", "default", key), at(0), at(60)) for key in keys]
+    assert all(outcome.done for outcome in store.backend.write(writes))
+    assert recorder.requests == [request_, "BatchGetDocuments"]
+    assert {format_time(agent.get_record(key).expires_at.timestamp()) for key in keys} == {at(60)}
+
+
+def test_a_touch_that_never_arrived_is_sent_again_and_wakes_nothing(agent, store, other, recorder):
+    writes = [Touch(encode_id("u", "default", "k"), at(0), at(60))]
+
+    def removed(proceed):
+        other.delete("k")
+        raise Fault(StatusCode.UNAVAILABLE)
+
+    agent.set("k", 1)
+    recorder.fail("Commit", StatusCode.UNAVAILABLE)
+    with pytest.raises(BackendUnavailableError):
+        store.backend.write(writes)
+    assert store.backend.write(writes)[0].done
+    agent.set("k", 1)
+    recorder.fail("Commit", removed)
+    assert store.backend.write(writes) == [Outcome(False)]
+    assert not agent.exists("k")

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datastore.conformance.documents import apply, put
 from datastore.queries.language import parse_query
 from datastore_firestore.queries import reach
+from tests.firestore.documents import plant
 from tests.firestore.queries import fields_asked, filters, plan_of
 
 pytestmark = pytest.mark.server("firestore")
@@ -122,6 +124,28 @@ def test_provenance_is_decided_by_firestore_alone(agent, store, backend):
     assert sorted(agent.find(meta={"createdByAgent": {"$in": ["b", "c", None]}, "key": "other"})) == ["other"]
     assert agent.count({"a": 1}, meta={"createdByAgent": "b"}) == 1
     assert sorted(agent.find(meta={"createdByAgent": "b", "accessCount": {"$gte": 1}})) == ["other"]
+    store.agent("u", "c").set("other", {"a": 2})
+    assert not plan_of(backend, None, {"updatedByAgent": "c"}).residual
+    assert sorted(agent.find(meta={"createdByAgent": "b", "updatedByAgent": "c"})) == ["other"]
+    assert agent.find(meta={"updatedByAgent": "b"}) == {}
+
+
+def test_the_host_has_no_name_and_is_found_by_that(agent, backend):
+    apply(backend, [put("of the host", 1, user="u", namespace="default", agent="")])
+    agent.set("mine", 1)
+    for field in ("createdByAgent", "updatedByAgent"):
+        assert not plan_of(backend, None, {field: ""}).residual
+        assert sorted(agent.find(meta={field: ""})) == ["of the host"]
+        assert sorted(agent.find(meta={field: {"$ne": ""}})) == ["mine"]
+
+
+def test_a_record_that_does_not_say_who_wrote_it_last_is_found_by_that(agent, store):
+    agent.set_many({"old": 1, "new": 1})
+    plant(store, agent.get_record("old").id, {"updatedByAgent": None})
+    assert sorted(agent.find(meta={"updatedByAgent": None})) == ["old"]
+    assert sorted(agent.find(meta={"updatedByAgent": {"$in": [None, "b"]}})) == ["old"]
+    assert sorted(agent.find(meta={"updatedByAgent": {"$ne": "a"}})) == ["old"]
+    assert sorted(agent.find(meta={"updatedByAgent": "a"})) == ["new"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Removing much at once: a user, what has expired, a collection. Each document is counted once, whatever is lost."""
 
 import pytest
+from google.cloud.firestore_v1.types import firestore as messages
 from grpc import StatusCode
 
 import datastore
@@ -8,8 +9,9 @@ from datastore import BackendUnavailableError, ThrottledError
 from datastore.backend import Fields, IdRange
 from datastore.conformance.clock import Clock
 from datastore.ids import encode_key
+from datastore.times import format_time
 from tests.firestore.documents import plant
-from tests.firestore.recording import Fault, breaking_after, losing_the_answer, refusing_some
+from tests.firestore.recording import Answered, Fault, breaking_after, losing_the_answer, refusing_some
 from tests.firestore.test_damage import DAMAGE
 
 pytestmark = pytest.mark.server("firestore")
@@ -45,7 +47,7 @@ def left(store):
 
 def test_forgetting_takes_one_request_per_500_documents(timed, recorder):
     assert timed.forget("ann") == (1_200, 4)
-    assert recorder.requests == ["RunQuery"] + ["BatchWrite"] * 3
+    assert recorder.requests == ["RunQuery"] + ["BatchWrite"] * 3 + ["RunQuery"]  # the last one for system records
     assert [id.partition(":")[0] for id in left(timed)] == ["anna", "anna"]
     assert timed.forget("ann") == (0, 0)
     assert timed.agent("anna", "a").get_all() == {"key": 1}
@@ -121,6 +123,49 @@ def test_purging_counts_nothing_that_was_written_again_while_its_answer_was_lost
         recorder.fail("BatchWrite", renewed)
         assert timed.purge_expired() == 3
         assert other.agent("ann", "b", "gone").get_all() == {"k0": 1, "k1": 2}
+
+
+ANN, GONE = IdRange("ann:", "ann;"), IdRange("ann:gone:", "ann:gone;")
+
+
+@pytest.mark.parametrize("range", [ANN, GONE], ids=["user", "namespace"])
+@pytest.mark.parametrize("page", [1, 3, 4, 10_000])
+def test_purging_a_range_leaves_what_is_not_in_it(timed, clock, monkeypatch, range, page):
+    monkeypatch.setattr("datastore_firestore.removing._PAGE", page)
+    assert timed.backend.purge(format_time(clock()), range) == 4
+    assert timed.backend.purge(format_time(clock()), range) == 0
+    assert timed.agent("ann", "a").count() + timed.agent("ann", "a", "n2").count() == 1_199
+    assert timed.purge_expired() == 1
+
+
+@pytest.mark.parametrize("fault", [losing_the_answer(), StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED])
+def test_whatever_is_lost_purging_a_range_counts_each_once(timed, clock, recorder, fault):
+    """The call is repeated as the store repeats it: with the same time."""
+    recorder.fail("BatchWrite", fault)
+    moment = format_time(clock())
+    with pytest.raises(BackendUnavailableError):
+        timed.backend.purge(moment, ANN)
+    assert timed.backend.purge(moment, ANN) == 4
+    assert timed.backend.purge(moment, ANN) == 0
+    assert timed.purge_expired() == 1
+
+
+def test_purging_a_range_looks_again_at_what_was_not_as_it_was_seen(url, timed, clock, recorder):
+    """One was written meanwhile and stays, and the others were only held up."""
+    with datastore.connect(url, clock=clock) as other:
+        theirs = other.agent("ann", "b", "gone")
+
+        def held_up(proceed):
+            theirs.set("k0", "new")
+            aborted = messages.BatchWriteResponse.pb()()
+            for _ in range(4):
+                aborted.write_results.add()
+                aborted.status.add(code=StatusCode.ABORTED.value[0])
+            return Answered(aborted)
+
+        recorder.fail("BatchWrite", held_up)
+        assert timed.backend.purge(format_time(clock()), ANN) == 3
+        assert theirs.get_all() == {"k0": "new"}
 
 
 def test_dropping_removes_everything_whoever_wrote_it(url, timed, recorder):

@@ -3,6 +3,10 @@
 import pytest
 
 import datastore
+from datastore.backend import Fields, IdRange, Touch
+from datastore.conformance.documents import at
+from datastore.ids import EVERYTHING, encode_id
+from datastore.times import format_time
 
 pytestmark = pytest.mark.server("firestore")
 
@@ -104,6 +108,12 @@ def test_calls_on_a_few_keys_cost_what_these_do(filled, recorder):
         (lambda agent: agent.set("k0001", 1), ["Commit", "BatchGetDocuments", "Commit"]),
         (lambda agent: agent.add("new", 1), ["Commit"]),
         (lambda agent: agent.create(1), ["Commit"]),
+        (lambda agent: agent.touch("k0001", ttl=60), ["BatchGetDocuments", "Commit"]),
+        (lambda agent: agent.touch("missing", ttl=60), ["BatchGetDocuments"]),
+        (lambda agent: agent.get("k0001", touch=60), ["BatchGetDocuments", "Commit"]),
+        (lambda agent: agent.pop("k0001"), ["BatchGetDocuments", "Commit"]),
+        (lambda agent: agent.pop("missing"), ["BatchGetDocuments"]),
+        (lambda agent: agent.purge_expired(), ["RunQuery"]),
         (lambda agent: agent.delete("k0001"), ["Commit"]),
         (lambda agent: agent.delete("missing"), ["Commit"]),
         (lambda agent: agent.get_many([f"k{i:04}" for i in range(500)]), ["BatchGetDocuments"]),
@@ -166,6 +176,68 @@ def test_a_delete_of_a_known_key_takes_one_request(filled, recorder):
     assert recorder.requests == ["Commit"]
     (write,) = recorder.messages[0].writes
     assert write.current_document.HasField("update_time")
+
+
+def touch(*keys, expires_at):
+    return [Touch(encode_id("u", "default", key), at(0), expires_at) for key in keys]
+
+
+def test_moving_the_expiry_of_a_known_document_takes_one_request(filled, store, recorder):
+    filled.get("k0001")
+    filled.set("new", 1)
+    recorder.clear()
+    for seconds in (60, 90, 30):
+        assert store.backend.write(touch("k0001", expires_at=at(seconds)))[0].done
+        assert store.backend.write(touch("new", expires_at=at(seconds)))[0].done
+    filled.set("k0001", 2)
+    store.backend.write(touch("k0001", expires_at=at(60)))
+    store.flush()
+    assert recorder.requests == ["Commit"] * 8 + ["BatchWrite"]
+    (write,) = recorder.messages[0].writes
+    assert write.current_document.HasField("update_time")
+    assert set(write.update_mask.field_paths) == {"expiresAt", "expiryMicros", "expires"}
+
+
+def test_moving_the_expiry_of_a_document_that_is_not_known_takes_a_look_before(filled, store, recorder):
+    assert store.backend.write(touch("k0001", expires_at=at(60)))[0].done
+    assert recorder.requests == ["BatchGetDocuments", "Commit"]
+    recorder.clear()
+    assert not store.backend.write(touch("missing", expires_at=at(60)))[0].done
+    assert recorder.requests == ["BatchGetDocuments"]
+    recorder.clear()
+    keys = [f"k{number:04}" for number in range(500)]
+    for expires_at in (at(70), at(80)):
+        assert all(outcome.done for outcome in store.backend.write(touch(*keys, expires_at=expires_at)))
+    assert recorder.requests == ["BatchGetDocuments", "BatchWrite", "BatchWrite"]
+
+
+def test_moving_an_expiry_to_where_it_is_writes_nothing(filled, store, recorder):
+    store.backend.write(touch("k0001", expires_at=at(60)))
+    recorder.clear()
+    assert store.backend.write(touch("k0001", expires_at=at(60)))[0].done
+    assert recorder.requests == ["BatchGetDocuments"]
+
+
+def test_moving_an_expiry_over_what_another_process_has_written_takes_a_look(filled, store, other, recorder):
+    filled.get("k0001")
+    other.set("k0001", "theirs")
+    recorder.clear()
+    assert store.backend.write(touch("k0001", expires_at=at(60)))[0].done
+    assert recorder.requests == ["Commit", "BatchGetDocuments", "Commit"]
+    assert other.get("k0001") == "theirs"
+
+
+def test_users_are_listed_with_one_request_and_one_document_each(url, store, recorder):
+    """Their names lie on both sides of the document with the format, which is one more."""
+    users = ["_x", "10", "Bob", "ann", "anna", "é", "\U0010fffd"]
+    for user in users:
+        store.agent(user, "a").set_many({f"k{number}": number for number in range(5)})
+    recorder.clear()
+    assert list(store.users()) == users
+    assert recorder.requests == ["RunQuery"] * (len(users) + 2)
+    assert recorder.handed_over == len(users) + 1
+    page = store.backend.scan(IdRange("Bob;", EVERYTHING.end), Fields.KEY, 1)
+    assert [document.id.partition(":")[0] for document in page.documents] == ["ann"], "no page is empty because of it"
 
 
 def test_counting_any_number_of_reads_takes_one_request_per_500_records(filled, store, recorder):
@@ -275,6 +347,31 @@ def test_purging_takes_two_requests_for_500_records_and_a_last_look(url, recorde
         recorder.clear()
         assert store.purge_expired() == 600
         assert recorder.requests == ["RunQuery", "BatchWrite"] * 2 + ["RunQuery"]
+
+
+def test_purging_a_range_reads_what_expires_there_and_nothing_else(url, recorder):
+    now = [1_790_000_000.0]
+    with datastore.connect(url, clock=lambda: now[0], interceptors=[recorder]) as store:
+        agent = store.agent("u", "a")
+        agent.set_many({f"k{i}": i for i in range(600)}, ttl=10)
+        agent.set_many({f"later{i}": i for i in range(3)}, ttl=100)
+        agent.set_many({f"never{i}": i for i in range(50)})
+        agent.use_namespace("n2").set("k", 1, ttl=10)
+        for user in ("t", "uu", "v"):
+            store.agent(user, "a").set_many({f"k{i}": i for i in range(50)}, ttl=10)
+        now[0] += 11
+        recorder.clear()
+        backend, moment = store.backend, format_time(now[0])
+        assert backend.purge(moment, IdRange("u:default:", "u:default;")) == 600
+        assert recorder.requests == ["RunQuery"] + ["BatchWrite"] * 2
+        assert recorder.handed_over == 603
+        recorder.clear()
+        assert backend.purge(moment, IdRange("u:", "u;")) == 1
+        assert backend.purge(moment, IdRange("u:", "u;")) == 0
+        assert recorder.requests == ["RunQuery", "BatchWrite", "RunQuery"]
+        assert recorder.handed_over == 4 + 3
+        assert agent.count() == 53
+        assert store.purge_expired() == 150
 
 
 def test_what_is_remembered_of_documents_is_bounded(store, agent, monkeypatch):
