@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import FrameType, NoneType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import httpx
@@ -216,17 +216,20 @@ class Session:
                 self.client.stream("GET", f"{self._base}/{path}", params=_encode(parameters)) as response,
             ):
                 self._check_stream(response)
-                rows, cut = read_rows(response.iter_text(1 << 20), most_bytes)
+                rows, cut = read_rows(response.iter_bytes(1 << 20), most_bytes)
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise self.translate(error) from error
+        with_documents = "include_docs" in parameters
         for row in rows:
-            if type(member(row, "value", dict, NAME).get("rev")) is not str:
-                broken(NAME, "one of its rows has no revision")
-            member(row, "id", str, NAME)
-            if "include_docs" in parameters:
-                document = member(row, "doc", (dict, NoneType), NAME)
-                if document is not None and document.get("_id") != row["id"]:
-                    broken(NAME, "one of its rows has the document of another")
+            try:
+                sound = type(row["id"]) is type(row["value"]["rev"]) is str
+                if with_documents and sound:
+                    document = row["doc"]
+                    sound = document is None or document["_id"] == row["id"]
+            except (TypeError, LookupError):
+                sound = False
+            if not sound:
+                _refuse_row(row)
         return rows, cut
 
     def find(
@@ -250,7 +253,7 @@ class Session:
                     self.client.stream("POST", f"{self._base}/{path}", content=body.encode()) as response,
                 ):
                     self._check_stream(response)
-                    found, bookmark = read_found(response.iter_text(1 << 20), most_bytes)
+                    found, bookmark = read_found(response.iter_bytes(1 << 20), most_bytes)
             except (httpx.HTTPError, httpx.StreamError) as error:
                 raise self.translate(error) from error
         for document in found:
@@ -458,6 +461,15 @@ def check_document(document: Any, id: str) -> None:
     member(document, "_rev", str, NAME)
     if document.get("_id") != id:
         broken(NAME, "it holds another document")
+
+
+def _refuse_row(row: Any) -> NoReturn:
+    """Say what is wrong with a row of a listing."""
+    member(row, "id", str, NAME)
+    if type(member(row, "value", dict, NAME).get("rev")) is not str:
+        broken(NAME, "one of its rows has no revision")
+    member(row, "doc", (dict, NoneType), NAME)
+    broken(NAME, "one of its rows has the document of another")
 
 
 _inherited: list[httpx.Client] = []

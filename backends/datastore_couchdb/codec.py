@@ -18,18 +18,34 @@ from datastore_couchdb.keeping import Kept, as_javascript, kept
 def known_of(document: dict[str, Any]) -> Known:
     """Return what the toolkit must know of a CouchDB document, which is kept as its ``source``."""
     try:
-        whole = check(_whole(document, None))
-        known = toolkit.known_of(
-            whole, document["_rev"], _marks(document.get("recentWrites")), _marks(document.get("recentCounts"))
-        )
+        return _known(document, _whole(document, None))
     except (DamagedRecordError, InvalidValueError, *UNDECODABLE):
         return toolkit.damaged_one(document["_rev"], foreign=is_foreign(document))
-    return known._replace(source=document)
+
+
+def read_of(document: dict[str, Any]) -> tuple[Document | None, Known]:
+    """Return the store's document for a CouchDB document, ``None`` if it is damaged, and what the toolkit must know.
+
+    The two are independent: the value of a document can be read although its provenance is damaged, and the reverse.
+    """
+    try:
+        whole = document_of(document)
+    except (DamagedRecordError, *UNDECODABLE):
+        return None, known_of(document)
+    try:
+        return whole, _known(document, whole)
+    except (DamagedRecordError, InvalidValueError, *UNDECODABLE):
+        return whole, toolkit.damaged_one(document["_rev"], foreign=is_foreign(document))
 
 
 def is_foreign(document: dict[str, Any]) -> bool:
     """Return whether another program has written a document: the store gives each document a revision."""
     return type(document.get("revision")) is not str
+
+
+def _known(document: dict[str, Any], whole: Document) -> Known:
+    writes, counts = _marks(document.get("recentWrites")), _marks(document.get("recentCounts"))
+    return toolkit.known_of(check(whole), document["_rev"], writes, counts, document)
 
 
 def _marks(stored: object) -> str:

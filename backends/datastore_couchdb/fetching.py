@@ -48,6 +48,8 @@ def _bulk_get(session: Session, ids: Sequence[str]) -> dict[str, dict[str, Any]]
         id = member(result, "id", str, NAME)
         for answer in member(result, "docs", list, NAME):
             answered.add(id)
+            if type(answer) is not dict:
+                broken(NAME, "it holds something else than documents")
             if "error" in answer:
                 error = member(answer, "error", dict, NAME)
                 if not {error.get("error"), error.get("reason")} & _ABSENT:
