@@ -257,7 +257,8 @@ class Session:
             except (httpx.HTTPError, httpx.StreamError) as error:
                 raise self.translate(error) from error
         for document in found:
-            member(document, "_id", str, NAME)
+            if type(document) is not dict or type(document.get("_id")) is not str:
+                member(document, "_id", str, NAME)  # says what is wrong
         return found, bookmark
 
     def databases(self, beginning: str) -> list[str]:

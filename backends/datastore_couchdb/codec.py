@@ -7,12 +7,15 @@ from typing import Any
 
 from datastore.adapters import knowledge as toolkit
 from datastore.adapters.changes import Change
-from datastore.adapters.knowledge import Known
+from datastore.adapters.knowledge import Known, State
 from datastore.backend import Document, Put, Restore
 from datastore.documents import UNDECODABLE, check
 from datastore.errors import DamagedRecordError, InvalidValueError
 from datastore.values import UnreadableError, decode
 from datastore_couchdb.keeping import Kept, as_javascript, kept
+
+_VALUE = "value", "valueJson", "valueExact"
+_METADATA = "metadata", "metadataJson", "metadataExact"
 
 
 def known_of(document: dict[str, Any]) -> Known:
@@ -23,15 +26,21 @@ def known_of(document: dict[str, Any]) -> Known:
         return toolkit.damaged_one(document["_rev"], foreign=is_foreign(document))
 
 
-def read_of(document: dict[str, Any]) -> tuple[Document | None, Known]:
+def read_of(document: dict[str, Any], seen: State | None) -> tuple[Document | None, Known]:
     """Return the store's document for a CouchDB document, ``None`` if it is damaged, and what the toolkit must know.
 
     The two are independent: the value of a document can be read although its provenance is damaged, and the reverse.
+
+    Args:
+        document: What was read.
+        seen: What is remembered of it. At the same revision of CouchDB's nothing has changed.
     """
     try:
         whole = document_of(document)
     except (DamagedRecordError, *UNDECODABLE):
         return None, known_of(document)
+    if isinstance(seen, Known) and seen.token == document["_rev"]:
+        return whole, seen
     try:
         return whole, _known(document, whole)
     except (DamagedRecordError, InvalidValueError, *UNDECODABLE):
@@ -58,7 +67,7 @@ def document_of(document: dict[str, Any]) -> Document:
     Raises:
         datastore.documents.UNDECODABLE: If it is not a document of the store.
     """
-    return _whole(document, _native(document, "value"))
+    return _whole(document, _native(document, *_VALUE))
 
 
 def _whole(document: dict[str, Any], value: Any) -> Document:
@@ -68,7 +77,7 @@ def _whole(document: dict[str, Any], value: Any) -> Document:
         document["revision"],
         document.get("expiresAt"),
         value,
-        _native(document, "metadata"),
+        _native(document, *_METADATA),
         document["createdByAgent"],
         document["updatedAt"],
         document["accessCount"],
@@ -84,7 +93,7 @@ def value_of(document: dict[str, Any]) -> Document:
         document["createdAt"],
         document["revision"],
         document.get("expiresAt"),
-        _native(document, "value"),
+        _native(document, *_VALUE),
     )
 
 
@@ -145,9 +154,13 @@ def _field(name: str, value: Any, text: str, exact: bool) -> str:
     return f'"{name}":{native},"{name}Exact":{quoted}'
 
 
-def _native(document: dict[str, Any], name: str) -> Any:
-    text = document.get(f"{name}Json", document.get(f"{name}Exact"))
-    value = document[name] if text is None else decode(text)
-    if isinstance(value, UnreadableError):  # see `datastore_couchdb.parsing`
+def _native(document: dict[str, Any], native: str, text: str, exact: str) -> Any:
+    """Return the value that fields hold; see `datastore_couchdb.keeping`."""
+    if text in document or exact in document:
+        stored = document.get(text, document.get(exact))
+        value = document[native] if stored is None else decode(stored)
+    else:
+        value = document[native]
+    if type(value) is UnreadableError:  # see `datastore_couchdb.parsing`
         raise value
     return value

@@ -39,14 +39,14 @@ class Reader:
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
         found = get_documents(self._session, ids)
-        note, documents, damaged = self._memory.note, dict[str, Document](), list[str]()
+        memory, documents, damaged = self._memory, dict[str, Document](), list[str]()
         for id in ids:
             stored = found.get(id)
             if stored is None:
-                note(id, ABSENT)
+                memory.note(id, ABSENT)
                 continue
-            document, known = read_of(stored)
-            note(id, known)
+            document, known = read_of(stored, memory.get(id))
+            memory.note(id, known)
             if document is None:
                 damaged.append(id)
             else:
