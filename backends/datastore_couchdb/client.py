@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import FrameType, NoneType, TracebackType
 from typing import Any, NoReturn
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -90,6 +90,8 @@ class Session:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._base = f"{settings.origin}/{quote(settings.database, safe='')}"
+        # Taking a URL apart takes half of the time of making a request.
+        self._urls = {path: httpx.URL(f"{self._base}/{path}") for path in ("_bulk_docs", "_bulk_get", "_find")}
         self._open()
 
     def _open(self) -> None:
@@ -213,7 +215,7 @@ class Session:
         try:
             with (
                 self.request_under_way(),
-                self.client.stream("GET", f"{self._base}/{path}", params=_encode(parameters)) as response,
+                self.client.stream("GET", self._url(path, parameters)) as response,
             ):
                 self._check_stream(response)
                 rows, cut = read_rows(response.iter_bytes(1 << 20), most_bytes)
@@ -250,7 +252,7 @@ class Session:
             try:
                 with (
                     self.request_under_way(),
-                    self.client.stream("POST", f"{self._base}/{path}", content=body.encode()) as response,
+                    self.client.stream("POST", self._url(path), content=body.encode()) as response,
                 ):
                     self._check_stream(response)
                     found, bookmark = read_found(response.iter_bytes(1 << 20), most_bytes)
@@ -308,12 +310,22 @@ class Session:
     def _request(
         self, method: str, path: str, parameters: Mapping[str, Any] | None = None, body: str | None = None
     ) -> httpx.Response:
-        url = path if "://" in path else f"{self._base}/{path}" if path else self._base
+        url = self._url(path, parameters)
         try:
             with self.request_under_way():
-                return self.client.request(method, url, params=_encode(parameters), content=body and body.encode())
+                return self.client.request(method, url, content=body and body.encode())
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise self.translate(error) from error
+
+    def _url(self, path: str, parameters: Mapping[str, Any] | None = None) -> httpx.URL | str:
+        """Return the URL of a path in the database, or of an absolute one. The parameters are JSON-encoded."""
+        if not parameters and path in self._urls:
+            return self._urls[path]
+        url = path if "://" in path else f"{self._base}/{path}" if path else self._base
+        if not parameters:
+            return url
+        encoded = {name: json.dumps(value) for name, value in parameters.items()}
+        return f"{url}?{urlencode(encoded, quote_via=quote)}"  # `httpx` takes twice as long for this
 
     def _read(self, response: httpx.Response) -> Any:
         if response.status_code not in (200, 201, 202):
@@ -507,7 +519,3 @@ def _object(answer: Any) -> dict[str, Any]:
     if type(answer) is not dict:
         broken(NAME, "it is not an object")
     return answer
-
-
-def _encode(parameters: Mapping[str, Any] | None) -> dict[str, str] | None:
-    return {name: json.dumps(value) for name, value in parameters.items()} if parameters else None
