@@ -12,10 +12,10 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType, NoneType, TracebackType
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -222,16 +222,9 @@ class Session:
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise self.translate(error) from error
         with_documents = "include_docs" in parameters
-        for row in rows:
-            try:
-                sound = type(row["id"]) is type(row["value"]["rev"]) is str
-                if with_documents and sound:
-                    document = row["doc"]
-                    sound = document is None or document["_id"] == row["id"]
-            except (TypeError, LookupError):
-                sound = False
-            if not sound:
-                _refuse_row(row)
+        if not _are_sound(rows, with_documents):
+            for row in rows:
+                _check_row(row, with_documents)
         return rows, cut
 
     def find(
@@ -476,13 +469,31 @@ def check_document(document: Any, id: str) -> None:
         broken(NAME, "it holds another document")
 
 
-def _refuse_row(row: Any) -> NoReturn:
-    """Say what is wrong with a row of a listing."""
-    member(row, "id", str, NAME)
+def _are_sound(rows: Sequence[Any], with_documents: bool) -> bool:
+    """Return whether `_check_row` would accept all rows; faster, for the many that are sound."""
+    try:
+        kinds = {type(row["id"]) for row in rows} | {type(row["value"]["rev"]) for row in rows}
+        if with_documents:
+            others = [row for row in rows if row["doc"] is not None and row["doc"]["_id"] != row["id"]]
+            return kinds <= {str} and not others
+    except (TypeError, LookupError):
+        return False
+    return kinds <= {str}
+
+
+def _check_row(row: Any, with_document: bool) -> None:
+    """Check a row of a listing.
+
+    Raises:
+        BackendUnavailableError: If something in it is missing: the answer was damaged on its way.
+    """
     if type(member(row, "value", dict, NAME).get("rev")) is not str:
         broken(NAME, "one of its rows has no revision")
-    member(row, "doc", (dict, NoneType), NAME)
-    broken(NAME, "one of its rows has the document of another")
+    member(row, "id", str, NAME)
+    if with_document:
+        document = member(row, "doc", (dict, NoneType), NAME)
+        if document is not None and document.get("_id") != row["id"]:
+            broken(NAME, "one of its rows has the document of another")
 
 
 _inherited: list[httpx.Client] = []

@@ -30,6 +30,7 @@ from datastore.errors import DataStoreError
 from datastore.ids import is_id
 from datastore.turns import keep_newest
 from datastore_couchdb.client import NAME, Session
+from datastore_couchdb.codec import documents_of_ids
 from datastore_couchdb.fetching import fetch
 from datastore_couchdb.flags import FLAG, flag_of, flag_text, is_flag, written
 from datastore_couchdb.writing import bulk_docs
@@ -78,7 +79,7 @@ class Expiries:
         ids = [row["id"] for row in rows]
         if self._flagged and FLAG not in "".join(ids) and not (ids and following == flag_of(ids[-1])):
             # So there are no flags, as in most namespaces. A user or namespace with this character costs time alone.
-            return [Document(id, "", "", None) for id in dict.fromkeys(ids)]
+            return documents_of_ids(dict.fromkeys(ids))
         records, expiring, last = dict[str, str](), dict[str, str](), ""
         for row in rows:
             id = row["id"]
