@@ -212,16 +212,16 @@ class Session:
         Returns:
             The rows, and whether the answer was cut off because it exceeded ``most_bytes``.
         """
+        with_documents = "include_docs" in parameters
         try:
             with (
                 self.request_under_way(),
                 self.client.stream("GET", self._url(path, parameters)) as response,
             ):
                 self._check_stream(response)
-                rows, cut = read_rows(response.iter_bytes(1 << 20), most_bytes)
+                rows, cut = read_rows(response.iter_bytes(1 << 20), most_bytes, with_documents=with_documents)
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise self.translate(error) from error
-        with_documents = "include_docs" in parameters
         if not _are_sound(rows, with_documents):
             for row in rows:
                 _check_row(row, with_documents)

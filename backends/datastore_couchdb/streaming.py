@@ -9,11 +9,12 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, Self
 
 import httpx
+import orjson
 
 from datastore_couchdb.parsing import decoder_of_any, guarded, is_too_long, loads, without_long
 
@@ -21,9 +22,17 @@ _SHORT = 4_000_000
 """An answer of up to this many bytes is decoded as a whole."""
 
 
-def read_rows(chunks: Iterator[bytes], most_bytes: int) -> tuple[list[dict[str, Any]], bool]:
-    """Return the rows of a listing, and whether the answer was left after the row that exceeded an amount of data."""
-    whole, chunks = _whole(chunks, "rows", most_bytes)
+def read_rows(
+    chunks: Iterator[bytes], most_bytes: int, *, with_documents: bool = True
+) -> tuple[list[dict[str, Any]], bool]:
+    """Return the rows of a listing, and whether the answer was left after the row that exceeded an amount of data.
+
+    Args:
+        chunks: The pieces of the answer.
+        most_bytes: The amount of data.
+        with_documents: Whether the rows hold documents, whose numbers matter.
+    """
+    whole, chunks = _whole(chunks, "rows", most_bytes, loads if with_documents else orjson.loads)
     if whole is not None:
         return whole["rows"], False
     array = _Array(chunks, "rows")
@@ -79,7 +88,9 @@ def bookmark_of(answer: dict[str, Any]) -> Bookmark:
     return Bookmark("" if bookmark == "nil" else bookmark, str(answer.get("warning") or ""))
 
 
-def _whole(chunks: Iterator[bytes], name: str, most_bytes: int) -> tuple[dict[str, Any] | None, Iterator[bytes]]:
+def _whole(
+    chunks: Iterator[bytes], name: str, most_bytes: int, decode: Callable[[bytes], Any] = loads
+) -> tuple[dict[str, Any] | None, Iterator[bytes]]:
     """Return a short and sound answer that holds an array.
 
     Returns:
@@ -93,7 +104,7 @@ def _whole(chunks: Iterator[bytes], name: str, most_bytes: int) -> tuple[dict[st
         if size > min(_SHORT, most_bytes):
             return None, chain(pieces, chunks)
     try:
-        answer = loads(b"".join(pieces))
+        answer = decode(b"".join(pieces))
     except (ValueError, RecursionError):
         return None, iter(pieces)
     if type(answer) is dict and type(answer.get(name)) is list and "error" not in answer:
