@@ -172,7 +172,7 @@ class Bare:
 
 def compare(store: datastore.DataStore, agent: datastore.AgentDataStore, bare: Bare, options: Any) -> None:
     """Let the two take turns, call by call."""
-    size = options.records
+    size = options.records - 1  # and a counter
     for start in range(0, size, 1_000):
         some = {f"key-{n:06}": {"group": n % 100, **sample_value(n)} for n in range(start, min(start + 1_000, size))}
         agent.set_many(some)
@@ -182,7 +182,7 @@ def compare(store: datastore.DataStore, agent: datastore.AgentDataStore, bare: B
     bare.fill({counter: 0})
     keys = [f"key-{n:06}" for n in range(0, size, 7)]
     batches = [keys[start : start + BATCH] for start in range(0, len(keys) - BATCH + 1, BATCH)]
-    result = table(f"{size:,} records, time of ours / theirs", "call", "ours, ms", "bare, ms", "ratio", "quartiles", "")
+    result = table(f"{options.records:,} records, time of ours / theirs", "call", "ours, ms", "bare, ms", "ratio", "quartiles", "")
 
     def measure(name: str, mine: Callable[[Any], Any], theirs: Callable[[Any], Any], given: list[Any]) -> None:
         if options.rows and not any(row in name for row in options.rows):
@@ -193,6 +193,7 @@ def compare(store: datastore.DataStore, agent: datastore.AgentDataStore, bare: B
         ratio, (low, high) = rates.ratio(BARE, OURS), rates.spread(BARE, OURS)
         times = [number(1_000 / rates.median(side)) for side in (OURS, BARE)]
         result.add_row(name, *times, f"{ratio:.2f}", f"{low:.2f}-{high:.2f}", verdict(ratio <= TARGET))
+        console.print(f"{name}: {ratio:.2f} ({low:.2f}-{high:.2f})", highlight=False)
 
     measure("get", agent.get, bare.get, keys)
     measure(f"get_many of {BATCH}", agent.get_many, bare.get_many, batches)
