@@ -182,7 +182,8 @@ def compare(store: datastore.DataStore, agent: datastore.AgentDataStore, bare: B
     bare.fill({counter: 0})
     keys = [f"key-{n:06}" for n in range(0, size, 7)]
     batches = [keys[start : start + BATCH] for start in range(0, len(keys) - BATCH + 1, BATCH)]
-    result = table(f"{options.records:,} records, time of ours / theirs", "call", "ours, ms", "bare, ms", "ratio", "quartiles", "")
+    title = f"{options.records:,} records, time of ours / theirs"
+    result = table(title, "call", "ours, ms", "bare, ms", "ratio", "quartiles", "")
 
     def measure(name: str, mine: Callable[[Any], Any], theirs: Callable[[Any], Any], given: list[Any]) -> None:
         if options.rows and not any(row in name for row in options.rows):
