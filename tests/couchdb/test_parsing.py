@@ -8,6 +8,8 @@ import sys
 import httpx
 import pytest
 
+from datastore.errors import BackendUnavailableError
+from datastore_couchdb.fetching import get_documents
 from datastore_couchdb.parsing import loads
 from datastore_couchdb.streaming import read_found, read_rows
 
@@ -98,3 +100,20 @@ def test_a_document_that_is_nested_too_deep_does_not_end_a_listing():
     assert not cut
     assert [row["id"] for row in rows] == ["a", "b"]
     assert rows[0]["doc"] == {"_id": "a"}
+
+
+class Says:
+    """A session that gets the same answer to every request."""
+
+    def __init__(self, answer):
+        self._answer = answer
+
+    def post(self, *_):
+        return self._answer
+
+
+@pytest.mark.parametrize("said", [None, 1, "text", [], {}, {"ok": None}, {"ok": 1}, {"ok": {"_id": "b"}}], ids=repr)
+def test_an_answer_that_holds_no_document_and_no_reason_is_not_taken_for_a_missing_document(said):
+    results = [{"id": "a", "docs": [said]}, {"id": "b", "docs": [{"error": {"error": "not_found"}}]}]
+    with pytest.raises(BackendUnavailableError):
+        get_documents(Says({"results": results}), ["a", "b"])
