@@ -188,13 +188,13 @@ class CouchBackend(Backend):
         """
         return self._remover.forget(range, at)
 
-    def purge(self, at: str) -> int:
+    def purge(self, at: str, range: IdRange = EVERYTHING) -> int:
         """See `Backend.purge`.
 
-        Requests: 1 per 10,000 expired documents and flags to find them, and 2 per 1,000 documents to remove them. For
+        Requests: 1 per 10,000 expired documents and flags to find them, of one user if the range is of one, and 2 per 1,000 documents to remove them. For
             flags, 1 per 1,000 to see whether their records exist, and 2 per 1,000 to remove those whose records do not.
         """
-        return self._remover.purge(at)
+        return self._remover.purge(at, range)
 
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.all_documents`.

@@ -12,11 +12,11 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType, NoneType, TracebackType
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -90,6 +90,8 @@ class Session:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._base = f"{settings.origin}/{quote(settings.database, safe='')}"
+        # Taking a URL apart takes half of the time of making a request.
+        self._urls = {path: httpx.URL(f"{self._base}/{path}") for path in ("_bulk_docs", "_bulk_get", "_find")}
         self._open()
 
     def _open(self) -> None:
@@ -210,23 +212,19 @@ class Session:
         Returns:
             The rows, and whether the answer was cut off because it exceeded ``most_bytes``.
         """
+        with_documents = "include_docs" in parameters
         try:
             with (
                 self.request_under_way(),
-                self.client.stream("GET", f"{self._base}/{path}", params=_encode(parameters)) as response,
+                self.client.stream("GET", self._url(path, parameters)) as response,
             ):
                 self._check_stream(response)
-                rows, cut = read_rows(response.iter_text(1 << 20), most_bytes)
+                rows, cut = read_rows(response.iter_bytes(1 << 20), most_bytes, with_documents=with_documents)
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise self.translate(error) from error
-        for row in rows:
-            if type(member(row, "value", dict, NAME).get("rev")) is not str:
-                broken(NAME, "one of its rows has no revision")
-            member(row, "id", str, NAME)
-            if "include_docs" in parameters:
-                document = member(row, "doc", (dict, NoneType), NAME)
-                if document is not None and document.get("_id") != row["id"]:
-                    broken(NAME, "one of its rows has the document of another")
+        if not _are_sound(rows, with_documents):
+            for row in rows:
+                _check_row(row, with_documents)
         return rows, cut
 
     def find(
@@ -247,14 +245,15 @@ class Session:
             try:
                 with (
                     self.request_under_way(),
-                    self.client.stream("POST", f"{self._base}/{path}", content=body.encode()) as response,
+                    self.client.stream("POST", self._url(path), content=body.encode()) as response,
                 ):
                     self._check_stream(response)
-                    found, bookmark = read_found(response.iter_text(1 << 20), most_bytes)
+                    found, bookmark = read_found(response.iter_bytes(1 << 20), most_bytes)
             except (httpx.HTTPError, httpx.StreamError) as error:
                 raise self.translate(error) from error
         for document in found:
-            member(document, "_id", str, NAME)
+            if type(document) is not dict or type(document.get("_id")) is not str:
+                member(document, "_id", str, NAME)  # says what is wrong
         return found, bookmark
 
     def databases(self, beginning: str) -> list[str]:
@@ -304,12 +303,22 @@ class Session:
     def _request(
         self, method: str, path: str, parameters: Mapping[str, Any] | None = None, body: str | None = None
     ) -> httpx.Response:
-        url = path if "://" in path else f"{self._base}/{path}" if path else self._base
+        url = self._url(path, parameters)
         try:
             with self.request_under_way():
-                return self.client.request(method, url, params=_encode(parameters), content=body and body.encode())
+                return self.client.request(method, url, content=body and body.encode())
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise self.translate(error) from error
+
+    def _url(self, path: str, parameters: Mapping[str, Any] | None = None) -> httpx.URL | str:
+        """Return the URL of a path in the database, or of an absolute one. The parameters are JSON-encoded."""
+        if not parameters and path in self._urls:
+            return self._urls[path]
+        url = path if "://" in path else f"{self._base}/{path}" if path else self._base
+        if not parameters:
+            return url
+        encoded = {name: json.dumps(value) for name, value in parameters.items()}
+        return f"{url}?{urlencode(encoded, quote_via=quote)}"  # `httpx` takes twice as long for this
 
     def _read(self, response: httpx.Response) -> Any:
         if response.status_code not in (200, 201, 202):
@@ -460,6 +469,33 @@ def check_document(document: Any, id: str) -> None:
         broken(NAME, "it holds another document")
 
 
+def _are_sound(rows: Sequence[Any], with_documents: bool) -> bool:
+    """Return whether `_check_row` would accept all rows; faster, for the many that are sound."""
+    try:
+        kinds = {type(row["id"]) for row in rows} | {type(row["value"]["rev"]) for row in rows}
+        if with_documents:
+            others = [row for row in rows if row["doc"] is not None and row["doc"]["_id"] != row["id"]]
+            return kinds <= {str} and not others
+    except (TypeError, LookupError):
+        return False
+    return kinds <= {str}
+
+
+def _check_row(row: Any, with_document: bool) -> None:
+    """Check a row of a listing.
+
+    Raises:
+        BackendUnavailableError: If something in it is missing: the answer was damaged on its way.
+    """
+    if type(member(row, "value", dict, NAME).get("rev")) is not str:
+        broken(NAME, "one of its rows has no revision")
+    member(row, "id", str, NAME)
+    if with_document:
+        document = member(row, "doc", (dict, NoneType), NAME)
+        if document is not None and document.get("_id") != row["id"]:
+            broken(NAME, "one of its rows has the document of another")
+
+
 _inherited: list[httpx.Client] = []
 
 
@@ -494,7 +530,3 @@ def _object(answer: Any) -> dict[str, Any]:
     if type(answer) is not dict:
         broken(NAME, "it is not an object")
     return answer
-
-
-def _encode(parameters: Mapping[str, Any] | None) -> dict[str, str] | None:
-    return {name: json.dumps(value) for name, value in parameters.items()} if parameters else None

@@ -3,33 +3,62 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from functools import partial
+from itertools import repeat
 from typing import Any
 
 from datastore.adapters import knowledge as toolkit
 from datastore.adapters.changes import Change
-from datastore.adapters.knowledge import Known
+from datastore.adapters.knowledge import Known, State
 from datastore.backend import Document, Put, Restore
 from datastore.documents import UNDECODABLE, check
 from datastore.errors import DamagedRecordError, InvalidValueError
 from datastore.values import UnreadableError, decode
 from datastore_couchdb.keeping import Kept, as_javascript, kept
 
+_NO_FIELDS = Document("", "", "", None)[1:]
+_VALUE = "value", "valueJson", "valueExact"
+_METADATA = "metadata", "metadataJson", "metadataExact"
+
 
 def known_of(document: dict[str, Any]) -> Known:
     """Return what the toolkit must know of a CouchDB document, which is kept as its ``source``."""
     try:
-        whole = check(_whole(document, None))
-        known = toolkit.known_of(
-            whole, document["_rev"], _marks(document.get("recentWrites")), _marks(document.get("recentCounts"))
-        )
+        return _known(document, _whole(document, None))
     except (DamagedRecordError, InvalidValueError, *UNDECODABLE):
         return toolkit.damaged_one(document["_rev"], foreign=is_foreign(document))
-    return known._replace(source=document)
+
+
+def read_of(document: dict[str, Any], seen: State | None) -> tuple[Document | None, Known]:
+    """Return the store's document for a CouchDB document, ``None`` if it is damaged, and what the toolkit must know.
+
+    The two are independent: the value of a document can be read although its provenance is damaged, and the reverse.
+
+    Args:
+        document: What was read.
+        seen: What is remembered of it. At the same revision of CouchDB's nothing has changed.
+    """
+    try:
+        whole = document_of(document)
+    except (DamagedRecordError, *UNDECODABLE):
+        return None, known_of(document)
+    if isinstance(seen, Known) and seen.token == document["_rev"]:
+        return whole, seen
+    try:
+        return whole, _known(document, whole)
+    except (DamagedRecordError, InvalidValueError, *UNDECODABLE):
+        return whole, toolkit.damaged_one(document["_rev"], foreign=is_foreign(document))
 
 
 def is_foreign(document: dict[str, Any]) -> bool:
     """Return whether another program has written a document: the store gives each document a revision."""
     return type(document.get("revision")) is not str
+
+
+def _known(document: dict[str, Any], whole: Document) -> Known:
+    writes, counts = _marks(document.get("recentWrites")), _marks(document.get("recentCounts"))
+    return toolkit.known_of(check(whole), document["_rev"], writes, counts, document)
 
 
 def _marks(stored: object) -> str:
@@ -42,7 +71,13 @@ def document_of(document: dict[str, Any]) -> Document:
     Raises:
         datastore.documents.UNDECODABLE: If it is not a document of the store.
     """
-    return _whole(document, _native(document, "value"))
+    return _whole(document, _native(document, *_VALUE))
+
+
+def documents_of_ids(ids: Iterable[str]) -> list[Document]:
+    """Return documents of which only the id is known, and that they do not expire."""
+    # The constructor of a named tuple takes twice as long.
+    return list(map(partial(tuple.__new__, Document), zip(ids, *map(repeat, _NO_FIELDS), strict=False)))
 
 
 def _whole(document: dict[str, Any], value: Any) -> Document:
@@ -52,12 +87,13 @@ def _whole(document: dict[str, Any], value: Any) -> Document:
         document["revision"],
         document.get("expiresAt"),
         value,
-        _native(document, "metadata"),
+        _native(document, *_METADATA),
         document["createdByAgent"],
         document["updatedAt"],
         document["accessCount"],
         document.get("lastAccessedByAgent"),
         document.get("lastAccessedAt"),
+        document.get("updatedByAgent"),
     )
 
 
@@ -68,7 +104,7 @@ def value_of(document: dict[str, Any]) -> Document:
         document["createdAt"],
         document["revision"],
         document.get("expiresAt"),
-        _native(document, "value"),
+        _native(document, *_VALUE),
     )
 
 
@@ -89,6 +125,7 @@ def text_of(change: Change, exact: bool) -> str:
     fields |= {"userId": named.user_id, "namespace": named.namespace, "key": named.key}
     fields |= {
         "createdByAgent": new.created_by_agent,
+        "updatedByAgent": new.updated_by_agent,
         "lastAccessedByAgent": new.last_accessed_by_agent,
         "accessCount": new.access_count,
         "createdAt": new.created_at,
@@ -117,6 +154,17 @@ def counted_text(change: Change) -> str:
     return json.dumps(document, ensure_ascii=False)
 
 
+def touched_text(change: Change) -> str:
+    """Return the JSON text of a document with its expiry moved. Everything else stays as it was read."""
+    over, new = change.over, change.after
+    assert isinstance(over, Known)  # noqa: S101  # a touch begins with a read, for the value is written again
+    assert isinstance(new, Known)  # noqa: S101  # and so its result is known
+    document = over.source | {"expiresAt": new.expires_at}
+    if new.expires_at is None:
+        del document["expiresAt"]  # so that the expiry index stays small
+    return json.dumps(document, ensure_ascii=False)
+
+
 def _field(name: str, value: Any, text: str, exact: bool) -> str:
     """Return the JSON text of the fields that hold a value; see `datastore_couchdb.keeping`."""
     how = kept(value, exact)
@@ -129,9 +177,13 @@ def _field(name: str, value: Any, text: str, exact: bool) -> str:
     return f'"{name}":{native},"{name}Exact":{quoted}'
 
 
-def _native(document: dict[str, Any], name: str) -> Any:
-    text = document.get(f"{name}Json", document.get(f"{name}Exact"))
-    value = document[name] if text is None else decode(text)
-    if isinstance(value, UnreadableError):  # see `datastore_couchdb.parsing`
+def _native(document: dict[str, Any], native: str, text: str, exact: str) -> Any:
+    """Return the value that fields hold; see `datastore_couchdb.keeping`."""
+    if text in document or exact in document:
+        stored = document.get(text, document.get(exact))
+        value = document[native] if stored is None else decode(stored)
+    else:
+        value = document[native]
+    if type(value) is UnreadableError:  # see `datastore_couchdb.parsing`
         raise value
     return value

@@ -48,16 +48,21 @@ def _bulk_get(session: Session, ids: Sequence[str]) -> dict[str, dict[str, Any]]
         id = member(result, "id", str, NAME)
         for answer in member(result, "docs", list, NAME):
             answered.add(id)
-            if "error" in answer:
-                error = member(answer, "error", dict, NAME)
-                if not {error.get("error"), error.get("reason")} & _ABSENT:
-                    reason = str(error.get("reason"))[:200]
-                    raise BackendUnavailableError(f"CouchDB could not read {id!r}: {reason}", backend=NAME)
+            document = None if type(answer) is not dict or "error" in answer else answer.get("ok")
+            if document is None:
+                _check_absent(answer, id)
                 continue
-            document = member(answer, "ok", dict, NAME)
             check_document(document, id)
             if not document.get("_deleted"):
                 found[id] = document
     if not answered.issuperset(ids):
         broken(NAME, f"it says nothing about {len(set(ids) - answered)} of {len(ids)} documents")
     return found
+
+
+def _check_absent(answer: Any, id: str) -> None:
+    """Check that an answer without a document says that there is none."""
+    error = member(answer, "error", dict, NAME)
+    if not {error.get("error"), error.get("reason")} & _ABSENT:
+        reason = str(error.get("reason"))[:200]
+        raise BackendUnavailableError(f"CouchDB could not read {id!r}: {reason}", backend=NAME)

@@ -126,7 +126,7 @@ def find(
     if reverse and not bookmark:
         found.sort(key=itemgetter("_id"), reverse=True)  # nor does it promise in which order equals come
     inside = [one for one in found if range.start <= one["_id"] < range.end]
-    documents, broken = split(inside, lambda one: one["_id"], lambda one: _document(one, fields))
+    documents, broken = split(inside, itemgetter("_id"), _DECODERS[fields])
     if bookmark and len(found) == most:
         behind = _Position(position.query, larger, found[-1]["_id"], bookmark)
         return DocumentPage(documents, _text(behind), broken)
@@ -180,10 +180,11 @@ def _text(position: _Position) -> str:
     return f"{position.query}:{position.most}:{len(position.last)}:{position.last}{position.bookmark}"
 
 
-def _document(document: dict[str, Any], fields: Fields) -> Document:
-    if fields is Fields.KEY:
-        return Document(document["_id"], "", "", document.get("expiresAt"))
-    return value_of(document) if fields is Fields.VALUE else document_of(document)
+def _id_of(document: dict[str, Any]) -> Document:
+    return Document(document["_id"], "", "", document.get("expiresAt"))
+
+
+_DECODERS = {Fields.KEY: _id_of, Fields.VALUE: value_of, Fields.ALL: document_of}
 
 
 def _ask(index: str, parts: Sequence[Part | None]) -> dict[str, Any]:

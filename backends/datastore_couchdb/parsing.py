@@ -4,25 +4,41 @@ Python refuses to convert more than 4,300 digits, unless the host has changed th
 would make a whole answer unreadable; without it, the conversion could take minutes and stop every thread. So where the
 interpreter has another limit than the store, or has just refused an answer, such an integer is recognised before it is
 converted. The field of the document that holds it becomes an `UnreadableError`.
+
+orjson takes half as long as ``json``, but makes floats of integers beyond 64 bits. So it decodes what holds no integer
+of 19 digits or more. What it refuses goes to ``json``, which decides.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from typing import Any
 
+import orjson
+
 from datastore.values import MAX_DIGITS, UnreadableError, parse_int
+
+_SHORTEST_LONG = 19  # digits: an integer of fewer fits into 64 bits
+_SHAPE = bytes(ord("0") if chr(c).isdigit() else ord(":") if chr(c) in ":,[- \t\r\n" else ord("a") for c in range(128))
+_SHAPE += b"a" * 128
+"""For `bytes.translate`: makes every digit a zero, and everything that can precede an integer a colon."""
+_LONG = b":" + b"0" * _SHORTEST_LONG
 
 _TOO_LONG = UnreadableError(f"an integer of more than {MAX_DIGITS:,} digits")
 
 
-def loads(text: str | bytes) -> Any:
-    """Return the value of JSON text.
+def loads(text: bytes) -> Any:
+    """Return the value of JSON text, which is an object or an array.
 
     Raises:
         ValueError: If it is not JSON.
+        RecursionError: If it is nested too deep.
     """
+    if _LONG not in text.translate(_SHAPE):
+        with suppress(ValueError):
+            return orjson.loads(text)
     if guarded():
         try:
             return json.loads(text)

@@ -7,15 +7,15 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from datastore.adapters.knowledge import Memory
+from datastore.adapters.knowledge import ABSENT, Memory
 from datastore.backend import Document, DocumentPage, Fields, IdRange
 from datastore.documents import decoded, split
 from datastore.ids import EVERYTHING, after_namespace, is_id, scope_of
 from datastore_couchdb.client import BATCH, MissingViewError, Session
-from datastore_couchdb.codec import document_of
+from datastore_couchdb.codec import document_of, read_of
 from datastore_couchdb.earlier import is_earlier_id
 from datastore_couchdb.expiring import EXPIRY_INDEX, Expiries, find_all, place_of
-from datastore_couchdb.fetching import fetch
+from datastore_couchdb.fetching import get_documents
 from datastore_couchdb.flags import FLAG, is_flag
 from datastore_couchdb.schema import Schema
 from datastore_couchdb.views import Views
@@ -38,8 +38,22 @@ class Reader:
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
-        found = fetch(self._session, self._memory, ids)
-        return {id: decoded(id, partial(document_of, document)) for id, document in found.items()}
+        found = get_documents(self._session, ids)
+        memory, documents, damaged = self._memory, dict[str, Document](), list[str]()
+        for id in ids:
+            stored = found.get(id)
+            if stored is None:
+                memory.note(id, ABSENT)
+                continue
+            document, known = read_of(stored, memory.get(id))
+            memory.note(id, known)
+            if document is None:
+                damaged.append(id)
+            else:
+                documents[id] = document
+        for id in damaged:  # only after everything is noted
+            decoded(id, partial(document_of, found[id]))
+        return documents
 
     def scan(
         self, range: IdRange, fields: Fields, limit: int, after: str | None, *, reverse: bool = False

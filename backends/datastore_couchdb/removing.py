@@ -49,11 +49,14 @@ class Remover:
         removed = self._remove(range, foreign)
         return Forgotten(len(removed - expired), len(removed & expired))
 
-    def purge(self, at: str) -> int:
+    def purge(self, at: str, range: IdRange) -> int:
         """See `Backend.purge`."""
-        selector = place_of("", "") | {"expiresAt": {"$lte": at}}  # records whose time has come, and all flags
+        user = range.start if ":" in range.start else ""
+        selector = place_of(user, user) | {"expiresAt": {"$lte": at}}  # records whose time has come, and all flags
         flags, ids = dict[str, str](), list[str]()
         for document in self._reader.find_expiring(selector):
+            if not range.start <= document["_id"] < range.end:
+                continue
             if not is_flag(document["_id"]):
                 ids.append(document["_id"])
             elif not is_foreign(document):

@@ -1,22 +1,40 @@
 """Reading long answers as they arrive, and only up to an amount of data.
 
-A page of 10,000 records may hold 10 GB, and CouchDB limits a page only by number.
+A page of 10,000 records may hold 10 GB, and CouchDB limits a page only by number. Most answers are short: these are
+decoded as a whole, which takes half as long. What cannot be decoded as a whole is read object by object.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, Self
 
 import httpx
+import orjson
 
-from datastore_couchdb.parsing import decoder_of_any, guarded, is_too_long, without_long
+from datastore_couchdb.parsing import decoder_of_any, guarded, is_too_long, loads, without_long
+
+_SHORT = 4_000_000
+"""An answer of up to this many bytes is decoded as a whole."""
 
 
-def read_rows(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, Any]], bool]:
-    """Return the rows of a listing, and whether the answer was left after the row that exceeded an amount of data."""
+def read_rows(
+    chunks: Iterator[bytes], most_bytes: int, *, with_documents: bool = True
+) -> tuple[list[dict[str, Any]], bool]:
+    """Return the rows of a listing, and whether the answer was left after the row that exceeded an amount of data.
+
+    Args:
+        chunks: The pieces of the answer.
+        most_bytes: The amount of data.
+        with_documents: Whether the rows hold documents, whose numbers matter.
+    """
+    whole, chunks = _whole(chunks, "rows", most_bytes, loads if with_documents else orjson.loads)
+    if whole is not None:
+        return whole["rows"], False
     array = _Array(chunks, "rows")
     rows = array.read(most_bytes)
     if array.rest is None:
@@ -49,11 +67,14 @@ class Bookmark(str):
         return "was not used" in self.warning or "No matching index" in self.warning
 
 
-def read_found(chunks: Iterator[str], most_bytes: int) -> tuple[list[dict[str, Any]], Bookmark | None]:
+def read_found(chunks: Iterator[bytes], most_bytes: int) -> tuple[list[dict[str, Any]], Bookmark | None]:
     """Return the documents that a query found, and the bookmark after them.
 
     The bookmark comes last. It is empty if the server has not sent one, and ``None`` if the answer was left early.
     """
+    whole, chunks = _whole(chunks, "docs", most_bytes)
+    if whole is not None:
+        return whole["docs"], bookmark_of(whole)
     array = _Array(chunks, "docs")
     documents = array.read(most_bytes)
     if array.rest is None:
@@ -65,6 +86,30 @@ def bookmark_of(answer: dict[str, Any]) -> Bookmark:
     """Return the bookmark of an answer; empty if it has no bookmark."""
     bookmark = str(answer.get("bookmark") or "nil")
     return Bookmark("" if bookmark == "nil" else bookmark, str(answer.get("warning") or ""))
+
+
+def _whole(
+    chunks: Iterator[bytes], name: str, most_bytes: int, decode: Callable[[bytes], Any] = loads
+) -> tuple[dict[str, Any] | None, Iterator[bytes]]:
+    """Return a short and sound answer that holds an array.
+
+    Returns:
+        The answer and nothing more to read. Or ``None`` if it is too long or there is something wrong with it, with the
+        chunks to read it from.
+    """
+    pieces, size = list[bytes](), 0
+    for chunk in chunks:
+        pieces.append(chunk)
+        size += len(chunk)
+        if size > min(_SHORT, most_bytes):
+            return None, chain(pieces, chunks)
+    try:
+        answer = decode(b"".join(pieces))
+    except (ValueError, RecursionError):
+        return None, iter(pieces)
+    if type(answer) is dict and type(answer.get(name)) is list and "error" not in answer:
+        return answer, iter(())
+    return None, iter(pieces)
 
 
 _ID = re.compile(r'\{\s*"_?id"\s*:\s*')
@@ -93,8 +138,8 @@ class _Array:
         rest: The text after the array, as far as it has arrived; ``None`` before the array's end.
     """
 
-    def __init__(self, chunks: Iterator[str], name: str) -> None:
-        self._chunks = chunks
+    def __init__(self, chunks: Iterator[bytes], name: str) -> None:
+        self._chunks = codecs.iterdecode(chunks, "utf-8", "replace")
         self._opening = f'"{name}":['
         self.rest: str | None = None
 

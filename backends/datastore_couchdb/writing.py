@@ -16,11 +16,11 @@ from datastore.adapters.batching import batches_by_size
 from datastore.adapters.changes import Applied, Change, Late, Result, Sent
 from datastore.adapters.knowledge import Known
 from datastore.adapters.primitives import Primitives
-from datastore.backend import Access, Delete, Outcome, Restore, Write
+from datastore.backend import Access, Delete, Outcome, Restore, Touch, Write
 from datastore.errors import DataStoreError
 from datastore.turns import keep_newest
 from datastore_couchdb.client import NAME, Session, is_lost, refusal_of
-from datastore_couchdb.codec import counted_text, known_of, text_of
+from datastore_couchdb.codec import counted_text, known_of, text_of, touched_text
 from datastore_couchdb.fetching import get_documents
 from datastore_couchdb.flags import flag_of, flag_text, written
 
@@ -69,13 +69,15 @@ class Documents(Primitives):
         """See `Primitives.look_at_once`."""
         return is_lost(error)
 
-    def was_removed_by(self, id: str, sent: Sent) -> bool:
+    def was_removed_by(self, id: str, sent: Sent) -> bool | None:
         """See `Primitives.was_removed_by`.
 
         Requests: 1.
         """
         last = self._session.last_of_deleted(id)
-        return last is None or last.get("createdAt") != sent.created_at or last.get("recentWrites") == sent.mark
+        if last is None or last.get("createdAt") != sent.created_at:
+            return None  # nothing is kept of it, or of a later document alone
+        return bool(last.get("recentWrites") == sent.mark)
 
     def flagged(self, writes: Sequence[Write | Restore], outcomes: list[Outcome]) -> list[Outcome]:
         """Make sure that each write that is done has its flag, even if the answer about the flag was lost.
@@ -102,6 +104,8 @@ class Documents(Primitives):
             return counted_text(change)
         if isinstance(change.write, Delete):
             return _deletion(change)
+        if isinstance(change.write, Touch):
+            return touched_text(change)
         return text_of(change, self.exact)
 
     def _send(self, batch: Sequence[tuple[Change, str]]) -> list[Result]:

@@ -136,6 +136,8 @@ class Sent(NamedTuple):
     """When the document was created; empty if it is not known."""
     certain: bool
     """Whether the document had just been read."""
+    known: bool = False
+    """Whether the database says that this delete has removed the document (`Primitives.was_removed_by`)."""
 
 
 class Rules(NamedTuple):
@@ -145,8 +147,6 @@ class Rules(NamedTuple):
     """A change of a live document writes all of it, so all of it must be known."""
     remembered: int = REMEMBERED
     """How many marks of writes a document keeps."""
-    knows_removals: bool = False
-    """The database keeps the mark of the delete that removed a document (`Primitives.was_removed_by`)."""
 
 
 def decide(
@@ -290,7 +290,7 @@ def _delete(
     if isinstance(state, Unseen):
         return Change(delete, UNSEEN, ABSENT, None, marks=(mark,))
     if isinstance(state, Absent):
-        if sent is not None and delete.certain and not rules.knows_removals:
+        if sent is not None and delete.certain and not sent.known:
             return Outcome(False, error=_not_certain())
         return Outcome(sent is not None)
     if state.damaged:

@@ -80,33 +80,37 @@ class Known(NamedTuple):
         return writes
 
 
-def known_of(document: Document, token: Any, writes: str = "", counts: str = "") -> Known:
-    """Return what the toolkit must know of a whole document, which is kept as the ``source``.
+def known_of(document: Document, token: Any, writes: str = "", counts: str = "", source: Any = None) -> Known:
+    """Return what the toolkit must know of a whole document.
 
     Args:
         document: With `datastore.backend.Fields.ALL`, or as much as was asked for.
         token: The document's token; see `Known.token`.
         writes: The marks of writes that are stored with it.
         counts: The marks of counts that are stored with it.
+        source: What to keep as `Known.source`; by default the document.
 
     Raises:
         InvalidValueError: If the metadata is not valid JSON.
     """
+    _, created_at, revision, expires_at, _, stored, creator, updated_at, count, accessor, accessed_at, writer = document
+    # Most records have no metadata.
+    metadata = None if stored is None else "{}" if stored == {} else encode(stored, "metadata")
     return Known(
         token,
-        document.revision,
-        document.created_at,
-        document.expires_at,
-        None if document.metadata is None else encode(document.metadata, "metadata"),
+        revision,
+        created_at,
+        expires_at,
+        metadata,
         writes,
         counts,
-        document.created_by_agent,
-        document.updated_at,
-        document.access_count,
-        document.last_accessed_by_agent,
-        document.last_accessed_at,
-        document.updated_by_agent,
-        source=document,
+        creator,
+        updated_at,
+        count,
+        accessor,
+        accessed_at,
+        writer,
+        source=document if source is None else source,
     )
 
 
@@ -208,4 +212,4 @@ class Memory:
                 new = new._replace(metadata=old.metadata)
         if new.metadata is not None and len(new.metadata) > self._longest_metadata:
             new = new._replace(metadata=None)
-        return new if new.source is None else new._replace(source=None)
+        return new if new.source is None else Known(*new[:-1])  # without its last field, and faster than `_replace`

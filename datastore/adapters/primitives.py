@@ -96,12 +96,13 @@ class Primitives(ABC):
         """
         return True
 
-    def was_removed_by(self, id: str, sent: Sent) -> bool:
+    def was_removed_by(self, id: str, sent: Sent) -> bool | None:
         """Return whether a document that is gone was removed by the given delete, whose answer was lost.
 
-        By default the given delete has removed it, since an outage must not look like a missing record.
+        By default it is not known: ``None``. Then the delete is taken to have removed it, since an outage must not look
+        like a missing record, unless the delete must be certain of that (`Delete.certain`).
         """
-        return True
+        return None
 
     def learned(self, id: str, existed: bool) -> None:  # noqa: B027 - a hook that most adapters do not need
         """Note whether a document of which nothing was remembered exists. By default this does nothing."""

@@ -154,8 +154,9 @@ class Writer:
             self._memory.note(id, state)
             if job.surprising and not sent:
                 primitives.learned(id, state is not ABSENT)
-            if job.sent is not None and state is ABSENT and not primitives.was_removed_by(id, job.sent):
-                job.sent = None
+            if job.sent is not None and state is ABSENT:
+                removed = primitives.was_removed_by(id, job.sent)
+                job.sent = None if removed is False else job.sent._replace(known=removed is True)
             job.state, job.fresh, job.surprising = state, True, False
 
     def _swap(

@@ -19,7 +19,7 @@ from datastore.adapters.knowledge import ABSENT, UNSEEN, Known, Memory, State, d
 from datastore.adapters.primitives import Counting, Primitives
 from datastore.adapters.remembering import remember, remembers
 from datastore.adapters.writing import Writer
-from datastore.backend import Access, Delete, Document, Outcome, Put, Restore
+from datastore.backend import Access, Delete, Document, Outcome, Put, Restore, Touch
 from datastore.errors import BackendUnavailableError
 from datastore.values import merge_metadata
 
@@ -244,17 +244,17 @@ class Client(Primitives):
             raise LostError("no answer")
         return results
 
-    def guess(self, write: Put | Restore | Delete, remembered: State | None, alone: bool) -> State | None:
+    def guess(self, write: Put | Restore | Delete | Touch, remembered: State | None, alone: bool) -> State | None:
         return UNSEEN if self.blind else super().guess(write, remembered, alone)
 
-    def was_removed_by(self, id: str, sent: Sent) -> bool:
+    def was_removed_by(self, id: str, sent: Sent) -> bool | None:
         _, mark = self.database.removed.get(id, ("", ""))
         return mark == sent.mark
 
     def learned(self, id: str, existed: bool) -> None:
         self.learnt[id] = existed
 
-    def write(self, *writes: Put | Restore | Delete) -> list[Outcome]:
+    def write(self, *writes: Put | Restore | Delete | Touch) -> list[Outcome]:
         """Write, and write again what was not answered, as the store does."""
         outcomes: dict[str, Outcome] = {}
         pending = {write.id: write for write in writes}
