@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
-from hashlib import sha256
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -254,6 +253,8 @@ def _leased(scope: Scope, key: str, ttl: float | timedelta) -> Iterator[bool]:
 
     The lease is a system record that expires, so that a holder that dies stops nobody for longer.
     """
+    from hashlib import sha256  # imported here, because few programs need it
+
     core, of = scope.core, f"{scope.namespace}\n{key}"
     moment, value = scope.moment(ttl), {"namespace": scope.namespace, "key": key}
     name = sha256(of.encode()).hexdigest()

@@ -96,7 +96,7 @@ CALLS: dict[str, Call] = {
 """The calls by name. The records ``key`` (a number), ``other``, ``list`` (an array) and ``object`` may exist, and
 ``new`` may not."""
 
-READS = frozenset({"get", "get_many", "get_all", "find"})
+READS = frozenset({"get", "get_many", "get_all", "find", "get_or_set"})
 """The calls that count an access for each record that they return."""
 
 

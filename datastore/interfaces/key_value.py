@@ -116,7 +116,7 @@ class KeyValueStore:
         Requests: 1, or 1 more than there are entities; never more for more keys.
         """
         beginning = self._name("kv", None) + "!"
-        return [name[len(beginning) :] for name in self._records.list_namespaces(beginning)]
+        return sorted(name[len(beginning) :] for name in self._records.list_namespaces(beginning))
 
     def clear_entity(self, entity_id: str) -> int:
         """Remove every key of an entity, including those in the bound scopes. Return how many there were.

@@ -198,7 +198,7 @@ class Vault:
 
         Requests: 1, or 1 more than there are collections.
         """
-        return self._records.list_namespaces()
+        return sorted(self._records.list_namespaces())
 
     def health(self) -> dict[str, Any]:
         """Return whether the database works. Errors of the store are reported, without secrets, and not raised.

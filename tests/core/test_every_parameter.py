@@ -48,7 +48,12 @@ GOOD = {
     "value": {"a": 1},
 }
 """What to give for a parameter that has no default while another one is tried."""
-FITTING = {"increment": {"key": "number"}, "append": {"key": "array"}, "pop": {"key": "array"}}
+FITTING = {
+    "increment": {"key": "number"},
+    "append": {"key": "array"},
+    "pop": {"key": "array"},
+    "get_or_set": {"function": lambda: {"a": 1}},
+}
 
 DUNDERS = {"__call__", "__contains__"}  # those of the special methods that take arguments of the caller's
 ENDS_THE_STORE = {"close"}

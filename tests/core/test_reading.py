@@ -32,6 +32,14 @@ WRITES = {
     "modify": lambda ann: ann.modify("plan", lambda value: value),
     "update": lambda ann: ann.update("plan", {"$set": {"x": 1}}),
     "delete_where": lambda ann: ann.delete_where({"goal": "sell"}),
+    "touch": lambda ann: ann.touch("plan", ttl=60),
+    "get touch": lambda ann: ann.get("plan", touch=60),
+    "pop": lambda ann: ann.pop("plan"),
+    "add_many": lambda ann: ann.add_many({"new": 1}),
+    "claim": lambda ann: ann.claim({"goal": "sell"}, ttl=60),
+    "find_one_and_update": lambda ann: ann.find_one_and_update({"goal": "sell"}, {"x": 1}),
+    "get_or_set": lambda ann: ann.get_or_set("new", lambda: 1),
+    "purge_expired": lambda ann: ann.purge_expired(),
     "update_where": lambda ann: ann.update_where({"goal": "sell"}, {"x": 1}),
 }
 STORE_WRITES = {
@@ -139,7 +147,17 @@ def test_it_has_the_abilities_of_the_backend_and_no_others(url, read_only):
 
 def test_every_method_that_an_adapter_may_have_is_known_to_write_or_not():
     """A new ability that writes must be refused here as well."""
-    passed_on = {"namespaces", "count", "find", "all_documents", "database", "tenants", *_PASSED_ON}
+    passed_on = {
+        "namespaces",
+        "users",
+        "namespace_stats",
+        "count",
+        "find",
+        "all_documents",
+        "database",
+        "tenants",
+        *_PASSED_ON,
+    }
     in_its_own_way = {"write", "record_access", "close", "overridden"}
     methods = {name for name in vars(Backend) if not name.startswith("_")}
     assert methods == passed_on | _CHANGING | in_its_own_way
@@ -168,13 +186,14 @@ def test_this_file_knows_every_call_that_writes():
     """So that a new one gets a line above."""
     reads = {
         "get", "get_record", "get_many", "get_all", "exists", "list_keys", "list_namespaces", "use_namespace", "scan",
-        "first", "last", "iter_records", "find", "find_records", "count", "explain", "agent", "namespace", "user_id",
+        "first", "last", "iter_records", "get_records", "find_in", "namespace_stats", "find", "find_records", "count", "explain", "agent", "namespace", "user_id",
         "backend", "key_value", "vault",
     }  # fmt: skip
     calls = {name for name, _ in inspect.getmembers(AgentDataStore) if not name.startswith("_")}
-    assert calls - reads == {name.partition(" ")[0] for name in WRITES}
+    assert calls - reads | {"get"} == {name.partition(" ")[0] for name in WRITES}
     of_the_store = {name for name, _ in inspect.getmembers(DataStore) if not name.startswith("_")}
-    assert of_the_store - {"backend", "capabilities", "agent", "flush", "tenants", "close", "drop_tenant"} == {
-        "purge_expired", "forget", "ensure_index",
+    reads = {
+        "backend", "capabilities", "agent", "host", "users", "records", "flush", "tenants", "close", "drop_tenant",
     }  # fmt: skip
+    assert of_the_store - reads == {"purge_expired", "forget", "ensure_index"}
     assert issubclass(ReadOnlyBackend, Backend)

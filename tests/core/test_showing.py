@@ -135,7 +135,7 @@ def test_in_jupyter_a_record_is_a_table_of_its_fields(data_store):
     data_store.set("key", "value")
     html = Tags(data_store.get_record("key")._repr_html_())
     assert html.text[:8] == ["id", "ann:default:PqKt", "user_id", "ann", "namespace", "default", "key", "key"]
-    assert html.tags.count("tr") == 14
+    assert html.tags.count("tr") == 15
 
 
 def test_whatever_is_stored_is_escaped(store):

@@ -57,7 +57,7 @@ NOT_JSON: dict[str, tuple[Any, str, str]] = {
 WRITES: dict[str, CallWith] = {
     **taking("value"),
     **taking("items", lambda value: {"good": 1, "key": value}),
-    **taking("function", lambda value: lambda _: value),
+    **taking("function", lambda value: lambda *_: value),
     "append": lambda data_store, value: data_store.append("key", 1, value),
     **taking("changes", lambda value: {"good": 1, "field": value}),
     **{
