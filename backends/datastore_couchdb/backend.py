@@ -192,7 +192,8 @@ class CouchBackend(Backend):
         """See `Backend.purge`.
 
         Requests: 1 per 10,000 expired documents and flags to find them (those of one user, if the range is of one), and
-            2 per 1,000 documents to remove them. For flags, 1 per 1,000 to see whether their records exist, and 2 per 1,000 to remove those whose records do not.
+            2 per 1,000 documents to remove them. For flags, 1 per 1,000 to see whether their records exist, and 2 per
+            1,000 to remove those whose records do not.
         """
         return self._remover.purge(at, range)
 
