@@ -197,6 +197,8 @@ class Session:
         answers = self._read(response)
         if type(answers) is not list:
             broken(NAME, "it does not list the revisions of a document")
+        if any(type(answer) is dict and "missing" in answer for answer in answers):
+            return None  # it knows the revision, and keeps nothing of what was in it
         left = [document for answer in answers if (document := member(answer, "ok", dict, NAME)).get("_deleted")]
         return left[-1] if len(left) == len(answers) > 0 else None
 
