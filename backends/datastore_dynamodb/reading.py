@@ -150,8 +150,8 @@ class Reader:
         """See `Backend.users`: in the order of the users' hashes.
 
         Each page continues where the partition ends that the last one came to. While users have only a record or two,
-        each page looks at more items than the last; while they have more, it looks at fewer. So about two items are
-        read for each user.
+        each page looks at more items than the last; while they have more, it looks at fewer. So two or three items
+        are read for each user.
         """
         found: list[str] = []
         looked_at = 1
