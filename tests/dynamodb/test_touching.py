@@ -10,6 +10,7 @@ from datastore.conformance.clock import DAY
 from datastore.conformance.documents import at, id_of, put, stored
 from datastore.conformance.topics.moving import document, restoring
 from datastore_dynamodb.items import epoch
+from tests.dynamodb.wire import Wire
 
 pytestmark = pytest.mark.server("dynamodb")
 
@@ -112,15 +113,33 @@ def test_touches_that_meet_leave_no_record_without_its_parts(backend, other, wir
     assert position > 4
 
 
-def test_touches_that_were_interrupted_are_made_up_for_by_the_next(backend, wire, times, whole):
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def at_request(number, something):
+    """Let something happen before a request, given by its number from 1."""
+    left = [None] * (number - 1)
+    return lambda *_: left.pop() if left else something()
+
+
+def test_a_touch_that_is_interrupted_takes_no_part_from_a_longer_one_under_way(backend, other, wire, times):
     backend.write([put("key", LARGE, expires_at=in_days(10))])
 
-    def lose(request, body):
-        raise KeyboardInterrupt
+    def shorter():  # the longer one has prolonged the parts, and is about to move the expiry of the record
+        wire.fail(at_request(4, interrupt), forever=True)
+        with pytest.raises(KeyboardInterrupt):
+            backend.write([touch(in_days(15))])
 
-    for count in range(1, 6):
-        let = [None] * count
-        wire.fail(lambda *_, let=let: let.pop() if let else lose(*_), forever=True)
+    Wire(other._connection.client).fail(*[at_request(1, lambda: None)] * 3, at_request(1, shorter))
+    assert other.write([touch(in_days(20))])[0].done
+    assert times() == (20, {21})
+
+
+def test_touches_that_were_interrupted_are_made_up_for_by_the_next(backend, wire, times, whole):
+    backend.write([put("key", LARGE, expires_at=in_days(10))])
+    for number in range(2, 7):
+        wire.fail(at_request(number, interrupt), forever=True)
         with pytest.raises(KeyboardInterrupt):
             backend.write([touch(in_days(1))])
         wire.heal()
