@@ -170,9 +170,9 @@ class ClaimCalls(Bound):
             InvalidValueError: If the value is not JSON; nothing is stored.
             ValueTooLargeError: If value or metadata is too large.
 
-        Requests: 1 if the value is there. To compute it 5: two reads, the lease, the value, and the end of the lease. Of
-        those who wait each look costs 2; it is after 20 milliseconds, and then more and more seldom, up to half a
-        second.
+        Requests: 1 if the value is there. To compute it 5: two reads, the lease, the value, and the end of the lease.
+        Each look of those who wait costs 2. They look after 20 milliseconds, and then more and more seldom, up to half
+        a second.
         """
         scope = scope_of(self)
         if not callable(function):
