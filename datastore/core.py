@@ -280,7 +280,7 @@ class Core:
         deadlines.check()
         with within(self.max_seconds):  # each page of a stream has this time
             found = self.tracker.with_pending(documents) if fields is Fields.ALL else documents()
-        return page._replace(documents=found)
+        return DocumentPage(found, page.after, page.damaged)
 
     def write_one(self, write: Write) -> Outcome:
         """Apply one write and return its outcome, or raise the error in it."""
