@@ -116,7 +116,7 @@ def test_a_topic_that_is_left_out_is_named_with_the_number_of_its_tests(run):
         "processes * left out",
         f"all * {CASES_OF_WRITES} passed",
         "level * partial",
-        "shelf: left out are 6 tests (processes): the cupboard is asked",
+        "shelf: 6 tests of processes are left out: the cupboard is asked",
     ])  # fmt: skip
     result.stdout.no_fnmatch_line("CONFORMANCE NOT PROVEN*")
     assert result.ret == 0
@@ -124,7 +124,7 @@ def test_a_topic_that_is_left_out_is_named_with_the_number_of_its_tests(run):
 
 def test_it_is_named_also_if_nothing_else_was_asked_for(run):
     result = run(LEAVES_OUT_A_TOPIC, "-k", "processes")
-    result.stdout.fnmatch_lines(["shelf: left out are 6 tests (processes): the cupboard is asked"])
+    result.stdout.fnmatch_lines(["shelf: 6 tests of processes are left out: the cupboard is asked"])
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 

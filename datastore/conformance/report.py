@@ -86,11 +86,12 @@ def left_out(reports: list[BackendReport]) -> Iterator[str]:
     """Yield a line for each reason for which a harness leaves out topics."""
     for report in reports:
         by_reason: dict[str, list[str]] = {}
-        for topic, (reason, _) in report.left_out.items():
-            by_reason.setdefault(reason, []).append(topic)
+        for topic in dict.fromkeys(report.tests.values()):
+            if topic in report.left_out:
+                by_reason.setdefault(report.left_out[topic][0], []).append(topic)
         for reason, topics in by_reason.items():
             number = sum(report.left_out[topic][1] for topic in topics)
-            yield f"{report.name}: left out are {number} tests ({', '.join(topics)}): {reason}"
+            yield f"{report.name}: {number} tests of {', '.join(topics)} are left out: {reason}"
 
 
 def debts(declared: list[str], reports: Mapping[str, BackendReport]) -> Iterator[str]:
