@@ -1,4 +1,7 @@
-"""Incomplete answers: those of every request of every call, damaged in every way, and not one is believed."""
+"""Incomplete answers: those of every request of every call, and not one is believed.
+
+Each is damaged in a third of the ways, and in a full run in every way (`tests.full.some`).
+"""
 
 import itertools
 import socket
@@ -16,6 +19,7 @@ from datastore.conformance.calls import CALLS
 from datastore.conformance.clock import Clock
 from datastore.moving import copy
 from tests.firestore.relay import Relay, garbled, ways_to_spoil
+from tests.full import some
 from tests.servers.firestore import server
 from tests.servers.processes import HOST
 
@@ -185,21 +189,22 @@ def through(relay, opened, name, ways):
 
 @pytest.mark.parametrize("name", EVERY_CALL)
 def test_a_spoilt_answer_changes_no_result_and_no_record(relay, opened, name):
-    """Each request of the call, each way: it ends as if nothing had happened."""
+    """Each request of the call: it ends as if nothing had happened."""
     expected, stored, answers = through(relay, opened, name, {})
     assert not isinstance(expected, Exception)
-    wrong, tried = [], 0
+    wrong, known = [], 0
     for number, (request, messages) in enumerate(answers):
-        for way, spoilt in ways_to_spoil(request, messages).items():
+        ways = ways_to_spoil(request, messages)
+        known += len(ways)
+        for way, spoilt in some(ways, list(EVERY_CALL).index(name) + number).items():
             result, then, again = through(relay, opened, name, {number: spoilt})
             assert len(again) > number
-            tried += 1
             if result != expected:
                 wrong.append((request, number, way, result))
             if then != stored:
                 wrong.append((request, number, way, then))
     assert wrong == []
-    assert tried >= 8 * sum(bool(messages) for _, messages in answers) > 0
+    assert known >= 8 * sum(bool(messages) for _, messages in answers) > 0
 
 
 class _All(dict):
