@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from datastore_dynamodb.schema import FORMAT_ATTRIBUTE, PARTITION, SORT, format_item
 from tests.servers.installing import node_modules, python_environment
 from tests.servers.processes import HOST, Server, temporary_folder
 
@@ -100,6 +99,9 @@ class StandIn:
         That is a table without its format, and one beside which there are tables of tenants. So is one that holds so
         much that making another is quicker.
         """
+        # Imported here, because boto3 comes with it, and every test run imports this module.
+        from datastore_dynamodb.schema import FORMAT_ATTRIBUTE, PARTITION, SORT, format_item
+
         table = url.partition("://")[2].partition("?")[0]
         names = {"#pk": PARTITION, "#sk": SORT, "#format": FORMAT_ATTRIBUTE}
         try:
@@ -117,7 +119,8 @@ class StandIn:
         keys = [{name: item[name] for name in (PARTITION, SORT)} for item in records]
         for start in range(0, len(keys), 25):
             requests = [{"DeleteRequest": {"Key": key}} for key in keys[start : start + 25]]
-            self._ask("BatchWriteItem", RequestItems={table: requests})
+            answer = self._ask("BatchWriteItem", RequestItems={table: requests})
+            assert not answer.get("UnprocessedItems")
         self._empty.append(table)
 
     def _ask(self, operation: str, **parameters: Any) -> Any:
