@@ -42,7 +42,7 @@ from datastore.errors import (
     ReentrantCallError,
     of_the_store,
 )
-from datastore.ids import decode_id
+from datastore.ids import decode_id, is_system
 from datastore.places import Places
 from datastore.retry import Backoff
 from datastore.times import format_time
@@ -280,7 +280,7 @@ class Core:
         deadlines.check()
         with within(self.max_seconds):  # each page of a stream has this time
             found = self.tracker.with_pending(documents) if fields is Fields.ALL else documents()
-        return page._replace(documents=found)
+        return DocumentPage(found, page.after, page.damaged)
 
     def write_one(self, write: Write) -> Outcome:
         """Apply one write and return its outcome, or raise the error in it."""
@@ -446,6 +446,8 @@ class _Reading:
         self._ids = ids
 
     def __str__(self) -> str:
+        if is_system(self._ids[0]):
+            return f"{self.verb} a system record"
         name = decode_id(self._ids[0])
         others = f" and {len(self._ids) - 1} others" if len(self._ids) > 1 else ""
         return f"{self.verb} {name.key!r} of namespace {name.namespace!r}{others}"

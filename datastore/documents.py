@@ -214,17 +214,18 @@ def living(page: DocumentPage, now: str) -> DocumentPage:
     """Return a page without expired documents; those whose expiry is not a time are among the damaged ones."""
     documents = page.documents
     try:
-        return page._replace(documents=[one for one in documents if one.expires_at is None or one.expires_at > now])
+        live = [one for one in documents if one.expires_at is None or one.expires_at > now]
+        return DocumentPage(live, page.after, page.damaged)
     except TypeError:
         pass  # this is rare; only then each document is checked
-    live, broken = list[Document](), list(page.damaged)
+    live, broken = [], list(page.damaged)
     for one in documents:
         try:
             if one.expires_at is None or one.expires_at > now:
                 live.append(one)
         except TypeError:
             broken.append(damaged(one.id, NO_TIME))
-    return page._replace(documents=live, damaged=broken)
+    return DocumentPage(live, page.after, broken)
 
 
 def split(

@@ -354,6 +354,7 @@ def _percent(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in match[0].encode())
 
 
+@lru_cache(256)
 def scope_of(range: IdRange) -> tuple[str, str] | None:
     """Return the user id and the namespace of a range; ``None`` if it is not within a single namespace."""
     user, colon, rest = range.start.partition(":")

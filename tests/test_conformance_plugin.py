@@ -27,6 +27,10 @@ WITH_ANOTHER_TEST = TEST_FILE + "    def test_what_is_set_can_be_got(self):\n   
 WITH_SKIPS = TEST_FILE + "    @pytest.fixture\n    def data_store(self):\n        pytest.skip('later')\n"
 WITH_A_FAILURE = TEST_FILE + "    @pytest.fixture\n    def data_store(self):\n        assert False\n"
 EXPECTED_TO_FAIL = WITH_A_FAILURE + "\npytestmark = pytest.mark.xfail\n"
+LEAVES_OUT_A_TOPIC = TEST_FILE.replace("harness = ShelfHarness", "harness = HarnessUnderTest").replace(
+    "class TestShelf",
+    "class HarnessUnderTest(ShelfHarness):\n    left_out = {'processes': 'the cupboard is asked'}\n\nclass TestShelf",
+)
 CASES_OF_WRITES = 17
 """What the topic comes to, with the parameters of its tests."""
 INI = """
@@ -102,6 +106,46 @@ def test_a_suite_without_a_harness_says_so(run):
 def test_a_topic_can_be_selected_by_its_name(run):
     result = run(TEST_FILE, "-k", "processes")
     result.assert_outcomes(skipped=6, deselected=CASES_OF_WRITES)
+
+
+def test_a_topic_that_is_left_out_is_named_with_the_number_of_its_tests(run):
+    """The others are all that is expected of the backend."""
+    result = run(LEAVES_OUT_A_TOPIC)
+    result.stdout.fnmatch_lines([
+        f"writes * {CASES_OF_WRITES} passed",
+        "processes * left out",
+        f"all * {CASES_OF_WRITES} passed",
+        "level * partial",
+        "shelf: 6 tests of processes are left out: the cupboard is asked",
+    ])  # fmt: skip
+    result.stdout.no_fnmatch_line("CONFORMANCE NOT PROVEN*")
+    assert result.ret == 0
+
+
+def test_it_is_named_also_if_nothing_else_was_asked_for(run):
+    result = run(LEAVES_OUT_A_TOPIC, "-k", "processes")
+    result.stdout.fnmatch_lines(["shelf: 6 tests of processes are left out: the cupboard is asked"])
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_what_was_not_asked_for_is_not_left_out(run):
+    run(LEAVES_OUT_A_TOPIC, "-k", "test_exists_and_in_agree").stdout.no_fnmatch_line("*left out*")
+
+
+def test_a_backend_that_leaves_out_a_topic_owes_the_others(run):
+    result = run(LEAVES_OUT_A_TOPIC + "    test_what_is_set_can_be_got = None\n")
+    number = len([topic for topic, _ in plugin.kit_tests().values() if topic == "writes"])
+    result.stdout.fnmatch_lines([
+        f"CONFORMANCE NOT PROVEN: shelf ran {number - 1} of the {number} tests of its topics; "
+        "missing: test_what_is_set_can_be_got",
+    ])  # fmt: skip
+    assert result.ret == 1
+
+
+def test_a_backend_that_leaves_out_everything_is_not_proven(run):
+    result = run(LEAVES_OUT_A_TOPIC.replace("left_out = {", "left_out = {'writes': 'the cupboard is asked', "))
+    result.stdout.fnmatch_lines(["CONFORMANCE NOT PROVEN: shelf * not one test of the kit ran on it"])
+    assert result.ret == 1
 
 
 def test_a_declared_backend_that_did_not_run_fails_the_run(run):

@@ -109,6 +109,13 @@ class DynamoBackend(Backend):
         """
         return self._reader.find(range, plan.native, fields, limit, after, reverse=reverse)
 
+    def users(self, limit: int, after: str | None = None) -> list[str]:
+        """See `Backend.users`. The order is that of the users' hashes.
+
+        Requests: 1 for each user, and one for each whose values have parts; fewer if users have few records.
+        """
+        return self._reader.users(limit, after)
+
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.all_documents`.
 

@@ -237,7 +237,8 @@ def translate(error: Exception, settings: Settings) -> DataStoreError:
         return ConfigurationError("no region is set; add ?region=... to the URL or set AWS_REGION", backend=NAME)
     if isinstance(error, boto.SSLError):
         refusal = tls.refusal(error, _place(settings), "AWS_CA_BUNDLE", NAME)
-        return refusal or BackendUnavailableError(f"cannot connect: the TLS of {_place(settings)} broke", backend=NAME)
+        # It may have broken before the request was sent, or after.
+        return refusal or AnswerLostError(f"the TLS connection to {_place(settings)} broke", backend=NAME)
     if isinstance(error, _LOST):  # read timeouts, resets, incomplete answers
         return AnswerLostError(
             f"{_place(settings)} did not answer ({type(error).__name__}); the request may have been carried out",

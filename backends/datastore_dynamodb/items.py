@@ -19,6 +19,7 @@ from datastore_dynamodb.schema import PARTITION, SORT, TTL
 
 REVISION = "revision"
 _PARTS_DIGITS = 2  # of the number of parts: the largest value has 3
+_LAST_SORT_KEY = "\U0010ffff" * 256  # of 1,024 bytes, the most that a sort key may take
 _KEY = (PARTITION, SORT, "createdAt", "revision", "expiresAt")
 
 
@@ -39,11 +40,11 @@ LOADED: tuple[Mapping[str, Any], ...] = (
 )
 """The parameters of a read before a write, without and with the metadata."""
 
-HAVE_BEEN = ("lastAccessedByAgent", "lastAccessedAt")
+HAVE_BEEN = ("lastAccessedByAgent", "lastAccessedAt", "updatedByAgent")
 """The attributes that may be missing from what `have_been` returns."""
 NO_PARTS = "attribute_not_exists(valueParts)"
 LIVE = "(attribute_not_exists(expiresAt) OR expiresAt > :at)"
-
+EXPIRED = "expiresAt <= :at"
 
 OURS_OR_NONE = "(attribute_not_exists(pk) OR attribute_exists(revision))"
 """An item that another program has written has no revision."""
@@ -164,6 +165,7 @@ def to_document(item: Mapping[str, Attribute], fields: Fields, value: Any = None
         access_count=int(item["accessCount"]["N"]),
         last_accessed_by_agent=text(item, "lastAccessedByAgent"),
         last_accessed_at=text(item, "lastAccessedAt"),
+        updated_by_agent=text(item, "updatedByAgent"),
     )
 
 
@@ -178,29 +180,26 @@ def identifying(write: Put | Restore) -> Attributes:
 
 
 def changing(write: Put | Restore, value: Encoded) -> Attributes:
-    """Return the attributes that every write sets, new record or not. Optional ones that are not set are removed."""
-    expires_at = expiry_after(write)
+    """Return the attributes that every write sets, new record or not, besides those of its expiry."""
     attributes: Attributes = {
         "updatedAt": {"S": write.at},
         REVISION: {"S": revision_after(write)},
         value.form: value.attribute,
     }
-    if expires_at is not None:
-        attributes["expiresAt"] = {"S": expires_at}
-        attributes[TTL] = {"N": str(epoch(expires_at))}
     if isinstance(write, Restore):
-        attributes |= have_been(write.document)
+        return attributes | have_been(write.document)
+    attributes["updatedByAgent"] = {"S": write.agent}
     return attributes
+
+
+def expiring(expires_at: str | None) -> Attributes:
+    """Return the attributes that say when a record expires; none if it never does."""
+    return {} if expires_at is None else {"expiresAt": {"S": expires_at}, TTL: {"N": str(epoch(expires_at))}}
 
 
 def revision_after(write: Put | Restore) -> str:
     """Return the revision that a record has after a write."""
     return write.revision if isinstance(write, Put) else write.document.revision
-
-
-def expiry_after(write: Put | Restore) -> str | None:
-    """Return when a record expires after a write."""
-    return write.expires_at if isinstance(write, Put) else write.document.expires_at
 
 
 def creating(put: Put) -> Attributes:
@@ -224,7 +223,17 @@ def have_been(document: Document) -> Attributes:
         attributes["lastAccessedByAgent"] = {"S": document.last_accessed_by_agent}
     if document.last_accessed_at is not None:
         attributes["lastAccessedAt"] = {"S": document.last_accessed_at}
+    if document.updated_by_agent is not None:
+        attributes["updatedByAgent"] = {"S": document.updated_by_agent}
     return attributes
+
+
+def after_partition(name: str) -> Attributes:
+    """Return the last key that a partition can have, for a scan that goes on with the next one.
+
+    DynamoDB does not ask whether there is an item with the key.
+    """
+    return {PARTITION: {"S": name}, SORT: {"S": _LAST_SORT_KEY}}
 
 
 def scan_key_of(after: str) -> Attributes:

@@ -24,14 +24,13 @@ from datastore.errors import DataStoreError
 from datastore.ids import after_namespace
 from datastore.times import format_time, parse_time
 from datastore_dynamodb.batches import READ_BATCH, WRITE_BATCH, get_items, write_items
-from datastore_dynamodb.client import Connection
+from datastore_dynamodb.client import ConditionFailedError, Connection
 from datastore_dynamodb.codec import Attribute, Attributes, Encoded
-from datastore_dynamodb.items import epoch, expiry_after, id_of, own_key, parts_of, revision_after, revision_of
-from datastore_dynamodb.schema import PARTITION, SORT, TTL
+from datastore_dynamodb.items import Token, epoch, id_of, own_key, parts_of, revision_after, revision_of
+from datastore_dynamodb.schema import PARTITION, PARTS_SUFFIX, SORT, TTL
 
 logger = logging.getLogger("datastore")
 
-_PARTITION_SUFFIX = ":"
 _MARKER = "~"  # sorts after every character of base64, so it is not a key
 BEFORE_MARKER = "{"
 """Stands where a key would: after all keys of a namespace, and before its marker."""
@@ -54,10 +53,16 @@ class Parts:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def write(self, write: Put | Restore, value: Encoded) -> None:
-        """Store the parts of a value before anything refers to them."""
+    def write(self, write: Put | Restore, value: Encoded, expires_at: str | None) -> None:
+        """Store the parts of a value before anything refers to them.
+
+        Args:
+            write: The write.
+            value: Its value.
+            expires_at: When the record will expire.
+        """
         user, _, rest = write.id.partition(":")
-        revision, expires_at = revision_after(write), expiry_after(write)
+        revision = revision_after(write)
         marker = {PARTITION: {"S": user}, SORT: {"S": rest[: rest.index(":") + 1] + _MARKER}}
         requests = [{"PutRequest": {"Item": marker}}]
         for number, chunk in enumerate(value.chunks):
@@ -67,9 +72,69 @@ class Parts:
                 "writtenAt": {"S": write.at},
             }
             if expires_at is not None:
-                item[TTL] = {"N": str(epoch(expires_at, _TTL_MARGIN))}
+                item[TTL] = _expiring(expires_at)
             requests.append({"PutRequest": {"Item": item}})
         write_items(self._connection, requests)
+
+    def prolong(self, id: str, token: Token, was: str | None, expires_at: str | None, mark: str) -> None:
+        """Let the parts of a value live long enough before the expiry of their record is moved, and mark them.
+
+        The mark tells `shorten` whether another touch has prolonged them since.
+
+        Args:
+            id: The record's id.
+            token: Its token, which says how many parts there are.
+            was: When the record expires now.
+            expires_at: When it will expire.
+            mark: A mark of this touch.
+
+        Requests: 1 for each part, and rarely 2.
+        """
+        marking, values = "SET touched = :mark", {":mark": {"S": mark}}
+        for key in _keys_of(id, token):
+            if expires_at is None:
+                self._update(key, f"{marking} REMOVE {TTL}", values)
+                continue
+            until = values | {":until": _expiring(expires_at)}
+            is_later = was is not None and expires_at > was
+            # If the parts live even longer, because a touch was interrupted or another one is under way, they stay so.
+            if not (is_later and self._update(key, f"{marking}, {TTL} = :until", until, f"{TTL} < :until")):
+                self._update(key, marking, values)
+
+    def shorten(self, id: str, token: Token, expires_at: str, mark: str) -> None:
+        """Let the parts of a value expire with their record, after its expiry was moved back.
+
+        Args:
+            id: The record's id.
+            token: Its token.
+            expires_at: When it expires.
+            mark: The mark of this touch. Parts that another touch has marked since are left alone.
+
+        Requests: 1 for each part.
+        """
+        values = {":mark": {"S": mark}, ":until": _expiring(expires_at)}
+        try:
+            for key in _keys_of(id, token):
+                self._update(key, f"SET {TTL} = :until", values, "touched = :mark")
+        except DataStoreError as error:  # the touch is done
+            logger.warning("parts of a value will outlive it: %s", error)
+
+    def _update(
+        self, key: Attributes, update: str, values: Attributes, condition: str = "attribute_exists(pk)"
+    ) -> bool:
+        """Change a part if it is there and as a condition says, and return whether it is."""
+        try:
+            self._connection.call(
+                "update_item",
+                TableName=self._connection.settings.table,
+                Key=key,
+                UpdateExpression=update,
+                ConditionExpression=condition,
+                ExpressionAttributeValues=values,
+            )
+        except ConditionFailedError:
+            return False
+        return True
 
     def read(self, items: Sequence[Mapping[str, Attribute]]) -> dict[str, bytes]:
         """Return the joined parts by the id of the record's item, leaving out items with a missing part."""
@@ -161,7 +226,7 @@ class Parts:
     def _pages(self, user: str, values: Attributes | None = None, **parameters: Any) -> Iterator[list[Attributes]]:
         parameters |= {
             "TableName": self._connection.settings.table,
-            "ExpressionAttributeValues": {":user": {"S": user + _PARTITION_SUFFIX}, **(values or {})},
+            "ExpressionAttributeValues": {":user": {"S": user + PARTS_SUFFIX}, **(values or {})},
             **_NAMES,
         }
         while True:
@@ -178,13 +243,24 @@ class Parts:
 
 def _key(id: str, revision: str, number: int) -> Attributes:
     user, _, rest = id.partition(":")
-    return {PARTITION: {"S": user + _PARTITION_SUFFIX}, SORT: {"S": f"{rest}:{revision}:{number}"}}
+    return {PARTITION: {"S": user + PARTS_SUFFIX}, SORT: {"S": f"{rest}:{revision}:{number}"}}
 
 
 def _keys(item: Mapping[str, Attribute]) -> list[Attributes]:
     """Return the keys of the parts of a record's value."""
     id, revision = id_of(item), revision_of(item)
     return [_key(id, revision, number) for number in range(parts_of(item))]
+
+
+def _keys_of(id: str, token: Token) -> list[Attributes]:
+    """Return the keys of the parts of the value of a record that can be read."""
+    revision = (token.revision or {}).get("S", "")
+    return [_key(id, revision, number) for number in range(token.parts)]
+
+
+def _expiring(expires_at: str) -> Attribute:
+    """Return when DynamoDB may remove the parts of a record that expires at the given time."""
+    return {"N": str(epoch(expires_at, _TTL_MARGIN))}
 
 
 def _names(part: Mapping[str, Attribute]) -> tuple[str, str]:

@@ -52,9 +52,9 @@ from datastore_dynamodb.expressions import (
 
 _LONGEST_PATH = 30  # steps: DynamoDB nests 32 levels, one of which is the attribute
 _MOST_CONTAINED = 8  # values to search arrays for; with more of them, every array is found
-_PROVENANCE = ("key", "createdByAgent", "createdAt", "updatedAt", "revision", "expiresAt")
+_PROVENANCE = ("key", "createdByAgent", "updatedByAgent", "createdAt", "updatedAt", "revision", "expiresAt")
 """Without the fields that counting an access changes: the store may still have accesses to write."""
-_OR_NULL = "expiresAt"
+_OR_NULL = ("expiresAt", "updatedByAgent")
 _SYMBOLS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _TYPES = {"null": "NULL", "object": "M", "array": "L", "number": "N", "int": "N", "long": "N", "double": "N"}
 _DECIDED_TYPES = {"null", "object", "array", "number", "string", "bool"}
@@ -140,7 +140,7 @@ def _of_record(path: Path, condition: Condition) -> Bounds:
     if isinstance(condition, Exists):
         return Bounds(TRUE, TRUE)
     upper, lower = _shape(path, condition).scalar
-    if path[0] == _OR_NULL and _holds_for_null(condition):  # filters see null where it is missing
+    if path[0] in _OR_NULL and _holds_for_null(condition):  # filters see null where it is missing
         missing = negate(exists(path))
         return Bounds(any_of(upper, missing), any_of(lower, missing))
     return Bounds(upper, lower)

@@ -6,12 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from datastore import deadlines
 from datastore.adapters.batching import batches
 from datastore.adapters.knowledge import Memory
 from datastore.backend import Document, DocumentPage, Fields, IdRange
 from datastore.documents import UNDECODABLE, damaged, reason
 from datastore.errors import BackendUnavailableError, DamagedRecordError
-from datastore.ids import after_namespace
+from datastore.ids import SYSTEM, after_namespace
 from datastore.retry import Backoff
 from datastore.times import format_time
 from datastore_dynamodb.answers import lost
@@ -22,22 +23,26 @@ from datastore_dynamodb.items import (
     LIVE,
     PROJECTION,
     REVISION,
+    after_partition,
     id_of,
     key_of,
     known_after_reading,
+    own_key,
     parts_of,
     revision_of,
     scan_key_of,
     to_document,
 )
 from datastore_dynamodb.parts import BEFORE_MARKER, Parts, is_marker
-from datastore_dynamodb.schema import NAME
+from datastore_dynamodb.schema import FORMAT_KEY, NAME, PARTITION, PARTS_SUFFIX
 
 _PAGE_BYTES = 8_000_000
 """A page of a scan ends soon after this many unpacked bytes, so that large values do not fill the memory."""
 _PART_BYTES = 350_000
 _LOOKED_AT = 100
 """The fewest items that a page of a find looks at; the smallest ones cost 10 read units together."""
+_MOST_FOR_USERS = 1_000
+"""The most items that a page of a list of users looks at: more than a megabyte of all but the smallest."""
 _SECONDS = 5.0
 """How many seconds a reader waits for the parts of a value while writers keep replacing it."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.005, 0.25
@@ -140,6 +145,43 @@ class Reader:
             parameters["ExclusiveStartKey"] = scan_key_of(after)
         answer = self._connection.call("scan", **parameters)
         return self._page_of(answer["Items"], fields, limit, answer.get("LastEvaluatedKey"))
+
+    def users(self, limit: int, after: str | None) -> list[str]:
+        """See `Backend.users`: in the order of the users' hashes.
+
+        Each page continues where the partition ends that the last one came to. While users have only a record or two,
+        each page looks at more items than the last; while they have more, it looks at fewer. So two or three items
+        are read for each user.
+        """
+        found: list[str] = []
+        looked_at = 1
+        parameters: dict[str, Any] = {
+            "TableName": self._table,
+            "ConsistentRead": self._strong,
+            "ProjectionExpression": f"pk, sk, {REVISION}",
+        }
+        if after is not None:
+            parameters["ExclusiveStartKey"] = after_partition(after)
+        while len(found) < limit:
+            deadlines.check()
+            answer = self._connection.call("scan", **parameters, Limit=looked_at)
+            partitions: dict[str, bool] = {}
+            for item in answer["Items"]:
+                name = own_key(item)[PARTITION]["S"]
+                partitions[name] = partitions.get(name, False) or REVISION in item
+            found += [name for name, has_records in partitions.items() if has_records and _is_of_user(name)]
+            if not answer.get("LastEvaluatedKey"):
+                break
+            last = own_key(answer["LastEvaluatedKey"])
+            name = last[PARTITION]["S"]
+            # The first items of a user may all be markers, or another program's.
+            is_settled = partitions.get(name, False) or not _is_of_user(name)
+            parameters["ExclusiveStartKey"] = after_partition(name) if is_settled else last
+            if len(partitions) * 2 >= len(answer["Items"]) or not is_settled:
+                looked_at = min(looked_at * 2, _MOST_FOR_USERS)
+            else:
+                looked_at = max(looked_at // 2, 1)
+        return found[:limit]
 
     def _page_of(self, items: Sequence[Item], fields: Fields, limit: int, last: Item | None) -> DocumentPage:
         fitting = _fitting(items) if fields is not Fields.KEY else len(items)
@@ -347,6 +389,11 @@ def _without_marker(range: IdRange) -> IdRange:
 
 def _user_of(id: str) -> str:
     return id.partition(":")[0]
+
+
+def _is_of_user(partition: str) -> bool:
+    """Return whether a partition is of a user's records: not of parts, of system records, or of the format."""
+    return not partition.endswith((PARTS_SUFFIX, SYSTEM)) and partition != FORMAT_KEY[PARTITION]["S"]
 
 
 def _in_range(range: IdRange) -> dict[str, Any] | None:

@@ -13,15 +13,28 @@ from typing import Any, NamedTuple
 
 from datastore.adapters.changes import Change
 from datastore.adapters.knowledge import Known, Unseen
-from datastore.backend import Access, Delete, Put, Restore
+from datastore.backend import Access, Delete, Put, Restore, Touch
 from datastore.values import decode, merge_metadata
-from datastore_dynamodb.codec import VALUE_FORMS, Attributes, Encoded, encode_metadata
-from datastore_dynamodb.items import HAVE_BEEN, LIVE, NO_PARTS, OURS_OR_NONE, changing, creating, identifying, key_of
+from datastore_dynamodb.codec import PARTS, VALUE_FORMS, Attributes, Encoded, encode_metadata
+from datastore_dynamodb.items import (
+    EXPIRED,
+    HAVE_BEEN,
+    LIVE,
+    NO_PARTS,
+    OURS_OR_NONE,
+    changing,
+    creating,
+    expiring,
+    identifying,
+    key_of,
+)
 from datastore_dynamodb.marks import COUNTS, WRITES, first, operands, remembering, unknown
 from datastore_dynamodb.schema import TTL
 
 _AT_REVISION = "revision = :seen"
-_ABSENT = f"attribute_not_exists(pk) OR (expiresAt <= :at AND attribute_exists(revision) AND {NO_PARTS})"
+_ABSENT = f"attribute_not_exists(pk) OR ({EXPIRED} AND attribute_exists(revision) AND {NO_PARTS})"
+_ABSENT_OR_EXPIRES_LATER = "(attribute_not_exists(pk) OR expiresAt > :at)"
+_EXPIRY = ("expiresAt", TTL)
 _UNKNOWN = unknown(WRITES)
 _COUNT = f"ADD accessCount :number SET {remembering(COUNTS)}"
 # Adding to something that is not a number, in a record that somebody has edited, would make the whole batch fail.
@@ -49,7 +62,9 @@ def request_of(change: Change, value: Encoded | None) -> Request:
     if isinstance(write, Access):
         return _counting(write, change)
     values: Attributes = {}
-    condition = _condition(change, values)
+    condition = _condition(change, value, values)
+    if isinstance(write, Touch):
+        return _touching(write, condition, values)
     if isinstance(write, Delete):
         parameters: dict[str, Any] = {"Key": key_of(write.id)}
         if condition:
@@ -63,18 +78,15 @@ def request_of(change: Change, value: Encoded | None) -> Request:
     return _put(write, change, value, condition, values)
 
 
-def _condition(change: Change, values: Attributes) -> str:
+def _condition(change: Change, value: Encoded | None, values: Attributes) -> str:
     """Return the condition of a write, and add the values that it uses to ``values``."""
     write, over = change.write, change.over
     if isinstance(over, Known):
-        if over.token.revision is None:
-            return "attribute_exists(pk) AND attribute_not_exists(revision)"
-        values[":seen"] = over.token.revision
-        return _AT_REVISION
+        return _as_seen(change, over, value, values)
     if not isinstance(over, Unseen):
         values[":at"] = {"S": write.at}
         return _ABSENT
-    revision = None if isinstance(write, Access) else write.if_revision
+    revision = None if isinstance(write, Access | Touch) else write.if_revision
     if isinstance(write, Delete):
         if revision is None:
             return OURS_OR_NONE if write.only_own else ""
@@ -82,10 +94,56 @@ def _condition(change: Change, values: Attributes) -> str:
     else:
         terms = f"{NO_PARTS} AND {LIVE}"
     values[":at"] = {"S": write.at}
-    if revision is None:
-        return f"{OURS_OR_NONE} AND {terms}"
-    values[":seen"] = {"S": revision}
-    return f"{_AT_REVISION} AND {terms}"
+    if revision is not None:
+        values[":seen"] = {"S": revision}
+        return f"{_AT_REVISION} AND {terms}"
+    if isinstance(write, Touch):
+        return f"attribute_exists(revision) AND {terms}"
+    if isinstance(write, Put) and write.keep_expiry and write.expires_at is not None:
+        # No update can leave a live record without an expiry, and give one to a new record. So the former is refused.
+        terms = f"{NO_PARTS} AND {_ABSENT_OR_EXPIRES_LATER}"
+    return f"{OURS_OR_NONE} AND {terms}"
+
+
+def _as_seen(change: Change, over: Known, value: Encoded | None, values: Attributes) -> str:
+    """Return the condition that a record is as it was seen: at its revision, and as live as it was.
+
+    A touch moves the expiry without a new revision, so a record may have expired, or even live again, since it was
+    seen. Where parts of a value are to expire with their record, the expiry must be the very one that was seen.
+    """
+    write = change.write
+    if over.token.revision is None:
+        return "attribute_exists(pk) AND attribute_not_exists(revision)"
+    values[":seen"] = over.token.revision
+    if over.damaged:
+        return _AT_REVISION
+    if isinstance(write, Touch) or (_keeps_expiry(change) and value is not None and value.form == PARTS):
+        if over.expires_at is None:
+            return f"{_AT_REVISION} AND attribute_not_exists(expiresAt)"
+        values[":was"] = {"S": over.expires_at}
+        return f"{_AT_REVISION} AND expiresAt = :was"
+    values[":at"] = {"S": write.at}
+    return f"{_AT_REVISION} AND {LIVE if over.live(write.at) else EXPIRED}"
+
+
+def _keeps_expiry(change: Change) -> bool:
+    """Return whether a live record that a change writes keeps its expiry."""
+    write = change.write
+    return isinstance(write, Put) and write.keep_expiry and (change.live or isinstance(change.over, Unseen))
+
+
+def _touching(touch: Touch, condition: str, values: Attributes) -> Request:
+    """Move an expiry."""
+    sets = expiring(touch.expires_at)
+    values |= {f":{name}": attribute for name, attribute in sets.items()}
+    update = f"SET {', '.join(f'{name} = :{name}' for name in sets)}" if sets else f"REMOVE {', '.join(_EXPIRY)}"
+    parameters: dict[str, Any] = {
+        "Key": key_of(touch.id),
+        "UpdateExpression": update,
+        "ConditionExpression": condition,
+        "ExpressionAttributeValues": values,
+    }
+    return Request("update_item", parameters)
 
 
 def _put(write: Put | Restore, change: Change, value: Encoded, condition: str, values: Attributes) -> Request:
@@ -94,6 +152,7 @@ def _put(write: Put | Restore, change: Change, value: Encoded, condition: str, v
     if isinstance(write, Put):
         item |= creating(write)
     item |= changing(write, value)
+    item |= expiring(_expiry(write))
     item |= encode_metadata(_metadata(write, change) or {})
     item |= first(WRITES, change.marks)
     return Request("put_item", {"Item": item, "ConditionExpression": condition, "ExpressionAttributeValues": values})
@@ -104,12 +163,18 @@ def _update(write: Put | Restore, change: Change, value: Encoded, condition: str
     sets = changing(write, value)
     new: Attributes = {}
     gone: tuple[str, ...] = ()
+    expiry = expiring(_expiry(write))
     if isinstance(write, Restore):
         sets |= identifying(write)
         gone = HAVE_BEEN
     elif isinstance(change.over, Unseen) and write.if_revision is None:
         sets |= identifying(write)
         new = creating(write)
+        if write.keep_expiry:
+            new |= expiry
+    if not _keeps_expiry(change):
+        sets |= expiry
+        gone = (*gone, *_EXPIRY)
     metadata = _metadata(write, change)
     if metadata is not None:
         sets |= encode_metadata(metadata)
@@ -140,13 +205,18 @@ def _expression(
         new: The attributes that are set only if they are missing.
         marks: How many marks are new.
     """
-    removes = [name for name in (*VALUE_FORMS, "expiresAt", TTL, *gone) if name not in sets]
+    removes = [name for name in (*VALUE_FORMS, *gone) if name not in sets]
     # Every name has an alias: `value`, `key` and others are reserved words ("Reserved words in DynamoDB").
     terms = [f"#{name} = :{name}" for name in sets]
     terms += [f"{name} = if_not_exists({name}, :{name})" for name in new]
     terms.append(remembering(WRITES, marks))
     removed = ", ".join(f"#{name}" for name in removes)
     return f"SET {', '.join(terms)} REMOVE {removed}", {f"#{name}": name for name in (*sets, *removes)}
+
+
+def _expiry(write: Put | Restore) -> str | None:
+    """Return when a new record expires after a write."""
+    return write.expires_at if isinstance(write, Put) else write.document.expires_at
 
 
 def _metadata(write: Put | Restore, change: Change) -> dict[str, Any] | None:

@@ -17,6 +17,8 @@ TTL = "expiresAtEpoch"
 """The attribute that DynamoDB's time to live uses: ``expiresAt`` in seconds since the epoch."""
 FORMAT_KEY = {PARTITION: {"S": "_format"}, SORT: {"S": "_format"}}
 """The key of the item that says which format the table has (`datastore_dynamodb.version`)."""
+PARTS_SUFFIX = ":"
+"""Ends the name of the partition that holds the parts of a user's values (`datastore_dynamodb.parts`)."""
 FORMAT_ATTRIBUTE = "format"
 """The attribute of that item which holds the number."""
 

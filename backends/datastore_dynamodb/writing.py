@@ -12,8 +12,9 @@ from datastore.adapters.batching import batches, batches_by_size
 from datastore.adapters.changes import Applied, Change, Late, Result, Rules
 from datastore.adapters.knowledge import ABSENT, UNSEEN, Known, State
 from datastore.adapters.primitives import Counting, Primitives
+from datastore.adapters.remembering import new_mark
 from datastore.adapters.writing import Writer
-from datastore.backend import Access, Delete, Outcome, Put, Restore, Write
+from datastore.backend import DONE, Access, Delete, Outcome, Put, Restore, Touch, Write
 from datastore.documents import UNDECODABLE
 from datastore.errors import DataStoreError
 from datastore_dynamodb.answers import AnswerLostError, lost
@@ -54,14 +55,16 @@ class Items(Primitives):
         self._parts = parts
         self._threads = threads
         self._values: dict[str, Encoded] = {}
-        self._withdrawable: set[str] = set()
+        self._withdrawable: dict[str, str | None] = {}  # by id: when the parts that are stored already expire
+        self._remembered: dict[str, Known] = {}  # what is known of records that are touched without reading them
+        self._prolonged: dict[str, str] = {}  # by id: the mark that the parts of a touched value have
 
     def write(self, writer: Writer, writes: Sequence[Write | Restore]) -> list[Outcome]:
         """Apply the writes of one call, and remove the parts of values that were stored in vain."""
         outcomes = writer.write(writes, through=self)
         if self._withdrawable:
             for write, outcome in zip(writes, outcomes, strict=True):
-                if write.id not in self._withdrawable or isinstance(write, Delete) or outcome.done:
+                if write.id not in self._withdrawable or not isinstance(write, Put | Restore) or outcome.done:
                     continue
                 if outcome.revision != revision_after(write):  # unless another call has restored the same revision
                     self._parts.withdraw(write, self._values[write.id])
@@ -90,7 +93,7 @@ class Items(Primitives):
             return _raised(changes, [self._one_of_many(changes[0])])
         results: dict[str, Result] = {}
         if self._connection.settings.transactions:
-            together = (change for change in changes if change.attempt < _ROUNDS and not self._is_split(change))
+            together = (change for change in changes if change.attempt < _ROUNDS and not self._has_parts(change))
             groups = batches_by_size(together, self._size, _TRANSACTION_BYTES, READ_BATCH)
             for settled in self._threads.map(self._transact, groups):
                 results.update(settled)
@@ -99,11 +102,15 @@ class Items(Primitives):
             results[change.id] = result
         return _raised(changes, [results[change.id] for change in changes])
 
-    def guess(self, write: Put | Restore | Delete, remembered: State | None, alone: bool) -> State | None:
+    def guess(self, write: Put | Restore | Delete | Touch, remembered: State | None, alone: bool) -> State | None:
         """See `Primitives.guess`: every write except a merge of metadata is one request, whatever the record holds."""
         if isinstance(write, Delete):
             # A transaction does not tell what it removed, so deletes have to read first.
             return UNSEEN if alone or not self._connection.settings.transactions else None
+        if isinstance(write, Touch):
+            if isinstance(remembered, Known):
+                self._remembered[write.id] = remembered
+            return UNSEEN
         native = write.value if isinstance(write, Put) else write.document.value
         encoded = self._values[write.id] = encode_value(native, write.json)
         if encoded.form == PARTS:
@@ -149,8 +156,8 @@ class Items(Primitives):
             return error
 
     def _one(self, change: Change) -> Result:
-        if self._is_split(change):
-            self._store_parts(change)
+        if self._has_parts(change):
+            self._prepare_parts(change)
         operation, parameters = request_of(change, self._values.get(change.id))
         parameters["TableName"] = self._connection.settings.table
         if operation == "delete_item":
@@ -162,21 +169,33 @@ class Items(Primitives):
         except ConditionFailedError as refused:
             return Late(None if refused.item is None else _found(change, refused.item))
         except DataStoreError:
-            self._withdrawable.discard(change.id)  # the record may refer to them now, or after the next attempt
+            self._withdrawable.pop(change.id, None)  # the record may refer to them now, or after the next attempt
             raise
-        return self._applied(change, answer.get("Attributes"))
-
-    def _store_parts(self, change: Change) -> None:
+        removed = answer.get("Attributes")
         write = change.write
-        if isinstance(write, Put | Restore) and write.id not in self._withdrawable:
-            self._parts.write(write, self._values[write.id])
-            self._withdrawable.add(write.id)
+        if removed is None and isinstance(write, Delete) and (write.if_revision or isinstance(change.over, Known)):
+            lost("it lacks the item that was removed")
+        return self._applied(change, removed)
+
+    def _prepare_parts(self, change: Change) -> None:
+        """Make sure that the parts of a value are there for as long as its record will refer to them."""
+        write, over, after = change.write, change.over, change.after
+        assert isinstance(after, Known)  # noqa: S101  # nothing with parts is changed over `UNSEEN`, or removed here
+        if isinstance(write, Put | Restore):
+            if self._withdrawable.get(write.id, "") != after.expires_at:
+                self._parts.write(write, self._values[write.id], after.expires_at)
+                self._withdrawable[write.id] = after.expires_at
+        elif isinstance(over, Known):
+            mark = self._prolonged[write.id] = new_mark()
+            self._parts.prolong(write.id, over.token, over.expires_at, after.expires_at, mark)
 
     def _applied(self, change: Change, removed: Attributes | None = None) -> Applied:
         """Do what must follow a change, and return its result."""
         write = change.write
         if isinstance(write, Access):
             return _COUNTED
+        if isinstance(write, Touch):
+            return self._touched(write, change.over)
         over: Token | None = change.over.token if isinstance(change.over, Known) else None
         if isinstance(write, Delete):
             if removed is not None:
@@ -187,14 +206,24 @@ class Items(Primitives):
         self._reclaim(write, over, revision_after(write) if value.form == PARTS else None)
         return Applied(Token({"S": revision_after(write)}, len(value.chunks)))
 
+    def _touched(self, touch: Touch, over: State) -> Applied:
+        if not isinstance(over, Known):
+            known = self._remembered.get(touch.id)
+            return Applied(outcome=DONE, after=known and known._replace(expires_at=touch.expires_at))
+        if touch.expires_at is not None and touch.id in self._prolonged and over.live(touch.expires_at):
+            self._parts.shorten(touch.id, over.token, touch.expires_at, self._prolonged[touch.id])
+        return Applied(over.token)
+
     def _reclaim(self, write: Write | Restore, over: Token | None, keep: str | None = None) -> None:
         """Remove the parts of the replaced or removed value, and what others have left there."""
         gone = over.revision.get("S") if over is not None and over.parts and over.revision is not None else None
         if keep is not None or gone is not None:
             self._parts.reclaim(write.id, write.at, keep=keep, gone=gone)
 
-    def _is_split(self, change: Change) -> bool:
-        """Return whether the value is split across other items."""
+    def _has_parts(self, change: Change) -> bool:
+        """Return whether the value that is written, or whose expiry is moved, is split across other items."""
+        if isinstance(change.write, Touch):
+            return isinstance(change.over, Known) and bool(change.over.token.parts)
         value = self._values.get(change.id)
         return value is not None and value.form == PARTS
 

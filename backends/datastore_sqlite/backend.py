@@ -31,6 +31,7 @@ from datastore_sqlite.client import NAME, Settings
 from datastore_sqlite.finding import SqlitePlan, make_plan, read_page
 from datastore_sqlite.opened import Opened
 from datastore_sqlite.reading import Reader
+from datastore_sqlite.shapes import Shapes
 from datastore_sqlite.writing import Writer
 
 
@@ -53,6 +54,8 @@ class SqliteBackend(Backend):
         self._opened = Opened(settings)
         self._reader = Reader(self._opened)
         self._writer = Writer(self._opened)
+        self._shapes = Shapes()
+        self._known_indexes: tuple[int | None, list[indexes.Index]] = None, []
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
@@ -98,7 +101,7 @@ class SqliteBackend(Backend):
 
     def plan(self, range: IdRange, query: Query) -> Plan | None:
         """See `Backend.plan`."""
-        return make_plan(range, query, self._indexes)
+        return make_plan(range, query, self._indexes, self._shapes)
 
     def find(
         self,
@@ -159,8 +162,16 @@ class SqliteBackend(Backend):
         self._opened.connections.after_fork()
 
     def _indexes(self) -> list[indexes.Index]:
-        """Return the declared indexes. They are read each time, because other processes may create and remove some."""
-        return indexes.known(self._opened.fetch(indexes.LIST, ()))
+        """Return the declared indexes.
+
+        Other processes may create and remove some, which changes the version of the schema.
+        """
+        version, known = self._known_indexes
+        if version is None or self._opened.fetch(indexes.VERSION, ()) != [(version,)]:
+            rows = self._opened.fetch(indexes.LIST, ())
+            known = indexes.known((name, sql) for _, name, sql in rows if name is not None)
+            self._known_indexes = rows[0][0], known
+        return known
 
 
 def promises(settings: Settings) -> Capabilities:

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Any
 
 from datastore.adapters.pushdown import push, query_of
@@ -18,9 +19,22 @@ from datastore.values import decode
 from datastore_sqlite.client import Connection
 from datastore_sqlite.codec import DOCUMENT, VALUE, Row
 from datastore_sqlite.damage import WELL_FORMED, documents_of, reading, shown, size_of, stored_id
-from datastore_sqlite.indexes import Index, Key, Probe, Search, best_search, by_key, key_expression, keys_by_path
-from datastore_sqlite.queries import Sql
+from datastore_sqlite.indexes import (
+    Index,
+    Key,
+    Probe,
+    Range,
+    Search,
+    best_search,
+    by_key,
+    key_expression,
+    key_parameters_of,
+    keys_by_path,
+    search,
+)
+from datastore_sqlite.queries import Sql, parameters_of
 from datastore_sqlite.schema import TABLE
+from datastore_sqlite.shapes import Pieces, Shapes, shape_of
 from datastore_sqlite.statements import COLUMNS
 
 PAGE_BYTES = 8_000_000
@@ -48,21 +62,79 @@ class SqlitePlan(Plan):
     decided: Query
 
 
-def make_plan(range: IdRange, query: Query, indexes: Callable[[], Sequence[Index]]) -> SqlitePlan | None:
-    """Return the plan for a query, or ``None`` if nothing of it can be pushed down."""
+def make_plan(
+    range: IdRange, query: Query, indexes: Callable[[], Sequence[Index]], shapes: Shapes | None = None
+) -> SqlitePlan | None:
+    """Return the plan for a query, or ``None`` if nothing of it can be pushed down.
+
+    Args:
+        range: The ids to look among.
+        query: What is asked.
+        indexes: Returns the declared indexes.
+        shapes: The plans of earlier queries that differ from this one in their constants alone.
+    """
+    place = scope_of(range)
+    namespace = None if place is None else place[1]
+    shaped = None if shapes is None else shape_of(query)
+    if shaped is None or shapes is None:
+        return _new_plan(namespace, query, indexes)
+    shape, pieces = (shaped[0], namespace), shaped[1]
+    declared = indexes() if namespace is not None and query.value != EVERYTHING else ()
+    known = shapes.get(shape, declared)
+    plan = None if known is None else _with_constants(known, query, pieces)
+    if plan is None:
+        plan = _new_plan(namespace, query, lambda: declared)
+        if plan is not None and plan.decided == plan.pushed == query:
+            shapes.keep(shape, declared, plan)
+    return plan
+
+
+def _with_constants(known: SqlitePlan, query: Query, pieces: Pieces) -> SqlitePlan | None:
+    """Return the plan for a query of the same shape as that of a known plan; ``None`` if it would be another one.
+
+    The parameters are in the order in which `_new_plan` binds them.
+    """
+    values = list[Any]()
+    for _, field in pieces:
+        values += parameters_of(field.condition)
+    found = None
+    if known.search is not None:
+        by_value = [field for about, field in pieces if about == "value"]
+        found = search(known.search.index, keys_by_path(by_value))
+        fields = known.search.fields
+        if found is None or found.fields != fields:
+            return None
+        for field in by_value:
+            if field.path in fields:
+                values += key_parameters_of(field.condition)
+    parameters = dict(zip(known.parameters, values, strict=True))
+    return SqlitePlan(
+        pushed=query,
+        residual=known.residual,
+        native={"where": known.where, "parameters": parameters},
+        index=known.index,
+        in_order=found is None or found.in_order,
+        where=known.where,
+        sure=known.sure,
+        parameters=parameters,
+        search=found,
+        decided=query,
+    )
+
+
+def _new_plan(namespace: str | None, query: Query, indexes: Callable[[], Sequence[Index]]) -> SqlitePlan | None:
     sql = Sql()
     found = push(query, sql, tuple)
     if found is None:
         return None
-    place, search = scope_of(range), None
     keys = keys_by_path(piece.filter for piece in found.pieces if piece.about == "value")
-    if place is not None and keys:
-        search = best_search(indexes(), place[1], keys)
+    chosen = None if namespace is None or not keys else best_search(indexes(), namespace, keys)
     where, sure = list[str](), list[str]()
     for filter, about, expression, exact in found.pieces:
         by = expression
-        if search is not None and about == "value" and isinstance(filter, Field) and filter.path in search.fields:
-            by = by_key(filter, expression, sql.bind)
+        if chosen is not None and about == "value" and isinstance(filter, Field) and filter.path in chosen.fields:
+            names = tuple(map(sql.bind, key_parameters_of(filter.condition)))
+            by = by_key(filter, expression, names)
         where.append(f"({by}) IS NOT 0")
         if exact:
             sure.append(f"({by}) IS 1")
@@ -71,12 +143,12 @@ def make_plan(range: IdRange, query: Query, indexes: Callable[[], Sequence[Index
         pushed=found.pushed,
         residual=found.residual,
         native={"where": condition, "parameters": sql.parameters},
-        index=None if search is None else search.index.name,
-        in_order=search is None or search.in_order,
+        index=None if chosen is None else chosen.index.name,
+        in_order=chosen is None or chosen.in_order,
         where=condition,
         sure=" AND ".join(sure) or "1",
         parameters=sql.parameters,
-        search=search,
+        search=chosen,
         decided=query_of([piece for piece in found.pieces if piece.exact]),
     )
 
@@ -139,8 +211,6 @@ class _Reader:
         unsure = plan.sure if self._has_value else f"CASE WHEN {plan.sure} THEN NULL ELSE value END"
         about = plan.decided.meta != EVERYTHING
         self._columns = ", ".join([COLUMNS[fields], unsure, *(_ABOUT if about else ())])
-        self._value = _predicate(plan.decided.value)
-        self._meta = _predicate(plan.decided.meta)
         self._size = 0
 
     def by_id(self, limit: int, after: str | None) -> DocumentPage:
@@ -197,6 +267,14 @@ class _Reader:
                 return DocumentPage(documents, None, broken)
             probes = [search.probes[number]]
 
+    @cached_property  # a closer look is seldom needed
+    def _value(self) -> Predicate | None:
+        return _predicate(self._plan.decided.value)
+
+    @cached_property
+    def _meta(self) -> Predicate | None:
+        return _predicate(self._plan.decided.meta)
+
     @property
     def _direction(self) -> str:
         return " DESC" if self._reverse else ""
@@ -213,29 +291,19 @@ class _Reader:
 
     def _probe(self, index: Index, probe: Probe, limit: int, after: str | None) -> Iterator[Row]:
         user, namespace = scope_of(self._range) or ("", "")
-        expressions = index.expressions
-        parameters: dict[str, Any] = {"user": user, "limit": limit}
-        conditions = ["userId = :user"]
-        if index.condition:
-            conditions.append(index.condition)
-        else:
-            conditions.append("namespace = :namespace")
-            parameters["namespace"] = namespace
-        for number, (expression, key) in enumerate(zip(expressions, probe.points, strict=False)):
-            if key is None:
-                conditions.append(f"{expression} IS NULL")
-            else:
-                conditions.append(f"{expression} = :key{number}")
-                parameters[f"key{number}"] = key
-        if probe.range is not None:
-            conditions += _bounds(expressions[len(probe.points)], probe.range, parameters)
-        conditions += [self._within(probe.after or after, parameters), self._plan.where]
-        order = ", ".join([*expressions[len(probe.points) :], f"_id{self._direction}"])
-        return self._execute(
-            f'SELECT {self._columns} FROM {TABLE} INDEXED BY "{index.name}" WHERE {" AND ".join(conditions)}'
-            f" ORDER BY {order} LIMIT :limit",
-            parameters,
+        parameters: dict[str, Any] = {"user": user, "namespace": namespace, "limit": limit}
+        for number, key in enumerate(probe.points):
+            parameters[f"key{number}"] = key
+        statement = _search_statement(
+            self._columns,
+            index,
+            tuple([key is None for key in probe.points]),
+            () if probe.range is None else _bounds(probe.range, parameters),
+            self._within(probe.after or after, parameters),
+            self._plan.where,
+            self._direction,
         )
+        return self._execute(statement, parameters)
 
     def _keys(self, fields: Sequence[tuple[str, ...]], id: str) -> Row:
         if not fields:
@@ -295,16 +363,51 @@ class _Reader:
         return self._meta(about | {"metadata": decode(about["metadata"])})
 
 
-def _bounds(expression: str, range: Any, parameters: dict[str, Any]) -> Iterator[str]:
-    low, above = range.low, range.above
+@lru_cache(512)  # making the text takes as long as carrying it out
+def _search_statement(
+    columns: str,
+    index: Index,
+    missing: tuple[bool, ...],
+    bounds: tuple[str, ...],
+    within: str,
+    where: str,
+    direction: str,
+) -> str:
+    """Return the statement of a probe.
+
+    Args:
+        columns: What to select.
+        index: The index to look in.
+        missing: For each of the first fields whether its key is NULL; a parameter stands for every other key.
+        bounds: The bounds of the key of the next field.
+        within: Which ids.
+        where: Which rows.
+        direction: That of the ids.
+    """
+    conditions = ["userId = :user", index.condition or "namespace = :namespace"]
+    for number, (expression, is_null) in enumerate(zip(index.expressions, missing, strict=False)):
+        conditions.append(f"{expression} IS NULL" if is_null else f"{expression} = :key{number}")
+    others = index.expressions[len(missing) :]
+    conditions += [f"{others[0]} {bound}" for bound in bounds]
+    order = ", ".join([*others, f"_id{direction}"])
+    return (
+        f'SELECT {columns} FROM {TABLE} INDEXED BY "{index.name}" WHERE {" AND ".join([*conditions, within, where])}'
+        f" ORDER BY {order} LIMIT :limit"
+    )
+
+
+def _bounds(range: Range, parameters: dict[str, Any]) -> tuple[str, ...]:
+    """Return the bounds of a key as SQL, and add their parameters."""
+    low, above, bounds = range.low, range.above, list[str]()
     if low is None and above:  # after rows without the field: all rows with it
         low, above = float("-inf"), False
     if low is not None:
         parameters["low"] = low
-        yield f"{expression} {'>' if above else '>='} :low"
+        bounds.append(">= :low" if not above else "> :low")
     if range.high is not None:
         parameters["high"] = range.high
-        yield f"{expression} {'<' if range.open else '<='} :high"
+        bounds.append("<= :high" if not range.open else "< :high")
+    return tuple(bounds)
 
 
 def _predicate(filter: Filter) -> Predicate | None:

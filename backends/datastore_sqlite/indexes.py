@@ -20,7 +20,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
@@ -29,7 +29,7 @@ from urllib.parse import unquote
 
 from datastore.adapters.choosing import Asked, Fit, choose, fit
 from datastore.errors import UnsupportedError
-from datastore.queries.tree import Compare, Exists, Field, Filter, In, Path
+from datastore.queries.tree import Compare, Condition, Exists, Field, Filter, In, Path
 from datastore_sqlite.client import NAME
 from datastore_sqlite.queries import has_nul, json_path, meets_array, quoted
 from datastore_sqlite.schema import TABLE
@@ -48,7 +48,12 @@ _MOST_KEYS = 1_000
 _MERGED = 12
 """Up to this many searches are merged in the order of ids; a page then reads up to this many times its size."""
 
-LIST = f"SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = '{TABLE}' AND sql LIKE '%(/* [%'"
+VERSION = "PRAGMA schema_version"
+LIST = f"""
+    SELECT schema_version, name, sql FROM pragma_schema_version LEFT JOIN (
+        SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = '{TABLE}' AND sql LIKE '%(/* [%'
+    )"""
+"""One row for each index, and one without a name if there is no index; all begin with the version of the schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,44 +171,57 @@ def _constant(value: str | bytes) -> str:
     return f"CAST(x'{value.encode().hex()}' AS TEXT)" if "\0" in value else quoted(value)
 
 
-def by_key(field: Field, full: str, bind: Callable[[Any], str]) -> str:
+def by_key(field: Field, full: str, names: Sequence[str]) -> str:
     """Return an expression with the same meaning for a row, which looks into the JSON only if the key does not tell.
 
     Args:
         field: A condition on a field of the index in use.
         full: The expression that looks into the JSON.
-        bind: Returns the name of a parameter for a value.
+        names: The names of `key_parameters_of` its condition.
     """
-    key, cases = key_expression(field.path), dict[str, str]()
-    match field.condition:
-        case Compare("$eq", value):
-            values: tuple[Any, ...] = (value,)
-        case In(values):
-            pass
-        case Compare(operator, str() as value):
-            cases = {"text": f"{key} {_OPERATORS[operator]} {bind(value)}", "integer": "0", "real": "0"}
-            values = ()
-        case Compare(operator, int() | float() as value) if not isinstance(value, bool) and abs(value) < _LARGE / 2:
-            upwards = operator in ("$gt", "$gte")
-            low, high = (bind(_rounded(bound)) for bound in _about(value))
-            near = f"WHEN {key} > {high} THEN {int(upwards)} WHEN {key} < {low} THEN {int(not upwards)}"
-            cases = {"integer": f"{key} {_OPERATORS[operator]} {bind(value)}", "text": "0"}
-            cases["real"] = f"CASE {near} ELSE {full} END"
-            values = ()
-        case _:
-            return full
-    texts = [value for value in values if isinstance(value, str)]
-    whole = [value for value in values if isinstance(value, int) and not isinstance(value, bool) and value in _INT64]
-    if texts and len(texts) == len(values):
-        cases = {"text": f"{key} IN ({', '.join(map(bind, texts))})", "integer": "0", "real": "0"}
-    elif whole and len(whole) == len(values):
-        cases = {"integer": f"{key} IN ({', '.join(map(bind, whole))})", "text": "0"}
-    if "text" in cases and cases["text"] != "0":
-        cases["text"] = f"CASE WHEN length({key}) < {_TEXT} THEN {cases['text']} ELSE {full} END"
-    if not cases:
+    if not names:
         return full
+    key = key_expression(field.path)
+    match field.condition:
+        case Compare("$eq") | In():
+            is_text = isinstance(_values(field.condition)[0], str)
+            among = f"{key} IN ({', '.join(names)})"
+            cases = {"text": among, "integer": "0", "real": "0"} if is_text else {"integer": among, "text": "0"}
+        case Compare(operator, str()):
+            cases = {"text": f"{key} {_OPERATORS[operator]} {names[0]}", "integer": "0", "real": "0"}
+        case Compare(operator):
+            upwards, (low, high, exactly) = operator in ("$gt", "$gte"), names
+            near = f"WHEN {key} > {high} THEN {int(upwards)} WHEN {key} < {low} THEN {int(not upwards)}"
+            cases = {"integer": f"{key} {_OPERATORS[operator]} {exactly}", "text": "0"}
+            cases["real"] = f"CASE {near} ELSE {full} END"
+    if cases["text"] != "0":
+        cases["text"] = f"CASE WHEN length({key}) < {_TEXT} THEN {cases['text']} ELSE {full} END"
     kinds = " ".join(f"WHEN '{kind}' THEN {sql}" for kind, sql in cases.items())
     return f"CASE typeof({key}) {kinds} ELSE {full} END"
+
+
+def key_parameters_of(condition: Condition) -> list[Any]:
+    """Return the parameters of the expression that `by_key` makes; empty if keys do not tell."""
+    match condition:
+        case Compare("$eq") | In():
+            values = _values(condition)
+            if all(isinstance(value, str) for value in values) or all(map(_is_whole, values)):
+                return list(values)
+        case Compare(_, str() as value):
+            return [value]
+        case Compare(_, int() | float() as value) if not isinstance(value, bool) and abs(value) < _LARGE / 2:
+            return [*map(_rounded, _about(value)), value]
+    return []
+
+
+def _values(condition: Condition) -> tuple[Any, ...]:
+    return (
+        condition.values if isinstance(condition, In) else (condition.value,) if isinstance(condition, Compare) else ()
+    )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value in _INT64
 
 
 _OPERATORS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
@@ -354,13 +372,14 @@ def best_search(indexes: Sequence[Index], namespace: str, keys: Mapping[Path, Ke
     """Return the search with the index that fits best (`datastore.adapters.choosing`); ``None`` if no index helps."""
 
     def answer(index: Index) -> tuple[Fit, Search] | None:
-        search = _search(index, keys)
-        return None if search is None else (search.fit, search)
+        found = search(index, keys)
+        return None if found is None else (found.fit, found)
 
     return choose(indexes, namespace, answer)
 
 
-def _search(index: Index, keys: Mapping[Path, Keys]) -> Search | None:
+def search(index: Index, keys: Mapping[Path, Keys]) -> Search | None:
+    """Return the search with one index; ``None`` if it does not help."""
     if index.fields[0] not in keys:
         return None
     points: list[frozenset[Key]] = []

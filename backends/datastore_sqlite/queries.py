@@ -75,9 +75,11 @@ class Sql(Dialect[str]):
     def condition(self, about: About, path: Path, condition: Condition) -> Translation[str]:
         """Return the expression of a condition. It is exact if only unusual rows need a closer look."""
         self._fields += 1
-        if self._fields > _MOST_FIELDS or len(self.parameters) > _MOST_PARAMETERS:
+        parameters = parameters_of(condition)
+        if self._fields > _MOST_FIELDS or len(self.parameters) + len(parameters) > _MOST_PARAMETERS:
             return UNSUPPORTED
-        return self._json("value", path, condition) if about == "value" else self._meta(path, condition)
+        names = tuple(map(self.bind, parameters))
+        return self._json("value", path, condition, names) if about == "value" else self._meta(path, condition, names)
 
     def all_of(self, parts: Sequence[str]) -> str:
         """Join expressions by AND, without duplicates."""
@@ -97,31 +99,29 @@ class Sql(Dialect[str]):
         self.parameters[name] = value
         return f":{name}"
 
-    def _meta(self, path: Path, condition: Condition) -> Translation[str]:
+    def _meta(self, path: Path, condition: Condition, names: Sequence[str]) -> Translation[str]:
         if path[0] == "metadata" and len(path) > 1:
-            return self._json("metadata", path[1:], condition)
+            return self._json("metadata", path[1:], condition, names)
         if len(path) > 1 or path[0] not in _COLUMNS:
             return UNSUPPORTED
         column = path[0]
-        cases = self._cases(condition, column, None)
-        if cases is None or cases["text"] == _UNKNOWN:
+        cases = _cases(condition, names, column, None)
+        if cases["text"] == _UNKNOWN:
             return UNSUPPORTED
         if column == "expiresAt":
             return exact(f"CASE WHEN {column} IS NULL THEN {cases['null']} ELSE {cases['text']} END")
         return exact(cases["text"])
 
-    def _json(self, column: str, path: Path, condition: Condition) -> Translation[str]:
+    def _json(self, column: str, path: Path, condition: Condition, names: Sequence[str]) -> Translation[str]:
         """Return the expression of a condition on a field of JSON."""
         where, value = _at(column, path)
         if where is None:
             return UNSUPPORTED
-        cases = self._cases(condition, value, has_nul(column))
-        if cases is None:
-            return UNSUPPORTED
+        cases = _cases(condition, names, value, has_nul(column))
         if isinstance(condition, Size):
-            cases["array"] = f"json_array_length({column}, {where}) = {self.bind(min(condition.length, _INT64[-1]))}"
+            cases["array"] = f"json_array_length({column}, {where}) = {names[0]}"
         elif not isinstance(condition, ElementMatches) and cases["array"] != "1":
-            cases["array"] = self._elements(column, where, condition, cases["array"])
+            cases["array"] = _elements(column, where, condition, names, cases["array"])
         missing = cases["missing"]
         if len(path) > 1:
             missing = f"CASE WHEN {meets_array(column, path)} THEN NULL ELSE {missing} END"
@@ -131,111 +131,137 @@ class Sql(Dialect[str]):
         sql = f"CASE json_type({column}, {where}) {kinds} ELSE {missing} END" if kinds else missing
         return inexact(sql) if isinstance(condition, Matches | ElementMatches) else exact(sql)
 
-    def _elements(self, column: str, where: str, condition: Condition, itself: str) -> str:
-        """Return the expression for an array: for the array itself, or for one of its elements."""
-        column = f"{TABLE}.{column}"  # json_each also has a column "value"
-        cases = self._cases(condition, "element.atom", has_nul(column))
-        if cases is None:
-            return _UNKNOWN
-        kinds = " ".join(f"WHEN '{kind}' THEN {cases[kind]}" for kind in _TYPES if cases[kind] != "0")
-        if not kinds:
-            return itself
-        one = f"SELECT 1 FROM json_each({column}, {where}) AS element WHERE (CASE element.type {kinds} ELSE 0 END)"
-        any_of_them = f"CASE WHEN EXISTS ({one} IS 1) THEN 1 WHEN EXISTS ({one} IS NULL) THEN NULL ELSE 0 END"
-        return any_of_them if itself == "0" else f"({itself} OR {any_of_them})"
 
-    def _cases(self, condition: Condition, value: str, nul: str | None) -> dict[str, str] | None:
-        """Return the expression for each type of value, and for ``missing``; ``None`` if SQLite cannot decide it.
+def parameters_of(condition: Condition) -> list[Any]:
+    """Return the parameters of the expression for a condition, in the order in which `_cases` names them."""
+    match condition:
+        case Compare("$eq", value):
+            return _equal_to((value,))
+        case In(values):
+            return _equal_to(values)
+        case Compare(_, str() as value):
+            return [value]
+        case Compare(_, int() | float() as value) if not isinstance(value, bool):
+            return [*_about(value), _sql_number(value)]
+        case Modulo(divisor, remainder) if divisor in _INT64 and remainder in _INT64:
+            return [divisor, remainder]
+        case Size(length):
+            return [min(length, _INT64[-1])]
+    return []
 
-        Args:
-            condition: The condition.
-            value: The SQL for the value.
-            nul: SQL that says whether a text may hold a NUL character that the value does not show.
-        """
-        cases = _NO_CASES.copy()
-        match condition:
-            case Exists():
-                cases = dict.fromkeys(_TYPES, "1") | {"missing": "0"}
-            case In(values):
-                if len(values) > _MOST_PARAMETERS - len(self.parameters):
-                    return None
-                self._equal(cases, values, value, nul)
-            case Compare(operator, wanted):
-                self._compare(cases, operator, wanted, value, nul)
-            case HasType(names):
-                _has_type(cases, names, value)
-            case Modulo(divisor, remainder):
-                exact = _UNKNOWN
-                if divisor in _INT64 and remainder in _INT64:
-                    exact = f"{value} % {self.bind(divisor)} = {self.bind(remainder)}"
-                cases["integer"] = f"CASE typeof({value}) WHEN 'integer' THEN {exact} END"
-                cases["real"] = _UNKNOWN
-            case Size():
-                pass  # only arrays can match: see `_json`
-            case Matches():
-                cases["text"] = _UNKNOWN
-            case ElementMatches():
-                cases["array"] = _UNKNOWN
-        return cases
 
-    def _equal(self, cases: dict[str, str], values: Sequence[Any], value: str, nul: str | None) -> None:
-        texts, numbers = list[str](), list[int | float]()
-        for wanted in values:
-            if isinstance(wanted, str):
-                texts.append(wanted)
-            elif wanted is None:
-                cases["null"] = cases["missing"] = "1"
-            elif isinstance(wanted, bool):
-                cases["true" if wanted else "false"] = "1"
-            elif isinstance(wanted, dict):
-                cases["object"] = _UNKNOWN
-            elif isinstance(wanted, list):
-                cases["array"] = _UNKNOWN
+def _equal_to(values: Sequence[Any]) -> list[Any]:
+    """Return the texts, the numbers, and the bounds around these numbers."""
+    texts, numbers = _texts_and_numbers(values)
+    bounds = [_about(number) for number in numbers]
+    if len(bounds) > _FEW:
+        bounds = [(min(low for low, _ in bounds), max(high for _, high in bounds))]
+    return [*texts, *map(_sql_number, numbers), *(bound for pair in bounds for bound in pair)]
+
+
+def _texts_and_numbers(values: Sequence[Any]) -> tuple[list[str], list[int | float]]:
+    texts = [value for value in values if isinstance(value, str)]
+    return texts, [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+
+
+def _elements(column: str, where: str, condition: Condition, names: Sequence[str], itself: str) -> str:
+    """Return the expression for an array: for the array itself, or for one of its elements."""
+    column = f"{TABLE}.{column}"  # json_each also has a column "value"
+    cases = _cases(condition, names, "element.atom", has_nul(column))
+    kinds = " ".join(f"WHEN '{kind}' THEN {cases[kind]}" for kind in _TYPES if cases[kind] != "0")
+    if not kinds:
+        return itself
+    one = f"SELECT 1 FROM json_each({column}, {where}) AS element WHERE (CASE element.type {kinds} ELSE 0 END)"
+    any_of_them = f"CASE WHEN EXISTS ({one} IS 1) THEN 1 WHEN EXISTS ({one} IS NULL) THEN NULL ELSE 0 END"
+    return any_of_them if itself == "0" else f"({itself} OR {any_of_them})"
+
+
+def _cases(condition: Condition, names: Sequence[str], value: str, nul: str | None) -> dict[str, str]:
+    """Return the expression for each type of value, and for ``missing``.
+
+    Args:
+        condition: The condition.
+        names: The names of its parameters.
+        value: The SQL for the value.
+        nul: SQL that says whether a text may hold a NUL character that the value does not show.
+    """
+    cases = _NO_CASES.copy()
+    match condition:
+        case Exists():
+            cases = dict.fromkeys(_TYPES, "1") | {"missing": "0"}
+        case In(values):
+            _equal(cases, values, names, value, nul)
+        case Compare(operator, wanted):
+            _compare(cases, operator, wanted, names, value, nul)
+        case HasType(types):
+            _has_type(cases, types, value)
+        case Modulo():
+            exact = f"{value} % {names[0]} = {names[1]}" if names else _UNKNOWN
+            cases["integer"] = f"CASE typeof({value}) WHEN 'integer' THEN {exact} END"
+            cases["real"] = _UNKNOWN
+        case Size():
+            pass  # only arrays can match: see `Sql._json`
+        case Matches():
+            cases["text"] = _UNKNOWN
+        case ElementMatches():
+            cases["array"] = _UNKNOWN
+    return cases
+
+
+def _equal(cases: dict[str, str], values: Sequence[Any], names: Sequence[str], value: str, nul: str | None) -> None:
+    for wanted in values:
+        if wanted is None:
+            cases["null"] = cases["missing"] = "1"
+        elif isinstance(wanted, bool):
+            cases["true" if wanted else "false"] = "1"
+        elif isinstance(wanted, dict):
+            cases["object"] = _UNKNOWN
+        elif isinstance(wanted, list):
+            cases["array"] = _UNKNOWN
+    texts, numbers = _texts_and_numbers(values)
+    if texts:
+        cases["text"] = _equal_text(texts, names[: len(texts)], value, nul)
+    if numbers:
+        end = len(texts) + len(numbers)
+        exact, bounds = _one_of(names[len(texts) : end], value), names[end:]
+        near = " OR ".join(
+            f"{value} BETWEEN {low} AND {high}" for low, high in zip(bounds[::2], bounds[1::2], strict=True)
+        )
+        cases["integer"] = f"CASE WHEN typeof({value}) = 'integer' THEN {exact} WHEN {near} THEN NULL ELSE 0 END"
+        cases["real"] = f"CASE WHEN {near} THEN NULL ELSE 0 END"
+
+
+def _equal_text(texts: Sequence[str], names: Sequence[str], value: str, nul: str | None) -> str:
+    equal = _one_of(names, value)
+    if nul is None:
+        return equal
+    if any("\0" in text for text in texts):
+        return f"CASE WHEN {nul} THEN NULL ELSE {equal} END"
+    return f"({equal} AND (NOT {nul} OR NULL))"
+
+
+def _one_of(names: Sequence[str], value: str) -> str:
+    return f"{value} = {names[0]}" if len(names) == 1 else f"{value} IN ({', '.join(names)})"
+
+
+def _compare(cases: dict[str, str], name: str, wanted: Any, names: Sequence[str], value: str, nul: str | None) -> None:
+    operator, upwards, with_equal = _COMPARISONS[name]
+    if isinstance(wanted, bool):
+        for kind, one in (("true", True), ("false", False)):
+            if one == wanted:
+                cases[kind] = str(int(with_equal))
             else:
-                numbers.append(wanted)
-        if texts:
-            cases["text"] = self._equal_text(texts, value, nul)
-        if numbers:
-            exact = self._one_of([_sql_number(number) for number in numbers], value)
-            bounds = [_about(number) for number in numbers]
-            if len(bounds) > _FEW:
-                bounds = [(min(low for low, _ in bounds), max(high for _, high in bounds))]
-            near = " OR ".join(f"{value} BETWEEN {self.bind(low)} AND {self.bind(high)}" for low, high in bounds)
-            cases["integer"] = f"CASE WHEN typeof({value}) = 'integer' THEN {exact} WHEN {near} THEN NULL ELSE 0 END"
-            cases["real"] = f"CASE WHEN {near} THEN NULL ELSE 0 END"
-
-    def _equal_text(self, texts: Sequence[str], value: str, nul: str | None) -> str:
-        equal = self._one_of(texts, value)
-        if nul is None:
-            return equal
-        if any("\0" in text for text in texts):
-            return f"CASE WHEN {nul} THEN NULL ELSE {equal} END"
-        return f"({equal} AND (NOT {nul} OR NULL))"
-
-    def _one_of(self, values: Sequence[Any], value: str) -> str:
-        if len(values) == 1:
-            return f"{value} = {self.bind(values[0])}"
-        return f"{value} IN ({', '.join(map(self.bind, values))})"
-
-    def _compare(self, cases: dict[str, str], name: str, wanted: Any, value: str, nul: str | None) -> None:
-        operator, upwards, with_equal = _COMPARISONS[name]
-        if isinstance(wanted, bool):
-            for kind, one in (("true", True), ("false", False)):
-                if one == wanted:
-                    cases[kind] = str(int(with_equal))
-                else:
-                    cases[kind] = str(int((one > wanted) == upwards))
-        elif isinstance(wanted, str):
-            compared = f"{value} {operator} {self.bind(wanted)}"
-            cases["text"] = compared if nul is None else f"CASE WHEN {nul} THEN NULL ELSE {compared} END"
-        elif isinstance(wanted, dict | list):
-            cases["object" if isinstance(wanted, dict) else "array"] = _UNKNOWN
-        else:
-            low, high = map(self.bind, _about(wanted))
-            near = f"WHEN {value} > {high} THEN {int(upwards)} WHEN {value} < {low} THEN {int(not upwards)}"
-            exact = f"{value} {operator} {self.bind(_sql_number(wanted))}"
-            cases["integer"] = f"CASE WHEN typeof({value}) = 'integer' THEN {exact} {near} END"
-            cases["real"] = f"CASE {near} END"
+                cases[kind] = str(int((one > wanted) == upwards))
+    elif isinstance(wanted, str):
+        compared = f"{value} {operator} {names[0]}"
+        cases["text"] = compared if nul is None else f"CASE WHEN {nul} THEN NULL ELSE {compared} END"
+    elif isinstance(wanted, dict | list):
+        cases["object" if isinstance(wanted, dict) else "array"] = _UNKNOWN
+    else:
+        low, high, exactly = names
+        near = f"WHEN {value} > {high} THEN {int(upwards)} WHEN {value} < {low} THEN {int(not upwards)}"
+        cases["integer"] = f"CASE WHEN typeof({value}) = 'integer' THEN {value} {operator} {exactly} {near} END"
+        cases["real"] = f"CASE {near} END"
 
 
 _COMPARISONS = {"$gt": (">", True, False), "$gte": (">=", True, True), "$lt": ("<", False, False),

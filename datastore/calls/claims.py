@@ -170,8 +170,9 @@ class ClaimCalls(Bound):
             InvalidValueError: If the value is not JSON; nothing is stored.
             ValueTooLargeError: If value or metadata is too large.
 
-        Requests: 1 if the value is there. To compute it 5, and 1 for each look of those who wait, which is after 20
-        milliseconds and then more and more seldom, up to half a second.
+        Requests: 1 if the value is there. To compute it 5: two reads, the lease, the value, and the end of the lease.
+        Each look of those who wait costs 2. They look after 20 milliseconds, and then more and more seldom, up to half
+        a second.
         """
         scope = scope_of(self)
         if not callable(function):
@@ -255,13 +256,22 @@ def _leased(scope: Scope, key: str, ttl: float | timedelta) -> Iterator[bool]:
     """
     from hashlib import sha256  # imported here, because few programs need it
 
-    core, of = scope.core, f"{scope.namespace}\n{key}"
-    moment, value = scope.moment(ttl), {"namespace": scope.namespace, "key": key}
-    name = sha256(of.encode()).hexdigest()
-    id = system_prefix(scope.encoded_user, "leases") + encode_key(name)
+    core, moment = scope.core, scope.moment(ttl)
+    value = {"namespace": scope.namespace, "key": key}
+    name = sha256((scope.prefix + encode_key(key)).encode()).hexdigest()  # the id itself is longer than a key may be
     put = Put(
-        *(id, scope.user_id, "leases", name, value, encode(value), None, scope.agent, moment.at),
-        *(new_revision(), moment.expires_at, True),
+        id=system_prefix(scope.encoded_user, "leases") + encode_key(name),
+        user_id=scope.user_id,
+        namespace="leases",
+        key=name,
+        value=value,
+        json=encode(value),
+        metadata=None,
+        agent=scope.agent,
+        at=moment.at,
+        revision=new_revision(),
+        expires_at=moment.expires_at,
+        if_absent=True,
     )
     if not core.write_one(put).done:
         yield False
@@ -270,4 +280,4 @@ def _leased(scope: Scope, key: str, ttl: float | timedelta) -> Iterator[bool]:
         yield True
     finally:
         with suppress(DataStoreError):  # it expires by itself
-            core.write_one(Delete(id, format_time(core.clock()), put.revision))
+            core.write_one(Delete(put.id, format_time(core.clock()), put.revision))

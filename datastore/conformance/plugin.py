@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
-from datastore.conformance.report import BackendReport, Result, debts, table
+from datastore.conformance.harness import Harness
+from datastore.conformance.report import BackendReport, Result, debts, left_out, table
 from datastore.conformance.suite import kit_tests
 from datastore.conformance.topic import NOT_APPLICABLE, Topic
 
@@ -29,6 +30,9 @@ They do not make the run fail, but it ends with a line for each. In CI, ``confte
 """
 _PROPERTY = "conformance"
 _LOSES = "conformance-loses"
+_EXAMPLES = "conformance-examples"
+_LEFT_OUT = pytest.StashKey[tuple[str, str, str]]()
+"""In an item's stash, if its harness leaves out its topic: the backend, the topic and the reason."""
 _NARROWING = ("keyword", "markexpr", "lf", "stepwise", "deselect", "ignore", "ignore_glob", "collectonly")
 
 
@@ -49,6 +53,8 @@ class _Conformance:
         self._config = config
         self._reports: dict[str, BackendReport] = {}
         self._loses: dict[str, dict[str, str]] = {}
+        self._left_out: dict[str, dict[str, tuple[str, int]]] = {}
+        self._examples: dict[str, int] = {}
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Mark the tests of the kit with properties that their results carry even to another process."""
@@ -63,6 +69,29 @@ class _Conformance:
             item.user_properties.append((_PROPERTY, [topic.harness.name, name, original]))
             if kit[0] == "properties" and topic.harness.loses:
                 item.user_properties.append((_LOSES, [topic.harness.name, dict(topic.harness.loses)]))
+            if kit[0] == "properties" and topic.harness.examples != Harness.examples:
+                item.user_properties.append((_EXAMPLES, [topic.harness.name, topic.harness.examples]))
+            if kit[0] in topic.harness.left_out:
+                item.stash[_LEFT_OUT] = (topic.harness.name, kit[0], topic.harness.left_out[kit[0]])
+
+    @pytest.hookimpl(trylast=True)  # what -k and -m leave out is not left out by a harness
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Take out the tests of topics that a harness leaves out, and note how many there are."""
+        taken = [item for item in items if _LEFT_OUT in item.stash]
+        for item in taken:
+            backend, topic, reason = item.stash[_LEFT_OUT]
+            topics = self._left_out.setdefault(backend, {})
+            topics[topic] = (reason, topics.get(topic, (reason, 0))[1] + 1)
+        if taken:
+            items[:] = [item for item in items if _LEFT_OUT not in item.stash]
+            config.hook.pytest_deselected(items=taken)
+            if hasattr(config, "workeroutput"):
+                config.workeroutput["conformance-left-out"] = self._left_out
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over from a worker of pytest-xdist what was left out; each has collected the same tests."""
+        self._left_out.update(getattr(node, "workeroutput", {}).get("conformance-left-out", {}))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -70,10 +99,7 @@ class _Conformance:
         for name, value in report.user_properties:
             if name == _PROPERTY:
                 backend, test, original = cast(tuple[str, str, bool], value)
-                of_backend = self._reports.get(backend)
-                if of_backend is None:
-                    tests = {test: topic for test, (topic, _) in kit_tests().items()}
-                    of_backend = self._reports[backend] = BackendReport(backend, tests)
+                of_backend = self._report(backend)
                 if not original:
                     of_backend.replaced.add(test)
                 of_backend.add(test, report.nodeid, _result(report))
@@ -81,10 +107,15 @@ class _Conformance:
             elif name == _LOSES:
                 backend, members = cast(tuple[str, dict[str, str]], value)
                 self._loses[backend] = members
+            elif name == _EXAMPLES:
+                backend, number = cast(tuple[str, int], value)
+                self._examples[backend] = number
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
         """Fail the run if a declared backend is not proven, and say so at the very end, where nobody overlooks it."""
+        for backend, topics in self._left_out.items():
+            self._report(backend).left_out = topics
         excused = self._config.stash.get(EXCUSED, {})
         owed: list[str] = []
         counted = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -105,9 +136,20 @@ class _Conformance:
             terminalreporter.section("conformance")
             for line in table(list(self._reports.values())):
                 terminalreporter.write_line(line)
+            for line in left_out(list(self._reports.values())):
+                terminalreporter.write_line(line)
             for backend, members in self._loses.items():
                 for member, reason in members.items():
                     terminalreporter.write_line(f"{backend}: no generated value has a member {member!r}: {reason}")
+            for backend, number in self._examples.items():
+                usual = Harness.examples
+                terminalreporter.write_line(f"{backend}: {number} generated examples of each property, not {usual}")
+
+    def _report(self, backend: str) -> BackendReport:
+        if backend not in self._reports:
+            tests = {test: topic for test, (topic, _) in kit_tests().items()}
+            self._reports[backend] = BackendReport(backend, tests)
+        return self._reports[backend]
 
 
 def _result(report: pytest.TestReport) -> Result:

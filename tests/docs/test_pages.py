@@ -157,7 +157,9 @@ def test_what_a_page_says_of_a_call_is_its_docstring(page):
 def test_every_call_has_its_docstring_in_the_reference():
     shown = {name for page in PAGES for name, _ in reference.BLOCK.findall(page.read_text(encoding="utf-8"))}
     assert {f"datastore.{of.__name__}.{name}" for of in REFERENCE for name in methods(of)} | {
-        "datastore.connect"
+        "datastore.connect",
+        "datastore.limits.shorten_key",
+        "datastore.limits.shorten_name",
     } == shown
 
 

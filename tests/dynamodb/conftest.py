@@ -1,4 +1,4 @@
-"""A fresh table on ministack for each test, and what passes between the client and the server."""
+"""An empty table on ministack for each test, and what passes between the client and the server."""
 
 import pytest
 
@@ -9,7 +9,9 @@ from tests.servers import dynamodb
 
 @pytest.fixture
 def url():
-    return dynamodb.MINISTACK.url()
+    url = dynamodb.MINISTACK.borrow()
+    yield url
+    dynamodb.MINISTACK.give_back(url)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ def test_a_table_says_how_it_is(backend, client, table):
     (off,) = [finding for finding in backend.examine(time.time()) if not finding.healthy]
     assert "time to live is off" in off.text
     assert "update-time-to-live" in off.remedy
+    client.delete_table(TableName=table)  # other tests borrow tables as a store makes them
 
 
 def test_what_may_not_be_asked_is_no_problem(backend, wire):

@@ -106,8 +106,9 @@ def test_an_item_reads_as_the_documents_do(agent, store, items):
     store.flush()
     (item,) = items()
     assert set(item) - {f"{kind}{number}" for kind in "wc" for number in range(1, 9)} == {
-        "pk", "sk", "_id", "userId", "namespace", "key", "value", "metadata", "createdByAgent", "lastAccessedByAgent",
-        "accessCount", "createdAt", "updatedAt", "lastAccessedAt", "revision", "expiresAt", "expiresAtEpoch",
+        "pk", "sk", "_id", "userId", "namespace", "key", "value", "metadata", "createdByAgent", "updatedByAgent",
+        "lastAccessedByAgent", "accessCount", "createdAt", "updatedAt", "lastAccessedAt", "revision", "expiresAt",
+        "expiresAtEpoch",
     }  # fmt: skip
     assert (item["pk"], item["sk"]) == ({"S": "u"}, {"S": f"default:{encode_key('plan')}"})
     assert item["value"] == {"M": {"steps": {"L": [{"N": "1"}, {"N": "2"}]}}}

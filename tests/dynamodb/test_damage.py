@@ -26,6 +26,7 @@ DAMAGE = {
     "a time that there is not": {"createdAt": {"S": "2026-99-99T99:99:99.000000Z"}},
     "a number for a time": {"updatedAt": {"N": "5"}},
     "an agent that is a map": {"createdByAgent": {"M": {"x": {"S": SECRET}}}},
+    "a last writer that is a list": {"updatedByAgent": {"L": [{"S": SECRET}]}},
     "a count that is text": {"accessCount": {"S": SECRET}},
     "metadata that is a list": {"metadata": {"L": [{"S": SECRET}]}},
 }

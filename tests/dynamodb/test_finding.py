@@ -180,6 +180,7 @@ def test_what_is_too_much_for_an_expression_is_checked_here(agent):
         (lambda agent: agent.find({"n": 399}, limit=1), 4),
         (lambda agent: agent.count({"n": {"$gte": 0}}), 1),
         (lambda agent: agent.find_records(meta={"createdByAgent": "a"}, limit=5), 1),
+        (lambda agent: agent.find_records(meta={"updatedByAgent": "a"}, limit=5), 1),
         (lambda agent: agent.explain({"n": 7}), 1),
         (lambda agent: agent.delete_where({"n": 7}), 2),
         (lambda agent: agent.update_where({"n": 7}, {"n": 8}), 2),

@@ -5,13 +5,15 @@ import os
 import threading
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError, SSLError
 
 import datastore
 from datastore import BackendUnavailableError, ConflictError
-from datastore.backend import Delete
+from datastore.backend import Delete, Outcome, Touch
+from datastore.conformance.documents import at, id_of, is_stored, put, stored
+from datastore.errors import OutcomeUnknownError
 from datastore.ids import encode_key
-from tests.dynamodb.answers import refusal
+from tests.dynamodb.answers import answer, refusal
 from tests.dynamodb.wire import Wire, after_each_answer, every_third_answer_lost, operation_of
 from tests.servers import dynamodb
 
@@ -231,6 +233,113 @@ def test_a_repeated_batch_of_deletes_whose_answer_was_lost_counts_what_it_remove
     agent.set_many({"a": 1, "b": 2})
     lose("TransactWriteItems", "transact_write_items")
     assert agent.delete_many(["a", "b", "missing"]) == 2
+
+
+@pytest.fixture
+def revision(backend):
+    first = put("key", 1)
+    backend.write([first])
+    return first.revision
+
+
+def certain(revision, key="key"):
+    return Delete(id_of(key), at(1), revision, certain=True)
+
+
+def is_unknown(outcome):
+    return not outcome.done and isinstance(outcome.error, OutcomeUnknownError)
+
+
+def test_a_certain_delete_whose_answer_was_lost_is_not_done(backend, revision, between, wire):
+    with between("DeleteItem", lambda: None):
+        assert is_unknown(backend.write([certain(revision)])[0])
+    assert not is_stored(backend, "key")
+    assert wire.operations.count("DeleteItem") == 1
+    assert is_unknown(backend.write([certain(revision)])[0]), "sending it again makes nobody wiser"
+
+
+def test_of_two_certain_deletes_one_is_done_though_the_request_of_the_other_was_lost(
+    backend, stranger, revision, wire, url
+):
+    theirs = []
+    with datastore.connect(url) as other:
+
+        def removed_in_between(request, body):
+            theirs.append(other.backend.write([certain(revision)._replace(at=at(2))])[0])
+            return refusal("InternalServerError", 500)(request, body)
+
+        wire.fail(removed_in_between, operation="DeleteItem")
+        assert is_unknown(backend.write([certain(revision)])[0])
+    assert theirs == [Outcome(True)]
+
+
+@pytest.mark.parametrize("sent_again", [False, True], ids=["at once", "later"])
+def test_a_certain_delete_whose_request_was_lost_is_done_when_it_is_sent_again(backend, revision, wire, sent_again):
+    fault = ReadTimeoutError(endpoint_url="http://x") if sent_again else refusal("InternalServerError", 500)
+    wire.fail(fault, operation="DeleteItem")
+    with pytest.raises(BackendUnavailableError):
+        backend.write([certain(revision)])
+    assert backend.write([certain(revision)]) == [Outcome(True)]
+    assert not is_stored(backend, "key")
+
+
+def test_a_certain_delete_that_was_not_answered_in_time_is_not_done(backend, revision, wire, client):
+    def carried_out(request, body):
+        client.delete_item(**body)
+        raise ReadTimeoutError(endpoint_url="http://x")
+
+    wire.fail(carried_out, operation="DeleteItem")
+    with pytest.raises(BackendUnavailableError):
+        backend.write([certain(revision)])
+    assert is_unknown(backend.write([certain(revision)])[0])
+
+
+def test_a_certain_delete_is_not_done_though_a_new_record_has_come_which_stays(backend, revision, between, url):
+    with datastore.connect(url) as other:
+        come = put("key", "theirs", at=at(2), if_absent=True)
+        with between("DeleteItem", lambda: other.backend.write([come])):
+            assert is_unknown(backend.write([certain(revision)])[0])
+    assert stored(backend, "key").value == "theirs"
+
+
+def test_a_certain_delete_that_came_too_late_says_what_is_there(backend, revision, between, url):
+    current = put("key", 2, at=at(0.5))
+    backend.write([current])
+    with between("DeleteItem", lambda: None):
+        assert backend.write([certain(revision)]) == [Outcome(False, current.revision)]
+
+
+def test_certain_deletes_of_a_batch_whose_answer_was_lost_are_not_done(backend, between):
+    first, second = put("a", 1), put("b", 2)
+    backend.write([first, second])
+    deletes = [certain(first.revision, "a"), certain(second.revision, "b")]
+    with between("TransactWriteItems", lambda: None):
+        outcomes = backend.write([*deletes, certain("none", "missing")])
+    assert [is_unknown(outcome) for outcome in outcomes] == [True, True, False]
+    assert outcomes[2] == Outcome(False)
+
+
+def test_a_certain_delete_over_tls_that_broke_is_in_doubt(backend, revision, wire, client):
+    def carried_out(request, body):
+        client.delete_item(**body)
+        raise SSLError(endpoint_url="https://x", error="EOF occurred in violation of protocol")
+
+    wire.fail(carried_out, operation="DeleteItem")
+    assert is_unknown(backend.write([certain(revision)])[0])
+
+
+def test_an_answer_without_the_item_that_was_removed_is_not_believed(backend, revision, wire):
+    wire.fail(answer({}), operation="DeleteItem")
+    with pytest.raises(BackendUnavailableError, match="lacks the item"):
+        backend.write([certain(revision)])
+    assert is_stored(backend, "key")
+
+
+def test_a_touch_whose_answer_was_lost_is_done(backend, revision, between, wire):
+    with between("UpdateItem", lambda: None):
+        assert backend.write([Touch(id_of("key"), at(1), at(60))]) == [Outcome(True)]
+    assert wire.operations[-2:] == ["UpdateItem", "GetItem"]
+    assert stored(backend, "key").expires_at == at(60)
 
 
 def test_deletes_that_stay_unanswered_do_not_pile_up(url, monkeypatch):

@@ -62,6 +62,17 @@ def test_only_what_is_decided_is_not_checked_again():
     assert plan.index is None
 
 
+def test_who_wrote_last_is_asked_for_like_an_expiry_that_may_be_missing():
+    """Records of versions that did not note it are found as null."""
+    assert asked(None, {"updatedByAgent": "x"}) == "updatedByAgent = 'x'"
+    assert asked(None, {"updatedByAgent": ""}) == "updatedByAgent = ''"
+    assert asked(None, {"updatedByAgent": None}) == (
+        "attribute_type(updatedByAgent, 'NULL') OR attribute_not_exists(updatedByAgent)"
+    )
+    assert asked(None, {"updatedByAgent": {"$ne": "x"}}) == "NOT updatedByAgent = 'x'"
+    assert plan_of(None, {"updatedByAgent": {"$in": ["x", None]}}).residual == parse_query(None)
+
+
 def test_a_branch_that_cannot_be_said_leaves_the_whole_out():
     assert plan_of(None, {"$or": [{"createdByAgent": "x"}, {"accessCount": 1}]}) is None
     assert plan_of(None, {"$nor": [{"createdByAgent": "x"}, {"accessCount": 1}]}).pushed

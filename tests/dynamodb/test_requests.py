@@ -7,6 +7,8 @@ import pytest
 from botocore.loaders import JSONFileLoader
 
 import datastore
+from datastore.backend import Delete, Touch
+from datastore.conformance.documents import at, id_of, put, stored
 from datastore.scope import scope_of
 from tests.dynamodb.wire import Wire
 from tests.servers import dynamodb
@@ -74,6 +76,51 @@ def test_setting_with_metadata_what_was_not_seen_here_takes_two(stranger, record
     other.set("strange", 2, {"b": 1})
     assert second.operations == ["PutItem", "UpdateItem"]
     assert agent.get_record("strange").metadata == {"b": 1}
+
+
+def touch(key, seconds=60):
+    return Touch(id_of(key), at(0), None if seconds is None else at(seconds))
+
+
+PARTS = os.urandom(495_000).hex()
+
+
+@pytest.mark.parametrize(
+    ("writes", "operations"),
+    [
+        ([touch("k1")], ["UpdateItem"]),
+        ([touch("missing")], ["UpdateItem", "GetItem"]),
+        ([touch("expired", 90)], ["UpdateItem"]),
+        ([touch(f"k{number}") for number in range(100)], ["TransactWriteItems"]),
+        ([touch("k1"), put("k2", 2), put("new", 3)], ["TransactWriteItems"]),
+        ([touch("k1"), Delete(id_of("k2"), at(0))], ["GetItem", "TransactWriteItems"]),
+        ([touch("large")], ["UpdateItem"] * 4),  # refused; the two parts; the record
+        ([touch("large", None)], ["UpdateItem"] * 4),
+        ([touch("large", 20)], ["UpdateItem"] * 6),  # and the parts again
+        ([put("new", 1, expires_at=at(60), keep_expiry=True)], ["UpdateItem"]),
+        ([put("expiring", 1, expires_at=at(90), keep_expiry=True)], ["UpdateItem"]),
+        ([put("k1", 1, keep_expiry=True)], ["UpdateItem"]),
+        ([put("k1", 1, keep_expiry=True, expires_at=at(60), if_revision="first")], ["UpdateItem"]),
+        ([put("k1", 1, keep_expiry=True, expires_at=at(60))], ["UpdateItem"] * 2),  # it expires never, and shall not
+    ],
+)  # fmt: skip
+def test_expiries_of_what_was_not_seen_here_take_these(backend, url, wire, writes, operations):
+    """Also in a process that knows nothing of the records."""
+    with datastore.connect(url) as other:
+        seeds = [put(f"k{number}", 1, revision="first") for number in range(100)]
+        other.backend.write([*seeds, put("expired", 1, expires_at=at(-1)), put("expiring", 1, expires_at=at(60))])
+        other.backend.write([put("large", PARTS, expires_at=at(30))])
+    backend.write(writes)
+    assert wire.operations == operations
+
+
+def test_what_is_remembered_of_a_record_survives_a_touch(backend, wire):
+    backend.write([put("key", 1, metadata={"a": 1})])
+    backend.write([touch("key")])
+    backend.write([put("key", 2, metadata={"b": 1}, keep_expiry=True)])
+    assert wire.operations[-2:] == ["UpdateItem", "UpdateItem"]
+    document = stored(backend, "key")
+    assert (document.metadata, document.expires_at) == ({"a": 1, "b": 1}, at(60))
 
 
 @pytest.mark.parametrize(("number", "requests"), [(100, 1), (101, 2), (250, 3)])

@@ -40,7 +40,7 @@ def records_of(lines):
     """Return the records of an export by user, namespace and key, without their ids."""
     records = [json.loads(line) for line in lines]
     return {
-        (record["userId"], record["namespace"], record["key"]): {**record, "id": None}
+        (record["userId"], record["namespace"], record["key"]): {"updatedByAgent": None, **record, "id": None}
         for record in records
         if "key" in record
     }

@@ -31,7 +31,7 @@ def test_three_hundred_threads_share_a_few_connections(tmp_path):
 
         def work(i):
             all_there.wait()
-            right.extend(agent.get(f"k{i}")["n"] == i and len(agent.scan(limit=50).records) == 50 for _ in range(5))
+            right.extend(agent.get(f"k{i}")["n"] == i and len(agent.scan(limit=10).records) == 10 for _ in range(5))
 
         crowd = threading.Thread(target=in_threads, args=(300, work))
         crowd.start()

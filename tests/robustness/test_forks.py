@@ -15,7 +15,7 @@ import pytest
 import datastore
 from datastore import BackendUnusableError, forks
 from datastore.core import Core
-from tests.robustness import times
+from tests.full import times
 from tests.sqlite.processes import in_a_child
 
 pytestmark = [

@@ -16,7 +16,7 @@ import tracemalloc  # noqa: F401 - pytest imports it where something is raised i
 import pytest
 
 import datastore
-from tests.robustness import times
+from tests.full import times
 
 pytestmark = [
     # What is raised inside of others' callbacks is lost there, and a connection that is left behind is closed by the

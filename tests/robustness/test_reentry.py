@@ -12,7 +12,7 @@ import pytest
 import datastore
 from datastore import ReentrantCallError
 from datastore.turns import Calls, Turns
-from tests.robustness import times
+from tests.full import times
 
 URLS = ["sqlite:///{path}", "sqlite://:memory:", "memory://"]
 CALLS = [

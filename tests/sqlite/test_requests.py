@@ -20,6 +20,7 @@ def agent(store):
     agent = store.agent("u", "a")
     agent.set_many({f"k{i:03}": i for i in range(100)})
     agent.use_namespace("other").set("k", 1)
+    agent.use_namespace("jobs").set("job", {"a": 1})
     return agent
 
 
@@ -30,9 +31,12 @@ def statements(store, agent):
     backend = store.backend
     backend._opened.look_at = float("inf")
     reading = backend._opened.connections.take(sys._getframe())
-    reading.set_trace_callback(
-        lambda statement: asked.append(statement) if statement not in ("BEGIN IMMEDIATE", "COMMIT") else None
-    )
+
+    def note(statement):
+        if statement not in ("BEGIN IMMEDIATE", "COMMIT") and not statement.startswith("-- "):  # a part of another one
+            asked.append(statement)
+
+    reading.set_trace_callback(note)
     backend._opened.connections.give_back(reading)
     return asked
 
@@ -56,6 +60,16 @@ def statements(store, agent):
         lambda agent: agent.get_all(),
         lambda agent: agent.count(),
         lambda agent: agent.list_namespaces(),
+        lambda agent: agent.list_namespaces(start="o", reverse=True),
+        lambda agent: agent.get_records([f"k{i:03}" for i in range(100)]),
+        lambda agent: agent.touch("k001", ttl=60),
+        lambda agent: agent.touch("missing", ttl=60),
+        lambda agent: agent.get_record("k001", count=True),
+        lambda agent: agent.get_or_set("k001", int),
+        lambda agent: agent.namespace_stats(),
+        lambda agent: agent.purge_expired(),
+        lambda agent: list(agent.iter_records(namespace_prefix="")),
+        lambda agent: agent.find_in("", {"a": 1}),
         lambda agent: agent.scan(),
         lambda agent: list(agent.iter_records()),
     ],
@@ -73,6 +87,14 @@ def test_a_call_is_one_statement(agent, statements, call):
         (lambda agent: agent.clear(), 2),
         (lambda agent: agent.clear("k00"), 2),
         (lambda agent: agent.increment("n"), 2),
+        (lambda agent: agent.pop("k001"), 2),
+        (lambda agent: agent.pop("missing"), 1),
+        (lambda agent: agent.get("k001", touch=60), 2),
+        (lambda agent: agent.add_many({f"n{i}": i for i in range(100)}), 100),
+        (lambda agent: agent.use_namespace("jobs").find_one_and_update({"a": 1}, {"a": 2}), 3),
+        (lambda agent: agent.use_namespace("jobs").claim(ttl=60), 2),
+        (lambda agent: agent.get_or_set("new", int), 5),
+        (lambda agent: agent.list_namespaces(limit=1), 1),
     ],
     ids=[
         "set_many: one statement, run for each row",
@@ -80,6 +102,14 @@ def test_a_call_is_one_statement(agent, statements, call):
         "clear: count, delete",
         "clear of a prefix that is a range of ids: the same",
         "increment",
+        "pop: read, delete",
+        "pop of what is not there",
+        "get with touch: read, touch",
+        "add_many: one statement, run for each row",
+        "find_one_and_update: the declared indexes, find, write",
+        "claim: find, write",
+        "get_or_set of what is not there: read, lease, read, write, end of the lease",
+        "list_namespaces with a limit: one for each",
     ],
 )
 def test_some_take_more(agent, statements, call, number):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from datastore.backend import Access, Backend, Delete, Outcome, Put, Touch
@@ -68,7 +69,7 @@ class RawTouches(Topic):
 
     def test_a_value_in_parts_survives_a_touch(self, backend: Backend) -> None:
         """A value that is larger than the database's own limit is whole afterwards, and expires as a whole."""
-        value = ["x" * 1000] * 900
+        value = [hashlib.sha256(f"{number}".encode()).hexdigest() for number in range(13_000)]  # cannot be compressed
         apply(backend, [put("large", value)])
         assert apply(backend, [touch("large", at(60), 1)])[0].done
         document = stored(backend, "large")

@@ -1,0 +1,87 @@
+"""Plans kept by the shape of a query: what is left of it without its constants.
+
+Translating a filter into SQL takes longer than looking up a few records by an index. But programs ask the same few
+questions again and again, with other constants. Queries of one shape have the same SQL, and their parameters are made
+from the constants (`datastore_sqlite.queries.parameters_of`, `datastore_sqlite.indexes.key_parameters_of`).
+
+Only plain questions have a shape: all of some fields, each compared with one or a few scalars. Everything else is
+translated each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from datastore.adapters.pushdown import About
+from datastore.queries.tree import EVERYTHING, And, Compare, Condition, Exists, Field, Filter, In, Query
+from datastore.turns import keep_newest
+
+if TYPE_CHECKING:
+    from datastore_sqlite.finding import SqlitePlan
+    from datastore_sqlite.indexes import Index
+
+Shape: TypeAlias = tuple[Hashable, ...]
+Pieces: TypeAlias = list[tuple[About, Field]]
+
+_MOST_VALUES = 12
+"""A longer ``$in`` has no shape: each number of values would be another one."""
+_SMALL = 2**45
+"""Numbers below this are compared in the same way, whatever they are; see `datastore_sqlite.indexes`."""
+_MOST_SHAPES = 256
+
+
+class Shapes:
+    """The plans of the shapes that were asked for last."""
+
+    def __init__(self) -> None:
+        self._plans: dict[Hashable, tuple[Sequence[Index], SqlitePlan]] = {}
+
+    def get(self, shape: Hashable, declared: Sequence[Index]) -> SqlitePlan | None:
+        """Return the plan for a shape, if it was made for the indexes that are declared now."""
+        indexes, plan = self._plans.get(shape, (None, None))
+        return plan if indexes is declared else None
+
+    def keep(self, shape: Hashable, declared: Sequence[Index], plan: SqlitePlan) -> None:
+        """Keep a plan."""
+        self._plans[shape] = declared, plan
+        keep_newest(self._plans, _MOST_SHAPES)
+
+
+def shape_of(query: Query) -> tuple[Shape, Pieces] | None:
+    """Return the shape of a query, and its fields in the order in which `datastore.adapters.pushdown` asks for them.
+
+    Returns ``None`` if it has no shape.
+    """
+    if query.both != EVERYTHING:
+        return None
+    shape, pieces = list[Hashable](), Pieces()
+    filters: tuple[tuple[About, Filter], ...] = ("meta", query.meta), ("value", query.value)
+    for about, filter in filters:
+        for clause in filter.clauses if isinstance(filter, And) else (filter,):
+            kind = _kind(clause.condition) if isinstance(clause, Field) else None
+            if kind is None or not isinstance(clause, Field):
+                return None
+            shape.append((about, clause.path, kind))
+            pieces.append((about, clause))
+    return tuple(shape), pieces
+
+
+def _kind(condition: Condition) -> Hashable:
+    """Return what the SQL of a condition depends on; ``None`` if that is more than a few words."""
+    if isinstance(condition, Compare):
+        kind = _kind_of_constant(condition.value)
+        return None if kind is None else (condition.operator, kind)
+    if isinstance(condition, In) and len(condition.values) <= _MOST_VALUES:
+        kinds = tuple(map(_kind_of_constant, condition.values))
+        return None if None in kinds else ("$in", kinds)
+    return "$exists" if isinstance(condition, Exists) else None
+
+
+def _kind_of_constant(value: Any) -> Hashable:
+    kind = type(value)
+    if kind is str:
+        return None if "\0" in value else "text"
+    if kind is int or kind is float:
+        return kind.__name__ if -_SMALL < value < _SMALL else None
+    return str(value) if value is None or kind is bool else None
