@@ -34,6 +34,9 @@ class State(NamedTuple):
     """``None`` for never."""
     held: Span | None = None
     """Until when the job is held; ``None`` if it never was."""
+    doomed: tuple[float, ...] = ()
+    """Which calls have written it without knowing (`Call.invoked`), and go on as if they had not. That is right only if
+    the record is deleted before, and what it knows of its last writes with it."""
 
 
 Stored: TypeAlias = State | None
@@ -118,7 +121,7 @@ def linearizable(effects: Sequence[Effect], wanted: tuple[Effect, int] | None = 
     seen, open = {start}, [start]
     while open:
         done, state = open.pop()
-        if done & needed == needed:
+        if done & needed == needed and (state is None or not state.doomed):
             return True
         limit = inf
         for index, end in enumerate(latest):

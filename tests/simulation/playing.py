@@ -34,7 +34,12 @@ class Played(NamedTuple):
 
     def story(self) -> str:
         """Return what happened, line by line."""
-        lines = [f"{time:10.4f}  {who:<12} {what}" for time, who, what in self.world.story]
+        at_fault = {line.rpartition("/")[2] for line in self.wrong}
+        lines = [
+            f"{time:10.4f}  {who:<12} {what}"
+            for time, who, what in self.world.story
+            if not who.startswith("audit") or any(f"'{key}'" in what for key in at_fault)
+        ]
         return "\n".join([f"seed {self.world.plan.seed}", *lines, "", *(f"WRONG: {line}" for line in self.wrong)])
 
     @property
@@ -59,7 +64,10 @@ def draw(seed: str, database: Callable[[], Database]) -> Plan:
 
 
 def _wrong(world: World) -> Iterator[str]:
+    differ = any(process.skew for process in world.plan.processes)
+    differ = differ or any("clock jump" in call.faults for call in world.history)
     for call in world.history:
+        call.clocks_differ = differ
         yield from _wrong_by_itself(call)
     effects = [
         effect

@@ -7,12 +7,11 @@ the shelf's, over a client that sends requests.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from datastore import BackendUnavailableError, Capabilities, ThrottledError
 from datastore.adapters.changes import Applied, Change, Late, Result
-from datastore.adapters.knowledge import Known
 from datastore.adapters.remembering import REMEMBERED
 from datastore.backend import Backend, DocumentPage, Fields, IdRange
 from tests.simulation.luck import FAULTS
@@ -99,8 +98,7 @@ class TokenBackend(ShelfBackend):
         read_batch=3, write_batch=3, scan_page=2, persistent=True, shared=True, remembered_writes=REMEMBERED
     )
 
-    _shelf: TokenClient  # type: ignore[assignment]  # it has what the shelf's adapter uses
-
+    _shelf: TokenClient
 
     def swap(self, changes: Sequence[Change]) -> Sequence[Result]:
         """See `Primitives.swap`."""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from math import inf
+from functools import partial
 from random import Random
 from typing import Any, NamedTuple, TypeAlias
 
 from datastore import AgentDataStore, BatchError, ConflictError, DataStoreError, KeyExistsError
 from datastore.times import text_of
 from datastore.values import encode
-from tests.simulation.checking import Effect, Key, Span, State, Stored, both, microseconds, parts, value_of, views
+from tests.simulation.checking import Effect, Key, Span, State, Step, Stored, both, microseconds, parts, value_of, views
 from tests.simulation.luck import Luck
 from tests.simulation.world import Call, CallPlan, Plan, ProcessPlan, Seen, ThreadPlan
 
@@ -144,7 +144,7 @@ def _bound(
             return None
         view = view._replace(revision=revision)
     if expires is not ANY:
-        fits, span = both(view.expires, None if expires is None else (expires, expires))  # type: ignore[arg-type]  # an int
+        fits, span = both(view.expires, None if expires is None else (expires, expires))
         if not fits:
             return None
         view = view._replace(expires=span)
@@ -203,13 +203,8 @@ def _put(
     if_absent: bool = False,
 ) -> Effects:
     """A call has stored a value, was refused, or nobody knows."""
-    if isinstance(error, KeyExistsError):
-        yield from _exists(call, key)
-        return
-    if isinstance(error, ConflictError) and if_revision is not None:
-        yield from _refused(call, key, error.revision, if_revision)
-        return
     text, held = parts(value)
+    made = State(text, revision, _later(call, ttl), held)
 
     def step(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
@@ -217,27 +212,56 @@ def _put(
                 continue
             if if_revision is not None and (view is None or view.revision not in (None, if_revision)):
                 continue
-            yield State(text, revision, _later(call, ttl), held)
+            yield made if view is None else made._replace(doomed=view.doomed)
 
-    yield Effect(_at(call, key), call, step, optional=error is not None)
+    yield from _repeated(call, key, step)
     if if_revision is None:
-        yield from _again(call, key, State(text, revision, _later(call, ttl), held))
+        yield from _arrived_later(call, key, made)
+    if isinstance(error, KeyExistsError):
+        yield from _exists(call, key)
+        return
+    if isinstance(error, ConflictError) and if_revision is not None:
+        yield from _refused(call, key, error.revision, if_revision)
+        return
+    yield _applied(call, key, step, error is not None)
 
 
-def _again(call: Call, key: str, made: State) -> Effects:
-    """A write that makes a record may have made it twice, if its answer was lost and the record deleted in between.
+def _applied(call: Call, key: str, step: Step, unknown: bool, *, counted: bool = False) -> Effect:
+    """Return the effect of a write. It does not find what it has itself written before: that, it would recognise."""
 
-    What the record knew of its last writes has gone with it. That is a limit of the contract (`Put`): a database without
-    a memory of deleted records cannot do better.
+    def once(state: Stored, chosen: int | None) -> Iterable[Stored]:
+        return () if state is not None and call.invoked in state.doomed else step(state, chosen)
+
+    return Effect(_at(call, key), call, once, optional=unknown, counted=counted)
+
+
+def _repeated(call: Call, key: str, step: Step) -> Effects:
+    """A write whose answer was lost was done, and the record deleted before the write was sent again.
+
+    What the record knew of its last writes has gone with it, so the write is done again, or refused. That is a limit of
+    the contract (`Put`): a database that remembers nothing of deleted records cannot do better.
     """
+
+    def fleeting(state: Stored, _: int | None) -> Iterator[Stored]:
+        before = () if state is None else state.doomed
+        if call.invoked not in before:
+            for after in step(state, None):
+                if after is not None and after != state:
+                    yield after._replace(doomed=(*before, call.invoked))
+
+    if call.is_blurred:
+        yield Effect(_at(call, key), call, fleeting, optional=True, until=call.returned)
+
+
+def _arrived_later(call: Call, key: str, made: State) -> Effects:
+    """A request that made a record was on its way for so long that the record was made by another, and deleted."""
 
     def step(state: Stored, _: int | None) -> Iterator[Stored]:
         if None in views(state, call):
             yield made
 
-    if call.is_blurred:
-        until = inf if "request late" in call.faults else call.returned
-        yield Effect(_at(call, key), call, step, optional=True, until=until)
+    if "request late" in call.faults:
+        yield Effect(_at(call, key), call, step, optional=True)
 
 
 def _exists(call: Call, key: str) -> Effects:
@@ -270,6 +294,10 @@ def _removed(
         yield from _refused(call, key, error.revision, if_revision)
         return
 
+    # Whether what is found after a lost answer is the record that the delete was for, or a later one, only the time tells
+    # when it was created. Where clocks differ that may be wrong either way.
+    guessed = value is ANY and call.is_unanswered and call.clocks_differ
+
     def step(state: Stored, chosen: int | None) -> Iterator[Stored]:
         there = was_there if chosen is None else bool(chosen)
         for view in views(state, call):
@@ -278,12 +306,16 @@ def _removed(
                     continue
                 if _bound(view, value) is not None:
                     yield None
-            if view is None and (there is not True or (value is ANY and call.is_blurred)):
+                if guessed:
+                    yield state
+            if view is None and (there is not True or (value is ANY and call.is_unanswered)):
                 yield None  # what had expired is removed as well; a delete without an answer is taken for done
                 if state is not None:
                     yield state
 
     yield Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
+    if guessed:
+        yield Effect(_at(call, key), call, lambda state, _: (None,), optional=True, until=call.returned)
 
 
 def _changed(
@@ -312,7 +344,7 @@ def _changed(
         counted: The call counts only how many it changed.
     """
 
-    def step(state: Stored, chosen: int | None) -> Iterator[Stored]:
+    def step(state: Stored, chosen: int | None, shown: Any = result) -> Iterator[Stored]:
         for view in views(state, call):
             if view is None and only:
                 if counted and chosen != 1:
@@ -322,17 +354,18 @@ def _changed(
                 continue
             new = function(default if view is None else value_of(view))
             after = (view or State("", None, None))._replace(value=encode(new), revision=revision)
-            if result is ANY or (after := _bound(after, result)) is not None:  # type: ignore[assignment]
-                yield after
+            if shown is not ANY:
+                yield from (one for one in (_bound(after, shown),) if one is not None)
+            else:
+                yield after._replace(revision=None)
 
-    yield Effect(_at(call, key), call, step, optional=optional, counted=counted)
+    yield from _repeated(call, key, partial(step, shown=ANY))
     if not only:
-        yield from _again(call, key, State(encode(function(default)), revision, None))
+        yield from _arrived_later(call, key, State(encode(function(default)), None, None))
+    yield _applied(call, key, step, optional, counted=counted)
 
 
 def _modified(call: Call, key: str, function: Callable[[Any], Any], default: Any = None) -> Effects:
-    if isinstance(call.error, ConflictError):
-        return ()
     unknown = call.error is not None
     return _changed(call, key, function, default, result=ANY if unknown else call.result, optional=unknown)
 
@@ -350,40 +383,39 @@ def _claim(call: Call, ttl: float) -> Effects:
         value["claim"] = {"by": call.thread, "until": "", "attempts": attempts}
         return view._replace(value=encode(value), revision=None, held=until)
 
+    def may_take(state: Stored, _: int | None) -> Iterator[Stored]:
+        yield from (taken(view) for view in views(state, call) if view is not None and free(view))
+
     def took(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
-            if view is not None and free(view):
-                if call.error is not None:
-                    yield taken(view)
-                elif (after := _bound(taken(view), call.result[1], call.result[2])) is not None:
-                    yield after
+            after = _bound(taken(view), *call.result[1:]) if view is not None and free(view) else None
+            if after is not None:
+                yield after
 
     def none(state: Stored, _: int | None) -> Iterator[Stored]:
         if any(view is None or (view.held is not None and view.held[1] > call.low) for view in views(state, call)):
             yield state
 
-    if isinstance(call.error, ConflictError):
-        return
-    if call.error is None and call.result is not None:
-        yield Effect(_at(call, call.result[0]), call, took)
-        return
     for key in KEYS["job"]:
-        is_known = call.error is None
-        yield Effect(_at(call, key), call, none if is_known else took, optional=not is_known, reads=is_known)
+        yield from _repeated(call, key, may_take)
+        if call.error is None and call.result is not None:
+            if key == call.result[0]:
+                yield _applied(call, key, took, unknown=False)
+        elif call.error is None:
+            yield Effect(_at(call, key), call, none, reads=True)
+        elif not isinstance(call.error, ConflictError):
+            yield _applied(call, key, may_take, unknown=True)
 
 
 def _first_of(call: Call) -> Effects:
-    if isinstance(call.error, ConflictError):
-        return
-    if call.error is None and call.result is not None:
-        key, value, revision = call.result
-        yield from _changed(call, key, one_more, only=True, result=value, revision=revision)
-        return
-    for key in KEYS["job"]:
-        if call.error is None:
-            yield from _saw(call, key, MISSING)
-        else:
-            yield from _changed(call, key, one_more, only=True, optional=True)
+    key, value, revision = call.result or (None, ANY, None)
+    for job in KEYS["job"]:
+        if call.error is None and key is None:
+            yield from _saw(call, job, MISSING)
+        elif job == key:
+            yield from _changed(call, job, one_more, only=True, result=value, revision=revision)
+        elif call.is_blurred or call.error is not None:
+            yield from _changed(call, job, one_more, only=True, optional=True)
 
 
 def _touched(call: Call, key: str, ttl: float | None) -> Effects:
@@ -396,6 +428,13 @@ def _touched(call: Call, key: str, ttl: float | None) -> Effects:
                 yield view._replace(expires=_later(call, ttl))
 
     yield Effect(_at(call, key), call, step, optional=call.error is not None)
+    if call.is_blurred:  # the record has no mark of it, so sent again it also moves the expiry of a later record
+
+        def again(state: Stored, _: int | None) -> Iterator[Stored]:
+            if state is not None:
+                yield state._replace(expires=_later(call, ttl))
+
+        yield Effect(_at(call, key), call, again, optional=True, until=call.returned)
 
 
 def _computed(call: Call, key: str, value: Any) -> Effects:
@@ -448,32 +487,107 @@ def _everything(call: Call) -> Iterable[str]:
 # The calls. In these lines `s` is the agent's store, `m` what its thread has seen, `k` a key and `v` a value.
 
 KINDS: dict[str, Kind] = {
-    "get": Kind(6, lambda d: (d.key(),), lambda s, m, k: s.get(k, MISSING), lambda c, k: _saw(c, k, c.result if c.result != MISSING else MISSING), _hit, _one),
-    "get_record": Kind(4, lambda d: (d.key(),), _record, lambda c, k: _saw(c, k, *((MISSING,) if c.result is None else c.result[:3]))),
-    "exists": Kind(1, lambda d: (d.key(),), lambda s, m, k: s.exists(k), lambda c, k: _saw(c, k, ANY if c.result else MISSING)),
-    "set": Kind(6, lambda d: (*d.key_and_value(), d.ttl()), lambda s, m, k, v, t: _noted(m, k, s.set(k, v, ttl=t)), lambda c, k, v, t: _put(c, k, v, error=c.error, revision=c.result, ttl=t)),
-    "set_if": Kind(4, lambda d: (k := d.key(), d.value(k), Seen(k)), lambda s, m, k, v, r: _noted(m, k, s.set(k, v, if_revision=r)), lambda c, k, v, r: _put(c, k, v, error=c.error, revision=c.result, if_revision=r)),
-    "add": Kind(5, lambda d: (*d.key_and_value(), d.ttl()), lambda s, m, k, v, t: _noted(m, k, s.add(k, v, ttl=t)), lambda c, k, v, t: _put(c, k, v, error=c.error, revision=c.result, ttl=t, if_absent=True)),
-    "delete": Kind(4, lambda d: (d.key(),), lambda s, m, k: s.delete(k), lambda c, k: _removed(c, k, was_there=c.result, error=c.error)),
-    "delete_if": Kind(2, lambda d: (k := d.key(), Seen(k)), lambda s, m, k, r: s.delete(k, if_revision=r), lambda c, k, r: _removed(c, k, was_there=c.result, error=c.error, if_revision=r)),
+    "get": Kind(
+        6, lambda d: (d.key(),), lambda s, m, k: s.get(k, MISSING), lambda c, k: _saw(c, k, c.result), _hit, _one
+    ),
+    "get_record": Kind(
+        4, lambda d: (d.key(),), _record, lambda c, k: _saw(c, k, *((MISSING,) if c.result is None else c.result[:3]))
+    ),
+    "exists": Kind(
+        1, lambda d: (d.key(),), lambda s, m, k: s.exists(k), lambda c, k: _saw(c, k, ANY if c.result else MISSING)
+    ),
+    "set": Kind(
+        6,
+        lambda d: (*d.key_and_value(), d.ttl()),
+        lambda s, m, k, v, t: _noted(m, k, s.set(k, v, ttl=t)),
+        lambda c, k, v, t: _put(c, k, v, error=c.error, revision=c.result, ttl=t),
+    ),
+    "set_if": Kind(
+        4,
+        lambda d: (k := d.key(), d.value(k), Seen(k)),
+        lambda s, m, k, v, r: _noted(m, k, s.set(k, v, if_revision=r)),
+        lambda c, k, v, r: _put(c, k, v, error=c.error, revision=c.result, if_revision=r),
+    ),
+    "add": Kind(
+        5,
+        lambda d: (*d.key_and_value(), d.ttl()),
+        lambda s, m, k, v, t: _noted(m, k, s.add(k, v, ttl=t)),
+        lambda c, k, v, t: _put(c, k, v, error=c.error, revision=c.result, ttl=t, if_absent=True),
+    ),
+    "delete": Kind(
+        4,
+        lambda d: (d.key(),),
+        lambda s, m, k: s.delete(k),
+        lambda c, k: _removed(c, k, was_there=c.result, error=c.error),
+    ),
+    "delete_if": Kind(
+        2,
+        lambda d: (k := d.key(), Seen(k)),
+        lambda s, m, k, r: s.delete(k, if_revision=r),
+        lambda c, k, r: _removed(c, k, was_there=c.result, error=c.error, if_revision=r),
+    ),
     "pop": Kind(3, lambda d: (d.key("text", "number"),), lambda s, m, k: s.pop(k, MISSING), _popped),
     "touch": Kind(2, lambda d: (d.key(), d.ttl()), lambda s, m, k, t: s.touch(k, ttl=t), _touched),
-    "increment": Kind(6, lambda d: (d.key("number"), d.random.randint(1, 3)), lambda s, m, k, n: s.increment(k, n), lambda c, k, n: _modified(c, k, lambda value: value + n, 0)),
-    "modify": Kind(3, lambda d: (k := d.key("text"), d.value(k)), lambda s, m, k, v: s.modify(k, added(v)), lambda c, k, v: _modified(c, k, added(v))),
-    "get_or_set": Kind(2, lambda d: (k := d.key("text"), d.value(k)), lambda s, m, k, v: s.get_or_set(k, lambda: v, lease=2), _computed, _others, _one),
+    "increment": Kind(
+        6,
+        lambda d: (d.key("number"), d.random.randint(1, 3)),
+        lambda s, m, k, n: s.increment(k, n),
+        lambda c, k, n: _modified(c, k, lambda value: value + n, 0),
+    ),
+    "modify": Kind(
+        3,
+        lambda d: (k := d.key("text"), d.value(k)),
+        lambda s, m, k, v: s.modify(k, added(v)),
+        lambda c, k, v: _modified(c, k, added(v)),
+    ),
+    "get_or_set": Kind(
+        2,
+        lambda d: (k := d.key("text"), d.value(k)),
+        lambda s, m, k, v: s.get_or_set(k, lambda: v, lease=2),
+        _computed,
+        _others,
+        _one,
+    ),
     "claim": Kind(4, lambda d: (d.random.choice((0.01, 5, 60)),), _claimed, _claim),
     "find_one_and_update": Kind(1, lambda d: (), lambda s, m: _first_changed(s), _first_of),
-    "get_many": Kind(2, lambda d: d.keys(), lambda s, m, *k: s.get_many(k), lambda c, *k: _saw_all(c, (c.result or {}).items(), k), _found, lambda c: c.arguments),
-    "get_all": Kind(1, lambda d: (), lambda s, m: s.get_all(), lambda c: _saw_all(c, (c.result or {}).items()), _found, _everything),
-    "list_keys": Kind(2, lambda d: (), lambda s, m: s.list_keys(), lambda c: _saw_all(c, dict.fromkeys(c.result or (), ANY).items())),
-    "find": Kind(2, lambda d: (), lambda s, m: s.find(JOBS), lambda c: _saw_all(c, (c.result or {}).items(), KEYS["job"]), _found, _everything),
+    "get_many": Kind(
+        2,
+        lambda d: d.keys(),
+        lambda s, m, *k: s.get_many(k),
+        lambda c, *k: _saw_all(c, (c.result or {}).items(), k),
+        _found,
+        lambda c: c.arguments,
+    ),
+    "get_all": Kind(
+        1, lambda d: (), lambda s, m: s.get_all(), lambda c: _saw_all(c, (c.result or {}).items()), _found, _everything
+    ),
+    "list_keys": Kind(
+        2, lambda d: (), lambda s, m: s.list_keys(), lambda c: _saw_all(c, dict.fromkeys(c.result or (), ANY).items())
+    ),
+    "find": Kind(
+        2,
+        lambda d: (),
+        lambda s, m: s.find(JOBS),
+        lambda c: _saw_all(c, (c.result or {}).items(), KEYS["job"]),
+        _found,
+        _everything,
+    ),
     "set_many": Kind(3, lambda d: d.pairs(), lambda s, m, *p: s.set_many(p), lambda c, *p: _batch(c, p)),
-    "add_many": Kind(2, lambda d: d.pairs(), lambda s, m, *p: s.add_many(p), lambda c, *p: _batch(c, p, if_absent=True)),
+    "add_many": Kind(
+        2, lambda d: d.pairs(), lambda s, m, *p: s.add_many(p), lambda c, *p: _batch(c, p, if_absent=True)
+    ),
     "delete_many": Kind(2, lambda d: d.keys(), lambda s, m, *k: s.delete_many(k), lambda c, *k: _all_removed(c, k)),
     "clear": Kind(1, lambda d: (), lambda s, m: s.clear(), lambda c: _all_removed(c)),
-    "update_where": Kind(2, lambda d: (), lambda s, m: s.update_where(JOBS, {"$inc": {"n": 1}}), lambda c: _where(c, lambda k: _changed(c, k, one_more, only=True, optional=c.error is not None, counted=c.error is None))),
+    "update_where": Kind(
+        2,
+        lambda d: (),
+        lambda s, m: s.update_where(JOBS, {"$inc": {"n": 1}}),
+        lambda c: _where(
+            c, lambda k: _changed(c, k, one_more, only=True, optional=c.error is not None, counted=c.error is None)
+        ),
+    ),
     "delete_where": Kind(1, lambda d: (), lambda s, m: s.delete_where(JOBS), lambda c: _all_removed(c, KEYS["job"])),
-}  # fmt: skip
+}
 """The calls by name."""
 
 LOSSES = frozenset({"delete", "delete_if", "pop", "touch", "delete_many", "clear", "delete_where"})

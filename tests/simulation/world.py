@@ -101,11 +101,18 @@ class Call:
     """The latest."""
     faults: list[str] = field(default_factory=list)
     """What happened to its requests."""
+    clocks_differ: bool = False
+    """Whether the clocks of the run's processes show different times."""
 
     @property
     def is_blurred(self) -> bool:
         """Whether a fault may have kept from it what became of a request."""
         return any(fault not in HARMLESS for fault in self.faults)
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether a request of it had no answer that says what became of it, as far as its process can tell."""
+        return any(fault not in ("throttled", "clock jump") for fault in self.faults)
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(map(repr, self.arguments))})"
@@ -174,7 +181,8 @@ class Client:
             world.happened.append(label)
             if (call := world.calls.get(task)) is not None:
                 call.faults.append(fault)
-        world.tell(task.name, f"    {what}{f': {fault}' if fault else ''}")
+        if not world.calm:
+            world.tell(task.name, f"    {what}{f': {fault}' if fault else ''}")
         if fault == "clock jump":
             self.process.offset += jump
             fault = None
@@ -345,7 +353,8 @@ class World:
         )
         self.history.append(call)
         self.calls[task] = call
-        self.tell(task.name, f"{call}")
+        if not self.calm:
+            self.tell(task.name, f"{call} for {who.user}")
         try:
             call.result = self.doing(plan.name)(store, seen, *arguments)
         except DataStoreError as error:
@@ -357,7 +366,7 @@ class World:
             del self.calls[task]
         call.returned, call.ended = self._moment_now(), self.scheduler.now
         said = f"-> {call.result!r}" if call.error is None else f"-> {type(call.error).__name__}: {call.error.message}"
-        self.tell(task.name, f"{plan.name} {said}"[:300])
+        self.tell(task.name, f"{call if self.calm else plan.name} {said}"[:300])
 
     def _moment_now(self) -> float:
         self._moment += 1
