@@ -294,8 +294,8 @@ def _removed(
         yield from _refused(call, key, error.revision, if_revision)
         return
 
-    # Whether what is found after a lost answer is the record that the delete was for, or a later one, only the time tells
-    # when it was created. Where clocks differ that may be wrong either way.
+    # After a lost answer, only the time when a record was created tells whether it is the one that the delete was for
+    # or a later one. Where clocks differ that may be wrong either way.
     guessed = value is ANY and call.is_unanswered and call.clocks_differ
 
     def step(state: Stored, chosen: int | None) -> Iterator[Stored]:
@@ -441,6 +441,7 @@ def _computed(call: Call, key: str, value: Any) -> Effects:
     """The value that was there was returned, or one was stored."""
     if call.error is None and call.result != value:
         yield from _saw(call, key, call.result)
+        yield from _put(call, key, value, error=KeyExistsError("its own came too late"), if_absent=True)
     else:
         yield from _put(call, key, value, error=call.error, if_absent=True)
 
