@@ -1,0 +1,44 @@
+"""``python -m tests.simulation --backend token --seconds 60 --seed N``."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+import time
+
+from tests.simulation.playing import BACKENDS, draw, play, shrunk
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Play runs from a seed on, and print the story of the first that goes wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation")
+    parser.add_argument("--backend", choices=BACKENDS, default="token", help="which model of a database")
+    parser.add_argument("--seed", type=int, default=0, help="the first run's seed; the others follow")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for how long to begin further runs")
+    parser.add_argument("--runs", type=int, help="how many runs, instead of a time")
+    parser.add_argument("--story", action="store_true", help="print the story of the first run, whatever comes of it")
+    options = parser.parse_args(arguments)
+    database = BACKENDS[options.backend]
+    began = time.monotonic()
+    numbers = itertools.count(options.seed)
+    for number in numbers if options.runs is None else itertools.islice(numbers, options.runs):
+        if options.runs is None and time.monotonic() - began > options.seconds:
+            break
+        played = play(draw(str(number), database), database)
+        if options.story:
+            print(played.story())
+            return bool(played.wrong)
+        if played.wrong:
+            print(f"seed {number} goes wrong: {played.wrong[0]}\n")
+            print(shrunk(played, database).story())
+            print(f"\nAgain: python -m tests.simulation --backend {options.backend} --runs 1 --seed {number}")
+            return 1
+    runs = number - options.seed + (options.runs is not None)
+    seconds = time.monotonic() - began
+    print(f"{runs} runs on {options.backend} from seed {options.seed}: all well; {runs / seconds:.0f} runs per second")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,277 @@
+"""Threads that run one at a time, in an order and in a time that are simulated.
+
+Each `Task` is a real thread, and only the one that has the baton runs. It hands the baton on wherever it waits or looks
+at a clock. Who gets it depends on the simulated time alone: the task that is due first. How long something takes is
+drawn from the seed by whoever waits, so the seed alone decides the order.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from heapq import heappop, heappush
+from random import Random
+from typing import Any
+
+LOOK = 20e-6
+"""The longest time that a look at a clock takes, in seconds."""
+_MOST_STEPS = 50_000
+_PATIENCE = 120.0  # real seconds without an end: something waits outside the simulation
+
+
+class Killed(BaseException):
+    """The process of this task was killed. It is no `Exception`, so that no code of the process goes on."""
+
+
+class Task:
+    """One simulated thread."""
+
+    def __init__(self, name: str, owner: Any, random: Random) -> None:
+        self.name = name
+        self.owner = owner
+        """Its process."""
+        self.random = random
+        """What this task draws from. While it executes a call, it is that call's own."""
+        self.label = name
+        """What it is doing, for naming faults."""
+        self.requests = 0
+        """How many requests it has sent under this label."""
+        self.killed = False
+        self.done = False
+        self.thread: object = None
+        """The `SimulatedThread` that the code in the task takes itself for."""
+        self.baton = threading.Lock()
+        self.baton.acquire()
+        self.ticket = 0
+        self.joining: list[Task] = []
+
+
+class Scheduler:
+    """Hands the baton from task to task."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        """The simulated time, in seconds."""
+        self.current: Task | None = None
+        """Who has the baton."""
+        self.steps = 0
+        self.problem: str | None = None
+        """Why the run did not end by itself."""
+        self.crashed: BaseException | None = None
+        """What a task raised."""
+        self._tasks: dict[Task, None] = {}
+        self._due: list[tuple[float, int, Task | None, Any]] = []
+        self._number = 0
+        self._ended = threading.Lock()
+        self._ended.acquire()
+
+    def spawn(self, task: Task, run: Callable[[], object], delay: float = 0.0) -> None:
+        """Begin a task after some time."""
+
+        def body() -> None:
+            task.baton.acquire()
+            try:
+                if not task.killed:
+                    run()
+            except Killed:
+                pass
+            except BaseException as error:  # noqa: BLE001 - the run reports it
+                self.crashed = self.crashed or error
+                self.problem = self.problem or f"{task.name} raised {type(error).__name__}: {error}"
+            task.done = True
+            del self._tasks[task]
+            for other in task.joining:
+                self.wake(other)
+            self._hand_on()
+
+        self._tasks[task] = None
+        self._push(self.now + delay, task)
+        threading.Thread(target=body, name=task.name, daemon=True).start()
+
+    def run(self) -> None:
+        """Let the tasks run until all of them have ended and nothing is left to happen."""
+        self._hand_on()
+        if not self._ended.acquire(timeout=_PATIENCE):
+            raise RuntimeError(f"{self.current and self.current.name} waits for something that is not simulated")
+
+    def later(self, seconds: float, action: Callable[[], object]) -> None:
+        """Do something after some time, whoever runs then. It must not wait."""
+        self._number += 1
+        heappush(self._due, (self.now + seconds, self._number, None, action))
+
+    def sleep(self, seconds: float) -> None:
+        """Let the current task go on after some time."""
+        me = self._me()
+        when = self.now + max(seconds, 0.0)
+        if self._due and self._due[0][0] <= when:
+            self._push(when, me)
+            self._switch(me)
+        else:
+            self.now = when
+
+    def look(self) -> None:
+        """Let the current task look at a clock."""
+        if self.current is not None:
+            self.sleep(self.current.random.random() * LOOK)
+
+    def block(self, seconds: float | None = None) -> None:
+        """Let the current task wait until somebody wakes it, or for some time."""
+        me = self._me()
+        if seconds is None:
+            me.ticket += 1
+        else:
+            self._push(self.now + max(seconds, 0.0), me)
+        self._switch(me)
+
+    def wake(self, task: Task) -> None:
+        """Let a task go on now."""
+        if not task.done:
+            self._push(self.now, task)
+
+    def kill(self, task: Task) -> None:
+        """Let a task go no further than where it is."""
+        task.killed = True
+        if task is not self.current:
+            self.wake(task)
+
+    def _me(self) -> Task:
+        me = self.current
+        assert me is not None, "only a task can wait"
+        if me.killed:
+            raise Killed
+        return me
+
+    def _push(self, when: float, task: Task) -> None:
+        task.ticket += 1  # whatever it was due for before no longer counts
+        self._number += 1
+        heappush(self._due, (when, self._number, task, task.ticket))
+
+    def _switch(self, me: Task) -> None:
+        following = self._next()
+        self.current = following
+        if following is not me:
+            (self._ended if following is None else following.baton).release()
+            me.baton.acquire()
+        if me.killed:
+            raise Killed
+
+    def _hand_on(self) -> None:
+        following = self.current = self._next()
+        (self._ended if following is None else following.baton).release()
+
+    def _next(self) -> Task | None:
+        self.current = None
+        while True:
+            while self._due:
+                when, _, task, what = heappop(self._due)
+                self.now = max(self.now, when)
+                if task is None:
+                    what()
+                elif task.ticket == what and not task.done:
+                    self.steps += 1
+                    if self.steps == _MOST_STEPS:
+                        self.stop(f"no end after {_MOST_STEPS} steps")
+                    return task
+            if not self._tasks:
+                return None
+            if self.problem is None:
+                self.problem = f"{', '.join(task.name for task in self._tasks)} wait for ever"
+            for task in self._tasks:
+                self.kill(task)
+
+    def stop(self, problem: str) -> None:
+        """End the run."""
+        self.problem = self.problem or problem
+        for task in self._tasks:
+            self.kill(task)
+
+
+class Lock:
+    """As `threading.Lock`."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._locked = False
+        self._waiting: list[Task] = []
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        scheduler = self._scheduler
+        until = None if timeout < 0 else scheduler.now + timeout
+        while self._locked:
+            if not blocking or (until is not None and scheduler.now >= until):
+                return False
+            me = scheduler._me()
+            self._waiting.append(me)
+            try:
+                scheduler.block(None if until is None else until - scheduler.now)
+            finally:
+                self._waiting.remove(me)
+        self._locked = True
+        return True
+
+    def release(self) -> None:
+        if not self._locked:
+            raise RuntimeError("release unlocked lock")
+        self._locked = False
+        for task in self._waiting[:1]:
+            self._scheduler.wake(task)
+
+
+class Event:
+    """As `threading.Event`."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._set = False
+        self._waiting: list[Task] = []
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        self._set = True
+        for task in self._waiting:
+            self._scheduler.wake(task)
+
+    def clear(self) -> None:
+        self._set = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        scheduler = self._scheduler
+        if not self._set:
+            me = scheduler._me()
+            self._waiting.append(me)
+            try:
+                scheduler.block(timeout)
+            finally:
+                self._waiting.remove(me)
+        return self._set
+
+
+class SimulatedThread:
+    """As `threading.Thread`, for code that starts threads of its own: they belong to the process that started them."""
+
+    def __init__(
+        self, scheduler: Scheduler, target: Callable[..., object], args: tuple[Any, ...] = (), name: str = "thread"
+    ) -> None:
+        self._scheduler = scheduler
+        self._run = lambda: target(*args)
+        self._name = name
+        self._task: Task | None = None
+
+    def start(self) -> None:
+        parent = self._scheduler._me()
+        name = f"{parent.owner.name}.{self._name}"
+        task = self._task = parent.owner.task(name)
+        task.thread = self
+        self._scheduler.spawn(task, self._run)
+
+    def join(self) -> None:
+        if self._task is None:
+            raise RuntimeError("cannot join thread before it is started")
+        while not self._task.done:
+            self._task.joining.append(self._scheduler._me())
+            self._scheduler.block()
+
+    def is_alive(self) -> bool:
+        return self._task is not None and not self._task.done

@@ -1,0 +1,107 @@
+"""Tasks run one at a time, in the order of the simulated time."""
+
+from random import Random
+from types import SimpleNamespace
+
+from tests.simulation.scheduling import Event, Killed, Lock, Scheduler, Task
+
+
+def run(*bodies):
+    """Run functions of a scheduler as tasks, and return the scheduler."""
+    scheduler = Scheduler()
+    for number, body in enumerate(bodies):
+        task = Task(f"t{number}", SimpleNamespace(), Random(number))
+        scheduler.spawn(task, lambda body=body: body(scheduler))
+    scheduler.run()
+    return scheduler
+
+
+def test_who_is_due_first_goes_on_first():
+    said = []
+
+    def sleeper(*seconds):
+        def body(scheduler):
+            for one in seconds:
+                scheduler.sleep(one)
+                said.append(scheduler.now)
+
+        return body
+
+    run(sleeper(3, 3), sleeper(1, 4), sleeper(2))
+    assert said == [1, 2, 3, 5, 6]
+
+
+def test_a_lock_is_given_to_one_after_another():
+    inside, most = [], []
+
+    def body(scheduler):
+        lock.acquire()
+        inside.append(1)
+        most.append(len(inside))
+        scheduler.sleep(1)
+        inside.pop()
+        lock.release()
+
+    lock = Lock(scheduler := Scheduler())
+    for number in range(3):
+        scheduler.spawn(Task(f"t{number}", None, Random(number)), lambda: body(scheduler))
+    scheduler.run()
+    assert most == [1, 1, 1]
+    assert scheduler.now == 3
+
+
+def test_waiting_for_a_lock_or_an_event_ends_at_its_time():
+    results = []
+
+    def body(scheduler):
+        lock, event = Lock(scheduler), Event(scheduler)
+        assert lock.acquire()
+        results.append((lock.acquire(timeout=2), scheduler.now))
+        results.append((event.wait(3), scheduler.now))
+
+    run(body)
+    assert results == [(False, 2), (False, 5)]
+
+
+def test_an_event_wakes_who_waits_for_it():
+    scheduler = Scheduler()
+    event, woken = Event(scheduler), []
+    scheduler.spawn(Task("waits", None, Random(1)), lambda: woken.append((event.wait(), scheduler.now)))
+    scheduler.spawn(Task("sets", None, Random(2)), event.set, delay=4.0)
+    scheduler.run()
+    assert woken == [(True, 4)]
+
+
+def test_tasks_that_wait_for_each_other_are_reported():
+    def body(scheduler):
+        Event(scheduler).wait()
+
+    assert run(body, body).problem == "t0, t1 wait for ever"
+
+
+def test_a_task_that_is_killed_goes_no_further():
+    said = []
+
+    def body(scheduler):
+        try:
+            scheduler.sleep(5)
+            said.append("not killed")
+        except Killed:
+            said.append(scheduler.now)
+            scheduler.sleep(1)  # not even what it does while it ends
+            said.append("went on")
+
+    scheduler = Scheduler()
+    task = Task("t", None, Random(1))
+    scheduler.spawn(task, lambda: body(scheduler))
+    scheduler.later(2, lambda: scheduler.kill(task))
+    scheduler.run()
+    assert said == [2]
+    assert scheduler.problem is None
+
+
+def test_what_a_task_raises_is_reported():
+    def body(scheduler):
+        raise ValueError("no")
+
+    assert run(body).problem == "t0 raised ValueError: no"

@@ -1,0 +1,99 @@
+"""Runs from seeds: the same seed is the same run, all is well on right adapters, and each fault is found."""
+
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.full import times
+from tests.simulation.__main__ import main
+from tests.simulation.faulty import FAULTY
+from tests.simulation.playing import BACKENDS, draw, play, shrunk
+from tests.simulation.tokens import TokenDatabase
+
+ROOT = Path(__file__).parents[2]
+
+FAILED_ONCE = {"token": (237, 438, 825, 1387, 2376, 2985, 4094, 6517, 9252), "memory": (32,)}
+"""Seeds whose runs went wrong once, because of the package or because of the simulator."""
+
+FINDS = {
+    "stale memory decides": 18,
+    "a lost answer counted twice": 82,
+    "a repeated delete": 138,
+    "counting revives": 80,
+    "reads of expired": 9,
+    "one write remembered": 190,
+    "an outage for done": 0,
+    "an outage for missing": 1,
+    "checked, then written": 17,
+}
+"""The first seed that finds each fault, counted from 0: so many runs it takes, and one more."""
+
+MOST_STEPS = 12
+"""So many calls and faults a shrunk run has at most."""
+
+DIGEST = """
+import hashlib
+from tests.simulation.playing import BACKENDS, draw, play
+for name, database in BACKENDS.items():
+    stories = [play(draw(str(seed), database), database).story() for seed in range(12)]
+    print(name, hashlib.sha256("".join(stories).encode()).hexdigest())
+"""
+
+
+def test_the_same_seed_is_the_same_run_in_every_interpreter():
+    def digests(hash_seed):
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+        ran = subprocess.run(
+            [sys.executable, "-c", DIGEST], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        )
+        return ran.stdout
+
+    first = digests("1")
+    assert first.count("\n") == len(BACKENDS)
+    assert digests("2") == first
+
+
+def test_other_seeds_are_other_runs():
+    database = BACKENDS["token"]
+    stories = {play(draw(str(seed), database), database).story() for seed in range(5)}
+    assert len(stories) == 5
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_all_is_well(backend):
+    database = BACKENDS[backend]
+    seeds = [*range(times(100, 10_000)), *FAILED_ONCE[backend]]
+    for seed in seeds:
+        played = play(draw(str(seed), database), database)
+        assert not played.wrong, shrunk(played, database).story()
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_each_fault_is_found_and_told_in_a_few_steps(fault):
+    database = partial(TokenDatabase, FAULTY[fault])
+    seed = str(FINDS[fault])
+    plan = draw(seed, database)
+    assert not play(plan, TokenDatabase).wrong
+    played = play(plan, database)
+    assert played.wrong
+    small = shrunk(played, database)
+    assert small.wrong
+    assert small.steps <= MOST_STEPS, small.story()
+
+
+def test_the_command_says_how_many_runs_went_well(capsys):
+    assert main(["--runs", "3", "--backend", "memory"]) == 0
+    assert capsys.readouterr().out.startswith("3 runs on memory from seed 0: all well")
+
+
+def test_the_command_tells_the_story_of_a_run_that_goes_wrong(capsys, monkeypatch):
+    monkeypatch.setitem(BACKENDS, "faulty", partial(TokenDatabase, FAULTY["an outage for done"]))
+    assert main(["--runs", "3", "--backend", "faulty"]) == 1
+    told = capsys.readouterr().out
+    assert told.startswith("seed 0 goes wrong: ")
+    assert "WRONG: " in told
+    assert told.endswith("Again: python -m tests.simulation --backend faulty --runs 1 --seed 0\n")

@@ -1,0 +1,634 @@
+"""What agents do: the calls, each with how its arguments are drawn, how it is made, and what it does to each key.
+
+A new call is one line in `KINDS`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from random import Random
+from typing import Any, NamedTuple, TypeAlias
+
+from datastore import AgentDataStore, BatchError, ConflictError, DataStoreError, KeyExistsError
+from datastore.times import text_of
+from datastore.values import encode
+from tests.simulation.checking import Effect, Key, Span, State, Step, Stored, both, microseconds, parts, value_of, views
+from tests.simulation.luck import Luck
+from tests.simulation.world import Call, CallPlan, Plan, ProcessPlan, Seen, ThreadPlan
+
+KEYS = {"text": ("a", "b"), "number": ("n",), "job": ("job1", "job2")}
+"""The keys by what their values are. There are few, so that calls meet."""
+ALL = tuple(itertools.chain.from_iterable(KEYS.values()))
+USERS = ("ann", "ben")
+MISSING = "(nothing)"
+JOBS = {"kind": "job"}
+"""A filter that every job matches, and nothing else."""
+ANY = object()
+"""Any value."""
+
+
+class Draw:
+    """Draws the arguments of calls."""
+
+    def __init__(self, random: Random, user: str) -> None:
+        self.random = random
+        self._user = user
+        self._numbers = itertools.count(1)
+        self._place = f"{random.getrandbits(20):05x}"
+
+    def key(self, *kinds: str) -> str:
+        return self.random.choice(KEYS[self.random.choice(kinds or tuple(KEYS))])
+
+    def keys(self) -> tuple[str, ...]:
+        return tuple(self.random.sample(ALL, self.random.randint(2, len(ALL))))
+
+    def value(self, key: str) -> Any:
+        """Return a value that no other call writes."""
+        number = next(self._numbers)
+        if key in KEYS["number"]:
+            return self.random.randint(1, 9) * 1000 + number
+        name = f"{self._user} {self._place}.{number}"
+        return {**JOBS, "name": name, "n": 0} if key in KEYS["job"] else name
+
+    def ttl(self) -> float | None:
+        return self.random.choice((None, None, 0.01, 1, 10))
+
+    def pairs(self) -> tuple[tuple[str, Any], ...]:
+        return tuple((key, self.value(key)) for key in self.keys())
+
+    def key_and_value(self) -> tuple[str, Any]:
+        key = self.key()
+        return key, self.value(key)
+
+
+Effects: TypeAlias = Iterable[Effect]
+
+
+class Kind(NamedTuple):
+    """One call."""
+
+    weight: int
+    """How often it is drawn."""
+    draw: Callable[[Draw], tuple[Any, ...]]
+    make: Callable[..., Any]
+    """Makes it: given the store, what the thread has seen, and the arguments."""
+    effects: Callable[..., Effects]
+    """What it did to each key: given the `Call` and the arguments."""
+    hits: Callable[[Call], Iterable[str]] = lambda call: ()
+    """The keys of which it counts an access, if it returned."""
+    may_hit: Callable[[Call], Iterable[str]] = lambda call: ()
+    """Those of which it may have counted one, if it did not."""
+
+
+# How a call is made, where that is more than to call it.
+
+
+def _noted(seen: dict[str, str], key: str, revision: str) -> str:
+    seen[key] = revision
+    return revision
+
+
+def _record(store: AgentDataStore, seen: dict[str, str], key: str) -> Any:
+    record = store.get_record(key)
+    if record is None:
+        return None
+    seen[key] = record.revision
+    expires = None if record.expires_at is None else microseconds(text_of(record.expires_at))
+    return (record.value, record.revision, expires, record.access_count)
+
+
+def _claimed(store: AgentDataStore, seen: dict[str, str], ttl: float) -> Any:
+    record = store.claim(JOBS, ttl=ttl)
+    if record is None:
+        return None
+    seen[record.key] = record.revision
+    return (record.key, record.value, record.revision)
+
+
+def _first_changed(store: AgentDataStore) -> Any:
+    record = store.find_one_and_update(JOBS, {"$inc": {"n": 1}})
+    return None if record is None else (record.key, record.value, record.revision)
+
+
+def added(text: str) -> Callable[[Any], Any]:
+    """Return the function of `modify` that adds to a text."""
+    return lambda value: f"{value or ''}+{text}"
+
+
+def one_more(value: Any) -> Any:
+    """Return a job that was changed once more."""
+    return {**value, "n": value["n"] + 1}
+
+
+# What they do to a key.
+
+
+def _at(call: Call, key: str) -> Key:
+    return (call.user, call.namespace, key)
+
+
+def _bound(
+    view: State, value: Any, revision: str | None = None, expires: object = ANY, held: Span | None = None
+) -> State | None:
+    """Return a state with what a call has shown of it; ``None`` if it has shown something else."""
+    if value is not ANY:
+        text, held = parts(value)
+        fits, held = both(view.held, held)
+        if text != view.value or not fits:
+            return None
+        view = view._replace(held=held)
+    if revision is not None:
+        if view.revision not in (None, revision):
+            return None
+        view = view._replace(revision=revision)
+    if expires is not ANY:
+        fits, span = both(view.expires, None if expires is None else (expires, expires))
+        if not fits:
+            return None
+        view = view._replace(expires=span)
+    return view
+
+
+def _saw(call: Call, key: str, value: Any, revision: str | None = None, expires: object = ANY) -> Effects:
+    """A call has shown a value under a key, or that there is none (``MISSING``)."""
+
+    def step(state: Stored, _: int | None) -> Iterator[Stored]:
+        for view in views(state, call):
+            if value is MISSING:
+                if view is None:
+                    yield state
+            elif view is not None and (shown := _bound(view, value, revision, expires)) is not None:
+                yield shown
+
+    if call.error is None:
+        yield Effect(_at(call, key), call, step, reads=True)
+
+
+def _saw_all(call: Call, found: Iterable[tuple[str, Any]], keys: Iterable[str] = ALL) -> Effects:
+    shown = dict(found) if call.error is None else {}
+    for key in keys:
+        yield from _saw(call, key, shown.get(key, MISSING))
+
+
+def _later(call: Call, ttl: float | None) -> Span | None:
+    """Return when something expires that a call has written."""
+    return None if ttl is None else (int(call.low) + int(ttl * 1e6), int(call.high) + int(ttl * 1e6))
+
+
+def _refused(call: Call, key: str, current: str | None, expected: str | None = None) -> Effects:
+    """A condition did not hold: the record was at another revision, or there was none."""
+
+    def step(state: Stored, _: int | None) -> Iterator[Stored]:
+        for view in views(state, call):
+            if current is None:
+                if view is None:
+                    yield state
+            elif view is not None and current != expected and (shown := _bound(view, ANY, current)) is not None:
+                yield shown
+
+    yield Effect(_at(call, key), call, step, reads=True)
+
+
+def _put(
+    call: Call,
+    key: str,
+    value: Any,
+    *,
+    error: DataStoreError | None,
+    revision: str | None = None,
+    ttl: float | None = None,
+    if_revision: str | None = None,
+    if_absent: bool = False,
+) -> Effects:
+    """A call has stored a value, was refused, or nobody knows."""
+    text, held = parts(value)
+    made = State(text, revision, _later(call, ttl), held)
+
+    def step(state: Stored, _: int | None) -> Iterator[Stored]:
+        for view in views(state, call):
+            if if_absent and view is not None:
+                continue
+            if if_revision is not None and (view is None or view.revision not in (None, if_revision)):
+                continue
+            yield made if view is None else made._replace(doomed=view.doomed)
+
+    yield from _repeated(call, key, step)
+    if if_revision is None:
+        yield from _arrived_later(call, key, made)
+    if isinstance(error, KeyExistsError):
+        yield from _exists(call, key)
+        return
+    if isinstance(error, ConflictError) and if_revision is not None:
+        yield from _refused(call, key, error.revision, if_revision)
+        return
+    yield _applied(call, key, step, error is not None)
+
+
+def _applied(call: Call, key: str, step: Step, unknown: bool, *, counted: bool = False) -> Effect:
+    """Return the effect of a write. It does not find what it has itself written before: that, it would recognise."""
+
+    def once(state: Stored, chosen: int | None) -> Iterable[Stored]:
+        return () if state is not None and call.invoked in state.doomed else step(state, chosen)
+
+    return Effect(_at(call, key), call, once, optional=unknown, counted=counted)
+
+
+def _repeated(call: Call, key: str, step: Step) -> Effects:
+    """A write whose answer was lost was done, and the record deleted before the write was sent again.
+
+    What the record knew of its last writes has gone with it, so the write is done again, or refused. That is a limit of
+    the contract (`Put`): a database that remembers nothing of deleted records cannot do better.
+    """
+
+    def fleeting(state: Stored, _: int | None) -> Iterator[Stored]:
+        before = () if state is None else state.doomed
+        if call.invoked not in before:
+            for after in step(state, None):
+                if after is not None and after != state:
+                    yield after._replace(doomed=(*before, call.invoked))
+
+    if call.is_blurred:
+        yield Effect(_at(call, key), call, fleeting, optional=True, until=call.returned)
+
+
+def _arrived_later(call: Call, key: str, made: State) -> Effects:
+    """A request that made a record was on its way for so long that the record was made by another, and deleted."""
+
+    def step(state: Stored, _: int | None) -> Iterator[Stored]:
+        if None in views(state, call):
+            yield made
+
+    if "request late" in call.faults:
+        yield Effect(_at(call, key), call, step, optional=True)
+
+
+def _exists(call: Call, key: str) -> Effects:
+    def step(state: Stored, _: int | None) -> Iterator[Stored]:
+        yield from (view for view in views(state, call) if view is not None)
+
+    yield Effect(_at(call, key), call, step, reads=True)
+
+
+def _batch(call: Call, pairs: Iterable[tuple[str, Any]], *, if_absent: bool = False) -> Effects:
+    """Each item of a batch was stored or not."""
+    outcomes = call.error.outcomes if isinstance(call.error, BatchError) else {}
+    for key, value in pairs:
+        error = outcomes.get(key) if outcomes else call.error
+        yield from _put(call, key, value, error=error, if_absent=if_absent)
+
+
+def _removed(
+    call: Call,
+    key: str,
+    *,
+    was_there: bool | None,
+    error: DataStoreError | None,
+    if_revision: str | None = None,
+    value: Any = ANY,
+    counted: bool = False,
+) -> Effects:
+    """A record was removed, or was not there (``was_there``), or the call counts only how many there were."""
+    if isinstance(error, ConflictError):
+        yield from _refused(call, key, error.revision, if_revision)
+        return
+
+    # After a lost answer, only the time when a record was created tells whether it is the one that the delete was for
+    # or a later one. Where clocks differ that may be wrong either way.
+    guessed = value is ANY and call.is_unanswered and call.clocks_differ
+
+    def step(state: Stored, chosen: int | None) -> Iterator[Stored]:
+        there = was_there if chosen is None else bool(chosen)
+        for view in views(state, call):
+            if view is not None and there is not False:
+                if if_revision is not None and view.revision not in (None, if_revision):
+                    continue
+                if _bound(view, value) is not None:
+                    yield None
+                if guessed:
+                    yield state
+            if view is None and (there is not True or (value is ANY and call.is_unanswered)):
+                yield None  # what had expired is removed as well; a delete without an answer is taken for done
+                if state is not None:
+                    yield state
+
+    yield Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
+    if guessed:
+        yield Effect(_at(call, key), call, lambda state, _: (None,), optional=True, until=call.returned)
+
+
+def _changed(
+    call: Call,
+    key: str,
+    function: Callable[[Any], Any],
+    default: Any = None,
+    *,
+    only: bool = False,
+    result: Any = ANY,
+    revision: str | None = None,
+    optional: bool = False,
+    counted: bool = False,
+) -> Effects:
+    """A value was replaced by what a function makes of it.
+
+    Args:
+        call: The call.
+        key: The key.
+        function: The function.
+        default: What it is given if there is no record.
+        only: Only a record that is there is changed.
+        result: The new value, if it is known.
+        revision: The new revision, if it is known.
+        optional: It may not have taken place.
+        counted: The call counts only how many it changed.
+    """
+
+    def step(state: Stored, chosen: int | None, shown: Any = result) -> Iterator[Stored]:
+        for view in views(state, call):
+            if view is None and only:
+                if counted and chosen != 1:
+                    yield state
+                continue
+            if chosen == 0:
+                continue
+            new = function(default if view is None else value_of(view))
+            after = (view or State("", None, None))._replace(value=encode(new), revision=revision)
+            if shown is not ANY:
+                yield from (one for one in (_bound(after, shown),) if one is not None)
+            else:
+                yield after._replace(revision=None)
+
+    yield from _repeated(call, key, partial(step, shown=ANY))
+    if not only:
+        yield from _arrived_later(call, key, State(encode(function(default)), None, None))
+    yield _applied(call, key, step, optional, counted=counted)
+
+
+def _modified(call: Call, key: str, function: Callable[[Any], Any], default: Any = None) -> Effects:
+    unknown = call.error is not None
+    return _changed(call, key, function, default, result=ANY if unknown else call.result, optional=unknown)
+
+
+def _claim(call: Call, ttl: float) -> Effects:
+    """A job was taken; or there was none to take."""
+    until = _later(call, ttl)
+
+    def free(view: State) -> bool:
+        return view.held is None or view.held[0] <= call.high
+
+    def taken(view: State) -> State:
+        value = value_of(view)
+        attempts = value.get("claim", {}).get("attempts", 0) + 1
+        value["claim"] = {"by": call.thread, "until": "", "attempts": attempts}
+        return view._replace(value=encode(value), revision=None, held=until)
+
+    def may_take(state: Stored, _: int | None) -> Iterator[Stored]:
+        yield from (taken(view) for view in views(state, call) if view is not None and free(view))
+
+    def took(state: Stored, _: int | None) -> Iterator[Stored]:
+        for view in views(state, call):
+            after = _bound(taken(view), *call.result[1:]) if view is not None and free(view) else None
+            if after is not None:
+                yield after
+
+    def none(state: Stored, _: int | None) -> Iterator[Stored]:
+        if any(view is None or (view.held is not None and view.held[1] > call.low) for view in views(state, call)):
+            yield state
+
+    for key in KEYS["job"]:
+        yield from _repeated(call, key, may_take)
+        if call.error is None and call.result is not None:
+            if key == call.result[0]:
+                yield _applied(call, key, took, unknown=False)
+        elif call.error is None:
+            yield Effect(_at(call, key), call, none, reads=True)
+        elif not isinstance(call.error, ConflictError):
+            yield _applied(call, key, may_take, unknown=True)
+
+
+def _first_of(call: Call) -> Effects:
+    key, value, revision = call.result or (None, ANY, None)
+    for job in KEYS["job"]:
+        if call.error is None and key is None:
+            yield from _saw(call, job, MISSING)
+        elif job == key:
+            yield from _changed(call, job, one_more, only=True, result=value, revision=revision)
+        elif call.is_blurred or call.error is not None:
+            yield from _changed(call, job, one_more, only=True, optional=True)
+
+
+def _touched(call: Call, key: str, ttl: float | None) -> Effects:
+    def step(state: Stored, _: int | None) -> Iterator[Stored]:
+        for view in views(state, call):
+            if view is None:
+                if call.error is None and not call.result:
+                    yield state
+            elif call.error is not None or call.result:
+                yield view._replace(expires=_later(call, ttl))
+
+    yield Effect(_at(call, key), call, step, optional=call.error is not None)
+    if call.is_blurred:  # the record has no mark of it, so sent again it also moves the expiry of a later record
+
+        def again(state: Stored, _: int | None) -> Iterator[Stored]:
+            if state is not None:
+                yield state._replace(expires=_later(call, ttl))
+
+        yield Effect(_at(call, key), call, again, optional=True, until=call.returned)
+
+
+def _computed(call: Call, key: str, value: Any) -> Effects:
+    """The value that was there was returned, or one was stored."""
+    if call.error is None and call.result != value:
+        yield from _saw(call, key, call.result)
+        yield from _put(call, key, value, error=KeyExistsError("its own came too late"), if_absent=True)
+    else:
+        yield from _put(call, key, value, error=call.error, if_absent=True)
+
+
+def _popped(call: Call, key: str) -> Effects:
+    if call.error is None and call.result == MISSING:
+        return _saw(call, key, MISSING)
+    if isinstance(call.error, ConflictError):
+        return ()
+    return _removed(call, key, was_there=True, error=call.error, value=ANY if call.error else call.result)
+
+
+def _all_removed(call: Call, keys: Iterable[str] = ALL) -> Effects:
+    outcomes = call.error.outcomes if isinstance(call.error, BatchError) else {}
+    for key in keys:
+        error = outcomes.get(key) if outcomes else call.error
+        yield from _removed(call, key, was_there=None, error=error, counted=call.error is None)
+
+
+def _where(call: Call, made: Callable[[str], Effects]) -> Effects:
+    return itertools.chain.from_iterable(map(made, KEYS["job"]))
+
+
+def _found(call: Call) -> Iterable[str]:
+    return call.result
+
+
+def _one(call: Call) -> Iterable[str]:
+    return (call.arguments[0],)
+
+
+def _hit(call: Call) -> Iterable[str]:
+    return () if call.result == MISSING else _one(call)
+
+
+def _others(call: Call) -> Iterable[str]:
+    return () if call.result == call.arguments[1] else _one(call)
+
+
+def _everything(call: Call) -> Iterable[str]:
+    return ALL
+
+
+# The calls. In these lines `s` is the agent's store, `m` what its thread has seen, `k` a key and `v` a value.
+
+KINDS: dict[str, Kind] = {
+    "get": Kind(
+        6, lambda d: (d.key(),), lambda s, m, k: s.get(k, MISSING), lambda c, k: _saw(c, k, c.result), _hit, _one
+    ),
+    "get_record": Kind(
+        4, lambda d: (d.key(),), _record, lambda c, k: _saw(c, k, *((MISSING,) if c.result is None else c.result[:3]))
+    ),
+    "exists": Kind(
+        1, lambda d: (d.key(),), lambda s, m, k: s.exists(k), lambda c, k: _saw(c, k, ANY if c.result else MISSING)
+    ),
+    "set": Kind(
+        6,
+        lambda d: (*d.key_and_value(), d.ttl()),
+        lambda s, m, k, v, t: _noted(m, k, s.set(k, v, ttl=t)),
+        lambda c, k, v, t: _put(c, k, v, error=c.error, revision=c.result, ttl=t),
+    ),
+    "set_if": Kind(
+        4,
+        lambda d: (k := d.key(), d.value(k), Seen(k)),
+        lambda s, m, k, v, r: _noted(m, k, s.set(k, v, if_revision=r)),
+        lambda c, k, v, r: _put(c, k, v, error=c.error, revision=c.result, if_revision=r),
+    ),
+    "add": Kind(
+        5,
+        lambda d: (*d.key_and_value(), d.ttl()),
+        lambda s, m, k, v, t: _noted(m, k, s.add(k, v, ttl=t)),
+        lambda c, k, v, t: _put(c, k, v, error=c.error, revision=c.result, ttl=t, if_absent=True),
+    ),
+    "delete": Kind(
+        4,
+        lambda d: (d.key(),),
+        lambda s, m, k: s.delete(k),
+        lambda c, k: _removed(c, k, was_there=c.result, error=c.error),
+    ),
+    "delete_if": Kind(
+        2,
+        lambda d: (k := d.key(), Seen(k)),
+        lambda s, m, k, r: s.delete(k, if_revision=r),
+        lambda c, k, r: _removed(c, k, was_there=c.result, error=c.error, if_revision=r),
+    ),
+    "pop": Kind(3, lambda d: (d.key("text", "number"),), lambda s, m, k: s.pop(k, MISSING), _popped),
+    "touch": Kind(2, lambda d: (d.key(), d.ttl()), lambda s, m, k, t: s.touch(k, ttl=t), _touched),
+    "increment": Kind(
+        6,
+        lambda d: (d.key("number"), d.random.randint(1, 3)),
+        lambda s, m, k, n: s.increment(k, n),
+        lambda c, k, n: _modified(c, k, lambda value: value + n, 0),
+    ),
+    "modify": Kind(
+        3,
+        lambda d: (k := d.key("text"), d.value(k)),
+        lambda s, m, k, v: s.modify(k, added(v)),
+        lambda c, k, v: _modified(c, k, added(v)),
+    ),
+    "get_or_set": Kind(
+        2,
+        lambda d: (k := d.key("text"), d.value(k)),
+        lambda s, m, k, v: s.get_or_set(k, lambda: v, lease=2),
+        _computed,
+        _others,
+        _one,
+    ),
+    "claim": Kind(4, lambda d: (d.random.choice((0.01, 5, 60)),), _claimed, _claim),
+    "find_one_and_update": Kind(1, lambda d: (), lambda s, m: _first_changed(s), _first_of),
+    "get_many": Kind(
+        2,
+        lambda d: d.keys(),
+        lambda s, m, *k: s.get_many(k),
+        lambda c, *k: _saw_all(c, (c.result or {}).items(), k),
+        _found,
+        lambda c: c.arguments,
+    ),
+    "get_all": Kind(
+        1, lambda d: (), lambda s, m: s.get_all(), lambda c: _saw_all(c, (c.result or {}).items()), _found, _everything
+    ),
+    "list_keys": Kind(
+        2, lambda d: (), lambda s, m: s.list_keys(), lambda c: _saw_all(c, dict.fromkeys(c.result or (), ANY).items())
+    ),
+    "find": Kind(
+        2,
+        lambda d: (),
+        lambda s, m: s.find(JOBS),
+        lambda c: _saw_all(c, (c.result or {}).items(), KEYS["job"]),
+        _found,
+        _everything,
+    ),
+    "set_many": Kind(3, lambda d: d.pairs(), lambda s, m, *p: s.set_many(p), lambda c, *p: _batch(c, p)),
+    "add_many": Kind(
+        2, lambda d: d.pairs(), lambda s, m, *p: s.add_many(p), lambda c, *p: _batch(c, p, if_absent=True)
+    ),
+    "delete_many": Kind(2, lambda d: d.keys(), lambda s, m, *k: s.delete_many(k), lambda c, *k: _all_removed(c, k)),
+    "clear": Kind(1, lambda d: (), lambda s, m: s.clear(), lambda c: _all_removed(c)),
+    "update_where": Kind(
+        2,
+        lambda d: (),
+        lambda s, m: s.update_where(JOBS, {"$inc": {"n": 1}}),
+        lambda c: _where(
+            c, lambda k: _changed(c, k, one_more, only=True, optional=c.error is not None, counted=c.error is None)
+        ),
+    ),
+    "delete_where": Kind(1, lambda d: (), lambda s, m: s.delete_where(JOBS), lambda c: _all_removed(c, KEYS["job"])),
+}
+"""The calls by name."""
+
+LOSSES = frozenset({"delete", "delete_if", "pop", "touch", "delete_many", "clear", "delete_where"})
+"""The calls after which a key may belong to another record."""
+
+
+def plan(seed: str, possible: frozenset[str]) -> Plan:
+    """Draw a run."""
+    random = Random(seed)
+    luck = Luck.drawn(random, possible)
+    users = USERS if random.random() < 0.2 else USERS[:1]
+    names = [name for name in KINDS if random.random() < 0.5] or list(KINDS)
+    weights = [KINDS[name].weight for name in names]
+    skewed = random.random() < 0.5
+    processes = []
+    for number in range(random.choice((1, 2, 2, 2, 3))):
+        threads = []
+        for place in range(random.choice((1, 1, 2))):
+            user = random.choice(users)
+            draw = Draw(random, user)
+            calls = []
+            for position in range(random.randint(2, 7)):
+                (name,) = random.choices(names, weights)
+                pause = random.expovariate(random.choice((1000.0, 200.0, 1.0)))
+                calls.append(CallPlan(position, name, KINDS[name].draw(draw), pause))
+            threads.append(ThreadPlan(place, user, "ns", tuple(calls)))
+        options = {
+            "tracking": random.choice(("deferred", "deferred", "immediate", "off")),
+            "flush_interval": random.choice((0.01, 0.1, 1.0)),
+        }
+        skew = random.uniform(-5.0, 5.0) if skewed else 0.0
+        processes.append(ProcessPlan(number, skew, options, tuple(threads)))
+    return Plan(seed, luck, tuple(processes))
+
+
+def audit() -> list[CallPlan]:
+    """Return the calls that look at what is there when everybody has ended."""
+    keys = list(ALL)
+    return [
+        *(CallPlan(place, "get_record", (key,), 0.0) for place, key in enumerate(keys)),
+        CallPlan(len(keys), "list_keys", (), 0.0),
+        CallPlan(len(keys) + 1, "get_all", (), 0.0),
+    ]

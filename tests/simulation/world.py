@@ -1,0 +1,433 @@
+"""A world: one database, several processes with threads, a network between them, and what each call came to.
+
+A `Plan` says who calls what. It is drawn from a seed and can be cut down; `run` plays it. Whatever is drawn during the
+run (delays, faults) is drawn for one call by its place in the whole plan. So what is cut away changes nothing for the
+others, except that it is no longer there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from random import Random
+from typing import Any, NamedTuple, Protocol
+
+from datastore import AgentDataStore, DataStore, DataStoreError, deadlines
+from datastore.backend import Backend
+from tests.simulation.luck import HARMLESS, Luck
+from tests.simulation.scheduling import Killed, Scheduler, Task
+from tests.simulation.seams import simulated
+
+BEGAN = 1_000_000_000
+"""What a right clock shows when a run begins, in seconds since the epoch."""
+GRID = 64
+"""Clocks show multiples of this many microseconds, plus one of their own. So no two records are created at the same
+time, by which the store tells a record from its successor."""
+REQUEST_SECONDS = 5.0
+"""How long a client waits for an answer."""
+MAX_SECONDS = 30.0
+"""The deadline of a call."""
+
+
+class CallPlan(NamedTuple):
+    """One call, as it was drawn."""
+
+    number: int
+    """Its place in its thread."""
+    name: str
+    arguments: tuple[Any, ...]
+    pause: float
+    """How long the thread does nothing before it."""
+
+
+class ThreadPlan(NamedTuple):
+    """One thread: who it acts as, and its calls."""
+
+    number: int
+    user: str
+    namespace: str
+    calls: tuple[CallPlan, ...]
+
+
+class ProcessPlan(NamedTuple):
+    """One process: a store with its options, and its threads."""
+
+    number: int
+    skew: float
+    """How far its clock is ahead, in seconds."""
+    options: dict[str, Any]
+    threads: tuple[ThreadPlan, ...]
+
+
+class Plan(NamedTuple):
+    """All that a run is made of."""
+
+    seed: str
+    luck: Luck
+    processes: tuple[ProcessPlan, ...]
+    muted: frozenset[str] = frozenset()
+    """Faults that do not happen, by the request that they would have happened to."""
+
+    @property
+    def calls(self) -> int:
+        """How many calls there are."""
+        return sum(len(thread.calls) for process in self.processes for thread in process.threads)
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """One call, as it went."""
+
+    process: str
+    thread: str
+    user: str
+    namespace: str
+    name: str
+    arguments: tuple[Any, ...]
+    invoked: float
+    """When it began: a number that grows with everything that happens."""
+    began: float
+    """The same in simulated seconds."""
+    returned: float = inf
+    """When it ended; infinity if its process was killed before."""
+    ended: float = inf
+    result: Any = None
+    error: DataStoreError | None = None
+    low: float = inf
+    """The earliest time that its process's clock has shown it, in microseconds since the epoch."""
+    high: float = -inf
+    """The latest."""
+    faults: list[str] = field(default_factory=list)
+    """What happened to its requests."""
+    clocks_differ: bool = False
+    """Whether the clocks of the run's processes show different times."""
+
+    @property
+    def is_blurred(self) -> bool:
+        """Whether a fault may have kept from it what became of a request."""
+        return any(fault not in HARMLESS for fault in self.faults)
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether a request of it had no answer that says what became of it, as far as its process can tell."""
+        return any(fault not in ("throttled", "clock jump") for fault in self.faults)
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(map(repr, self.arguments))})"
+
+
+class Database(Protocol):
+    """A model of a database. It outlives the processes."""
+
+    faults: frozenset[str]
+    """What can happen to its requests."""
+
+    def adapter(self, client: Client) -> Backend:
+        """Return what a new process uses it with."""
+
+
+class Doing(Protocol):
+    """Makes a call: given the agent's store, what its thread has seen, and the arguments."""
+
+    def __call__(self, store: AgentDataStore, seen: dict[str, str], *arguments: Any) -> Any:
+        """Return what the history is to have as its result."""
+
+
+class ClientError(Exception):
+    """What the database's client raises."""
+
+
+class ConnectionBrokeError(ClientError):
+    """No answer came."""
+
+
+class ServerError(ClientError):
+    """An answer with a status of 500 or more."""
+
+
+class TooManyRequestsError(ClientError):
+    """An answer with the status 429: nothing was done."""
+
+
+class Client:
+    """One process's way to the database: the place where bad luck strikes."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self.world = world
+        self.process = process
+
+    def request(self, what: str, carry_out: Callable[[int | None], Any], size: int = 1) -> Any:
+        """Send a request, and return its answer.
+
+        Args:
+            what: What it is, for the story.
+            carry_out: Does it. It is told how many of its parts to do; ``None`` for all.
+            size: How many parts it has.
+        """
+        world, scheduler = self.world, self.world.scheduler
+        task = scheduler._me()
+        deadlines.check()
+        patience = min(REQUEST_SECONDS, deadlines.left())
+        task.requests += 1
+        label = f"{task.label}#{task.requests}"
+        fault = None if world.calm else world.luck.fault(task.random)
+        there, back = world.luck.delay(task.random), world.luck.delay(task.random)
+        part, jump = task.random.randrange(size), task.random.uniform(-20.0, 20.0)
+        if label in world.plan.muted:
+            fault = None
+        if fault is not None:
+            world.happened.append(label)
+            if (call := world.calls.get(task)) is not None:
+                call.faults.append(fault)
+        if not world.calm:
+            world.tell(task.name, f"    {what}{f': {fault}' if fault else ''}")
+        if fault == "clock jump":
+            self.process.offset += jump
+            fault = None
+        if fault == "killed before":
+            self.process.kill()
+        if fault == "reset before":
+            scheduler.sleep(there)
+            raise ConnectionBrokeError("the connection was reset")
+        if fault == "request lost" or (fault is None and there > patience):
+            scheduler.sleep(patience)
+            raise ConnectionBrokeError(f"no answer for {patience:g} s")
+        if fault == "request late":
+            scheduler.later(patience * 2 * task.random.random(), lambda: carry_out(None))
+            scheduler.sleep(patience)
+            raise ConnectionBrokeError(f"no answer for {patience:g} s")
+        if fault == "killed after":
+            scheduler.later(there, lambda: carry_out(None))
+            self.process.kill()
+        scheduler.sleep(there)
+        if fault == "throttled":
+            scheduler.sleep(back)
+            raise TooManyRequestsError("429: too many requests")
+        if fault == "error before":
+            scheduler.sleep(back)
+            raise ServerError("503: overloaded")
+        answer = carry_out(part if fault == "partly done" else None)
+        if fault in ("answer lost", "answer late"):
+            scheduler.sleep(patience if fault == "answer late" else back)
+            raise ConnectionBrokeError("the connection broke before the answer came")
+        scheduler.sleep(back)
+        if fault == "reset after":
+            raise ConnectionBrokeError("the connection was reset")
+        if fault in ("error after", "partly done"):
+            raise ServerError("500: something broke")
+        return answer
+
+
+class Process:
+    """One process: a store over the database, a clock, and threads."""
+
+    def __init__(self, world: World, plan: ProcessPlan, lives: int = 0) -> None:
+        self.world = world
+        self.plan = plan
+        self.name = f"p{plan.number}" + "'" * lives
+        self.offset = plan.skew
+        self.lives = lives
+        self.is_dead = False
+        self._tasks: list[Task] = []
+        self.store: DataStore
+        self._running = 0
+        self._made = 0
+        self._shown = 0
+
+    def start(self, places: dict[int, int]) -> None:
+        """Open the store and begin the threads.
+
+        Args:
+            places: With which of its calls each thread goes on, by the thread's number.
+        """
+        world = self.world
+        backend = world.database.adapter(Client(world, self))
+        self.store = DataStore(backend, clock=self.clock, max_seconds=MAX_SECONDS, **self.plan.options)
+        world.stores.append(self.store)
+        self.places = places
+        self._running = len(self.plan.threads)
+        for thread in self.plan.threads:
+            task = self.task(f"{self.name}.t{thread.number}")
+            world.scheduler.spawn(task, lambda thread=thread, task=task: self._live(thread, task))
+
+    def task(self, name: str) -> Task:
+        """Return a new task of this process."""
+        self._made += 1
+        task = Task(name, self, Random(f"{self.world.plan.seed} {name} {self._made}"))
+        self._tasks.append(task)
+        return task
+
+    def clock(self) -> float:
+        """Return the time, as this process has it."""
+        world = self.world
+        world.scheduler.look()
+        shown = int((BEGAN + world.scheduler.now + self.offset) * 1e6) // GRID * GRID + self.plan.number
+        while shown in world.shown:
+            shown += GRID
+        world.shown.add(shown)
+        task = world.scheduler.current
+        if task is not None and (call := world.calls.get(task)) is not None:
+            call.low, call.high = min(call.low, shown), max(call.high, shown)
+        return shown / 1e6
+
+    def kill(self) -> None:
+        """End this process where it is, and start it again later."""
+        world = self.world
+        if not self.is_dead:
+            self.is_dead = True
+            world.killed += 1
+            world.tell(self.name, "is killed")
+            for task in self._tasks:
+                if not task.done:
+                    world.scheduler.kill(task)
+            again = Process(world, self.plan, self.lives + 1)
+            again.offset = self.offset
+            world.scheduler.later(0.5, lambda: again.start(dict(self.places)))
+        raise Killed
+
+    def _live(self, plan: ThreadPlan, task: Task) -> None:
+        world = self.world
+        seen: dict[str, str] = {}
+        store = self.store.agent(plan.user, task.name, plan.namespace)
+        while self.places[plan.number] < len(plan.calls):
+            call = plan.calls[self.places[plan.number]]
+            task.label = f"p{self.plan.number}.t{plan.number}.{call.number}"
+            task.random, task.requests = Random(f"{world.plan.seed} {task.label}"), 0
+            world.scheduler.sleep(call.pause)
+            self.places[plan.number] += 1
+            world.make(task, store, seen, plan, call)
+        self._running -= 1
+        if not self._running:
+            task.label, task.requests = f"p{self.plan.number}.close", 0
+            self.store.close()
+
+
+class World:
+    """Everything of one run."""
+
+    def __init__(self, plan: Plan, database: Database, doing: Callable[[str], Doing]) -> None:
+        self.plan = plan
+        self.luck = plan.luck
+        self.database = database
+        self.doing = doing
+        self.scheduler = Scheduler()
+        self.calm = False
+        """Whether nothing goes wrong any more."""
+        self.killed = 0
+        """How many processes were killed."""
+        self.uncounted = 0
+        """How many times accesses were given up."""
+        self.happened: list[str] = []
+        """The requests that something happened to."""
+        self.history: list[Call] = []
+        self.calls: dict[Task, Call] = {}
+        """What each task is doing now."""
+        self.shown: set[int] = set()
+        self.stores: list[DataStore] = []
+        """All stores, so that the garbage collector closes none of them."""
+        self.story: list[tuple[float, str, str]] = []
+        self.faults: list[str] = []
+        """What no run may have."""
+        self._moment = 0
+
+    def tell(self, who: str, what: str) -> None:
+        """Add a line to the story."""
+        self.story.append((self.scheduler.now, who, what))
+
+    def make(self, task: Task, store: AgentDataStore, seen: dict[str, str], who: ThreadPlan, plan: CallPlan) -> None:
+        """Make a call, and note what it comes to."""
+        arguments = tuple(
+            seen.get(argument.key, "r0") if isinstance(argument, Seen) else argument for argument in plan.arguments
+        )
+        call = Call(
+            task.owner.name,
+            task.name,
+            who.user,
+            who.namespace,
+            plan.name,
+            arguments,
+            self._moment_now(),
+            self.scheduler.now,
+        )
+        self.history.append(call)
+        self.calls[task] = call
+        if not self.calm:
+            self.tell(task.name, f"{call} for {who.user}")
+        try:
+            call.result = self.doing(plan.name)(store, seen, *arguments)
+        except DataStoreError as error:
+            call.error = error
+        except Exception as error:  # noqa: BLE001 - no call may raise anything else
+            self.faults.append(f"{call} of {task.name} raised {type(error).__name__}: {error}")
+            call.error = DataStoreError("")
+        finally:
+            del self.calls[task]
+        call.returned, call.ended = self._moment_now(), self.scheduler.now
+        said = f"-> {call.result!r}" if call.error is None else f"-> {type(call.error).__name__}: {call.error.message}"
+        self.tell(task.name, f"{call if self.calm else plan.name} {said}"[:300])
+
+    def _moment_now(self) -> float:
+        self._moment += 1
+        return self._moment
+
+    def run(self) -> None:
+        """Play the plan, and then look at what is there."""
+        logger = logging.getLogger("datastore")
+        handler = _Reporting(self)
+        propagates, logger.propagate = logger.propagate, False
+        logger.addHandler(handler)
+        try:
+            with simulated(self.scheduler, self.plan.seed):
+                for process in self.plan.processes:
+                    Process(self, process).start({thread.number: 0 for thread in process.threads})
+                self.scheduler.run()
+        finally:
+            logger.removeHandler(handler)
+            logger.propagate = propagates
+            for store in self.stores:
+                store._core._release.detach()
+        if self.scheduler.problem is not None:
+            self.faults.append(self.scheduler.problem)
+
+    def look(self, places: Sequence[tuple[str, str]], calls: Sequence[CallPlan]) -> None:
+        """Let one more process make calls when all others have ended, and nothing goes wrong any more.
+
+        Args:
+            places: The users with the namespaces in which to make them.
+            calls: The calls. Their results are in the history.
+        """
+        scheduler = Scheduler()
+        scheduler.now = self.scheduler.now + MAX_SECONDS
+        self.scheduler, self.calm, self.luck = scheduler, True, Luck({}, 0.0)
+        threads = tuple(ThreadPlan(number, *place, tuple(calls)) for number, place in enumerate(places))
+        with simulated(scheduler, f"{self.plan.seed} audit"):
+            process = Process(self, ProcessPlan(GRID - 1, 0.0, {"tracking": "off"}, threads))
+            process.name = "audit"
+            process.start({thread.number: 0 for thread in threads})
+            scheduler.run()
+        process.store._core._release.detach()
+        if scheduler.problem is not None:
+            self.faults.append(scheduler.problem)
+
+
+class Seen(NamedTuple):
+    """Stands in a plan for the revision at which the thread has last seen a key."""
+
+    key: str
+
+
+class _Reporting(logging.Handler):
+    def __init__(self, world: World) -> None:
+        super().__init__(logging.WARNING)
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        self._world.tell("log", message)
+        if record.levelno >= logging.ERROR:
+            cause = "" if record.exc_info is None else f": {record.exc_info[1]!r}"
+            self._world.faults.append(f"logged: {message}{cause}")
+        elif "lost" in message or "dropped" in message:
+            self._world.uncounted += 1
