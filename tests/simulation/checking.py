@@ -58,6 +58,8 @@ class Effect(NamedTuple):
     """It is one of several that the call's result is the number of."""
     until: float = inf
     """If it is ``optional``: when it had taken place at the latest."""
+    excuse: bool = False
+    """It ought not to take place, and is no fault: a limit of the contract. It is ``optional``."""
     reads: bool = False
     """It changes nothing, whatever it finds."""
 
@@ -106,12 +108,18 @@ def both(one: Span | None, other: Span | None) -> tuple[bool, Span | None]:
 
 
 def linearizable(effects: Sequence[Effect], wanted: tuple[Effect, int] | None = None) -> bool:
-    """Return whether the effects on one key can have taken place one after another.
+    """Return whether the effects on one key can have taken place one after another; without excuses, or with them.
 
     Args:
         effects: The effects; before the first of them there was no record.
         wanted: One that is counted, and whether it is to have been.
     """
+    strictly = [effect for effect in effects if not effect.excuse]
+    return _searched(strictly, wanted) or (len(strictly) < len(effects) and _searched(effects, wanted))
+
+
+def _searched(effects: Sequence[Effect], wanted: tuple[Effect, int] | None) -> bool:
+    """Return whether there is an order of the effects. Those that need not have taken place are tried last."""
     ordered = sorted(effects, key=lambda effect: effect.call.invoked)
     chosen = [wanted[1] if wanted is not None and effect is wanted[0] else None for effect in ordered]
     needed = sum(1 << index for index, effect in enumerate(ordered) if not effect.optional)
@@ -128,6 +136,7 @@ def linearizable(effects: Sequence[Effect], wanted: tuple[Effect, int] | None = 
             if not done >> index & 1 and end < limit:
                 limit = end
         following: list[tuple[int, Stored]] = []
+        if_all_else_fails: list[tuple[int, Stored]] = []
         for index, effect in enumerate(ordered):
             if begun[index] > limit:
                 break
@@ -137,10 +146,13 @@ def linearizable(effects: Sequence[Effect], wanted: tuple[Effect, int] | None = 
                 continue
             afterwards = list(effect.step(state, chosen[index]))
             if effect.reads and afterwards == [state]:
-                following = [(done | 1 << index, state)]  # what changes nothing can as well be next
+                following, if_all_else_fails = [(done | 1 << index, state)], []  # it can as well be next
                 break
-            following += [(done | 1 << index, after) for after in afterwards if after != state or not effect.optional]
-        for new in reversed(following):
+            if effect.optional:
+                if_all_else_fails += [(done | 1 << index, after) for after in afterwards if after != state]
+            else:
+                following += [(done | 1 << index, after) for after in afterwards]
+        for new in (*reversed(if_all_else_fails), *reversed(following)):
             if new not in seen:
                 seen.add(new)
                 open.append(new)

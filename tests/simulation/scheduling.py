@@ -62,14 +62,21 @@ class Scheduler:
         self._tasks: dict[Task, None] = {}
         self._due: list[tuple[float, int, Task | None, Any]] = []
         self._number = 0
+        self._holder = threading.get_ident()
         self._ended = threading.Lock()
         self._ended.acquire()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the real thread that asks takes part in this simulation, and has the baton."""
+        return threading.get_ident() == self._holder
 
     def spawn(self, task: Task, run: Callable[[], object], delay: float = 0.0) -> None:
         """Begin a task after some time."""
 
         def body() -> None:
             task.baton.acquire()
+            self._holder = threading.get_ident()
             try:
                 if not task.killed:
                     run()
@@ -90,9 +97,11 @@ class Scheduler:
 
     def run(self) -> None:
         """Let the tasks run until all of them have ended and nothing is left to happen."""
+        me = threading.get_ident()
         self._hand_on()
         if not self._ended.acquire(timeout=_PATIENCE):
             raise RuntimeError(f"{self.current and self.current.name} waits for something that is not simulated")
+        self._holder = me
 
     def later(self, seconds: float, action: Callable[[], object]) -> None:
         """Do something after some time, whoever runs then. It must not wait."""
@@ -152,6 +161,7 @@ class Scheduler:
         if following is not me:
             (self._ended if following is None else following.baton).release()
             me.baton.acquire()
+            self._holder = threading.get_ident()
         if me.killed:
             raise Killed
 

@@ -1,14 +1,19 @@
 """Replaces what the package takes from outside (time, chance, threads) with what a world has of it.
 
 Nothing in the package knows of the simulation. What is replaced are the names of modules inside its modules: a new
-module that waits, draws or starts threads gets its line in `_replaced`.
+module that waits, draws or starts threads gets its line in `_replaced`. Threads that have no
+part in the simulation, such as those of another test's store, go on with the real things.
 """
 
 from __future__ import annotations
 
+import gc
 import itertools
+import os
+import random
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
 from types import SimpleNamespace
@@ -23,6 +28,8 @@ from tests.simulation.scheduling import Event, Lock, Scheduler, SimulatedThread
 @contextmanager
 def simulated(scheduler: Scheduler, seed: str) -> Iterator[None]:
     """Let the package take time, chance and threads from a scheduler."""
+    collects = gc.isenabled()
+    gc.disable()  # it could close another store here, in the middle of a task
     before = []
     for module, name, replacement in _replaced(scheduler, seed):
         before.append((module, name, getattr(module, name)))
@@ -32,40 +39,52 @@ def simulated(scheduler: Scheduler, seed: str) -> Iterator[None]:
     finally:
         for module, name, original in before:
             setattr(module, name, original)
+        if collects:
+            gc.enable()
 
 
 def _replaced(scheduler: Scheduler, seed: str) -> Iterator[tuple[Any, str, Any]]:
+    def here(simulated: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that is the simulated one here, and the real one in threads that have no part in this."""
+        return lambda *args, **kwargs: (simulated if scheduler.is_here else real)(*args, **kwargs)
+
     def monotonic() -> float:
         scheduler.look()
         return scheduler.now
 
-    time = SimpleNamespace(monotonic=monotonic, sleep=scheduler.sleep)
+    def chance() -> Random:
+        assert scheduler.current is not None
+        return scheduler.current.random
+
+    def thread(target: Callable[..., object], args: tuple[Any, ...], name: str, daemon: bool) -> SimulatedThread:
+        return SimulatedThread(scheduler, target, args, name)
+
+    times = SimpleNamespace(monotonic=here(monotonic, time.monotonic), sleep=here(scheduler.sleep, time.sleep))
+    for module in (retry, turns, deadlines, access, core):
+        yield module, "time", times
     threads = SimpleNamespace(
-        Lock=lambda: Lock(scheduler),
-        Event=lambda: Event(scheduler),
-        Thread=lambda target, args, name, daemon: SimulatedThread(scheduler, target, args, name),
-        current_thread=lambda: scheduler.current and (scheduler.current.thread or scheduler.current),
+        Lock=here(lambda: Lock(scheduler), threading.Lock),
+        Event=here(lambda: Event(scheduler), threading.Event),
+        Thread=here(thread, threading.Thread),
+        current_thread=here(
+            lambda: scheduler.current and (scheduler.current.thread or scheduler.current), threading.current_thread
+        ),
         get_ident=threading.get_ident,
     )
-    for module in (retry, turns, deadlines, access, core):
-        yield module, "time", time
     for module in (turns, access):
         yield module, "threading", threads
-    chance = SimpleNamespace(
-        uniform=lambda low, high: _chance(scheduler).uniform(low, high),
-        shuffle=lambda items: _chance(scheduler).shuffle(items),
+    drawn = SimpleNamespace(
+        uniform=here(lambda low, high: chance().uniform(low, high), random.uniform),
+        shuffle=here(lambda items: chance().shuffle(items), random.shuffle),
     )
     for module in (retry, claims):
-        yield module, "random", chance
+        yield module, "random", drawn
     numbers = itertools.count(1)
     for module in (scope, claims):
-        yield module, "new_revision", lambda: f"r{next(numbers)}"  # short, because people read them
-    yield remembering, "_random", Random(f"{seed} marks")
+        revision = here(lambda: f"r{next(numbers)}", module.new_revision)  # short, because people read them
+        yield module, "new_revision", revision
+    marks, real_marks = Random(f"{seed} marks"), remembering._random
+    yield remembering, "_random", SimpleNamespace(getrandbits=here(marks.getrandbits, real_marks.getrandbits))
     bits = Random(f"{seed} bits")
     for module in (ids, paging):
-        yield module, "os", SimpleNamespace(urandom=bits.randbytes)
-
-
-def _chance(scheduler: Scheduler) -> Random:
-    assert scheduler.current is not None
-    return scheduler.current.random
+        yield module, "os", SimpleNamespace(urandom=here(bits.randbytes, os.urandom))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import datastore
 from tests.full import times
 from tests.simulation.__main__ import main
 from tests.simulation.faulty import FAULTY
@@ -97,3 +98,17 @@ def test_the_command_tells_the_story_of_a_run_that_goes_wrong(capsys, monkeypatc
     assert told.startswith("seed 0 goes wrong: ")
     assert "WRONG: " in told
     assert told.endswith("Again: python -m tests.simulation --backend faulty --runs 1 --seed 0\n")
+
+
+def test_a_store_outside_goes_on_in_real_time():
+    """The flushing thread of another store runs during a simulation, and neither disturbs the other."""
+    database = BACKENDS["token"]
+    alone = play(draw("3", database), database).story()
+    with datastore.connect("memory://", flush_interval=0.001) as store:
+        data_store = store.agent("ann", "agent")
+        data_store.set("key", 1)
+        for _ in range(5):
+            data_store.get("key")
+            assert play(draw("3", database), database).story() == alone
+        store.flush()
+        assert data_store.get_record("key").access_count == 5

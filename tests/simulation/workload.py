@@ -250,7 +250,7 @@ def _repeated(call: Call, key: str, step: Step) -> Effects:
                     yield after._replace(doomed=(*before, call.invoked))
 
     if call.is_blurred:
-        yield Effect(_at(call, key), call, fleeting, optional=True, until=call.returned)
+        yield Effect(_at(call, key), call, fleeting, optional=True, until=call.returned, excuse=True)
 
 
 def _arrived_later(call: Call, key: str, made: State) -> Effects:
@@ -261,7 +261,7 @@ def _arrived_later(call: Call, key: str, made: State) -> Effects:
             yield made
 
     if "request late" in call.faults:
-        yield Effect(_at(call, key), call, step, optional=True)
+        yield Effect(_at(call, key), call, step, optional=True, excuse=True)
 
 
 def _exists(call: Call, key: str) -> Effects:
@@ -315,7 +315,7 @@ def _removed(
 
     yield Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
     if guessed:
-        yield Effect(_at(call, key), call, lambda state, _: (None,), optional=True, until=call.returned)
+        yield Effect(_at(call, key), call, lambda state, _: (None,), optional=True, until=call.returned, excuse=True)
 
 
 def _changed(
@@ -434,7 +434,7 @@ def _touched(call: Call, key: str, ttl: float | None) -> Effects:
             if state is not None:
                 yield state._replace(expires=_later(call, ttl))
 
-        yield Effect(_at(call, key), call, again, optional=True, until=call.returned)
+        yield Effect(_at(call, key), call, again, optional=True, until=call.returned, excuse=True)
 
 
 def _computed(call: Call, key: str, value: Any) -> Effects:
