@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import re
 from binascii import a2b_base64, b2a_base64
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -35,6 +36,12 @@ _IN_ORDER = bytes(sorted(_BASE64.translate(bytes.maketrans(b"+/", b"-_"))))
 _TO_ORDERED = bytes.maketrans(_BASE64, _IN_ORDER)
 _FROM_ORDERED = bytes(_BASE64[_IN_ORDER.index(byte)] if byte in _IN_ORDER else 0 for byte in range(256))
 """Turns each byte that cannot be in an encoded key into a NUL, which is not base64."""
+_NO_KEY = "no key is encoded like this"
+_LONGEST = (MAX_KEY_BYTES * 4 + 2) // 3
+"""The most characters of an encoded key."""
+_PADDING = (b"", b"", b"==", b"=")
+_LAST = (frozenset(_BASE64), frozenset[int](), frozenset(_BASE64[::16]), frozenset(_BASE64[::4]))
+"""With which characters base64 can end, by how many more there are than a multiple of four."""
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _AFTER_COLON = ";"  # ';' follows ':' in ASCII, so [x:, x;) holds exactly the ids that begin with x:
@@ -130,13 +137,30 @@ def decode_key(encoded: str) -> str:
     Raises:
         ValueError: If no key is encoded like this.
     """
-    # Text is translated far more slowly than bytes, and padding that is not needed is ignored.
-    base64 = encoded.encode("ascii").translate(_FROM_ORDERED)
-    utf8 = a2b_base64(base64 + b"==")
-    # Other spellings of the same bytes are decoded, too: with bits that are left over, or characters to be ignored.
-    if b2a_base64(utf8, newline=False).rstrip(b"=") != base64 or not 0 < len(utf8) <= MAX_KEY_BYTES:
-        raise ValueError("no key is encoded like this")
-    return utf8.decode()
+    return _decoded(encoded.encode("ascii").translate(_FROM_ORDERED))  # text is translated far more slowly than bytes
+
+
+def decode_keys(encoded: Sequence[str]) -> list[str]:
+    """Return the keys that `encode_key` encoded, in less time than one by one.
+
+    Raises:
+        ValueError: If no key is encoded like one of them.
+    """
+    if not encoded:
+        return []
+    some = "\n".join(encoded).encode("ascii").translate(_FROM_ORDERED).split(b"\0")
+    if len(some) != len(encoded):
+        raise ValueError(_NO_KEY)
+    return list(map(_decoded, some))
+
+
+def _decoded(base64: bytes) -> str:
+    """Return the key for base64 without padding, after `_FROM_ORDERED`."""
+    over = len(base64) & 3
+    # Bits that are left over must be zero: otherwise several spellings would stand for the same key.
+    if not 0 < len(base64) <= _LONGEST or base64[-1] not in _LAST[over]:
+        raise ValueError(_NO_KEY)
+    return a2b_base64(base64 + _PADDING[over], strict_mode=True).decode()
 
 
 def split_id(id: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ Ids sort as keys do, so each call is one contiguous read of that range, from eit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 from zlib import crc32
@@ -14,7 +14,7 @@ from datastore.arguments import as_bool, as_int, as_text, check_text, shown
 from datastore.backend import Delete, Document, Fields
 from datastore.documents import key_of, skip
 from datastore.errors import DamagedRecordError, InvalidValueError, QueryError, kind_of
-from datastore.ids import IdRange, is_id, key_range, namespace_range
+from datastore.ids import IdRange, decode_keys, is_id, key_range, namespace_range
 from datastore.scope import Bound, Scope, Stream, bounded, scope_of
 
 if TYPE_CHECKING:
@@ -96,7 +96,13 @@ class ListingCalls(Bound):
         Requests: 1 per page of the database.
         """
         scope = scope_of(self)
-        return list(_each(scope, _span(scope, prefix, start, end, reverse, limit), Fields.KEY, _key))
+        span = _span(scope, prefix, start, end, reverse, limit)
+        keys = list[str]()
+        for documents in scope.core.pages(span.range, Fields.KEY, None, span.limit, reverse=span.reverse):
+            keys += _keys(documents, len(scope.prefix))
+            if span.limit is not None and len(keys) >= span.limit:
+                return keys[: span.limit]
+        return keys
 
     @bounded
     def scan(
@@ -332,8 +338,18 @@ def _made(core: Core, span: Span, fields: Fields, make: Callable[[Document], T],
                 core.check_open()
 
 
-def _key(document: Document) -> str:
-    return key_of(document.id)
+def _keys(documents: Sequence[Document], start: int) -> list[str]:
+    """Return the keys of documents of one namespace, whose ids have them from ``start`` on."""
+    try:
+        return decode_keys([document.id[start:] for document in documents])
+    except ValueError:  # the closer look finds out which of them
+        keys = list[str]()
+    for document in documents:
+        try:
+            keys.append(key_of(document.id))
+        except DamagedRecordError as error:
+            skip(error)
+    return keys
 
 
 def _with_key(document: Document) -> tuple[str, Document]:

@@ -12,6 +12,7 @@ from datastore.ids import (
     check_agent,
     decode_id,
     decode_key,
+    decode_keys,
     encode_id,
     encode_key,
     encode_name,
@@ -217,3 +218,15 @@ def test_every_revision_is_96_random_bits():
     revisions = [new_revision() for _ in range(1_000)]  # they are made some hundred at a time
     assert all(re.fullmatch("[0-9a-f]{24}", revision) for revision in revisions)
     assert len(set(revisions)) == len(revisions)
+
+
+@given(st.lists(text, max_size=20))
+def test_keys_are_decoded_together_as_one_by_one(keys):
+    assert decode_keys([encode_key(key) for key in keys]) == keys
+
+
+@pytest.mark.parametrize("wrong", ["", "a", "NV=", "NW", "NV\n", "N:V", "NV NV", "é", "+/++", "-" * 684])
+def test_one_that_is_no_key_among_others_is_found(wrong):
+    for encoded in ([wrong], ["NV", wrong], [wrong, "NV"]):
+        with pytest.raises(ValueError):  # noqa: PT011 - its own, binascii's or that of a codec
+            decode_keys(encoded)
