@@ -4,8 +4,9 @@ Run it with ``python benchmarks/sqlite_scale.py`` (``--help`` lists the options)
 or two and 1 GB of disk; ``--directory`` keeps it there for the next run.
 
 Both files are open at once and take turns. Each has ten namespaces, values of about 500 bytes, and records stored in
-random order; keys are drawn at random from the whole file. Then a separate process reads every record with
-`iter_records` and reports its memory.
+random order; keys are drawn at random from the whole file. The last 20 records of a namespace are also read by SQL
+written by hand, from the large file. Then two more processes read every record with `iter_records`, one of them
+backward, and report their memory.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import itertools
 import json
 import random
 import resource
+import sqlite3
 import subprocess
 import sys
 import time
@@ -43,6 +45,8 @@ TARGET = 1.3
 """How many times as long a call may take on the large file."""
 FLAT = 16.0
 """By how many MB memory may grow after the first thousand records."""
+LAST = 20
+LAST_CALLS = ("last 20 keys", "scan, last 20", "last")
 NAMESPACES = 10
 BLOCK = 50
 
@@ -71,6 +75,7 @@ class Contestant:
         }
         self._blocks = {tracking: itertools.cycle(self._draw(agents[tracking])) for tracking in agents}
         self._any_agent = agents["off"][0]
+        self._connection: sqlite3.Connection | None = None
 
     def _draw(self, agents: list[datastore.AgentDataStore]) -> list[Block]:
         """Return blocks of random records: for each the agent that reads or writes it, its key, and its number."""
@@ -110,6 +115,31 @@ class Contestant:
             raise AssertionError("namespaces are missing")
         return 1
 
+    def last_keys(self) -> int:
+        return len(self._any_agent.list_keys(limit=LAST, reverse=True))
+
+    def last_records(self) -> int:
+        return len(self._any_agent.scan(limit=LAST, reverse=True).records)
+
+    def last(self) -> int:
+        return 0 if self._any_agent.last() is None else 1
+
+    def last_keys_by_hand(self) -> int:
+        return len([key for (key,) in self._rows_by_hand("key", LAST)])
+
+    def last_records_by_hand(self) -> int:
+        return len([(row, json.loads(row[-1]), json.loads(row[-2])) for row in self._rows_by_hand("*", LAST)])
+
+    def last_by_hand(self) -> int:
+        return len([(row, json.loads(row[-1]), json.loads(row[-2])) for row in self._rows_by_hand("*", 1)])
+
+    def _rows_by_hand(self, columns: str, limit: int) -> sqlite3.Cursor:
+        if self._connection is None:
+            self._connection = sqlite3.connect(self.path, isolation_level=None)
+        statement = f"SELECT {columns} FROM agent_data_store WHERE _id >= ? AND _id < ? ORDER BY _id DESC LIMIT ?"
+        namespace = _namespaces()[0]
+        return self._connection.execute(statement, (f"user:{namespace}:", f"user:{namespace};", limit))
+
     def flush(self) -> None:
         self._stores["deferred"].flush()
 
@@ -139,10 +169,19 @@ def measure(
         "get, tracking off": lambda file: file.get("off"),
         "set": Contestant.set,
         "list_namespaces": Contestant.list_namespaces,
+        "last 20 keys": Contestant.last_keys,
+        "scan, last 20": Contestant.last_records,
+        "last": Contestant.last,
+    }
+    by_hand = {
+        "last 20 keys": Contestant.last_keys_by_hand,
+        "scan, last 20": Contestant.last_records_by_hand,
+        "last": Contestant.last_by_hand,
     }
     return {
         name: take_turns(
-            {size: lambda file=file, call=call: call(file) for size, file in both.items()},
+            ({"by hand": lambda call=by_hand[name]: call(large)} if name in by_hand else {})
+            | {size: lambda file=file, call=call: call(file) for size, file in both.items()},
             rounds=rounds,
             seconds=seconds,
             clock=clock,
@@ -154,7 +193,7 @@ def measure(
     }
 
 
-def iterate(path: Path) -> dict[str, float]:
+def iterate(path: Path, *, backward: bool) -> dict[str, float]:
     """Read every record of a file and return how long it took, and this process's memory in MB."""
     with datastore.connect(f"sqlite:///{path}") as store:
         from datastore.record import Record  # noqa: F401  # the first record imports it, which belongs to the start
@@ -162,7 +201,7 @@ def iterate(path: Path) -> dict[str, float]:
         when_open = after_first_page = most = _memory()
         records, began = 0, time.perf_counter()
         for namespace in _namespaces():
-            for _ in store.agent("user", "agent", namespace).iter_records():
+            for _ in store.agent("user", "agent", namespace).iter_records(reverse=backward):
                 records += 1
                 if records % 1_000 == 0:
                     most = max(most, _memory())
@@ -195,10 +234,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.5, help="the length of a turn")
     parser.add_argument("--directory", type=Path, help="where to keep the files, instead of a temporary directory")
     parser.add_argument("--iterate", type=Path, help=argparse.SUPPRESS)  # the subprocess that measures its own memory
+    parser.add_argument("--backward", action="store_true", help=argparse.SUPPRESS)
     add_clock(parser)
     options = parser.parse_args()
     if options.iterate:
-        print(json.dumps(iterate(options.iterate)))
+        print(json.dumps(iterate(options.iterate, backward=options.backward)))
         return
 
     kept = contextlib.nullcontext(options.directory)
@@ -208,18 +248,22 @@ def main() -> None:
         small.close()
         large.close()
         command = [sys.executable, __file__, "--iterate", str(large.path)]
-        memory = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        memory = {
+            direction: json.loads(subprocess.run([*command, *more], capture_output=True, text=True, check=True).stdout)
+            for direction, more in (("forward", []), ("backward", ["--backward"]))
+        }
         report(rates, small, large, memory)
 
 
-def report(rates: dict[str, Rates], small: Contestant, large: Contestant, memory: dict[str, float]) -> None:
+def report(rates: dict[str, Rates], small: Contestant, large: Contestant, memory: dict[str, dict[str, float]]) -> None:
     print_environment()
     if large.seconds_to_fill:
         rate = large.records / large.seconds_to_fill
         console.print(f"{large.records:,} records stored in {large.seconds_to_fill:.0f} s, {number(rate)} per second")
     size = large.path.stat().st_size / 1e6
     titles = [f"{file.records:,} records" for file in (small, large)]
-    speeds = table(f"calls per second, and how many times as long ({size:,.0f} MB)", "", *titles, "ratio", "target", "")
+    title = f"operations per second, and how many times as long ({size:,.0f} MB)"
+    speeds = table(title, "", *titles, "ratio", "target", "", "of by hand, large")
     for call, rate in rates.items():
         ratio = rate.ratio("small", "large")
         low, high = rate.spread("small", "large")
@@ -230,15 +274,27 @@ def report(rates: dict[str, Rates], small: Contestant, large: Contestant, memory
             f"{ratio:.2f} ({low:.2f}-{high:.2f})",
             f"<= {TARGET}",
             verdict(ratio <= TARGET),
+            _against_hand(rate) if call in LAST_CALLS else "",
         )
+    console.print(speeds)
+    for direction, figures in memory.items():
+        report_memory(direction, figures)
+
+
+def _against_hand(rate: Rates) -> str:
+    low, high = rate.spread("by hand", "large")
+    return f"{rate.ratio('by hand', 'large'):.2f} ({low:.2f}-{high:.2f})"
+
+
+def report_memory(direction: str, memory: dict[str, float]) -> None:
     seconds = memory.pop("seconds")
     records = memory.pop("records")
-    flat = table(f"iter_records over {records:,} records in {seconds:.0f} s: private memory", "", "MB")
+    title = f"{records:,.0f} records {direction}, {seconds:.0f} s: private memory"
+    flat = table(title, "", "MB")
     for when, megabytes in memory.items():
         flat.add_row(when, f"{megabytes:.1f}")
     growth = memory["at most"] - memory["after 1,000 records"]
     console.print(
-        speeds,
         flat,
         f"after the first page it grew by {growth:.1f} MB (at most {FLAT:.0f}): {verdict(growth <= FLAT)}",
     )

@@ -298,9 +298,20 @@ def is_system(id: str) -> bool:
     return id.partition(":")[0].endswith(SYSTEM)
 
 
+def is_any_id(text: str) -> bool:
+    """Return whether a text is the id of a record or of a system record."""
+    user, colon, rest = text.partition(":")
+    return is_id(user.removesuffix(SYSTEM) + colon + rest)
+
+
 def after_user(id: str) -> str:
     """Return the first possible id after all ids of the user of ``id``."""
     return id.partition(":")[0] + _AFTER_COLON
+
+
+def is_of_one_user(range: IdRange) -> bool:
+    """Return whether a range lies within the ids of one user, or within the system records of one."""
+    return ":" in range.start and range.end <= after_user(range.start)
 
 
 def namespace_of(id: str) -> str:

@@ -158,7 +158,8 @@ class DataStore:
 
         The order is the database's own. A user who comes or goes meanwhile may be missing.
 
-        Requests: 1 more than there are users; with ``isolation="database"`` those of `tenants`, and 1 for each user.
+        Requests: 1 or 2 more than there are users; with ``isolation="database"`` those of `tenants`, and 1 for each
+        user.
         """
         for encoded in _users(self._core):
             yield unquote(encoded, errors="strict")

@@ -8,6 +8,9 @@ _Way = TypeVar("_Way")
 
 FULL = bool(os.environ.get("AGENT_DATASTORE_TEST_FULL"))
 
+EXAMPLES_ON_SERVERS = 60 if FULL else 30
+"""How many examples the kit's properties generate on servers, where each takes dozens of requests."""
+
 
 def times(usual: int, full: int) -> int:
     """Return how often to try something."""

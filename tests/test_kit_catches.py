@@ -9,7 +9,7 @@ import pytest
 from hypothesis import Phase, settings
 
 from datastore import Record  # noqa: F401 - imported here once, not again by each run inside the tests
-from datastore.conformance import ConformanceSuite, strategies
+from datastore.conformance import ConformanceSuite, Harness, strategies
 from datastore.conformance.suite import TOPICS, topic_name
 from tests.third_party import broken, searching, shelf
 
@@ -20,6 +20,7 @@ from tests.third_party import broken, searching, shelf
 class HarnessUnderTest(shelf.ShelfHarness):
     backend = {backend}
     loses = {loses}
+    examples = {examples}
 
 class TestShelf({suite}):
     harness = HarnessUnderTest
@@ -92,9 +93,14 @@ def run_kit(pytester: pytest.Pytester):
     """Run the kit on one of the shelf's adapters and return its reports."""
 
     def run_kit(
-        backend: str, suite: type, *arguments: str, loses: Mapping[str, str] = MappingProxyType({})
+        backend: str,
+        suite: type,
+        *arguments: str,
+        loses: Mapping[str, str] = MappingProxyType({}),
+        examples: int = Harness.examples,
     ) -> pytest.HookRecorder:
-        names = {"backend": backend, "suite": suite.__name__, "module": suite.__module__, "loses": dict(loses)}
+        names = {"backend": backend, "suite": suite.__name__, "module": suite.__module__}
+        names |= {"loses": str(dict(loses)), "examples": str(examples)}
         pytester.makepyfile(TEST_FILE.format_map(names))
         plugins = ("datastore.conformance.plugin", "no:cacheprovider", "no:hypothesispytest")
         return pytester.inline_run(*(f"-p{name}" for name in plugins), "-q", "--no-summary", *arguments)
@@ -130,6 +136,15 @@ def test_what_a_test_server_loses_is_asked_by_no_property_and_named_in_the_repor
     run = run_kit(_named(broken.LosesPrototypes), suite, loses={"__proto__": "it is JavaScript"})
     assert [len(reports) for reports in run.listoutcomes()] == [3, 0, 0]
     assert "no generated value has a member '__proto__': it is JavaScript" in capsys.readouterr().out
+
+
+def test_how_many_examples_a_property_has_is_up_to_the_harness_and_named_in_the_report(run_kit, capsys) -> None:
+    (suite,) = (suite for suite in TOPICS if topic_name(suite) == "properties")
+    test = "test_records_of_different_names_are_different_records"
+    assert strategies.examples(type("Slow", (Harness,), {"examples": 3})).max_examples == 3
+    run = run_kit(_named(shelf.ShelfBackend), suite, "-k", test, examples=3)
+    assert [len(reports) for reports in run.listoutcomes()] == [1, 0, 0]
+    assert "shelf: 3 generated examples of each property, not 60" in capsys.readouterr().out
 
 
 def _named(backend: type) -> str:

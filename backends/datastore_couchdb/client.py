@@ -35,7 +35,7 @@ from datastore.errors import (
     ThrottledError,
     ValueTooLargeError,
 )
-from datastore.ids import EVERYTHING
+from datastore.ids import is_of_one_user
 from datastore.turns import Calls
 from datastore_couchdb.parsing import loads
 from datastore_couchdb.streaming import Bookmark, bookmark_of, read_found, read_rows
@@ -197,12 +197,14 @@ class Session:
         answers = self._read(response)
         if type(answers) is not list:
             broken(NAME, "it does not list the revisions of a document")
+        if any(type(answer) is dict and "missing" in answer for answer in answers):
+            return None  # it knows the revision, and keeps nothing of what was in it
         left = [document for answer in answers if (document := member(answer, "ok", dict, NAME)).get("_deleted")]
         return left[-1] if len(left) == len(answers) > 0 else None
 
     def path_in(self, range: IdRange, path: str) -> str:
         """Return where to ask for the documents of a range: in a partitioned database, in its user's partition."""
-        if not self.settings.partitioned or range == EVERYTHING:
+        if not self.settings.partitioned or not is_of_one_user(range):
             return path
         return f"_partition/{quote(range.start.partition(':')[0], safe='')}/{path}"
 

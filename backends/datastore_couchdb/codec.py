@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from functools import partial
 from itertools import repeat
-from typing import Any
+from typing import Any, NoReturn
 
 from datastore.adapters import knowledge as toolkit
 from datastore.adapters.changes import Change
@@ -14,6 +14,7 @@ from datastore.adapters.knowledge import Known, State
 from datastore.backend import Document, Put, Restore
 from datastore.documents import UNDECODABLE, check
 from datastore.errors import DamagedRecordError, InvalidValueError
+from datastore.ids import is_system
 from datastore.values import UnreadableError, decode
 from datastore_couchdb.keeping import Kept, as_javascript, kept
 
@@ -122,7 +123,9 @@ def text_of(change: Change, exact: bool) -> str:
     fields: dict[str, Any] = {"_id": named.id}
     if change.token is not None:
         fields["_rev"] = change.token
-    fields |= {"userId": named.user_id, "namespace": named.namespace, "key": named.key}
+    # A system record has no namespace there, like a flag, so that no view counts it and no query finds it.
+    namespace = "" if is_system(named.id) else named.namespace
+    fields |= {"userId": named.user_id, "namespace": namespace, "key": named.key}
     fields |= {
         "createdByAgent": new.created_by_agent,
         "updatedByAgent": new.updated_by_agent,
@@ -145,24 +148,37 @@ def text_of(change: Change, exact: bool) -> str:
 
 
 def counted_text(change: Change) -> str:
-    """Return the JSON text of a document with its accesses counted. Everything else stays as it was read."""
+    """Return the JSON text of a document with its accesses counted. Everything else stays as it was read.
+
+    Raises:
+        UnreadableError: If something in it could not be read.
+    """
     over, new = change.over, change.after
     assert isinstance(over, Known)  # noqa: S101  # counting begins with a read
     assert isinstance(new, Known)  # noqa: S101  # and so its result is known
     document = over.source | {"accessCount": new.access_count, "recentCounts": new.counts}
     document |= {"lastAccessedByAgent": new.last_accessed_by_agent, "lastAccessedAt": new.last_accessed_at}
-    return json.dumps(document, ensure_ascii=False)
+    return json.dumps(document, ensure_ascii=False, default=_refuse)
 
 
 def touched_text(change: Change) -> str:
-    """Return the JSON text of a document with its expiry moved. Everything else stays as it was read."""
+    """Return the JSON text of a document with its expiry moved. Everything else stays as it was read.
+
+    Raises:
+        UnreadableError: If something in it could not be read.
+    """
     over, new = change.over, change.after
     assert isinstance(over, Known)  # noqa: S101  # a touch begins with a read, for the value is written again
     assert isinstance(new, Known)  # noqa: S101  # and so its result is known
     document = over.source | {"expiresAt": new.expires_at}
     if new.expires_at is None:
         del document["expiresAt"]  # so that the expiry index stays small
-    return json.dumps(document, ensure_ascii=False)
+    return json.dumps(document, ensure_ascii=False, default=_refuse)
+
+
+def _refuse(value: Any) -> NoReturn:
+    """Raise the error that stands for what could not be read; nothing else in a document is no JSON."""
+    raise value
 
 
 def _field(name: str, value: Any, text: str, exact: bool) -> str:

@@ -25,9 +25,9 @@ from datastore.adapters.answers import broken, member, one_each
 from datastore.adapters.batching import batches
 from datastore.adapters.contention import contention
 from datastore.adapters.knowledge import Known, Memory
-from datastore.backend import Document
+from datastore.backend import Document, IdRange
 from datastore.errors import DataStoreError
-from datastore.ids import is_id
+from datastore.ids import EVERYTHING, SYSTEM, is_any_id, is_of_one_user, is_system, scope_of
 from datastore.turns import keep_newest
 from datastore_couchdb.client import NAME, Session
 from datastore_couchdb.codec import documents_of_ids
@@ -121,7 +121,7 @@ class Expiries:
             return {}
         wanted, user_ids = set(ids), {id.partition(":")[0] for id in ids}
         times = {}
-        selector = place_of(ids[0], ids[-1]) if len(user_ids) == 1 else place_of("", "")
+        selector = place_of(IdRange(ids[0], ids[-1]) if len(user_ids) == 1 else EVERYTHING)
         selector["expiresAt"] = {"$gt": "0"}
         more = {"update": False} if stale else {}
         for document in find_all(self._session, selector, self._has_index, more, self._lose_index):
@@ -138,16 +138,20 @@ class Expiries:
         keep_newest(self._known, _MOST_KNOWN)
 
 
-def place_of(first: str, last: str) -> dict[str, Any]:
-    """Return the beginning of a selector, for the expiry index, of everything between two ids or starts of ranges."""
-    (user, _, rest), (other_user, _, other_rest) = first.partition(":"), last.partition(":")
-    namespace, colon, _ = rest.partition(":")
-    same_user = bool(user) and user == other_user
-    same_namespace = same_user and bool(colon) and namespace == other_rest.partition(":")[0]
-    return {
-        "userId": unquote(user) if same_user else {"$gt": None},
-        "namespace": unquote(namespace) if same_namespace else {"$gt": None},
-    }
+def place_of(range: IdRange, *, with_flags: bool = False) -> dict[str, Any]:
+    """Return the beginning of a selector, for the expiry index, of every record in a range, and perhaps of some others.
+
+    Args:
+        range: The range. Its end may be in it.
+        with_flags: Whether the flags of the records are wanted as well. They have no namespace there.
+    """
+    if not is_of_one_user(range):
+        return {"userId": {"$gt": None}, "namespace": {"$gt": None}}
+    user = range.start.partition(":")[0]
+    if is_system(range.start):
+        return {"userId": unquote(user.removesuffix(SYSTEM)), "namespace": ""}
+    scope = None if with_flags else scope_of(range)
+    return {"userId": unquote(user), "namespace": {"$gt": None} if scope is None else scope[1]}
 
 
 def find_all(
@@ -187,9 +191,9 @@ def flag_all(session: Session) -> None:
 
     Requests: 1 per 10,000 of them, and 1 per 1,000.
     """
-    selector = place_of("", "") | {"expiresAt": {"$gt": "0"}}
+    selector = place_of(EVERYTHING) | {"expiresAt": {"$gt": "0"}}
     ids = [document["_id"] for document in find_all(session, selector, indexed=True)]
-    write_flags(session, [id for id in ids if is_id(id)])
+    write_flags(session, [id for id in ids if is_any_id(id)])
 
 
 def write_flags(session: Session, ids: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from datastore.ids import is_id
+from datastore.ids import SYSTEM, is_any_id
 from datastore_couchdb.client import refusal_of
 
 FLAG = "!"
@@ -21,14 +21,14 @@ def flag_of(id: str) -> str:
     return id + FLAG
 
 
-def is_flag(id: str, is_id: Callable[[str], bool] = is_id) -> bool:
+def is_flag(id: str, is_id: Callable[[str], bool] = is_any_id) -> bool:
     """Return whether an id belongs to a flag; ``is_id`` says which ids records have."""
     return id.endswith(FLAG) and is_id(id[:-1])
 
 
 def flag_text(id: str) -> str:
     """Return the flag of a record as JSON text."""
-    user_id = unquote(id.partition(":")[0])
+    user_id = unquote(id.partition(":")[0].removesuffix(SYSTEM))
     flag = {"_id": flag_of(id), "userId": user_id, "namespace": "", "expiresAt": _TIME}
     # It has a revision, since a document without one is another program's, but no namespace, so that nothing counts it.
     return json.dumps(flag | {"revision": "flag", "about": "a record that may expire"}, ensure_ascii=False)

@@ -43,6 +43,8 @@ NOTHING = Part({"revision": {"$type": "null"}}, True)
 """Finds no document, since each has a revision: used where nothing that is stored natively can match."""
 _UNSEEN = ("accessCount", "lastAccessedAt", "lastAccessedByAgent")
 """Fields whose stored values may be out of date: accesses are counted before they are written."""
+_NULL_OR_MISSING = (("expiresAt",), ("updatedByAgent",))
+"""Fields that are null in the filter where a document lacks them: one that never expires, one of an earlier version."""
 _TIMES = ("createdAt", "updatedAt", "expiresAt")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _INHERITED = frozenset(
@@ -199,8 +201,8 @@ def _name(path: Path, root: str, condition: Condition) -> str | None:
     if not root:
         if path[0] in _UNSEEN:
             return None
-        if path == ("expiresAt",) and isinstance(condition, Exists | HasType):
-            return None  # without expiry the field is null in the filter, but missing in the document
+        if path in _NULL_OR_MISSING and isinstance(condition, Exists | HasType):
+            return None
     return field_name(path, root)
 
 

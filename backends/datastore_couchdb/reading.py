@@ -10,7 +10,7 @@ from typing import Any
 from datastore.adapters.knowledge import ABSENT, Memory
 from datastore.backend import Document, DocumentPage, Fields, IdRange
 from datastore.documents import decoded, split
-from datastore.ids import EVERYTHING, after_namespace, is_id, scope_of
+from datastore.ids import EVERYTHING, after_namespace, is_any_id, is_id, is_of_one_user, scope_of
 from datastore_couchdb.client import BATCH, MissingViewError, Session
 from datastore_couchdb.codec import document_of, read_of
 from datastore_couchdb.earlier import is_earlier_id
@@ -25,6 +25,10 @@ PAGE_BYTES = 16_000_000
 """A page of a scan ends soon after this many characters of documents, so that large values do not fill the memory."""
 
 
+_DESIGNS = IdRange("_design/", "_design0")
+"""The ids of design documents."""
+
+
 class Reader:
     """Reads through one session, and notes what it sees for the next writes."""
 
@@ -33,7 +37,7 @@ class Reader:
         self._memory = memory
         self._schema = schema
         self._views = views
-        self._is_id = is_earlier_id if session.settings.earlier_format else is_id
+        self._is_id = is_earlier_id if session.settings.earlier_format else is_any_id
         self._expiries = Expiries(session, memory, schema.indexes, self._is_id, flagged=schema.format.flagged)
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
@@ -58,7 +62,10 @@ class Reader:
     def scan(
         self, range: IdRange, fields: Fields, limit: int, after: str | None, *, reverse: bool = False
     ) -> DocumentPage:
-        """Return a page of a range: of documents, or only of ids with the expiry that their flags point to."""
+        """Return a page of a range: of documents, or only of ids with the expiry that their flags point to.
+
+        Requests: 1; 1 more where the page would hold nothing but design documents, and those of `Expiries.listed`.
+        """
         keys = fields is Fields.KEY
         # One row more than the limit: the flag after the last record or, backward, the record that follows its flag.
         asked = limit + (keys or reverse)
@@ -69,8 +76,10 @@ class Reader:
         elif keys and more:
             following = rows.pop()["id"]
         behind = rows[-1]["id"] if more else None
-        if range == EVERYTHING:  # besides the store's documents there are design documents, and perhaps others
+        if not is_of_one_user(range):  # besides the store's documents there are design documents, and perhaps others
             rows = [row for row in rows if self._is_id(row["id"].removesuffix(FLAG))]
+            if not rows and behind is not None and behind.startswith(_DESIGNS.start):
+                return self.scan(_beyond_designs(range, reverse=reverse), fields, limit, None, reverse=reverse)
         if keys and reverse:
             return DocumentPage(self._expiries.listed(rows[::-1], None)[::-1], behind)
         if keys:
@@ -174,9 +183,14 @@ class Reader:
 
         Requests: 1 per 10,000 expired documents.
         """
-        selector = place_of(range.start, range.start) | {"expiresAt": {"$gt": "0", "$lte": at}}
+        selector = place_of(range) | {"expiresAt": {"$gt": "0", "$lte": at}}
         # The index sorts text as people do (ICU), so it can find ids that are not in the range.
         return {found["_id"] for found in self.find_expiring(selector) if range.start <= found["_id"] < range.end}
+
+
+def _beyond_designs(range: IdRange, *, reverse: bool) -> IdRange:
+    """Return what is left of a range beyond the design documents."""
+    return range._replace(end=_DESIGNS.start) if reverse else range._replace(start=_DESIGNS.end)
 
 
 def _last_before(range: IdRange) -> str:

@@ -51,8 +51,8 @@ class Remover:
 
     def purge(self, at: str, range: IdRange) -> int:
         """See `Backend.purge`."""
-        user = range.start if ":" in range.start else ""
-        selector = place_of(user, user) | {"expiresAt": {"$lte": at}}  # records whose time has come, and all flags
+        # Records whose time has come, and all flags.
+        selector = place_of(range, with_flags=True) | {"expiresAt": {"$lte": at}}
         flags, ids = dict[str, str](), list[str]()
         for document in self._reader.find_expiring(selector):
             if not range.start <= document["_id"] < range.end:

@@ -17,8 +17,10 @@ from datastore.adapters.changes import Applied, Change, Late, Result, Sent
 from datastore.adapters.knowledge import Known
 from datastore.adapters.primitives import Primitives
 from datastore.backend import Access, Delete, Outcome, Restore, Touch, Write
+from datastore.documents import damaged
 from datastore.errors import DataStoreError
 from datastore.turns import keep_newest
+from datastore.values import UnreadableError
 from datastore_couchdb.client import NAME, Session, is_lost, refusal_of
 from datastore_couchdb.codec import counted_text, known_of, text_of, touched_text
 from datastore_couchdb.fetching import get_documents
@@ -53,17 +55,23 @@ class Documents(Primitives):
 
         Requests: 1 per 16 MB.
         """
-        sent = ((change, self._text(change)) for change in changes)
-        batches = list(batches_by_size(sent, lambda one: len(one[1]), _REQUEST_BYTES))
-        if len(batches) == 1:
-            return self._send(batches[0])
-        results: list[Result] = []
-        for batch in batches:
+        sent, results = list[tuple[Change, str]](), dict[str, Result]()
+        for change in changes:
             try:
-                results += self._send(batch)
+                sent.append((change, self._text(change)))
+            except UnreadableError as error:  # it is to be written again as it was read, and cannot be
+                results[change.id] = damaged(change.id, str(error))
+        batches = list(batches_by_size(sent, lambda one: len(one[1]), _REQUEST_BYTES))
+        if len(batches) == 1 and not results:
+            return self._send(batches[0])
+        for batch in batches:
+            answers: Sequence[Result]
+            try:
+                answers = self._send(batch)
             except DataStoreError as error:
-                results += [error] * len(batch)
-        return results
+                answers = [error] * len(batch)
+            results |= zip((change.id for change, _ in batch), answers, strict=True)
+        return [results[change.id] for change in changes]
 
     def look_at_once(self, error: DataStoreError) -> bool:
         """See `Primitives.look_at_once`."""
@@ -82,11 +90,17 @@ class Documents(Primitives):
     def flagged(self, writes: Sequence[Write | Restore], outcomes: list[Outcome]) -> list[Outcome]:
         """Make sure that each write that is done has its flag, even if the answer about the flag was lost.
 
+        Not a delete: it needs no flag, and an error about one would make somebody delete again, and find nothing.
+
         Requests: 0; 1 where an answer was lost.
         """
         if not self.unflagged:
             return outcomes
-        done = (write.id for write, outcome in zip(writes, outcomes, strict=True) if outcome.done)
+        done = (
+            write.id
+            for write, outcome in zip(writes, outcomes, strict=True)
+            if outcome.done and not isinstance(write, Delete)
+        )
         missing = [id for id in done if id in self.unflagged]
         if not missing:
             return outcomes

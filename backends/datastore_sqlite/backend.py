@@ -164,14 +164,13 @@ class SqliteBackend(Backend):
     def _indexes(self) -> list[indexes.Index]:
         """Return the declared indexes.
 
-        Other processes may create and remove some, which changes the version of the schema. It is read before the list,
-        so that a list can be newer than the version it is kept with, but never older.
+        Other processes may create and remove some, which changes the version of the schema.
         """
-        ((version,),) = self._opened.fetch(indexes.VERSION, ())
-        known_version, known = self._known_indexes
-        if version != known_version:
-            known = indexes.known(self._opened.fetch(indexes.LIST, ()))
-            self._known_indexes = version, known
+        version, known = self._known_indexes
+        if version is None or self._opened.fetch(indexes.VERSION, ()) != [(version,)]:
+            rows = self._opened.fetch(indexes.LIST, ())
+            known = indexes.known((name, sql) for _, name, sql in rows if name is not None)
+            self._known_indexes = rows[0][0], known
         return known
 
 

@@ -49,7 +49,11 @@ _MERGED = 12
 """Up to this many searches are merged in the order of ids; a page then reads up to this many times its size."""
 
 VERSION = "PRAGMA schema_version"
-LIST = f"SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = '{TABLE}' AND sql LIKE '%(/* [%'"
+LIST = f"""
+    SELECT schema_version, name, sql FROM pragma_schema_version LEFT JOIN (
+        SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = '{TABLE}' AND sql LIKE '%(/* [%'
+    )"""
+"""One row for each index, and one without a name if there is no index; all begin with the version of the schema."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -300,9 +300,8 @@ def _delete(
             return Outcome(False, error=damaged(delete.id))
         return Change(delete, state, ABSENT, DONE, marks=(mark,))
     if sent is not None and delete.certain and not state.knows(delete.if_revision or ""):
-        return Outcome(
-            False, error=_not_certain()
-        )  # it may be a later one, made after this delete had removed the other
+        # It may be a later one, made after this delete had removed the other.
+        return Outcome(False, error=_not_certain())
     if sent is not None and _is_another(state, sent, delete, rules):
         return DONE  # the document that it was for is gone, and this one is newer
     live = state.live(delete.at)
@@ -325,7 +324,7 @@ def _is_another(known: Known, sent: Sent, delete: Delete, rules: Rules) -> bool:
         return (known.since or known.created_at) > delete.at
     if known.knows(sent.revision):
         return False
-    if not sent.certain and (known.since or known.created_at) < delete.at:
+    if not delete.certain and not sent.certain and (known.since or known.created_at) < delete.at:
         return False  # it may have been there before, and so refused the delete
     forgetful = len(known.writes) >= MARK_LENGTH * rules.remembered  # so many other writes may have come since
     return not forgetful or known.created_at != sent.created_at

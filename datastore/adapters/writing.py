@@ -105,7 +105,7 @@ class Writer:
                 outcomes.setdefault(write.id, failed_outcome)
         if self.unanswered:
             for write in writes:
-                if isinstance(write, Delete) and outcomes[write.id].error is None:
+                if isinstance(write, Delete) and _is_final(outcomes[write.id]):
                     self.unanswered.pop(write, None)
         ordered = [outcomes[write.id] for write in writes]
         if failure is not None and all(outcome.error is failure for outcome in ordered):
@@ -235,3 +235,8 @@ class Writer:
             step = job.decide(primitives.rules)
             if isinstance(step, Outcome):
                 outcomes[job.write.id] = step
+
+
+def _is_final(outcome: Outcome) -> bool:
+    """Return whether nobody sends the same write again, as the store does after some errors."""
+    return outcome.error is None or not outcome.error.retryable

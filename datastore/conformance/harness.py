@@ -37,6 +37,9 @@ class Harness:
     The property tests generate no values with such members, and the report says so.
     """
 
+    examples: ClassVar[int] = 60
+    """How many examples each property test generates. Fewer are for a slow test server, and the report says so."""
+
     left_out: ClassVar[Mapping[str, str]] = {}
     """Names of topics that do not run on this test server, each with the reason, which says where they run instead.
     Of several test servers for one database, one should run the whole kit, and the others what they can do differently

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import pytest
 
+from datastore.conformance.harness import Harness
 from datastore.conformance.report import BackendReport, Result, debts, left_out, table
 from datastore.conformance.suite import kit_tests
 from datastore.conformance.topic import NOT_APPLICABLE, Topic
@@ -29,6 +30,7 @@ They do not make the run fail, but it ends with a line for each. In CI, ``confte
 """
 _PROPERTY = "conformance"
 _LOSES = "conformance-loses"
+_EXAMPLES = "conformance-examples"
 _LEFT_OUT = pytest.StashKey[tuple[str, str, str]]()
 """In an item's stash, if its harness leaves out its topic: the backend, the topic and the reason."""
 _NARROWING = ("keyword", "markexpr", "lf", "stepwise", "deselect", "ignore", "ignore_glob", "collectonly")
@@ -52,6 +54,7 @@ class _Conformance:
         self._reports: dict[str, BackendReport] = {}
         self._loses: dict[str, dict[str, str]] = {}
         self._left_out: dict[str, dict[str, tuple[str, int]]] = {}
+        self._examples: dict[str, int] = {}
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Mark the tests of the kit with properties that their results carry even to another process."""
@@ -66,6 +69,8 @@ class _Conformance:
             item.user_properties.append((_PROPERTY, [topic.harness.name, name, original]))
             if kit[0] == "properties" and topic.harness.loses:
                 item.user_properties.append((_LOSES, [topic.harness.name, dict(topic.harness.loses)]))
+            if kit[0] == "properties" and topic.harness.examples != Harness.examples:
+                item.user_properties.append((_EXAMPLES, [topic.harness.name, topic.harness.examples]))
             if kit[0] in topic.harness.left_out:
                 item.stash[_LEFT_OUT] = (topic.harness.name, kit[0], topic.harness.left_out[kit[0]])
 
@@ -102,6 +107,9 @@ class _Conformance:
             elif name == _LOSES:
                 backend, members = cast(tuple[str, dict[str, str]], value)
                 self._loses[backend] = members
+            elif name == _EXAMPLES:
+                backend, number = cast(tuple[str, int], value)
+                self._examples[backend] = number
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
@@ -133,6 +141,9 @@ class _Conformance:
             for backend, members in self._loses.items():
                 for member, reason in members.items():
                     terminalreporter.write_line(f"{backend}: no generated value has a member {member!r}: {reason}")
+            for backend, number in self._examples.items():
+                usual = Harness.examples
+                terminalreporter.write_line(f"{backend}: {number} generated examples of each property, not {usual}")
 
     def _report(self, backend: str) -> BackendReport:
         if backend not in self._reports:

@@ -8,15 +8,21 @@ from typing import Any, NamedTuple
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from datastore.conformance.harness import Harness
 from datastore.conformance.samples import ODD_NAMES
 
 EXAMPLES = settings(
-    max_examples=60,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-"""There are few, because each takes several requests on a real server. They have no deadline: time decides no test."""
+"""They have no deadline: time decides no test."""
+
+
+def examples(harness: type[Harness]) -> settings:
+    """Return the settings of a property test, with as many examples as the harness wants."""
+    return settings(EXAMPLES, max_examples=harness.examples)
+
 
 _characters = st.characters(exclude_categories=["Cs"])  # lone surrogates are not text
 _joints = st.sampled_from(list(":;/%_ab3A\0.é🔑"))

@@ -26,7 +26,7 @@ from datastore.values import merge_metadata
 Key: TypeAlias = tuple[str, str, str]
 
 
-def key_of(write: Put | Restore | Delete) -> Key:
+def key_of(write: Put | Restore | Delete | Touch) -> Key:
     """Return what tells a write from all others."""
     return type(write).__name__, write.id, write.at
 
@@ -41,10 +41,12 @@ class Model:
         document = self.documents.get(id)
         return document if document and (document.expires_at is None or document.expires_at > at) else None
 
-    def outcome(self, write: Put | Restore | Delete) -> Outcome:
+    def outcome(self, write: Put | Restore | Delete | Touch) -> Outcome:
         """Return what a write would come to now."""
         live = self.live(write.id, write.at)
         revision = live.revision if live else None
+        if isinstance(write, Touch):
+            return Outcome(live is not None)
         if isinstance(write, Restore):
             return Outcome(True) if write.if_revision == revision else Outcome(False, revision)
         if write.if_revision is not None and write.if_revision != revision:
@@ -53,7 +55,7 @@ class Model:
             return Outcome(live is not None)
         return Outcome(False, revision) if write.if_absent and live else Outcome(True)
 
-    def apply(self, write: Put | Restore | Delete | Access) -> None:
+    def apply(self, write: Put | Restore | Delete | Touch | Access) -> None:
         id = write.id
         if isinstance(write, Access):
             document = self.documents[id]
@@ -66,15 +68,18 @@ class Model:
             del self.documents[id]
         elif isinstance(write, Restore):
             self.documents[id] = write.document
+        elif isinstance(write, Touch):
+            self.documents[id] = self.documents[id]._replace(expires_at=write.expires_at)
         else:
             live = self.live(id, write.at)
             new = Document(id, write.at, write.revision, None, metadata={}, created_by_agent=write.agent)
             self.documents[id] = (live or new)._replace(
                 revision=write.revision,
-                expires_at=write.expires_at,
+                expires_at=live.expires_at if live and write.keep_expiry else write.expires_at,
                 value=write.value,
                 metadata=merge_metadata((live or new).metadata or {}, write.metadata or {}),
                 updated_at=write.at,
+                updated_by_agent=write.agent,
             )
 
 
@@ -83,8 +88,8 @@ class Database:
 
     def __init__(self) -> None:
         self.rows: dict[str, Known] = {}
-        self.removed: dict[str, tuple[str, str]] = {}
-        """By id, of what was removed last: when it was created, and the mark of the delete."""
+        self.removed: set[tuple[str, str]] = set()
+        """The ids of what was removed, and the marks of the deletes."""
         self.model = Model()
         self.done: Tally[Key] = Tally()
         """How often each write was applied to the document that is there."""
@@ -120,7 +125,7 @@ class Database:
             if write.at >= (found.last_accessed_at or ""):
                 after = after._replace(last_accessed_at=write.at, last_accessed_by_agent=write.agent)
             return self._store(change._replace(over=found, after=after))
-        step = decide(write, found, rules, fresh=True, mark=change.marks[0])
+        step = decide(write, found, rules, fresh=True, mark="".join(change.marks[:1]))
         if isinstance(write, Delete) and found is ABSENT:
             return Applied(outcome=Outcome(False))
         if not isinstance(step, Change):
@@ -139,8 +144,8 @@ class Database:
         if not damaged:
             self.model.apply(write)
         if change.document is None:
-            over = self.rows.pop(write.id)
-            self.removed[write.id] = (over.created_at, change.marks[0])
+            del self.rows[write.id]
+            self.removed.add((write.id, change.marks[0]))
         else:
             known = change.after
             assert isinstance(known, Known)
@@ -155,7 +160,7 @@ class Database:
             assert self.model.documents[write.id] == document
         return Applied(token, change.outcome or expected)
 
-    def _note(self, change: Change, write: Put | Restore | Delete, expected: Outcome | None) -> None:
+    def _note(self, change: Change, write: Put | Restore | Delete | Touch, expected: Outcome | None) -> None:
         if not change.live:  # what was there goes, whole, with the marks of its writes
             for key in [key for key in self.done if key[1] == write.id and key[0] != "Delete"]:
                 self.outlived.add(key)
@@ -197,6 +202,7 @@ class Client(Primitives):
         counting: See `Primitives`.
         blind: Whether it sends what it can without reading.
         memory: What it remembers.
+        tells: Whether it can find out which delete has removed a document.
     """
 
     name = "plain"
@@ -209,11 +215,13 @@ class Client(Primitives):
         counting: Counting = Counting.READ,
         blind: bool = False,
         memory: Memory | None = None,
+        tells: bool = True,
     ) -> None:
         self.database = database
         self.rules = rules
         self.counting = counting
         self.blind = blind
+        self.tells = tells
         self.memory = Memory() if memory is None else memory
         self.writer = Writer(self, self.memory)
         self.counter = Counter(self, self.memory, batch=2)
@@ -248,8 +256,7 @@ class Client(Primitives):
         return UNSEEN if self.blind else super().guess(write, remembered, alone)
 
     def was_removed_by(self, id: str, sent: Sent) -> bool | None:
-        _, mark = self.database.removed.get(id, ("", ""))
-        return mark == sent.mark
+        return (id, sent.mark) in self.database.removed if self.tells else None
 
     def learned(self, id: str, existed: bool) -> None:
         self.learnt[id] = existed
@@ -264,7 +271,8 @@ class Client(Primitives):
             except LostError:
                 continue
             outcomes |= zip(pending, answers, strict=True)
-            pending = {id: write for id, write in pending.items() if outcomes[id].error is not None}
+            errors = {id: outcome.error for id, outcome in outcomes.items() if outcome.error is not None}
+            pending = {id: write for id, write in pending.items() if id in errors and errors[id].retryable}
             if not pending:
                 return [outcomes[write.id] for write in writes]
         raise AssertionError("it never ended")

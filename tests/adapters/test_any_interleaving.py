@@ -2,7 +2,8 @@
 
 Every change is compared with a simple model when the database applies it (`tests.adapters.databases`). The outcome of a
 write must be what the model says at that moment. For a write that was not applied, it must be what the model says at
-some moment of the call.
+some moment of the call. A touch is applied to a live document only, and a put that keeps the expiry never takes it
+back. A delete that must be certain is done only if it has removed the document itself.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from hypothesis import strategies as st
 from datastore.adapters.changes import Applied, Rules
 from datastore.adapters.knowledge import Memory
 from datastore.adapters.primitives import Counting
-from datastore.backend import Access, Delete, Document, Outcome, Put, Restore
+from datastore.backend import Access, Delete, Document, Outcome, Put, Restore, Touch
 from datastore.conformance.documents import at, id_of, put
+from datastore.errors import OutcomeUnknownError
 from tests.adapters.databases import Client, Database, LostError, key_of, unanswered, unsent
 
 KINDS = {
@@ -44,6 +46,8 @@ class Step(NamedTuple):
     metadata: dict[str, int | None] | None
     lasts: int | None
     """How many moments until what it writes expires."""
+    keeps: bool
+    """Whether a put keeps the expiry of a live document; whether a delete at a revision must be certain."""
     meets: tuple[object, ...]
     """What its requests meet in turn: nothing, a fault, or another step."""
 
@@ -57,11 +61,12 @@ def steps(inner: st.SearchStrategy[Step] | None = None) -> st.SearchStrategy[Ste
     return st.builds(
         Step,
         st.sampled_from(WRITERS),
-        st.sampled_from(("put", "put", "delete", "restore", "count")),
+        st.sampled_from(("put", "put", "touch", "delete", "restore", "count")),
         st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=True).map(tuple),
         st.sampled_from(("none", "none", "absent", "seen", "stale")),
         st.none() | st.dictionaries(st.sampled_from("xy"), st.none() | st.integers(0, 3), max_size=2),
         st.none() | st.none() | st.integers(1, 6),
+        st.booleans(),
         st.lists(faults if inner is None else faults | inner, max_size=4).map(tuple),
     )
 
@@ -69,10 +74,10 @@ def steps(inner: st.SearchStrategy[Step] | None = None) -> st.SearchStrategy[Ste
 class Play:
     """A database and its writers, step after step."""
 
-    def __init__(self, kind: dict[str, object], forgetful: bool) -> None:
+    def __init__(self, kind: dict[str, object], forgetful: bool, tells: bool) -> None:
         self.database = Database()
         self.writers = [
-            Client(self.database, memory=Memory(1 if forgetful else 100, absences=number == 1), **kind)
+            Client(self.database, memory=Memory(1 if forgetful else 100, absences=number == 1), tells=tells, **kind)
             for number in WRITERS
         ]
         self.moments = itertools.count(1)
@@ -110,6 +115,7 @@ class Play:
         writes = [self.make(step, key, moment) for key in step.keys]
         possible: dict[str, list[Outcome]] = {write.id: [] for write in writes}
         at_once: dict[str, Outcome] = {}
+        expires: dict[str, set[str | None]] = {write.id: set() for write in writes}
         unwatched = self.database.swap
 
         def watched(change, rules):
@@ -124,6 +130,8 @@ class Play:
         def looked():
             for write in writes:
                 possible[write.id].append(self.database.model.outcome(write))
+                if (live := self.database.model.live(write.id, write.at)) is not None:
+                    expires[write.id].add(live.expires_at)
 
         send = client._send
 
@@ -139,8 +147,11 @@ class Play:
             self.database.swap, client._send = unwatched, send
         for write, outcome in zip(writes, outcomes, strict=True):
             key = key_of(write)
+            if isinstance(write, Delete) and write.certain:
+                self.check_certain(write, step, outcome, at_once.get(write.id) == Outcome(True))
+                continue
             assert outcome.error is None
-            assert self.database.done[key] <= 1
+            assert self.database.done[key] <= 1 or isinstance(write, Touch)  # to touch twice is harmless
             if key in self.database.outlived:  # nothing there tells of it any more
                 assert outcome in (*possible[write.id], at_once.get(write.id))
             elif write.id in at_once:
@@ -150,11 +161,23 @@ class Play:
             else:
                 # Nor whether what it was to delete was ever there: it goes by when what it finds was created.
                 guessed = client.blind and step.has_faults and isinstance(write, Delete) and write.if_revision
-                assert outcome in possible[write.id] or guessed
+                taken = not client.tells and step.has_faults and isinstance(write, Delete) and outcome.done
+                assert outcome in possible[write.id] or guessed or taken
+                if isinstance(write, Touch):  # it may have found the expiry that it was to set
+                    assert not outcome.done or write.expires_at in expires[write.id]
+                    continue
                 # A delete without an answer is taken for done if what it was for is gone, and something new is there.
                 assert not outcome.done or (isinstance(write, Delete) and step.has_faults)
 
-    def may_have_been_there(self, write: Put | Delete | Restore, step: Step, outcome: Outcome) -> bool:
+    def check_certain(self, delete: Delete, step: Step, outcome: Outcome, applied: bool) -> None:
+        """See that a delete is said to be done only if it was applied, and in doubt only if an answer was lost."""
+        if outcome.error is not None:
+            assert isinstance(outcome.error, OutcomeUnknownError)
+            assert step.has_faults
+        else:
+            assert outcome.done == applied
+
+    def may_have_been_there(self, write: Put | Delete | Restore | Touch, step: Step, outcome: Outcome) -> bool:
         """Return whether a delete without an answer was taken for refused, because of what was restored since.
 
         That is as old as what might have been there before, and nothing else tells the two apart.
@@ -163,12 +186,14 @@ class Play:
         restored = there is not None and there.created_by_agent == ELSEWHERE
         return isinstance(write, Delete) and step.has_faults and restored and not outcome.done
 
-    def make(self, step: Step, key: str, moment: int) -> Put | Delete | Restore:
+    def make(self, step: Step, key: str, moment: int) -> Put | Delete | Restore | Touch:
         found = self.database.model.documents.get(id_of(key))
         condition = {"seen": found.revision if found else None, "stale": "another"}.get(step.condition)
         if step.call == "delete":
-            return Delete(id_of(key), at(moment), condition)
+            return Delete(id_of(key), at(moment), condition, certain=step.keeps and condition is not None)
         expires_at = None if step.lasts is None else at(moment + step.lasts)
+        if step.call == "touch":
+            return Touch(id_of(key), at(moment), expires_at)
         new = put(
             key,
             moment,
@@ -178,6 +203,7 @@ class Play:
             expires_at=expires_at,
             if_revision=condition,
             if_absent=step.condition == "absent",
+            keep_expiry=step.keeps,
         )
         if step.call == "put":
             return new
@@ -210,9 +236,9 @@ class Play:
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=100, phases=[Phase.explicit, Phase.generate])  # to shrink a play takes minutes
-@given(plays=st.lists(steps(steps()), min_size=1, max_size=8), forgetful=st.booleans())
-def test_each_write_is_applied_once_and_comes_to_what_it_is_said_to(kind, plays, forgetful):
-    play = Play(KINDS[kind], forgetful)
+@given(plays=st.lists(steps(steps()), min_size=1, max_size=8), forgetful=st.booleans(), tells=st.booleans())
+def test_each_write_is_applied_once_and_comes_to_what_it_is_said_to(kind, plays, forgetful, tells):
+    play = Play(KINDS[kind], forgetful, tells)
     with patch("datastore.retry.time.sleep"):  # nobody waits for anybody here
         for step in plays:
             play.run(step)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from datastore import BackendUnavailableError, DamagedRecordError, PermissionDeniedError, ValueTooLargeError
+from datastore import (
+    BackendUnavailableError,
+    DamagedRecordError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    ValueTooLargeError,
+)
 from datastore.adapters.changes import Late, Rules
 from datastore.adapters.knowledge import ABSENT, Memory
 from datastore.adapters.primitives import Primitives
 from datastore.adapters.remembering import REMEMBERED, mark_of
 from datastore.adapters.writing import Writer
-from datastore.backend import Delete, Document, Outcome, Restore
+from datastore.backend import Delete, Document, Outcome, Restore, Touch
 from datastore.conformance.documents import at, id_of, put
 from datastore.values import encode
 from tests.adapters.databases import Client, Database, LostError, unanswered, unsent
@@ -280,6 +286,194 @@ def test_what_is_remembered_of_deletes_is_bounded_and_forgotten_after_a_fork(cli
     assert [delete.id for delete in client.writer.unanswered] == [id_of("k2"), id_of("k3")]
     client.writer.after_fork()
     assert not client.writer.unanswered
+
+
+# Touches and kept expiries
+
+
+def touch(key: str, expires_at: str | None = at(60), *, at: str = at(1)) -> Touch:
+    return Touch(id_of(key), at, expires_at)
+
+
+@pytest.fixture
+def fields(database):
+    """One that changes fields of a document, and reads no value for it."""
+    return Client(database, rules=Rules(replaces_whole=False))
+
+
+def expiry(client, key):
+    return client.database.model.documents[id_of(key)].expires_at
+
+
+def test_a_touch_of_a_known_document_takes_one_request_where_fields_are_changed(fields):
+    fields.write(put("k", revision="first"))
+    fields.asked.clear()
+    assert fields.write(touch("k")) == [DONE]
+    assert fields.write(touch("k", None)) == [DONE]
+    assert fields.asked == [SWAP] * 2
+    assert fields.write(put("k", 2, if_revision="first")) == [DONE]
+    assert fields.asked == [SWAP] * 3
+
+
+def test_where_a_document_is_replaced_as_a_whole_a_touch_reads_its_value_and_writes_it_again(client):
+    client.write(put("k", {"n": 1}, metadata={"a": 1}, revision="first"))
+    client.asked.clear()
+    before = client.database.model.documents[id_of("k")]
+    assert client.write(touch("k")) == [DONE]
+    assert client.asked == [LOAD, SWAP]
+    assert client.changes[-1].document == before._replace(expires_at=at(60))
+
+
+@pytest.mark.parametrize("who", ["client", "fields", "blind"])
+def test_a_touch_needs_a_live_document(request, stranger, who):
+    client = request.getfixturevalue(who)
+    stranger.write(put("expired", expires_at=at(1)))
+    assert client.write(touch("missing"), touch("expired")) == [Outcome(False)] * 2
+    assert expiry(client, "expired") == at(1)
+
+
+def test_a_blind_touch_takes_one_request_of_any_live_document(blind, stranger):
+    stranger.write(put("k"))
+    assert blind.write(touch("k")) == [DONE]
+    assert blind.asked == [SWAP]
+    assert expiry(blind, "k") == at(60)
+
+
+def test_a_touch_that_changes_nothing_is_done_after_a_look_and_writes_nothing(client):
+    client.write(put("k", expires_at=at(60)))
+    client.asked.clear()
+    assert client.write(touch("k")) == [DONE]
+    assert client.asked == [LOAD]
+
+
+def test_what_is_remembered_settles_no_touch(fields, stranger):
+    """It had this expiry when it was last seen here."""
+    fields.write(put("k", expires_at=at(60)))
+    stranger.write(touch("k", at(90)))
+    assert fields.write(touch("k")) == [DONE]
+    assert expiry(fields, "k") == at(60)
+
+
+@pytest.mark.parametrize("who", ["client", "fields", "blind"])
+@pytest.mark.parametrize("fault", [unsent, unanswered])
+def test_a_touch_without_an_answer_is_sent_again_unless_it_is_there(request, who, fault):
+    client = request.getfixturevalue(who)
+    client.write(put("k"))
+    client.memory.clear()
+    client.meet([fault, unsent] if who == "blind" else [None, fault, unsent])
+    with pytest.raises(LostError):
+        client.writer.write([touch("k")])
+    assert client.write(touch("k")) == [DONE]
+    assert expiry(client, "k") == at(60)
+
+
+def test_a_touch_of_what_nobody_can_read_is_an_error(client):
+    client.database.damage(id_of("k"))
+    (outcome,) = client.writer.write([touch("k")])
+    assert isinstance(outcome.error, DamagedRecordError)
+
+
+def test_a_touch_reads_the_values_also_of_what_else_must_be_read(client, stranger):
+    stranger.write(put("a", {"n": 1}), put("b", revision="first"))
+    writes = [touch("a"), put("b", 2, if_revision="first"), touch("missing")]
+    assert client.write(*writes) == [DONE, DONE, Outcome(False)]
+    assert client.asked == [LOAD, SWAP]
+
+
+@pytest.mark.parametrize("who", ["client", "fields", "blind"])
+@pytest.mark.parametrize("metadata", [None, {"b": 2}])
+def test_a_put_that_keeps_the_expiry_takes_no_touch_back(request, stranger, who, metadata):
+    client = request.getfixturevalue(who)
+    client.write(put("k", metadata={"a": 1}, expires_at=at(30)))
+    stranger.write(touch("k", at(90)))
+    assert client.write(put("k", 2, at=at(2), metadata=metadata, expires_at=at(40), keep_expiry=True)) == [DONE]
+    assert expiry(client, "k") == at(90)
+
+
+@pytest.mark.parametrize("who", ["client", "fields", "blind"])
+def test_over_nothing_live_it_sets_its_own(request, who):
+    client = request.getfixturevalue(who)
+    client.write(put("expired", expires_at=at(1)))
+    keeping = [put(key, 2, at=at(2), expires_at=at(40), keep_expiry=True) for key in ("expired", "new")]
+    assert client.write(*keeping) == [DONE] * 2
+    assert expiry(client, "expired") == expiry(client, "new") == at(40)
+
+
+# Deletes that must be certain
+
+
+CERTAIN = Delete(id_of("k"), at(1), "first", certain=True)
+
+
+@pytest.fixture(params=[True, False], ids=["tells", "cannot tell"])
+def tells(request):
+    """Whether it can be found out who has removed a document."""
+    return request.param
+
+
+@pytest.fixture
+def sure(database, tells):
+    client = Client(database, tells=tells)
+    client.write(put("k", revision="first"))
+    return client
+
+
+def test_a_certain_delete_with_an_answer_is_done(sure):
+    assert sure.write(CERTAIN) == [DONE]
+    assert sure.write(CERTAIN) == [Outcome(False)]
+
+
+@pytest.mark.parametrize("looks", [1, 2], ids=["at once", "later"])
+def test_a_certain_delete_without_an_answer_is_done_only_where_that_can_be_told(sure, tells, looks):
+    sure.meet([unanswered] + [unsent] * (looks - 1))
+    if looks == 2:
+        with pytest.raises(LostError):
+            sure.writer.write([CERTAIN])
+    (outcome,) = sure.writer.write([CERTAIN])
+    assert outcome == DONE if tells else isinstance(outcome.error, OutcomeUnknownError)
+    assert outcome.done == tells
+    assert not sure.writer.unanswered
+
+
+def test_a_certain_delete_that_was_not_applied_is_not_done_because_another_one_was(sure, stranger, tells):
+    sure.meet([unsent, unsent])
+    with pytest.raises(LostError):
+        sure.writer.write([CERTAIN])
+    assert stranger.write(CERTAIN._replace(at=at(2))) == [DONE]
+    (outcome,) = sure.writer.write([CERTAIN])
+    assert outcome == Outcome(False) if tells else isinstance(outcome.error, OutcomeUnknownError)
+    assert not outcome.done
+    assert not sure.writer.unanswered
+
+
+def test_a_certain_delete_that_was_not_applied_is_sent_again(sure):
+    sure.meet([unsent])
+    assert sure.write(CERTAIN) == [DONE]
+    assert sure.database.model.documents == {}
+
+
+@pytest.mark.parametrize("fault", [unsent, unanswered])
+@pytest.mark.parametrize("created_at", [at(2), "2026-01-01"], ids=["new", "restored"])
+def test_a_certain_delete_is_in_doubt_where_another_document_is_there(sure, stranger, fault, created_at):
+    """And it stays: neither has the delete surely removed what was there before, nor surely not."""
+    sure.meet([fault, unsent])
+    with pytest.raises(LostError):
+        sure.writer.write([CERTAIN])
+    stranger.write(Delete(id_of("k"), at(2)))
+    another = restore("k", 2, at=at(2))
+    stranger.write(another._replace(document=another.document._replace(created_at=created_at)))
+    (outcome,) = sure.writer.write([CERTAIN])
+    assert isinstance(outcome.error, OutcomeUnknownError)
+    assert sure.database.model.documents[id_of("k")].value == 2
+    assert not sure.writer.unanswered
+
+
+def test_a_certain_delete_of_what_was_written_over_is_refused(sure, stranger):
+    sure.meet([unsent, unsent])
+    with pytest.raises(LostError):
+        sure.writer.write([CERTAIN])
+    stranger.write(put("k", 2, revision="second"))
+    assert sure.writer.write([CERTAIN]) == [Outcome(False, "second")]
 
 
 # Errors

@@ -11,6 +11,7 @@ import pytest
 
 from datastore import DataStore
 from datastore.conformance import ConformanceSuite, Harness
+from tests.full import EXAMPLES_ON_SERVERS
 from tests.servers import couchdb
 
 REAL = os.environ.get("AGENT_DATASTORE_TEST_COUCHDB_URL", "")
@@ -18,8 +19,14 @@ REAL = os.environ.get("AGENT_DATASTORE_TEST_COUCHDB_URL", "")
 
 class CouchHarness(Harness):
     name = "couchdb"
+    examples = EXAMPLES_ON_SERVERS
     differs: ClassVar = dict.fromkeys(
-        ("test_a_scan_is_in_the_order_of_code_points", "test_the_documents_of_odd_users_can_be_restored_and_listed"),
+        (
+            "test_a_scan_is_in_the_order_of_code_points",
+            "test_the_documents_of_odd_users_can_be_restored_and_listed",
+            "test_namespaces_are_in_the_order_of_ids",
+            "test_records_of_several_namespaces",
+        ),
         "PouchDB orders ids by UTF-16, CouchDB by UTF-8",
     )
 

@@ -18,7 +18,7 @@ import datastore
 from datastore import DataStore
 from datastore.conformance import ConformanceSuite, Harness
 from datastore.conformance.suite import TOPICS, topic_name
-from tests.full import FULL
+from tests.full import EXAMPLES_ON_SERVERS, FULL
 from tests.servers import dynamodb
 
 
@@ -36,6 +36,7 @@ def unreachable() -> Iterator[None]:
 class MinistackHarness(Harness):
     name = "dynamodb"
     server: ClassVar = dynamodb.MINISTACK
+    examples = EXAMPLES_ON_SERVERS
 
     def url(self) -> str:
         return self.server.borrow()
@@ -157,6 +158,7 @@ class RealHarness(MinistackHarness):
     """Empties the table before and after each test: so only one with ``test`` in its name is taken."""
 
     name = "dynamodb-real"
+    examples = Harness.examples
     differs: ClassVar = {
         "test_the_number_of_documents_is_about_right": "DynamoDB counts every six hours, and this table stays",
     }

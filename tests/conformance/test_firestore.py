@@ -11,6 +11,7 @@ from datastore.backend import Delete, Fields, IdRange
 from datastore.conformance import ConformanceSuite, Harness
 from datastore.errors import BackendUnavailableError, ClosedError
 from tests.firestore.network import to_the_emulator
+from tests.full import EXAMPLES_ON_SERVERS
 
 REAL = "AGENT_DATASTORE_TEST_FIRESTORE_URL"
 """Names a real database, such as ``firestore://my-project/agent_data_store_test``; its collection is emptied."""
@@ -25,6 +26,7 @@ class EmulatorHarness(Harness):
     """Each test has a project of its own."""
 
     name = "firestore"
+    examples = EXAMPLES_ON_SERVERS
 
     def url(self):
         return f"firestore://test-{uuid.uuid4().hex}/agent_data_store?emulator={to_the_emulator().address}"

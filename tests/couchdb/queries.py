@@ -103,7 +103,16 @@ filters = st.recursive(
 times = st.sampled_from((AT, "2026-11-21T12:00:00.000001Z", "2025-01-01T00:00:00.000000Z", "2026", "9", ""))
 meta_operands = times | st.sampled_from(("a", "A", "planner", "revision", "", None, 1, True))
 META = (
-    *("key", "metadata", "metadata.a", "metadata.a.b", "metadata.length", "createdByAgent", "createdByAgent.a"),
+    *(
+        "key",
+        "metadata",
+        "metadata.a",
+        "metadata.a.b",
+        "metadata.length",
+        "createdByAgent",
+        "createdByAgent.a",
+        "updatedByAgent",
+    ),
     *("lastAccessedByAgent", "accessCount", "lastAccessedAt", "createdAt", "updatedAt", "revision", "expiresAt"),
 )
 TIMES = ("lastAccessedAt", "createdAt", "updatedAt", "expiresAt")

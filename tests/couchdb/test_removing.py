@@ -7,7 +7,9 @@ import pytest
 from datastore import (
     PermissionDeniedError,
 )
-from datastore_couchdb.schema import EXPIRY_INDEX
+from datastore.ids import IdRange
+from datastore_couchdb.flags import is_flag
+from datastore_couchdb.schema import EXPIRY_INDEX, RECORD_VIEWS
 from tests.couchdb.faults import all_refused
 from tests.servers import couchdb
 from tests.servers.strict_couchdb import (
@@ -26,7 +28,33 @@ def test_forgetting_takes_2_per_thousand(agent, store, proxy):
     agent.use_namespace("c").set_many({"x": 1}, ttl=0.001)
     proxy.requests.clear()
     assert store.forget("u") == (1_200, 1)
-    assert proxy.requests == ["GET _design", *["GET _all_docs", "POST _bulk_docs"] * 2, "GET _all_docs"]
+    records = ["GET _design", *["GET _all_docs", "POST _bulk_docs"] * 2, "GET _all_docs"]
+    assert proxy.requests == [*records, "GET _design", "GET _all_docs"]  # the last two for system records
+
+
+@pytest.mark.parametrize("range", [IdRange("u:a:", "u:a;"), IdRange("u:a:", "u:b:"), IdRange("u:a:", "u:c:")], ids=str)
+def test_a_purge_of_some_namespaces_leaves_all_others(agent, store, backend, range):
+    """In those that it is for it also removes flags whose records are gone."""
+    there = "ab" if range.end == "u:c:" else "a"
+    for user, namespace in [*(("u", namespace) for namespace in "abc"), ("u%", "a"), ("t", "a")]:
+        other = store.agent(user, "a", namespace)
+        other.set_many({"old": 1, "deleted": 1}, ttl=0.001)
+        other.set("new", 1, ttl=3_600)
+        other.delete("deleted")
+    assert backend.purge(store._core.now(), range) == len(there)
+    flags = [row["id"] for row in backend._session.get("_all_docs")["rows"] if is_flag(row["id"])]
+    assert len(flags) == len(there) + 3 * (5 - len(there))
+    assert store.purge_expired("u") == 3 - len(there)
+    assert store.purge_expired() == 2
+
+
+def test_without_the_views_no_namespace_is_listed_in_which_all_is_expired(store):
+    """Whichever namespaces are asked for."""
+    for namespace in "abc":
+        store.agent("u", "a", namespace).set("old", 1, ttl=0.001)
+    couchdb.remove_design(store, RECORD_VIEWS)
+    store.backend._schema.indexes -= {RECORD_VIEWS}
+    assert store.agent("u", "a").list_namespaces(start="a", end="c") == []
 
 
 def test_a_purge_works_without_its_index(agent, store):

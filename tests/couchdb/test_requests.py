@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 import datastore
-from datastore.ids import IdRange
+from datastore.ids import EVERYTHING, IdRange, system_range
 from tests.servers import couchdb
 
 pytestmark = pytest.mark.server("couchdb")
@@ -74,6 +74,73 @@ def test_a_delete_takes_2_at_most(agent, stranger, requests):
     with requests() as asked:
         assert agent.delete("k") is False
     assert asked == ["GET db/doc"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_touch_takes_2_since_the_value_is_written_again(agent, stranger, requests, known):
+    (agent if known else stranger).set("k", 1)
+    for ttl in (60, 90, None):
+        with requests() as asked:
+            assert agent.touch("k", ttl=ttl) is True
+        assert asked == ["GET db/doc", "POST _bulk_docs"]
+
+
+def test_a_touch_of_nothing_and_one_that_changes_nothing_take_1(agent, requests):
+    agent.set("k", 1)
+    for key, there in (("missing", False), ("k", True)):
+        with requests() as asked:
+            assert agent.touch(key, ttl=None) is there
+        assert asked == ["GET db/doc"]
+
+
+def test_a_get_that_touches_takes_3_and_of_nothing_1(agent, stranger, requests):
+    stranger.set("k", 1)
+    with requests() as asked:
+        assert agent.get("k", touch=60) == 1
+    assert asked == ["GET db/doc", "GET db/doc", "POST _bulk_docs"]
+    with requests() as asked:
+        assert agent.get("missing", touch=60) is None
+    assert asked == ["GET db/doc"]
+
+
+def test_a_pop_takes_2_and_of_nothing_1(agent, stranger, requests):
+    stranger.set("k", 1)
+    with requests() as asked:
+        assert agent.pop("k") == 1
+    assert asked == ["GET db/doc", "POST _bulk_docs"]
+    with requests() as asked:
+        assert agent.pop("k") is None
+    assert asked == ["GET db/doc"]
+
+
+def test_users_take_1_each_and_2_more(store, agent, requests):
+    """One of the two finds nothing but design documents, which lie between users; the other one finds nothing more."""
+    for user in ("ALICE", "alice", "bob:1", "zoe"):
+        store.agent(user, "a").set_many({f"k{number}": number for number in range(5)})
+    with requests() as asked:
+        assert sorted(store.users()) == ["ALICE", "alice", "bob:1", "zoe"]
+    assert asked == ["GET _all_docs"] * 6
+
+
+def test_the_records_of_all_users_take_1_per_page(store, agent, requests):
+    for user in ("ALICE", "alice", "zoe"):
+        store.agent(user, "a").set("k", 1, ttl=60)
+    with requests() as asked:
+        assert sorted(record.user_id for record in store.records()) == ["ALICE", "alice", "zoe"]
+    assert asked == ["GET _all_docs"]
+
+
+def test_a_purge_of_one_user_reads_what_that_user_has(store, agent, requests, rows):
+    for user in ("u", "another"):
+        store.agent(user, "a").set_many({f"k{number}": number for number in range(20)}, ttl=0.001)
+        store.agent(user, "a").set_many({f"l{number}": number for number in range(20)}, ttl=3_600)
+        store.agent(user, "a").set_many({f"m{number}": number for number in range(20)})
+    with requests() as asked, rows() as handed:
+        assert store.purge_expired("u") == 20
+    assert handed == [60]  # 20 expired records, and 40 flags
+    records, flags = ["POST _bulk_get", "POST _bulk_docs"], ["POST _all_docs", "POST _bulk_docs", "POST _all_docs"]
+    assert asked == ["POST _find", *records, *flags]
+    assert store.purge_expired() == 20
 
 
 @pytest.mark.parametrize(("number", "requests_"), [(0, 0), (1, 1), (1_000, 1), (1_001, 2)])
@@ -263,4 +330,8 @@ def test_a_partitioned_database_is_asked_by_partition(name, proxy):
     """PouchDB Server has no partitions; what is sent is what counts here."""
     with datastore.connect(couchdb.url(name) + "?partitioned=true") as store:
         backend = store.backend
-        assert backend._session.path_in(IdRange("u%3A1:n:", "u%3A1:n;"), "_all_docs") == "_partition/u%253A1/_all_docs"
+        for range in (IdRange("u%3A1:n:", "u%3A1:n;"), IdRange("u%3A1:", "u%3A1;"), IdRange("u%3A1:a:", "u%3A1:c:")):
+            assert backend._session.path_in(range, "_all_docs") == "_partition/u%253A1/_all_docs"
+        assert backend._session.path_in(system_range("u"), "_all_docs") == "_partition/u%25./_all_docs"
+        for range in (EVERYTHING, IdRange("u;", EVERYTHING.end), IdRange("u:n:", "v:n:")):
+            assert backend._session.path_in(range, "_all_docs") == "_all_docs"

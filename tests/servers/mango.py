@@ -46,6 +46,8 @@ def page(
     found = []
     for document in documents:
         key = [field(document, name) for name in columns]
+        if _NOT_FOUND in key or _BAD_PATH in key:
+            continue  # CouchDB's index leaves it out; PouchDB's has it under null
         place = (_key(key), raw(document["_id"]))
         follows = begin is None or (place < begin if backward else place > begin)
         if follows and matches(selector, document):

@@ -31,9 +31,12 @@ def statements(store, agent):
     backend = store.backend
     backend._opened.look_at = float("inf")
     reading = backend._opened.connections.take(sys._getframe())
-    reading.set_trace_callback(
-        lambda statement: asked.append(statement) if statement not in ("BEGIN IMMEDIATE", "COMMIT") else None
-    )
+
+    def note(statement):
+        if statement not in ("BEGIN IMMEDIATE", "COMMIT") and not statement.startswith("-- "):  # a part of another one
+            asked.append(statement)
+
+    reading.set_trace_callback(note)
     backend._opened.connections.give_back(reading)
     return asked
 

@@ -326,5 +326,6 @@ class Claims(Topic):
 
         assert data_store.get_or_set("key", look) == [[], [], []]
         assert data_store.list_namespaces() == ["default"]
-        assert [record.key for record in store.records()] == ["key"]
+        if store.capabilities.supports("all_documents"):
+            assert [record.key for record in store.records()] == ["key"]
         assert store.forget("user") == (1, 0)

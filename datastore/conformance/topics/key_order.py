@@ -210,7 +210,7 @@ class KeyOrder(Topic):
 
         data_store = store.agent("user_1", "agent_1", "generated")
 
-        @strategies.EXAMPLES
+        @strategies.examples(self.harness)
         @hypothesis.given(strategies.listings)  # type: ignore[untyped-decorator]  # Hypothesis is optional
         def check(asked: strategies.Listing) -> None:
             data_store.clear()

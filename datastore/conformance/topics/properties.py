@@ -19,7 +19,7 @@ class Properties(Topic):
         hypothesis = pytest.importorskip("hypothesis")
         from datastore.conformance import strategies
 
-        @strategies.EXAMPLES
+        @strategies.examples(self.harness)
         @hypothesis.given(strategies.triples)  # type: ignore[untyped-decorator]  # from `importorskip`
         @hypothesis.example(strategies.splits(["a"] * 4, ":"))  # type: ignore[untyped-decorator]  # from `importorskip`
         def check(triples: list[tuple[str, str, str]]) -> None:
@@ -50,7 +50,7 @@ class Properties(Topic):
 
         values = strategies.values(without=self.harness.loses)
 
-        @strategies.EXAMPLES
+        @strategies.examples(self.harness)
         @hypothesis.given(values, values)  # type: ignore[untyped-decorator]  # from `importorskip`
         def check(one: Any, two: Any) -> None:
             data_store.set("one", one)
@@ -65,7 +65,7 @@ class Properties(Topic):
         hypothesis = pytest.importorskip("hypothesis")
         from datastore.conformance import strategies
 
-        @strategies.EXAMPLES
+        @strategies.examples(self.harness)
         @hypothesis.given(strategies.metadata_changes(without=self.harness.loses))  # type: ignore[untyped-decorator]  # from `importorskip`
         def check(changes: list[dict[str, Any]]) -> None:
             data_store.delete("key")

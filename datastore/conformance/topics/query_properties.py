@@ -25,13 +25,13 @@ class QueryProperties(Topic):
         """It returns all matching documents, whole and in the order of keys."""
         hypothesis = pytest.importorskip("hypothesis")
         from datastore.conformance import query_strategies as make
-        from datastore.conformance.strategies import EXAMPLES
+        from datastore.conformance.strategies import examples
 
         lists = hypothesis.strategies.lists
         some_documents = lists(make.documents, min_size=FEWEST, max_size=DOCUMENTS)
         some_filters = lists(make.filters, min_size=FEWEST, max_size=FILTERS)
 
-        @EXAMPLES
+        @examples(self.harness)
         @hypothesis.given(some_documents, some_filters)  # type: ignore[untyped-decorator]  # from `importorskip`
         def check(documents: list[Any], filters: list[dict[str, Any]]) -> None:
             data_store.clear()
@@ -51,7 +51,7 @@ class QueryProperties(Topic):
         """This holds for all types of sort values. Skip and limit are applied after the filter."""
         hypothesis = pytest.importorskip("hypothesis")
         from datastore.conformance import query_strategies as make
-        from datastore.conformance.strategies import EXAMPLES
+        from datastore.conformance.strategies import examples
 
         st = hypothesis.strategies
         some_documents = st.lists(make.documents, min_size=FEWEST, max_size=DOCUMENTS)
@@ -59,7 +59,7 @@ class QueryProperties(Topic):
         asked = st.tuples(make.filters, make.sorts, st.integers(0, 3), limits)
         some_asked = st.lists(asked, min_size=1, max_size=4)
 
-        @EXAMPLES
+        @examples(self.harness)
         @hypothesis.given(some_documents, some_asked)  # type: ignore[untyped-decorator]  # from `importorskip`
         def check(documents: list[Any], questions: list[tuple[Any, Any, int, int | None]]) -> None:
             data_store.clear()
