@@ -127,7 +127,7 @@ Result: TypeAlias = Applied | Late | DataStoreError
 
 
 class Sent(NamedTuple):
-    """A delete whose answer was lost, with what is known of the document that it was to remove."""
+    """A delete or a touch whose answer was lost, with what is known of the document that it was for."""
 
     mark: str
     revision: str | None
@@ -165,7 +165,7 @@ def decide(
         state: What is known, remembered or guessed of its document.
         rules: What the adapter needs.
         fresh: Whether the state was just read. If not, the result is only a `Change` or ``None``.
-        sent: For a delete that was sent before and whose answer was lost: what is remembered of it.
+        sent: For a delete or a touch that was sent before and whose answer was lost: what is remembered of it.
         mark: For a delete: the mark by which it is to be recognised.
 
     Returns:
@@ -176,7 +176,7 @@ def decide(
     if isinstance(write, Delete):
         step = _delete(write, state, rules, sent, mark, fresh)
     elif isinstance(write, Touch):
-        step = _touch(write, state, rules)
+        step = _touch(write, state, rules, sent, fresh)
     elif isinstance(state, Unseen):
         return Change(write, UNSEEN, None, DONE, marks=_marks_of(write))
     elif isinstance(state, Known) and state.damaged:
@@ -268,7 +268,9 @@ def _restore(restore: Restore, state: Known | Absent) -> Change | Outcome:
     return Change(restore, state, after, DONE, live=live is not None, marks=marks)
 
 
-def _touch(touch: Touch, state: State, rules: Rules) -> Change | Outcome | None:
+def _touch(touch: Touch, state: State, rules: Rules, sent: Sent | None, fresh: bool) -> Change | Outcome | None:
+    if sent is not None and not fresh:
+        return None  # it may be done, and another document may have been created since
     if isinstance(state, Unseen):
         return Change(touch, UNSEEN, None, None)
     if isinstance(state, Absent) or (not state.damaged and not state.live(touch.at)):
@@ -277,6 +279,8 @@ def _touch(touch: Touch, state: State, rules: Rules) -> Change | Outcome | None:
         return Outcome(False, error=damaged(touch.id))
     if state.expires_at == touch.expires_at:
         return DONE
+    if sent is not None and state.created_at != sent.created_at:
+        return DONE  # the document that it was for is gone, and the expiry of this one is somebody else's
     if rules.replaces_whole and state.source is None:
         return None  # the value must be written again, and so it must be read
     return Change(touch, state, state._replace(expires_at=touch.expires_at, source=None), DONE, live=True)

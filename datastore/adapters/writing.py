@@ -19,7 +19,7 @@ from datastore.errors import DataStoreError
 from datastore.turns import keep_newest
 
 MOST_UNANSWERED = 10_000
-"""The most deletes whose lost answers are remembered."""
+"""The most deletes and touches whose lost answers are remembered."""
 
 
 class _Job:
@@ -53,7 +53,7 @@ class Writer:
     Args:
         primitives: The database.
         memory: What is known of documents. It is shared with the adapter's reads and with the `Counter`.
-        most_unanswered: The most deletes whose lost answers are remembered.
+        most_unanswered: The most deletes and touches whose lost answers are remembered.
     """
 
     def __init__(self, primitives: Primitives, memory: Memory, most_unanswered: int = MOST_UNANSWERED) -> None:
@@ -64,7 +64,7 @@ class Writer:
 
     def after_fork(self) -> None:
         """Forget what the parent is waiting for. The adapter itself clears the memory."""
-        self.unanswered: dict[Delete, Sent] = {}
+        self.unanswered: dict[Delete | Touch, Sent] = {}
 
     def write(
         self, writes: Sequence[Put | Delete | Touch | Restore], through: Primitives | None = None
@@ -105,7 +105,7 @@ class Writer:
                 outcomes.setdefault(write.id, failed_outcome)
         if self.unanswered:
             for write in writes:
-                if isinstance(write, Delete) and _is_final(outcomes[write.id]):
+                if isinstance(write, Delete | Touch) and _is_final(outcomes[write.id]):
                     self.unanswered.pop(write, None)
         ordered = [outcomes[write.id] for write in writes]
         if failure is not None and all(outcome.error is failure for outcome in ordered):
@@ -114,7 +114,7 @@ class Writer:
 
     def _job(self, primitives: Primitives, write: Put | Restore | Delete | Touch, alone: bool) -> _Job:
         remembered = self._memory.get(write.id)
-        sent = self.unanswered.get(write) if self.unanswered and isinstance(write, Delete) else None
+        sent = self.unanswered.get(write) if self.unanswered and isinstance(write, Delete | Touch) else None
         return _Job(write, primitives.guess(write, remembered, alone), sent, remembered is None)
 
     def _decide(
@@ -154,7 +154,7 @@ class Writer:
             self._memory.note(id, state)
             if job.surprising and not sent:
                 primitives.learned(id, state is not ABSENT)
-            if job.sent is not None and state is ABSENT:
+            if job.sent is not None and state is ABSENT and isinstance(job.write, Delete):
                 removed = primitives.was_removed_by(id, job.sent)
                 job.sent = None if removed is False else job.sent._replace(known=removed is True)
             job.state, job.fresh, job.surprising = state, True, False
@@ -220,12 +220,16 @@ class Writer:
                 self.unanswered[write] = Sent(job.mark, over.revision, over.created_at, job.fresh)
             else:
                 self.unanswered[write] = Sent(job.mark, write.if_revision, "", False)
-            keep_newest(self.unanswered, self._most_unanswered)
+        elif isinstance(write, Touch) and isinstance(over, Known):
+            self.unanswered[write] = Sent("", over.revision, over.created_at, job.fresh)
+        else:
+            return
+        keep_newest(self.unanswered, self._most_unanswered)
 
     def _settle(self, primitives: Primitives, jobs: Sequence[_Job], outcomes: dict[str, Outcome]) -> None:
         """Read the documents of writes that were not answered, and note the outcomes of those that are settled."""
         for job in jobs:
-            if isinstance(job.write, Delete):
+            if isinstance(job.write, Delete | Touch):
                 job.sent = self.unanswered.get(job.write)
         try:
             self._look(primitives, jobs, sent=True)

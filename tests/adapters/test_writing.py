@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from datastore import (
@@ -16,10 +18,11 @@ from datastore.adapters.knowledge import ABSENT, Memory
 from datastore.adapters.primitives import Primitives
 from datastore.adapters.remembering import REMEMBERED, mark_of
 from datastore.adapters.writing import Writer
-from datastore.backend import Delete, Document, Outcome, Restore, Touch
+from datastore.backend import Delete, Document, Fields, Outcome, Restore, Touch
 from datastore.conformance.documents import at, id_of, put
 from datastore.values import encode
 from tests.adapters.databases import Client, Database, LostError, unanswered, unsent
+from tests.third_party.shelf import Shelf, ShelfBackend
 
 LOAD, SWAP = "load", "swap"
 DONE = Outcome(True)
@@ -262,6 +265,51 @@ def test_somebody_elses_delete_is_told_from_the_one_without_an_answer(client, st
         client.writer.write([delete])
     stranger.write(Delete(id_of("k"), at(2)))
     assert client.write(delete) == [Outcome(False)]
+
+
+class Unlucky(ShelfBackend):
+    """Loses the answers to some of its next requests."""
+
+    loses: Iterator[bool] = iter(())
+
+    def load(self, ids, **wanted):
+        return self._answered(super().load(ids, **wanted))
+
+    def swap(self, changes):
+        return self._answered(super().swap(changes))
+
+    def _answered(self, answer):
+        if next(self.loses, False):
+            raise LostError("no answer")
+        return answer
+
+
+@pytest.fixture
+def touched():
+    """Return an adapter, another one, and a touch that was made and whose answer was lost."""
+    shelf = Shelf()
+    client, stranger = Unlucky(shelf), ShelfBackend(shelf)
+    client.write([put("k")])
+    client.loses = iter((False, True, True))  # it reads, writes, and looks what became of that
+    touch = Touch(id_of("k"), at(1), at(2))
+    with pytest.raises(LostError):
+        client.write([touch])
+    return client, stranger, touch
+
+
+def test_a_repeated_touch_leaves_alone_a_document_made_later(touched):
+    client, stranger, touch = touched
+    stranger.write([put("k", 2, at=at(3), expires_at=at(9))])  # by then the other has expired
+    assert client.write([touch]) == [DONE]
+    assert client.read([touch.id], Fields.ALL)[touch.id].expires_at == at(9)
+    assert not client.writer.unanswered
+
+
+def test_a_repeated_touch_moves_the_expiry_of_the_document_that_it_was_for(touched):
+    client, stranger, touch = touched
+    stranger.write([put("k", 2, at=at(1), expires_at=at(9))])
+    assert client.write([touch]) == [DONE]
+    assert client.read([touch.id], Fields.ALL)[touch.id].expires_at == at(2)
 
 
 def test_a_restore_without_an_answer_is_known_by_its_moment(client, stranger):

@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--story", action="store_true", help="print the story of the first run, whatever comes of it")
     options = parser.parse_args(arguments)
     database = BACKENDS[options.backend]
-    began = time.monotonic()
+    began, undecided = time.monotonic(), 0
     numbers = itertools.count(options.seed)
     for number in numbers if options.runs is None else itertools.islice(numbers, options.runs):
         if options.runs is None and time.monotonic() - began > options.seconds:
@@ -29,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.story:
             print(played.story())
             return bool(played.wrong)
+        undecided += played.undecided
         if played.wrong:
             print(f"seed {number} goes wrong: {played.wrong[0]}\n")
             print(shrunk(played, database).story())
@@ -37,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     runs = number - options.seed + (options.runs is not None)
     seconds = time.monotonic() - began
     print(f"{runs} runs on {options.backend} from seed {options.seed}: all well; {runs / seconds:.0f} runs per second")
+    if undecided:
+        print(f"{undecided} of them had histories that take too long to judge")
     return 0
 
 

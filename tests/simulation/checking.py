@@ -23,6 +23,14 @@ Span: TypeAlias = tuple[int, int]
 """A time of which only the bounds are known, in microseconds since the epoch."""
 
 
+MOST_LOOKED_AT = 300_000
+"""The most pairs of a set of calls and a state that are looked at for one key: some seconds."""
+
+
+class UndecidedError(Exception):
+    """The search for an order took too long: nobody knows whether the history can be explained."""
+
+
 class State(NamedTuple):
     """What is known of a record."""
 
@@ -113,6 +121,9 @@ def linearizable(effects: Sequence[Effect], wanted: tuple[Effect, int] | None = 
     Args:
         effects: The effects; before the first of them there was no record.
         wanted: One that is counted, and whether it is to have been.
+
+    Raises:
+        UndecidedError: If that takes too long to find out.
     """
     strictly = [effect for effect in effects if not effect.excuse]
     return _searched(strictly, wanted) or (len(strictly) < len(effects) and _searched(effects, wanted))
@@ -156,6 +167,8 @@ def _searched(effects: Sequence[Effect], wanted: tuple[Effect, int] | None) -> b
             if new not in seen:
                 seen.add(new)
                 open.append(new)
+        if len(seen) > MOST_LOOKED_AT:
+            raise UndecidedError
     return False
 
 

@@ -1,4 +1,4 @@
-"""The adapter with one fault at a time, each of which was in this package once. The simulator must find them all."""
+"""The adapter with one fault at a time, as seen in stores of this kind: the simulator must find each of them."""
 
 from __future__ import annotations
 

@@ -71,6 +71,7 @@ def test_all_is_well(backend):
     for seed in seeds:
         played = play(draw(str(seed), database), database)
         assert not played.wrong, shrunk(played, database).story()
+        assert not played.undecided
 
 
 @pytest.mark.parametrize("fault", FAULTY)

@@ -427,14 +427,11 @@ def _touched(call: Call, key: str, ttl: float | None) -> Effects:
             elif call.error is not None or call.result:
                 yield view._replace(expires=_later(call, ttl))
 
+    def live(state: Stored, _: int | None) -> Iterator[Stored]:
+        yield from (view._replace(expires=_later(call, ttl)) for view in views(state, call) if view is not None)
+
+    yield from _repeated(call, key, live)
     yield Effect(_at(call, key), call, step, optional=call.error is not None)
-    if call.is_blurred:  # the record has no mark of it, so sent again it also moves the expiry of a later record
-
-        def again(state: Stored, _: int | None) -> Iterator[Stored]:
-            if state is not None:
-                yield state._replace(expires=_later(call, ttl))
-
-        yield Effect(_at(call, key), call, again, optional=True, until=call.returned, excuse=True)
 
 
 def _computed(call: Call, key: str, value: Any) -> Effects:
