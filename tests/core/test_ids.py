@@ -228,5 +228,5 @@ def test_keys_are_decoded_together_as_one_by_one(keys):
 @pytest.mark.parametrize("wrong", ["", "a", "NV=", "NW", "NV\n", "N:V", "NV NV", "é", "+/++", "-" * 684])
 def test_one_that_is_no_key_among_others_is_found(wrong):
     for encoded in ([wrong], ["NV", wrong], [wrong, "NV"]):
-        with pytest.raises(ValueError):  # noqa: PT011 - its own, binascii's or that of a codec
+        with pytest.raises(ValueError):
             decode_keys(encoded)
