@@ -129,8 +129,8 @@ class Delete(NamedTuple):
 class Touch(NamedTuple):
     """Move the expiry of one live document, and change nothing else: neither value, nor revision, nor ``updated_at``.
 
-    If there is no live document it is not ``done``. It may be repeated: a document that was created since its answer was
-    lost should be left alone, where the database can tell.
+    If there is no live document it is not ``done``. It may be repeated: a document that was created since its answer
+    was lost should be left alone, where the database can tell.
     """
 
     id: str
