@@ -150,7 +150,8 @@ def test_what_cannot_be_decoded_is_damage_and_nothing_of_it_is_told(kind):
         decoded(SOUND.id, decode)
     assert caught.value.id == SOUND.id
     assert SECRET not in str(caught.value)
-    assert caught.value.__cause__ is caught.value.__context__ is None
+    assert caught.value.__cause__ is None
+    assert not isinstance(caught.value.__context__, kind), "it would be shown, too"
 
 
 @pytest.mark.parametrize("error", [damaged(SOUND.id, "it is half a document"), MemoryError(), KeyboardInterrupt()])

@@ -179,7 +179,7 @@ def test_a_value_that_does_not_fit_is_refused_by_its_key_and_path_and_not_quoted
         assert str(refused.value).startswith("reading 'k' of namespace 'default' on memory: the value does not fit")
         assert said in str(refused.value)
         assert SECRET not in "".join(traceback.format_exception(refused.value))
-        assert refused.value.__context__ is None
+        assert "pydantic" not in type(refused.value.__context__).__module__, "it would be shown, too"
     assert accesses(data_store) == {"k": 0}, "nothing was handed out"
 
 

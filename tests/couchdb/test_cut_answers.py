@@ -7,7 +7,6 @@ places, and in a full run at every place (`tests.full.some`).
 
 import itertools
 import json
-import re
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -23,6 +22,7 @@ from datastore.moving import copy
 from tests.couchdb.server import proxy_request
 from tests.full import some
 from tests.servers.strict_couchdb import reset_in_the_body
+from tests.timeless import timeless
 
 pytestmark = pytest.mark.server("couchdb")
 OWN_DATABASES = True  # who is cut off from an answer does not know when the server is done
@@ -34,13 +34,6 @@ MEMBERS = {
 """What CouchDB's answers are made of. The fields of a document are its own: without one it is damaged, or another."""
 RANDOM = {"set", "add", "create", "set over another one's"}
 """The calls whose result is new each time."""
-TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
-NO_TIME = "a time"
-
-
-def timeless(value: object) -> object:
-    """Return a value with the same text for all times in it, such as those of a claim."""
-    return json.loads(TIME.sub(NO_TIME, json.dumps(value)))
 
 
 def body(cut: Callable[[bytes], bytes], kind: str = "application/json", status: int | None = None):

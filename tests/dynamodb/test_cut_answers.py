@@ -12,7 +12,7 @@ import zlib
 import pytest
 
 import datastore
-from datastore import DataStoreError
+from datastore import DataStoreError, OutcomeUnknownError
 from datastore.backend import Fields, IdRange
 from datastore.conformance.calls import CALLS
 from datastore.conformance.documents import put
@@ -23,6 +23,7 @@ from datastore_dynamodb.table import drop_table
 from tests.dynamodb.wire import after_each_answer, changed, operation_of
 from tests.full import some
 from tests.servers import dynamodb
+from tests.timeless import timeless
 
 pytestmark = pytest.mark.server("dynamodb")
 
@@ -177,7 +178,7 @@ def begin(stores, user, name):
 def plain(found):
     """A result without what differs from call to call: revisions, times, the user."""
     if isinstance(found, datastore.Record):
-        return (found.key, found.value, found.metadata, found.access_count)
+        return (found.key, timeless(found.value), found.metadata, found.access_count)
     if isinstance(found, datastore.Page):
         return [plain(record) for record in found.records], found.cursor
     if isinstance(found, dict):
@@ -206,7 +207,7 @@ def state(judge, user):
     first = namespace_prefix(encode_name(user, "user"), "")[:-1]
     page = backend_of(judge).scan(IdRange(first, f"{first[:-1]};"), Fields.ALL, 100)
     return sorted(
-        (plain_key(document.id), repr(document.value), repr(document.metadata), document.access_count)
+        (plain_key(document.id), repr(timeless(document.value)), repr(document.metadata), document.access_count)
         for document in page.documents
     )
 
@@ -246,7 +247,9 @@ def test_a_call_gets_over_every_answer_that_is_not_whole(stores, name):
     for at in range(len(answers)):
         for place in some(PLACES, list(EVERY_CALL).index(name) + at):
             found, left, seen = run(stores, f"{name}-{at}-{place}", name, place, at)
-            assert (found, left) == (expected, after), (at, place, [operation for operation, *_ in seen])
+            told = name == "pop" and answers[at][0] == "DeleteItem" and found is OutcomeUnknownError
+            assert left == after, (at, place)
+            assert found == expected or told, (at, place, [operation for operation, *_ in seen])
 
 
 WITHOUT_CHECKSUM = ("empty", "empty, counted", "half", "half, counted", "one byte less", "HTML", "a list", "null")
