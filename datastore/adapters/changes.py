@@ -279,8 +279,10 @@ def _touch(touch: Touch, state: State, rules: Rules, sent: Sent | None, fresh: b
         return Outcome(False, error=damaged(touch.id))
     if state.expires_at == touch.expires_at:
         return DONE
-    if sent is not None and state.created_at != sent.created_at:
-        return DONE  # the document that it was for is gone, and the expiry of this one is somebody else's
+    if sent is not None and state.created_at != sent.created_at and (sent.certain or state.created_at > touch.at):
+        # The document that it was for is gone, and the expiry of this one is somebody else's. If that one was only
+        # remembered, this one may have been there before the call.
+        return DONE
     if rules.replaces_whole and state.source is None:
         return None  # the value must be written again, and so it must be read
     return Change(touch, state, state._replace(expires_at=touch.expires_at, source=None), DONE, live=True)

@@ -167,7 +167,8 @@ class Play:
                 assert outcome in possible[write.id] or guessed or taken
                 if isinstance(write, Touch):  # it may have found the expiry that it was to set
                     # Without an answer, it is taken for done if what it was for is gone, and something new is there.
-                    replaced = step.has_faults and len(created[write.id]) > 1 and not client.blind
+                    later = len(created[write.id]) > 1 or any(moment > write.at for moment in created[write.id])
+                    replaced = step.has_faults and later and not client.blind
                     assert not outcome.done or write.expires_at in expires[write.id] or replaced
                     continue
                 # A delete without an answer is taken for done if what it was for is gone, and something new is there.
