@@ -36,8 +36,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     In CI a server that cannot be installed or started fails the run. On a person's machine the run goes on without it,
     and ends with a line that says what was not proven; so it does if it is told to leave them out.
     """
-    # First what forks, hundreds of times: that takes the longer the more memory a process has, and it grows with a run.
-    items.sort(key=lambda item: "robustness" not in item.path.parts)
     needing: dict[str, list[pytest.Item]] = {}
     for item in items:
         for marker in item.iter_markers("server"):
