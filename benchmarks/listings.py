@@ -74,7 +74,7 @@ class ByHand:
 
     def whole(self) -> int:
         number = 0
-        for row in self._connection.execute(f"SELECT * {self._ROWS}", self._RANGE):
+        for row in self._connection.execute(f"SELECT *, metadata, value {self._ROWS}", self._RANGE):
             json.loads(row[-1])
             json.loads(row[-2])
             number += 1

@@ -128,10 +128,14 @@ class Contestant:
         return len([key for (key,) in self._rows_by_hand("key", LAST)])
 
     def last_records_by_hand(self) -> int:
-        return len([(row, json.loads(row[-1]), json.loads(row[-2])) for row in self._rows_by_hand("*", LAST)])
+        return len(
+            [(row, json.loads(row[-1]), json.loads(row[-2])) for row in self._rows_by_hand("*, metadata, value", LAST)]
+        )
 
     def last_by_hand(self) -> int:
-        return len([(row, json.loads(row[-1]), json.loads(row[-2])) for row in self._rows_by_hand("*", 1)])
+        return len(
+            [(row, json.loads(row[-1]), json.loads(row[-2])) for row in self._rows_by_hand("*, metadata, value", 1)]
+        )
 
     def _rows_by_hand(self, columns: str, limit: int) -> sqlite3.Cursor:
         if self._connection is None:
