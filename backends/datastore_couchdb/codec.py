@@ -117,7 +117,7 @@ def text_of(change: Change, exact: bool) -> str:
         exact: Whether the server keeps numbers (`datastore_couchdb.keeping`).
     """
     named, new = change.write, change.after
-    assert isinstance(named, Put | Restore)  # noqa: S101  # `Documents` writes the text of all others itself
+    assert isinstance(named, Put | Restore)  # noqa: S101  # the others have functions of their own
     assert isinstance(new, Known)  # noqa: S101  # what is replaced was read, or taken for missing: the result is known
     value = named.value if isinstance(named, Put) else named.document.value
     fields: dict[str, Any] = {"_id": named.id}

@@ -330,7 +330,7 @@ def _is_another(known: Known, sent: Sent, delete: Delete, rules: Rules) -> bool:
         return (known.since or known.created_at) > delete.at
     if known.knows(sent.revision):
         return False
-    if not delete.certain and not sent.certain and (known.since or known.created_at) < delete.at:
+    if not sent.certain and (known.since or known.created_at) < delete.at:
         return False  # it may have been there before, and so refused the delete
     forgetful = len(known.writes) >= MARK_LENGTH * rules.remembered  # so many other writes may have come since
     return not forgetful or known.created_at != sent.created_at
