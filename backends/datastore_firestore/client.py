@@ -10,6 +10,8 @@ streams without a status. Here and in `datastore_firestore.answers` the other an
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
@@ -21,7 +23,13 @@ from google.cloud.firestore_v1.services.firestore.transports.grpc import Firesto
 from google.cloud.firestore_v1.types import firestore as messages
 
 from datastore import deadlines
-from datastore.errors import BackendUnavailableError, ClosedError, ConfigurationError, DataStoreError
+from datastore.errors import (
+    BackendUnavailableError,
+    BackendUnusableError,
+    ClosedError,
+    ConfigurationError,
+    DataStoreError,
+)
 from datastore.turns import Calls, Turns
 from datastore_firestore import answers
 from datastore_firestore.failures import NAME, translate
@@ -44,6 +52,10 @@ _OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.use_local_subchannel_pool", 1),  # its own connection, which closing the channel really closes
 ]
+
+_FORK_SUPPORT = "GRPC_ENABLE_FORK_SUPPORT"
+_SURVIVES_FORKS = os.environ.get(_FORK_SUPPORT, "1").lower() not in ("0", "f", "false", "n", "no")
+"""Whether gRPC stops and starts its threads around a fork. Without that, a child hangs when it opens a channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +259,13 @@ class Connection:
 
     def _make_channel(self) -> Any:
         settings = self._settings
+        process, _ = _start_grpc()
+        if process != os.getpid() and not _SURVIVES_FORKS:
+            raise BackendUnusableError(
+                f"gRPC cannot be used in this process: it was forked from one that used gRPC, with {_FORK_SUPPORT} set "
+                f"to {os.environ.get(_FORK_SUPPORT)!r}. Remove the variable, or start processes with 'spawn'",
+                backend=NAME,
+            )
         if settings.emulator:
             channel = grpc.insecure_channel(settings.emulator, options=_OPTIONS)
         else:
@@ -261,6 +280,17 @@ class Connection:
                     backend=NAME,
                 ) from error
         return grpc.intercept_channel(channel, *settings.interceptors) if settings.interceptors else channel
+
+
+@functools.cache
+def _start_grpc() -> tuple[int, Any]:
+    """Keep gRPC running in this process; return the process, and a channel that never connects.
+
+    gRPC shuts itself down with the last channel, in threads of its own, and takes no part in a fork meanwhile: the
+    child inherits locks that nobody will release, and hangs when it opens its first channel. As long as a channel is
+    there, gRPC stops its threads before a fork, and starts them again afterwards in both processes.
+    """
+    return os.getpid(), grpc.insecure_channel("localhost")
 
 
 class Habits:
