@@ -268,19 +268,23 @@ class Core:
             read: Asks the backend for the page.
             fields: How much of each document ``read`` asks for.
         """
+        deadlines.check()
+        before = deadlines.begin(self.max_seconds, sys._getframe())  # each page of a stream has this time
+        try:
+            return self.call("listing", read) if fields is not Fields.ALL else self._whole_page(read)
+        finally:
+            deadlines.end(before)
+
+    def _whole_page(self, read: Callable[[], DocumentPage]) -> DocumentPage:
         page = DocumentPage((), None)
 
         def documents() -> Sequence[Document]:
             nonlocal page
-            page = self.call("listing", read)
-            if fields is Fields.ALL:
-                page = checked(page)
+            page = checked(self.call("listing", read))
             return page.documents
 
-        deadlines.check()
-        with within(self.max_seconds):  # each page of a stream has this time
-            found = self.tracker.with_pending(documents) if fields is Fields.ALL else documents()
-        return DocumentPage(found, page.after, page.damaged)
+        found = self.tracker.with_pending(documents)
+        return page if found is page.documents else DocumentPage(found, page.after, page.damaged)
 
     def write_one(self, write: Write) -> Outcome:
         """Apply one write and return its outcome, or raise the error in it."""

@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 MAX_COUNT = 2**53
 """The largest access count that an import accepts: every database, even in JavaScript, counts exactly up to it."""
+_MANY = 8  # documents are looked at together
 _MAX_STORED_COUNT = 2**63 - 1  # a stored count may exceed the other bound by accesses after the import
 MAX_REVISION_BYTES = 64
 """The longest revision, in bytes of UTF-8. The store's own revisions take 24."""
@@ -201,6 +202,8 @@ def skip(error: DamagedRecordError) -> None:
 
 def checked(page: DocumentPage) -> DocumentPage:
     """Check the documents of a page of whole ones; return it with the unsound ones among the damaged ones."""
+    if _are_sound(page.documents):
+        return page
     documents, broken = list[Document](), list(page.damaged)
     for document in page.documents:
         try:
@@ -241,6 +244,34 @@ def split(
         except UNDECODABLE as error:
             broken.append(damaged(id_of(one), reason(error)))
     return documents, broken
+
+
+def _are_sound(documents: Sequence[Document]) -> bool:
+    """Return whether all documents are certainly sound, by what `_problem` asks of one.
+
+    They are looked at by column, which takes a quarter of the time: what many have in common is looked at once.
+    """
+    if len(documents) < _MANY:
+        return False
+    _, created, revisions, expiries, _, metadata, creators, updated, counts, accessors, accessed, writers = zip(
+        *documents, strict=True
+    )
+    try:
+        return (
+            all(map(is_time, {*created, *updated}))
+            and all(map(is_time, {*expiries, *accessed} - {None}))
+            and set(map(type, revisions)) == {str}
+            and 0 < min(map(len, revisions)) <= max(map(len, revisions)) <= MAX_REVISION_BYTES
+            and "".join(revisions).isascii()
+            and None not in creators
+            and all(_is_text(name, MAX_NAME_BYTES) for name in {*creators, *writers} - {None, ""})
+            and all(_is_text(name, MAX_NAME_BYTES) for name in {*accessors} - {None})
+            and set(map(type, counts)) == {int}
+            and 0 <= min(counts) <= max(counts) <= _MAX_STORED_COUNT
+            and set(map(type, metadata)) == {dict}
+        )
+    except (TypeError, ValueError):  # values of a type that is in none of them
+        return False
 
 
 def _problem(document: Document, most: int) -> str | None:

@@ -42,6 +42,7 @@ _LONGEST = (MAX_KEY_BYTES * 4 + 2) // 3
 _PADDING = (b"", b"", b"==", b"=")
 _LAST = (frozenset(_BASE64), frozenset[int](), frozenset(_BASE64[::16]), frozenset(_BASE64[::4]))
 """With which characters base64 can end, by how many more there are than a multiple of four."""
+_MANY = 4  # keys are decoded together
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _AFTER_COLON = ";"  # ';' follows ':' in ASCII, so [x:, x;) holds exactly the ids that begin with x:
@@ -146,12 +147,27 @@ def decode_keys(encoded: Sequence[str]) -> list[str]:
     Raises:
         ValueError: If no key is encoded like one of them.
     """
-    if not encoded:
-        return []
-    some = "\n".join(encoded).encode("ascii").translate(_FROM_ORDERED).split(b"\0")
-    if len(some) != len(encoded):
+    number = len(encoded)
+    if number < _MANY:
+        return list(map(decode_key, encoded))
+    size, *others = set(map(len, encoded))
+    if others or size & 3 == 1 or not 0 < size <= _LONGEST:
+        some = "\n".join(encoded).encode("ascii").translate(_FROM_ORDERED).split(b"\0")
+        if len(some) != number:
+            raise ValueError(_NO_KEY)
+        return list(map(_decoded, some))
+    # Keys of one length, such as numbered ones, are one text of base64: each is filled up to whole bytes with zeros.
+    zeros = -size & 3
+    text = ("-" * zeros).join(encoded) + "-" * zeros
+    utf8 = a2b_base64(text.encode("ascii").translate(_FROM_ORDERED), strict_mode=True)
+    step = len(utf8) // number
+    length = step - zeros
+    if any(utf8[at::step].count(0) != number for at in range(length, step)):
         raise ValueError(_NO_KEY)
-    return list(map(_decoded, some))
+    if utf8.isascii():
+        text = utf8.decode()
+        return [text[at : at + length] for at in range(0, len(text), step)]
+    return [utf8[at : at + length].decode() for at in range(0, len(utf8), step)]
 
 
 def _decoded(base64: bytes) -> str:
@@ -161,6 +177,23 @@ def _decoded(base64: bytes) -> str:
     if not 0 < len(base64) <= _LONGEST or base64[-1] not in _LAST[over]:
         raise ValueError(_NO_KEY)
     return a2b_base64(base64 + _PADDING[over], strict_mode=True).decode()
+
+
+def names_of_all(ids: Sequence[str]) -> Sequence[tuple[str, str, str]]:
+    """Return the user id, the namespace and the key in each id, in less time than one by one.
+
+    Raises:
+        ValueError: If one of them is not the id of a record.
+    """
+    if not ids:
+        return []
+    prefix, _ = split_id(ids[0])
+    start = len(prefix)
+    alike = [id[start:] for id in ids if id.startswith(prefix)]
+    if len(alike) != len(ids):  # of several namespaces
+        return [decode_id(id) for id in ids]
+    user_id, namespace = decode_prefix(prefix[:-1])
+    return [(user_id, namespace, key) for key in decode_keys(alike)]
 
 
 def split_id(id: str) -> tuple[str, str]:

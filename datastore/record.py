@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 from pydantic.alias_generators import to_camel
 
 from datastore.backend import Document
 from datastore.documents import names_of
+from datastore.ids import names_of_all
 from datastore.showing import Short, short, table
 from datastore.times import parse_time
 
@@ -103,8 +104,13 @@ def page_table(records: Sequence[Record], cursor: str | None) -> str:
     return table(columns, rows, len(records), "" if cursor is None else "More records follow: see cursor.")
 
 
-_set = object.__setattr__
 _FIELDS = set(Record.model_fields)
+_new = BaseModel.__new__
+# The setters of a model's four slots, which `object.__setattr__` would have to look up each time.
+_set_dict, _set_fields, _set_extra, _set_private = (
+    cast(Any, BaseModel.__dict__[slot]).__set__
+    for slot in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+)
 
 
 def to_record(document: Document) -> Record:
@@ -113,6 +119,20 @@ def to_record(document: Document) -> Record:
     Raises:
         DamagedRecordError: If its id is not one.
     """
+    return _record(document, *names_of(document.id))
+
+
+def to_records(documents: Sequence[Document]) -> list[Record]:
+    """Return the records for checked documents, which takes less time than one by one.
+
+    Raises:
+        ValueError: If the id of one of them is not one.
+    """
+    names = names_of_all([document.id for document in documents])
+    return [_record(document, *name) for document, name in zip(documents, names, strict=True)]
+
+
+def _record(document: Document, user_id: str, namespace: str, key: str) -> Record:
     (
         id,
         created_at,
@@ -127,12 +147,10 @@ def to_record(document: Document) -> Record:
         last_accessed_at,
         updated_by_agent,
     ) = document
-    user_id, namespace, key = names_of(id)
-    record = Record.__new__(Record)
+    record = _new(Record)
     # This is what `Record.model_construct` does, which takes five times as long.
-    _set(
+    _set_dict(
         record,
-        "__dict__",
         {
             "id": id,
             "user_id": user_id,
@@ -151,7 +169,7 @@ def to_record(document: Document) -> Record:
             "updated_by_agent": updated_by_agent,
         },
     )
-    _set(record, "__pydantic_fields_set__", _FIELDS.copy())
-    _set(record, "__pydantic_extra__", None)
-    _set(record, "__pydantic_private__", None)
+    _set_fields(record, _FIELDS.copy())
+    _set_extra(record, None)
+    _set_private(record, None)
     return record

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import repeat
 from typing import Any, TypeAlias
 
 from datastore.backend import Document, Put, Restore
@@ -15,8 +17,17 @@ VALUE = 4
 
 
 def _bare(row: Row) -> Document:
+    """Return a document with nothing but an id and an expiry."""
     id, expires_at = row
     return Document(id, "", "", expires_at)
+
+
+def _all_bare(rows: Sequence[Row]) -> list[Document]:
+    """Return what `_bare` returns for each row, in a third of the time."""
+    if not rows:
+        return []
+    ids, expiries = zip(*rows, strict=True)
+    return list(map(_document, zip(ids, *_BEFORE_EXPIRY, expiries, *_AFTER_EXPIRY)))  # noqa: B905 - most are endless
 
 
 def _with_value(row: Row) -> Document:
@@ -26,7 +37,7 @@ def _with_value(row: Row) -> Document:
 
 def _whole(row: Row) -> Document:
     id, created_at, revision, expires_at, value, metadata, creator, updated_at, count, reader, read_at, writer = row
-    value, metadata = decode(value), decode(metadata)
+    value, metadata = decode(value), {} if metadata == "{}" else decode(metadata)
     # Fields by position, because by name they take twice as long.
     return Document(
         id, created_at, revision, expires_at, value, metadata, creator, updated_at, count, reader, read_at, writer
@@ -35,6 +46,11 @@ def _whole(row: Row) -> Document:
 
 DOCUMENT: Sequence[Callable[[Row], Document]] = (_bare, _with_value, _whole)
 """The functions that make a document from a row, by `Fields`."""
+DOCUMENTS: Sequence[Callable[[Sequence[Row]], list[Document]] | None] = (_all_bare, None, None)
+"""The functions that make the documents of several rows, where that takes less time than one by one."""
+_document: Callable[[Row], Document] = partial(tuple.__new__, Document)
+_BARE = tuple(_bare(("", None)))
+_BEFORE_EXPIRY, _AFTER_EXPIRY = list(map(repeat, _BARE[1:3])), list(map(repeat, _BARE[4:]))
 
 
 def row_of(put: Put) -> Row:

@@ -15,7 +15,7 @@ from datastore.stats import Stats
 from datastore.values import decode
 from datastore_sqlite import statements as sql
 from datastore_sqlite.client import Connection
-from datastore_sqlite.codec import DOCUMENT, VALUE, Row
+from datastore_sqlite.codec import DOCUMENT, DOCUMENTS, VALUE, Row
 from datastore_sqlite.damage import documents_of, is_damage, reading, shown, size_of, stored_id
 from datastore_sqlite.failures import translate
 from datastore_sqlite.finding import PAGE_BYTES
@@ -53,7 +53,7 @@ class Reader:
             raise
         self._connections.give_back(connection, now)
         if len(ids) > 1:
-            documents, broken = documents_of(rows, DOCUMENT[fields])
+            documents, broken = documents_of(rows, DOCUMENT[fields], DOCUMENTS[fields])
             if broken:
                 raise broken[0]
             return {document.id: document for document in documents}
@@ -73,7 +73,7 @@ class Reader:
         statement = sql.read_many(fields, len(ids))
         with self._opened.lent() as connection:
             rows = reading(connection, lambda: connection.execute(statement, ids).fetchall())
-        documents, broken = documents_of(rows, DOCUMENT[fields])
+        documents, broken = documents_of(rows, DOCUMENT[fields], DOCUMENTS[fields])
         if broken:
             raise broken[0]
         return {document.id: document for document in documents}
@@ -90,7 +90,7 @@ class Reader:
             statement, parameters = sql.SCAN_AFTER[fields], (_bound(after), end, limit)
         with self._opened.lent() as connection:
             rows, complete = reading(connection, lambda: _page(connection, statement, parameters, fields, limit))
-        documents, broken = documents_of(rows, DOCUMENT[fields])
+        documents, broken = documents_of(rows, DOCUMENT[fields], DOCUMENTS[fields])
         return DocumentPage(documents, None if complete else shown(rows[-1][0]), broken)
 
     def namespaces(self, range: IdRange, at: str) -> list[str]:
@@ -127,12 +127,13 @@ def _page(
     if fields is Fields.KEY:
         rows = cursor.fetchall()
         return rows, len(rows) < limit
-    rows, size = [], 0
+    rows, room = list[Row](), PAGE_BYTES
     try:
         for row in cursor:
             rows.append(row)
-            size += size_of(row[VALUE])
-            if size > PAGE_BYTES:
+            value = row[VALUE]
+            room -= len(value) if type(value) is str else size_of(value)
+            if room < 0:
                 return rows, False
     finally:
         cursor.close()

@@ -5,7 +5,8 @@ Ids sort as keys do, so each call is one contiguous read of that range, from eit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 from zlib import crc32
@@ -265,7 +266,7 @@ class ListingCalls(Bound):
         scope = scope_of(self)
         span = _span(scope, prefix, start, end, reverse, limit)
         fit = None if type is None else scope.fitting(type)
-        found = dict(_each(scope, span, Fields.VALUE, _with_key))
+        found = dict(_each(scope, span, Fields.VALUE, partial(_with_keys, start=len(scope.prefix))))
         if fit is None:
             values = {key: document.value for key, document in found.items()}
         else:
@@ -309,7 +310,11 @@ def _span(
 
 
 def _each(
-    scope: Scope, span: Span, fields: Fields, make: Callable[[Document], T], after: str | None = None
+    scope: Scope,
+    span: Span,
+    fields: Fields,
+    make: Callable[[Sequence[Document]], Iterable[T]],
+    after: str | None = None,
 ) -> Iterator[T]:
     """Return an iterator over what is made of each live document of a span; one page is in memory at a time.
 
@@ -317,22 +322,19 @@ def _each(
         scope: Whose namespace it is.
         span: Which documents.
         fields: How much of each is needed.
-        make: Makes it. What it refuses as damaged is left out.
+        make: Makes it of a page of documents, without those that are damaged.
         after: The id to go on after.
     """
     made = _made(scope.core, span, fields, make, after)
     return made if span.limit is None else islice(made, span.limit)
 
 
-def _made(core: Core, span: Span, fields: Fields, make: Callable[[Document], T], after: str | None) -> Iterator[T]:
+def _made(
+    core: Core, span: Span, fields: Fields, make: Callable[[Sequence[Document]], Iterable[T]], after: str | None
+) -> Iterator[T]:
     for documents in core.pages(span.range, fields, after, span.limit, reverse=span.reverse):
         backend = core.backend
-        for document in documents:
-            try:
-                made = make(document)
-            except DamagedRecordError as error:
-                skip(error)
-                continue
+        for made in make(documents):
             yield made
             if core.backend is not backend:
                 core.check_open()
@@ -343,17 +345,30 @@ def _keys(documents: Sequence[Document], start: int) -> list[str]:
     try:
         return decode_keys([document.id[start:] for document in documents])
     except ValueError:  # the closer look finds out which of them
-        keys = list[str]()
-    for document in documents:
-        try:
-            keys.append(key_of(document.id))
-        except DamagedRecordError as error:
-            skip(error)
-    return keys
+        return [key for key, _ in _sound(documents, _with_key)]
+
+
+def _with_keys(documents: Sequence[Document], start: int) -> Iterable[tuple[str, Document]]:
+    """Return the documents of one namespace, whose ids have the keys from ``start`` on, each with its key."""
+    try:
+        return zip(decode_keys([document.id[start:] for document in documents]), documents, strict=True)
+    except ValueError:
+        return _sound(documents, _with_key)
 
 
 def _with_key(document: Document) -> tuple[str, Document]:
     return key_of(document.id), document
+
+
+def _sound(documents: Sequence[Document], make: Callable[[Document], T]) -> list[T]:
+    """Return what is made of each document, and leave out those that it refuses as damaged."""
+    found = list[T]()
+    for document in documents:
+        try:
+            found.append(make(document))
+        except DamagedRecordError as error:
+            skip(error)
+    return found
 
 
 def _clear(scope: Scope, span: Span) -> int:
@@ -394,9 +409,15 @@ def _page(scope: Scope, span: Span, cursor: str | None) -> Page:
 
 def _records(scope: Scope, span: Span, after: str | None = None) -> Iterator[Record]:
     """Return an iterator over the live records of a span."""
-    from datastore.record import to_record  # imported here, because importing Pydantic takes long
+    from datastore.record import to_record, to_records  # imported here, because importing Pydantic takes long
 
-    return _each(scope, span, Fields.ALL, to_record, after)
+    def records(documents: Sequence[Document]) -> list[Record]:
+        try:
+            return to_records(documents)
+        except ValueError:  # the closer look finds out which of them
+            return _sound(documents, to_record)
+
+    return _each(scope, span, Fields.ALL, records, after)
 
 
 def most(limit: int) -> int:

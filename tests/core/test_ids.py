@@ -225,8 +225,29 @@ def test_keys_are_decoded_together_as_one_by_one(keys):
     assert decode_keys([encode_key(key) for key in keys]) == keys
 
 
+@given(st.integers(1, 9).flatmap(lambda size: st.lists(st.text("ab\0\x7f", min_size=size, max_size=size), max_size=20)))
+def test_keys_of_one_length_are_decoded_together_as_one_by_one(keys):
+    assert decode_keys([encode_key(key) for key in keys]) == keys
+
+
+@given(
+    st.integers(1, 8).flatmap(
+        lambda size: st.lists(st.text("-09AZ_az\n/", min_size=size, max_size=size), min_size=4, max_size=6)
+    )
+)
+def test_together_the_same_are_refused_as_one_by_one(encoded):
+    try:
+        expected = [decode_key(one) for one in encoded]
+    except ValueError:
+        with pytest.raises(ValueError):
+            decode_keys(encoded)
+    else:
+        assert decode_keys(encoded) == expected
+
+
 @pytest.mark.parametrize("wrong", ["", "a", "NV=", "NW", "NV\n", "N:V", "NV NV", "é", "+/++", "-" * 684])
 def test_one_that_is_no_key_among_others_is_found(wrong):
-    for encoded in ([wrong], ["NV", wrong], [wrong, "NV"]):
+    alike = (encode_key("k") * len(wrong))[: len(wrong)]
+    for encoded in ([wrong], ["NV", wrong], [wrong, "NV"], [alike] * 4 + [wrong], [wrong] + [alike] * 4, [wrong] * 5):
         with pytest.raises(ValueError):
             decode_keys(encoded)
