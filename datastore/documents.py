@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from datastore.backend import Document, DocumentPage
+from datastore.backend import BareDocuments, Document, DocumentPage
 from datastore.errors import DamagedRecordError, DataStoreError, InvalidValueError
 from datastore.ids import MAX_NAME_BYTES, Name, decode_id, decode_key, decode_prefix, is_id
 from datastore.times import parse_time
@@ -216,6 +216,8 @@ def checked(page: DocumentPage) -> DocumentPage:
 def living(page: DocumentPage, now: str) -> DocumentPage:
     """Return a page without expired documents; those whose expiry is not a time are among the damaged ones."""
     documents = page.documents
+    if type(documents) is BareDocuments and documents.expiries is None:
+        return page
     try:
         live = [one for one in documents if one.expires_at is None or one.expires_at > now]
         return DocumentPage(live, page.after, page.damaged)
