@@ -101,7 +101,7 @@ class Answers:
             _check_members(operation_model, body)
         elif body != b"{}" and not body.startswith(_MAY_BE_MISSING.get(operation_model.name, b"{")):
             _check_members(operation_model, body)
-        if status < _REFUSED and (answer := parsed(operation_model.name, body)) is not None:
+        if status < _REFUSED and body != _EMPTY and (answer := parsed(operation_model.name, body)) is not None:
             customized_response_dict.update(answer)
             response_dict["body"] = _EMPTY
 

@@ -24,7 +24,7 @@ _PLAIN = frozenset(
     | {"BatchWriteItem", "TransactWriteItems"}
 )
 """The operations whose requests and answers hold nothing to convert but binary attributes."""
-_TO_CONVERT = (b'"B"', b'"BS"', b":null", b": null")
+_BINARY, _BINARIES, _NULL, _SPACED_NULL = b'"B"', b'"BS"', b":null", b": null"
 """What an answer contains that has binary attributes, or members that the client drops. A text contains the first two
 only with backslashes."""
 _ATTRIBUTES = {dict}
@@ -37,15 +37,19 @@ class PlainSerializer:
 
     def __init__(self, whole: JSONSerializer) -> None:
         self._whole = whole
+        self._beside_body: dict[str, dict[str, Any]] = {}
 
     def serialize_to_request(self, parameters: Mapping[str, Any], operation_model: OperationModel) -> dict[str, Any]:
         """Return the request for an operation. Botocore calls this."""
         if operation_model.name not in _PLAIN:
             request: dict[str, Any] = self._whole.serialize_to_request(parameters, operation_model)
             return request
-        request = self._whole.serialize_to_request(_NO_PARAMETERS, operation_model)
-        request["body"] = _encode(parameters).encode()
-        return request
+        beside = self._beside_body.get(operation_model.name)
+        if beside is None:
+            beside = self._whole.serialize_to_request(_NO_PARAMETERS, operation_model)
+            self._beside_body[operation_model.name] = beside
+        # The client adds to the headers; nothing else of it changes.
+        return {**beside, "headers": {**beside["headers"]}, "body": _encode(parameters).encode()}
 
 
 def serialize_plainly(client: DynamoDBClient) -> None:
@@ -60,7 +64,7 @@ def parsed(operation: str, body: bytes) -> dict[str, Any] | None:
 
     What does not have the form of an answer is left to the client, which fails with it.
     """
-    if operation not in _PLAIN or any(bytes in body for bytes in _TO_CONVERT):
+    if operation not in _PLAIN or _BINARY in body or _BINARIES in body or _NULL in body or _SPACED_NULL in body:
         return None
     try:
         answer = json.loads(body)
