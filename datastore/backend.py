@@ -329,6 +329,13 @@ class Capabilities:
     """How many of its last writes a record remembers (`datastore.adapters.remembering`). A write that is repeated
     because its answer was lost recognises itself, even after one write less than this number by others. This is for
     databases whose answers can be lost: they must remember at least 8, and the toolkit keeps 16."""
+    flush_interval: float = 1.0
+    """Seconds between two writes of the access counts, if the host does not choose. Longer where writes are billed."""
+    max_pending: int = 1_000
+    """Records with unwritten counts at which these are written earlier, if the host does not choose."""
+    reads_worth_a_write: int = 1
+    """How many accesses of a record are worth a write of its count. While there are fewer, they wait for a later flush,
+    for ten intervals at most; not if the host chooses the interval. More than 1 where writes are billed."""
     tenant_databases: bool = False
     """``isolation="database"`` gives each tenant a database of its own (`datastore.tenants`)."""
     abilities: frozenset[Ability] = frozenset()
