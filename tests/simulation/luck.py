@@ -21,7 +21,11 @@ FAULTS = (
     "clock jump",
 )
 """What can happen to a request."""
-HARMLESS = frozenset({"request lost", "throttled", "error before", "reset before", "killed before", "clock jump"})
+LATER = ("answer cut", "restart")
+"""The same, drawn each by itself: so the seeds from before they were added are still the same runs."""
+HARMLESS = frozenset(
+    {"request lost", "throttled", "error before", "reset before", "killed before", "clock jump", "restart"}
+)
 """After these, the request was certainly not carried out; or nothing happened to it at all."""
 
 
@@ -33,7 +37,7 @@ class Luck(NamedTuple):
     """How likely a message is to take a hundred times as long."""
 
     @classmethod
-    def drawn(cls, random: Random, possible: frozenset[str]) -> Luck:
+    def drawn(cls, random: Random, possible: frozenset[str], seed: str) -> Luck:
         """Draw how bad the luck of one run is. Some kinds are left out, so that others have the run to themselves."""
         badness = random.choice((0.0, 0.03, 0.1, 0.2))
         rates = {fault: badness * random.random() for fault in FAULTS if random.random() < 0.4}
@@ -41,6 +45,12 @@ class Luck(NamedTuple):
             rates["killed before"] /= 4
         if "killed after" in rates:
             rates["killed after"] /= 4
+        for fault in LATER:
+            alone = Random(f"{seed} {fault}")
+            if alone.random() < 0.4:
+                rates[fault] = badness * alone.random()
+        if "restart" in rates:
+            rates["restart"] /= 4
         return cls({fault: rate for fault, rate in rates.items() if fault in possible}, random.choice((0.0, 0.05, 0.2)))
 
     def fault(self, random: Random) -> str | None:

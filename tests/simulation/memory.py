@@ -19,6 +19,7 @@ class MemoryDatabase:
     """The database. No answer of it is lost: it remembers no writes, since within one process that cannot happen."""
 
     faults = HARMLESS | {"killed after"}
+    connects = False
 
     def __init__(self) -> None:
         self._inner = MemoryBackend()

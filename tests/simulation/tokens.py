@@ -23,6 +23,7 @@ class TokenDatabase:
     """The database."""
 
     faults = frozenset(FAULTS)
+    connects = False
 
     def __init__(self, adapter: type[TokenBackend] | None = None) -> None:
         self._adapter = adapter or TokenBackend

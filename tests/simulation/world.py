@@ -8,7 +8,7 @@ others, except that it is no longer there.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from random import Random
@@ -69,6 +69,8 @@ class Plan(NamedTuple):
     processes: tuple[ProcessPlan, ...]
     muted: frozenset[str] = frozenset()
     """Faults that do not happen, by the request that they would have happened to."""
+    faults: Mapping[str, str] | None = None
+    """Which fault happens to which request, where that is written down instead of drawn."""
 
     @property
     def calls(self) -> int:
@@ -123,6 +125,8 @@ class Database(Protocol):
 
     faults: frozenset[str]
     """What can happen to its requests."""
+    connects: bool
+    """Whether `adapter` sends requests, and so may fail."""
 
     def adapter(self, client: Client) -> Backend:
         """Return what a new process uses it with."""
@@ -143,6 +147,21 @@ class ConnectionBrokeError(ClientError):
     """No answer came."""
 
 
+class NoAnswerError(ConnectionBrokeError):
+    """No answer came in the time that the client waits."""
+
+
+class AnswerCutError(ConnectionBrokeError):
+    """An answer broke off."""
+
+    def __init__(self, answer: Any, where: float) -> None:
+        super().__init__("the answer broke off")
+        self.answer = answer
+        """The whole answer."""
+        self.where = where
+        """How much of it arrived: from 0 to less than 1."""
+
+
 class ServerError(ClientError):
     """An answer with a status of 500 or more."""
 
@@ -157,6 +176,8 @@ class Client:
     def __init__(self, world: World, process: Process) -> None:
         self.world = world
         self.process = process
+        self.minds_deadline = True
+        """Whether it waits no longer than the current call may take; otherwise it knows nothing of calls."""
 
     def request(self, what: str, carry_out: Callable[[int | None], Any], size: int = 1) -> Any:
         """Send a request, and return its answer.
@@ -168,19 +189,22 @@ class Client:
         """
         world, scheduler = self.world, self.world.scheduler
         task = scheduler._me()
-        deadlines.check()
-        patience = min(REQUEST_SECONDS, deadlines.left())
+        patience = REQUEST_SECONDS
+        if self.minds_deadline:
+            deadlines.check()
+            patience = min(patience, deadlines.left())
         task.requests += 1
         label = f"{task.label}#{task.requests}"
         fault = None if world.calm else world.luck.fault(task.random)
+        if world.plan.faults is not None and not world.calm:
+            fault = world.plan.faults.get(label)
         there, back = world.luck.delay(task.random), world.luck.delay(task.random)
         part, jump = task.random.randrange(size), task.random.uniform(-20.0, 20.0)
         if label in world.plan.muted:
             fault = None
         if fault is not None:
-            world.happened.append(label)
-            if (call := world.calls.get(task)) is not None:
-                call.faults.append(fault)
+            world.happened[label] = fault
+            world.note(task, fault)
         if not world.calm:
             world.tell(task.name, f"    {what}{f': {fault}' if fault else ''}")
         if fault == "clock jump":
@@ -193,15 +217,22 @@ class Client:
             raise ConnectionBrokeError("the connection was reset")
         if fault == "request lost" or (fault is None and there > patience):
             scheduler.sleep(patience)
-            raise ConnectionBrokeError(f"no answer for {patience:g} s")
+            raise NoAnswerError(f"no answer for {patience:g} s")
         if fault == "request late":
             scheduler.later(patience * 2 * task.random.random(), lambda: carry_out(None))
             scheduler.sleep(patience)
-            raise ConnectionBrokeError(f"no answer for {patience:g} s")
+            raise NoAnswerError(f"no answer for {patience:g} s")
         if fault == "killed after":
             scheduler.later(there, lambda: carry_out(None))
             self.process.kill()
         scheduler.sleep(there)
+        if fault == "restart":
+            world.restart(jump)
+        if scheduler.now < world.down_until:
+            if fault is None:
+                world.note(task, "request lost")
+            raise ConnectionBrokeError("the connection was refused")
+        restarts = world.restarts
         if fault == "throttled":
             scheduler.sleep(back)
             raise TooManyRequestsError("429: too many requests")
@@ -209,10 +240,17 @@ class Client:
             scheduler.sleep(back)
             raise ServerError("503: overloaded")
         answer = carry_out(part if fault == "partly done" else None)
-        if fault in ("answer lost", "answer late"):
-            scheduler.sleep(patience if fault == "answer late" else back)
-            raise ConnectionBrokeError("the connection broke before the answer came")
+        if fault == "answer late":
+            scheduler.sleep(patience)
+            raise NoAnswerError(f"no answer for {patience:g} s")
         scheduler.sleep(back)
+        if fault == "answer lost":
+            raise ConnectionBrokeError("the connection broke before the answer came")
+        if fault == "answer cut":
+            raise AnswerCutError(answer, task.random.random())
+        if restarts != world.restarts:
+            world.note(task, "answer lost")
+            raise ConnectionBrokeError("the database was stopped before the answer came")
         if fault == "reset after":
             raise ConnectionBrokeError("the connection was reset")
         if fault in ("error after", "partly done"):
@@ -242,11 +280,34 @@ class Process:
         Args:
             places: With which of its calls each thread goes on, by the thread's number.
         """
+        self.places = places
+        if self.world.database.connects:
+            task = self.task(f"{self.name}.open")
+            self.world.scheduler.spawn(task, lambda: self._connect(task))
+        else:
+            self._open(self.world.database.adapter(Client(self.world, self)))
+
+    def _connect(self, task: Task) -> None:
+        """Connect to the database, however often that takes."""
         world = self.world
-        backend = world.database.adapter(Client(world, self))
+        task.label = f"p{self.plan.number}.open"
+        while True:
+            try:
+                backend = world.database.adapter(Client(world, self))
+            except DataStoreError as error:
+                world.tell(task.name, f"connect -> {type(error).__name__}: {error.message}"[:300])
+                if not error.retryable:
+                    world.faults.append(f"{task.name} cannot connect: {type(error).__name__}: {error.message}")
+                    return
+                world.scheduler.sleep(1.0)
+            else:
+                self._open(backend)
+                return
+
+    def _open(self, backend: Backend) -> None:
+        world = self.world
         self.store = DataStore(backend, clock=self.clock, max_seconds=MAX_SECONDS, **self.plan.options)
         world.stores.append(self.store)
-        self.places = places
         self._running = len(self.plan.threads)
         for thread in self.plan.threads:
             task = self.task(f"{self.name}.t{thread.number}")
@@ -319,8 +380,12 @@ class World:
         """How many processes were killed."""
         self.uncounted = 0
         """How many times accesses were given up."""
-        self.happened: list[str] = []
-        """The requests that something happened to."""
+        self.happened: dict[str, str] = {}
+        """The requests that something happened to, and what."""
+        self.down_until = 0.0
+        """Until when the database is down."""
+        self.restarts = 0
+        """How often it was stopped."""
         self.history: list[Call] = []
         self.calls: dict[Task, Call] = {}
         """What each task is doing now."""
@@ -335,6 +400,21 @@ class World:
     def tell(self, who: str, what: str) -> None:
         """Add a line to the story."""
         self.story.append((self.scheduler.now, who, what))
+
+    def note(self, task: Task, fault: str) -> None:
+        """Note what happened to a request of a call."""
+        if (call := self.calls.get(task)) is not None:
+            call.faults.append(fault)
+
+    def restart(self, how: float) -> None:
+        """Stop the database, and start it again. It keeps what it has acknowledged.
+
+        Args:
+            how: From -20 to 20: how long that takes.
+        """
+        self.restarts += 1
+        self.down_until = self.scheduler.now + abs(how) / 10
+        self.tell("database", "is stopped")
 
     def make(self, task: Task, store: AgentDataStore, seen: dict[str, str], who: ThreadPlan, plan: CallPlan) -> None:
         """Make a call, and note what it comes to."""
@@ -407,7 +487,8 @@ class World:
             process.name = "audit"
             process.start({thread.number: 0 for thread in threads})
             scheduler.run()
-        process.store._core._release.detach()
+        for store in self.stores:
+            store._core._release.detach()
         if scheduler.problem is not None:
             self.faults.append(scheduler.problem)
 
