@@ -29,6 +29,7 @@ REQUEST_SECONDS = 5.0
 """How long a client waits for an answer."""
 MAX_SECONDS = 30.0
 """The deadline of a call."""
+_BAD_CONNECTIONS = 3
 
 
 class CallPlan(NamedTuple):
@@ -195,7 +196,7 @@ class Client:
             patience = min(patience, deadlines.left())
         task.requests += 1
         label = f"{task.label}#{task.requests}"
-        fault = None if world.calm else world.luck.fault(task.random)
+        fault = None if world.calm or self.process.is_spared else world.luck.fault(task.random)
         if world.plan.faults is not None and not world.calm:
             fault = world.plan.faults.get(label)
         there, back = world.luck.delay(task.random), world.luck.delay(task.random)
@@ -268,6 +269,8 @@ class Process:
         self.offset = plan.skew
         self.lives = lives
         self.is_dead = False
+        self.is_spared = False
+        """Whether nothing happens to its requests for the time being."""
         self._tasks: list[Task] = []
         self.store: DataStore
         self._running = 0
@@ -288,10 +291,13 @@ class Process:
             self._open(self.world.database.adapter(Client(self.world, self)))
 
     def _connect(self, task: Task) -> None:
-        """Connect to the database, however often that takes."""
+        """Connect to the database. If that fails again and again, it is spared further faults."""
         world = self.world
-        task.label = f"p{self.plan.number}.open"
+        attempts = self.lives
+        task.label = f"p{self.plan.number}.open{self.lives or str()}"
         while True:
+            self.is_spared = attempts >= _BAD_CONNECTIONS
+            attempts += 1
             try:
                 backend = world.database.adapter(Client(world, self))
             except DataStoreError as error:
@@ -301,6 +307,7 @@ class Process:
                     return
                 world.scheduler.sleep(1.0)
             else:
+                self.is_spared = False
                 self._open(backend)
                 return
 
