@@ -28,6 +28,7 @@ from tests.servers import mango
 from tests.simulation.luck import FAULTS, LATER
 from tests.simulation.tokens import short
 from tests.simulation.world import (
+    CLEARS_UNTIL_EMPTY,
     REQUEST_SECONDS,
     AnswerCutError,
     Client,
@@ -157,7 +158,7 @@ class CouchModel:
         fields = {name: value for name, value in document.items() if not name.startswith("_")}
         deleted = document.get("_deleted", False)
         number, parent = (0, "") if old is None else old[:2]
-        text = json.dumps([parent, deleted, fields])  # the same change of the same revision has the same name
+        text = json.dumps([id, parent, deleted, fields])  # the same change of the same revision has the same name
         new = Revision(number + 1, blake2b(text.encode(), digest_size=8).hexdigest(), fields, deleted)
         self.documents[id] = new
         return {"ok": True, "id": id, "rev": new.rev}
@@ -415,6 +416,7 @@ class CouchDatabase:
 
     faults = frozenset((*FAULTS, *LATER))
     connects = True
+    limits = frozenset({CLEARS_UNTIL_EMPTY})
 
     def __init__(self, adapter: type[CouchBackend] = CouchBackend) -> None:
         self._adapter = adapter
@@ -429,7 +431,9 @@ class CouchDatabase:
         return opened(Transport(self._model, client), self._adapter)
 
 
-def opened(transport: httpx.BaseTransport, adapter: type[CouchBackend] = CouchBackend) -> CouchBackend:
+def opened(
+    transport: httpx.BaseTransport, adapter: type[CouchBackend] = CouchBackend, settings: Settings = SETTINGS
+) -> CouchBackend:
     """Return a backend whose HTTP client sends its requests through a transport."""
 
     def session(settings: Settings) -> Session:
@@ -442,7 +446,7 @@ def opened(transport: httpx.BaseTransport, adapter: type[CouchBackend] = CouchBa
 
     backend.Session = session  # type: ignore[assignment, misc]  # it is called as the class is
     try:
-        return adapter(SETTINGS)
+        return adapter(settings)
     finally:
         backend.Session = Session
 

@@ -20,6 +20,7 @@ class MemoryDatabase:
 
     faults = HARMLESS | {"killed after"}
     connects = False
+    limits = frozenset[str]()
 
     def __init__(self) -> None:
         self._inner = MemoryBackend()

@@ -24,6 +24,7 @@ class TokenDatabase:
 
     faults = frozenset(FAULTS)
     connects = False
+    limits = frozenset[str]()
 
     def __init__(self, adapter: type[TokenBackend] | None = None) -> None:
         self._adapter = adapter or TokenBackend

@@ -16,7 +16,7 @@ from datastore.times import text_of
 from datastore.values import encode
 from tests.simulation.checking import Effect, Key, Span, State, Step, Stored, both, microseconds, parts, value_of, views
 from tests.simulation.luck import Luck
-from tests.simulation.world import Call, CallPlan, Plan, ProcessPlan, Seen, ThreadPlan
+from tests.simulation.world import CLEARS_UNTIL_EMPTY, Call, CallPlan, Plan, ProcessPlan, Seen, ThreadPlan
 
 KEYS = {"text": ("a", "b"), "number": ("n",), "job": ("job1", "job2")}
 """The keys by what their values are. There are few, so that calls meet."""
@@ -317,6 +317,8 @@ def _removed(
                     yield state
 
     yield Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
+    if call.name == "clear" and CLEARS_UNTIL_EMPTY in call.limits:
+        yield Effect(_at(call, key), call, step, optional=True, until=call.returned, excuse=True)
     if guessed:
         yield Effect(_at(call, key), call, lambda state, _: (None,), optional=True, until=call.returned, excuse=True)
 
@@ -411,10 +413,16 @@ def _claim(call: Call, ttl: float) -> Effects:
 
 
 def _first_of(call: Call) -> Effects:
+    def once_more(state: Stored, _: int | None) -> Iterator[Stored]:
+        for view in views(state, call):
+            if view is not None:
+                yield view._replace(value=encode(one_more(value_of(view))), revision=None)
+
     key, value, revision = call.result or (None, ANY, None)
     for job in KEYS["job"]:
         if call.error is None and key is None:
             yield from _saw(call, job, MISSING)
+            yield from _repeated(call, job, once_more)
         elif job == key:
             yield from _changed(call, job, one_more, only=True, result=value, revision=revision)
         elif call.is_blurred or call.error is not None:

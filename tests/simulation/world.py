@@ -30,6 +30,8 @@ REQUEST_SECONDS = 5.0
 MAX_SECONDS = 30.0
 """The deadline of a call."""
 _BAD_CONNECTIONS = 3
+CLEARS_UNTIL_EMPTY = "clears until empty"
+"""`clear` also removes what is written while it is at work, even under a key that it has removed before."""
 
 
 class CallPlan(NamedTuple):
@@ -104,6 +106,8 @@ class Call:
     """The latest."""
     faults: list[str] = field(default_factory=list)
     """What happened to its requests."""
+    limits: frozenset[str] = frozenset()
+    """See `Database.limits`."""
     clocks_differ: bool = False
     """Whether the clocks of the run's processes show different times."""
 
@@ -128,6 +132,8 @@ class Database(Protocol):
     """What can happen to its requests."""
     connects: bool
     """Whether `adapter` sends requests, and so may fail."""
+    limits: frozenset[str]
+    """What the adapter does otherwise than others, and is no fault."""
 
     def adapter(self, client: Client) -> Backend:
         """Return what a new process uses it with."""
@@ -437,6 +443,7 @@ class World:
             arguments,
             self._moment_now(),
             self.scheduler.now,
+            limits=self.database.limits,
         )
         self.history.append(call)
         self.calls[task] = call
