@@ -300,7 +300,7 @@ class Process:
         """Connect to the database. If that fails again and again, it is spared further faults."""
         world = self.world
         attempts = self.lives
-        task.label = f"p{self.plan.number}.open{self.lives or str()}"
+        task.label = f"p{self.plan.number}.open{self.lives or ''}"
         while True:
             self.is_spared = attempts >= _BAD_CONNECTIONS
             attempts += 1
