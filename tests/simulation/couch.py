@@ -25,7 +25,7 @@ from datastore_couchdb.client import Session, Settings
 from datastore_couchdb.flags import is_flag
 from datastore_couchdb.schema import COUNTS, EXCEPTIONS
 from tests.servers import mango
-from tests.simulation.luck import FAULTS, LATER
+from tests.simulation.luck import FAULTS, MORE
 from tests.simulation.tokens import short
 from tests.simulation.world import (
     CLEARS_UNTIL_EMPTY,
@@ -414,7 +414,7 @@ def _named(id: str, rev: str = "") -> str:
 class CouchDatabase:
     """The database of a run."""
 
-    faults = frozenset((*FAULTS, *LATER))
+    faults = frozenset((*FAULTS, *MORE))
     connects = True
     limits = frozenset({CLEARS_UNTIL_EMPTY})
 
@@ -424,7 +424,7 @@ class CouchDatabase:
 
     def adapter(self, client: Client) -> Backend:
         """See `Database.adapter`."""
-        client.minds_deadline = False
+        client.patience = lambda: REQUEST_SECONDS  # httpx knows nothing of deadlines
         if self._model is None:
             is_empty = Random(f"{client.world.plan.seed} database").random() < _EMPTY_AT_FIRST
             self._model = CouchModel() if is_empty else copy.deepcopy(_prepared())

@@ -21,8 +21,10 @@ FAULTS = (
     "clock jump",
 )
 """What can happen to a request."""
-LATER = ("answer cut", "restart")
-"""The same, drawn each by itself: so the seeds from before they were added are still the same runs."""
+MORE = ("answer cut", "restart")
+"""What can happen as well, where the database says so."""
+ANSWERED = frozenset({"throttled", "clock jump"})
+"""After these, the client knows what became of the request."""
 HARMLESS = frozenset(
     {"request lost", "throttled", "error before", "reset before", "killed before", "clock jump", "restart"}
 )
@@ -37,18 +39,15 @@ class Luck(NamedTuple):
     """How likely a message is to take a hundred times as long."""
 
     @classmethod
-    def drawn(cls, random: Random, possible: frozenset[str], seed: str) -> Luck:
+    def drawn(cls, random: Random, possible: frozenset[str]) -> Luck:
         """Draw how bad the luck of one run is. Some kinds are left out, so that others have the run to themselves."""
         badness = random.choice((0.0, 0.03, 0.1, 0.2))
-        rates = {fault: badness * random.random() for fault in FAULTS if random.random() < 0.4}
+        faults = (*FAULTS, *sorted(possible.difference(FAULTS)))
+        rates = {fault: badness * random.random() for fault in faults if random.random() < 0.4}
         if "killed before" in rates:
             rates["killed before"] /= 4
         if "killed after" in rates:
             rates["killed after"] /= 4
-        for fault in LATER:
-            alone = Random(f"{seed} {fault}")
-            if alone.random() < 0.4:
-                rates[fault] = badness * alone.random()
         if "restart" in rates:
             rates["restart"] /= 4
         return cls({fault: rate for fault, rate in rates.items() if fault in possible}, random.choice((0.0, 0.05, 0.2)))

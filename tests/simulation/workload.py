@@ -606,7 +606,7 @@ LOSSES = frozenset({"delete", "delete_if", "pop", "touch", "delete_many", "clear
 def plan(seed: str, possible: frozenset[str]) -> Plan:
     """Draw a run."""
     random = Random(seed)
-    luck = Luck.drawn(random, possible, seed)
+    luck = Luck.drawn(random, possible)
     users = USERS if random.random() < 0.2 else USERS[:1]
     names = [name for name in KINDS if random.random() < 0.5] or list(KINDS)
     weights = [KINDS[name].weight for name in names]

@@ -8,15 +8,15 @@ others, except that it is no longer there.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from random import Random
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from datastore import AgentDataStore, DataStore, DataStoreError, deadlines
 from datastore.backend import Backend
-from tests.simulation.luck import HARMLESS, Luck
+from tests.simulation.luck import ANSWERED, HARMLESS, Luck
 from tests.simulation.scheduling import Killed, Scheduler, Task
 from tests.simulation.seams import simulated
 
@@ -119,7 +119,7 @@ class Call:
     @property
     def is_unanswered(self) -> bool:
         """Whether a request of it had no answer that says what became of it, as far as its process can tell."""
-        return any(fault not in ("throttled", "clock jump") for fault in self.faults)
+        return any(fault not in ANSWERED for fault in self.faults)
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(map(repr, self.arguments))})"
@@ -139,6 +139,14 @@ class Database(Protocol):
         """Return what a new process uses it with."""
 
 
+@runtime_checkable
+class Replacing(Protocol):
+    """A database whose adapter takes more from outside than the package does: time, threads, a connection."""
+
+    def replaced(self, world: World) -> Iterable[tuple[Any, str, Any]]:
+        """Return what to replace in a run: a module, a name in it, and the replacement."""
+
+
 class Doing(Protocol):
     """Makes a call: given the agent's store, what its thread has seen, and the arguments."""
 
@@ -155,7 +163,7 @@ class ConnectionBrokeError(ClientError):
 
 
 class NoAnswerError(ConnectionBrokeError):
-    """No answer came in the time that the client waits."""
+    """No answer came in time."""
 
 
 class AnswerCutError(ConnectionBrokeError):
@@ -183,8 +191,11 @@ class Client:
     def __init__(self, world: World, process: Process) -> None:
         self.world = world
         self.process = process
-        self.minds_deadline = True
-        """Whether it waits no longer than the current call may take; otherwise it knows nothing of calls."""
+
+    def patience(self) -> float:
+        """Return how long to wait for an answer. Begins no request if the call has no time left."""
+        deadlines.check()
+        return min(REQUEST_SECONDS, deadlines.left())
 
     def request(self, what: str, carry_out: Callable[[int | None], Any], size: int = 1) -> Any:
         """Send a request, and return its answer.
@@ -196,10 +207,7 @@ class Client:
         """
         world, scheduler = self.world, self.world.scheduler
         task = scheduler._me()
-        patience = REQUEST_SECONDS
-        if self.minds_deadline:
-            deadlines.check()
-            patience = min(patience, deadlines.left())
+        patience = self.patience()
         task.requests += 1
         label = f"{task.label}#{task.requests}"
         fault = None if world.calm or self.process.is_spared else world.luck.fault(task.random)
@@ -462,6 +470,9 @@ class World:
         said = f"-> {call.result!r}" if call.error is None else f"-> {type(call.error).__name__}: {call.error.message}"
         self.tell(task.name, f"{call if self.calm else plan.name} {said}"[:300])
 
+    def _replaced(self) -> Iterable[tuple[Any, str, Any]]:
+        return self.database.replaced(self) if isinstance(self.database, Replacing) else ()
+
     def _moment_now(self) -> float:
         self._moment += 1
         return self._moment
@@ -473,7 +484,7 @@ class World:
         propagates, logger.propagate = logger.propagate, False
         logger.addHandler(handler)
         try:
-            with simulated(self.scheduler, self.plan.seed):
+            with simulated(self.scheduler, self.plan.seed, self._replaced()):
                 for process in self.plan.processes:
                     Process(self, process).start({thread.number: 0 for thread in process.threads})
                 self.scheduler.run()
@@ -496,7 +507,7 @@ class World:
         scheduler.now = self.scheduler.now + MAX_SECONDS
         self.scheduler, self.calm, self.luck = scheduler, True, Luck({}, 0.0)
         threads = tuple(ThreadPlan(number, *place, tuple(calls)) for number, place in enumerate(places))
-        with simulated(scheduler, f"{self.plan.seed} audit"):
+        with simulated(scheduler, f"{self.plan.seed} audit", self._replaced()):
             process = Process(self, ProcessPlan(GRID - 1, 0.0, {"tracking": "off"}, threads))
             process.name = "audit"
             process.start({thread.number: 0 for thread in threads})
