@@ -50,6 +50,9 @@ except Exception as error:
 
 if TYPE_CHECKING:
     from datastore import limits
+    from datastore.asynchronous.agent import AsyncAgentDataStore
+    from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncVault
+    from datastore.asynchronous.store import AsyncDataStore, connect_async
     from datastore.interfaces.key_value import KeyValueStore
     from datastore.interfaces.vault import Vault
     from datastore.record import Record
@@ -58,6 +61,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AgentDataStore",
+    "AsyncAgentDataStore",
+    "AsyncDataStore",
+    "AsyncKeyValueStore",
+    "AsyncVault",
     "Backend",
     "BackendUnavailableError",
     "BackendUnusableError",
@@ -91,15 +98,21 @@ __all__ = [
     "Vault",
     "__version__",
     "connect",
+    "connect_async",
     "limits",
 ]
 
 
-# Importing Pydantic takes longer than importing everything else, and few programs need the other interfaces.
+# Importing Pydantic or asyncio takes longer than importing everything else, and few programs need the other interfaces.
 _LATE = {
+    "AsyncAgentDataStore": "datastore.asynchronous.agent",
+    "AsyncDataStore": "datastore.asynchronous.store",
+    "AsyncKeyValueStore": "datastore.asynchronous.interfaces",
+    "AsyncVault": "datastore.asynchronous.interfaces",
     "KeyValueStore": "datastore.interfaces.key_value",
     "Record": "datastore.record",
     "Vault": "datastore.interfaces.vault",
+    "connect_async": "datastore.asynchronous.store",
 }
 
 

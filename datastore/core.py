@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 
 from datastore import deadlines, forks
 from datastore.access import AccessTracker, Tracking
@@ -58,6 +58,16 @@ _NOT_CLEAN = (
 )
 
 
+class Twin(Protocol):
+    """The threads of the awaited calls of a store (`datastore.asynchronous`)."""
+
+    def stop(self) -> None:
+        """End them, when what they are doing is done: the store was closed. Idempotent."""
+
+    def after_fork(self) -> None:
+        """Start over in a child, which does not have them."""
+
+
 class Core:
     """A backend with its access tracker and its clock; shared by a `DataStore` and all its agents."""
 
@@ -77,6 +87,8 @@ class Core:
         self.tracker = AccessTracker(backend, clock, tracking, flush_interval, max_pending)
         self.max_seconds = max_seconds
         self.places = Places()
+        self.twin: Twin | None = None
+        """The threads of the awaited calls, if there are any."""
         self.place: Hashable = None
         """Identifies the database, whichever URL named it; ``None`` if that is unknown (`datastore.connecting`)."""
         self._retry_seconds = retry_seconds
@@ -123,6 +135,8 @@ class Core:
         backend = self._held = self.__dict__.get("backend", self._held)
         backend.after_fork()
         self.tracker.after_fork()
+        if self.twin is not None:
+            self.twin.after_fork()
         if not clean and not isinstance(backend, _Closed):
             self._held = _Closed(backend, BackendUnusableError, _NOT_CLEAN)
         self.backend = self._held
@@ -374,6 +388,9 @@ class Core:
         except Exception as error:  # noqa: BLE001 - raised as an error of the store
             known = of_the_store(error)
             raise known.during("closing", self.backend.name) from known.__cause__
+        finally:
+            if self.twin is not None:
+                self.twin.stop()
 
     def _is_on(self, frame: FrameType | None) -> bool:
         """Return whether a frame, or one that called it, is executing a call of this store."""
@@ -439,6 +456,11 @@ def _recognise(write: Write | Restore, outcome: Outcome) -> Outcome:
     if isinstance(write, Put) and not outcome.done and outcome.revision == write.revision:
         return DONE
     return outcome
+
+
+def described(ids: Sequence[str]) -> str:
+    """Return how an error says that documents were being read."""
+    return str(_Reading(ids))
 
 
 class _Reading:

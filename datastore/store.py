@@ -39,6 +39,7 @@ from datastore.reading import ReadOnlyBackend
 from datastore.scope import Scope
 
 if TYPE_CHECKING:
+    from datastore.asynchronous.store import AsyncDataStore
     from datastore.record import Record
 
 _USERS = 1_000  # users asked for at once
@@ -110,6 +111,13 @@ class DataStore:
     def capabilities(self) -> Capabilities:
         """What the adapter promises: a `Capabilities`."""
         return self._core.backend.capabilities
+
+    @property
+    def asynchronous(self) -> AsyncDataStore:
+        """The same store, with calls that are awaited: an `AsyncDataStore`. Closing either of them closes both."""
+        from datastore.asynchronous.store import AsyncDataStore  # imported here, because few need asyncio
+
+        return AsyncDataStore(self)
 
     def agent(self, user_id: str, agent: str, namespace: str = "default") -> AgentDataStore:
         """Bind a store for one agent of one user. It makes no request: bind one for each run of an agent.
