@@ -25,6 +25,7 @@ from datastore.asynchronous.bound import (
     writes_long,
 )
 from datastore.asynchronous.gathering import Answer, Asked, Line
+from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncVault  # here: to import it on a loop blocks
 from datastore.backend import Document, Fields, NamespaceStats
 from datastore.calls.batches import Item, keys_of
 from datastore.calls.changes import modifying
@@ -34,7 +35,6 @@ from datastore.ids import encode_key
 from datastore.scope import Scope, scope_of
 
 if TYPE_CHECKING:
-    from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncVault
     from datastore.calls.listings import Page
     from datastore.queries.shaping import FieldsArgument, FilterArgument, SortArgument
     from datastore.record import Record
@@ -89,14 +89,10 @@ class AsyncAgentDataStore(Hidden):
 
     @property
     def vault(self) -> AsyncVault:
-        from datastore.asynchronous.interfaces import AsyncVault  # imported here, because few need it
-
         return AsyncVault(self)
 
     @property
     def key_value(self) -> AsyncKeyValueStore:
-        from datastore.asynchronous.interfaces import AsyncKeyValueStore  # imported here, because few need it
-
         return AsyncKeyValueStore(self, self.sync.key_value)
 
     # ------------------------------------------------------------------------------------------------- one record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import inspect
 import time
 import weakref
@@ -29,10 +30,15 @@ class Machinery:
 
     def __init__(self, core: Core, most: int | None) -> None:
         capabilities = core.backend.capabilities
-        self.workers = Workers(most or (AT_ONCE if capabilities.at_once else OVER_A_NETWORK), core.backend.name)
+        self.workers = Workers(most or (AT_ONCE if capabilities.at_once else OVER_A_NETWORK))
         self._separate = capabilities.supports("database")
         self._lines: weakref.WeakValueDictionary[str, Line] = weakref.WeakValueDictionary()
-        self.stop = weakref.finalize(self, self.workers.stop)  # once: closed, collected or at exit
+        # If it is collected, perhaps on the thread of a loop, nobody waits for the workers: they have nothing to do.
+        weakref.finalize(self, self.workers.stop, wait=False).atexit = False
+        if not _all:
+            atexit.unregister(_at_exit)
+            atexit.register(_at_exit)  # what is registered last comes first: stores are closed after this
+        _all.add(self)
 
     def line(self, user: str) -> Line:
         """Return where the reads of a user gather: with those of all others, unless each has a database of its own."""
@@ -42,11 +48,24 @@ class Machinery:
             line = self._lines[key] = Line(self.workers)
         return line
 
+    def stop(self) -> None:
+        """See `datastore.core.Twin`."""
+        self.workers.stop()
+
     def after_fork(self) -> None:
         """See `datastore.core.Twin`."""
         self.workers.reset()
         for line in self._lines.values():
             line.reset()
+
+
+_all: weakref.WeakSet[Machinery] = weakref.WeakSet()
+
+
+def _at_exit() -> None:
+    """Wait for the calls under way: a write that has begun is not broken off by the end of the interpreter."""
+    for machinery in list(_all):
+        machinery.stop()
 
 
 class Inside(NamedTuple):

@@ -110,18 +110,6 @@ class Line:
                 self._workers.submit(self)
                 return
 
-    def refuse(self, error: DataStoreError) -> None:
-        """See `datastore.asynchronous.workers.Task`."""
-        while True:
-            batch = self._next()
-            for asked in batch:
-                asked.answer = None, copy.copy(error)
-            _deliver(batch)
-            if not self._waiting:
-                self._busy.release()
-                if not self._waiting or not self._busy.acquire(blocking=False):
-                    return
-
     def _next(self) -> list[Asked]:
         """Return those that wait and still want to know, as many as fit in one request, and at least one."""
         batch, number, most = list[Asked](), 0, _MOST

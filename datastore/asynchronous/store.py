@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
@@ -216,7 +217,8 @@ async def _in_a_thread(call: Callable[[], object]) -> None:
     try:
         await outcome(job)
     finally:
-        thread.join()  # it has nothing more to do
+        while thread.is_alive():  # it has nothing more to do than to end; `join` would block the loop
+            await asyncio.sleep(0)
 
 
 def _workers(workers: int | None) -> int | None:

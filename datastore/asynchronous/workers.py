@@ -19,7 +19,6 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol, cast
 
 from datastore import deadlines
-from datastore.errors import ClosedError, DataStoreError
 
 AT_ONCE = 4
 """Workers for a database in this process: more would only wait for each other."""
@@ -33,21 +32,16 @@ class Task(Protocol):
     def run(self) -> None:
         """Do it. It raises nothing."""
 
-    def refuse(self, error: DataStoreError) -> None:
-        """Let the callers know that it will not be done. It makes no request."""
-
 
 class Workers:
     """Threads that take tasks in the order of their arrival; each is started when it is first needed.
 
     Args:
         most: How many threads there may be.
-        backend: The backend's name, for errors.
     """
 
-    def __init__(self, most: int, backend: str) -> None:
-        self.most = most
-        self._backend = backend
+    def __init__(self, most: int) -> None:
+        self._most = most
         self.reset()
 
     def reset(self) -> None:
@@ -58,30 +52,38 @@ class Workers:
         self._stopped = False
 
     def submit(self, task: Task) -> None:
-        """Let a worker do a task as soon as one is free; it is refused if the workers were stopped."""
+        """Let a worker do a task as soon as one is free.
+
+        If the workers were stopped it is done here and now: the store was closed, and a call only says so.
+        """
         self._tasks.put(task)
         try:
             self._idle.pop()
         except IndexError:
-            if len(self._threads) < self.most and not self._stopped:
+            if len(self._threads) < self._most and not self._stopped:
                 self._start()
         if self._stopped:
-            self._refuse_all()
+            self._do_the_rest()
 
     def is_free(self) -> bool:
         """Return whether no task waits for a worker."""
         return self._tasks.empty()
 
-    def stop(self) -> None:
-        """Let the workers finish what was submitted so far, and wait until the threads have ended. Idempotent."""
+    def stop(self, *, wait: bool = True) -> None:
+        """Let the workers finish what was submitted so far, and then end. Idempotent.
+
+        Args:
+            wait: Whether to wait until they have ended.
+        """
         self._stopped = True
         threads = list(self._threads)
         for _ in threads:
             self._tasks.put(None)
         for thread in threads:
-            if thread is not threading.current_thread():
+            if wait and thread is not threading.current_thread():
                 thread.join()
-        self._refuse_all()
+        if wait:
+            self._do_the_rest()
 
     def _start(self) -> None:
         # As daemons, since the interpreter would otherwise wait at its exit for those that have nothing to do.
@@ -98,18 +100,19 @@ class Workers:
         if self._stopped:  # meanwhile, in another thread
             self._tasks.put(None)
 
-    def _refuse_all(self) -> None:
+    def _do_the_rest(self) -> None:
+        ends = 0
         while True:
             try:
                 task = self._tasks.get_nowait()
             except Empty:
-                return
-            if task is not None:
-                task.refuse(
-                    ClosedError(
-                        "the store was closed; open another one with datastore.connect()", backend=self._backend
-                    )
-                )
+                break
+            if task is None:
+                ends += 1
+            else:
+                task.run()
+        for _ in range(ends):  # each ends one thread, and this may not be the one that it was for
+            self._tasks.put(None)
 
 
 def _work(tasks: SimpleQueue[Task | None], idle: deque[None]) -> None:
@@ -199,11 +202,6 @@ class Job:
         finally:
             deadlines.end(before)
         self._deliver(result, error)
-
-    def refuse(self, error: DataStoreError) -> None:
-        """See `Task`."""
-        if self.withdraw():
-            self._deliver(None, error)
 
     def result(self) -> Any:
         """Return what the call returned, or raise what it raised."""
