@@ -39,6 +39,7 @@ try:
         UnsupportedError,
         ValueTooLargeError,
     )
+    from datastore.loops import BlockingCallWarning
     from datastore.store import DataStore
 except Exception as error:
     # Another distribution with this import name may have replaced a file. Whatever error that causes, name it.
@@ -69,6 +70,7 @@ __all__ = [
     "BackendUnavailableError",
     "BackendUnusableError",
     "BatchError",
+    "BlockingCallWarning",
     "Capabilities",
     "ClosedError",
     "ConfigurationError",

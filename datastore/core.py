@@ -43,6 +43,7 @@ from datastore.errors import (
     of_the_store,
 )
 from datastore.ids import decode_id, is_system
+from datastore.loops import warn_if_on_loop
 from datastore.places import Places
 from datastore.retry import Backoff
 from datastore.times import format_time
@@ -81,6 +82,7 @@ class Core:
         retry_seconds: float,
         max_seconds: float,
         clock: Callable[[], float],
+        warn_on_loop: bool,
     ) -> None:
         self.backend: Backend = backend
         self.clock = clock
@@ -93,6 +95,7 @@ class Core:
         """Identifies the database, whichever URL named it; ``None`` if that is unknown (`datastore.connecting`)."""
         self._retry_seconds = retry_seconds
         self._at_once = backend.capabilities.at_once
+        self._warns = warn_on_loop and not self._at_once
         self._release = weakref.finalize(self, _release, self.tracker, backend)  # once: closed, collected or at exit
         self._held: Backend = backend
         forks.take_part(self)
@@ -346,6 +349,8 @@ class Core:
 
     def call(self, attempted: object, call: Callable[[], T]) -> T:
         """Call the backend, and repeat the call if it fails for a transient reason."""
+        if self._warns:
+            warn_if_on_loop()
         try:
             return call()
         except Exception as error:  # noqa: BLE001 - raised by `_repeat`
@@ -403,6 +408,8 @@ class Core:
         return False
 
     def _write(self, writes: Sequence[Write]) -> list[Outcome]:
+        if self._warns:
+            warn_if_on_loop()
         try:
             return self.backend.write(writes)
         except Exception as error:  # noqa: BLE001 - raised by `_repeat`

@@ -133,6 +133,7 @@ def connect_async(
     retry_seconds: float = 10.0,
     max_seconds: float = 30.0,
     clock: Callable[[], float] = time.time,
+    warn_on_loop: bool = True,
     mode: Mode | None = None,
     **parameters: Any,
 ) -> Opening:
@@ -151,6 +152,7 @@ def connect_async(
         retry_seconds: As `connect`.
         max_seconds: How long one call of an agent may take in all, with its retries and its waiting for a thread.
         clock: As `connect`.
+        warn_on_loop: As `connect`, of the synchronous twin.
         mode: As `connect`.
         **parameters: Parameters of the adapter, as if they stood in the URL's query.
 
@@ -170,6 +172,7 @@ def connect_async(
         "retry_seconds": retry_seconds,
         "max_seconds": max_seconds,
         "clock": clock,
+        "warn_on_loop": warn_on_loop,
         "mode": mode,
     }
     return Opening(partial(connect, url, **options, **parameters), _workers(workers))  # type: ignore[arg-type]  # a dict does not keep their types
