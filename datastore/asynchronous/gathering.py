@@ -55,7 +55,7 @@ class Asked:
         self.make = make
         self.fit: Callable[[str, Any], Any] | None = None
         self.loop = asyncio.get_running_loop()
-        self.future: Future[Answer] = self.loop.create_future()
+        self.future: Future[Answer] = Future(loop=self.loop)
         self.began = time.monotonic()
         self.answer: Answer = None, None
 
@@ -170,7 +170,13 @@ def _read(batch: list[Asked]) -> None:
         else:
             used: set[str] = set()
             for asked in batch:
-                if not asked.future.cancelled():
+                if asked.future.cancelled():
+                    continue
+                if len(asked.ids) == 1:  # most are; this takes half the time
+                    (id,) = asked.ids
+                    document = found.get(id)
+                    _make(asked, {} if document is None else {id: _own(document, used)})
+                else:
                     _make(asked, {id: _own(found[id], used) for id in asked.ids if id in found})
             return
         finally:
