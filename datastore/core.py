@@ -388,6 +388,7 @@ class Core:
             )
         if not isinstance(self.backend, _Closed):
             self.backend = _Closed(self.backend)
+        self._warns = False  # from here on no call waits for the database
         try:
             self._release()
         except Exception as error:  # noqa: BLE001 - raised as an error of the store
