@@ -59,7 +59,6 @@ async def awaited(data_store: AsyncAgentDataStore, store: AsyncDataStore) -> Non
     assert_type([record async for record in data_store.iter_records()], list[Record])
     assert_type(await data_store.namespace_stats(), list[NamespaceStats])
     assert_type(data_store.sync, AgentDataStore)
-    assert_type(data_store.sync.asynchronous, AsyncAgentDataStore)
     assert_type(store.agent("ann", "planner"), AsyncAgentDataStore)
     assert_type([user async for user in store.users()], list[str])
     assert_type(await data_store.vault.retrieve("books", "emma"), dict[str, Any] | None)
@@ -71,6 +70,7 @@ async def awaited(data_store: AsyncAgentDataStore, store: AsyncDataStore) -> Non
 
 
 def one_record(data_store: AgentDataStore) -> None:
+    assert_type(data_store.asynchronous, AsyncAgentDataStore)
     revision = data_store.set("plan", {"goal": "buy"}, {"model": "large"}, ttl=timedelta(days=1))
     assert_type(revision, str)
     assert_type(data_store.add("new", 1, ttl=60.0), str)
