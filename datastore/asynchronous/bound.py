@@ -14,7 +14,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar, cast
 
 from datastore.asynchronous.gathering import Line
 from datastore.asynchronous.workers import AT_ONCE, OVER_A_NETWORK, Job, Workers, outcome
-from datastore.calls.steps import Compute, Steps
+from datastore.calls.steps import Steps
 from datastore.core import Core
 
 S = TypeVar("S")
@@ -182,11 +182,11 @@ class Walk:
                     step = hidden.steps.send(made)
                 except StopIteration as end:
                     return _Next(result=end.value)
-                if not isinstance(step, Compute):
+                if not isinstance(step, tuple):
                     return _Next(wait=step.delay() or 0.0)
                 if inspect.iscoroutinefunction(hidden.function):
-                    return _Next(arguments=step.arguments)
-                made = hidden.function(*step.arguments)
+                    return _Next(arguments=step)
+                made = hidden.function(*step)
                 if inspect.isawaitable(made):
                     hidden.unawaited = made
                     return _Next(awaitable=made)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from datastore.arguments import as_bool, check_name, is_a
 from datastore.backend import Fields
-from datastore.calls.steps import Compute, Steps, follow
+from datastore.calls.steps import Steps, follow
 from datastore.errors import ConflictError, DataStoreError, InvalidValueError, kind_of
 from datastore.retry import Backoff
 from datastore.scope import Bound, Scope, bounded, scope_of
@@ -220,7 +220,7 @@ def _changing(scope: Scope, key: str, default: Any, name: str, expiry: _Expiry, 
     backoff = Backoff(seconds, _FIRST_DELAY, _LONGEST_DELAY)
     while True:
         document = scope.fetch(key, Fields.VALUE)
-        value = yield Compute((_copy_of(default) if document is None else document.value,))
+        value = yield (_copy_of(default) if document is None else document.value,)
         if value is None and not allow_none:
             raise InvalidValueError(
                 f"{name} is None: return the new value, also where the function changes a list or dict in place; "

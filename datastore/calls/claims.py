@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from datastore.arguments import check_name
 from datastore.backend import Delete, Document, Fields, Put, Query
 from datastore.calls.changes import naming
-from datastore.calls.steps import Compute, Steps, follow
+from datastore.calls.steps import Steps, follow
 from datastore.documents import key_of
 from datastore.errors import ConflictError, DataStoreError, InvalidValueError, kind_of
 from datastore.ids import IdRange, encode_key, key_range, system_prefix
@@ -217,7 +217,7 @@ def _computing(
             if is_ours:
                 last = scope.fetch(key, Fields.VALUE)  # somebody may have stored it since the first look
                 if last is None or _is_due(scope, last, refresh):
-                    value = yield Compute(())
+                    value = yield ()
                     put = scope.put(key, value, scope.moment(ttl), metadata, name="the function's result")
                     revision = None if last is None else last.revision
                     put = put._replace(if_absent=last is None, if_revision=revision)

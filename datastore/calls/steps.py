@@ -8,35 +8,29 @@ itself. So the call is the same, whether the function is called in this thread o
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from datastore.retry import Backoff
 
-
-class Compute(NamedTuple):
-    """Call the function with these arguments, and send what it returns."""
-
-    arguments: tuple[Any, ...]
-
-
-Steps: TypeAlias = Generator[Compute | Backoff, Any, Any]
-"""A call: it yields a `Compute`, or a `Backoff` to wait with, and returns the result of the call."""
+Steps: TypeAlias = Generator[tuple[Any, ...] | Backoff, Any, Any]
+"""A call. It yields a tuple of arguments, to be sent what the function returns for them, or a `Backoff` to wait with. It
+returns the result of the call. (The tuple is a plain one, because another would show in the time of `increment`.)"""
 
 
 def follow(steps: Steps, function: Callable[..., Any]) -> Any:
     """Follow the steps of a call in this thread, and return its result. What the function raises is raised as it is."""
-    made = None
+    made, send = None, steps.send
     while True:
         try:
-            step = steps.send(made)
+            step = send(made)
         except StopIteration as end:
             return end.value
-        if isinstance(step, Backoff):
+        if not isinstance(step, tuple):
             step.wait()
             made = None
             continue
         try:
-            made = function(*step.arguments)
+            made = function(*step)
         except BaseException:
             steps.close()  # now, and not when the traceback is gone: it may hold a lease
             raise
