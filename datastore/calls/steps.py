@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 from datastore.retry import Backoff
 
 Steps: TypeAlias = Generator[tuple[Any, ...] | Backoff, Any, Any]
-"""A call. It yields a tuple of arguments, to be sent what the function returns for them, or a `Backoff` to wait with. In
-the end it returns the result. (The tuple is a plain one, because another would show in the time of `increment`.)"""
+"""A call. It yields a tuple of arguments, to be sent what the function returns for them, or a `Backoff` to wait with.
+At its end it returns the result. (The tuple is a plain one, because another would show in the time of `increment`.)"""
 
 
 def follow(steps: Steps, function: Callable[..., Any]) -> Any:
