@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from measuring import console, print_environment, sample_value, table, verdict, work_directory
+from measuring import add_clock, console, print_environment, sample_value, table, verdict, work_directory
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -76,7 +76,9 @@ def _pass_on(source: socket.socket, sink: socket.socket, delay: float) -> None:
         sink.shutdown(socket.SHUT_WR)
 
 
-async def measure(contestants: dict[str, Read], at_once: int, rounds: int, seconds: float) -> dict[str, list[float]]:
+async def measure(
+    contestants: dict[str, Read], at_once: int, rounds: int, seconds: float, clock: Callable[[], float]
+) -> dict[str, list[float]]:
     """Return the microseconds for a read of each contestant, round by round; they take turns."""
     names = list(contestants)
     times: dict[str, list[float]] = {name: [] for name in names}
@@ -84,15 +86,15 @@ async def measure(contestants: dict[str, Read], at_once: int, rounds: int, secon
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             read, reads = contestants[name], 0
-            began = time.perf_counter()
-            while time.perf_counter() - began < seconds:
+            began, end = clock(), time.perf_counter() + seconds
+            while time.perf_counter() < end:
                 if at_once == 1:
                     await read(f"key{reads % RECORDS}")
                 else:
                     await asyncio.gather(*(read(f"key{(reads + one) % RECORDS}") for one in range(at_once)))
                 reads += at_once
             if turn:
-                times[name].append((time.perf_counter() - began) / reads * 1e6)
+                times[name].append((clock() - began) / reads * 1e6)
     return times
 
 
@@ -139,11 +141,13 @@ async def others(directory: Path, opened: contextlib.AsyncExitStack) -> dict[str
     }
 
 
-async def compare(name: str, contestants: dict[str, Read], rounds: int, seconds: float) -> None:
+async def compare(
+    name: str, contestants: dict[str, Read], rounds: int, seconds: float, clock: Callable[[], float]
+) -> None:
     """Measure, and print one row for each number of callers."""
     result = table(f"{name}: reads at once", "at once", "of", "us for a read", "ours is so much faster", "target")
     for at_once in AT_ONCE:
-        times = await measure(contestants, at_once, rounds, seconds)
+        times = await measure(contestants, at_once, rounds, seconds, clock)
         against, least = TARGETS.get(name, {}).get(at_once, ("", 0.0))
         for other, values in times.items():
             ratios = [theirs / mine for mine, theirs in zip(times[OURS], values, strict=True)]
@@ -163,7 +167,7 @@ async def run(arguments: argparse.Namespace) -> None:
             )
             contestants = await ours(store, executor)
             contestants |= await others(directory, opened)
-            await compare("SQLite", contestants, arguments.rounds, arguments.seconds)
+            await compare("SQLite", contestants, arguments.rounds, arguments.seconds, arguments.clock)
     if arguments.no_server:
         return
     url = urlsplit(arguments.url or _test_server())
@@ -172,7 +176,8 @@ async def run(arguments: argparse.Namespace) -> None:
     address = f"couchdb://{login}127.0.0.1:{proxy.port}{url.path}"
     with ThreadPoolExecutor(24) as executor:
         async with datastore.connect_async(address, tracking="off", warn_on_loop=False) as store:
-            await compare("CouchDB", await ours(store, executor), arguments.rounds, max(arguments.seconds, 1.0))
+            reads = await ours(store, executor)
+            await compare("CouchDB", reads, arguments.rounds, max(arguments.seconds, 1.0), time.perf_counter)
 
 
 def _test_server() -> str:
@@ -188,6 +193,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.2, help="the length of a turn")
     parser.add_argument("--no-server", action="store_true", help="SQLite alone")
     parser.add_argument("--url", help="a CouchDB of yours; by default a test server is started")
+    add_clock(parser)
     arguments = parser.parse_args()
     print_environment("aiosqlite", "langgraph-checkpoint-sqlite", "py-key-value-aio")
     asyncio.run(run(arguments))
