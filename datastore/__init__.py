@@ -39,6 +39,7 @@ try:
         UnsupportedError,
         ValueTooLargeError,
     )
+    from datastore.loops import BlockingCallWarning
     from datastore.store import DataStore
 except Exception as error:
     # Another distribution with this import name may have replaced a file. Whatever error that causes, name it.
@@ -50,6 +51,9 @@ except Exception as error:
 
 if TYPE_CHECKING:
     from datastore import limits
+    from datastore.asynchronous.agent import AsyncAgentDataStore
+    from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncVault
+    from datastore.asynchronous.store import AsyncDataStore, connect_async
     from datastore.interfaces.key_value import KeyValueStore
     from datastore.interfaces.vault import Vault
     from datastore.record import Record
@@ -58,10 +62,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AgentDataStore",
+    "AsyncAgentDataStore",
+    "AsyncDataStore",
+    "AsyncKeyValueStore",
+    "AsyncVault",
     "Backend",
     "BackendUnavailableError",
     "BackendUnusableError",
     "BatchError",
+    "BlockingCallWarning",
     "Capabilities",
     "ClosedError",
     "ConfigurationError",
@@ -91,15 +100,21 @@ __all__ = [
     "Vault",
     "__version__",
     "connect",
+    "connect_async",
     "limits",
 ]
 
 
-# Importing Pydantic takes longer than importing everything else, and few programs need the other interfaces.
+# Importing Pydantic or asyncio takes longer than importing everything else, and few programs need the other interfaces.
 _LATE = {
+    "AsyncAgentDataStore": "datastore.asynchronous.agent",
+    "AsyncDataStore": "datastore.asynchronous.store",
+    "AsyncKeyValueStore": "datastore.asynchronous.interfaces",
+    "AsyncVault": "datastore.asynchronous.interfaces",
     "KeyValueStore": "datastore.interfaces.key_value",
     "Record": "datastore.record",
     "Vault": "datastore.interfaces.vault",
+    "connect_async": "datastore.asynchronous.store",
 }
 
 

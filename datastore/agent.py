@@ -15,6 +15,7 @@ from datastore.errors import NotPicklableError
 from datastore.scope import Scope, bind, scope_of
 
 if TYPE_CHECKING:
+    from datastore.asynchronous.agent import AsyncAgentDataStore
     from datastore.interfaces.key_value import KeyValueStore
     from datastore.interfaces.vault import Vault
 
@@ -63,6 +64,13 @@ class AgentDataStore(RecordCalls, ChangeCalls, BatchCalls, ListingCalls, QueryCa
         return type(self)(scope_of(self).within(namespace))
 
     # -------------------------------------------------------------------------------------------- other interfaces
+
+    @property
+    def asynchronous(self) -> AsyncAgentDataStore:
+        """The same store, with calls that are awaited: an `AsyncAgentDataStore`."""
+        from datastore.asynchronous.agent import AsyncAgentDataStore  # imported here, because few need asyncio
+
+        return AsyncAgentDataStore(self)
 
     @property
     def vault(self) -> Vault:

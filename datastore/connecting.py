@@ -25,7 +25,7 @@ ENTRY_POINTS = "datastore.backends"
 URL_VARIABLE = "AGENT_DATASTORE_URL"
 DEFAULT_URL = "sqlite:///agent_data_store.db"
 
-_STORE_OPTIONS = ("tracking", "flush_interval", "max_pending", "retry_seconds", "max_seconds", "clock")
+_STORE_OPTIONS = ("tracking", "flush_interval", "max_pending", "retry_seconds", "max_seconds", "clock", "warn_on_loop")
 
 
 def connect(
@@ -37,6 +37,7 @@ def connect(
     retry_seconds: float = 10.0,
     max_seconds: float = 30.0,
     clock: Callable[[], float] = time.time,
+    warn_on_loop: bool = True,
     mode: Mode | None = None,
     **parameters: Any,
 ) -> DataStore:
@@ -56,6 +57,8 @@ def connect(
         retry_seconds: How long one call repeats what fails for a transient reason before it raises.
         max_seconds: How long one call of an agent may take in all, its retries included.
         clock: Returns seconds since the epoch; expiry and all times follow it. For tests.
+        warn_on_loop: Whether the first call that blocks a running event loop is a `BlockingCallWarning`, where the
+            database is asked over a network.
         mode: ``"ro"`` opens any store for reading only: nothing is created, every call that writes raises
             `PermissionDeniedError`, and no access is counted. ``"rw"`` is for reading and writing. ``None`` is what
             the URL says with ``?mode=``, and else ``"rw"``.
@@ -90,6 +93,7 @@ def connect(
             retry_seconds=retry_seconds,
             max_seconds=max_seconds,
             clock=clock,
+            warn_on_loop=warn_on_loop,
         )
         store._core.place = _place(text, parameters, open_backend)
         return store

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 
 from datastore import deadlines, forks
 from datastore.access import AccessTracker, Tracking
@@ -43,6 +43,7 @@ from datastore.errors import (
     of_the_store,
 )
 from datastore.ids import decode_id, is_system
+from datastore.loops import warn_if_on_loop
 from datastore.places import Places
 from datastore.retry import Backoff
 from datastore.times import format_time
@@ -58,6 +59,16 @@ _NOT_CLEAN = (
 )
 
 
+class Twin(Protocol):
+    """The threads of the awaited calls of a store (`datastore.asynchronous`)."""
+
+    def stop(self) -> None:
+        """End them, when what they are doing is done: the store was closed. Idempotent."""
+
+    def after_fork(self) -> None:
+        """Start over in a child, which does not have them."""
+
+
 class Core:
     """A backend with its access tracker and its clock; shared by a `DataStore` and all its agents."""
 
@@ -71,6 +82,7 @@ class Core:
         retry_seconds: float,
         max_seconds: float,
         clock: Callable[[], float],
+        warn_on_loop: bool,
     ) -> None:
         self.backend: Backend = backend
         self.clock = clock
@@ -86,10 +98,13 @@ class Core:
         )
         self.max_seconds = max_seconds
         self.places = Places()
+        self.twin: Twin | None = None
+        """The threads of the awaited calls, if there are any."""
         self.place: Hashable = None
         """Identifies the database, whichever URL named it; ``None`` if that is unknown (`datastore.connecting`)."""
         self._retry_seconds = retry_seconds
         self._at_once = able.at_once
+        self._warns = warn_on_loop and not self._at_once
         self._release = weakref.finalize(self, _release, self.tracker, backend)  # once: closed, collected or at exit
         self._held: Backend = backend
         forks.take_part(self)
@@ -132,6 +147,8 @@ class Core:
         backend = self._held = self.__dict__.get("backend", self._held)
         backend.after_fork()
         self.tracker.after_fork()
+        if self.twin is not None:
+            self.twin.after_fork()
         if not clean and not isinstance(backend, _Closed):
             self._held = _Closed(backend, BackendUnusableError, _NOT_CLEAN)
         self.backend = self._held
@@ -332,6 +349,8 @@ class Core:
 
     def call(self, attempted: object, call: Callable[[], T]) -> T:
         """Call the backend, and repeat the call if it fails for a transient reason."""
+        if self._warns:
+            warn_if_on_loop()
         try:
             return call()
         except Exception as error:  # noqa: BLE001 - raised by `_repeat`
@@ -369,11 +388,15 @@ class Core:
             )
         if not isinstance(self.backend, _Closed):
             self.backend = _Closed(self.backend)
+        self._warns = False  # from here on no call waits for the database
         try:
             self._release()
         except Exception as error:  # noqa: BLE001 - raised as an error of the store
             known = of_the_store(error)
             raise known.during("closing", self.backend.name) from known.__cause__
+        finally:
+            if self.twin is not None:
+                self.twin.stop()
 
     def _is_on(self, frame: FrameType | None) -> bool:
         """Return whether a frame, or one that called it, is executing a call of this store."""
@@ -386,6 +409,8 @@ class Core:
         return False
 
     def _write(self, writes: Sequence[Write]) -> list[Outcome]:
+        if self._warns:
+            warn_if_on_loop()
         try:
             return self.backend.write(writes)
         except Exception as error:  # noqa: BLE001 - raised by `_repeat`
@@ -439,6 +464,11 @@ def _recognise(write: Write | Restore, outcome: Outcome) -> Outcome:
     if isinstance(write, Put) and not outcome.done and outcome.revision == write.revision:
         return DONE
     return outcome
+
+
+def described(ids: Sequence[str]) -> str:
+    """Return how an error says that documents were being read."""
+    return str(_Reading(ids))
 
 
 class _Reading:

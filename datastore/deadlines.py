@@ -47,12 +47,18 @@ class within:  # noqa: N801 - reads as the statement that it is, like `contextli
         _current.call = self._before
 
 
-def begin(seconds: float, frame: FrameType) -> _Call | None:
-    """Begin a call in a frame, as `within` does; pass the result to `end`."""
+def begin(seconds: float, frame: FrameType, since: float | None = None) -> _Call | None:
+    """Begin a call in a frame, as `within` does; pass the result to `end`.
+
+    Args:
+        seconds: How long the call may take.
+        frame: The frame during which it lasts.
+        since: When it was asked for, in seconds of `time.monotonic`; ``None`` for now.
+    """
     before = _current.call
     if before is not None and not on_stack(before[2], frame):
         before = None  # that call was ended by an interrupt before it could clean up
-    until = time.monotonic() + seconds
+    until = (time.monotonic() if since is None else since) + seconds
     if before is None or until < before[0]:
         _current.call = (until, seconds, frame)
     return before

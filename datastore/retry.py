@@ -29,9 +29,17 @@ class Backoff:
 
     def wait(self) -> bool:
         """Sleep, and return whether there is time for another attempt."""
+        seconds = self.delay()
+        if seconds is None:
+            return False
+        time.sleep(seconds)
+        return True
+
+    def delay(self) -> float | None:
+        """Return how long to wait before the next attempt; ``None`` if there is no time for another one."""
         left = self._deadline - time.monotonic()
         if left <= 0:
-            return False
-        time.sleep(min(random.uniform(0, self._bound), left))
+            return None
+        seconds = min(random.uniform(0, self._bound), left)
         self._bound = min(self._bound * 2, self._cap)
-        return True
+        return seconds

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from datastore.access import Tracking
 from datastore.agent import AgentDataStore
-from datastore.arguments import as_number, as_text, check_name, elements, is_a, shown
+from datastore.arguments import as_bool, as_number, as_text, check_name, elements, is_a, shown
 from datastore.backend import Backend, Capabilities, Delete, Fields, Forgotten
 from datastore.calls.namespaces import purge
 from datastore.core import Core
@@ -39,6 +39,7 @@ from datastore.reading import ReadOnlyBackend
 from datastore.scope import Scope
 
 if TYPE_CHECKING:
+    from datastore.asynchronous.store import AsyncDataStore
     from datastore.record import Record
 
 _USERS = 1_000  # users asked for at once
@@ -66,6 +67,8 @@ class DataStore:
             copy, an export) as long for each page. What takes longer raises `DeadlineExceededError`. Administration
             (`ensure_index`, `purge_expired`, `drop_tenant`) takes as long as the database does.
         clock: Returns seconds since the epoch; expiry and all times follow it. For tests.
+        warn_on_loop: Whether the first call that blocks a running event loop is a `BlockingCallWarning`, where the
+            database is asked over a network.
 
     Raises:
         ConfigurationError: If one of them is out of range.
@@ -81,6 +84,7 @@ class DataStore:
         retry_seconds: float = 10.0,
         max_seconds: float = 30.0,
         clock: Callable[[], float] = time.time,
+        warn_on_loop: bool = True,
     ) -> None:
         if not issubclass(type(backend), Backend):
             raise ConfigurationError(f"backend is {kind_of(backend)}; give an adapter's, or use datastore.connect()")
@@ -103,6 +107,7 @@ class DataStore:
             retry_seconds=retry_seconds,
             max_seconds=max_seconds,
             clock=clock,
+            warn_on_loop=as_bool(warn_on_loop, "warn_on_loop"),
         )
         self._tenants = backend if backend.capabilities.supports("database") else None
 
@@ -115,6 +120,13 @@ class DataStore:
     def capabilities(self) -> Capabilities:
         """What the adapter promises: a `Capabilities`."""
         return self._core.backend.capabilities
+
+    @property
+    def asynchronous(self) -> AsyncDataStore:
+        """The same store, with calls that are awaited: an `AsyncDataStore`. Closing either of them closes both."""
+        from datastore.asynchronous.store import AsyncDataStore  # imported here, because few need asyncio
+
+        return AsyncDataStore(self)
 
     def agent(self, user_id: str, agent: str, namespace: str = "default") -> AgentDataStore:
         """Bind a store for one agent of one user. It makes no request: bind one for each run of an agent.

@@ -89,7 +89,7 @@ class BatchCalls(Bound):
         """
         scope = scope_of(self)
         fit = None if type is None else scope.fitting(type)
-        ids = {scope.prefix + encode_key(key): as_text(key) for key in _keys(keys)}
+        ids = {scope.prefix + encode_key(key): as_text(key) for key in keys_of(keys)}
         found = scope.core.read(list(ids), Fields.VALUE)
         values = {ids[id]: document.value for id, document in found.items()}
         if fit is not None:
@@ -112,7 +112,7 @@ class BatchCalls(Bound):
         from datastore.record import to_record  # imported here, because importing Pydantic takes long
 
         scope = scope_of(self)
-        ids = {scope.prefix + encode_key(key): as_text(key) for key in _keys(keys)}
+        ids = {scope.prefix + encode_key(key): as_text(key) for key in keys_of(keys)}
         found = scope.core.tracker.with_pending(lambda: list(scope.core.read(list(ids), Fields.ALL).values()))
         return {ids[document.id]: to_record(document) for document in found}
 
@@ -202,7 +202,7 @@ class BatchCalls(Bound):
         """
         scope = scope_of(self)
         now = scope.core.now()
-        distinct = list(dict.fromkeys(check_name(key, "key") for key in _keys(keys)))
+        distinct = list(dict.fromkeys(check_name(key, "key") for key in keys_of(keys)))
         deletes = [Delete(scope.prefix + encode_key(key), now) for key in distinct]
         return _done(scope, "delete_many", distinct, scope.core.write(deletes))
 
@@ -274,7 +274,7 @@ def _put_all(scope: Scope, call: str, puts: list[Put]) -> int:
     return len(puts)
 
 
-def _keys(keys: Iterable[str]) -> Iterator[str]:
+def keys_of(keys: Iterable[str]) -> Iterator[str]:
     """Begin to iterate over keys. What the caller's own iterable raises is not translated."""
 
     def refusal() -> DataStoreError:

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 from datastore.arguments import as_bool, check_name, is_a
 from datastore.backend import Fields
+from datastore.calls.steps import Steps, follow
 from datastore.errors import ConflictError, DataStoreError, InvalidValueError, kind_of
 from datastore.retry import Backoff
 from datastore.scope import Bound, Scope, bounded, scope_of
 from datastore.values import article, decode, encode
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; a competitor is done after one round trip
+_RESULT = "the function's result"
 
 
 class ChangeCalls(Bound):
@@ -60,9 +62,8 @@ class ChangeCalls(Bound):
 
         Requests: 2 for each attempt.
         """
-        name = "the function's result"
-        expiry = _expiry(ttl, touch)
-        return _change(scope_of(self), key, function, default, name, expiry, allow_none=allow_none)
+        steps = modifying(scope_of(self), key, function, default, allow_none=allow_none, ttl=ttl, touch=touch)
+        return follow(steps, function)
 
     @bounded
     def increment(
@@ -175,7 +176,7 @@ def _change(
     *,
     allow_none: bool = True,
 ) -> Any:
-    """Replace a value by the result of a function, and return the new value.
+    """Replace a value by the result of a function, and return the new value; the parameters are those of `_changing`.
 
     Args:
         scope: The user, the agent and the namespace.
@@ -186,15 +187,40 @@ def _change(
         expiry: When a new record expires, and whether an existing one is to expire then, too.
         allow_none: Whether the function may return ``None``, or has then forgotten to return something.
     """
+    _check_function(function)
+    return follow(_changing(scope, key, default, name, expiry, allow_none=allow_none), function)
+
+
+def modifying(
+    scope: Scope,
+    key: str,
+    function: Callable[[Any], Any],
+    default: Any,
+    *,
+    allow_none: bool,
+    ttl: float | timedelta | None,
+    touch: bool,
+) -> Steps:
+    """Return the steps of `modify`; whoever follows them calls the function."""
+    expiry = _expiry(ttl, touch)
+    _check_function(function)
+    return _changing(scope, key, default, _RESULT, expiry, allow_none=allow_none)
+
+
+def _check_function(function: Callable[[Any], Any]) -> None:
     if not callable(function):
         raise InvalidValueError(f"function is {kind_of(function)}; it must take a value and return the new one")
+
+
+def _changing(scope: Scope, key: str, default: Any, name: str, expiry: _Expiry, *, allow_none: bool) -> Steps:
+    """Yield each value to apply a function to, take what it returns, and return the value that was stored."""
     key = check_name(key, "key")
     scope.moment(expiry.ttl)  # raises before any request
     seconds = scope.core.max_seconds
     backoff = Backoff(seconds, _FIRST_DELAY, _LONGEST_DELAY)
     while True:
         document = scope.fetch(key, Fields.VALUE)
-        value = function(_copy_of(default) if document is None else document.value)
+        value = yield (_copy_of(default) if document is None else document.value,)
         if value is None and not allow_none:
             raise InvalidValueError(
                 f"{name} is None: return the new value, also where the function changes a list or dict in place; "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from datastore.arguments import check_name
 from datastore.backend import Delete, Document, Fields, Put, Query
 from datastore.calls.changes import naming
+from datastore.calls.steps import Steps, follow
 from datastore.documents import key_of
 from datastore.errors import ConflictError, DataStoreError, InvalidValueError, kind_of
 from datastore.ids import IdRange, encode_key, key_range, system_prefix
@@ -174,34 +175,60 @@ class ClaimCalls(Bound):
         Each look of those who wait costs 2. They look after 20 milliseconds, and then more and more seldom, up to half
         a second.
         """
-        scope = scope_of(self)
-        if not callable(function):
-            raise InvalidValueError(f"function is {kind_of(function)}; it must return the value")
-        key, metadata = check_name(key, "key"), check_metadata(metadata)
-        for parameter, seconds in (("ttl", ttl), ("refresh", refresh), ("lease", lease)):
-            scope.moment(seconds, parameter)  # raises before any request
-        if lease is None:
-            raise InvalidValueError("lease is None; say for how many seconds one caller may compute alone")
-        pauses = Backoff(inf, _LOOK, _LOOK_SELDOM)
-        while True:
-            document = scope.fetch(key, Fields.VALUE)
-            if document is not None and not _is_due(scope, document, refresh):
-                break
-            with _leased(scope, key, lease) as is_ours:
-                if is_ours:
-                    last = scope.fetch(key, Fields.VALUE)  # somebody may have stored it since the first look
-                    if last is None or _is_due(scope, last, refresh):
-                        put = scope.put(key, function(), scope.moment(ttl), metadata, name="the function's result")
-                        revision = None if last is None else last.revision
-                        put = put._replace(if_absent=last is None, if_revision=revision)
-                        if scope.core.write_one(put).done:
-                            return decode(put.json)
-                    continue  # whatever is there now
-            if document is not None:
-                break  # somebody else computes: for now, the old value will do
-            pauses.wait()
-        scope.tracker.note(document, scope.agent)
-        return document.value
+        steps = computing(scope_of(self), key, function, metadata=metadata, ttl=ttl, refresh=refresh, lease=lease)
+        return follow(steps, function)
+
+
+def computing(
+    scope: Scope,
+    key: str,
+    function: Callable[[], Any],
+    *,
+    metadata: dict[str, Any] | None,
+    ttl: float | timedelta | None,
+    refresh: float | timedelta | None,
+    lease: float | timedelta,
+) -> Steps:
+    """Return the steps of `get_or_set`; whoever follows them calls the function, and does the waiting."""
+    if not callable(function):
+        raise InvalidValueError(f"function is {kind_of(function)}; it must return the value")
+    key, metadata = check_name(key, "key"), check_metadata(metadata)
+    for parameter, seconds in (("ttl", ttl), ("refresh", refresh), ("lease", lease)):
+        scope.moment(seconds, parameter)  # raises before any request
+    if lease is None:
+        raise InvalidValueError("lease is None; say for how many seconds one caller may compute alone")
+    return _computing(scope, key, metadata, ttl, refresh, lease)
+
+
+def _computing(
+    scope: Scope,
+    key: str,
+    metadata: dict[str, Any] | None,
+    ttl: float | timedelta | None,
+    refresh: float | timedelta | None,
+    lease: float | timedelta,
+) -> Steps:
+    pauses = Backoff(inf, _LOOK, _LOOK_SELDOM)
+    while True:
+        document = scope.fetch(key, Fields.VALUE)
+        if document is not None and not _is_due(scope, document, refresh):
+            break
+        with _leased(scope, key, lease) as is_ours:
+            if is_ours:
+                last = scope.fetch(key, Fields.VALUE)  # somebody may have stored it since the first look
+                if last is None or _is_due(scope, last, refresh):
+                    value = yield ()
+                    put = scope.put(key, value, scope.moment(ttl), metadata, name="the function's result")
+                    revision = None if last is None else last.revision
+                    put = put._replace(if_absent=last is None, if_revision=revision)
+                    if scope.core.write_one(put).done:
+                        return decode(put.json)
+                continue  # whatever is there now
+        if document is not None:
+            break  # somebody else computes: for now, the old value will do
+        yield pauses
+    scope.tracker.note(document, scope.agent)
+    return document.value
 
 
 def _change_one(scope: Scope, query: Query, range: IdRange, sort: Sort, update: Callable[[Any], Any]) -> Record | None:

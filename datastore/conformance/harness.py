@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import datastore
-from datastore import DataStore
+from datastore import Backend, DataStore
 
 
 class Harness:
@@ -63,6 +63,15 @@ class Harness:
         if self._url is None:
             self._url = self.url()
         return datastore.connect(self._url, **options)
+
+    def over(self, backend: Backend, **options: Any) -> DataStore:
+        """Open a store on a backend that is open already: the test has put something between the store and yours.
+
+        Args:
+            backend: The backend.
+            **options: Any options of `DataStore`.
+        """
+        return DataStore(backend, **options)
 
     def outage(self, store: DataStore) -> AbstractContextManager[None] | None:
         """Return a context manager during which the database of an open store cannot be reached.

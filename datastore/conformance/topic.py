@@ -90,12 +90,12 @@ class Topic:
         return backend_of(store)
 
     @pytest.fixture
-    def wrapped(self, backend: Backend, clock: Clock) -> Iterator[Wrapper]:
+    def wrapped(self, harness: Harness, backend: Backend, clock: Clock) -> Iterator[Wrapper]:
         """Return a function that opens a second store on the open backend, with a wrapper between them."""
         with ExitStack() as opened:
 
             def wrapped(wrapper: Callable[[Backend], Backend], **options: Any) -> DataStore:
-                store = DataStore(wrapper(backend), **{"clock": clock, "flush_interval": 3600, **options})
+                store = harness.over(wrapper(backend), **{"clock": clock, "flush_interval": 3600, **options})
                 opened.callback(store.close)
                 return store
 

@@ -158,6 +158,8 @@ def test_every_call_has_its_docstring_in_the_reference():
     shown = {name for page in PAGES for name, _ in reference.BLOCK.findall(page.read_text(encoding="utf-8"))}
     assert {f"datastore.{of.__name__}.{name}" for of in REFERENCE for name in methods(of)} | {
         "datastore.connect",
+        "datastore.connect_async",
+        "datastore.AsyncDataStore.aclose",
         "datastore.limits.shorten_key",
         "datastore.limits.shorten_name",
     } == shown

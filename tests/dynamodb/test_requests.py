@@ -1,9 +1,11 @@
 """Requests per call, counted where the client sends them: the DynamoDB column of the design, row by row."""
 
+import asyncio
 import math
 import os
 
 import pytest
+from blockbuster import blockbuster_ctx
 from botocore.loaders import JSONFileLoader
 
 import datastore
@@ -29,6 +31,16 @@ def records(agent, store, wire):
 def many(agent, records, wire):
     agent.set_many({f"k{i:03}": i for i in range(100, 250)})
     wire.requests.clear()
+
+
+def test_a_hundred_awaited_gets_at_once_take_2(agent, records, wire):
+    async def read():
+        with blockbuster_ctx():
+            return await asyncio.gather(*(agent.asynchronous.get(f"k{number:03}") for number in range(100)))
+
+    assert asyncio.run(read()) == list(range(100))
+    operations = [operation for operation, _ in wire.requests]
+    assert operations in (["GetItem", "BatchGetItem"], ["BatchGetItem"])
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from typing_extensions import TypedDict  # Pydantic wants this one before Python
 import datastore
 from datastore import (
     AgentDataStore,
+    AsyncAgentDataStore,
+    AsyncDataStore,
     Capabilities,
     DataStore,
     Item,
@@ -45,7 +47,30 @@ class Price(TypedDict):
     currency: str
 
 
+async def awaited(data_store: AsyncAgentDataStore, store: AsyncDataStore) -> None:
+    assert_type(await data_store.set("plan", {"goal": "buy"}), str)
+    assert_type(await data_store.get("plan", type=Plan), Plan | None)
+    assert_type(await data_store.get("plan", Plan(goal=""), type=Plan), Plan)
+    assert_type(await data_store.get_many(["plan"], type=Plan), dict[str, Plan])
+    assert_type(await data_store.find({"goal": "buy"}, type=Plan), dict[str, Plan])
+    assert_type(await data_store.exists("plan"), bool)
+    assert_type(await data_store.find_records(), Page)
+    assert_type([record async for record in data_store.find_records()], list[Record])
+    assert_type([record async for record in data_store.iter_records()], list[Record])
+    assert_type(await data_store.namespace_stats(), list[NamespaceStats])
+    assert_type(data_store.sync, AgentDataStore)
+    assert_type(store.agent("ann", "planner"), AsyncAgentDataStore)
+    assert_type([user async for user in store.users()], list[str])
+    assert_type(await data_store.vault.retrieve("books", "emma"), dict[str, Any] | None)
+    assert_type(await datastore.connect_async("memory://"), AsyncDataStore)
+    async with datastore.connect_async("memory://", workers=2) as opened:
+        assert_type(opened, AsyncDataStore)
+    await data_store.set(1, 2)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await data_store.set("plan")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
 def one_record(data_store: AgentDataStore) -> None:
+    assert_type(data_store.asynchronous, AsyncAgentDataStore)
     revision = data_store.set("plan", {"goal": "buy"}, {"model": "large"}, ttl=timedelta(days=1))
     assert_type(revision, str)
     assert_type(data_store.add("new", 1, ttl=60.0), str)

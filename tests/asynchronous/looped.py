@@ -1,0 +1,112 @@
+"""A store whose synchronous calls are made by its awaited twin on an event loop in another thread.
+
+It is how tests that know only synchronous calls run through the twin: the whole conformance kit does so.
+"""
+
+import asyncio
+import functools
+import os
+import threading
+from collections.abc import Awaitable, Iterator
+from inspect import isawaitable
+
+from datastore import AgentDataStore, AsyncAgentDataStore, AsyncDataStore, DataStore, KeyValueStore, Vault
+from datastore.scope import Stream, scope_of
+
+_SEPARATE = frozenset({"agent", "host", "use_namespace", "vault", "key_value", "asynchronous"})
+"""What makes no request. (Properties are left alone as well.)"""
+
+
+@functools.cache
+def _loop_of(process: int) -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="the tests' loop", daemon=True).start()
+    return loop
+
+
+def on_the_loop(awaitable: Awaitable):
+    """Await something on the loop of this process, and return or raise what it returns or raises."""
+
+    async def awaited():
+        return await awaitable
+
+    return asyncio.run_coroutine_threadsafe(awaited(), _loop_of(os.getpid())).result()
+
+
+def _items(items) -> Iterator:
+    while True:
+        try:
+            yield on_the_loop(anext(items))
+        except StopAsyncIteration:
+            return
+
+
+def _call(name: str, original):
+    @functools.wraps(original)
+    def call(self, *args, **kwargs):
+        result = getattr(self._twin(), name)(*args, **kwargs)
+        return on_the_loop(result) if isawaitable(result) else Stream(_items(result))
+
+    return call
+
+
+def _looped(kind: type) -> type:
+    """Replace every call that a class has from its base by one through the twin."""
+    for name, original in {name: getattr(kind, name) for name in dir(kind)}.items():
+        if not name.startswith("_") and name not in {*_SEPARATE, *vars(kind)} and callable(original):
+            setattr(kind, name, _call(name, original))
+    return kind
+
+
+@_looped
+class LoopedAgent(AgentDataStore):
+    __slots__ = ()
+
+    def _twin(self) -> AsyncAgentDataStore:
+        return AsyncAgentDataStore(AgentDataStore(scope_of(self)))
+
+    def __contains__(self, key):
+        return self.exists(key)
+
+    @property
+    def vault(self):
+        return LoopedVault(AgentDataStore(scope_of(self)), "")
+
+    @property
+    def key_value(self):
+        return LoopedKeyValue(AgentDataStore(scope_of(self)))
+
+
+@_looped
+class LoopedVault(Vault):
+    __slots__ = ()
+
+    def _twin(self):
+        return self._records.asynchronous.vault
+
+
+@_looped
+class LoopedKeyValue(KeyValueStore):
+    __slots__ = ()
+
+    def _twin(self):
+        return self._records.asynchronous.key_value(self._scopes)
+
+    def __call__(self, scopes=None):
+        return LoopedKeyValue(self._records, scopes)
+
+
+@_looped
+class LoopedStore(DataStore):
+    def __init__(self, store: DataStore) -> None:
+        self.__dict__.update(vars(store))
+        self._plain = store
+
+    def _twin(self) -> AsyncDataStore:
+        return AsyncDataStore(self._plain)
+
+    def _bound(self, user_id, agent, namespace):
+        return LoopedAgent(scope_of(super()._bound(user_id, agent, namespace)))
+
+    def close(self):
+        on_the_loop(self._twin().aclose())

@@ -1,0 +1,397 @@
+"""A read that is cancelled is forgotten; a write that has begun is waited for. Nothing hangs, and nothing is left."""
+
+import asyncio
+import contextlib
+import threading
+
+import pytest
+
+from datastore import ConflictError, InvalidValueError, connect_async
+from datastore.conformance.calls import CALLS
+from datastore.scope import scope_of
+from tests.asynchronous.backends import Held, opened, turns
+
+
+class Wrong(Exception):  # noqa: N818 - it stands for whatever a caller's function raises
+    pass
+
+
+async def cancelled(task: asyncio.Task) -> BaseException:
+    """Wait for a task that was cancelled, and return the error that it ends with."""
+    with contextlib.suppress(BaseException):
+        await task
+    assert task.cancelled()
+    try:
+        return task.exception()
+    except asyncio.CancelledError as error:
+        return error
+
+
+def test_a_read_that_is_cancelled_ends_at_once_and_the_others_of_its_batch_get_their_answers():
+    async def main():
+        backend = Held()
+        async with opened(backend) as store:
+            agent = store.agent("u", "a")
+            await agent.set_many({"a": 1, "b": 2})
+            backend.hold = "read"
+            first = asyncio.ensure_future(agent.get("a"))
+            await backend.until_entered()
+            others = [asyncio.ensure_future(agent.get(key)) for key in ("a", "b", "a")]
+            await turns()
+            first.cancel()
+            others[0].cancel()
+            await cancelled(first)
+            await cancelled(others[0])
+            assert backend.reads[-1] == backend.reads[0], "they ended while the database was still reading"
+            backend.hold = ""
+            backend.release()
+            assert await others[1] == 2
+            assert await others[2] == 1
+            assert (await agent.get_record("a")).access_count <= 2
+
+    asyncio.run(main())
+
+
+def test_a_read_that_is_cancelled_before_it_leaves_is_not_made():
+    async def main():
+        backend = Held()
+        async with opened(backend) as store:
+            agent = store.agent("u", "a")
+            backend.hold = "read"
+            first = asyncio.ensure_future(agent.get("a"))
+            await backend.until_entered()
+            second = asyncio.ensure_future(agent.get("b"))
+            await turns()
+            second.cancel()
+            await cancelled(second)
+            backend.hold = ""
+            backend.release()
+            await first
+            assert await agent.get("c") is None
+            assert [len(ids) for ids in backend.reads] == [1, 1]
+
+    asyncio.run(main())
+
+
+def test_a_write_that_has_begun_is_waited_for_however_often_it_is_cancelled():
+    async def main():
+        backend = Held()
+        async with opened(backend) as store:
+            agent = store.agent("u", "a")
+            backend.hold = "write"
+            task = asyncio.ensure_future(agent.set("key", 1))
+            await backend.until_entered()
+            for _ in range(5):
+                task.cancel()
+                await turns()
+                assert not task.done()
+            backend.hold = ""
+            backend.release()
+            await cancelled(task)
+            assert await agent.get("key") == 1
+
+    asyncio.run(main())
+
+
+def test_a_write_that_no_worker_has_begun_is_taken_back():
+    async def main():
+        backend = Held()
+        async with opened(backend, workers=1) as store:
+            agent = store.agent("u", "a")
+            backend.hold = "write"
+            first = asyncio.ensure_future(agent.set("first", 1))
+            await backend.until_entered()
+            second = asyncio.ensure_future(agent.set("second", 2))
+            await turns()
+            second.cancel()
+            await turns()
+            assert second.cancelled()
+            backend.hold = ""
+            backend.release()
+            await first
+            assert await agent.list_keys() == ["first"]
+            assert len(backend.writes) == 1
+
+    asyncio.run(main())
+
+
+def test_the_error_of_a_write_is_the_cause_of_the_cancellation():
+    async def main():
+        backend = Held()
+        async with opened(backend) as store:
+            agent = store.agent("u", "a")
+            await agent.set("key", 1)
+            backend.hold = "write"
+            task = asyncio.ensure_future(agent.set("key", 2, if_revision="another"))
+            await backend.until_entered()
+            task.cancel("for a reason")
+            backend.hold = ""
+            backend.release()
+            with pytest.raises(asyncio.CancelledError, match="for a reason") as raised:
+                await task
+            assert isinstance(raised.value.__cause__, ConflictError)
+            assert await agent.get("key") == 1
+
+    asyncio.run(main())
+
+
+def test_a_timeout_waits_for_the_write_and_is_a_timeout():
+    async def main():
+        backend = Held()
+        async with opened(backend) as store:
+            agent = store.agent("u", "a")
+            backend.hold = "write"
+            threading.Timer(0.2, backend.release).start()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await agent.set("key", 1)
+            backend.hold = ""
+            assert await agent.get("key") == 1
+            backend.hold = "read"
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await agent.get("key")
+            backend.hold = ""
+            backend.release()
+            assert asyncio.current_task().cancelling() == 0
+
+    asyncio.run(main())
+
+
+def test_a_group_whose_task_fails_ends_when_the_writes_of_the_others_are_done():
+    async def main():
+        backend = Held()
+        async with opened(backend) as store:
+            agent = store.agent("u", "a")
+            backend.hold = "write"
+
+            async def fails():
+                await backend.until_entered()
+                threading.Timer(0.05, backend.release).start()
+                raise Wrong
+
+            async def both():
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(agent.set("key", 1))
+                    group.create_task(fails())
+
+            with pytest.raises(ExceptionGroup):
+                await both()
+            backend.hold = ""
+            assert await agent.get("key") == 1
+
+    asyncio.run(main())
+
+
+# ---------------------------------------------------------------------------- modify and get_or_set with coroutines
+
+
+def test_modify_takes_plain_functions_and_whatever_returns_an_awaitable():
+    async def main():
+        async with connect_async("memory://") as store:
+            agent = store.agent("u", "a")
+
+            async def added(value):
+                await asyncio.sleep(0)
+                return [*value, await agent.get("other", "none")]
+
+            assert await agent.modify("key", lambda value: [*value, 1], []) == [1]
+            assert await agent.modify("key", added) == [1, "none"]
+            assert await agent.modify("key", lambda value: added(value)) == [1, "none", "none"]
+            with pytest.raises(InvalidValueError, match="the function's result is None"):
+                await agent.modify("key", lambda value: None)
+            with pytest.raises(InvalidValueError, match="function is an int"):
+                await agent.modify("key", 7)
+
+    asyncio.run(main())
+
+
+def test_no_change_of_many_coroutines_is_lost_and_none_waits_for_a_worker_that_it_holds():
+    async def main():
+        async with connect_async("memory://", workers=2) as store:
+            agent = store.agent("u", "a")
+
+            async def one_more(value):
+                await agent.get("other")
+                return value + 1
+
+            await asyncio.gather(*(agent.modify("key", one_more, 0) for _ in range(20)))
+            assert await agent.get("key") == 20
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_what_the_coroutine_raises_is_raised_and_nothing_is_stored():
+    async def main():
+        async with connect_async("memory://") as store:
+            agent = store.agent("u", "a")
+
+            async def wrong(*_):
+                raise Wrong
+
+            def wrong_at_once(*_):
+                raise Wrong
+
+            for function in (wrong, wrong_at_once):
+                with pytest.raises(Wrong):
+                    await agent.modify("key", function)
+                with pytest.raises(Wrong):
+                    await agent.get_or_set("key", function)
+            assert await agent.list_keys() == []
+            assert await asyncio.wait_for(agent.get_or_set("key", lambda: 1), 5) == 1, "the lease had ended"
+
+    asyncio.run(main())
+
+
+def test_of_many_that_compute_one_does_and_the_waiting_ones_hold_no_worker():
+    async def main():
+        async with connect_async("memory://", workers=2) as store:
+            agent = store.agent("u", "a")
+            calls = []
+
+            async def compute():
+                calls.append(1)
+                for _ in range(5):
+                    await agent.set("progress", len(calls))
+                    await asyncio.sleep(0.01)
+                return "value"
+
+            found = await asyncio.gather(*(agent.get_or_set("key", compute) for _ in range(30)))
+            assert found == ["value"] * 30
+            assert calls == [1]
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_whoever_is_cancelled_while_computing_gives_up_the_lease():
+    async def main():
+        async with connect_async("memory://") as store:
+            agent = store.agent("u", "a")
+            begun = asyncio.Event()
+
+            async def compute():
+                begun.set()
+                await asyncio.sleep(60)
+
+            task = asyncio.ensure_future(agent.get_or_set("key", compute))
+            await begun.wait()
+            task.cancel()
+            task.cancel()
+            await cancelled(task)
+            assert await asyncio.wait_for(agent.get_or_set("key", lambda: 1), 5) == 1
+
+    asyncio.run(main())
+
+
+# ------------------------------------------------------------------------------------ at every point of every call
+
+
+async def begun(call, agent):
+    """Make a call of the kit's list through the twin; what is a stream is read to its end."""
+    result = call(agent)
+    if hasattr(result, "__anext__"):
+        return [item async for item in result]
+    return await result
+
+
+class Steps:
+    """Cancels a task after its n-th step: each time it waits and is woken is one."""
+
+    def __init__(self, coroutine, number: int) -> None:
+        self._coroutine, self._number = coroutine, number
+        self.task: asyncio.Task | None = None
+        self.reached = False
+
+    def __await__(self):
+        waiting = self._coroutine.__await__()
+        step = 0
+        value = None
+        while True:
+            try:
+                value = waiting.send(None)
+            except StopIteration as end:
+                return end.value
+            step += 1
+            if step == self._number:
+                self.reached = True
+                assert self.task is not None
+                asyncio.get_running_loop().call_soon(self.task.cancel)
+            try:
+                yield value
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it is thrown into the call
+                try:
+                    value = waiting.throw(error)
+                except StopIteration as end:
+                    return end.value
+                yield value
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if name != "in"])
+def test_a_call_can_be_cancelled_at_each_of_its_steps(name):
+    """Afterwards the store works, and what the call left is what it leaves if it is made or not made."""
+
+    async def main():
+        async with connect_async("memory://") as store:
+            number, reached = 1, True
+            while reached:
+                agent = store.agent(f"user{number}", "a")
+                await agent.set_many({"key": 1, "other": 2, "list": [], "object": {"a": 1}})
+                steps = Steps(begun(CALLS[name], agent), number)
+
+                async def run(steps=steps):
+                    return await steps
+
+                steps.task = asyncio.ensure_future(run())
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait_for(asyncio.shield(steps.task), 20)
+                assert steps.task.done()
+                reached = steps.reached
+                number += 1
+                assert await agent.count() >= 0
+                if name == "get_or_set":
+                    assert await asyncio.wait_for(agent.get_or_set("new", lambda: 1), 5) == 1
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            assert number > 2, "the call has no step at which it waits"
+
+    asyncio.run(main())
+
+
+def test_the_sandbox_holds_in_the_frames_of_a_call():
+    """What a suspended coroutine has in its frames leads no further than the agent's own object."""
+
+    async def main():
+        backend = Held()
+        async with opened(backend) as store:
+            agent = store.agent("u", "a")
+            core = scope_of(agent.sync).core
+            forbidden = {id(core), id(backend), id(scope_of(agent.sync)), id(store), id(store.sync), id(core.twin)}
+
+            async def function(value):
+                return value
+
+            for coroutine in (agent.set("key", 1), agent.get("key"), agent.modify("key", function, 1)):
+                coroutine.send(None)
+                frames, seen = [coroutine], set()
+                while frames:
+                    thing = frames.pop()
+                    if id(thing) in seen:
+                        continue
+                    seen.add(id(thing))
+                    assert id(thing) not in forbidden, thing
+                    frames += [found for found in (getattr(thing, "cr_await", None),) if found is not None]
+                    if (frame := getattr(thing, "cr_frame", None)) is not None:
+                        for value in frame.f_locals.values():
+                            frames.append(value)
+                    if type(thing).__module__.startswith("datastore.asynchronous"):
+                        for name in dir(thing):
+                            if not name.startswith("__"):
+                                with contextlib.suppress(AttributeError):
+                                    frames.append(getattr(thing, name))
+                while True:
+                    try:
+                        await asyncio.sleep(0.001)
+                        coroutine.throw(asyncio.CancelledError)
+                    except (asyncio.CancelledError, StopIteration):
+                        break
+
+    asyncio.run(main())
