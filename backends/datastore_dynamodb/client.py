@@ -28,6 +28,7 @@ from datastore.errors import (
 from datastore.turns import Calls, Turns
 from datastore_dynamodb.answers import AnswerLostError, Answers, check_form, is_of_parsing
 from datastore_dynamodb.schema import NAME, Settings, missing
+from datastore_dynamodb.wireformat import serialize_plainly
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -160,6 +161,7 @@ def _make_client(settings: Settings, answers: Answers) -> DynamoDBClient:
     except (boto.BotoCoreError, ValueError) as error:
         raise translate(error, settings) from error
     client.meta.events.register("before-parse.dynamodb", answers.check)
+    serialize_plainly(client)
     return client
 
 
