@@ -8,6 +8,7 @@ file would do; what was committed stays.
 
 from __future__ import annotations
 
+import os
 import resource
 import sqlite3
 import tempfile
@@ -19,7 +20,7 @@ from typing import Any
 
 from datastore import core, turns
 from datastore.backend import Backend
-from datastore_sqlite import backend, client, opened, pools, reading, writing
+from datastore_sqlite import backend, client, headers, opened, pools, reading, writing
 from datastore_sqlite.backend import SqliteBackend
 from datastore_sqlite.client import Settings
 from tests.simulation import seams
@@ -74,8 +75,12 @@ class SqliteDatabase:
         """Close what killed processes have left open, and remove the file."""
         for connection in self._open:
             sqlite3.Connection.close(connection)
-        if self._folder is not None:
-            self._folder.cleanup()
+        if self._folder is None:
+            return
+        for status in map(Path.stat, Path(self._folder.name).iterdir()):
+            if (kept := headers._kept.pop((status.st_dev, status.st_ino), None)) is not None:
+                os.close(kept)  # kept while the file was open elsewhere in this process
+        self._folder.cleanup()
 
 
 class SimulatedConnection(_REAL):
