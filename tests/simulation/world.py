@@ -321,8 +321,13 @@ def _forget_results() -> None:
 
 
 def said_by(error: DataStoreError) -> str:
-    """Return an error as the story tells it: without a path of this machine."""
-    return re.sub(r"/\S*/(\w+\.db)", r"\1", f"{type(error).__name__}: {error.message}")
+    """Return an error as the story tells it."""
+    return _without_path(f"{type(error).__name__}: {error.message}")
+
+
+def _without_path(text: str) -> str:
+    """Return a text without a path of this machine, which is another one in each run."""
+    return re.sub(r"/\S*/(\w+\.db)", r"\1", text)
 
 
 class Interrupted(BaseException):
@@ -615,7 +620,7 @@ class _Reporting(logging.Handler):
         self._world = world
 
     def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
+        message = _without_path(record.getMessage())
         self._world.tell("log", message)
         if record.levelno >= logging.ERROR:
             cause = "" if record.exc_info is None else f": {record.exc_info[1]!r}"
