@@ -154,6 +154,11 @@ class AccessTracker:
                         ]
                     )
                     del unwritten[:_PER_WRITE]
+            except Exception:
+                raise  # the backend says that they are not counted, or recognises them when they come again
+            except BaseException:
+                del unwritten[:_PER_WRITE]  # interrupted: they may be counted, and none may be counted twice
+                raise
             finally:
                 with self._summing.take():
                     self._in_flight = {}

@@ -91,10 +91,17 @@ class Expiries:
         if last and following == flag_of(last):
             expiring[last] = records[last]
         times = self._times(expiring) if self._flagged else self._ask(list(records), stale=False)
+        if self._flagged:
+            # What cannot be read any more was removed since it was listed. Nothing tells whether it had expired before.
+            for id in expiring.keys() - times.keys():
+                del records[id]
         return BareDocuments(list(records), list(map(times.get, records)) if times else None)
 
     def _times(self, expiring: Mapping[str, str]) -> dict[str, Any]:
-        """Return by id when records expire; ``expiring`` has CouchDB's revision of each that has a flag."""
+        """Return by id when records expire, except of those that are gone.
+
+        ``expiring`` has CouchDB's revision of each that has a flag.
+        """
         times, unknown = dict[str, Any](), list[str]()
         for id, rev in expiring.items():
             stored, known = self._memory.get(id), self._known.get(id)

@@ -139,16 +139,21 @@ class Pool:
             else:
                 ownerless.append((connection, connection.idle_since))
         stacks = list(sys._current_frames().values())  # taken last, so that calls that began meanwhile are on them
-        for connection, frame in lent:
-            if connection.frame is frame and not any(on_stack(frame, stack) for stack in stacks):
-                self.discard(connection)
-        if not ownerless or any(map(self._is_moving_one, stacks)):
-            return
-        still = self._not_idle()
-        for connection, since in ownerless:
-            # If it had been given back and taken again meanwhile, its `idle_since` would differ.
-            if connection in still and connection.frame is None and connection.idle_since == since:
-                self.discard(connection)
+        try:
+            for connection, frame in lent:
+                if connection.frame is frame and not any(on_stack(frame, stack) for stack in stacks):
+                    self.discard(connection)
+            if not ownerless or any(map(self._is_moving_one, stacks)):
+                return
+            still = self._not_idle()
+            for connection, since in ownerless:
+                # If it had been given back and taken again meanwhile, its `idle_since` would differ.
+                if connection in still and connection.frame is None and connection.idle_since == since:
+                    self.discard(connection)
+        finally:
+            # This function's own frame is among them. As garbage that refers to itself it would keep the variables of
+            # all other threads: a statement that is not at its end, for one, with which nothing is committed.
+            stacks.clear()
 
     def _is_moving_one(self, frame: FrameType | None) -> bool:
         """Return whether a thread is in the middle of taking a connection or giving one back."""

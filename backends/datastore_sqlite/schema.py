@@ -317,7 +317,7 @@ def _use_write_ahead_log(connection: Connection, settings: Settings) -> None:
     backoff = Backoff(settings.timeout, 0.005, 0.1)
     while True:
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA journal_mode=WAL").close()
             return
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY or not backoff.wait():

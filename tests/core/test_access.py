@@ -350,6 +350,26 @@ def test_a_flush_that_fails_adds_its_counts_to_those_of_meanwhile(backend):
         assert agent.get_record("k").access_count == 2
 
 
+def test_a_flush_that_is_interrupted_when_it_has_written_counts_nothing_twice(backend):
+    with DataStore(backend, flush_interval=NEVER) as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        agent.get("k")
+        write = backend.record_access
+
+        def interrupted(accesses):
+            write(accesses)
+            raise KeyboardInterrupt
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(backend, "record_access", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                store.flush()
+        agent.get("k")
+        store.flush()
+        assert agent.get_record("k").access_count == 2
+
+
 def test_a_flush_that_fails_adds_nothing_to_the_successor_of_its_record(backend):
     with DataStore(backend, flush_interval=NEVER) as store:
         agent = store.agent("u", "a")

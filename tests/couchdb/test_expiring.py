@@ -205,6 +205,15 @@ def test_what_another_process_changes_is_seen_though_it_was_listed_here(agent, c
     assert stranger.list_keys() == ["a", "b"]
 
 
+def test_an_expired_record_that_is_removed_while_its_expiry_is_looked_up_is_not_listed(agent, connect, clock, proxy):
+    other = connect().agent("u", "other")
+    other.set("k", 1, ttl=1)
+    clock.now += 2
+    proxy.fail("GET db/doc", meanwhile(other.clear))
+    assert agent.list_keys() == []
+    assert not proxy._faults, "the expiry was looked up"
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 7, 40])
 def test_pages_of_every_size_know_what_expires(agent, connect, limit):
     chance = random.Random(limit)

@@ -21,8 +21,9 @@ FAULTS = (
     "clock jump",
 )
 """What can happen to a request."""
-MORE = ("answer cut", "restart")
+MORE = ("answer cut", "restart", "interrupted")
 """What can happen as well, where the database says so."""
+_RARE = ("killed", "restart")
 ANSWERED = frozenset({"throttled", "clock jump"})
 """After these, the client knows what became of the request."""
 HARMLESS = frozenset(
@@ -44,12 +45,7 @@ class Luck(NamedTuple):
         badness = random.choice((0.0, 0.03, 0.1, 0.2))
         faults = (*FAULTS, *sorted(possible.difference(FAULTS)))
         rates = {fault: badness * random.random() for fault in faults if random.random() < 0.4}
-        if "killed before" in rates:
-            rates["killed before"] /= 4
-        if "killed after" in rates:
-            rates["killed after"] /= 4
-        if "restart" in rates:
-            rates["restart"] /= 4
+        rates = {fault: rate / 4 if fault.startswith(_RARE) else rate for fault, rate in rates.items()}
         return cls({fault: rate for fault, rate in rates.items() if fault in possible}, random.choice((0.0, 0.05, 0.2)))
 
     def fault(self, random: Random) -> str | None:

@@ -11,14 +11,16 @@ from tests.simulation import workload
 from tests.simulation.checking import UndecidedError, unexplained
 from tests.simulation.couch import CouchDatabase
 from tests.simulation.memory import MemoryDatabase
+from tests.simulation.sqlite import SqliteDatabase
 from tests.simulation.tokens import TokenDatabase
 from tests.simulation.workload import ALL, KINDS, LOSSES, MISSING
-from tests.simulation.world import MAX_SECONDS, REQUEST_SECONDS, Call, Database, Plan, World
+from tests.simulation.world import MAX_SECONDS, REQUEST_SECONDS, Call, Closing, Database, Plan, World
 
 BACKENDS: dict[str, Callable[[], Database]] = {
     "token": TokenDatabase,
     "memory": MemoryDatabase,
     "couchdb": CouchDatabase,
+    "sqlite": SqliteDatabase,
 }
 """The models of databases, by the name that the command line takes."""
 _WAITS_FOR_OTHERS = frozenset({"get_or_set"})
@@ -57,11 +59,15 @@ class Played(NamedTuple):
 
 def play(plan: Plan, database: Callable[[], Database]) -> Played:
     """Play a plan and check what came of it."""
-    world = World(plan, database(), lambda name: KINDS[name].make)
-    world.run()
-    if not world.faults:
-        places = {(thread.user, thread.namespace) for process in plan.processes for thread in process.threads}
-        world.look(sorted(places), workload.audit())
+    world = World(plan, played_on := database(), lambda name: KINDS[name].make)
+    try:
+        world.run()
+        if not world.faults:
+            places = {(thread.user, thread.namespace) for process in plan.processes for thread in process.threads}
+            world.look(sorted(places), workload.audit())
+    finally:
+        if isinstance(played_on, Closing):
+            played_on.close()
     if world.faults:
         return Played(world, world.faults)
     try:

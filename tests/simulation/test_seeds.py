@@ -10,7 +10,7 @@ import pytest
 
 import datastore
 from tests.full import times
-from tests.simulation import written
+from tests.simulation import own_faulty, written
 from tests.simulation.__main__ import main
 from tests.simulation.faulty import FAULTY
 from tests.simulation.playing import BACKENDS, draw, play, shrunk
@@ -29,6 +29,10 @@ FINDS = {
     "an outage for done": 0,
     "an outage for missing": 1,
     "checked, then written": 17,
+    "an answer cut short": 42,
+    "no mark of a deletion": 557,
+    "BEGIN outside its try": 11,
+    "a full disk for done": 3,
 }
 """The first seed that finds each fault, counted from 0: so many runs it takes, and one more."""
 
@@ -72,12 +76,16 @@ def test_all_is_well(backend):
         assert not played.undecided
 
 
-@pytest.mark.parametrize("fault", FAULTY)
+FAULTS = {name: (TokenDatabase, adapter) for name, adapter in FAULTY.items()} | own_faulty.FAULTY
+"""Which database each fault is found on, and the adapter that has it."""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_is_found_and_told_in_a_few_steps(fault):
-    database = partial(TokenDatabase, FAULTY[fault])
-    seed = str(FINDS[fault])
-    plan = draw(seed, database)
-    assert not play(plan, TokenDatabase).wrong
+    sound, adapter = FAULTS[fault]
+    database = partial(sound, adapter)
+    plan = draw(str(FINDS[fault]), database)
+    assert not play(plan, sound).wrong
     played = play(plan, database)
     assert played.wrong
     small = shrunk(played, database)

@@ -7,16 +7,24 @@ others, except that it is no longer there.
 
 from __future__ import annotations
 
+import functools
 import logging
+import os
+import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
+from pathlib import Path
 from random import Random
+from types import FrameType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import datastore
+import datastore_memory
 from datastore import AgentDataStore, DataStore, DataStoreError, deadlines
 from datastore.backend import Backend
-from tests.simulation.luck import ANSWERED, HARMLESS, Luck
+from tests.simulation.luck import ANSWERED, FAULTS, HARMLESS, MORE, Luck
 from tests.simulation.scheduling import Killed, Scheduler, Task
 from tests.simulation.seams import simulated
 
@@ -32,6 +40,16 @@ MAX_SECONDS = 30.0
 _BAD_CONNECTIONS = 3
 CLEARS_UNTIL_EMPTY = "clears until empty"
 """`clear` also removes what is written while it is at work, even under a key that it has removed before."""
+
+
+_LINES = 20.0
+"""After so many lines of the package, on average, an interrupt arrives."""
+_NOTHING: Mapping[str, Any] = {}
+_PACKAGE = (
+    f"{Path(datastore.__file__).parent}{os.sep}",
+    f"{Path(datastore_memory.__file__).parents[1]}{os.sep}datastore_",
+)
+"""What the paths of the package's files begin with."""
 
 
 class CallPlan(NamedTuple):
@@ -147,6 +165,14 @@ class Replacing(Protocol):
         """Return what to replace in a run: a module, a name in it, and the replacement."""
 
 
+@runtime_checkable
+class Closing(Protocol):
+    """A database that leaves something behind."""
+
+    def close(self) -> None:
+        """Remove it."""
+
+
 class Doing(Protocol):
     """Makes a call: given the agent's store, what its thread has seen, and the arguments."""
 
@@ -197,13 +223,21 @@ class Client:
         deadlines.check()
         return min(REQUEST_SECONDS, deadlines.left())
 
-    def request(self, what: str, carry_out: Callable[[int | None], Any], size: int = 1) -> Any:
+    def request(
+        self,
+        what: str,
+        carry_out: Callable[[int | None], Any],
+        size: int = 1,
+        own: Mapping[str, Callable[[Random], Any]] = _NOTHING,
+    ) -> Any:
         """Send a request, and return its answer.
 
         Args:
             what: What it is, for the story.
             carry_out: Does it. It is told how many of its parts to do; ``None`` for all.
             size: How many parts it has.
+            own: The database's own faults that can happen to this request: what to do in place of it. It is given what
+                to draw from.
         """
         world, scheduler = self.world, self.world.scheduler
         task = scheduler._me()
@@ -215,13 +249,17 @@ class Client:
             fault = world.plan.faults.get(label)
         there, back = world.luck.delay(task.random), world.luck.delay(task.random)
         part, jump = task.random.randrange(size), task.random.uniform(-20.0, 20.0)
-        if label in world.plan.muted:
+        if label in world.plan.muted or (fault not in FAULTS and fault not in MORE and fault not in own):
             fault = None
         if fault is not None:
             world.happened[label] = fault
             world.note(task, fault)
         if not world.calm:
             world.tell(task.name, f"    {what}{f': {fault}' if fault else ''}")
+        if fault == "interrupted":
+            if task in world.calls:
+                interrupt(int(task.random.expovariate(1 / _LINES)))
+            fault = None
         if fault == "clock jump":
             self.process.offset += jump
             fault = None
@@ -254,7 +292,7 @@ class Client:
         if fault == "error before":
             scheduler.sleep(back)
             raise ServerError("503: overloaded")
-        answer = carry_out(part if fault == "partly done" else None)
+        answer = own[fault](task.random) if fault in own else carry_out(part if fault == "partly done" else None)
         if fault == "answer late":
             scheduler.sleep(patience)
             raise NoAnswerError(f"no answer for {patience:g} s")
@@ -271,6 +309,54 @@ class Client:
         if fault in ("error after", "partly done"):
             raise ServerError("500: something broke")
         return answer
+
+
+def _forget_results() -> None:
+    """Empty the caches of the package's functions: what is in them decides which lines come before an interrupt."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("datastore") and module is not None:
+            for one in list(vars(module).values()):
+                if isinstance(one, functools._lru_cache_wrapper):
+                    one.cache_clear()
+
+
+def said_by(error: DataStoreError) -> str:
+    """Return an error as the story tells it."""
+    return _without_path(f"{type(error).__name__}: {error.message}")
+
+
+def _without_path(text: str) -> str:
+    """Return a text without a path of this machine, which is another one in each run."""
+    return re.sub(r"/\S*/(\w+\.db)", r"\1", text)
+
+
+class Interrupted(BaseException):
+    """A signal arrived during a call, and what handles it has raised this."""
+
+
+def interrupt(lines: int) -> None:
+    """Let an interrupt arrive in the current task, after so many lines of the package."""
+    left = lines
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        if left < 0:
+            return None
+        if event == "line":
+            left -= 1
+            if left < 0:
+                raise Interrupted
+        return trace
+
+    def begin(frame: FrameType, event: str, _: object) -> Any:
+        return trace if frame.f_code.co_filename.startswith(_PACKAGE) else None
+
+    above: FrameType | None = sys._getframe()
+    while above is not None:
+        if above.f_code.co_filename.startswith(_PACKAGE):
+            above.f_trace = trace
+        above = above.f_back
+    sys.settrace(begin)
 
 
 class Process:
@@ -315,9 +401,9 @@ class Process:
             try:
                 backend = world.database.adapter(Client(world, self))
             except DataStoreError as error:
-                world.tell(task.name, f"connect -> {type(error).__name__}: {error.message}"[:300])
-                if not error.retryable:
-                    world.faults.append(f"{task.name} cannot connect: {type(error).__name__}: {error.message}")
+                world.tell(task.name, f"connect -> {said_by(error)}"[:300])
+                if self.is_spared and not error.retryable:
+                    world.faults.append(f"{task.name} cannot connect: {said_by(error)}")
                     return
                 world.scheduler.sleep(1.0)
             else:
@@ -461,13 +547,16 @@ class World:
             call.result = self.doing(plan.name)(store, seen, *arguments)
         except DataStoreError as error:
             call.error = error
+        except Interrupted:
+            call.error = DataStoreError("it was interrupted")
         except Exception as error:  # noqa: BLE001 - no call may raise anything else
             self.faults.append(f"{call} of {task.name} raised {type(error).__name__}: {error}")
             call.error = DataStoreError("")
         finally:
+            sys.settrace(None)  # an interrupt may have come too late
             del self.calls[task]
         call.returned, call.ended = self._moment_now(), self.scheduler.now
-        said = f"-> {call.result!r}" if call.error is None else f"-> {type(call.error).__name__}: {call.error.message}"
+        said = f"-> {call.result!r}" if call.error is None else f"-> {said_by(call.error)}"
         self.tell(task.name, f"{call if self.calm else plan.name} {said}"[:300])
 
     def _replaced(self) -> Iterable[tuple[Any, str, Any]]:
@@ -479,6 +568,7 @@ class World:
 
     def run(self) -> None:
         """Play the plan, and then look at what is there."""
+        _forget_results()
         logger = logging.getLogger("datastore")
         handler = _Reporting(self)
         propagates, logger.propagate = logger.propagate, False
@@ -530,7 +620,7 @@ class _Reporting(logging.Handler):
         self._world = world
 
     def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
+        message = _without_path(record.getMessage())
         self._world.tell("log", message)
         if record.levelno >= logging.ERROR:
             cause = "" if record.exc_info is None else f": {record.exc_info[1]!r}"

@@ -1,5 +1,6 @@
 """A locked file, a full disk, a killed process: the typed error or the right answer, never half of one."""
 
+import gc
 import math
 import resource
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import weakref
 
 import pytest
 
@@ -311,3 +313,31 @@ def test_a_damaged_file_is_said_at_once(path):
         file.write(b"\xff" * 200_000)
     with connect(path, retry_seconds=3_600) as store, pytest.raises(BackendUnusableError, match="is damaged"):
         store.agent("u", "a").get_all()
+
+
+def test_looking_for_abandoned_connections_keeps_nothing_of_other_threads(path):
+    """A statement that is not at its end keeps what its connection writes from being committed."""
+
+    class Held:
+        pass
+
+    freed, inside, go_on = threading.Event(), threading.Event(), threading.Event()
+
+    def another_thread():
+        held = Held()
+        weakref.finalize(held, freed.set)
+        inside.set()
+        go_on.wait()
+
+    gc.disable()
+    try:
+        with connect(path) as store:
+            store.agent("u", "a").set("k", 1)
+            thread = threading.Thread(target=another_thread)
+            thread.start()
+            inside.wait()
+        go_on.set()
+        thread.join()
+        assert freed.is_set()
+    finally:
+        gc.enable()
