@@ -45,6 +45,8 @@ class State(NamedTuple):
     doomed: tuple[float, ...] = ()
     """Which calls have written it without knowing (`Call.invoked`), and go on as if they had not. That is right only if
     the record is deleted before, and what it knows of its last writes with it."""
+    marked: tuple[float, ...] = ()
+    """Which calls of those that have a request that is late have written it (`Call.invoked`)."""
 
 
 Stored: TypeAlias = State | None
@@ -78,8 +80,8 @@ class Effect(NamedTuple):
 
 
 def views(state: Stored, call: Call) -> tuple[Stored, ...]:
-    """Return what a call may take a record for: by its own clock it may be expired."""
-    if state is None or state.expires is None or state.expires[0] > call.high:
+    """Return what a call may take a record for: by its own clock it may be expired, or by the database's be gone."""
+    if state is None or state.expires is None or state.expires[0] > max(call.high, call.reaped):
         return (state,)
     if state.expires[1] <= call.low:
         return (None,)

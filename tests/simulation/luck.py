@@ -21,7 +21,9 @@ FAULTS = (
     "clock jump",
 )
 """What can happen to a request."""
-HARMLESS = frozenset({"request lost", "throttled", "error before", "reset before", "killed before", "clock jump"})
+ANSWERED = frozenset({"throttled", "clock jump", "unprocessed", "conflict", "not connected"})
+"""After these, the client knows what became of the request. The last three are faults of some databases only."""
+HARMLESS = ANSWERED | {"request lost", "error before", "reset before", "killed before"}
 """After these, the request was certainly not carried out; or nothing happened to it at all."""
 
 
@@ -36,7 +38,8 @@ class Luck(NamedTuple):
     def drawn(cls, random: Random, possible: frozenset[str]) -> Luck:
         """Draw how bad the luck of one run is. Some kinds are left out, so that others have the run to themselves."""
         badness = random.choice((0.0, 0.03, 0.1, 0.2))
-        rates = {fault: badness * random.random() for fault in FAULTS if random.random() < 0.4}
+        faults = (*FAULTS, *sorted(possible.difference(FAULTS)))
+        rates = {fault: badness * random.random() for fault in faults if random.random() < 0.4}
         if "killed before" in rates:
             rates["killed before"] /= 4
         if "killed after" in rates:

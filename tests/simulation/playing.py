@@ -6,15 +6,20 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from datastore.errors import InternalError
+from datastore.errors import DamagedRecordError, InternalError
 from tests.simulation import workload
 from tests.simulation.checking import UndecidedError, unexplained
+from tests.simulation.dynamodb import DynamoDatabase
 from tests.simulation.memory import MemoryDatabase
 from tests.simulation.tokens import TokenDatabase
 from tests.simulation.workload import ALL, KINDS, LOSSES, MISSING
 from tests.simulation.world import MAX_SECONDS, REQUEST_SECONDS, Call, Database, Plan, World
 
-BACKENDS: dict[str, Callable[[], Database]] = {"token": TokenDatabase, "memory": MemoryDatabase}
+BACKENDS: dict[str, Callable[[], Database]] = {
+    "token": TokenDatabase,
+    "memory": MemoryDatabase,
+    "dynamodb": DynamoDatabase,
+}
 """The models of databases, by the name that the command line takes."""
 _WAITS_FOR_OTHERS = frozenset({"get_or_set"})
 _MOST_ATTEMPTS = 400
@@ -95,6 +100,8 @@ def _pending(call: Call) -> Call:
 def _wrong_by_itself(call: Call) -> Iterator[str]:
     if isinstance(call.error, InternalError) and call.returned < float("inf"):
         yield f"an internal error: {call} of {call.thread}: {call.error.__cause__!r}"
+    if isinstance(call.error, DamagedRecordError):  # nobody has damaged one
+        yield f"a damaged record: {call} of {call.thread}: {call.error.message}"
     seconds = call.ended - call.began
     if MAX_SECONDS + REQUEST_SECONDS < seconds < float("inf") and call.name not in _WAITS_FOR_OTHERS:
         yield f"too long: {call} of {call.thread} took {seconds:.1f} s"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from math import inf
 from random import Random
 from typing import Any, NamedTuple, TypeAlias
 
@@ -212,11 +213,11 @@ def _put(
                 continue
             if if_revision is not None and (view is None or view.revision not in (None, if_revision)):
                 continue
-            yield made if view is None else made._replace(doomed=view.doomed)
+            yield _marked(made if view is None else made._replace(doomed=view.doomed, marked=view.marked), call)
 
     yield from _repeated(call, key, step)
     if if_revision is None:
-        yield from _arrived_later(call, key, made)
+        yield from _arrived_later(call, key, made, only_new=if_absent)
     if isinstance(error, KeyExistsError):
         yield from _exists(call, key)
         return
@@ -253,12 +254,28 @@ def _repeated(call: Call, key: str, step: Step) -> Effects:
         yield Effect(_at(call, key), call, fleeting, optional=True, until=call.returned, excuse=True)
 
 
-def _arrived_later(call: Call, key: str, made: State) -> Effects:
-    """A request that made a record was on its way for so long that the record was made by another, and deleted."""
+def _marked(state: State, call: Call) -> State:
+    """Return a state that a call has written: the request of it that is late will recognise the record."""
+    if not _may_arrive(call) or call.invoked in state.marked:
+        return state
+    return state._replace(marked=(*state.marked, call.invoked))
+
+
+def _may_arrive(call: Call) -> bool:
+    """Return whether a request of a call may arrive at any time, and write over whatever is there."""
+    return call.blind and "request late" in call.faults
+
+
+def _arrived_later(call: Call, key: str, made: State, *, only_new: bool) -> Effects:
+    """A request that made a record was on its way for so long that the record was made by another, and deleted.
+
+    Without a version the request also writes over a record that was made since then (unless it writes ``only_new``).
+    """
 
     def step(state: Stored, _: int | None) -> Iterator[Stored]:
-        if None in views(state, call):
-            yield made
+        for view in views(state, call):
+            if view is None or (_may_arrive(call) and not only_new and call.invoked not in view.marked):
+                yield _marked(made, call)
 
     if "request late" in call.faults:
         yield Effect(_at(call, key), call, step, optional=True, excuse=True)
@@ -314,8 +331,9 @@ def _removed(
                     yield state
 
     yield Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
-    if guessed:
-        yield Effect(_at(call, key), call, lambda state, _: (None,), optional=True, until=call.returned, excuse=True)
+    if guessed or (_may_arrive(call) and value is ANY and if_revision is None):
+        until = inf if _may_arrive(call) else call.returned
+        yield Effect(_at(call, key), call, lambda state, _: (None,), optional=True, until=until, excuse=True)
 
 
 def _changed(
@@ -353,7 +371,7 @@ def _changed(
             if chosen == 0:
                 continue
             new = function(default if view is None else value_of(view))
-            after = (view or State("", None, None))._replace(value=encode(new), revision=revision)
+            after = _marked((view or State("", None, None))._replace(value=encode(new), revision=revision), call)
             if shown is not ANY:
                 yield from (one for one in (_bound(after, shown),) if one is not None)
             else:
@@ -361,7 +379,7 @@ def _changed(
 
     yield from _repeated(call, key, partial(step, shown=ANY))
     if not only:
-        yield from _arrived_later(call, key, State(encode(function(default)), None, None))
+        yield from _arrived_later(call, key, State(encode(function(default)), None, None), only_new=True)
     yield _applied(call, key, step, optional, counted=counted)
 
 
@@ -431,6 +449,8 @@ def _touched(call: Call, key: str, ttl: float | None) -> Effects:
         yield from (view._replace(expires=_later(call, ttl)) for view in views(state, call) if view is not None)
 
     yield from _repeated(call, key, live)
+    if _may_arrive(call):
+        yield Effect(_at(call, key), call, live, optional=True, excuse=True)
     yield Effect(_at(call, key), call, step, optional=call.error is not None)
 
 

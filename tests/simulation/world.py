@@ -8,15 +8,15 @@ others, except that it is no longer there.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from random import Random
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from datastore import AgentDataStore, DataStore, DataStoreError, deadlines
 from datastore.backend import Backend
-from tests.simulation.luck import HARMLESS, Luck
+from tests.simulation.luck import ANSWERED, FAULTS, HARMLESS, Luck
 from tests.simulation.scheduling import Killed, Scheduler, Task
 from tests.simulation.seams import simulated
 
@@ -29,6 +29,9 @@ REQUEST_SECONDS = 5.0
 """How long a client waits for an answer."""
 MAX_SECONDS = 30.0
 """The deadline of a call."""
+
+
+_NOTHING: Mapping[str, Any] = {}
 
 
 class CallPlan(NamedTuple):
@@ -99,6 +102,10 @@ class Call:
     """The earliest time that its process's clock has shown it, in microseconds since the epoch."""
     high: float = -inf
     """The latest."""
+    reaped: float = -inf
+    """The latest time that the clock of a database has shown it that removes expired records by itself."""
+    blind: bool = False
+    """Whether it wrote without a version of what it wrote over: a request that arrives late may write over anything."""
     faults: list[str] = field(default_factory=list)
     """What happened to its requests."""
     clocks_differ: bool = False
@@ -112,7 +119,7 @@ class Call:
     @property
     def is_unanswered(self) -> bool:
         """Whether a request of it had no answer that says what became of it, as far as its process can tell."""
-        return any(fault not in ("throttled", "clock jump") for fault in self.faults)
+        return any(fault not in ANSWERED for fault in self.faults)
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(map(repr, self.arguments))})"
@@ -126,6 +133,14 @@ class Database(Protocol):
 
     def adapter(self, client: Client) -> Backend:
         """Return what a new process uses it with."""
+
+
+@runtime_checkable
+class Replacing(Protocol):
+    """A database whose adapter takes more from outside than the package does: time, threads, a connection."""
+
+    def replaced(self, world: World) -> Iterable[tuple[Any, str, Any]]:
+        """Return what to replace in a run: a module, a name in it, and the replacement."""
 
 
 class Doing(Protocol):
@@ -143,6 +158,10 @@ class ConnectionBrokeError(ClientError):
     """No answer came."""
 
 
+class NoAnswerError(ConnectionBrokeError):
+    """No answer came in time."""
+
+
 class ServerError(ClientError):
     """An answer with a status of 500 or more."""
 
@@ -158,24 +177,36 @@ class Client:
         self.world = world
         self.process = process
 
-    def request(self, what: str, carry_out: Callable[[int | None], Any], size: int = 1) -> Any:
+    def patience(self) -> float:
+        """Return how long to wait for an answer. Begins no request if the call has no time left."""
+        deadlines.check()
+        return min(REQUEST_SECONDS, deadlines.left())
+
+    def request(
+        self,
+        what: str,
+        carry_out: Callable[[int | None], Any],
+        size: int = 1,
+        own: Mapping[str, Callable[[Random], Any]] = _NOTHING,
+    ) -> Any:
         """Send a request, and return its answer.
 
         Args:
             what: What it is, for the story.
             carry_out: Does it. It is told how many of its parts to do; ``None`` for all.
             size: How many parts it has.
+            own: The database's own faults that can happen to this request: what to do in place of it. It is given what
+                to draw from.
         """
         world, scheduler = self.world, self.world.scheduler
         task = scheduler._me()
-        deadlines.check()
-        patience = min(REQUEST_SECONDS, deadlines.left())
+        patience = self.patience()
         task.requests += 1
         label = f"{task.label}#{task.requests}"
         fault = None if world.calm else world.luck.fault(task.random)
         there, back = world.luck.delay(task.random), world.luck.delay(task.random)
         part, jump = task.random.randrange(size), task.random.uniform(-20.0, 20.0)
-        if label in world.plan.muted:
+        if label in world.plan.muted or (fault not in FAULTS and fault not in own):
             fault = None
         if fault is not None:
             world.happened.append(label)
@@ -193,11 +224,11 @@ class Client:
             raise ConnectionBrokeError("the connection was reset")
         if fault == "request lost" or (fault is None and there > patience):
             scheduler.sleep(patience)
-            raise ConnectionBrokeError(f"no answer for {patience:g} s")
+            raise NoAnswerError(f"no answer for {patience:g} s")
         if fault == "request late":
             scheduler.later(patience * 2 * task.random.random(), lambda: carry_out(None))
             scheduler.sleep(patience)
-            raise ConnectionBrokeError(f"no answer for {patience:g} s")
+            raise NoAnswerError(f"no answer for {patience:g} s")
         if fault == "killed after":
             scheduler.later(there, lambda: carry_out(None))
             self.process.kill()
@@ -208,7 +239,7 @@ class Client:
         if fault == "error before":
             scheduler.sleep(back)
             raise ServerError("503: overloaded")
-        answer = carry_out(part if fault == "partly done" else None)
+        answer = own[fault](task.random) if fault in own else carry_out(part if fault == "partly done" else None)
         if fault in ("answer lost", "answer late"):
             scheduler.sleep(patience if fault == "answer late" else back)
             raise ConnectionBrokeError("the connection broke before the answer came")
@@ -294,7 +325,7 @@ class Process:
         while self.places[plan.number] < len(plan.calls):
             call = plan.calls[self.places[plan.number]]
             task.label = f"p{self.plan.number}.t{plan.number}.{call.number}"
-            task.random, task.requests = Random(f"{world.plan.seed} {task.label}"), 0
+            task.random, task.requests, task.helpers = Random(f"{world.plan.seed} {task.label}"), 0, 0
             world.scheduler.sleep(call.pause)
             self.places[plan.number] += 1
             world.make(task, store, seen, plan, call)
@@ -368,6 +399,9 @@ class World:
         said = f"-> {call.result!r}" if call.error is None else f"-> {type(call.error).__name__}: {call.error.message}"
         self.tell(task.name, f"{call if self.calm else plan.name} {said}"[:300])
 
+    def _replaced(self) -> Iterable[tuple[Any, str, Any]]:
+        return self.database.replaced(self) if isinstance(self.database, Replacing) else ()
+
     def _moment_now(self) -> float:
         self._moment += 1
         return self._moment
@@ -379,7 +413,7 @@ class World:
         propagates, logger.propagate = logger.propagate, False
         logger.addHandler(handler)
         try:
-            with simulated(self.scheduler, self.plan.seed):
+            with simulated(self.scheduler, self.plan.seed, self._replaced()):
                 for process in self.plan.processes:
                     Process(self, process).start({thread.number: 0 for thread in process.threads})
                 self.scheduler.run()
@@ -402,7 +436,7 @@ class World:
         scheduler.now = self.scheduler.now + MAX_SECONDS
         self.scheduler, self.calm, self.luck = scheduler, True, Luck({}, 0.0)
         threads = tuple(ThreadPlan(number, *place, tuple(calls)) for number, place in enumerate(places))
-        with simulated(scheduler, f"{self.plan.seed} audit"):
+        with simulated(scheduler, f"{self.plan.seed} audit", self._replaced()):
             process = Process(self, ProcessPlan(GRID - 1, 0.0, {"tracking": "off"}, threads))
             process.name = "audit"
             process.start({thread.number: 0 for thread in threads})
