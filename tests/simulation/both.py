@@ -59,14 +59,20 @@ CALLS = st.lists(st.tuples(st.sampled_from([*KINDS, *_MORE]), st.integers(0, 2**
 """Calls, each with the seed of its arguments."""
 
 
-def outcomes(backend: Backend, calls: Sequence[tuple[str, int]]) -> list[Any]:
-    """Make calls on a new store, each a little later than the one before, and return what each came to."""
+def outcomes(backend: Backend, calls: Sequence[tuple[str, int]], chance: str) -> list[Any]:
+    """Make calls on a new store, each a little later than the one before, and return what each came to.
+
+    Args:
+        backend: The adapter.
+        calls: The calls.
+        chance: What the marks of writes are drawn from. A server may remember requests of earlier examples by them.
+    """
     came_to: list[Any] = []
 
     def clock() -> float:
         return BEGAN + 0.7 * len(came_to)
 
-    with _without_chance(), DataStore(backend, clock=clock, tracking="immediate", retry_seconds=0) as store:
+    with _without_chance(chance), DataStore(backend, clock=clock, tracking="immediate", retry_seconds=0) as store:
         agent, seen = store.agent("ann", "agent", "ns"), dict[str, str]()
         for name, seed in calls:
             came_to.append((name, _outcome(agent, seen, name, Draw(Random(seed), "ann"))))
@@ -84,10 +90,10 @@ def _outcome(agent: AgentDataStore, seen: dict[str, str], name: str, draw: Draw)
 
 
 @contextmanager
-def _without_chance() -> Iterator[None]:
+def _without_chance(seed: str) -> Iterator[None]:
     numbers = itertools.count(1)
     with ExitStack() as replaced:
         for module in (scope, claims):
             replaced.enter_context(patch.object(module, "new_revision", lambda: f"r{next(numbers)}"))
-        replaced.enter_context(patch.object(remembering, "_random", Random(1)))
+        replaced.enter_context(patch.object(remembering, "_random", Random(seed)))
         yield

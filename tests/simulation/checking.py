@@ -92,8 +92,15 @@ def parts(value: Any) -> tuple[str, Span | None]:
     """Return a value as `State` has it: its text, and until when it is held."""
     if isinstance(value, dict) and isinstance(value.get("claim"), dict):
         until = microseconds(value["claim"]["until"])
-        return encode({**value, "claim": {**value["claim"], "until": ""}}), (until, until)
-    return encode(value), None
+        return plain({**value, "claim": {**value["claim"], "until": ""}}), (until, until)
+    return plain(value), None
+
+
+def plain(value: Any) -> str:
+    """Return a value as text that is the same for equal values: not every database keeps the order of names."""
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{encode(name)}:{plain(value[name])}' for name in sorted(value))}}}"
+    return encode(value)
 
 
 def value_of(state: State) -> Any:

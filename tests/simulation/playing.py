@@ -10,6 +10,7 @@ from datastore.errors import DamagedRecordError, InternalError
 from tests.simulation import workload
 from tests.simulation.checking import UndecidedError, unexplained
 from tests.simulation.dynamodb import DynamoDatabase
+from tests.simulation.firestore import FirestoreDatabase
 from tests.simulation.memory import MemoryDatabase
 from tests.simulation.tokens import TokenDatabase
 from tests.simulation.workload import ALL, KINDS, LOSSES, MISSING
@@ -19,6 +20,7 @@ BACKENDS: dict[str, Callable[[], Database]] = {
     "token": TokenDatabase,
     "memory": MemoryDatabase,
     "dynamodb": DynamoDatabase,
+    "firestore": FirestoreDatabase,
 }
 """The models of databases, by the name that the command line takes."""
 _WAITS_FOR_OTHERS = frozenset({"get_or_set"})

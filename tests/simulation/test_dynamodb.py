@@ -1,6 +1,7 @@
 """The model of DynamoDB: it answers as a server does, and in a simulation the known faults are found."""
 
 import itertools
+import uuid
 from base64 import b64decode
 from contextlib import ExitStack
 from random import Random
@@ -59,7 +60,7 @@ def test_it_answers_as_a_server_does(calls, largest):
     """The same calls through the real adapter come to the same, and leave the same items."""
     url = servers.MINISTACK.borrow()
     name = url.partition("://")[2].partition("?")[0]
-    table = new_table()
+    table, chance = new_table(), uuid.uuid4().hex
     with ExitStack() as replaced:
         if largest < codec.MAX_VALUE_SIZE:
             replaced.enter_context(patch.object(codec, "MAX_VALUE_SIZE", largest))
@@ -67,8 +68,8 @@ def test_it_answers_as_a_server_does(calls, largest):
         replaced.enter_context(patch.object(reading, "time", SimpleNamespace(time=lambda: BEGAN)))
         real = DynamoBackend(Settings(name, region="eu-west-1", endpoint_url=servers.MINISTACK.endpoint))
         client = real._connection.client
-        came_to = outcomes(real, calls)
-        assert outcomes(adapter_over(Direct(table)), calls) == came_to
+        came_to = outcomes(real, calls, chance)
+        assert outcomes(adapter_over(Direct(table)), calls, chance) == came_to
     pages = client.get_paginator("scan").paginate(TableName=name, ConsistentRead=True)
     items = [item for page in pages for item in page["Items"]]
     assert sorted(items, key=_key) == [_as_received(item) for item in table.items()]

@@ -14,8 +14,20 @@ from typing import Any, NamedTuple, TypeAlias
 
 from datastore import AgentDataStore, BatchError, ConflictError, DataStoreError, KeyExistsError
 from datastore.times import text_of
-from datastore.values import encode
-from tests.simulation.checking import Effect, Key, Span, State, Step, Stored, both, microseconds, parts, value_of, views
+from tests.simulation.checking import (
+    Effect,
+    Key,
+    Span,
+    State,
+    Step,
+    Stored,
+    both,
+    microseconds,
+    parts,
+    plain,
+    value_of,
+    views,
+)
 from tests.simulation.luck import Luck
 from tests.simulation.world import Call, CallPlan, Plan, ProcessPlan, Seen, ThreadPlan
 
@@ -28,6 +40,8 @@ JOBS = {"kind": "job"}
 """A filter that every job matches, and nothing else."""
 ANY = object()
 """Any value."""
+_MOST_REPEATED = 3
+"""So often a write may be done again without having been recognised."""
 
 
 class Draw:
@@ -250,7 +264,7 @@ def _repeated(call: Call, key: str, step: Step) -> Effects:
                 if after is not None and after != state:
                     yield after._replace(doomed=(*before, call.invoked))
 
-    if call.is_blurred:
+    for _ in call.blurs[:_MOST_REPEATED]:
         yield Effect(_at(call, key), call, fleeting, optional=True, until=call.returned, excuse=True)
 
 
@@ -274,7 +288,8 @@ def _arrived_later(call: Call, key: str, made: State, *, only_new: bool) -> Effe
 
     def step(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
-            if view is None or (_may_arrive(call) and not only_new and call.invoked not in view.marked):
+            over = _may_arrive(call) and not only_new and view is not None and call.invoked not in view.marked
+            if view is None or view.expires is not None or over:  # by then it may have expired
                 yield _marked(made, call)
 
     if "request late" in call.faults:
@@ -331,9 +346,19 @@ def _removed(
                     yield state
 
     yield Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
-    if guessed or (_may_arrive(call) and value is ANY and if_revision is None):
+    # Sent again, a request to remove everything that has no version removes what was made since, and may count it.
+    repeated = call.name == "clear" and call.blind and call.is_unanswered
+    if guessed or repeated or (_may_arrive(call) and value is ANY and if_revision is None):
         until = inf if _may_arrive(call) else call.returned
-        yield Effect(_at(call, key), call, lambda state, _: (None,), optional=True, until=until, excuse=True)
+        yield Effect(
+            _at(call, key),
+            call,
+            lambda state, _: (None,),
+            optional=True,
+            until=until,
+            excuse=True,
+            counted=counted and repeated,
+        )
 
 
 def _changed(
@@ -371,7 +396,7 @@ def _changed(
             if chosen == 0:
                 continue
             new = function(default if view is None else value_of(view))
-            after = _marked((view or State("", None, None))._replace(value=encode(new), revision=revision), call)
+            after = _marked((view or State("", None, None))._replace(value=plain(new), revision=revision), call)
             if shown is not ANY:
                 yield from (one for one in (_bound(after, shown),) if one is not None)
             else:
@@ -379,7 +404,7 @@ def _changed(
 
     yield from _repeated(call, key, partial(step, shown=ANY))
     if not only:
-        yield from _arrived_later(call, key, State(encode(function(default)), None, None), only_new=True)
+        yield from _arrived_later(call, key, State(plain(function(default)), None, None), only_new=True)
     yield _applied(call, key, step, optional, counted=counted)
 
 
@@ -399,7 +424,7 @@ def _claim(call: Call, ttl: float) -> Effects:
         value = value_of(view)
         attempts = value.get("claim", {}).get("attempts", 0) + 1
         value["claim"] = {"by": call.thread, "until": "", "attempts": attempts}
-        return view._replace(value=encode(value), revision=None, held=until)
+        return view._replace(value=plain(value), revision=None, held=until)
 
     def may_take(state: Stored, _: int | None) -> Iterator[Stored]:
         yield from (taken(view) for view in views(state, call) if view is not None and free(view))
@@ -437,6 +462,9 @@ def _first_of(call: Call) -> Effects:
 
 
 def _touched(call: Call, key: str, ttl: float | None) -> Effects:
+    # As for a delete, only the time when a record was created tells whether it is a later one.
+    guessed = call.is_unanswered and call.clocks_differ
+
     def step(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
             if view is None:
@@ -444,6 +472,8 @@ def _touched(call: Call, key: str, ttl: float | None) -> Effects:
                     yield state
             elif call.error is not None or call.result:
                 yield view._replace(expires=_later(call, ttl))
+                if guessed:
+                    yield state
 
     def live(state: Stored, _: int | None) -> Iterator[Stored]:
         yield from (view._replace(expires=_later(call, ttl)) for view in views(state, call) if view is not None)
@@ -451,6 +481,9 @@ def _touched(call: Call, key: str, ttl: float | None) -> Effects:
     yield from _repeated(call, key, live)
     if _may_arrive(call):
         yield Effect(_at(call, key), call, live, optional=True, excuse=True)
+    elif call.is_blurred and call.error is None and not call.result:
+        # It was done, and by the time it was sent again, the record had expired by itself, and was gone.
+        yield Effect(_at(call, key), call, live, optional=True, until=call.returned, excuse=True)
     yield Effect(_at(call, key), call, step, optional=call.error is not None)
 
 

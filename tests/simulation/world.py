@@ -114,7 +114,12 @@ class Call:
     @property
     def is_blurred(self) -> bool:
         """Whether a fault may have kept from it what became of a request."""
-        return any(fault not in HARMLESS for fault in self.faults)
+        return bool(self.blurs)
+
+    @property
+    def blurs(self) -> list[str]:
+        """The faults that may have kept from it what became of a request."""
+        return [fault for fault in self.faults if fault not in HARMLESS]
 
     @property
     def is_unanswered(self) -> bool:
