@@ -12,11 +12,12 @@ threads at once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
-from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias, get_args
+from itertools import repeat
+from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias, get_args, overload
 
 from datastore.administration import Diagnostic
 from datastore.errors import DamagedRecordError, DataStoreError, UnsupportedError
@@ -206,10 +207,49 @@ class NamespaceStats(NamedTuple):
     """When a value or metadata changed last."""
 
 
+class BareDocuments(Sequence[Document]):
+    """Documents of which nothing but the id and the expiry is known, as `Fields.KEY` allows.
+
+    Each is made when it is asked for: a listing of keys needs the ids alone, and making documents takes longer than
+    reading them.
+
+    Args:
+        ids: Their ids.
+        expiries: When each of them expires; ``None`` if no one does.
+    """
+
+    __slots__ = ("expiries", "ids")
+
+    def __init__(self, ids: Sequence[str], expiries: Sequence[str | None] | None = None) -> None:
+        self.ids = ids
+        self.expiries = expiries
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, place: int) -> Document: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> BareDocuments: ...
+
+    def __getitem__(self, place: int | slice) -> Document | BareDocuments:
+        if isinstance(place, slice):
+            return BareDocuments(self.ids[place], None if self.expiries is None else self.expiries[place])
+        return Document(self.ids[place], "", "", None if self.expiries is None else self.expiries[place])
+
+    def __iter__(self) -> Iterator[Document]:
+        return map(Document, self.ids, repeat(""), repeat(""), repeat(None) if self.expiries is None else self.expiries)
+
+    def __repr__(self) -> str:
+        return f"BareDocuments({self.ids!r}, {self.expiries!r})"
+
+
 class DocumentPage(NamedTuple):
     """Some documents of a range, in the order asked for."""
 
     documents: Sequence[Document]
+    """A list, or `BareDocuments`."""
     after: str | None
     """The ``after`` of the next call; ``None`` at the end. A page before the end may be empty."""
     damaged: Sequence[DamagedRecordError] = ()
@@ -289,6 +329,13 @@ class Capabilities:
     """How many of its last writes a record remembers (`datastore.adapters.remembering`). A write that is repeated
     because its answer was lost recognises itself, even after one write less than this number by others. This is for
     databases whose answers can be lost: they must remember at least 8, and the toolkit keeps 16."""
+    flush_interval: float = 1.0
+    """Seconds between two writes of the access counts, if the host does not choose. Longer where writes are billed."""
+    max_pending: int = 1_000
+    """Records with unwritten counts at which these are written earlier, if the host does not choose."""
+    reads_worth_a_write: int = 1
+    """How many accesses of a record are worth a write of its count. While there are fewer, they wait for a later flush,
+    for ten intervals at most; not if the host chooses the interval. More than 1 where writes are billed."""
     tenant_databases: bool = False
     """``isolation="database"`` gives each tenant a database of its own (`datastore.tenants`)."""
     abilities: frozenset[Ability] = frozenset()

@@ -66,21 +66,30 @@ class Core:
         backend: Backend,
         *,
         tracking: Tracking,
-        flush_interval: float,
-        max_pending: int,
+        flush_interval: float | None,
+        max_pending: int | None,
         retry_seconds: float,
         max_seconds: float,
         clock: Callable[[], float],
     ) -> None:
         self.backend: Backend = backend
         self.clock = clock
-        self.tracker = AccessTracker(backend, clock, tracking, flush_interval, max_pending)
+        able = backend.capabilities
+        worth = 1 if tracking == "immediate" or flush_interval is not None else able.reads_worth_a_write
+        self.tracker = AccessTracker(
+            backend,
+            clock,
+            tracking,
+            able.flush_interval if flush_interval is None else flush_interval,
+            able.max_pending if max_pending is None else max_pending,
+            worth,
+        )
         self.max_seconds = max_seconds
         self.places = Places()
         self.place: Hashable = None
         """Identifies the database, whichever URL named it; ``None`` if that is unknown (`datastore.connecting`)."""
         self._retry_seconds = retry_seconds
-        self._at_once = backend.capabilities.at_once
+        self._at_once = able.at_once
         self._release = weakref.finalize(self, _release, self.tracker, backend)  # once: closed, collected or at exit
         self._held: Backend = backend
         forks.take_part(self)
@@ -188,14 +197,11 @@ class Core:
         *,
         reverse: bool = False,
     ) -> Iterator[Document]:
-        """Return an iterator over the live documents of a range; the parameters are those of `pages`."""
-        return self._each(self.pages(range, fields, None, at_once, on_damaged, reverse=reverse))
-
-    def find(
-        self, range: IdRange, plan: Plan, fields: Fields, at_once: int | None = None, *, reverse: bool = False
-    ) -> Iterator[Document]:
-        """Return an iterator over the live documents of a range that a plan finds; one page is in memory at a time."""
-        return self._each(self.pages(range, fields, None, at_once, reverse=reverse, plan=plan))
+        """Yield the live documents of a range; the parameters are those of `pages`."""
+        for documents in self.pages(range, fields, None, at_once, on_damaged, reverse=reverse):
+            for document in documents:
+                yield document
+                self.check_open()
 
     def pages(
         self,
@@ -240,12 +246,6 @@ class Core:
                 return
             after = page.after
             at_once *= 8  # more were needed than expected: some are expired, or their keys do not have the prefix
-
-    def _each(self, pages: Iterator[Sequence[Document]]) -> Iterator[Document]:
-        for documents in pages:
-            for document in documents:
-                yield document
-                self.check_open()
 
     def all_ids(self, range: IdRange) -> Iterator[list[str]]:
         """Yield the ids of a range page by page, including expired and damaged documents, but not foreign ones."""

@@ -14,10 +14,10 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from datastore.backend import Document, DocumentPage
+from datastore.backend import BareDocuments, Document, DocumentPage
 from datastore.errors import DamagedRecordError, DataStoreError, InvalidValueError
 from datastore.ids import MAX_NAME_BYTES, Name, decode_id, decode_key, decode_prefix, is_id
-from datastore.times import parse_time
+from datastore.times import parse_time, parse_times
 from datastore.values import MAX_METADATA_BYTES, UnreadableError, encode
 
 T = TypeVar("T")
@@ -216,6 +216,8 @@ def checked(page: DocumentPage) -> DocumentPage:
 def living(page: DocumentPage, now: str) -> DocumentPage:
     """Return a page without expired documents; those whose expiry is not a time are among the damaged ones."""
     documents = page.documents
+    if type(documents) is BareDocuments and documents.expiries is None:
+        return page
     try:
         live = [one for one in documents if one.expires_at is None or one.expires_at > now]
         return DocumentPage(live, page.after, page.damaged)
@@ -258,8 +260,8 @@ def _are_sound(documents: Sequence[Document]) -> bool:
     )
     try:
         return (
-            all(map(is_time, {*created, *updated}))
-            and all(map(is_time, {*expiries, *accessed} - {None}))
+            None not in (times := {*created, *updated})
+            and len(parse_times(times | {*expiries, *accessed} - {None})) > 0
             and set(map(type, revisions)) == {str}
             and 0 < min(map(len, revisions)) <= max(map(len, revisions)) <= MAX_REVISION_BYTES
             and "".join(revisions).isascii()

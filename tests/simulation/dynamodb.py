@@ -58,6 +58,8 @@ class DynamoDatabase:
     """
 
     faults = frozenset(FAULTS) | {"answer cut", "unprocessed", "conflict", "not connected"}
+    connects = False  # a table that is there is opened at once
+    limits = frozenset[str]()
 
     def __init__(self, adapter: type[DynamoBackend] = DynamoBackend, faults: Iterable[Replacement] = ()) -> None:
         self._adapter = adapter

@@ -54,6 +54,8 @@ class FirestoreDatabase:
     """
 
     faults = frozenset(FAULTS) | {"answer cut", "unprocessed", "conflict"}
+    connects = False  # a collection that is there is opened at once
+    limits = frozenset[str]()
 
     def __init__(self, adapter: type[FirestoreBackend] = FirestoreBackend, faults: Iterable[Replacement] = ()) -> None:
         self._adapter = adapter

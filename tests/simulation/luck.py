@@ -21,9 +21,11 @@ FAULTS = (
     "clock jump",
 )
 """What can happen to a request."""
+MORE = ("answer cut", "restart")
+"""What can happen as well, where the database says so. A database may have others of its own (`Client.request`)."""
 ANSWERED = frozenset({"throttled", "clock jump", "unprocessed", "conflict", "not connected"})
 """After these, the client knows what became of the request. The last three are faults of some databases only."""
-HARMLESS = ANSWERED | {"request lost", "error before", "reset before", "killed before"}
+HARMLESS = ANSWERED | {"request lost", "error before", "reset before", "killed before", "restart"}
 """After these, the request was certainly not carried out; or nothing happened to it at all."""
 
 
@@ -44,6 +46,8 @@ class Luck(NamedTuple):
             rates["killed before"] /= 4
         if "killed after" in rates:
             rates["killed after"] /= 4
+        if "restart" in rates:
+            rates["restart"] /= 4
         return cls({fault: rate for fault, rate in rates.items() if fault in possible}, random.choice((0.0, 0.05, 0.2)))
 
     def fault(self, random: Random) -> str | None:

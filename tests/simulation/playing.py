@@ -9,6 +9,7 @@ from typing import NamedTuple
 from datastore.errors import DamagedRecordError, InternalError
 from tests.simulation import workload
 from tests.simulation.checking import UndecidedError, unexplained
+from tests.simulation.couch import CouchDatabase
 from tests.simulation.dynamodb import DynamoDatabase
 from tests.simulation.firestore import FirestoreDatabase
 from tests.simulation.memory import MemoryDatabase
@@ -19,6 +20,7 @@ from tests.simulation.world import MAX_SECONDS, REQUEST_SECONDS, Call, Database,
 BACKENDS: dict[str, Callable[[], Database]] = {
     "token": TokenDatabase,
     "memory": MemoryDatabase,
+    "couchdb": CouchDatabase,
     "dynamodb": DynamoDatabase,
     "firestore": FirestoreDatabase,
 }

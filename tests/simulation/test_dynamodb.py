@@ -30,11 +30,14 @@ FINDS = {
     "a lost answer counted twice": 1,
     "counting revives": 93,
     "what is unprocessed is dropped": 87,
-    "a write is not recognised": 1366,
+    "a write is not recognised": 2333,
     "a page is taken for all": 0,
     "a write replaces what has expired since": 181,
 }
 """The first seed that finds each fault, counted from 0: so many runs it takes, and one more."""
+
+FAILED_ONCE = (6, 27, 611, 766)
+"""Seeds whose runs went wrong once, because of the package or because of the simulator."""
 
 
 class Direct:
@@ -83,6 +86,12 @@ def _key(item):
 def _as_received(item):
     """An item of the model as the client would hand it on."""
     return {name: {"B": b64decode(one["B"])} if "B" in one else one for name, one in item.items()}
+
+
+@pytest.mark.parametrize("seed", FAILED_ONCE)
+def test_what_failed_once_is_well(seed):
+    played = play(draw(str(seed), DynamoDatabase), DynamoDatabase)
+    assert not played.wrong, played.story()
 
 
 @pytest.mark.parametrize("fault", FAULTY)

@@ -29,7 +29,7 @@ from tests.simulation.checking import (
     views,
 )
 from tests.simulation.luck import Luck
-from tests.simulation.world import Call, CallPlan, Plan, ProcessPlan, Seen, ThreadPlan
+from tests.simulation.world import CLEARS_UNTIL_EMPTY, Call, CallPlan, Plan, ProcessPlan, Seen, ThreadPlan
 
 KEYS = {"text": ("a", "b"), "number": ("n",), "job": ("job1", "job2")}
 """The keys by what their values are. There are few, so that calls meet."""
@@ -245,7 +245,9 @@ def _applied(call: Call, key: str, step: Step, unknown: bool, *, counted: bool =
     """Return the effect of a write. It does not find what it has itself written before: that, it would recognise."""
 
     def once(state: Stored, chosen: int | None) -> Iterable[Stored]:
-        return () if state is not None and call.invoked in state.doomed else step(state, chosen)
+        if state is None or call.invoked not in state.doomed:
+            return step(state, chosen)
+        return step(None, chosen) if None in views(state, call) else ()  # it is another record if that has expired
 
     return Effect(_at(call, key), call, once, optional=unknown, counted=counted)
 
@@ -329,6 +331,9 @@ def _removed(
     # After a lost answer, only the time when a record was created tells whether it is the one that the delete was for
     # or a later one. Where clocks differ that may be wrong either way.
     guessed = value is ANY and call.is_unanswered and call.clocks_differ
+    # What has expired may be asked for before the range is listed. A record that was written in between by a process
+    # whose clock is behind has then expired, and counts all the same.
+    overlooked = counted and call.name == "clear" and call.clocks_differ
 
     def step(state: Stored, chosen: int | None) -> Iterator[Stored]:
         there = was_there if chosen is None else bool(chosen)
@@ -340,12 +345,14 @@ def _removed(
                     yield None
                 if guessed:
                     yield state
-            if view is None and (there is not True or (value is ANY and call.is_unanswered)):
+            if view is None and (there is not True or (value is ANY and (call.is_unanswered or overlooked))):
                 yield None  # what had expired is removed as well; a delete without an answer is taken for done
                 if state is not None:
                     yield state
 
     yield Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
+    if call.name == "clear" and CLEARS_UNTIL_EMPTY in call.limits:
+        yield Effect(_at(call, key), call, step, optional=True, until=call.returned, excuse=True)
     # Sent again, a request to remove everything that has no version removes what was made since, and may count it.
     repeated = call.name == "clear" and call.blind and call.is_unanswered
     if guessed or repeated or (_may_arrive(call) and value is ANY and if_revision is None):
@@ -451,10 +458,16 @@ def _claim(call: Call, ttl: float) -> Effects:
 
 
 def _first_of(call: Call) -> Effects:
+    def once_more(state: Stored, _: int | None) -> Iterator[Stored]:
+        for view in views(state, call):
+            if view is not None:
+                yield view._replace(value=plain(one_more(value_of(view))), revision=None)
+
     key, value, revision = call.result or (None, ANY, None)
     for job in KEYS["job"]:
         if call.error is None and key is None:
             yield from _saw(call, job, MISSING)
+            yield from _repeated(call, job, once_more)
         elif job == key:
             yield from _changed(call, job, one_more, only=True, result=value, revision=revision)
         elif call.is_blurred or call.error is not None:
@@ -481,8 +494,8 @@ def _touched(call: Call, key: str, ttl: float | None) -> Effects:
     yield from _repeated(call, key, live)
     if _may_arrive(call):
         yield Effect(_at(call, key), call, live, optional=True, excuse=True)
-    elif call.is_blurred and call.error is None and not call.result:
-        # It was done, and by the time it was sent again, the record had expired by itself, and was gone.
+    elif call.is_blurred:
+        # It was done, and before it was sent again, somebody else has written, or the record has expired by itself.
         yield Effect(_at(call, key), call, live, optional=True, until=call.returned, excuse=True)
     yield Effect(_at(call, key), call, step, optional=call.error is not None)
 
