@@ -237,7 +237,10 @@ class Parts:
             parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def _remove(self, keys: Sequence[Attributes]) -> None:
-        for batch in batches(keys, WRITE_BATCH):
+        # A call that is repeated may meet a record twice at one revision: its writer has repeated its write in between.
+        # DynamoDB refuses a batch that names an item twice.
+        distinct = {id_of(key): key for key in keys}
+        for batch in batches(distinct.values(), WRITE_BATCH):
             write_items(self._connection, [{"DeleteRequest": {"Key": key}} for key in batch])
 
 

@@ -195,6 +195,21 @@ def test_clearing_the_namespace_reclaims_what_a_crash_left_behind(url, items, ag
     assert items() == []
 
 
+def test_clearing_names_a_part_once_though_its_record_was_written_again(agent, items, client, table, wire):
+    """A writer repeats its write, which keeps its revision, between two attempts to clear."""
+    agent.set("k", noise(990_000))
+    written = items()
+
+    def write_again(request, body):
+        for item in written:
+            client.put_item(TableName=table, Item=item)
+        return refusal("InternalServerError", 500)(request, body)
+
+    wire.fail(lambda *_: None, write_again, operation="BatchWriteItem")  # the record is removed, and its parts are not
+    agent.clear()
+    assert items() == []
+
+
 def test_clearing_a_range_leaves_the_parts_of_neighbours(url, items, agent):
     """Those of "abc" come after those of "abc!", though the keys are the other way round."""
     values = {key: noise(990_000) for key in ("abc", "abd")}

@@ -45,6 +45,8 @@ class State(NamedTuple):
     doomed: tuple[float, ...] = ()
     """Which calls have written it without knowing (`Call.invoked`), and go on as if they had not. That is right only if
     the record is deleted before, and what it knows of its last writes with it."""
+    marked: tuple[float, ...] = ()
+    """Which calls of those that have a request that is late have written it (`Call.invoked`)."""
 
 
 Stored: TypeAlias = State | None
@@ -78,8 +80,8 @@ class Effect(NamedTuple):
 
 
 def views(state: Stored, call: Call) -> tuple[Stored, ...]:
-    """Return what a call may take a record for: by its own clock it may be expired."""
-    if state is None or state.expires is None or state.expires[0] > call.high:
+    """Return what a call may take a record for: by its own clock it may be expired, or by the database's be gone."""
+    if state is None or state.expires is None or state.expires[0] > max(call.high, call.reaped):
         return (state,)
     if state.expires[1] <= call.low:
         return (None,)
@@ -90,8 +92,15 @@ def parts(value: Any) -> tuple[str, Span | None]:
     """Return a value as `State` has it: its text, and until when it is held."""
     if isinstance(value, dict) and isinstance(value.get("claim"), dict):
         until = microseconds(value["claim"]["until"])
-        return encode({**value, "claim": {**value["claim"], "until": ""}}), (until, until)
-    return encode(value), None
+        return plain({**value, "claim": {**value["claim"], "until": ""}}), (until, until)
+    return plain(value), None
+
+
+def plain(value: Any) -> str:
+    """Return a value as text that is the same for equal values: not every database keeps the order of names."""
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{encode(name)}:{plain(value[name])}' for name in sorted(value))}}}"
+    return encode(value)
 
 
 def value_of(state: State) -> Any:

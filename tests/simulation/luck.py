@@ -22,13 +22,11 @@ FAULTS = (
 )
 """What can happen to a request."""
 MORE = ("answer cut", "restart", "interrupted")
-"""What can happen as well, where the database says so."""
+"""What can happen as well, where the database says so. A database may have others of its own (`Client.request`)."""
 _RARE = ("killed", "restart")
-ANSWERED = frozenset({"throttled", "clock jump"})
-"""After these, the client knows what became of the request."""
-HARMLESS = frozenset(
-    {"request lost", "throttled", "error before", "reset before", "killed before", "clock jump", "restart"}
-)
+ANSWERED = frozenset({"throttled", "clock jump", "unprocessed", "conflict", "not connected"})
+"""After these, the client knows what became of the request. The last three are faults of some databases only."""
+HARMLESS = ANSWERED | {"request lost", "error before", "reset before", "killed before", "restart"}
 """After these, the request was certainly not carried out; or nothing happened to it at all."""
 
 

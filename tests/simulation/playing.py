@@ -6,10 +6,12 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from datastore.errors import InternalError
+from datastore.errors import DamagedRecordError, InternalError
 from tests.simulation import workload
 from tests.simulation.checking import UndecidedError, unexplained
 from tests.simulation.couch import CouchDatabase
+from tests.simulation.dynamodb import DynamoDatabase
+from tests.simulation.firestore import FirestoreDatabase
 from tests.simulation.memory import MemoryDatabase
 from tests.simulation.sqlite import SqliteDatabase
 from tests.simulation.tokens import TokenDatabase
@@ -21,6 +23,8 @@ BACKENDS: dict[str, Callable[[], Database]] = {
     "memory": MemoryDatabase,
     "couchdb": CouchDatabase,
     "sqlite": SqliteDatabase,
+    "dynamodb": DynamoDatabase,
+    "firestore": FirestoreDatabase,
 }
 """The models of databases, by the name that the command line takes."""
 _WAITS_FOR_OTHERS = frozenset({"get_or_set"})
@@ -106,6 +110,8 @@ def _pending(call: Call) -> Call:
 def _wrong_by_itself(call: Call) -> Iterator[str]:
     if isinstance(call.error, InternalError) and call.returned < float("inf"):
         yield f"an internal error: {call} of {call.thread}: {call.error.__cause__!r}"
+    if isinstance(call.error, DamagedRecordError):  # nobody has damaged one
+        yield f"a damaged record: {call} of {call.thread}: {call.error.message}"
     seconds = call.ended - call.began
     if MAX_SECONDS + REQUEST_SECONDS < seconds < float("inf") and call.name not in _WAITS_FOR_OTHERS:
         yield f"too long: {call} of {call.thread} took {seconds:.1f} s"

@@ -36,6 +36,8 @@ class Task:
         """What it is doing, for naming faults."""
         self.requests = 0
         """How many requests it has sent under this label."""
+        self.helpers = 0
+        """How many tasks have helped it under this label."""
         self.killed = False
         self.done = False
         self.thread: object = None

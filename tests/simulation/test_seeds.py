@@ -19,6 +19,9 @@ from tests.simulation.written import as_test
 
 ROOT = Path(__file__).parents[2]
 
+SLOW = ("dynamodb", "firestore")
+"""Through a real client a run takes several times as long."""
+
 FINDS = {
     "stale memory decides": 18,
     "a lost answer counted twice": 82,
@@ -70,7 +73,8 @@ def test_other_seeds_are_other_runs():
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_all_is_well(backend):
     database = BACKENDS[backend]
-    for seed in range(times(100, 10_000)):
+    few, many = (30, 2_000) if backend in SLOW else (100, 10_000)
+    for seed in range(times(few, many)):
         played = play(draw(str(seed), database), database)
         assert not played.wrong, shrunk(played, database).story()
         assert not played.undecided

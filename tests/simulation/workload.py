@@ -8,13 +8,26 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from math import inf
 from random import Random
 from typing import Any, NamedTuple, TypeAlias
 
 from datastore import AgentDataStore, BatchError, ConflictError, DataStoreError, KeyExistsError
 from datastore.times import text_of
-from datastore.values import encode
-from tests.simulation.checking import Effect, Key, Span, State, Step, Stored, both, microseconds, parts, value_of, views
+from tests.simulation.checking import (
+    Effect,
+    Key,
+    Span,
+    State,
+    Step,
+    Stored,
+    both,
+    microseconds,
+    parts,
+    plain,
+    value_of,
+    views,
+)
 from tests.simulation.luck import Luck
 from tests.simulation.world import CLEARS_UNTIL_EMPTY, Call, CallPlan, Plan, ProcessPlan, Seen, ThreadPlan
 
@@ -27,6 +40,8 @@ JOBS = {"kind": "job"}
 """A filter that every job matches, and nothing else."""
 ANY = object()
 """Any value."""
+_MOST_REPEATED = 3
+"""So often a write may be done again without having been recognised."""
 
 
 class Draw:
@@ -212,11 +227,11 @@ def _put(
                 continue
             if if_revision is not None and (view is None or view.revision not in (None, if_revision)):
                 continue
-            yield made if view is None else made._replace(doomed=view.doomed)
+            yield _marked(made if view is None else made._replace(doomed=view.doomed, marked=view.marked), call)
 
     yield from _repeated(call, key, step)
     if if_revision is None:
-        yield from _arrived_later(call, key, made)
+        yield from _arrived_later(call, key, made, only_new=if_absent)
     if isinstance(error, KeyExistsError):
         yield from _exists(call, key)
         return
@@ -230,7 +245,9 @@ def _applied(call: Call, key: str, step: Step, unknown: bool, *, counted: bool =
     """Return the effect of a write. It does not find what it has itself written before: that, it would recognise."""
 
     def once(state: Stored, chosen: int | None) -> Iterable[Stored]:
-        return () if state is not None and call.invoked in state.doomed else step(state, chosen)
+        if state is None or call.invoked not in state.doomed:
+            return step(state, chosen)
+        return step(None, chosen) if None in views(state, call) else ()  # it is another record if that has expired
 
     return Effect(_at(call, key), call, once, optional=unknown, counted=counted)
 
@@ -249,16 +266,33 @@ def _repeated(call: Call, key: str, step: Step) -> Effects:
                 if after is not None and after != state:
                     yield after._replace(doomed=(*before, call.invoked))
 
-    if call.is_blurred:
+    for _ in call.blurs[:_MOST_REPEATED]:
         yield Effect(_at(call, key), call, fleeting, optional=True, until=call.returned, excuse=True)
 
 
-def _arrived_later(call: Call, key: str, made: State) -> Effects:
-    """A request that made a record was on its way for so long that the record was made by another, and deleted."""
+def _marked(state: State, call: Call) -> State:
+    """Return a state that a call has written: the request of it that is late will recognise the record."""
+    if not _may_arrive(call) or call.invoked in state.marked:
+        return state
+    return state._replace(marked=(*state.marked, call.invoked))
+
+
+def _may_arrive(call: Call) -> bool:
+    """Return whether a request of a call may arrive at any time, and write over whatever is there."""
+    return call.blind and "request late" in call.faults
+
+
+def _arrived_later(call: Call, key: str, made: State, *, only_new: bool) -> Effects:
+    """A request that made a record was on its way for so long that the record was made by another, and deleted.
+
+    Without a version the request also writes over a record that was made since then (unless it writes ``only_new``).
+    """
 
     def step(state: Stored, _: int | None) -> Iterator[Stored]:
-        if None in views(state, call):
-            yield made
+        for view in views(state, call):
+            over = _may_arrive(call) and not only_new and view is not None and call.invoked not in view.marked
+            if view is None or view.expires is not None or over:  # by then it may have expired
+                yield _marked(made, call)
 
     if "request late" in call.faults:
         yield Effect(_at(call, key), call, step, optional=True, excuse=True)
@@ -319,8 +353,19 @@ def _removed(
     yield Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
     if call.name == "clear" and CLEARS_UNTIL_EMPTY in call.limits:
         yield Effect(_at(call, key), call, step, optional=True, until=call.returned, excuse=True)
-    if guessed:
-        yield Effect(_at(call, key), call, lambda state, _: (None,), optional=True, until=call.returned, excuse=True)
+    # Sent again, a request to remove everything that has no version removes what was made since, and may count it.
+    repeated = call.name == "clear" and call.blind and call.is_unanswered
+    if guessed or repeated or (_may_arrive(call) and value is ANY and if_revision is None):
+        until = inf if _may_arrive(call) else call.returned
+        yield Effect(
+            _at(call, key),
+            call,
+            lambda state, _: (None,),
+            optional=True,
+            until=until,
+            excuse=True,
+            counted=counted and repeated,
+        )
 
 
 def _changed(
@@ -358,7 +403,7 @@ def _changed(
             if chosen == 0:
                 continue
             new = function(default if view is None else value_of(view))
-            after = (view or State("", None, None))._replace(value=encode(new), revision=revision)
+            after = _marked((view or State("", None, None))._replace(value=plain(new), revision=revision), call)
             if shown is not ANY:
                 yield from (one for one in (_bound(after, shown),) if one is not None)
             else:
@@ -366,7 +411,7 @@ def _changed(
 
     yield from _repeated(call, key, partial(step, shown=ANY))
     if not only:
-        yield from _arrived_later(call, key, State(encode(function(default)), None, None))
+        yield from _arrived_later(call, key, State(plain(function(default)), None, None), only_new=True)
     yield _applied(call, key, step, optional, counted=counted)
 
 
@@ -386,7 +431,7 @@ def _claim(call: Call, ttl: float) -> Effects:
         value = value_of(view)
         attempts = value.get("claim", {}).get("attempts", 0) + 1
         value["claim"] = {"by": call.thread, "until": "", "attempts": attempts}
-        return view._replace(value=encode(value), revision=None, held=until)
+        return view._replace(value=plain(value), revision=None, held=until)
 
     def may_take(state: Stored, _: int | None) -> Iterator[Stored]:
         yield from (taken(view) for view in views(state, call) if view is not None and free(view))
@@ -416,7 +461,7 @@ def _first_of(call: Call) -> Effects:
     def once_more(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
             if view is not None:
-                yield view._replace(value=encode(one_more(value_of(view))), revision=None)
+                yield view._replace(value=plain(one_more(value_of(view))), revision=None)
 
     key, value, revision = call.result or (None, ANY, None)
     for job in KEYS["job"]:
@@ -430,6 +475,9 @@ def _first_of(call: Call) -> Effects:
 
 
 def _touched(call: Call, key: str, ttl: float | None) -> Effects:
+    # As for a delete, only the time when a record was created tells whether it is a later one.
+    guessed = call.is_unanswered and call.clocks_differ
+
     def step(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
             if view is None:
@@ -437,11 +485,18 @@ def _touched(call: Call, key: str, ttl: float | None) -> Effects:
                     yield state
             elif call.error is not None or call.result:
                 yield view._replace(expires=_later(call, ttl))
+                if guessed:
+                    yield state
 
     def live(state: Stored, _: int | None) -> Iterator[Stored]:
         yield from (view._replace(expires=_later(call, ttl)) for view in views(state, call) if view is not None)
 
     yield from _repeated(call, key, live)
+    if _may_arrive(call):
+        yield Effect(_at(call, key), call, live, optional=True, excuse=True)
+    elif call.is_blurred:
+        # It was done, and before it was sent again, somebody else has written, or the record has expired by itself.
+        yield Effect(_at(call, key), call, live, optional=True, until=call.returned, excuse=True)
     yield Effect(_at(call, key), call, step, optional=call.error is not None)
 
 

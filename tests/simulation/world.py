@@ -122,6 +122,10 @@ class Call:
     """The earliest time that its process's clock has shown it, in microseconds since the epoch."""
     high: float = -inf
     """The latest."""
+    reaped: float = -inf
+    """The latest time that the clock of a database has shown it that removes expired records by itself."""
+    blind: bool = False
+    """Whether it wrote without a version of what it wrote over: a request that arrives late may write over anything."""
     faults: list[str] = field(default_factory=list)
     """What happened to its requests."""
     limits: frozenset[str] = frozenset()
@@ -132,7 +136,12 @@ class Call:
     @property
     def is_blurred(self) -> bool:
         """Whether a fault may have kept from it what became of a request."""
-        return any(fault not in HARMLESS for fault in self.faults)
+        return bool(self.blurs)
+
+    @property
+    def blurs(self) -> list[str]:
+        """The faults that may have kept from it what became of a request."""
+        return [fault for fault in self.faults if fault not in HARMLESS]
 
     @property
     def is_unanswered(self) -> bool:
@@ -299,7 +308,7 @@ class Client:
         scheduler.sleep(back)
         if fault == "answer lost":
             raise ConnectionBrokeError("the connection broke before the answer came")
-        if fault == "answer cut":
+        if fault == "answer cut" and fault not in own:
             raise AnswerCutError(answer, task.random.random())
         if restarts != world.restarts:
             world.note(task, "answer lost")
@@ -462,7 +471,7 @@ class Process:
         while self.places[plan.number] < len(plan.calls):
             call = plan.calls[self.places[plan.number]]
             task.label = f"p{self.plan.number}.t{plan.number}.{call.number}"
-            task.random, task.requests = Random(f"{world.plan.seed} {task.label}"), 0
+            task.random, task.requests, task.helpers = Random(f"{world.plan.seed} {task.label}"), 0, 0
             world.scheduler.sleep(call.pause)
             self.places[plan.number] += 1
             world.make(task, store, seen, plan, call)

@@ -1,0 +1,270 @@
+"""DynamoDB at the place where botocore sends bytes and receives bytes: above it, everything is the adapter's real code.
+
+Only the signature is left out, which takes as long as all the rest of botocore. What would take a megabyte takes a few
+dozen bytes here in some runs: then values of some dozen bytes are split into parts, as others are from 350 KB on.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
+from random import Random
+from types import SimpleNamespace
+from typing import Any, NoReturn
+from unittest.mock import patch
+
+import botocore
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+
+from datastore.backend import Backend
+from datastore_dynamodb import batches, codec, reading
+from datastore_dynamodb import client as its_client
+from datastore_dynamodb.answers import Answers
+from datastore_dynamodb.backend import DynamoBackend
+from datastore_dynamodb.schema import TTL, Settings, format_item
+from tests.servers.dynamodb import CREDENTIALS
+from tests.simulation.dynamodb_table import Moment, RefusalError, Table, canceled, keys_in
+from tests.simulation.luck import FAULTS
+from tests.simulation.pools import Pool
+from tests.simulation.tokens import short
+from tests.simulation.world import (
+    BEGAN,
+    REQUEST_SECONDS,
+    Client,
+    ConnectionBrokeError,
+    NoAnswerError,
+    ServerError,
+    TooManyRequestsError,
+    World,
+)
+
+_NAME = "sim"
+_SETTINGS = Settings(_NAME, region="eu-west-1", endpoint_url="http://dynamodb.invalid", timeout=REQUEST_SECONDS)
+_READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan"})
+_REASONS = {"Code": "None"}
+Replacement = tuple[Any, str, Any]
+
+
+class DynamoDatabase:
+    """The database.
+
+    Args:
+        adapter: The adapter.
+        faults: What is replaced in its modules besides: faults that must be found.
+    """
+
+    faults = frozenset(FAULTS) | {"answer cut", "unprocessed", "conflict", "not connected"}
+    connects = False  # a table that is there is opened at once
+    limits = frozenset[str]()
+
+    def __init__(self, adapter: type[DynamoBackend] = DynamoBackend, faults: Iterable[Replacement] = ()) -> None:
+        self._adapter = adapter
+        self._faults = list(faults)
+        self.table = new_table()
+
+    def replaced(self, world: World) -> Iterator[Replacement]:
+        """See `Replacing.replaced`."""
+        scheduler = world.scheduler
+        largest = Random(f"{world.plan.seed} sizes").choice((codec.MAX_VALUE_SIZE, 60, 40, 25))
+        if largest < codec.MAX_VALUE_SIZE:
+            yield codec, "MAX_VALUE_SIZE", largest
+            yield codec, "_ALWAYS_FITS", 0
+
+        def now() -> float:
+            assert scheduler.current is not None
+            shown: float = scheduler.current.owner.clock()
+            return shown
+
+        yield reading, "time", SimpleNamespace(time=now)
+        yield batches, "ThreadPoolExecutor", lambda most, name: Pool(world, most)
+        yield from self._faults
+
+    def adapter(self, client: Client) -> Backend:
+        """See `Database.adapter`."""
+        return adapter_over(Transport(self.table, client), self._adapter)
+
+
+def adapter_over(transport: Any, adapter: type[DynamoBackend] = DynamoBackend) -> DynamoBackend:
+    """Return an adapter whose requests a transport carries out, in place of botocore's HTTP session."""
+    # The adapter makes its client at once, since it looks at the format of its table.
+    with patch.object(its_client, "_make_client", lambda *_: _client_over(transport)):
+        return adapter(_SETTINGS)
+
+
+def new_table() -> Table:
+    """Return a table that holds no record."""
+    table = Table(_NAME, TTL)
+    table.put(format_item())
+    return table
+
+
+class HttpClient(Client):
+    """A process's way to the database; a client over HTTP waits for an answer as long as it is set to."""
+
+    def patience(self) -> float:
+        """See `Client.patience`."""
+        return REQUEST_SECONDS
+
+
+class Transport:
+    """Stands in for botocore's HTTP session."""
+
+    def __init__(self, table: Table, client: Client) -> None:
+        self._table = table
+        self._world = client.world
+        self._client = HttpClient(client.world, client.process)
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+    def send(self, request: Any) -> AWSResponse:
+        """Send a request, and return the answer."""
+        operation, body = asked(request)
+        if self._world.scheduler.current is None:  # the adapter is opened, between two tasks
+            return self._answer(request, operation, body, Random(0))
+        chance = Random(self._world.scheduler.current.random.getrandbits(64))
+        answer = partial(self._answer, request, operation, body, chance)
+        own: dict[str, Callable[[Random], Any]] = {
+            "answer cut": lambda random: _cut(request, answer(None), random),
+            "not connected": lambda _: _not_connected(request),
+        }
+        size = len(next(iter(body["RequestItems"].values()))) if operation == "BatchWriteItem" else 1
+        if operation == "BatchGetItem":
+            size = len(body["RequestItems"][_NAME]["Keys"])
+        if operation.startswith("Batch"):
+            own["unprocessed"] = lambda random: answer(random.randrange(size))
+        elif operation in ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"):
+            own["conflict"] = lambda _: _refused(request, _conflict(operation, body))
+        task = self._world.scheduler.current
+        try:
+            sent: AWSResponse = self._client.request(_told(operation, body), answer, size, own)
+        except NoAnswerError as error:
+            raise ReadTimeoutError(endpoint_url=request.url) from error
+        except ConnectionBrokeError as error:
+            raise ConnectionClosedError(endpoint_url=request.url) from error
+        except TooManyRequestsError:
+            return _refused(request, _throttled(operation, body))
+        except ServerError as error:
+            status = int(str(error).partition(":")[0])
+            return _refused(
+                request, RefusalError("InternalServerError" if status == 500 else "ServiceUnavailable"), status
+            )
+        finally:
+            if (call := self._world.calls.get(task)) is not None:
+                call.reaped = (BEGAN + self._world.scheduler.now) * 1e6
+                call.blind = call.blind or operation not in _READS
+        return sent
+
+    def _answer(self, request: Any, operation: str, body: Any, chance: Random, part: int | None = None) -> AWSResponse:
+        world = self._world
+        moment = Moment(
+            BEGAN + world.scheduler.now,
+            chance,
+            0.0 if world.calm else chance.choice((0.0, 0.0, 0.3)),
+            chance.choice((1, 2, 3, 1_000)),
+            part,
+        )
+        return answered(self._table, request, operation, body, moment)
+
+
+def asked(request: Any) -> tuple[str, Any]:
+    """Return the operation that a request of botocore asks for, and its parameters."""
+    target = request.headers["X-Amz-Target"]
+    operation = (target.decode() if isinstance(target, bytes) else target).rpartition(".")[2]
+    return operation, json.loads(request.body)
+
+
+def answered(table: Table, request: Any, operation: str, body: Any, moment: Moment) -> AWSResponse:
+    """Return a table's answer to a request of botocore."""
+    try:
+        return _http(request, 200, table.answer(operation, body, moment))
+    except RefusalError as refusal:
+        return _refused(request, refusal)
+
+
+def _told(operation: str, body: Any) -> str:
+    items = ", ".join(short(f"{partition}:{sort}") for partition, sort in keys_in(operation, body))
+    if "KeyConditionExpression" in body:
+        values = body["ExpressionAttributeValues"]
+        items = " ".join(values[name]["S"] for name in (":user", ":first") if name in values)
+    return f"{operation} {items}"
+
+
+def _conflict(operation: str, body: Any) -> RefusalError:
+    if operation != "TransactWriteItems":
+        return RefusalError("TransactionConflictException", "Transaction is ongoing for the item")
+    return canceled([{"Code": "TransactionConflict"}, *(_REASONS for _ in body["TransactItems"][1:])])
+
+
+def _throttled(operation: str, body: Any) -> RefusalError:
+    if operation != "TransactWriteItems":
+        return RefusalError("ProvisionedThroughputExceededException", "The level of configured throughput was exceeded")
+    return canceled([{"Code": "ThrottlingError"}, *(_REASONS for _ in body["TransactItems"][1:])])
+
+
+def _not_connected(request: Any) -> NoReturn:
+    raise EndpointConnectionError(endpoint_url=request.url)
+
+
+def _refused(request: Any, refusal: RefusalError, status: int = 400) -> AWSResponse:
+    service = f"com.amazonaws.dynamodb.v20120810#{refusal.code}"
+    return _http(request, status, {"__type": service, "message": refusal.message, **refusal.more})
+
+
+def _http(request: Any, status: int, answer: dict[str, Any]) -> AWSResponse:
+    content = json.dumps(answer).encode()
+    headers = {
+        "content-type": "application/x-amz-json-1.0",
+        "content-length": str(len(content)),
+        "x-amz-crc32": str(zlib.crc32(content)),
+    }
+    return AWSResponse(request.url, status, headers, _Body(content))
+
+
+def _cut(request: Any, answer: AWSResponse, random: Random) -> AWSResponse:
+    content = answer.content
+    return AWSResponse(
+        request.url, answer.status_code, answer.headers, _Body(content[: random.randrange(len(content))])
+    )
+
+
+class _Body:
+    """What the content of an answer is read from."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
+        yield self._content
+
+
+def _client_over(transport: Any) -> Any:
+    """Return a client over a transport: a copy of one that was really made, which takes too long to be done often."""
+    real = _real_client()
+    client = object.__new__(type(real))  # `copy.copy` asks it for names, which it takes for operations
+    vars(client).update(vars(real))
+    client._endpoint = copy.copy(client._endpoint)
+    client._endpoint.http_session = transport
+    return client
+
+
+class _Checks(Answers):
+    """Checks answers with the method that the class has at that time: the client outlives what replaces it in a run."""
+
+    def check(self, *args: Any, **kwargs: Any) -> None:
+        super().check(*args, **kwargs)
+
+
+@cache
+def _real_client() -> Any:
+    with patch.dict("os.environ", CREDENTIALS):
+        client: Any = _REAL(_SETTINGS, _Checks())
+    client._request_signer._signature_version = botocore.UNSIGNED
+    return client
+
+
+_REAL = its_client._make_client

@@ -1,0 +1,90 @@
+"""The model of Firestore: it answers as a server does, and in a simulation the known faults are found."""
+
+import itertools
+import uuid
+from random import Random
+
+import pytest
+from google.cloud.firestore_v1.types import query as messages
+from hypothesis import given, settings
+
+from datastore_firestore.backend import FirestoreBackend
+from datastore_firestore.client import Settings
+from tests.full import EXAMPLES_ON_SERVERS
+from tests.servers import firestore as servers
+from tests.servers.processes import HOST
+from tests.simulation.both import BEGAN, CALLS, outcomes
+from tests.simulation.firestore import SETTINGS, Channel, FirestoreDatabase, adapter_over, answered, new_collections
+from tests.simulation.firestore_collection import Moment
+from tests.simulation.firestore_faulty import FAULTY
+from tests.simulation.playing import draw, play, shrunk
+from tests.simulation.test_seeds import MOST_STEPS
+
+FINDS = {
+    "a stream cut short taken": 92,
+    "a lost answer counted twice": 33,
+    "counting revives": 31,
+    "a write without its condition": 10,
+    "a batch taken for done": 14,
+    "a delete that does not look": 8,
+}
+"""The first seed that finds each fault, counted from 0: so many runs it takes, and one more."""
+
+FAILED_ONCE = (62, 522, 567, 1377, 1800, 2179, 2726, 10777, 14779)
+"""Seeds whose runs went wrong once, because of the package or because of the simulator."""
+
+
+class Direct(Channel):
+    """Nothing goes wrong, and a second passes between two requests."""
+
+    def __init__(self, collections):
+        self._collections = collections
+        self._seconds = itertools.count(1)
+
+    def _send(self, method, request, seconds):
+        second = next(self._seconds)
+        return answered(self._collections, method, request, Moment((BEGAN + second) * 1_000_000, Random(second)))
+
+
+@pytest.mark.server("firestore")
+@settings(max_examples=EXAMPLES_ON_SERVERS // 2)
+@given(calls=CALLS)
+def test_it_answers_as_a_server_does(calls):
+    """The same calls through the real adapter come to the same, and leave the same documents."""
+    on_server = Settings(f"test-{uuid.uuid4().hex}", emulator=f"{HOST}:{servers.server().port}")
+    collections = new_collections()
+    came_to = outcomes(FirestoreBackend(on_server), calls, on_server.project)
+    assert outcomes(adapter_over(Direct(collections)), calls, on_server.project) == came_to
+    stored = _fields(on_server.prefix, _documents_on(on_server))
+    assert _fields(SETTINGS.prefix, collections.documents().values()) == stored
+
+
+def _documents_on(on_server):
+    query = messages.StructuredQuery.pb()()
+    query.from_.add(collection_id=on_server.collection)
+    backend = FirestoreBackend(on_server)
+    try:
+        return [answer.document for answer in backend._connection.run_query(query) if answer.HasField("document")]
+    finally:
+        backend.close()
+
+
+def _fields(prefix, documents):
+    return {one.name.removeprefix(prefix): dict(one.fields) for one in documents}
+
+
+@pytest.mark.parametrize("seed", FAILED_ONCE)
+def test_what_failed_once_is_well(seed):
+    played = play(draw(str(seed), FirestoreDatabase), FirestoreDatabase)
+    assert not played.wrong, played.story()
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_each_fault_is_found_and_told_in_a_few_steps(fault):
+    plan = draw(str(FINDS[fault]), FAULTY[fault])
+    assert not play(plan, FirestoreDatabase).wrong
+    played = play(plan, FAULTY[fault])
+    assert played.wrong
+    small = shrunk(played, FAULTY[fault])
+    assert small.wrong
+    assert small.steps <= MOST_STEPS, small.story()
