@@ -324,10 +324,11 @@ def _results_of(canceled: CanceledError, changes: Sequence[Change]) -> dict[str,
 def _raised(changes: Sequence[Change], results: list[Result]) -> list[Result]:
     """Return the results, or raise if nothing is known of any of them.
 
-    If every access is refused on its own, the results are returned: counting those accesses is given up.
+    If every access is refused on its own, the results are returned: counting those accesses is given up. So they are if
+    some changes may have been made and others surely were not: one error cannot say both.
     """
     errors = [result for result in results if isinstance(result, DataStoreError)]
-    if len(errors) < len(results):
+    if len(errors) < len(results) or len({isinstance(error, AnswerLostError) for error in errors}) > 1:
         return results
     if isinstance(changes[0].write, Access) and all(isinstance(error, RefusedError) for error in errors):
         return results

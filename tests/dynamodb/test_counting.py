@@ -63,6 +63,29 @@ def test_what_was_counted_beside_what_stays_in_doubt_is_not_counted_again(url, j
     assert [judge.get_record(key).access_count for key in keys] == [1] * 150
 
 
+def test_what_stays_in_doubt_beside_what_was_refused_is_not_counted_again(url, judge):
+    """One error for all of them would have to be true of each."""
+    keys = [f"k{number:03}" for number in range(150)]
+    one = f"default:{encode_key('k000')}"
+    judge.set_many(dict.fromkeys(keys, 1))
+    store = datastore.connect(url, flush_interval=3_600)
+    wire = Wire(backend_of(store)._connection.client)
+    store.agent("u", "a").get_many(keys)
+
+    def refuses_one(request, body):
+        return refusal("ProvisionedThroughputExceededException")(request, body) if one in str(body) else None
+
+    wire.fail(refuses_one, forever=True)
+    lost = refusal("InternalServerError", 500)
+    with after_each_answer(lambda _, request, __: lost(request, None)), pytest.raises(datastore.DataStoreError):
+        store.flush()
+    counted = [judge.get_record(key).access_count for key in keys]
+    assert counted.count(1) == 50
+    wire.heal()
+    store.close()
+    assert [judge.get_record(key).access_count for key in keys] == [1] * 150
+
+
 @pytest.mark.parametrize("keys", [["a"], ["a", "b", "c"]])
 def test_an_interrupt_while_the_answer_is_on_its_way_counts_nothing_twice(agent, store, keys):
     agent.set_many(dict.fromkeys("abc", 1))

@@ -18,7 +18,7 @@ from tests.simulation.world import Client, ClientError, TooManyRequestsError
 class MemoryDatabase:
     """The database. No answer of it is lost: it remembers no writes, since within one process that cannot happen."""
 
-    faults = HARMLESS | {"killed after"}
+    faults = HARMLESS - {"restart"} | {"killed after"}  # a restart loses the answers to others' requests
     connects = False
     limits = frozenset[str]()
 
