@@ -24,6 +24,7 @@ import datastore
 import datastore_memory
 from datastore import AgentDataStore, DataStore, DataStoreError, deadlines
 from datastore.backend import Backend
+from datastore.queries import outlines
 from tests.simulation.luck import ANSWERED, FAULTS, HARMLESS, MORE, Luck
 from tests.simulation.scheduling import Killed, Scheduler, Task
 from tests.simulation.seams import simulated
@@ -327,6 +328,7 @@ def _forget_results() -> None:
             for one in list(vars(module).values()):
                 if isinstance(one, functools._lru_cache_wrapper):
                     one.cache_clear()
+    outlines._known.clear()
 
 
 def said_by(error: DataStoreError) -> str:
