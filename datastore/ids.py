@@ -191,7 +191,8 @@ def names_of_all(ids: Sequence[str]) -> Sequence[tuple[str, str, str]]:
     start = len(prefix)
     alike = [id[start:] for id in ids if id.startswith(prefix)]
     if len(alike) != len(ids):  # of several namespaces
-        return [decode_id(id) for id in ids]
+        prefixes, _, encoded = zip(*[id.rpartition(":") for id in ids], strict=True)
+        return [(*decode_prefix(prefix), key) for prefix, key in zip(prefixes, decode_keys(encoded), strict=True)]
     user_id, namespace = decode_prefix(prefix[:-1])
     return [(user_id, namespace, key) for key in decode_keys(alike)]
 
@@ -353,6 +354,12 @@ def system_range(encoded_user: str) -> IdRange:
 def is_system(id: str) -> bool:
     """Return whether an id is that of a system record."""
     return id.partition(":")[0].endswith(SYSTEM)
+
+
+def without_system(ids: Sequence[str]) -> Sequence[str]:
+    """Return the ids that are not those of system records."""
+    some = SYSTEM + ":" in "\n".join(ids)  # in one look: there are hardly ever any
+    return [id for id in ids if not is_system(id)] if some else ids
 
 
 def is_any_id(text: str) -> bool:

@@ -69,7 +69,7 @@ class MemoryBackend(Backend):
     """An adapter without a database."""
 
     name = "memory"
-    capabilities = Capabilities(persistent=False, shared=False, at_once=True, tenant_databases=True)
+    capabilities = Capabilities(persistent=False, shared=False, at_once=True, parsed_values=True, tenant_databases=True)
 
     def __init__(self) -> None:
         self._turns = Turns("using the store in memory")

@@ -402,8 +402,8 @@ def test_an_import_holds_one_page_whatever_the_number_of_lines(source, file, mon
     source.agent("ann", "a").set_many({f"key {number}": number for number in range(10_000)})
     export_records(source, file)
     sizes = []
-    settle = Sink.settle
-    monkeypatch.setattr(Sink, "settle", lambda self, page: (sizes.append(len(page)), settle(self, page)))
+    settle = Sink.settle_sound
+    monkeypatch.setattr(Sink, "settle_sound", lambda self, page: (sizes.append(len(page)), settle(self, page)))
     with datastore.connect("memory://") as sink:
         import_records(file, sink)
     assert max(sizes) == PAGE
