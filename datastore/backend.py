@@ -12,11 +12,12 @@ threads at once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
-from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias, get_args
+from itertools import repeat
+from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias, get_args, overload
 
 from datastore.administration import Diagnostic
 from datastore.errors import DamagedRecordError, DataStoreError, UnsupportedError
@@ -206,10 +207,49 @@ class NamespaceStats(NamedTuple):
     """When a value or metadata changed last."""
 
 
+class BareDocuments(Sequence[Document]):
+    """Documents of which nothing but the id and the expiry is known, as `Fields.KEY` allows.
+
+    Each is made when it is asked for: a listing of keys needs the ids alone, and making documents takes longer than
+    reading them.
+
+    Args:
+        ids: Their ids.
+        expiries: When each of them expires; ``None`` if no one does.
+    """
+
+    __slots__ = ("expiries", "ids")
+
+    def __init__(self, ids: Sequence[str], expiries: Sequence[str | None] | None = None) -> None:
+        self.ids = ids
+        self.expiries = expiries
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, place: int) -> Document: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> BareDocuments: ...
+
+    def __getitem__(self, place: int | slice) -> Document | BareDocuments:
+        if isinstance(place, slice):
+            return BareDocuments(self.ids[place], None if self.expiries is None else self.expiries[place])
+        return Document(self.ids[place], "", "", None if self.expiries is None else self.expiries[place])
+
+    def __iter__(self) -> Iterator[Document]:
+        return map(Document, self.ids, repeat(""), repeat(""), repeat(None) if self.expiries is None else self.expiries)
+
+    def __repr__(self) -> str:
+        return f"BareDocuments({self.ids!r}, {self.expiries!r})"
+
+
 class DocumentPage(NamedTuple):
     """Some documents of a range, in the order asked for."""
 
     documents: Sequence[Document]
+    """A list, or `BareDocuments`."""
     after: str | None
     """The ``after`` of the next call; ``None`` at the end. A page before the end may be empty."""
     damaged: Sequence[DamagedRecordError] = ()

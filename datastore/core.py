@@ -189,14 +189,11 @@ class Core:
         *,
         reverse: bool = False,
     ) -> Iterator[Document]:
-        """Return an iterator over the live documents of a range; the parameters are those of `pages`."""
-        return self._each(self.pages(range, fields, None, at_once, on_damaged, reverse=reverse))
-
-    def find(
-        self, range: IdRange, plan: Plan, fields: Fields, at_once: int | None = None, *, reverse: bool = False
-    ) -> Iterator[Document]:
-        """Return an iterator over the live documents of a range that a plan finds; one page is in memory at a time."""
-        return self._each(self.pages(range, fields, None, at_once, reverse=reverse, plan=plan))
+        """Yield the live documents of a range; the parameters are those of `pages`."""
+        for documents in self.pages(range, fields, None, at_once, on_damaged, reverse=reverse):
+            for document in documents:
+                yield document
+                self.check_open()
 
     def pages(
         self,
@@ -241,12 +238,6 @@ class Core:
                 return
             after = page.after
             at_once *= 8  # more were needed than expected: some are expired, or their keys do not have the prefix
-
-    def _each(self, pages: Iterator[Sequence[Document]]) -> Iterator[Document]:
-        for documents in pages:
-            for document in documents:
-                yield document
-                self.check_open()
 
     def all_ids(self, range: IdRange) -> Iterator[list[str]]:
         """Yield the ids of a range page by page, including expired and damaged documents, but not foreign ones."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
-from datastore.backend import Document, DocumentPage
+from datastore.backend import BareDocuments, Document, DocumentPage
 from datastore.errors import DamagedRecordError, DataStoreError, InvalidValueError
 from datastore.ids import MAX_NAME_BYTES, Name, decode_id, decode_key, decode_prefix, is_id, names_of_all
 from datastore.times import parse_time
@@ -277,6 +277,8 @@ def checked(page: DocumentPage) -> DocumentPage:
 def living(page: DocumentPage, now: str) -> DocumentPage:
     """Return a page without expired documents; those whose expiry is not a time are among the damaged ones."""
     documents = page.documents
+    if type(documents) is BareDocuments and documents.expiries is None:
+        return page
     try:
         live = [one for one in documents if one.expires_at is None or one.expires_at > now]
         return DocumentPage(live, page.after, page.damaged)

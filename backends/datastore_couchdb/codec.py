@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from functools import partial
-from itertools import repeat
 from typing import Any, NoReturn
 
 from datastore.adapters import knowledge as toolkit
@@ -18,7 +15,6 @@ from datastore.ids import is_system
 from datastore.values import UnreadableError, decode
 from datastore_couchdb.keeping import Kept, as_javascript, kept
 
-_NO_FIELDS = Document("", "", "", None)[1:]
 _VALUE = "value", "valueJson", "valueExact"
 _METADATA = "metadata", "metadataJson", "metadataExact"
 
@@ -73,12 +69,6 @@ def document_of(document: dict[str, Any]) -> Document:
         datastore.documents.UNDECODABLE: If it is not a document of the store.
     """
     return _whole(document, _native(document, *_VALUE))
-
-
-def documents_of_ids(ids: Iterable[str]) -> list[Document]:
-    """Return documents of which only the id is known, and that they do not expire."""
-    # The constructor of a named tuple takes twice as long.
-    return list(map(partial(tuple.__new__, Document), zip(ids, *map(repeat, _NO_FIELDS), strict=False)))
 
 
 def _whole(document: dict[str, Any], value: Any) -> Document:

@@ -25,12 +25,11 @@ from datastore.adapters.answers import broken, member, one_each
 from datastore.adapters.batching import batches
 from datastore.adapters.contention import contention
 from datastore.adapters.knowledge import Known, Memory
-from datastore.backend import Document, IdRange
+from datastore.backend import BareDocuments, Document, IdRange
 from datastore.errors import DataStoreError
 from datastore.ids import EVERYTHING, SYSTEM, is_any_id, is_of_one_user, is_system, scope_of
 from datastore.turns import keep_newest
 from datastore_couchdb.client import NAME, Session
-from datastore_couchdb.codec import documents_of_ids
 from datastore_couchdb.fetching import fetch
 from datastore_couchdb.flags import FLAG, flag_of, flag_text, is_flag, written
 from datastore_couchdb.writing import bulk_docs
@@ -66,7 +65,7 @@ class Expiries:
         self._known: dict[str, tuple[str, Any]] = {}
         """By id: CouchDB's revision, and when the record expires."""
 
-    def listed(self, rows: Sequence[dict[str, Any]], following: str | None) -> list[Document]:
+    def listed(self, rows: Sequence[dict[str, Any]], following: str | None) -> Sequence[Document]:
         """Return the documents of the rows of a listing, with what `datastore.backend.Fields.KEY` requires.
 
         Args:
@@ -79,7 +78,7 @@ class Expiries:
         ids = [row["id"] for row in rows]
         if self._flagged and FLAG not in "".join(ids) and not (ids and following == flag_of(ids[-1])):
             # So there are no flags, as in most namespaces. A user or namespace with this character costs time alone.
-            return documents_of_ids(dict.fromkeys(ids))
+            return BareDocuments(list(dict.fromkeys(ids)))
         records, expiring, last = dict[str, str](), dict[str, str](), ""
         for row in rows:
             id = row["id"]
@@ -92,7 +91,7 @@ class Expiries:
         if last and following == flag_of(last):
             expiring[last] = records[last]
         times = self._times(expiring) if self._flagged else self._ask(list(records), stale=False)
-        return [Document(id, "", "", times.get(id)) for id in records]
+        return BareDocuments(list(records), list(map(times.get, records)) if times else None)
 
     def _times(self, expiring: Mapping[str, str]) -> dict[str, Any]:
         """Return by id when records expire; ``expiring`` has CouchDB's revision of each that has a flag."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from time import monotonic
 from typing import cast
 
 from datastore.administration import Diagnostic
@@ -29,7 +30,7 @@ from datastore_sqlite import indexes
 from datastore_sqlite.admin import examine
 from datastore_sqlite.client import NAME, Settings
 from datastore_sqlite.finding import SqlitePlan, make_plan, read_page
-from datastore_sqlite.opened import Opened
+from datastore_sqlite.opened import LOOK_SECONDS, Opened
 from datastore_sqlite.reading import Reader
 from datastore_sqlite.shapes import Shapes
 from datastore_sqlite.writing import Writer
@@ -56,6 +57,7 @@ class SqliteBackend(Backend):
         self._writer = Writer(self._opened)
         self._shapes = Shapes()
         self._known_indexes: tuple[int | None, list[indexes.Index]] = None, []
+        self._look_at_indexes = 0.0
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
@@ -121,6 +123,7 @@ class SqliteBackend(Backend):
         index = indexes.declare(fields, encoded_namespace)
         if index.name not in (known.name for known in self._indexes()):
             self._writer.make_index(index.statement)
+            self._look_at_indexes = 0.0
         return index.name
 
     def purge(self, at: str, range: IdRange = EVERYTHING) -> int:
@@ -164,13 +167,17 @@ class SqliteBackend(Backend):
     def _indexes(self) -> list[indexes.Index]:
         """Return the declared indexes.
 
-        Other processes may create and remove some, which changes the version of the schema.
+        Other processes may create and remove some, which changes the version of the schema. For a moment it is trusted:
+        without a new index a query takes longer, and without one that is gone it is read as if there were none.
         """
         version, known = self._known_indexes
-        if version is None or self._opened.fetch(indexes.VERSION, ()) != [(version,)]:
-            rows = self._opened.fetch(indexes.LIST, ())
-            known = indexes.known((name, sql) for _, name, sql in rows if name is not None)
-            self._known_indexes = rows[0][0], known
+        now = monotonic()
+        if now > self._look_at_indexes:
+            if version is None or self._opened.fetch(indexes.VERSION, ()) != [(version,)]:
+                rows = self._opened.fetch(indexes.LIST, ())
+                known = indexes.known((name, sql) for _, name, sql in rows if name is not None)
+                self._known_indexes = rows[0][0], known
+            self._look_at_indexes = now + LOOK_SECONDS
         return known
 
 

@@ -65,8 +65,8 @@ def _text(stored: bytes) -> str | bytes:
 def documents_of(
     rows: Sequence[Row],
     document: Callable[[Row], Document],
-    together: Callable[[Sequence[Row]], list[Document]] | None = None,
-) -> tuple[list[Document], Sequence[DamagedRecordError]]:
+    together: Callable[[Sequence[Row]], Sequence[Document]] | None = None,
+) -> tuple[Sequence[Document], Sequence[DamagedRecordError]]:
     """Return the documents of rows that begin with the id, and the errors for rows that hold no document.
 
     Args:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -14,7 +14,8 @@ from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Que
 from datastore.errors import DamagedRecordError
 from datastore.ids import scope_of
 from datastore.queries.matcher import Predicate, compile_filter
-from datastore.queries.tree import EVERYTHING, Field, Filter
+from datastore.queries.tree import Field, Filter, asks
+from datastore.turns import keep_newest
 from datastore.values import decode
 from datastore_sqlite.client import Connection
 from datastore_sqlite.codec import DOCUMENT, VALUE, Row
@@ -35,10 +36,11 @@ from datastore_sqlite.indexes import (
 from datastore_sqlite.queries import Sql, parameters_of
 from datastore_sqlite.schema import TABLE
 from datastore_sqlite.shapes import Pieces, Shapes, shape_of
-from datastore_sqlite.statements import COLUMNS
+from datastore_sqlite.statements import COLUMNS, WIDTHS
 
 PAGE_BYTES = 8_000_000
 """A page ends soon after this many characters of values, so that large values do not fill the memory."""
+_MOST_STATEMENTS = 16
 _ABOUT = ("key", "metadata", "createdByAgent", "createdAt", "updatedAt", "revision", "expiresAt")
 """The columns that a closer look at metadata needs."""
 
@@ -53,6 +55,7 @@ class SqlitePlan(Plan):
         parameters: The parameters of both.
         search: Where to look in an index; ``None`` for the range of ids.
         decided: The part of the query that the database decides, to check the rows that it is not sure of.
+        statements: Those that were made for plans of this shape.
     """
 
     where: str
@@ -60,6 +63,7 @@ class SqlitePlan(Plan):
     parameters: dict[str, Any]
     search: Search | None
     decided: Query
+    statements: dict[Hashable, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 def make_plan(
@@ -79,7 +83,7 @@ def make_plan(
     if shaped is None or shapes is None:
         return _new_plan(namespace, query, indexes)
     shape, pieces = (shaped[0], namespace), shaped[1]
-    declared = indexes() if namespace is not None and query.value != EVERYTHING else ()
+    declared = indexes() if namespace is not None and asks(query.value) else ()
     known = shapes.get(shape, declared)
     plan = None if known is None else _with_constants(known, query, pieces)
     if plan is None:
@@ -95,18 +99,18 @@ def _with_constants(known: SqlitePlan, query: Query, pieces: Pieces) -> SqlitePl
     The parameters are in the order in which `_new_plan` binds them.
     """
     values = list[Any]()
-    for _, field in pieces:
-        values += parameters_of(field.condition)
+    for _, piece in pieces:
+        values += parameters_of(piece.condition)
     found = None
     if known.search is not None:
-        by_value = [field for about, field in pieces if about == "value"]
+        by_value = [piece for about, piece in pieces if about == "value"]
         found = search(known.search.index, keys_by_path(by_value))
         fields = known.search.fields
         if found is None or found.fields != fields:
             return None
-        for field in by_value:
-            if field.path in fields:
-                values += key_parameters_of(field.condition)
+        for piece in by_value:
+            if piece.path in fields:
+                values += key_parameters_of(piece.condition)
     parameters = dict(zip(known.parameters, values, strict=True))
     return SqlitePlan(
         pushed=query,
@@ -119,6 +123,7 @@ def _with_constants(known: SqlitePlan, query: Query, pieces: Pieces) -> SqlitePl
         parameters=parameters,
         search=found,
         decided=query,
+        statements=known.statements,
     )
 
 
@@ -169,10 +174,10 @@ def read_page(
         reader = _Reader(connection, range, plan, fields, reverse)
         if plan.search is None:
             return reader.by_id(limit, after)
+        if plan.search.in_order:
+            return reader.merged(plan.search, limit, after)
         connection.execute("BEGIN")  # all searches of one page must see the same documents
         try:
-            if plan.search.in_order:
-                return reader.merged(plan.search, limit, after)
             return reader.by_key(plan.search, limit, after)
         finally:
             connection.rollback()
@@ -186,6 +191,7 @@ def _past_damage(plan: SqlitePlan) -> SqlitePlan:
         plan,
         where=f"CASE WHEN {WELL_FORMED} THEN {plan.where} ELSE 1 END",
         sure=f"CASE WHEN {WELL_FORMED} THEN {plan.sure} ELSE 0 END",
+        statements={},
     )
 
 
@@ -204,13 +210,9 @@ class _Reader:
         self._range = range
         self._reverse = reverse
         self._plan = plan
-        self._document = DOCUMENT[fields]
+        self._fields = fields
         self._has_value = fields >= Fields.VALUE
-        self._width = COLUMNS[fields].count(",") + 1
-        # If only keys are asked for, a row comes with its value if that needs a closer look, and otherwise with NULL.
-        unsure = plan.sure if self._has_value else f"CASE WHEN {plan.sure} THEN NULL ELSE value END"
-        about = plan.decided.meta != EVERYTHING
-        self._columns = ", ".join([COLUMNS[fields], unsure, *(_ABOUT if about else ())])
+        self._width = WIDTHS[fields]
         self._size = 0
 
     def by_id(self, limit: int, after: str | None) -> DocumentPage:
@@ -226,20 +228,23 @@ class _Reader:
         return self._matching(found, None if complete else _id(found[-1]))
 
     def merged(self, search: Search, limit: int, after: str | None) -> DocumentPage:
-        """Read searches whose rows are in the order of their ids, and merge their results."""
-        found, bounds = list[Row](), list[str]()
-        for probe in search.probes:
-            self._size = 0
-            rows, complete = self._take(self._probe(search.index, probe, limit, after), limit)
-            found += rows
-            if not complete:
-                bounds.append(_id(rows[-1]))
-        found.sort(key=_id, reverse=self._reverse)
-        if bounds:  # beyond the end of an unfinished search, some of its rows are missing
-            bound = max(bounds) if self._reverse else min(bounds)
-            found = [row for row in found if (_id(row) >= bound if self._reverse else _id(row) <= bound)]
-        rows = found[:limit]
-        complete = not bounds and len(found) <= limit
+        """Read searches whose rows are in the order of their ids; SQLite merges them."""
+        parameters = self._parameters(limit)
+        missing = list[tuple[bool, ...]]()
+        for number, probe in enumerate(search.probes):
+            for place, key in enumerate(probe.points):
+                parameters[f"key{number}_{place}"] = key
+            missing.append(tuple([key is None for key in probe.points]))
+        within = self._within(after, parameters)
+        shape = self._fields, within, tuple(missing), self._reverse
+        statement = self._plan.statements.get(shape)
+        if statement is None:  # making the text takes as long as carrying it out
+            statement = _merging_statement(
+                self._columns, search.index, tuple(missing), within, self._plan.where, self._direction
+            )
+            self._plan.statements[shape] = statement
+            keep_newest(self._plan.statements, _MOST_STATEMENTS)
+        rows, complete = self._take(self._execute(statement, parameters), limit)
         return self._matching(rows, None if complete else _id(rows[-1]))
 
     def by_key(self, search: Search, limit: int, after: str | None) -> DocumentPage:
@@ -252,7 +257,7 @@ class _Reader:
         left = limit
         while True:
             for probe in probes:
-                rows, complete = self._take(self._probe(search.index, probe, left, None), left)
+                rows, complete = self._take(self._probe(search.index, probe, left), left)
                 page = self._matching(rows, None)
                 documents += page.documents
                 broken += page.damaged
@@ -266,6 +271,13 @@ class _Reader:
             if number == len(search.probes):
                 return DocumentPage(documents, None, broken)
             probes = [search.probes[number]]
+
+    @property
+    def _columns(self) -> str:
+        plan = self._plan
+        # If only keys are asked for, a row comes with its value if that needs a closer look, and otherwise with NULL.
+        unsure = plan.sure if self._has_value else f"CASE WHEN {plan.sure} THEN NULL ELSE value END"
+        return ", ".join([COLUMNS[self._fields], unsure, *(_ABOUT if asks(plan.decided.meta) else ())])
 
     @cached_property  # a closer look is seldom needed
     def _value(self) -> Predicate | None:
@@ -289,9 +301,12 @@ class _Reader:
         parameters["start"], parameters["end"] = stored_id(start) or start, stored_id(end) or end
         return f"_id {above} CAST(:start AS TEXT) AND _id < CAST(:end AS TEXT)"
 
-    def _probe(self, index: Index, probe: Probe, limit: int, after: str | None) -> Iterator[Row]:
+    def _parameters(self, limit: int) -> dict[str, Any]:
         user, namespace = scope_of(self._range) or ("", "")
-        parameters: dict[str, Any] = {"user": user, "namespace": namespace, "limit": limit}
+        return {"user": user, "namespace": namespace, "limit": limit}
+
+    def _probe(self, index: Index, probe: Probe, limit: int) -> Iterator[Row]:
+        parameters = self._parameters(limit)
         for number, key in enumerate(probe.points):
             parameters[f"key{number}"] = key
         statement = _search_statement(
@@ -299,7 +314,7 @@ class _Reader:
             index,
             tuple([key is None for key in probe.points]),
             () if probe.range is None else _bounds(probe.range, parameters),
-            self._within(probe.after or after, parameters),
+            self._within(probe.after or None, parameters),
             self._plan.where,
             self._direction,
         )
@@ -322,7 +337,7 @@ class _Reader:
             if index not in statement:
                 raise
             # Another process has removed the index since the plan was made. This is slower, and just as right.
-            return self._connection.execute(statement.replace(index, "", 1), parameters)
+            return self._connection.execute(statement.replace(index, ""), parameters)
 
     def _take(self, rows: Iterator[Row], limit: int) -> tuple[list[Row], bool]:
         """Return rows up to the size of a page, and whether there are no more."""
@@ -339,7 +354,7 @@ class _Reader:
 
     def _matching(self, rows: Sequence[Row], after: str | None) -> DocumentPage:
         """Return a page of the rows that match, with errors for those that cannot be read."""
-        width, document, has_value = self._width, self._document, self._has_value
+        width, document, has_value = self._width, DOCUMENT[self._fields], self._has_value
         matches = dict[str, bool]()
 
         def look(row: Row) -> Document:
@@ -350,6 +365,9 @@ class _Reader:
                 matches[found.id] = row[width] is None or self._matches(row, decode(row[width]))
             return found
 
+        if has_value and all(row[width] for row in rows):  # the database is sure of each
+            documents, broken = documents_of([row[:width] for row in rows], document)
+            return DocumentPage(documents, after, broken)
         documents, broken = documents_of(rows, look)
         return DocumentPage([one for one in documents if matches[one.id]], after, broken)
 
@@ -384,16 +402,42 @@ def _search_statement(
         where: Which rows.
         direction: That of the ids.
     """
+    others = index.expressions[len(missing) :]
+    conditions = [*_keys_are(index, missing, "key"), *(f"{others[0]} {bound}" for bound in bounds), within, where]
+    order = ", ".join([*others, f"_id{direction}"])
+    return f"{_select(columns, index, conditions)} ORDER BY {order} LIMIT :limit"
+
+
+def _merging_statement(
+    columns: str, index: Index, missing: tuple[tuple[bool, ...], ...], within: str, where: str, direction: str
+) -> str:
+    """Return the statement of probes for keys of all fields of an index: SQLite reads no more of each than it needs.
+
+    Args:
+        columns: What to select.
+        index: The index to look in.
+        missing: For each probe and field whether the key is NULL; a parameter stands for every other key.
+        within: Which ids.
+        where: Which rows.
+        direction: That of the ids.
+    """
+    probes = [
+        _select(columns, index, [*_keys_are(index, fields, f"key{number}_"), within, where])
+        for number, fields in enumerate(missing)
+    ]
+    return f"{' UNION ALL '.join(probes)} ORDER BY _id{direction} LIMIT :limit"
+
+
+def _keys_are(index: Index, missing: tuple[bool, ...], key: str) -> list[str]:
+    """Return the conditions that the first fields of an index have certain keys; ``key`` begins their parameters."""
     conditions = ["userId = :user", index.condition or "namespace = :namespace"]
     for number, (expression, is_null) in enumerate(zip(index.expressions, missing, strict=False)):
-        conditions.append(f"{expression} IS NULL" if is_null else f"{expression} = :key{number}")
-    others = index.expressions[len(missing) :]
-    conditions += [f"{others[0]} {bound}" for bound in bounds]
-    order = ", ".join([*others, f"_id{direction}"])
-    return (
-        f'SELECT {columns} FROM {TABLE} INDEXED BY "{index.name}" WHERE {" AND ".join([*conditions, within, where])}'
-        f" ORDER BY {order} LIMIT :limit"
-    )
+        conditions.append(f"{expression} IS NULL" if is_null else f"{expression} = :{key}{number}")
+    return conditions
+
+
+def _select(columns: str, index: Index, conditions: Sequence[str]) -> str:
+    return f'SELECT {columns} FROM {TABLE} INDEXED BY "{index.name}" WHERE {" AND ".join(conditions)}'
 
 
 def _bounds(range: Range, parameters: dict[str, Any]) -> tuple[str, ...]:
@@ -411,7 +455,7 @@ def _bounds(range: Range, parameters: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _predicate(filter: Filter) -> Predicate | None:
-    return None if filter == EVERYTHING else compile_filter(filter)
+    return compile_filter(filter) if asks(filter) else None
 
 
 def _id(row: Row) -> str:

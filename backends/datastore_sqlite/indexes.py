@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
 from datastore.adapters.choosing import Asked, Fit, choose, fit
@@ -56,8 +56,7 @@ LIST = f"""
 """One row for each index, and one without a name if there is no index; all begin with the version of the schema."""
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """A range of keys."""
 
     low: Key
@@ -69,8 +68,7 @@ class Range:
     """Whether ``low`` itself is excluded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(NamedTuple):
     """The keys of all values for which a condition may hold."""
 
     points: frozenset[Key]
@@ -243,7 +241,7 @@ def keys_by_path(clauses: Iterable[Filter]) -> dict[Path, Keys]:
 def _keys(field: Field) -> Keys | None:
     match field.condition:
         case Compare("$eq", value):
-            return Keys(frozenset(_points(value)) | {ANYTHING})
+            return Keys(frozenset((*_points(value), ANYTHING)))
         case In(values):
             return Keys(frozenset(key for value in values for key in _points(value)) | {ANYTHING})
         case Compare(operator, value):
@@ -255,12 +253,12 @@ def _keys(field: Field) -> Keys | None:
 
 def _points(value: Any) -> Iterable[Key]:
     """Return the keys that a value equal to this one may have, besides `ANYTHING`."""
+    if isinstance(value, str):
+        return (value[:_TEXT],)
     if value is None:
         return (None, _NULL)
     if isinstance(value, bool):
         return (_TRUE if value else _FALSE,)
-    if isinstance(value, str):
-        return (value[:_TEXT],)
     if isinstance(value, dict):
         return (_OBJECT,)
     if isinstance(value, list):
@@ -318,8 +316,7 @@ def _rounded(value: float) -> Key:
     return math.trunc(value * scale + math.copysign(0.5, value)) / scale
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(NamedTuple):
     """One search in an index: the first fields have given keys, and the next field is in a range."""
 
     points: tuple[Key, ...]

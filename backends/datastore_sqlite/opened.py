@@ -14,8 +14,9 @@ from datastore_sqlite.failures import translate
 from datastore_sqlite.pools import Lent, OneConnection, Pool, ReadingPool
 from datastore_sqlite.schema import check_version, open_file, open_to_read
 
-_LOOK_SECONDS = 0.01
-"""For this long, reads trust that the file is still the one that was opened. Every write checks it."""
+LOOK_SECONDS = 0.01
+"""For this long, reads trust that the file is still the one that was opened, and has the same indexes. Every write
+checks that it is the file."""
 
 
 class Opened:
@@ -67,4 +68,4 @@ class Opened:
         self.file.check()
         with self.connections.lent(sys._getframe()) as connection:
             check_version(connection, self.settings)
-        self.look_at = now + _LOOK_SECONDS
+        self.look_at = now + LOOK_SECONDS

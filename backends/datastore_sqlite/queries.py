@@ -18,6 +18,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from itertools import chain
+from math import inf, isfinite
 from typing import Any
 
 from datastore.adapters.pushdown import UNSUPPORTED, About, Dialect, Translation, exact, inexact
@@ -135,6 +137,8 @@ class Sql(Dialect[str]):
 def parameters_of(condition: Condition) -> list[Any]:
     """Return the parameters of the expression for a condition, in the order in which `_cases` names them."""
     match condition:
+        case Compare("$eq", str() as value):
+            return [value]
         case Compare("$eq", value):
             return _equal_to((value,))
         case In(values):
@@ -156,7 +160,7 @@ def _equal_to(values: Sequence[Any]) -> list[Any]:
     bounds = [_about(number) for number in numbers]
     if len(bounds) > _FEW:
         bounds = [(min(low for low, _ in bounds), max(high for _, high in bounds))]
-    return [*texts, *map(_sql_number, numbers), *(bound for pair in bounds for bound in pair)]
+    return [*texts, *map(_sql_number, numbers), *chain.from_iterable(bounds)]
 
 
 def _texts_and_numbers(values: Sequence[Any]) -> tuple[list[str], list[int | float]]:
@@ -283,7 +287,7 @@ def _has_type(cases: dict[str, str], names: Sequence[str], value: str) -> None:
 def _sql_number(number: float) -> int | float:
     """Return a number that compares with SQLite's integers as the given number does."""
     if isinstance(number, int) and number not in _INT64:
-        return float("inf") if number > 0 else float("-inf")
+        return inf if number > 0 else -inf
     return number
 
 
@@ -292,8 +296,8 @@ def _about(number: float) -> tuple[float, float]:
     try:
         middle = float(number)
     except OverflowError:
-        middle = float("inf") if number > 0 else float("-inf")
-    if middle in (float("inf"), float("-inf")):
+        middle = inf if number > 0 else -inf
+    if not isfinite(middle):
         largest = 1.7e308
         return (largest, middle) if middle > 0 else (middle, -largest)
     slack = abs(middle) * _SLACK + _TINY

@@ -11,10 +11,11 @@ translated each time.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from datastore.adapters.pushdown import About
-from datastore.queries.tree import EVERYTHING, And, Compare, Condition, Exists, Field, Filter, In, Query
+from datastore.queries.outlines import MOST_VALUES, kind_of_constant
+from datastore.queries.tree import Compare, Condition, Exists, Field, Filter, In, Query, asks, clauses
 from datastore.turns import keep_newest
 
 if TYPE_CHECKING:
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 Shape: TypeAlias = tuple[Hashable, ...]
 Pieces: TypeAlias = list[tuple[About, Field]]
 
-_MOST_VALUES = 12
-"""A longer ``$in`` has no shape: each number of values would be another one."""
-_SMALL = 2**45
-"""Numbers below this are compared in the same way, whatever they are; see `datastore_sqlite.indexes`."""
 _MOST_SHAPES = 256
 
 
@@ -53,12 +50,14 @@ def shape_of(query: Query) -> tuple[Shape, Pieces] | None:
 
     Returns ``None`` if it has no shape.
     """
-    if query.both != EVERYTHING:
+    if query.outline is not None:
+        return (query.outline,), [("value", clause) for clause in clauses(query.value) if isinstance(clause, Field)]
+    if asks(query.both):
         return None
     shape, pieces = list[Hashable](), Pieces()
     filters: tuple[tuple[About, Filter], ...] = ("meta", query.meta), ("value", query.value)
     for about, filter in filters:
-        for clause in filter.clauses if isinstance(filter, And) else (filter,):
+        for clause in clauses(filter):
             kind = _kind(clause.condition) if isinstance(clause, Field) else None
             if kind is None or not isinstance(clause, Field):
                 return None
@@ -70,18 +69,9 @@ def shape_of(query: Query) -> tuple[Shape, Pieces] | None:
 def _kind(condition: Condition) -> Hashable:
     """Return what the SQL of a condition depends on; ``None`` if that is more than a few words."""
     if isinstance(condition, Compare):
-        kind = _kind_of_constant(condition.value)
+        kind = kind_of_constant(condition.value)
         return None if kind is None else (condition.operator, kind)
-    if isinstance(condition, In) and len(condition.values) <= _MOST_VALUES:
-        kinds = tuple(map(_kind_of_constant, condition.values))
+    if isinstance(condition, In) and len(condition.values) <= MOST_VALUES:
+        kinds = tuple(map(kind_of_constant, condition.values))
         return None if None in kinds else ("$in", kinds)
     return "$exists" if isinstance(condition, Exists) else None
-
-
-def _kind_of_constant(value: Any) -> Hashable:
-    kind = type(value)
-    if kind is str:
-        return None if "\0" in value else "text"
-    if kind is int or kind is float:
-        return kind.__name__ if -_SMALL < value < _SMALL else None
-    return str(value) if value is None or kind is bool else None

@@ -16,6 +16,8 @@ COLUMNS = (
     f"{_VALUE}, metadata, createdByAgent, updatedAt, accessCount, lastAccessedByAgent, lastAccessedAt, updatedByAgent",
 )
 """The columns by `datastore.backend.Fields`, as `datastore_sqlite.codec.DOCUMENT` takes them."""
+WIDTHS = [columns.count(",") + 1 for columns in COLUMNS]
+"""The number of these columns."""
 
 READ_ONE = [f"SELECT {columns.removeprefix('_id, ')} FROM {TABLE} WHERE _id = ?" for columns in COLUMNS]
 """These leave out the id, which the caller knows."""

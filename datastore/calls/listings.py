@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 from zlib import crc32
 
 from datastore.arguments import as_bool, as_int, as_text, check_text, shown
-from datastore.backend import Delete, Document, Fields
+from datastore.backend import BareDocuments, Delete, Document, Fields
 from datastore.documents import key_of, skip
 from datastore.errors import DamagedRecordError, InvalidValueError, QueryError, kind_of
 from datastore.ids import IdRange, decode_keys, is_id, key_range, namespace_range
@@ -342,8 +342,9 @@ def _made(
 
 def _keys(documents: Sequence[Document], start: int) -> list[str]:
     """Return the keys of documents of one namespace, whose ids have them from ``start`` on."""
+    ids = documents.ids if isinstance(documents, BareDocuments) else [document.id for document in documents]
     try:
-        return decode_keys([document.id[start:] for document in documents])
+        return decode_keys([id[start:] for id in ids])
     except ValueError:  # the closer look finds out which of them
         return [key for key, _ in _sound(documents, _with_key)]
 

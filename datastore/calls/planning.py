@@ -19,7 +19,7 @@ from datastore.queries.language import to_document
 from datastore.queries.matcher import Predicate, compile_filter
 from datastore.queries.ordering import sort_key
 from datastore.queries.shaping import Sort, Window
-from datastore.queries.tree import EVERYTHING, And, Compare, Field, Filter, In, Not, clauses, conjunction
+from datastore.queries.tree import And, Compare, Field, Filter, In, Not, asks, clauses, conjunction
 from datastore.scope import Scope
 
 _LOOK = 16  # documents between two checks of the deadline
@@ -64,7 +64,7 @@ class PlannedQuery:
         elif after_id is not None:
             start = max(self._range.start, after_id + _NEXT)
             self._range = IdRange(start, max(start, self._range.end))
-        known = _known_ids(scope, query) if self._range.start.startswith(scope.prefix) else None
+        known = _known_ids(scope, query) if asks(query.meta) and self._range.start.startswith(scope.prefix) else None
         self._ids = None
         if known is not None:
             ids = [id for id in known.native["ids"] if self._range.start <= id < self._range.end]
@@ -76,33 +76,33 @@ class PlannedQuery:
         """Documents come in the order that is wanted; what is sorted by after the key makes no difference."""
         self.read = 0
         """How many documents the database has returned."""
-        if self.residual.value != EVERYTHING:
+        if asks(self.residual.value):
             fields = max(fields, Fields.VALUE)
-        self._fields = Fields.ALL if self.residual.meta != EVERYTHING or self.residual.both != EVERYTHING else fields
-        self._matches = compile_query(self.residual)
+        self._fields = Fields.ALL if asks(self.residual.meta) or asks(self.residual.both) else fields
+        self._matches = compile_query(self.residual) if self.residual else None
 
     def documents(self, at_once: int | None = None) -> Iterator[Document]:
         """Yield the matching live documents; ``at_once`` is how many of those read will probably be enough."""
-        core = self._core
-        found: Iterator[Document]
+        core, matches = self._core, self._matches
+        found: Iterator[Sequence[Document]]
         if self._ids is not None:
             found = self._read(self._ids, at_once)
-        elif self.plan is None:
-            found = core.scan(self._range, self._fields, at_once=at_once, reverse=self._reverse)
         else:
-            reverse = self._reverse and self.in_order
-            found = core.find(self._range, self.plan, self._fields, at_once, reverse=reverse)
-        for document in found:
-            self.read += 1
-            if not self.read % _LOOK:
-                check()
-            try:
-                key_of(document.id)
-            except DamagedRecordError as error:
-                skip(error)
-                continue
-            if self._matches(document):
-                yield document
+            reverse = self._reverse and (self.plan is None or self.in_order)
+            found = core.pages(self._range, self._fields, None, at_once, reverse=reverse, plan=self.plan)
+        for documents in found:
+            for document in documents:
+                self.read += 1
+                if not self.read % _LOOK:
+                    check()
+                try:
+                    key_of(document.id)
+                except DamagedRecordError as error:
+                    skip(error)
+                    continue
+                if matches is None or matches(document):
+                    yield document
+                    core.check_open()
 
     def at_once(self, wanted: int | None) -> int | None:
         """Return how many documents to read at first for so many matching ones; ``None`` for as many as fit."""
@@ -140,22 +140,22 @@ class PlannedQuery:
             "documents_returned": len(found),
         }
 
-    def _read(self, ids: Sequence[str], at_once: int | None) -> Iterator[Document]:
-        """Yield the live documents under ids, in their order."""
+    def _read(self, ids: Sequence[str], at_once: int | None) -> Iterator[Sequence[Document]]:
+        """Yield the live documents under ids, in their order, some at a time."""
         start, size = 0, at_once or len(ids)
         while start < len(ids):
             size = min(size, self._core.backend.capabilities.read_batch)
-            yield from _read(self._scope, ids[start : start + size], self._fields)
+            yield _read(self._scope, ids[start : start + size], self._fields)
             start, size = start + size, size * 8
 
 
 def compile_query(query: Query) -> Predicate:
     """Return a function that tells whether a document matches."""
-    if query.both != EVERYTHING:
+    if asks(query.both):
         others, both = compile_query(Query(query.value, query.meta)), _compile_both(query.both)
         return lambda document: others(document) and both(document)
-    value = None if query.value == EVERYTHING else compile_filter(query.value)
-    meta = None if query.meta == EVERYTHING else compile_filter(query.meta)
+    value = compile_filter(query.value) if asks(query.value) else None
+    meta = compile_filter(query.meta) if asks(query.meta) else None
     if meta is None:
         return (lambda document: True) if value is None else (lambda document: value(document.value))
     if value is None:
@@ -215,7 +215,7 @@ def fields_for(sort: Sort) -> Fields:
 def read_matching(scope: Scope, query: Query, fields: Fields, ids: Sequence[str]) -> list[Document]:
     """Return the live documents under ids whose current content matches."""
     matches = compile_query(query)
-    fields = Fields.ALL if query.meta != EVERYTHING or query.both != EVERYTHING else max(fields, Fields.VALUE)
+    fields = Fields.ALL if asks(query.meta) or asks(query.both) else max(fields, Fields.VALUE)
     return [document for document in _read(scope, ids, fields) if matches(document)]
 
 
@@ -228,7 +228,7 @@ def _read(scope: Scope, ids: Sequence[str], fields: Fields) -> Sequence[Document
 
 def _plan(scope: Scope, range: IdRange, query: Query) -> Plan | None:
     backend = scope.core.backend
-    asked = query if query.both == EVERYTHING else Query(query.value, query.meta)
+    asked = Query(query.value, query.meta) if asks(query.both) else query
     if not asked or not backend.capabilities.supports("find"):
         return None
     plan = scope.core.call("planning a find", lambda: backend.plan(range, asked))
@@ -280,4 +280,4 @@ def _fields_of(document: Document) -> dict[str, Any]:
 
 def _shown(query: Query) -> dict[str, Any]:
     shown = {"value": query.value, "meta": query.meta, "both": query.both}
-    return {name: to_document(filter) for name, filter in shown.items() if filter != EVERYTHING}
+    return {name: to_document(filter) for name, filter in shown.items() if asks(filter)}

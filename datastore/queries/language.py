@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from datastore.arguments import as_dict, as_number, as_text, elements, is_a, is_mapping
 from datastore.errors import DataStoreError, QueryError, kind_of
+from datastore.queries.outlines import learn, outline_of, query_for
 from datastore.queries.paths import parse_path
 from datastore.queries.patterns import compile_pattern
 from datastore.queries.tree import (
@@ -69,6 +70,14 @@ def parse_query(filter: Any, meta: Any = None) -> Query:
     Raises:
         QueryError: If one of them is not a valid filter; the message names the place.
     """
+    found = outline_of(filter) if meta is None else None
+    if found is None:
+        return _parsed(filter, meta)
+    query = query_for(*found)
+    return learn(*found, _parsed(filter, None)) if query is None else query
+
+
+def _parsed(filter: Any, meta: Any) -> Query:
     try:
         filter, meta = _about_records_as_text(filter, "", "$"), _about_records_as_text(meta, "meta", "")
     except RecursionError:

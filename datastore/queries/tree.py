@@ -6,8 +6,8 @@ manual defines them. So an adapter that knows four kinds of nodes and eight cond
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 Path: TypeAlias = tuple[str, ...]
@@ -134,10 +134,18 @@ class Query:
     both: Filter = EVERYTHING
     """Clauses about both that cannot be separated, such as the `Or` of one of each. In these, paths about the record
     begin with ``$`` (``$key``). The store checks them; adapters never see them."""
+    outline: Hashable = field(default=None, init=False, compare=False, repr=False)
+    """The same for all queries that differ in their constants alone (`datastore.queries.outlines`); ``None`` if it is
+    not known, as in each query made of another one. An adapter can keep what it made of one for the others."""
 
     def __bool__(self) -> bool:
         """Return whether there is any condition."""
-        return self.value != EVERYTHING or self.meta != EVERYTHING or self.both != EVERYTHING
+        return asks(self.value) or asks(self.meta) or asks(self.both)
+
+
+def asks(filter: Filter) -> bool:
+    """Return whether there is any document that a filter may not match."""
+    return filter is not EVERYTHING and filter != EVERYTHING
 
 
 def clauses(filter: Filter) -> Iterator[Filter]:
@@ -151,4 +159,4 @@ def clauses(filter: Filter) -> Iterator[Filter]:
 
 def conjunction(filters: list[Filter]) -> Filter:
     """Return one filter that holds if all the given ones do."""
-    return filters[0] if len(filters) == 1 else And(tuple(filters))
+    return filters[0] if len(filters) == 1 else And(tuple(filters)) if filters else EVERYTHING

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from datastore.backend import Document
+from datastore.backend import BareDocuments, Document, DocumentPage
 from datastore.documents import (
     MAX_COUNT,
     MAX_REVISION_BYTES,
@@ -12,10 +14,12 @@ from datastore.documents import (
     check,
     check_all_moved,
     check_moved,
+    checked,
     damaged,
     decoded,
     is_time,
     key_of,
+    living,
 )
 from datastore.errors import DamagedRecordError
 from datastore.ids import decode_id, encode_key
@@ -204,3 +208,66 @@ def test_what_decoding_says_itself_passes(error):
     with pytest.raises(type(error)) as caught:
         decoded(SOUND.id, decode)
     assert caught.value is error
+
+
+@pytest.mark.parametrize("expiries", [None, ["2030", None, "2031"]], ids=["no expiries", "expiries"])
+def test_bare_documents_are_a_sequence_of_documents(expiries):
+    ids = ["u:n:a", "u:n:b", "u:n:c"]
+    bare = BareDocuments(ids, expiries)
+    expected = [Document(id, "", "", expiry) for id, expiry in zip(ids, expiries or [None] * 3, strict=True)]
+    assert list(bare) == expected
+    assert len(bare) == 3
+    assert [bare[place] for place in (0, 1, -1)] == [expected[0], expected[1], expected[2]]
+    assert list(bare[::-1]) == expected[::-1]
+    assert list(bare[1:]) == expected[1:]
+    assert not BareDocuments([])
+    assert expected[1] in bare
+
+
+@given(st.lists(st.sampled_from([None, "2025", "2026", "2027", 7]), max_size=5))
+def test_of_bare_documents_the_same_live_as_of_others(expiries):
+    ids = [f"u:n:{number}" for number in range(len(expiries))]
+    documents = [Document(id, "", "", expiry) for id, expiry in zip(ids, expiries, strict=True)]
+    alike = [living(DocumentPage(some, None), "2026") for some in (documents, BareDocuments(ids, expiries))]
+    assert list(alike[0].documents) == list(alike[1].documents)
+    assert [str(error) for error in alike[0].damaged] == [str(error) for error in alike[1].damaged]
+
+
+DAMAGE = st.sampled_from(
+    [
+        {},
+        {"created_at": "2026"},
+        {"updated_at": None},
+        {"expires_at": "soon"},
+        {"last_accessed_at": 5},
+        {"revision": ""},
+        {"revision": "é" * 40},
+        {"created_by_agent": None},
+        {"created_by_agent": "x" * 256},
+        {"updated_by_agent": 5},
+        {"updated_by_agent": None},
+        {"last_accessed_by_agent": ""},
+        {"access_count": -1},
+        {"access_count": True},
+        {"access_count": 2**63},
+        {"metadata": None},
+        {"metadata": []},
+    ]
+)
+
+
+@given(st.lists(DAMAGE, min_size=8, max_size=10))
+def test_together_the_same_documents_are_sound_as_one_by_one(changes):
+    time = "2026-01-31T12:00:00.000000Z"
+    sound = Document("u:n:k", time, "r" * 24, time, 1, {}, "a", time, 0, "a", time, "a")
+    documents = [sound._replace(id=f"u:n:{number}", **change) for number, change in enumerate(changes)]
+
+    def is_sound(document):
+        try:
+            return check(document) is document
+        except DamagedRecordError:
+            return False
+
+    page = checked(DocumentPage(documents, None))
+    assert list(page.documents) == [document for document in documents if is_sound(document)]
+    assert len(page.documents) + len(page.damaged) == len(documents)

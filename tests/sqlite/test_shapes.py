@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import sqlite3
+import time
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from datastore.ids import key_range
 from datastore.queries.language import parse_query
 from datastore_sqlite.finding import make_plan
 from datastore_sqlite.indexes import declare
+from datastore_sqlite.opened import LOOK_SECONDS
 from datastore_sqlite.shapes import Shapes, shape_of
 from tests.sqlite.files import connect
 
@@ -105,11 +107,14 @@ def test_plans_are_not_kept_beyond_the_indexes_that_they_were_made_for(path):
         agent.set_many({f"k{number}": {"price": number} for number in range(5)})
         assert [agent.explain({"price": number})["index"] for number in (1, 2)] == [None, None]
         name = other.ensure_index(["price"])
+        time.sleep(2 * LOOK_SECONDS)  # for that long, the indexes that were there are trusted
         assert [agent.explain({"price": number})["index"] for number in (1, 2)] == [name, name]
         assert agent.find({"price": 3}) == {"k3": {"price": 3}}
         connection = sqlite3.connect(path)
         connection.execute(f'DROP INDEX "{name}"')
         connection.close()
+        assert agent.find({"price": 3}) == {"k3": {"price": 3}}
+        time.sleep(2 * LOOK_SECONDS)
         assert [agent.explain({"price": number})["index"] for number in (1, 2)] == [None, None]
         assert agent.find({"price": 3}) == {"k3": {"price": 3}}
 
