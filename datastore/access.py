@@ -6,7 +6,6 @@ background thread hands the collected accesses to `Backend.record_access`, in a 
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 import weakref
@@ -16,13 +15,12 @@ from contextlib import suppress
 from typing import Literal, TypeAlias
 
 from datastore.backend import Access, Backend, Document
-from datastore.errors import DataStoreError
+from datastore.errors import DataStoreError, logger
 from datastore.times import format_time
 from datastore.turns import Turns
 
 Tracking: TypeAlias = Literal["deferred", "immediate", "off"]
 
-logger = logging.getLogger("datastore")
 _KEPT_WHILE_FAILING = 100  # times max_pending: the records whose counts are kept while the database does not answer
 _REST = 19  # the thread pauses after a flush for this many times its duration, but never longer than the interval
 _LOOKS = 3  # how often documents are read until no flush began or ended during a read
@@ -161,9 +159,9 @@ class AccessTracker:
         try:
             self.flush()
         except DataStoreError as error:
-            logger.warning("access counts of %d records were lost at close: %s", len(self._pending), error)
-        except Exception:
-            logger.exception("the backend broke its contract while counting accesses; the last counts are lost")
+            logger().warning("access counts of %d records were lost at close: %s", len(self._pending), error)
+        except Exception:  # noqa: BLE001 - logged
+            logger().exception("the backend broke its contract while counting accesses; the last counts are lost")
 
     def _with_pending(self, document: Document) -> Document:
         under_way = self._in_flight.get(document.id)
@@ -186,7 +184,7 @@ class AccessTracker:
             else:
                 dropped += 1
         if dropped:
-            logger.warning("dropped the access counts of %d records: too many wait for the database", dropped)
+            logger().warning("dropped the access counts of %d records: too many wait for the database", dropped)
 
     def _after_noting(self) -> None:
         if self._immediate:
@@ -220,9 +218,9 @@ class AccessTracker:
         try:
             self.flush()
         except DataStoreError as error:
-            logger.warning("access counts of %d records wait for the database: %s", len(self._pending), error)
-        except Exception:
-            logger.exception("the backend broke its contract while counting accesses")
+            logger().warning("access counts of %d records wait for the database: %s", len(self._pending), error)
+        except Exception:  # noqa: BLE001 - logged
+            logger().exception("the backend broke its contract while counting accesses")
 
     def _start(self) -> None:
         turn = self._summing.take_at_once()

@@ -10,13 +10,12 @@ a warning, so that one damaged record does not make the others unreadable. No me
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
 from datastore.backend import BareDocuments, Document, DocumentPage
-from datastore.errors import DamagedRecordError, DataStoreError, InvalidValueError
+from datastore.errors import DamagedRecordError, DataStoreError, InvalidValueError, logger
 from datastore.ids import MAX_NAME_BYTES, Name, decode_id, decode_key, decode_prefix, is_id, names_of_all
 from datastore.times import parse_time
 from datastore.values import MAX_METADATA_BYTES, UnreadableError, encode, encode_parsed
@@ -37,8 +36,6 @@ NO_TIME = "expiresAt is no time"
 NO_KEY = "no key has this id"
 _NO_TIME = "is not a time, which is written 2026-01-31T12:00:00.000000Z"
 _NO_AGENT = f"is not an agent's name, text of 1 to {MAX_NAME_BYTES} bytes, nor empty for the host"
-
-logger = logging.getLogger("datastore")
 
 
 def is_time(text: object) -> bool:
@@ -258,7 +255,7 @@ def name_of(id: str) -> Name | None:
 
 def skip(error: DamagedRecordError) -> None:
     """Log that a document was left out of a listing."""
-    logger.warning("a listing leaves out a damaged record: %s", error.message)
+    logger().warning("a listing leaves out a damaged record: %s", error.message)
 
 
 def checked(page: DocumentPage) -> DocumentPage:

@@ -19,7 +19,6 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import unquote
 
 from datastore.arguments import check_name
 from datastore.errors import InvalidNameError
@@ -95,6 +94,19 @@ def encode_name(name: str, parameter: str) -> str:
             "('%', ':', '/', control characters and a leading '_' take three)"
         )
     return encoded
+
+
+def decode_name(encoded: str) -> str:
+    """Return the name that `encode_name` encoded.
+
+    Raises:
+        UnicodeDecodeError: If it is not UTF-8 that is percent-encoded.
+    """
+    if "%" not in encoded:
+        return encoded
+    from urllib.parse import unquote  # here, because it is slow to import, and names seldom need it
+
+    return unquote(encoded, errors="strict")
 
 
 def encoded_size(name: str) -> int:
@@ -256,7 +268,7 @@ def decode_prefix(prefix: str) -> tuple[str, str]:
         ValueError: If no ids of a namespace begin with it.
     """
     user, namespace = prefix.split(":")
-    names = unquote(user, errors="strict"), unquote(namespace, errors="strict")
+    names = decode_name(user), decode_name(namespace)
     if encode_name(names[0], "user_id") != user or encode_name(names[1], "namespace") != namespace:
         raise ValueError("no ids begin like this")
     return names
@@ -428,4 +440,4 @@ def scope_of(range: IdRange) -> tuple[str, str] | None:
     prefix = f"{user}:{namespace}"
     if range.end != f"{prefix};" and not range.end.startswith(f"{prefix}:"):
         return None
-    return unquote(user, errors="strict"), unquote(namespace, errors="strict")
+    return decode_name(user), decode_name(namespace)
