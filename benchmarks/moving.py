@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -218,14 +217,23 @@ moving.alone({call!r}, {source!r}, {to!r})
 
 def alone(call: str, source: str, to: str) -> None:
     """Move in this process, and print its peak memory in megabytes before and after."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     if call == "copy":
         ours_copy(Path(source), Path(to), verify=True)
     elif call == "export":
         ours_export(Path(source), Path(to))
     else:
         ours_import(Path(source), Path(to), verify=True)
-    print(json.dumps([before / 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+    print(json.dumps([before, peak()]))
+
+
+def peak() -> float:
+    """Return the most memory that this process has taken, in MB.
+
+    `resource.getrusage` also counts what the parent process took before this one became a program of its own.
+    """
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
 def memory(directory: Path, numbers: Sequence[int], size: int) -> None:
