@@ -2,7 +2,7 @@
 
     python benchmarks/moving.py [--records 20000] [--bytes 500] [--rounds 7] [--no-verify]
     python benchmarks/moving.py --memory 100000 1000000
-    python benchmarks/moving.py --to couchdb://admin:secret@127.0.0.1:5984/moved [--records 5000]
+    python benchmarks/moving.py --to couchdb [--records 2000]     # or dynamodb, firestore, or a URL
 
 Each round moves the same records with every contestant, one after the other, into a new file. Times are processor time
 of the whole call, from the first page to the last commit, so that other programs on the machine disturb both sides
@@ -14,9 +14,9 @@ value as JSON and not as text in text; to import, the same backward, with the ro
 ids, nor times, nor values, nor the file.
 
 ``--memory`` measures the peak memory of a fresh process for each call and number of records. ``--to`` copies into the
-store at a URL, which must be empty, and measures elapsed time against writing the same documents with
-`Backend.restore` and reading them back with `Backend.read`, with the same batches, and nothing else: what the server
-itself needs.
+store at a URL, which must be empty, or into a test server that it starts. It measures elapsed time against the requests
+of a copy alone (`Backend.read`, `Backend.restore` and `Backend.read` again, with the same batches): what the server and
+the adapter need. The difference is what moving itself adds.
 """
 
 from __future__ import annotations
@@ -251,6 +251,21 @@ def memory(directory: Path, numbers: Sequence[int], size: int) -> None:
     measuring.console.print(result)
 
 
+def url_of(to: str) -> str:
+    """Return a URL; for the name of a test server, that of the server, which ends with this process."""
+    if "://" in to:
+        return to
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    from tests.servers import couchdb, dynamodb, firestore
+
+    if to == "couchdb":
+        return couchdb.url("moved")
+    if to == "dynamodb":
+        dynamodb.MINISTACK.start()
+        return dynamodb.MINISTACK.url()
+    return f"firestore://benchmark/moved?emulator=127.0.0.1:{firestore.server().port}"
+
+
 def into(directory: Path, url: str, records: int, size: int, rounds: int) -> None:
     """Copy into the store at a URL, and measure what the same requests take without anything else."""
     source = directory / "source.db"
@@ -316,14 +331,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--no-verify", dest="verify", action="store_false", help="do not read back what was written")
     parser.add_argument("--memory", type=int, nargs="+", metavar="RECORDS", help="measure only the peak memory")
-    parser.add_argument("--to", metavar="URL", help="measure only copying into this store")
+    parser.add_argument(
+        "--to",
+        metavar="URL",
+        help="measure only copying into this store, or into couchdb, dynamodb or firestore: a test server",
+    )
     options = parser.parse_args()
     measuring.print_environment()
     with measuring.work_directory() as directory:
         if options.memory:
             memory(directory, options.memory, options.bytes)
         elif options.to:
-            into(directory, options.to, options.records, options.bytes, options.rounds)
+            into(directory, url_of(options.to), options.records, options.bytes, options.rounds)
         else:
             compare(directory, options.records, options.bytes, options.rounds, verify=options.verify)
 
