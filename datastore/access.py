@@ -22,17 +22,23 @@ from datastore.turns import Turns
 Tracking: TypeAlias = Literal["deferred", "immediate", "off"]
 
 _KEPT_WHILE_FAILING = 100  # times max_pending: the records whose counts are kept while the database does not answer
+_MOST_KEPT = 100_000  # and not more than this, unless max_pending is more
 _REST = 19  # the thread pauses after a flush for this many times its duration, but never longer than the interval
+_LONGEST_REST = 10.0  # seconds; in a longer pause too many accesses could collect
 _LOOKS = 3  # how often documents are read until no flush began or ended during a read
 _HELD = 0.001  # seconds between two checks whether a fork is over
 _PER_WRITE = 1_000  # accesses handed to the backend at once
 _SUMMED_AT_ONCE = 1_000  # this many noted accesses are summed up at once
 
+INTERVALS = 10
+"""For how many intervals a record's count waits at most, if it has too few accesses to be worth a write."""
+
 _Noted: TypeAlias = tuple[str, str, str, float]
 """One access: the document's id, when the document was created, the agent, and the time of the access."""
 
-_Pending: TypeAlias = tuple[str, int, str, float]
-"""The accesses of one document since the last flush: ``created_at``, their number, the last agent and time.
+_Pending: TypeAlias = tuple[str, int, str, float, int]
+"""The accesses of one document that are not written: ``created_at``, their number, the last agent and time, and for how
+many flushes they have waited.
 
 It is a plain tuple of plain values, which the garbage collector does not track. With other objects, reads of ever new
 records would spend more time in the garbage collector than in everything else here.
@@ -42,6 +48,10 @@ records would spend more time in the garbage collector than in everything else h
 class AccessTracker:
     """Collects accesses and writes them later: every ``interval`` seconds, or when ``max_pending`` records wait.
 
+    A record that has had fewer than ``worth`` accesses waits for a later flush, for `INTERVALS` intervals at most. So
+    where writes are billed, a count that is written stands for many reads. What `flush` and `close` write, and what is
+    written because ``max_pending`` records wait, is everything.
+
     With ``mode="immediate"`` every access is written at once, with ``"off"`` no access is noted at all.
 
     To note an access is one append to a deque, which is atomic. So there is no lock for which a signal handler could
@@ -49,7 +59,13 @@ class AccessTracker:
     """
 
     def __init__(
-        self, backend: Backend, clock: Callable[[], float], mode: Tracking, interval: float, max_pending: int
+        self,
+        backend: Backend,
+        clock: Callable[[], float],
+        mode: Tracking,
+        interval: float,
+        max_pending: int,
+        worth: int = 1,
     ) -> None:
         self._backend = backend
         self._clock = clock
@@ -57,6 +73,8 @@ class AccessTracker:
         self._immediate = mode == "immediate"
         self._interval = interval
         self._max_pending = max_pending
+        self._most_kept = max(max_pending, min(max_pending * _KEPT_WHILE_FAILING, _MOST_KEPT))
+        self._worth = worth
         self._sum_at = 1 if self._immediate else min(max_pending, _SUMMED_AT_ONCE)
         self._reset()
 
@@ -101,16 +119,28 @@ class AccessTracker:
         Raises:
             DataStoreError: If the database refuses or does not answer; the counts are kept for the next flush.
         """
-        while self.held and not self._closing.is_set():
-            time.sleep(_HELD)
+        self._wait_for_fork()
         self._flush()
 
-    def _flush(self) -> None:
+    def flush_due(self) -> None:
+        """Write what an interval that has passed makes due: the counts that are worth it or have waited long enough.
+
+        Raises:
+            DataStoreError: As `flush`.
+        """
+        self._wait_for_fork()
+        self._flush(only_due=True)
+
+    def _wait_for_fork(self) -> None:
+        while self.held and not self._closing.is_set():
+            time.sleep(_HELD)
+
+    def _flush(self, *, only_due: bool = False) -> None:
         with self._flushing.take():
             with self._summing.take():
                 self._sum()
                 self._changes += 1
-                self._in_flight, self._pending = self._pending, {}
+                self._in_flight, self._pending = self._due() if only_due else (self._pending, {})
             unwritten = list(self._in_flight.items())
             try:
                 while unwritten:
@@ -118,7 +148,7 @@ class AccessTracker:
                     self._backend.record_access(
                         [
                             Access(id, created_at, count, agent, format_time(at))
-                            for id, (created_at, count, agent, at) in batch
+                            for id, (created_at, count, agent, at, _) in batch
                         ]
                     )
                     del unwritten[:_PER_WRITE]
@@ -131,6 +161,20 @@ class AccessTracker:
 
     FLUSHING = _flush.__code__
     """The code that a thread executes while it writes counts; see `datastore.forks`."""
+
+    def _due(self) -> tuple[dict[str, _Pending], dict[str, _Pending]]:
+        """Return the pending accesses that are due, and the others."""
+        if self._worth == 1 or len(self._pending) >= self._max_pending:
+            return self._pending, {}
+        due: dict[str, _Pending] = {}
+        waiting: dict[str, _Pending] = {}
+        for id, pending in self._pending.items():
+            created_at, count, agent, at, waited = pending
+            if count >= self._worth or waited + 1 >= INTERVALS:
+                due[id] = pending
+            else:
+                waiting[id] = (created_at, count, agent, at, waited + 1)
+        return due, waiting
 
     def with_pending(self, read: Callable[[], Sequence[Document]]) -> Sequence[Document]:
         """Read documents and add the accesses noted here that are not in them; never waits for a flush."""
@@ -178,8 +222,9 @@ class AccessTracker:
             newer = self._pending.get(id)
             if newer is not None:
                 if newer[0] == old[0]:
-                    self._pending[id] = (newer[0], newer[1] + old[1], *newer[2:])
-            elif len(self._pending) < self._max_pending * _KEPT_WHILE_FAILING:
+                    created_at, count, agent, at, waited = newer
+                    self._pending[id] = (created_at, count + old[1], agent, at, max(waited, old[4]))
+            elif len(self._pending) < self._most_kept:
                 self._pending[id] = old
             else:
                 dropped += 1
@@ -210,13 +255,13 @@ class AccessTracker:
                 return
             pending = all_pending.get(id)
             if pending is not None and pending[0] == created_at:
-                all_pending[id] = (created_at, pending[1] + 1, agent, at)
+                all_pending[id] = (created_at, pending[1] + 1, agent, at, pending[4])
             else:
-                all_pending[id] = (created_at, 1, agent, at)
+                all_pending[id] = (created_at, 1, agent, at, 0)
 
     def _flush_and_log(self) -> None:
         try:
-            self.flush()
+            self.flush_due()  # everything, with immediate tracking
         except DataStoreError as error:
             logger().warning("access counts of %d records wait for the database: %s", len(self._pending), error)
         except Exception:  # noqa: BLE001 - logged
@@ -243,7 +288,7 @@ class AccessTracker:
 
 
 def _added(document: Document, pending: _Pending) -> Document:
-    created_at, count, agent, last = pending
+    created_at, count, agent, last, _ = pending
     if created_at != document.created_at:
         return document
     document = document._replace(access_count=document.access_count + count)
@@ -266,7 +311,7 @@ def _flush_regularly(reference: weakref.ref[AccessTracker], wake: threading.Even
             tracker._flush_and_log()
         # Reads of ever new records can fill max_pending faster than any database can count. A pause after each flush
         # leaves most of the time to the reads, and lets more accesses of one record be combined into one write.
-        pause = min((time.monotonic() - began) * _REST, interval)
+        pause = min((time.monotonic() - began) * _REST, interval, _LONGEST_REST)
         resting = tracker._closing
         del tracker
         resting.wait(pause)

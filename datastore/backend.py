@@ -333,6 +333,13 @@ class Capabilities:
     """Values and metadata that are read were returned by `datastore.values.decode`. Such a value holds nothing that is
     not JSON, so moving checks only its size and its depth. Leave it out where a database has values of its own types,
     which can be anything in documents of other programs."""
+    flush_interval: float = 1.0
+    """Seconds between two writes of the access counts, if the host does not choose. Longer where writes are billed."""
+    max_pending: int = 1_000
+    """Records with unwritten counts at which these are written earlier, if the host does not choose."""
+    reads_worth_a_write: int = 1
+    """How many accesses of a record are worth a write of its count. While there are fewer, they wait for a later flush,
+    for ten intervals at most; not if the host chooses the interval. More than 1 where writes are billed."""
     tenant_databases: bool = False
     """``isolation="database"`` gives each tenant a database of its own (`datastore.tenants`)."""
     abilities: frozenset[Ability] = frozenset()

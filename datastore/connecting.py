@@ -31,8 +31,8 @@ def connect(
     url: str | None = None,
     *,
     tracking: Tracking = "deferred",
-    flush_interval: float = 1.0,
-    max_pending: int = 1_000,
+    flush_interval: float | None = None,
+    max_pending: int | None = None,
     retry_seconds: float = 10.0,
     max_seconds: float = 30.0,
     clock: Callable[[], float] = time.time,
@@ -47,8 +47,11 @@ def connect(
             file in the working directory.
         tracking: How accesses are counted: ``"deferred"`` counts them in memory and writes the counts in the
             background, ``"immediate"`` writes each access at once, ``"off"`` does not count.
-        flush_interval: Seconds between two writes of the counts.
-        max_pending: Records with unwritten counts at which they are written before the interval is over.
+        flush_interval: Seconds between two writes of the counts. By default what suits the database: 1; on DynamoDB and
+            Firestore, which bill writes, 60, and a record that was read fewer than 100 times waits up to ten minutes.
+            What is given here holds for every record.
+        max_pending: Records with unwritten counts at which they are written before the interval is over. By default
+            1,000; on DynamoDB and Firestore 10,000.
         retry_seconds: How long one call repeats what fails for a transient reason before it raises.
         max_seconds: How long one call of an agent may take in all, its retries included.
         clock: Returns seconds since the epoch; expiry and all times follow it. For tests.

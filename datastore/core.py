@@ -66,21 +66,30 @@ class Core:
         backend: Backend,
         *,
         tracking: Tracking,
-        flush_interval: float,
-        max_pending: int,
+        flush_interval: float | None,
+        max_pending: int | None,
         retry_seconds: float,
         max_seconds: float,
         clock: Callable[[], float],
     ) -> None:
         self.backend: Backend = backend
         self.clock = clock
-        self.tracker = AccessTracker(backend, clock, tracking, flush_interval, max_pending)
+        able = backend.capabilities
+        worth = 1 if tracking == "immediate" or flush_interval is not None else able.reads_worth_a_write
+        self.tracker = AccessTracker(
+            backend,
+            clock,
+            tracking,
+            able.flush_interval if flush_interval is None else flush_interval,
+            able.max_pending if max_pending is None else max_pending,
+            worth,
+        )
         self.max_seconds = max_seconds
         self.places = Places()
         self.place: Hashable = None
         """Identifies the database, whichever URL named it; ``None`` if that is unknown (`datastore.connecting`)."""
         self._retry_seconds = retry_seconds
-        self._at_once = backend.capabilities.at_once
+        self._at_once = able.at_once
         self._release = weakref.finalize(self, _release, self.tracker, backend)  # once: closed, collected or at exit
         self._held: Backend = backend
         forks.take_part(self)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 from datastore.backend import BareDocuments, Document, DocumentPage
 from datastore.errors import DamagedRecordError, DataStoreError, InvalidValueError, logger
 from datastore.ids import MAX_NAME_BYTES, Name, decode_id, decode_key, decode_prefix, is_id, names_of_all
-from datastore.times import parse_time
+from datastore.times import parse_time, parse_times
 from datastore.values import MAX_METADATA_BYTES, UnreadableError, encode, encode_parsed
 
 T = TypeVar("T")
@@ -323,8 +323,8 @@ def are_sound(documents: Sequence[Document], most: int = _MAX_STORED_COUNT) -> b
     )
     try:
         return (
-            all(map(is_time, {*created, *updated}))
-            and all(map(is_time, {*expiries, *accessed} - {None}))
+            None not in (times := {*created, *updated})
+            and len(parse_times(times | {*expiries, *accessed} - {None})) > 0
             and set(map(type, revisions)) == {str}
             and 0 < min(map(len, revisions)) <= max(map(len, revisions)) <= MAX_REVISION_BYTES
             and "".join(revisions).isascii()

@@ -6,7 +6,7 @@ imported only when a record is first asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, cast
 
@@ -17,7 +17,7 @@ from datastore.backend import Document
 from datastore.documents import names_of
 from datastore.ids import names_of_all
 from datastore.showing import Short, short, table
-from datastore.times import parse_time
+from datastore.times import parse_time, parse_times
 
 
 def _rfc3339(time: datetime) -> str:
@@ -119,20 +119,22 @@ def to_record(document: Document) -> Record:
     Raises:
         DamagedRecordError: If its id is not one.
     """
-    return _record(document, *names_of(document.id))
+    return _record(document, parse_time, *names_of(document.id))
 
 
 def to_records(documents: Sequence[Document]) -> list[Record]:
     """Return the records for checked documents, which takes less time than one by one.
 
     Raises:
-        ValueError: If the id of one of them is not one.
+        ValueError: If the id of one of them is not one, or there are none.
     """
+    _, created, _, expiries, _, _, _, updated, _, _, accessed, _ = zip(*documents, strict=True)
+    times = parse_times({*created, *updated, *expiries, *accessed} - {None}).__getitem__
     names = names_of_all([document.id for document in documents])
-    return [_record(document, *name) for document, name in zip(documents, names, strict=True)]
+    return [_record(document, times, *name) for document, name in zip(documents, names, strict=True)]
 
 
-def _record(document: Document, user_id: str, namespace: str, key: str) -> Record:
+def _record(document: Document, time: Callable[[str], datetime], user_id: str, namespace: str, key: str) -> Record:
     (
         id,
         created_at,
@@ -161,11 +163,11 @@ def _record(document: Document, user_id: str, namespace: str, key: str) -> Recor
             "created_by_agent": created_by_agent,
             "last_accessed_by_agent": last_accessed_by_agent,
             "access_count": access_count,
-            "created_at": parse_time(created_at),
-            "updated_at": parse_time(updated_at),
-            "last_accessed_at": None if last_accessed_at is None else parse_time(last_accessed_at),
+            "created_at": time(created_at),
+            "updated_at": time(updated_at),
+            "last_accessed_at": None if last_accessed_at is None else time(last_accessed_at),
             "revision": revision,
-            "expires_at": None if expires_at is None else parse_time(expires_at),
+            "expires_at": None if expires_at is None else time(expires_at),
             "updated_by_agent": updated_by_agent,
         },
     )

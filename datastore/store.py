@@ -55,8 +55,11 @@ class DataStore:
         backend: The open adapter; closing the store closes it.
         tracking: ``"deferred"`` counts accesses in memory and writes the counts in the background, ``"immediate"``
             writes each access at once, ``"off"`` does not count.
-        flush_interval: Seconds between two writes of the counts.
-        max_pending: Records with unwritten counts at which they are written before the interval is over.
+        flush_interval: Seconds between two writes of the counts. By default what suits the database: 1; on DynamoDB and
+            Firestore, which bill writes, 60, and a record that was read fewer than 100 times waits up to ten minutes.
+            What is given here holds for every record.
+        max_pending: Records with unwritten counts at which they are written before the interval is over. By default
+            1,000; on DynamoDB and Firestore 10,000.
         retry_seconds: How long one call repeats what fails for a transient reason before it raises.
         max_seconds: How long one call of an agent may take in all, its retries included; a stream (`iter_records`, a
             copy, an export) as long for each page. What takes longer raises `DeadlineExceededError`. Administration
@@ -72,8 +75,8 @@ class DataStore:
         backend: Backend,
         *,
         tracking: Tracking = "deferred",
-        flush_interval: float = 1.0,
-        max_pending: int = 1_000,
+        flush_interval: float | None = None,
+        max_pending: int | None = None,
         retry_seconds: float = 10.0,
         max_seconds: float = 30.0,
         clock: Callable[[], float] = time.time,
@@ -83,8 +86,10 @@ class DataStore:
         if not is_a(tracking, str) or as_text(tracking) not in get_args(Tracking):
             choices = ", ".join(map(repr, get_args(Tracking)))
             raise ConfigurationError(f"tracking is {shown(tracking)}; it must be one of {choices}")
-        flush_interval = _number("flush_interval", flush_interval, minimum=0.001)
-        max_pending = int(_number("max_pending", max_pending, minimum=1))
+        if flush_interval is not None:
+            flush_interval = _number("flush_interval", flush_interval, minimum=0.001)
+        if max_pending is not None:
+            max_pending = int(_number("max_pending", max_pending, minimum=1))
         retry_seconds = _number("retry_seconds", retry_seconds, minimum=0)
         max_seconds = _number("max_seconds", max_seconds, minimum=0.001)
         if not callable(clock):

@@ -5,7 +5,6 @@ import gc
 import importlib.metadata
 import os
 import sys
-import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -88,35 +87,6 @@ def _adapters_are_looked_up_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(importlib.metadata, "entry_points", lambda *, group: looked_up(tuple(sys.path), group))
-        yield
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _clients_of_dynamodb_are_made_quickly() -> Iterator[None]:
-    """For each client botocore works out anew what its 160 handlers of events are called, and whether they take `**`.
-
-    That is a quarter of the time that it takes to open a store. The answers are the same for all clients.
-    """
-    hooks = sys.modules.get("botocore.hooks")  # if any collected test needs it
-    if not isinstance(getattr(getattr(hooks, "EventAliaser", None), "_alias_event_name", None), types.FunctionType):
-        yield  # another version may do it in another way
-        return
-    assert hooks is not None
-    name_of, takes = hooks.EventAliaser._alias_event_name, hooks.accepts_kwargs
-    names: dict[str, str] = {}
-    quickly = functools.cache(takes)
-
-    def name(aliaser: object, event: str) -> str:
-        if event not in names:
-            names[event] = name_of(aliaser, event)
-        return names[event]
-
-    def accepts_kwargs(handler: object) -> bool:  # what else is called belongs to one client, and ends with it
-        return bool(quickly(handler) if isinstance(handler, types.FunctionType) else takes(handler))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hooks.EventAliaser, "_alias_event_name", name)
-        patch.setattr(hooks, "accepts_kwargs", accepts_kwargs)
         yield
 
 

@@ -20,6 +20,7 @@ from botocore.model import OperationModel
 from datastore.adapters.answers import member
 from datastore.errors import BackendUnavailableError
 from datastore_dynamodb.schema import NAME
+from datastore_dynamodb.wireformat import parsed
 
 _CHECKSUM = "x-amz-crc32"
 _REFUSED = 300
@@ -44,6 +45,7 @@ _MEMBERS: Mapping[str, tuple[tuple[str, type], ...]] = {
 }
 """The members that an answer must have, by operation; the answers to all others may be empty."""
 _LISTINGS = ("query", "scan")
+_EMPTY = b"{}"
 
 
 class AnswerLostError(BackendUnavailableError):
@@ -65,8 +67,19 @@ class Answers:
     def __init__(self) -> None:
         self._has_checksums = False
 
-    def check(self, operation_model: OperationModel, response_dict: Mapping[str, Any], **_: Any) -> None:
+    def check(
+        self,
+        operation_model: OperationModel,
+        response_dict: dict[str, Any],
+        customized_response_dict: dict[str, Any],
+        **_: Any,
+    ) -> None:
         """Raise if an answer is incomplete or wrong. Botocore calls this before it parses one.
+
+        Args:
+            operation_model: The operation that it answers.
+            response_dict: The answer. If it is plain JSON, its body is read here, and an empty one left to botocore.
+            customized_response_dict: Gets what is read here; botocore adds it to what it parses.
 
         Raises:
             AnswerLostError: If its length or its checksum is wrong, or it is not JSON of the form that it must have.
@@ -88,6 +101,9 @@ class Answers:
             _check_members(operation_model, body)
         elif body != b"{}" and not body.startswith(_MAY_BE_MISSING.get(operation_model.name, b"{")):
             _check_members(operation_model, body)
+        if status < _REFUSED and (answer := parsed(operation_model.name, body)) is not None:
+            customized_response_dict.update(answer)
+            response_dict["body"] = _EMPTY
 
 
 def _check_members(operation_model: OperationModel, body: bytes) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
+from copy import copy
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore import exceptions as boto
+from botocore import handlers
 from botocore.config import Config
+from botocore.hooks import HierarchicalEmitter
 from botocore.loaders import Loader, create_loader
 from botocore.parsers import ResponseParserError
 from botocore.session import Session
@@ -25,6 +28,7 @@ from datastore.errors import (
 from datastore.turns import Calls, Turns
 from datastore_dynamodb.answers import AnswerLostError, Answers, check_form, is_of_parsing
 from datastore_dynamodb.schema import NAME, Settings, missing
+from datastore_dynamodb.wireformat import serialize_plainly
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -147,7 +151,8 @@ def _make_client(settings: Settings, answers: Answers) -> DynamoDBClient:
         user_agent_extra="agent-datastore",
     )
     try:
-        core = Session(profile=settings.profile)
+        events = copy(_events(tuple(handlers.BUILTIN_HANDLERS)))
+        core = Session(event_hooks=events, include_builtin_handlers=False, profile=settings.profile)
         loader = _descriptions(core.get_config_variable("data_path"))
         core.register_component("data_loader", loader)
         session = boto3.session.Session(botocore_session=core, region_name=settings.region)
@@ -156,7 +161,23 @@ def _make_client(settings: Settings, answers: Answers) -> DynamoDBClient:
     except (boto.BotoCoreError, ValueError) as error:
         raise translate(error, settings) from error
     client.meta.events.register("before-parse.dynamodb", answers.check)
+    serialize_plainly(client)
     return client
+
+
+@lru_cache(maxsize=1)
+def _events(specifications: tuple[Any, ...]) -> HierarchicalEmitter:
+    """Return botocore's own handlers of events, registered for copies.
+
+    Each session registers the same 130 functions, which takes as long as everything else in creating a client. A copy
+    of what they were registered with is the same. Nothing that belongs to a session is in it.
+
+    Args:
+        specifications: What botocore registers. Others add to it: moto, when it is imported.
+    """
+    events = HierarchicalEmitter()
+    Session(event_hooks=events)
+    return events
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -33,6 +33,8 @@ _WORTH_HALVING = 4
 """The fewest changes of a refused transaction for which two smaller ones are tried."""
 _TRANSACTION_BYTES = 3_500_000
 """A transaction takes 4 MB ("Amazon DynamoDB Transactions: how it works")."""
+_SMALL = 4_000
+"""Characters of JSON, which take four bytes each at most, and natively twice that. A hundred fit into a transaction."""
 _BESIDE_VALUE = 3_000  # bytes that ids and names may take besides the value
 _TRANSACT = {"put_item": "Put", "update_item": "Update", "delete_item": "Delete"}
 _SHOW_FOUND = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
@@ -94,8 +96,7 @@ class Items(Primitives):
         results: dict[str, Result] = {}
         if self._connection.settings.transactions:
             together = (change for change in changes if change.attempt < _ROUNDS and not self._has_parts(change))
-            groups = batches_by_size(together, self._size, _TRANSACTION_BYTES, READ_BATCH)
-            for settled in self._threads.map(self._transact, groups):
+            for settled in self._threads.map(self._transact, self._groups(list(together))):
                 results.update(settled)
         alone = [change for change in changes if change.id not in results]
         for change, result in zip(alone, self._threads.map(self._one_of_many, alone), strict=True):
@@ -228,6 +229,20 @@ class Items(Primitives):
         return value is not None and value.form == PARTS
 
     # In transactions
+
+    def _groups(self, changes: list[Change]) -> Iterable[list[Change]]:
+        """Return changes in groups that a transaction takes. The sizes of small values are not worth knowing."""
+        if all(map(self._is_small, changes)):
+            return batches(changes, READ_BATCH)
+        return batches_by_size(changes, self._size, _TRANSACTION_BYTES, READ_BATCH)
+
+    def _is_small(self, change: Change) -> bool:
+        """Return whether a hundred such changes fit into one transaction, whatever their values are."""
+        write = change.write
+        if not isinstance(write, Put | Restore):
+            return True
+        metadata = write.metadata if isinstance(write, Put) else write.document.metadata
+        return len(write.json) <= _SMALL and not metadata and not change.metadata
 
     def _size(self, change: Change) -> int:
         """Return an upper estimate of the bytes that a change takes in a transaction."""

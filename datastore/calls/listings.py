@@ -414,9 +414,11 @@ def _records(scope: Scope, span: Span, after: str | None = None) -> Iterator[Rec
 
     def records(documents: Sequence[Document]) -> list[Record]:
         try:
-            return to_records(documents)
+            if len(documents) > 1:
+                return to_records(documents)
         except ValueError:  # the closer look finds out which of them
-            return _sound(documents, to_record)
+            pass
+        return _sound(documents, to_record)
 
     return _each(scope, span, Fields.ALL, records, after)
 

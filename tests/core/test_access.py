@@ -8,11 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 import datastore
 from datastore import BackendUnavailableError, DataStore
+from datastore.backend import Fields
+from datastore.ids import encode_id
 from tests.core.faults import FaultyBackend
 
 down = BackendUnavailableError("no route to host")
@@ -75,6 +78,139 @@ def test_counts_are_written_when_many_records_wait(backend):
         assert "record_access" not in backend.calls
         agent.get("9")
         wait_until(lambda: "record_access" in backend.calls)
+
+
+class Billed(FaultyBackend):
+    """A backend whose writes are billed: three reads of a record are worth a write of its count."""
+
+    def __init__(self):
+        super().__init__()
+        self.capabilities = replace(self.capabilities, flush_interval=NEVER, max_pending=10, reads_worth_a_write=3)
+
+
+@pytest.fixture
+def billed():
+    backend = Billed()
+    with DataStore(backend) as store:
+        yield backend, store, store.agent("u", "a")
+
+
+def written(backend, key):
+    """How often the database says that a record was read."""
+    id = encode_id("u", "default", key)
+    return backend.inner.read((id,), Fields.ALL)[id].access_count
+
+
+def interval(store):
+    """What the store's thread does when an interval has passed."""
+    store._core.tracker.flush_due()
+
+
+def test_where_writes_are_billed_a_record_that_was_read_seldom_waits_and_its_reads_are_one_write(billed):
+    backend, store, agent = billed
+    agent.set_many({"often": 1, "seldom": 1})
+    for _ in range(3):
+        agent.get("often")
+    agent.get("seldom")
+    interval(store)
+    assert (written(backend, "often"), written(backend, "seldom")) == (3, 0)
+    assert agent.get_record("seldom").access_count == 1, "this process knows it"
+    assert [record.access_count for record in agent.iter_records()] == [3, 1]
+    agent.get_many(["seldom", "often"])
+    interval(store)
+    assert (written(backend, "often"), written(backend, "seldom")) == (3, 0)
+    agent.get("seldom")
+    backend.calls.clear()
+    interval(store)
+    assert (written(backend, "often"), written(backend, "seldom")) == (3, 3)
+    assert backend.calls.count("record_access") == 1
+
+
+def test_what_waits_is_written_after_ten_intervals(billed):
+    backend, store, agent = billed
+    agent.set("k", 1)
+    agent.get("k")
+    for _ in range(9):
+        interval(store)
+        assert written(backend, "k") == 0
+    interval(store)
+    assert written(backend, "k") == 1
+    agent.get("k")
+    interval(store)
+    assert written(backend, "k") == 1, "the next one waits again"
+
+
+def test_what_waited_is_due_again_if_it_could_not_be_written(billed):
+    backend, store, agent = billed
+    agent.set("k", 1)
+    agent.get("k")
+    for _ in range(9):
+        interval(store)
+
+    def fail_after_another_access(method, accesses):
+        agent.get("k")
+        raise down
+
+    backend.fail("record_access", fail_after_another_access)
+    with pytest.raises(BackendUnavailableError):
+        interval(store)
+    assert agent.get_record("k").access_count == 2
+    interval(store)
+    assert written(backend, "k") == 2
+
+
+def test_everything_that_waits_is_written_if_it_is_too_much(billed):
+    backend, store, agent = billed
+    keys = [str(i) for i in range(12)]
+    agent.set_many(dict.fromkeys(keys, 1))
+    agent.get_many(keys[:2])
+    interval(store)
+    assert "record_access" not in backend.calls
+    agent.get_many(keys[2:])
+    wait_until(lambda: "record_access" in backend.calls)
+    store.flush()
+    assert [written(backend, key) for key in keys] == [1] * 12
+
+
+def test_a_flush_writes_what_would_wait(billed):
+    backend, store, agent = billed
+    agent.set("k", 1)
+    agent.get("k")
+    store.flush()
+    assert written(backend, "k") == 1
+
+
+def test_closing_writes_what_would_wait():
+    backend = Billed()
+    with DataStore(backend) as store:
+        store.agent("u", "a").set("k", 1)
+        store.agent("u", "a").get("k")
+        interval(store)
+        assert "record_access" not in backend.calls
+    assert backend.calls[-2:] == ["record_access", "close"]
+
+
+@pytest.mark.parametrize("options", [{"flush_interval": NEVER}, {"tracking": "immediate"}])
+def test_nothing_waits_longer_than_the_host_wants(options):
+    backend = Billed()
+    with DataStore(backend, **options) as store:
+        store.agent("u", "a").set("k", 1)
+        store.agent("u", "a").get("k")
+        interval(store)
+        assert written(backend, "k") == 1
+
+
+def test_an_interval_and_a_number_that_the_host_chooses_come_before_those_of_the_adapter():
+    with DataStore(Billed()) as store:
+        assert (store._core.tracker._interval, store._core.tracker._max_pending) == (NEVER, 10)
+    with DataStore(Billed(), flush_interval=7, max_pending=8) as store:
+        assert (store._core.tracker._interval, store._core.tracker._max_pending) == (7, 8)
+
+
+@pytest.mark.parametrize(("max_pending", "kept"), [(1, 100), (1_000, 100_000), (10_000, 100_000), (200_000, 200_000)])
+def test_what_is_kept_while_the_database_is_down_is_bounded(backend, max_pending, kept):
+    with DataStore(backend, max_pending=max_pending) as store:
+        assert store._core.tracker._most_kept == kept
 
 
 def test_immediate_tracking_writes_every_access_at_once(backend):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datastore import InvalidValueError
-from datastore.times import expiry, format_time, parse_time
+from datastore.times import expiry, format_time, parse_time, parse_times, text_of
 
 moments = st.integers(0, 4_000_000_000_000_000).map(lambda micros: micros / 1_000_000)
 
@@ -57,3 +57,40 @@ def test_the_smallest_ttl_ends_after_now():
 def test_a_wrong_ttl_is_refused(ttl, words):
     with pytest.raises(InvalidValueError, match=words):
         expiry(ttl, 1_700_000_000)
+
+
+@given(st.lists(st.datetimes(timezones=st.just(datetime.UTC)).map(text_of), max_size=5))
+def test_several_times_are_parsed_as_one_by_one(texts):
+    assert parse_times(texts) == {text: parse_time(text) for text in texts}
+
+
+@given(
+    st.lists(
+        st.from_regex(r"\A20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:00:00[.,][0-9]{6}[Z0]\Z"), min_size=1, max_size=3
+    )
+)
+def test_several_texts_are_refused_as_one_by_one(texts):
+    try:
+        expected = {text: parse_time(text) for text in texts}
+    except ValueError:
+        with pytest.raises(ValueError):
+            parse_times(texts)
+    else:
+        assert parse_times(texts) == expected
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["2026-01-31T12:00:00.000000", "Z2026-01-31T12:00:00.000000Z"],
+        ["2026-01-31T12:00:00.000000Z2", "026-01-31T12:00:00.000000Z"],
+        ["2026-W05-6T12:00:00.000000Z"],
+        ["2026-02-30T12:00:00.000000Z"],
+        ["٢026-01-31T12:00:00.000000Z"],
+        [""],
+        ["2026-01-31T12:00:00.000000Z", ""],
+    ],
+)
+def test_what_only_looks_like_times_together_is_refused(texts):
+    with pytest.raises(ValueError):
+        parse_times(texts)

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from botocore import handlers
 
 import datastore
 
@@ -34,3 +35,26 @@ def test_closing_leaves_no_thread(url):
     agent.get_many([f"k{i}" for i in range(250)])
     store.close()
     assert set(threading.enumerate()) <= before
+
+
+def test_who_listens_to_one_client_hears_nothing_of_another(url, client):
+    """Botocore's own handlers are registered once for all of them."""
+    heard = []
+    client.meta.events.register("before-send.dynamodb", lambda request, **_: heard.append(request))
+    with datastore.connect(url) as other:
+        other.agent("u", "a").get("k")
+        assert other.backend._connection.client is not client
+    assert not heard
+    client.list_tables()
+    assert heard
+
+
+def test_what_another_library_adds_to_botocores_handlers_is_in_each_client_made_after_it(url, store, monkeypatch):
+    """So moto does when it is imported."""
+    store.agent("u", "a").get("k")
+    heard = []
+    added = ("before-send", lambda request, **_: heard.append(request))
+    monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", [*handlers.BUILTIN_HANDLERS, added])
+    with datastore.connect(url) as other:
+        other.agent("u", "a").get("k")
+    assert heard

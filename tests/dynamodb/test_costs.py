@@ -5,8 +5,16 @@ reads.
 """
 
 import os
+import threading
+import zlib
+from dataclasses import replace
 
 import pytest
+from botocore.awsrequest import AWSResponse
+
+from datastore import DataStore
+from datastore_dynamodb.backend import DynamoBackend
+from tests.dynamodb.answers import Raw
 
 pytestmark = pytest.mark.server("dynamodb")
 
@@ -63,6 +71,64 @@ def records(agent, store, units):
 def test_a_call_costs_these_units(agent, records, units, call, read, write):
     call(agent)
     assert units() == (read, write)
+
+
+PASSES_PER_MINUTE = 20
+RECORDS = 1_000
+
+
+@pytest.fixture
+def reads_answered_once(client):
+    """The server answers each BatchGetItem once; the same request gets the same answer again, since that is faster."""
+    answers = {}
+    asked = threading.local()
+
+    def before_send(request, **_):
+        asked.body = request.body
+        answer = answers.get(request.body)
+        if answer is None:
+            return None
+        return AWSResponse(request.url, 200, {"x-amz-crc32": str(zlib.crc32(answer))}, Raw(answer))
+
+    def after_call(http_response, **_):
+        answers[asked.body] = http_response.content
+
+    client.meta.events.register("before-send.dynamodb.BatchGetItem", before_send)
+    client.meta.events.register("after-call.dynamodb.BatchGetItem", after_call)
+
+
+def test_counting_a_working_set_takes_a_tenth_of_its_requests_and_units_at_most(
+    store, agent, wire, units, reads_answered_once
+):
+    """Five minutes: 1,000 records are read with `get_many`, again and again, at the adapter's own rhythm.
+
+    Records of 3 KB are the most expensive: counting one takes 8 units, reading it 1. The minutes are told by the test:
+    real ones would only make it slow.
+    """
+    keys = [f"k{number:04}" for number in range(RECORDS)]
+    agent.set_many(dict.fromkeys(keys, "x" * 3000))
+    backend = store.backend
+    backend.capabilities = replace(DynamoBackend.capabilities, flush_interval=3_600)  # no thread decides this test
+    reader = DataStore(backend)  # it is not closed: the fixture closes its backend
+    wire.requests.clear()
+    units()
+    for _ in range(5):
+        for _ in range(PASSES_PER_MINUTE):
+            reader.agent("u", "a").get_many(keys)
+        reader._core.tracker.flush_due()
+    _, write_units = units()
+    reads = wire.operations.count("BatchGetItem")
+    counts = len(wire.operations) - reads
+    read_units = 5 * PASSES_PER_MINUTE * RECORDS  # of records of less than 4 KB
+    assert reads == 5 * PASSES_PER_MINUTE * RECORDS / 100
+    assert [agent.get_record(key).access_count for key in keys[::100]] == [100] * 10
+    assert 0 < counts <= 0.02 * reads
+    assert 0 < write_units <= 0.1 * read_units
+
+
+def test_the_rhythm_of_counting_suits_the_price():
+    able = DynamoBackend.capabilities
+    assert (able.flush_interval, able.max_pending, able.reads_worth_a_write) == (60, 10_000, 100)
 
 
 @pytest.mark.parametrize("call", [lambda agent: agent.list_keys(), lambda agent: agent.get_all()])

@@ -1,6 +1,8 @@
 """A fork goes on with a channel of its own."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 
@@ -85,15 +87,23 @@ agent.set("parent", 2)
 
 
 def run(program, url, **environment):
-    done = subprocess.run(
+    """Run a program and return what it prints; its children end with it, even if they hang."""
+    process = subprocess.Popen(
         [sys.executable, "-c", program, url],
         env={**{name: value for name, value in os.environ.items() if name != SUPPORT}, **environment},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
+        start_new_session=True,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    try:
+        printed, errors = process.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert process.returncode == 0, errors
+    return printed
 
 
 def test_forked_children_have_channels_of_their_own(url, agent):

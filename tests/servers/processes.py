@@ -10,7 +10,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 HOST = "127.0.0.1"
 
@@ -42,8 +44,51 @@ def temporary_folder(name: str) -> Path:
     return folder
 
 
+class Watcher:
+    """Ends a group of processes as soon as this process has ended, whatever ended it: even SIGKILL.
+
+    It is a shell that waits for the end of its standard input, which only this process can write to. (Linux would
+    send a signal on the death of a parent, but already when the thread ends that has started the server.)
+
+    Args:
+        group: The process that leads the group.
+    """
+
+    def __init__(self, group: int):
+        # In a session of its own: what is sent to this process's group, such as Ctrl-C, must not end it.
+        self._shell = subprocess.Popen(
+            ["/bin/sh", "-c", 'read -r _ || kill -s KILL -- "-$1"', "watcher", str(group)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        assert self._shell.stdin is not None
+        self._input = self._shell.stdin
+        _INPUTS.add(self._input)
+
+    def stop(self) -> None:
+        """End the watcher: the group has ended."""
+        _INPUTS.discard(self._input)
+        with suppress(BrokenPipeError), self._input:
+            self._input.write(b"\n")
+        self._shell.wait()
+
+
+_INPUTS: set[IO[bytes]] = set()
+
+
+def _close_inputs() -> None:
+    """A child that outlives this process must not keep its servers running."""
+    while _INPUTS:
+        _INPUTS.pop().close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_inputs)
+
+
 class Server:
-    """A server process.
+    """A server process. It ends with this process.
 
     Args:
         name: What errors call it.
@@ -67,22 +112,27 @@ class Server:
         self._ready = ready
         self._folder = folder
         self._environment = environment
-        self._process = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._watcher: Watcher | None = None
 
     def start(self, seconds: float = 60.0) -> None:
         """Start the server, on the same port each time, and wait until it answers."""
-        atexit.register(self.stop)  # whatever ends the test session, the server does not outlive it
+        atexit.register(self.stop)  # so it has the time to end by itself; whatever else ends this process, it is killed
         log = self._folder / f"{self.name}.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                list(self._command(self.port)),
+                ["/bin/sh", "-c", 'read -r _ && exec "$@" < /dev/null', self.name, *self._command(self.port)],
                 cwd=self._folder,
                 env={**os.environ, "TMPDIR": str(self._folder), **self._environment(self.port)},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
+        self._watcher = Watcher(self._process.pid)
+        assert self._process.stdin is not None
+        with self._process.stdin as gate:  # it starts when it is watched, and never if this process has ended before
+            gate.write(b"\n")
         deadline = time.monotonic() + seconds
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -93,17 +143,19 @@ class Server:
     def stop(self) -> None:
         """End the server and the processes that it started."""
         process, self._process = self._process, None
-        if process is None or process.poll() is not None:
-            return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(process.pid, number)
-                process.wait(10)
-            except ProcessLookupError:
-                return
-            except subprocess.TimeoutExpired:
-                continue
-            return
+        watcher, self._watcher = self._watcher, None
+        if process is not None and process.poll() is None:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                try:
+                    os.killpg(process.pid, number)
+                    process.wait(10)
+                except ProcessLookupError:
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+                break
+        if watcher is not None:
+            watcher.stop()
 
     def _answers(self) -> bool:
         try:

@@ -6,8 +6,10 @@ import argparse
 import itertools
 import sys
 import time
+from pathlib import Path
 
 from tests.simulation.playing import BACKENDS, draw, play, shrunk
+from tests.simulation.written import FOUND, write_test
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,6 +20,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="for how long to begin further runs")
     parser.add_argument("--runs", type=int, help="how many runs, instead of a time")
     parser.add_argument("--story", action="store_true", help="print the story of the first run, whatever comes of it")
+    parser.add_argument(
+        "--write-test",
+        nargs="?",
+        type=Path,
+        const=FOUND,
+        metavar="FOLDER",
+        help="write the first run that goes wrong as a test; by default among those that always run",
+    )
     options = parser.parse_args(arguments)
     database = BACKENDS[options.backend]
     began, undecided = time.monotonic(), 0
@@ -32,7 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
         undecided += played.undecided
         if played.wrong:
             print(f"seed {number} goes wrong: {played.wrong[0]}\n")
-            print(shrunk(played, database).story())
+            small = shrunk(played, database)
+            print(small.story())
+            if options.write_test:
+                print(f"\nWritten: {write_test(small, options.backend, options.write_test)}")
             print(f"\nAgain: python -m tests.simulation --backend {options.backend} --runs 1 --seed {number}")
             return 1
     runs = number - options.seed + (options.runs is not None)

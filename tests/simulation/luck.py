@@ -21,7 +21,13 @@ FAULTS = (
     "clock jump",
 )
 """What can happen to a request."""
-HARMLESS = frozenset({"request lost", "throttled", "error before", "reset before", "killed before", "clock jump"})
+MORE = ("answer cut", "restart")
+"""What can happen as well, where the database says so."""
+ANSWERED = frozenset({"throttled", "clock jump"})
+"""After these, the client knows what became of the request."""
+HARMLESS = frozenset(
+    {"request lost", "throttled", "error before", "reset before", "killed before", "clock jump", "restart"}
+)
 """After these, the request was certainly not carried out; or nothing happened to it at all."""
 
 
@@ -36,11 +42,14 @@ class Luck(NamedTuple):
     def drawn(cls, random: Random, possible: frozenset[str]) -> Luck:
         """Draw how bad the luck of one run is. Some kinds are left out, so that others have the run to themselves."""
         badness = random.choice((0.0, 0.03, 0.1, 0.2))
-        rates = {fault: badness * random.random() for fault in FAULTS if random.random() < 0.4}
+        faults = (*FAULTS, *sorted(possible.difference(FAULTS)))
+        rates = {fault: badness * random.random() for fault in faults if random.random() < 0.4}
         if "killed before" in rates:
             rates["killed before"] /= 4
         if "killed after" in rates:
             rates["killed after"] /= 4
+        if "restart" in rates:
+            rates["restart"] /= 4
         return cls({fault: rate for fault, rate in rates.items() if fault in possible}, random.choice((0.0, 0.05, 0.2)))
 
     def fault(self, random: Random) -> str | None:

@@ -19,6 +19,8 @@ class MemoryDatabase:
     """The database. No answer of it is lost: it remembers no writes, since within one process that cannot happen."""
 
     faults = HARMLESS | {"killed after"}
+    connects = False
+    limits = frozenset[str]()
 
     def __init__(self) -> None:
         self._inner = MemoryBackend()

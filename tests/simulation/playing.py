@@ -9,12 +9,17 @@ from typing import NamedTuple
 from datastore.errors import InternalError
 from tests.simulation import workload
 from tests.simulation.checking import UndecidedError, unexplained
+from tests.simulation.couch import CouchDatabase
 from tests.simulation.memory import MemoryDatabase
 from tests.simulation.tokens import TokenDatabase
 from tests.simulation.workload import ALL, KINDS, LOSSES, MISSING
 from tests.simulation.world import MAX_SECONDS, REQUEST_SECONDS, Call, Database, Plan, World
 
-BACKENDS: dict[str, Callable[[], Database]] = {"token": TokenDatabase, "memory": MemoryDatabase}
+BACKENDS: dict[str, Callable[[], Database]] = {
+    "token": TokenDatabase,
+    "memory": MemoryDatabase,
+    "couchdb": CouchDatabase,
+}
 """The models of databases, by the name that the command line takes."""
 _WAITS_FOR_OTHERS = frozenset({"get_or_set"})
 _MOST_ATTEMPTS = 400

@@ -13,7 +13,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from random import Random
 from types import SimpleNamespace
@@ -26,12 +26,18 @@ from tests.simulation.scheduling import Event, Lock, Scheduler, SimulatedThread
 
 
 @contextmanager
-def simulated(scheduler: Scheduler, seed: str) -> Iterator[None]:
-    """Let the package take time, chance and threads from a scheduler."""
+def simulated(scheduler: Scheduler, seed: str, more: Iterable[tuple[Any, str, Any]] = ()) -> Iterator[None]:
+    """Let the package take time, chance and threads from a scheduler.
+
+    Args:
+        scheduler: The scheduler.
+        seed: What all chance comes from that is not a task's own.
+        more: What else is replaced: a module, a name in it, and the replacement.
+    """
     collects = gc.isenabled()
     gc.disable()  # it could close another store here, in the middle of a task
     before = []
-    for module, name, replacement in _replaced(scheduler, seed):
+    for module, name, replacement in (*_replaced(scheduler, seed), *more):
         before.append((module, name, getattr(module, name)))
         setattr(module, name, replacement)
     try:

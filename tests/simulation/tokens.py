@@ -23,6 +23,8 @@ class TokenDatabase:
     """The database."""
 
     faults = frozenset(FAULTS)
+    connects = False
+    limits = frozenset[str]()
 
     def __init__(self, adapter: type[TokenBackend] | None = None) -> None:
         self._adapter = adapter or TokenBackend

@@ -8,15 +8,15 @@ others, except that it is no longer there.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from random import Random
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from datastore import AgentDataStore, DataStore, DataStoreError, deadlines
 from datastore.backend import Backend
-from tests.simulation.luck import HARMLESS, Luck
+from tests.simulation.luck import ANSWERED, HARMLESS, Luck
 from tests.simulation.scheduling import Killed, Scheduler, Task
 from tests.simulation.seams import simulated
 
@@ -29,6 +29,9 @@ REQUEST_SECONDS = 5.0
 """How long a client waits for an answer."""
 MAX_SECONDS = 30.0
 """The deadline of a call."""
+_BAD_CONNECTIONS = 3
+CLEARS_UNTIL_EMPTY = "clears until empty"
+"""`clear` also removes what is written while it is at work, even under a key that it has removed before."""
 
 
 class CallPlan(NamedTuple):
@@ -69,6 +72,8 @@ class Plan(NamedTuple):
     processes: tuple[ProcessPlan, ...]
     muted: frozenset[str] = frozenset()
     """Faults that do not happen, by the request that they would have happened to."""
+    faults: Mapping[str, str] | None = None
+    """Which fault happens to which request, where that is written down instead of drawn."""
 
     @property
     def calls(self) -> int:
@@ -101,6 +106,8 @@ class Call:
     """The latest."""
     faults: list[str] = field(default_factory=list)
     """What happened to its requests."""
+    limits: frozenset[str] = frozenset()
+    """See `Database.limits`."""
     clocks_differ: bool = False
     """Whether the clocks of the run's processes show different times."""
 
@@ -112,7 +119,7 @@ class Call:
     @property
     def is_unanswered(self) -> bool:
         """Whether a request of it had no answer that says what became of it, as far as its process can tell."""
-        return any(fault not in ("throttled", "clock jump") for fault in self.faults)
+        return any(fault not in ANSWERED for fault in self.faults)
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(map(repr, self.arguments))})"
@@ -123,9 +130,21 @@ class Database(Protocol):
 
     faults: frozenset[str]
     """What can happen to its requests."""
+    connects: bool
+    """Whether `adapter` sends requests, and so may fail."""
+    limits: frozenset[str]
+    """What the adapter does otherwise than others, and is no fault."""
 
     def adapter(self, client: Client) -> Backend:
         """Return what a new process uses it with."""
+
+
+@runtime_checkable
+class Replacing(Protocol):
+    """A database whose adapter takes more from outside than the package does: time, threads, a connection."""
+
+    def replaced(self, world: World) -> Iterable[tuple[Any, str, Any]]:
+        """Return what to replace in a run: a module, a name in it, and the replacement."""
 
 
 class Doing(Protocol):
@@ -143,6 +162,21 @@ class ConnectionBrokeError(ClientError):
     """No answer came."""
 
 
+class NoAnswerError(ConnectionBrokeError):
+    """No answer came in time."""
+
+
+class AnswerCutError(ConnectionBrokeError):
+    """An answer broke off."""
+
+    def __init__(self, answer: Any, where: float) -> None:
+        super().__init__("the answer broke off")
+        self.answer = answer
+        """The whole answer."""
+        self.where = where
+        """How much of it arrived: from 0 to less than 1."""
+
+
 class ServerError(ClientError):
     """An answer with a status of 500 or more."""
 
@@ -158,6 +192,11 @@ class Client:
         self.world = world
         self.process = process
 
+    def patience(self) -> float:
+        """Return how long to wait for an answer. Begins no request if the call has no time left."""
+        deadlines.check()
+        return min(REQUEST_SECONDS, deadlines.left())
+
     def request(self, what: str, carry_out: Callable[[int | None], Any], size: int = 1) -> Any:
         """Send a request, and return its answer.
 
@@ -168,19 +207,19 @@ class Client:
         """
         world, scheduler = self.world, self.world.scheduler
         task = scheduler._me()
-        deadlines.check()
-        patience = min(REQUEST_SECONDS, deadlines.left())
+        patience = self.patience()
         task.requests += 1
         label = f"{task.label}#{task.requests}"
-        fault = None if world.calm else world.luck.fault(task.random)
+        fault = None if world.calm or self.process.is_spared else world.luck.fault(task.random)
+        if world.plan.faults is not None and not world.calm:
+            fault = world.plan.faults.get(label)
         there, back = world.luck.delay(task.random), world.luck.delay(task.random)
         part, jump = task.random.randrange(size), task.random.uniform(-20.0, 20.0)
         if label in world.plan.muted:
             fault = None
         if fault is not None:
-            world.happened.append(label)
-            if (call := world.calls.get(task)) is not None:
-                call.faults.append(fault)
+            world.happened[label] = fault
+            world.note(task, fault)
         if not world.calm:
             world.tell(task.name, f"    {what}{f': {fault}' if fault else ''}")
         if fault == "clock jump":
@@ -193,15 +232,22 @@ class Client:
             raise ConnectionBrokeError("the connection was reset")
         if fault == "request lost" or (fault is None and there > patience):
             scheduler.sleep(patience)
-            raise ConnectionBrokeError(f"no answer for {patience:g} s")
+            raise NoAnswerError(f"no answer for {patience:g} s")
         if fault == "request late":
             scheduler.later(patience * 2 * task.random.random(), lambda: carry_out(None))
             scheduler.sleep(patience)
-            raise ConnectionBrokeError(f"no answer for {patience:g} s")
+            raise NoAnswerError(f"no answer for {patience:g} s")
         if fault == "killed after":
             scheduler.later(there, lambda: carry_out(None))
             self.process.kill()
         scheduler.sleep(there)
+        if fault == "restart":
+            world.restart(jump)
+        if scheduler.now < world.down_until:
+            if fault is None:
+                world.note(task, "request lost")
+            raise ConnectionBrokeError("the connection was refused")
+        restarts = world.restarts
         if fault == "throttled":
             scheduler.sleep(back)
             raise TooManyRequestsError("429: too many requests")
@@ -209,10 +255,17 @@ class Client:
             scheduler.sleep(back)
             raise ServerError("503: overloaded")
         answer = carry_out(part if fault == "partly done" else None)
-        if fault in ("answer lost", "answer late"):
-            scheduler.sleep(patience if fault == "answer late" else back)
-            raise ConnectionBrokeError("the connection broke before the answer came")
+        if fault == "answer late":
+            scheduler.sleep(patience)
+            raise NoAnswerError(f"no answer for {patience:g} s")
         scheduler.sleep(back)
+        if fault == "answer lost":
+            raise ConnectionBrokeError("the connection broke before the answer came")
+        if fault == "answer cut":
+            raise AnswerCutError(answer, task.random.random())
+        if restarts != world.restarts:
+            world.note(task, "answer lost")
+            raise ConnectionBrokeError("the database was stopped before the answer came")
         if fault == "reset after":
             raise ConnectionBrokeError("the connection was reset")
         if fault in ("error after", "partly done"):
@@ -230,6 +283,8 @@ class Process:
         self.offset = plan.skew
         self.lives = lives
         self.is_dead = False
+        self.is_spared = False
+        """Whether nothing happens to its requests for the time being."""
         self._tasks: list[Task] = []
         self.store: DataStore
         self._running = 0
@@ -242,11 +297,38 @@ class Process:
         Args:
             places: With which of its calls each thread goes on, by the thread's number.
         """
+        self.places = places
+        if self.world.database.connects:
+            task = self.task(f"{self.name}.open")
+            self.world.scheduler.spawn(task, lambda: self._connect(task))
+        else:
+            self._open(self.world.database.adapter(Client(self.world, self)))
+
+    def _connect(self, task: Task) -> None:
+        """Connect to the database. If that fails again and again, it is spared further faults."""
         world = self.world
-        backend = world.database.adapter(Client(world, self))
+        attempts = self.lives
+        task.label = f"p{self.plan.number}.open{self.lives or ''}"
+        while True:
+            self.is_spared = attempts >= _BAD_CONNECTIONS
+            attempts += 1
+            try:
+                backend = world.database.adapter(Client(world, self))
+            except DataStoreError as error:
+                world.tell(task.name, f"connect -> {type(error).__name__}: {error.message}"[:300])
+                if not error.retryable:
+                    world.faults.append(f"{task.name} cannot connect: {type(error).__name__}: {error.message}")
+                    return
+                world.scheduler.sleep(1.0)
+            else:
+                self.is_spared = False
+                self._open(backend)
+                return
+
+    def _open(self, backend: Backend) -> None:
+        world = self.world
         self.store = DataStore(backend, clock=self.clock, max_seconds=MAX_SECONDS, **self.plan.options)
         world.stores.append(self.store)
-        self.places = places
         self._running = len(self.plan.threads)
         for thread in self.plan.threads:
             task = self.task(f"{self.name}.t{thread.number}")
@@ -319,8 +401,12 @@ class World:
         """How many processes were killed."""
         self.uncounted = 0
         """How many times accesses were given up."""
-        self.happened: list[str] = []
-        """The requests that something happened to."""
+        self.happened: dict[str, str] = {}
+        """The requests that something happened to, and what."""
+        self.down_until = 0.0
+        """Until when the database is down."""
+        self.restarts = 0
+        """How often it was stopped."""
         self.history: list[Call] = []
         self.calls: dict[Task, Call] = {}
         """What each task is doing now."""
@@ -336,6 +422,21 @@ class World:
         """Add a line to the story."""
         self.story.append((self.scheduler.now, who, what))
 
+    def note(self, task: Task, fault: str) -> None:
+        """Note what happened to a request of a call."""
+        if (call := self.calls.get(task)) is not None:
+            call.faults.append(fault)
+
+    def restart(self, how: float) -> None:
+        """Stop the database, and start it again. It keeps what it has acknowledged.
+
+        Args:
+            how: From -20 to 20: how long that takes.
+        """
+        self.restarts += 1
+        self.down_until = self.scheduler.now + abs(how) / 10
+        self.tell("database", "is stopped")
+
     def make(self, task: Task, store: AgentDataStore, seen: dict[str, str], who: ThreadPlan, plan: CallPlan) -> None:
         """Make a call, and note what it comes to."""
         arguments = tuple(
@@ -350,6 +451,7 @@ class World:
             arguments,
             self._moment_now(),
             self.scheduler.now,
+            limits=self.database.limits,
         )
         self.history.append(call)
         self.calls[task] = call
@@ -368,6 +470,9 @@ class World:
         said = f"-> {call.result!r}" if call.error is None else f"-> {type(call.error).__name__}: {call.error.message}"
         self.tell(task.name, f"{call if self.calm else plan.name} {said}"[:300])
 
+    def _replaced(self) -> Iterable[tuple[Any, str, Any]]:
+        return self.database.replaced(self) if isinstance(self.database, Replacing) else ()
+
     def _moment_now(self) -> float:
         self._moment += 1
         return self._moment
@@ -379,7 +484,7 @@ class World:
         propagates, logger.propagate = logger.propagate, False
         logger.addHandler(handler)
         try:
-            with simulated(self.scheduler, self.plan.seed):
+            with simulated(self.scheduler, self.plan.seed, self._replaced()):
                 for process in self.plan.processes:
                     Process(self, process).start({thread.number: 0 for thread in process.threads})
                 self.scheduler.run()
@@ -402,12 +507,13 @@ class World:
         scheduler.now = self.scheduler.now + MAX_SECONDS
         self.scheduler, self.calm, self.luck = scheduler, True, Luck({}, 0.0)
         threads = tuple(ThreadPlan(number, *place, tuple(calls)) for number, place in enumerate(places))
-        with simulated(scheduler, f"{self.plan.seed} audit"):
+        with simulated(scheduler, f"{self.plan.seed} audit", self._replaced()):
             process = Process(self, ProcessPlan(GRID - 1, 0.0, {"tracking": "off"}, threads))
             process.name = "audit"
             process.start({thread.number: 0 for thread in threads})
             scheduler.run()
-        process.store._core._release.detach()
+        for store in self.stores:
+            store._core._release.detach()
         if scheduler.problem is not None:
             self.faults.append(scheduler.problem)
 

@@ -1,0 +1,459 @@
+"""A model of CouchDB 3.5 at the level of HTTP, and the adapter over it: its own code down to the transport of httpx.
+
+`CouchModel` answers requests. It has what the adapter asks for, and says so if it is asked for something else. That it
+answers as a server does is tested: the same calls go through the adapter to it and to PouchDB Server, and must come to
+the same (`test_couch.py`).
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from random import Random
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import httpx
+
+from datastore.backend import Backend
+from datastore_couchdb import backend
+from datastore_couchdb.backend import CouchBackend
+from datastore_couchdb.client import Session, Settings
+from datastore_couchdb.flags import is_flag
+from datastore_couchdb.schema import COUNTS, EXCEPTIONS
+from tests.servers import mango
+from tests.simulation.luck import FAULTS, MORE
+from tests.simulation.tokens import short
+from tests.simulation.world import (
+    CLEARS_UNTIL_EMPTY,
+    REQUEST_SECONDS,
+    AnswerCutError,
+    Client,
+    ConnectionBrokeError,
+    NoAnswerError,
+    ServerError,
+    TooManyRequestsError,
+)
+
+SETTINGS = Settings("http://couch.invalid:5984", "admin", "secret", "db", REQUEST_SECONDS)
+_EMPTY_AT_FIRST = 0.1
+"""In so many runs the first process makes the database; in the others it is there."""
+_INDEX = "_design/"
+
+
+class Answer(NamedTuple):
+    """An answer."""
+
+    status: int
+    body: bytes
+
+
+class Revision(NamedTuple):
+    """The last revision of a document: the only one that anything is kept of."""
+
+    number: int
+    digest: str
+    fields: dict[str, Any]
+    """Its fields, without those that begin with an underscore."""
+    deleted: bool
+
+    @property
+    def rev(self) -> str:
+        """What it is called."""
+        return f"{self.number}-{self.digest}"
+
+    def document(self, id: str) -> dict[str, Any]:
+        """Return it as CouchDB sends it."""
+        own: dict[str, Any] = {"_id": id, "_rev": self.rev}
+        return own | self.fields | ({"_deleted": True} if self.deleted else {})
+
+
+class CouchModel:
+    """A server with at most one database. It never forgets what it has acknowledged."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, Revision] | None = None
+        """By id; ``None`` if there is no database."""
+        self.built: dict[str, dict[str, list[Any]]] = {}
+        """The Mango indexes as they were last brought up to date: by name and id, the fields of each document."""
+
+    def answer(self, method: str, target: str, body: bytes, part: int | None = None) -> Answer:
+        """Answer a request.
+
+        Args:
+            method: Its method.
+            target: Its path, with parameters.
+            body: Its body.
+            part: How many documents of a batch to write before the server fails; ``None`` for all.
+        """
+        split = urlsplit(target)
+        parameters = {
+            name: json.loads(value) if name not in ("open_revs", "partitioned") else value
+            for name, value in parse_qsl(split.query)
+        }
+        path = [unquote(step) for step in split.path.strip("/").split("/")]
+        sent = json.loads(body) if body else None
+        if path == [""]:
+            return _said(200, {"couchdb": "Welcome", "version": "3.5.0"})
+        if len(path) == 1:
+            return self._database(method)
+        if self.documents is None:
+            return _said(404, {"error": "not_found", "reason": "Database does not exist."})
+        match method, path[1:]:
+            case "PUT", ["_revs_limit"]:
+                return _said(200, {"ok": True})
+            case "GET", ["_revs_limit"]:
+                return Answer(200, b"20\n")
+            case "POST", ["_index"]:
+                return self._make_index(sent)
+            case "POST", ["_bulk_docs"]:
+                return _said(201, [self._written(document) for document in sent["docs"][:part]])
+            case "POST", ["_bulk_get"]:
+                return _said(200, {"results": [self._got(one["id"]) for one in sent["docs"]]})
+            case "POST", ["_find"]:
+                return self._find(sent)
+            case "POST", ["_all_docs"]:
+                return _rows([self._row(id, include_docs=False) for id in sent["keys"]])
+            case "GET", ["_all_docs"]:
+                return self._all_docs(**parameters)
+            case "GET", ["_design", _, "_info"]:
+                return _said(200, {"view_index": {"updates_pending": {"minimum": 0}, "updater_running": False}})
+            case "GET", ["_design", name, "_view", view]:
+                return self._view(_INDEX + name, view, **parameters)
+            case "GET", ["_design", name]:
+                return self._get(_INDEX + name)
+            case "PUT", ["_design", name]:
+                said = self._written({**sent, "_id": _INDEX + name})
+                return _said(409 if "error" in said else 201, said)
+            case "GET", [id]:
+                return self._get(id, **parameters)
+        raise AssertionError(f"the model has no {method} {target}")
+
+    def _database(self, method: str) -> Answer:
+        if method == "PUT":
+            if self.documents is not None:
+                return _said(412, {"error": "file_exists", "reason": "The database could not be created."})
+            self.documents = {}
+            return _said(201, {"ok": True})
+        if self.documents is None:
+            return _said(404, {"error": "not_found", "reason": "Database does not exist."})
+        count = sum(not one.deleted for one in self.documents.values())
+        return _said(200, {"db_name": "db", "doc_count": count, "props": {}})
+
+    def _there(self, id: str) -> Revision | None:
+        assert self.documents is not None
+        found = self.documents.get(id)
+        return None if found is None or found.deleted else found
+
+    def _written(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Write one document of a batch, if its revision is that of the document, or there is none."""
+        assert self.documents is not None
+        id, rev = document["_id"], document.get("_rev")
+        old = self.documents.get(id)
+        if rev != (None if old is None else old.rev) and not (rev is None and old is not None and old.deleted):
+            return {"id": id, "error": "conflict", "reason": "Document update conflict."}
+        fields = {name: value for name, value in document.items() if not name.startswith("_")}
+        deleted = document.get("_deleted", False)
+        number, parent = (0, "") if old is None else old[:2]
+        text = json.dumps([id, parent, deleted, fields])  # the same change of the same revision has the same name
+        new = Revision(number + 1, blake2b(text.encode(), digest_size=8).hexdigest(), fields, deleted)
+        self.documents[id] = new
+        return {"ok": True, "id": id, "rev": new.rev}
+
+    def _get(self, id: str, open_revs: str | None = None) -> Answer:
+        assert self.documents is not None
+        found = self.documents.get(id)
+        if open_revs is not None and found is not None:
+            return _said(200, [{"ok": found.document(id)}])
+        if found is None or found.deleted:
+            return _said(404, {"error": "not_found", "reason": "missing" if found is None else "deleted"})
+        return _said(200, found.document(id))
+
+    def _got(self, id: str) -> dict[str, Any]:
+        assert self.documents is not None
+        found = self.documents.get(id)
+        if found is None:
+            missing = {"id": id, "rev": "undefined", "error": "not_found", "reason": "missing"}
+            return {"id": id, "docs": [{"error": missing}]}
+        document = found.document(id)
+        if found.deleted:
+            document = {"_id": id, "_rev": found.rev, "_deleted": True}
+        return {"id": id, "docs": [{"ok": document}]}
+
+    def _row(self, id: str, *, include_docs: bool) -> dict[str, Any]:
+        assert self.documents is not None
+        found = self.documents.get(id)
+        if found is None:
+            return {"key": id, "error": "not_found"}
+        if found.deleted:
+            return {"id": id, "key": id, "value": {"rev": found.rev, "deleted": True}, "doc": None}
+        row: dict[str, Any] = {"id": id, "key": id, "value": {"rev": found.rev}}
+        return row | ({"doc": found.document(id)} if include_docs else {})
+
+    def _all_docs(
+        self,
+        startkey: str | None = None,
+        endkey: str | None = None,
+        *,
+        inclusive_end: bool = True,
+        descending: bool = False,
+        limit: int | None = None,
+        include_docs: bool = False,
+    ) -> Answer:
+        assert self.documents is not None
+        low, high = (endkey, startkey) if descending else (startkey, endkey)
+        if low is not None and high is not None and low > high:
+            return _said(400, {"error": "query_parse_error", "reason": "No rows can match your key range"})
+        ids = sorted(
+            id
+            for id, one in self.documents.items()
+            if not one.deleted
+            and (low is None or id >= low)
+            and (high is None or id <= high)
+            and (inclusive_end or id != endkey)
+        )
+        if descending:
+            ids.reverse()
+        return _rows([self._row(id, include_docs=include_docs) for id in ids[:limit]])
+
+    def _view(
+        self,
+        design: str,
+        name: str,
+        startkey: Any = None,
+        endkey: Any = None,
+        *,
+        inclusive_end: bool = True,
+        limit: int | None = None,
+        group_level: int | None = None,
+    ) -> Answer:
+        """Read one of the store's views. Both compare keys by bytes, and are brought up to date for each request."""
+        if self._there(design) is None:
+            return _said(404, {"error": "not_found", "reason": "missing"})
+        emitted = sorted(
+            (key, id, value) for id, found in self._live() for key, value in _VIEWS[name](id, found.fields)
+        )
+        inside = [
+            one
+            for one in emitted
+            if (startkey is None or one[0] >= startkey)
+            and (endkey is None or one[0] < endkey or (inclusive_end and one[0] == endkey))
+        ]
+        if name != COUNTS:
+            return _rows([{"id": id, "key": key, "value": value} for key, id, value in inside[:limit]])
+        groups: dict[str, dict[str, Any]] = {}
+        for key, _, _ in inside:
+            group = None if group_level is None else key[:group_level]
+            groups.setdefault(json.dumps(group), {"key": group, "value": 0})["value"] += 1
+        return _rows(list(groups.values()))
+
+    def _live(self) -> Iterator[tuple[str, Revision]]:
+        assert self.documents is not None
+        for id, found in self.documents.items():
+            if not found.deleted and not id.startswith(_INDEX):
+                yield id, found
+
+    def _make_index(self, sent: dict[str, Any]) -> Answer:
+        id = _INDEX + sent["ddoc"]
+        answer = {"id": id, "name": sent["name"], "result": "exists"}
+        if self._there(id) is None:
+            self._written({"_id": id, "language": "query", "index": sent["index"]})
+            answer["result"] = "created"
+        return _said(200, answer)
+
+    def _find(self, query: dict[str, Any]) -> Answer:
+        """Answer a query as Mango does; with ``update`` unset, from the index as it was last built."""
+        documents = [found.document(id) for id, found in self._live()]
+        columns, warning, sort = list[str](), None, query.get("sort", [])
+        if "use_index" in query:
+            (name, _) = query["use_index"]
+            design = self._there(_INDEX + name)
+            if design is not None:
+                columns = design.fields["index"]["fields"]
+                documents = self._indexed(name, design.fields["index"], documents, update=query.get("update", True))
+            elif sort:
+                return _said(400, {"error": "no_usable_index", "reason": "No index exists for this sort"})
+            else:
+                warning = f"_design/{name}, {name} was not used because it is not a valid index for this query."
+        backward = any("desc" in one.values() for one in sort)
+        limit, bookmark = query.get("limit", 25), query.get("bookmark", "nil")
+        answer = mango.page(query["selector"], documents, columns, limit, bookmark, backward=backward)
+        if "fields" in query:
+            answer["docs"] = [{name: one[name] for name in query["fields"] if name in one} for one in answer["docs"]]
+        return _said(200, answer | ({} if warning is None else {"warning": warning}))
+
+    def _indexed(
+        self, name: str, index: dict[str, Any], documents: list[dict[str, Any]], *, update: bool
+    ) -> list[dict[str, Any]]:
+        """Return the documents that an index leads to. A stale one leads to documents by what they were."""
+        columns = index["fields"]
+        partial = index.get("partial_filter_selector", {})
+        if update or name not in self.built:
+            self.built[name] = {
+                one["_id"]: [mango.field(one, column) for column in columns]
+                for one in documents
+                if mango.is_in_index(one, columns) and mango.matches(partial, one)
+            }
+        built = self.built[name]
+        if update:
+            return [one for one in documents if one["_id"] in built]
+        return [
+            one
+            for one in documents
+            if one["_id"] in built and [mango.field(one, column) for column in columns] == built[one["_id"]]
+        ]
+
+
+def _said(status: int, what: Any) -> Answer:
+    return Answer(status, json.dumps(what, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
+
+
+def _rows(rows: list[dict[str, Any]]) -> Answer:
+    """Return rows as CouchDB sends them: a line for each."""
+    lines = ",\r\n".join(json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in rows)
+    return Answer(200, f'{{"total_rows":{len(rows)},"offset":0,"rows":[\r\n{lines}\r\n]}}\n'.encode())
+
+
+def _counted(id: str, fields: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+    if fields.get("revision") and fields.get("namespace"):
+        yield [fields["userId"], fields["namespace"], id], None
+
+
+def _excepted(id: str, fields: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+    if not isinstance(fields.get("revision"), str):
+        yield id, None
+    elif fields.get("expiresAt"):
+        yield id, fields["expiresAt"]
+
+
+_VIEWS: dict[str, Callable[[str, dict[str, Any]], Iterator[tuple[Any, Any]]]] = {
+    COUNTS: _counted,
+    EXCEPTIONS: _excepted,
+}
+"""What the functions of the store's views emit (`datastore_couchdb.schema`)."""
+
+
+class Transport(httpx.BaseTransport):
+    """Brings the requests of the adapter's HTTP client to a model, by way of a network if there is one."""
+
+    def __init__(self, model: CouchModel, client: Client | None = None) -> None:
+        self._model = model
+        self._client = client
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, and return its answer or raise what httpx raises."""
+        target, body = request.url.raw_path.decode(), request.read()
+
+        def carry_out(part: int | None) -> Answer:
+            return self._model.answer(request.method, target, body, part)
+
+        if self._client is None:
+            return _response(carry_out(None))
+        what, size = _told(request.method, target, body)
+        try:
+            return _response(self._client.request(what, carry_out, size))
+        except TooManyRequestsError:
+            return _response(_said(429, {"error": "too_many_requests", "reason": "slow down"}))
+        except ServerError as error:
+            return _response(_said(int(str(error)[:3]), {"error": "unknown_error", "reason": "badmatch"}))
+        except AnswerCutError as cut:
+            return _cut(cut.answer, cut.where)
+        except NoAnswerError as error:
+            raise httpx.ReadTimeout(str(error), request=request) from error
+        except ConnectionBrokeError as error:
+            raise httpx.ReadError(str(error), request=request) from error
+
+
+class _Cut(httpx.SyncByteStream):
+    """The beginning of an answer. The client sees that it is not whole, or a proxy has hidden that from it."""
+
+    def __init__(self, body: bytes, hidden: bool) -> None:
+        self._body = body
+        self._hidden = hidden
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._body
+        if not self._hidden:
+            raise httpx.RemoteProtocolError("peer closed connection without sending complete message body")
+
+
+def _cut(answer: Answer, where: float) -> httpx.Response:
+    """Return an answer cut at a place, from 0 to less than 1; every other place is hidden from the client."""
+    whole = answer.body.rstrip()
+    place = int(where * 2 * len(whole))
+    return httpx.Response(answer.status, headers=_HEADERS, stream=_Cut(whole[: place // 2], bool(place % 2)))
+
+
+_HEADERS = {"Content-Type": "application/json"}
+
+
+def _response(answer: Answer) -> httpx.Response:
+    return httpx.Response(answer.status, headers=_HEADERS, content=answer.body)
+
+
+def _told(method: str, target: str, body: bytes) -> tuple[str, int]:
+    """Return what the story says of a request, and how many documents it writes."""
+    path = urlsplit(target).path.strip("/").split("/")[1:]
+    if path[:1] in (["_bulk_docs"], ["_bulk_get"]):
+        documents = json.loads(body)["docs"]
+        names = [_named(one.get("_id") or one["id"], one.get("_rev", "")) for one in documents]
+        return f"{path[0]} {', '.join(names)}", len(documents) if path[0] == "_bulk_docs" else 1
+    if len(path) == 1 and not path[0].startswith("_"):
+        return f"{method} {_named(unquote(path[0]))}{' open_revs' if 'open_revs' in target else ''}", 1
+    return f"{method} {'/'.join(path)}", 1
+
+
+def _named(id: str, rev: str = "") -> str:
+    name = short(id[:-1]) + "!" if is_flag(id) else short(id)
+    return f"{name}@{rev[: rev.find('-') + 4]}" if rev else name
+
+
+class CouchDatabase:
+    """The database of a run."""
+
+    faults = frozenset((*FAULTS, *MORE))
+    connects = True
+    limits = frozenset({CLEARS_UNTIL_EMPTY})
+
+    def __init__(self, adapter: type[CouchBackend] = CouchBackend) -> None:
+        self._adapter = adapter
+        self._model: CouchModel | None = None
+
+    def adapter(self, client: Client) -> Backend:
+        """See `Database.adapter`."""
+        client.patience = lambda: REQUEST_SECONDS  # httpx knows nothing of deadlines
+        if self._model is None:
+            is_empty = Random(f"{client.world.plan.seed} database").random() < _EMPTY_AT_FIRST
+            self._model = CouchModel() if is_empty else copy.deepcopy(_prepared())
+        return opened(Transport(self._model, client), self._adapter)
+
+
+def opened(
+    transport: httpx.BaseTransport, adapter: type[CouchBackend] = CouchBackend, settings: Settings = SETTINGS
+) -> CouchBackend:
+    """Return a backend whose HTTP client sends its requests through a transport."""
+
+    def session(settings: Settings) -> Session:
+        backend.Session = Session  # before anything waits
+        made = Session(settings)
+        made.client = httpx.Client(
+            transport=transport, auth=made.client.auth, headers=made.client.headers, timeout=settings.timeout
+        )
+        return made
+
+    backend.Session = session  # type: ignore[assignment, misc]  # it is called as the class is
+    try:
+        return adapter(settings)
+    finally:
+        backend.Session = Session
+
+
+@functools.cache
+def _prepared() -> CouchModel:
+    """Return a database that is ready for the store. No one writes to it."""
+    model = CouchModel()
+    opened(Transport(model)).close()
+    return model

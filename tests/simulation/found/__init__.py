@@ -1,0 +1,1 @@
+"""Runs that once went wrong, written by `python -m tests.simulation --write-test`."""

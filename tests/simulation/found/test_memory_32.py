@@ -1,0 +1,77 @@
+"""Seed 32 on memory: it went wrong once."""
+
+from tests.simulation.written import call, check, fault, process, thread
+
+
+def test_all_is_well():
+    check(
+        "memory",
+        "32",
+        0.2,
+        process(0, tracking="immediate", flush_interval=0.01),
+        thread(0, "ann"),
+        call(0, "increment", "n", 2, pause=0.0006101363330295501),
+        call(1, "increment", "n", 3, pause=0.0037114273644647915, faults={2: "reset before", 3: "reset before"}),
+        call(2, "get_many", "a", "b", pause=0.00017713005981895218, faults={1: "clock jump"}),
+        call(
+            3,
+            "increment",
+            "n",
+            3,
+            pause=0.8212583415104087,
+            faults={1: "clock jump", 2: "reset before", 3: "request lost", 4: "clock jump", 6: "reset before"},
+        ),
+        thread(1, "ann"),
+        call(0, "modify", "a", "ann bcc9b.1", pause=0.0012267623773789206, faults={1: "clock jump"}),
+        call(1, "update_where", pause=0.1811748693614605, faults={1: "clock jump"}),
+        call(2, "get", "job1", pause=0.0019003546952266472, faults={1: "clock jump"}),
+        call(3, "get_many", "job1", "n", "b", pause=0.003378519251903683, faults={1: "request lost", 3: "clock jump"}),
+        call(
+            4,
+            "get_all",
+            pause=0.0007398680762604636,
+            faults={1: "error before", 3: "clock jump", 4: "reset before", 6: "error before"},
+        ),
+        call(5, "get", "b", pause=0.00448066382118014, faults={2: "reset before"}),
+        call(
+            6,
+            "increment",
+            "n",
+            3,
+            pause=1.2967372107940387,
+            faults={1: "reset before", 2: "error before", 3: "reset before", 4: "throttled"},
+        ),
+        process(1, tracking="deferred", flush_interval=0.1),
+        thread(0, "ann"),
+        call(0, "get_or_set", "a", "ann d8186.1", pause=0.8563643417026823),
+        call(
+            1,
+            "add_many",
+            ("job1", {"kind": "job", "name": "ann d8186.2", "n": 0}),
+            ("job2", {"kind": "job", "name": "ann d8186.3", "n": 0}),
+            ("b", "ann d8186.4"),
+            ("n", 6005),
+            pause=0.10501689232800798,
+        ),
+        call(2, "get_many", "n", "b", "a", pause=0.002010229280273337),
+        call(
+            3,
+            "set_many",
+            ("b", "ann d8186.6"),
+            ("a", "ann d8186.7"),
+            pause=9.94547821648479e-05,
+            faults={1: "clock jump"},
+        ),
+        call(4, "increment", "n", 2, pause=0.0006839141348132043),
+        call(
+            5,
+            "increment",
+            "n",
+            2,
+            pause=0.00046340207706066256,
+            faults={1: "clock jump", 2: "reset before", 3: "reset before"},
+        ),
+        call(6, "get", "job2", pause=0.6473833932526046),
+        fault("p1.datastore-access#1", "clock jump"),
+        fault("p0.close#1", "clock jump"),
+    )
