@@ -6,7 +6,6 @@ background thread hands the collected accesses to `Backend.record_access`, in a 
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 import weakref
@@ -16,13 +15,12 @@ from contextlib import suppress
 from typing import Literal, TypeAlias
 
 from datastore.backend import Access, Backend, Document
-from datastore.errors import DataStoreError
+from datastore.errors import DataStoreError, logger
 from datastore.times import format_time
 from datastore.turns import Turns
 
 Tracking: TypeAlias = Literal["deferred", "immediate", "off"]
 
-logger = logging.getLogger("datastore")
 _KEPT_WHILE_FAILING = 100  # times max_pending: the records whose counts are kept while the database does not answer
 _MOST_KEPT = 100_000  # and not more than this, unless max_pending is more
 _REST = 19  # the thread pauses after a flush for this many times its duration, but never longer than the interval
@@ -210,9 +208,9 @@ class AccessTracker:
         try:
             self.flush()
         except DataStoreError as error:
-            logger.warning("access counts of %d records were lost at close: %s", len(self._pending), error)
-        except Exception:
-            logger.exception("the backend broke its contract while counting accesses; the last counts are lost")
+            logger().warning("access counts of %d records were lost at close: %s", len(self._pending), error)
+        except Exception:  # noqa: BLE001 - logged
+            logger().exception("the backend broke its contract while counting accesses; the last counts are lost")
 
     def _with_pending(self, document: Document) -> Document:
         under_way = self._in_flight.get(document.id)
@@ -236,7 +234,7 @@ class AccessTracker:
             else:
                 dropped += 1
         if dropped:
-            logger.warning("dropped the access counts of %d records: too many wait for the database", dropped)
+            logger().warning("dropped the access counts of %d records: too many wait for the database", dropped)
 
     def _after_noting(self) -> None:
         if self._immediate:
@@ -270,9 +268,9 @@ class AccessTracker:
         try:
             self.flush_due()  # everything, with immediate tracking
         except DataStoreError as error:
-            logger.warning("access counts of %d records wait for the database: %s", len(self._pending), error)
-        except Exception:
-            logger.exception("the backend broke its contract while counting accesses")
+            logger().warning("access counts of %d records wait for the database: %s", len(self._pending), error)
+        except Exception:  # noqa: BLE001 - logged
+            logger().exception("the backend broke its contract while counting accesses")
 
     def _start(self) -> None:
         turn = self._summing.take_at_once()

@@ -329,6 +329,10 @@ class Capabilities:
     """How many of its last writes a record remembers (`datastore.adapters.remembering`). A write that is repeated
     because its answer was lost recognises itself, even after one write less than this number by others. This is for
     databases whose answers can be lost: they must remember at least 8, and the toolkit keeps 16."""
+    parsed_values: bool = False
+    """Values and metadata that are read were returned by `datastore.values.decode`. Such a value holds nothing that is
+    not JSON, so moving checks only its size and its depth. Leave it out where a database has values of its own types,
+    which can be anything in documents of other programs."""
     flush_interval: float = 1.0
     """Seconds between two writes of the access counts, if the host does not choose. Longer where writes are billed."""
     max_pending: int = 1_000

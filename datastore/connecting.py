@@ -9,16 +9,15 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from datastore.access import Tracking
-from datastore.administration import LegacySource
 from datastore.backend import Backend
-from datastore.earlier import EarlierFormat
 from datastore.errors import ConfigurationError, DataStoreError, UnsupportedError, of_the_store
-from datastore.reading import ReadOnlyBackend
 from datastore.store import DataStore
 from datastore.urls import MODE, Mode, Url, suggest
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+    from datastore.administration import LegacySource
 
 ENTRY_POINTS = "datastore.backends"
 """The entry-point group: a name is the scheme of a URL, an object is a function from `Url` to an open `Backend`."""
@@ -86,7 +85,7 @@ def connect(
     backend = _opened(open_backend, parsed)
     try:
         store = DataStore(
-            ReadOnlyBackend(backend) if parsed.read_only else backend,
+            _read_only(backend) if parsed.read_only else backend,
             tracking="off" if parsed.read_only else tracking,
             flush_interval=flush_interval,
             max_pending=max_pending,
@@ -100,6 +99,12 @@ def connect(
     except BaseException:
         backend.close()
         raise
+
+
+def _read_only(backend: Backend) -> Backend:
+    from datastore.reading import ReadOnlyBackend  # here, because few programs need it
+
+    return ReadOnlyBackend(backend)
 
 
 def _place(text: str, options: Mapping[str, Any], open_backend: Callable[[Url], Backend]) -> Hashable:
@@ -139,11 +144,13 @@ def connect_earlier(url: str) -> DataStore:
         UnsupportedError: If the adapter cannot list the records of all users.
         PermissionDeniedError, BackendUnavailableError, BackendUnusableError: As `connect`.
     """
+    from datastore.earlier import EarlierFormat
+
     parsed = Url(url, {MODE: "ro"})
     parsed.take_mode()
     parsed.earlier_format = True
     backend = _opened(_adapter(parsed), parsed)
-    store = DataStore(ReadOnlyBackend(EarlierFormat(backend)), tracking="off")
+    store = DataStore(_read_only(EarlierFormat(backend)), tracking="off")
     store._core.place = place_of(url)
     return store
 

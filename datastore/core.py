@@ -33,7 +33,7 @@ from datastore.backend import (
     Write,
 )
 from datastore.deadlines import within
-from datastore.documents import NO_TIME, check, checked, damaged, living, skip
+from datastore.documents import NO_TIME, are_sound, check, checked, damaged, living, skip
 from datastore.errors import (
     BackendUnusableError,
     ClosedError,
@@ -192,13 +192,14 @@ class Core:
             deadlines.check()
             batch = ids[start : start + size]
             found.update(self.call(_Reading(batch), partial(self.backend.read, batch, fields)))
-        now, live, whole = self.now(), dict[str, Document](), fields is Fields.ALL
+        now, live = self.now(), dict[str, Document]()
+        unchecked = fields is Fields.ALL and not are_sound(list(found.values()))
         for id in ids:
             document = found.get(id)
             if document is not None:
                 try:
                     if document.expires_at is None or document.expires_at > now:
-                        live[id] = check(document) if whole else document
+                        live[id] = check(document) if unchecked else document
                 except TypeError:
                     raise damaged(id, NO_TIME).during(str(_Reading((id,))), self.backend.name) from None
                 except DamagedRecordError as error:

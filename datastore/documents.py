@@ -10,15 +10,15 @@ a warning, so that one damaged record does not make the others unreadable. No me
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from itertools import repeat
+from typing import Any, NamedTuple, TypeVar
 
 from datastore.backend import BareDocuments, Document, DocumentPage
-from datastore.errors import DamagedRecordError, DataStoreError, InvalidValueError
-from datastore.ids import MAX_NAME_BYTES, Name, decode_id, decode_key, decode_prefix, is_id
+from datastore.errors import DamagedRecordError, DataStoreError, InvalidValueError, logger
+from datastore.ids import MAX_NAME_BYTES, Name, decode_id, decode_key, decode_prefix, is_id, names_of_all
 from datastore.times import parse_time, parse_times
-from datastore.values import MAX_METADATA_BYTES, UnreadableError, encode
+from datastore.values import MAX_METADATA_BYTES, UnreadableError, encode, encode_parsed
 
 T = TypeVar("T")
 
@@ -36,8 +36,6 @@ NO_TIME = "expiresAt is no time"
 NO_KEY = "no key has this id"
 _NO_TIME = "is not a time, which is written 2026-01-31T12:00:00.000000Z"
 _NO_AGENT = f"is not an agent's name, text of 1 to {MAX_NAME_BYTES} bytes, nor empty for the host"
-
-logger = logging.getLogger("datastore")
 
 
 def is_time(text: object) -> bool:
@@ -81,35 +79,95 @@ def check_moved(document: Document) -> str:
         raise damaged(document.id, error.message) from None
 
 
-def from_fields(id: str, fields: Mapping[str, Any], value: Any) -> Document:
-    """Return the document for fields that have the names in the docs, and may have any type.
+class Sound(NamedTuple):
+    """A document that is to be written as it is, and in which everything was checked."""
+
+    document: Document
+    name: tuple[str, str, str]
+    """The user id, the namespace and the key in its id."""
+    json: str
+    """The JSON text of its value."""
+
+
+def check_all_moved(
+    documents: Sequence[Document], names: Sequence[tuple[str, str, str]] | None = None, *, parsed: bool = False
+) -> tuple[list[Sound], list[DamagedRecordError]]:
+    """Check documents as `check_moved` does, in less time than one by one.
+
+    Args:
+        documents: The documents.
+        names: The names in their ids, if they have been decoded.
+        parsed: Whether their values were parsed (`datastore.backend.Capabilities.parsed_values`).
+
+    Returns:
+        The sound ones, in order, and an error for each of the others.
+    """
+    sound, broken = list[Sound](), list[DamagedRecordError]()
+    if are_sound(documents, MAX_COUNT):
+        try:
+            names = names_of_all([document.id for document in documents]) if names is None else names
+            return list(map(encoded, documents, names, repeat(encode_parsed if parsed else encode))), broken
+        except (DataStoreError, ValueError):
+            pass  # the closer look finds out which one, and why
+    for document in documents:
+        try:
+            json = check_moved(document)
+            sound.append(Sound(document, decode_id(document.id), json))
+        except DamagedRecordError as error:
+            broken.append(error)
+    return sound, broken
+
+
+def from_fields(name: tuple[str, str, str], id: str, fields: Mapping[str, Any]) -> Sound:
+    """Return the document for parsed fields that have the names in the docs, and may have any type.
+
+    Args:
+        name: The user id, the namespace and the key in the id.
+        id: The id.
+        fields: The fields, as a parser of JSON returned them.
 
     Raises:
         InvalidValueError, ValueTooLargeError: If a field is missing or not valid; nothing is quoted.
     """
-    for name in ("metadata", "createdAt", "updatedAt", "revision", "createdByAgent", "accessCount"):
-        if name not in fields:
-            raise InvalidValueError(f"has no field {name!r}")
-    document = Document(
-        id=id,
-        created_at=fields["createdAt"],
-        revision=fields["revision"],
-        expires_at=fields.get("expiresAt"),
-        value=value,
-        metadata={} if fields["metadata"] is None else fields["metadata"],
-        created_by_agent=fields["createdByAgent"],
-        updated_at=fields["updatedAt"],
-        access_count=fields["accessCount"],
-        last_accessed_by_agent=fields.get("lastAccessedByAgent"),
-        last_accessed_at=fields.get("lastAccessedAt"),
-        updated_by_agent=fields.get("updatedByAgent"),
-    )
+    document = unchecked(id, fields)
     problem = _problem(document, MAX_COUNT)
     if problem is not None:
         raise InvalidValueError(problem)
-    encode(document.metadata, "metadata", MAX_METADATA_BYTES)
-    encode(value)
-    return document
+    return encoded(document, name, encode_parsed)
+
+
+def unchecked(id: str, fields: Mapping[str, Any]) -> Document:
+    """Return the document for fields as `from_fields` does, but without looking at what is in them.
+
+    Raises:
+        InvalidValueError: If a field is missing.
+    """
+    try:
+        metadata = fields["metadata"]
+        return Document(
+            id, fields["createdAt"], fields["revision"], fields.get("expiresAt"), fields["value"],
+            {} if metadata is None else metadata, fields["createdByAgent"], fields["updatedAt"], fields["accessCount"],
+            fields.get("lastAccessedByAgent"), fields.get("lastAccessedAt"), fields.get("updatedByAgent"),
+        )  # fmt: skip
+    except KeyError as error:
+        missing = error.args[0]
+    raise InvalidValueError(f"has no field {missing!r}")
+
+
+def encoded(document: Document, name: tuple[str, str, str], encode: Callable[..., str]) -> Sound:
+    """Return a document whose other fields are sound, with its value encoded.
+
+    Args:
+        document: The document.
+        name: The user id, the namespace and the key in its id.
+        encode: Checks and encodes values: `datastore.values.encode`, or `encode_parsed` for parsed ones.
+
+    Raises:
+        InvalidValueError, ValueTooLargeError: If the value or the metadata cannot be stored.
+    """
+    if document.metadata:
+        encode(document.metadata, "metadata", MAX_METADATA_BYTES)
+    return Sound(document, name, encode(document.value))
 
 
 def damaged(id: str, problem: str | None = None) -> DamagedRecordError:
@@ -197,12 +255,12 @@ def name_of(id: str) -> Name | None:
 
 def skip(error: DamagedRecordError) -> None:
     """Log that a document was left out of a listing."""
-    logger.warning("a listing leaves out a damaged record: %s", error.message)
+    logger().warning("a listing leaves out a damaged record: %s", error.message)
 
 
 def checked(page: DocumentPage) -> DocumentPage:
     """Check the documents of a page of whole ones; return it with the unsound ones among the damaged ones."""
-    if _are_sound(page.documents):
+    if are_sound(page.documents):
         return page
     documents, broken = list[Document](), list(page.damaged)
     for document in page.documents:
@@ -248,10 +306,15 @@ def split(
     return documents, broken
 
 
-def _are_sound(documents: Sequence[Document]) -> bool:
-    """Return whether all documents are certainly sound, by what `_problem` asks of one.
+def are_sound(documents: Sequence[Document], most: int = _MAX_STORED_COUNT) -> bool:
+    """Return whether all documents are certainly sound, by what `check` asks of one.
 
-    They are looked at by column, which takes a quarter of the time: what many have in common is looked at once.
+    They are looked at by column, which takes a quarter of the time: what many have in common is looked at once. A few
+    are not looked at.
+
+    Args:
+        documents: The documents.
+        most: The largest access count.
     """
     if len(documents) < _MANY:
         return False
@@ -269,7 +332,7 @@ def _are_sound(documents: Sequence[Document]) -> bool:
             and all(_is_text(name, MAX_NAME_BYTES) for name in {*creators, *writers} - {None, ""})
             and all(_is_text(name, MAX_NAME_BYTES) for name in {*accessors} - {None})
             and set(map(type, counts)) == {int}
-            and 0 <= min(counts) <= max(counts) <= _MAX_STORED_COUNT
+            and 0 <= min(counts) <= max(counts) <= most
             and set(map(type, metadata)) == {dict}
         )
     except (TypeError, ValueError):  # values of a type that is in none of them

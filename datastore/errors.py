@@ -7,7 +7,10 @@ chained as ``__cause__``. No message, log line or ``repr`` holds a secret from a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+if TYPE_CHECKING:
+    from logging import Logger
 
 _LONGEST_MESSAGE = 2_000
 
@@ -209,6 +212,13 @@ def conflict(expected: str | None, revision: str | None) -> ConflictError:
 def exists() -> KeyExistsError:
     """Return the error for a record that was to be new."""
     return KeyExistsError("there is a record already; use set() to overwrite it")
+
+
+def logger() -> Logger:
+    """Return the logger of the package, ``"datastore"``."""
+    import logging  # here, because importing it takes as long as the largest module of the package, and few need it
+
+    return logging.getLogger("datastore")
 
 
 def of_the_store(error: Exception) -> DataStoreError:

@@ -19,7 +19,6 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import unquote
 
 from datastore.arguments import check_name
 from datastore.errors import InvalidNameError
@@ -95,6 +94,19 @@ def encode_name(name: str, parameter: str) -> str:
             "('%', ':', '/', control characters and a leading '_' take three)"
         )
     return encoded
+
+
+def decode_name(encoded: str) -> str:
+    """Return the name that `encode_name` encoded.
+
+    Raises:
+        UnicodeDecodeError: If it is not UTF-8 that is percent-encoded.
+    """
+    if "%" not in encoded:
+        return encoded
+    from urllib.parse import unquote  # here, because it is slow to import, and names seldom need it
+
+    return unquote(encoded, errors="strict")
 
 
 def encoded_size(name: str) -> int:
@@ -191,7 +203,8 @@ def names_of_all(ids: Sequence[str]) -> Sequence[tuple[str, str, str]]:
     start = len(prefix)
     alike = [id[start:] for id in ids if id.startswith(prefix)]
     if len(alike) != len(ids):  # of several namespaces
-        return [decode_id(id) for id in ids]
+        prefixes, _, encoded = zip(*[id.rpartition(":") for id in ids], strict=True)
+        return [(*decode_prefix(prefix), key) for prefix, key in zip(prefixes, decode_keys(encoded), strict=True)]
     user_id, namespace = decode_prefix(prefix[:-1])
     return [(user_id, namespace, key) for key in decode_keys(alike)]
 
@@ -255,7 +268,7 @@ def decode_prefix(prefix: str) -> tuple[str, str]:
         ValueError: If no ids of a namespace begin with it.
     """
     user, namespace = prefix.split(":")
-    names = unquote(user, errors="strict"), unquote(namespace, errors="strict")
+    names = decode_name(user), decode_name(namespace)
     if encode_name(names[0], "user_id") != user or encode_name(names[1], "namespace") != namespace:
         raise ValueError("no ids begin like this")
     return names
@@ -355,6 +368,12 @@ def is_system(id: str) -> bool:
     return id.partition(":")[0].endswith(SYSTEM)
 
 
+def without_system(ids: Sequence[str]) -> Sequence[str]:
+    """Return the ids that are not those of system records."""
+    some = SYSTEM + ":" in "\n".join(ids)  # in one look: there are hardly ever any
+    return [id for id in ids if not is_system(id)] if some else ids
+
+
 def is_any_id(text: str) -> bool:
     """Return whether a text is the id of a record or of a system record."""
     user, colon, rest = text.partition(":")
@@ -421,4 +440,4 @@ def scope_of(range: IdRange) -> tuple[str, str] | None:
     prefix = f"{user}:{namespace}"
     if range.end != f"{prefix};" and not range.end.startswith(f"{prefix}:"):
         return None
-    return unquote(user, errors="strict"), unquote(namespace, errors="strict")
+    return decode_name(user), decode_name(namespace)

@@ -6,7 +6,6 @@ zero and a bound that doubles up to a cap, so that many clients do not retry at 
 
 from __future__ import annotations
 
-import random
 import time
 
 from datastore.deadlines import until
@@ -40,6 +39,8 @@ class Backoff:
         left = self._deadline - time.monotonic()
         if left <= 0:
             return None
-        seconds = min(random.uniform(0, self._bound), left)
+        from random import uniform  # here, because it takes longer to import than this module, and is seldom needed
+
+        seconds = min(uniform(0, self._bound), left)
         self._bound = min(self._bound * 2, self._cap)
         return seconds

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self, cast, get_args
-from urllib.parse import unquote
 
 from datastore.access import Tracking
 from datastore.agent import AgentDataStore
@@ -29,13 +28,13 @@ from datastore.ids import (
     IdRange,
     after_user,
     check_agent,
+    decode_name,
     encode_name,
     is_id,
     is_system,
     namespace_range,
     system_range,
 )
-from datastore.reading import ReadOnlyBackend
 from datastore.scope import Scope
 
 if TYPE_CHECKING:
@@ -179,7 +178,7 @@ class DataStore:
         user.
         """
         for encoded in _users(self._core):
-            yield unquote(encoded, errors="strict")
+            yield decode_name(encoded)
 
     def records(self) -> Iterator[Record]:
         """Yield the records of all users, for reports. For the host alone. No access is counted.
@@ -379,6 +378,8 @@ class DataStore:
         raise NotPicklableError("DataStore", "call datastore.connect() in the other process")
 
     def __repr__(self) -> str:
+        from datastore.reading import ReadOnlyBackend
+
         core = self._core
         state = ", closed" if core.is_closed else ", read only" if type(core.backend) is ReadOnlyBackend else ""
         return f"DataStore(backend={self.backend.name!r}{state})"

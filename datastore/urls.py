@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
-from urllib.parse import parse_qsl, unquote
 
 from datastore.arguments import as_text, is_a, lone_surrogate
 from datastore.errors import ConfigurationError, DataStoreError, kind_of
@@ -44,6 +42,8 @@ class Url:
     """
 
     def __init__(self, text: str, options: Mapping[str, Any] | None = None, beside: Iterable[str] = ()) -> None:
+        from urllib.parse import parse_qsl, unquote  # here, because it is slow to import, and needed once
+
         match = _URL.fullmatch(as_text(text)) if is_a(text, str) else None
         if match is None:
             given = "the database URL" if is_a(text, str) else f"{kind_of(text)}"
@@ -177,5 +177,7 @@ def one_of(*choices: str) -> Callable[[Any], str]:
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` if something known is close to a name, else nothing."""
+    from difflib import get_close_matches  # here, because it is slow to import, and needed only for a mistake
+
     close = get_close_matches(name, list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

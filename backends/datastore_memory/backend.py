@@ -26,7 +26,7 @@ from datastore.backend import (
 )
 from datastore.errors import ClosedError, ConfigurationError, ValueTooLargeError
 from datastore.ids import EVERYTHING
-from datastore.tenants import Databases, TenantBackend, is_wanted
+from datastore.tenants import Databases, is_wanted
 from datastore.turns import Turn, Turns
 from datastore.urls import Url
 from datastore.values import decode, encode, merge_metadata
@@ -44,7 +44,11 @@ def connect(url: Url) -> Backend:
         raise ConfigurationError("memory:// takes nothing after the slashes: every connect opens a new, empty store")
     isolated = is_wanted(url)
     url.check_all_taken()
-    return TenantBackend(MemoryDatabases()) if isolated else MemoryBackend()
+    if not isolated:
+        return MemoryBackend()
+    from datastore.tenants import TenantBackend  # here, because few stores are divided like this
+
+    return TenantBackend(MemoryDatabases())
 
 
 @dataclass(slots=True)
@@ -69,7 +73,7 @@ class MemoryBackend(Backend):
     """An adapter without a database."""
 
     name = "memory"
-    capabilities = Capabilities(persistent=False, shared=False, at_once=True, tenant_databases=True)
+    capabilities = Capabilities(persistent=False, shared=False, at_once=True, parsed_values=True, tenant_databases=True)
 
     def __init__(self) -> None:
         self._turns = Turns("using the store in memory")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import repeat
 from typing import Any, TypeAlias
 
 from datastore.backend import BareDocuments, Document, Put, Restore
-from datastore.values import decode, encode, merge_metadata
+from datastore.values import decode, decode_all, encode, merge_metadata
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -41,10 +43,28 @@ def _whole(row: Row) -> Document:
     )
 
 
+def _all_with_value(rows: Sequence[Row]) -> list[Document]:
+    if not rows:
+        return []
+    *columns, values = zip(*rows, strict=True)
+    return list(map(_document, zip(*columns, decode_all(values), *_AFTER_VALUE)))  # noqa: B905 - most are endless
+
+
+def _all_whole(rows: Sequence[Row]) -> list[Document]:
+    if not rows:
+        return []
+    id, created_at, revision, expires_at, values, metadata, *others = zip(*rows, strict=True)
+    decoded = [{} if text == "{}" else decode(text) for text in metadata]
+    columns = id, created_at, revision, expires_at, decode_all(values), decoded, *others
+    return list(map(_document, zip(*columns, strict=True)))
+
+
 DOCUMENT: Sequence[Callable[[Row], Document]] = (_bare, _with_value, _whole)
 """The functions that make a document from a row, by `Fields`."""
-DOCUMENTS: Sequence[Callable[[Sequence[Row]], Sequence[Document]] | None] = (_all_bare, None, None)
-"""The functions that make the documents of several rows, where that takes less time than one by one."""
+DOCUMENTS: Sequence[Callable[[Sequence[Row]], Sequence[Document]]] = (_all_bare, _all_with_value, _all_whole)
+"""The functions that make the documents of several rows, in less time than one by one."""
+_document: Callable[[Row], Document] = partial(tuple.__new__, Document)
+_AFTER_VALUE = list(map(repeat, Document("", "", "", None)[VALUE + 1 :]))
 
 
 def row_of(put: Put) -> Row:
@@ -67,8 +87,9 @@ def row_of(put: Put) -> Row:
 def restored_row(restore: Restore) -> Row:
     """Return the parameters of `statements.RESTORE` and its kin, without the id."""
     old = restore.document
+    metadata = encode(old.metadata, "metadata") if old.metadata else "{}"
     return (
         *(restore.user_id, restore.namespace, restore.key, old.created_by_agent, old.created_at, old.updated_at),
-        *(old.revision, old.expires_at, encode(old.metadata or {}, "metadata"), restore.json, old.access_count),
+        *(old.revision, old.expires_at, metadata, restore.json, old.access_count),
         *(old.last_accessed_by_agent, old.last_accessed_at, old.updated_by_agent),
     )

@@ -7,13 +7,12 @@ import sqlite3
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datastore.adapters.pushdown import push, query_of
 from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
 from datastore.errors import DamagedRecordError
 from datastore.ids import scope_of
-from datastore.queries.matcher import Predicate, compile_filter
 from datastore.queries.tree import Field, Filter, asks
 from datastore.turns import keep_newest
 from datastore.values import decode
@@ -37,6 +36,9 @@ from datastore_sqlite.queries import Sql, parameters_of
 from datastore_sqlite.schema import TABLE
 from datastore_sqlite.shapes import Pieces, Shapes, shape_of
 from datastore_sqlite.statements import COLUMNS, WIDTHS
+
+if TYPE_CHECKING:
+    from datastore.queries.matcher import Predicate
 
 PAGE_BYTES = 8_000_000
 """A page ends soon after this many characters of values, so that large values do not fill the memory."""
@@ -455,7 +457,11 @@ def _bounds(range: Range, parameters: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _predicate(filter: Filter) -> Predicate | None:
-    return compile_filter(filter) if asks(filter) else None
+    if not asks(filter):
+        return None
+    from datastore.queries.matcher import compile_filter  # here, because a store that is opened need not ask anything
+
+    return compile_filter(filter)
 
 
 def _id(row: Row) -> str:

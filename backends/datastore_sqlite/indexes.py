@@ -16,7 +16,6 @@ JSON, and an index must hold the same keys for every version that ever opens the
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -87,7 +86,9 @@ class Index:
     def name(self) -> str:
         """The name: the same for the same fields and namespace. It would change if the keys ever changed."""
         readable = re.sub("[^A-Za-z0-9]+", "_", "_".join(".".join(path) for path in self.fields))[:40]
-        return f"{TABLE}_by_{readable}_{hashlib.sha256(self._body.encode()).hexdigest()[:12]}"
+        from hashlib import sha256  # here, because importing it loads OpenSSL
+
+        return f"{TABLE}_by_{readable}_{sha256(self._body.encode()).hexdigest()[:12]}"
 
     @property
     def statement(self) -> str:

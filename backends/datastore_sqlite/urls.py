@@ -10,12 +10,11 @@ from typing import Any
 
 from datastore.backend import Backend
 from datastore.errors import ConfigurationError
-from datastore.tenants import TenantBackend, is_wanted
+from datastore.tenants import is_wanted
 from datastore.urls import Url, boolean, one_of, positive, seconds
 from datastore_sqlite.backend import SqliteBackend
 from datastore_sqlite.client import NAME, Settings
 from datastore_sqlite.migrating import is_earlier, migrate_file
-from datastore_sqlite.tenants import SqliteFiles, SqliteMemories
 
 _LONGEST_TIMEOUT = 2_147_483
 """SQLite counts milliseconds in a signed 32-bit integer (https://www.sqlite.org/c3ref/busy_timeout.html)."""
@@ -39,6 +38,9 @@ def connect(url: Url) -> Backend:
     url.check_all_taken()
     if not isolated:
         return SqliteBackend(settings)
+    from datastore.tenants import TenantBackend  # here, because few stores are divided like this
+    from datastore_sqlite.tenants import SqliteFiles, SqliteMemories
+
     return TenantBackend(SqliteMemories(settings) if settings.path is None else SqliteFiles(settings, settings.path))
 
 
@@ -71,6 +73,8 @@ def migrate(url: Url, on_progress: Callable[[int, int | None], None] | None = No
         raise ConfigurationError("a store in memory has nothing to migrate", backend=NAME)
     if not isolated:
         return migrate_file(settings, settings.path, on_progress)
+    from datastore_sqlite.tenants import SqliteFiles
+
     files = SqliteFiles(settings, settings.path).files()
     of_tenant = replace(settings, tenant=True)
     return sum(migrate_file(of_tenant, file, on_progress) for file in files if is_earlier(of_tenant, file))

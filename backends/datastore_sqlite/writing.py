@@ -292,6 +292,15 @@ def _delete(connection: Connection, delete: Delete) -> Outcome:
 
 
 def _restore_all(connection: Connection, restores: Sequence[Restore]) -> list[Outcome]:
+    if all(restore.if_revision is None for restore in restores):
+        rows = [(restore.document.id, *restored_row(restore), restore.at) for restore in restores]
+        connection.execute("SAVEPOINT restoring")
+        done = connection.executemany(sql.RESTORE, rows).rowcount
+        if done == len(rows):
+            connection.execute("RELEASE restoring")
+            return [DONE] * done
+        connection.execute("ROLLBACK TO restoring")  # only one by one it shows which are there already
+        connection.execute("RELEASE restoring")
     return [_restore(connection, restore) for restore in restores]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -245,7 +244,9 @@ def _change_one(scope: Scope, query: Query, range: IdRange, sort: Sort, update: 
         if not found:
             return None
         if not sort:
-            random.shuffle(found)  # many callers look at the same ones
+            from random import shuffle  # here, because it is slow to import, and needed only by those who claim
+
+            shuffle(found)  # many callers look at the same ones
         for document in found:
             key = key_of(document.id)
             with naming(scope, key):

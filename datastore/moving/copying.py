@@ -69,7 +69,7 @@ def copy(
     report = receiver.report
     expected = total(source, user_id, namespace)
     for page in pages(source, user_id, namespace, after):
-        receiver.settle(page.documents)
+        receiver.settle(page.documents, page.names, parsed=source.capabilities.parsed_values)
         report.read += page.scanned
         report.expired += page.expired
         for error in page.damaged:

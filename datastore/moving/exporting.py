@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import repeat
+
 from datastore.moving.digests import add, digest
 from datastore.moving.files import Export, Place
 from datastore.moving.lines import to_line
@@ -48,10 +50,9 @@ def export_records(
     try:
         expected = total(source, user_id, namespace)
         for page in pages(source, user_id, namespace):
-            lines = [to_line(document) for document in page.documents]
+            lines = list(map(to_line, page.documents, page.names, repeat(source.capabilities.parsed_values)))
             export.append(lines)
-            for document in page.documents:
-                report.digest = add(report.digest, digest(document))
+            report.digest = add(report.digest, map(digest, page.documents))
             report.bytes += sum(map(len, lines))
             report.written += len(lines)
             report.read += page.scanned

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import closing
 
-from datastore.backend import Document
-from datastore.errors import DataStoreError, InvalidValueError
-from datastore.ids import decode_id
+from datastore.documents import Sound
+from datastore.errors import DataStoreError
 from datastore.moving.checkpoints import Checkpoint, Position
-from datastore.moving.files import LONGEST_LINE, ExportFile, Place
-from datastore.moving.lines import parse, to_document
+from datastore.moving.files import ExportFile, Place
+from datastore.moving.lines import read_lines
 from datastore.moving.pages import PAGE, core_of
 from datastore.moving.reports import OnProgress, Report
 from datastore.moving.settling import Sink
 from datastore.store import DataStore
 
 _PAGE_BYTES = 8_000_000
+_LINES, _LINES_BYTES = 500, 1_000_000  # how much is read at once
 
 
 def import_records(
@@ -81,39 +82,48 @@ def _import(
         receiver.report.resumed = receiver.report.read
     report = receiver.report
     core = core_of(sink)
-    page: dict[str, Document] = {}
+    page: dict[str, Sound] = {}
     size = 0
 
     def settle() -> None:
         nonlocal page, size
-        receiver.settle(list(page.values()))
+        receiver.settle_sound(list(page.values()))
         page, size = {}, 0
         position.save(Position(report.read, receiver.last, report))
         if on_progress is not None:
             on_progress(report.read, file.records)
 
-    for number, line in file.lines(report.read):
-        try:
-            if line is None:
-                raise InvalidValueError(f"is longer than {LONGEST_LINE:,} bytes")
-            document = to_document(parse(line))
-        except DataStoreError as error:
-            report.note("failed", f"line {number}", f"is not a record: {error}")
+    for number, length, found in _records(file, report.read):
+        if isinstance(found, DataStoreError):
+            report.note("failed", f"line {number}", f"is not a record: {found}")
             report.read += 1
             continue
+        document, name, _ = found
         if document.id in page:  # of two lines for one record the later one wins, also within a page
             settle()
         report.read += 1
-        size += len(line or b"")
-        name = decode_id(document.id)
+        size += length
         if document.expires_at is not None and document.expires_at <= core.now():
             report.expired += 1
-        elif user_id not in (None, name.user_id) or namespace not in (None, name.namespace):
+        elif user_id not in (None, name[0]) or namespace not in (None, name[1]):
             report.left_out += 1
         else:
-            page[document.id] = document
+            page[document.id] = found
         if len(page) == PAGE or size > _PAGE_BYTES:
             settle()
     settle()
     position.clear()
     return report
+
+
+def _records(file: ExportFile, start: int) -> Iterator[tuple[int, int, Sound | DataStoreError]]:
+    """Yield the number and the length of each line of records, and the record in it or the reason why it is none."""
+    numbers, lines, size = list[int](), list[bytes | None](), 0
+    for number, line in file.lines(start):
+        numbers.append(number)
+        lines.append(line)
+        size += len(line or b"")
+        if len(lines) == _LINES or size > _LINES_BYTES:
+            yield from zip(numbers, [len(line or b"") for line in lines], read_lines(lines), strict=True)
+            numbers, lines, size = [], [], 0
+    yield from zip(numbers, [len(line or b"") for line in lines], read_lines(lines), strict=True)

@@ -263,8 +263,7 @@ class _Move:
             self._receiver.settle(documents)
         else:
             self._report.ready += len(documents)
-            for document in documents:
-                self._report.digest = add(self._report.digest, digest(document))
+            self._report.digest = add(self._report.digest, map(digest, documents))
         self._batch.clear()
 
     def _decide(self, raw: Mapping[str, Any], name: Name) -> Name | None:

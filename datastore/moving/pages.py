@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import compress
 from typing import NamedTuple
 
 from datastore.backend import Document, DocumentPage, Fields
 from datastore.core import Core
-from datastore.documents import NO_KEY, damaged, living
+from datastore.documents import NO_KEY, damaged, living, name_of
 from datastore.errors import DamagedRecordError, UnsupportedError
 from datastore.ids import (
     EVERYTHING,
     IdRange,
-    decode_id,
     encode_name,
-    is_id,
-    is_system,
     key_range,
+    names_of_all,
     namespace_prefix,
     namespace_range,
+    without_system,
 )
 from datastore.store import DataStore
 
@@ -31,6 +31,8 @@ class LivePage(NamedTuple):
     """Some live documents, and where the next page begins."""
 
     documents: Sequence[Document]
+    names: Sequence[tuple[str, str, str]]
+    """The user id, the namespace and the key in the id of each document."""
     scanned: int
     """How many documents were looked at, including those that have expired or are filtered out."""
     expired: int
@@ -73,12 +75,14 @@ def pages(
     while True:
         found = core.page(partial(read, after=after), fields)
         there = living(found, core.now())
-        there = there._replace(documents=[one for one in there.documents if not is_system(one.id)])
-        live = [document for document in there.documents if is_id(document.id)]
-        broken = [*there.damaged, *(damaged(one.id, NO_KEY) for one in there.documents if not is_id(one.id))]
-        documents = live if wanted is None else [item for item in live if decode_id(item.id).namespace == wanted]
+        documents, names, nameless = _named(there.documents)
+        broken = [*there.damaged, *nameless]
         scanned = len(found.documents) + len(found.damaged)
-        yield LivePage(documents, scanned, scanned - len(live) - len(broken), found.after, broken)
+        expired = scanned - len(documents) - len(broken)
+        if wanted is not None:
+            which = [name[1] == wanted for name in names]
+            documents, names = list(compress(documents, which)), list(compress(names, which))
+        yield LivePage(documents, names, scanned, expired, found.after, broken)
         if found.after is None:
             return
         after = found.after
@@ -93,6 +97,30 @@ def total(store: DataStore, user_id: str | None, namespace: str | None) -> int |
         counts = backend.capabilities.supports("count")
         return core.call("counting", lambda: backend.count(range, now)) if counts else None
     return core.call("counting", backend.document_count)
+
+
+def _named(
+    documents: Sequence[Document],
+) -> tuple[Sequence[Document], Sequence[tuple[str, str, str]], list[DamagedRecordError]]:
+    """Return the documents that are records with the names in their ids, and an error for each that has no such id."""
+    ids = [document.id for document in documents]
+    kept = without_system(ids)
+    if kept is not ids:
+        only = set(kept)
+        documents, ids = [document for document in documents if document.id in only], list(kept)
+    try:
+        return documents, names_of_all(ids), []
+    except ValueError:
+        pass  # this is rare; only then each id is decoded by itself
+    records, names, nameless = list[Document](), list[tuple[str, str, str]](), list[DamagedRecordError]()
+    for document in documents:
+        name = name_of(document.id)
+        if name is None:
+            nameless.append(damaged(document.id, NO_KEY))
+        else:
+            records.append(document)
+            names.append(name)
+    return records, names, nameless
 
 
 def _range(user_id: str | None, namespace: str | None) -> IdRange:

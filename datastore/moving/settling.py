@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 
 from datastore.backend import Backend, Document, Fields, Restore
 from datastore.core import Core
-from datastore.documents import check_moved
+from datastore.documents import Sound, check_all_moved
 from datastore.errors import DamagedRecordError, UnsupportedError
-from datastore.ids import decode_id
 from datastore.moving.digests import add, digest
 from datastore.moving.pages import core_of
 from datastore.moving.reports import Report
@@ -60,54 +59,71 @@ class Sink:
         self.last: str | None = None
         """The id of the last document that was brought into the sink."""
 
-    def settle(self, documents: Sequence[Document]) -> None:
+    def settle(
+        self,
+        documents: Sequence[Document],
+        names: Sequence[tuple[str, str, str]] | None = None,
+        *,
+        parsed: bool = False,
+    ) -> None:
         """Bring some whole live documents, with distinct ids, into the sink, and note in the report what was done.
+
+        Documents that would be damaged records in the sink are not brought there.
+
+        Args:
+            documents: The documents.
+            names: The names in their ids, if they have been decoded.
+            parsed: Whether their values were parsed (`datastore.backend.Capabilities.parsed_values`).
 
         Requests: a read of the same documents, a write of what is missing, and a read of what was written.
         """
-        report = self.report
-        jsons = self._checked(documents)
-        digests = {document.id: digest(document) for document in documents if document.id in jsons}
-        there, damaged = self._read(list(digests))
-        for id in damaged:
-            self._fail(id, "the record in the sink is damaged; remove it, and repeat the move")
-        restores, now = list[Restore](), self._core.now()
-        for comes in documents:
-            if comes.id not in jsons or comes.id in damaged:
-                continue
-            json = jsons[comes.id]
-            report.bytes += len(json.encode())
-            old, document = there.get(comes.id), comes
-            if old is not None and self._keep_counts:
-                document = _with_larger_counts(comes, old)
-                digests[document.id] = digest(document)
-            report.digest = add(report.digest, digests[document.id])
-            if old is not None and digest(old) == digests[document.id]:
-                report.unchanged += 1
-                report.verified += 1
-            elif old is not None and not self._overwrite and _is_newer(old, document):
-                report.kept += 1
-                if self._tell(old):
-                    report.note("doubled", document.id, "a newer record is in the sink already; that one was kept")
-            else:
-                if old is not None and self._tell(old):
-                    report.note("doubled", document.id, "an older record was in the sink already; it was replaced")
-                revision = None if old is None else old.revision
-                restores.append(Restore(document, *decode_id(document.id), json, now, revision))
-        written = self._write(restores)
-        if self._verify and written:
-            self._read_back(written, digests)
+        sound, broken = check_all_moved(documents, names, parsed=parsed)
+        for error in broken:
+            self._fail(str(error.id), error.message)
+        self.settle_sound(sound)
         self.last = documents[-1].id if documents else self.last
 
-    def _checked(self, documents: Sequence[Document]) -> dict[str, str]:
-        """Return the values as JSON text by id, without documents that would be damaged records in the sink."""
-        jsons = dict[str, str]()
-        for document in documents:
-            try:
-                jsons[document.id] = check_moved(document)
-            except DamagedRecordError as error:
-                self._fail(document.id, error.message)
-        return jsons
+    def settle_sound(self, sound: Sequence[Sound]) -> None:
+        """Do what `settle` does with documents that have been checked."""
+        if not sound:
+            return
+        report = self.report
+        ids = [one.document.id for one in sound]
+        expected = {one.document.id: digest(one.document) for one in sound}
+        there, damaged = self._read(ids)
+        for id in damaged:
+            self._fail(id, "the record in the sink is damaged; remove it, and repeat the move")
+            del expected[id]
+        restores, now = list[Restore](), self._core.now()
+        for comes, name, json in sound:
+            id = comes.id
+            if id in damaged:
+                continue
+            report.bytes += len(json) if json.isascii() else len(json.encode())
+            old = there.get(id)
+            if old is None:
+                restores.append(Restore(comes, *name, json, now))
+                continue
+            document = comes
+            if self._keep_counts:
+                document = _with_larger_counts(comes, old)
+                expected[id] = digest(document)
+            if digest(old) == expected[id]:
+                report.unchanged += 1
+                report.verified += 1
+            elif not self._overwrite and _is_newer(old, document):
+                report.kept += 1
+                if self._tell(old):
+                    report.note("doubled", id, "a newer record is in the sink already; that one was kept")
+            else:
+                if self._tell(old):
+                    report.note("doubled", id, "an older record was in the sink already; it was replaced")
+                restores.append(Restore(document, *name, json, now, old.revision))
+        report.digest = add(report.digest, expected.values())
+        written = self._write(restores)
+        if self._verify and written:
+            self._read_back(written, expected)
+        self.last = ids[-1]
 
     def _read(self, ids: Sequence[str]) -> tuple[dict[str, Document], set[str]]:
         return read_sound(self._core, ids, Fields.ALL)
@@ -134,7 +150,7 @@ class Sink:
                 self.report.kept += 1  # somebody else has written it since it was read
         return written
 
-    def _read_back(self, written: Sequence[Document], digests: dict[str, bytes]) -> None:
+    def _read_back(self, written: Sequence[Document], expected: dict[str, bytes]) -> None:
         there, damaged = self._read([document.id for document in written])
         now = self._core.now()
         for document in written:
@@ -144,7 +160,7 @@ class Sink:
                 continue
             if found is None and document.expires_at is not None and document.expires_at <= now:
                 continue  # it has expired meanwhile
-            if found is not None and digest(found) == digests[document.id]:
+            if found is not None and digest(found) == expected[document.id]:
                 self.report.verified += 1
             elif found is None:
                 self.report.note("differs", document.id, "is missing when read back")

@@ -6,7 +6,21 @@ A tenant is a user id. An adapter implements `Databases`, which opens, drops and
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from datastore.tenants.databases import Databases, is_wanted
-from datastore.tenants.routing import TenantBackend
+
+if TYPE_CHECKING:
+    from datastore.tenants.routing import TenantBackend
 
 __all__ = ["Databases", "TenantBackend", "is_wanted"]
+
+
+if not TYPE_CHECKING:  # a type checker that saw it would accept every name, even a misspelt one
+
+    def __getattr__(name: str) -> Any:
+        if name == "TenantBackend":
+            from datastore.tenants.routing import TenantBackend  # here, because few stores are divided like this
+
+            return TenantBackend
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -25,12 +24,10 @@ from datastore.backend import (
     Restore,
     Write,
 )
-from datastore.errors import DamagedRecordError, DataStoreError
+from datastore.errors import DamagedRecordError, DataStoreError, logger
 from datastore.ids import EVERYTHING, SYSTEM, encode_name, namespace_range
 from datastore.tenants.databases import Databases
 from datastore.tenants.opened import OpenDatabases
-
-logger = logging.getLogger("datastore")
 
 _AT_ONCE = 16
 """The most tenants whose documents come in one page: each one's may be as large as a page of the adapter."""
@@ -101,7 +98,7 @@ class TenantBackend(Backend):
         if failed and not counted:
             raise failed[0]
         for one in failed:  # an error would make the store repeat the whole batch, and count the others twice
-            logger.warning("access counts of a tenant were lost: %s", one)
+            logger().warning("access counts of a tenant were lost: %s", one)
 
     def namespaces(self, range: IdRange, at: str) -> list[str]:
         """See `Backend.namespaces`."""

@@ -12,6 +12,7 @@ from datastore.documents import (
     MAX_REVISION_BYTES,
     UNDECODABLE,
     check,
+    check_all_moved,
     check_moved,
     checked,
     damaged,
@@ -21,7 +22,7 @@ from datastore.documents import (
     living,
 )
 from datastore.errors import DamagedRecordError
-from datastore.ids import encode_key
+from datastore.ids import decode_id, encode_key
 
 AT = "2026-01-31T12:00:00.000000Z"
 SOUND = Document(
@@ -132,6 +133,46 @@ def test_what_is_taken_in_must_be_within_the_limits_as_well(changes, message):
     with pytest.raises(DamagedRecordError, match=message) as caught:
         check_moved(SOUND._replace(**changes))
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"created_at": "yesterday"},
+        {"access_count": MAX_COUNT + 1},
+        {"metadata": {"m": SECRET * 5_000}},
+        {"metadata": None},
+        {"value": "x" * 1_000_000},
+        {"value": "\ud800"},
+        {"value": {SECRET}},
+        {"value": float("nan")},
+        {"id": "ann:default:?"},
+        {"id": "ann%.:default:" + encode_key("plan")},
+    ],
+    ids=["sound", "time", "count", "metadata", "no metadata", "large", "text", "set", "nan", "id", "system id"],
+)
+@pytest.mark.parametrize("number", [1, 20])
+def test_documents_that_are_checked_together_are_checked_as_one_by_one(changes, number):
+    """The one that differs is named, and all others are taken."""
+    documents = [SOUND._replace(id=f"ann:ns-{at // 2}:{encode_key(str(at))}", value=at) for at in range(number)]
+    odd = SOUND._replace(**changes)
+    documents.insert(number // 2, odd)
+    sound, broken = check_all_moved(documents)
+    reason = problem(odd)
+    assert [error.message for error in broken] == ([] if reason is None else [reason])
+    taken = [document for document in documents if reason is None or document is not odd]
+    assert [one.document for one in sound] == taken
+    assert [one.json for one in sound] == [check_moved(document) for document in taken]
+    assert [one.name for one in sound] == [decode_id(document.id) for document in taken]
+
+
+def problem(document):
+    try:
+        check_moved(document)
+    except DamagedRecordError as error:
+        return error.message
+    return None
 
 
 def test_there_is_room_for_counting_beyond_what_is_taken_in():

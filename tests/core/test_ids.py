@@ -18,8 +18,11 @@ from datastore.ids import (
     encode_name,
     is_id,
     key_range,
+    names_of_all,
     namespace_prefix,
     namespace_range,
+    system_prefix,
+    without_system,
 )
 from datastore.scope import new_revision
 
@@ -251,3 +254,24 @@ def test_one_that_is_no_key_among_others_is_found(wrong):
     for encoded in ([wrong], ["NV", wrong], [wrong, "NV"], [alike] * 4 + [wrong], [wrong] + [alike] * 4, [wrong] * 5):
         with pytest.raises(ValueError):
             decode_keys(encoded)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b%", "_c"]), st.sampled_from(["x", "y:z"]), text), max_size=12))
+def test_names_are_decoded_together_as_one_by_one(some):
+    """Whether the ids are of one namespace or of several."""
+    assert list(names_of_all([make_id(*names) for names in some])) == some
+
+
+@pytest.mark.parametrize("wrong", ["", "a", "a:b", "a:b:?", "a%:b:NV", ":b:NV", "a:b:c:NV", "a%.:b:NV"])
+@pytest.mark.parametrize("others", [[], ["a:b:NV"] * 5, ["a:b:NV", "c:d:NV"] * 5], ids=["alone", "alike", "of two"])
+def test_one_that_is_no_id_among_others_is_found(wrong, others):
+    for ids in ([*others, wrong], [wrong, *others]):
+        with pytest.raises(ValueError):
+            names_of_all(ids)
+
+
+def test_the_ids_of_system_records_are_left_out():
+    system = system_prefix("a", "leases") + "NV"
+    others = ["a:b:NV", "a%25.:b:NV", "a:%25.:NV", "x", "a:%.:NV"]
+    assert without_system([others[0], system, *others[1:]]) == others
+    assert without_system(others) == others

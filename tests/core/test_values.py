@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datastore import InvalidValueError, ValueTooLargeError
-from datastore.values import MAX_DEPTH, check_metadata, decode, encode, merge_metadata
+from datastore.values import MAX_DEPTH, check_metadata, decode, decode_all, encode, encode_parsed, merge_metadata
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text
@@ -289,3 +289,51 @@ def test_metadata_is_merged_shallowly_and_none_removes():
 def test_metadata_that_grows_too_large_by_merging_is_refused():
     with pytest.raises(ValueTooLargeError, match="as merged"):
         merge_metadata({"a": "x" * 9_000}, {"b": "x" * 9_000})
+
+
+@given(st.lists(values))
+def test_values_are_decoded_together_as_one_by_one(some):
+    assert exactly(decode_all([encode(value) for value in some])) == exactly(some)
+
+
+@pytest.mark.parametrize("wrong", ["", "{", b"1", b"[1]", None, 1, "NaN", " NaN", " 1e999"], ids=repr)
+def test_text_that_is_no_value_is_refused_among_others_as_well(wrong):
+    for texts in ([wrong], ["1", wrong, "2"], [wrong, " 36893488147419103232"]):
+        with pytest.raises((ValueError, TypeError)):
+            decode_all(texts)
+
+
+@given(values)
+def test_a_parsed_value_is_encoded_as_any_other(value):
+    parsed = decode(encode(value))
+    assert encode_parsed(parsed) == encode(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [nested(MAX_DEPTH), "[" * 1_000, [["{"] * 300], [{}] * 300, "x" * 999_998, [2**64] * 100],
+    ids=["deepest", "brackets", "braces", "objects", "largest", "long integers"],
+)
+def test_a_parsed_value_within_the_limits_is_taken(value):
+    assert encode_parsed(value) == encode(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (nested(MAX_DEPTH + 1), InvalidValueError),
+        (nested(300), InvalidValueError),
+        ({"a": nested(MAX_DEPTH)}, InvalidValueError),
+        ("x" * 999_999, ValueTooLargeError),
+        ("é" * 500_000, ValueTooLargeError),
+        ([2**70] * 50_000, ValueTooLargeError),
+        ("\ud800", InvalidValueError),
+    ],
+    ids=["deep", "deeper", "deep in an object", "large", "large in bytes", "long integers", "lone surrogate"],
+)
+def test_a_parsed_value_beyond_the_limits_is_refused(value, error):
+    with pytest.raises(error) as caught:
+        encode_parsed(value)
+    with pytest.raises(error) as as_always:
+        encode(value)
+    assert str(caught.value) == str(as_always.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from datastore.conformance.faults import backend_of
 from datastore.conformance.samples import VALUES, same
 from datastore.ids import encode_key
 from datastore.moving import copy, digest_of
+from datastore.moving.digests import digest
 from datastore.moving.pages import PAGE
 
 RECORDS = 4 * (len(VALUES) + 1)
@@ -326,3 +328,44 @@ def test_memory_holds_one_page_whatever_the_number_of_records(tmp_path, monkeypa
     assert report.written == report.verified == 20_000
     assert highest <= 4 * PAGE
     print(f"{20_000 / took:,.0f} records a second, at most {highest} in memory")
+
+
+SMALL = Document("id", "created", "r", None, None)
+ALIKE = [
+    ({"a": 1, "b": [{"c": 2, "d": 3}]}, {"b": [{"d": 3, "c": 2}], "a": 1}),
+    ({"a": 2**70, "b": 1}, {"b": 1, "a": 2**70}),
+    ((1, 2), [1, 2]),
+]
+DIFFERENT = [(1, 1.0), (1, True), (0, False), (0.0, -0.0), ("1", 1), (None, "null"), ([2**64, 1], [2**64, 1.0])]
+
+
+@pytest.mark.parametrize(("one", "other"), ALIKE, ids=["order", "order, long integer", "tuple"])
+def test_documents_with_the_same_content_have_the_same_digest(one, other):
+    assert digest(documents_with(one)[0]) == digest(documents_with(other)[0])
+
+
+@pytest.mark.parametrize(("one", "other"), DIFFERENT, ids=str)
+def test_documents_that_differ_have_different_digests(one, other):
+    assert {digest(document) for document in documents_with(one)}.isdisjoint(map(digest, documents_with(other)))
+
+
+def test_each_field_counts_in_a_digest():
+    document = Document("id", "created", "revision", "expires", 1, {}, "creator", "updated", 5, "reader", "read", "w")
+    changed = [document._replace(**{field: "other"}) for field in document._fields]
+    assert len({digest(document), *map(digest, changed)}) == len(document._fields) + 1
+    swapped = document._replace(id="created", created_at="id")
+    assert digest(swapped) != digest(document)
+
+
+@pytest.mark.parametrize("leaf", [1, 2**70], ids=["machine word", "long integer"])
+def test_the_deepest_value_has_a_digest(leaf):
+    value = leaf
+    for _ in range(200):
+        value = [value]
+    document, _ = documents_with(value)
+    assert digest(document) == digest(document._replace(value=json.loads(json.dumps(value)))) != digest(SMALL)
+
+
+def documents_with(value):
+    """Return a document with a value, and one with it in its metadata."""
+    return SMALL._replace(value=value), SMALL._replace(metadata={"m": value})

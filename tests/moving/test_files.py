@@ -13,14 +13,16 @@ import subprocess
 import sys
 import tempfile
 import threading
+import uuid
 
 import pytest
 
 import datastore
+from datastore.backend import Fields
 from datastore.conformance.samples import VALUES
 from datastore.moving import copy, digest_of, export_records, import_records
 from datastore.moving.files import BrokenFileError
-from datastore.moving.lines import parse
+from datastore.moving.lines import parse, to_line
 from datastore.moving.pages import PAGE
 
 RECORDS = 4 * (len(VALUES) + 1)
@@ -402,9 +404,74 @@ def test_an_import_holds_one_page_whatever_the_number_of_lines(source, file, mon
     source.agent("ann", "a").set_many({f"key {number}": number for number in range(10_000)})
     export_records(source, file)
     sizes = []
-    settle = Sink.settle
-    monkeypatch.setattr(Sink, "settle", lambda self, page: (sizes.append(len(page)), settle(self, page)))
+    settle = Sink.settle_sound
+    monkeypatch.setattr(Sink, "settle_sound", lambda self, page: (sizes.append(len(page)), settle(self, page)))
     with datastore.connect("memory://") as sink:
         import_records(file, sink)
     assert max(sizes) == PAGE
     assert sum(sizes) == 10_000
+
+
+BAD = {
+    "not an object": b"[1]",
+    "cut off": b'{"userId": "ann"',
+    "not UTF-8": b'{"userId": "\xff"}',
+    "without a key": {"key": ...},
+    "without a revision": {"revision": ...},
+    "a key in another type": {"key": 1},
+    "a user in another type": {"userId": ["ann"]},
+    "an empty namespace": {"namespace": ""},
+    "an impossible day": {"updatedAt": "2026-02-30T12:00:00.000000Z"},
+    "too many accesses": {"accessCount": 2**53 + 1},
+    "metadata that is too large": {"metadata": {"m": "x" * 16_000}},
+    "a value that is too deep": {"value": json.loads("[" * 201 + "]" * 201)},
+    "a value that is too large": {"value": "x" * 1_000_000},
+    "a lone surrogate": {"value": "\ud800"},
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
+def test_one_line_among_hundreds_is_found_and_named(source, sink, file, bad):
+    """Lines are read many at a time, and refused one by one."""
+    source.agent("ann", "a").set_many({f"key {number:03}": number for number in range(PAGE + 20)})
+    source.agent("bob", "a", "notes").set_many({f"key {number:03}": number for number in range(20)})
+    export_records(source, file)
+    lines = content(file).split(b"\n")
+    for at in (3, PAGE + 25):
+        if isinstance(bad, bytes):
+            lines[at] = bad
+        else:
+            fields = json.loads(lines[at]) | bad
+            lines[at] = json.dumps({name: field for name, field in fields.items() if field is not ...}).encode()
+    changed = b"\n".join(lines)
+    file.write_bytes(gzip.compress(changed) if file.suffix == ".gz" else changed)
+    report = import_records(file, sink, accept_incomplete=True)
+    assert [problem.where for problem in report.problems] == ["line 4", f"line {PAGE + 26}"]
+    assert all(problem.text.startswith("is not a record: ") for problem in report.problems)
+    assert (report.read, report.written, report.verified) == (PAGE + 40, PAGE + 38, PAGE + 38)
+
+
+DEEP = json.loads("[" * 150 + "]" * 150)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"a": [1, -0.0, None, "é\u2028"]}, [2**64, 0.1], DEEP, {"deep": DEEP, "text": "[" * 90}, "x" * 20_000, "{" * 300],
+    ids=["plain", "long integer", "deep", "deeper", "large", "braces"],
+)
+def test_a_line_is_the_same_whether_the_value_was_parsed_or_not(full, value):
+    (document, *_) = full.backend.all_documents(Fields.ALL, 1).documents
+    for whole in (document._replace(value=value), document._replace(metadata={"m": value})):
+        line = to_line(whole, ("ann", "default", "k"), parsed=True)
+        assert line == to_line(whole, ("ann", "default", "k"), parsed=False)
+        assert line.endswith(b"}\n")
+        assert line.count(b"\n") == 1
+        fields = parse(line)
+        assert repr((fields["value"], fields["metadata"])) == repr((whole.value, whole.metadata))
+
+
+def test_a_value_of_a_type_that_json_lacks_is_refused_where_a_database_can_hold_one(full):
+    (document, *_) = full.backend.all_documents(Fields.ALL, 1).documents
+    for value in (float("nan"), uuid.UUID(int=1), {1: 2}):
+        with pytest.raises(datastore.InvalidValueError):
+            to_line(document._replace(value=value), ("ann", "default", "k"), parsed=False)

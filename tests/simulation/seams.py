@@ -79,12 +79,9 @@ def _replaced(scheduler: Scheduler, seed: str) -> Iterator[tuple[Any, str, Any]]
     )
     for module in (turns, access):
         yield module, "threading", threads
-    drawn = SimpleNamespace(
-        uniform=here(lambda low, high: chance().uniform(low, high), random.uniform),
-        shuffle=here(lambda items: chance().shuffle(items), random.shuffle),
-    )
-    for module in (retry, claims):
-        yield module, "random", drawn
+    # The package imports these where it needs them.
+    yield random, "uniform", here(lambda low, high: chance().uniform(low, high), random.uniform)
+    yield random, "shuffle", here(lambda items: chance().shuffle(items), random.shuffle)
     numbers = itertools.count(1)
     for module in (scope, claims):
         revision = here(lambda: f"r{next(numbers)}", module.new_revision)  # short, because people read them
