@@ -1,7 +1,7 @@
 """The day's runs: seeds that nobody has chosen, over all backends.
 
-They are recorded here, so a run of the tests never depends on chance, and a red one can be repeated. Whoever has time moves
-`DAY` on, plays more of them (``python -m tests.simulation``), and mends what they find.
+They are recorded here, so a run of the tests never depends on chance, and a red one can be repeated. Whoever has time
+moves `DAY` on, plays more of them (``python -m tests.simulation``), and mends what they find.
 """
 
 import os

@@ -326,6 +326,13 @@ def _removed(
     """A record was removed, or was not there (``was_there``), or the call counts only how many there were."""
     if isinstance(error, ConflictError):
         yield from _refused(call, key, error.revision, if_revision)
+        if call.is_unanswered and call.clocks_differ:  # it is done, and takes what was created since for an older one
+
+            def removed(state: Stored, _: int | None) -> Iterator[Stored]:
+                if state is not None and state.revision in (None, if_revision):
+                    yield None
+
+            yield Effect(_at(call, key), call, removed, optional=True, until=call.returned, excuse=True)
         return
 
     # After a lost answer, only the time when a record was created tells whether it is the one that the delete was for
