@@ -187,13 +187,13 @@ def test_this_file_knows_every_call_that_writes():
     reads = {
         "get", "get_record", "get_many", "get_all", "exists", "list_keys", "list_namespaces", "use_namespace", "scan",
         "first", "last", "iter_records", "get_records", "find_in", "namespace_stats", "find", "find_records", "count",
-        "explain", "agent", "namespace", "user_id", "backend", "key_value", "vault",
+        "explain", "agent", "namespace", "user_id", "backend", "key_value", "vault", "asynchronous",
     }  # fmt: skip
     calls = {name for name, _ in inspect.getmembers(AgentDataStore) if not name.startswith("_")}
     assert calls - reads | {"get"} == {name.partition(" ")[0] for name in WRITES}
     of_the_store = {name for name, _ in inspect.getmembers(DataStore) if not name.startswith("_")}
     reads = {
-        "backend", "capabilities", "agent", "host", "users", "records", "flush", "tenants", "close", "drop_tenant",
+        "backend", "capabilities", "agent", "host", "users", "records", "flush", "tenants", "close", "drop_tenant", "asynchronous",
     }  # fmt: skip
     assert of_the_store - reads == {"purge_expired", "forget", "ensure_index"}
     assert issubclass(ReadOnlyBackend, Backend)
