@@ -26,6 +26,10 @@ OVER_A_NETWORK = 24
 """Workers for a database that is asked over a network: most of them wait for its answers."""
 
 
+_LOOK, _LOOKS = 0.001, 5_000
+"""Seconds between two looks whether a thread has been started, and how many there are: an interrupt may prevent it."""
+
+
 class Task(Protocol):
     """Something for a worker to do."""
 
@@ -81,9 +85,20 @@ class Workers:
             self._tasks.put(None)
         for thread in threads:
             if wait and thread is not threading.current_thread():
-                thread.join()
+                self._join(thread)
         if wait:
             self._do_the_rest()
+
+    def _join(self, thread: threading.Thread) -> None:
+        for _ in range(_LOOKS):
+            try:
+                thread.join()
+            except RuntimeError:  # another thread is about to start it
+                if thread not in self._threads:
+                    return  # and could not
+                time.sleep(_LOOK)
+            else:
+                return
 
     def _start(self) -> None:
         # As daemons, since the interpreter would otherwise wait at its exit for those that have nothing to do.
