@@ -47,7 +47,7 @@ def _all_with_value(rows: Sequence[Row]) -> list[Document]:
     if not rows:
         return []
     *columns, values = zip(*rows, strict=True)
-    return list(map(_document, zip(*columns, decode_all(values), *_AFTER_VALUE)))  # noqa: B905 - most are endless
+    return list(map(_document, zip(*columns, decode_all(values), *_AFTER_VALUE)))  # noqa: B905 - what is repeated has no end
 
 
 def _all_whole(rows: Sequence[Row]) -> list[Document]:
