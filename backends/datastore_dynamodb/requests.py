@@ -32,6 +32,7 @@ from datastore_dynamodb.marks import COUNTS, WRITES, first, operands, rememberin
 from datastore_dynamodb.schema import TTL
 
 _AT_REVISION = "revision = :seen"
+_SAME_PARTS = "valueParts = :parts"
 _ABSENT = f"attribute_not_exists(pk) OR ({EXPIRED} AND attribute_exists(revision) AND {NO_PARTS})"
 _ABSENT_OR_EXPIRES_LATER = "(attribute_not_exists(pk) OR expiresAt > :at)"
 _EXPIRY = ("expiresAt", TTL)
@@ -109,7 +110,8 @@ def _as_seen(change: Change, over: Known, value: Encoded | None, values: Attribu
     """Return the condition that a record is as it was seen: at its revision, and as live as it was.
 
     A touch moves the expiry without a new revision, so a record may have expired, or even live again, since it was
-    seen. Where parts of a value are to expire with their record, the expiry must be the very one that was seen.
+    seen. Where parts of a value are to expire with their record, the expiry must be the very one that was seen. A write
+    that is sent again after somebody has removed the record makes it at the same revision, with other parts.
     """
     write = change.write
     if over.token.revision is None:
@@ -117,13 +119,17 @@ def _as_seen(change: Change, over: Known, value: Encoded | None, values: Attribu
     values[":seen"] = over.token.revision
     if over.damaged:
         return _AT_REVISION
+    as_seen = _AT_REVISION
+    if over.token.split is not None:
+        values[":parts"] = over.token.split.attribute
+        as_seen = f"{_AT_REVISION} AND {_SAME_PARTS}"
     if isinstance(write, Touch) or (_keeps_expiry(change) and value is not None and value.form == PARTS):
         if over.expires_at is None:
-            return f"{_AT_REVISION} AND attribute_not_exists(expiresAt)"
+            return f"{as_seen} AND attribute_not_exists(expiresAt)"
         values[":was"] = {"S": over.expires_at}
-        return f"{_AT_REVISION} AND expiresAt = :was"
+        return f"{as_seen} AND expiresAt = :was"
     values[":at"] = {"S": write.at}
-    return f"{_AT_REVISION} AND {LIVE if over.live(write.at) else EXPIRED}"
+    return f"{as_seen} AND {LIVE if over.live(write.at) else EXPIRED}"
 
 
 def _keeps_expiry(change: Change) -> bool:
