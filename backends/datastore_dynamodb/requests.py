@@ -35,6 +35,10 @@ _AT_REVISION = "revision = :seen"
 _SAME_PARTS = "valueParts = :parts"
 _ABSENT = f"attribute_not_exists(pk) OR ({EXPIRED} AND attribute_exists(revision) AND {NO_PARTS})"
 _ABSENT_OR_EXPIRES_LATER = "(attribute_not_exists(pk) OR expiresAt > :at)"
+_NOT_CREATED_SINCE, _NOT_WRITTEN_SINCE = "NOT createdAt > :at", "NOT updatedAt > :at"
+"""Of a write of a record that nobody has read. A request may arrive long after its call has sent another one, and after
+others have removed the record and created it again. If it is refused because clocks differ, the record that it found is
+changed by the next request, at its revision. The condition holds for a record without the time, and for none."""
 _EXPIRY = ("expiresAt", TTL)
 _UNKNOWN = unknown(WRITES)
 _COUNT = f"ADD accessCount :number SET {remembering(COUNTS)}"
@@ -88,22 +92,22 @@ def _condition(change: Change, value: Encoded | None, values: Attributes) -> str
         values[":at"] = {"S": write.at}
         return _ABSENT
     revision = None if isinstance(write, Access | Touch) else write.if_revision
+    values[":at"] = {"S": write.at}
     if isinstance(write, Delete):
         if revision is None:
-            return OURS_OR_NONE if write.only_own else ""
+            return f"{OURS_OR_NONE} AND {_NOT_CREATED_SINCE}" if write.only_own else _NOT_CREATED_SINCE
         terms = LIVE
     else:
         terms = f"{NO_PARTS} AND {LIVE}"
-    values[":at"] = {"S": write.at}
     if revision is not None:
         values[":seen"] = {"S": revision}
         return f"{_AT_REVISION} AND {terms}"
     if isinstance(write, Touch):
-        return f"attribute_exists(revision) AND {terms}"
+        return f"attribute_exists(revision) AND {terms} AND {_NOT_WRITTEN_SINCE}"
     if isinstance(write, Put) and write.keep_expiry and write.expires_at is not None:
         # No update can leave a live record without an expiry, and give one to a new record. So the former is refused.
         terms = f"{NO_PARTS} AND {_ABSENT_OR_EXPIRES_LATER}"
-    return f"{OURS_OR_NONE} AND {terms}"
+    return f"{OURS_OR_NONE} AND {terms} AND {_NOT_CREATED_SINCE}"
 
 
 def _as_seen(change: Change, over: Known, value: Encoded | None, values: Attributes) -> str:
