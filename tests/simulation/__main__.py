@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import itertools
 import sys
 import time
@@ -30,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     database = BACKENDS[options.backend]
+    gc.freeze()  # what was imported stays, and need not be looked through again and again
     began, undecided = time.monotonic(), 0
     numbers = itertools.count(options.seed)
     for number in numbers if options.runs is None else itertools.islice(numbers, options.runs):

@@ -10,7 +10,7 @@ A call of which nobody knows whether it took effect may do so at any time after 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any, NamedTuple, TypeAlias
 
@@ -124,61 +124,142 @@ def both(one: Span | None, other: Span | None) -> tuple[bool, Span | None]:
     return low <= high, (low, high)
 
 
-def linearizable(effects: Sequence[Effect], wanted: tuple[Effect, int] | None = None) -> bool:
-    """Return whether the effects on one key can have taken place one after another; without excuses, or with them.
+class Orders:
+    """The effects on one key, in the order in which their calls began, and the search for an order of them all.
 
-    Args:
-        effects: The effects; before the first of them there was no record.
-        wanted: One that is counted, and whether it is to have been.
-
-    Raises:
-        UndecidedError: If that takes too long to find out.
+    States are numbers here, and what an effect makes of a state is worked out once, although a search, and one search
+    after another, comes to the same state in many ways.
     """
-    strictly = [effect for effect in effects if not effect.excuse]
-    return _searched(strictly, wanted) or (len(strictly) < len(effects) and _searched(effects, wanted))
+
+    def __init__(self, effects: Sequence[Effect]) -> None:
+        self.effects = sorted(effects, key=lambda effect: effect.call.invoked)
+        self._needed = sum(1 << index for index, effect in enumerate(self.effects) if not effect.optional)
+        self._begun = [effect.call.invoked for effect in self.effects]
+        self._ends = sorted(
+            (effect.call.returned, 1 << n) for n, effect in enumerate(self.effects) if not effect.optional
+        )
+        self._states: list[Stored] = [None]
+        self._numbers: dict[Stored, int] = {None: 0}
+        self._made: dict[tuple[int, int | None], dict[int, tuple[int, ...]]] = {}
+
+    def _after(self, index: int, chosen: int | None, before: int) -> tuple[int, ...]:
+        """Return the numbers of the states that an effect may make of one."""
+        numbers, states = self._numbers, self._states
+        made = []
+        for after in self.effects[index].step(states[before], chosen):
+            number = numbers.get(after)
+            if number is None:
+                number = numbers[after] = len(states)
+                states.append(after)
+            made.append(number)
+        return tuple(made)
+
+    def is_one(self, wanted: Effect | None = None, chosen: int | None = None) -> bool:
+        """Return whether there is an order. Effects that need not have taken place are tried last.
+
+        Args:
+            wanted: One that is counted.
+            chosen: Whether it is to have been, or ``None`` for either.
+
+        Raises:
+            UndecidedError: If that takes too long to find out.
+        """
+        needed, begun, ends, states = self._needed, self._begun, self._ends, self._states
+        known = []
+        for index, effect in enumerate(self.effects):
+            choice = chosen if effect is wanted else None
+            known.append((effect, choice, self._made.setdefault((index, choice), {}), effect.reads, effect.optional))
+        many, looked_at = len(known), 0
+        seen: dict[int, list[int]] = {0: [0]}
+        open = [(0, 0)]
+        while open:
+            done, number = open.pop()
+            if done & needed == needed:
+                state = states[number]
+                if state is None or not state.doomed:
+                    return True
+            limit = inf
+            for end, bit in ends:
+                if not done & bit:
+                    limit = end
+                    break
+            last = begun[done.bit_length() - 1] if done else -inf
+            following: list[tuple[int, int]] = []
+            if_all_else_fails: list[tuple[int, int]] = []
+            for index in range((~done & (done + 1)).bit_length() - 1, many):
+                if begun[index] > limit:
+                    break
+                bit = 1 << index
+                if done & bit:
+                    continue
+                effect, choice, made, reads, optional = known[index]
+                if last > effect.until:
+                    continue
+                afterwards = made.get(number)
+                if afterwards is None:
+                    afterwards = made[number] = self._after(index, choice, number)
+                if reads and afterwards == (number,):
+                    following, if_all_else_fails = [(done | bit, number)], []  # it can as well be next
+                    break
+                if optional:
+                    if_all_else_fails += [(done | bit, after) for after in afterwards if after != number]
+                else:
+                    following += [(done | bit, after) for after in afterwards]
+            for done, number in (*reversed(if_all_else_fails), *reversed(following)):
+                # What can follow here can also follow where the same had to take place, and less of the rest has.
+                before = seen.setdefault(number << many | done & needed, [])
+                for one in before:
+                    if one & done == one:
+                        break
+                else:
+                    before.append(done)
+                    open.append((done, number))
+                    looked_at += 1
+            if looked_at > MOST_LOOKED_AT:
+                raise UndecidedError
+        return False
 
 
-def _searched(effects: Sequence[Effect], wanted: tuple[Effect, int] | None) -> bool:
-    """Return whether there is an order of the effects. Those that need not have taken place are tried last."""
-    ordered = sorted(effects, key=lambda effect: effect.call.invoked)
-    chosen = [wanted[1] if wanted is not None and effect is wanted[0] else None for effect in ordered]
-    needed = sum(1 << index for index, effect in enumerate(ordered) if not effect.optional)
-    begun = [effect.call.invoked for effect in ordered]
-    latest = [effect.latest for effect in ordered]
-    start: tuple[int, Stored] = (0, None)
-    seen, open = {start}, [start]
-    while open:
-        done, state = open.pop()
-        if done & needed == needed and (state is None or not state.doomed):
+class History:
+    """What happened to one key. An order is looked for without excuses, and if there is no such order, with them."""
+
+    def __init__(self, effects: Sequence[Effect]) -> None:
+        strictly = [effect for effect in effects if not effect.excuse]
+        self._strict = Orders(strictly)
+        self._lenient = Orders(effects) if len(strictly) < len(effects) else None
+
+    def is_linearizable(
+        self, wanted: Effect | None = None, chosen: int | None = None, *, leniently: bool | None = None
+    ) -> bool:
+        """Return whether the effects can have taken place one after another; before the first there was no record.
+
+        Args:
+            wanted: One that is counted.
+            chosen: Whether it is to have been, or ``None`` for either.
+            leniently: Whether to look only without excuses, or only with them.
+
+        Raises:
+            UndecidedError: If that takes too long to find out.
+        """
+        if not leniently and self._strict.is_one(wanted, chosen):
             return True
-        limit = inf
-        for index, end in enumerate(latest):
-            if not done >> index & 1 and end < limit:
-                limit = end
-        following: list[tuple[int, Stored]] = []
-        if_all_else_fails: list[tuple[int, Stored]] = []
-        for index, effect in enumerate(ordered):
-            if begun[index] > limit:
-                break
-            if done >> index & 1:
-                continue
-            if done and begun[done.bit_length() - 1] > effect.until:
-                continue
-            afterwards = list(effect.step(state, chosen[index]))
-            if effect.reads and afterwards == [state]:
-                following, if_all_else_fails = [(done | 1 << index, state)], []  # it can as well be next
-                break
-            if effect.optional:
-                if_all_else_fails += [(done | 1 << index, after) for after in afterwards if after != state]
-            else:
-                following += [(done | 1 << index, after) for after in afterwards]
-        for new in (*reversed(if_all_else_fails), *reversed(following)):
-            if new not in seen:
-                seen.add(new)
-                open.append(new)
-        if len(seen) > MOST_LOOKED_AT:
-            raise UndecidedError
-    return False
+        return leniently is not False and self._lenient is not None and self._lenient.is_one(wanted, chosen)
+
+
+def _are_so_many(histories: Mapping[Key, History], counted: Sequence[Effect], chosen: int, number: int) -> bool:
+    """Return whether so many of the effects that a call counts can have been counted, or not, without or with excuses.
+
+    The search ends as soon as there are enough.
+    """
+    left = list(counted)
+    for leniently in (False, True):
+        for one in tuple(left):
+            if number <= 0:
+                return True
+            if histories[one.key].is_linearizable(one, chosen, leniently=leniently):
+                left.remove(one)
+                number -= 1
+    return number <= 0
 
 
 def unexplained(effects: Iterable[Effect]) -> list[str]:
@@ -189,12 +270,18 @@ def unexplained(effects: Iterable[Effect]) -> list[str]:
         by_key.setdefault(effect.key, []).append(effect)
         if effect.counted and effect.call.error is None:
             counting.setdefault(effect.call, []).append(effect)
-    wrong = [f"no order of the calls explains {'/'.join(key)}" for key, on in by_key.items() if not linearizable(on)]
+    histories = {key: History(on) for key, on in by_key.items()}
+    wrong = [
+        f"no order of the calls explains {'/'.join(key)}" for key, one in histories.items() if not one.is_linearizable()
+    ]
     if wrong:
         return wrong
     for call, counted in counting.items():
-        fewest = sum(not linearizable(by_key[one.key], (one, 0)) for one in counted)
-        most = sum(linearizable(by_key[one.key], (one, 1)) for one in counted)
-        if not fewest <= call.result <= most:
-            wrong.append(f"{call} of {call.thread} counted {call.result}, which cannot be: {fewest} to {most}")
+        result = call.result
+        if not _are_so_many(histories, counted, 0, len(counted) - result) or not _are_so_many(
+            histories, counted, 1, result
+        ):
+            fewest = sum(not histories[one.key].is_linearizable(one, 0) for one in counted)
+            most = sum(histories[one.key].is_linearizable(one, 1) for one in counted)
+            wrong.append(f"{call} of {call.thread} counted {result}, which cannot be: {fewest} to {most}")
     return wrong

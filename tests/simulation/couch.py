@@ -440,7 +440,11 @@ def opened(
         backend.Session = Session  # before anything waits
         made = Session(settings)
         made.client = httpx.Client(
-            transport=transport, auth=made.client.auth, headers=made.client.headers, timeout=settings.timeout
+            transport=transport,
+            auth=made.client.auth,
+            headers=made.client.headers,
+            timeout=settings.timeout,
+            trust_env=False,
         )
         return made
 

@@ -1,8 +1,8 @@
 """Threads that run one at a time, in an order and in a time that are simulated.
 
-Each `Task` is a real thread, and only the one that has the baton runs. It hands the baton on wherever it waits or looks
-at a clock. Who gets it depends on the simulated time alone: the task that is due first. How long something takes is
-drawn from the seed by whoever waits, so the seed alone decides the order.
+Each `Task` has a real thread, and only the one that has the baton runs. It hands the baton on wherever it waits or
+looks at a clock. Who gets it depends on the simulated time alone: the task that is due first. How long something
+takes is drawn from the seed by whoever waits, so the seed alone decides the order.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from heapq import heappop, heappush
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 LOOK = 20e-6
 """The longest time that a look at a clock takes, in seconds."""
@@ -21,6 +21,31 @@ _PATIENCE = 120.0  # real seconds without an end: something waits outside the si
 
 class Killed(BaseException):
     """The process of this task was killed. It is no `Exception`, so that no code of the process goes on."""
+
+
+class _Worker:
+    """A real thread that carries out one task after another: to start one takes longer than most tasks do."""
+
+    idle: ClassVar[list[_Worker]] = []
+
+    def __init__(self) -> None:
+        self.baton = threading.Lock()
+        self.baton.acquire()
+        self.body: Callable[[], bool]
+        threading.Thread(target=self._work, name="simulated", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            self.baton.acquire()
+            if not self.body():
+                return
+
+    @classmethod
+    def take(cls, body: Callable[[], bool]) -> _Worker:
+        """Return one that carries out a function when it gets the baton, and is idle again if that returns ``True``."""
+        worker = cls.idle.pop() if cls.idle else cls()
+        worker.body = body
+        return worker
 
 
 class Task:
@@ -42,8 +67,8 @@ class Task:
         self.done = False
         self.thread: object = None
         """The `SimulatedThread` that the code in the task takes itself for."""
-        self.baton = threading.Lock()
-        self.baton.acquire()
+        self.baton: threading.Lock
+        """What its thread waits for."""
         self.ticket = 0
         self.joining: list[Task] = []
 
@@ -76,8 +101,7 @@ class Scheduler:
     def spawn(self, task: Task, run: Callable[[], object], delay: float = 0.0) -> None:
         """Begin a task after some time."""
 
-        def body() -> None:
-            task.baton.acquire()
+        def body() -> bool:
             self._holder = threading.get_ident()
             try:
                 if not task.killed:
@@ -91,11 +115,16 @@ class Scheduler:
             del self._tasks[task]
             for other in task.joining:
                 self.wake(other)
+            is_sound = not task.killed  # after a death in the middle of a call something may be left in the thread
+            if is_sound:
+                _Worker.idle.append(worker)
             self._hand_on()
+            return is_sound
 
+        worker = _Worker.take(body)
+        task.baton = worker.baton
         self._tasks[task] = None
         self._push(self.now + delay, task)
-        threading.Thread(target=body, name=task.name, daemon=True).start()
 
     def run(self) -> None:
         """Let the tasks run until all of them have ended and nothing is left to happen."""

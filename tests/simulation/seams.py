@@ -34,17 +34,26 @@ def simulated(scheduler: Scheduler, seed: str, more: Iterable[tuple[Any, str, An
         seed: What all chance comes from that is not a task's own.
         more: What else is replaced: a module, a name in it, and the replacement.
     """
-    collects = gc.isenabled()
-    gc.disable()  # it could close another store here, in the middle of a task
     before = []
     for module, name, replacement in (*_replaced(scheduler, seed), *more):
         before.append((module, name, getattr(module, name)))
         setattr(module, name, replacement)
     try:
-        yield
+        with without_collecting():
+            yield
     finally:
         for module, name, original in before:
             setattr(module, name, original)
+
+
+@contextmanager
+def without_collecting() -> Iterator[None]:
+    """Keep the garbage collector away: it could close another store, in the middle of a task."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
         if collects:
             gc.enable()
 

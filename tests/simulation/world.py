@@ -323,12 +323,21 @@ class Client:
 
 def _forget_results() -> None:
     """Empty the caches of the package's functions: what is in them decides which lines come before an interrupt."""
-    for name, module in list(sys.modules.items()):
-        if name.startswith("datastore") and module is not None:
-            for one in list(vars(module).values()):
-                if isinstance(one, functools._lru_cache_wrapper):
-                    one.cache_clear()
+    for cached in _cached(len(sys.modules)):
+        cached.cache_clear()
     outlines._known.clear()
+
+
+@functools.lru_cache(maxsize=1)
+def _cached(modules: int) -> tuple[functools._lru_cache_wrapper[Any], ...]:
+    """Return the package's functions that have a cache, which are looked for again when modules were imported."""
+    return tuple(
+        one
+        for name, module in list(sys.modules.items())
+        if name.startswith("datastore") and module is not None
+        for one in list(vars(module).values())
+        if isinstance(one, functools._lru_cache_wrapper)
+    )
 
 
 def said_by(error: DataStoreError) -> str:
@@ -515,6 +524,12 @@ class World:
         """What no run may have."""
         self._moment = 0
 
+    @property
+    def may_be_interrupted(self) -> bool:
+        """Whether an interrupt may arrive, which makes a difference between one line of the package and the next."""
+        faults = self.luck.rates if self.plan.faults is None else self.plan.faults.values()
+        return "interrupted" in faults
+
     def tell(self, who: str, what: str) -> None:
         """Add a line to the story."""
         self.story.append((self.scheduler.now, who, what))
@@ -579,7 +594,8 @@ class World:
 
     def run(self) -> None:
         """Play the plan, and then look at what is there."""
-        _forget_results()
+        if self.may_be_interrupted:
+            _forget_results()
         logger = logging.getLogger("datastore")
         handler = _Reporting(self)
         propagates, logger.propagate = logger.propagate, False
