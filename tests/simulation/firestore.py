@@ -24,7 +24,9 @@ from tests.simulation.luck import FAULTS
 from tests.simulation.tokens import short
 from tests.simulation.world import (
     BEGAN,
+    DELETES_BLINDLY,
     REQUEST_SECONDS,
+    TELLS_WHEN_CREATED,
     Client,
     ConnectionBrokeError,
     NoAnswerError,
@@ -55,7 +57,7 @@ class FirestoreDatabase:
 
     faults = frozenset(FAULTS) | {"answer cut", "unprocessed", "conflict"}
     connects = False  # a collection that is there is opened at once
-    limits = frozenset[str]()
+    limits = frozenset({DELETES_BLINDLY, TELLS_WHEN_CREATED})
 
     def __init__(self, adapter: type[FirestoreBackend] = FirestoreBackend, faults: Iterable[Replacement] = ()) -> None:
         self._adapter = adapter

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from math import inf
 from random import Random
 from typing import Any, NamedTuple, TypeAlias
 
@@ -29,7 +28,18 @@ from tests.simulation.checking import (
     views,
 )
 from tests.simulation.luck import Luck
-from tests.simulation.world import CLEARS_UNTIL_EMPTY, Call, CallPlan, Plan, ProcessPlan, Seen, ThreadPlan
+from tests.simulation.world import (
+    BEGAN,
+    CLEARS_UNTIL_EMPTY,
+    DELETES_BLINDLY,
+    TELLS_WHEN_CREATED,
+    Call,
+    CallPlan,
+    Plan,
+    ProcessPlan,
+    Seen,
+    ThreadPlan,
+)
 
 KEYS = {"text": ("a", "b"), "number": ("n",), "job": ("job1", "job2")}
 """The keys by what their values are. There are few, so that calls meet."""
@@ -40,6 +50,8 @@ JOBS = {"kind": "job"}
 """A filter that every job matches, and nothing else."""
 ANY = object()
 """Any value."""
+_REMEMBERED = frozenset({"delete", "delete_if", "delete_many"})
+"""The calls that remove a record which may only be remembered: they need not have seen it."""
 _MOST_REPEATED = 3
 """So often a write may be done again without having been recognised."""
 
@@ -144,6 +156,13 @@ def _at(call: Call, key: str) -> Key:
     return (call.user, call.namespace, key)
 
 
+def _birth(call: Call) -> tuple[float, float]:
+    """Return when a record is created that a call writes, by the clock that tells it from a later one."""
+    if TELLS_WHEN_CREATED in call.limits:
+        return (BEGAN + call.began) * 1e6, (BEGAN + call.ended) * 1e6
+    return call.low, call.high
+
+
 def _bound(
     view: State, value: Any, revision: str | None = None, expires: object = ANY, held: Span | None = None
 ) -> State | None:
@@ -219,7 +238,7 @@ def _put(
 ) -> Effects:
     """A call has stored a value, was refused, or nobody knows."""
     text, held = parts(value)
-    made = State(text, revision, _later(call, ttl), held)
+    made = State(text, revision, _later(call, ttl), held, created=_birth(call), written=call.low)
 
     def step(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
@@ -227,7 +246,11 @@ def _put(
                 continue
             if if_revision is not None and (view is None or view.revision not in (None, if_revision)):
                 continue
-            yield _marked(made if view is None else made._replace(doomed=view.doomed, marked=view.marked), call)
+            if view is None:
+                yield _marked(made, call)
+            else:
+                kept = made._replace(doomed=view.doomed, marked=view.marked, created=view.created)
+                yield _marked(kept, call)
 
     yield from _repeated(call, key, step)
     if if_revision is None:
@@ -285,14 +308,18 @@ def _may_arrive(call: Call) -> bool:
 def _arrived_later(call: Call, key: str, made: State, *, only_new: bool) -> Effects:
     """A request that made a record was on its way for so long that the record was made by another, and deleted.
 
-    Without a version the request also writes over a record that was made since then (unless it writes ``only_new``).
+    Without a version the request also writes over a record that was made since then, if the clocks do not tell that
+    (unless it writes ``only_new``).
     """
 
     def step(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
-            over = _may_arrive(call) and not only_new and view is not None and call.invoked not in view.marked
-            if view is None or view.expires is not None or over:  # by then it may have expired
+            if view is None or view.expires is not None:  # by then it may have expired
                 yield _marked(made, call)
+            if view is None or only_new or not _may_arrive(call) or call.invoked in view.marked:
+                continue
+            if view.created[0] <= call.high:
+                yield _marked(made._replace(created=view.created), call)
 
     if "request late" in call.faults:
         yield Effect(_at(call, key), call, step, optional=True, excuse=True)
@@ -337,42 +364,47 @@ def _removed(
 
     # After a lost answer, only the time when a record was created tells whether it is the one that the delete was for
     # or a later one. Where clocks differ that may be wrong either way.
-    guessed = value is ANY and call.is_unanswered and call.clocks_differ
+    guessed = call.is_unanswered and call.name in _REMEMBERED
     # What has expired may be asked for before the range is listed. A record that was written in between by a process
     # whose clock is behind has then expired, and counts all the same.
-    overlooked = counted and call.name == "clear" and call.clocks_differ
+    overlooked = counted and call.name == "clear" and call.clocks_differ and CLEARS_UNTIL_EMPTY in call.limits
 
     def step(state: Stored, chosen: int | None) -> Iterator[Stored]:
         there = was_there if chosen is None else bool(chosen)
         for view in views(state, call):
             if view is not None and there is not False:
+                is_later = guessed and view.created[1] >= call.low
+                if is_later and (if_revision is None or view.revision != if_revision):
+                    yield state
                 if if_revision is not None and view.revision not in (None, if_revision):
                     continue
                 if _bound(view, value) is not None:
                     yield None
-                if guessed:
-                    yield state
             if view is None and (there is not True or (value is ANY and (call.is_unanswered or overlooked))):
                 yield None  # what had expired is removed as well; a delete without an answer is taken for done
                 if state is not None:
                     yield state
 
-    yield Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
+    removed = Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
+    yield removed
     if call.name == "clear" and CLEARS_UNTIL_EMPTY in call.limits:
         yield Effect(_at(call, key), call, step, optional=True, until=call.returned, excuse=True)
     # Sent again, a request to remove everything that has no version removes what was made since, and may count it.
     repeated = call.name == "clear" and call.blind and call.is_unanswered
-    if guessed or repeated or (_may_arrive(call) and value is ANY and if_revision is None):
-        until = inf if _may_arrive(call) else call.returned
+    if repeated:
         yield Effect(
-            _at(call, key),
-            call,
-            lambda state, _: (None,),
-            optional=True,
-            until=until,
-            excuse=True,
-            counted=counted and repeated,
+            _at(call, key), call, lambda *_: (None,), optional=True, until=call.returned, excuse=True, counted=counted
         )
+
+    def not_later(state: Stored, _: int | None) -> Iterator[Stored]:
+        if state is not None and state.created[0] <= call.high:
+            yield None
+
+    if guessed and if_revision is None:
+        yield Effect(_at(call, key), call, not_later, optional=True, until=call.returned, excuse=True, follows=removed)
+    if _may_arrive(call) and call.name in ("clear", "delete"):
+        blindly = call.name == "clear" or DELETES_BLINDLY in call.limits
+        yield Effect(_at(call, key), call, (lambda *_: (None,)) if blindly else not_later, optional=True, excuse=True)
 
 
 def _changed(
@@ -410,7 +442,8 @@ def _changed(
             if chosen == 0:
                 continue
             new = function(default if view is None else value_of(view))
-            after = _marked((view or State("", None, None))._replace(value=plain(new), revision=revision), call)
+            before = view or State("", None, None, created=_birth(call))
+            after = _marked(before._replace(value=plain(new), revision=revision, written=call.low), call)
             if shown is not ANY:
                 yield from (one for one in (_bound(after, shown),) if one is not None)
             else:
@@ -418,7 +451,8 @@ def _changed(
 
     yield from _repeated(call, key, partial(step, shown=ANY))
     if not only:
-        yield from _arrived_later(call, key, State(plain(function(default)), None, None), only_new=True)
+        new = State(plain(function(default)), None, None, created=_birth(call), written=call.low)
+        yield from _arrived_later(call, key, new, only_new=True)
     yield _applied(call, key, step, optional, counted=counted)
 
 
@@ -438,7 +472,7 @@ def _claim(call: Call, ttl: float) -> Effects:
         value = value_of(view)
         attempts = value.get("claim", {}).get("attempts", 0) + 1
         value["claim"] = {"by": call.thread, "until": "", "attempts": attempts}
-        return view._replace(value=plain(value), revision=None, held=until)
+        return view._replace(value=plain(value), revision=None, held=until, written=call.low)
 
     def may_take(state: Stored, _: int | None) -> Iterator[Stored]:
         yield from (taken(view) for view in views(state, call) if view is not None and free(view))
@@ -468,7 +502,7 @@ def _first_of(call: Call) -> Effects:
     def once_more(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
             if view is not None:
-                yield view._replace(value=plain(one_more(value_of(view))), revision=None)
+                yield view._replace(value=plain(one_more(value_of(view))), revision=None, written=call.low)
 
     key, value, revision = call.result or (None, ANY, None)
     for job in KEYS["job"]:
@@ -482,8 +516,9 @@ def _first_of(call: Call) -> Effects:
 
 
 def _touched(call: Call, key: str, ttl: float | None) -> Effects:
-    # As for a delete, only the time when a record was created tells whether it is a later one.
+    # As for a delete, only the time when a record was created tells whether it is a later one, which is left alone.
     guessed = call.is_unanswered and call.clocks_differ
+    in_vain = call.error is None and not call.result
 
     def step(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
@@ -492,19 +527,29 @@ def _touched(call: Call, key: str, ttl: float | None) -> Effects:
                     yield state
             elif call.error is not None or call.result:
                 yield view._replace(expires=_later(call, ttl))
-                if guessed:
+                if guessed and view.created[1] >= call.low:
                     yield state
 
-    def live(state: Stored, _: int | None) -> Iterator[Stored]:
-        yield from (view._replace(expires=_later(call, ttl)) for view in views(state, call) if view is not None)
+    done = Effect(_at(call, key), call, step, optional=call.error is not None)
 
-    yield from _repeated(call, key, live)
+    def again(state: Stored, _: int | None) -> Iterator[Stored]:
+        for view in views(state, call):
+            if view is not None and (in_vain or view.created[0] <= call.high):
+                yield view._replace(expires=_later(call, ttl))
+
+    def late(state: Stored, _: int | None) -> Iterator[Stored]:
+        for view in views(state, call):
+            if view is not None and view.written <= call.high:
+                yield view._replace(expires=_later(call, ttl))
+
+    if call.is_blurred:
+        # It was done, and before it was sent again, the record was gone, or somebody else has written. What was created
+        # later is left alone.
+        first = None if in_vain else done
+        yield Effect(_at(call, key), call, again, optional=True, until=call.returned, excuse=True, follows=first)
     if _may_arrive(call):
-        yield Effect(_at(call, key), call, live, optional=True, excuse=True)
-    elif call.is_blurred:
-        # It was done, and before it was sent again, somebody else has written, or the record has expired by itself.
-        yield Effect(_at(call, key), call, live, optional=True, until=call.returned, excuse=True)
-    yield Effect(_at(call, key), call, step, optional=call.error is not None)
+        yield Effect(_at(call, key), call, late, optional=True, excuse=True)
+    yield done
 
 
 def _computed(call: Call, key: str, value: Any) -> Effects:
