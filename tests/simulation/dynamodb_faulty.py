@@ -61,7 +61,9 @@ FAULTY: dict[str, Callable[[], DynamoDatabase]] = {
         DynamoDatabase, faults=[(requests, "_UNKNOWN", "NOT (w1 = :mark AND attribute_not_exists(pk))")]
     ),
     "a page is taken for all": partial(DynamoDatabase, faults=[(Reader, "_page_of", _takes_a_page_for_all)]),
-    "parts are named by the revision": partial(DynamoDatabase, faults=[(parts.Parts, "name", _named_by_revision)]),
     "a write replaces what has expired since": partial(DynamoDatabase, faults=[(requests, "LIVE", "(:at = :at)")]),
 }
 """The databases with such an adapter, by what is wrong with it."""
+
+PARTS_NAMED_BY_REVISION = partial(DynamoDatabase, faults=[(parts.Parts, "name", _named_by_revision)])
+"""One more, which takes longer to be found: few values have parts, and few requests are so late."""
