@@ -52,22 +52,6 @@ def test_a_hundred_reads_of_one_turn_are_one_request():
     asyncio.run(main())
 
 
-def test_they_are_statements_on_sqlite(tmp_path):
-    async def main():
-        async with connect_async(f"sqlite:///{tmp_path}/store.db") as store:
-            agent = store.agent("u", "a")
-            await agent.set_many({f"key{number}": number for number in range(100)})
-            calls = []
-            backend = store.backend
-            read = backend.read
-            backend.read = lambda *arguments: (calls.append(arguments), read(*arguments))[1]
-            found = await asyncio.gather(*(agent.get(f"key{number}") for number in range(100)))
-            assert found == list(range(100))
-            assert len(calls) == 1
-
-    asyncio.run(main())
-
-
 def test_those_that_come_meanwhile_share_a_request_and_equal_keys_are_read_once():
     async def main():
         backend = Held()
