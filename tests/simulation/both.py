@@ -16,7 +16,7 @@ from datastore.adapters import remembering
 from datastore.backend import Backend
 from datastore.calls import claims
 from tests.simulation.workload import KEYS, KINDS, Draw
-from tests.simulation.world import Seen
+from tests.simulation.world import Seen, Sight
 
 BEGAN = 4_000_000_000
 """What the stores' clocks show first: no server removes what expires so far in the future."""
@@ -42,7 +42,6 @@ VALUES: tuple[Any, ...] = (
 
 _MORE: dict[str, tuple[Callable[[Draw], tuple[Any, ...]], Callable[..., Any]]] = {
     "find by": (lambda d: (d.random.choice(FILTERS),), lambda s, m, f: s.find(f)),
-    "count": (lambda d: (), lambda s, m: s.count()),
     "count by": (lambda d: (d.random.choice(FILTERS),), lambda s, m, f: s.count(f)),
     "set any": (lambda d: (d.key("text"), d.random.choice(VALUES)), lambda s, m, k, v: s.set(k, v)),
     "set with metadata": (
@@ -50,8 +49,7 @@ _MORE: dict[str, tuple[Callable[[Draw], tuple[Any, ...]], Callable[..., Any]]] =
         lambda s, m, k, v: s.set(k, 1, v),
     ),
     "list backwards": (lambda d: (d.key(),), lambda s, m, k: s.list_keys(end=k, reverse=True, limit=2)),
-    "scan": (lambda d: (), lambda s, m: [record.model_dump_json() for record in s.scan().records]),
-    "list_namespaces": (lambda d: (), lambda s, m: s.list_namespaces()),
+    "scan whole": (lambda d: (), lambda s, m: [record.model_dump_json() for record in s.scan().records]),
 }
 """Calls besides those of the workload, each with how its arguments are drawn and how it is made."""
 
@@ -73,14 +71,14 @@ def outcomes(backend: Backend, calls: Sequence[tuple[str, int]], chance: str) ->
         return BEGAN + 0.7 * len(came_to)
 
     with _without_chance(chance), DataStore(backend, clock=clock, tracking="immediate", retry_seconds=0) as store:
-        agent, seen = store.agent("ann", "agent", "ns"), dict[str, str]()
+        agent, seen = store.agent("ann", "agent", "ns"), Sight(store, clock)
         for name, seed in calls:
             came_to.append((name, _outcome(agent, seen, name, Draw(Random(seed), "ann"))))
         came_to.append([agent.get_record(key) for keys in KEYS.values() for key in keys])
     return came_to
 
 
-def _outcome(agent: AgentDataStore, seen: dict[str, str], name: str, draw: Draw) -> Any:
+def _outcome(agent: AgentDataStore, seen: Sight, name: str, draw: Draw) -> Any:
     arguments, make = _MORE[name] if name in _MORE else (KINDS[name].draw, KINDS[name].make)
     given = [seen.get(one.key, "r0") if isinstance(one, Seen) else one for one in arguments(draw)]
     try:

@@ -144,6 +144,7 @@ class Orders:
         self._ends = sorted(
             (effect.call.returned, 1 << n) for n, effect in enumerate(self.effects) if not effect.optional
         )
+        self._untils = [(one.until, 1 << n) for n, one in enumerate(self.effects) if one.until < inf]
         self._states: list[Stored] = [None]
         self._numbers: dict[Stored, int] = {None: 0}
         self._made: dict[tuple[int, int | None], dict[int, tuple[int, ...]]] = {}
@@ -214,7 +215,11 @@ class Orders:
                 afterwards = made.get(number)
                 if afterwards is None:
                     afterwards = made[number] = self._after(index, choice, number)
-                if reads and afterwards == (number,):
+                if (
+                    reads
+                    and afterwards == (number,)
+                    and not any(last <= until < begun[index] and not done & other for until, other in self._untils)
+                ):
                     following, if_all_else_fails = [(done | bit, number)], []  # it can as well be next
                     break
                 if optional:

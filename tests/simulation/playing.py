@@ -28,7 +28,10 @@ BACKENDS: dict[str, Callable[[], Database]] = {
     "firestore": FirestoreDatabase,
 }
 """The models of databases, by the name that the command line takes."""
-_WAITS_FOR_OTHERS = frozenset({"get_or_set"})
+_TAKES_LONGER = frozenset({"get_or_set", "namespace_stats", "iter_records", "purge_expired", "copy", "import"})
+"""The calls that wait for others, or whose time is that of each page."""
+_IN_ORDER = frozenset({"list_keys", "list_namespaces", "scan", "iter_records", "find_records", "find_in", "get_all"})
+"""The calls whose results are in the order of keys, or of namespaces."""
 _MOST_ATTEMPTS = 400
 
 
@@ -119,13 +122,15 @@ def _wrong_by_itself(call: Call) -> Iterator[str]:
     if isinstance(call.error, DamagedRecordError):  # nobody has damaged one
         yield f"a damaged record: {call} of {call.thread}: {call.error.message}"
     seconds = call.ended - call.began
-    if MAX_SECONDS + REQUEST_SECONDS < seconds < float("inf") and call.name not in _WAITS_FOR_OTHERS:
+    if MAX_SECONDS + REQUEST_SECONDS < seconds < float("inf") and call.name not in _TAKES_LONGER:
         yield f"too long: {call} of {call.thread} took {seconds:.1f} s"
     others = [user for user in workload.USERS if user != call.user]
     if any(f"'{user} " in repr(call.result) for user in others):
         yield f"another user's value: {call} of {call.thread} returned {call.result!r}"
-    if isinstance(call.result, list) and call.result != sorted(set(call.result)):
+    if call.name in _IN_ORDER and call.result and list(call.result) != sorted(call.result):
         yield f"not in order: {call} of {call.thread} returned {call.result}"
+    if isinstance(call.result, list) and call.name in _IN_ORDER and len(set(call.result)) < len(call.result):
+        yield f"twice the same: {call} of {call.thread} returned {call.result}"
 
 
 def _miscounted(world: World) -> Iterator[str]:

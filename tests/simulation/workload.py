@@ -1,18 +1,32 @@
 """What agents do: the calls, each with how its arguments are drawn, how it is made, and what it does to each key.
 
-A new call is one line in `KINDS`.
+A new call is one line in `KINDS`. A test compares them with the table of all calls (`datastore.conformance.calls`).
 """
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from functools import partial
+from math import inf
 from random import Random
 from typing import Any, NamedTuple, TypeAlias
 
-from datastore import AgentDataStore, BatchError, ConflictError, DataStoreError, KeyExistsError
+from datastore import (
+    AgentDataStore,
+    BatchError,
+    ConflictError,
+    DataStore,
+    DataStoreError,
+    KeyExistsError,
+    Record,
+    UnsupportedError,
+)
+from datastore.moving import copy, export_records, import_records
 from datastore.times import text_of
+from datastore_memory import MemoryBackend
 from tests.simulation.checking import (
     Effect,
     Key,
@@ -38,12 +52,17 @@ from tests.simulation.world import (
     Plan,
     ProcessPlan,
     Seen,
+    Sight,
     ThreadPlan,
 )
 
-KEYS = {"text": ("a", "b"), "number": ("n",), "job": ("job1", "job2")}
+KEYS = {"text": ("a", "b"), "number": ("n",), "job": ("job1", "job2"), "list": ("list",)}
 """The keys by what their values are. There are few, so that calls meet."""
-ALL = tuple(itertools.chain.from_iterable(KEYS.values()))
+ALL = tuple(sorted(itertools.chain.from_iterable(KEYS.values())))
+SPACE = "ns"
+"""The namespace that all of them are in."""
+MADE = "made"
+"""The namespace of records whose keys nobody can guess."""
 USERS = ("ann", "ben")
 MISSING = "(nothing)"
 JOBS = {"kind": "job"}
@@ -52,6 +71,8 @@ ANY = object()
 """Any value."""
 _REMEMBERED = frozenset({"delete", "delete_if", "delete_many"})
 """The calls that remove a record which may only be remembered: they need not have seen it."""
+CLEARS = frozenset({"clear", "clear-prefix"})
+"""The calls that remove a range."""
 _MOST_REPEATED = 3
 """So often a write may be done again without having been recognised."""
 
@@ -77,6 +98,8 @@ class Draw:
         if key in KEYS["number"]:
             return self.random.randint(1, 9) * 1000 + number
         name = f"{self._user} {self._place}.{number}"
+        if key in KEYS["list"]:
+            return [name]
         return {**JOBS, "name": name, "n": 0} if key in KEYS["job"] else name
 
     def ttl(self) -> float | None:
@@ -122,8 +145,7 @@ def _record(store: AgentDataStore, seen: dict[str, str], key: str) -> Any:
     if record is None:
         return None
     seen[key] = record.revision
-    expires = None if record.expires_at is None else microseconds(text_of(record.expires_at))
-    return (record.value, record.revision, expires, record.access_count)
+    return (record.value, record.revision, _expiry(record), record.access_count)
 
 
 def _claimed(store: AgentDataStore, seen: dict[str, str], ttl: float) -> Any:
@@ -137,6 +159,66 @@ def _claimed(store: AgentDataStore, seen: dict[str, str], ttl: float) -> Any:
 def _first_changed(store: AgentDataStore) -> Any:
     record = store.find_one_and_update(JOBS, {"$inc": {"n": 1}})
     return None if record is None else (record.key, record.value, record.revision)
+
+
+def _shown(records: Iterable[Record]) -> dict[str, Any]:
+    """Return what records show: value and revision by key, in their order."""
+    return {record.key: (record.value, record.revision) for record in records}
+
+
+def _of_one(record: Record | None) -> dict[str, Any]:
+    return {} if record is None else _shown([record])
+
+
+def _created(store: AgentDataStore, value: Any) -> Any:
+    made = store.use_namespace(MADE)
+    key = made.create(value)
+    return (key, made.get(key, MISSING))
+
+
+def _stats(store: AgentDataStore) -> int:
+    return sum(one.records for one in store.namespace_stats(SPACE))
+
+
+def _copied(store: AgentDataStore, seen: Sight) -> dict[str, Any]:
+    """Copy the namespace to another store, and return what is there."""
+    with DataStore(MemoryBackend(), clock=seen.clock, tracking="off") as sink:
+        if not (report := copy(seen.host, sink, user_id=store.user_id, namespace=SPACE)).complete:
+            raise AssertionError(f"the copy is not complete: {report}")
+        return _shown(sink.host(store.user_id, SPACE).iter_records())
+
+
+def _imported(store: AgentDataStore, seen: Sight) -> dict[str, Any]:
+    """Export the namespace to a file, import the file where it came from, and return what was in it."""
+    file = io.BytesIO()
+    export_records(seen.host, file, user_id=store.user_id, namespace=SPACE)
+    with DataStore(MemoryBackend(), clock=lambda: float(BEGAN - 1_000), tracking="off") as reader:
+        file.seek(0)
+        import_records(file, reader)
+        records = list(reader.host(store.user_id, SPACE).iter_records())
+    found = {record.key: (record.value, record.revision, _expiry(record)) for record in records}
+    for record in records:
+        seen.notes[record.key] = (*found[record.key], _time(record.created_at), _time(record.updated_at))
+    file.seek(0)
+    import_records(file, seen.host)
+    return found
+
+
+def _expiry(record: Record) -> int | None:
+    return None if record.expires_at is None else _time(record.expires_at)
+
+
+def _time(time: datetime) -> int:
+    return microseconds(text_of(time))
+
+
+def renamed(name: str) -> Callable[[Any], Any]:
+    """Return what `update` does to a job that gets another name."""
+    return lambda value: {**value, "name": name}
+
+
+def _changes(name: str) -> dict[str, Any]:
+    return {"$set": {"name": name}, "$setOnInsert": {**JOBS, "n": 0}}
 
 
 def added(text: str) -> Callable[[Any], Any]:
@@ -204,6 +286,84 @@ def _saw_all(call: Call, found: Iterable[tuple[str, Any]], keys: Iterable[str] =
     shown = dict(found) if call.error is None else {}
     for key in keys:
         yield from _saw(call, key, shown.get(key, MISSING))
+
+
+def _saw_records(call: Call, keys: Iterable[str] = ALL) -> Effects:
+    """A call has shown some of the keys with value and revision, and none of the others."""
+    shown = call.result if call.error is None else {}
+    for key in keys:
+        yield from _saw(call, key, *shown.get(key, (MISSING,)))
+
+
+def _saw_first(call: Call, *, backward: bool = False) -> Effects:
+    """A call has shown the first key that there is, or the last."""
+    keys = list(reversed(ALL)) if backward else list(ALL)
+    (first,) = call.result or keys[-1:]
+    return _saw_records(call, keys[: keys.index(first) + 1])
+
+
+def _counted(call: Call, keys: Iterable[str] = ALL) -> Effects:
+    """A call says how many of the keys there are."""
+
+    def step(state: Stored, chosen: int | None) -> Iterator[Stored]:
+        for view in views(state, call):
+            if chosen is None or chosen == (view is not None):
+                yield state
+
+    if call.error is None:
+        for key in keys:
+            yield Effect(_at(call, key), call, step, counted=True, reads=True)
+
+
+def _listed(call: Call) -> Effects:
+    """A call has listed the namespaces. If it leaves one out, it has found nothing there."""
+    if call.error is None and SPACE not in call.result:
+        for key in ALL:
+            yield from _saw(call, key, MISSING)
+
+
+def _was_created(call: Call, value: Any) -> Effects:
+    """A record was created, and read under its key, which nobody else knows."""
+    if call.error is None and call.result[1] != value:
+        yield Effect((call.user, MADE, call.result[0]), call, lambda state, _: ())
+
+
+def _purged(call: Call) -> Effects:
+    """What has expired by the call's clock was removed, although others may still have seen it."""
+
+    def step(state: Stored, _: int | None) -> Iterator[Stored]:
+        if state is not None and None in views(state, call):
+            yield None
+
+    if not isinstance(call.error, UnsupportedError):
+        for key in ALL:
+            yield Effect(_at(call, key), call, step, optional=True, until=inf if call.is_blurred else call.returned)
+
+
+def _brought_back(call: Call) -> Effects:
+    """Records were read, and those that have gone since were written again. Newer ones stay, as far as clocks tell."""
+
+    def restored(key: str) -> Effects:
+        value, revision, expires, created, written = call.notes[key]
+        text, held = parts(value)
+        span = None if expires is None else (expires, expires)
+        made = State(text, revision, span, held, created=(created, created), written=written)
+
+        def step(state: Stored, _: int | None) -> Iterator[Stored]:
+            for view in views(state, call):
+                if view is None or call.clocks_differ or view.revision in (None, revision):
+                    # A database that tells when it created a record does not take the file's word for it.
+                    own = TELLS_WHEN_CREATED in call.limits
+                    yield made._replace(created=_birth(call) if view is None else view.created) if own else made
+
+        until = inf if call.error is not None or call.is_blurred else call.returned
+        yield Effect(_at(call, key), call, step, optional=True, until=until)
+
+    for key in ALL:
+        if call.error is None:
+            yield from _saw(call, key, *call.result.get(key, (MISSING,)))
+        if key in call.notes:
+            yield from restored(key)
 
 
 def _later(call: Call, ttl: float | None) -> Span | None:
@@ -367,7 +527,7 @@ def _removed(
     guessed = call.is_unanswered and call.name in _REMEMBERED
     # What has expired may be asked for before the range is listed. A record that was written in between by a process
     # whose clock is behind has then expired, and counts all the same.
-    overlooked = counted and call.name == "clear" and call.clocks_differ and CLEARS_UNTIL_EMPTY in call.limits
+    overlooked = counted and call.name in CLEARS and call.clocks_differ and CLEARS_UNTIL_EMPTY in call.limits
 
     def step(state: Stored, chosen: int | None) -> Iterator[Stored]:
         there = was_there if chosen is None else bool(chosen)
@@ -387,10 +547,10 @@ def _removed(
 
     removed = Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
     yield removed
-    if call.name == "clear" and CLEARS_UNTIL_EMPTY in call.limits:
+    if call.name in CLEARS and CLEARS_UNTIL_EMPTY in call.limits:
         yield Effect(_at(call, key), call, step, optional=True, until=call.returned, excuse=True)
     # Sent again, a request to remove everything that has no version removes what was made since, and may count it.
-    repeated = call.name == "clear" and call.blind and call.is_unanswered
+    repeated = call.name in CLEARS and call.blind and call.is_unanswered
     if repeated:
         yield Effect(
             _at(call, key), call, lambda *_: (None,), optional=True, until=call.returned, excuse=True, counted=counted
@@ -402,8 +562,8 @@ def _removed(
 
     if guessed and if_revision is None:
         yield Effect(_at(call, key), call, not_later, optional=True, until=call.returned, excuse=True, follows=removed)
-    if _may_arrive(call) and call.name in ("clear", "delete"):
-        blindly = call.name == "clear" or DELETES_BLINDLY in call.limits
+    if _may_arrive(call) and (call.name in CLEARS or call.name == "delete"):
+        blindly = call.name in CLEARS or DELETES_BLINDLY in call.limits
         yield Effect(_at(call, key), call, (lambda *_: (None,)) if blindly else not_later, optional=True, excuse=True)
 
 
@@ -703,10 +863,49 @@ KINDS: dict[str, Kind] = {
         ),
     ),
     "delete_where": Kind(1, lambda d: (), lambda s, m: s.delete_where(JOBS), lambda c: _all_removed(c, KEYS["job"])),
+    "in": Kind(1, lambda d: (d.key(),), lambda s, m, k: k in s, lambda c, k: _saw(c, k, ANY if c.result else MISSING)),
+    "create": Kind(1, lambda d: (d.value("a"),), lambda s, m, v: _created(s, v), _was_created),
+    "append": Kind(
+        3,
+        lambda d: ("list", d.value("a")),
+        lambda s, m, k, v: s.append(k, v),
+        lambda c, k, v: _modified(c, k, lambda value: [*value, v], []),
+    ),
+    "update": Kind(
+        2,
+        lambda d: (d.key("job"), d.value("a")),
+        lambda s, m, k, v: s.update(k, _changes(v)),
+        lambda c, k, v: _modified(c, k, renamed(v), {**JOBS, "n": 0}),
+    ),
+    "get_records": Kind(
+        1, lambda d: d.keys(), lambda s, m, *k: _shown(s.get_records(k).values()), lambda c, *k: _saw_records(c, k)
+    ),
+    "first": Kind(1, lambda d: (), lambda s, m: _of_one(s.first()), lambda c: _saw_first(c)),
+    "last": Kind(1, lambda d: (), lambda s, m: _of_one(s.last()), lambda c: _saw_first(c, backward=True)),
+    "scan": Kind(1, lambda d: (), lambda s, m: _shown(s.scan().records), lambda c: _saw_records(c)),
+    "iter_records": Kind(1, lambda d: (), lambda s, m: _shown(s.iter_records()), lambda c: _saw_records(c)),
+    "find_records": Kind(
+        1, lambda d: (), lambda s, m: _shown(s.find_records(JOBS).records), lambda c: _saw_records(c, KEYS["job"])
+    ),
+    "find_in": Kind(
+        1, lambda d: (), lambda s, m: _shown(s.find_in(SPACE, JOBS)), lambda c: _saw_records(c, KEYS["job"])
+    ),
+    "list_namespaces": Kind(1, lambda d: (), lambda s, m: s.list_namespaces(), _listed),
+    "namespace_stats": Kind(1, lambda d: (), lambda s, m: _stats(s), lambda c: _counted(c)),
+    "count": Kind(1, lambda d: (), lambda s, m: s.count(), lambda c: _counted(c)),
+    "count-filter": Kind(1, lambda d: (), lambda s, m: s.count(JOBS), lambda c: _counted(c, KEYS["job"])),
+    "explain": Kind(
+        1, lambda d: (), lambda s, m: s.explain(JOBS)["documents_returned"], lambda c: _counted(c, KEYS["job"])
+    ),
+    "clear-prefix": Kind(1, lambda d: (), lambda s, m: s.clear("job"), lambda c: _all_removed(c, KEYS["job"])),
+    "purge_expired": Kind(1, lambda d: (), lambda s, m: s.purge_expired(), _purged),
+    "copy": Kind(1, lambda d: (), _copied, lambda c: _saw_records(c)),
+    "import": Kind(1, lambda d: (), _imported, _brought_back),
 }
 """The calls by name."""
 
-LOSSES = frozenset({"delete", "delete_if", "pop", "touch", "delete_many", "clear", "delete_where"})
+LOSSES = frozenset({"delete", "delete_if", "pop", "touch", "delete_many", "clear", "clear-prefix", "delete_where"})
+LOSSES |= {"purge_expired", "import"}
 """The calls after which a key may belong to another record."""
 
 
@@ -729,7 +928,7 @@ def plan(seed: str, possible: frozenset[str]) -> Plan:
                 (name,) = random.choices(names, weights)
                 pause = random.expovariate(random.choice((1000.0, 200.0, 1.0)))
                 calls.append(CallPlan(position, name, KINDS[name].draw(draw), pause))
-            threads.append(ThreadPlan(place, user, "ns", tuple(calls)))
+            threads.append(ThreadPlan(place, user, SPACE, tuple(calls)))
         options = {
             "tracking": random.choice(("deferred", "deferred", "immediate", "off")),
             "flush_interval": random.choice((0.01, 0.1, 1.0)),

@@ -137,6 +137,8 @@ class Call:
     """See `Database.limits`."""
     clocks_differ: bool = False
     """Whether the clocks of the run's processes show different times."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What it has found out on its way: see `Sight.notes`."""
 
     @property
     def is_blurred(self) -> bool:
@@ -187,10 +189,21 @@ class Closing(Protocol):
         """Remove it."""
 
 
+class Sight(dict[str, str]):
+    """What a thread knows: the revision at which it has last seen each key, and the store of its process."""
+
+    def __init__(self, host: DataStore, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self.host = host
+        self.clock = clock
+        self.notes: dict[str, Any] = {}
+        """What the current call has found out, whatever becomes of it."""
+
+
 class Doing(Protocol):
     """Makes a call: given the agent's store, what its thread has seen, and the arguments."""
 
-    def __call__(self, store: AgentDataStore, seen: dict[str, str], *arguments: Any) -> Any:
+    def __call__(self, store: AgentDataStore, seen: Sight, *arguments: Any) -> Any:
         """Return what the history is to have as its result."""
 
 
@@ -481,7 +494,7 @@ class Process:
 
     def _live(self, plan: ThreadPlan, task: Task) -> None:
         world = self.world
-        seen: dict[str, str] = {}
+        seen = Sight(self.store, self.clock)
         store = self.store.agent(plan.user, task.name, plan.namespace)
         while self.places[plan.number] < len(plan.calls):
             call = plan.calls[self.places[plan.number]]
@@ -553,7 +566,7 @@ class World:
         self.down_until = self.scheduler.now + abs(how) / 10
         self.tell("database", "is stopped")
 
-    def make(self, task: Task, store: AgentDataStore, seen: dict[str, str], who: ThreadPlan, plan: CallPlan) -> None:
+    def make(self, task: Task, store: AgentDataStore, seen: Sight, who: ThreadPlan, plan: CallPlan) -> None:
         """Make a call, and note what it comes to."""
         arguments = tuple(
             seen.get(argument.key, "r0") if isinstance(argument, Seen) else argument for argument in plan.arguments
@@ -571,6 +584,7 @@ class World:
         )
         self.history.append(call)
         self.calls[task] = call
+        seen.notes = call.notes
         if not self.calm:
             self.tell(task.name, f"{call} for {who.user}")
         try:

@@ -1,0 +1,27 @@
+"""Every public call is drawn, and comes to something."""
+
+from datastore.conformance.calls import CALLS
+from tests.simulation.playing import draw, play
+from tests.simulation.sqlite import SqliteDatabase
+from tests.simulation.workload import KINDS
+
+LEFT_OUT: dict[str, str] = {}
+"""The calls of the kit's table that are not drawn, each with the reason."""
+MORE = {"set_if", "delete_if", "copy", "import"}
+"""What is drawn besides: calls with a revision, and those that move records while others write."""
+
+
+def test_every_call_of_the_kit_is_drawn():
+    assert set(CALLS) - set(KINDS) == set(LEFT_OUT)
+    assert set(KINDS) - set(CALLS) == MORE
+
+
+def test_every_call_comes_to_something():
+    """In some run it ends without an error; otherwise its line in the table would be wrong."""
+    left = set(KINDS)
+    for seed in range(300):
+        played = play(draw(str(seed), SqliteDatabase), SqliteDatabase)
+        left -= {call.name for call in played.world.history if call.error is None and call.process != "audit"}
+        if not left:
+            return
+    raise AssertionError(f"never without an error: {sorted(left)}")
