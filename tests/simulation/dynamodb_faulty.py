@@ -67,3 +67,9 @@ FAULTY: dict[str, Callable[[], DynamoDatabase]] = {
 
 PARTS_NAMED_BY_REVISION = partial(DynamoDatabase, faults=[(parts.Parts, "name", _named_by_revision)])
 """One more, which takes longer to be found: few values have parts, and few requests are so late."""
+
+TAKES_WHAT_IS_LATE = partial(
+    DynamoDatabase,
+    faults=[(requests, name, "(:at = :at)") for name in ("_NOT_CREATED_SINCE", "_NOT_WRITTEN_SINCE")],
+)
+"""A request that arrives late meets what was created since."""
