@@ -71,7 +71,7 @@ def outcomes(backend: Backend, calls: Sequence[tuple[str, int]], chance: str) ->
         return BEGAN + 0.7 * len(came_to)
 
     with _without_chance(chance), DataStore(backend, clock=clock, tracking="immediate", retry_seconds=0) as store:
-        agent, seen = store.agent("ann", "agent", "ns"), Sight(store, clock)
+        agent, seen = store.agent("ann", "agent", "ns"), Sight(store, clock, lambda _: None)
         for name, seed in calls:
             came_to.append((name, _outcome(agent, seen, name, Draw(Random(seed), "ann"))))
         came_to.append([agent.get_record(key) for keys in KEYS.values() for key in keys])

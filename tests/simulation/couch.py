@@ -422,6 +422,11 @@ class CouchDatabase:
         self._adapter = adapter
         self._model: CouchModel | None = None
 
+    def make_anew(self) -> None:
+        """See `MadeAnew.make_anew`."""
+        assert self._model is not None
+        self._model.documents, self._model.built = {}, {}
+
     def adapter(self, client: Client) -> Backend:
         """See `Database.adapter`."""
         client.patience = lambda: REQUEST_SECONDS  # httpx knows nothing of deadlines
@@ -438,21 +443,32 @@ def opened(
 
     def session(settings: Settings) -> Session:
         backend.Session = Session  # before anything waits
-        made = Session(settings)
-        made.client = httpx.Client(
-            transport=transport,
-            auth=made.client.auth,
-            headers=made.client.headers,
-            timeout=settings.timeout,
-            trust_env=False,
-        )
-        return made
+        return _Over(transport, settings)
 
     backend.Session = session  # type: ignore[assignment, misc]  # it is called as the class is
     try:
         return adapter(settings)
     finally:
         backend.Session = Session
+
+
+class _Over(Session):
+    """Sends requests through a transport, also with the client that it makes after a fork."""
+
+    def __init__(self, transport: httpx.BaseTransport, settings: Settings) -> None:
+        self._transport = transport
+        super().__init__(settings)
+
+    def _open(self) -> None:
+        super()._open()
+        made = self.client
+        self.client = httpx.Client(
+            transport=self._transport,
+            auth=made.auth,
+            headers=made.headers,
+            timeout=self.settings.timeout,
+            trust_env=False,
+        )
 
 
 @functools.cache

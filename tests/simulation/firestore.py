@@ -28,6 +28,7 @@ from tests.simulation.world import (
     Client,
     ConnectionBrokeError,
     NoAnswerError,
+    Process,
     ServerError,
     TooManyRequestsError,
     World,
@@ -53,7 +54,7 @@ class FirestoreDatabase:
         faults: What is replaced in its modules besides: faults that must be found.
     """
 
-    faults = frozenset(FAULTS) | {"answer cut", "unprocessed", "conflict"}
+    faults = frozenset(FAULTS) | {"answer cut", "unprocessed", "conflict", "made anew"}
     connects = False  # a collection that is there is opened at once
     limits = frozenset[str]()
 
@@ -61,6 +62,13 @@ class FirestoreDatabase:
         self._adapter = adapter
         self._faults = list(faults)
         self.collections = new_collections()
+        self._channels: dict[Process, Channel] = {}
+
+    def make_anew(self) -> None:
+        """See `MadeAnew.make_anew`."""
+        self.collections = new_collections()
+        for channel in self._channels.values():
+            channel.collections = self.collections
 
     def replaced(self, world: World) -> Iterator[Replacement]:
         """See `Replacing.replaced`."""
@@ -71,12 +79,18 @@ class FirestoreDatabase:
                 world.scheduler.look()
                 return world.scheduler.now
 
+        def channel(_: Any) -> Any:  # after a fork
+            assert world.scheduler.current is not None
+            return self._channels[world.scheduler.current.owner]
+
+        yield its_client.Connection, "_make_channel", channel
         yield finding, "time", Time
         yield from self._faults
 
     def adapter(self, client: Client) -> Backend:
         """See `Database.adapter`."""
-        return adapter_over(Channel(self.collections, client), SETTINGS, self._adapter)
+        channel = self._channels[client.process] = Channel(self.collections, client)
+        return adapter_over(channel, SETTINGS, self._adapter)
 
 
 def adapter_over(
@@ -127,7 +141,7 @@ class Channel:
     """Stands in for a gRPC channel."""
 
     def __init__(self, collections: Collections, client: Client) -> None:
-        self._collections = collections
+        self.collections = collections
         self._world = client.world
         self._client = GrpcClient(client.world, client.process)
 
@@ -197,7 +211,7 @@ class Channel:
         world = self._world
         reaping = 0.0 if world.calm else chance.choice((0.0, 0.0, 0.3))
         moment = Moment(int((BEGAN + world.scheduler.now) * 1e6), chance, reaping, part)
-        return _carried_out(self._collections, operation, message, moment)
+        return _carried_out(self.collections, operation, message, moment)
 
 
 Sent: TypeAlias = tuple[list[bytes], CallError | None]

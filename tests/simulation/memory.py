@@ -18,7 +18,8 @@ from tests.simulation.world import Client, ClientError, TooManyRequestsError
 class MemoryDatabase:
     """The database. No answer of it is lost: it remembers no writes, since within one process that cannot happen."""
 
-    faults = HARMLESS - {"restart"} | {"killed after"}  # a restart loses the answers to others' requests
+    # A restart loses the answers to others' requests.
+    faults = HARMLESS - {"restart", "made anew"} | {"killed after"}
     connects = False
     limits = frozenset[str]()
 

@@ -97,14 +97,15 @@ def draw(seed: str, database: Callable[[], Database]) -> Plan:
 def _wrong(world: World) -> Iterator[str]:
     differ = any(process.skew for process in world.plan.processes)
     differ = differ or any("clock jump" in call.faults for call in world.history)
+    emptied = any(call.process == "database" for call in world.history)
     for call in world.history:
-        call.clocks_differ = differ
+        call.clocks_differ, call.emptied = differ, emptied
         yield from _wrong_by_itself(call)
     effects = [
         effect
         for call in world.history
         if call.low <= call.high or call.error is None
-        for effect in KINDS[call.name].effects(_pending(call), *call.arguments)
+        for effect in workload.effects(_pending(call))
     ]
     yield from unexplained(effects)
     yield from _miscounted(world)
@@ -137,7 +138,8 @@ def _miscounted(world: World) -> Iterator[str]:
     """Yield for which records the accesses that were counted are more or fewer than there were."""
     audited = [call for call in world.history if call.process == "audit" and call.name == "get_record" and call.result]
     off = {f"p{process.number}" for process in world.plan.processes if process.options["tracking"] == "off"}
-    calls = [call for call in world.history if call.process != "audit" and call.process.rstrip("'") not in off]
+    others = ("audit", "database")
+    calls = [call for call in world.history if call.process not in others and call.process.rstrip("'") not in off]
     for record in audited:
         (key,) = record.arguments
         place = (record.user, record.namespace)

@@ -57,6 +57,8 @@ JOBS = {"kind": "job"}
 ANY = object()
 """Any value."""
 CLEARS = frozenset({"clear", "clear-prefix"})
+_MOST_REMOVED = 2
+"""So often more than once a call may remove a key that goes on until nothing is left."""
 _MOST_REPEATED = 3
 """So often a write may be done again without having been recognised."""
 
@@ -298,7 +300,7 @@ def _listed(call: Call) -> Effects:
 
 def _was_created(call: Call, value: Any) -> Effects:
     """A record was created, and read under its key, which nobody else knows."""
-    if call.error is None and call.result[1] != value:
+    if call.error is None and call.result[1] != value and not (call.emptied and call.result[1] == MISSING):
         yield Effect((call.user, MADE, call.result[0]), call, lambda state, _: ())
 
 
@@ -335,6 +337,31 @@ def _brought_back(call: Call) -> Effects:
             yield from _saw(call, key, *call.result.get(key, (MISSING,)))
         if key in call.notes:
             yield from restored(key)
+
+
+def _recovered(call: Call, *, kept: bool) -> Effects:
+    """A database has lost what it had not written, and is what it was at some time (`Call.notes`), or has lost nothing.
+
+    Args:
+        call: The event.
+        kept: Nothing that was acknowledged may be lost.
+    """
+
+    def step(found: Stored, state: Stored, _: int | None) -> Iterator[Stored]:
+        if not kept or (state is None and found is None):
+            yield found
+        elif state is not None and found is not None and state.value == found.value:
+            fits, held = both(state.held, found.held)
+            if fits and state.revision in (None, found.revision) and both(state.expires, found.expires)[0]:
+                yield state._replace(revision=found.revision, expires=found.expires, held=held)
+
+    for key in ALL:
+        found: Stored = None
+        if key in call.notes:
+            value, revision, expires = call.notes[key]
+            text, held = parts(value)
+            found = State(text, revision, None if expires is None else (expires, expires), held)
+        yield Effect(_at(call, key), call, partial(step, found))
 
 
 def _later(call: Call, ttl: float | None) -> Span | None:
@@ -496,12 +523,12 @@ def _removed(
         there = was_there if chosen is None else bool(chosen)
         for view in views(state, call):
             if view is not None and there is not False:
+                if guessed:
+                    yield state
                 if if_revision is not None and view.revision not in (None, if_revision):
                     continue
                 if _bound(view, value) is not None:
                     yield None
-                if guessed:
-                    yield state
             if view is None and (there is not True or (value is ANY and (call.is_unanswered or overlooked))):
                 yield None  # what had expired is removed as well; a delete without an answer is taken for done
                 if state is not None:
@@ -509,7 +536,8 @@ def _removed(
 
     yield Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
     if call.name in CLEARS and CLEARS_UNTIL_EMPTY in call.limits:
-        yield Effect(_at(call, key), call, step, optional=True, until=call.returned, excuse=True)
+        for _ in range(_MOST_REMOVED):
+            yield Effect(_at(call, key), call, step, optional=True, until=call.returned, excuse=True)
     # Sent again, a request to remove everything that has no version removes what was made since, and may count it.
     repeated = call.name in CLEARS and call.blind and call.is_unanswered
     if guessed or repeated or (_may_arrive(call) and value is ANY and if_revision is None):
@@ -844,10 +872,24 @@ KINDS: dict[str, Kind] = {
     ),
     "clear-prefix": Kind(1, lambda d: (), lambda s, m: s.clear("job"), lambda c: _all_removed(c, KEYS["job"])),
     "purge_expired": Kind(1, lambda d: (), lambda s, m: s.purge_expired(), _purged),
+    "fork": Kind(1, lambda d: (d.random.choice(("parent", "child")),), lambda s, m, g: m.fork(g), lambda c, g: ()),
     "copy": Kind(1, lambda d: (), _copied, lambda c: _saw_records(c)),
     "import": Kind(1, lambda d: (), _imported, _brought_back),
 }
 """The calls by name."""
+
+EVENTS: dict[str, Callable[..., Effects]] = {
+    "(made anew)": lambda c: (Effect(_at(c, key), c, lambda state, _: (None,)) for key in ALL),
+    "(power lost)": lambda c, kept: _recovered(c, kept=kept),
+}
+"""What happens to a database, by the name that it has in the history."""
+
+
+def effects(call: Call) -> Effects:
+    """Return what a call, or an event, did to each key."""
+    made = KINDS[call.name].effects if call.name in KINDS else EVENTS[call.name]
+    return made(call, *call.arguments)
+
 
 LOSSES = frozenset({"delete", "delete_if", "pop", "touch", "delete_many", "clear", "clear-prefix", "delete_where"})
 LOSSES |= {"purge_expired", "import"}
