@@ -17,7 +17,6 @@ from tests.simulation.tokens import TokenBackend
 from tests.simulation.world import ClientError
 from tests.third_party.broken import BringsBackTheDeleted, KnowsTheLastWriteAlone
 
-
 _MOST_ATTEMPTS = 3
 
 
