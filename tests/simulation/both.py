@@ -15,8 +15,8 @@ from datastore import AgentDataStore, DataStore, DataStoreError, scope
 from datastore.adapters import remembering
 from datastore.backend import Backend
 from datastore.calls import claims
-from tests.simulation.workload import KEYS, KINDS, Draw
-from tests.simulation.world import Seen, Sight
+from datastore.conformance.simulation.workload import KEYS, KINDS, Draw
+from datastore.conformance.simulation.world import Seen, Sight
 
 BEGAN = 4_000_000_000
 """What the stores' clocks show first: no server removes what expires so far in the future."""

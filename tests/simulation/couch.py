@@ -19,15 +19,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import httpx
 
 from datastore.backend import Backend
-from datastore_couchdb import backend
-from datastore_couchdb.backend import CouchBackend
-from datastore_couchdb.client import Session, Settings
-from datastore_couchdb.flags import is_flag
-from datastore_couchdb.schema import COUNTS, EXCEPTIONS
-from tests.servers import mango
-from tests.simulation.luck import FAULTS, MORE
-from tests.simulation.tokens import short
-from tests.simulation.world import (
+from datastore.conformance.simulation.luck import FAULTS, MORE
+from datastore.conformance.simulation.world import (
     CLEARS_UNTIL_EMPTY,
     REQUEST_SECONDS,
     AnswerCutError,
@@ -37,6 +30,13 @@ from tests.simulation.world import (
     ServerError,
     TooManyRequestsError,
 )
+from datastore_couchdb import backend
+from datastore_couchdb.backend import CouchBackend
+from datastore_couchdb.client import Session, Settings
+from datastore_couchdb.flags import is_flag
+from datastore_couchdb.schema import COUNTS, EXCEPTIONS
+from tests.servers import mango
+from tests.simulation.tokens import short
 
 SETTINGS = Settings("http://couch.invalid:5984", "admin", "secret", "db", REQUEST_SECONDS)
 _EMPTY_AT_FIRST = 0.1
@@ -425,7 +425,8 @@ class CouchDatabase:
     def make_anew(self) -> None:
         """See `MadeAnew.make_anew`."""
         assert self._model is not None
-        self._model.documents, self._model.built = {}, {}
+        # Another process, or one that starts over, has prepared it: a store that is open does not do that again.
+        self._model.documents, self._model.built = copy.deepcopy(_prepared().documents), {}
 
     def adapter(self, client: Client) -> Backend:
         """See `Database.adapter`."""

@@ -21,17 +21,8 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
 from datastore.backend import Backend
-from datastore_dynamodb import batches, codec, reading
-from datastore_dynamodb import client as its_client
-from datastore_dynamodb.answers import Answers
-from datastore_dynamodb.backend import DynamoBackend
-from datastore_dynamodb.schema import TTL, Settings, format_item
-from tests.servers.dynamodb import CREDENTIALS
-from tests.simulation.dynamodb_table import Moment, RefusalError, Table, canceled, keys_in
-from tests.simulation.luck import FAULTS
-from tests.simulation.pools import Pool
-from tests.simulation.tokens import short
-from tests.simulation.world import (
+from datastore.conformance.simulation.luck import FAULTS
+from datastore.conformance.simulation.world import (
     BEGAN,
     REQUEST_SECONDS,
     Client,
@@ -42,6 +33,15 @@ from tests.simulation.world import (
     TooManyRequestsError,
     World,
 )
+from datastore_dynamodb import batches, codec, reading
+from datastore_dynamodb import client as its_client
+from datastore_dynamodb.answers import Answers
+from datastore_dynamodb.backend import DynamoBackend
+from datastore_dynamodb.schema import TTL, Settings, format_item
+from tests.servers.dynamodb import CREDENTIALS
+from tests.simulation.dynamodb_table import Moment, RefusalError, Table, canceled, keys_in
+from tests.simulation.pools import Pool
+from tests.simulation.tokens import short
 
 _NAME = "sim"
 _SETTINGS = Settings(_NAME, region="eu-west-1", endpoint_url="http://dynamodb.invalid", timeout=REQUEST_SECONDS)

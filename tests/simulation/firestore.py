@@ -14,15 +14,8 @@ from google.protobuf.message import DecodeError
 
 from datastore import formats
 from datastore.backend import Backend
-from datastore_firestore import client as its_client
-from datastore_firestore import finding
-from datastore_firestore.backend import FirestoreBackend
-from datastore_firestore.client import Settings
-from datastore_firestore.documents import MARKER
-from tests.simulation.firestore_collection import Code, Collections, Moment, RefusalError, names_in
-from tests.simulation.luck import FAULTS
-from tests.simulation.tokens import short
-from tests.simulation.world import (
+from datastore.conformance.simulation.luck import FAULTS
+from datastore.conformance.simulation.world import (
     BEGAN,
     REQUEST_SECONDS,
     Client,
@@ -33,6 +26,13 @@ from tests.simulation.world import (
     TooManyRequestsError,
     World,
 )
+from datastore_firestore import client as its_client
+from datastore_firestore import finding
+from datastore_firestore.backend import FirestoreBackend
+from datastore_firestore.client import Settings
+from datastore_firestore.documents import MARKER
+from tests.simulation.firestore_collection import Code, Collections, Moment, RefusalError, names_in
+from tests.simulation.tokens import short
 
 Message: TypeAlias = Any
 Replacement: TypeAlias = tuple[Any, str, Any]

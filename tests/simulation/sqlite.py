@@ -22,14 +22,14 @@ from typing import Any
 
 from datastore import core, turns
 from datastore.backend import Backend
+from datastore.conformance.simulation import seams
+from datastore.conformance.simulation.checking import microseconds
+from datastore.conformance.simulation.world import Client, Process, World
 from datastore.ids import decode_id, is_id
 from datastore.values import decode
 from datastore_sqlite import backend, client, headers, opened, pools, reading, writing
 from datastore_sqlite.backend import SqliteBackend
 from datastore_sqlite.client import Settings
-from tests.simulation import seams
-from tests.simulation.checking import microseconds
-from tests.simulation.world import Client, Process, World
 
 _IN_MEMORY = Path("/dev/shm")
 _TIMEOUT = 10.0

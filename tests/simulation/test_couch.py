@@ -16,11 +16,11 @@ import httpx
 import pytest
 
 from datastore import DataStore, DataStoreError
+from datastore.conformance.simulation.workload import KINDS, Draw
+from datastore.conformance.simulation.world import BEGAN, Seen, Sight
 from tests.full import times
 from tests.servers import couchdb
 from tests.simulation.couch import SETTINGS, CouchModel, Transport, opened
-from tests.simulation.workload import KINDS, Draw
-from tests.simulation.world import BEGAN, Seen, Sight
 
 LEFT_TO_THE_SERVER = {"total_rows", "offset", "bookmark", "warning", "reason"}
 """Members of answers of which no two servers' are the same. Of reasons the store reads some, and these are tested."""

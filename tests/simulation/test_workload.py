@@ -1,9 +1,9 @@
 """Every public call is drawn, and comes to something."""
 
 from datastore.conformance.calls import CALLS
+from datastore.conformance.simulation.workload import KINDS
 from tests.simulation.playing import draw, play
 from tests.simulation.sqlite import SqliteDatabase
-from tests.simulation.workload import KINDS
 
 LEFT_OUT: dict[str, str] = {}
 """The calls of the kit's table that are not drawn, each with the reason."""

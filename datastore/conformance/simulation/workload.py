@@ -17,16 +17,12 @@ from datastore import (
     AgentDataStore,
     BatchError,
     ConflictError,
-    DataStore,
     DataStoreError,
     KeyExistsError,
     Record,
     UnsupportedError,
 )
-from datastore.moving import copy, export_records, import_records
-from datastore.times import text_of
-from datastore_memory import MemoryBackend
-from tests.simulation.checking import (
+from datastore.conformance.simulation.checking import (
     Effect,
     Key,
     Span,
@@ -40,8 +36,21 @@ from tests.simulation.checking import (
     value_of,
     views,
 )
-from tests.simulation.luck import Luck
-from tests.simulation.world import BEGAN, CLEARS_UNTIL_EMPTY, Call, CallPlan, Plan, ProcessPlan, Seen, Sight, ThreadPlan
+from datastore.conformance.simulation.luck import Luck
+from datastore.conformance.simulation.world import (
+    BEGAN,
+    CLEARS_UNTIL_EMPTY,
+    Call,
+    CallPlan,
+    Plan,
+    ProcessPlan,
+    Seen,
+    Sight,
+    ThreadPlan,
+)
+from datastore.connecting import connect
+from datastore.moving import copy, export_records, import_records
+from datastore.times import text_of
 
 KEYS = {"text": ("a", "b"), "number": ("n",), "job": ("job1", "job2"), "list": ("list",)}
 """The keys by what their values are. There are few, so that calls meet."""
@@ -168,7 +177,7 @@ def _stats(store: AgentDataStore) -> int:
 
 def _copied(store: AgentDataStore, seen: Sight) -> dict[str, Any]:
     """Copy the namespace to another store, and return what is there."""
-    with DataStore(MemoryBackend(), clock=seen.clock, tracking="off") as sink:
+    with connect("memory://", clock=seen.clock, tracking="off") as sink:
         if not (report := copy(seen.host, sink, user_id=store.user_id, namespace=SPACE)).complete:
             raise AssertionError(f"the copy is not complete: {report}")
         return _shown(sink.host(store.user_id, SPACE).iter_records())
@@ -178,7 +187,7 @@ def _imported(store: AgentDataStore, seen: Sight) -> dict[str, Any]:
     """Export the namespace to a file, import the file where it came from, and return what was in it."""
     file = io.BytesIO()
     export_records(seen.host, file, user_id=store.user_id, namespace=SPACE)
-    with DataStore(MemoryBackend(), clock=lambda: float(BEGAN - 1_000), tracking="off") as reader:
+    with connect("memory://", clock=lambda: float(BEGAN - 1_000), tracking="off") as reader:
         file.seek(0)
         import_records(file, reader)
         found = {
@@ -222,7 +231,7 @@ def _at(call: Call, key: str) -> Key:
 
 
 def _bound(
-    view: State, value: Any, revision: str | None = None, expires: object = ANY, held: Span | None = None
+    view: State, value: Any, revision: str | None = None, expires: Any = ANY, held: Span | None = None
 ) -> State | None:
     """Return a state with what a call has shown of it; ``None`` if it has shown something else."""
     if value is not ANY:
@@ -714,7 +723,8 @@ def _where(call: Call, made: Callable[[str], Effects]) -> Effects:
 
 
 def _found(call: Call) -> Iterable[str]:
-    return call.result
+    keys: Iterable[str] = call.result
+    return keys
 
 
 def _one(call: Call) -> Iterable[str]:

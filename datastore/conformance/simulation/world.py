@@ -9,25 +9,21 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
-from pathlib import Path
 from random import Random
 from types import FrameType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import datastore
-import datastore_memory
 from datastore import AgentDataStore, DataStore, DataStoreError, deadlines, forks
 from datastore.backend import Backend
+from datastore.conformance.simulation.luck import ANSWERED, FAULTS, HARMLESS, MORE, Luck
+from datastore.conformance.simulation.scheduling import Killed, Scheduler, Task
+from datastore.conformance.simulation.seams import simulated
 from datastore.queries import outlines
-from tests.simulation.luck import ANSWERED, FAULTS, HARMLESS, MORE, Luck
-from tests.simulation.scheduling import Killed, Scheduler, Task
-from tests.simulation.seams import simulated
 
 BEGAN = 1_000_000_000
 """What a right clock shows when a run begins, in seconds since the epoch."""
@@ -47,11 +43,6 @@ CLEARS_UNTIL_EMPTY = "clears until empty"
 _LINES = 20.0
 """After so many lines of the package, on average, an interrupt arrives."""
 _NOTHING: Mapping[str, Any] = {}
-_PACKAGE = (
-    f"{Path(datastore.__file__).parent}{os.sep}",
-    f"{Path(datastore_memory.__file__).parents[1]}{os.sep}datastore_",
-)
-"""What the paths of the package's files begin with."""
 
 
 class CallPlan(NamedTuple):
@@ -331,7 +322,10 @@ class Client:
         if fault == "error before":
             scheduler.sleep(back)
             raise ServerError("503: overloaded")
-        answer = own[fault](task.random) if fault in own else carry_out(part if fault == "partly done" else None)
+        if fault is not None and fault in own:
+            answer = own[fault](task.random)
+        else:
+            answer = carry_out(part if fault == "partly done" else None)
         if fault == "answer late":
             scheduler.sleep(patience)
             raise NoAnswerError(f"no answer for {patience:g} s")
@@ -363,7 +357,7 @@ def _cached(modules: int) -> tuple[functools._lru_cache_wrapper[Any], ...]:
     return tuple(
         one
         for name, module in list(sys.modules.items())
-        if name.startswith("datastore") and module is not None
+        if name.startswith("datastore") and not name.startswith("datastore.conformance") and module is not None
         for one in list(vars(module).values())
         if isinstance(one, functools._lru_cache_wrapper)
     )
@@ -383,6 +377,12 @@ class Interrupted(BaseException):
     """A signal arrived during a call, and what handles it has raised this."""
 
 
+def _is_of_the_package(frame: FrameType) -> bool:
+    """Return whether a frame executes a line of the store or of an adapter that comes with it."""
+    name: str = frame.f_globals.get("__name__", "")
+    return name.startswith(("datastore.", "datastore_")) and not name.startswith("datastore.conformance.")
+
+
 def interrupt(lines: int) -> None:
     """Let an interrupt arrive in the current task, after so many lines of the package."""
     left = lines
@@ -398,11 +398,11 @@ def interrupt(lines: int) -> None:
         return trace
 
     def begin(frame: FrameType, event: str, _: object) -> Any:
-        return trace if frame.f_code.co_filename.startswith(_PACKAGE) else None
+        return trace if _is_of_the_package(frame) else None
 
     above: FrameType | None = sys._getframe()
     while above is not None:
-        if above.f_code.co_filename.startswith(_PACKAGE):
+        if _is_of_the_package(above):
             above.f_trace = trace
         above = above.f_back
     sys.settrace(begin)
@@ -469,7 +469,7 @@ class Process:
         self._running = len(self.plan.threads)
         for thread in self.plan.threads:
             task = self.task(f"{self.name}.t{thread.number}")
-            world.scheduler.spawn(task, lambda thread=thread, task=task: self._live(thread, task))
+            world.scheduler.spawn(task, functools.partial(self._live, thread, task))
 
     def task(self, name: str) -> Task:
         """Return a new task of this process."""
