@@ -148,6 +148,13 @@ def test_the_adapter_that_is_shown_is_the_one_that_the_kit_runs_on():
         )
 
 
+def test_the_simulated_database_that_is_shown_is_the_one_that_is_simulated():
+    source = (ROOT / "tests/third_party/simulated.py").read_text(encoding="utf-8")
+    shown = [one.text for one in blocks(ROOT / "docs/writing-an-adapter.md", "python") if "class FarShelf" in one.text]
+    assert len(shown) == 1
+    assert source.endswith(shown[0][shown[0].index("T = TypeVar") :])
+
+
 @pytest.mark.parametrize("page", [API, *map(ROOT.joinpath, ("docs/vault.md", "docs/key-value.md"))], ids=page_name)
 def test_what_a_page_says_of_a_call_is_its_docstring(page):
     text = page.read_text(encoding="utf-8")

@@ -15,8 +15,8 @@ from datastore import AgentDataStore, DataStore, DataStoreError, scope
 from datastore.adapters import remembering
 from datastore.backend import Backend
 from datastore.calls import claims
-from tests.simulation.workload import KEYS, KINDS, Draw
-from tests.simulation.world import Seen, Sight
+from datastore.conformance.simulation.workload import KEYS, KINDS, Draw
+from datastore.conformance.simulation.world import Seen, Sight
 
 BEGAN = 4_000_000_000
 """What the stores' clocks show first: no server removes what expires so far in the future."""
@@ -71,7 +71,7 @@ def outcomes(backend: Backend, calls: Sequence[tuple[str, int]], chance: str) ->
         return BEGAN + 0.7 * len(came_to)
 
     with _without_chance(chance), DataStore(backend, clock=clock, tracking="immediate", retry_seconds=0) as store:
-        agent, seen = store.agent("ann", "agent", "ns"), Sight(store, clock)
+        agent, seen = store.agent("ann", "agent", "ns"), Sight(store, clock, lambda _: None)
         for name, seed in calls:
             came_to.append((name, _outcome(agent, seen, name, Draw(Random(seed), "ann"))))
         came_to.append([agent.get_record(key) for keys in KEYS.values() for key in keys])

@@ -19,15 +19,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import httpx
 
 from datastore.backend import Backend
-from datastore_couchdb import backend
-from datastore_couchdb.backend import CouchBackend
-from datastore_couchdb.client import Session, Settings
-from datastore_couchdb.flags import is_flag
-from datastore_couchdb.schema import COUNTS, EXCEPTIONS
-from tests.servers import mango
-from tests.simulation.luck import FAULTS, MORE
-from tests.simulation.tokens import short
-from tests.simulation.world import (
+from datastore.conformance.simulation.luck import FAULTS, MORE
+from datastore.conformance.simulation.world import (
     CLEARS_UNTIL_EMPTY,
     REQUEST_SECONDS,
     AnswerCutError,
@@ -37,6 +30,13 @@ from tests.simulation.world import (
     ServerError,
     TooManyRequestsError,
 )
+from datastore_couchdb import backend
+from datastore_couchdb.backend import CouchBackend
+from datastore_couchdb.client import Session, Settings
+from datastore_couchdb.flags import is_flag
+from datastore_couchdb.schema import COUNTS, EXCEPTIONS
+from tests.servers import mango
+from tests.simulation.tokens import short
 
 SETTINGS = Settings("http://couch.invalid:5984", "admin", "secret", "db", REQUEST_SECONDS)
 _EMPTY_AT_FIRST = 0.1
@@ -422,6 +422,12 @@ class CouchDatabase:
         self._adapter = adapter
         self._model: CouchModel | None = None
 
+    def make_anew(self) -> None:
+        """See `MadeAnew.make_anew`."""
+        assert self._model is not None
+        # Another process, or one that starts over, has prepared it: a store that is open does not do that again.
+        self._model.documents, self._model.built = copy.deepcopy(_prepared().documents), {}
+
     def adapter(self, client: Client) -> Backend:
         """See `Database.adapter`."""
         client.patience = lambda: REQUEST_SECONDS  # httpx knows nothing of deadlines
@@ -438,21 +444,32 @@ def opened(
 
     def session(settings: Settings) -> Session:
         backend.Session = Session  # before anything waits
-        made = Session(settings)
-        made.client = httpx.Client(
-            transport=transport,
-            auth=made.client.auth,
-            headers=made.client.headers,
-            timeout=settings.timeout,
-            trust_env=False,
-        )
-        return made
+        return _Over(transport, settings)
 
     backend.Session = session  # type: ignore[assignment, misc]  # it is called as the class is
     try:
         return adapter(settings)
     finally:
         backend.Session = Session
+
+
+class _Over(Session):
+    """Sends requests through a transport, also with the client that it makes after a fork."""
+
+    def __init__(self, transport: httpx.BaseTransport, settings: Settings) -> None:
+        self._transport = transport
+        super().__init__(settings)
+
+    def _open(self) -> None:
+        super()._open()
+        made = self.client
+        self.client = httpx.Client(
+            transport=self._transport,
+            auth=made.auth,
+            headers=made.headers,
+            timeout=self.settings.timeout,
+            trust_env=False,
+        )
 
 
 @functools.cache

@@ -21,6 +21,18 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
 from datastore.backend import Backend
+from datastore.conformance.simulation.luck import FAULTS
+from datastore.conformance.simulation.world import (
+    BEGAN,
+    REQUEST_SECONDS,
+    Client,
+    ConnectionBrokeError,
+    NoAnswerError,
+    Process,
+    ServerError,
+    TooManyRequestsError,
+    World,
+)
 from datastore_dynamodb import batches, codec, reading
 from datastore_dynamodb import client as its_client
 from datastore_dynamodb.answers import Answers
@@ -28,19 +40,8 @@ from datastore_dynamodb.backend import DynamoBackend
 from datastore_dynamodb.schema import TTL, Settings, format_item
 from tests.servers.dynamodb import CREDENTIALS
 from tests.simulation.dynamodb_table import Moment, RefusalError, Table, canceled, keys_in
-from tests.simulation.luck import FAULTS
 from tests.simulation.pools import Pool
 from tests.simulation.tokens import short
-from tests.simulation.world import (
-    BEGAN,
-    REQUEST_SECONDS,
-    Client,
-    ConnectionBrokeError,
-    NoAnswerError,
-    ServerError,
-    TooManyRequestsError,
-    World,
-)
 
 _NAME = "sim"
 _SETTINGS = Settings(_NAME, region="eu-west-1", endpoint_url="http://dynamodb.invalid", timeout=REQUEST_SECONDS)
@@ -57,7 +58,7 @@ class DynamoDatabase:
         faults: What is replaced in its modules besides: faults that must be found.
     """
 
-    faults = frozenset(FAULTS) | {"answer cut", "unprocessed", "conflict", "not connected"}
+    faults = frozenset(FAULTS) | {"answer cut", "unprocessed", "conflict", "not connected", "made anew"}
     connects = False  # a table that is there is opened at once
     limits = frozenset[str]()
 
@@ -65,6 +66,12 @@ class DynamoDatabase:
         self._adapter = adapter
         self._faults = list(faults)
         self.table = new_table()
+        self._transports: dict[Process, Transport] = {}
+
+    def make_anew(self) -> None:
+        """See `MadeAnew.make_anew`."""
+        self.table.empty()
+        self.table.put(format_item())
 
     def replaced(self, world: World) -> Iterator[Replacement]:
         """See `Replacing.replaced`."""
@@ -80,12 +87,19 @@ class DynamoDatabase:
             return shown
 
         yield reading, "time", SimpleNamespace(time=now)
+
+        def client(*_: Any) -> Any:  # after a fork
+            assert scheduler.current is not None
+            return _client_over(self._transports[scheduler.current.owner])
+
+        yield its_client, "_make_client", client
         yield batches, "ThreadPoolExecutor", lambda most, name: Pool(world, most)
         yield from self._faults
 
     def adapter(self, client: Client) -> Backend:
         """See `Database.adapter`."""
-        return adapter_over(Transport(self.table, client), self._adapter)
+        transport = self._transports[client.process] = Transport(self.table, client)
+        return adapter_over(transport, self._adapter)
 
 
 def adapter_over(transport: Any, adapter: type[DynamoBackend] = DynamoBackend) -> DynamoBackend:

@@ -97,6 +97,12 @@ class Table:
         """Store an item from outside."""
         self._items[_key(item)] = item
 
+    def empty(self) -> None:
+        """Remove all items, as if the table had been deleted and made again."""
+        self._items.clear()
+        self._before.clear()
+        self._tokens.clear()
+
     def items(self) -> list[Item]:
         """Return all items, in the order of their keys."""
         return [self._items[key] for key in sorted(self._items)]

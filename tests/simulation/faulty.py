@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,9 +12,12 @@ from datastore.adapters.changes import Change, Result
 from datastore.adapters.counting import Account, Counter
 from datastore.adapters.knowledge import Known
 from datastore.adapters.writing import Writer
-from datastore.backend import Delete, Document, Fields, Outcome, Touch, Write
+from datastore.backend import Delete, Document, Fields, IdRange, Outcome, Touch, Write
+from datastore.conformance.simulation.world import ClientError
 from tests.simulation.tokens import TokenBackend
 from tests.third_party.broken import BringsBackTheDeleted, KnowsTheLastWriteAlone
+
+_MOST_ATTEMPTS = 3
 
 
 class TrustsItsMemory(TokenBackend):
@@ -93,6 +97,24 @@ class TakesAnOutageForMissing(TokenBackend):
             return {}
 
 
+class ClearsOnceMore(TokenBackend):
+    """A clear whose answer was lost is done again from the beginning: it removes what has been written since."""
+
+    def clear(self, range: IdRange, now: str) -> int:
+        removed, attempts = 0, itertools.count(1)
+        while True:
+            try:
+                while rows := self._shelf.page(range.start, range.end, 2, reverse=False):
+                    versions = self._shelf.replace_all([(name, version, None) for name, (version, _) in rows.items()])
+                    for (_, row), version in zip(rows.values(), versions, strict=True):
+                        live = row["expiresAt"] is None or row["expiresAt"] > now
+                        removed += version is not None and live
+                return removed
+            except ClientError as error:
+                if next(attempts) == _MOST_ATTEMPTS:
+                    raise BackendUnavailableError(str(error), backend=self.name) from error
+
+
 class WritesOverOthers(TokenBackend):
     """The version is checked in one request, and the document written in another."""
 
@@ -120,5 +142,6 @@ FAULTY: dict[str, type[TokenBackend]] = {
     "an outage for done": TakesAnOutageForDone,
     "an outage for missing": TakesAnOutageForMissing,
     "checked, then written": WritesOverOthers,
+    "clear repeated": ClearsOnceMore,
 }
 """The adapters by what is wrong with them."""

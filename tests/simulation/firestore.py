@@ -14,15 +14,8 @@ from google.protobuf.message import DecodeError
 
 from datastore import formats
 from datastore.backend import Backend
-from datastore_firestore import client as its_client
-from datastore_firestore import finding
-from datastore_firestore.backend import FirestoreBackend
-from datastore_firestore.client import Settings
-from datastore_firestore.documents import MARKER
-from tests.simulation.firestore_collection import Code, Collections, Moment, RefusalError, names_in
-from tests.simulation.luck import FAULTS
-from tests.simulation.tokens import short
-from tests.simulation.world import (
+from datastore.conformance.simulation.luck import FAULTS
+from datastore.conformance.simulation.world import (
     BEGAN,
     DELETES_BLINDLY,
     REQUEST_SECONDS,
@@ -30,10 +23,18 @@ from tests.simulation.world import (
     Client,
     ConnectionBrokeError,
     NoAnswerError,
+    Process,
     ServerError,
     TooManyRequestsError,
     World,
 )
+from datastore_firestore import client as its_client
+from datastore_firestore import finding
+from datastore_firestore.backend import FirestoreBackend
+from datastore_firestore.client import Settings
+from datastore_firestore.documents import MARKER
+from tests.simulation.firestore_collection import Code, Collections, Moment, RefusalError, names_in
+from tests.simulation.tokens import short
 
 Message: TypeAlias = Any
 Replacement: TypeAlias = tuple[Any, str, Any]
@@ -55,7 +56,7 @@ class FirestoreDatabase:
         faults: What is replaced in its modules besides: faults that must be found.
     """
 
-    faults = frozenset(FAULTS) | {"answer cut", "unprocessed", "conflict"}
+    faults = frozenset(FAULTS) | {"answer cut", "unprocessed", "conflict", "made anew"}
     connects = False  # a collection that is there is opened at once
     limits = frozenset({DELETES_BLINDLY, TELLS_WHEN_CREATED})
 
@@ -63,6 +64,13 @@ class FirestoreDatabase:
         self._adapter = adapter
         self._faults = list(faults)
         self.collections = new_collections()
+        self._channels: dict[Process, Channel] = {}
+
+    def make_anew(self) -> None:
+        """See `MadeAnew.make_anew`."""
+        self.collections = new_collections()
+        for channel in self._channels.values():
+            channel.collections = self.collections
 
     def replaced(self, world: World) -> Iterator[Replacement]:
         """See `Replacing.replaced`."""
@@ -73,12 +81,18 @@ class FirestoreDatabase:
                 world.scheduler.look()
                 return world.scheduler.now
 
+        def channel(_: Any) -> Any:  # after a fork
+            assert world.scheduler.current is not None
+            return self._channels[world.scheduler.current.owner]
+
+        yield its_client.Connection, "_make_channel", channel
         yield finding, "time", Time
         yield from self._faults
 
     def adapter(self, client: Client) -> Backend:
         """See `Database.adapter`."""
-        return adapter_over(Channel(self.collections, client), SETTINGS, self._adapter)
+        channel = self._channels[client.process] = Channel(self.collections, client)
+        return adapter_over(channel, SETTINGS, self._adapter)
 
 
 def adapter_over(
@@ -129,7 +143,7 @@ class Channel:
     """Stands in for a gRPC channel."""
 
     def __init__(self, collections: Collections, client: Client) -> None:
-        self._collections = collections
+        self.collections = collections
         self._world = client.world
         self._client = GrpcClient(client.world, client.process)
 
@@ -199,7 +213,7 @@ class Channel:
         world = self._world
         reaping = 0.0 if world.calm else chance.choice((0.0, 0.0, 0.3))
         moment = Moment(int((BEGAN + world.scheduler.now) * 1e6), chance, reaping, part)
-        return _carried_out(self._collections, operation, message, moment)
+        return _carried_out(self.collections, operation, message, moment)
 
 
 Sent: TypeAlias = tuple[list[bytes], CallError | None]

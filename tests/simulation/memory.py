@@ -9,16 +9,17 @@ from typing import Any
 from datastore import BackendUnavailableError, ThrottledError
 from datastore.backend import Access, Backend, Document, DocumentPage, Outcome, Write
 from datastore.conformance.faults import Wrapped
+from datastore.conformance.simulation.luck import HARMLESS
+from datastore.conformance.simulation.world import Client, ClientError, TooManyRequestsError
 from datastore_memory import MemoryBackend
-from tests.simulation.luck import HARMLESS
 from tests.simulation.tokens import short
-from tests.simulation.world import Client, ClientError, TooManyRequestsError
 
 
 class MemoryDatabase:
     """The database. No answer of it is lost: it remembers no writes, since within one process that cannot happen."""
 
-    faults = HARMLESS - {"restart"} | {"killed after"}  # a restart loses the answers to others' requests
+    # A restart loses the answers to others' requests.
+    faults = HARMLESS - {"restart", "made anew"} | {"killed after"}
     connects = False
     limits = frozenset[str]()
 

@@ -1,23 +1,17 @@
-"""Plays a plan, says what was wrong, and makes the plan smaller as long as it is."""
+"""Which models of databases there are, and how runs over them are played (`datastore.conformance.simulation`)."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable
 
-from datastore.errors import DamagedRecordError, InternalError
-from tests.simulation import workload
-from tests.simulation.checking import UndecidedError, unexplained
+from datastore.conformance.simulation.playing import Played, draw, play, shrunk
+from datastore.conformance.simulation.world import Database
 from tests.simulation.couch import CouchDatabase
 from tests.simulation.dynamodb import DynamoDatabase
 from tests.simulation.firestore import FirestoreDatabase
 from tests.simulation.memory import MemoryDatabase
-from tests.simulation.seams import without_collecting
 from tests.simulation.sqlite import SqliteDatabase
 from tests.simulation.tokens import TokenDatabase
-from tests.simulation.workload import ALL, KINDS, LOSSES, MISSING
-from tests.simulation.world import MAX_SECONDS, REQUEST_SECONDS, Call, Closing, Database, Plan, World
 
 BACKENDS: dict[str, Callable[[], Database]] = {
     "token": TokenDatabase,
@@ -28,173 +22,5 @@ BACKENDS: dict[str, Callable[[], Database]] = {
     "firestore": FirestoreDatabase,
 }
 """The models of databases, by the name that the command line takes."""
-_TAKES_LONGER = frozenset({"get_or_set", "namespace_stats", "iter_records", "purge_expired", "copy", "import"})
-"""The calls that wait for others, or whose time is that of each page."""
-_IN_ORDER = frozenset({"list_keys", "list_namespaces", "scan", "iter_records", "find_records", "find_in", "get_all"})
-"""The calls whose results are in the order of keys, or of namespaces."""
-_MOST_ATTEMPTS = 400
 
-
-class Played(NamedTuple):
-    """A run that is over."""
-
-    world: World
-    wrong: list[str]
-    """What must not be; empty if all is well."""
-    undecided: bool = False
-    """Whether the history was too long to be judged."""
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """What is wrong, without the names, to compare two runs."""
-        return frozenset(" ".join(line.split()[:3]) for line in self.wrong)
-
-    def story(self) -> str:
-        """Return what happened, line by line."""
-        at_fault = {line.rpartition("/")[2] for line in self.wrong}
-        lines = [
-            f"{time:10.4f}  {who:<12} {what}"
-            for time, who, what in self.world.story
-            if not who.startswith("audit") or any(f"'{key}'" in what for key in at_fault)
-        ]
-        return "\n".join([f"seed {self.world.plan.seed}", *lines, "", *(f"WRONG: {line}" for line in self.wrong)])
-
-    @property
-    def steps(self) -> int:
-        """How many calls and faults there are."""
-        return self.world.plan.calls + len(self.world.happened)
-
-
-def play(plan: Plan, database: Callable[[], Database]) -> Played:
-    """Play a plan and check what came of it."""
-    with without_collecting():  # once for a run is enough
-        return _played(plan, database)
-
-
-def _played(plan: Plan, database: Callable[[], Database]) -> Played:
-    world = World(plan, played_on := database(), lambda name: KINDS[name].make)
-    try:
-        world.run()
-        if not world.faults:
-            places = {(thread.user, thread.namespace) for process in plan.processes for thread in process.threads}
-            world.look(sorted(places), workload.audit())
-    finally:
-        if isinstance(played_on, Closing):
-            played_on.close()
-    if world.faults:
-        return Played(world, world.faults)
-    try:
-        return Played(world, list(_wrong(world)))
-    except UndecidedError:
-        return Played(world, [], undecided=True)
-
-
-def draw(seed: str, database: Callable[[], Database]) -> Plan:
-    """Return the plan that a seed stands for."""
-    return workload.plan(seed, database().faults)
-
-
-def _wrong(world: World) -> Iterator[str]:
-    differ = any(process.skew for process in world.plan.processes)
-    differ = differ or any("clock jump" in call.faults for call in world.history)
-    for call in world.history:
-        call.clocks_differ = differ
-        yield from _wrong_by_itself(call)
-    effects = [
-        effect
-        for call in world.history
-        if call.low <= call.high or call.error is None
-        for effect in KINDS[call.name].effects(_pending(call), *call.arguments)
-    ]
-    yield from unexplained(effects)
-    yield from _miscounted(world)
-
-
-def _pending(call: Call) -> Call:
-    if call.returned == float("inf"):
-        call.error = call.error or InternalError("its process was killed")
-    return call
-
-
-def _wrong_by_itself(call: Call) -> Iterator[str]:
-    if isinstance(call.error, InternalError) and call.returned < float("inf"):
-        yield f"an internal error: {call} of {call.thread}: {call.error.__cause__!r}"
-    if isinstance(call.error, DamagedRecordError):  # nobody has damaged one
-        yield f"a damaged record: {call} of {call.thread}: {call.error.message}"
-    seconds = call.ended - call.began
-    if MAX_SECONDS + REQUEST_SECONDS < seconds < float("inf") and call.name not in _TAKES_LONGER:
-        yield f"too long: {call} of {call.thread} took {seconds:.1f} s"
-    others = [user for user in workload.USERS if user != call.user]
-    if any(f"'{user} " in repr(call.result) for user in others):
-        yield f"another user's value: {call} of {call.thread} returned {call.result!r}"
-    if call.name in _IN_ORDER and call.result and list(call.result) != sorted(call.result):
-        yield f"not in order: {call} of {call.thread} returned {call.result}"
-    if isinstance(call.result, list) and call.name in _IN_ORDER and len(set(call.result)) < len(call.result):
-        yield f"twice the same: {call} of {call.thread} returned {call.result}"
-
-
-def _miscounted(world: World) -> Iterator[str]:
-    """Yield for which records the accesses that were counted are more or fewer than there were."""
-    audited = [call for call in world.history if call.process == "audit" and call.name == "get_record" and call.result]
-    off = {f"p{process.number}" for process in world.plan.processes if process.options["tracking"] == "off"}
-    calls = [call for call in world.history if call.process != "audit" and call.process.rstrip("'") not in off]
-    for record in audited:
-        (key,) = record.arguments
-        place = (record.user, record.namespace)
-        here = [call for call in calls if (call.user, call.namespace) == place]
-        surely = sum(key in KINDS[call.name].hits(call) for call in here if call.error is None)
-        perhaps = sum(key in KINDS[call.name].may_hit(call) for call in here if call.error is not None)
-        counted = record.result[3]
-        if counted > surely + perhaps:
-            yield f"too many accesses: {counted} of {key} are counted, and there were {surely} to {surely + perhaps}"
-        touched = [call for call in world.history if (call.user, call.namespace) == place]
-        mortal = any(call.name in LOSSES or _expires(call) for call in touched)
-        if not (world.killed or world.uncounted or perhaps or mortal) and counted != surely:
-            yield f"too few accesses: {counted} of {key} are counted, and there were {surely}"
-
-
-def _expires(call: Call) -> bool:
-    return call.name in ("set", "add") and call.arguments[2] is not None
-
-
-def shrunk(played: Played, database: Callable[[], Database]) -> Played:
-    """Return a smaller run that goes wrong in the same way."""
-    attempts = itertools.count()
-    smaller = True
-    while smaller:
-        smaller = False
-        for plan in _smaller(played):
-            if next(attempts) > _MOST_ATTEMPTS:
-                return played
-            one = play(plan, database)
-            if one.kinds & played.kinds:
-                played, smaller = one, True
-                break
-    return played
-
-
-def _smaller(played: Played) -> Iterator[Plan]:
-    """Yield plans that lack something, the largest things first."""
-    plan = played.world.plan
-    processes = plan.processes
-    if len(processes) > 1:
-        for process in processes:
-            yield plan._replace(processes=tuple(one for one in processes if one is not process))
-    threads = [(process, thread) for process in processes for thread in process.threads]
-    for process, thread in threads:
-        if len(process.threads) > 1:
-            fewer = process._replace(threads=tuple(one for one in process.threads if one is not thread))
-            yield plan._replace(processes=tuple(fewer if one is process else one for one in processes))
-    for size in (4, 2, 1):
-        for process, thread in threads:
-            for start in range(0, len(thread.calls) - size + 1, size):
-                fewer_calls = thread._replace(calls=thread.calls[:start] + thread.calls[start + size :])
-                fewer = process._replace(
-                    threads=tuple(fewer_calls if one is thread else one for one in process.threads)
-                )
-                yield plan._replace(processes=tuple(fewer if one is process else one for one in processes))
-    for label in played.world.happened:
-        yield plan._replace(muted=plan.muted | {label})
-
-
-__all__ = ["ALL", "BACKENDS", "MISSING", "Played", "draw", "play", "shrunk"]
+__all__ = ["BACKENDS", "Played", "draw", "play", "shrunk"]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from tests.simulation.scheduling import Task
-from tests.simulation.world import World
+from datastore.conformance.simulation.scheduling import Task
+from datastore.conformance.simulation.world import World
 
 
 class Pool:

@@ -10,32 +10,39 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from datastore import core, turns
 from datastore.backend import Backend
+from datastore.conformance.simulation import seams
+from datastore.conformance.simulation.checking import microseconds
+from datastore.conformance.simulation.world import Client, Process, World
+from datastore.ids import decode_id, is_id
+from datastore.values import decode
 from datastore_sqlite import backend, client, headers, opened, pools, reading, writing
 from datastore_sqlite.backend import SqliteBackend
 from datastore_sqlite.client import Settings
-from tests.simulation import seams
-from tests.simulation.world import Client, Process, World
 
 _IN_MEMORY = Path("/dev/shm")
 _TIMEOUT = 10.0
 _REAL = client.Connection
+_SAFE = 0.5
+"""In so many runs each transaction is synced (``synchronous=full``)."""
 _WORD = 40  # characters of a statement that the story shows
 
 
 class SqliteDatabase:
     """A file, and the clients of the processes that have it open."""
 
-    faults = frozenset({"killed before", "killed then", "clock jump", "interrupted", "disk full"})
+    faults = frozenset({"killed before", "killed then", "clock jump", "interrupted", "disk full", "power lost"})
     connects = True
     limits = frozenset[str]()
 
@@ -44,6 +51,8 @@ class SqliteDatabase:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._open: list[sqlite3.Connection] = []
         self._clients: dict[Process, Client] = {}
+        self._disk = Disk()
+        self._disks = 1
 
     def adapter(self, client: Client) -> Backend:
         """See `Database.adapter`."""
@@ -51,7 +60,43 @@ class SqliteDatabase:
             self._folder = tempfile.TemporaryDirectory(dir=_IN_MEMORY if _IN_MEMORY.is_dir() else None)
         client.patience = lambda: inf  # there is no network
         self._clients[client.process] = client
-        return self._adapter(Settings(Path(self._folder.name) / "agents.db", timeout=_TIMEOUT))
+        world = client.world
+        if self._disk.file is None:
+            self._disk.file = Path(self._folder.name) / "agents.db"
+            self._disk.is_safe = Random(f"{world.plan.seed} durability").random() < _SAFE
+            self._disk.is_watched = (
+                "power lost" in (world.plan.faults or {}).values() or "power lost" in world.luck.rates
+            )
+        synchronous = "full" if self._disk.is_safe else "normal"
+        return self._adapter(Settings(self._disk.file, timeout=_TIMEOUT, synchronous=synchronous))
+
+    def committed(self) -> None:
+        """Note what the file holds, after a statement that may have ended a transaction."""
+        self._disk.look()
+
+    def lose_power(self, world: World, random: Random) -> None:
+        """End all processes at once, and what was not synced: a part of the log, from any place on to its end."""
+        before = self._disk
+        world.tell("database", "power is lost")
+        cut = before.size if before.is_safe else random.randint(0, before.size)
+        lost = before.tail(random) if before.is_safe else 0  # what nobody has acknowledged may also be there in part
+        self._disk = before.recovered(self._disks, cut + lost)
+        self._disks += 1
+        rows = self._disk.rows()
+        if {id: row[1] for id, row in rows.items()} != before.held(cut + lost):
+            world.faults.append("after a loss of power the file is none of those that were committed")
+        for user in world.users:
+            notes = {}
+            for id, row in rows.items():
+                if not is_id(id):
+                    continue
+                name = decode_id(id)
+                if (name.user_id, name.namespace) == (user, "ns"):
+                    notes[name.key] = row
+            world.happens("(power lost)", (before.is_safe,), user, notes)
+        for process in list(world.processes):
+            if not process.has_ended:
+                process.die()
 
     def replaced(self, world: World) -> Iterable[tuple[Any, str, Any]]:
         """See `Replacing.replaced`."""
@@ -65,7 +110,7 @@ class SqliteDatabase:
         def connection(*args: Any, **kwargs: Any) -> sqlite3.Connection:
             if not world.scheduler.is_here:
                 return _REAL(*args, **kwargs)
-            made = SimulatedConnection(self._clients[world.scheduler._me().owner], *args, **kwargs)
+            made = SimulatedConnection(self, self._clients[world.scheduler._me().owner], *args, **kwargs)
             self._open.append(made)
             return made
 
@@ -83,11 +128,88 @@ class SqliteDatabase:
         self._folder.cleanup()
 
 
+class Disk:
+    """What a disk holds of the file and its log, and what that is after each transaction.
+
+    The file itself is always synced: it changes before there is a log, and in a checkpoint. The log is synced after
+    each transaction if the store is set to ``full``, and otherwise in a checkpoint alone.
+    """
+
+    def __init__(self) -> None:
+        self.file: Path | None = None
+        self.is_safe = False
+        """Whether each transaction is synced."""
+        self.is_watched = False
+        self._held: list[tuple[int, dict[str, str]]] = [(0, {})]
+        """For each transaction how long the log was after it, and the revision of each record."""
+        self._seen: tuple[int, int, int] | None = None
+
+    @property
+    def _log(self) -> Path:
+        return Path(f"{self.file}-wal")
+
+    @property
+    def size(self) -> int:
+        """How long the log was after the last transaction."""
+        return self._held[-1][0]
+
+    def look(self) -> None:
+        """Note the state after a transaction."""
+        if not self.is_watched:
+            return
+        assert self.file is not None
+        size = self._log.stat().st_size if self._log.exists() else 0
+        there = self.file.stat()
+        if (seen := (size, there.st_mtime_ns, there.st_size)) == self._seen:
+            return
+        self._seen = seen
+        held = {id: row[1] for id, row in self.rows().items()}
+        if size < self.size or not size:  # everything is in the file
+            self._held = [(0, held)]
+        if size > self.size:
+            self._held.append((size, held))
+
+    def held(self, size: int) -> dict[str, str]:
+        """Return the revisions after the last transaction of a log that is so long."""
+        return next(held for length, held in reversed(self._held) if length <= size)
+
+    def tail(self, random: Random) -> int:
+        """Draw how much is there of what was written after the last transaction."""
+        written = self._log.stat().st_size if self._log.exists() else 0
+        return random.randint(0, max(written - self.size, 0))
+
+    def rows(self) -> dict[str, tuple[Any, str, int | None]]:
+        """Return value, revision and expiry of all records."""
+        connection = sqlite3.connect(str(self.file), timeout=0, isolation_level=None)
+        try:
+            found = connection.execute("SELECT _id, value, revision, expiresAt FROM agent_data_store").fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+            found = []
+        finally:
+            connection.close()
+        return {id: (decode(value), revision, at and microseconds(at)) for id, value, revision, at in found}
+
+    def recovered(self, number: int, size: int) -> Disk:
+        """Return the disk after a loss of power, with so much of the log."""
+        assert self.file is not None
+        new = Disk()
+        new.file, new.is_safe, new.is_watched = self.file.with_name(f"agents{number}.db"), self.is_safe, True
+        shutil.copyfile(self.file, new.file)
+        if self._log.exists():
+            new._log.write_bytes(self._log.read_bytes()[:size])
+        new._held = [(0, self.held(size))]
+        new.rows()  # SQLite reads the log, and the last to close the file brings what is whole of it into the file
+        return new
+
+
 class SimulatedConnection(_REAL):
     """Hands on the baton before each statement, and waits for locks in simulated time."""
 
-    def __init__(self, client: Client, *args: Any, timeout: float, **kwargs: Any) -> None:
+    def __init__(self, database: SqliteDatabase, client: Client, *args: Any, timeout: float, **kwargs: Any) -> None:
         super().__init__(*args, timeout=0, **kwargs)
+        self._database = database
         self._client = client
         self._patience = timeout
 
@@ -113,7 +235,10 @@ class SimulatedConnection(_REAL):
 
         def carry_out(_: int | None) -> sqlite3.Cursor | None:
             try:
-                return execute()
+                done = execute()
+                if not self.in_transaction:
+                    self._database.committed()
+                return done
             except sqlite3.OperationalError as error:
                 if not waits or error.sqlite_errorcode != sqlite3.SQLITE_BUSY or scheduler.now >= until:
                     raise
@@ -128,11 +253,17 @@ class SimulatedConnection(_REAL):
             self._client.process.kill()
             return None
 
+        def as_power_fails(random: Random) -> sqlite3.Cursor | None:
+            if random.random() < 0.5:
+                carry_out(None)
+            self._database.lose_power(self._client.world, random)
+            self._client.process.kill()
+            return None
+
         what = " ".join(statement.split())[:_WORD]
+        own = {"disk full": on_a_full_disk, "killed then": and_then_killed, "power lost": as_power_fails}
         while True:
-            done = self._client.request(
-                what, carry_out, own={"disk full": on_a_full_disk, "killed then": and_then_killed}
-            )
+            done = self._client.request(what, carry_out, own=own)
             if done is not None:
                 return done
 

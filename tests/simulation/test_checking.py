@@ -4,10 +4,10 @@ from math import inf
 
 import pytest
 
+from datastore.conformance.simulation.checking import unexplained
+from datastore.conformance.simulation.workload import KINDS, MISSING
+from datastore.conformance.simulation.world import CLEARS_UNTIL_EMPTY, Call
 from datastore.errors import BackendUnavailableError, ConflictError, KeyExistsError, OutcomeUnknownError
-from tests.simulation.checking import unexplained
-from tests.simulation.workload import KINDS, MISSING
-from tests.simulation.world import CLEARS_UNTIL_EMPTY, Call
 
 LOST = BackendUnavailableError("the answer was lost")
 

@@ -16,11 +16,11 @@ import httpx
 import pytest
 
 from datastore import DataStore, DataStoreError
+from datastore.conformance.simulation.workload import KINDS, Draw
+from datastore.conformance.simulation.world import BEGAN, Seen, Sight
 from tests.full import times
 from tests.servers import couchdb
 from tests.simulation.couch import SETTINGS, CouchModel, Transport, opened
-from tests.simulation.workload import KINDS, Draw
-from tests.simulation.world import BEGAN, Seen, Sight
 
 LEFT_TO_THE_SERVER = {"total_rows", "offset", "bookmark", "warning", "reason"}
 """Members of answers of which no two servers' are the same. Of reasons the store reads some, and these are tested."""
@@ -95,7 +95,7 @@ def played(seed, new_transport, settings):
     recording.notes.clear()  # how numbers come back is different, and the store takes that into account
     recording.is_unreliable = True
     stores = [DataStore(one, clock=lambda: seconds[0], flush_interval=3_600, retry_seconds=0) for one in backends]
-    seen = [Sight(store, lambda: seconds[0]) for store in stores]
+    seen = [Sight(store, lambda: seconds[0], lambda _: None) for store in stores]
     agents = [store.agent("ann", f"agent {number}", "ns") for number, store in enumerate(stores)]
     draw = Draw(random, "ann")
     for _ in range(40):

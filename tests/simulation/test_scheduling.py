@@ -3,7 +3,7 @@
 from random import Random
 from types import SimpleNamespace
 
-from tests.simulation.scheduling import Event, Killed, Lock, Scheduler, Task
+from datastore.conformance.simulation.scheduling import Event, Killed, Lock, Scheduler, Task
 
 
 def run(*bodies):

@@ -1,14 +1,14 @@
 """Every public call is drawn, and comes to something."""
 
 from datastore.conformance.calls import CALLS
+from datastore.conformance.simulation.workload import KINDS
 from tests.simulation.playing import draw, play
 from tests.simulation.sqlite import SqliteDatabase
-from tests.simulation.workload import KINDS
 
 LEFT_OUT: dict[str, str] = {}
 """The calls of the kit's table that are not drawn, each with the reason."""
-MORE = {"set_if", "delete_if", "copy", "import"}
-"""What is drawn besides: calls with a revision, and those that move records while others write."""
+MORE = {"set_if", "delete_if", "copy", "import", "fork"}
+"""What is drawn besides: calls with a revision, those that move records while others write, and a fork."""
 
 
 def test_every_call_of_the_kit_is_drawn():

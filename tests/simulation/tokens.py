@@ -14,15 +14,15 @@ from datastore import BackendUnavailableError, Capabilities, ThrottledError
 from datastore.adapters.changes import Applied, Change, Late, Result
 from datastore.adapters.remembering import REMEMBERED
 from datastore.backend import Backend, DocumentPage, Fields, IdRange
-from tests.simulation.luck import FAULTS
-from tests.simulation.world import Client, ClientError, TooManyRequestsError
+from datastore.conformance.simulation.luck import FAULTS
+from datastore.conformance.simulation.world import Client, ClientError, TooManyRequestsError
 from tests.third_party.shelf import Row, ShelfBackend
 
 
 class TokenDatabase:
     """The database."""
 
-    faults = frozenset(FAULTS)
+    faults = frozenset(FAULTS) | {"restart", "made anew"}
     connects = False
     limits = frozenset[str]()
 
@@ -34,6 +34,10 @@ class TokenDatabase:
     def adapter(self, client: Client) -> Backend:
         """See `Database.adapter`."""
         return self._adapter(TokenClient(self, client))
+
+    def make_anew(self) -> None:
+        """See `MadeAnew.make_anew`."""
+        self._rows.clear()
 
     def get(self, names: Sequence[str]) -> dict[str, tuple[int, Row]]:
         """Return the rows that exist, each with its version."""

@@ -64,11 +64,15 @@ class Task:
         self.helpers = 0
         """How many tasks have helped it under this label."""
         self.killed = False
+        self.vanished = False
+        """Whether it is a thread that a forked child does not have."""
         self.done = False
         self.thread: object = None
         """The `SimulatedThread` that the code in the task takes itself for."""
         self.baton: threading.Lock
         """What its thread waits for."""
+        self.ident: int | None = None
+        """The identifier of its real thread, once it has begun."""
         self.ticket = 0
         self.joining: list[Task] = []
 
@@ -87,6 +91,7 @@ class Scheduler:
         self.crashed: BaseException | None = None
         """What a task raised."""
         self._tasks: dict[Task, None] = {}
+        self._vanished: list[Task] = []
         self._due: list[tuple[float, int, Task | None, Any]] = []
         self._number = 0
         self._holder = threading.get_ident()
@@ -102,7 +107,7 @@ class Scheduler:
         """Begin a task after some time."""
 
         def body() -> bool:
-            self._holder = threading.get_ident()
+            self._holder = task.ident = threading.get_ident()
             try:
                 if not task.killed:
                     run()
@@ -165,8 +170,16 @@ class Scheduler:
 
     def wake(self, task: Task) -> None:
         """Let a task go on now."""
-        if not task.done:
+        if not task.done and not task.vanished:
             self._push(self.now, task)
+
+    def vanish(self, task: Task) -> None:
+        """Let a task be gone where it is, with all that it holds: a forked child has only the thread that forked."""
+        if not task.done:
+            task.vanished = True
+            task.ticket += 1
+            del self._tasks[task]
+            self._vanished.append(task)
 
     def kill(self, task: Task) -> None:
         """Let a task go no further than where it is."""
@@ -214,7 +227,13 @@ class Scheduler:
                         self.stop(f"no end after {_MOST_STEPS} steps")
                     return task
             if not self._tasks:
-                return None
+                if not self._vanished:
+                    return None
+                # The run is over. What has vanished ends now, so that no real thread waits for ever.
+                task = self._vanished.pop()
+                task.vanished, task.killed = False, True
+                self._tasks[task] = None
+                return task
             if self.problem is None:
                 self.problem = f"{', '.join(task.name for task in self._tasks)} wait for ever"
             for task in self._tasks:

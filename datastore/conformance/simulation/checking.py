@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any, NamedTuple, TypeAlias
 
+from datastore.conformance.simulation.world import Call
 from datastore.values import decode, encode
-from tests.simulation.world import Call
 
 Key: TypeAlias = tuple[str, str, str]
 """User, namespace and key."""

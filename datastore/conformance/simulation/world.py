@@ -9,25 +9,21 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
-from pathlib import Path
 from random import Random
 from types import FrameType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import datastore
-import datastore_memory
-from datastore import AgentDataStore, DataStore, DataStoreError, deadlines
+from datastore import AgentDataStore, DataStore, DataStoreError, deadlines, forks
 from datastore.backend import Backend
+from datastore.conformance.simulation.luck import ANSWERED, FAULTS, HARMLESS, MORE, Luck
+from datastore.conformance.simulation.scheduling import Killed, Scheduler, Task
+from datastore.conformance.simulation.seams import simulated
 from datastore.queries import outlines
-from tests.simulation.luck import ANSWERED, FAULTS, HARMLESS, MORE, Luck
-from tests.simulation.scheduling import Killed, Scheduler, Task
-from tests.simulation.seams import simulated
 
 BEGAN = 1_000_000_000
 """What a right clock shows when a run begins, in seconds since the epoch."""
@@ -39,6 +35,7 @@ REQUEST_SECONDS = 5.0
 MAX_SECONDS = 30.0
 """The deadline of a call."""
 _BAD_CONNECTIONS = 3
+_LOOKS = 0.0005  # seconds between two looks at the threads, before a fork
 CLEARS_UNTIL_EMPTY = "clears until empty"
 """`clear` also removes what is written while it is at work, even under a key that it has removed before."""
 DELETES_BLINDLY = "deletes blindly"
@@ -50,11 +47,6 @@ TELLS_WHEN_CREATED = "tells when created"
 _LINES = 20.0
 """After so many lines of the package, on average, an interrupt arrives."""
 _NOTHING: Mapping[str, Any] = {}
-_PACKAGE = (
-    f"{Path(datastore.__file__).parent}{os.sep}",
-    f"{Path(datastore_memory.__file__).parents[1]}{os.sep}datastore_",
-)
-"""What the paths of the package's files begin with."""
 
 
 class CallPlan(NamedTuple):
@@ -137,6 +129,8 @@ class Call:
     """See `Database.limits`."""
     clocks_differ: bool = False
     """Whether the clocks of the run's processes show different times."""
+    emptied: bool = False
+    """Whether the database lost records in this run that nobody had removed."""
     notes: dict[str, Any] = field(default_factory=dict)
     """What it has found out on its way: see `Sight.notes`."""
 
@@ -182,6 +176,14 @@ class Replacing(Protocol):
 
 
 @runtime_checkable
+class MadeAnew(Protocol):
+    """A database that an administrator can remove and make again while stores are open."""
+
+    def make_anew(self) -> None:
+        """Do so: it is empty afterwards."""
+
+
+@runtime_checkable
 class Closing(Protocol):
     """A database that leaves something behind."""
 
@@ -192,10 +194,12 @@ class Closing(Protocol):
 class Sight(dict[str, str]):
     """What a thread knows: the revision at which it has last seen each key, and the store of its process."""
 
-    def __init__(self, host: DataStore, clock: Callable[[], float]) -> None:
+    def __init__(self, host: DataStore, clock: Callable[[], float], fork: Callable[[str], None]) -> None:
         super().__init__()
         self.host = host
         self.clock = clock
+        self.fork = fork
+        """See `Process.fork`."""
         self.notes: dict[str, Any] = {}
         """What the current call has found out, whatever becomes of it."""
 
@@ -290,6 +294,9 @@ class Client:
         if fault == "clock jump":
             self.process.offset += jump
             fault = None
+        if fault == "made anew":
+            world.make_anew()
+            fault = None
         if fault == "killed before":
             self.process.kill()
         if fault == "reset before":
@@ -319,7 +326,10 @@ class Client:
         if fault == "error before":
             scheduler.sleep(back)
             raise ServerError("503: overloaded")
-        answer = own[fault](task.random) if fault in own else carry_out(part if fault == "partly done" else None)
+        if fault is not None and fault in own:
+            answer = own[fault](task.random)
+        else:
+            answer = carry_out(part if fault == "partly done" else None)
         if fault == "answer late":
             scheduler.sleep(patience)
             raise NoAnswerError(f"no answer for {patience:g} s")
@@ -351,7 +361,7 @@ def _cached(modules: int) -> tuple[functools._lru_cache_wrapper[Any], ...]:
     return tuple(
         one
         for name, module in list(sys.modules.items())
-        if name.startswith("datastore") and module is not None
+        if name.startswith("datastore") and not name.startswith("datastore.conformance") and module is not None
         for one in list(vars(module).values())
         if isinstance(one, functools._lru_cache_wrapper)
     )
@@ -371,6 +381,12 @@ class Interrupted(BaseException):
     """A signal arrived during a call, and what handles it has raised this."""
 
 
+def _is_of_the_package(frame: FrameType) -> bool:
+    """Return whether a frame executes a line of the store or of an adapter that comes with it."""
+    name: str = frame.f_globals.get("__name__", "")
+    return name.startswith(("datastore.", "datastore_")) and not name.startswith("datastore.conformance.")
+
+
 def interrupt(lines: int) -> None:
     """Let an interrupt arrive in the current task, after so many lines of the package."""
     left = lines
@@ -386,11 +402,11 @@ def interrupt(lines: int) -> None:
         return trace
 
     def begin(frame: FrameType, event: str, _: object) -> Any:
-        return trace if frame.f_code.co_filename.startswith(_PACKAGE) else None
+        return trace if _is_of_the_package(frame) else None
 
     above: FrameType | None = sys._getframe()
     while above is not None:
-        if above.f_code.co_filename.startswith(_PACKAGE):
+        if _is_of_the_package(above):
             above.f_trace = trace
         above = above.f_back
     sys.settrace(begin)
@@ -406,6 +422,7 @@ class Process:
         self.offset = plan.skew
         self.lives = lives
         self.is_dead = False
+        self.has_ended = False
         self.is_spared = False
         """Whether nothing happens to its requests for the time being."""
         self._tasks: list[Task] = []
@@ -421,6 +438,7 @@ class Process:
             places: With which of its calls each thread goes on, by the thread's number.
         """
         self.places = places
+        self.world.processes.append(self)
         if self.world.database.connects:
             task = self.task(f"{self.name}.open")
             self.world.scheduler.spawn(task, lambda: self._connect(task))
@@ -455,7 +473,7 @@ class Process:
         self._running = len(self.plan.threads)
         for thread in self.plan.threads:
             task = self.task(f"{self.name}.t{thread.number}")
-            world.scheduler.spawn(task, lambda thread=thread, task=task: self._live(thread, task))
+            world.scheduler.spawn(task, functools.partial(self._live, thread, task))
 
     def task(self, name: str) -> Task:
         """Return a new task of this process."""
@@ -479,22 +497,62 @@ class Process:
 
     def kill(self) -> None:
         """End this process where it is, and start it again later."""
+        self.die()
+        raise Killed
+
+    def die(self) -> None:
+        """End this process, which may be another one than the current task's, and start it again later."""
         world = self.world
         if not self.is_dead:
             self.is_dead = True
             world.killed += 1
             world.tell(self.name, "is killed")
             for task in self._tasks:
-                if not task.done:
+                if not task.done and not task.vanished:
                     world.scheduler.kill(task)
             again = Process(world, self.plan, self.lives + 1)
             again.offset = self.offset
             world.scheduler.later(0.5, lambda: again.start(dict(self.places)))
-        raise Killed
+
+    def fork(self, goes_on: str) -> None:
+        """Fork as `datastore.forks` does, with the store of this process; no real fork takes place.
+
+        Args:
+            goes_on: ``"parent"``: the child ends at once, and nothing is seen of it. ``"child"``: the parent ends at
+                once, as a daemon's does. The child has the parent's store as it was, and of its threads this one alone.
+        """
+        scheduler, core = self.world.scheduler, self.store._core
+        me, until = scheduler._me(), scheduler.now + forks.SECONDS
+        others = [task for task in self._tasks if task is not me]
+        core.hold()
+        clean = True
+        while self._are_inside(others):
+            if scheduler.now > until:
+                clean = False
+                break
+            scheduler.sleep(_LOOKS)
+        if clean:
+            core.before_fork()
+        if goes_on == "parent":
+            core.resume()
+            return
+        self.world.killed += 1  # what the parent had counted and not written is lost
+        for task in others:
+            if not task.done and not task.vanished:
+                scheduler.vanish(task)
+        self._running = 1
+        core.after_fork(clean)
+
+    def _are_inside(self, tasks: Iterable[Task]) -> bool:
+        frames = sys._current_frames()
+        return any(
+            not task.done and not task.vanished and forks._is_inside(frames.get(task.ident or 0), self.store._core)
+            for task in tasks
+        )
 
     def _live(self, plan: ThreadPlan, task: Task) -> None:
         world = self.world
-        seen = Sight(self.store, self.clock)
+        seen = Sight(self.store, self.clock, self.fork)
         store = self.store.agent(plan.user, task.name, plan.namespace)
         while self.places[plan.number] < len(plan.calls):
             call = plan.calls[self.places[plan.number]]
@@ -507,6 +565,7 @@ class Process:
         if not self._running:
             task.label, task.requests = f"p{self.plan.number}.close", 0
             self.store.close()
+            self.has_ended = True
 
 
 class World:
@@ -534,6 +593,8 @@ class World:
         self.calls: dict[Task, Call] = {}
         """What each task is doing now."""
         self.shown: set[int] = set()
+        self.processes: list[Process] = []
+        """All that have begun, the dead ones among them."""
         self.stores: list[DataStore] = []
         """All stores, so that the garbage collector closes none of them."""
         self.story: list[tuple[float, str, str]] = []
@@ -565,6 +626,28 @@ class World:
         self.restarts += 1
         self.down_until = self.scheduler.now + abs(how) / 10
         self.tell("database", "is stopped")
+
+    def make_anew(self) -> None:
+        """Let an administrator remove the database, and make one that is empty."""
+        assert isinstance(self.database, MadeAnew)
+        self.database.make_anew()
+        self.tell("database", "is made anew")
+        self.killed += 1  # accesses are lost with what they were counted of
+        for user in self.users:
+            self.happens("(made anew)", (), user, {})
+
+    def happens(self, name: str, arguments: tuple[Any, ...], user: str, notes: dict[str, Any]) -> None:
+        """Note something that happens to the database, in the history as a call that nobody makes."""
+        moment = self._moment_now()
+        call = Call("database", "database", user, "ns", name, arguments, moment, self.scheduler.now, limits=frozenset())
+        call.returned, call.ended, call.notes = self._moment_now(), self.scheduler.now, notes
+        call.low = call.high = BEGAN * 1e6
+        self.history.append(call)
+
+    @property
+    def users(self) -> list[str]:
+        """The users of the run."""
+        return sorted({thread.user for process in self.plan.processes for thread in process.threads})
 
     def make(self, task: Task, store: AgentDataStore, seen: Sight, who: ThreadPlan, plan: CallPlan) -> None:
         """Make a call, and note what it comes to."""

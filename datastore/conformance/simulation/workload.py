@@ -18,16 +18,12 @@ from datastore import (
     AgentDataStore,
     BatchError,
     ConflictError,
-    DataStore,
     DataStoreError,
     KeyExistsError,
     Record,
     UnsupportedError,
 )
-from datastore.moving import copy, export_records, import_records
-from datastore.times import text_of
-from datastore_memory import MemoryBackend
-from tests.simulation.checking import (
+from datastore.conformance.simulation.checking import (
     Effect,
     Key,
     Span,
@@ -41,8 +37,8 @@ from tests.simulation.checking import (
     value_of,
     views,
 )
-from tests.simulation.luck import Luck
-from tests.simulation.world import (
+from datastore.conformance.simulation.luck import Luck
+from datastore.conformance.simulation.world import (
     BEGAN,
     CLEARS_UNTIL_EMPTY,
     DELETES_BLINDLY,
@@ -55,6 +51,9 @@ from tests.simulation.world import (
     Sight,
     ThreadPlan,
 )
+from datastore.connecting import connect
+from datastore.moving import copy, export_records, import_records
+from datastore.times import text_of
 
 KEYS = {"text": ("a", "b"), "number": ("n",), "job": ("job1", "job2"), "list": ("list",)}
 """The keys by what their values are. There are few, so that calls meet."""
@@ -73,6 +72,8 @@ _REMEMBERED = frozenset({"delete", "delete_if", "delete_many"})
 """The calls that remove a record which may only be remembered: they need not have seen it."""
 CLEARS = frozenset({"clear", "clear-prefix"})
 """The calls that remove a range."""
+_MOST_REMOVED = 2
+"""So often more than once a call may remove a key that goes on until nothing is left."""
 _MOST_REPEATED = 3
 """So often a write may be done again without having been recognised."""
 
@@ -182,7 +183,7 @@ def _stats(store: AgentDataStore) -> int:
 
 def _copied(store: AgentDataStore, seen: Sight) -> dict[str, Any]:
     """Copy the namespace to another store, and return what is there."""
-    with DataStore(MemoryBackend(), clock=seen.clock, tracking="off") as sink:
+    with connect("memory://", clock=seen.clock, tracking="off") as sink:
         if not (report := copy(seen.host, sink, user_id=store.user_id, namespace=SPACE)).complete:
             raise AssertionError(f"the copy is not complete: {report}")
         return _shown(sink.host(store.user_id, SPACE).iter_records())
@@ -192,7 +193,7 @@ def _imported(store: AgentDataStore, seen: Sight) -> dict[str, Any]:
     """Export the namespace to a file, import the file where it came from, and return what was in it."""
     file = io.BytesIO()
     export_records(seen.host, file, user_id=store.user_id, namespace=SPACE)
-    with DataStore(MemoryBackend(), clock=lambda: float(BEGAN - 1_000), tracking="off") as reader:
+    with connect("memory://", clock=lambda: float(BEGAN - 1_000), tracking="off") as reader:
         file.seek(0)
         import_records(file, reader)
         records = list(reader.host(store.user_id, SPACE).iter_records())
@@ -246,7 +247,7 @@ def _birth(call: Call) -> tuple[float, float]:
 
 
 def _bound(
-    view: State, value: Any, revision: str | None = None, expires: object = ANY, held: Span | None = None
+    view: State, value: Any, revision: str | None = None, expires: Any = ANY, held: Span | None = None
 ) -> State | None:
     """Return a state with what a call has shown of it; ``None`` if it has shown something else."""
     if value is not ANY:
@@ -324,7 +325,7 @@ def _listed(call: Call) -> Effects:
 
 def _was_created(call: Call, value: Any) -> Effects:
     """A record was created, and read under its key, which nobody else knows."""
-    if call.error is None and call.result[1] != value:
+    if call.error is None and call.result[1] != value and not (call.emptied and call.result[1] == MISSING):
         yield Effect((call.user, MADE, call.result[0]), call, lambda state, _: ())
 
 
@@ -364,6 +365,31 @@ def _brought_back(call: Call) -> Effects:
             yield from _saw(call, key, *call.result.get(key, (MISSING,)))
         if key in call.notes:
             yield from restored(key)
+
+
+def _recovered(call: Call, *, kept: bool) -> Effects:
+    """A database has lost what it had not written, and is what it was at some time (`Call.notes`), or has lost nothing.
+
+    Args:
+        call: The event.
+        kept: Nothing that was acknowledged may be lost.
+    """
+
+    def step(found: Stored, state: Stored, _: int | None) -> Iterator[Stored]:
+        if not kept or (state is None and found is None):
+            yield found
+        elif state is not None and found is not None and state.value == found.value:
+            fits, held = both(state.held, found.held)
+            if fits and state.revision in (None, found.revision) and both(state.expires, found.expires)[0]:
+                yield state._replace(revision=found.revision, expires=found.expires, held=held)
+
+    for key in ALL:
+        found: Stored = None
+        if key in call.notes:
+            value, revision, expires = call.notes[key]
+            text, held = parts(value)
+            found = State(text, revision, None if expires is None else (expires, expires), held)
+        yield Effect(_at(call, key), call, partial(step, found))
 
 
 def _later(call: Call, ttl: float | None) -> Span | None:
@@ -545,10 +571,11 @@ def _removed(
                 if state is not None:
                     yield state
 
-    removed = Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
-    yield removed
+    removal = Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
+    yield removal
     if call.name in CLEARS and CLEARS_UNTIL_EMPTY in call.limits:
-        yield Effect(_at(call, key), call, step, optional=True, until=call.returned, excuse=True)
+        for _ in range(_MOST_REMOVED):
+            yield Effect(_at(call, key), call, step, optional=True, until=call.returned, excuse=True)
     # Sent again, a request to remove everything that has no version removes what was made since, and may count it.
     repeated = call.name in CLEARS and call.blind and call.is_unanswered
     if repeated:
@@ -561,7 +588,7 @@ def _removed(
             yield None
 
     if guessed and if_revision is None:
-        yield Effect(_at(call, key), call, not_later, optional=True, until=call.returned, excuse=True, follows=removed)
+        yield Effect(_at(call, key), call, not_later, optional=True, until=call.returned, excuse=True, follows=removal)
     if _may_arrive(call) and (call.name in CLEARS or call.name == "delete"):
         blindly = call.name in CLEARS or DELETES_BLINDLY in call.limits
         yield Effect(_at(call, key), call, (lambda *_: (None,)) if blindly else not_later, optional=True, excuse=True)
@@ -741,7 +768,8 @@ def _where(call: Call, made: Callable[[str], Effects]) -> Effects:
 
 
 def _found(call: Call) -> Iterable[str]:
-    return call.result
+    keys: Iterable[str] = call.result
+    return keys
 
 
 def _one(call: Call) -> Iterable[str]:
@@ -899,10 +927,24 @@ KINDS: dict[str, Kind] = {
     ),
     "clear-prefix": Kind(1, lambda d: (), lambda s, m: s.clear("job"), lambda c: _all_removed(c, KEYS["job"])),
     "purge_expired": Kind(1, lambda d: (), lambda s, m: s.purge_expired(), _purged),
+    "fork": Kind(1, lambda d: (d.random.choice(("parent", "child")),), lambda s, m, g: m.fork(g), lambda c, g: ()),
     "copy": Kind(1, lambda d: (), _copied, lambda c: _saw_records(c)),
     "import": Kind(1, lambda d: (), _imported, _brought_back),
 }
 """The calls by name."""
+
+EVENTS: dict[str, Callable[..., Effects]] = {
+    "(made anew)": lambda c: (Effect(_at(c, key), c, lambda state, _: (None,)) for key in ALL),
+    "(power lost)": lambda c, kept: _recovered(c, kept=kept),
+}
+"""What happens to a database, by the name that it has in the history."""
+
+
+def effects(call: Call) -> Effects:
+    """Return what a call, or an event, did to each key."""
+    made = KINDS[call.name].effects if call.name in KINDS else EVENTS[call.name]
+    return made(call, *call.arguments)
+
 
 LOSSES = frozenset({"delete", "delete_if", "pop", "touch", "delete_many", "clear", "clear-prefix", "delete_where"})
 LOSSES |= {"purge_expired", "import"}

@@ -22,7 +22,7 @@ from typing import Any
 from datastore import access, core, deadlines, ids, retry, scope, turns
 from datastore.adapters import remembering
 from datastore.calls import claims, paging
-from tests.simulation.scheduling import Event, Lock, Scheduler, SimulatedThread
+from datastore.conformance.simulation.scheduling import Event, Lock, Scheduler, SimulatedThread
 
 
 @contextmanager
