@@ -11,6 +11,10 @@ FULL = bool(os.environ.get("AGENT_DATASTORE_TEST_FULL"))
 EXAMPLES_ON_SERVERS = 60 if FULL else 30
 """How many examples the kit's properties generate on servers, where each takes dozens of requests."""
 
+MANY_ON_SERVERS = 12_000 if FULL else 3_000
+"""How many records the kit's largest test writes on servers, which take a millisecond for each, and another to remove
+it. The adapters' pages are as much smaller (`tests.conformance.paging`)."""
+
 
 def times(usual: int, full: int) -> int:
     """Return how often to try something."""

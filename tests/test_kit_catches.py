@@ -22,6 +22,7 @@ class HarnessUnderTest(shelf.ShelfHarness):
     backend = {backend}
     loses = {loses}
     examples = {examples}
+    many = {many}
 
 class TestShelf({suite}):
     harness = HarnessUnderTest
@@ -105,9 +106,10 @@ def run_kit(pytester: pytest.Pytester):
         *arguments: str,
         loses: Mapping[str, str] = MappingProxyType({}),
         examples: int = Harness.examples,
+        many: int = Harness.many,
     ) -> pytest.HookRecorder:
         names = {"backend": backend, "suite": suite.__name__, "module": suite.__module__}
-        names |= {"loses": str(dict(loses)), "examples": str(examples)}
+        names |= {"loses": str(dict(loses)), "examples": str(examples), "many": str(many)}
         pytester.makepyfile(TEST_FILE.format_map(names))
         plugins = ("datastore.conformance.plugin", "no:cacheprovider", "no:hypothesispytest")
         return pytester.inline_run(*(f"-p{name}" for name in plugins), "-q", "--no-summary", *arguments)
@@ -164,6 +166,14 @@ def test_how_many_examples_a_property_has_is_up_to_the_harness_and_named_in_the_
     run = run_kit(_named(shelf.ShelfBackend), suite, "-k", test, examples=3)
     assert [len(reports) for reports in run.listoutcomes()] == [1, 0, 0]
     assert "shelf: 3 generated examples of each property, not 60" in capsys.readouterr().out
+
+
+def test_how_many_records_the_largest_test_has_is_up_to_the_harness_and_named_in_the_report(run_kit, capsys) -> None:
+    (suite,) = (suite for suite in TOPICS if topic_name(suite) == "listings")
+    test = "test_twelve_thousand_records_are_listed_and_cleared_completely"
+    run = run_kit(_named(broken.CapsLists), suite, "-k", test, many=9_000)
+    assert [len(reports) for reports in run.listoutcomes()] == [1, 0, 0], "it caps them at ten thousand"
+    assert "shelf: the largest test has 9,000 records, not 12,000" in capsys.readouterr().out
 
 
 def _named(backend: type) -> str:

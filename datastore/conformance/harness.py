@@ -40,6 +40,11 @@ class Harness:
     examples: ClassVar[int] = 60
     """How many examples each property test generates. Fewer are for a slow test server, and the report says so."""
 
+    many: ClassVar[int] = 12_000
+    """How many records the largest test writes, at least 3,000: more than any database returns in one page by default.
+    Fewer are for a slow test server that returns smaller pages, and the report says so.
+    """
+
     left_out: ClassVar[Mapping[str, str]] = {}
     """Names of topics that do not run on this test server, each with the reason, which says where they run instead.
     Of several test servers for one database, one should run the whole kit, and the others what they can do differently

@@ -31,6 +31,7 @@ They do not make the run fail, but it ends with a line for each. In CI, ``confte
 _PROPERTY = "conformance"
 _LOSES = "conformance-loses"
 _EXAMPLES = "conformance-examples"
+_MANY = "conformance-many"
 _LEFT_OUT = pytest.StashKey[tuple[str, str, str]]()
 """In an item's stash, if its harness leaves out its topic: the backend, the topic and the reason."""
 _NARROWING = ("keyword", "markexpr", "lf", "stepwise", "deselect", "ignore", "ignore_glob", "collectonly")
@@ -55,6 +56,7 @@ class _Conformance:
         self._loses: dict[str, dict[str, str]] = {}
         self._left_out: dict[str, dict[str, tuple[str, int]]] = {}
         self._examples: dict[str, int] = {}
+        self._many: dict[str, int] = {}
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Mark the tests of the kit with properties that their results carry even to another process."""
@@ -71,6 +73,8 @@ class _Conformance:
                 item.user_properties.append((_LOSES, [topic.harness.name, dict(topic.harness.loses)]))
             if kit[0] == "properties" and topic.harness.examples != Harness.examples:
                 item.user_properties.append((_EXAMPLES, [topic.harness.name, topic.harness.examples]))
+            if kit[0] == "listings" and topic.harness.many != Harness.many:
+                item.user_properties.append((_MANY, [topic.harness.name, topic.harness.many]))
             if kit[0] in topic.harness.left_out:
                 item.stash[_LEFT_OUT] = (topic.harness.name, kit[0], topic.harness.left_out[kit[0]])
 
@@ -110,6 +114,9 @@ class _Conformance:
             elif name == _EXAMPLES:
                 backend, number = cast(tuple[str, int], value)
                 self._examples[backend] = number
+            elif name == _MANY:
+                backend, number = cast(tuple[str, int], value)
+                self._many[backend] = number
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
@@ -144,6 +151,8 @@ class _Conformance:
             for backend, number in self._examples.items():
                 usual = Harness.examples
                 terminalreporter.write_line(f"{backend}: {number} generated examples of each property, not {usual}")
+            for backend, number in self._many.items():
+                terminalreporter.write_line(f"{backend}: the largest test has {number:,} records, not {Harness.many:,}")
 
     def _report(self, backend: str) -> BackendReport:
         if backend not in self._reports:

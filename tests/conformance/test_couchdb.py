@@ -11,7 +11,9 @@ import pytest
 
 from datastore import DataStore
 from datastore.conformance import ConformanceSuite, Harness
-from tests.full import EXAMPLES_ON_SERVERS
+from datastore_couchdb.backend import CouchBackend
+from tests.conformance.paging import smaller_pages
+from tests.full import EXAMPLES_ON_SERVERS, MANY_ON_SERVERS
 from tests.servers import couchdb
 
 REAL = os.environ.get("AGENT_DATASTORE_TEST_COUCHDB_URL", "")
@@ -20,6 +22,7 @@ REAL = os.environ.get("AGENT_DATASTORE_TEST_COUCHDB_URL", "")
 class CouchHarness(Harness):
     name = "couchdb"
     examples = EXAMPLES_ON_SERVERS
+    many = MANY_ON_SERVERS
     differs: ClassVar = dict.fromkeys(
         (
             "test_a_scan_is_in_the_order_of_code_points",
@@ -57,7 +60,19 @@ class RealCouchHarness(Harness):
         httpx.delete(f"{server}/{self.database}").raise_for_status()
 
 
+@pytest.fixture(scope="class", name="smaller_pages")
+def _take_smaller_pages() -> Iterator[None]:
+    with smaller_pages(
+        CouchBackend,
+        "datastore_couchdb.reading.SCAN_PAGE",
+        "datastore_couchdb.views._PAGE",
+        "datastore_couchdb.expiring._PAGE",
+    ):
+        yield
+
+
 @pytest.mark.server("couchdb")
+@pytest.mark.usefixtures("smaller_pages")
 class TestCouch(ConformanceSuite):
     harness = CouchHarness
 

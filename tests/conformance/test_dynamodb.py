@@ -18,7 +18,9 @@ import datastore
 from datastore import DataStore
 from datastore.conformance import ConformanceSuite, Harness
 from datastore.conformance.suite import TOPICS, topic_name
-from tests.full import EXAMPLES_ON_SERVERS, FULL
+from datastore_dynamodb.backend import DynamoBackend
+from tests.conformance.paging import smaller_pages
+from tests.full import EXAMPLES_ON_SERVERS, FULL, MANY_ON_SERVERS
 from tests.servers import dynamodb
 
 
@@ -37,6 +39,7 @@ class MinistackHarness(Harness):
     name = "dynamodb"
     server: ClassVar = dynamodb.MINISTACK
     examples = EXAMPLES_ON_SERVERS
+    many = MANY_ON_SERVERS
 
     def url(self) -> str:
         return self.server.borrow()
@@ -163,6 +166,7 @@ class RealHarness(MinistackHarness):
 
     name = "dynamodb-real"
     examples = Harness.examples
+    many = Harness.many
     differs: ClassVar = {
         "test_the_number_of_documents_is_about_right": "DynamoDB counts every six hours, and this table stays",
     }
@@ -188,7 +192,14 @@ def _empty(store: DataStore) -> None:
             connection.client.delete_item(TableName=table, Key=key)
 
 
+@pytest.fixture(scope="class", name="smaller_pages")
+def _take_smaller_pages() -> Iterator[None]:
+    with smaller_pages(DynamoBackend):
+        yield
+
+
 @pytest.mark.server("dynamodb")
+@pytest.mark.usefixtures("smaller_pages")
 class TestDynamo(ConformanceSuite):
     harness = MinistackHarness
 

@@ -10,8 +10,10 @@ import pytest
 from datastore.backend import Delete, Fields, IdRange
 from datastore.conformance import ConformanceSuite, Harness
 from datastore.errors import BackendUnavailableError, ClosedError
+from datastore_firestore.backend import FirestoreBackend
+from tests.conformance.paging import smaller_pages
 from tests.firestore.network import to_the_emulator
-from tests.full import EXAMPLES_ON_SERVERS
+from tests.full import EXAMPLES_ON_SERVERS, MANY_ON_SERVERS
 
 REAL = "AGENT_DATASTORE_TEST_FIRESTORE_URL"
 """Names a real database, such as ``firestore://my-project/agent_data_store_test``; its collection is emptied."""
@@ -27,6 +29,7 @@ class EmulatorHarness(Harness):
 
     name = "firestore"
     examples = EXAMPLES_ON_SERVERS
+    many = MANY_ON_SERVERS
 
     def url(self):
         return f"firestore://test-{uuid.uuid4().hex}/agent_data_store?emulator={to_the_emulator().address}"
@@ -83,7 +86,14 @@ def until_it_answers(backend, seconds=20):
             return
 
 
+@pytest.fixture(scope="class", name="smaller_pages")
+def _take_smaller_pages():
+    with smaller_pages(FirestoreBackend, "datastore_firestore.removing._PAGE"):
+        yield
+
+
 @pytest.mark.server("firestore")
+@pytest.mark.usefixtures("smaller_pages")
 class TestFirestore(ConformanceSuite):
     harness = EmulatorHarness
 

@@ -31,7 +31,7 @@ def new_ministack(folder: Path) -> Server:
         lambda port: [str(python), str(Path(__file__).with_name("ministack_quick.py"))],
         _answers,
         folder,
-        lambda port: {"BIND_HOST": HOST, "GATEWAY_PORT": str(port), "SERVICES": "dynamodb"},
+        lambda port: {"BIND_HOST": HOST, "GATEWAY_PORT": str(port)},
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, wait
 from multiprocessing.synchronize import Barrier
 
 import pytest
@@ -15,10 +16,21 @@ from datastore.conformance.topic import Opener, Topic, not_applicable
 
 _PATIENCE = 120
 """After this many seconds, a process that does not even start fails the test."""
+_PROCESSES = pytest.StashKey[Executor]()
+_start: Barrier
+"""In a process that works for a test: where it waits for the other one."""
 
 
-def _start(barrier: Barrier) -> None:
-    barrier.wait(_PATIENCE)
+def _wait_with(barrier: Barrier) -> None:
+    global _start
+    _start = barrier
+
+
+def _work(work: Callable[[Harness, int], None], harness: Harness, times: int, environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)  # what the test's harness has set
+    _start.wait(_PATIENCE)
+    work(harness, times)
 
 
 def _increment(harness: Harness, times: int) -> None:
@@ -36,16 +48,27 @@ def _fill(harness: Harness, times: int) -> None:
             data_store.get("hot")
 
 
-def both(work: Callable[[Harness, int], None], harness: Harness, times: int) -> None:
-    """Do something in two new processes at once, and raise what they raise."""
-    context = multiprocessing.get_context("spawn")  # nothing is inherited: each process connects by itself
-    with ProcessPoolExecutor(2, context, _start, (context.Barrier(2),)) as processes:
-        for running in [processes.submit(work, harness, times) for _ in range(2)]:
-            running.result()
+def both(processes: Executor, work: Callable[[Harness, int], None], harness: Harness, times: int) -> None:
+    """Do something in two processes at once, and raise what they raise. Each process connects by itself."""
+    running = [processes.submit(_work, work, harness, times, dict(os.environ)) for _ in range(2)]
+    wait(running)
+    for one in running:
+        one.result()
 
 
 class Processes(Topic):
     """What holds between processes. Where it makes no difference, several stores on one database stand for them."""
+
+    @pytest.fixture
+    def two_processes(self, request: pytest.FixtureRequest) -> Executor:
+        """Return two processes that inherit nothing. To start takes them long: they are for all tests of the class."""
+        of_all: pytest.Class = request.node.getparent(pytest.Class)
+        if _PROCESSES not in of_all.stash:
+            context = multiprocessing.get_context("spawn")
+            processes = ProcessPoolExecutor(2, context, _wait_with, (context.Barrier(2),))
+            of_all.addfinalizer(processes.shutdown)
+            of_all.stash[_PROCESSES] = processes
+        return of_all.stash[_PROCESSES]
 
     @pytest.fixture
     def shared_store(self, open_store: Opener) -> DataStore:
@@ -55,19 +78,23 @@ class Processes(Topic):
             not_applicable("shared is not declared")
         return store
 
-    def test_no_increment_of_two_processes_is_lost(self, shared_store: DataStore, harness: Harness) -> None:
-        """Two processes add two hundred times each."""
-        both(_increment, harness, 200)
-        assert shared_store.agent("user_1", "agent_1").get("key") == 400
+    def test_no_increment_of_two_processes_is_lost(
+        self, shared_store: DataStore, harness: Harness, two_processes: Executor
+    ) -> None:
+        """Two processes add a hundred times each."""
+        both(two_processes, _increment, harness, 100)
+        assert shared_store.agent("user_1", "agent_1").get("key") == 200
 
-    def test_no_write_of_two_processes_fails(self, shared_store: DataStore, harness: Harness) -> None:
+    def test_no_write_of_two_processes_fails(
+        self, shared_store: DataStore, harness: Harness, two_processes: Executor
+    ) -> None:
         """They write batches of the same keys, and read between them, which counts accesses."""
-        both(_fill, harness, 50)
+        both(two_processes, _fill, harness, 30)
         data_store = shared_store.agent("user_1", "agent_1")
         assert data_store.count() == 8
         record = data_store.get_record("hot")
         assert record is not None
-        assert record.access_count == 100
+        assert record.access_count == 60
 
     def test_what_one_store_writes_another_reads(self, shared_store: DataStore, open_store: Opener) -> None:
         """It reads it at once: no store keeps its own copy."""
