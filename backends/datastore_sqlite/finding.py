@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from itertools import chain, product
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from datastore.adapters.pushdown import push, query_of
-from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
+from datastore.backend import BareDocuments, Document, DocumentPage, Fields, IdRange, Plan, Query
+from datastore.documents import UNDECODABLE
 from datastore.errors import DamagedRecordError
 from datastore.ids import scope_of
 from datastore.queries.tree import Field, Filter, asks
@@ -18,8 +21,9 @@ from datastore.turns import keep_newest
 from datastore.values import decode
 from datastore_sqlite.client import Connection
 from datastore_sqlite.codec import DOCUMENT, VALUE, Row
-from datastore_sqlite.damage import WELL_FORMED, documents_of, reading, shown, size_of, stored_id
+from datastore_sqlite.damage import WELL_FORMED, documents_of, is_damage, reading, shown, size_of, stored_id
 from datastore_sqlite.indexes import (
+    MERGED,
     Index,
     Key,
     Probe,
@@ -27,14 +31,16 @@ from datastore_sqlite.indexes import (
     Search,
     best_search,
     by_key,
+    key_binding_of,
     key_expression,
     key_parameters_of,
     keys_by_path,
+    points_of,
     search,
 )
-from datastore_sqlite.queries import Sql, parameters_of
+from datastore_sqlite.queries import Sql, binding_of
 from datastore_sqlite.schema import TABLE
-from datastore_sqlite.shapes import Pieces, Shapes, shape_of
+from datastore_sqlite.shapes import Shapes, pieces_of, shape_of
 from datastore_sqlite.statements import COLUMNS, WIDTHS
 
 if TYPE_CHECKING:
@@ -43,6 +49,8 @@ if TYPE_CHECKING:
 PAGE_BYTES = 8_000_000
 """A page ends soon after this many characters of values, so that large values do not fill the memory."""
 _MOST_STATEMENTS = 16
+_INDEX_IS_GONE = ("no such index", "no query solution")
+"""How the messages begin with which SQLite says that it cannot use the index that a statement names."""
 _ABOUT = ("key", "metadata", "createdByAgent", "createdAt", "updatedAt", "revision", "expiresAt")
 """The columns that a closer look at metadata needs."""
 
@@ -58,6 +66,8 @@ class SqlitePlan(Plan):
         search: Where to look in an index; ``None`` for the range of ids.
         decided: The part of the query that the database decides, to check the rows that it is not sure of.
         statements: Those that were made for plans of this shape.
+        bound: How it was made, if it was made of the known plan of its shape. What `explain` and unusual reads need of
+            it, `Known.whole` fills in when it is first asked for.
     """
 
     where: str
@@ -66,6 +76,116 @@ class SqlitePlan(Plan):
     search: Search | None
     decided: Query
     statements: dict[Hashable, str] = field(default_factory=dict, compare=False, repr=False)
+    bound: Bound | None = field(default=None, compare=False, repr=False)
+
+    if not TYPE_CHECKING:  # a type checker that saw it would accept every name
+
+        def __getattr__(self, name: str) -> Any:
+            """Fill in what is left out of a bound plan; called only while it is not there."""
+            if name not in _LATE:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            whole = self.bound.known.whole(self.bound)
+            for left_out in _LATE:
+                object.__setattr__(self, left_out, getattr(whole, left_out))
+            return getattr(whole, name)
+
+
+_LATE = ("pushed", "native", "where", "sure", "parameters", "search", "decided", "statements")
+"""What is left out of a bound plan until it is asked for."""
+_READY = [
+    getattr(SqlitePlan, name).__set__ for name in ("residual", "index", "in_order", "reversible", "bound")
+]
+"""Set the other attributes of a new plan, in half the time that ``object.__setattr__`` takes."""
+
+
+class Bound(NamedTuple):
+    """The known plan of a shape with the constants of one query."""
+
+    known: Known
+    query: Query
+    values: Sequence[Any]
+    """The parameters of its condition, in their order."""
+    keys: Sequence[Key] | None
+    """The keys to look up, those of each probe together; ``None`` if they are not merely looked up and merged."""
+
+
+class Known:
+    """What the plans of all queries of one shape have in common.
+
+    Args:
+        plan: The plan of one of them. The database decides all of it.
+    """
+
+    def __init__(self, plan: SqlitePlan) -> None:
+        self.plan = plan
+        self.first_pages: dict[Hashable, str] = {}
+        """The statements for the first page of what `Bound.keys` find."""
+        self._bindings = list[tuple[int, Callable[[Any], Sequence[Any]]]]()
+        by_key = list[tuple[int, Callable[[Any], Sequence[Any]]]]()
+        fields = () if plan.search is None else plan.search.fields
+        points: dict[tuple[str, ...], list[tuple[int, Callable[[Any], Sequence[Key]] | None]]] = {}
+        for place, (about, piece) in enumerate(pieces_of(plan.decided)):
+            if not isinstance(piece, Field):
+                raise TypeError("a query that is not plain has no shape")
+            self._bindings.append((place, binding_of(piece.condition)))
+            if about == "value" and piece.path in fields:
+                by_key.append((place, key_binding_of(piece.condition)))
+                points.setdefault(piece.path, []).append((place, points_of(piece.condition)))
+        self._bindings += by_key
+        self._points: list[tuple[int, Callable[[Any], Sequence[Key]]]] | None = None
+        if plan.search is not None and plan.search.in_order:
+            asked = [one for path in fields for one in points[path]]
+            looked_up = [(place, keys) for place, keys in asked if keys is not None]
+            if len(looked_up) == len(asked) == len(fields):
+                self._points = looked_up
+
+    def bind(self, query: Query, constants: Sequence[Any]) -> SqlitePlan | None:
+        """Return the plan for another query of the shape; ``None`` if it would be a different one.
+
+        The parameters are in the order in which `_new_plan` binds them.
+        """
+        plan, values, keys = self.plan, list[Any](), None
+        for place, parameters_of in self._bindings:
+            values += parameters_of(constants[place])
+        if self._points is not None:
+            if len(self._points) == 1:
+                ((place, points_of),) = self._points
+                keys = points_of(constants[place])
+                probes = len(keys)
+            else:
+                found = list(product(*[points_of(constants[place]) for place, points_of in self._points]))
+                keys, probes = list(chain.from_iterable(found)), len(found)
+            if probes > MERGED:
+                keys = None
+        bound = Bound(self, query, values, keys)
+        if keys is None and plan.search is not None:
+            whole = self.whole(bound)
+            return whole if whole.search is not None and whole.search.fields == plan.search.fields else None
+        made = object.__new__(SqlitePlan)
+        for set_one, value in zip(_READY, (plan.residual, plan.index, True, plan.reversible, bound), strict=True):
+            set_one(made, value)
+        return made
+
+    def whole(self, bound: Bound) -> SqlitePlan:
+        """Return a plan in which nothing is left out."""
+        plan, query, found = self.plan, bound.query, None
+        if plan.search is not None:
+            by_value = [piece for about, piece in pieces_of(query) if about == "value"]
+            found = search(plan.search.index, keys_by_path(by_value))
+        parameters = dict(zip(plan.parameters, bound.values, strict=True))
+        return SqlitePlan(
+            pushed=query,
+            residual=plan.residual,
+            native={"where": plan.where, "parameters": parameters},
+            index=plan.index,
+            in_order=found is None or found.in_order,
+            where=plan.where,
+            sure=plan.sure,
+            parameters=parameters,
+            search=found,
+            decided=query,
+            statements=plan.statements,
+        )
 
 
 def make_plan(
@@ -84,49 +204,15 @@ def make_plan(
     shaped = None if shapes is None else shape_of(query)
     if shaped is None or shapes is None:
         return _new_plan(namespace, query, indexes)
-    shape, pieces = (shaped[0], namespace), shaped[1]
-    declared = indexes() if namespace is not None and asks(query.value) else ()
+    shape, constants = (shaped[0], namespace), shaped[1]
+    declared = indexes() if namespace is not None and (query.outline is not None or asks(query.value)) else ()
     known = shapes.get(shape, declared)
-    plan = None if known is None else _with_constants(known, query, pieces)
+    plan = None if known is None else known.bind(query, constants)
     if plan is None:
         plan = _new_plan(namespace, query, lambda: declared)
         if plan is not None and plan.decided == plan.pushed == query:
-            shapes.keep(shape, declared, plan)
+            shapes.keep(shape, declared, Known(plan))
     return plan
-
-
-def _with_constants(known: SqlitePlan, query: Query, pieces: Pieces) -> SqlitePlan | None:
-    """Return the plan for a query of the same shape as that of a known plan; ``None`` if it would be another one.
-
-    The parameters are in the order in which `_new_plan` binds them.
-    """
-    values = list[Any]()
-    for _, piece in pieces:
-        values += parameters_of(piece.condition)
-    found = None
-    if known.search is not None:
-        by_value = [piece for about, piece in pieces if about == "value"]
-        found = search(known.search.index, keys_by_path(by_value))
-        fields = known.search.fields
-        if found is None or found.fields != fields:
-            return None
-        for piece in by_value:
-            if piece.path in fields:
-                values += key_parameters_of(piece.condition)
-    parameters = dict(zip(known.parameters, values, strict=True))
-    return SqlitePlan(
-        pushed=query,
-        residual=known.residual,
-        native={"where": known.where, "parameters": parameters},
-        index=known.index,
-        in_order=found is None or found.in_order,
-        where=known.where,
-        sure=known.sure,
-        parameters=parameters,
-        search=found,
-        decided=query,
-        statements=known.statements,
-    )
 
 
 def _new_plan(namespace: str | None, query: Query, indexes: Callable[[], Sequence[Index]]) -> SqlitePlan | None:
@@ -171,6 +257,11 @@ def read_page(
     reverse: bool = False,
 ) -> DocumentPage:
     """Return a page of what a plan finds."""
+    bound = plan.bound
+    if bound is not None and bound.keys is not None and after is None:
+        page = _first_page(connection, range, bound, bound.keys, fields, limit, reverse=reverse)
+        if page is not None:
+            return page
 
     def read(plan: SqlitePlan) -> DocumentPage:
         reader = _Reader(connection, range, plan, fields, reverse)
@@ -194,7 +285,87 @@ def _past_damage(plan: SqlitePlan) -> SqlitePlan:
         where=f"CASE WHEN {WELL_FORMED} THEN {plan.where} ELSE 1 END",
         sure=f"CASE WHEN {WELL_FORMED} THEN {plan.sure} ELSE 0 END",
         statements={},
+        bound=None,
     )
+
+
+def _first_page(
+    connection: Connection,
+    range: IdRange,
+    bound: Bound,
+    keys: Sequence[Key],
+    fields: Fields,
+    limit: int,
+    *,
+    reverse: bool,
+) -> DocumentPage | None:
+    """Return the first page of records that have certain keys; ``None`` if that needs a closer look at the rows.
+
+    It is what `_Reader.merged` returns, in less time: this is the hot path of `find` by an index.
+    """
+    known = bound.known
+    missing: Hashable = len(keys)
+    if None in keys:
+        missing = tuple([key is None for key in keys])
+        keys = [key for key in keys if key is not None]
+    shape = fields, missing, reverse
+    statement = known.first_pages.get(shape)
+    if statement is None:  # making the text takes longer than carrying it out
+        statement = _first_page_statement(known.plan, fields, missing, reverse)
+        known.first_pages[shape] = statement
+        keep_newest(known.first_pages, _MOST_STATEMENTS)
+    user, namespace = scope_of(range) or ("", "")
+    start, end = range
+    if not (start.isascii() and end.isascii()):
+        start, end = stored_id(start) or start, stored_id(end) or end
+    parameters = (user, namespace, start, end, *bound.values, *keys, limit)
+    try:
+        cursor = connection.execute(statement, parameters)
+        if fields is Fields.KEY:
+            rows = cursor.fetchall()
+            complete = len(rows) < limit
+        else:
+            rows, complete = _rows(cursor, limit)
+    except sqlite3.OperationalError as error:
+        if is_damage(error) or str(error).startswith(_INDEX_IS_GONE):
+            return None
+        raise
+    documents = _sure_documents(rows, fields)
+    if documents is None:
+        return _Reader(connection, range, known.whole(bound), fields, reverse).matching(
+            rows, None if complete else _id(rows[-1])
+        )
+    return DocumentPage(documents, None if complete else rows[-1][0])
+
+
+def _rows(cursor: sqlite3.Cursor, limit: int) -> tuple[list[Row], bool]:
+    """Return rows with values up to the size of a page, and whether there are no more."""
+    rows, room = list[Row](), PAGE_BYTES
+    for row in cursor:
+        rows.append(row)
+        value = row[VALUE]
+        room -= len(value) if type(value) is str else size_of(value)
+        if room < 0:
+            cursor.close()
+            return rows, False
+    return rows, len(rows) < limit
+
+
+def _sure_documents(rows: Sequence[Row], fields: Fields) -> Sequence[Document] | None:
+    """Return the documents of rows if the database is sure of all of them and they can be read, and else ``None``."""
+    width = WIDTHS[fields]
+    documents: Sequence[Document]
+    try:
+        if fields is Fields.KEY:
+            ids = [row[0] for row in rows if row[width] is None and type(row[0]) is str]
+            expiries = [row[1] for row in rows]
+            documents = BareDocuments(ids, None if expiries.count(None) == len(expiries) else expiries)
+        else:
+            document = DOCUMENT[fields]
+            documents = [document(row[:width]) for row in rows if row[width] and type(row[0]) is str]
+    except (DamagedRecordError, *UNDECODABLE):  # the closer look finds out which one, and why
+        return None
+    return documents if len(documents) == len(rows) else None
 
 
 class _Reader:
@@ -227,7 +398,7 @@ class _Reader:
             parameters,
         )
         found, complete = self._take(rows, limit)
-        return self._matching(found, None if complete else _id(found[-1]))
+        return self.matching(found, None if complete else _id(found[-1]))
 
     def merged(self, search: Search, limit: int, after: str | None) -> DocumentPage:
         """Read searches whose rows are in the order of their ids; SQLite merges them."""
@@ -247,7 +418,7 @@ class _Reader:
             self._plan.statements[shape] = statement
             keep_newest(self._plan.statements, _MOST_STATEMENTS)
         rows, complete = self._take(self._execute(statement, parameters), limit)
-        return self._matching(rows, None if complete else _id(rows[-1]))
+        return self.matching(rows, None if complete else _id(rows[-1]))
 
     def by_key(self, search: Search, limit: int, after: str | None) -> DocumentPage:
         """Read one search after another, each in the order of its index keys."""
@@ -260,7 +431,7 @@ class _Reader:
         while True:
             for probe in probes:
                 rows, complete = self._take(self._probe(search.index, probe, left), left)
-                page = self._matching(rows, None)
+                page = self.matching(rows, None)
                 documents += page.documents
                 broken += page.damaged
                 left -= len(rows)
@@ -276,10 +447,7 @@ class _Reader:
 
     @property
     def _columns(self) -> str:
-        plan = self._plan
-        # If only keys are asked for, a row comes with its value if that needs a closer look, and otherwise with NULL.
-        unsure = plan.sure if self._has_value else f"CASE WHEN {plan.sure} THEN NULL ELSE value END"
-        return ", ".join([COLUMNS[self._fields], unsure, *(_ABOUT if asks(plan.decided.meta) else ())])
+        return _columns(self._plan, self._fields)
 
     @cached_property  # a closer look is seldom needed
     def _value(self) -> Predicate | None:
@@ -301,7 +469,7 @@ class _Reader:
         elif after is not None and after >= start:
             start, above = after, ">"
         parameters["start"], parameters["end"] = stored_id(start) or start, stored_id(end) or end
-        return f"_id {above} CAST(:start AS TEXT) AND _id < CAST(:end AS TEXT)"
+        return _WITHIN if above == ">=" else f"_id {above} CAST(:start AS TEXT) AND _id < CAST(:end AS TEXT)"
 
     def _parameters(self, limit: int) -> dict[str, Any]:
         user, namespace = scope_of(self._range) or ("", "")
@@ -354,7 +522,7 @@ class _Reader:
                 return found, False
         return found, len(found) < limit
 
-    def _matching(self, rows: Sequence[Row], after: str | None) -> DocumentPage:
+    def matching(self, rows: Sequence[Row], after: str | None) -> DocumentPage:
         """Return a page of the rows that match, with errors for those that cannot be read."""
         width, document, has_value = self._width, DOCUMENT[self._fields], self._has_value
         matches = dict[str, bool]()
@@ -381,6 +549,53 @@ class _Reader:
             return True
         about = dict(zip(_ABOUT, row[self._width + 1 :], strict=True))
         return self._meta(about | {"metadata": decode(about["metadata"])})
+
+
+_WITHIN = "_id >= CAST(:start AS TEXT) AND _id < CAST(:end AS TEXT)"
+
+
+def _columns(plan: SqlitePlan, fields: Fields) -> str:
+    """Return the columns to select, with the one that says whether the database is sure of a row."""
+    # If only keys are asked for, a row comes with its value if that needs a closer look, and otherwise with NULL.
+    unsure = plan.sure if fields >= Fields.VALUE else f"CASE WHEN {plan.sure} THEN NULL ELSE value END"
+    return ", ".join([COLUMNS[fields], unsure, *(_ABOUT if asks(plan.decided.meta) else ())])
+
+
+def _first_page_statement(plan: SqlitePlan, fields: Fields, missing: Hashable, reverse: bool) -> str:
+    """Return the statement of `_first_page`, whose parameters are given by their places.
+
+    Args:
+        plan: The known plan.
+        fields: What to select.
+        missing: For each key whether it is NULL; only their number if no one is.
+        reverse: Whether ids are read in the opposite direction.
+    """
+    if plan.search is None:
+        raise TypeError("the plan has no keys")
+    are_null = missing if isinstance(missing, tuple) else (False,) * cast("int", missing)
+    width = len(plan.search.index.fields)
+    probes = tuple(are_null[first : first + width] for first in range(0, len(are_null), width))
+    statement = _merging_statement(
+        _columns(plan, fields), plan.search.index, probes, _WITHIN, plan.where, " DESC" if reverse else ""
+    )
+    keys = [
+        f"key{number}_{place}"
+        for number, fields_are_null in enumerate(probes)
+        for place, is_null in enumerate(fields_are_null)
+        if not is_null
+    ]
+    # The last one is in every statement: SQLite counts parameters up to the last one that is there.
+    return _by_place(statement, ["user", "namespace", "start", "end", *plan.parameters, *keys, "limit"])
+
+
+_NAMED = re.compile(r"""'[^']*'|"[^"]*"|:([a-z][a-z0-9_]*)""")
+"""A parameter, or anything in quotes, where a colon begins none. A doubled quote looks like two texts in a row."""
+
+
+def _by_place(statement: str, names: Sequence[str]) -> str:
+    """Return a statement whose parameters have numbers instead of names: SQLite finds them in less time."""
+    places = {name: f"?{number}" for number, name in enumerate(names, 1)}
+    return _NAMED.sub(lambda found: found[0] if found[1] is None else places[found[1]], statement)
 
 
 @lru_cache(512)  # making the text takes as long as carrying it out
