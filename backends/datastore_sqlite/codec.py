@@ -14,6 +14,8 @@ Row: TypeAlias = tuple[Any, ...]
 
 VALUE = 4
 """The index of the value in a row that has one."""
+PAGE_BYTES = 8_000_000
+"""A page ends soon after this many characters of values, so that large values do not fill the memory."""
 
 
 def _bare(row: Row) -> Document:

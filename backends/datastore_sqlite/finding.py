@@ -20,7 +20,7 @@ from datastore.queries.tree import Field, Filter, asks
 from datastore.turns import keep_newest
 from datastore.values import decode
 from datastore_sqlite.client import Connection
-from datastore_sqlite.codec import DOCUMENT, VALUE, Row
+from datastore_sqlite.codec import DOCUMENT, PAGE_BYTES, VALUE, Row
 from datastore_sqlite.damage import WELL_FORMED, documents_of, is_damage, reading, shown, size_of, stored_id
 from datastore_sqlite.indexes import (
     MERGED,
@@ -46,8 +46,7 @@ from datastore_sqlite.statements import COLUMNS, WIDTHS
 if TYPE_CHECKING:
     from datastore.queries.matcher import Predicate
 
-PAGE_BYTES = 8_000_000
-"""A page ends soon after this many characters of values, so that large values do not fill the memory."""
+_KEY, _WITH_VALUE = Fields.KEY, Fields.VALUE
 _MOST_STATEMENTS = 16
 _INDEX_IS_GONE = ("no such index", "no query solution")
 """How the messages begin with which SQLite says that it cannot use the index that a statement names."""
@@ -92,10 +91,10 @@ class SqlitePlan(Plan):
 
 _LATE = ("pushed", "native", "where", "sure", "parameters", "search", "decided", "statements")
 """What is left out of a bound plan until it is asked for."""
-_READY = [
+_set_residual, _set_index, _set_in_order, _set_reversible, _set_bound = (
     getattr(SqlitePlan, name).__set__ for name in ("residual", "index", "in_order", "reversible", "bound")
-]
-"""Set the other attributes of a new plan, in half the time that ``object.__setattr__`` takes."""
+)
+"""They set the other attributes of a new plan, in half the time that ``object.__setattr__`` takes."""
 
 
 class Bound(NamedTuple):
@@ -162,8 +161,11 @@ class Known:
             whole = self.whole(bound)
             return whole if whole.search is not None and whole.search.fields == plan.search.fields else None
         made = object.__new__(SqlitePlan)
-        for set_one, value in zip(_READY, (plan.residual, plan.index, True, plan.reversible, bound), strict=True):
-            set_one(made, value)
+        _set_residual(made, plan.residual)
+        _set_index(made, plan.index)
+        _set_in_order(made, True)
+        _set_reversible(made, plan.reversible)
+        _set_bound(made, bound)
         return made
 
     def whole(self, bound: Bound) -> SqlitePlan:
@@ -315,13 +317,13 @@ def _first_page(
         known.first_pages[shape] = statement
         keep_newest(known.first_pages, _MOST_STATEMENTS)
     user, namespace = scope_of(range) or ("", "")
-    start, end = range
-    if not (start.isascii() and end.isascii()):
-        start, end = stored_id(start) or start, stored_id(end) or end
-    parameters = (user, namespace, start, end, *bound.values, *keys, limit)
+    bounds: tuple[str | bytes, str | bytes] = range
+    if not (range.start.isascii() and range.end.isascii()):
+        bounds = stored_id(range.start) or range.start, stored_id(range.end) or range.end
+    parameters = (user, namespace, *bounds, *bound.values, *keys, limit)
     try:
         cursor = connection.execute(statement, parameters)
-        if fields is Fields.KEY:
+        if fields is _KEY:
             rows = cursor.fetchall()
             complete = len(rows) < limit
         else:
@@ -330,7 +332,9 @@ def _first_page(
         if is_damage(error) or str(error).startswith(_INDEX_IS_GONE):
             return None
         raise
-    documents = _sure_documents(rows, fields)
+    if not rows:
+        return DocumentPage((), None)
+    documents = _sure_documents(rows, fields, len(rows[0]))
     if documents is None:
         return _Reader(connection, range, known.whole(bound), fields, reverse).matching(
             rows, None if complete else _id(rows[-1])
@@ -351,18 +355,30 @@ def _rows(cursor: sqlite3.Cursor, limit: int) -> tuple[list[Row], bool]:
     return rows, len(rows) < limit
 
 
-def _sure_documents(rows: Sequence[Row], fields: Fields) -> Sequence[Document] | None:
-    """Return the documents of rows if the database is sure of all of them and they can be read, and else ``None``."""
-    width = WIDTHS[fields]
+def _sure_documents(rows: Sequence[Row], fields: Fields, width: int) -> Sequence[Document] | None:
+    """Return the documents of rows if the database is sure of all of them and they can be read, and else ``None``.
+
+    Args:
+        rows: The rows.
+        fields: What is in them.
+        width: The number of columns.
+    """
     documents: Sequence[Document]
+    last = WIDTHS[fields]
     try:
-        if fields is Fields.KEY:
-            ids = [row[0] for row in rows if row[width] is None and type(row[0]) is str]
+        if fields is _KEY:
+            ids = [row[0] for row in rows if row[last] is None and type(row[0]) is str]
             expiries = [row[1] for row in rows]
             documents = BareDocuments(ids, None if expiries.count(None) == len(expiries) else expiries)
+        elif fields is _WITH_VALUE and width == last + 1:
+            documents = [
+                Document(id, created_at, revision, expires_at, decode(value))
+                for id, created_at, revision, expires_at, value, is_sure in rows
+                if is_sure and type(id) is str
+            ]
         else:
             document = DOCUMENT[fields]
-            documents = [document(row[:width]) for row in rows if row[width] and type(row[0]) is str]
+            documents = [document(row[:last]) for row in rows if row[last] and type(row[0]) is str]
     except (DamagedRecordError, *UNDECODABLE):  # the closer look finds out which one, and why
         return None
     return documents if len(documents) == len(rows) else None

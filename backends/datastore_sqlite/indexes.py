@@ -186,7 +186,7 @@ def by_key(field: Field, full: str, names: Sequence[str]) -> str:
     match field.condition:
         case Compare("$eq") | In():
             is_text = isinstance(_values(field.condition)[0], str)
-            among = f"{key} IN ({', '.join(names)})"
+            among = _among(key, names)
             cases = {"text": among, "integer": "0", "real": "0"} if is_text else {"integer": among, "text": "0"}
         case Compare(operator, str()):
             cases = {"text": f"{key} {_OPERATORS[operator]} {names[0]}", "integer": "0", "real": "0"}
@@ -199,6 +199,13 @@ def by_key(field: Field, full: str, names: Sequence[str]) -> str:
         cases["text"] = f"CASE WHEN length({key}) < {_TEXT} THEN {cases['text']} ELSE {full} END"
     kinds = " ".join(f"WHEN '{kind}' THEN {sql}" for kind, sql in cases.items())
     return f"CASE typeof({key}) {kinds} ELSE {full} END"
+
+
+def _among(key: str, names: Sequence[str]) -> str:
+    """Return an expression that says whether a key, which is not NULL, is one of some parameters."""
+    if 2 < len(names) <= MERGED:  # for IN, SQLite would first make a table of them, for each search
+        return f"CASE {key} {' '.join(f'WHEN {name} THEN 1' for name in names)} ELSE 0 END"
+    return f"{key} IN ({', '.join(names)})"
 
 
 def key_parameters_of(condition: Condition) -> Sequence[Any]:

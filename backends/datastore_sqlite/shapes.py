@@ -11,7 +11,7 @@ translated each time.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from datastore.adapters.pushdown import About
 from datastore.queries.outlines import MOST_VALUES, kind_of_constant

@@ -50,14 +50,20 @@ def outline_of(filter: Any) -> tuple[Outline, list[Any]] | None:
         for name, operand in filter.items():
             if type(name) is not str or name[:1] == "$" or len(name) > _MOST_CHARACTERS:
                 return None
-            asked = operand.items() if type(operand) is dict and operand else (("$eq", operand),)
-            for operator, constant in asked:
+            if type(operand) is not dict or not operand:
+                kind = kind_of_constant(operand)
+                if kind is None:
+                    return None
+                outline.append((name, "$eq", kind))
+                constants.append(operand)
+                continue
+            for operator, constant in operand.items():
                 if type(operator) is not str:
                     return None
                 if operator == "$in" and type(constant) is list and len(constant) <= MOST_VALUES:
                     constant = tuple(constant)
                     kinds = tuple(map(kind_of_constant, constant))
-                    kind: Hashable = None if None in kinds else kinds
+                    kind = None if None in kinds else kinds
                 else:
                     kind = kind_of_constant(constant) if operator in _COMPARISONS else None
                 if kind is None:
@@ -96,7 +102,10 @@ def _maker(outline: Outline) -> Callable[[Sequence[Any]], Filter]:
     def make(constants: Sequence[Any]) -> Filter:
         values = iter(constants)
         return conjunction(
-            [conjunction([Field(path, _condition(operator, next(values))) for path, operator in asked]) for asked in fields]
+            [
+                conjunction([Field(path, _condition(operator, next(values))) for path, operator in asked])
+                for asked in fields
+            ]
         )
 
     return make
