@@ -20,7 +20,7 @@ from datastore.queries.tree import Field, Filter, asks
 from datastore.turns import keep_newest
 from datastore.values import decode
 from datastore_sqlite.client import Connection
-from datastore_sqlite.codec import DOCUMENT, PAGE_BYTES, VALUE, Row
+from datastore_sqlite.codec import AFTER_VALUE, DOCUMENT, PAGE_BYTES, VALUE, Row, new_document
 from datastore_sqlite.damage import WELL_FORMED, documents_of, is_damage, reading, shown, size_of, stored_id
 from datastore_sqlite.indexes import (
     MERGED,
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from datastore.queries.matcher import Predicate
 
 _KEY, _WITH_VALUE = Fields.KEY, Fields.VALUE
+_AT_FIRST = 8
+"""So many rows are read without a look at their size: values of the store take no more than a page together."""
 _MOST_STATEMENTS = 16
 _INDEX_IS_GONE = ("no such index", "no query solution")
 """How the messages begin with which SQLite says that it cannot use the index that a statement names."""
@@ -344,11 +346,13 @@ def _first_page(
 
 def _rows(cursor: sqlite3.Cursor, limit: int) -> tuple[list[Row], bool]:
     """Return rows with values up to the size of a page, and whether there are no more."""
-    rows, room = list[Row](), PAGE_BYTES
+    rows: list[Row] = cursor.fetchmany(_AT_FIRST)
+    if len(rows) < _AT_FIRST:
+        return rows, len(rows) < limit
+    room = PAGE_BYTES - sum(size_of(row[VALUE]) for row in rows)
     for row in cursor:
         rows.append(row)
-        value = row[VALUE]
-        room -= len(value) if type(value) is str else size_of(value)
+        room -= size_of(row[VALUE])
         if room < 0:
             cursor.close()
             return rows, False
@@ -372,7 +376,7 @@ def _sure_documents(rows: Sequence[Row], fields: Fields, width: int) -> Sequence
             documents = BareDocuments(ids, None if expiries.count(None) == len(expiries) else expiries)
         elif fields is _WITH_VALUE and width == last + 1:
             documents = [
-                Document(id, created_at, revision, expires_at, decode(value))
+                new_document((id, created_at, revision, expires_at, decode(value), *AFTER_VALUE))
                 for id, created_at, revision, expires_at, value, is_sure in rows
                 if is_sure and type(id) is str
             ]

@@ -126,10 +126,10 @@ def test_several_pages_are_read_one_after_another(some):
 
 
 def test_a_page_ends_when_its_values_are_large(some, monkeypatch):
-    monkeypatch.setattr(finding, "PAGE_BYTES", 70)  # some three values
+    monkeypatch.setattr(finding, "PAGE_BYTES", 70)  # some three values, but so many are read at first
     agent = some.agent("u", "a")
     assert list(agent.find({"kind": "one"})) == ONE
-    assert len(statements_of(some, lambda: agent.find({"kind": "one"}))) > 2
+    assert len(statements_of(some, lambda: agent.find({"kind": "one"}))) == 2
     assert list(agent.find({"kind": "one"}, sort="-$key")) == ONE[::-1]
 
 
