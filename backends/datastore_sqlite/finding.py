@@ -273,6 +273,8 @@ def read_page(
             return reader.by_id(limit, after)
         if plan.search.in_order:
             return reader.merged(plan.search, limit, after)
+        if after is None and len(plan.search.probes) <= MERGED:
+            return reader.from_first_key(plan.search, limit)
         connection.execute("BEGIN")  # all searches of one page must see the same documents
         try:
             return reader.by_key(plan.search, limit, after)
@@ -456,14 +458,45 @@ class _Reader:
                 broken += page.damaged
                 left -= len(rows)
                 if not complete:
-                    id = _id(rows[-1])
-                    keys = self._keys(search.index.fields[len(search.probes[number].points) :], id)
-                    after = json.dumps([number, [_to_json(key) for key in keys], id])
-                    return DocumentPage(documents, after, broken)
+                    return DocumentPage(documents, self._after(search, number, _id(rows[-1])), broken)
             number += 1
             if number == len(search.probes):
                 return DocumentPage(documents, None, broken)
             probes = [search.probes[number]]
+
+    def from_first_key(self, search: Search, limit: int) -> DocumentPage:
+        """Read the first page of what `by_key` reads, with one statement."""
+        parameters = self._parameters(limit)
+        shapes = list[tuple[tuple[bool, ...], tuple[str, ...]]]()
+        for number, probe in enumerate(search.probes):
+            for place, key in enumerate(probe.points):
+                parameters[f"key{number}_{place}"] = key
+            bounds = () if probe.range is None else _bounds(probe.range, parameters, str(number))
+            shapes.append((tuple([key is None for key in probe.points]), bounds))
+        within = self._within(None, parameters)
+        shape = self._fields, tuple(shapes)
+        statement = self._plan.statements.get(shape)
+        if statement is None:  # making the text takes as long as carrying it out
+            statement = _statement_by_key(self._columns, search.index, shapes, within, self._plan.where)
+            self._plan.statements[shape] = statement
+            keep_newest(self._plan.statements, _MOST_STATEMENTS)
+        rows, after = list[Row](), None
+        found = self._execute(statement, parameters)
+        for row in found:
+            rows.append(row)
+            if self._has_value:
+                self._size += size_of(row[VALUE])
+            if len(rows) == limit or self._size > PAGE_BYTES:
+                # While the statement is not at its end, the next one sees the same documents.
+                after = self._after(search, row[-1], _id(row))
+                break
+        found.close()
+        return self.matching([row[:-1] for row in rows], after)
+
+    def _after(self, search: Search, number: int, id: str) -> str:
+        """Return where to go on after a row that a probe found."""
+        keys = self._keys(search.index.fields[len(search.probes[number].points) :], id)
+        return json.dumps([number, [_to_json(key) for key in keys], id])
 
     @property
     def _columns(self) -> str:
@@ -495,7 +528,7 @@ class _Reader:
         user, namespace = scope_of(self._range) or ("", "")
         return {"user": user, "namespace": namespace, "limit": limit}
 
-    def _probe(self, index: Index, probe: Probe, limit: int) -> Iterator[Row]:
+    def _probe(self, index: Index, probe: Probe, limit: int) -> sqlite3.Cursor:
         parameters = self._parameters(limit)
         for number, key in enumerate(probe.points):
             parameters[f"key{number}"] = key
@@ -518,7 +551,7 @@ class _Reader:
         row: Row = self._connection.execute(statement, (stored_id(id) or id,)).fetchone()
         return row
 
-    def _execute(self, statement: str, parameters: dict[str, Any]) -> Iterator[Row]:
+    def _execute(self, statement: str, parameters: dict[str, Any]) -> sqlite3.Cursor:
         parameters |= self._plan.parameters
         try:
             return self._connection.execute(statement, parameters)
@@ -639,10 +672,38 @@ def _search_statement(
         where: Which rows.
         direction: That of the ids.
     """
-    others = index.expressions[len(missing) :]
-    conditions = [*_keys_are(index, missing, "key"), *(f"{others[0]} {bound}" for bound in bounds), within, where]
-    order = ", ".join([*others, f"_id{direction}"])
-    return f"{_select(columns, index, conditions)} ORDER BY {order} LIMIT :limit"
+    conditions = [*_keys_are(index, missing, "key"), *_bounded(index, missing, bounds), within, where]
+    return f"{_select(columns, index, conditions)} {_by_key(index, missing)}{direction} LIMIT :limit"
+
+
+def _statement_by_key(
+    columns: str, index: Index, probes: Sequence[tuple[tuple[bool, ...], tuple[str, ...]]], within: str, where: str
+) -> str:
+    """Return the statement of probes one after another, each in the order of its index keys.
+
+    Args:
+        columns: What to select; the number of the probe comes in addition.
+        index: The index to look in.
+        probes: For each probe ``missing`` and ``bounds`` as in `_search_statement`.
+        within: Which ids.
+        where: Which rows.
+    """
+    parts = list[str]()
+    for number, (missing, bounds) in enumerate(probes):
+        conditions = [*_keys_are(index, missing, f"key{number}_"), *_bounded(index, missing, bounds), within, where]
+        one = f"{_select(f'{columns}, {number}', index, conditions)} {_by_key(index, missing)} LIMIT :limit"
+        parts.append(f"SELECT * FROM ({one})")  # SQLite would ignore an order without a limit
+    return " UNION ALL ".join(parts)
+
+
+def _bounded(index: Index, missing: tuple[bool, ...], bounds: tuple[str, ...]) -> list[str]:
+    """Return the bounds of the key of the next field as conditions."""
+    return [f"{index.expressions[len(missing)]} {bound}" for bound in bounds]
+
+
+def _by_key(index: Index, missing: tuple[bool, ...]) -> str:
+    """Return the order of the keys of the fields that are left, and then of the ids."""
+    return f"ORDER BY {', '.join([*index.expressions[len(missing) :], '_id'])}"
 
 
 def _merging_statement(
@@ -677,17 +738,17 @@ def _select(columns: str, index: Index, conditions: Sequence[str]) -> str:
     return f'SELECT {columns} FROM {TABLE} INDEXED BY "{index.name}" WHERE {" AND ".join(conditions)}'
 
 
-def _bounds(range: Range, parameters: dict[str, Any]) -> tuple[str, ...]:
-    """Return the bounds of a key as SQL, and add their parameters."""
+def _bounds(range: Range, parameters: dict[str, Any], suffix: str = "") -> tuple[str, ...]:
+    """Return the bounds of a key as SQL, and add their parameters, whose names end with ``suffix``."""
     low, above, bounds = range.low, range.above, list[str]()
     if low is None and above:  # after rows without the field: all rows with it
         low, above = float("-inf"), False
     if low is not None:
-        parameters["low"] = low
-        bounds.append(">= :low" if not above else "> :low")
+        parameters[f"low{suffix}"] = low
+        bounds.append(f"{'>' if above else '>='} :low{suffix}")
     if range.high is not None:
-        parameters["high"] = range.high
-        bounds.append("<= :high" if not range.open else "< :high")
+        parameters[f"high{suffix}"] = range.high
+        bounds.append(f"{'<' if range.open else '<='} :high{suffix}")
     return tuple(bounds)
 
 

@@ -159,7 +159,7 @@ class PlannedQuery:
 
     def choose_with_keys(self, window: Window) -> tuple[Sequence[Document], list[str]]:
         """Return what `choose` does, and the keys of the documents."""
-        if not self.in_order or self._matches is not None:
+        if self._matches is not None or (not self.in_order and (window.sort or window.limit is not None)):
             chosen = self.choose(window)
             return chosen, [key_of(one.id) for one in chosen]
         documents: Sequence[Document] = ()
@@ -174,6 +174,9 @@ class PlannedQuery:
             if end is not None and len(keys) >= end:
                 self.read -= len(keys) - end
                 break
+        if not self.in_order:
+            places = sorted(range(len(keys)), key=[one.id for one in documents].__getitem__)
+            documents, keys = [documents[place] for place in places], [keys[place] for place in places]
         if window.skip or end is not None:
             return documents[window.skip : end], keys[window.skip : end]
         return documents, keys

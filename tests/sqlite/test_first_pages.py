@@ -85,12 +85,34 @@ def test_it_finds_what_matches(filters, agent):
             assert same(found, expected), filter
             assert list(found) == list(expected), filter
         assert agent.count(filter) == len(expected), filter
-        assert list(agent.find(filter, sort="-$key")) == list(expected)[::-1]
-        assert list(agent.find(filter, limit=2, skip=1)) == list(expected)[1:3]
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        [{"n": value} for value in (1, 0, -1, 2)],
+        [{"n": value} for value in ("a", "b", "a" * 200)],
+        [{"n": value} for value in (None, None)],
+        [{"kind": "odd", "n": {"$in": [value, "a", None]}} for value in (1, 2, 1)],
+        [{"n": {"$gte": value, "$lt": 2}} for value in (0, 1, 0)],
+        [{"kind": "odd", "n": {"$lt": value}} for value in ("a", "b", "")],
+    ],
+    ids=["numbers", "texts", "nothing", "one of three", "a range", "a range after a key"],
+)
+def test_every_call_finds_it(filters, agent):
+    for filter in filters:
+        matches = compile_filter(parse(filter))
+        expected = list(in_order({key: value for key, value in DOCUMENTS.items() if matches(value)}))
+        assert list(agent.find(filter)) == expected
+        assert list(agent.find(filter, sort="-$key")) == expected[::-1]
+        assert list(agent.find(filter, limit=2, skip=1)) == expected[1:3]
+        assert list(agent.find(filter, skip=1)) == expected[1:]
         assert list(agent.find(filter, prefix="n")) == [key for key in expected if key.startswith("n")]
-        assert [record.key for record in agent.find_records(filter).records] == list(expected)
+        assert list(agent.find(filter, sort="kind", limit=100)) == list(agent.find(filter, sort="kind"))
+        assert [record.key for record in agent.find_records(filter).records] == expected
         assert agent.count(filter, meta={"createdByAgent": "a"}) == len(expected)
         assert agent.find(filter, meta={"createdByAgent": "b"}) == {}
+        assert agent.explain(filter)["documents_returned"] == len(expected)
 
 
 @pytest.fixture
@@ -123,6 +145,24 @@ def test_several_pages_are_read_one_after_another(some):
     assert agent.count({"kind": "one"}) == 10
     assert list(agent.find({"kind": "one"}, sort="-$key")) == ONE[::-1]
     assert list(agent.find({"kind": "one"}, skip=2, limit=5)) == ONE[2:7]
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 9, 10, 11])
+def test_a_range_goes_on_after_its_first_page(size, some, path):
+    edit(path, """UPDATE agent_data_store SET value = '{"kind":"one","n":[4,50]}' WHERE key = 'k04'""")
+    small_pages(some, size)
+    agent = some.agent("u", "a")
+    for _ in range(2):
+        assert list(agent.find({"n": {"$gte": 0, "$lt": 10}})) == ONE
+        assert agent.count({"n": {"$gte": 0, "$lt": 10}}) == 10
+    assert list(agent.find({"n": {"$gte": 0, "$lt": 10}}, skip=2, limit=5)) == ONE[2:7]
+
+
+def test_the_first_page_of_a_range_ends_when_its_values_are_large(some, monkeypatch):
+    monkeypatch.setattr(finding, "PAGE_BYTES", 70)
+    agent = some.agent("u", "a")
+    assert list(agent.find({"n": {"$gte": 0, "$lt": 10}})) == ONE
+    assert len(statements_of(some, lambda: agent.find({"n": {"$gte": 0, "$lt": 10}}))) > 2
 
 
 def test_a_page_ends_when_its_values_are_large(some, monkeypatch):
@@ -178,10 +218,12 @@ def test_a_user_and_a_namespace_may_have_any_letters(some):
             assert agent.find({"kind": "one"}) == {"k": {"kind": "one"}}
 
 
-def test_it_is_one_statement(some):
+@pytest.mark.parametrize("filter", [{"kind": "one"}, {"n": {"$gt": 3, "$lt": 5}}], ids=["a key", "a range"])
+def test_it_is_one_statement(filter, some):
     agent = some.agent("u", "a")
     for call in (agent.find, agent.count):
-        assert len(statements_of(some, lambda call=call: call({"kind": "one"}))) == 1
+        for _ in range(2):
+            assert len(statements_of(some, lambda call=call: call(filter))) == 1
 
 
 def test_a_colon_in_a_path_is_no_parameter(path):
