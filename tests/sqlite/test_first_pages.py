@@ -120,6 +120,7 @@ def some(path):
     """A store with an index and twelve records, ten of them of one kind, whose plan is known."""
     with connect(path, tracking="off") as store:
         store.ensure_index(["kind"])
+        store.ensure_index(["n"])
         agent = store.agent("u", "a")
         agent.set_many(
             {f"k{number:02}": {"kind": "one" if number < 10 else "other", "n": number} for number in range(12)}
@@ -152,6 +153,7 @@ def test_a_range_goes_on_after_its_first_page(size, some, path):
     edit(path, """UPDATE agent_data_store SET value = '{"kind":"one","n":[4,50]}' WHERE key = 'k04'""")
     small_pages(some, size)
     agent = some.agent("u", "a")
+    assert agent.explain({"n": {"$gte": 0, "$lt": 10}})["index"] is not None
     for _ in range(2):
         assert list(agent.find({"n": {"$gte": 0, "$lt": 10}})) == ONE
         assert agent.count({"n": {"$gte": 0, "$lt": 10}}) == 10
@@ -181,6 +183,8 @@ def test_what_has_expired_is_left_out(some, path):
     assert list(agent.find({"kind": "one"})) == expected
     assert agent.count({"kind": "one"}) == 9
     assert list(agent.find({"kind": "one"}, limit=9)) == expected
+    assert list(agent.find({"kind": "one"}, limit=4)) == expected[:4]
+    assert agent.explain({"kind": "one"}, limit=4)["documents_read"] == 4
 
 
 @pytest.mark.parametrize(
@@ -224,6 +228,13 @@ def test_it_is_one_statement(filter, some):
     for call in (agent.find, agent.count):
         for _ in range(2):
             assert len(statements_of(some, lambda call=call: call(filter))) == 1
+    assert agent.explain(filter)["index"] is not None
+
+
+def test_only_parameters_are_replaced_by_their_places():
+    quoted = "SELECT ':p0', ':p0''', \"x:p1\", ':p1'''"
+    found = finding._by_place(f"{quoted} || :p1, :p0, :p10", ["p1", "p0", "p10"])
+    assert found == f"{quoted} || ?1, ?2, ?3"
 
 
 def test_a_colon_in_a_path_is_no_parameter(path):
