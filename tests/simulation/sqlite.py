@@ -20,7 +20,7 @@ from typing import Any
 
 from datastore import core, turns
 from datastore.backend import Backend
-from datastore_sqlite import backend, client, headers, opened, pools, reading, writing
+from datastore_sqlite import client, finder, headers, opened, pools, reading, writing
 from datastore_sqlite.backend import SqliteBackend
 from datastore_sqlite.client import Settings
 from tests.simulation import seams
@@ -57,7 +57,7 @@ class SqliteDatabase:
         """See `Replacing.replaced`."""
         usual = {(module, name): new for module, name, new in seams._replaced(world.scheduler, "")}
         times, threads = usual[core, "time"], usual[turns, "threading"]
-        for module in (backend, opened, reading, writing):
+        for module in (finder, opened, reading, writing):
             yield module, "monotonic", times.monotonic
         yield pools, "time", times
         yield pools, "threading", threads
