@@ -6,11 +6,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from datastore.access import Tracking
 from datastore.backend import Backend
 from datastore.errors import ConfigurationError, DataStoreError, UnsupportedError, of_the_store
+from datastore.installed import entry_point
 from datastore.store import DataStore
 from datastore.urls import MODE, Mode, Url, suggest
 
@@ -168,8 +171,6 @@ def connect_legacy(url: str) -> LegacySource:
         UnsupportedError: If the adapter cannot read such a database.
         ConfigurationError, PermissionDeniedError, BackendUnavailableError: As `connect`.
     """
-    from importlib import import_module
-
     parsed = Url(url)
     _adapter(parsed)
     opener: Callable[[Url], LegacySource] | None = getattr(
@@ -192,8 +193,6 @@ def migrator(url: str) -> Callable[[Url, Callable[[int, int | None], None] | Non
         A function of the parsed URL, and of one that is told how many records are done and of how many, which returns
         how many there are; ``None`` if the adapter has no safe way in place.
     """
-    from importlib import import_module
-
     parsed = Url(url)
     _adapter(parsed)
     found: Callable[[Url, Callable[[int, int | None], None] | None], int] | None = getattr(
@@ -225,6 +224,12 @@ def _entry_point(url: Url) -> EntryPoint:
 
 
 def _adapter(url: Url) -> Callable[[Url], Backend]:
+    known = entry_point(ENTRY_POINTS, url.scheme)
+    if known is not None:
+        module, attribute = known
+        with suppress(ImportError, AttributeError):  # what is missing is said below, with the name of the package
+            found: Callable[[Url], Backend] = getattr(import_module(module), attribute)
+            return found
     point = _entry_point(url)
     try:
         adapter: Callable[[Url], Backend] = point.load()

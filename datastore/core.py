@@ -28,12 +28,11 @@ from datastore.backend import (
     Outcome,
     Plan,
     Put,
-    Query,
     Restore,
     Write,
 )
 from datastore.deadlines import within
-from datastore.documents import NO_TIME, are_sound, check, checked, damaged, living, skip
+from datastore.documents import NO_TIME, are_sound, check, checked, damaged, expires, living, skip
 from datastore.errors import (
     BackendUnusableError,
     ClosedError,
@@ -47,6 +46,9 @@ from datastore.loops import warn_if_on_loop
 from datastore.places import Places
 from datastore.retry import Backoff
 from datastore.times import format_time
+
+if TYPE_CHECKING:
+    from datastore.backend import Query
 
 T = TypeVar("T")
 W = TypeVar("W", bound=Write | Restore)
@@ -256,7 +258,9 @@ class Core:
         at_once = at_once or most
         while True:
             limit = min(at_once, most)
-            page = living(self.page(read, fields), self.now())
+            page = self.page(read, fields)
+            if expires(page.documents):
+                page = living(page, self.now())
             for error in page.damaged:
                 on_damaged(error)
             yield page.documents

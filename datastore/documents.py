@@ -271,6 +271,16 @@ def checked(page: DocumentPage) -> DocumentPage:
     return DocumentPage(documents, page.after, broken)
 
 
+def expires(documents: Sequence[Document]) -> bool:
+    """Return whether any document has an expiry: only then it matters what time it is."""
+    if type(documents) is BareDocuments:
+        return documents.expiries is not None
+    for one in documents:  # noqa: SIM110 - any() over a generator takes three times as long
+        if one.expires_at is not None:
+            return True
+    return False
+
+
 def living(page: DocumentPage, now: str) -> DocumentPage:
     """Return a page without expired documents; those whose expiry is not a time are among the damaged ones."""
     documents = page.documents

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from time import monotonic
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
-from datastore.administration import Diagnostic
 from datastore.backend import (
     Access,
     Backend,
@@ -20,20 +18,19 @@ from datastore.backend import (
     NamespaceStats,
     Outcome,
     Plan,
-    Query,
     Restore,
     Write,
 )
 from datastore.ids import EVERYTHING
-from datastore.queries.tree import Path
-from datastore_sqlite import indexes
-from datastore_sqlite.admin import examine
 from datastore_sqlite.client import NAME, Settings
-from datastore_sqlite.finding import SqlitePlan, make_plan, read_page
-from datastore_sqlite.opened import LOOK_SECONDS, Opened
+from datastore_sqlite.opened import Opened
 from datastore_sqlite.reading import Reader
-from datastore_sqlite.shapes import Shapes
 from datastore_sqlite.writing import Writer
+
+if TYPE_CHECKING:
+    from datastore.administration import Diagnostic
+    from datastore.queries.tree import Path, Query
+    from datastore_sqlite.finder import Finder
 
 
 class SqliteBackend(Backend):
@@ -55,9 +52,7 @@ class SqliteBackend(Backend):
         self._opened = Opened(settings)
         self._reader = Reader(self._opened)
         self._writer = Writer(self._opened)
-        self._shapes = Shapes()
-        self._known_indexes: tuple[int | None, list[indexes.Index]] = None, []
-        self._look_at_indexes = 0.0
+        self._finder: Finder | None = None
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
@@ -103,7 +98,7 @@ class SqliteBackend(Backend):
 
     def plan(self, range: IdRange, query: Query) -> Plan | None:
         """See `Backend.plan`."""
-        return make_plan(range, query, self._indexes, self._shapes)
+        return (self._finder or self._made_finder()).plan(range, query)
 
     def find(
         self,
@@ -115,16 +110,12 @@ class SqliteBackend(Backend):
         reverse: bool = False,
     ) -> DocumentPage:
         """See `Backend.find`."""
-        with self._opened.lent() as connection:
-            return read_page(connection, range, cast(SqlitePlan, plan), fields, limit, after, reverse=reverse)
+        finder = self._finder or self._made_finder()
+        return finder.find(range, cast(Any, plan), fields, limit, after, reverse=reverse)
 
     def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
         """See `Backend.ensure_index`."""
-        index = indexes.declare(fields, encoded_namespace)
-        if index.name not in (known.name for known in self._indexes()):
-            self._writer.make_index(index.statement)
-            self._look_at_indexes = 0.0
-        return index.name
+        return (self._finder or self._made_finder()).ensure_index(fields, encoded_namespace)
 
     def purge(self, at: str, range: IdRange = EVERYTHING) -> int:
         """See `Backend.purge`."""
@@ -144,6 +135,8 @@ class SqliteBackend(Backend):
 
     def examine(self, now: float) -> list[Diagnostic]:
         """See `Backend.examine`."""
+        from datastore_sqlite.admin import examine  # here, because few programs need it
+
         with self._opened.lent() as connection:
             return examine(connection, self._opened.settings)
 
@@ -164,21 +157,15 @@ class SqliteBackend(Backend):
         self._writer.after_fork()
         self._opened.connections.after_fork()
 
-    def _indexes(self) -> list[indexes.Index]:
-        """Return the declared indexes.
+    def _made_finder(self) -> Finder:
+        """Return what answers queries. It is made with the first one: a program that only gets and sets starts faster.
 
-        Other processes may create and remove some, which changes the version of the schema. For a moment it is trusted:
-        without a new index a query takes longer, and without one that is gone it is read as if there were none.
+        If two threads make one at the same time, they merely learn the indexes twice.
         """
-        version, known = self._known_indexes
-        now = monotonic()
-        if now > self._look_at_indexes:
-            if version is None or self._opened.fetch(indexes.VERSION, ()) != [(version,)]:
-                rows = self._opened.fetch(indexes.LIST, ())
-                known = indexes.known((name, sql) for _, name, sql in rows if name is not None)
-                self._known_indexes = rows[0][0], known
-            self._look_at_indexes = now + LOOK_SECONDS
-        return known
+        from datastore_sqlite.finder import Finder
+
+        finder = self._finder = Finder(self._opened, self._writer)
+        return finder
 
 
 def promises(settings: Settings) -> Capabilities:

@@ -14,6 +14,8 @@ Row: TypeAlias = tuple[Any, ...]
 
 VALUE = 4
 """The index of the value in a row that has one."""
+PAGE_BYTES = 8_000_000
+"""A page ends soon after this many characters of values, so that large values do not fill the memory."""
 
 
 def _bare(row: Row) -> Document:
@@ -47,7 +49,7 @@ def _all_with_value(rows: Sequence[Row]) -> list[Document]:
     if not rows:
         return []
     *columns, values = zip(*rows, strict=True)
-    return list(map(_document, zip(*columns, decode_all(values), *_AFTER_VALUE)))  # noqa: B905 - what is repeated has no end
+    return list(map(new_document, zip(*columns, decode_all(values), *_AFTER_VALUE)))  # noqa: B905 - what is repeated has no end
 
 
 def _all_whole(rows: Sequence[Row]) -> list[Document]:
@@ -56,15 +58,18 @@ def _all_whole(rows: Sequence[Row]) -> list[Document]:
     id, created_at, revision, expires_at, values, metadata, *others = zip(*rows, strict=True)
     decoded = [{} if text == "{}" else decode(text) for text in metadata]
     columns = id, created_at, revision, expires_at, decode_all(values), decoded, *others
-    return list(map(_document, zip(*columns, strict=True)))
+    return list(map(new_document, zip(*columns, strict=True)))
 
 
 DOCUMENT: Sequence[Callable[[Row], Document]] = (_bare, _with_value, _whole)
 """The functions that make a document from a row, by `Fields`."""
 DOCUMENTS: Sequence[Callable[[Sequence[Row]], Sequence[Document]]] = (_all_bare, _all_with_value, _all_whole)
 """The functions that make the documents of several rows, in less time than one by one."""
-_document: Callable[[Row], Document] = partial(tuple.__new__, Document)
-_AFTER_VALUE = list(map(repeat, Document("", "", "", None)[VALUE + 1 :]))
+new_document: Callable[[Row], Document] = partial(tuple.__new__, Document)
+"""Makes a document of all of its fields, in less time than its class does."""
+AFTER_VALUE = Document("", "", "", None)[VALUE + 1 :]
+"""The fields of a document that was read with its value alone."""
+_AFTER_VALUE = list(map(repeat, AFTER_VALUE))
 
 
 def row_of(put: Put) -> Row:

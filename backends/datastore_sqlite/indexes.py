@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
@@ -40,11 +40,13 @@ _TEXT = 200
 """How many characters of a text an index holds: a megabyte of text would fill 250 pages."""
 _FINE, _LARGE = 2.0**20, 2.0**46
 """Real numbers below the first are rounded to multiples of 2**-20, and those below the second to integers."""
+_EXACT = 2**45
+"""An integer below this is the only key of values equal to it: a real number so close to it is rounded to it."""
 _SLACK = 4e-15
 """How far off, relative to its size, a real number may have been read: 18 units in the last place."""
 _MOST_KEYS = 1_000
 """The most keys that are looked up one by one."""
-_MERGED = 12
+MERGED = 12
 """Up to this many searches are merged in the order of ids; a page then reads up to this many times its size."""
 
 VERSION = "PRAGMA schema_version"
@@ -184,7 +186,7 @@ def by_key(field: Field, full: str, names: Sequence[str]) -> str:
     match field.condition:
         case Compare("$eq") | In():
             is_text = isinstance(_values(field.condition)[0], str)
-            among = f"{key} IN ({', '.join(names)})"
+            among = _among(key, names)
             cases = {"text": among, "integer": "0", "real": "0"} if is_text else {"integer": among, "text": "0"}
         case Compare(operator, str()):
             cases = {"text": f"{key} {_OPERATORS[operator]} {names[0]}", "integer": "0", "real": "0"}
@@ -199,18 +201,56 @@ def by_key(field: Field, full: str, names: Sequence[str]) -> str:
     return f"CASE typeof({key}) {kinds} ELSE {full} END"
 
 
-def key_parameters_of(condition: Condition) -> list[Any]:
+def _among(key: str, names: Sequence[str]) -> str:
+    """Return an expression that says whether a key, which is not NULL, is one of some parameters."""
+    if 2 < len(names) <= MERGED:  # for IN, SQLite would first make a table of them, for each search
+        return f"CASE {key} {' '.join(f'WHEN {name} THEN 1' for name in names)} ELSE 0 END"
+    return f"{key} IN ({', '.join(names)})"
+
+
+def key_parameters_of(condition: Condition) -> Sequence[Any]:
     """Return the parameters of the expression that `by_key` makes; empty if keys do not tell."""
     match condition:
         case Compare("$eq") | In():
             values = _values(condition)
             if all(isinstance(value, str) for value in values) or all(map(_is_whole, values)):
-                return list(values)
+                return values
         case Compare(_, str() as value):
-            return [value]
+            return (value,)
         case Compare(_, int() | float() as value) if not isinstance(value, bool) and abs(value) < _LARGE / 2:
-            return [*map(_rounded, _about(value)), value]
-    return []
+            return _rounded_beside(value)
+    return ()
+
+
+def key_binding_of(condition: Condition) -> Callable[[Any], Sequence[Any]]:
+    """Return the function that makes the parameters from the constant of a condition like this one.
+
+    It is the same for all conditions whose constants are of one kind (`datastore.queries.outlines.kind_of_constant`).
+    """
+    if not key_parameters_of(condition):
+        return _nothing
+    if isinstance(condition, In):
+        return _themselves
+    if isinstance(condition, Compare) and condition.operator != "$eq" and not isinstance(condition.value, str):
+        return _rounded_beside
+    return _itself
+
+
+def _nothing(constant: Any) -> Sequence[Any]:
+    return ()
+
+
+def _itself(constant: Any) -> Sequence[Any]:
+    return (constant,)
+
+
+def _themselves(constants: Sequence[Any]) -> Sequence[Any]:
+    return constants
+
+
+def _rounded_beside(number: float) -> Sequence[Any]:
+    low, high = _about(number)
+    return (_rounded(low), _rounded(high), number)
 
 
 def _values(condition: Condition) -> tuple[Any, ...]:
@@ -256,6 +296,8 @@ def _points(value: Any) -> Iterable[Key]:
     """Return the keys that a value equal to this one may have, besides `ANYTHING`."""
     if isinstance(value, str):
         return (value[:_TEXT],)
+    if type(value) is int and -_EXACT < value < _EXACT:
+        return (value,)  # the bounds around it would be rounded to it
     if value is None:
         return (None, _NULL)
     if isinstance(value, bool):
@@ -268,6 +310,24 @@ def _points(value: Any) -> Iterable[Key]:
     if value == int(value) and -(2**63) <= value < 2**63:
         keys.add(int(value))
     return keys
+
+
+def points_of(condition: Condition) -> Callable[[Any], Sequence[Key]] | None:
+    """Return the function that gives the keys for the constant of a condition like this one, each once.
+
+    Together they are the `Keys` of the condition. ``None`` if these can have a range.
+    """
+    if isinstance(condition, In):
+        return _points_of_all
+    return _points_of_one if isinstance(condition, Compare) and condition.operator == "$eq" else None
+
+
+def _points_of_one(constant: Any) -> Sequence[Key]:
+    return (*_points(constant), ANYTHING)
+
+
+def _points_of_all(constants: Sequence[Any]) -> Sequence[Key]:
+    return (*dict.fromkeys([key for value in constants for key in _points(value)]), ANYTHING)
 
 
 def _compared(operator: str, value: Any) -> Keys | None:
@@ -363,7 +423,7 @@ class Search:
     @property
     def in_order(self) -> bool:
         """Whether each probe's rows are in the order of their ids, and there are few enough probes to merge."""
-        return len(self.probes) <= _MERGED and len(self.probes[0].points) == len(self.index.fields)
+        return len(self.probes) <= MERGED and len(self.probes[0].points) == len(self.index.fields)
 
 
 def best_search(indexes: Sequence[Index], namespace: str, keys: Mapping[Path, Keys]) -> Search | None:

@@ -16,7 +16,7 @@ Only functions of SQLite 3.35 are used: ``json_type``, ``json_extract`` and ``js
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from itertools import chain
 from math import inf, isfinite
@@ -134,27 +134,56 @@ class Sql(Dialect[str]):
         return inexact(sql) if isinstance(condition, Matches | ElementMatches) else exact(sql)
 
 
-def parameters_of(condition: Condition) -> list[Any]:
+def parameters_of(condition: Condition) -> Sequence[Any]:
     """Return the parameters of the expression for a condition, in the order in which `_cases` names them."""
     match condition:
-        case Compare("$eq", str() as value):
-            return [value]
-        case Compare("$eq", value):
-            return _equal_to((value,))
+        case Compare(_, value):
+            return binding_of(condition)(value)
         case In(values):
             return _equal_to(values)
-        case Compare(_, str() as value):
-            return [value]
-        case Compare(_, int() | float() as value) if not isinstance(value, bool):
-            return [*_about(value), _sql_number(value)]
         case Modulo(divisor, remainder) if divisor in _INT64 and remainder in _INT64:
             return [divisor, remainder]
         case Size(length):
             return [min(length, _INT64[-1])]
-    return []
+    return ()
 
 
-def _equal_to(values: Sequence[Any]) -> list[Any]:
+def binding_of(condition: Condition) -> Callable[[Any], Sequence[Any]]:
+    """Return the function that makes the parameters from the constant of a condition like this one.
+
+    It is the same for all conditions of its class with this operator whose constants are of the same types.
+    """
+    match condition:
+        case In():
+            return _equal_to
+        case Compare(_, str()):
+            return _itself
+        case Compare(_, bool()):
+            return _nothing
+        case Compare("$eq", int() | float()):
+            return _equal_to_number
+        case Compare(_, int() | float()):
+            return _beside
+    return _nothing
+
+
+def _itself(constant: Any) -> Sequence[Any]:
+    return (constant,)
+
+
+def _nothing(constant: Any) -> Sequence[Any]:
+    return ()
+
+
+def _equal_to_number(number: float) -> Sequence[Any]:
+    return (_sql_number(number), *_about(number))
+
+
+def _beside(number: float) -> Sequence[Any]:
+    return (*_about(number), _sql_number(number))
+
+
+def _equal_to(values: Sequence[Any]) -> Sequence[Any]:
     """Return the texts, the numbers, and the bounds around these numbers."""
     texts, numbers = _texts_and_numbers(values)
     bounds = [_about(number) for number in numbers]

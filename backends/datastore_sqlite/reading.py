@@ -15,10 +15,9 @@ from datastore.stats import Stats
 from datastore.values import decode
 from datastore_sqlite import statements as sql
 from datastore_sqlite.client import Connection
-from datastore_sqlite.codec import DOCUMENT, DOCUMENTS, VALUE, Row
+from datastore_sqlite.codec import DOCUMENT, DOCUMENTS, PAGE_BYTES, VALUE, Row
 from datastore_sqlite.damage import documents_of, is_damage, reading, shown, size_of, stored_id
 from datastore_sqlite.failures import translate
-from datastore_sqlite.finding import PAGE_BYTES
 from datastore_sqlite.opened import Opened
 
 _WITH_VALUE = Fields.VALUE

@@ -11,7 +11,7 @@ translated each time.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from datastore.adapters.pushdown import About
 from datastore.queries.outlines import MOST_VALUES, kind_of_constant
@@ -19,11 +19,10 @@ from datastore.queries.tree import Compare, Condition, Exists, Field, Filter, In
 from datastore.turns import keep_newest
 
 if TYPE_CHECKING:
-    from datastore_sqlite.finding import SqlitePlan
+    from datastore_sqlite.finding import Known
     from datastore_sqlite.indexes import Index
 
 Shape: TypeAlias = tuple[Hashable, ...]
-Pieces: TypeAlias = list[tuple[About, Field]]
 
 _MOST_SHAPES = 256
 
@@ -32,38 +31,49 @@ class Shapes:
     """The plans of the shapes that were asked for last."""
 
     def __init__(self) -> None:
-        self._plans: dict[Hashable, tuple[Sequence[Index], SqlitePlan]] = {}
+        self._plans: dict[Hashable, tuple[Sequence[Index], Known]] = {}
 
-    def get(self, shape: Hashable, declared: Sequence[Index]) -> SqlitePlan | None:
+    def get(self, shape: Hashable, declared: Sequence[Index]) -> Known | None:
         """Return the plan for a shape, if it was made for the indexes that are declared now."""
-        indexes, plan = self._plans.get(shape, (None, None))
-        return plan if indexes is declared else None
+        indexes, known = self._plans.get(shape, (None, None))
+        return known if indexes is declared else None
 
-    def keep(self, shape: Hashable, declared: Sequence[Index], plan: SqlitePlan) -> None:
+    def keep(self, shape: Hashable, declared: Sequence[Index], known: Known) -> None:
         """Keep a plan."""
-        self._plans[shape] = declared, plan
+        self._plans[shape] = declared, known
         keep_newest(self._plans, _MOST_SHAPES)
 
 
-def shape_of(query: Query) -> tuple[Shape, Pieces] | None:
-    """Return the shape of a query, and its fields in the order in which `datastore.adapters.pushdown` asks for them.
+def shape_of(query: Query) -> tuple[Shape, Sequence[Any]] | None:
+    """Return the shape of a query, and its constants in the order in which `datastore.adapters.pushdown` asks for them.
 
     Returns ``None`` if it has no shape.
     """
-    if query.outline is not None:
-        return (query.outline,), [("value", clause) for clause in clauses(query.value) if isinstance(clause, Field)]
+    if query.outline is not None and query.constants is not None:
+        return (query.outline,), query.constants
     if asks(query.both):
         return None
-    shape, pieces = list[Hashable](), Pieces()
+    shape = list[Hashable]()
+    pieces = pieces_of(query)
+    for about, filter in pieces:
+        kind = _kind(filter.condition) if isinstance(filter, Field) else None
+        if kind is None or not isinstance(filter, Field):
+            return None
+        shape.append((about, filter.path, kind))
+    return tuple(shape), [constant_of(filter.condition) for _, filter in pieces if isinstance(filter, Field)]
+
+
+def pieces_of(query: Query) -> list[tuple[About, Filter]]:
+    """Return the clauses of a query in the order in which `datastore.adapters.pushdown` asks for them."""
     filters: tuple[tuple[About, Filter], ...] = ("meta", query.meta), ("value", query.value)
-    for about, filter in filters:
-        for clause in clauses(filter):
-            kind = _kind(clause.condition) if isinstance(clause, Field) else None
-            if kind is None or not isinstance(clause, Field):
-                return None
-            shape.append((about, clause.path, kind))
-            pieces.append((about, clause))
-    return tuple(shape), pieces
+    return [(about, clause) for about, filter in filters for clause in clauses(filter)]
+
+
+def constant_of(condition: Condition) -> Any:
+    """Return what conditions of one kind differ in: a scalar, or a tuple of them; ``None`` if that is nothing."""
+    if isinstance(condition, Compare):
+        return condition.value
+    return condition.values if isinstance(condition, In) else None
 
 
 def _kind(condition: Condition) -> Hashable:

@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from datastore.arguments import check_name
-from datastore.backend import Delete, Document, Fields, Put, Query
+from datastore.backend import Delete, Document, Fields, Put
 from datastore.calls.changes import naming
 from datastore.calls.steps import Steps, follow
 from datastore.documents import key_of
@@ -22,6 +22,7 @@ from datastore.times import format_time
 from datastore.values import check_metadata, decode, encode
 
 if TYPE_CHECKING:
+    from datastore.backend import Query
     from datastore.queries.shaping import FilterArgument, Sort, SortArgument
     from datastore.record import Record
 

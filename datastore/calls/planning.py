@@ -9,18 +9,30 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from datastore.backend import Document, Fields, Plan, Query
+from datastore.backend import BareDocuments, Document, Fields, Plan, Query
 from datastore.deadlines import check
 from datastore.documents import key_of, skip
 from datastore.errors import DamagedRecordError, InvalidNameError
-from datastore.ids import IdRange, encode_key, key_range
+from datastore.ids import IdRange, decode_keys, encode_key, key_range
 from datastore.places import Place
-from datastore.queries.language import to_document
+from datastore.queries.language import parse_query, to_document
 from datastore.queries.matcher import Predicate, compile_filter
 from datastore.queries.ordering import sort_key
-from datastore.queries.shaping import Sort, Window
+from datastore.queries.shaping import Sort, Window, parse_fields, parse_window
 from datastore.queries.tree import And, Compare, Field, Filter, In, Not, asks, clauses, conjunction
 from datastore.scope import Scope
+
+__all__ = [
+    "PlannedQuery",
+    "compile_query",
+    "fields_for",
+    "parse_fields",
+    "parse_query",
+    "parse_window",
+    "place_of",
+    "read_matching",
+]
+"""With the parsers, so that `find` needs one import statement: each takes as long as parsing does."""
 
 _LOOK = 16  # documents between two checks of the deadline
 _KEY = ("$key",)
@@ -71,6 +83,8 @@ class PlannedQuery:
             self._ids = ids[::-1] if self._reverse else ids
         self.plan = known or _plan(scope, self._range, query)
         self.residual = query if self.plan is None else self.plan.residual
+        if asks(query.both) and self.residual is not query:
+            self.residual = replace(self.residual, both=query.both)
         turns = self._reverse and self.plan is not None and not self.plan.reversible
         self.in_order = in_key_order and not turns and (self.plan is None or self.plan.in_order)
         """Documents come in the order that is wanted; what is sorted by after the key makes no difference."""
@@ -84,13 +98,7 @@ class PlannedQuery:
     def documents(self, at_once: int | None = None) -> Iterator[Document]:
         """Yield the matching live documents; ``at_once`` is how many of those read will probably be enough."""
         core, matches = self._core, self._matches
-        found: Iterator[Sequence[Document]]
-        if self._ids is not None:
-            found = self._read(self._ids, at_once)
-        else:
-            reverse = self._reverse and (self.plan is None or self.in_order)
-            found = core.pages(self._range, self._fields, None, at_once, reverse=reverse, plan=self.plan)
-        for documents in found:
+        for documents in self._pages(at_once):
             for document in documents:
                 self.read += 1
                 if not self.read % _LOOK:
@@ -104,14 +112,80 @@ class PlannedQuery:
                     yield document
                     core.check_open()
 
+    def _pages(self, at_once: int | None) -> Iterator[Sequence[Document]]:
+        """Yield the live documents that the database finds, before the residual is checked."""
+        if self._ids is not None:
+            return self._read(self._ids, at_once)
+        reverse = self._reverse and (self.plan is None or self.in_order)
+        return self._core.pages(self._range, self._fields, None, at_once, reverse=reverse, plan=self.plan)
+
+    def _with_keys(self, documents: Sequence[Document]) -> tuple[Sequence[Document], list[str]]:
+        """Return the documents whose ids are those of records, and their keys."""
+        check()
+        prefix = self._scope.prefix
+        start = len(prefix)
+        ids = documents.ids if type(documents) is BareDocuments else [one.id for one in documents]
+        try:
+            keys = decode_keys([id[start:] for id in ids if id.startswith(prefix)])
+            if len(keys) == len(ids):
+                return documents, keys
+        except ValueError:
+            pass  # the closer look finds out which one it is
+        found, keys = list[Document](), list[str]()
+        for one in documents:
+            try:
+                keys.append(key_of(one.id))
+            except DamagedRecordError as error:
+                skip(error)
+                continue
+            found.append(one)
+        return found, keys
+
     def at_once(self, wanted: int | None) -> int | None:
         """Return how many documents to read at first for so many matching ones; ``None`` for as many as fit."""
         # With a residual nobody can know how many match: read twice as many as wanted, and more each time after that.
         return None if wanted is None else wanted * (1 + bool(self.residual))
 
+    def count(self) -> int:
+        """Return how many live documents match."""
+        if self._matches is not None:
+            return sum(1 for _ in self.documents())
+        count = 0
+        for documents in self._pages(None):
+            if documents:
+                count += len(self._with_keys(documents)[1])
+                self._core.check_open()
+        return count
+
+    def choose_with_keys(self, window: Window) -> tuple[Sequence[Document], list[str]]:
+        """Return what `choose` does, and the keys of the documents."""
+        if self._matches is not None or (not self.in_order and (window.sort or window.limit is not None)):
+            chosen = self.choose(window)
+            return chosen, [key_of(one.id) for one in chosen]
+        documents: Sequence[Document] = ()
+        keys, end = list[str](), window.end
+        for page in self._pages(end):
+            self.read += len(page)
+            if not page:
+                continue
+            some, their_keys = self._with_keys(page)
+            documents, keys = ([*documents, *some], keys + their_keys) if keys else (some, their_keys)
+            self._core.check_open()
+            if end is not None and len(keys) >= end:
+                self.read -= len(keys) - end
+                break
+        if not self.in_order:
+            places = sorted(range(len(keys)), key=[one.id for one in documents].__getitem__)
+            documents, keys = [documents[place] for place in places], [keys[place] for place in places]
+        if window.skip or end is not None:
+            return documents[window.skip : end], keys[window.skip : end]
+        return documents, keys
+
     def choose(self, window: Window) -> list[Document]:
         """Return the documents of a window; of the others no more than their places is kept."""
         if self.in_order:  # no more of them than needed
+            if self._matches is None:
+                return list(self.choose_with_keys(window)[0])
             return list(islice(self.documents(self.at_once(window.end)), window.skip, window.end))
         place = place_of(window.sort)
         if window.limit is None:
@@ -209,6 +283,8 @@ def _is_about_record(pair: tuple[tuple[str, ...], int]) -> bool:
 
 def fields_for(sort: Sort) -> Fields:
     """Return how much of a document is needed to sort by ``sort`` and to return its value."""
+    if not sort:
+        return Fields.VALUE
     return Fields.ALL if any(_is_about_record(pair) and pair[0] != _KEY for pair in sort) else Fields.VALUE
 
 
@@ -231,10 +307,7 @@ def _plan(scope: Scope, range: IdRange, query: Query) -> Plan | None:
     asked = Query(query.value, query.meta) if asks(query.both) else query
     if not asked or not backend.capabilities.supports("find"):
         return None
-    plan = scope.core.call("planning a find", lambda: backend.plan(range, asked))
-    if plan is None or asked is query:
-        return plan
-    return replace(plan, residual=replace(plan.residual, both=query.both))
+    return scope.core.call("planning a find", lambda: backend.plan(range, asked))
 
 
 def _known_ids(scope: Scope, query: Query) -> Plan | None:

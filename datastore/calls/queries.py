@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from datastore.backend import Delete, Document, Fields, Put, Query, Write
+from datastore.backend import Delete, Document, Fields, Put, Write
 from datastore.calls.batches import raise_failed
 from datastore.calls.changes import naming
 from datastore.documents import key_of
@@ -19,6 +19,7 @@ from datastore.retry import Backoff
 from datastore.scope import Bound, Scope, bounded, scope_of
 
 if TYPE_CHECKING:
+    from datastore.backend import Query
     from datastore.calls.listings import Page
     from datastore.queries.matcher import Predicate
     from datastore.queries.shaping import FieldsArgument, FilterArgument, SortArgument
@@ -114,20 +115,20 @@ class QueryCalls(Bound):
         more records are skipped than returned, those of a ``get_many`` of the returned ones come in addition. If only
         certain keys can match, only those of a ``get_many`` of these keys.
         """
-        from datastore.calls.planning import PlannedQuery, fields_for
-        from datastore.queries.language import parse_query
-        from datastore.queries.shaping import parse_fields, parse_window
+        from datastore.calls.planning import PlannedQuery, fields_for, parse_fields, parse_query, parse_window
 
         query, window, shape = parse_query(filter, meta), parse_window(sort, skip, limit), parse_fields(fields)
         scope = scope_of(self)
         fit = None if type is None else scope.fitting(type)
         range = key_range(scope.prefix, prefix, start, end)
-        found = PlannedQuery(scope, query, fields_for(window.sort), range, window.sort).choose(window)
-        values = {key_of(one.id): one.value if shape is None else shape(one.value) for one in found}
+        planned = PlannedQuery(scope, query, fields_for(window.sort), range, window.sort)
+        found, keys = planned.choose_with_keys(window)
+        values = [one.value for one in found] if shape is None else [shape(one.value) for one in found]
+        by_key = dict(zip(keys, values, strict=True))
         if fit is not None:
-            values = {key: fit(key, value) for key, value in values.items()}
+            by_key = {key: fit(key, value) for key, value in by_key.items()}
         scope.tracker.note_all(found, scope.agent)
-        return values
+        return by_key
 
     @bounded
     def find_records(
@@ -202,14 +203,13 @@ class QueryCalls(Bound):
         Requests: without a filter SQLite 1, CouchDB and Firestore 2, DynamoDB 1 per page of the database; with one
         those of ``find``.
         """
-        from datastore.calls.planning import PlannedQuery
-        from datastore.queries.language import parse_query
+        from datastore.calls.planning import PlannedQuery, parse_query
 
         scope, query = scope_of(self), parse_query(filter, meta)
         range = key_range(scope.prefix, prefix, start, end)
         if not query:
             return _count(scope, range)
-        return sum(1 for _ in PlannedQuery(scope, query, Fields.KEY, range).documents())
+        return PlannedQuery(scope, query, Fields.KEY, range).count()
 
     @bounded
     def explain(

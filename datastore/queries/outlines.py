@@ -6,13 +6,13 @@ it without them. Only plain filters have one: some fields of the value, each com
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeAlias, cast
 
 from datastore.queries.paths import parse_path
-from datastore.queries.tree import Compare, Comparison, Field, In, Path, Query, conjunction
+from datastore.queries.tree import Compare, Comparison, Field, Filter, In, Path, Query, conjunction
 from datastore.turns import keep_newest
 
 Outline: TypeAlias = tuple[tuple[str, str, Hashable], ...]
@@ -27,8 +27,8 @@ _MOST_CONDITIONS = 8
 _MOST_OUTLINES = 1_000
 _COMPARISONS = frozenset({"$eq", "$gt", "$gte", "$lt", "$lte"})
 
-_known: dict[Outline, Sequence[Sequence[tuple[Path, str]]]] = {}
-"""The paths and operators of the filters that were parsed last, by field."""
+_known: dict[Outline, Callable[[Sequence[Any]], Filter]] = {}
+"""The functions that make the filters that were parsed last from their constants."""
 
 
 def kind_of_constant(value: Any) -> Hashable:
@@ -50,14 +50,20 @@ def outline_of(filter: Any) -> tuple[Outline, list[Any]] | None:
         for name, operand in filter.items():
             if type(name) is not str or name[:1] == "$" or len(name) > _MOST_CHARACTERS:
                 return None
-            asked = operand.items() if type(operand) is dict and operand else (("$eq", operand),)
-            for operator, constant in asked:
+            if type(operand) is not dict or not operand:
+                kind = kind_of_constant(operand)
+                if kind is None:
+                    return None
+                outline.append((name, "$eq", kind))
+                constants.append(operand)
+                continue
+            for operator, constant in operand.items():
                 if type(operator) is not str:
                     return None
                 if operator == "$in" and type(constant) is list and len(constant) <= MOST_VALUES:
                     constant = tuple(constant)
                     kinds = tuple(map(kind_of_constant, constant))
-                    kind: Hashable = None if None in kinds else kinds
+                    kind = None if None in kinds else kinds
                 else:
                     kind = kind_of_constant(constant) if operator in _COMPARISONS else None
                 if kind is None:
@@ -71,30 +77,38 @@ def outline_of(filter: Any) -> tuple[Outline, list[Any]] | None:
 
 def query_for(outline: Outline, constants: Sequence[Any]) -> Query | None:
     """Return the query for a filter with an outline that is known; ``None`` if it is not."""
-    fields = _known.get(outline)
-    return None if fields is None else _query(fields, outline, constants)
+    make = _known.get(outline)
+    return None if make is None else Query.outlined(outline, constants, make)
 
 
 def learn(outline: Outline, constants: Sequence[Any], parsed: Query) -> Query:
     """Keep what a filter was parsed to, if that of others with its outline can be made like it; return the query."""
-    by_name = groupby(outline, itemgetter(0))
-    fields = [[(parse_path(name, "filter"), operator) for _, operator, _ in asked] for name, asked in by_name]
-    query = _query(fields, outline, constants)
+    make = _maker(outline)
+    query = Query.outlined(outline, constants, make)
     if query != parsed:
         return parsed
-    _known[outline] = fields
+    _known[outline] = make
     keep_newest(_known, _MOST_OUTLINES)
     return query
 
 
-def _query(fields: Sequence[Sequence[tuple[Path, str]]], outline: Outline, constants: Sequence[Any]) -> Query:
-    values = iter(constants)
-    found = [
-        conjunction([Field(path, _condition(operator, next(values))) for path, operator in asked]) for asked in fields
+def _maker(outline: Outline) -> Callable[[Sequence[Any]], Filter]:
+    """Return the function that makes the filter with an outline from its constants."""
+    by_name = groupby(outline, itemgetter(0))
+    fields: list[list[tuple[Path, str]]] = [
+        [(parse_path(name, "filter"), operator) for _, operator, _ in asked] for name, asked in by_name
     ]
-    query = Query(conjunction(found))
-    object.__setattr__(query, "outline", outline)  # no parameter: a query made of this one must not take it over
-    return query
+
+    def make(constants: Sequence[Any]) -> Filter:
+        values = iter(constants)
+        return conjunction(
+            [
+                conjunction([Field(path, _condition(operator, next(values))) for path, operator in asked])
+                for asked in fields
+            ]
+        )
+
+    return make
 
 
 def _condition(operator: str, constant: Any) -> Compare | In:

@@ -37,12 +37,17 @@ class Window:
         return None if self.limit is None else self.skip + self.limit
 
 
+_ALL_BY_KEY = Window()
+
+
 def parse_window(sort: SortArgument = None, skip: int = 0, limit: int | None = None) -> Window:
     """Return the window for the arguments of a find.
 
     Raises:
         QueryError: If one of them is not valid; the message names it.
     """
+    if sort is None and limit is None and type(skip) is int and skip == 0:
+        return _ALL_BY_KEY
     return Window(
         parse_sort(sort, about_records=True),
         _count(skip, "skip", 0),

@@ -6,9 +6,9 @@ manual defines them. So an adapter that knows four kinds of nodes and eight cond
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 Path: TypeAlias = tuple[str, ...]
 """The steps of a dotted path."""
@@ -123,8 +123,19 @@ class ElementMatches:
 Condition: TypeAlias = Compare | In | Exists | HasType | Size | Modulo | Matches | ElementMatches
 
 
+class _Deferred:
+    """What a query is made of whose filter nobody has looked at: its tree takes longer to make than to be asked for."""
+
+    __slots__ = ("constants", "make_value")
+
+    constants: Sequence[Any] | None
+    """The constants of a filter with an outline, in its order; ``None`` if there is no outline, or they are unknown."""
+    make_value: Callable[[Sequence[Any]], Filter]
+    """Makes the filter of them."""
+
+
 @dataclass(frozen=True, slots=True)
-class Query:
+class Query(_Deferred):
     """The filters of a find."""
 
     value: Filter = EVERYTHING
@@ -140,7 +151,48 @@ class Query:
 
     def __bool__(self) -> bool:
         """Return whether there is any condition."""
-        return asks(self.value) or asks(self.meta) or asks(self.both)
+        return self.outline is not None or asks(self.value) or asks(self.meta) or asks(self.both)
+
+    @classmethod
+    def outlined(
+        cls, outline: Hashable, constants: Sequence[Any], make_value: Callable[[Sequence[Any]], Filter]
+    ) -> Query:
+        """Return the query for a filter with an outline. The filter is made when it is first asked for.
+
+        Args:
+            outline: The outline, which holds at least one condition.
+            constants: The constants, in its order.
+            make_value: Makes the filter on the value from constants.
+        """
+        query = object.__new__(cls)
+        _set_meta(query, EVERYTHING)
+        _set_both(query, EVERYTHING)
+        _set_outline(query, outline)  # no parameter: a query made of this one must not take it over
+        _set_constants(query, constants)
+        _set_make_value(query, make_value)
+        return query
+
+    if not TYPE_CHECKING:  # a type checker that saw it would accept every name
+
+        def __getattr__(self, name: str) -> Any:
+            """Make the filter on the value; called only while it is not there."""
+            if name == "value":
+                value = self.make_value(self.constants)
+                object.__setattr__(self, "value", value)
+                return value
+            if name == "constants":
+                return None
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _setter(name: str) -> Callable[[Query, Any], None]:
+    """Return what sets an attribute of a new query, in half the time that ``object.__setattr__`` takes."""
+    setter: Callable[[Query, Any], None] = getattr(Query, name).__set__
+    return setter
+
+
+_set_meta, _set_both, _set_outline = _setter("meta"), _setter("both"), _setter("outline")
+_set_constants, _set_make_value = _setter("constants"), _setter("make_value")
 
 
 def asks(filter: Filter) -> bool:

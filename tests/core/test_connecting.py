@@ -133,29 +133,42 @@ def test_one_of_our_own_names_the_extra(install, monkeypatch):
     assert "pip install 'agent-datastore[couchdb]'" in _missing(point, ImportError("No module named 'couchdb3'"))
 
 
-def test_importing_the_package_loads_no_client_no_command_line_and_no_pydantic():
-    loaded = subprocess.run(
-        [sys.executable, "-c", "import sys, datastore; print(*sorted(sys.modules))"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.split()
+CLIENTS = {"couchdb3", "httpx", "boto3", "google"}
+SELDOM_NEEDED = {
+    "asyncio", "concurrent", "difflib", "email", "hashlib", "http", "logging", "pydantic", "random", "socket", "ssl",
+    "typer", "rich", "click", "pytest", "zipfile",
+}  # fmt: skip
+"""What takes long to import, and few programs need."""
+
+
+def loaded_by(code: str, *arguments: str) -> set[str]:
+    """Return the modules that a new interpreter has loaded after some statements."""
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", f"import sys, datastore; {code}; print(*sorted(sys.modules))", *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.split()
+    )
+
+
+def test_importing_the_package_loads_nothing_that_only_some_programs_need():
+    loaded = loaded_by("pass")
     assert "datastore.agent" in loaded
-    heavy = {
-        "pydantic",
-        "sqlite3",
-        "typer",
-        "rich",
-        "click",
-        "pytest",
-        "asyncio",
-        "couchdb3",
-        "httpx",
-        "boto3",
-        "google",
-    }
-    assert heavy & set(loaded) == set()
-    assert [name for name in loaded if name.startswith("datastore.interfaces")] == []
+    assert (CLIENTS | SELDOM_NEEDED | {"sqlite3", "urllib", "importlib.metadata"}) & loaded == set()
+    queries = {name for name in loaded if name.startswith(("datastore.queries.", "datastore.adapters"))}
+    assert {name for name in loaded if name.startswith("datastore.interfaces")} | queries == set()
+
+
+def test_setting_and_getting_loads_nothing_that_only_other_calls_need(tmp_path):
+    code = (
+        """a = datastore.connect("sqlite:///" + sys.argv[1]).agent("u", "a"); a.set("k", 1); assert a.get("k") == 1"""
+    )
+    loaded = loaded_by(code, str(tmp_path / "new.db"))
+    assert "datastore_sqlite.writing" in loaded
+    assert (CLIENTS | SELDOM_NEEDED | {"importlib.metadata"}) & loaded == set()
+    assert {"datastore.queries.tree", "datastore_sqlite.finding", "datastore_sqlite.legacy"} & loaded == set()
 
 
 def test_everything_public_can_be_imported_from_the_package():

@@ -27,7 +27,7 @@ from datastore.conformance.simulation.checking import microseconds
 from datastore.conformance.simulation.world import Client, Process, World
 from datastore.ids import decode_id, is_id
 from datastore.values import decode
-from datastore_sqlite import backend, client, headers, opened, pools, reading, writing
+from datastore_sqlite import client, finder, headers, opened, pools, reading, writing
 from datastore_sqlite.backend import SqliteBackend
 from datastore_sqlite.client import Settings
 
@@ -102,7 +102,7 @@ class SqliteDatabase:
         """See `Replacing.replaced`."""
         usual = {(module, name): new for module, name, new in seams._replaced(world.scheduler, "")}
         times, threads = usual[core, "time"], usual[turns, "threading"]
-        for module in (backend, opened, reading, writing):
+        for module in (finder, opened, reading, writing):
             yield module, "monotonic", times.monotonic
         yield pools, "time", times
         yield pools, "threading", threads

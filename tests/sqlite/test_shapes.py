@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 import datastore
 from datastore.ids import key_range
 from datastore.queries.language import parse_query
+from datastore.queries.tree import Compare, Exists, Field, In
 from datastore_sqlite.finding import make_plan
-from datastore_sqlite.indexes import declare
+from datastore_sqlite.indexes import declare, keys_by_path, points_of
 from datastore_sqlite.opened import LOOK_SECONDS
 from datastore_sqlite.shapes import Shapes, shape_of
 from tests.sqlite.files import connect
@@ -67,6 +68,31 @@ def test_a_plan_of_the_same_shape_is_the_one_that_translating_gives(data, filter
         filter, meta = data.draw(other_constants(filter)), data.draw(other_constants(meta))
 
 
+@given(st.lists(scalars | constants, max_size=4))
+def test_the_keys_for_constants_are_those_of_their_condition(values):
+    conditions = [Compare("$eq", value) for value in values] + [In(tuple(values))]
+    for condition, constant in zip(conditions, [*values, tuple(values)], strict=True):
+        keys = points_of(condition)(constant)
+        assert frozenset(keys) == keys_by_path([Field(("price",), condition)])["price",].points
+        assert len(set(keys)) == len(keys)
+
+
+@given(st.integers() | st.integers(-(2**46), 2**46))
+def test_an_integer_is_the_only_key_of_what_equals_it_where_real_numbers_are_rounded_to_integers(value):
+    try:
+        as_real = float(value)
+    except OverflowError:
+        return
+    if as_real == value:
+        whole = set(points_of(Compare("$eq", 1))(value))
+        assert whole == set(points_of(Compare("$eq", 1.5))(as_real))
+
+
+@pytest.mark.parametrize("condition", [Compare("$gt", 1), Compare("$lte", "a"), Exists()], ids=repr)
+def test_what_has_a_range_of_keys_is_not_merely_looked_up(condition):
+    assert points_of(condition) is None
+
+
 def test_equal_questions_with_other_constants_have_one_shape():
     def shape(filter):
         found = shape_of(parse_query(filter))
@@ -77,6 +103,16 @@ def test_equal_questions_with_other_constants_have_one_shape():
     assert shape({"price": {"$gte": 1, "$lt": 5}}) == shape({"price": {"$gte": 3, "$lt": 4}})
     assert shape({"kind": {"$in": ["a", "b"]}}) == shape({"kind": {"$in": ["c", "d"]}}) != shape({"kind": {"$in": []}})
     assert shape({"done": True}) != shape({"done": False}) != shape({"done": None})
+
+
+def test_a_query_of_a_known_shape_is_planned_without_its_tree():
+    shapes = Shapes()
+    for price in (1, 2):
+        query = parse_query({"price": price})
+        plan = make_plan(RANGE, query, lambda: INDEXES, shapes)
+    with pytest.raises(AttributeError):
+        object.__getattribute__(query, "value")
+    assert plan.pushed.value == Field(("price",), Compare("$eq", 2))
 
 
 @pytest.mark.parametrize(
