@@ -41,6 +41,7 @@ from measuring import (
     number,
     print_environment,
     sample_value,
+    sqlite_settings,
     table,
     take_turns,
     verdict,
@@ -48,7 +49,6 @@ from measuring import (
 )
 
 import datastore
-from datastore_sqlite.client import Settings, open_connection
 
 OURS, HAND_WRITTEN = "ours", "hand-written"
 BATCH = 100
@@ -87,19 +87,9 @@ class Contestant(ABC):
 
 class Ours(Contestant):
     def __init__(self, directory: Path) -> None:
-        self._path = directory / "ours.db"
-        self._store = datastore.connect(f"sqlite:///{self._path}")
+        self.path = directory / "ours.db"
+        self._store = datastore.connect(f"sqlite:///{self.path}")
         self._agent = self._store.agent("user", "agent")
-
-    def settings(self) -> dict[str, Any]:
-        """Return the settings of the file, and those of the connections to it."""
-        names = ["page_size", "auto_vacuum", "journal_mode", "synchronous", "cache_size", "mmap_size"]
-        names.append("wal_autocheckpoint")
-        connection = open_connection(Settings(self._path))
-        try:
-            return {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
-        finally:
-            connection.close()
 
     def set(self, items: Items) -> None:
         for key, value in items:
@@ -277,7 +267,7 @@ def contestants(directory: Path) -> dict[str, Contestant]:
     ours = Ours(directory)
     return {
         OURS: ours,
-        HAND_WRITTEN: HandWritten(directory, ours.settings()),
+        HAND_WRITTEN: HandWritten(directory, sqlite_settings(ours.path)),
         "diskcache": DiskCache(directory),
         "py-key-value": PyKeyValue(directory),
         "LangGraph": LangGraph(directory),
