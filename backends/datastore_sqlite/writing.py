@@ -17,7 +17,7 @@ from datastore.deadlines import left, until
 from datastore.documents import UNDECODABLE, damaged
 from datastore.errors import DamagedRecordError, DataStoreError, ValueTooLargeError
 from datastore.ids import EVERYTHING
-from datastore.turns import Turns
+from datastore.turns import BargingTurns
 from datastore.values import decode, encode, merge_metadata
 from datastore_sqlite import statements as sql
 from datastore_sqlite.client import Connection, Settings
@@ -37,9 +37,9 @@ _PART_BYTES = 4_000_000
 class Writer:
     """Writes documents.
 
-    Writers of one process take turns in the order in which they come. SQLite's own waiting, which sleeps and looks
-    again, is left for other processes. A large batch is written in parts, and other writers have their turn between
-    them.
+    Writers of one process take turns, and nobody waits for more than a few who came later. SQLite's own waiting, which
+    sleeps and looks again, is left for other processes. A large batch is written in parts, and other writers have their
+    turn between them.
     """
 
     def __init__(self, opened: Opened) -> None:
@@ -47,7 +47,7 @@ class Writer:
         self._connections = opened.connections
         self._settings = opened.settings
         self._file = opened.file
-        self._turns = Turns(_WRITING)
+        self._turns = BargingTurns(_WRITING)
         self._written_by: Connection | None = None  # the writer that has the turn
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
