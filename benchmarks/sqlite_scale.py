@@ -237,12 +237,7 @@ def _value(number: int) -> dict[str, Any]:
 
 
 def measure(
-    small: Contestant,
-    large: Contestant,
-    hand: dict[str, ByHand],
-    rounds: int,
-    seconds: float,
-    clock: Callable[[], float],
+    small: Contestant, large: Contestant, hand: dict[str, ByHand], options: argparse.Namespace
 ) -> dict[str, Rates]:
     both = {"small": small, "large": large}
     calls: dict[str, Callable[[Contestant], int]] = {
@@ -266,21 +261,18 @@ def measure(
 
     return {
         name: take_turns(
-            ({"by hand": lambda call=by_hand[name]: call(large)} if name in by_hand else {})
-            | (
-                {f"{size}, by hand": lambda file=hand[size], call=grows[name]: call(file) for size in hand}
-                if name in grows
-                else {}
-            )
-            | {size: lambda file=file, call=call: call(file) for size, file in both.items()},
-            rounds=rounds,
-            seconds=seconds,
-            clock=clock,
+            ({"by hand": turn(by_hand[name], large)} if name in by_hand else {})
+            | {f"{size}, by hand": turn(grows[name], file) for size, file in hand.items() if name in grows}
+            | {size: turn(call, file) for size, file in both.items()},
+            rounds=options.rounds,
+            seconds=options.seconds,
+            clock=options.clock,
             settle={size: file.flush for size, file in both.items()},
             time_settling=False,  # in real use, too, the counts are written in the background
             label=name,
         )
         for name, call in calls.items()
+        if options.calls is None or name in options.calls
     }
 
 
@@ -324,6 +316,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--seconds", type=float, default=0.5, help="the length of a turn")
     parser.add_argument("--directory", type=Path, help="where to keep the files, instead of a temporary directory")
+    parser.add_argument("--calls", nargs="+", help="measure only these, such as get and set, and do not iterate")
     parser.add_argument("--iterate", type=Path, help=argparse.SUPPRESS)  # the subprocess that measures its own memory
     parser.add_argument("--backward", action="store_true", help=argparse.SUPPRESS)
     add_clock(parser)
@@ -340,7 +333,7 @@ def main() -> None:
             "small": ByHand(directory, options.few, settings),
             "large": ByHand(directory, options.records, settings),
         }
-        rates = measure(small, large, hand, options.rounds, options.seconds, options.clock)
+        rates = measure(small, large, hand, options)
         for file in hand.values():
             file.close()
         small.close()
@@ -349,6 +342,7 @@ def main() -> None:
         memory = {
             direction: json.loads(subprocess.run([*command, *more], capture_output=True, text=True, check=True).stdout)
             for direction, more in (("forward", []), ("backward", ["--backward"]))
+            if options.calls is None
         }
         report(rates, small, large, memory)
 
@@ -386,7 +380,8 @@ def report(rates: dict[str, Rates], small: Contestant, large: Contestant, memory
         "",
     )
     for call, target in GROWTH.items():
-        rate = rates[call]
+        if (rate := rates.get(call)) is None:
+            continue
         mine, theirs = rate.each("small", "large"), rate.each("small, by hand", "large, by hand")
         low, middle, high = statistics.quantiles(
             [one / other for one, other in zip(mine, theirs, strict=True)], n=4, method="inclusive"
