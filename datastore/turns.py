@@ -64,11 +64,11 @@ class Turns:
         """Forget all turns: a forked child does not have the threads that took them."""
         self._queue = deque()
 
-    def take_at_once(self) -> Turn | None:
-        """Return a turn if nobody else has one, or waits for one."""
+    def take_at_once(self, frame: FrameType | None = None) -> Turn | None:
+        """Return a turn if nobody else has one, or waits for one; ``frame`` as in `take`."""
         if self._queue:
             self._dismiss_the_gone()
-        turn = self._place(sys._getframe(1))
+        turn = self._place(frame or sys._getframe(1))
         self._queue.append(turn)
         if self._queue[0] is turn:
             return turn
@@ -259,6 +259,14 @@ class BargingTurns(Turns):
             turn.step_back()
         self._wait(turn, seconds)
         return turn
+
+    def take_at_once(self, frame: FrameType | None = None) -> Turn | None:
+        """See `Turns.take_at_once`."""
+        if self._line:
+            self._dismiss_the_gone()
+            if self._line:
+                return None
+        return super().take_at_once(frame or sys._getframe(1))
 
     def reset(self) -> None:
         """See `Turns.reset`."""

@@ -110,14 +110,17 @@ def test_a_call_within_a_call_is_refused(turns):
     assert turns.take_at_once() is not None
 
 
-def test_who_takes_a_turn_only_if_it_is_free_wakes_those_who_wait(turns):
+def test_who_takes_a_turn_only_if_it_is_free_does_not_go_before_others(turns):
     with turns.take():
         assert turns.take_at_once() is None
     sleeper = Sleeper(turns)
+    assert turns.take_at_once() is None
+    assert sleeper.wake()
     turn = turns.take_at_once()
     assert turn is not None
+    with pytest.raises(ReentrantCallError):
+        turns.take()
     turn.leave()
-    assert sleeper.wake()
 
 
 def test_after_a_fork_nobody_waits(turns):
