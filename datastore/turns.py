@@ -87,8 +87,10 @@ class Turns:
             until = time.monotonic() + min(seconds, left())
             self._refuse_reentry(turn)
             first: Turn | None = None
+            woken = True
             while not self._has(turn):
-                if (now_first := self._first_waiting()) is first:  # nothing has moved since the last look
+                now_first = self._first_waiting()
+                if not woken and now_first is first:  # nothing has moved since the last look
                     self._dismiss_the_gone()
                     look = min(look * 2, _LONGEST_LOOK)
                 first = now_first
@@ -97,7 +99,7 @@ class Turns:
                 _waits[turn.thread] = self  # set each time, since a signal handler may have waited for something else
                 if self._waits_for(turn.thread):
                     raise _reentrant("a call that another one waits for")
-                wake.acquire(timeout=min(remaining, look))
+                woken = wake.acquire(timeout=min(remaining, look))
         except BaseException:
             turn.leave()
             raise
@@ -245,15 +247,22 @@ class BargingTurns(Turns):
         self._most = most
         self._passes = 0
 
-    def take(self, seconds: float = math.inf, frame: FrameType | None = None) -> Turn:
-        """See `Turns.take`."""
+    def take(self, seconds: float = math.inf, frame: FrameType | None = None, *, short: bool = True) -> Turn:
+        """Wait for a turn, and return it, as `Turns.take` does.
+
+        Args:
+            seconds: How long to wait.
+            frame: The frame during which the turn may last; by default the caller's.
+            short: Whether the turn will be short; otherwise it does not go before those who wait.
+        """
         turn = _BargingTurn(self._queue, self._line, frame or sys._getframe(1))
-        if not self._line or self._passes < self._most:  # otherwise it would only be in the way of the first in line
+        # If it may not go first, it would only be in the way of the first one in line.
+        if not self._line or (short and self._passes < self._most):
             self._queue.append(turn)
             if self._queue[0] is turn:
                 if not self._line:
                     return turn
-                if self._passes < self._most:  # others may have passed since the first look
+                if short and self._passes < self._most:  # others may have come or passed since the first look
                     self._passes += 1
                     return turn
             turn.step_back()

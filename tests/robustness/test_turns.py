@@ -72,6 +72,17 @@ def test_as_many_as_are_allowed_go_first_and_no_more(turns):
         pass
 
 
+def test_what_takes_long_goes_before_nobody(turns):
+    with turns.take(0, short=False):
+        pass
+    sleeper = Sleeper(turns)
+    with pytest.raises(TimeoutError):
+        turns.take(0, short=False)
+    with turns.take(0):
+        pass
+    assert sleeper.wake()
+
+
 def test_the_next_one_who_waits_is_passed_no_more_often_than_the_first(turns):
     for _ in range(3):
         sleeper = Sleeper(turns)
