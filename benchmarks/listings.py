@@ -10,19 +10,15 @@ and values, ``key`` for keys. *Whole rows* decodes what a record holds: all colu
 nothing, and makes neither objects nor times of it.
 
 To compare two versions, run it once with each of them on ``PYTHONPATH``: the ratios to the hand-written loops are what
-can be compared. ``--profile`` writes what `cProfile` says about `iter_records` and `find` by index, as text.
+can be compared. Profiles are written by `profiles.py`.
 """
 
 from __future__ import annotations
 
 import argparse
-import cProfile
-import io
 import json
-import pstats
 import sqlite3
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -118,39 +114,17 @@ def report(title: str, rates: measuring.Rates) -> None:
     measuring.console.print(result)
 
 
-def profile(directory: Path, path: Path) -> None:
-    """Write profiles of both calls as text."""
-    with datastore.connect(f"sqlite:///{path}", tracking="off") as store:
-        agent = store.agent("user", "agent", "notes")
-        calls: dict[str, Callable[[], object]] = {
-            "iter_records": lambda: sum(1 for _ in agent.iter_records()),
-            "find_by_index": lambda: [agent.find({"number": number}) for number in range(1_000)],
-        }
-        for name, call in calls.items():
-            call()
-            watch, text = cProfile.Profile(), io.StringIO()
-            watch.runcall(call)
-            statistics = pstats.Stats(watch, stream=text).strip_dirs()
-            statistics.sort_stats("tottime").print_stats(30)
-            lines = [line.rstrip() for line in text.getvalue().strip().splitlines()]
-            (directory / f"{name}.txt").write_text("\n".join(lines) + "\n")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--records", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--seconds", type=float, default=0.1, help="the length of a turn, which lists at least once")
-    parser.add_argument("--profile", type=Path, metavar="DIRECTORY", help="write profiles there, and measure nothing")
     options = parser.parse_args()
     measuring.print_environment()
     with measuring.work_directory() as directory:
         for title, together in (("written in one call", True), ("each written in its own call", False)):
             path = directory / f"{together}.db"
             fill(path, options.records, together=together)
-            if options.profile:
-                profile(options.profile, path)
-                return
             with (
                 datastore.connect(f"sqlite:///{path}", tracking="off") as store,
                 datastore.connect(f"sqlite:///{path}") as counting,

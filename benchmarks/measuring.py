@@ -46,14 +46,15 @@ class Rates:
 
     def ratio(self, name: str, other: str) -> float:
         """Return how many times as fast as another contestant one is: the median over the rounds."""
-        return statistics.median(self._ratios(name, other))
+        return statistics.median(self.each(name, other))
 
     def spread(self, name: str, other: str) -> tuple[float, float]:
         """Return the lower and upper quartile of the ratio over the rounds."""
-        low, _, high = statistics.quantiles(self._ratios(name, other), n=4, method="inclusive")
+        low, _, high = statistics.quantiles(self.each(name, other), n=4, method="inclusive")
         return low, high
 
-    def _ratios(self, name: str, other: str) -> list[float]:
+    def each(self, name: str, other: str) -> list[float]:
+        """Return the ratio in each round."""
         return [mine / theirs for mine, theirs in zip(self._by_name[name], self._by_name[other], strict=True)]
 
 
@@ -145,6 +146,18 @@ def sample_value(number: int, size: int = 500) -> dict[str, Any]:
     words = "the agent has read the page and keeps the part that answers the question "
     value["text"] = (words * (missing // len(words) + 1))[: max(missing, 0)]
     return value
+
+
+def sqlite_settings(path: Path) -> dict[str, Any]:
+    """Return the settings of a store's file, and those of the connections to it, for code written by hand."""
+    from datastore_sqlite.client import Settings, open_connection
+
+    names = ["page_size", "auto_vacuum", "journal_mode", "synchronous", "cache_size", "mmap_size", "wal_autocheckpoint"]
+    connection = open_connection(Settings(path))
+    try:
+        return {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
+    finally:
+        connection.close()
 
 
 @contextmanager

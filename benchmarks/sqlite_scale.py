@@ -7,6 +7,10 @@ Both files are open at once and take turns. Each has ten namespaces, values of a
 random order; keys are drawn at random from the whole file. The last 20 records of a namespace are also read by SQL
 written by hand, from the large file. Then two more processes read every record with `iter_records`, one of them
 backward, and report their memory.
+
+`get` and `set` take turns with code written by hand on files of its own, of the same two sizes: the usual table with a
+rowid, the same settings of SQLite, the same columns. What SQLite itself loses on a large file shows in its growth, and
+ours is divided by that within each round.
 """
 
 from __future__ import annotations
@@ -15,13 +19,16 @@ import argparse
 import contextlib
 import itertools
 import json
+import os
 import random
 import resource
 import sqlite3
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +39,7 @@ from measuring import (
     number,
     print_environment,
     sample_value,
+    sqlite_settings,
     table,
     take_turns,
     verdict,
@@ -45,6 +53,8 @@ TARGET = 1.3
 """How many times as long a call may take on the large file."""
 FLAT = 16.0
 """By how many MB memory may grow after the first thousand records."""
+GROWTH = {"get": 1.2, "get, tracking off": 1.0, "set": 1.0}
+"""How many times the growth of the code written by hand ours may be."""
 LAST = 20
 LAST_CALLS = ("last 20 keys", "scan, last 20", "last")
 NAMESPACES = 10
@@ -152,6 +162,68 @@ class Contestant:
             store.close()
 
 
+class ByHand:
+    """A file of some size with a table as one writes it by hand."""
+
+    _UPSERT = """
+        INSERT INTO records (id, userId, namespace, key, createdByAgent, createdAt, updatedAt, revision, value)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (id) DO UPDATE SET
+            updatedAt = excluded.updatedAt, revision = excluded.revision, value = excluded.value"""
+
+    def __init__(self, directory: Path, records: int, settings: dict[str, Any]) -> None:
+        self._chance = random.Random(records)
+        path = directory / f"{records}-records-by-hand.db"
+        filled = path.exists()
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        for name, value in settings.items():
+            self._connection.execute(f"PRAGMA {name} = {value}")
+        if not filled:
+            self._fill(records)
+        numbers = [self._chance.randrange(records) for _ in range(_DRAWN)]
+        drawn = [(_namespaces()[i % NAMESPACES], _key(i), i) for i in numbers]
+        self._blocks = itertools.cycle([drawn[start : start + BLOCK] for start in range(0, _DRAWN, BLOCK)])
+
+    def _fill(self, records: int, chunk: int = 1_000) -> None:
+        self._connection.execute(
+            """
+            CREATE TABLE records (
+                id TEXT NOT NULL PRIMARY KEY, userId TEXT NOT NULL, namespace TEXT NOT NULL, key TEXT NOT NULL,
+                createdByAgent TEXT NOT NULL, accessCount INTEGER NOT NULL DEFAULT 0, createdAt TEXT NOT NULL,
+                updatedAt TEXT NOT NULL, revision TEXT NOT NULL, value TEXT NOT NULL
+            )"""
+        )
+        numbers = list(range(records))
+        self._chance.shuffle(numbers)
+        for start in range(0, records, chunk):
+            rows = [self._row(_namespaces()[i % NAMESPACES], _key(i), i) for i in numbers[start : start + chunk]]
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany(self._UPSERT, rows)
+            self._connection.execute("COMMIT")
+
+    def _row(self, namespace: str, key: str, number: int) -> tuple[Any, ...]:
+        now, json_text = datetime.now(UTC).isoformat(), json.dumps(_value(number))
+        id = f"user:{namespace}:{key}"
+        return id, "user", namespace, key, "agent", now, now, os.urandom(12).hex(), json_text
+
+    def get(self) -> int:
+        for namespace, key, i in next(self._blocks):
+            (value,) = self._connection.execute(
+                "SELECT value FROM records WHERE id = ?", (f"user:{namespace}:{key}",)
+            ).fetchone()
+            if json.loads(value)["number"] != i:
+                raise AssertionError(f"{key} holds something else")
+        return BLOCK
+
+    def set(self) -> int:
+        for namespace, key, i in next(self._blocks):
+            self._connection.execute(self._UPSERT, self._row(namespace, key, i))
+        return BLOCK
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 def _namespaces() -> list[str]:
     return [f"namespace-{i}" for i in range(NAMESPACES)]
 
@@ -165,10 +237,10 @@ def _value(number: int) -> dict[str, Any]:
 
 
 def measure(
-    small: Contestant, large: Contestant, rounds: int, seconds: float, clock: Callable[[], float]
+    small: Contestant, large: Contestant, hand: dict[str, ByHand], options: argparse.Namespace
 ) -> dict[str, Rates]:
     both = {"small": small, "large": large}
-    calls = {
+    calls: dict[str, Callable[[Contestant], int]] = {
         "get": lambda file: file.get("deferred"),
         "get, tracking off": lambda file: file.get("off"),
         "set": Contestant.set,
@@ -177,23 +249,30 @@ def measure(
         "scan, last 20": Contestant.last_records,
         "last": Contestant.last,
     }
+    grows = {"get": ByHand.get, "get, tracking off": ByHand.get, "set": ByHand.set}
     by_hand = {
         "last 20 keys": Contestant.last_keys_by_hand,
         "scan, last 20": Contestant.last_records_by_hand,
         "last": Contestant.last_by_hand,
     }
+
+    def turn(call: Callable[[Any], int], file: Any) -> Callable[[], int]:
+        return lambda: call(file)
+
     return {
         name: take_turns(
-            ({"by hand": lambda call=by_hand[name]: call(large)} if name in by_hand else {})
-            | {size: lambda file=file, call=call: call(file) for size, file in both.items()},
-            rounds=rounds,
-            seconds=seconds,
-            clock=clock,
+            ({"by hand": turn(by_hand[name], large)} if name in by_hand else {})
+            | {f"{size}, by hand": turn(grows[name], file) for size, file in hand.items() if name in grows}
+            | {size: turn(call, file) for size, file in both.items()},
+            rounds=options.rounds,
+            seconds=options.seconds,
+            clock=options.clock,
             settle={size: file.flush for size, file in both.items()},
             time_settling=False,  # in real use, too, the counts are written in the background
             label=name,
         )
         for name, call in calls.items()
+        if options.calls is None or name in options.calls
     }
 
 
@@ -237,6 +316,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--seconds", type=float, default=0.5, help="the length of a turn")
     parser.add_argument("--directory", type=Path, help="where to keep the files, instead of a temporary directory")
+    parser.add_argument("--calls", nargs="+", help="measure only these, such as get and set, and do not iterate")
     parser.add_argument("--iterate", type=Path, help=argparse.SUPPRESS)  # the subprocess that measures its own memory
     parser.add_argument("--backward", action="store_true", help=argparse.SUPPRESS)
     add_clock(parser)
@@ -248,13 +328,21 @@ def main() -> None:
     kept = contextlib.nullcontext(options.directory)
     with kept if options.directory else work_directory() as directory:
         small, large = Contestant(directory, options.few), Contestant(directory, options.records)
-        rates = measure(small, large, options.rounds, options.seconds, options.clock)
+        settings = sqlite_settings(small.path)
+        hand = {
+            "small": ByHand(directory, options.few, settings),
+            "large": ByHand(directory, options.records, settings),
+        }
+        rates = measure(small, large, hand, options)
+        for file in hand.values():
+            file.close()
         small.close()
         large.close()
         command = [sys.executable, __file__, "--iterate", str(large.path)]
         memory = {
             direction: json.loads(subprocess.run([*command, *more], capture_output=True, text=True, check=True).stdout)
             for direction, more in (("forward", []), ("backward", ["--backward"]))
+            if options.calls is None
         }
         report(rates, small, large, memory)
 
@@ -281,6 +369,33 @@ def report(rates: dict[str, Rates], small: Contestant, large: Contestant, memory
             _against_hand(rate) if call in LAST_CALLS else "",
         )
     console.print(speeds)
+    growth = table(
+        "how many times as long on the large file, ours divided by the code written by hand",
+        "",
+        "ours",
+        "by hand",
+        "ours / by hand",
+        "quartiles",
+        "target",
+        "",
+    )
+    for call, target in GROWTH.items():
+        if (rate := rates.get(call)) is None:
+            continue
+        mine, theirs = rate.each("small", "large"), rate.each("small, by hand", "large, by hand")
+        low, middle, high = statistics.quantiles(
+            [one / other for one, other in zip(mine, theirs, strict=True)], n=4, method="inclusive"
+        )
+        growth.add_row(
+            call,
+            f"{statistics.median(mine):.2f}",
+            f"{statistics.median(theirs):.2f}",
+            f"{middle:.2f}",
+            f"{low:.2f}-{high:.2f}",
+            f"<= {target}",
+            verdict(middle <= target),
+        )
+    console.print(growth)
     for direction, figures in memory.items():
         report_memory(direction, figures)
 

@@ -3,7 +3,7 @@
 A `threading.Lock` lets a newcomer take it before those who wait. It stays locked for ever if an exception arrives
 between two lines (Ctrl-C, a timeout by signal). And a thread waits for itself if a signal handler asks for the lock
 that the thread holds. `Turns` serves in the order of arrival, takes back the turn of a call that is over, and refuses a
-call within a call.
+call within a call. `BargingTurns` does not keep the order so strictly, which takes less time.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from datastore.deadlines import exceeded, left, on_stack
 from datastore.errors import ReentrantCallError
@@ -22,6 +24,9 @@ from datastore.errors import ReentrantCallError
 _LOOK, _LONGEST_LOOK = 0.05, 1.0  # seconds between two checks whether those in front are still there
 
 _LONGEST_CHAIN = 8  # threads that wait for each other
+
+_MOST_PASSES = 8
+"""How many calls in a row may go before those who wait (`BargingTurns`)."""
 
 
 class Turns:
@@ -59,42 +64,68 @@ class Turns:
         """Forget all turns: a forked child does not have the threads that took them."""
         self._queue = deque()
 
-    def take_at_once(self) -> Turn | None:
-        """Return a turn if nobody else has one, or waits for one."""
+    def take_at_once(self, frame: FrameType | None = None) -> Turn | None:
+        """Return a turn if nobody else has one, or waits for one; ``frame`` as in `take`."""
         if self._queue:
             self._dismiss_the_gone()
-        turn = Turn(self._queue, sys._getframe(1))
+        turn = self._place(frame or sys._getframe(1))
         self._queue.append(turn)
         if self._queue[0] is turn:
             return turn
         turn.leave()
         return None
 
+    def _place(self, frame: FrameType) -> Turn:
+        return Turn(self._queue, frame)
+
     def _wait(self, turn: Turn, seconds: float) -> None:
         look = _LOOK
         try:
             wake = turn.wake = threading.Lock()
             wake.acquire()
+            self._line_up(turn)
             until = time.monotonic() + min(seconds, left())
             self._refuse_reentry(turn)
-            front: Turn | None = None
-            while (now_in_front := self._queue[0]) is not turn:
-                if now_in_front is front:  # nothing has moved since the last look
+            first: Turn | None = None
+            woken = True
+            while not self._has(turn):
+                now_first = self._first_waiting()
+                if not woken and now_first is first:  # nothing has moved since the last look
                     self._dismiss_the_gone()
                     look = min(look * 2, _LONGEST_LOOK)
-                front = now_in_front
+                first = now_first
                 if (remaining := until - time.monotonic()) <= 0:
                     raise exceeded() if left() <= 0 else TimeoutError(f"others were {self._doing} for {seconds:g} s")
                 _waits[turn.thread] = self  # set each time, since a signal handler may have waited for something else
                 if self._waits_for(turn.thread):
                     raise _reentrant("a call that another one waits for")
-                if self._queue[0] is not turn:
-                    wake.acquire(timeout=min(remaining, look))
+                woken = wake.acquire(timeout=min(remaining, look))
         except BaseException:
             turn.leave()
             raise
         finally:
             _waits.pop(turn.thread, None)
+
+    def _line_up(self, turn: Turn) -> None:
+        """Let a turn wait after those who wait already. It does, since it was put into the queue."""
+
+    def _has(self, turn: Turn) -> bool:
+        """Return whether it is its time."""
+        return self._queue[0] is turn
+
+    def _in_front(self) -> Turn | None:
+        try:
+            return self._queue[0]
+        except IndexError:
+            return None
+
+    def _first_waiting(self) -> Turn | None:
+        """Return the first one of those in whose line a call waits; it is there for a short time only."""
+        return self._in_front()
+
+    def _all(self) -> list[Turn]:
+        """Return the turns of those who have one or wait for one."""
+        return _snapshot(self._queue)
 
     def _waits_for(self, thread: int) -> bool:
         """Return whether the thread in front waits, perhaps through others, for a turn that the given thread has.
@@ -104,9 +135,8 @@ class Turns:
         chain: list[tuple[Turns, Turn]] = []
         turns: Turns | None = self
         while turns is not None and len(chain) < _LONGEST_CHAIN:
-            try:
-                front = turns._queue[0]
-            except IndexError:
+            front = turns._in_front()
+            if front is None:
                 return False
             if front.thread == thread and front.is_over():
                 front.leave()  # an interrupt prevented the call from leaving
@@ -119,12 +149,11 @@ class Turns:
         return False
 
     def _is_first(self, turn: Turn) -> bool:
-        queue = self._queue
-        return bool(queue) and queue[0] is turn
+        return self._in_front() is turn
 
     def _refuse_reentry(self, turn: Turn) -> None:
         """Raise if this thread itself is in front: it would wait for ever."""
-        for other in _snapshot(self._queue):
+        for other in self._all():
             if other is turn:
                 return
             if other.thread != turn.thread:
@@ -135,9 +164,14 @@ class Turns:
             raise _reentrant(self._doing)
 
     def _dismiss_the_gone(self) -> None:
-        for other in _snapshot(self._queue):
-            if other.is_over():
-                other.leave()
+        turns = self._all()
+        stacks = sys._current_frames()  # taken last, so that calls that began meanwhile are on them
+        try:
+            for turn in turns:
+                if turn.is_over(stacks):
+                    turn.leave()
+        finally:
+            stacks.clear()  # this function's own frame is among them: as garbage it would keep those of all threads
 
 
 _waits: dict[int, Turns] = {}
@@ -164,24 +198,18 @@ class Turn:
             return
         finally:
             self._frame = None  # the frame refers to this turn: this breaks the cycle
-        if not queue:
-            return
-        try:
-            wake = queue[0].wake
-        except IndexError:  # the last one has just left
-            return
-        if wake is not None:
-            try:
-                wake.release()
-            except RuntimeError:  # it is awake already
-                return
+        _wake_first(queue)
 
-    def is_over(self) -> bool:
-        """Return whether the call that took the turn is over: an exception came before it could leave."""
+    def is_over(self, stacks: Mapping[int, FrameType] | None = None) -> bool:
+        """Return whether the call that took the turn is over: an exception came before it could leave.
+
+        Args:
+            stacks: The innermost frame of each thread, if they are known.
+        """
         frame = self._frame
         if frame is None:
             return True
-        return not on_stack(frame, sys._current_frames().get(self.thread))
+        return not on_stack(frame, (sys._current_frames() if stacks is None else stacks).get(self.thread))
 
     def __enter__(self) -> Self:
         return self
@@ -190,6 +218,126 @@ class Turn:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.leave()
+
+
+class BargingTurns(Turns):
+    """`Turns` in which a call that comes when nobody has the turn may go before those who wait.
+
+    A thread that waits must be woken, and then wait for the interpreter's lock. Until it has that, a turn that belongs
+    to it is of no use to anybody; where many threads take turns at something short, that is most of the time. A call
+    that is running can use this time. Those who wait take turns in the order of their arrival.
+
+    Nobody starves: when so many calls in a row have gone before the others, every call waits in line until the first
+    one has had its turn.
+
+    Args:
+        doing: What they do, for error messages.
+        most: How many calls in a row may go before the others.
+    """
+
+    # Whoever wants the turn puts itself into the queue, and has it if it is first there. Otherwise it leaves the queue
+    # again, and waits in line. Whoever leaves the queue empty wakes the first one in line, which then tries in the same
+    # way. Only the one that has the turn changes the number of passes.
+
+    __slots__ = ("_line", "_most", "_passes")
+
+    def __init__(self, doing: str, most: int = _MOST_PASSES) -> None:
+        super().__init__(doing)
+        self._line: deque[Turn] = deque()
+        self._most = most
+        self._passes = 0
+
+    def take(self, seconds: float = math.inf, frame: FrameType | None = None, *, short: bool = True) -> Turn:
+        """Wait for a turn, and return it, as `Turns.take` does.
+
+        Args:
+            seconds: How long to wait.
+            frame: The frame during which the turn may last; by default the caller's.
+            short: Whether the turn will be short; otherwise it does not go before those who wait.
+        """
+        turn = _BargingTurn(self._queue, self._line, frame or sys._getframe(1))
+        # If it may not go first, it would only be in the way of the first one in line.
+        if not self._line or (short and self._passes < self._most):
+            self._queue.append(turn)
+            if self._queue[0] is turn:
+                if not self._line:
+                    return turn
+                if short and self._passes < self._most:  # others may have come or passed since the first look
+                    self._passes += 1
+                    return turn
+            turn.step_back()
+        self._wait(turn, seconds)
+        return turn
+
+    def take_at_once(self, frame: FrameType | None = None) -> Turn | None:
+        """See `Turns.take_at_once`."""
+        if self._line:
+            self._dismiss_the_gone()
+            if self._line:
+                return None
+        return super().take_at_once(frame or sys._getframe(1))
+
+    def reset(self) -> None:
+        """See `Turns.reset`."""
+        super().reset()
+        self._line = deque()
+        self._passes = 0
+
+    def _place(self, frame: FrameType) -> Turn:
+        return _BargingTurn(self._queue, self._line, frame)
+
+    def _line_up(self, turn: Turn) -> None:
+        self._line.append(turn)
+
+    def _has(self, turn: Turn) -> bool:
+        if self._first_waiting() is not turn:
+            return False
+        self._queue.append(turn)
+        if self._queue[0] is turn:
+            self._passes = 0
+            self._line.remove(turn)
+            return True
+        cast(_BargingTurn, turn).step_back()
+        return False
+
+    def _first_waiting(self) -> Turn | None:
+        try:
+            return self._line[0]
+        except IndexError:
+            return None
+
+    def _all(self) -> list[Turn]:
+        return _snapshot(self._queue) + _snapshot(self._line)
+
+
+class _BargingTurn(Turn):
+    """A place in the queue of a `BargingTurns`, or in its line."""
+
+    __slots__ = ("_line",)
+
+    def __init__(self, queue: deque[Turn], line: deque[Turn], frame: FrameType) -> None:  # without `super`: it is hot
+        self._queue = queue
+        self._line = line
+        self._frame = frame
+        self.thread = threading.get_ident()
+        self.wake = None
+
+    def step_back(self) -> None:
+        """Leave the queue, but not the line."""
+        try:  # noqa: SIM105 - each write comes here, and `suppress` takes longer than all the rest
+            self._queue.remove(self)
+        except ValueError:  # another thread found the call to be over
+            pass
+        if not self._queue:
+            _wake_first(self._line)
+
+    def leave(self) -> None:
+        """See `Turn.leave`."""
+        self._frame = None
+        if self.wake is not None:  # it has waited
+            with suppress(ValueError):
+                self._line.remove(self)
+        self.step_back()
 
 
 class Calls(threading.local):
@@ -235,6 +383,21 @@ def _reentrant(doing: str) -> ReentrantCallError:
         f"this thread is in the middle of {doing}; a signal handler, a finalizer or a callback within that cannot do "
         "so as well. Set a flag there, and call the store when the call has ended"
     )
+
+
+def _wake_first(queue: deque[Turn]) -> None:
+    """Wake the first one in a queue, if it sleeps."""
+    if not queue:
+        return
+    try:
+        wake = queue[0].wake
+    except IndexError:  # the last one has just left
+        return
+    if wake is not None:
+        try:
+            wake.release()
+        except RuntimeError:  # it is awake already
+            return
 
 
 def _snapshot(queue: deque[Turn]) -> list[Turn]:

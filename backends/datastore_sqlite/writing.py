@@ -17,7 +17,7 @@ from datastore.deadlines import left, until
 from datastore.documents import UNDECODABLE, damaged
 from datastore.errors import DamagedRecordError, DataStoreError, ValueTooLargeError
 from datastore.ids import EVERYTHING
-from datastore.turns import Turns
+from datastore.turns import BargingTurns
 from datastore.values import decode, encode, merge_metadata
 from datastore_sqlite import statements as sql
 from datastore_sqlite.client import Connection, Settings
@@ -37,9 +37,9 @@ _PART_BYTES = 4_000_000
 class Writer:
     """Writes documents.
 
-    Writers of one process take turns in the order in which they come. SQLite's own waiting, which sleeps and looks
-    again, is left for other processes. A large batch is written in parts, and other writers have their turn between
-    them.
+    Writers of one process take turns. A write of one record may go before a few others, and no part of a batch does.
+    SQLite's own waiting, which sleeps and looks again, is left for other processes. A large batch is written in parts,
+    and other writers have their turn between them.
     """
 
     def __init__(self, opened: Opened) -> None:
@@ -47,13 +47,13 @@ class Writer:
         self._connections = opened.connections
         self._settings = opened.settings
         self._file = opened.file
-        self._turns = Turns(_WRITING)
+        self._turns = BargingTurns(_WRITING)
         self._written_by: Connection | None = None  # the writer that has the turn
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Backend.write`."""
         if len(writes) == 1:
-            return self._write(lambda connection: [_apply(connection, writes[0])])
+            return self._write(lambda connection: [_apply(connection, writes[0])], short=True)
         outcomes: list[Outcome] = []
         for part in batches_by_size(writes, _json_size, _PART_BYTES):
             try:
@@ -120,13 +120,13 @@ class Writer:
         self._turns.reset()
         self._written_by = None
 
-    def _write(self, work: Callable[[Connection], T]) -> T:
+    def _write(self, work: Callable[[Connection], T], *, short: bool = False) -> T:
         now = monotonic()
         if now > self._opened.look_at:
             self._opened.look(now)
         # Not kept in a variable: a frame that refers to itself is garbage that only the garbage collector finds.
         try:
-            turn = self._turns.take(self._settings.timeout, sys._getframe())
+            turn = self._turns.take(self._settings.timeout, sys._getframe(), short=short)
         except TimeoutError as error:
             raise no_turn(error) from error
         try:

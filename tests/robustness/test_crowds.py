@@ -9,6 +9,7 @@ import pytest
 
 import datastore
 from datastore import BackendUnavailableError
+from tests.robustness.test_turns import Sleeper
 
 DESCRIPTORS = Path("/proc/self/fd")
 
@@ -83,6 +84,24 @@ def test_a_writer_need_not_wait_for_all_of_anothers_batch(tmp_path):
         batch.join()
         assert written < 120
         assert one.count() == 120
+
+
+def test_a_write_of_one_record_may_go_before_a_writer_that_is_asleep_and_a_batch_may_not(tmp_path):
+    """So counting, and the next part of a large batch, hold up nobody who waits already."""
+    with datastore.connect(f"sqlite:///{tmp_path}/a.db", timeout=0.1, flush_interval=3_600) as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        agent.get("k")
+        sleeper = Sleeper(store.backend._writer._turns)
+        agent.set("k", 2)
+        assert agent.increment("counter") == 1
+        agent.delete("k")
+        for batch in (lambda: agent.set_many({"a": 1, "b": 2}), lambda: agent.clear(prefix="c"), store.flush):
+            with pytest.raises(BackendUnavailableError, match="nothing was written"):
+                batch()
+        assert sleeper.wake()
+        agent.set_many({"a": 1, "b": 2})
+        assert agent.list_keys() == ["a", "b", "counter"]
 
 
 def test_a_batch_that_fails_in_its_second_part_says_which_records_are_stored(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 import datastore
 from datastore import ReentrantCallError
-from datastore.turns import Calls, Turns
+from datastore.turns import BargingTurns, Calls, Turns
 from tests.full import times
 
 URLS = ["sqlite:///{path}", "sqlite://:memory:", "memory://"]
@@ -116,11 +116,16 @@ def test_a_write_within_a_write_is_refused_and_writes_nothing(store):
 # --------------------------------------------------------------------------------------------------------- turns
 
 
-def test_turns_come_in_the_order_in_which_they_were_asked_for(monkeypatch):
+@pytest.fixture(params=[Turns, BargingTurns])
+def kind(request):
+    return request.param
+
+
+def test_turns_come_in_the_order_in_which_they_were_asked_for(monkeypatch, kind):
     """Who leaves wakes the next one: here nobody looks for himself whether his turn has come."""
     for name in ("_LOOK", "_LONGEST_LOOK"):
         monkeypatch.setattr(f"datastore.turns.{name}", 3_600.0)
-    turns, order, waiting = Turns("waiting"), [], []
+    turns, order, waiting = kind("waiting"), [], []
     first = turns.take()
     for number in range(8):
 
@@ -131,7 +136,7 @@ def test_turns_come_in_the_order_in_which_they_were_asked_for(monkeypatch):
         thread = threading.Thread(target=wait, daemon=True)
         thread.start()
         waiting.append(thread)
-        while len(turns._queue) < number + 2:
+        while len(turns._all()) < number + 2:
             time.sleep(0.001)
     first.leave()
     for thread in waiting:
@@ -139,8 +144,8 @@ def test_turns_come_in_the_order_in_which_they_were_asked_for(monkeypatch):
     assert order == list(range(8))
 
 
-def test_the_turn_of_a_call_that_is_over_passes_on():
-    turns = Turns("waiting")
+def test_the_turn_of_a_call_that_is_over_passes_on(kind):
+    turns = kind("waiting")
 
     def interrupted():
         turns.take()
@@ -171,9 +176,9 @@ def test_the_turn_of_a_call_that_is_over_passes_on():
     assert done
 
 
-def test_two_threads_that_wait_for_each_other_are_not_left_waiting():
+def test_two_threads_that_wait_for_each_other_are_not_left_waiting(kind):
     """As a handler in a call that has one turn asks for another, whose owner waits for the first."""
-    one, two = Turns("one"), Turns("two")
+    one, two = kind("one"), kind("two")
     both, outcomes = threading.Barrier(2), []
 
     def work(first, second):
@@ -193,8 +198,8 @@ def test_two_threads_that_wait_for_each_other_are_not_left_waiting():
     assert "refused" in outcomes
 
 
-def test_waiting_ends_after_its_time():
-    turns, leave = Turns("taking long"), threading.Event()
+def test_waiting_ends_after_its_time(kind):
+    turns, leave = kind("taking long"), threading.Event()
 
     def stay():
         with turns.take():
@@ -275,9 +280,9 @@ def test_closing_within_a_call_is_refused_and_closing_another_store_is_not(store
     store.agent("u", "a").set("k", 1)
 
 
-def test_a_turn_that_an_interrupt_has_left_behind_is_no_reason_to_refuse_another_call():
+def test_a_turn_that_an_interrupt_has_left_behind_is_no_reason_to_refuse_another_call(kind):
     """Whoever waits for it holds what this thread asks for: the turn is over, and both go on."""
-    one, two, outcomes = Turns("one"), Turns("two"), []
+    one, two, outcomes = kind("one"), kind("two"), []
 
     def interrupted():
         one.take()
