@@ -183,7 +183,10 @@ class InternalError(DataStoreError):
 
 
 class PermissionDeniedError(DataStoreError):
-    """The database refused the credentials, or the operating system refused access to the file."""
+    """The database refused the credentials, the operating system access to the file, or an agent has no grant for it.
+
+    What an agent has no grant for is refused before any request, whether or not there is such a record.
+    """
 
 
 class NotPicklableError(DataStoreError, TypeError):

@@ -14,6 +14,7 @@ from datastore.conformance.topics.changes import Changes
 from datastore.conformance.topics.claims import Claims
 from datastore.conformance.topics.concurrency import Concurrency
 from datastore.conformance.topics.expiry import Expiry
+from datastore.conformance.topics.grants import Granted
 from datastore.conformance.topics.isolation import Isolation
 from datastore.conformance.topics.items import Items
 from datastore.conformance.topics.key_order import KeyOrder
@@ -64,6 +65,7 @@ class ConformanceSuite(
     Expiry,
     Tracking,
     Isolation,
+    Granted,
     Tenants,
     RawReads,
     RawWrites,
