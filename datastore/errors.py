@@ -189,6 +189,24 @@ class PermissionDeniedError(DataStoreError):
     """
 
 
+class QuotaExceededError(DataStoreError):
+    """An agent may not store so much; the host says how much it may (`datastore.DataStore.agent`).
+
+    Attributes:
+        unit: What there would be too much of: ``"records"`` or ``"bytes"``.
+        limit: How much there may be.
+        needed: How much there would be with this write.
+    """
+
+    def __init__(
+        self, message: str, *, unit: str = "", limit: int = 0, needed: int = 0, backend: str | None = None
+    ) -> None:
+        super().__init__(message, backend=backend)
+        self.unit = unit
+        self.limit = limit
+        self.needed = needed
+
+
 class NotPicklableError(DataStoreError, TypeError):
     """A store holds connections and threads, which no other process can have."""
 

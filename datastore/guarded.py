@@ -1,17 +1,20 @@
-"""The core as an agent with grants sees it: the same calls, and what it has no grant for is refused or not listed.
+"""The core as an agent with grants or a quota sees it: what it may not do is refused, or not listed.
 
-Every call of an agent goes through its core, and the core of an agent with grants stands in front of the store's own.
-So there is one place that decides, below all calls and interfaces, and an agent without grants does not pass it.
+Every call of an agent goes through its core, and the core of such an agent stands in front of the store's own. So there
+is one place that decides, below all calls and interfaces, and any other agent does not pass it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, NoReturn
 
+from datastore import deadlines
+from datastore.arguments import check_name
 from datastore.backend import (
     Ability,
     Access,
@@ -24,15 +27,19 @@ from datastore.backend import (
     Outcome,
     Plan,
     Query,
+    Touch,
     Write,
 )
 from datastore.core import Core, described, is_closed_backend
 from datastore.errors import PermissionDeniedError
-from datastore.grants import Grants
-from datastore.ids import decode_prefix, is_system, scope_of, system_prefix
+from datastore.grants import Grant, Grants
+from datastore.ids import decode_prefix, encode_name, is_system, scope_of, system_prefix
+from datastore.quotas import Account, Quota, account_of
 
 _ABILITIES: frozenset[Ability] = frozenset({"namespaces", "namespace_stats", "count", "clear", "find", "purge"})
 """The optional methods that calls of agents use."""
+_REMOVING: frozenset[Ability] = frozenset({"clear"})
+"""Those that remove records without saying which: an agent with a quota removes them one by one."""
 _numbers = count(1)
 
 
@@ -203,9 +210,10 @@ class GuardedCore(Core):
     Args:
         core: The store's core.
         guard: What the agent may do.
+        quota: How much it may store, and its account; ``None`` for any amount.
     """
 
-    def __init__(self, core: Core, guard: Guard) -> None:
+    def __init__(self, core: Core, guard: Guard, quota: tuple[Quota, Account] | None = None) -> None:
         # Not that of `Core`: it would take part in forks and in closing, which the store's own core does.
         self._root = core
         self.clock = core.clock
@@ -216,6 +224,8 @@ class GuardedCore(Core):
         self._retry_seconds = core._retry_seconds
         self._at_once = core._at_once
         self._guard = guard
+        self._quota = quota
+        self._abilities = _ABILITIES if quota is None else _ABILITIES - _REMOVING
         self._guarded: GuardedBackend | None = None
 
     if not TYPE_CHECKING:  # in `Core` they are attributes
@@ -228,7 +238,7 @@ class GuardedCore(Core):
             if guarded is None or guarded.inner is not inner:
                 if is_closed_backend(inner):
                     return inner
-                guarded = self._guarded = GuardedBackend(inner, self._guard, _ABILITIES)
+                guarded = self._guarded = GuardedBackend(inner, self._guard, self._abilities)
             return guarded
 
         @property
@@ -261,13 +271,26 @@ class GuardedCore(Core):
         """See `Core.write_one`."""
         with self._naming((write,)):
             self._guard.check_write((write.id,))
-        return self._root.write_one(write)
+        if self._quota is None or isinstance(write, Touch) or is_system(write.id):
+            return self._root.write_one(write)
+        before = deadlines.begin(self.max_seconds, sys._getframe())
+        try:
+            (outcome,) = self._write_within(self._quota, (write,))
+            if outcome.error is not None:
+                raise outcome.error.during(described([write.id], "writing"), self._root.backend.name)
+            return outcome
+        finally:
+            deadlines.end(before)
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Core.write`. If one of the writes must not be made, no write is."""
         with self._naming(writes):
             self._guard.check_write(write.id for write in writes)
-        return self._root.write(writes)
+        return self._root.write(writes) if self._quota is None else self._write_within(self._quota, writes)
+
+    def _write_within(self, quota: tuple[Quota, Account], writes: Sequence[Write]) -> list[Outcome]:
+        limits, account = quota
+        return account.write(self._root, writes, limits)
 
     @contextmanager
     def _naming(self, writes: Sequence[Write]) -> Iterator[None]:
@@ -277,6 +300,15 @@ class GuardedCore(Core):
             raise error.during(described([one.id for one in writes], "writing"), self._root.backend.name) from None
 
 
-def guarded(core: Core, encoded_user: str, grants: Grants) -> Core:
-    """Return the core for an agent with grants."""
-    return GuardedCore(core, Guard(encoded_user, grants))
+def guarded(core: Core, user_id: str, agent: str, grants: Mapping[str, Grant] | None, quota: Quota | None) -> Core:
+    """Return the core for an agent with grants, or with a quota, or with both.
+
+    Raises:
+        InvalidNameError, ConfigurationError: As `datastore.DataStore.agent`.
+    """
+    user_id = check_name(user_id, "user_id")
+    encoded = encode_name(user_id, "user_id")
+    guard = Guard(encoded, Grants(encoded, grants))
+    if quota is None or (quota.records is None and quota.bytes is None):
+        return GuardedCore(core, guard)
+    return GuardedCore(core, guard, (quota, account_of(core, encoded, user_id, agent)))

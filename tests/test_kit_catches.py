@@ -150,10 +150,17 @@ def test_a_fault_is_found(run_kit, backend: type, topic: str, test: str) -> None
     assert any(f"::{test}" in report.nodeid for report in failed), f"{test} does not notice: {backend.__doc__}"
 
 
-@pytest.mark.parametrize(("fault", "test"), unguarded.FAULTS, ids=[fault.__name__ for fault, _ in unguarded.FAULTS])
-def test_a_fault_in_what_an_agent_is_granted_is_found(run_kit, monkeypatch, fault, test: str) -> None:
-    """Grants are checked in front of the adapter, so here the adapter is correct, and the check is not."""
-    (suite,) = (suite for suite in TOPICS if topic_name(suite) == "grants")
+@pytest.mark.parametrize(
+    ("topic", "fault", "test"),
+    [
+        pytest.param(topic, fault, test, id=fault.__name__)
+        for topic, faults in (("grants", unguarded.GRANTS), ("quotas", unguarded.QUOTAS))
+        for fault, test in faults
+    ],
+)
+def test_a_fault_in_what_an_agent_may_do_is_found(run_kit, monkeypatch, topic: str, fault, test: str) -> None:
+    """Grants and quotas are checked in front of the adapter: here the adapter is correct, and the check is not."""
+    (suite,) = (suite for suite in TOPICS if topic_name(suite) == topic)
     fault(monkeypatch)
     run = run_kit(_named(shelf.ShelfBackend), suite, "-k", test)
     _, _, failed = run.listoutcomes()

@@ -20,6 +20,7 @@ from datastore.backend import Backend, Capabilities, Forgotten
 from datastore.connecting import connect
 from datastore.errors import ConfigurationError, NotPicklableError
 from datastore.grants import Grant
+from datastore.quotas import Quota
 from datastore.store import DataStore
 from datastore.urls import Mode
 
@@ -78,8 +79,9 @@ class AsyncDataStore(Hidden):
         namespace: str = "default",
         *,
         grants: Mapping[str, Grant] | None = None,
+        quota: Quota | None = None,
     ) -> AsyncAgentDataStore:
-        return AsyncAgentDataStore(self.sync.agent(user_id, agent, namespace, grants=grants))
+        return AsyncAgentDataStore(self.sync.agent(user_id, agent, namespace, grants=grants, quota=quota))
 
     def host(self, user_id: str, namespace: str = "default") -> AsyncAgentDataStore:
         return AsyncAgentDataStore(self.sync.host(user_id, namespace))

@@ -29,6 +29,7 @@ from datastore.conformance.topics.processes import Processes
 from datastore.conformance.topics.properties import Properties
 from datastore.conformance.topics.queries import Queries
 from datastore.conformance.topics.query_properties import QueryProperties
+from datastore.conformance.topics.quotas import Quotas
 from datastore.conformance.topics.raw_reads import RawReads
 from datastore.conformance.topics.raw_touches import RawTouches
 from datastore.conformance.topics.raw_writes import RawWrites
@@ -66,6 +67,7 @@ class ConformanceSuite(
     Tracking,
     Isolation,
     Granted,
+    Quotas,
     Tenants,
     RawReads,
     RawWrites,
