@@ -34,12 +34,14 @@ try:
         OutcomeUnknownError,
         PermissionDeniedError,
         QueryError,
+        QuotaExceededError,
         ReentrantCallError,
         ThrottledError,
         UnsupportedError,
         ValueTooLargeError,
     )
     from datastore.loops import BlockingCallWarning
+    from datastore.quotas import Quota
     from datastore.store import DataStore
 except Exception as error:
     # Another distribution with this import name may have replaced a file. Whatever error that causes, name it.
@@ -92,6 +94,8 @@ __all__ = [
     "Page",
     "PermissionDeniedError",
     "QueryError",
+    "Quota",
+    "QuotaExceededError",
     "Record",
     "ReentrantCallError",
     "ThrottledError",

@@ -59,9 +59,14 @@ class AgentDataStore(RecordCalls, ChangeCalls, BatchCalls, ListingCalls, QueryCa
     def use_namespace(self, namespace: str) -> Self:
         """Return a store for the same user and agent in another namespace. This one is unchanged.
 
+        Raises:
+            PermissionDeniedError: If the agent has grants, and no one to read this namespace.
+
         Requests: 0.
         """
-        return type(self)(scope_of(self).within(namespace))
+        scope = scope_of(self).within(namespace)
+        scope.core.check_reads(scope.prefix)
+        return type(self)(scope)
 
     # -------------------------------------------------------------------------------------------- other interfaces
 

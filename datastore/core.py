@@ -126,6 +126,14 @@ class Core:
             time.sleep(_HELD)
         return cast(Backend, backend)
 
+    line = ""
+    """Awaited reads gather with those of the same line (`datastore.asynchronous`): an agent with grants has its own."""
+
+    @property
+    def root(self) -> Core:
+        """The store's own core: this one, unless it stands in front of another (`datastore.guarded`)."""
+        return self
+
     module = __name__
     inside: frozenset[CodeType] = frozenset({AccessTracker.FLUSHING})
     waiting: frozenset[CodeType] = frozenset({_wait_for_backend.__code__})
@@ -381,6 +389,15 @@ class Core:
         if type(backend) is _Closed:  # `isinstance` takes five times as long for an abstract class
             raise backend.refusal()
 
+    def check_reads(self, prefix: str) -> None:
+        """Raise if the agent has grants, and no one to read the namespace whose ids begin with a prefix."""
+
+    def check_writes(self, prefix: str) -> None:
+        """Raise if the agent has grants, and no one to write to the namespace whose ids begin with a prefix.
+
+        A call that reads before it writes asks first; for all others the write itself does.
+        """
+
     def close(self) -> None:
         """Write the pending accesses, close the backend, and refuse every call from here on. Idempotent.
 
@@ -408,7 +425,7 @@ class Core:
         while frame is not None:
             if frame.f_globals.get("__name__") in (__name__, AccessTracker.__module__):
                 owner = frame.f_locals.get("self")
-                if owner is self or owner is self.tracker:
+                if owner is self or owner is self.tracker or (isinstance(owner, Core) and owner.root is self):
                     return True
             frame = frame.f_back
         return False
@@ -471,9 +488,16 @@ def _recognise(write: Write | Restore, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def described(ids: Sequence[str]) -> str:
-    """Return how an error says that documents were being read."""
-    return str(_Reading(ids))
+def is_closed_backend(backend: Backend) -> bool:
+    """Return whether a core's backend is what takes its place when the store is closed."""
+    return type(backend) is _Closed
+
+
+def described(ids: Sequence[str], verb: str = "reading") -> str:
+    """Return how an error says that documents were being read, or what else was being done with them."""
+    reading = _Reading(ids)
+    reading.verb = verb
+    return str(reading)
 
 
 class _Reading:

@@ -183,7 +183,28 @@ class InternalError(DataStoreError):
 
 
 class PermissionDeniedError(DataStoreError):
-    """The database refused the credentials, or the operating system refused access to the file."""
+    """The database refused the credentials, the operating system access to the file, or an agent has no grant for it.
+
+    What an agent has no grant for is refused before any request, whether or not there is such a record.
+    """
+
+
+class QuotaExceededError(DataStoreError):
+    """An agent may not store so much; the host says how much it may (`datastore.DataStore.agent`).
+
+    Attributes:
+        unit: What there would be too much of: ``"records"`` or ``"bytes"``.
+        limit: How much there may be.
+        needed: How much there would be with this write.
+    """
+
+    def __init__(
+        self, message: str, *, unit: str = "", limit: int = 0, needed: int = 0, backend: str | None = None
+    ) -> None:
+        super().__init__(message, backend=backend)
+        self.unit = unit
+        self.limit = limit
+        self.needed = needed
 
 
 class NotPicklableError(DataStoreError, TypeError):

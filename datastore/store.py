@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self, cast, get_args
@@ -23,6 +23,8 @@ from datastore.errors import (
     UnsupportedError,
     kind_of,
 )
+from datastore.grants import Grant
+from datastore.guarded import guarded
 from datastore.ids import (
     EVERYTHING,
     IdRange,
@@ -35,6 +37,7 @@ from datastore.ids import (
     namespace_range,
     system_range,
 )
+from datastore.quotas import Quota
 from datastore.scope import Scope
 
 if TYPE_CHECKING:
@@ -127,27 +130,56 @@ class DataStore:
 
         return AsyncDataStore(self)
 
-    def agent(self, user_id: str, agent: str, namespace: str = "default") -> AgentDataStore:
+    def agent(
+        self,
+        user_id: str,
+        agent: str,
+        namespace: str = "default",
+        *,
+        grants: Mapping[str, Grant] | None = None,
+        quota: Quota | None = None,
+    ) -> AgentDataStore:
         """Bind a store for one agent of one user. It makes no request: bind one for each run of an agent.
 
         Args:
             user_id: Whose data it is: 1 to 255 bytes of UTF-8. The agent cannot leave it.
             agent: Who acts: the name that provenance shows.
             namespace: The namespace of its keys, until `AgentDataStore.use_namespace` is called.
+            grants: What it may do, by namespace: ``{"shared/*": "read", "mine": "write"}``. A star at the end stands
+                for all that begin alike. ``"write"`` includes reading. If several patterns match, the longest one
+                counts, so ``{"*": "write", "log": "read"}`` leaves the log alone. Every other namespace is refused
+                with `PermissionDeniedError` before any request, and no listing shows it. ``None`` for everything in
+                all namespaces.
+            quota: How much it may store: ``datastore.Quota(records=1_000, bytes=10_000_000)``. A write that would
+                exceed it raises `QuotaExceededError`. ``None`` for any amount.
 
         Returns:
             The store that the agent gets.
 
         Raises:
             InvalidNameError: If one of the three is not a valid name, or with ``isolation="database"`` if the user id
-                is too long for the name of a database.
+                is too long for the name of a database. Also for a namespace in ``grants``.
+            ConfigurationError: If ``grants`` is not such a dict, or ``quota`` not a `Quota`.
 
-        Requests: 0.
+        Requests: 0. With a quota each write makes 1 more than without, and the first one for a user and agent those
+        that list what the user has.
         """
-        return self._bound(user_id, check_agent(agent), namespace)
+        return self._bound(user_id, check_agent(agent), namespace, grants, quota)
 
-    def _bound(self, user_id: str, agent: str | None, namespace: str) -> AgentDataStore:
-        scope = Scope(self._core, user_id, agent, namespace)
+    def _bound(
+        self,
+        user_id: str,
+        agent: str | None,
+        namespace: str,
+        grants: Mapping[str, Grant] | None = None,
+        quota: Quota | None = None,
+    ) -> AgentDataStore:
+        core = self._core
+        if quota is not None and not isinstance(quota, Quota):
+            raise ConfigurationError(f"quota is {kind_of(quota)}; it must be a datastore.Quota")
+        if grants is not None or quota is not None:
+            core = guarded(core, user_id, agent or "", grants, quota)
+        scope = Scope(core, user_id, agent, namespace)
         if self._tenants is not None:
             self._tenants.database(scope.user_id)  # raises if the id is too long for the name of a database
         return AgentDataStore(scope)

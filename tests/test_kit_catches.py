@@ -12,7 +12,7 @@ from datastore import Record  # noqa: F401 - imported here once, not again by ea
 from datastore.conformance import ConformanceSuite, Harness, strategies
 from datastore.conformance.suite import TOPICS, topic_name
 from tests.full import FULL
-from tests.third_party import broken, searching, shelf
+from tests.third_party import broken, searching, shelf, unguarded
 
 TEST_FILE = """
 from {module} import {suite}
@@ -150,6 +150,23 @@ def test_a_fault_is_found(run_kit, backend: type, topic: str, test: str) -> None
     run = run_kit(_named(backend), suite, "-k", test)
     _, _, failed = run.listoutcomes()
     assert any(f"::{test}" in report.nodeid for report in failed), f"{test} does not notice: {backend.__doc__}"
+
+
+@pytest.mark.parametrize(
+    ("topic", "fault", "test"),
+    [
+        pytest.param(topic, fault, test, id=fault.__name__)
+        for topic, faults in (("grants", unguarded.GRANTS), ("quotas", unguarded.QUOTAS))
+        for fault, test in faults
+    ],
+)
+def test_a_fault_in_what_an_agent_may_do_is_found(run_kit, monkeypatch, topic: str, fault, test: str) -> None:
+    """Grants and quotas are checked in front of the adapter: here the adapter is correct, and the check is not."""
+    (suite,) = (suite for suite in TOPICS if topic_name(suite) == topic)
+    fault(monkeypatch)
+    run = run_kit(_named(shelf.ShelfBackend), suite, "-k", test)
+    _, _, failed = run.listoutcomes()
+    assert any(f"::{test}" in report.nodeid for report in failed), f"{test} does not notice: {fault.__doc__}"
 
 
 def test_what_a_test_server_loses_is_asked_by_no_property_and_named_in_the_report(run_kit, capsys) -> None:

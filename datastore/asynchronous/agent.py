@@ -64,7 +64,7 @@ class AsyncAgentDataStore(Hidden):
         self = super().__new__(cls)
         scope = scope_of(data_store)
         machinery = machinery_of(scope.core)
-        hide(self, Inside(data_store, scope.core, machinery, machinery.line(scope.encoded_user)))
+        hide(self, Inside(data_store, scope.core, machinery, machinery.line(scope.encoded_user, scope.core)))
         return self
 
     @property

@@ -40,9 +40,12 @@ class Machinery:
             atexit.register(_at_exit)  # what is registered last comes first: stores are closed after this
         _all.add(self)
 
-    def line(self, user: str) -> Line:
-        """Return where the reads of a user gather: with those of all others, unless each has a database of its own."""
-        key = user if self._separate else ""
+    def line(self, user: str, core: Core) -> Line:
+        """Return where the reads of a user gather: with those of all others, unless each has a database of its own.
+
+        Those of an agent with grants gather with one another alone: its core is the one that checks them.
+        """
+        key = core.line + (user if self._separate else "")
         line = self._lines.get(key)
         if line is None:
             line = self._lines[key] = Line(self.workers)
@@ -96,6 +99,7 @@ hide: Callable[[Hidden, Inside], None] = _slot.__set__
 
 def machinery_of(core: Core, most: int | None = None) -> Machinery:
     """Return the machinery of a store; there is one for each, however many awaited objects it has."""
+    core = core.root
     if core.twin is None:
         core.twin = machinery = Machinery(core, most)
         if core.is_closed:

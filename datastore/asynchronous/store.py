@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
@@ -19,6 +19,8 @@ from datastore.asynchronous.workers import Job, outcome
 from datastore.backend import Backend, Capabilities, Forgotten
 from datastore.connecting import connect
 from datastore.errors import ConfigurationError, NotPicklableError
+from datastore.grants import Grant
+from datastore.quotas import Quota
 from datastore.store import DataStore
 from datastore.urls import Mode
 
@@ -70,8 +72,16 @@ class AsyncDataStore(Hidden):
     def capabilities(self) -> Capabilities:
         return self.sync.capabilities
 
-    def agent(self, user_id: str, agent: str, namespace: str = "default") -> AsyncAgentDataStore:
-        return AsyncAgentDataStore(self.sync.agent(user_id, agent, namespace))
+    def agent(
+        self,
+        user_id: str,
+        agent: str,
+        namespace: str = "default",
+        *,
+        grants: Mapping[str, Grant] | None = None,
+        quota: Quota | None = None,
+    ) -> AsyncAgentDataStore:
+        return AsyncAgentDataStore(self.sync.agent(user_id, agent, namespace, grants=grants, quota=quota))
 
     def host(self, user_id: str, namespace: str = "default") -> AsyncAgentDataStore:
         return AsyncAgentDataStore(self.sync.host(user_id, namespace))

@@ -216,6 +216,7 @@ def _changing(scope: Scope, key: str, default: Any, name: str, expiry: _Expiry, 
     """Yield each value to apply a function to, take what it returns, and return the value that was stored."""
     key = check_name(key, "key")
     scope.moment(expiry.ttl)  # raises before any request
+    scope.core.check_writes(scope.prefix)
     seconds = scope.core.max_seconds
     backoff = Backoff(seconds, _FIRST_DELAY, _LONGEST_DELAY)
     while True:

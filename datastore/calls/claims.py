@@ -208,6 +208,7 @@ def _computing(
     refresh: float | timedelta | None,
     lease: float | timedelta,
 ) -> Steps:
+    scope.core.check_writes(scope.prefix)
     pauses = Backoff(inf, _LOOK, _LOOK_SELDOM)
     while True:
         document = scope.fetch(key, Fields.VALUE)
@@ -238,6 +239,7 @@ def _change_one(scope: Scope, query: Query, range: IdRange, sort: Sort, update: 
     from datastore.record import to_record
 
     core, candidates = scope.core, 1
+    core.check_writes(scope.prefix)
     backoff = Backoff(core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
     while True:
         planned = PlannedQuery(scope, query, Fields.ALL, range, sort)

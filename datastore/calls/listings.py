@@ -375,6 +375,7 @@ def _sound(documents: Sequence[Document], make: Callable[[Document], T]) -> list
 def _clear(scope: Scope, span: Span) -> int:
     """Remove the records of a span and return how many there were."""
     core = scope.core
+    core.check_writes(scope.prefix)
     now = core.now()
     if span.limit is None and core.backend.capabilities.supports("clear"):
         backend = core.backend

@@ -367,6 +367,7 @@ def _write_where(scope: Scope, query: Query, range: IdRange, write: Callable[[Do
     """
     from datastore.calls.planning import PlannedQuery, compile_query
 
+    scope.core.check_writes(scope.prefix)
     planned = PlannedQuery(scope, query, Fields.VALUE, range)
     matches = compile_query(query)
     size = scope.core.backend.capabilities.write_batch

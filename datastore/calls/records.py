@@ -248,6 +248,7 @@ class RecordCalls(Bound):
         Requests: 2 for each attempt.
         """
         scope = scope_of(self)
+        scope.core.check_writes(scope.prefix)
         backoff = Backoff(scope.core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
         while True:
             document = scope.fetch(key, _VALUE)
@@ -292,6 +293,8 @@ def _get_and(scope: Scope, key: str, default: Any, type: Any, ttl: float | timed
     """Return the value under a key, made to fit a type and with its expiry moved where that is asked for."""
     fit = None if type is None else scope.fitting(type)
     moment = scope.moment(ttl)
+    if ttl is not None:
+        scope.core.check_writes(scope.prefix)
     document = scope.fetch(key, _VALUE)
     if document is None:
         return default

@@ -92,12 +92,25 @@ CALLS: dict[str, Call] = {
     "clear-prefix": _call("clear", prefix="ke"),
     "count-filter": _call("count", filter={"a": 1}),
     "find_records": _call("find_records", meta={"createdByAgent": "x"}),
+    "iter_records-namespaces": _call("iter_records", namespace_prefix=""),
 }
 """The calls by name. The records ``key`` (a number), ``other``, ``list`` (an array) and ``object`` may exist, and
 ``new`` may not."""
 
 READS = frozenset({"get", "get_many", "get_all", "find", "get_or_set"})
 """The calls that count an access for each record that they return."""
+
+WRITES = frozenset(
+    {
+        *("set", "add", "create", "delete", "modify", "increment", "append", "pop", "touch", "claim"),
+        *("find_one_and_update", "get_or_set", "update", "add_many", "set_many", "delete_many", "clear"),
+        *("clear-prefix", "delete_where", "update_where", "purge_expired"),
+    }
+)
+"""The calls that write, or can."""
+
+ACROSS = frozenset({"list_namespaces", "find_in", "namespace_stats", "purge_expired", "iter_records-namespaces"})
+"""The calls that are about several namespaces, whichever the store is bound to."""
 
 
 def taking(parameter: str, given: Callable[[Any], Any] = _unchanged) -> dict[str, CallWith]:

@@ -14,6 +14,7 @@ from datastore.conformance.topics.changes import Changes
 from datastore.conformance.topics.claims import Claims
 from datastore.conformance.topics.concurrency import Concurrency
 from datastore.conformance.topics.expiry import Expiry
+from datastore.conformance.topics.grants import Granted
 from datastore.conformance.topics.isolation import Isolation
 from datastore.conformance.topics.items import Items
 from datastore.conformance.topics.key_order import KeyOrder
@@ -28,6 +29,7 @@ from datastore.conformance.topics.processes import Processes
 from datastore.conformance.topics.properties import Properties
 from datastore.conformance.topics.queries import Queries
 from datastore.conformance.topics.query_properties import QueryProperties
+from datastore.conformance.topics.quotas import Quotas
 from datastore.conformance.topics.raw_reads import RawReads
 from datastore.conformance.topics.raw_touches import RawTouches
 from datastore.conformance.topics.raw_writes import RawWrites
@@ -64,6 +66,8 @@ class ConformanceSuite(
     Expiry,
     Tracking,
     Isolation,
+    Granted,
+    Quotas,
     Tenants,
     RawReads,
     RawWrites,

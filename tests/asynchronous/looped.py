@@ -105,8 +105,8 @@ class LoopedStore(DataStore):
     def _twin(self) -> AsyncDataStore:
         return AsyncDataStore(self._plain)
 
-    def _bound(self, user_id, agent, namespace):
-        return LoopedAgent(scope_of(super()._bound(user_id, agent, namespace)))
+    def _bound(self, *arguments):
+        return LoopedAgent(scope_of(super()._bound(*arguments)))
 
     def close(self):
         on_the_loop(self._twin().aclose())

@@ -332,3 +332,58 @@ def test_ten_thousand_in_waves_with_cancellations_are_all_right(url, tmp_path):
             assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(main())
+
+
+def test_reads_of_an_agent_with_grants_do_not_leave_with_those_of_others():
+    """The request of others would hand over what that agent may not read; and its own would refuse them theirs."""
+
+    async def main():
+        backend = Held()
+        async with opened(backend) as store:
+            plain = store.agent("u", "a", "closed")
+            granted = store.agent("u", "b", "closed", grants={"open": "write"})
+            await plain.set("key", 1)
+            await granted.use_namespace("open").set("key", 2)
+            for first, second in ((plain, granted), (granted, plain)):
+                backend.hold = "read"
+                calls = [first.get("no"), first.get("key"), second.get("key"), first.get("key")]
+                reads = [asyncio.ensure_future(call) for call in calls]
+                await backend.until_entered()
+                await turns()
+                backend.hold = ""
+                backend.release(len(reads))
+                found = await asyncio.gather(*reads, return_exceptions=True)
+                of_granted = found[2:3] if second is granted else [*found[:2], found[3]]
+                assert all(isinstance(one, PermissionDeniedError) for one in of_granted)
+                assert (found[2] if second is plain else found[1]) == 1
+
+    asyncio.run(main())
+
+
+def test_an_agent_with_grants_that_is_the_first_to_be_awaited_leaves_the_others_as_they_are():
+    """What a store has for its awaited calls is made once, and knows which users have databases of their own."""
+
+    async def main():
+        async with connect_async("memory://?isolation=database") as store:
+            granted = store.agent("u", "b", "open", grants={"open": "write"})
+            await granted.set("key", 1)
+            one, other = store.agent("u", "a"), store.agent("v", "a")
+            await asyncio.gather(one.set("key", 1), other.set("key", 2))
+            assert await asyncio.gather(one.get("key"), other.get("key"), granted.get("key")) == [1, 2, 1]
+
+    asyncio.run(main())
+
+
+def test_reads_of_one_agent_with_grants_gather():
+    async def main():
+        backend = Held()
+        async with opened(backend) as store:
+            agent = store.agent("u", "a", "open", grants={"open": "write", "more": "read"})
+            await agent.set("key", 1)
+            found = await behind_one(
+                backend, agent, agent.get("key"), agent.get("no"), agent.use_namespace("more").get("key")
+            )
+            assert found == [1, None, None]
+            assert len(backend.reads) == 2
+
+    asyncio.run(main())

@@ -348,3 +348,32 @@ def test_a_partitioned_database_is_asked_by_partition(name, proxy):
         assert backend._session.path_in(system_range("u"), "_all_docs") == "_partition/u%25./_all_docs"
         for range in (EVERYTHING, IdRange("u;", EVERYTHING.end), IdRange("u:n:", "v:n:")):
             assert backend._session.path_in(range, "_all_docs") == "_all_docs"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda agent: agent.set("new", 1),
+        lambda agent: agent.set("known", 2, {"a": 1}),
+        lambda agent: agent.set("strange", 2),
+        lambda agent: agent.add("new", 2),
+        lambda agent: agent.set_many({"known": 1, "strange": 2, "new": 3}),
+    ],
+)
+def test_a_write_under_a_quota_reads_what_it_replaces_and_the_account_first(store, agent, stranger, requests, call):
+    limited = store.agent(agent.user_id, "limited", quota=datastore.Quota(records=10))
+    limited.set("known", 1)
+    stranger.set("strange", 1)
+    with requests() as asked:
+        call(limited)
+    assert asked == ["POST _bulk_get", "POST _bulk_docs"]
+
+
+def test_a_delete_under_a_quota_reads_what_it_removes_first(store, agent, requests):
+    limited = store.agent(agent.user_id, "limited", quota=datastore.Quota(records=10))
+    limited.set_many({"a": 1, "b": 1, "c": 1})
+    with requests() as without:
+        agent.delete("a")
+    with requests() as asked:
+        limited.delete("b")
+    assert len(asked) <= len(without) + 1

@@ -331,3 +331,24 @@ def test_more_than_a_thousand_records_are_pages_of_one_megabyte(url):
 
 def other_client(agent):
     return scope_of(agent).core.backend._connection.client
+
+
+@pytest.mark.parametrize(
+    ("call", "operations"),
+    [
+        (lambda agent: agent.set("new", 1), ["BatchGetItem", "TransactWriteItems"]),
+        (lambda agent: agent.set("known", 2, {"a": 1}), ["BatchGetItem", "TransactWriteItems"]),
+        (lambda agent: agent.set("k001", 2), ["BatchGetItem", "TransactWriteItems"]),
+        (lambda agent: agent.add("new", 2), ["BatchGetItem", "TransactWriteItems"]),
+        (lambda agent: agent.set_many({"known": 1, "k001": 2, "new": 3}), ["BatchGetItem", "TransactWriteItems"]),
+        (lambda agent: agent.delete("known"), ["BatchGetItem", "DeleteItem"]),
+        (lambda agent: agent.increment("known"), ["GetItem", "BatchGetItem", "UpdateItem"]),  # it gets no larger
+        (lambda agent: agent.increment("known", 99), ["GetItem", "BatchGetItem", "TransactWriteItems"]),
+    ],
+)
+def test_a_write_under_a_quota_makes_one_request_more(store, records, wire, call, operations):
+    agent = store.agent("u", "limited", quota=datastore.Quota(records=10))
+    agent.set("known", 1)
+    wire.requests.clear()
+    call(agent)
+    assert wire.operations == operations

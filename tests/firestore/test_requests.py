@@ -393,3 +393,22 @@ def test_what_is_remembered_of_documents_is_bounded(store, agent, monkeypatch):
     assert len(memory) == 50
     agent.set_many({f"k{i}": i + 1 for i in range(120)})
     assert agent.get_many([f"k{i}" for i in range(120)]) == {f"k{i}": i + 1 for i in range(120)}
+
+
+@pytest.mark.parametrize(
+    ("call", "write"),
+    [
+        (lambda agent: agent.set("new", 1), "BatchWrite"),
+        (lambda agent: agent.set("known", 2, {"a": 1}), "BatchWrite"),
+        (lambda agent: agent.set("k0001", 2), "BatchWrite"),
+        (lambda agent: agent.add("new", 2), "BatchWrite"),
+        (lambda agent: agent.set_many({"known": 1, "k0001": 2, "new": 3}), "BatchWrite"),
+        (lambda agent: agent.delete("known"), "Commit"),
+    ],
+)
+def test_a_write_under_a_quota_makes_one_request_more(store, filled, recorder, call, write):
+    agent = store.agent(filled.user_id, "limited", quota=datastore.Quota(records=10))
+    agent.set("known", 1)
+    recorder.clear()
+    call(agent)
+    assert recorder.requests == ["BatchGetDocuments", write]

@@ -169,3 +169,26 @@ def test_large_values_come_in_short_pages_and_none_is_left_out(store):
     assert page.after == page.documents[-1].id
     assert len(agent.get_all()) == 30
     assert sum(1 for _ in agent.iter_records()) == 30
+
+
+@pytest.mark.parametrize(
+    ("call", "number"),
+    [
+        (lambda agent: agent.set("new", 1), 3),
+        (lambda agent: agent.set("k001", 22), 3),
+        (lambda agent: agent.set("known", 2), 2),  # the account does not change
+        (lambda agent: agent.set("known", 2, {"a": 1}), 4),  # metadata and a condition take two
+        (lambda agent: agent.add("new", 2), 3),
+        (lambda agent: agent.set_many({"known": 1, "k001": 2, "new": 3}), 5),
+        (lambda agent: agent.delete("known"), 2),
+    ],
+)
+def test_a_write_under_a_quota_reads_once_and_writes_the_account_in_the_same_transaction(
+    store, agent, statements, call, number
+):
+    limited = store.agent("u", "limited", quota=datastore.Quota(records=10))
+    limited.set("known", 1)
+    statements.clear()
+    call(limited)
+    assert statements[0].startswith("SELECT")
+    assert len(statements) == number

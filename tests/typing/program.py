@@ -172,7 +172,7 @@ def host() -> None:
         assert_type(store.records(), Iterator[Record])
         assert_type(store.purge_expired("ann"), int)
         assert_type(datastore.limits.shorten_name("a" * 300), str)
-        data_store = store.agent("ann", "planner")
+        data_store = store.agent("ann", "planner", grants={"shared/*": "read", "default": "write"})
         data_store.set_many({"plan": {"goal": "buy"}, "plans": [], "price": {"amount": 1, "currency": "EUR"}})
         data_store.set("visit", {"city": "Bath", "days": 2})
         values(data_store)
@@ -191,6 +191,7 @@ def mistakes(store: DataStore, data_store: AgentDataStore) -> None:
     datastore.connect("memory://", max_pending="9")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     datastore.connect("memory://", clock=0.0)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     datastore.conect("memory://")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    store.agent("a", "b", grants={"c": "all"})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
     store.agent("ann")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     data_store.get(5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     data_store.gett("plan")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]

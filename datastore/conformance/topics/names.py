@@ -186,7 +186,8 @@ class Names(Topic):
         """It is empty, too long, or has a lone surrogate. The error names the parameter."""
         for name in ["", "n" * 256, "é" * 128, "a\ud800"]:
             with pytest.raises(InvalidNameError, match=parameter):
-                store.agent(**{"user_id": "user_1", "agent": "agent_1", "namespace": "default", parameter: name})
+                names: dict[str, Any] = {"user_id": "user_1", "agent": "agent_1", "namespace": "default"}
+                store.agent(**{**names, parameter: name})
 
     @pytest.mark.parametrize("parameter", ["user_id", "agent", "namespace"])
     def test_a_name_that_is_not_text_is_a_type_error(self, store: DataStore, parameter: str) -> None:
