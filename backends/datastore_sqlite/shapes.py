@@ -2,7 +2,7 @@
 
 Translating a filter into SQL takes longer than looking up a few records by an index. But programs ask the same few
 questions again and again, with other constants. Queries of one shape have the same SQL, and their parameters are made
-from the constants (`datastore_sqlite.queries.parameters_of`, `datastore_sqlite.indexes.key_parameters_of`).
+from the constants (`datastore_sqlite.queries.binding_of`, `datastore_sqlite.indexes.key_binding_of`).
 
 Only plain questions have a shape: all of some fields, each compared with one or a few scalars. Everything else is
 translated each time.

@@ -14,6 +14,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from hashlib import blake2b
 from itertools import islice
 from operator import itemgetter
@@ -56,16 +57,15 @@ def page(
         cursor: What the page before returned.
         shape: What to leave of each value.
     """
-    of = blake2b(f"{range}\n{window.sort}\n{query!r}".encode(), digest_size=16).hexdigest()
-    order = _Order(scope, query, window.sort, range, of)
+    order = _Order(scope, query, window.sort, range)
     if cursor is None:
         found, ahead = order.read(None, "", window.limit, window.skip)
     else:
-        found, ahead = order.read(*_resume(scope, window.sort, cursor, of), window.limit)
+        found, ahead = order.read(*_resume(scope, window.sort, cursor, order.of), window.limit)
     if window.limit is None or len(found) <= window.limit:
         return Page(_records(found, shape), None)
     found = found[: window.limit]
-    behind = _cursor(scope, found[-1][0], "" if ahead is None else ahead.token, of)
+    behind = _cursor(scope, found[-1][0], "" if ahead is None else ahead.token, order.of)
     return Page(_records(found, shape), behind)
 
 
@@ -81,13 +81,18 @@ def _records(found: Iterable[_Placed], shape: Callable[[Any], Any] | None) -> li
 class _Order:
     """The matching records of a namespace, in some order."""
 
-    def __init__(self, scope: Scope, query: Query, sort: Sort, range: IdRange, of: str) -> None:
+    def __init__(self, scope: Scope, query: Query, sort: Sort, range: IdRange) -> None:
         self._scope = scope
         self._query = query
         self._sort = sort
         self._range = range
-        self._of = of
         self._place = place_of(sort)
+
+    @cached_property  # without a cursor, making it takes as long as finding the records
+    def of(self) -> str:
+        """What a cursor must belong to: the same for the same question alone."""
+        asked = f"{self._range}\n{self._sort}\n{self._query!r}"
+        return blake2b(asked.encode(), digest_size=16).hexdigest()
 
     def read(
         self, after: Place | None, token: str, limit: int | None, skip: int = 0
@@ -97,7 +102,7 @@ class _Order:
         ``skip`` is how many to leave out at the very beginning, where there is no ``after``.
         """
         places, now = self._scope.core.places, self._scope.core.clock()
-        known = places.recall(token, self._of, now) if token and limit is not None else None
+        known = places.recall(token, self.of, now) if token and limit is not None else None
         found: list[_Placed] = []
         if known is not None and after is not None and limit is not None:
             found, ahead, after = self._read_known(known, after, limit + 1)
@@ -126,7 +131,7 @@ class _Order:
         if len(found) <= limit:
             return found, None
         upcoming = [place for place, _ in found[limit:]] + nearest.upcoming()
-        ahead = Ahead(os.urandom(16).hex(), self._of, now + SECONDS, upcoming, nearest.horizon)
+        ahead = Ahead(os.urandom(16).hex(), self.of, now + SECONDS, upcoming, nearest.horizon)
         places.remember(ahead)
         return found, ahead
 
