@@ -88,7 +88,7 @@ SET = _parts(f"""
     datastore.core:Core.write_one
       datastore_sqlite.backend:SqliteBackend.write
         datastore_sqlite.writing:Writer.write
-          datastore.turns:Turns.take & leave
+          datastore.turns:BargingTurns.take | datastore.turns:Turns.take & leave
           datastore_sqlite.pools:Pool.take | datastore_sqlite.connections:Pool.take & give_back
           datastore_sqlite.writing:_apply | datastore_sqlite.backend:_apply
             datastore_sqlite.codec:row_of | datastore_sqlite.backend:_row

@@ -21,6 +21,12 @@ from datastore_sqlite.failures import translate
 _IDLE_SECONDS = 10.0
 """How long an unused connection is kept."""
 _LOOK = 0.1  # seconds between two checks, by those who wait, for abandoned connections
+_MOST_PASSES = 8
+"""How many times in a row a connection is given back for anybody to take while somebody waits for one.
+
+The one who waits is woken each time, but needs time until it runs. A call that runs already may be done by then. If
+each connection were kept for a thread that is still asleep, many threads would find none, and wait as well.
+"""
 
 _inherited: list[Connection] = []
 """The connections of parent processes, kept so that they are never closed."""
@@ -49,6 +55,7 @@ class Pool:
         self._all: list[weakref.ref[Connection]] = [weakref.ref(connection) for connection in first]
         """Weak references, because a connection that an interrupt left behind must not count for ever."""
         self._waiting: deque[_Waiting] = deque()
+        self._passes = 0
         self._opening = Turns("opening a connection")
         self._look_at = 0.0
 
@@ -64,7 +71,8 @@ class Pool:
     def give_back(self, connection: Connection, now: float | None = None) -> None:
         """Keep a connection for the next call; ``now`` is a recent `time.monotonic`."""
         connection.frame = None
-        if self._waiting:
+        if self._passes >= _MOST_PASSES:
+            self._passes = 0
             try:
                 first = self._waiting.popleft()
             except IndexError:
@@ -77,6 +85,10 @@ class Pool:
         if idle:
             self._close_one_idle(now - _IDLE_SECONDS)
         idle.append(connection)
+        if self._waiting:
+            self._passes += 1
+            with suppress(IndexError):
+                self._waiting[0].nudge()
         if self._closed:
             self.close()
 
@@ -215,24 +227,27 @@ class Pool:
                 raise error
 
     def _wait(self, end: float, frame: FrameType) -> Connection | None:
-        """Wait, after earlier waiters, for a connection to be given back; ``None`` if one may be opened instead."""
+        """Wait for a connection to be given back; ``None`` if one may be opened instead, or the time is over."""
         waiting = _Waiting(frame)
         self._waiting.append(waiting)
         idle: Connection | None = None
-        woken = False
         try:
-            idle = self._given_back_just_now(frame)
-            while idle is None and not woken and (remaining := end - time.monotonic()) > 0:
-                woken = waiting.wake.acquire(timeout=min(remaining, _LOOK))
-                if not woken:
+            while (
+                not waiting.is_served
+                and (idle := self._given_back_just_now(frame)) is None
+                and (remaining := end - time.monotonic()) > 0
+            ):
+                if not waiting.wake.acquire(timeout=min(remaining, _LOOK)):
                     self._look_after_the_waiting()
         finally:
             try:
                 self._waiting.remove(waiting)
-            except ValueError:  # another thread is about to hand one over
-                if not woken:
-                    waiting.wake.acquire(timeout=_LOOK)
+            except ValueError:  # another thread hands one over, or is about to
+                patience = time.monotonic() + _LOOK
+                while not waiting.is_served and (remaining := patience - time.monotonic()) > 0:
+                    waiting.wake.acquire(timeout=remaining)
         if idle is None or waiting.connection is None:
+            self._passes = 0
             return idle or waiting.connection
         self.give_back(waiting.connection)
         return idle
@@ -277,11 +292,12 @@ _MOVING = frozenset(
 class _Waiting:
     """A call that waits for a connection."""
 
-    __slots__ = ("_frame", "connection", "wake")
+    __slots__ = ("_frame", "connection", "is_served", "wake")
 
     def __init__(self, frame: FrameType) -> None:
         self._frame = frame
         self.connection: Connection | None = None
+        self.is_served = False
         self.wake = threading.Lock()
         self.wake.acquire()
 
@@ -290,7 +306,13 @@ class _Waiting:
         if connection is not None:
             connection.frame = self._frame
         self.connection = connection
-        self.wake.release()
+        self.is_served = True
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Let it look for a connection."""
+        with suppress(RuntimeError):  # it is awake already
+            self.wake.release()
 
 
 class OneConnection:

@@ -37,9 +37,10 @@ class Reader:
         now = monotonic()
         if now > self._opened.look_at:
             self._opened.look(now)
+        is_one = len(ids) == 1
         connection = self._connections.take(sys._getframe())
         try:
-            if len(ids) == 1:
+            if is_one:
                 row = connection.execute(sql.READ_ONE[fields], ids).fetchone()
             else:
                 rows = connection.execute(sql.read_many(fields, len(ids)), ids).fetchall()
@@ -51,7 +52,7 @@ class Reader:
                 raise translate(error, self._settings) from error
             raise
         self._connections.give_back(connection, now)
-        if len(ids) > 1:
+        if not is_one:
             documents, broken = documents_of(rows, DOCUMENT[fields], DOCUMENTS[fields])
             if broken:
                 raise broken[0]

@@ -9,6 +9,9 @@ import pytest
 
 import datastore
 from datastore import BackendUnavailableError
+from datastore_sqlite.pools import _MOST_PASSES, _Waiting
+from tests.full import times
+from tests.robustness.test_interrupts import Interrupt, interrupted_at
 from tests.robustness.test_turns import Sleeper
 
 DESCRIPTORS = Path("/proc/self/fd")
@@ -54,6 +57,82 @@ def test_the_url_says_how_many_connections_there_may_be(tmp_path):
         with pool.lent(sys._getframe()), pytest.raises(BackendUnavailableError, match=r"\?pool="):
             agent.get("k")
         assert agent.get("k") == 1
+
+
+def test_a_call_may_go_before_one_that_is_asleep_but_not_for_ever(tmp_path):
+    """With one connection, and one call that waits for it and does not wake up."""
+    with datastore.connect(f"sqlite:///{tmp_path}/a.db?pool=1", timeout=0.1, retry_seconds=0) as store:
+        agent, pool = store.host("u"), store.backend._opened.connections
+        agent.set("k", 1)
+        waiting = _Waiting(sys._getframe())
+        pool._waiting.append(waiting)
+        calls = 0
+
+        def call_often():
+            nonlocal calls
+            for _ in range(1_000):
+                agent.get("k")
+                calls += 1
+
+        with pytest.raises(BackendUnavailableError, match=r"\?pool="):
+            call_often()
+        assert 1 < calls <= _MOST_PASSES + 1  # the last of these gave it to the one that waits
+        assert waiting.is_served
+        pool.give_back(waiting.connection)
+        assert agent.get("k") == 1
+        assert len(pool._open_ones()) == 1
+
+
+def test_who_waits_for_a_connection_is_woken_when_one_is_given_back(tmp_path, monkeypatch):
+    monkeypatch.setattr("datastore_sqlite.pools._LOOK", 3_600.0)  # nobody looks for himself
+    with datastore.connect(f"sqlite:///{tmp_path}/a.db?pool=1", timeout=60) as store:
+        agent, pool, found = store.host("u"), store.backend._opened.connections, []
+        agent.set("k", 1)
+        for _ in range(20):
+            with pool.lent(sys._getframe()):
+                threads = [threading.Thread(target=lambda: found.append(agent.get("k")), daemon=True) for _ in range(3)]
+                for number, thread in enumerate(threads):
+                    thread.start()
+                    while len(pool._waiting) <= number:
+                        time.sleep(0.001)
+            for thread in threads:
+                thread.join(20)
+            assert not pool._waiting
+        assert found == [1] * 60
+
+
+def test_an_interrupt_at_any_bytecode_of_a_call_that_waits_for_a_connection_loses_none(tmp_path):
+    with datastore.connect(f"sqlite:///{tmp_path}/a.db?pool=1", timeout=30, retry_seconds=0) as store:
+        agent, pool = store.host("u"), store.backend._opened.connections
+        agent.set("k", 1)
+        executed, number = 1, 0
+        while executed > number:
+            number += times(3, 1)
+            held, over = threading.Event(), threading.Event()
+
+            def hold(held=held, over=over):
+                with pool.lent(sys._getframe()):
+                    held.set()
+                    while not pool._waiting and not over.is_set():
+                        time.sleep(0.0005)
+
+            other = threading.Thread(target=hold, daemon=True)
+            other.start()
+            assert held.wait(30)
+            try:
+                executed = interrupted_at(number, lambda: agent.get("k"))
+            except Interrupt:
+                executed = number + 1
+            over.set()
+            other.join(30)
+            found = []
+            after = threading.Thread(target=lambda found=found: found.append(agent.get("k")), daemon=True)
+            after.start()
+            after.join(30)
+            assert found == [1], "another thread is shut out"
+            assert agent.get("k") == 1
+            assert len(pool._open_ones()) == 1
+        assert number > 100, "the call must have waited"
 
 
 def test_a_connection_that_nobody_needs_is_closed(tmp_path, monkeypatch):
