@@ -96,15 +96,15 @@ SET = _parts(f"""
           datastore_sqlite.client:File.check | datastore_sqlite.connections:File.check
 """)
 FIND = _parts(f"""
-    datastore.queries.language:parse_query
+    datastore.calls.planning:parse_query | datastore.queries.language:parse_query
     datastore_sqlite.backend:SqliteBackend.plan
       datastore_sqlite.finding:make_plan
-    datastore.calls.planning:PlannedQuery.choose | datastore.finding:Search.choose
+    datastore.calls.planning:PlannedQuery.choose_with_keys | datastore.finding:Search.choose
       datastore.core:Core.page | datastore.core:Core._page
         datastore_sqlite.backend:SqliteBackend.find
           datastore_sqlite.finding:read_page
             {STATEMENTS}
-            datastore_sqlite.damage:documents_of
+            datastore_sqlite.finding:_sure_documents | datastore_sqlite.damage:documents_of
               datastore.values:decode
     datastore.access:AccessTracker.note_all
 """)
