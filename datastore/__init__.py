@@ -28,6 +28,7 @@ try:
         InternalError,
         InvalidNameError,
         InvalidNameTypeError,
+        InvalidTokenError,
         InvalidValueError,
         KeyExistsError,
         NotPicklableError,
@@ -56,9 +57,11 @@ if TYPE_CHECKING:
     from datastore.asynchronous.agent import AsyncAgentDataStore
     from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncVault
     from datastore.asynchronous.store import AsyncDataStore, connect_async
+    from datastore.asynchronous.tokens import AsyncTokens
     from datastore.interfaces.key_value import KeyValueStore
     from datastore.interfaces.vault import Vault
     from datastore.record import Record
+    from datastore.tokens import Token, Tokens
 
     __version__: str
 
@@ -67,6 +70,7 @@ __all__ = [
     "AsyncAgentDataStore",
     "AsyncDataStore",
     "AsyncKeyValueStore",
+    "AsyncTokens",
     "AsyncVault",
     "Backend",
     "BackendUnavailableError",
@@ -84,6 +88,7 @@ __all__ = [
     "InternalError",
     "InvalidNameError",
     "InvalidNameTypeError",
+    "InvalidTokenError",
     "InvalidValueError",
     "Item",
     "KeyExistsError",
@@ -99,6 +104,8 @@ __all__ = [
     "Record",
     "ReentrantCallError",
     "ThrottledError",
+    "Token",
+    "Tokens",
     "UnsupportedError",
     "ValueTooLargeError",
     "Vault",
@@ -114,9 +121,12 @@ _LATE = {
     "AsyncAgentDataStore": "datastore.asynchronous.agent",
     "AsyncDataStore": "datastore.asynchronous.store",
     "AsyncKeyValueStore": "datastore.asynchronous.interfaces",
+    "AsyncTokens": "datastore.asynchronous.tokens",
     "AsyncVault": "datastore.asynchronous.interfaces",
     "KeyValueStore": "datastore.interfaces.key_value",
     "Record": "datastore.record",
+    "Token": "datastore.tokens",
+    "Tokens": "datastore.tokens",
     "Vault": "datastore.interfaces.vault",
     "connect_async": "datastore.asynchronous.store",
 }

@@ -189,6 +189,10 @@ class PermissionDeniedError(DataStoreError):
     """
 
 
+class InvalidTokenError(PermissionDeniedError):
+    """A token (`datastore.DataStore.tokens`) is unknown, was revoked, or has expired. Nobody is told which of these."""
+
+
 class QuotaExceededError(DataStoreError):
     """An agent may not store so much; the host says how much it may (`datastore.DataStore.agent`).
 

@@ -7,8 +7,7 @@ is one place that decides, below all calls and interfaces, and any other agent d
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, NoReturn
@@ -269,8 +268,10 @@ class GuardedCore(Core):
 
     def write_one(self, write: Write) -> Outcome:
         """See `Core.write_one`."""
-        with self._naming((write,)):
+        try:
             self._guard.check_write((write.id,))
+        except PermissionDeniedError as error:
+            raise self._named(error, (write,)) from None
         if self._quota is None or isinstance(write, Touch) or is_system(write.id):
             return self._root.write_one(write)
         before = deadlines.begin(self.max_seconds, sys._getframe())
@@ -284,20 +285,18 @@ class GuardedCore(Core):
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Core.write`. If one of the writes must not be made, no write is."""
-        with self._naming(writes):
+        try:
             self._guard.check_write(write.id for write in writes)
+        except PermissionDeniedError as error:
+            raise self._named(error, writes) from None
         return self._root.write(writes) if self._quota is None else self._write_within(self._quota, writes)
 
     def _write_within(self, quota: tuple[Quota, Account], writes: Sequence[Write]) -> list[Outcome]:
         limits, account = quota
         return account.write(self._root, writes, limits)
 
-    @contextmanager
-    def _naming(self, writes: Sequence[Write]) -> Iterator[None]:
-        try:
-            yield
-        except PermissionDeniedError as error:
-            raise error.during(described([one.id for one in writes], "writing"), self._root.backend.name) from None
+    def _named(self, error: PermissionDeniedError, writes: Sequence[Write]) -> PermissionDeniedError:
+        return error.during(described([one.id for one in writes], "writing"), self._root.backend.name)
 
 
 def guarded(core: Core, user_id: str, agent: str, grants: Mapping[str, Grant] | None, quota: Quota | None) -> Core:

@@ -377,6 +377,8 @@ def without_system(ids: Sequence[str]) -> Sequence[str]:
 def is_any_id(text: str) -> bool:
     """Return whether a text is the id of a record or of a system record."""
     user, colon, rest = text.partition(":")
+    if user == SYSTEM:  # it is of no user
+        user = "u"
     return is_id(user.removesuffix(SYSTEM) + colon + rest)
 
 

@@ -43,6 +43,7 @@ from datastore.scope import Scope
 if TYPE_CHECKING:
     from datastore.asynchronous.store import AsyncDataStore
     from datastore.record import Record
+    from datastore.tokens import Tokens
 
 _USERS = 1_000  # users asked for at once
 _MOST = 1e9
@@ -175,7 +176,7 @@ class DataStore:
         quota: Quota | None = None,
     ) -> AgentDataStore:
         core = self._core
-        if quota is not None and not isinstance(quota, Quota):
+        if quota is not None and not is_a(quota, Quota):
             raise ConfigurationError(f"quota is {kind_of(quota)}; it must be a datastore.Quota")
         if grants is not None or quota is not None:
             core = guarded(core, user_id, agent or "", grants, quota)
@@ -200,6 +201,13 @@ class DataStore:
         Requests: 0.
         """
         return self._bound(user_id, None, namespace)
+
+    @property
+    def tokens(self) -> Tokens:
+        """What to hand out instead of a password: makes, lists and ends `Tokens`. For the host alone."""
+        from datastore.tokens import Tokens  # imported here, because few need it
+
+        return Tokens(self._core)
 
     def users(self) -> Iterator[str]:
         """Yield the ids of the users that have records, perhaps only expired ones. For the host alone.
@@ -277,9 +285,9 @@ class DataStore:
     def forget(self, user_id: str) -> Forgotten:
         """Remove everything that is stored of a user, in all namespaces, for good.
 
-        That means live records, expired and damaged ones, and what interrupted writes have left; with
-        ``isolation="database"`` the user's database as well. Documents that another program wrote, which have no
-        revision, stay. So may records that others write for this user in the meantime. It takes as long as the
+        That means live records, expired and damaged ones, what interrupted writes have left, and the tokens for this
+        user; with ``isolation="database"`` the user's database as well. Documents that another program wrote, which
+        have no revision, stay. So may records that others write for this user in the meantime. It takes as long as the
         database does.
 
         Args:
@@ -292,11 +300,15 @@ class DataStore:
             InvalidNameError: If ``user_id`` is not a valid name.
 
         Requests: those to read the ids, and per 1,000 documents 1 on CouchDB, per 500 on Firestore, per 25 on DynamoDB;
-        on SQLite 2 statements. For the system records beside them (leases) as many again, mostly one empty listing.
+        on SQLite 2 statements. For the system records beside them (leases, accounts) as many again, mostly one empty
+        listing; and those of `Tokens.list` and of deleting the user's tokens.
         """
+        from datastore.tokens import end_all  # imported here, because few need it
+
         core = self._core
         encoded = encode_name(check_name(user_id, "user_id"), "user_id")
         core.check_open()
+        end_all(core, as_text(user_id))  # first: with one of them somebody could go on storing
         forgotten = _forget(core, namespace_range(encoded, None))
         if self._tenants is None:
             _forget(core, system_range(encoded))  # these are not the user's records, so they do not count

@@ -155,13 +155,17 @@ def test_a_fault_is_found(run_kit, backend: type, topic: str, test: str) -> None
 @pytest.mark.parametrize(
     ("topic", "fault", "test"),
     [
-        pytest.param(topic, fault, test, id=fault.__name__)
-        for topic, faults in (("grants", unguarded.GRANTS), ("quotas", unguarded.QUOTAS))
+        pytest.param(topic, fault, test, id=f"{fault.__name__}-{test}")
+        for topic, faults in (
+            ("grants", unguarded.GRANTS),
+            ("quotas", unguarded.QUOTAS),
+            ("tokens", unguarded.TOKENS),
+        )
         for fault, test in faults
     ],
 )
 def test_a_fault_in_what_an_agent_may_do_is_found(run_kit, monkeypatch, topic: str, fault, test: str) -> None:
-    """Grants and quotas are checked in front of the adapter: here the adapter is correct, and the check is not."""
+    """They are checked in front of the adapter: here the adapter is correct, and the check is not."""
     (suite,) = (suite for suite in TOPICS if topic_name(suite) == topic)
     fault(monkeypatch)
     run = run_kit(_named(shelf.ShelfBackend), suite, "-k", test)

@@ -13,7 +13,7 @@ from datastore.adapters.knowledge import ABSENT, Known, Memory
 from datastore.backend import Document, DocumentPage, Fields, IdRange
 from datastore.documents import decoded
 from datastore.errors import DamagedRecordError, DataStoreError, UnsupportedError
-from datastore.ids import EVERYTHING, SYSTEM, is_id
+from datastore.ids import EVERYTHING, is_any_id
 from datastore_firestore.client import Connection, Message, Settings
 from datastore_firestore.codec import get_time, set_time, text_of
 from datastore_firestore.documents import ID, KEY, KEY_AND_METADATA, MARKER, MASKS, known_of, to_document
@@ -373,8 +373,7 @@ class Reader:
 
 
 def _is_no_record(name: str) -> bool:
-    user, colon, rest = name.partition(":")
-    return not is_id(user.removesuffix(SYSTEM) + colon + rest)
+    return not is_any_id(name)
 
 
 def _is_not_earlier(name: str) -> bool:

@@ -15,6 +15,7 @@ from datastore.arguments import as_int, shown
 from datastore.asynchronous.agent import AsyncAgentDataStore
 from datastore.asynchronous.bound import Hidden, Inside, Records, hide, inside_of, machinery_of, reads_long, twin_of
 from datastore.asynchronous.bound import writes_long as writes
+from datastore.asynchronous.tokens import AsyncTokens  # here: to import it on a loop blocks
 from datastore.asynchronous.workers import Job, outcome
 from datastore.backend import Backend, Capabilities, Forgotten
 from datastore.connecting import connect
@@ -85,6 +86,10 @@ class AsyncDataStore(Hidden):
 
     def host(self, user_id: str, namespace: str = "default") -> AsyncAgentDataStore:
         return AsyncAgentDataStore(self.sync.host(user_id, namespace))
+
+    @property
+    def tokens(self) -> AsyncTokens:
+        return AsyncTokens(self)
 
     def users(self) -> AsyncIterator[str]:
         return Records(self, self.sync.users)

@@ -38,6 +38,7 @@ from datastore.conformance.topics.retries import Retries
 from datastore.conformance.topics.revisions import Revisions
 from datastore.conformance.topics.scanning import Scanning
 from datastore.conformance.topics.tenants import Tenants
+from datastore.conformance.topics.tokens import Tokens
 from datastore.conformance.topics.tracking import Tracking
 from datastore.conformance.topics.updates import Updates
 from datastore.conformance.topics.values import Values
@@ -68,6 +69,7 @@ class ConformanceSuite(
     Isolation,
     Granted,
     Quotas,
+    Tokens,
     Tenants,
     RawReads,
     RawWrites,

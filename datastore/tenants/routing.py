@@ -166,9 +166,9 @@ class TenantBackend(Backend):
             with self.opened.lent_if_there(user_of(range.start)) as there:
                 return 0 if there is None else there.purge(at, range)
         purged = 0
-        for user_id in self.tenants():
-            with self.opened.lent(user_id) as backend:
-                purged += backend.purge(at)
+        for user_id in ("", *self.tenants()):  # what is of no user has a database, too
+            with self.opened.lent_if_there(user_id) as backend:
+                purged += 0 if backend is None else backend.purge(at)
         return purged
 
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
@@ -209,7 +209,7 @@ class TenantBackend(Backend):
 
     def drop(self) -> None:
         """See `Backend.drop`."""
-        for user_id in self.tenants():
+        for user_id in ("", *self.tenants()):  # what is of no user has a database, too
             self.drop_tenant(user_id)
         self.close()
 

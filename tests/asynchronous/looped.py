@@ -10,7 +10,7 @@ import threading
 from collections.abc import Awaitable, Iterator
 from inspect import isawaitable
 
-from datastore import AgentDataStore, AsyncAgentDataStore, AsyncDataStore, DataStore, KeyValueStore, Vault
+from datastore import AgentDataStore, AsyncAgentDataStore, AsyncDataStore, DataStore, KeyValueStore, Tokens, Vault
 from datastore.scope import Stream, scope_of
 
 _SEPARATE = frozenset({"agent", "host", "use_namespace", "vault", "key_value", "asynchronous"})
@@ -97,6 +97,21 @@ class LoopedKeyValue(KeyValueStore):
 
 
 @_looped
+class LoopedTokens(Tokens):
+    __slots__ = ("_plain",)
+
+    def __init__(self, core, store: DataStore) -> None:
+        super().__init__(core)
+        self._plain = store
+
+    def _twin(self):
+        return self._plain.asynchronous.tokens
+
+    def agent(self, token):
+        return LoopedAgent(scope_of(on_the_loop(self._twin().agent(token)).sync))
+
+
+@_looped
 class LoopedStore(DataStore):
     def __init__(self, store: DataStore) -> None:
         self.__dict__.update(vars(store))
@@ -107,6 +122,10 @@ class LoopedStore(DataStore):
 
     def _bound(self, *arguments):
         return LoopedAgent(scope_of(super()._bound(*arguments)))
+
+    @property
+    def tokens(self):
+        return LoopedTokens(self._core, self._plain)
 
     def close(self):
         on_the_loop(self._twin().aclose())

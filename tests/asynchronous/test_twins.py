@@ -14,9 +14,11 @@ from datastore import (
     AsyncAgentDataStore,
     AsyncDataStore,
     AsyncKeyValueStore,
+    AsyncTokens,
     AsyncVault,
     DataStore,
     KeyValueStore,
+    Tokens,
     Vault,
 )
 from datastore.asynchronous.agent import FoundRecords
@@ -26,6 +28,7 @@ TWINS = {
     AgentDataStore: AsyncAgentDataStore,
     Vault: AsyncVault,
     KeyValueStore: AsyncKeyValueStore,
+    Tokens: AsyncTokens,
 }
 RENAMED = {(DataStore, "close"): "aclose"}
 """Calls with another name, as Python's own asynchronous objects have it."""
@@ -35,6 +38,8 @@ WITHOUT_IO = {
     (AgentDataStore, "use_namespace"),
 }
 """They make no request, so there is nothing to await."""
+BINDING = {(Tokens, "agent")}
+"""They make a request, and return a twin."""
 STREAMS = {(DataStore, "users"), (DataStore, "records"), (AgentDataStore, "iter_records")}
 AWAITED_OR_ITERATED = {(AgentDataStore, "find_records"): "FoundRecords"}
 OWN_DOCSTRING = {(DataStore, "close")}
@@ -89,7 +94,7 @@ def test_a_call_takes_the_same(kind, name):
 def test_a_call_returns_the_same(kind, name):
     original, twin = inspect.signature(getattr(kind, name)), inspect.signature(twin_of(kind, name))
     returned = original.return_annotation
-    if (kind, name) in WITHOUT_IO:
+    if (kind, name) in WITHOUT_IO | BINDING:
         returned = returned.replace("AgentDataStore", "AsyncAgentDataStore")
     if (kind, name) in STREAMS:
         returned = returned.replace("Iterator", "AsyncIterator")
@@ -125,7 +130,7 @@ def test_what_is_a_stream_in_one_is_a_stream_in_the_other(kind, name):
 
 def test_every_parameter_is_passed_on():
     """A facade that forgets one is seen in its source: each name is used in the body of its function."""
-    for file in ("agent", "interfaces", "store"):
+    for file in ("agent", "interfaces", "store", "tokens"):
         source = Path(inspect.getfile(AsyncDataStore)).with_name(f"{file}.py").read_text(encoding="utf-8")
         for function in ast.walk(ast.parse(source)):
             if not isinstance(function, ast.AsyncFunctionDef | ast.FunctionDef) or function.name.startswith("_"):

@@ -316,9 +316,11 @@ def test_every_command_that_the_guide_names_is_there():
 def test_every_option_of_a_command_is_in_the_guide(name):
     common = section("docs/cli.md", "Which store, whose records")
     own = _guide_to(name)
+    command = get_command(app).commands[name]
     options = [
         option
-        for parameter in get_command(app).commands[name].params
+        for one in (command, *getattr(command, "commands", {}).values())
+        for parameter in one.params
         for option in parameter.opts
         if option.startswith("--") and option != "--help"
     ]

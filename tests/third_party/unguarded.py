@@ -1,13 +1,14 @@
-"""Ways in which the check of an agent's grants or quota could be wrong, one at a time. The kit must find them all."""
+"""Ways in which the check of grants, a quota or a token could be wrong, one at a time. The kit must find them all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
-from datastore import grants, guarded, quotas
+from datastore import grants, guarded, quotas, tokens
 from datastore.core import Core
 from datastore.errors import PermissionDeniedError
 
@@ -142,6 +143,49 @@ class Free:
         return nullcontext()
 
 
+def keeps_the_token(patch: pytest.MonkeyPatch) -> None:
+    """The token itself lies in the database."""
+    patch.setattr(tokens, "_hash", lambda secret: secret[4:])
+
+
+def takes_any_part(patch: pytest.MonkeyPatch) -> None:
+    """The end of a token makes no difference."""
+    find = tokens._hash
+    patch.setattr(tokens, "_hash", lambda secret: find(secret[:40]))
+
+
+def knows_no_ancestors(patch: pytest.MonkeyPatch) -> None:
+    """A token outlives the one that it was made from."""
+    kept = tokens._kept
+    patch.setattr(tokens, "_kept", lambda document: replace(kept(document), ancestors=()))
+
+
+def lets_quotas_grow(patch: pytest.MonkeyPatch) -> None:
+    """A token can be made that may store more."""
+    patch.setattr(tokens, "_least", lambda unit, given, wanted: wanted or given)
+
+
+def lets_grants_grow(patch: pytest.MonkeyPatch) -> None:
+    """A token can be made that may write what the other one may read."""
+
+    class Careless(grants.Grants):
+        def __init__(self, user, given):
+            super().__init__(user, given)
+            self.writable = self.readable
+
+    patch.setattr(tokens, "Grants", Careless)
+
+
+def lets_time_grow(patch: pytest.MonkeyPatch) -> None:
+    """A token can be made that ends later."""
+    patch.setattr(tokens, "min", max, raising=False)
+
+
+def leaves_the_tokens_of_the_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Whoever holds one goes on as a user that is no longer there."""
+    patch.setattr(tokens, "end_all", lambda core, user: 0)
+
+
 GRANTS: list[tuple[Callable[[pytest.MonkeyPatch], None], str]] = [
     (lets_everything_be_read, "test_a_namespace_without_a_grant_is_refused"),
     (lets_everything_be_written, "test_a_call_that_writes_needs_the_grant_to_write"),
@@ -167,3 +211,14 @@ QUOTAS: list[tuple[Callable[[pytest.MonkeyPatch], None], str]] = [
     (lets_threads_in, "test_several_threads_store_no_more"),
 ]
 """The same for the topic of quotas."""
+TOKENS: list[tuple[Callable[[pytest.MonkeyPatch], None], str]] = [
+    (keeps_the_token, "test_a_token_is_random_and_only_its_hash_is_kept"),
+    (takes_any_part, "test_a_part_of_a_token_or_a_changed_one_is_refused"),
+    (knows_no_ancestors, "test_a_token_whose_parent_is_gone_is_refused"),
+    (knows_no_ancestors, "test_to_revoke_a_token_revokes_all_that_were_made_from_it"),
+    (lets_quotas_grow, "test_a_token_cannot_be_made_wider"),
+    (lets_grants_grow, "test_a_token_cannot_be_made_wider"),
+    (lets_time_grow, "test_a_narrower_token_may_do_a_part"),
+    (leaves_the_tokens_of_the_forgotten, "test_to_forget_a_user_ends_the_tokens_for_it"),
+]
+"""And for that of tokens."""

@@ -172,7 +172,7 @@ def host() -> None:
         assert_type(store.records(), Iterator[Record])
         assert_type(store.purge_expired("ann"), int)
         assert_type(datastore.limits.shorten_name("a" * 300), str)
-        data_store = store.agent("ann", "planner", grants={"shared/*": "read", "default": "write"})
+        data_store = store.agent("ann", "planner", grants={"*": "write", "shared/*": "read"})
         data_store.set_many({"plan": {"goal": "buy"}, "plans": [], "price": {"amount": 1, "currency": "EUR"}})
         data_store.set("visit", {"city": "Bath", "days": 2})
         values(data_store)
