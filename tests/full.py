@@ -8,8 +8,10 @@ _Way = TypeVar("_Way")
 
 FULL = bool(os.environ.get("AGENT_DATASTORE_TEST_FULL"))
 
-EXAMPLES_ON_SERVERS = 60 if FULL else 30
+EXAMPLES_ON_SERVERS = 60 if FULL else 20
 """How many examples the kit's properties generate on servers, where each takes dozens of requests."""
+EXAMPLES_OF_A_VARIANT = 60 if FULL else 15
+"""How many they generate where an adapter is opened in another way. In CI it has had the same ones already."""
 
 MANY_ON_SERVERS = 12_000 if FULL else 3_000
 """How many records the kit's largest test writes on servers, which take a millisecond for each, and another to remove

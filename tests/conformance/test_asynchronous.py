@@ -16,7 +16,7 @@ from tests.conformance.test_dynamodb import MinistackHarness
 from tests.conformance.test_firestore import EmulatorHarness
 from tests.conformance.test_memory import MemoryHarness
 from tests.conformance.test_sqlite import SqliteHarness
-from tests.full import FULL
+from tests.full import EXAMPLES_OF_A_VARIANT, FULL
 
 _NO_CALLS = "it calls the adapter itself, not an agent's store; the backend's own run has it"
 _DECIDED_HERE = "what the twin does is decided on memory and SQLite; tox -e full runs it on servers"
@@ -24,6 +24,7 @@ _BELOW = ("raw_reads", "raw_touches", "raw_writes", "accesses", "abilities")
 
 
 class Looped:
+    examples: ClassVar = EXAMPLES_OF_A_VARIANT
     left_out: ClassVar = dict.fromkeys(_BELOW, _NO_CALLS)
 
     def open(self, **options: Any) -> DataStore:

@@ -8,6 +8,7 @@ from unittest.mock import patch
 from datastore import DataStore
 from datastore.conformance import ConformanceSuite, Harness
 from datastore_sqlite.client import Connection
+from tests.full import EXAMPLES_OF_A_VARIANT
 
 
 class SqliteHarness(Harness):
@@ -32,6 +33,7 @@ class SqliteHarness(Harness):
 
 class SqliteMemoryHarness(SqliteHarness):
     name = "sqlite-memory"
+    examples = EXAMPLES_OF_A_VARIANT
 
     def url(self) -> str:
         return "sqlite://:memory:"

@@ -38,9 +38,10 @@ def new_ministack(folder: Path) -> Server:
 def new_dynalite(folder: Path) -> Server:
     """Return a server, not started."""
     program = node_modules() / "dynalite" / "cli.js"
+    node = ["node", "--require", str(Path(__file__).with_name("dynalite_parsers.js"))]
     times = ["--createTableMs", "0", "--deleteTableMs", "0", "--updateTableMs", "0"]
     return Server(
-        "dynalite", lambda port: ["node", str(program), "--host", HOST, "--port", str(port), *times], _answers, folder
+        "dynalite", lambda port: [*node, str(program), "--host", HOST, "--port", str(port), *times], _answers, folder
     )
 
 
