@@ -125,6 +125,9 @@ class Delete(NamedTuple):
     certain: bool = False
     """Be ``done`` only if this write has surely removed the document, and not perhaps another one. If that cannot be
     told, because an answer was lost, the error is an `OutcomeUnknownError`. It is given with ``if_revision``."""
+    seen: str | None = None
+    """The ``created_at`` of the document, if the same call has seen it since ``at``. If an answer was lost, a document
+    that was created at another time is then known to be a later one, whatever the clocks show."""
 
 
 class Touch(NamedTuple):
@@ -139,6 +142,8 @@ class Touch(NamedTuple):
     """The time of the call, which decides whether the document is live."""
     expires_at: str | None
     """The new expiry; ``None`` for never."""
+    seen: str | None = None
+    """As for a `Delete`."""
 
 
 Write: TypeAlias = Put | Delete | Touch

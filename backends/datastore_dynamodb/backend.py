@@ -188,6 +188,7 @@ class DynamoBackend(Backend):
         """See `Backend.after_fork`."""
         self._threads.after_fork()
         self._connection.after_fork()
+        self._parts.after_fork()
         self._memory.clear()
         self._writer.after_fork()
         self._counter.after_fork()

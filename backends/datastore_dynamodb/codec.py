@@ -44,8 +44,13 @@ class Encoded(NamedTuple):
     form: str
     """The name of the attribute, one of `VALUE_FORMS`."""
     attribute: Attribute
+    """For `PARTS` it is empty until they have a name."""
     chunks: tuple[bytes, ...] = ()
     """The contents of the value's own items, for `PARTS`."""
+
+    def named(self, name: str) -> Encoded:
+        """Return a value in parts with their name."""
+        return self._replace(attribute={"S": f"{name}:{len(self.chunks)}"})
 
 
 class _NotExactError(Exception):
@@ -69,7 +74,7 @@ def encode_value(value: Any, json: str) -> Encoded:
     if len(zipped) <= MAX_VALUE_SIZE:
         return Encoded(ZIPPED, {"B": zipped})
     chunks = tuple(zipped[start : start + MAX_VALUE_SIZE] for start in range(0, len(zipped), MAX_VALUE_SIZE))
-    return Encoded(PARTS, {"N": str(len(chunks))}, chunks)
+    return Encoded(PARTS, {}, chunks)
 
 
 def decode_value(item: Mapping[str, Attribute]) -> tuple[Any, int]:

@@ -50,18 +50,28 @@ OURS_OR_NONE = "(attribute_not_exists(pk) OR attribute_exists(revision))"
 """An item that another program has written has no revision."""
 
 
+class Split(NamedTuple):
+    """The parts that a value is split across."""
+
+    name: str
+    """What tells them from other parts of values that the same record has had, or is about to have."""
+    number: int
+    attribute: Attribute
+    """How the record's item names them."""
+
+
 class Token(NamedTuple):
     """What the condition of a change compares, and which parts become garbage once the change is made."""
 
     revision: Attribute | None
     """As it is stored, even if it is not text; ``None`` if there is none."""
-    parts: int
-    """The number of other items that the value is split across."""
+    split: Split | None
+    """The parts of the value; ``None`` if it has none."""
 
 
 def token_of(item: Mapping[str, Attribute]) -> Token:
     """Return the token of an item."""
-    return Token(item.get(REVISION), parts_of(item))
+    return Token(item.get(REVISION), split_of(item))
 
 
 def known_of(item: Mapping[str, Attribute], *, metadata: bool) -> Known:
@@ -129,10 +139,27 @@ def revision_of(item: Mapping[str, Attribute]) -> str:
     return revision
 
 
+def split_of(item: Mapping[str, Attribute]) -> Split | None:
+    """Return the parts that the value in an item is split across; ``None`` if it is not, or if what says so is damaged.
+
+    Earlier versions stored only the number of parts, whose name was the revision.
+    """
+    attribute = item.get(PARTS)
+    if attribute is None:
+        return None
+    if "N" in attribute:
+        name, number = item.get(REVISION, {}).get("S", ""), attribute["N"]
+    else:
+        name, _, number = attribute.get("S", "").rpartition(":")
+    if not (number.isdecimal() and len(number) <= _PARTS_DIGITS and int(number)):
+        return None
+    return Split(name, int(number), attribute)
+
+
 def parts_of(item: Mapping[str, Attribute]) -> int:
-    """Return how many other items the value is split across: usually 0, and 0 if the stored number is damaged."""
-    number = item.get(PARTS, {}).get("N", "0")
-    return int(number) if number.isdecimal() and len(number) <= _PARTS_DIGITS else 0
+    """Return how many other items the value is split across: usually 0, and 0 if what says so is damaged."""
+    split = split_of(item)
+    return 0 if split is None else split.number
 
 
 def is_live(item: Mapping[str, Attribute], at: str) -> bool:

@@ -1,14 +1,21 @@
 """Values that are too large for an item, split across several.
 
 The parts of a value are in a separate partition, ``<user>:``, which cannot be a user's id. So no listing ever meets
-them, and they take no throughput from the user's own partition. Their sort key is the record's sort key, the revision
-that they belong to, and a number. Parts never change. The record's item holds their number.
+them, and they take no throughput from the user's own partition. Their sort key is the record's sort key, a name, and a
+number. What they hold never changes. The record's item has their name, and how many there are.
 
-A writer stores the parts of the new revision, then switches the record's item to it, then removes the parts of the old
-revision. If a reader does not find all parts, another writer was faster, and it reads the record's item again. After a
-crash, some parts may belong to no revision of a record. They are removed when a large value is next written to that
-key or removed from it, and when the namespace is cleared: with the first parts of a namespace, a marker is stored in
-the namespace itself, which tells `clear` to look for parts.
+A writer stores the parts of the new value, then switches the record's item to them, then removes the parts of the old
+value. If a reader does not find all parts, another writer was faster, and it reads the record's item again.
+
+The name is new whenever somebody stores parts, even if it is the same write that is sent again since its answer was
+lost. So once a record's item has stopped naming parts, it never names them again, and whoever saw it stop can remove
+them. Were they named by the revision, somebody else could be about to remove them when the write is sent again: it
+would leave a record without its parts. Only if nobody can have seen the name, since every request for it was answered
+and refused, the next attempt takes it over.
+
+After a crash, and after a lost answer, there may be parts that no record names. They are removed when a large value is
+next written to that key or removed from it, and when the namespace is cleared: with the first parts of a namespace, a
+marker is stored in the namespace itself, which tells `clear` to look for parts.
 """
 
 from __future__ import annotations
@@ -19,14 +26,16 @@ from datetime import timedelta
 from typing import Any
 
 from datastore.adapters.batching import batches
+from datastore.adapters.remembering import new_mark
 from datastore.backend import IdRange, Put, Restore
 from datastore.errors import DataStoreError
 from datastore.ids import after_namespace
 from datastore.times import format_time, parse_time
+from datastore.turns import keep_newest
 from datastore_dynamodb.batches import READ_BATCH, WRITE_BATCH, get_items, write_items
 from datastore_dynamodb.client import ConditionFailedError, Connection
-from datastore_dynamodb.codec import Attribute, Attributes, Encoded
-from datastore_dynamodb.items import Token, epoch, id_of, own_key, parts_of, revision_after, revision_of
+from datastore_dynamodb.codec import PARTS, Attribute, Attributes, Encoded
+from datastore_dynamodb.items import Split, epoch, id_of, own_key, revision_after, split_of
 from datastore_dynamodb.schema import PARTITION, PARTS_SUFFIX, SORT, TTL
 
 logger = logging.getLogger("datastore")
@@ -36,6 +45,8 @@ BEFORE_MARKER = "{"
 """Stands where a key would: after all keys of a namespace, and before its marker."""
 _LEFT_BEHIND = timedelta(hours=1)
 """No writer is still about to switch to parts that are this old, even if the clocks differ."""
+_MOST_UNUSED = 1_000
+"""For how many writes the name of parts that no record refers to is remembered."""
 _TTL_MARGIN = 86_400  # seconds; the parts of an expiring record are never removed before it, even if the clocks differ
 
 _DATA = {"ProjectionExpression": "pk, sk, #data", "ExpressionAttributeNames": {"#data": "data"}}
@@ -52,22 +63,38 @@ class Parts:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Forget the names that only the parent may take over."""
+        self._unused: dict[tuple[str, str], str] = {}  # by id and revision: the name of parts that nothing refers to
+
+    def name(self, write: Put | Restore) -> str:
+        """Return a name for the parts that one call stores for a write."""
+        return self._unused.pop((write.id, revision_after(write)), None) or f"{new_mark()}{new_mark()}"
+
+    def keep(self, write: Put | Restore, value: Encoded) -> None:
+        """Note that no record refers to the parts of a write, or ever will unless the write is sent again.
+
+        Then their name is taken over, so that each attempt replaces what the one before has stored.
+        """
+        self._unused[write.id, revision_after(write)] = _of(value).name
+        keep_newest(self._unused, _MOST_UNUSED)
 
     def write(self, write: Put | Restore, value: Encoded, expires_at: str | None) -> None:
         """Store the parts of a value before anything refers to them.
 
         Args:
             write: The write.
-            value: Its value.
+            value: Its value, with the name of the parts.
             expires_at: When the record will expire.
         """
         user, _, rest = write.id.partition(":")
-        revision = revision_after(write)
         marker = {PARTITION: {"S": user}, SORT: {"S": rest[: rest.index(":") + 1] + _MARKER}}
         requests = [{"PutRequest": {"Item": marker}}]
-        for number, chunk in enumerate(value.chunks):
+        for key, chunk in zip(_keys(write.id, _of(value)), value.chunks, strict=True):
             item: Attributes = {
-                **_key(write.id, revision, number),
+                **key,
                 "data": {"B": chunk},
                 "writtenAt": {"S": write.at},
             }
@@ -76,14 +103,14 @@ class Parts:
             requests.append({"PutRequest": {"Item": item}})
         write_items(self._connection, requests)
 
-    def prolong(self, id: str, token: Token, was: str | None, expires_at: str | None, mark: str) -> None:
+    def prolong(self, id: str, split: Split, was: str | None, expires_at: str | None, mark: str) -> None:
         """Let the parts of a value live long enough before the expiry of their record is moved, and mark them.
 
         The mark tells `shorten` whether another touch has prolonged them since.
 
         Args:
             id: The record's id.
-            token: Its token, which says how many parts there are.
+            split: The parts.
             was: When the record expires now.
             expires_at: When it will expire.
             mark: A mark of this touch.
@@ -91,7 +118,7 @@ class Parts:
         Requests: 1 for each part, and rarely 2.
         """
         marking, values = "SET touched = :mark", {":mark": {"S": mark}}
-        for key in _keys_of(id, token):
+        for key in _keys(id, split):
             if expires_at is None:
                 self._update(key, f"{marking} REMOVE {TTL}", values)
                 continue
@@ -101,12 +128,12 @@ class Parts:
             if not (is_later and self._update(key, f"{marking}, {TTL} = :until", until, f"{TTL} < :until")):
                 self._update(key, marking, values)
 
-    def shorten(self, id: str, token: Token, expires_at: str, mark: str) -> None:
+    def shorten(self, id: str, split: Split, expires_at: str, mark: str) -> None:
         """Let the parts of a value expire with their record, after its expiry was moved back.
 
         Args:
             id: The record's id.
-            token: Its token.
+            split: The parts.
             expires_at: When it expires.
             mark: The mark of this touch. Parts that another touch has marked since are left alone.
 
@@ -114,7 +141,7 @@ class Parts:
         """
         values = {":mark": {"S": mark}, ":until": _expiring(expires_at)}
         try:
-            for key in _keys_of(id, token):
+            for key in _keys(id, split):
                 self._update(key, f"SET {TTL} = :until", values, "touched = :mark")
         except DataStoreError as error:  # the touch is done
             logger.warning("parts of a value will outlive it: %s", error)
@@ -138,7 +165,7 @@ class Parts:
 
     def read(self, items: Sequence[Mapping[str, Attribute]]) -> dict[str, bytes]:
         """Return the joined parts by the id of the record's item, leaving out items with a missing part."""
-        keys = [key for item in items for key in _keys(item)]
+        keys = [key for item in items for key in keys_of(item)]
         data: dict[str, bytes] = {}
         for batch in batches(keys, READ_BATCH):
             data.update(
@@ -148,16 +175,15 @@ class Parts:
             )
         joined: dict[str, bytes] = {}
         for item in items:
-            found = [data.get(id_of(key)) for key in _keys(item)]
+            found = [data.get(id_of(key)) for key in keys_of(item)]
             if None not in found:
                 joined[id_of(item)] = b"".join(part for part in found if part is not None)
         return joined
 
     def withdraw(self, write: Put | Restore, value: Encoded) -> None:
-        """Remove the parts of a write that was not done after all."""
-        revision = revision_after(write)
+        """Remove the parts of a write that nothing refers to, because it was not done, or by another attempt."""
         try:
-            self._remove([_key(write.id, revision, number) for number in range(len(value.chunks))])
+            self._remove(_keys(write.id, _of(value)))
         except DataStoreError as error:  # the result of the write is known; the parts can wait
             logger.warning("parts of a value that was not stored are still there for now: %s", error)
 
@@ -167,8 +193,8 @@ class Parts:
         Args:
             id: The record's id.
             at: Now.
-            keep: The revision that was just written, if it has parts.
-            gone: The revision that was just replaced or removed, if it had parts.
+            keep: The name of the parts of the value that was just written, if it has any.
+            gone: The name of those of the value that was just replaced or removed.
         """
         user, _, rest = id.partition(":")
         try:
@@ -183,7 +209,7 @@ class Parts:
         """
         user, _, first = range.start.partition(":")
         end = range.end.partition(":")[2]
-        self._remove([key for item in gone for key in _keys(item)])
+        self._remove([key for item in gone for key in keys_of(item)])
         remaining = False
         keys: list[Attributes] = []
         for part in self._query(user, first, end, strong=True):
@@ -208,8 +234,8 @@ class Parts:
     ) -> list[Attributes]:
         found = []
         for part in self._query(user, first, end):
-            _, revision = _names(part)
-            if revision != keep and (revision == gone or _is_left_behind(part, at)):
+            _, name = _names(part)
+            if name != keep and (name == gone or _is_left_behind(part, at)):
                 found.append(own_key(part))
         return found
 
@@ -237,28 +263,30 @@ class Parts:
             parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def _remove(self, keys: Sequence[Attributes]) -> None:
-        # A call that is repeated may meet a record twice at one revision: its writer has repeated its write in between.
-        # DynamoDB refuses a batch that names an item twice.
+        # A call that is repeated may meet a record twice. DynamoDB refuses a batch that names an item twice.
         distinct = {id_of(key): key for key in keys}
         for batch in batches(distinct.values(), WRITE_BATCH):
             write_items(self._connection, [{"DeleteRequest": {"Key": key}} for key in batch])
 
 
-def _key(id: str, revision: str, number: int) -> Attributes:
+def _keys(id: str, split: Split) -> list[Attributes]:
+    """Return the keys of the parts of the value of a record."""
     user, _, rest = id.partition(":")
-    return {PARTITION: {"S": user + PARTS_SUFFIX}, SORT: {"S": f"{rest}:{revision}:{number}"}}
+    partition = {"S": user + PARTS_SUFFIX}
+    return [{PARTITION: partition, SORT: {"S": f"{rest}:{split.name}:{number}"}} for number in range(split.number)]
 
 
-def _keys(item: Mapping[str, Attribute]) -> list[Attributes]:
-    """Return the keys of the parts of a record's value."""
-    id, revision = id_of(item), revision_of(item)
-    return [_key(id, revision, number) for number in range(parts_of(item))]
+def keys_of(item: Mapping[str, Attribute]) -> list[Attributes]:
+    """Return the keys of the parts of the value in a record's item."""
+    split = split_of(item)
+    return [] if split is None else _keys(id_of(item), split)
 
 
-def _keys_of(id: str, token: Token) -> list[Attributes]:
-    """Return the keys of the parts of the value of a record that can be read."""
-    revision = (token.revision or {}).get("S", "")
-    return [_key(id, revision, number) for number in range(token.parts)]
+def _of(value: Encoded) -> Split:
+    """Return the parts of a value that has them."""
+    split = split_of({PARTS: value.attribute})
+    assert split is not None  # noqa: S101  # it was named
+    return split
 
 
 def _expiring(expires_at: str) -> Attribute:
@@ -267,7 +295,7 @@ def _expiring(expires_at: str) -> Attribute:
 
 
 def _names(part: Mapping[str, Attribute]) -> tuple[str, str]:
-    """Return the sort key of a part's record, and the part's revision."""
+    """Return the sort key of a part's record, and the part's name."""
     namespace, _, rest = id_of(part)[len(part[PARTITION]["S"]) + 1 :].partition(":")
     key, _, rest = rest.partition(":")
     return f"{namespace}:{key}", rest.rpartition(":")[0]

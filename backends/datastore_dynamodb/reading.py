@@ -29,8 +29,8 @@ from datastore_dynamodb.items import (
     known_after_reading,
     own_key,
     parts_of,
-    revision_of,
     scan_key_of,
+    split_of,
     to_document,
 )
 from datastore_dynamodb.parts import BEFORE_MARKER, Parts, is_marker
@@ -283,11 +283,11 @@ class Reader:
             newer = self._get(id, fields, strong=True)
             if newer is None:
                 return None
-            before, item = revision_of(item), newer
+            before, item = split_of(item), newer
             if PARTS not in item:
                 return to_document(item, fields, decode_value(item)[0])
             joined = self._parts.read([item]).get(id)
-            if joined is None and revision_of(item) == before:
+            if joined is None and split_of(item) == before:
                 # Parts exist from before the record's item names them until after it names others.
                 raise damaged(id, f"some of the {parts_of(item)} parts of its value are missing")
         return to_document(item, fields, unzip(joined)[0])

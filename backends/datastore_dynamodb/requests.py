@@ -32,8 +32,13 @@ from datastore_dynamodb.marks import COUNTS, WRITES, first, operands, rememberin
 from datastore_dynamodb.schema import TTL
 
 _AT_REVISION = "revision = :seen"
+_SAME_PARTS = "valueParts = :parts"
 _ABSENT = f"attribute_not_exists(pk) OR ({EXPIRED} AND attribute_exists(revision) AND {NO_PARTS})"
 _ABSENT_OR_EXPIRES_LATER = "(attribute_not_exists(pk) OR expiresAt > :at)"
+_NOT_CREATED_SINCE, _NOT_WRITTEN_SINCE = "NOT createdAt > :at", "NOT updatedAt > :at"
+"""Of a write of a record that nobody has read. A request may arrive long after its call has sent another one, and after
+others have removed the record and created it again. If it is refused because clocks differ, the record that it found is
+changed by the next request, at its revision. The condition holds for a record without the time, and for none."""
 _EXPIRY = ("expiresAt", TTL)
 _UNKNOWN = unknown(WRITES)
 _COUNT = f"ADD accessCount :number SET {remembering(COUNTS)}"
@@ -87,29 +92,30 @@ def _condition(change: Change, value: Encoded | None, values: Attributes) -> str
         values[":at"] = {"S": write.at}
         return _ABSENT
     revision = None if isinstance(write, Access | Touch) else write.if_revision
+    values[":at"] = {"S": write.at}
     if isinstance(write, Delete):
         if revision is None:
-            return OURS_OR_NONE if write.only_own else ""
+            return f"{OURS_OR_NONE} AND {_NOT_CREATED_SINCE}" if write.only_own else _NOT_CREATED_SINCE
         terms = LIVE
     else:
         terms = f"{NO_PARTS} AND {LIVE}"
-    values[":at"] = {"S": write.at}
     if revision is not None:
         values[":seen"] = {"S": revision}
         return f"{_AT_REVISION} AND {terms}"
     if isinstance(write, Touch):
-        return f"attribute_exists(revision) AND {terms}"
+        return f"attribute_exists(revision) AND {terms} AND {_NOT_WRITTEN_SINCE}"
     if isinstance(write, Put) and write.keep_expiry and write.expires_at is not None:
         # No update can leave a live record without an expiry, and give one to a new record. So the former is refused.
         terms = f"{NO_PARTS} AND {_ABSENT_OR_EXPIRES_LATER}"
-    return f"{OURS_OR_NONE} AND {terms}"
+    return f"{OURS_OR_NONE} AND {terms} AND {_NOT_CREATED_SINCE}"
 
 
 def _as_seen(change: Change, over: Known, value: Encoded | None, values: Attributes) -> str:
     """Return the condition that a record is as it was seen: at its revision, and as live as it was.
 
     A touch moves the expiry without a new revision, so a record may have expired, or even live again, since it was
-    seen. Where parts of a value are to expire with their record, the expiry must be the very one that was seen.
+    seen. Where parts of a value are to expire with their record, the expiry must be the very one that was seen. A write
+    that is sent again after somebody has removed the record makes it at the same revision, with other parts.
     """
     write = change.write
     if over.token.revision is None:
@@ -117,13 +123,17 @@ def _as_seen(change: Change, over: Known, value: Encoded | None, values: Attribu
     values[":seen"] = over.token.revision
     if over.damaged:
         return _AT_REVISION
+    as_seen = _AT_REVISION
+    if over.token.split is not None:
+        values[":parts"] = over.token.split.attribute
+        as_seen = f"{_AT_REVISION} AND {_SAME_PARTS}"
     if isinstance(write, Touch) or (_keeps_expiry(change) and value is not None and value.form == PARTS):
         if over.expires_at is None:
-            return f"{_AT_REVISION} AND attribute_not_exists(expiresAt)"
+            return f"{as_seen} AND attribute_not_exists(expiresAt)"
         values[":was"] = {"S": over.expires_at}
-        return f"{_AT_REVISION} AND expiresAt = :was"
+        return f"{as_seen} AND expiresAt = :was"
     values[":at"] = {"S": write.at}
-    return f"{_AT_REVISION} AND {LIVE if over.live(write.at) else EXPIRED}"
+    return f"{as_seen} AND {LIVE if over.live(write.at) else EXPIRED}"
 
 
 def _keeps_expiry(change: Change) -> bool:

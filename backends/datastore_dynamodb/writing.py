@@ -21,7 +21,18 @@ from datastore_dynamodb.answers import AnswerLostError, lost
 from datastore_dynamodb.batches import READ_BATCH, Threads, get_items
 from datastore_dynamodb.client import CanceledError, ConditionFailedError, Connection, RefusedError, throttled
 from datastore_dynamodb.codec import PARTS, Attributes, Encoded, encode_value, size_of
-from datastore_dynamodb.items import LOADED, Token, id_of, is_live, key_of, known_of, revision_after, token_of
+from datastore_dynamodb.items import (
+    LOADED,
+    Split,
+    Token,
+    id_of,
+    is_live,
+    key_of,
+    known_of,
+    revision_after,
+    split_of,
+    token_of,
+)
 from datastore_dynamodb.marks import REMEMBERED
 from datastore_dynamodb.parts import Parts
 from datastore_dynamodb.requests import Request, identity_of, request_of
@@ -45,7 +56,7 @@ class Items(Primitives):
     """The items of one table, as the toolkit sees them. Each call that writes has its own object, and counting has one.
 
     It keeps the encoded values of its call, since every attempt sends the same ones, and notes which of them have their
-    parts stored already.
+    parts stored already. Another call for the same write, after an answer was lost, stores parts of its own.
     """
 
     name = NAME
@@ -57,20 +68,32 @@ class Items(Primitives):
         self._parts = parts
         self._threads = threads
         self._values: dict[str, Encoded] = {}
-        self._withdrawable: dict[str, str | None] = {}  # by id: when the parts that are stored already expire
+        # By id: when parts expire that are stored already, or may be, and that no record refers to or ever will.
+        self._withdrawable: dict[str, str | None] = {}
         self._remembered: dict[str, Known] = {}  # what is known of records that are touched without reading them
         self._prolonged: dict[str, str] = {}  # by id: the mark that the parts of a touched value have
 
     def write(self, writer: Writer, writes: Sequence[Write | Restore]) -> list[Outcome]:
         """Apply the writes of one call, and remove the parts of values that were stored in vain."""
-        outcomes = writer.write(writes, through=self)
-        if self._withdrawable:
-            for write, outcome in zip(writes, outcomes, strict=True):
-                if write.id not in self._withdrawable or not isinstance(write, Put | Restore) or outcome.done:
-                    continue
-                if outcome.revision != revision_after(write):  # unless another call has restored the same revision
-                    self._parts.withdraw(write, self._values[write.id])
+        try:
+            outcomes = writer.write(writes, through=self)
+        except DataStoreError:
+            for write in writes:
+                self._keep_parts(write)
+            raise
+        if not self._withdrawable:
+            return outcomes
+        for write, outcome in zip(writes, outcomes, strict=True):
+            if outcome.error is not None and outcome.error.retryable:
+                self._keep_parts(write)
+            elif write.id in self._withdrawable and isinstance(write, Put | Restore):
+                self._parts.withdraw(write, self._values[write.id])
         return outcomes
+
+    def _keep_parts(self, write: Write | Restore) -> None:
+        """Keep parts that were stored in vain for the next attempt."""
+        if write.id in self._withdrawable and isinstance(write, Put | Restore):
+            self._parts.keep(write, self._values[write.id])
 
     def load(self, ids: Sequence[str], *, metadata: bool, value: bool) -> Mapping[str, Known]:
         """See `Primitives.load`.
@@ -115,6 +138,7 @@ class Items(Primitives):
         native = write.value if isinstance(write, Put) else write.document.value
         encoded = self._values[write.id] = encode_value(native, write.json)
         if encoded.form == PARTS:
+            self._values[write.id] = encoded.named(self._parts.name(write))
             return None  # a read may settle it before a megabyte is sent in vain
         if isinstance(write, Restore):
             return ABSENT if write.if_revision is None else UNSEEN
@@ -157,6 +181,14 @@ class Items(Primitives):
             return error
 
     def _one(self, change: Change) -> Result:
+        try:
+            return self._sent(change)
+        except DataStoreError as error:
+            if self.in_doubt(error):
+                self._withdrawable.pop(change.id, None)  # the record may refer to them, now or later
+            raise
+
+    def _sent(self, change: Change) -> Result:
         if self._has_parts(change):
             self._prepare_parts(change)
         operation, parameters = request_of(change, self._values.get(change.id))
@@ -169,9 +201,6 @@ class Items(Primitives):
             answer = self._connection.call(operation, **parameters)
         except ConditionFailedError as refused:
             return Late(None if refused.item is None else _found(change, refused.item))
-        except DataStoreError:
-            self._withdrawable.pop(change.id, None)  # the record may refer to them now, or after the next attempt
-            raise
         removed = answer.get("Attributes")
         write = change.write
         if removed is None and isinstance(write, Delete) and (write.if_revision or isinstance(change.over, Known)):
@@ -184,11 +213,11 @@ class Items(Primitives):
         assert isinstance(after, Known)  # noqa: S101  # nothing with parts is changed over `UNSEEN`, or removed here
         if isinstance(write, Put | Restore):
             if self._withdrawable.get(write.id, "") != after.expires_at:
-                self._parts.write(write, self._values[write.id], after.expires_at)
                 self._withdrawable[write.id] = after.expires_at
+                self._parts.write(write, self._values[write.id], after.expires_at)
         elif isinstance(over, Known):
             mark = self._prolonged[write.id] = new_mark()
-            self._parts.prolong(write.id, over.token, over.expires_at, after.expires_at, mark)
+            self._parts.prolong(write.id, over.token.split, over.expires_at, after.expires_at, mark)
 
     def _applied(self, change: Change, removed: Attributes | None = None) -> Applied:
         """Do what must follow a change, and return its result."""
@@ -204,27 +233,29 @@ class Items(Primitives):
             self._reclaim(write, over)
             return Applied(outcome=_outcome_of(write, removed))
         value = self._values[write.id]
-        self._reclaim(write, over, revision_after(write) if value.form == PARTS else None)
-        return Applied(Token({"S": revision_after(write)}, len(value.chunks)))
+        split = split_of({value.form: value.attribute})
+        self._withdrawable.pop(write.id, None)
+        self._reclaim(write, over, split)
+        return Applied(Token({"S": revision_after(write)}, split))
 
     def _touched(self, touch: Touch, over: State) -> Applied:
         if not isinstance(over, Known):
             known = self._remembered.get(touch.id)
             return Applied(outcome=DONE, after=known and known._replace(expires_at=touch.expires_at))
         if touch.expires_at is not None and touch.id in self._prolonged and over.live(touch.expires_at):
-            self._parts.shorten(touch.id, over.token, touch.expires_at, self._prolonged[touch.id])
+            self._parts.shorten(touch.id, over.token.split, touch.expires_at, self._prolonged[touch.id])
         return Applied(over.token)
 
-    def _reclaim(self, write: Write | Restore, over: Token | None, keep: str | None = None) -> None:
+    def _reclaim(self, write: Write | Restore, over: Token | None, new: Split | None = None) -> None:
         """Remove the parts of the replaced or removed value, and what others have left there."""
-        gone = over.revision.get("S") if over is not None and over.parts and over.revision is not None else None
-        if keep is not None or gone is not None:
-            self._parts.reclaim(write.id, write.at, keep=keep, gone=gone)
+        gone = None if over is None else over.split
+        if new is not None or gone is not None:
+            self._parts.reclaim(write.id, write.at, keep=new and new.name, gone=gone and gone.name)
 
     def _has_parts(self, change: Change) -> bool:
         """Return whether the value that is written, or whose expiry is moved, is split across other items."""
         if isinstance(change.write, Touch):
-            return isinstance(change.over, Known) and bool(change.over.token.parts)
+            return isinstance(change.over, Known) and change.over.token.split is not None
         value = self._values.get(change.id)
         return value is not None and value.form == PARTS
 

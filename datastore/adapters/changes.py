@@ -279,13 +279,21 @@ def _touch(touch: Touch, state: State, rules: Rules, sent: Sent | None, fresh: b
         return Outcome(False, error=damaged(touch.id))
     if state.expires_at == touch.expires_at:
         return DONE
-    if sent is not None and state.created_at != sent.created_at and (sent.certain or state.created_at > touch.at):
-        # The document that it was for is gone, and the expiry of this one is somebody else's. If that one was only
-        # remembered, this one may have been there before the call.
-        return DONE
+    if sent is not None and _is_later(state, sent, touch):
+        return DONE  # the document that it was for is gone, and the expiry of this one is somebody else's
     if rules.replaces_whole and state.source is None:
         return None  # the value must be written again, and so it must be read
     return Change(touch, state, state._replace(expires_at=touch.expires_at, source=None), DONE, live=True)
+
+
+def _is_later(known: Known, sent: Sent, touch: Touch) -> bool:
+    """Return whether a document was created after the one that a touch was sent for was gone."""
+    if touch.seen is not None:
+        return known.created_at != touch.seen
+    if known.created_at == sent.created_at:
+        return False
+    # A document that was only remembered may have been gone before the call, and this one have been there.
+    return sent.certain or (known.since or known.created_at) > touch.at
 
 
 def _delete(
@@ -326,6 +334,8 @@ def _not_certain() -> OutcomeUnknownError:
 
 def _is_another(known: Known, sent: Sent, delete: Delete, rules: Rules) -> bool:
     """Return whether a document was created after the one that a delete was sent for was gone."""
+    if delete.seen is not None:
+        return known.created_at != delete.seen
     if sent.revision is None:
         return (known.since or known.created_at) > delete.at
     if known.knows(sent.revision):

@@ -220,8 +220,11 @@ class Writer:
                 self.unanswered[write] = Sent(job.mark, over.revision, over.created_at, job.fresh)
             else:
                 self.unanswered[write] = Sent(job.mark, write.if_revision, "", False)
-        elif isinstance(write, Touch) and isinstance(over, Known):
-            self.unanswered[write] = Sent("", over.revision, over.created_at, job.fresh)
+        elif isinstance(write, Touch):
+            if isinstance(over, Known):
+                self.unanswered[write] = Sent("", over.revision, over.created_at, job.fresh)
+            else:
+                self.unanswered[write] = Sent("", None, "", False)
         else:
             return
         keep_newest(self.unanswered, self._most_unanswered)

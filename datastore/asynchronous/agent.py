@@ -50,8 +50,8 @@ class AsyncAgentDataStore(Hidden):
     """A store for one agent of one user, in one namespace, whose calls are awaited. See `AgentDataStore`.
 
     Every call means what the call of the same name means there, and takes, returns and raises the same. None of them
-    blocks the event loop. `get`, `get_many` and `exists` gather: while one of them is under way, others wait for it and
-    then leave together, as one request.
+    blocks the event loop. `get`, `get_many` and `exists` gather: those that are asked in one turn of the loop, or while
+    another one is under way, leave together, as one request.
 
     A read that is cancelled is forgotten. A call that changes something and has begun is waited for; then
     `asyncio.CancelledError` is raised. Values that are passed in must not be changed until the call has returned.

@@ -1,4 +1,4 @@
-"""Reads that gather: one goes at once; those that arrive while it is under way leave together, as one request."""
+"""Reads that gather: those of one turn of a loop, or that arrive while one is under way, leave as one request."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ from datastore.scope import Scope
 
 _MOST = 1_000
 """The most records read in one request, where the backend would read more: they are all in memory at once."""
+
+_TURN = 0.001
+"""Seconds. A read that has waited for longer may have been left behind, by a loop that was stopped or interrupted."""
 
 Answer: TypeAlias = tuple[Any, BaseException | None]
 """What a reader returns, and what it raises. It is no exception of a future, because nobody may be left to hear it."""
@@ -64,7 +67,7 @@ class Line:
     """Reads that wait for the one under way. It is a task for `Workers`.
 
     Several loops and the workers share it without a lock: ``_busy`` is only ever tried, and whoever releases it looks
-    once more whether somebody came meanwhile.
+    once more whether somebody came meanwhile. Whoever finds a read of the same turn waiting leaves with that one.
     """
 
     __slots__ = ("__weakref__", "_busy", "_waiting", "_workers")
@@ -79,16 +82,31 @@ class Line:
         self._busy = threading.Lock()
 
     def ask(self, asked: Asked) -> Future[Answer]:
-        """Let a read go at once, or with others when the one under way is back. Whoever cancels the future forgets it.
+        """Let a read go in this turn of its loop, or when the one under way is back.
+
+        It goes when the other coroutines of the turn have run, so that all that they ask is one request. Whoever
+        cancels the future forgets it.
 
         Raises:
             ClosedError: If the store was closed.
         """
         asked.scope.core.check_open()
+        if not self._is_leaving(asked):
+            asked.loop.call_soon(self._leave)
         self._waiting.append(asked)
-        if self._busy.acquire(blocking=False):
-            self._workers.submit(self)
         return asked.future
+
+    def _is_leaving(self, asked: Asked) -> bool:
+        """Return whether another one of this turn has seen to it that they leave."""
+        try:
+            last = self._waiting[-1]
+        except IndexError:
+            return False
+        return last.loop is asked.loop and asked.began - last.began < _TURN
+
+    def _leave(self) -> None:
+        if self._waiting and self._busy.acquire(blocking=False):
+            self._workers.submit(self)
 
     def run(self) -> None:
         """Read for those that wait, batch after batch, as long as no other task waits for a worker."""

@@ -390,7 +390,8 @@ def _clear(scope: Scope, span: Span) -> int:
 
     found = core.scan(span.range, Fields.KEY, span.limit, take, reverse=span.reverse)
     for document in found if span.limit is None else islice(found, span.limit):
-        batch.append(Delete(document.id, now, only_own=True))  # a listing of keys may not show who wrote them
+        # A listing of keys may not show who wrote them.
+        batch.append(Delete(document.id, now, only_own=True, seen=document.created_at or None))
         if len(batch) >= size:
             removed += _delete(scope, batch)
             batch = []

@@ -292,7 +292,11 @@ class QueryCalls(Bound):
             )
         now = scope.core.now()
         range = key_range(scope.prefix, prefix, start, end)
-        return _write_where(scope, query, range, lambda found: Delete(found.id, now, found.revision))
+
+        def write(found: Document) -> Delete:
+            return Delete(found.id, now, found.revision, seen=found.created_at)
+
+        return _write_where(scope, query, range, write)
 
     @bounded
     def update_where(

@@ -298,12 +298,12 @@ def _get_and(scope: Scope, key: str, default: Any, type: Any, ttl: float | timed
     value = document.value if fit is None else fit(as_text(key), document.value)
     scope.tracker.note(document, scope.agent)
     if ttl is not None:
-        _touch(scope, document.id, moment)
+        _touch(scope, document.id, moment, document.created_at)
     return value
 
 
-def _touch(scope: Scope, id: str, moment: Moment) -> bool:
-    return scope.core.write_one(Touch(id, moment.at, moment.expires_at)).done
+def _touch(scope: Scope, id: str, moment: Moment, seen: str | None = None) -> bool:
+    return scope.core.write_one(Touch(id, moment.at, moment.expires_at, seen)).done
 
 
 def _revision(if_revision: str) -> str:

@@ -312,6 +312,53 @@ def test_a_repeated_touch_moves_the_expiry_of_the_document_that_it_was_for(touch
     assert client.read([touch.id], Fields.ALL)[touch.id].expires_at == at(2)
 
 
+def test_where_the_database_tells_when_a_document_was_created_a_repeated_touch_goes_by_that(fields, stranger):
+    """The call that created it had begun before the touch, and came to it afterwards."""
+    fields.write(put("k"))
+    fields.meet([unanswered, unsent])
+    touch = Touch(id_of("k"), at(3), at(60))
+    with pytest.raises(LostError):
+        fields.writer.write([touch])
+    stranger.write(Delete(touch.id, at(3)))
+    stranger.write(put("k", 2, at=at(2)))
+    rows = fields.database.rows
+    rows[touch.id] = rows[touch.id]._replace(since=at(4))
+    assert fields.write(touch) == [DONE]
+    assert fields.database.model.documents[touch.id].expires_at is None
+
+
+@pytest.mark.parametrize("created", [0.5, 3], ids=["by a clock that is behind", "later"])
+def test_what_the_call_has_seen_tells_a_document_from_its_successor_whatever_the_clocks_show(fields, stranger, created):
+    """A touch and a delete leave it alone."""
+    for write in (
+        Touch(id_of("k"), at(1), at(60), seen=at(0)),
+        Delete(id_of("k"), at(1), seen=at(0)),
+        Delete(id_of("k"), at(1), "first", seen=at(0)),
+    ):
+        fields.write(put("k", at=at(0), revision="first"))
+        fields.meet([unanswered, unsent])
+        with pytest.raises(LostError):
+            fields.writer.write([write])
+        stranger.write(Delete(id_of("k"), at(2)))
+        stranger.write(put("k", 2, at=at(created), revision="second"))
+        assert fields.write(write) == [DONE]
+        document = fields.database.model.documents[write.id]
+        assert (document.revision, document.expires_at) == ("second", None)
+        stranger.write(Delete(id_of("k"), at(4)))
+
+
+def test_what_the_call_has_seen_is_removed_though_a_clock_is_ahead(client, stranger):
+    """The first request never arrived, and somebody else has written the document."""
+    client.write(put("k", at=at(5)))
+    client.meet([unsent, unsent])
+    delete = Delete(id_of("k"), at(1), seen=at(5))
+    with pytest.raises(LostError):
+        client.writer.write([delete])
+    stranger.write(put("k", 2))
+    assert client.write(delete) == [DONE]
+    assert delete.id not in client.database.model.documents
+
+
 def test_a_restore_without_an_answer_is_known_by_its_moment(client, stranger):
     mine = restore("k", 1)
     client.meet([unanswered, unsent])

@@ -7,7 +7,6 @@ import threading
 import pytest
 
 from datastore import ConflictError, InvalidValueError, connect_async
-from datastore.conformance.calls import CALLS
 from datastore.scope import scope_of
 from tests.asynchronous.backends import Held, opened, turns
 
@@ -283,77 +282,7 @@ def test_whoever_is_cancelled_while_computing_gives_up_the_lease():
     asyncio.run(main())
 
 
-# ------------------------------------------------------------------------------------ at every point of every call
-
-
-async def begun(call, agent):
-    """Make a call of the kit's list through the twin; what is a stream is read to its end."""
-    result = call(agent)
-    if hasattr(result, "__anext__"):
-        return [item async for item in result]
-    return await result
-
-
-class Steps:
-    """Cancels a task after its n-th step: each time it waits and is woken is one."""
-
-    def __init__(self, coroutine, number: int) -> None:
-        self._coroutine, self._number = coroutine, number
-        self.task: asyncio.Task | None = None
-        self.reached = False
-
-    def __await__(self):
-        waiting = self._coroutine.__await__()
-        step = 0
-        value = None
-        while True:
-            try:
-                value = waiting.send(None)
-            except StopIteration as end:
-                return end.value
-            step += 1
-            if step == self._number:
-                self.reached = True
-                assert self.task is not None
-                asyncio.get_running_loop().call_soon(self.task.cancel)
-            try:
-                yield value
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it is thrown into the call
-                try:
-                    value = waiting.throw(error)
-                except StopIteration as end:
-                    return end.value
-                yield value
-
-
-@pytest.mark.parametrize("name", [name for name in CALLS if name != "in"])
-def test_a_call_can_be_cancelled_at_each_of_its_steps(name):
-    """Afterwards the store works, and what the call left is what it leaves if it is made or not made."""
-
-    async def main():
-        async with connect_async("memory://") as store:
-            number, reached = 1, True
-            while reached:
-                agent = store.agent(f"user{number}", "a")
-                await agent.set_many({"key": 1, "other": 2, "list": [], "object": {"a": 1}})
-                steps = Steps(begun(CALLS[name], agent), number)
-
-                async def run(steps=steps):
-                    return await steps
-
-                steps.task = asyncio.ensure_future(run())
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.wait_for(asyncio.shield(steps.task), 20)
-                assert steps.task.done()
-                reached = steps.reached
-                number += 1
-                assert await agent.count() >= 0
-                if name == "get_or_set":
-                    assert await asyncio.wait_for(agent.get_or_set("new", lambda: 1), 5) == 1
-            assert asyncio.all_tasks() == {asyncio.current_task()}
-            assert number > 2, "the call has no step at which it waits"
-
-    asyncio.run(main())
+# ------------------------------------------------------------------------------------------------- the sandbox
 
 
 def test_the_sandbox_holds_in_the_frames_of_a_call():

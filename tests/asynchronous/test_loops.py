@@ -8,12 +8,15 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import weakref
 
 import pytest
 
 import datastore
 from datastore import AsyncDataStore, ClosedError, ConfigurationError, DataStore, NotPicklableError, connect_async
+from datastore.asynchronous import gathering
+from datastore.asynchronous.gathering import Line
 from datastore_memory import MemoryBackend
 from tests.asynchronous.backends import Held, opened, turns
 
@@ -79,6 +82,45 @@ def test_a_loop_that_is_closed_with_calls_under_way_disturbs_no_other_one():
     backend.hold = ""
     backend.release()
     assert asyncio.run(agent.get("key", "none")) == "none"
+    asyncio.run(store.aclose())
+
+
+def test_a_loop_that_is_stopped_before_its_reads_leave_holds_up_no_other_one():
+    store = AsyncDataStore(datastore.connect("memory://"))
+    agent = store.agent("u", "a")
+    loop = asyncio.new_event_loop()
+    try:
+        task = loop.create_task(agent.get("key", "left behind"))
+        loop.call_soon(loop.stop)
+        loop.run_forever()  # one turn, so that the read was asked for and has not left
+        assert asyncio.run(asyncio.wait_for(agent.get("key", "none"), 10)) == "none"
+        assert loop.run_until_complete(asyncio.wait_for(task, 10)) == "left behind"
+    finally:
+        loop.close()
+    asyncio.run(store.aclose())
+
+
+def test_a_read_whose_turn_was_interrupted_leaves_with_the_next_one(monkeypatch):
+    store = AsyncDataStore(datastore.connect("memory://"))
+    agent = store.agent("u", "a")
+    leave, interrupts = Line._leave, [KeyboardInterrupt]
+
+    def interrupted(line):
+        if interrupts:
+            raise interrupts.pop()
+        leave(line)
+
+    monkeypatch.setattr(Line, "_leave", interrupted)
+    loop = asyncio.new_event_loop()
+    try:
+        first = loop.create_task(agent.get("key", "first"))
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(first)
+        time.sleep(2 * gathering._TURN)
+        assert loop.run_until_complete(asyncio.wait_for(agent.get("key", "second"), 10)) == "second"
+        assert loop.run_until_complete(asyncio.wait_for(first, 10)) == "first"
+    finally:
+        loop.close()
     asyncio.run(store.aclose())
 
 
@@ -225,6 +267,9 @@ def test_closing_with_calls_under_way_and_calls_that_wait(kind):
         calls = [agent.get(f"key{number}") if kind == "read" else agent.set(f"key{number}", 1) for number in range(20)]
         tasks = [asyncio.ensure_future(call) for call in calls]
         await backend.until_entered()
+        calls = [agent.get("late") if kind == "read" else agent.set("late", 1) for _ in range(20)]
+        tasks += [asyncio.ensure_future(call) for call in calls]
+        await turns()
         closing = asyncio.ensure_future(store.aclose())
         await turns()
         backend.hold = ""

@@ -9,6 +9,7 @@ from blockbuster import blockbuster_ctx
 from datastore import Backend, DataStore
 from datastore.conformance import ConformanceSuite
 from datastore.conformance.suite import TOPICS, topic_name
+from tests.asynchronous.everywhere import Awaited
 from tests.asynchronous.looped import LoopedStore
 from tests.conformance.test_couchdb import CouchHarness
 from tests.conformance.test_dynamodb import MinistackHarness
@@ -62,7 +63,7 @@ class FirestoreLooped(OnAServer, EmulatorHarness):
     name = "firestore-async"
 
 
-class OnALoop(ConformanceSuite):
+class OnALoop(ConformanceSuite, Awaited):
     @pytest.fixture(autouse=True)
     def _nothing_blocks_the_loop(self) -> Iterator[None]:
         with blockbuster_ctx():

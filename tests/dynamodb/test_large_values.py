@@ -6,10 +6,12 @@ import time
 from datetime import timedelta
 
 import pytest
+from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 import datastore
 from datastore import DamagedRecordError
-from datastore.backend import Fields
+from datastore.backend import Delete, Fields, Touch
+from datastore.conformance.documents import at, put, stored
 from datastore.ids import encode_key
 from datastore.scope import scope_of
 from datastore_dynamodb import codec
@@ -193,6 +195,167 @@ def test_clearing_the_namespace_reclaims_what_a_crash_left_behind(url, items, ag
     with datastore.connect(url, clock=lambda: time.time() + 7_200) as later:
         assert later.agent("u", "later").clear() == 0
     assert items() == []
+
+
+# Each attempt of a write stores parts of its own
+
+
+@pytest.mark.parametrize(
+    ("remove", "operation"),
+    [
+        (lambda stranger: stranger.clear(), "BatchWriteItem"),
+        (lambda stranger: stranger.delete("k"), "DeleteItem"),
+        (lambda stranger: stranger.delete_many(["k", "other"]), "TransactWriteItems"),
+    ],
+    ids=["clear", "delete", "delete_many"],
+)
+def test_a_write_that_is_sent_again_while_its_record_is_removed_keeps_its_parts(agent, stranger, remove, operation):
+    """Its answer was lost, and whoever removes the record has not come to the parts yet."""
+    value = noise(990_000)
+    stranger.set("other", 1)
+    removed, stored_again = threading.Event(), threading.Event()
+    remover = threading.Thread(target=remove, args=(stranger,))
+
+    def lose_the_answer(_, request, answer):
+        if threading.current_thread() is remover:
+            if operation_of(request) == operation and not removed.is_set():
+                removed.set()
+                assert stored_again.wait(30)
+        elif operation_of(request) == "PutItem" and not removed.is_set():
+            remover.start()
+            assert removed.wait(30)
+            raise ConnectionClosedError(endpoint_url=request.url)
+        return answer
+
+    with after_each_answer(lose_the_answer):
+        agent.add("k", value)
+        stored_again.set()
+        remover.join()
+    assert agent.get("k") == value
+
+
+def late(wire, agent, value):
+    """Add a value. Returns the first request for it, which has not arrived, and is not given up by the network."""
+    sent = []
+
+    def delay(request, body):
+        sent.append(body)
+        raise ReadTimeoutError(endpoint_url=request.url)
+
+    wire.fail(delay, operation="PutItem")
+    agent.add("k", value)
+    return sent.pop()
+
+
+def test_a_request_that_arrives_late_makes_no_record_without_its_parts(agent, client, wire):
+    """The record that the repetition made is gone by then."""
+    value = noise(990_000)
+    request = late(wire, agent, value)
+    assert agent.delete("k")
+    client.put_item(**request)
+    assert agent.get("k") == value
+
+
+def test_a_repetition_that_the_first_request_overtakes_leaves_nothing(agent, client, wire, items):
+    value, before = noise(990_000), []
+
+    def delay(request, body):
+        before.append(body)
+        raise ReadTimeoutError(endpoint_url=request.url)
+
+    wire.fail(delay, lambda *_: client.put_item(**before.pop()) and None, operation="PutItem")
+    agent.add("k", value)
+    assert agent.get("k") == value
+    assert len(parts(items)) == 2
+
+
+def test_after_a_lost_answer_the_parts_of_the_first_attempt_stay_until_they_are_old(url, agent, wire, items):
+    late(wire, agent, noise(990_000))
+    agent.set("k", noise(990_000))
+    assert len(parts(items)) == 4
+    with datastore.connect(url, clock=lambda: time.time() + 7_200) as later:
+        later.agent("u", "later").set("k", 1)
+    assert parts(items) == []
+
+
+@pytest.mark.parametrize("operation", ["BatchWriteItem", "PutItem"])
+def test_after_a_refusal_the_next_attempt_replaces_the_parts_of_the_one_before(agent, wire, items, operation):
+    value = noise(990_000)
+    wire.fail(refusal("ProvisionedThroughputExceededException"), operation=operation)
+    agent.add("k", value)
+    assert agent.get("k") == value
+    assert len(parts(items)) == 2
+
+
+@pytest.mark.parametrize("expires_at", [None, 20], ids=["for ever", "for longer"])
+def test_what_was_seen_of_a_record_is_not_for_the_same_write_with_other_parts(
+    backend, stranger, wire, client, table, items, expires_at
+):
+    """It was removed, and its writer has sent it again. A touch would prolong the parts that are gone."""
+    value, other = noise(990_000), scope_of(stranger).core.backend
+    write = put("k", value, expires_at=at(10))
+    assert other.write([write])[0].done
+
+    def again(*_):
+        assert other.write([Delete(write.id, at(0))])[0].done
+        assert other.write([write])[0].done
+
+    # The touch is refused, since there are parts; it looks at the record, and prolongs what it has seen.
+    wire.fail(lambda *_: None, lambda *_: None, again, operation="UpdateItem")
+    until = None if expires_at is None else at(expires_at)
+    assert backend.write([Touch(write.id, at(1), until)])[0].done
+    wire.heal()
+    record = main(items)
+    assert record.get("expiresAt") == (None if until is None else {"S": until})
+    for part in parts(items):
+        ends = part.get("expiresAtEpoch")
+        assert (ends is None) if until is None else int(ends["N"]) > int(record["expiresAtEpoch"]["N"])
+    assert stored(backend, "k").value == value
+
+
+# Parts as earlier versions have stored them: their name is the revision, and the record has only their number
+
+
+@pytest.fixture
+def earlier(agent, client, table, items):
+    """A record with a value in parts, from an earlier version; returns its value."""
+    value = noise(990_000)
+    agent.set("k", value, {"m": 1}, ttl=3_600)
+    record = main(items)
+    for number, part in enumerate(parts(items)):
+        client.delete_item(TableName=table, Key={"pk": part["pk"], "sk": part["sk"]})
+        sort = f"{record['sk']['S']}:{record['revision']['S']}:{number}"
+        client.put_item(TableName=table, Item={**part, "sk": {"S": sort}})
+    client.put_item(TableName=table, Item={**record, codec.PARTS: {"N": "2"}})
+    return value
+
+
+def test_earlier_parts_are_read(earlier, stranger):
+    assert stranger.get("k") == earlier
+    assert stranger.get_all() == {"k": earlier}
+    assert stranger.get_record("k").metadata == {"m": 1}
+
+
+@pytest.mark.parametrize(
+    ("remove", "left"),
+    [
+        (lambda agent: agent.delete("k"), 0),
+        (lambda agent: agent.clear(), 0),
+        (lambda agent: agent.set("k", 1), 0),
+        (lambda agent: agent.set("k", noise(990_000), {"n": 2}), 2),
+    ],
+    ids=["delete", "clear", "replace", "replace by parts"],
+)
+def test_earlier_parts_are_removed(earlier, stranger, items, remove, left):
+    remove(stranger)
+    assert len(parts(items)) == left
+
+
+def test_earlier_parts_are_prolonged(earlier, stranger, items):
+    until = int(main(items)["expiresAtEpoch"]["N"]) + 6 * 86_400
+    assert stranger.touch("k", ttl=timedelta(days=7))
+    assert [int(part["expiresAtEpoch"]["N"]) > until for part in parts(items)] == [True, True]
+    assert stranger.get("k") == earlier
 
 
 def test_clearing_names_a_part_once_though_its_record_was_written_again(agent, items, client, table, wire):

@@ -341,6 +341,110 @@ def test_a_touch_whose_answer_was_lost_is_done(backend, revision, between, wire)
     assert stored(backend, "key").expires_at == at(60)
 
 
+def test_a_touch_that_is_sent_again_leaves_alone_what_was_created_since(backend, revision, wire, url):
+    """Its answer was lost, and so was that of the look at what became of it."""
+    touch = Touch(id_of("key"), at(1), at(60))
+    wire.fail(ReadTimeoutError(endpoint_url="http://x"), operation="UpdateItem")
+    with pytest.raises(BackendUnavailableError):
+        backend.write([touch])
+    with datastore.connect(url) as other:
+        other.backend.write([Delete(id_of("key"), at(2))])
+        other.backend.write([put("key", "theirs", at=at(3), expires_at=at(9))])
+    assert backend.write([touch]) == [Outcome(True)]
+    assert stored(backend, "key").expires_at == at(9)
+
+
+# A request that arrives late, when others have removed the record and created it again
+
+
+LATE = [
+    (put("key", "late", at=at(1)), "UpdateItem"),
+    (put("key", "late", at=at(1), expires_at=at(60)), "UpdateItem"),
+    (put("key", "late", at=at(1), expires_at=at(60), keep_expiry=True), "UpdateItem"),
+    (Delete(id_of("key"), at(1)), "DeleteItem"),
+    (Delete(id_of("key"), at(1), only_own=True), "DeleteItem"),
+    (Touch(id_of("key"), at(1), at(60)), "UpdateItem"),
+]
+"""Writes that are sent without having read the record."""
+SENT_LATE = pytest.mark.parametrize(
+    ("write", "operation"),
+    LATE,
+    ids=["set", "set for a time", "set that keeps the time", "delete", "delete of its own", "touch"],
+)
+
+
+@SENT_LATE
+def test_a_request_that_arrives_late_leaves_alone_what_was_created_since(
+    backend, revision, wire, client, url, write, operation
+):
+    sent = []
+
+    def delay(request, body):
+        sent.append(body)
+        raise ReadTimeoutError(endpoint_url="http://x")
+
+    wire.fail(delay, operation=operation)
+    with pytest.raises(BackendUnavailableError):
+        backend.write([write])
+    assert backend.write([write])[0].done
+    theirs = put("key", "theirs", at=at(3), expires_at=at(9))
+    with datastore.connect(url) as other:
+        other.backend.write([Delete(id_of("key"), at(2))])
+        other.backend.write([theirs])
+        method = {"UpdateItem": client.update_item, "DeleteItem": client.delete_item}[operation]
+        with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+            method(**sent[0])
+        document = stored(other.backend, "key")
+    assert (document.value, document.revision, document.expires_at) == ("theirs", theirs.revision, at(9))
+
+
+def test_a_touch_that_arrives_late_takes_no_expiry_from_what_was_written_since(backend, revision, wire, client, url):
+    sent = []
+
+    def delay(request, body):
+        sent.append(body)
+        raise ReadTimeoutError(endpoint_url="http://x")
+
+    wire.fail(delay, operation="UpdateItem")
+    touch = Touch(id_of("key"), at(1), at(60))
+    with pytest.raises(BackendUnavailableError):
+        backend.write([touch])
+    assert backend.write([touch]) == [Outcome(True)]
+    with datastore.connect(url) as other:
+        other.backend.write([put("key", "theirs", at=at(2))])
+        with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+            client.update_item(**sent[0])
+        assert stored(other.backend, "key").expires_at is None
+
+
+@SENT_LATE
+def test_where_the_clock_is_behind_that_of_the_record_it_takes_a_second_request(
+    backend, wire, url, items, write, operation
+):
+    with datastore.connect(url) as other:
+        other.backend.write([put("key", 1, at=at(30))])
+    assert backend.write([write])[0].done
+    assert wire.operations == [operation] * 2
+    if isinstance(write, Delete):
+        assert items() == []
+    else:
+        assert stored(backend, "key").value == (1 if isinstance(write, Touch) else "late")
+
+
+@pytest.mark.parametrize(("write", "operation"), LATE[:2] + LATE[3:])
+def test_a_record_that_does_not_say_when_it_was_created_takes_one(
+    backend, revision, wire, items, client, table, write, operation
+):
+    """Somebody has removed that by hand."""
+    (item,) = items()
+    client.put_item(
+        TableName=table, Item={name: one for name, one in item.items() if name not in ("createdAt", "updatedAt")}
+    )
+    wire.requests.clear()
+    assert backend.write([write])[0].done
+    assert wire.operations == [operation]
+
+
 def test_deletes_that_stay_unanswered_do_not_pile_up(url, monkeypatch):
     with datastore.connect(url, retry_seconds=0) as store:
         backend, agent = store.backend, store.agent("u", "a")

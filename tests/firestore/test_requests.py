@@ -37,13 +37,13 @@ def test_connecting_asks_for_the_format_of_the_collection(url, recorder, store):
     assert [name.rpartition("/")[2] for name in message.documents] == ["_format"]
 
 
-def test_a_hundred_awaited_gets_at_once_take_2(filled, recorder):
+def test_a_hundred_awaited_gets_at_once_take_1(filled, recorder):
     async def read():
         with blockbuster_ctx():
             return await asyncio.gather(*(filled.asynchronous.get(f"k{number:04}") for number in range(100)))
 
     assert asyncio.run(read()) == list(range(100))
-    assert recorder.requests in (["BatchGetDocuments"] * 2, ["BatchGetDocuments"])
+    assert recorder.requests == ["BatchGetDocuments"]
 
 
 @pytest.mark.parametrize(

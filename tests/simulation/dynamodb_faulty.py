@@ -8,9 +8,10 @@ from typing import Any
 
 from datastore.adapters.counting import Account, Counter
 from datastore.adapters.knowledge import Memory
-from datastore.backend import DocumentPage
+from datastore.backend import DocumentPage, Put, Restore
 from datastore_dynamodb import answers, batches, parts, requests
 from datastore_dynamodb.backend import DynamoBackend
+from datastore_dynamodb.items import revision_after
 from datastore_dynamodb.marks import COUNTS, unknown
 from datastore_dynamodb.reading import Reader
 from datastore_dynamodb.schema import Settings
@@ -42,6 +43,10 @@ def _takes_a_page_for_all(reader: Reader, items: Any, fields: Any, limit: int, l
     return _PAGE_OF(reader, items, fields, limit, None)
 
 
+def _named_by_revision(parts: parts.Parts, write: Put | Restore) -> str:
+    return revision_after(write)
+
+
 _PAGE_OF = Reader._page_of
 _NEW = "attribute_not_exists(pk) OR"
 _REVIVES = f"({_NEW} createdAt = :created) AND ({_NEW} attribute_type(accessCount, :numeric)) AND {unknown(COUNTS)}"
@@ -59,3 +64,12 @@ FAULTY: dict[str, Callable[[], DynamoDatabase]] = {
     "a write replaces what has expired since": partial(DynamoDatabase, faults=[(requests, "LIVE", "(:at = :at)")]),
 }
 """The databases with such an adapter, by what is wrong with it."""
+
+PARTS_NAMED_BY_REVISION = partial(DynamoDatabase, faults=[(parts.Parts, "name", _named_by_revision)])
+"""One more, which takes longer to be found: few values have parts, and few requests are so late."""
+
+TAKES_WHAT_IS_LATE = partial(
+    DynamoDatabase,
+    faults=[(requests, name, "(:at = :at)") for name in ("_NOT_CREATED_SINCE", "_NOT_WRITTEN_SINCE")],
+)
+"""A request that arrives late meets what was created since."""

@@ -17,7 +17,9 @@ from datastore.backend import Backend
 from datastore.conformance.simulation.luck import FAULTS
 from datastore.conformance.simulation.world import (
     BEGAN,
+    DELETES_BLINDLY,
     REQUEST_SECONDS,
+    TELLS_WHEN_CREATED,
     Client,
     ConnectionBrokeError,
     NoAnswerError,
@@ -56,7 +58,7 @@ class FirestoreDatabase:
 
     faults = frozenset(FAULTS) | {"answer cut", "unprocessed", "conflict", "made anew"}
     connects = False  # a collection that is there is opened at once
-    limits = frozenset[str]()
+    limits = frozenset({DELETES_BLINDLY, TELLS_WHEN_CREATED})
 
     def __init__(self, adapter: type[FirestoreBackend] = FirestoreBackend, faults: Iterable[Replacement] = ()) -> None:
         self._adapter = adapter

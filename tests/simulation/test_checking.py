@@ -6,8 +6,8 @@ import pytest
 
 from datastore.conformance.simulation.checking import unexplained
 from datastore.conformance.simulation.workload import KINDS, MISSING
-from datastore.conformance.simulation.world import Call
-from datastore.errors import BackendUnavailableError, KeyExistsError, OutcomeUnknownError
+from datastore.conformance.simulation.world import CLEARS_UNTIL_EMPTY, Call
+from datastore.errors import BackendUnavailableError, ConflictError, KeyExistsError, OutcomeUnknownError
 
 LOST = BackendUnavailableError("the answer was lost")
 
@@ -117,3 +117,84 @@ def test_a_write_is_not_done_twice_because_its_answer_was_lost():
     assert not is_explained(lost, other, *seen)
     deleted = call("delete", ("a",), 6, 7, True)  # with the record goes what it knew of its last writes
     assert is_explained(lost, other, deleted, *seen)
+
+
+# What is not counted as wrong, and where it ends
+
+
+def limited(one, *limits, blind=False, clocks_differ=False):
+    """The same call, over a database with limits, or among clocks that differ."""
+    one.limits, one.blind, one.clocks_differ = frozenset(limits), blind, clocks_differ
+    return one
+
+
+def test_what_a_write_did_unrecognised_is_gone_before_it_returns():
+    lost = call("set_if", ("a", "y", "r1"), 3, 6, error=ConflictError("there is none"), faults=["answer lost"])
+    there, seen = call("set", ("a", "x", None), 1, 2, "r1"), call("get", ("a",), 4, 5, "y")
+    assert is_explained(there, lost, seen, call("delete", ("a",), 4, 6, True))
+    lost.returned = 6
+    assert not is_explained(there, lost, seen, call("delete", ("a",), 7, 8, True))
+
+
+def test_where_nothing_matched_what_was_changed_is_gone_before():
+    job = {"kind": "job", "name": "j", "n": 0}
+    there, seen = call("set", ("job1", job, None), 1, 2, "r1"), call("get", ("job1",), 4, 5, {**job, "n": 1})
+    nothing = call("find_one_and_update", (), 3, 8, faults=["answer lost"])
+    assert is_explained(there, nothing, seen, call("delete", ("job1",), 6, 7, True))
+    assert not is_explained(there, nothing, seen, call("delete", ("job1",), 9, 10, True))
+
+
+@pytest.mark.parametrize(("created", "explained"), [(5, True), (20, False)], ids=["before", "later"])
+def test_a_delete_that_is_sent_again_removes_a_later_record_if_its_clock_does_not_tell(created, explained):
+    there = call("set", ("a", "x", None), 1, 2, "r1", clock=(0, 0))
+    lost = call("delete", ("a",), 3, 9, True, clock=(10, 11), faults=["answer lost"])
+    gone = call("get", ("a",), 4, 5, MISSING)
+    later = call("set", ("a", "y", None), 6, 7, "r2", clock=(created, created))
+    assert is_explained(there, lost, gone, later, call("get", ("a",), 10, 11, MISSING)) is explained
+    assert is_explained(there, lost, gone, later, call("get", ("a",), 10, 11, "y"))
+
+
+@pytest.mark.parametrize(("created", "explained"), [(5, False), (20, True)], ids=["before", "later"])
+def test_a_delete_that_is_sent_again_leaves_what_its_clock_takes_for_later(created, explained):
+    there = call("set", ("a", "x", None), 1, 2, "r1", clock=(created, created))
+    lost = call("delete", ("a",), 3, 4, True, clock=(10, 11), faults=["answer lost"])
+    assert is_explained(there, lost, call("get", ("a",), 5, 6, "x")) is explained
+
+
+@pytest.mark.parametrize("name", ["clear", "delete_where"])
+def test_what_has_listed_the_records_knows_them_again(name):
+    there = call("set", ("job1", {"kind": "job"}, None), 1, 2, "r1", clock=(20, 20))
+    lost = call(name, (), 3, 4, 1, clock=(10, 11), faults=["answer lost"])
+    assert not is_explained(there, lost, call("get", ("job1",), 5, 6, {"kind": "job"}))
+
+
+@pytest.mark.parametrize(("created", "explained"), [(5, True), (20, False)], ids=["before", "later"])
+@pytest.mark.parametrize("name", ["set", "delete", "touch"])
+def test_a_request_that_arrives_late_meets_a_later_record_if_its_clock_does_not_tell(name, created, explained):
+    arguments = {"set": ("a", "late", None), "delete": ("a",), "touch": ("a", 1)}[name]
+    result = "r2" if name == "set" else True
+    there = call("set", ("a", "x", None), 1, 2, "r1", clock=(0, 0))
+    late = limited(call(name, arguments, 3, 4, result, clock=(10, 11), faults=["request late"]), blind=True)
+    gone = () if name == "delete" else (call("delete", ("a",), 5, 6, True),)
+    new = call("set", ("a", "y", None), 7, 8, "r3", clock=(created, created))
+    later = (2_000_000, 2_000_000)
+    seen = call("get", ("a",), 9, 10, "late" if name == "set" else MISSING, clock=later)
+    assert is_explained(there, late, *gone, new, seen) is explained
+    assert is_explained(there, late, *gone, new, call("get", ("a",), 9, 10, "y", clock=later))
+
+
+@pytest.mark.parametrize("limits", [(), (CLEARS_UNTIL_EMPTY,)], ids=["", "clears until empty"])
+def test_clear_counts_what_has_expired_by_its_clock_only_where_it_clears_until_empty(limits):
+    there = call("set", ("a", "x", 1), 1, 2, "r1", clock=(0, 0))
+    clear = limited(call("clear", (), 3, 4, 1, clock=(2_000_000, 2_000_000)), *limits, clocks_differ=True)
+    assert is_explained(there, clear) is bool(limits)
+
+
+def test_a_touch_that_says_that_there_is_no_record_may_have_been_done():
+    there = call("set", ("a", "x", 1), 1, 2, "r1", clock=(0, 0))
+    lost = call("touch", ("a", 9), 3, 6, False, clock=(500_000, 500_000), faults=["answer lost"])
+    seen = call("get", ("a",), 4, 5, "x", clock=(2_000_000, 2_000_000))
+    gone = call("delete", ("a",), 5, 6, True, clock=(2_000_000, 2_000_000))
+    assert is_explained(there, lost, seen, gone)
+    lost.faults.clear()
+    assert not is_explained(there, lost, seen, gone)

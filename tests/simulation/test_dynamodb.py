@@ -19,10 +19,11 @@ from tests.full import EXAMPLES_ON_SERVERS
 from tests.servers import dynamodb as servers
 from tests.simulation.both import BEGAN, CALLS, outcomes
 from tests.simulation.dynamodb import DynamoDatabase, adapter_over, answered, asked, new_table
-from tests.simulation.dynamodb_faulty import FAULTY
+from tests.simulation.dynamodb_faulty import FAULTY, PARTS_NAMED_BY_REVISION, TAKES_WHAT_IS_LATE
 from tests.simulation.dynamodb_table import Moment
 from tests.simulation.playing import draw, play, shrunk
 from tests.simulation.test_seeds import MOST_STEPS
+from tests.simulation.written import call, plan_of, process, thread
 
 FINDS = {
     "a part reaped before its head": 140,
@@ -103,3 +104,49 @@ def test_each_fault_is_found_and_told_in_a_few_steps(fault):
     small = shrunk(played, FAULTY[fault])
     assert small.wrong
     assert small.steps <= MOST_STEPS, small.story()
+
+
+def test_a_late_request_makes_no_record_without_its_parts():
+    """When it arrives, its repetition is done and the record removed, and with it parts that the revision names."""
+    job = {"kind": "job", "name": "ann 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "n": 0}
+    plan = plan_of(
+        "2",
+        0.2,
+        [
+            process(0, tracking="off", flush_interval=1.0),
+            thread(0, "ann"),
+            call(0, "set", "job1", job, None, pause=0.01, faults={3: "request late"}),
+            call(1, "delete", "job1", pause=0.01),
+        ],
+    )
+    assert play(plan, PARTS_NAMED_BY_REVISION).wrong
+    played = play(plan, DynamoDatabase)
+    assert not played.wrong
+    assert any("job1" in call.result for call in played.world.history if call.name == "list_keys")
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        (
+            call(0, "set", "n", 9001, None, pause=0.01, faults={1: "request late"}),
+            call(1, "delete", "n", pause=0.01),
+            call(2, "set", "n", 5001, None, pause=0.01),
+        ),
+        (
+            call(0, "set", "n", 9001, None, pause=0.01),
+            call(1, "delete", "n", pause=0.01, faults={1: "request late"}),
+            call(2, "set", "n", 5001, None, pause=0.01),
+        ),
+        (
+            call(0, "set", "n", 9001, None, pause=0.01),
+            call(1, "touch", "n", 1, pause=0.01, faults={1: "request late"}),
+            call(2, "set", "n", 5001, None, pause=0.01),
+        ),
+    ],
+    ids=["set", "delete", "touch"],
+)
+def test_a_request_that_arrives_late_leaves_alone_what_was_made_since(calls):
+    plan = plan_of("1", 0.2, [process(0, tracking="off", flush_interval=1.0), thread(0, "ann"), *calls])
+    assert play(plan, TAKES_WHAT_IS_LATE).wrong
+    assert not play(plan, DynamoDatabase).wrong

@@ -1,8 +1,10 @@
 """Requests: each call is one statement, whatever the number of records; and each is answered by the primary key."""
 
+import asyncio
 import sys
 
 import pytest
+from blockbuster import blockbuster_ctx
 
 import datastore
 from datastore.ids import IdRange
@@ -39,6 +41,15 @@ def statements(store, agent):
     reading.set_trace_callback(note)
     backend._opened.connections.give_back(reading)
     return asked
+
+
+def test_a_hundred_awaited_gets_at_once_are_one(agent, statements):
+    async def read():
+        with blockbuster_ctx():
+            return await asyncio.gather(*(agent.asynchronous.get(f"k{number:03}") for number in range(100)))
+
+    assert asyncio.run(read()) == list(range(100))
+    assert len(statements) == 1
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,10 @@ class State(NamedTuple):
     the record is deleted before, and what it knows of its last writes with it."""
     marked: tuple[float, ...] = ()
     """Which calls of those that have a request that is late have written it (`Call.invoked`)."""
+    created: tuple[float, float] = (0.0, 0.0)
+    """What the clock of the call that created it has shown: from when to when, in microseconds since the epoch."""
+    written: float = 0.0
+    """The earliest time that the clock of the call has shown that wrote its value last."""
 
 
 Stored: TypeAlias = State | None
@@ -72,6 +76,8 @@ class Effect(NamedTuple):
     """It ought not to take place, and is no fault: a limit of the contract. It is ``optional``."""
     reads: bool = False
     """It changes nothing, whatever it finds."""
+    follows: Effect | None = None
+    """The effect on the same key that it comes after."""
 
     @property
     def latest(self) -> float:
@@ -142,12 +148,21 @@ class Orders:
         self._states: list[Stored] = [None]
         self._numbers: dict[Stored, int] = {None: 0}
         self._made: dict[tuple[int, int | None], dict[int, tuple[int, ...]]] = {}
+        places = {id(effect): 1 << index for index, effect in enumerate(self.effects)}
+        self._follows = [places.get(id(effect.follows), 0) for effect in self.effects]
+        self._returned = {effect.call.invoked: effect.call.returned for effect in self.effects}
 
     def _after(self, index: int, chosen: int | None, before: int) -> tuple[int, ...]:
-        """Return the numbers of the states that an effect may make of one."""
+        """Return the numbers of the states that an effect may make of one.
+
+        A record that a call has written without knowing is gone before the call returns.
+        """
         numbers, states = self._numbers, self._states
-        made = []
-        for after in self.effects[index].step(states[before], chosen):
+        made: list[int] = []
+        effect, state = self.effects[index], states[before]
+        if state is not None and any(self._returned[one] < effect.call.invoked for one in state.doomed):
+            return ()
+        for after in effect.step(state, chosen):
             number = numbers.get(after)
             if number is None:
                 number = numbers[after] = len(states)
@@ -169,7 +184,8 @@ class Orders:
         known = []
         for index, effect in enumerate(self.effects):
             choice = chosen if effect is wanted else None
-            known.append((effect, choice, self._made.setdefault((index, choice), {}), effect.reads, effect.optional))
+            made = self._made.setdefault((index, choice), {})
+            known.append((effect, choice, made, effect.reads, effect.optional, self._follows[index]))
         many, looked_at = len(known), 0
         seen: dict[int, list[int]] = {0: [0]}
         open = [(0, 0)]
@@ -193,8 +209,8 @@ class Orders:
                 bit = 1 << index
                 if done & bit:
                     continue
-                effect, choice, made, reads, optional = known[index]
-                if last > effect.until:
+                effect, choice, made, reads, optional, first = known[index]
+                if last > effect.until or first & ~done:
                     continue
                 afterwards = made.get(number)
                 if afterwards is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from functools import partial
 from math import inf
 from random import Random
@@ -40,6 +41,8 @@ from datastore.conformance.simulation.luck import Luck
 from datastore.conformance.simulation.world import (
     BEGAN,
     CLEARS_UNTIL_EMPTY,
+    DELETES_BLINDLY,
+    TELLS_WHEN_CREATED,
     Call,
     CallPlan,
     Plan,
@@ -65,7 +68,10 @@ JOBS = {"kind": "job"}
 """A filter that every job matches, and nothing else."""
 ANY = object()
 """Any value."""
+_REMEMBERED = frozenset({"delete", "delete_if", "delete_many"})
+"""The calls that remove a record which may only be remembered: they need not have seen it."""
 CLEARS = frozenset({"clear", "clear-prefix"})
+"""The calls that remove a range."""
 _MOST_REMOVED = 2
 """So often more than once a call may remove a key that goes on until nothing is left."""
 _MOST_REPEATED = 3
@@ -190,18 +196,21 @@ def _imported(store: AgentDataStore, seen: Sight) -> dict[str, Any]:
     with connect("memory://", clock=lambda: float(BEGAN - 1_000), tracking="off") as reader:
         file.seek(0)
         import_records(file, reader)
-        found = {
-            record.key: (record.value, record.revision, _expiry(record))
-            for record in reader.host(store.user_id, SPACE).iter_records()
-        }
-    seen.notes.update(found)
+        records = list(reader.host(store.user_id, SPACE).iter_records())
+    found = {record.key: (record.value, record.revision, _expiry(record)) for record in records}
+    for record in records:
+        seen.notes[record.key] = (*found[record.key], _time(record.created_at), _time(record.updated_at))
     file.seek(0)
     import_records(file, seen.host)
     return found
 
 
 def _expiry(record: Record) -> int | None:
-    return None if record.expires_at is None else microseconds(text_of(record.expires_at))
+    return None if record.expires_at is None else _time(record.expires_at)
+
+
+def _time(time: datetime) -> int:
+    return microseconds(text_of(time))
 
 
 def renamed(name: str) -> Callable[[Any], Any]:
@@ -228,6 +237,13 @@ def one_more(value: Any) -> Any:
 
 def _at(call: Call, key: str) -> Key:
     return (call.user, call.namespace, key)
+
+
+def _birth(call: Call) -> tuple[float, float]:
+    """Return when a record is created that a call writes, by the clock that tells it from a later one."""
+    if TELLS_WHEN_CREATED in call.limits:
+        return (BEGAN + call.began) * 1e6, (BEGAN + call.ended) * 1e6
+    return call.low, call.high
 
 
 def _bound(
@@ -329,14 +345,17 @@ def _brought_back(call: Call) -> Effects:
     """Records were read, and those that have gone since were written again. Newer ones stay, as far as clocks tell."""
 
     def restored(key: str) -> Effects:
-        value, revision, expires = call.notes[key]
+        value, revision, expires, created, written = call.notes[key]
         text, held = parts(value)
-        made = State(text, revision, None if expires is None else (expires, expires), held)
+        span = None if expires is None else (expires, expires)
+        made = State(text, revision, span, held, created=(created, created), written=written)
 
         def step(state: Stored, _: int | None) -> Iterator[Stored]:
             for view in views(state, call):
                 if view is None or call.clocks_differ or view.revision in (None, revision):
-                    yield made
+                    # A database that tells when it created a record does not take the file's word for it.
+                    own = TELLS_WHEN_CREATED in call.limits
+                    yield made._replace(created=_birth(call) if view is None else view.created) if own else made
 
         until = inf if call.error is not None or call.is_blurred else call.returned
         yield Effect(_at(call, key), call, step, optional=True, until=until)
@@ -367,9 +386,10 @@ def _recovered(call: Call, *, kept: bool) -> Effects:
     for key in ALL:
         found: Stored = None
         if key in call.notes:
-            value, revision, expires = call.notes[key]
+            value, revision, expires, created, written = call.notes[key]
             text, held = parts(value)
-            found = State(text, revision, None if expires is None else (expires, expires), held)
+            span = None if expires is None else (expires, expires)
+            found = State(text, revision, span, held, created=(created, created), written=written)
         yield Effect(_at(call, key), call, partial(step, found))
 
 
@@ -405,7 +425,7 @@ def _put(
 ) -> Effects:
     """A call has stored a value, was refused, or nobody knows."""
     text, held = parts(value)
-    made = State(text, revision, _later(call, ttl), held)
+    made = State(text, revision, _later(call, ttl), held, created=_birth(call), written=call.low)
 
     def step(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
@@ -413,7 +433,11 @@ def _put(
                 continue
             if if_revision is not None and (view is None or view.revision not in (None, if_revision)):
                 continue
-            yield _marked(made if view is None else made._replace(doomed=view.doomed, marked=view.marked), call)
+            if view is None:
+                yield _marked(made, call)
+            else:
+                kept = made._replace(doomed=view.doomed, marked=view.marked, created=view.created)
+                yield _marked(kept, call)
 
     yield from _repeated(call, key, step)
     if if_revision is None:
@@ -471,14 +495,18 @@ def _may_arrive(call: Call) -> bool:
 def _arrived_later(call: Call, key: str, made: State, *, only_new: bool) -> Effects:
     """A request that made a record was on its way for so long that the record was made by another, and deleted.
 
-    Without a version the request also writes over a record that was made since then (unless it writes ``only_new``).
+    Without a version the request also writes over a record that was made since then, if the clocks do not tell that
+    (unless it writes ``only_new``).
     """
 
     def step(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
-            over = _may_arrive(call) and not only_new and view is not None and call.invoked not in view.marked
-            if view is None or view.expires is not None or over:  # by then it may have expired
+            if view is None or view.expires is not None:  # by then it may have expired
                 yield _marked(made, call)
+            if view is None or only_new or not _may_arrive(call) or call.invoked in view.marked:
+                continue
+            if view.created[0] <= call.high:
+                yield _marked(made._replace(created=view.created), call)
 
     if "request late" in call.faults:
         yield Effect(_at(call, key), call, step, optional=True, excuse=True)
@@ -523,16 +551,17 @@ def _removed(
 
     # After a lost answer, only the time when a record was created tells whether it is the one that the delete was for
     # or a later one. Where clocks differ that may be wrong either way.
-    guessed = value is ANY and call.is_unanswered and call.clocks_differ
+    guessed = call.is_unanswered and call.name in _REMEMBERED
     # What has expired may be asked for before the range is listed. A record that was written in between by a process
     # whose clock is behind has then expired, and counts all the same.
-    overlooked = counted and call.name in CLEARS and call.clocks_differ
+    overlooked = counted and call.name in CLEARS and call.clocks_differ and CLEARS_UNTIL_EMPTY in call.limits
 
     def step(state: Stored, chosen: int | None) -> Iterator[Stored]:
         there = was_there if chosen is None else bool(chosen)
         for view in views(state, call):
             if view is not None and there is not False:
-                if guessed:
+                is_later = guessed and view.created[1] >= call.low
+                if is_later and (if_revision is None or view.revision != if_revision):
                     yield state
                 if if_revision is not None and view.revision not in (None, if_revision):
                     continue
@@ -543,23 +572,27 @@ def _removed(
                 if state is not None:
                     yield state
 
-    yield Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
+    removed = Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
+    yield removed
     if call.name in CLEARS and CLEARS_UNTIL_EMPTY in call.limits:
         for _ in range(_MOST_REMOVED):
             yield Effect(_at(call, key), call, step, optional=True, until=call.returned, excuse=True)
     # Sent again, a request to remove everything that has no version removes what was made since, and may count it.
     repeated = call.name in CLEARS and call.blind and call.is_unanswered
-    if guessed or repeated or (_may_arrive(call) and value is ANY and if_revision is None):
-        until = inf if _may_arrive(call) else call.returned
+    if repeated:
         yield Effect(
-            _at(call, key),
-            call,
-            lambda state, _: (None,),
-            optional=True,
-            until=until,
-            excuse=True,
-            counted=counted and repeated,
+            _at(call, key), call, lambda *_: (None,), optional=True, until=call.returned, excuse=True, counted=counted
         )
+
+    def not_later(state: Stored, _: int | None) -> Iterator[Stored]:
+        if state is not None and state.created[0] <= call.high:
+            yield None
+
+    if guessed and if_revision is None:
+        yield Effect(_at(call, key), call, not_later, optional=True, until=call.returned, excuse=True, follows=removed)
+    if _may_arrive(call) and (call.name in CLEARS or call.name == "delete"):
+        blindly = call.name in CLEARS or DELETES_BLINDLY in call.limits
+        yield Effect(_at(call, key), call, (lambda *_: (None,)) if blindly else not_later, optional=True, excuse=True)
 
 
 def _changed(
@@ -597,7 +630,8 @@ def _changed(
             if chosen == 0:
                 continue
             new = function(default if view is None else value_of(view))
-            after = _marked((view or State("", None, None))._replace(value=plain(new), revision=revision), call)
+            before = view or State("", None, None, created=_birth(call))
+            after = _marked(before._replace(value=plain(new), revision=revision, written=call.low), call)
             if shown is not ANY:
                 yield from (one for one in (_bound(after, shown),) if one is not None)
             else:
@@ -605,7 +639,8 @@ def _changed(
 
     yield from _repeated(call, key, partial(step, shown=ANY))
     if not only:
-        yield from _arrived_later(call, key, State(plain(function(default)), None, None), only_new=True)
+        new = State(plain(function(default)), None, None, created=_birth(call), written=call.low)
+        yield from _arrived_later(call, key, new, only_new=True)
     yield _applied(call, key, step, optional, counted=counted)
 
 
@@ -625,7 +660,7 @@ def _claim(call: Call, ttl: float) -> Effects:
         value = value_of(view)
         attempts = value.get("claim", {}).get("attempts", 0) + 1
         value["claim"] = {"by": call.thread, "until": "", "attempts": attempts}
-        return view._replace(value=plain(value), revision=None, held=until)
+        return view._replace(value=plain(value), revision=None, held=until, written=call.low)
 
     def may_take(state: Stored, _: int | None) -> Iterator[Stored]:
         yield from (taken(view) for view in views(state, call) if view is not None and free(view))
@@ -655,7 +690,7 @@ def _first_of(call: Call) -> Effects:
     def once_more(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
             if view is not None:
-                yield view._replace(value=plain(one_more(value_of(view))), revision=None)
+                yield view._replace(value=plain(one_more(value_of(view))), revision=None, written=call.low)
 
     key, value, revision = call.result or (None, ANY, None)
     for job in KEYS["job"]:
@@ -669,8 +704,9 @@ def _first_of(call: Call) -> Effects:
 
 
 def _touched(call: Call, key: str, ttl: float | None) -> Effects:
-    # As for a delete, only the time when a record was created tells whether it is a later one.
+    # As for a delete, only the time when a record was created tells whether it is a later one, which is left alone.
     guessed = call.is_unanswered and call.clocks_differ
+    in_vain = call.error is None and not call.result
 
     def step(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
@@ -679,19 +715,29 @@ def _touched(call: Call, key: str, ttl: float | None) -> Effects:
                     yield state
             elif call.error is not None or call.result:
                 yield view._replace(expires=_later(call, ttl))
-                if guessed:
+                if guessed and view.created[1] >= call.low:
                     yield state
 
-    def live(state: Stored, _: int | None) -> Iterator[Stored]:
-        yield from (view._replace(expires=_later(call, ttl)) for view in views(state, call) if view is not None)
+    done = Effect(_at(call, key), call, step, optional=call.error is not None)
 
-    yield from _repeated(call, key, live)
+    def again(state: Stored, _: int | None) -> Iterator[Stored]:
+        for view in views(state, call):
+            if view is not None and (in_vain or view.created[0] <= call.high):
+                yield view._replace(expires=_later(call, ttl))
+
+    def late(state: Stored, _: int | None) -> Iterator[Stored]:
+        for view in views(state, call):
+            if view is not None and view.written <= call.high:
+                yield view._replace(expires=_later(call, ttl))
+
+    if call.is_blurred:
+        # It was done, and before it was sent again, the record was gone, or somebody else has written. What was created
+        # later is left alone.
+        first = None if in_vain else done
+        yield Effect(_at(call, key), call, again, optional=True, until=call.returned, excuse=True, follows=first)
     if _may_arrive(call):
-        yield Effect(_at(call, key), call, live, optional=True, excuse=True)
-    elif call.is_blurred:
-        # It was done, and before it was sent again, somebody else has written, or the record has expired by itself.
-        yield Effect(_at(call, key), call, live, optional=True, until=call.returned, excuse=True)
-    yield Effect(_at(call, key), call, step, optional=call.error is not None)
+        yield Effect(_at(call, key), call, late, optional=True, excuse=True)
+    yield done
 
 
 def _computed(call: Call, key: str, value: Any) -> Effects:
