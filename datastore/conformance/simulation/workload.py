@@ -707,6 +707,8 @@ def _touched(call: Call, key: str, ttl: float | None) -> Effects:
     # As for a delete, only the time when a record was created tells whether it is a later one, which is left alone.
     guessed = call.is_unanswered and call.clocks_differ
     in_vain = call.error is None and not call.result
+    # The database's own clock tells that a record was there when the call began, which its process has then read.
+    not_later = max(call.high, (BEGAN + call.began) * 1e6) if TELLS_WHEN_CREATED in call.limits else call.high
 
     def step(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
@@ -722,7 +724,7 @@ def _touched(call: Call, key: str, ttl: float | None) -> Effects:
 
     def again(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
-            if view is not None and (in_vain or view.created[0] <= call.high):
+            if view is not None and (in_vain or view.created[0] <= not_later):
                 yield view._replace(expires=_later(call, ttl))
 
     def late(state: Stored, _: int | None) -> Iterator[Stored]:
