@@ -78,6 +78,7 @@ class SqliteDatabase:
     def lose_power(self, world: World, random: Random) -> None:
         """End all processes at once, and what was not synced: a part of the log, from any place on to its end."""
         before = self._disk
+        before.look()  # a statement that returns rows ends its transaction when they have been read
         world.tell("database", "power is lost")
         cut = before.size if before.is_safe else random.randint(0, before.size)
         lost = before.tail(random) if before.is_safe else 0  # what nobody has acknowledged may also be there in part
