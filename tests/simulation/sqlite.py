@@ -34,6 +34,7 @@ from datastore_sqlite.client import Settings
 _IN_MEMORY = Path("/dev/shm")
 _TIMEOUT = 10.0
 _REAL = client.Connection
+_COLUMNS = "_id, value, revision, expiresAt, createdAt, updatedAt"
 _SAFE = 0.5
 """In so many runs each transaction is synced (``synchronous=full``)."""
 _WORD = 40  # characters of a statement that the story shows
@@ -77,6 +78,7 @@ class SqliteDatabase:
     def lose_power(self, world: World, random: Random) -> None:
         """End all processes at once, and what was not synced: a part of the log, from any place on to its end."""
         before = self._disk
+        before.look()  # a statement that returns rows ends its transaction when they have been read
         world.tell("database", "power is lost")
         cut = before.size if before.is_safe else random.randint(0, before.size)
         lost = before.tail(random) if before.is_safe else 0  # what nobody has acknowledged may also be there in part
@@ -178,18 +180,21 @@ class Disk:
         written = self._log.stat().st_size if self._log.exists() else 0
         return random.randint(0, max(written - self.size, 0))
 
-    def rows(self) -> dict[str, tuple[Any, str, int | None]]:
-        """Return value, revision and expiry of all records."""
+    def rows(self) -> dict[str, tuple[Any, ...]]:
+        """Return value, revision, expiry, creation and last change of all records."""
         connection = sqlite3.connect(str(self.file), timeout=0, isolation_level=None)
         try:
-            found = connection.execute("SELECT _id, value, revision, expiresAt FROM agent_data_store").fetchall()
+            found = connection.execute(f"SELECT {_COLUMNS} FROM agent_data_store").fetchall()
         except sqlite3.OperationalError as error:
             if "no such table" not in str(error):
                 raise
             found = []
         finally:
             connection.close()
-        return {id: (decode(value), revision, at and microseconds(at)) for id, value, revision, at in found}
+        return {
+            id: (decode(value), revision, at and microseconds(at), *map(microseconds, times))
+            for id, value, revision, at, *times in found
+        }
 
     def recovered(self, number: int, size: int) -> Disk:
         """Return the disk after a loss of power, with so much of the log."""

@@ -386,9 +386,10 @@ def _recovered(call: Call, *, kept: bool) -> Effects:
     for key in ALL:
         found: Stored = None
         if key in call.notes:
-            value, revision, expires = call.notes[key]
+            value, revision, expires, created, written = call.notes[key]
             text, held = parts(value)
-            found = State(text, revision, None if expires is None else (expires, expires), held)
+            span = None if expires is None else (expires, expires)
+            found = State(text, revision, span, held, created=(created, created), written=written)
         yield Effect(_at(call, key), call, partial(step, found))
 
 
@@ -571,8 +572,8 @@ def _removed(
                 if state is not None:
                     yield state
 
-    removal = Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
-    yield removal
+    once = Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
+    yield once
     if call.name in CLEARS and CLEARS_UNTIL_EMPTY in call.limits:
         for _ in range(_MOST_REMOVED):
             yield Effect(_at(call, key), call, step, optional=True, until=call.returned, excuse=True)
@@ -588,7 +589,7 @@ def _removed(
             yield None
 
     if guessed and if_revision is None:
-        yield Effect(_at(call, key), call, not_later, optional=True, until=call.returned, excuse=True, follows=removal)
+        yield Effect(_at(call, key), call, not_later, optional=True, until=call.returned, excuse=True, follows=once)
     if _may_arrive(call) and (call.name in CLEARS or call.name == "delete"):
         blindly = call.name in CLEARS or DELETES_BLINDLY in call.limits
         yield Effect(_at(call, key), call, (lambda *_: (None,)) if blindly else not_later, optional=True, excuse=True)
@@ -706,6 +707,8 @@ def _touched(call: Call, key: str, ttl: float | None) -> Effects:
     # As for a delete, only the time when a record was created tells whether it is a later one, which is left alone.
     guessed = call.is_unanswered and call.clocks_differ
     in_vain = call.error is None and not call.result
+    # The database's own clock tells that a record was there when the call began, which its process has then read.
+    not_later = max(call.high, (BEGAN + call.began) * 1e6) if TELLS_WHEN_CREATED in call.limits else call.high
 
     def step(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
@@ -721,7 +724,7 @@ def _touched(call: Call, key: str, ttl: float | None) -> Effects:
 
     def again(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
-            if view is not None and (in_vain or view.created[0] <= call.high):
+            if view is not None and (in_vain or view.created[0] <= not_later):
                 yield view._replace(expires=_later(call, ttl))
 
     def late(state: Stored, _: int | None) -> Iterator[Stored]:
