@@ -572,8 +572,8 @@ def _removed(
                 if state is not None:
                     yield state
 
-    once = Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
-    yield once
+    removal = Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
+    yield removal
     if call.name in CLEARS and CLEARS_UNTIL_EMPTY in call.limits:
         for _ in range(_MOST_REMOVED):
             yield Effect(_at(call, key), call, step, optional=True, until=call.returned, excuse=True)
@@ -589,7 +589,7 @@ def _removed(
             yield None
 
     if guessed and if_revision is None:
-        yield Effect(_at(call, key), call, not_later, optional=True, until=call.returned, excuse=True, follows=once)
+        yield Effect(_at(call, key), call, not_later, optional=True, until=call.returned, excuse=True, follows=removal)
     if _may_arrive(call) and (call.name in CLEARS or call.name == "delete"):
         blindly = call.name in CLEARS or DELETES_BLINDLY in call.limits
         yield Effect(_at(call, key), call, (lambda *_: (None,)) if blindly else not_later, optional=True, excuse=True)
