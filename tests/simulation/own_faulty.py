@@ -90,8 +90,10 @@ class SaysItBeforeItIsDone(SqliteBackend):
 
 FAULTY: dict[str, tuple[type[CouchDatabase | SqliteDatabase], type[Backend]]] = {
     "an answer cut short": (CouchDatabase, TakesAnAnswerCutShort),
-    "no mark of a deletion": (CouchDatabase, KeepsNoMarkOfADeletion),
     "BEGIN outside its try": (SqliteDatabase, LeavesTransactionsOpen),
     "a full disk for done": (SqliteDatabase, SaysItBeforeItIsDone),
 }
 """The databases with the adapters that are wrong, by what is wrong with them."""
+
+NO_MARK_OF_A_DELETION = (CouchDatabase, KeepsNoMarkOfADeletion)
+"""One more, which takes long to be found: only of `pop` does it become known who has removed a record."""
