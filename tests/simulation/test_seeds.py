@@ -36,8 +36,26 @@ FINDS = {
     "an answer cut short": 0,
     "BEGIN outside its try": 1,
     "a full disk for done": 3,
+    "nothing is synced": 27,
 }
 """The first seed that finds each fault, counted from 0: so many runs it takes, and one more."""
+
+WRITTEN = {
+    "no mark of a deletion": plan_of(
+        "557",
+        0.2,
+        [
+            process(0, skew=-4.095400061133273, tracking="deferred", flush_interval=0.01),
+            thread(0, "ann"),
+            call(1, "increment", "n", 1, pause=0.02042607056524806),
+            call(2, "pop", "n", pause=0.21183276912431584, faults={2: "request late"}),
+            process(2, skew=-4.930717300189703, tracking="deferred", flush_interval=1.0),
+            thread(0, "ann"),
+            call(2, "delete_many", "n", "job1", "b", "job2", "a", pause=0.004668654434877358),
+        ],
+    )
+}
+"""Runs that find a fault, for those that are found more rarely: this one by seed 557, when fewer calls were drawn."""
 
 MOST_STEPS = 12
 """So many calls and faults a shrunk run has at most."""
@@ -88,33 +106,13 @@ FAULTS = {name: (TokenDatabase, adapter) for name, adapter in FAULTY.items()} | 
 def test_each_fault_is_found_and_told_in_a_few_steps(fault):
     sound, adapter = FAULTS[fault]
     database = partial(sound, adapter)
-    plan = draw(str(FINDS[fault]), database)
+    plan = WRITTEN[fault] if fault in WRITTEN else draw(str(FINDS[fault]), database)
     assert not play(plan, sound).wrong
     played = play(plan, database)
     assert played.wrong
     small = shrunk(played, database)
     assert small.wrong
     assert small.steps <= MOST_STEPS, small.story()
-
-
-def test_one_record_that_two_pop_is_found_where_deletions_have_no_mark():
-    """A run that is written down: a delete may say that it has removed what another one did, but a `pop` may not."""
-    plan = plan_of(
-        "0",
-        0.0,
-        [
-            process(0, tracking="off", flush_interval=1.0),
-            thread(0, "ann"),
-            call(0, "set", "a", "ann 1", None, pause=0.01),
-            call(1, "pop", "a", pause=0.01, faults={2: "request lost"}),
-            process(1, tracking="off", flush_interval=1.0),
-            thread(0, "ann"),
-            call(0, "pop", "a", pause=1.0),
-        ],
-    )
-    sound, adapter = own_faulty.NO_MARK_OF_A_DELETION
-    assert not play(plan, sound).wrong
-    assert play(plan, partial(sound, adapter)).wrong
 
 
 def test_the_command_says_how_many_runs_went_well(capsys):
