@@ -710,7 +710,7 @@ def _first_of(call: Call) -> Effects:
 
 def _touched(call: Call, key: str, ttl: float | None) -> Effects:
     # As for a delete, only the time when a record was created tells whether it is a later one, which is left alone.
-    guessed = call.is_unanswered and call.clocks_differ
+    guessed = call.is_unanswered
     in_vain = call.error is None and not call.result
     # The database's own clock tells that a record was there when the call began, which its process has then read.
     not_later = max(call.high, (BEGAN + call.began) * 1e6) if TELLS_WHEN_CREATED in call.limits else call.high
