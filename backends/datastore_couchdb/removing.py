@@ -104,8 +104,14 @@ class Remover:
                 if ours:
                     if ours[0] is not rows[0]:
                         range = range._replace(start=ours[0]["id"])  # do not list foreign documents again each time
-                    removed.update(row["id"] for row in ours if not is_flag(row["id"]))
-                    if not self._delete(ours) and not pauses.wait():
+                    ids = {row["id"] for row in ours if not is_flag(row["id"])}
+                    try:
+                        changed = self._delete(ours)
+                    except DataStoreError:
+                        removed |= ids  # they may be gone
+                        raise
+                    removed |= ids - changed
+                    if changed and not pauses.wait():
                         raise came_too_late(NAME)
                 elif not cut and len(rows) < BATCH:
                     return removed
@@ -134,8 +140,8 @@ class Remover:
             except DataStoreError as error:
                 _go_on(error, pauses, sent | purged)
 
-    def _delete(self, rows: Sequence[dict[str, Any]]) -> bool:
-        """Delete listed documents, and return whether none of them had changed since the listing."""
+    def _delete(self, rows: Sequence[dict[str, Any]]) -> set[str]:
+        """Delete listed documents, and return the ids of those that had changed since the listing, or were removed."""
         ids = [row["id"] for row in rows]
         try:
             answers = bulk_docs(self._session, ids, [_deletion(row["id"], row["value"]["rev"]) for row in rows])
@@ -143,7 +149,7 @@ class Remover:
             for id in ids:
                 self._memory.forget(id)
         _raise_refusal(answers)
-        return all("error" not in answer for answer in answers)
+        return {answer["id"] for answer in answers if "error" in answer}
 
 
 def _go_on(error: DataStoreError, pauses: Backoff, removed: Collection[str]) -> None:

@@ -6,12 +6,13 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 from hypothesis import strategies as st
 
-from datastore import AgentDataStore, DataStore, DataStoreError, scope
+from datastore import AgentDataStore, DataStore, DataStoreError, ids, scope
 from datastore.adapters import remembering
 from datastore.backend import Backend
 from datastore.calls import claims
@@ -94,4 +95,5 @@ def _without_chance(seed: str) -> Iterator[None]:
         for module in (scope, claims):
             replaced.enter_context(patch.object(module, "new_revision", lambda: f"r{next(numbers)}"))
         replaced.enter_context(patch.object(remembering, "_random", Random(seed)))
+        replaced.enter_context(patch.object(ids, "os", SimpleNamespace(urandom=Random(seed).randbytes)))  # new keys
         yield

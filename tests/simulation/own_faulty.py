@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import httpx
@@ -88,10 +89,18 @@ class SaysItBeforeItIsDone(SqliteBackend):
             return [DONE for _ in writes]
 
 
+class ForgetsToSync(SqliteBackend):
+    """What was promised to survive a loss of power is not synced."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(replace(settings, synchronous="normal"))
+
+
 FAULTY: dict[str, tuple[type[CouchDatabase | SqliteDatabase], type[Backend]]] = {
     "an answer cut short": (CouchDatabase, TakesAnAnswerCutShort),
     "no mark of a deletion": (CouchDatabase, KeepsNoMarkOfADeletion),
     "BEGIN outside its try": (SqliteDatabase, LeavesTransactionsOpen),
     "a full disk for done": (SqliteDatabase, SaysItBeforeItIsDone),
+    "nothing is synced": (SqliteDatabase, ForgetsToSync),
 }
 """The databases with the adapters that are wrong, by what is wrong with them."""

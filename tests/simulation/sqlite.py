@@ -34,6 +34,7 @@ from datastore_sqlite.client import Settings
 _IN_MEMORY = Path("/dev/shm")
 _TIMEOUT = 10.0
 _REAL = client.Connection
+_COLUMNS = "_id, value, revision, expiresAt, createdAt, updatedAt"
 _SAFE = 0.5
 """In so many runs each transaction is synced (``synchronous=full``)."""
 _WORD = 40  # characters of a statement that the story shows
@@ -70,20 +71,22 @@ class SqliteDatabase:
         synchronous = "full" if self._disk.is_safe else "normal"
         return self._adapter(Settings(self._disk.file, timeout=_TIMEOUT, synchronous=synchronous))
 
-    def committed(self) -> None:
+    def committed(self, synced: bool) -> None:
         """Note what the file holds, after a statement that may have ended a transaction."""
-        self._disk.look()
+        self._disk.look(synced)
 
-    def lose_power(self, world: World, random: Random) -> None:
+    def lose_power(self, world: World, random: Random, synced: bool) -> None:
         """End all processes at once, and what was not synced: a part of the log, from any place on to its end."""
         before = self._disk
+        before.look(synced)  # a statement that returns rows ends its transaction when they have been read
         world.tell("database", "power is lost")
-        cut = before.size if before.is_safe else random.randint(0, before.size)
-        lost = before.tail(random) if before.is_safe else 0  # what nobody has acknowledged may also be there in part
-        self._disk = before.recovered(self._disks, cut + lost)
+        left = random.randint(before.synced, before.size)
+        if left == before.size:
+            left += before.tail(random)  # what nobody has acknowledged may also be there, in part
+        self._disk = before.recovered(self._disks, left)
         self._disks += 1
         rows = self._disk.rows()
-        if {id: row[1] for id, row in rows.items()} != before.held(cut + lost):
+        if {id: row[1] for id, row in rows.items()} != before.held(left):
             world.faults.append("after a loss of power the file is none of those that were committed")
         for user in world.users:
             notes = {}
@@ -138,7 +141,9 @@ class Disk:
     def __init__(self) -> None:
         self.file: Path | None = None
         self.is_safe = False
-        """Whether each transaction is synced."""
+        """Whether the stores are told to sync each transaction."""
+        self.synced = 0
+        """How much of the log is synced."""
         self.is_watched = False
         self._held: list[tuple[int, dict[str, str]]] = [(0, {})]
         """For each transaction how long the log was after it, and the revision of each record."""
@@ -153,8 +158,8 @@ class Disk:
         """How long the log was after the last transaction."""
         return self._held[-1][0]
 
-    def look(self) -> None:
-        """Note the state after a transaction."""
+    def look(self, synced: bool) -> None:
+        """Note the state after a transaction, and whether it was synced."""
         if not self.is_watched:
             return
         assert self.file is not None
@@ -165,9 +170,11 @@ class Disk:
         self._seen = seen
         held = {id: row[1] for id, row in self.rows().items()}
         if size < self.size or not size:  # everything is in the file
-            self._held = [(0, held)]
+            self._held, self.synced = [(0, held)], 0
         if size > self.size:
             self._held.append((size, held))
+        if synced:
+            self.synced = size
 
     def held(self, size: int) -> dict[str, str]:
         """Return the revisions after the last transaction of a log that is so long."""
@@ -178,18 +185,21 @@ class Disk:
         written = self._log.stat().st_size if self._log.exists() else 0
         return random.randint(0, max(written - self.size, 0))
 
-    def rows(self) -> dict[str, tuple[Any, str, int | None]]:
-        """Return value, revision and expiry of all records."""
+    def rows(self) -> dict[str, tuple[Any, ...]]:
+        """Return value, revision, expiry, creation and last change of all records."""
         connection = sqlite3.connect(str(self.file), timeout=0, isolation_level=None)
         try:
-            found = connection.execute("SELECT _id, value, revision, expiresAt FROM agent_data_store").fetchall()
+            found = connection.execute(f"SELECT {_COLUMNS} FROM agent_data_store").fetchall()
         except sqlite3.OperationalError as error:
             if "no such table" not in str(error):
                 raise
             found = []
         finally:
             connection.close()
-        return {id: (decode(value), revision, at and microseconds(at)) for id, value, revision, at in found}
+        return {
+            id: (decode(value), revision, at and microseconds(at), *map(microseconds, times))
+            for id, value, revision, at, *times in found
+        }
 
     def recovered(self, number: int, size: int) -> Disk:
         """Return the disk after a loss of power, with so much of the log."""
@@ -212,6 +222,8 @@ class SimulatedConnection(_REAL):
         self._database = database
         self._client = client
         self._patience = timeout
+        self._is_synced = False
+        """Whether SQLite was told to sync each transaction."""
 
     def set_progress_handler(self, handler: object, number: int) -> None:
         """Do nothing: a handler would look at a clock in the middle of a statement."""
@@ -221,6 +233,8 @@ class SimulatedConnection(_REAL):
         if statement.startswith("PRAGMA busy_timeout="):
             self._patience = int(statement.rpartition("=")[2]) / 1000
             return super().execute("SELECT 1")
+        if statement.startswith("PRAGMA synchronous="):
+            self._is_synced = statement.endswith("=full")
         return self._sent(statement, lambda: super(SimulatedConnection, self).execute(statement, parameters))
 
     def executemany(self, statement: str, parameters: Any) -> sqlite3.Cursor:
@@ -237,7 +251,7 @@ class SimulatedConnection(_REAL):
             try:
                 done = execute()
                 if not self.in_transaction:
-                    self._database.committed()
+                    self._database.committed(self._is_synced)
                 return done
             except sqlite3.OperationalError as error:
                 if not waits or error.sqlite_errorcode != sqlite3.SQLITE_BUSY or scheduler.now >= until:
@@ -256,7 +270,7 @@ class SimulatedConnection(_REAL):
         def as_power_fails(random: Random) -> sqlite3.Cursor | None:
             if random.random() < 0.5:
                 carry_out(None)
-            self._database.lose_power(self._client.world, random)
+            self._database.lose_power(self._client.world, random, self._is_synced)
             self._client.process.kill()
             return None
 

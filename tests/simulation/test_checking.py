@@ -6,7 +6,7 @@ import pytest
 
 from datastore.conformance.simulation.checking import unexplained
 from datastore.conformance.simulation.workload import KINDS, MISSING
-from datastore.conformance.simulation.world import CLEARS_UNTIL_EMPTY, Call
+from datastore.conformance.simulation.world import CLEARS_UNTIL_EMPTY, COUNTS_WHAT_IT_LISTED, Call
 from datastore.errors import BackendUnavailableError, ConflictError, KeyExistsError, OutcomeUnknownError
 
 LOST = BackendUnavailableError("the answer was lost")
@@ -198,3 +198,19 @@ def test_a_touch_that_says_that_there_is_no_record_may_have_been_done():
     assert is_explained(there, lost, seen, gone)
     lost.faults.clear()
     assert not is_explained(there, lost, seen, gone)
+
+
+@pytest.mark.parametrize(("created", "explained"), [(5, False), (20, True)], ids=["before", "later"])
+def test_a_touch_that_is_sent_again_leaves_what_its_clock_takes_for_later(created, explained):
+    there = call("set", ("a", "x", None), 1, 2, "r1", clock=(created, created))
+    lost = call("touch", ("a", 1), 3, 4, True, clock=(10, 11), faults=["answer lost"])
+    assert is_explained(there, lost, call("get", ("a",), 5, 6, "x", clock=(2_000_000, 2_000_000))) is explained
+
+
+@pytest.mark.parametrize("limits", [(), (COUNTS_WHAT_IT_LISTED,)], ids=["", "counts what it listed"])
+def test_clear_counts_what_another_call_removes_before_it_only_where_it_counts_what_it_listed(limits):
+    there, seen = call("set", ("a", "x", None), 1, 2, "r1"), call("get", ("a",), 8, 9, MISSING)
+    clear, pop = limited(call("clear", (), 3, 6, 1), *limits), call("pop", ("a",), 4, 5, "x")
+    assert is_explained(there, clear, pop, seen) is bool(limits)
+    assert not is_explained(there, clear, call("get", ("a",), 8, 9, "x"))
+    assert not is_explained(there, pop, limited(call("clear", (), 6, 7, 1), *limits), seen)

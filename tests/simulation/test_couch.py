@@ -10,12 +10,14 @@ import re
 import uuid
 from dataclasses import replace
 from random import Random
+from types import SimpleNamespace
+from unittest.mock import patch
 from urllib.parse import unquote
 
 import httpx
 import pytest
 
-from datastore import DataStore, DataStoreError
+from datastore import DataStore, DataStoreError, ids
 from datastore.conformance.simulation.workload import KINDS, Draw
 from datastore.conformance.simulation.world import BEGAN, Seen, Sight
 from tests.full import times
@@ -88,6 +90,11 @@ def _plain(value):
 
 def played(seed, new_transport, settings):
     """Make the calls of a seed, and return what they came to and what was asked and answered."""
+    with patch.object(ids, "os", SimpleNamespace(urandom=Random(seed).randbytes)):  # new keys
+        return _played(seed, new_transport, settings)
+
+
+def _played(seed, new_transport, settings):
     random, seconds = Random(seed), [BEGAN]
     results = []
     recording = Recording(new_transport(), Random(seed))

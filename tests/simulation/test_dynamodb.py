@@ -4,6 +4,7 @@ import itertools
 import uuid
 from base64 import b64decode
 from contextlib import ExitStack
+from functools import partial
 from random import Random
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from datastore_dynamodb import codec, reading
 from datastore_dynamodb.backend import DynamoBackend
 from datastore_dynamodb.schema import Settings
-from tests.full import EXAMPLES_ON_SERVERS
+from tests.full import EXAMPLES_ON_SERVERS, times
 from tests.servers import dynamodb as servers
 from tests.simulation.both import BEGAN, CALLS, outcomes
 from tests.simulation.dynamodb import DynamoDatabase, adapter_over, answered, asked, new_table
@@ -36,9 +37,6 @@ FINDS = {
     "a write replaces what has expired since": 272,
 }
 """The first seed that finds each fault, counted from 0: so many runs it takes, and one more."""
-
-FAILED_ONCE = (6, 27, 611, 766)
-"""Seeds whose runs went wrong once, because of the package or because of the simulator."""
 
 
 class Direct:
@@ -89,10 +87,11 @@ def _as_received(item):
     return {name: {"B": b64decode(one["B"])} if "B" in one else one for name, one in item.items()}
 
 
-@pytest.mark.parametrize("seed", FAILED_ONCE)
-def test_what_failed_once_is_well(seed):
-    played = play(draw(str(seed), DynamoDatabase), DynamoDatabase)
-    assert not played.wrong, played.story()
+def test_a_run_is_the_same_on_the_short_way_through_the_client():
+    for seed in range(times(30, 500)):
+        plan = draw(str(seed), DynamoDatabase)
+        short, whole = (play(plan, partial(DynamoDatabase, shortened=shortened)) for shortened in (True, False))
+        assert short.story() == whole.story()
 
 
 @pytest.mark.parametrize("fault", FAULTY)

@@ -105,3 +105,28 @@ def test_what_a_task_raises_is_reported():
         raise ValueError("no")
 
     assert run(body).problem == "t0 raised ValueError: no"
+
+
+def test_a_task_that_vanishes_keeps_what_it_has_until_the_run_is_over():
+    scheduler = Scheduler()
+    lock, said = Lock(scheduler), []
+
+    def holds():
+        lock.acquire()
+        try:
+            scheduler.sleep(5)
+            said.append("went on")
+        finally:
+            said.append(scheduler.now)
+
+    def waits():
+        scheduler.sleep(3)
+        said.append(lock.acquire(timeout=4))
+
+    task = Task("holds", None, Random(1))
+    scheduler.spawn(task, holds)
+    scheduler.spawn(Task("waits", None, Random(2)), waits)
+    scheduler.later(2, lambda: scheduler.vanish(task))
+    scheduler.run()
+    assert said == [False, 7]
+    assert scheduler.problem is None

@@ -15,7 +15,7 @@ from tests.simulation.__main__ import main
 from tests.simulation.faulty import FAULTY
 from tests.simulation.playing import BACKENDS, draw, play, shrunk
 from tests.simulation.tokens import TokenDatabase
-from tests.simulation.written import as_test
+from tests.simulation.written import as_test, call, plan_of, process, thread
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,11 +34,28 @@ FINDS = {
     "checked, then written": 14,
     "clear repeated": 11,
     "an answer cut short": 0,
-    "no mark of a deletion": 557,
-    "BEGIN outside its try": 11,
+    "BEGIN outside its try": 1,
     "a full disk for done": 3,
+    "nothing is synced": 27,
 }
 """The first seed that finds each fault, counted from 0: so many runs it takes, and one more."""
+
+WRITTEN = {
+    "no mark of a deletion": plan_of(
+        "557",
+        0.2,
+        [
+            process(0, skew=-4.095400061133273, tracking="deferred", flush_interval=0.01),
+            thread(0, "ann"),
+            call(1, "increment", "n", 1, pause=0.02042607056524806),
+            call(2, "pop", "n", pause=0.21183276912431584, faults={2: "request late"}),
+            process(2, skew=-4.930717300189703, tracking="deferred", flush_interval=1.0),
+            thread(0, "ann"),
+            call(2, "delete_many", "n", "job1", "b", "job2", "a", pause=0.004668654434877358),
+        ],
+    )
+}
+"""Runs that find a fault, for those that are found more rarely: this one by seed 557, when fewer calls were drawn."""
 
 MOST_STEPS = 12
 """So many calls and faults a shrunk run has at most."""
@@ -89,7 +106,7 @@ FAULTS = {name: (TokenDatabase, adapter) for name, adapter in FAULTY.items()} | 
 def test_each_fault_is_found_and_told_in_a_few_steps(fault):
     sound, adapter = FAULTS[fault]
     database = partial(sound, adapter)
-    plan = draw(str(FINDS[fault]), database)
+    plan = WRITTEN[fault] if fault in WRITTEN else draw(str(FINDS[fault]), database)
     assert not play(plan, sound).wrong
     played = play(plan, database)
     assert played.wrong

@@ -150,6 +150,8 @@ class Orders:
         self._made: dict[tuple[int, int | None], dict[int, tuple[int, ...]]] = {}
         places = {id(effect): 1 << index for index, effect in enumerate(self.effects)}
         self._follows = [places.get(id(effect.follows), 0) for effect in self.effects]
+        self._told_apart = self._needed | sum({bit for bit in self._follows if not self._needed & bit})
+        """Those without which others cannot take place."""
         self._returned = {effect.call.invoked: effect.call.returned for effect in self.effects}
 
     def _after(self, index: int, chosen: int | None, before: int) -> tuple[int, ...]:
@@ -181,6 +183,7 @@ class Orders:
             UndecidedError: If that takes too long to find out.
         """
         needed, begun, ends, states = self._needed, self._begun, self._ends, self._states
+        told_apart = self._told_apart
         known = []
         for index, effect in enumerate(self.effects):
             choice = chosen if effect is wanted else None
@@ -228,7 +231,7 @@ class Orders:
                     following += [(done | bit, after) for after in afterwards]
             for done, number in (*reversed(if_all_else_fails), *reversed(following)):
                 # What can follow here can also follow where the same had to take place, and less of the rest has.
-                before = seen.setdefault(number << many | done & needed, [])
+                before = seen.setdefault(number << many | done & told_apart, [])
                 for one in before:
                     if one & done == one:
                         break

@@ -41,6 +41,7 @@ from datastore.conformance.simulation.luck import Luck
 from datastore.conformance.simulation.world import (
     BEGAN,
     CLEARS_UNTIL_EMPTY,
+    COUNTS_WHAT_IT_LISTED,
     DELETES_BLINDLY,
     TELLS_WHEN_CREATED,
     Call,
@@ -386,9 +387,10 @@ def _recovered(call: Call, *, kept: bool) -> Effects:
     for key in ALL:
         found: Stored = None
         if key in call.notes:
-            value, revision, expires = call.notes[key]
+            value, revision, expires, created, written = call.notes[key]
             text, held = parts(value)
-            found = State(text, revision, None if expires is None else (expires, expires), held)
+            span = None if expires is None else (expires, expires)
+            found = State(text, revision, span, held, created=(created, created), written=written)
         yield Effect(_at(call, key), call, partial(step, found))
 
 
@@ -554,6 +556,8 @@ def _removed(
     # What has expired may be asked for before the range is listed. A record that was written in between by a process
     # whose clock is behind has then expired, and counts all the same.
     overlooked = counted and call.name in CLEARS and call.clocks_differ and CLEARS_UNTIL_EMPTY in call.limits
+    # What was listed counts, and may have been removed by another call before the request to remove it arrived.
+    listed = counted and call.name in CLEARS and COUNTS_WHAT_IT_LISTED in call.limits
 
     def step(state: Stored, chosen: int | None) -> Iterator[Stored]:
         there = was_there if chosen is None else bool(chosen)
@@ -566,13 +570,15 @@ def _removed(
                     continue
                 if _bound(view, value) is not None:
                     yield None
+                if listed and call.invoked not in view.doomed:
+                    yield view._replace(doomed=(*view.doomed, call.invoked))
             if view is None and (there is not True or (value is ANY and (call.is_unanswered or overlooked))):
                 yield None  # what had expired is removed as well; a delete without an answer is taken for done
                 if state is not None:
                     yield state
 
-    removal = Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
-    yield removal
+    once = Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
+    yield once
     if call.name in CLEARS and CLEARS_UNTIL_EMPTY in call.limits:
         for _ in range(_MOST_REMOVED):
             yield Effect(_at(call, key), call, step, optional=True, until=call.returned, excuse=True)
@@ -588,7 +594,7 @@ def _removed(
             yield None
 
     if guessed and if_revision is None:
-        yield Effect(_at(call, key), call, not_later, optional=True, until=call.returned, excuse=True, follows=removal)
+        yield Effect(_at(call, key), call, not_later, optional=True, until=call.returned, excuse=True, follows=once)
     if _may_arrive(call) and (call.name in CLEARS or call.name == "delete"):
         blindly = call.name in CLEARS or DELETES_BLINDLY in call.limits
         yield Effect(_at(call, key), call, (lambda *_: (None,)) if blindly else not_later, optional=True, excuse=True)
@@ -704,8 +710,10 @@ def _first_of(call: Call) -> Effects:
 
 def _touched(call: Call, key: str, ttl: float | None) -> Effects:
     # As for a delete, only the time when a record was created tells whether it is a later one, which is left alone.
-    guessed = call.is_unanswered and call.clocks_differ
+    guessed = call.is_unanswered
     in_vain = call.error is None and not call.result
+    # The database's own clock tells that a record was there when the call began, which its process has then read.
+    not_later = max(call.high, (BEGAN + call.began) * 1e6) if TELLS_WHEN_CREATED in call.limits else call.high
 
     def step(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
@@ -721,7 +729,7 @@ def _touched(call: Call, key: str, ttl: float | None) -> Effects:
 
     def again(state: Stored, _: int | None) -> Iterator[Stored]:
         for view in views(state, call):
-            if view is not None and (in_vain or view.created[0] <= call.high):
+            if view is not None and (in_vain or view.created[0] <= not_later):
                 yield view._replace(expires=_later(call, ttl))
 
     def late(state: Stored, _: int | None) -> Iterator[Stored]:

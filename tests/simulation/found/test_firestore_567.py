@@ -1,0 +1,77 @@
+"""Seed 567 on firestore: it went wrong once."""
+
+from tests.simulation.written import call, check, fault, process, thread
+
+
+def test_all_is_well():
+    check(
+        "firestore",
+        "567",
+        0.2,
+        process(0, tracking="deferred", flush_interval=1.0),
+        thread(0, "ann"),
+        call(0, "get_record", "n", pause=0.0009965778594481195),
+        call(1, "update_where", pause=0.004020362819413668),
+        call(2, "get_record", "n", pause=0.0027867107435358227),
+        call(3, "increment", "n", 2, pause=1.0792703845713045, faults={1: "reset after", 2: "error after"}),
+        call(
+            4,
+            "increment",
+            "n",
+            3,
+            pause=0.3059853413517328,
+            faults={1: "request late", 3: "error after", 4: "reset after"},
+        ),
+        call(5, "get_many", "b", "n", "a", "job2", "job1", pause=0.0011059574801217575),
+        call(
+            6,
+            "set",
+            "a",
+            "ann 9f96e.1",
+            1,
+            pause=0.11719696507034563,
+            faults={1: "reset after", 2: "request late", 3: "clock jump"},
+        ),
+        thread(1, "ann"),
+        call(0, "increment", "n", 1, pause=0.001234769980977285, faults={2: "conflict", 3: "partly done"}),
+        call(1, "set", "b", "ann c4a1f.1", 1, pause=0.006837993136395836),
+        call(2, "pop", "n", pause=0.0005173475206332322, faults={1: "reset after"}),
+        process(1, tracking="immediate", flush_interval=1.0),
+        thread(0, "ann"),
+        call(
+            0, "update_where", pause=0.005007893165895314, faults={1: "reset after", 2: "throttled", 4: "reset after"}
+        ),
+        call(1, "delete", "b", pause=0.0004896479840736823),
+        call(2, "set", "job1", {"kind": "job", "name": "ann 0a40e.1", "n": 0}, 0.01, pause=2.7142357563650097),
+        thread(1, "ann"),
+        call(0, "pop", "a", pause=0.0006580031725020278),
+        call(1, "set", "job1", {"kind": "job", "name": "ann d087b.1", "n": 0}, 10, pause=0.0008723367159093913),
+        call(2, "delete", "job2", pause=0.007228097235990133, faults={1: "partly done", 2: "clock jump"}),
+        call(3, "increment", "n", 1, pause=0.0020992116153482304),
+        call(4, "pop", "b", pause=0.0010387092583501532, faults={1: "partly done"}),
+        process(2, tracking="immediate", flush_interval=0.01),
+        thread(0, "ann"),
+        call(
+            0,
+            "get_many",
+            "n",
+            "job1",
+            pause=0.0033581398917550426,
+            faults={1: "reset after", 2: "throttled", 3: "killed after"},
+        ),
+        call(1, "set", "n", 7001, 0.01, pause=0.001698714093946628, faults={1: "reset after", 3: "conflict"}),
+        call(2, "get_record", "a", pause=0.5289690222477588, faults={1: "partly done"}),
+        call(3, "delete", "job2", pause=0.002183906970598206, faults={1: "request late"}),
+        call(
+            4,
+            "add_many",
+            ("a", "ann 9d6b9.2"),
+            ("job2", {"kind": "job", "name": "ann 9d6b9.3", "n": 0}),
+            ("b", "ann 9d6b9.4"),
+            ("n", 4005),
+            ("job1", {"kind": "job", "name": "ann 9d6b9.6", "n": 0}),
+            pause=0.22783775614091337,
+            faults={1: "reset after", 2: "throttled", 4: "error after", 5: "request late", 6: "request late"},
+        ),
+        fault("p0.datastore-access#1", "partly done"),
+    )
