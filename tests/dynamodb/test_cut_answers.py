@@ -19,6 +19,7 @@ from datastore.conformance.documents import put
 from datastore.conformance.faults import backend_of
 from datastore.ids import encode_key, encode_name, namespace_prefix
 from datastore.moving import copy
+from datastore.times import format_time
 from datastore_dynamodb.table import drop_table
 from tests.dynamodb.wire import after_each_answer, changed, operation_of
 from tests.full import some
@@ -164,13 +165,16 @@ def table_of(store):
 
 
 def begin(stores, user, name):
-    """An agent of a user with some records."""
+    """An agent of a user with some records, which were created before, by the clock, too."""
     store, judge = stores
     seed = {"key": 1, "other": 2, "list": [1], "object": {"a": 1}}
     if "split" in name or name in ("clear", "forget"):
         seed["split"] = SPLIT
-    writes = [put(key, value, user=user, namespace="default", metadata={"m": 1}) for key, value in seed.items()]
-    backend_of(judge).write([*writes, put("key", 1, user=user, namespace="more")])
+    before = format_time(time.time() - 1)
+    writes = [
+        put(key, value, user=user, namespace="default", metadata={"m": 1}, at=before) for key, value in seed.items()
+    ]
+    backend_of(judge).write([*writes, put("key", 1, user=user, namespace="more", at=before)])
     _stores[user] = store
     return store.agent(user, "a")
 

@@ -24,6 +24,7 @@ from datastore.backend import Backend
 from datastore.conformance.simulation.luck import FAULTS
 from datastore.conformance.simulation.world import (
     BEGAN,
+    COUNTS_WHAT_IT_LISTED,
     REQUEST_SECONDS,
     Client,
     ConnectionBrokeError,
@@ -63,7 +64,7 @@ class DynamoDatabase:
 
     faults = frozenset(FAULTS) | {"answer cut", "unprocessed", "conflict", "not connected", "made anew"}
     connects = False  # a table that is there is opened at once
-    limits = frozenset[str]()
+    limits = frozenset({COUNTS_WHAT_IT_LISTED})
 
     def __init__(
         self,

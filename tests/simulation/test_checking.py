@@ -6,7 +6,7 @@ import pytest
 
 from datastore.conformance.simulation.checking import unexplained
 from datastore.conformance.simulation.workload import KINDS, MISSING
-from datastore.conformance.simulation.world import CLEARS_UNTIL_EMPTY, Call
+from datastore.conformance.simulation.world import CLEARS_UNTIL_EMPTY, COUNTS_WHAT_IT_LISTED, Call
 from datastore.errors import BackendUnavailableError, ConflictError, KeyExistsError, OutcomeUnknownError
 
 LOST = BackendUnavailableError("the answer was lost")
@@ -198,3 +198,12 @@ def test_a_touch_that_says_that_there_is_no_record_may_have_been_done():
     assert is_explained(there, lost, seen, gone)
     lost.faults.clear()
     assert not is_explained(there, lost, seen, gone)
+
+
+@pytest.mark.parametrize("limits", [(), (COUNTS_WHAT_IT_LISTED,)], ids=["", "counts what it listed"])
+def test_clear_counts_what_another_call_removes_before_it_only_where_it_counts_what_it_listed(limits):
+    there, seen = call("set", ("a", "x", None), 1, 2, "r1"), call("get", ("a",), 8, 9, MISSING)
+    clear, pop = limited(call("clear", (), 3, 6, 1), *limits), call("pop", ("a",), 4, 5, "x")
+    assert is_explained(there, clear, pop, seen) is bool(limits)
+    assert not is_explained(there, clear, call("get", ("a",), 8, 9, "x"))
+    assert not is_explained(there, pop, limited(call("clear", (), 6, 7, 1), *limits), seen)

@@ -41,6 +41,7 @@ from datastore.conformance.simulation.luck import Luck
 from datastore.conformance.simulation.world import (
     BEGAN,
     CLEARS_UNTIL_EMPTY,
+    COUNTS_WHAT_IT_LISTED,
     DELETES_BLINDLY,
     TELLS_WHEN_CREATED,
     Call,
@@ -555,6 +556,8 @@ def _removed(
     # What has expired may be asked for before the range is listed. A record that was written in between by a process
     # whose clock is behind has then expired, and counts all the same.
     overlooked = counted and call.name in CLEARS and call.clocks_differ and CLEARS_UNTIL_EMPTY in call.limits
+    # What was listed counts, and may have been removed by another call before the request to remove it arrived.
+    listed = counted and call.name in CLEARS and COUNTS_WHAT_IT_LISTED in call.limits
 
     def step(state: Stored, chosen: int | None) -> Iterator[Stored]:
         there = was_there if chosen is None else bool(chosen)
@@ -567,13 +570,15 @@ def _removed(
                     continue
                 if _bound(view, value) is not None:
                     yield None
+                if listed and call.invoked not in view.doomed:
+                    yield view._replace(doomed=(*view.doomed, call.invoked))
             if view is None and (there is not True or (value is ANY and (call.is_unanswered or overlooked))):
                 yield None  # what had expired is removed as well; a delete without an answer is taken for done
                 if state is not None:
                     yield state
 
-    removal = Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
-    yield removal
+    once = Effect(_at(call, key), call, step, optional=error is not None, counted=counted)
+    yield once
     if call.name in CLEARS and CLEARS_UNTIL_EMPTY in call.limits:
         for _ in range(_MOST_REMOVED):
             yield Effect(_at(call, key), call, step, optional=True, until=call.returned, excuse=True)
@@ -589,7 +594,7 @@ def _removed(
             yield None
 
     if guessed and if_revision is None:
-        yield Effect(_at(call, key), call, not_later, optional=True, until=call.returned, excuse=True, follows=removal)
+        yield Effect(_at(call, key), call, not_later, optional=True, until=call.returned, excuse=True, follows=once)
     if _may_arrive(call) and (call.name in CLEARS or call.name == "delete"):
         blindly = call.name in CLEARS or DELETES_BLINDLY in call.limits
         yield Effect(_at(call, key), call, (lambda *_: (None,)) if blindly else not_later, optional=True, excuse=True)

@@ -38,6 +38,8 @@ _BAD_CONNECTIONS = 3
 _LOOKS = 0.0005  # seconds between two looks at the threads, before a fork
 CLEARS_UNTIL_EMPTY = "clears until empty"
 """`clear` also removes what is written while it is at work, even under a key that it has removed before."""
+COUNTS_WHAT_IT_LISTED = "counts what it listed"
+"""`clear` counts a record that it has listed, even if another call removes it before the request to do so arrives."""
 DELETES_BLINDLY = "deletes blindly"
 """`delete` of a record of which nothing is remembered has no condition at all."""
 TELLS_WHEN_CREATED = "tells when created"
