@@ -422,11 +422,12 @@ class CouchDatabase:
         self._adapter = adapter
         self._model: CouchModel | None = None
 
-    def make_anew(self) -> None:
+    def make_anew(self) -> bool:
         """See `MadeAnew.make_anew`."""
         assert self._model is not None
         # Another process, or one that starts over, has prepared it: a store that is open does not do that again.
         self._model.documents, self._model.built = copy.deepcopy(_prepared().documents), {}
+        return True
 
     def adapter(self, client: Client) -> Backend:
         """See `Database.adapter`."""

@@ -75,20 +75,25 @@ class DynamoDatabase:
     ) -> None:
         self._adapter = adapter
         self._shortened = shortened
+        self._splits = False
         self._faults = list(faults)
         self.table = new_table()
         self._transports: dict[Process, Transport] = {}
 
-    def make_anew(self) -> None:
-        """See `MadeAnew.make_anew`."""
+    def make_anew(self) -> bool:
+        """See `MadeAnew.make_anew`. In the middle of a write it would leave a record without its parts."""
+        if self._splits:
+            return False
         self.table.empty()
         self.table.put(format_item())
+        return True
 
     def replaced(self, world: World) -> Iterator[Replacement]:
         """See `Replacing.replaced`."""
         scheduler = world.scheduler
         largest = Random(f"{world.plan.seed} sizes").choice((codec.MAX_VALUE_SIZE, 60, 40, 25))
-        if largest < codec.MAX_VALUE_SIZE:
+        self._splits = largest < codec.MAX_VALUE_SIZE
+        if self._splits:
             yield codec, "MAX_VALUE_SIZE", largest
             yield codec, "_ALWAYS_FITS", 0
 

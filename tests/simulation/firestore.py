@@ -66,11 +66,12 @@ class FirestoreDatabase:
         self.collections = new_collections()
         self._channels: dict[Process, Channel] = {}
 
-    def make_anew(self) -> None:
+    def make_anew(self) -> bool:
         """See `MadeAnew.make_anew`."""
         self.collections = new_collections()
         for channel in self._channels.values():
             channel.collections = self.collections
+        return True
 
     def replaced(self, world: World) -> Iterator[Replacement]:
         """See `Replacing.replaced`."""

@@ -35,9 +35,10 @@ class TokenDatabase:
         """See `Database.adapter`."""
         return self._adapter(TokenClient(self, client))
 
-    def make_anew(self) -> None:
+    def make_anew(self) -> bool:
         """See `MadeAnew.make_anew`."""
         self._rows.clear()
+        return True
 
     def get(self, names: Sequence[str]) -> dict[str, tuple[int, Row]]:
         """Return the rows that exist, each with its version."""

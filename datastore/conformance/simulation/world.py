@@ -181,8 +181,8 @@ class Replacing(Protocol):
 class MadeAnew(Protocol):
     """A database that an administrator can remove and make again while stores are open."""
 
-    def make_anew(self) -> None:
-        """Do so: it is empty afterwards."""
+    def make_anew(self) -> bool:
+        """Do so, and return ``True``: it is empty afterwards. Or leave it as it is, and return ``False``."""
 
 
 @runtime_checkable
@@ -632,7 +632,8 @@ class World:
     def make_anew(self) -> None:
         """Let an administrator remove the database, and make one that is empty."""
         assert isinstance(self.database, MadeAnew)
-        self.database.make_anew()
+        if not self.database.make_anew():
+            return
         self.tell("database", "is made anew")
         self.killed += 1  # accesses are lost with what they were counted of
         for user in self.users:
