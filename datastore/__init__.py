@@ -42,7 +42,6 @@ try:
         ValueTooLargeError,
     )
     from datastore.loops import BlockingCallWarning
-    from datastore.quotas import Quota
     from datastore.store import DataStore
 except Exception as error:
     # Another distribution with this import name may have replaced a file. Whatever error that causes, name it.
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
     from datastore.asynchronous.tokens import AsyncTokens
     from datastore.interfaces.key_value import KeyValueStore
     from datastore.interfaces.vault import Vault
+    from datastore.quotas import Quota
     from datastore.record import Record
     from datastore.tokens import Token, Tokens
 
@@ -124,6 +124,7 @@ _LATE = {
     "AsyncTokens": "datastore.asynchronous.tokens",
     "AsyncVault": "datastore.asynchronous.interfaces",
     "KeyValueStore": "datastore.interfaces.key_value",
+    "Quota": "datastore.quotas",
     "Record": "datastore.record",
     "Token": "datastore.tokens",
     "Tokens": "datastore.tokens",

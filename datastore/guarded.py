@@ -33,7 +33,7 @@ from datastore.core import Core, described, is_closed_backend
 from datastore.errors import PermissionDeniedError
 from datastore.grants import Grant, Grants
 from datastore.ids import decode_prefix, encode_name, is_system, scope_of, system_prefix
-from datastore.quotas import Account, Quota, account_of
+from datastore.quotas import Account, Quota, account_of, check_quota
 
 _ABILITIES: frozenset[Ability] = frozenset({"namespaces", "namespace_stats", "count", "clear", "find", "purge"})
 """The optional methods that calls of agents use."""
@@ -305,6 +305,7 @@ def guarded(core: Core, user_id: str, agent: str, grants: Mapping[str, Grant] | 
     Raises:
         InvalidNameError, ConfigurationError: As `datastore.DataStore.agent`.
     """
+    check_quota(quota)
     user_id = check_name(user_id, "user_id")
     encoded = encode_name(user_id, "user_id")
     guard = Guard(encoded, Grants(encoded, grants))

@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from datastore.arguments import as_int, shown
+from datastore.arguments import as_int, is_a, shown
 from datastore.backend import Delete, Document, Fields, Outcome, Put, Write
 from datastore.core import Core
 from datastore.deadlines import check
@@ -33,6 +33,7 @@ from datastore.errors import (
     DataStoreError,
     QuotaExceededError,
     ValueTooLargeError,
+    kind_of,
 )
 from datastore.ids import encode_key, namespace_range, system_prefix
 from datastore.retry import Backoff
@@ -76,6 +77,16 @@ class Quota:
             if number is None or number < 0:
                 raise ConfigurationError(f"{name} is {shown(given)}; it must be a whole number of at least 0")
             object.__setattr__(self, name, number)
+
+
+def check_quota(quota: object) -> None:
+    """Check what is given as a quota.
+
+    Raises:
+        ConfigurationError: If it is neither a `Quota` nor ``None``.
+    """
+    if quota is not None and not is_a(quota, Quota):
+        raise ConfigurationError(f"quota is {kind_of(quota)}; it must be a datastore.Quota")
 
 
 class Usage(NamedTuple):

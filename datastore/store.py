@@ -23,8 +23,6 @@ from datastore.errors import (
     UnsupportedError,
     kind_of,
 )
-from datastore.grants import Grant
-from datastore.guarded import guarded
 from datastore.ids import (
     EVERYTHING,
     IdRange,
@@ -37,11 +35,12 @@ from datastore.ids import (
     namespace_range,
     system_range,
 )
-from datastore.quotas import Quota
 from datastore.scope import Scope
 
 if TYPE_CHECKING:
     from datastore.asynchronous.store import AsyncDataStore
+    from datastore.grants import Grant
+    from datastore.quotas import Quota
     from datastore.record import Record
     from datastore.tokens import Tokens
 
@@ -176,9 +175,9 @@ class DataStore:
         quota: Quota | None = None,
     ) -> AgentDataStore:
         core = self._core
-        if quota is not None and not is_a(quota, Quota):
-            raise ConfigurationError(f"quota is {kind_of(quota)}; it must be a datastore.Quota")
         if grants is not None or quota is not None:
+            from datastore.guarded import guarded  # imported here, because few give an agent limits
+
             core = guarded(core, user_id, agent or "", grants, quota)
         scope = Scope(core, user_id, agent, namespace)
         if self._tenants is not None:

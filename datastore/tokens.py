@@ -20,18 +20,16 @@ from datastore.backend import Delete, Document, Fields, Put
 from datastore.core import Core
 from datastore.documents import damaged
 from datastore.errors import (
-    ConfigurationError,
     DataStoreError,
     InvalidTokenError,
     InvalidValueError,
     NotPicklableError,
     PermissionDeniedError,
-    kind_of,
 )
 from datastore.grants import Grant, Grants
 from datastore.guarded import guarded
 from datastore.ids import check_agent, decode_key, encode_key, encode_name, key_range, system_prefix
-from datastore.quotas import Quota
+from datastore.quotas import Quota, check_quota
 from datastore.scope import Scope, new_revision
 from datastore.times import expiry, parse_time
 from datastore.values import checked
@@ -135,8 +133,7 @@ class Tokens:
         user_id, namespace = check_name(user_id, "user_id"), check_name(namespace, "namespace")
         encode_name(namespace, "namespace")
         Grants(encode_name(user_id, "user_id"), grants)
-        if quota is not None and not is_a(quota, Quota):
-            raise ConfigurationError(f"quota is {kind_of(quota)}; it must be a datastore.Quota")
+        check_quota(quota)
         return self._store(
             {
                 "label": _label(label),
@@ -202,8 +199,7 @@ class Tokens:
                     raise PermissionDeniedError(
                         f"grants would let the new token {do} what this token may not; a token can only be narrowed"
                     )
-        if quota is not None and not is_a(quota, Quota):
-            raise ConfigurationError(f"quota is {kind_of(quota)}; it must be a datastore.Quota")
+        check_quota(quota)
         ends = None if ttl is None else expiry(ttl, self._core.clock(), "ttl")
         return self._store(
             {
