@@ -3,6 +3,10 @@
 So a write of a known document is one request. If it comes too late, it is decided again from what was just read. A
 write whose answer was lost may have been applied. To find out, the document is read at once, before others can have
 written it often. Only a write that was not applied is reported as failed. If it is sent again, another read decides.
+
+A delete or a touch that was refused, and could not be decided again because the read failed, begins with that read when
+it is sent again. If it began with its guess, and that had no answer either, a document that was created in between
+would be taken for one that came after it was done.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from datastore.errors import DataStoreError
 from datastore.turns import keep_newest
 
 MOST_UNANSWERED = 10_000
-"""The most deletes and touches whose lost answers are remembered."""
+"""The most deletes and touches whose lost answers are remembered, and the most that were refused."""
 
 
 class _Job:
@@ -53,7 +57,7 @@ class Writer:
     Args:
         primitives: The database.
         memory: What is known of documents. It is shared with the adapter's reads and with the `Counter`.
-        most_unanswered: The most deletes and touches whose lost answers are remembered.
+        most_unanswered: The most deletes and touches whose lost answers are remembered, and the most that were refused.
     """
 
     def __init__(self, primitives: Primitives, memory: Memory, most_unanswered: int = MOST_UNANSWERED) -> None:
@@ -65,6 +69,7 @@ class Writer:
     def after_fork(self) -> None:
         """Forget what the parent is waiting for. The adapter itself clears the memory."""
         self.unanswered: dict[Delete | Touch, Sent] = {}
+        self.refused: dict[Delete | Touch, None] = {}  # and nobody has looked why
 
     def write(
         self, writes: Sequence[Put | Delete | Touch | Restore], through: Primitives | None = None
@@ -103,10 +108,12 @@ class Writer:
             failed_outcome = Outcome(False, error=failure)
             for write in writes:
                 outcomes.setdefault(write.id, failed_outcome)
-        if self.unanswered:
+            self._note_refused(jobs)
+        if self.unanswered or self.refused:
             for write in writes:
                 if isinstance(write, Delete | Touch) and _is_final(outcomes[write.id]):
                     self.unanswered.pop(write, None)
+                    self.refused.pop(write, None)
         ordered = [outcomes[write.id] for write in writes]
         if failure is not None and all(outcome.error is failure for outcome in ordered):
             raise failure
@@ -114,7 +121,11 @@ class Writer:
 
     def _job(self, primitives: Primitives, write: Put | Restore | Delete | Touch, alone: bool) -> _Job:
         remembered = self._memory.get(write.id)
-        sent = self.unanswered.get(write) if self.unanswered and isinstance(write, Delete | Touch) else None
+        sent = None
+        if (self.unanswered or self.refused) and isinstance(write, Delete | Touch):
+            sent = self.unanswered.get(write)
+            if write in self.refused:
+                return _Job(write, None, sent, remembered is None)
         return _Job(write, primitives.guess(write, remembered, alone), sent, remembered is None)
 
     def _decide(
@@ -228,6 +239,13 @@ class Writer:
         else:
             return
         keep_newest(self.unanswered, self._most_unanswered)
+
+    def _note_refused(self, jobs: Sequence[_Job]) -> None:
+        """Note which writes the database has refused without telling why."""
+        for job in jobs:
+            if job.attempt and job.state is None and isinstance(job.write, Delete | Touch):
+                self.refused[job.write] = None
+        keep_newest(self.refused, self._most_unanswered)
 
     def _settle(self, primitives: Primitives, jobs: Sequence[_Job], outcomes: dict[str, Outcome]) -> None:
         """Read the documents of writes that were not answered, and note the outcomes of those that are settled."""

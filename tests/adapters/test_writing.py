@@ -390,6 +390,18 @@ def touch(key: str, expires_at: str | None = at(60), *, at: str = at(1)) -> Touc
     return Touch(id_of(key), at, expires_at)
 
 
+class Terse(Client):
+    """One whose database refuses a change without telling what is stored, as DynamoDB does if nothing is."""
+
+    def swap(self, changes):
+        return [Late() if isinstance(result, Late) else result for result in super().swap(changes)]
+
+
+@pytest.fixture
+def terse(database):
+    return Terse(database, rules=Rules(replaces_whole=False), blind=True)
+
+
 @pytest.fixture
 def fields(database):
     """One that changes fields of a document, and reads no value for it."""
@@ -432,6 +444,42 @@ def test_a_blind_touch_takes_one_request_of_any_live_document(blind, stranger):
     assert blind.write(touch("k")) == [DONE]
     assert blind.asked == [SWAP]
     assert expiry(blind, "k") == at(60)
+
+
+@pytest.mark.parametrize("events", [[unsent], [None, unsent], [None, unanswered]], ids=["read", "sent", "done"])
+def test_a_touch_that_was_refused_is_not_taken_for_done_because_of_a_document_made_since(terse, stranger, events):
+    """It found nothing, and could not look. Then its next request, or the answer to it, was lost."""
+    terse.meet([None, unsent])
+    with pytest.raises(LostError):
+        terse.writer.write([touch("k")])
+    stranger.write(put("k", at=at(2)))
+    terse.meet(events)
+    assert terse.write(touch("k")) == [DONE]
+    assert expiry(terse, "k") == at(60)
+    assert not terse.writer.refused
+
+
+def test_a_delete_that_was_refused_is_not_taken_for_done_because_of_a_document_made_since(terse, stranger):
+    stranger.write(put("k", revision="second"))
+    delete = Delete(id_of("k"), at(1), "first")
+    terse.meet([None, unsent])
+    with pytest.raises(LostError):
+        terse.writer.write([delete])
+    stranger.write(Delete(id_of("k"), at(2)))
+    stranger.write(put("k", 3, at=at(2), revision="third"))
+    terse.meet([unsent])
+    assert terse.write(delete) == [Outcome(False, "third")]
+    assert not terse.writer.refused
+
+
+def test_what_is_remembered_of_refused_writes_is_bounded_and_forgotten_after_a_fork(terse):
+    terse.writer = Writer(terse, terse.memory, most_unanswered=2)
+    terse.meet([None, unsent])
+    with pytest.raises(LostError):
+        terse.writer.write([touch(f"k{number}") for number in range(4)])
+    assert [one.id for one in terse.writer.refused] == [id_of("k2"), id_of("k3")]
+    terse.writer.after_fork()
+    assert not terse.writer.refused
 
 
 def test_a_touch_that_changes_nothing_is_done_after_a_look_and_writes_nothing(client):

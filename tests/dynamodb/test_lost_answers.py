@@ -445,6 +445,23 @@ def test_a_record_that_does_not_say_when_it_was_created_takes_one(
     assert wire.operations == [operation]
 
 
+def test_a_touch_that_was_refused_is_not_taken_for_done_because_of_a_record_made_since(backend, wire, url):
+    """It found no record, and the answer to its look was lost. Then its next request is lost as well."""
+    touch = Touch(id_of("key"), at(1), at(60))
+    wire.fail(refusal("InternalServerError", 500), operation="GetItem")
+    with pytest.raises(BackendUnavailableError):
+        backend.write([touch])
+    with datastore.connect(url) as other:
+        other.backend.write([put("key", at=at(2))])
+    wire.fail(refusal("InternalServerError", 500), operation="UpdateItem")
+    outcomes = None
+    while outcomes is None:  # the store sends it again
+        with contextlib.suppress(BackendUnavailableError):
+            outcomes = backend.write([touch])
+    assert outcomes == [Outcome(True)]
+    assert stored(backend, "key").expires_at == at(60)
+
+
 def test_deletes_that_stay_unanswered_do_not_pile_up(url, monkeypatch):
     with datastore.connect(url, retry_seconds=0) as store:
         backend, agent = store.backend, store.agent("u", "a")

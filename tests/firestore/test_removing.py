@@ -139,6 +139,20 @@ def test_purging_a_range_leaves_what_is_not_in_it(timed, clock, monkeypatch, ran
     assert timed.purge_expired() == 1
 
 
+def test_what_has_expired_and_goes_between_the_two_requests_of_a_count_is_not_counted(url, timed, clock, recorder):
+    """As Firestore's own policy may do at any time: both requests show the same moment."""
+
+    def removed_before(proceed):
+        with datastore.connect(url, clock=clock) as other:
+            assert other.purge_expired() == 5
+        return proceed()
+
+    recorder.fail("RunQuery", removed_before)
+    assert timed.agent("ann", "a", "gone").count() == 0
+    assert recorder.requests == ["RunAggregationQuery", "RunQuery"]
+    assert timed.agent("ann", "a", "gone").count() == 0
+
+
 @pytest.mark.parametrize("fault", [losing_the_answer(), StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED])
 def test_whatever_is_lost_purging_a_range_counts_each_once(timed, clock, recorder, fault):
     """The call is repeated as the store repeats it: with the same time."""

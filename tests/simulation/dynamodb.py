@@ -38,7 +38,8 @@ from datastore_dynamodb import batches, codec, reading
 from datastore_dynamodb import client as its_client
 from datastore_dynamodb.answers import Answers
 from datastore_dynamodb.backend import DynamoBackend
-from datastore_dynamodb.schema import TTL, Settings, format_item
+from datastore_dynamodb.parts import keys_of
+from datastore_dynamodb.schema import PARTITION, PARTS_SUFFIX, SORT, TTL, Settings, format_item
 from tests.servers.dynamodb import CREDENTIALS
 from tests.simulation.dynamodb_table import Moment, RefusalError, Table, canceled, keys_in
 from tests.simulation.pools import Pool
@@ -75,15 +76,18 @@ class DynamoDatabase:
     ) -> None:
         self._adapter = adapter
         self._shortened = shortened
-        self._splits = False
         self._faults = list(faults)
         self.table = new_table()
         self._transports: dict[Process, Transport] = {}
 
     def make_anew(self) -> bool:
-        """See `MadeAnew.make_anew`. In the middle of a write it would leave a record without its parts."""
-        if self._splits:
-            return False
+        """See `MadeAnew.make_anew`. Between the parts of a value and their record it would leave that without them."""
+        items = self.table.items()
+        named = [key for item in items for key in keys_of(item)]
+        for item in items:
+            is_part = item[PARTITION]["S"].endswith(PARTS_SUFFIX)
+            if is_part and {name: item[name] for name in (PARTITION, SORT)} not in named:
+                return False  # somebody may be about to write the record
         self.table.empty()
         self.table.put(format_item())
         return True
@@ -92,8 +96,7 @@ class DynamoDatabase:
         """See `Replacing.replaced`."""
         scheduler = world.scheduler
         largest = Random(f"{world.plan.seed} sizes").choice((codec.MAX_VALUE_SIZE, 60, 40, 25))
-        self._splits = largest < codec.MAX_VALUE_SIZE
-        if self._splits:
+        if largest < codec.MAX_VALUE_SIZE:
             yield codec, "MAX_VALUE_SIZE", largest
             yield codec, "_ALWAYS_FITS", 0
 

@@ -67,10 +67,11 @@ class FirestoreDatabase:
         self._channels: dict[Process, Channel] = {}
 
     def make_anew(self) -> bool:
-        """See `MadeAnew.make_anew`."""
-        self.collections = new_collections()
-        for channel in self._channels.values():
-            channel.collections = self.collections
+        """See `MadeAnew.make_anew`: somebody removes all records, of which Firestore still shows what they were.
+
+        A database itself cannot be made anew at once: Firestore gives its name to another one only after five minutes.
+        """
+        self.collections.empty(keep=SETTINGS.prefix + MARKER)
         return True
 
     def replaced(self, world: World) -> Iterator[Replacement]:

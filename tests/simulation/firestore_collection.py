@@ -66,6 +66,13 @@ class Collections:
         found = ((name, self._at(name, micros)) for name in sorted(self._versions, key=_bytes))
         return {name: document for name, document in found if document is not None}
 
+    def empty(self, keep: str) -> None:
+        """Remove all documents but one; what they were before can still be read."""
+        self._last += 1
+        for name in self.documents():
+            if name != keep:
+                self._versions[name].append((self._last, None))
+
     def _at(self, name: str, micros: int | None = None) -> Message | None:
         for since, document in reversed(self._versions.get(name, ())):
             if micros is None or since <= micros:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from datastore_dynamodb import codec, reading
 from datastore_dynamodb.backend import DynamoBackend
-from datastore_dynamodb.schema import Settings
+from datastore_dynamodb.schema import Settings, format_item
 from tests.full import EXAMPLES_ON_SERVERS, times
 from tests.servers import dynamodb as servers
 from tests.simulation.both import BEGAN, CALLS, outcomes
@@ -105,16 +105,47 @@ def test_each_fault_is_found_and_told_in_a_few_steps(fault):
     assert small.steps <= MOST_STEPS, small.story()
 
 
+JOB = {"kind": "job", "name": "ann 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "n": 0}
+"""A value that is split in the run of seed 2."""
+
+
+class EmptiedAtAnyTime(DynamoDatabase):
+    """The table is made anew also between the parts of a value and their record."""
+
+    def make_anew(self):
+        self.table.empty()
+        self.table.put(format_item())
+        return True
+
+
+def test_the_table_is_not_made_anew_between_the_parts_of_a_value_and_their_record():
+    """No store could prevent the damaged record that this would leave. Before and afterwards it is made anew."""
+    made_anew = []
+    for request in (1, 2, 3, 4):
+        lines = [
+            process(0, tracking="off", flush_interval=1.0),
+            thread(0, "ann"),
+            call(0, "set", "job1", JOB, None, pause=0.01, faults={request: "made anew"}),
+            call(1, "get", "job1", pause=0.01),
+        ]
+        plan = plan_of("2", 0.2, lines)
+        damaged = any("a damaged record" in line for line in play(plan, EmptiedAtAnyTime).wrong)
+        assert damaged is (request == 3)
+        played = play(plan, DynamoDatabase)
+        assert not played.wrong
+        made_anew.append(any(call.process == "database" for call in played.world.history))
+    assert made_anew == [True, True, False, True]
+
+
 def test_a_late_request_makes_no_record_without_its_parts():
     """When it arrives, its repetition is done and the record removed, and with it parts that the revision names."""
-    job = {"kind": "job", "name": "ann 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "n": 0}
     plan = plan_of(
         "2",
         0.2,
         [
             process(0, tracking="off", flush_interval=1.0),
             thread(0, "ann"),
-            call(0, "set", "job1", job, None, pause=0.01, faults={3: "request late"}),
+            call(0, "set", "job1", JOB, None, pause=0.01, faults={3: "request late"}),
             call(1, "delete", "job1", pause=0.01),
         ],
     )
