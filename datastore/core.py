@@ -291,17 +291,20 @@ class Core:
                 return
             after = page.after
 
-    def page(self, read: Callable[[], DocumentPage], fields: Fields) -> DocumentPage:
+    def page(self, read: Callable[[], DocumentPage], fields: Fields, *, as_stored: bool = False) -> DocumentPage:
         """Return a page of a listing, checked as far as the fields are read, with the accesses that are noted here.
 
         Args:
             read: Asks the backend for the page.
             fields: How much of each document ``read`` asks for.
+            as_stored: Leave out the accesses that are noted here: what is returned will be stored again.
         """
         deadlines.check()
         before = deadlines.begin(self.max_seconds, sys._getframe())  # each page of a stream has this time
         try:
-            return self.call("listing", read) if fields is not Fields.ALL else self._whole_page(read)
+            if fields is not Fields.ALL:
+                return self.call("listing", read)
+            return checked(self.call("listing", read)) if as_stored else self._whole_page(read)
         finally:
             deadlines.end(before)
 

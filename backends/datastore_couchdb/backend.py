@@ -177,7 +177,8 @@ class CouchBackend(Backend):
     def clear(self, range: IdRange, at: str) -> int:
         """See `Backend.clear`. Documents that another program has written stay.
 
-        Requests: 2 per 1,000 documents, and 2. Without the views, 1 more per 1,000 documents or 16 MB.
+        Requests: 2 per 1,000 documents, and 2; 1 more per 1,000 if some of them have flags. Without the views, 1 more
+            per 1,000 documents or 16 MB.
         """
         return self._remover.clear(range, at)
 

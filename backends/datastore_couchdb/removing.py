@@ -19,7 +19,7 @@ from datastore_couchdb.client import BATCH, NAME, MissingViewError, Session, ref
 from datastore_couchdb.codec import is_foreign
 from datastore_couchdb.expiring import place_of, remove_flags
 from datastore_couchdb.fetching import fetch
-from datastore_couchdb.flags import is_flag
+from datastore_couchdb.flags import FLAG, is_flag
 from datastore_couchdb.reading import Reader
 from datastore_couchdb.views import Exceptions, Views, has_expired
 from datastore_couchdb.writing import bulk_docs
@@ -93,7 +93,7 @@ class Remover:
 
         The range is listed and deleted until nothing is left. That includes documents written meanwhile, and those
         whose deletion was in doubt because an answer was lost. It waits only after a failure, and only for a limited
-        time.
+        time. Flags are removed when their records are gone.
         """
         removed: set[str] = set()
         pauses = contention()
@@ -104,13 +104,18 @@ class Remover:
                 if ours:
                     if ours[0] is not rows[0]:
                         range = range._replace(start=ours[0]["id"])  # do not list foreign documents again each time
-                    ids = {row["id"] for row in ours if not is_flag(row["id"])}
+                    records = [row for row in ours if not is_flag(row["id"])]
+                    ids = {row["id"] for row in records}
                     try:
-                        changed = self._delete(ours)
+                        changed = self._delete(records)
                     except DataStoreError:
                         removed |= ids  # they may be gone
                         raise
                     removed |= ids - changed
+                    # A record that was written meanwhile shares its flag with the one before. Without the flag it would
+                    # be listed after its expiry, if this call fails before it has removed the record too.
+                    flags = [row for row in ours if row["id"] not in ids and row["id"][: -len(FLAG)] not in changed]
+                    changed |= self._delete(flags)
                     if changed and not pauses.wait():
                         raise came_too_late(NAME)
                 elif not cut and len(rows) < BATCH:
@@ -141,7 +146,12 @@ class Remover:
                 _go_on(error, pauses, sent | purged)
 
     def _delete(self, rows: Sequence[dict[str, Any]]) -> set[str]:
-        """Delete listed documents, and return the ids of those that had changed since the listing, or were removed."""
+        """Delete listed documents, and return the ids of those that had changed since the listing, or were removed.
+
+        Requests: 1; 0 for no documents.
+        """
+        if not rows:
+            return set()
         ids = [row["id"] for row in rows]
         try:
             answers = bulk_docs(self._session, ids, [_deletion(row["id"], row["value"]["rev"]) for row in rows])

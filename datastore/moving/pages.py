@@ -56,6 +56,9 @@ def pages(
 ) -> Iterator[LivePage]:
     """Yield the live documents of a store, or those of one user or namespace, page by page.
 
+    Accesses that are noted while this reads are not in them. They are written to this database later, and would be
+    counted twice there if the documents came back to it, from a file or by way of another store.
+
     Args:
         store: The store; its access counts are written first.
         user_id: Only this user's documents.
@@ -73,7 +76,7 @@ def pages(
     wanted = namespace if user_id is None else None
     core.flush()
     while True:
-        found = core.page(partial(read, after=after), fields)
+        found = core.page(partial(read, after=after), fields, as_stored=True)
         there = living(found, core.now())
         documents, names, nameless = _named(there.documents)
         broken = [*there.damaged, *nameless]

@@ -345,6 +345,26 @@ def test_a_purge_counts_what_it_removed_and_leaves_no_record_without_its_flag(ag
     assert raw(store) == [id_of("b"), flag_of(id_of("b"))]
 
 
+def test_a_clear_that_fails_leaves_no_record_without_its_flag(agent, connect, clock, proxy):
+    """What was written since the listing has the flag that the listing shows."""
+    agent.set("k", 1, ttl=10)
+    writer = connect().agent("u", "b")
+    writer.get("k")
+
+    def written_since_the_listing(handler, request):
+        writer.set("k", 2, ttl=10)
+        return False
+
+    clearing = connect().agent("u", "c")
+    proxy.fail("POST _bulk_docs", written_since_the_listing)
+    proxy.fail("GET _all_docs", meanwhile(lambda: None), status(403))
+    with pytest.raises(datastore.PermissionDeniedError):
+        clearing.clear()
+    assert raw(connect()) == [id_of("k"), flag_of(id_of("k"))]
+    clock.now += 11
+    assert connect().agent("u", "d").list_keys() == []
+
+
 def test_a_flag_whose_answer_was_lost_is_written_again(agent, connect, clock, proxy):
     """A server that goes down in the middle may have stored the record and not the flag."""
 

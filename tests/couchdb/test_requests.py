@@ -312,6 +312,14 @@ def test_clearing_a_range_of_keys_touches_no_other(thousand, requests):
     assert thousand.list_keys("b/") == [f"b/{number:02}" for number in range(5)]
 
 
+def test_clearing_what_can_expire_takes_1_more_for_the_flags(agent, requests):
+    agent.set("a", 1)
+    agent.set_many({f"k{number}": number for number in range(20)}, ttl=3_600)
+    with requests() as asked:
+        assert agent.clear() == 21
+    assert asked == ["GET _design", "GET _all_docs", "POST _bulk_docs", "POST _bulk_docs", "GET _all_docs"]
+
+
 def test_namespaces_and_counts_take_2_however_many_there_are(agent, requests):
     for number in range(20):
         agent.use_namespace(f"n{number:02}").set("k", 1)

@@ -71,6 +71,20 @@ def test_filters_hold_for_exports_and_imports(full, sink, file, filters):
         assert digest_of(other) == digest_of(sink)
 
 
+def test_accesses_during_an_export_are_counted_once_if_it_comes_back_to_the_store():
+    with datastore.connect("memory://", flush_interval=3_600) as store:
+        ann = store.agent("ann", "reader")
+        ann.set_many({f"{number:04}": number for number in range(PAGE + 1)})
+        last, file = f"{PAGE:04}", io.BytesIO()
+        pages = []
+        export_records(store, file, on_progress=lambda *so_far: pages.append(ann.get(last)))
+        assert len(pages) == 2, "one before the page with the record was read, and one after it"
+        file.seek(0)
+        import_records(file, store)
+        store.flush()
+        assert ann.get_record(last).access_count == 2
+
+
 def test_importing_twice_writes_nothing_more(full, sink, file):
     export_records(full, file)
     import_records(file, sink)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import datastore
+from datastore.conformance.simulation.world import BEGAN
 from tests.full import times
 from tests.simulation import own_faulty, written
 from tests.simulation.__main__ import main
@@ -153,6 +154,20 @@ def test_a_run_that_is_written_down_is_the_same_run(tmp_path, monkeypatch):
             exec(as_test(played, backend), test)
             test["test_all_is_well"]()
             assert play(plans[-1], database).story() == played.story()
+
+
+def test_a_call_that_does_not_look_at_the_clock_is_judged_by_it_all_the_same():
+    """A listing looks at the clock only if something that it has found expires, and may be wrong about that."""
+    lines = (
+        process(0, skew=5.0, tracking="off", flush_interval=1.0),
+        thread(0, "ann"),
+        call(0, "set", "a", "x", None, pause=0.1),
+        call(1, "list_keys", pause=1.0),
+    )
+    _, listed = (one for one in play(plan_of("0", 0.0, lines), BACKENDS["token"]).world.history if one.process == "p0")
+    low, high = (shown / 1e6 - BEGAN - 5.0 for shown in (listed.low, listed.high))
+    assert (low, high) == pytest.approx((listed.began, listed.ended), abs=0.001)
+    assert low < high
 
 
 def test_a_store_outside_goes_on_in_real_time():

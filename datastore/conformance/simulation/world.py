@@ -118,9 +118,11 @@ class Call:
     result: Any = None
     error: DataStoreError | None = None
     low: float = inf
-    """The earliest time that its process's clock has shown it, in microseconds since the epoch."""
+    """The earliest time that its process's clock has shown it, in microseconds since the epoch.
+
+    If it has a result and never looked: what the clock would have shown when it began."""
     high: float = -inf
-    """The latest."""
+    """The latest. If it has a result and never looked: what the clock would have shown when it ended."""
     reaped: float = -inf
     """The latest time that the clock of a database has shown it that removes expired records by itself."""
     blind: bool = False
@@ -484,11 +486,15 @@ class Process:
         self._tasks.append(task)
         return task
 
+    def shows(self) -> int:
+        """Return what its clock shows now to whoever looks first, in microseconds since the epoch."""
+        return int((BEGAN + self.world.scheduler.now + self.offset) * 1e6) // GRID * GRID + self.plan.number
+
     def clock(self) -> float:
         """Return the time, as this process has it."""
         world = self.world
         world.scheduler.look()
-        shown = int((BEGAN + world.scheduler.now + self.offset) * 1e6) // GRID * GRID + self.plan.number
+        shown = self.shows()
         while shown in world.shown:
             shown += GRID
         world.shown.add(shown)
@@ -673,6 +679,7 @@ class World:
         seen.notes = call.notes
         if not self.calm:
             self.tell(task.name, f"{call} for {who.user}")
+        clock = task.owner.shows()
         try:
             call.result = self.doing(plan.name)(store, seen, *arguments)
         except DataStoreError as error:
@@ -686,6 +693,9 @@ class World:
             sys.settrace(None)  # an interrupt may have come too late
             del self.calls[task]
         call.returned, call.ended = self._moment_now(), self.scheduler.now
+        if call.error is None and call.low > call.high:
+            # Whoever does not look at the clock must not see what has expired either.
+            call.low, call.high = sorted((clock, task.owner.shows()))
         said = f"-> {call.result!r}" if call.error is None else f"-> {said_by(call.error)}"
         self.tell(task.name, f"{call if self.calm else plan.name} {said}"[:300])
 
