@@ -92,12 +92,7 @@ class Reader:
         """See `Backend.namespaces`."""
         if self._views.are_there():
             with suppress(MissingViewError):
-                dead: dict[str, int] = {}
-                for id in self._views.exceptions(range, at).expired:
-                    prefix = id[: id.rindex(":") + 1]
-                    dead[prefix] = dead.get(prefix, 0) + 1
-                counts = self._views.counts(range)
-                return [prefix for prefix, count in counts.items() if count > dead.get(prefix, 0)]
+                return [prefix for prefix, number in self._live(range, at).items() if number > 0]
         return self.skip_through(range, self._expired(range, at))
 
     def count(self, range: IdRange, at: str) -> int:
@@ -106,16 +101,39 @@ class Reader:
             return 0
         if self._views.are_there():
             with suppress(MissingViewError):
-                expired = self._views.exceptions(range, at).expired
-                return sum(self._views.counts(range).values()) - len(expired)
+                return sum(self._live(range, at).values())
         expired = self._expired(range, at)
         total, after = 0, None
         while True:
             page = self.scan(range, Fields.KEY, SCAN_PAGE, after)
-            total += len(page.documents)
+            total += sum(1 for document in page.documents if document.id not in expired)
             if page.after is None:
-                return total - len(expired)
+                return total
             after = page.after
+
+    def _live(self, range: IdRange, at: str) -> dict[str, int]:
+        """Return how many live documents there are in each namespace, by its prefix.
+
+        The views tell how many documents there are, and which of them have expired, in two answers. Somebody may remove
+        expired documents in between. So where there are some, it is asked once more which there are, and if these are
+        no longer the same, everything is counted again.
+
+        Raises:
+            MissingViewError: If a view is not there.
+
+        Requests: 2, and 1 more if anything has expired; 2 more whenever that has changed meanwhile.
+        """
+        expired = self._views.exceptions(range, at).expired
+        while True:
+            numbers = dict(self._views.counts(range))
+            if not expired:
+                return numbers
+            before, expired = expired, self._views.exceptions(range, at).expired
+            if expired == before:
+                for id in expired:
+                    prefix = id[: id.rindex(":") + 1]
+                    numbers[prefix] = numbers.get(prefix, 0) - 1
+                return numbers
 
     def count_all(self) -> int:
         """See `Backend.document_count`."""

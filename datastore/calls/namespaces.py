@@ -61,7 +61,8 @@ class NamespaceCalls(Bound):
         Raises:
             QueryError: If ``limit`` is below 1.
 
-        Requests: SQLite 1, CouchDB 2; on others, and with a ``limit`` on all, 1 more than namespaces are returned.
+        Requests: SQLite 1, CouchDB 2 (3 or more where something has expired, as `count`); on others, and with a
+        ``limit`` on all, 1 more than namespaces are returned.
         """
         scope = scope_of(self)
         range = namespace_range(scope.encoded_user, prefix, start, end)

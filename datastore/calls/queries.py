@@ -200,7 +200,8 @@ class QueryCalls(Bound):
             start: As `find`.
             end: As `find`.
 
-        Requests: without a filter SQLite 1, CouchDB and Firestore 2, DynamoDB 1 per page of the database; with one
+        Requests: without a filter SQLite 1, CouchDB and Firestore 2 (CouchDB 3 where something has expired and is not
+        removed yet, and 2 more whenever that is removed meanwhile), DynamoDB 1 per page of the database; with one
         those of ``find``.
         """
         from datastore.calls.planning import PlannedQuery, parse_query

@@ -214,6 +214,28 @@ def test_an_expired_record_that_is_removed_while_its_expiry_is_looked_up_is_not_
     assert not proxy._faults, "the expiry was looked up"
 
 
+@pytest.mark.parametrize("views", ["views", "no views"])
+def test_expired_records_that_are_removed_while_others_are_counted_are_counted_by_nobody(
+    connect, clock, proxy, views, monkeypatch
+):
+    agent = connect().agent("u", "a")
+    agent.set_many({"expired 1": 1, "expired 2": 1, "expired 3": 1}, ttl=1)
+    agent.set_many({"live 1": 1, "live 2": 1})
+    clock.now += 2
+    for call, expected in ((agent.count, 2), (agent.list_namespaces, ["default"])):
+        agent.set_many({"expired 1": 1, "expired 2": 1, "expired 3": 1}, ttl=1)
+        clock.now += 2
+        other, reader = connect(), connect()
+        again = getattr(reader.agent("u", "b"), call.__name__)
+        label = "GET _design"
+        if views == "no views":
+            monkeypatch.setattr(backend_of(reader)._reader._views, "are_there", lambda: False)
+            label = "GET _all_docs"
+        proxy.fail(label, *[meanwhile(lambda: None)] * (views == "views"), meanwhile(other.purge_expired))
+        assert again() == expected
+        assert not proxy._faults, "they were removed"
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 7, 40])
 def test_pages_of_every_size_know_what_expires(agent, connect, limit):
     chance = random.Random(limit)

@@ -290,18 +290,18 @@ def test_an_empty_range_takes_none(thousand, requests, asked_for):
     assert asked == []
 
 
-def test_a_count_of_any_range_of_keys_takes_2(thousand, requests):
+def test_a_count_of_any_range_of_keys_takes_2_and_1_more_where_something_has_expired(thousand, requests):
     thousand.set_many({"b/90": 1, "b/91": 1}, ttl=0.001)
-    for asked_for, number in (
-        ({"prefix": "b/"}, 20),
-        ({"start": "a490", "end": "b/05"}, 15),
-        ({"start": "c"}, 500),
-        ({"end": "a001"}, 1),
-        ({}, 1_020),
+    for asked_for, number, times in (
+        ({"prefix": "b/"}, 20, 3),
+        ({"start": "a490", "end": "b/05"}, 15, 2),
+        ({"start": "c"}, 500, 2),
+        ({"end": "a001"}, 1, 2),
+        ({}, 1_020, 3),
     ):
         with requests() as asked:
             assert thousand.count(**asked_for) == number
-        assert asked == ["GET _design"] * 2
+        assert asked == ["GET _design"] * times
 
 
 def test_clearing_a_range_of_keys_touches_no_other(thousand, requests):
