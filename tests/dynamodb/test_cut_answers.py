@@ -160,21 +160,23 @@ def small_items(monkeypatch):
     monkeypatch.setattr("datastore_dynamodb.codec._ALWAYS_FITS", LARGEST_ITEM)
 
 
+BEFORE = format_time(1_700_000_000)
+
+
 def table_of(store):
     return backend_of(store)._connection.settings.table
 
 
 def begin(stores, user, name):
-    """An agent of a user with some records, which were created before, by the clock, too."""
+    """An agent of a user with some records, which were created long before, by the clock, too."""
     store, judge = stores
     seed = {"key": 1, "other": 2, "list": [1], "object": {"a": 1}}
     if "split" in name or name in ("clear", "forget"):
         seed["split"] = SPLIT
-    before = format_time(time.time() - 1)
     writes = [
-        put(key, value, user=user, namespace="default", metadata={"m": 1}, at=before) for key, value in seed.items()
+        put(key, value, user=user, namespace="default", metadata={"m": 1}, at=BEFORE) for key, value in seed.items()
     ]
-    backend_of(judge).write([*writes, put("key", 1, user=user, namespace="more", at=before)])
+    backend_of(judge).write([*writes, put("key", 1, user=user, namespace="more", at=BEFORE)])
     _stores[user] = store
     return store.agent(user, "a")
 
