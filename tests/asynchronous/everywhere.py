@@ -52,6 +52,29 @@ class Steps:
                 yield value
 
 
+async def waves(agents, *, number: int, size: int, cancelled: int, keys: int) -> int:
+    """Read in waves, cancel some of each, and check the answers of the others. Return how many had no answer."""
+    chance, unanswered = random.Random(17), 0
+    for agent in agents:
+        await agent.set_many({f"key{one}": [agent.user_id, one] for one in range(keys)})
+    for _ in range(number):
+        asked = []
+        for _ in range(size):
+            agent, one = chance.choice(agents), chance.randrange(keys + keys // 6)
+            asked.append((agent, one, asyncio.ensure_future(agent.get(f"key{one}"))))
+        for _ in range(chance.randrange(4)):
+            await asyncio.sleep(0)
+        for _, _, task in chance.sample(asked, cancelled):
+            task.cancel()
+        answers = await asyncio.gather(*(task for _, _, task in asked), return_exceptions=True)
+        for (agent, one, _), answer in zip(asked, answers, strict=True):
+            if isinstance(answer, asyncio.CancelledError):
+                unanswered += 1
+            else:
+                assert answer == ([agent.user_id, one] if one < keys else None)
+    return unanswered
+
+
 def _ended(awaitable, seconds: float = 120):
     """Run something in a loop of its own; if it hangs, the test fails."""
 
@@ -113,31 +136,8 @@ class Awaited(Topic):
         _ended(main())
 
     def test_reads_in_waves_with_cancellations_are_all_right(self, store):
-        chance = random.Random(17)
-
-        async def main():
-            agents = [store.agent(f"user{number}", "a").asynchronous for number in range(3)]
-            for agent in agents:
-                await agent.set_many({f"key{number}": [agent.user_id, number] for number in range(30)})
-            cancelled = 0
-            for _ in range(10):
-                asked = []
-                for _ in range(100):
-                    agent, number = chance.choice(agents), chance.randrange(35)
-                    asked.append((agent, number, asyncio.ensure_future(agent.get(f"key{number}"))))
-                for _ in range(chance.randrange(4)):
-                    await asyncio.sleep(0)
-                for _, _, task in chance.sample(asked, 20):
-                    task.cancel()
-                answers = await asyncio.gather(*(task for _, _, task in asked), return_exceptions=True)
-                for (agent, number, _), answer in zip(asked, answers, strict=True):
-                    if isinstance(answer, asyncio.CancelledError):
-                        cancelled += 1
-                    else:
-                        assert answer == ([agent.user_id, number] if number < 30 else None)
-            assert 0 < cancelled <= 200
-
-        _ended(main())
+        agents = [store.agent(f"user{number}", "a").asynchronous for number in range(3)]
+        assert 0 < _ended(waves(agents, number=10, size=100, cancelled=20, keys=30)) <= 200
 
     def test_loops_one_after_another_and_several_at_once(self, store):
         agent = store.agent("u", "a").asynchronous

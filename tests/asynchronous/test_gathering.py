@@ -1,13 +1,13 @@
 """Reads gather: those of one turn of the loop leave together, and so do those that come while one is under way."""
 
 import asyncio
-import random
 
 import pytest
 
 from datastore import DamagedRecordError, InvalidNameError, InvalidValueError, connect_async
 from datastore.errors import BackendUnavailableError, DeadlineExceededError, PermissionDeniedError
 from tests.asynchronous.backends import Held, opened, turns
+from tests.asynchronous.everywhere import waves
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -305,30 +305,10 @@ def test_with_one_worker_a_write_gets_its_turn_between_reads():
 
 @pytest.mark.parametrize("url", ["memory://", "sqlite:///{}/store.db"], ids=["memory", "sqlite"])
 def test_ten_thousand_in_waves_with_cancellations_are_all_right(url, tmp_path):
-    chance = random.Random(17)
-
     async def main():
         async with connect_async(url.format(tmp_path)) as store:
             agents = [store.agent(f"user{number}", "a") for number in range(5)]
-            for agent in agents:
-                await agent.set_many({f"key{number}": [agent.user_id, number] for number in range(100)})
-            cancelled = 0
-            for _ in range(20):
-                asked = []
-                for _ in range(500):
-                    agent, number = chance.choice(agents), chance.randrange(110)
-                    asked.append((agent, number, asyncio.ensure_future(agent.get(f"key{number}"))))
-                for _ in range(chance.randrange(4)):
-                    await asyncio.sleep(0)
-                for _, _, task in chance.sample(asked, 100):
-                    task.cancel()
-                answers = await asyncio.gather(*(task for _, _, task in asked), return_exceptions=True)
-                for (agent, number, _), answer in zip(asked, answers, strict=True):
-                    if isinstance(answer, asyncio.CancelledError):
-                        cancelled += 1
-                    else:
-                        assert answer == ([agent.user_id, number] if number < 100 else None)
-            assert 0 < cancelled <= 2_000
+            assert 0 < await waves(agents, number=20, size=500, cancelled=100, keys=100) <= 2_000
             assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(main())
