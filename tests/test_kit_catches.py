@@ -11,7 +11,7 @@ from hypothesis import Phase, settings
 from datastore import Record  # noqa: F401 - imported here once, not again by each run inside the tests
 from datastore.conformance import ConformanceSuite, Harness, strategies
 from datastore.conformance.suite import TOPICS, topic_name
-from tests.full import FULL
+from tests.full import EXAMPLES_ON_SERVERS, FULL, MANY_ON_SERVERS
 from tests.third_party import broken, searching, shelf, unguarded
 
 TEST_FILE = """
@@ -45,6 +45,9 @@ SEARCHING = {
     *("updates", "vault"),
 }
 """The topics whose tests call an adapter's own search. The others do not reach what `Searches` adds to the shelf."""
+
+AS_MANY = {"examples": EXAMPLES_ON_SERVERS, "many": MANY_ON_SERVERS}
+"""What is generated for a correct adapter, and how many records its largest test has. A broken one meets all of it."""
 
 FAULTS = [
     (broken.LosesTheCreator, "records", "test_a_change_keeps_who_created_the_record_and_when"),
@@ -119,7 +122,7 @@ def run_kit(pytester: pytest.Pytester):
 
 def test_a_correct_adapter_passes(run_kit) -> None:
     """Everything that it declares; no process but its own can open it, and it has no optional ability."""
-    passed, skipped = _without_a_failure(run_kit(_named(shelf.ShelfBackend), ConformanceSuite))
+    passed, skipped = _without_a_failure(run_kit(_named(shelf.ShelfBackend), ConformanceSuite, **AS_MANY))
     assert skipped == UNDECLARED
     assert len(passed) > 600
 
@@ -127,7 +130,7 @@ def test_a_correct_adapter_passes(run_kit) -> None:
 def test_a_correct_adapter_that_searches_passes(run_kit) -> None:
     """It is the same adapter in all else: a full run asks it for everything once more, other runs for what searches."""
     narrowed = () if FULL else ("-k", " or ".join(sorted(SEARCHING)))
-    passed, skipped = _without_a_failure(run_kit(_named(searching.Searches), ConformanceSuite, *narrowed))
+    passed, skipped = _without_a_failure(run_kit(_named(searching.Searches), ConformanceSuite, *narrowed, **AS_MANY))
     assert skipped <= UNDECLARED
     assert len(passed) > (600 if FULL else 250)
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.server("couchdb")
 OWN_DATABASES = True  # who is cut off from an answer does not know when the server is done
 
 WRITERS = 8
-ROUNDS = 12
+ROUNDS = 6
 
 
 class Losing:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from datastore.ids import encode_key
 from datastore.values import encode
 from datastore_dynamodb import codec
+from tests.full import times
 
 pytestmark = pytest.mark.server("dynamodb")
 
@@ -37,7 +38,7 @@ def types(value):
     return (type(value), repr(value))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=times(50, 150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(VALUES, min_size=1, max_size=10))
 def test_every_value_comes_back_over_the_wire_type_for_type(agent, values):
     agent.set("values", values)

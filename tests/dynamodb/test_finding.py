@@ -13,13 +13,14 @@ from datastore.ids import key_range
 from datastore.queries.language import parse_query
 from datastore.queries.tree import EVERYTHING
 from tests.dynamodb.queries import asked, check, plan_of
+from tests.full import EXAMPLES_ON_SERVERS
 from tests.servers import dynamodb
 
 pytestmark = pytest.mark.server("dynamodb")
 
 
 @settings(
-    max_examples=60,
+    max_examples=EXAMPLES_ON_SERVERS,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 import datastore
 from datastore.errors import PermissionDeniedError, UnsupportedError
 from tests.firestore.queries import documents, expected, fields_asked, filters
+from tests.full import EXAMPLES_ON_SERVERS
 
 pytestmark = pytest.mark.server("firestore")
 
 
 @settings(
-    max_examples=40,
+    max_examples=EXAMPLES_ON_SERVERS,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
