@@ -41,7 +41,7 @@ _LONGEST = (MAX_KEY_BYTES * 4 + 2) // 3
 _PADDING = (b"", b"", b"==", b"=")
 _LAST = (frozenset(_BASE64), frozenset[int](), frozenset(_BASE64[::16]), frozenset(_BASE64[::4]))
 """With which characters base64 can end, by how many more there are than a multiple of four."""
-_MANY = 4  # keys are decoded together
+_MANY = 8  # keys are decoded together
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _AFTER_COLON = ";"  # ';' follows ':' in ASCII, so [x:, x;) holds exactly the ids that begin with x:
@@ -160,10 +160,11 @@ def decode_keys(encoded: Sequence[str]) -> list[str]:
         ValueError: If no key is encoded like one of them.
     """
     number = len(encoded)
-    if number < _MANY:
+    if number < 2:
         return list(map(decode_key, encoded))
-    size, *others = set(map(len, encoded))
-    if others or size & 3 == 1 or not 0 < size <= _LONGEST:
+    lengths = set(map(len, encoded)) if number >= _MANY else set[int]()
+    size = lengths.pop() if lengths else 0
+    if lengths or size & 3 == 1 or not 0 < size <= _LONGEST:
         some = "\n".join(encoded).encode("ascii").translate(_FROM_ORDERED).split(b"\0")
         if len(some) != number:
             raise ValueError(_NO_KEY)
@@ -305,7 +306,10 @@ def key_range(namespace: str, prefix: str | None = None, start: str | None = Non
     Raises:
         InvalidNameError: If one of them is not text or longer than a key can be.
     """
-    low, high = namespace, namespace[:-1] + _AFTER_COLON
+    whole = _whole(namespace)
+    if prefix is None and start is None and end is None:
+        return whole
+    low, high = whole
     if prefix is not None and (utf8 := _bound(prefix, "prefix")):
         low = namespace + ordered(utf8)
         high = namespace + ordered(utf8[:-1] + bytes([utf8[-1] + 1]))  # no byte of UTF-8 is 255
@@ -314,6 +318,12 @@ def key_range(namespace: str, prefix: str | None = None, start: str | None = Non
     if end is not None:
         high = min(high, namespace + ordered(_bound(end, "end")))
     return IdRange(low, max(low, high))
+
+
+@lru_cache(1_024)
+def _whole(namespace: str) -> IdRange:
+    """Return the range of a namespace."""
+    return IdRange(namespace, namespace[:-1] + _AFTER_COLON)
 
 
 def namespace_range(
