@@ -21,7 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import datastore
-from benchmarks.measuring import console, number, print_environment, sample_value, table, take_turns
+from measuring import console, number, print_environment, sample_value, table, take_turns
 
 FILTERS: dict[str, dict[str, Any]] = {
     "equality, 1 %": {"group": 7},

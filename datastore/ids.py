@@ -41,7 +41,7 @@ _LONGEST = (MAX_KEY_BYTES * 4 + 2) // 3
 _PADDING = (b"", b"", b"==", b"=")
 _LAST = (frozenset(_BASE64), frozenset[int](), frozenset(_BASE64[::16]), frozenset(_BASE64[::4]))
 """With which characters base64 can end, by how many more there are than a multiple of four."""
-_MANY = 8  # keys are decoded together
+_MANY = 4  # keys are decoded together
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _AFTER_COLON = ";"  # ';' follows ':' in ASCII, so [x:, x;) holds exactly the ids that begin with x:
@@ -160,11 +160,10 @@ def decode_keys(encoded: Sequence[str]) -> list[str]:
         ValueError: If no key is encoded like one of them.
     """
     number = len(encoded)
-    if number < 2:
+    if number < _MANY:
         return list(map(decode_key, encoded))
-    lengths = set(map(len, encoded)) if number >= _MANY else set[int]()
-    size = lengths.pop() if lengths else 0
-    if lengths or size & 3 == 1 or not 0 < size <= _LONGEST:
+    size, *others = set(map(len, encoded))
+    if others or size & 3 == 1 or not 0 < size <= _LONGEST:
         some = "\n".join(encoded).encode("ascii").translate(_FROM_ORDERED).split(b"\0")
         if len(some) != number:
             raise ValueError(_NO_KEY)

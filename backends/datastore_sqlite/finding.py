@@ -20,7 +20,7 @@ from datastore.queries.tree import Condition, Field, Filter, Path, asks
 from datastore.turns import keep_newest
 from datastore.values import decode
 from datastore_sqlite.client import Connection
-from datastore_sqlite.codec import AFTER_VALUE, DOCUMENT, PAGE_BYTES, VALUE, Row, new_document
+from datastore_sqlite.codec import DOCUMENT, PAGE_BYTES, VALUE, Row, new_document
 from datastore_sqlite.damage import WELL_FORMED, documents_of, is_damage, reading, shown, size_of, stored_id
 from datastore_sqlite.indexes import (
     ANYTHING,
@@ -514,7 +514,7 @@ def _sure_documents(rows: Sequence[Row], fields: Fields, width: int) -> Sequence
             documents = BareDocuments(ids, None if expiries.count(None) == len(expiries) else expiries)
         elif fields is _WITH_VALUE and width == last + 1:
             documents = [
-                new_document((id, created_at, revision, expires_at, decode(value), *AFTER_VALUE))
+                new_document((id, created_at, revision, expires_at, decode(value), None, "", "", 0, None, None, None))
                 for id, created_at, revision, expires_at, value, is_sure in rows
                 if is_sure and type(id) is str
             ]
