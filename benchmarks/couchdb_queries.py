@@ -20,8 +20,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import datastore
 from measuring import console, number, print_environment, sample_value, table, take_turns
+
+import datastore
 
 FILTERS: dict[str, dict[str, Any]] = {
     "equality, 1 %": {"group": 7},
