@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from datastore import tls
+from datastore import deadlines, tls
 from datastore.adapters.answers import broken, member
 from datastore.backend import IdRange
 from datastore.errors import (
@@ -277,7 +277,13 @@ class Session:
         return _Request(self, sys._getframe(1))
 
     def begin(self, request: _Request, frame: FrameType) -> None:
-        """Note that a request begins."""
+        """Note that a request begins.
+
+        Raises:
+            DeadlineExceededError: If the call under way has no time left.
+            ClosedError: If the store was closed.
+        """
+        deadlines.check()
         self._under_way[request] = None  # before the check: `close` sets the flag first, and then looks here
         try:
             if self._closed:
