@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from measuring import console, number, print_environment, sample_value, table, verdict, work_directory
 
@@ -59,9 +60,9 @@ def processes(path: Path, count: int, increments: int) -> bool:
     if any(worker.exitcode for worker in workers):
         raise SystemExit("a process failed; its traceback is above")
     began, ended, conflicts = zip(*(results.get() for _ in workers), strict=True)
-    seconds = max(ended) - min(began)
+    seconds: float = max(ended) - min(began)
     with datastore.connect(f"sqlite:///{path}") as store:
-        counter = store.agent("user", "agent").get(HOT)
+        counter: int = store.agent("user", "agent").get(HOT)
     rows = table(f"{count} processes x {increments} increments of one key", "", "measured", "must be", "")
     exact = counter == count * increments
     rows.add_row("the counter", str(counter), str(count * increments), verdict(exact))
@@ -74,7 +75,7 @@ def processes(path: Path, count: int, increments: int) -> bool:
 
 
 def _increment(
-    path: Path, times: int, start: multiprocessing.synchronize.Barrier, results: multiprocessing.SimpleQueue
+    path: Path, times: int, start: multiprocessing.synchronize.Barrier, results: multiprocessing.SimpleQueue[Any]
 ) -> None:
     backend = CountingBackend(path)
     with datastore.DataStore(backend) as store:
@@ -92,7 +93,7 @@ class Thread(threading.Thread):
     def __init__(self, number: int, agent: datastore.AgentDataStore, stop: threading.Event) -> None:
         super().__init__()
         self.calls: collections.Counter[str] = collections.Counter()
-        self.longest: collections.Counter[str] = collections.Counter()
+        self.longest = collections.defaultdict[str, float](float)
         self.failed: list[Exception] = []
         self._number = number
         self._agent = agent
@@ -141,6 +142,7 @@ def threads(path: Path, count: int, seconds: float) -> bool:
         store.flush()
         with datastore.connect(f"sqlite:///{path}") as other:  # sees only what is in the file, nothing pending
             record = other.agent("user", "agent").get_record(HOT)
+    assert record is not None
     calls = sum((worker.calls for worker in workers), collections.Counter[str]())
     failed = [error for worker in workers for error in worker.failed]
 

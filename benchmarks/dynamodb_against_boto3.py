@@ -36,6 +36,7 @@ from typing import Any
 
 import boto3
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from measuring import add_clock, console, number, print_environment, sample_value, table, take_turns, verdict
 
 import datastore
@@ -110,7 +111,8 @@ class Replay:
         answer = self._answers.get(self._asked)
         if answer is None:
             return None
-        return AWSResponse(request.url, 200, {**_HEADERS, "x-amz-crc32": str(zlib.crc32(answer))}, _Raw(answer))
+        headers = HTTPHeaders.from_dict({**_HEADERS, "x-amz-crc32": str(zlib.crc32(answer))})
+        return AWSResponse(request.url, 200, headers, _Raw(answer))
 
     def _after_call(self, http_response: Any, **_: Any) -> None:
         self._answers.setdefault(self._asked, http_response.content)
@@ -222,7 +224,7 @@ def contest(arguments: argparse.Namespace, store: datastore.DataStore, bare: Bar
     }
     assert ours.get(keys[0]) == bare.get(keys[0])
     if arguments.replay:
-        Replay(store.backend._connection.client)
+        Replay(vars(store.backend)["_connection"].client)
         Replay(bare.client)
         for key in keys:  # each is asked once
             ours.get(key)
