@@ -36,6 +36,7 @@ class Run(NamedTuple):
 
 RUNS = (
     Run("sqlite: get against peers", 2.6, "sqlite_against_peers.py --calls get 'get, tracking off'"),
+    Run("sqlite: get by part, and diskcache's", 0.5, "get_by_part.py"),
     Run("sqlite: set, set_many against peers", 2.6, "sqlite_against_peers.py --calls set set_many"),
     Run("sqlite: get_many against peers", 2.6, "sqlite_against_peers.py --calls get_many 'get_many, tracking off'"),
     Run("sqlite: find by a declared index", 1.2, "sqlite_queries.py --part index --seconds 0.15"),

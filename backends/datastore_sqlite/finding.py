@@ -104,6 +104,9 @@ class SqlitePlan(Plan):
             """Fill in what is left out of a bound plan; called only while it is not there."""
             if name not in _LATE:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            if name == "decided":  # a closer look at a few rows needs no more
+                object.__setattr__(self, name, self.bound.query)
+                return self.bound.query
             whole = self.bound.known.whole(self.bound)
             for left_out in _LATE:
                 object.__setattr__(self, left_out, getattr(whole, left_out))
@@ -393,7 +396,7 @@ def read_page(
     """Return a page of what a plan finds."""
     bound = plan.bound
     if bound is not None and bound.keys is not None and after is None:
-        page = _first_page(connection, range, bound, bound.keys, fields, limit, reverse=reverse)
+        page = _first_page(connection, range, plan, bound, bound.keys, fields, limit, reverse=reverse)
         if page is not None:
             return page
 
@@ -428,6 +431,7 @@ def _past_damage(plan: SqlitePlan) -> SqlitePlan:
 def _first_page(
     connection: Connection,
     range: IdRange,
+    plan: SqlitePlan,
     bound: Bound,
     keys: Sequence[Key],
     fields: Fields,
@@ -467,13 +471,13 @@ def _first_page(
         after = _id(rows[-1])
         if known.has_range:
             # While the statement is not at its end, the next one sees the same documents.
-            after = _Reader(connection, range, known.whole(bound), fields, reverse).after(rows[-1][-1], after)
+            after = _Reader(connection, range, plan, fields, reverse).after(rows[-1][-1], after)
         cursor.close()
     if known.has_range:
         rows = [row[:-1] for row in rows]
     documents = _sure_documents(rows, fields, len(rows[0]))
     if documents is None:
-        return _Reader(connection, range, known.whole(bound), fields, reverse).matching(rows, after)
+        return _Reader(connection, range, plan, fields, reverse).matching(rows, after)
     return DocumentPage(documents, after)
 
 
