@@ -457,22 +457,22 @@ def _first_page(
     bounds: tuple[str | bytes, str | bytes] = range
     if not (range.start.isascii() and range.end.isascii()):
         bounds = stored_id(range.start) or range.start, stored_id(range.end) or range.end
+    after = None
     try:
         cursor = connection.execute(statement, (user, namespace, *bounds, *bound.values, *keys, limit))
         rows, complete = _rows(cursor, limit, fields)
+        if not complete:
+            after = _id(rows[-1])
+            if known.has_range:
+                # While the statement is not at its end, the next one sees the same documents.
+                after = _Reader(connection, range, plan, fields, reverse).after(rows[-1][-1], after)
+            cursor.close()
     except sqlite3.OperationalError as error:
         if is_damage(error) or str(error).startswith(_INDEX_IS_GONE):
             return None
         raise
     if not rows:
         return DocumentPage((), None)
-    after = None
-    if not complete:
-        after = _id(rows[-1])
-        if known.has_range:
-            # While the statement is not at its end, the next one sees the same documents.
-            after = _Reader(connection, range, plan, fields, reverse).after(rows[-1][-1], after)
-        cursor.close()
     if known.has_range:
         rows = [row[:-1] for row in rows]
     documents = _sure_documents(rows, fields, len(rows[0]))

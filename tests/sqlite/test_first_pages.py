@@ -230,6 +230,16 @@ def test_a_damaged_record_is_left_out_and_named(change, found, some, path, caplo
     assert ("damaged record" in str(messages)) is not found
 
 
+@pytest.mark.parametrize("size", [1, 3, 11, 12, 13])
+def test_a_range_goes_on_after_a_key_that_is_not_utf8(size, some, path):
+    edit(path, "UPDATE agent_data_store SET value = CAST(x'7b226b696e64223a22ff227d' AS TEXT) WHERE key = 'k03'")
+    small_pages(some, size)
+    agent = some.agent("u", "a")
+    for _ in range(3):  # the first time, its plan is not known
+        assert agent.count({"kind": {"$gte": "a"}}) == 12
+        assert len(agent.find({"kind": {"$gte": "a"}})) == 11
+
+
 def test_a_user_and_a_namespace_may_have_any_letters(some):
     for user, namespace in (("é", "ü:%"), ("u", "日本")):
         agent = some.agent(user, "a", namespace)
