@@ -176,6 +176,33 @@ def test_a_range_goes_on_after_its_first_page(size, some, path):
     assert list(agent.find({"n": {"$gte": 0, "$lt": 10}}, skip=2, limit=5)) == ONE[2:7]
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["a new plan", "a known plan"])
+@pytest.mark.parametrize("size", [4, 10])
+@pytest.mark.parametrize(
+    "change",
+    ["DELETE FROM agent_data_store", """UPDATE agent_data_store SET value = '{"kind":"one","n":9}'"""],
+    ids=["removed", "moved"],
+)
+def test_a_range_goes_on_whatever_happens_to_the_last_record_of_its_first_page(
+    change, size, known, some, path, monkeypatch
+):
+    agent, range = some.agent("u", "a"), {"n": {"$gte": 0, "$lt": 10}}
+    if known:
+        assert agent.count(range) == 10
+    small_pages(some, size)
+    read_keys, changed = finding._Reader._keys, []
+
+    def change_first(*arguments):
+        if not changed:
+            changed.append(size)
+            edit(path, f"{change} WHERE key = 'k{size - 1:02}'")
+        return read_keys(*arguments)
+
+    monkeypatch.setattr(finding._Reader, "_keys", change_first)
+    assert list(agent.find(range)) == ONE
+    assert changed
+
+
 def test_the_first_page_of_a_range_ends_when_its_values_are_large(some, monkeypatch):
     monkeypatch.setattr(finding, "PAGE_BYTES", 70)
     agent = some.agent("u", "a")
