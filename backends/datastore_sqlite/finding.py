@@ -104,6 +104,9 @@ class SqlitePlan(Plan):
             """Fill in what is left out of a bound plan; called only while it is not there."""
             if name not in _LATE:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            if name == "decided":  # a closer look at a few rows needs no more
+                object.__setattr__(self, name, self.bound.query)
+                return self.bound.query
             whole = self.bound.known.whole(self.bound)
             for left_out in _LATE:
                 object.__setattr__(self, left_out, getattr(whole, left_out))
@@ -263,8 +266,8 @@ class Known:
                 parts.append(_select(columns, search.index, conditions))
                 continue
             one = _select(f"{columns}, {number}", search.index, conditions)
-            # SQLite would ignore an order without a limit.
-            parts.append(f"SELECT * FROM ({one} {_by_key(search.index, missing)} LIMIT :limit)")
+            # SQLite would ignore an order without a limit. One more row is for `_Reader.after_some`.
+            parts.append(f"SELECT * FROM ({one} {_by_key(search.index, missing)} LIMIT :limit + 1)")
         statement = " UNION ALL ".join(parts)
         if not self.has_range:
             statement += f" ORDER BY _id{' DESC' if reverse else ''} LIMIT :limit"
@@ -393,7 +396,7 @@ def read_page(
     """Return a page of what a plan finds."""
     bound = plan.bound
     if bound is not None and bound.keys is not None and after is None:
-        page = _first_page(connection, range, bound, bound.keys, fields, limit, reverse=reverse)
+        page = _first_page(connection, range, plan, bound, bound.keys, fields, limit, reverse=reverse)
         if page is not None:
             return page
 
@@ -428,6 +431,7 @@ def _past_damage(plan: SqlitePlan) -> SqlitePlan:
 def _first_page(
     connection: Connection,
     range: IdRange,
+    plan: SqlitePlan,
     bound: Bound,
     keys: Sequence[Key],
     fields: Fields,
@@ -453,27 +457,26 @@ def _first_page(
     bounds: tuple[str | bytes, str | bytes] = range
     if not (range.start.isascii() and range.end.isascii()):
         bounds = stored_id(range.start) or range.start, stored_id(range.end) or range.end
+    after = None
     try:
         cursor = connection.execute(statement, (user, namespace, *bounds, *bound.values, *keys, limit))
         rows, complete = _rows(cursor, limit, fields)
+        if not complete:
+            after = _id(rows[-1])
+            if known.has_range:
+                after = _Reader(connection, range, plan, fields, reverse).after_some(cursor, rows[-1])
+            cursor.close()
     except sqlite3.OperationalError as error:
         if is_damage(error) or str(error).startswith(_INDEX_IS_GONE):
             return None
         raise
     if not rows:
         return DocumentPage((), None)
-    after = None
-    if not complete:
-        after = _id(rows[-1])
-        if known.has_range:
-            # While the statement is not at its end, the next one sees the same documents.
-            after = _Reader(connection, range, known.whole(bound), fields, reverse).after(rows[-1][-1], after)
-        cursor.close()
     if known.has_range:
         rows = [row[:-1] for row in rows]
     documents = _sure_documents(rows, fields, len(rows[0]))
     if documents is None:
-        return _Reader(connection, range, known.whole(bound), fields, reverse).matching(rows, after)
+        return _Reader(connection, range, plan, fields, reverse).matching(rows, after)
     return DocumentPage(documents, after)
 
 
@@ -594,7 +597,7 @@ class _Reader:
                 broken += page.damaged
                 left -= len(rows)
                 if not complete:
-                    return DocumentPage(documents, self.after(number, _id(rows[-1])), broken)
+                    return DocumentPage(documents, self._after(number, _id(rows[-1])), broken)
             number += 1
             if number == len(search.probes):
                 return DocumentPage(documents, None, broken)
@@ -623,17 +626,23 @@ class _Reader:
             if self._has_value:
                 self._size += size_of(row[VALUE])
             if len(rows) == limit or self._size > PAGE_BYTES:
-                # While the statement is not at its end, the next one sees the same documents.
-                after = self.after(row[-1], _id(row))
+                after = self.after_some(found, row)
                 break
         found.close()
         return self.matching([row[:-1] for row in rows], after)
 
-    def after(self, number: int, id: str) -> str:
-        """Return where to go on after a row that a probe found."""
+    def after_some(self, cursor: sqlite3.Cursor, last: Row) -> str | None:
+        """Return where to go on after the last row that was taken of some; ``None`` if there are no more."""
+        after = self._after(last[-1], _id(last))
+        # While a statement is not at its end, the next one sees the same documents. So statements find one row
+        # more than is asked for. If there is none, the last one may have changed meanwhile, which makes no difference.
+        return None if cursor.fetchone() is None else after
+
+    def _after(self, number: int, id: str) -> str | None:
+        """Return where to go on after a row that a probe found; ``None`` if the row is gone."""
         search = cast("Search", self._plan.search)
         keys = self._keys(search.index.fields[len(search.probes[number].points) :], id)
-        return json.dumps([number, [_to_json(key) for key in keys], id])
+        return None if keys is None else json.dumps([number, [_to_json(key) for key in keys], id])
 
     @property
     def _columns(self) -> str:
@@ -680,12 +689,12 @@ class _Reader:
         )
         return self._execute(statement, parameters)
 
-    def _keys(self, fields: Sequence[tuple[str, ...]], id: str) -> Row:
+    def _keys(self, fields: Sequence[tuple[str, ...]], id: str) -> Row | None:
         if not fields:
             return ()
         expressions = ", ".join(map(key_expression, fields))
         statement = f"SELECT {expressions} FROM {TABLE} WHERE _id = CAST(? AS TEXT)"
-        row: Row = self._connection.execute(statement, (stored_id(id) or id,)).fetchone()
+        row: Row | None = self._connection.execute(statement, (stored_id(id) or id,)).fetchone()
         return row
 
     def _execute(self, statement: str, parameters: dict[str, Any]) -> sqlite3.Cursor:
@@ -801,8 +810,9 @@ def _statement_by_key(
     parts = list[str]()
     for number, (missing, bounds) in enumerate(probes):
         conditions = [*_keys_are(index, missing, f"key{number}_"), *_bounded(index, missing, bounds), within, where]
-        one = f"{_select(f'{columns}, {number}', index, conditions)} {_by_key(index, missing)} LIMIT :limit"
-        parts.append(f"SELECT * FROM ({one})")  # SQLite would ignore an order without a limit
+        one = f"{_select(f'{columns}, {number}', index, conditions)} {_by_key(index, missing)} LIMIT :limit + 1"
+        # SQLite would ignore an order without a limit. One more row is for `_Reader.after_some`.
+        parts.append(f"SELECT * FROM ({one})")
     return " UNION ALL ".join(parts)
 
 

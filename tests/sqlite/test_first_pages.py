@@ -176,6 +176,33 @@ def test_a_range_goes_on_after_its_first_page(size, some, path):
     assert list(agent.find({"n": {"$gte": 0, "$lt": 10}}, skip=2, limit=5)) == ONE[2:7]
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["a new plan", "a known plan"])
+@pytest.mark.parametrize("size", [4, 10])
+@pytest.mark.parametrize(
+    "change",
+    ["DELETE FROM agent_data_store", """UPDATE agent_data_store SET value = '{"kind":"one","n":9}'"""],
+    ids=["removed", "moved"],
+)
+def test_a_range_goes_on_whatever_happens_to_the_last_record_of_its_first_page(
+    change, size, known, some, path, monkeypatch
+):
+    agent, range = some.agent("u", "a"), {"n": {"$gte": 0, "$lt": 10}}
+    if known:
+        assert agent.count(range) == 10
+    small_pages(some, size)
+    read_keys, changed = finding._Reader._keys, []
+
+    def change_first(*arguments):
+        if not changed:
+            changed.append(size)
+            edit(path, f"{change} WHERE key = 'k{size - 1:02}'")
+        return read_keys(*arguments)
+
+    monkeypatch.setattr(finding._Reader, "_keys", change_first)
+    assert list(agent.find(range)) == ONE
+    assert changed
+
+
 def test_the_first_page_of_a_range_ends_when_its_values_are_large(some, monkeypatch):
     monkeypatch.setattr(finding, "PAGE_BYTES", 70)
     agent = some.agent("u", "a")
@@ -228,6 +255,16 @@ def test_a_damaged_record_is_left_out_and_named(change, found, some, path, caplo
             messages.append([record.getMessage() for record in caplog.records])
     assert messages[0] == messages[1]
     assert ("damaged record" in str(messages)) is not found
+
+
+@pytest.mark.parametrize("size", [1, 3, 11, 12, 13])
+def test_a_range_goes_on_after_a_key_that_is_not_utf8(size, some, path):
+    edit(path, "UPDATE agent_data_store SET value = CAST(x'7b226b696e64223a22ff227d' AS TEXT) WHERE key = 'k03'")
+    small_pages(some, size)
+    agent = some.agent("u", "a")
+    for _ in range(3):  # the first time, its plan is not known
+        assert agent.count({"kind": {"$gte": "a"}}) == 12
+        assert len(agent.find({"kind": {"$gte": "a"}})) == 11
 
 
 def test_a_user_and_a_namespace_may_have_any_letters(some):
