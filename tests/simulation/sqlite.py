@@ -164,8 +164,11 @@ class Disk:
         if not self.is_watched:
             return
         assert self.file is not None
-        size = self._log.stat().st_size if self._log.exists() else 0
-        there = self.file.stat()
+        try:
+            size = os.stat(f"{self.file}-wal").st_size
+        except FileNotFoundError:
+            size = 0
+        there = os.stat(self.file)
         if (seen := (size, there.st_mtime_ns, there.st_size)) == self._seen:
             return
         self._seen = seen
