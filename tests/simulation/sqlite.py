@@ -165,10 +165,10 @@ class Disk:
             return
         assert self.file is not None
         try:
-            size = os.stat(f"{self.file}-wal").st_size
+            size = self._log.stat().st_size
         except FileNotFoundError:
             size = 0
-        there = os.stat(self.file)
+        there = self.file.stat()
         if (seen := (size, there.st_mtime_ns, there.st_size)) == self._seen:
             return
         self._seen = seen
