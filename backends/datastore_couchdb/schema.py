@@ -118,8 +118,8 @@ def prepare(session: Session) -> Schema:
 def prepare_again(session: Session, schema: Schema) -> bool:
     """Prepare a database that somebody has made again while the store was open; return whether it was one.
 
-    It has no document of the store that says its format. Other stores could not tell whose it is, once something is in
-    it, and there would be no views and no indexes.
+    It has no document of the store: no format, no views and no indexes. If another process was faster, or some indexes
+    alone were removed, what is known of them is brought up to date.
 
     Raises:
         ConfigurationError: If it is of the wrong kind, or another program has begun to fill it.
@@ -129,7 +129,10 @@ def prepare_again(session: Session, schema: Schema) -> bool:
     if not session.settings.create or session.settings.earlier_format:
         return False
     try:
-        if RECORD_VIEWS in _there(session):
+        there = _there(session)
+        if RECORD_VIEWS in there:
+            schema.building = schema.building or RECORD_VIEWS not in schema.indexes
+            schema.indexes = _DOCUMENTS.intersection(there)
             return False
         found = prepare(session)
     except DataStoreError as error:

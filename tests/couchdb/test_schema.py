@@ -16,6 +16,7 @@ from tests.couchdb.faults import NOT_ADMIN
 from tests.couchdb.server import proxy_request, send
 from tests.servers import couchdb
 from tests.servers.strict_couchdb import (
+    meanwhile,
     status,
 )
 
@@ -200,6 +201,18 @@ def test_a_database_that_is_made_again_under_an_open_store_is_prepared_again(sto
             agent.set("new", {"n": number})
             agent.get("missing")
     assert requests == ["POST _bulk_docs", "GET db/doc"]
+
+
+def test_what_another_store_has_prepared_meanwhile_is_used(url, agent, made_again, asked, proxy):
+    agent.set("k", 1)
+    made_again()
+    agent.set("new", 1)
+    proxy.fail("GET _all_docs", meanwhile(lambda: datastore.connect(url).close()))
+    assert agent.count() == 1
+    for _ in range(2):
+        with asked() as requests:
+            assert agent.count() == 1
+    assert requests == ["GET _design"] * 2
 
 
 def test_a_call_that_finds_no_database_is_told_so_and_the_next_prepares_it(store, agent, name, proxy):

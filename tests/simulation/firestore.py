@@ -188,7 +188,7 @@ class Channel:
             own["conflict"] = lambda _: ([], CallError(Code.ABORTED, "too much contention on these documents"))
         self._client.seconds = seconds
         try:
-            sent = self._client.request(_told(operation, message), answers, size, own)
+            sent = self._client.request(partial(_told, operation, message), answers, size, own)
         except NoAnswerError:
             return [], CallError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
         except ConnectionBrokeError:

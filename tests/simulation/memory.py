@@ -43,25 +43,27 @@ class Remote(Wrapped):
 
     def read(self, *args: Any, **kwargs: Any) -> dict[str, Document]:
         found: dict[str, Document] = self._request(
-            f"read {', '.join(map(short, args[0]))}", lambda: self.inner.read(*args, **kwargs)
+            lambda: f"read {', '.join(map(short, args[0]))}", lambda: self.inner.read(*args, **kwargs)
         )
         return found
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
-        what = ", ".join(f"{type(write).__name__} {short(write.id)}" for write in writes)
-        outcomes: list[Outcome] = self._request(what, lambda: self.inner.write(writes))
+        outcomes: list[Outcome] = self._request(
+            lambda: ", ".join(f"{type(write).__name__} {short(write.id)}" for write in writes),
+            lambda: self.inner.write(writes),
+        )
         return outcomes
 
     def scan(self, *args: Any, **kwargs: Any) -> DocumentPage:
         page: DocumentPage = self._request(
-            f"list {args[2]} from {short(args[0].start)}", lambda: self.inner.scan(*args, **kwargs)
+            lambda: f"list {args[2]} from {short(args[0].start)}", lambda: self.inner.scan(*args, **kwargs)
         )
         return page
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         self._request(f"count {len(accesses)}", lambda: self.inner.record_access(accesses))
 
-    def _request(self, what: str, carry_out: Callable[[], Any]) -> Any:
+    def _request(self, what: str | Callable[[], str], carry_out: Callable[[], Any]) -> Any:
         try:
             return self._client.request(what, lambda _: carry_out())
         except TooManyRequestsError as error:

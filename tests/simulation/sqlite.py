@@ -164,7 +164,10 @@ class Disk:
         if not self.is_watched:
             return
         assert self.file is not None
-        size = self._log.stat().st_size if self._log.exists() else 0
+        try:
+            size = self._log.stat().st_size
+        except FileNotFoundError:
+            size = 0
         there = self.file.stat()
         if (seen := (size, there.st_mtime_ns, there.st_size)) == self._seen:
             return

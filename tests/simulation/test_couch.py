@@ -9,6 +9,7 @@ import json
 import re
 import uuid
 from dataclasses import replace
+from functools import partial
 from random import Random
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -23,7 +24,8 @@ from datastore.conformance.simulation.workload import KINDS, Draw
 from datastore.conformance.simulation.world import BEGAN, Sight
 from tests.full import times
 from tests.servers import couchdb
-from tests.simulation.couch import SETTINGS, CouchModel, Transport, opened
+from tests.simulation.couch import SETTINGS, CouchDatabase, CouchModel, Transport, opened
+from tests.simulation.playing import draw, play
 
 LEFT_TO_THE_SERVER = {"total_rows", "offset", "bookmark", "warning", "reason"}
 """Members of answers of which no two servers' are the same. Of reasons the store reads some, and these are tested."""
@@ -169,3 +171,10 @@ class ForgetsTombstones(CouchModel):
 @pytest.mark.parametrize("model", [Overwrites, ForgetsTombstones])
 def test_a_model_that_drifts_is_noticed(model):
     assert any(replies(on_the_model(seed)[1]) != replies(on_the_model(seed, model)[1]) for seed in range(20))
+
+
+def test_a_run_is_the_same_on_the_short_way_through_the_client():
+    for seed in range(times(30, 500)):
+        plan = draw(str(seed), CouchDatabase)
+        short, whole = (play(plan, partial(CouchDatabase, shortened=shortened)) for shortened in (True, False))
+        assert short.story() == whole.story()

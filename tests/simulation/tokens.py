@@ -70,7 +70,7 @@ class TokenClient:
     def get(self, names: Sequence[str]) -> dict[str, tuple[int, Row]]:
         """Return the rows that exist, each with its version."""
         found: dict[str, tuple[int, Row]] = self._client.request(
-            f"read {', '.join(map(short, names))}", lambda _: self._database.get(names)
+            lambda: f"read {', '.join(map(short, names))}", lambda _: self._database.get(names)
         )
         return found
 
@@ -78,7 +78,7 @@ class TokenClient:
         """Return the first rows of a range."""
         database = self._database
         found: dict[str, tuple[int, Row]] = self._client.request(
-            f"list {limit} from {short(start)}",
+            lambda: f"list {limit} from {short(start)}",
             lambda _: database.get(database.list(start, end, limit, reverse=reverse)),
         )
         return found
@@ -86,7 +86,7 @@ class TokenClient:
     def replace_all(self, rows: Sequence[tuple[str, int | None, Row | None]]) -> list[int | None]:
         """Replace rows, each on its condition, and return their new versions, or ``None`` where it does not hold."""
         done: list[int | None] = self._client.request(
-            f"write {', '.join(f'{short(name)} over version {version}' for name, version, _ in rows)}",
+            lambda: f"write {', '.join(f'{short(name)} over version {version}' for name, version, _ in rows)}",
             lambda part: [self._database.replace(*row) for row in rows[:part]],
             len(rows),
         )

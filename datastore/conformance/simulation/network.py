@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Mapping
 from random import Random
@@ -51,6 +52,11 @@ class TooManyRequestsError(ClientError):
     """An answer with the status 429: nothing was done."""
 
 
+def _said(what: str | Callable[[], str], fault: str | None) -> str:
+    """Return the line of the story for a request."""
+    return f"    {what if isinstance(what, str) else what()}{f': {fault}' if fault else ''}"
+
+
 class Client:
     """One process's way to the database: the place where bad luck strikes."""
 
@@ -65,7 +71,7 @@ class Client:
 
     def request(
         self,
-        what: str,
+        what: str | Callable[[], str],
         carry_out: Callable[[int | None], Any],
         size: int = 1,
         own: Mapping[str, Callable[[Random], Any]] = _NOTHING,
@@ -73,7 +79,7 @@ class Client:
         """Send a request, and return its answer.
 
         Args:
-            what: What it is, for the story.
+            what: What it is, for the story; or a function that says so if somebody wants to read the story.
             carry_out: Does it. It is told how many of its parts to do; ``None`` for all.
             size: How many parts it has.
             own: The database's own faults that can happen to this request: what to do in place of it. It is given what
@@ -98,7 +104,7 @@ class Client:
 
     def _request(
         self,
-        what: str,
+        what: str | Callable[[], str],
         carry_out: Callable[[int | None], Any],
         size: int,
         own: Mapping[str, Callable[[Random], Any]],
@@ -119,7 +125,7 @@ class Client:
             world.happened[label] = fault
             world.note(task, fault)
         if not world.calm:
-            world.tell(task.name, f"    {what}{f': {fault}' if fault else ''}")
+            world.tell(task.name, functools.partial(_said, what, fault))
         if fault == "interrupted":
             if task in world.calls:
                 world.interrupting[task] = int(task.random.expovariate(1 / LINES))

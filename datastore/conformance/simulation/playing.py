@@ -40,9 +40,10 @@ class Played(NamedTuple):
     def story(self) -> str:
         """Return what happened, line by line."""
         at_fault = {line.rpartition("/")[2] for line in self.wrong}
+        told = ((time, who, what if isinstance(what, str) else what()) for time, who, what in self.world.story)
         lines = [
             f"{time:10.4f}  {who:<12} {what}"
-            for time, who, what in self.world.story
+            for time, who, what in told
             if not who.startswith("audit") or any(f"'{key}'" in what for key in at_fault)
         ]
         return "\n".join([f"seed {self.world.plan.seed}", *lines, "", *(f"WRONG: {line}" for line in self.wrong)])

@@ -162,6 +162,12 @@ class Scheduler:
         else:
             self.now = when
 
+    def doze(self, step: float, until: float) -> None:
+        """Let the current task wait in steps, until another one has gone on, or for some time."""
+        steps = self.steps
+        while self.steps == steps and self.now <= until:
+            self.sleep(step)
+
     def look(self) -> None:
         """Let the current task look at a clock."""
         if self.current is not None:

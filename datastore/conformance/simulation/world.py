@@ -297,7 +297,7 @@ class Process:
             if scheduler.now > until:
                 clean = False
                 break
-            scheduler.sleep(_LOOKS)
+            scheduler.doze(_LOOKS, until)
         if clean:
             core.before_fork()
         if goes_on == "parent":
@@ -366,7 +366,7 @@ class World:
         """All that have begun, the dead ones among them."""
         self.stores: list[DataStore] = []
         """All stores, so that the garbage collector closes none of them."""
-        self.story: list[tuple[float, str, str]] = []
+        self.story: list[tuple[float, str, str | Callable[[], str]]] = []
         self.faults: list[str] = []
         """What no run may have."""
         self._moment = 0
@@ -377,8 +377,8 @@ class World:
         faults = self.luck.rates if self.plan.faults is None else self.plan.faults.values()
         return "interrupted" in faults
 
-    def tell(self, who: str, what: str) -> None:
-        """Add a line to the story."""
+    def tell(self, who: str, what: str | Callable[[], str]) -> None:
+        """Add a line to the story, or a function that returns one."""
         self.story.append((self.scheduler.now, who, what))
 
     def note(self, task: Task, fault: str) -> None:
