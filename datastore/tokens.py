@@ -184,7 +184,7 @@ class Tokens:
         parent = kept.token
         if len(kept.ancestors) + 1 >= _DEEPEST:
             raise PermissionDeniedError(
-                f"this token descends from {len(kept.ancestors)} others; no more can be narrowed"
+                f"this token descends from {len(kept.ancestors)} others; no more can be narrowed", by_the_store=True
             )
         encoded = encode_name(parent.user_id, "user_id")
         if namespace is not None:
@@ -197,7 +197,8 @@ class Tokens:
             ):
                 if any(its.within(part) != [part] for part in mine.all):
                     raise PermissionDeniedError(
-                        f"grants would let the new token {do} what this token may not; a token can only be narrowed"
+                        f"grants would let the new token {do} what this token may not; a token can only be narrowed",
+                        by_the_store=True,
                     )
         check_quota(quota)
         ends = None if ttl is None else expiry(ttl, self._core.clock(), "ttl")
@@ -289,15 +290,15 @@ class Tokens:
     def _find(self, token: str) -> _Kept:
         text = as_text(token) if is_a(token, str) else ""
         if not text.startswith(PREFIX) or len(text) > _LONGEST_SECRET or not text.isascii():
-            raise InvalidTokenError(_UNKNOWN)
+            raise InvalidTokenError(_UNKNOWN, by_the_store=True)
         id = _id_of(_hash(text))
         document = self._core.read_whole(id)
         if document is None:
-            raise InvalidTokenError(_UNKNOWN)
+            raise InvalidTokenError(_UNKNOWN, by_the_store=True)
         kept = _kept(document)
         ancestors = [_id_of(one) for one in kept.ancestors]
         if ancestors and len(self._core.read(ancestors, Fields.KEY)) < len(ancestors):
-            raise InvalidTokenError(_UNKNOWN)
+            raise InvalidTokenError(_UNKNOWN, by_the_store=True)
         return kept
 
     def _store(self, value: dict[str, Any], expires_at: str | None) -> str:
@@ -365,7 +366,8 @@ def _least(unit: str, given: int | None, wanted: int | None) -> int | None:
     if wanted > given:
         raise PermissionDeniedError(
             f"quota would let the new token store {wanted:,} {unit}, and this token may store {given:,}; a token can "
-            "only be narrowed"
+            "only be narrowed",
+            by_the_store=True,
         )
     return wanted
 
