@@ -19,9 +19,9 @@ from datastore.errors import (
     PermissionDeniedError,
     QueryError,
     QuotaExceededError,
-    UnsupportedError,
     ValueTooLargeError,
 )
+from datastore.wire.errors import error_to_json
 
 T = TypeVar("T")
 
@@ -29,26 +29,8 @@ LEAST_SIZE = 1_000
 DEFAULT_SIZE = 20_000
 """About 5,000 to 7,000 tokens: MCP clients warn at 10,000, and cut off or refuse a result of 25,000."""
 
-_ABOUT_ARGUMENTS: tuple[type[DataStoreError], ...] = (
-    InvalidNameError,
-    InvalidValueError,
-    ValueTooLargeError,
-    KeyExistsError,
-    ConflictError,
-    QueryError,
-    QuotaExceededError,
-    InvalidTokenError,
-)
-"""Their messages are about what the caller gave, and the caller's own records. Those of all others may name what is the
-host's: a path, a server, a statement, an id."""
-_INSTEAD: tuple[tuple[type[DataStoreError], str], ...] = (
-    (PermissionDeniedError, "the store's database refused this; the host can look up why"),
-    (UnsupportedError, "the store's database cannot do this"),
-    (OutcomeUnknownError, "the answer of the database was lost: nobody can tell whether this was done"),
-    (DeadlineExceededError, "this took longer than a call may take"),
-    (BackendUnavailableError, "the store's database does not answer; a write may or may not have been done"),
-    (DataStoreError, "the store cannot do this; the host can look up why"),
-)
+_NOBODY = "-"
+"""A model is told no ids, so whose they would be does not matter."""
 _WHAT_TO_DO: tuple[tuple[type[DataStoreError], str], ...] = (
     (InvalidTokenError, "Stop using these tools, and tell the user that the token has ended."),
     (PermissionDeniedError, "Do not try again. Use a namespace that you may use: list_namespaces shows some."),
@@ -78,21 +60,12 @@ def size_of(value: Any) -> int:
 
 def error_text(error: DataStoreError) -> str:
     """Return what a model is told about an error: nothing of the host's, and what to do next."""
-    told: dict[str, Any] = {"error": type(error).__name__, "message": _message(error)}
-    told["what_to_do"] = _first(_WHAT_TO_DO, error)
-    if isinstance(error, ConflictError):
-        told["revision"] = error.revision
+    public = error_to_json(error, _NOBODY)
+    told: dict[str, Any] = {"error": public["type"], "message": public["message"]}
+    told["what_to_do"] = next(text for kind, text in _WHAT_TO_DO if isinstance(error, kind))
+    if "revision" in public:
+        told["revision"] = public["revision"]
     return text_of(told).encode("utf-8", "backslashreplace").decode()  # an argument that it quotes may not be Unicode
-
-
-def _message(error: DataStoreError) -> str:
-    if isinstance(error, _ABOUT_ARGUMENTS) or error.message.startswith("this agent has no grant"):
-        return error.message
-    return _first(_INSTEAD, error)
-
-
-def _first(choices: Iterable[tuple[type[DataStoreError], str]], error: DataStoreError) -> str:
-    return next(text for kind, text in choices if isinstance(error, kind))
 
 
 def piece(value: Any, offset: int, size: int) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from datastore.errors import (
     DamagedRecordError,
     InternalError,
     PermissionDeniedError,
-    UnsupportedError,
 )
 from datastore.mcp.results import error_text
 from datastore.mcp.tools import TOOLS
@@ -128,7 +127,6 @@ SECRET = "/srv/secret/agents.db"
         BackendUnavailableError(f"cannot reach {SECRET}", backend="sqlite"),
         BackendUnusableError(f"{SECRET} is full", backend="sqlite"),
         DamagedRecordError(f"{SECRET} is damaged", id=SECRET),
-        UnsupportedError(f"{SECRET} cannot do this"),
         PermissionDeniedError(f"{SECRET} is not readable for this user", backend="sqlite"),
     ],
     ids=lambda error: type(error).__name__,
