@@ -30,9 +30,10 @@ from datastore.grants import Grant, Grants
 from datastore.guarded import guarded
 from datastore.ids import check_agent, decode_key, encode_key, encode_name, key_range, system_prefix
 from datastore.quotas import Quota, check_quota
-from datastore.scope import Scope, new_revision
+from datastore.scope import new_revision
 from datastore.times import expiry, parse_time
 from datastore.values import checked
+from datastore.watching import bound
 
 KIND = "tokens"
 PREFIX = "dst_"
@@ -246,7 +247,7 @@ class Tokens:
         allowed, core = self.check(token), self._core
         if allowed.grants is not None or allowed.quota is not None:
             core = guarded(core, allowed.user_id, allowed.agent, allowed.grants, allowed.quota)
-        return AgentDataStore(Scope(core, allowed.user_id, allowed.agent, allowed.namespace))
+        return bound(core, allowed.user_id, allowed.agent, allowed.namespace, allowed.label)
 
     def list(self, user_id: str | None = None) -> list[Token]:
         """Return the tokens that have not ended, the oldest first.
