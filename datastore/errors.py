@@ -289,6 +289,12 @@ def _is_of_a_signal_handler(error: Exception) -> bool:
 _name_of = type.__dict__["__name__"].__get__  # the real name of the type, whatever a metaclass says
 
 
+def name_of(kind: type) -> str:
+    """Return the name of a type, of at most 80 characters, whatever its metaclass says."""
+    name: str = _name_of(kind)[:80]
+    return name
+
+
 def kind_of(value: object) -> str:
     """Return the type of a value with an article, for a message: ``"an int"``."""
     name: str = _name_of(type(value))[:80] or "nameless object"

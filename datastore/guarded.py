@@ -220,6 +220,8 @@ class GuardedCore(Core):
         self.tracker = core.tracker
         self.max_seconds = core.max_seconds
         self.places = core.places
+        self.watcher = core.watcher
+        self.measured = core.measured
         self.line = f"{next(_numbers)}:"
         self._retry_seconds = core._retry_seconds
         self._at_once = core._at_once

@@ -117,6 +117,14 @@ def encode_parsed(value: Any, name: str = "value", limit: int = MAX_VALUE_BYTES)
     return utf8.decode()
 
 
+def size_of(value: Any) -> int:
+    """Return how many bytes of UTF-8 the compact JSON of a stored value takes."""
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:  # an integer beyond 64 bits
+        return len(_to_json(value).encode())
+
+
 def decode(text: str) -> Any:
     """Return the value of JSON text that `encode` wrote; every call returns a new copy.
 

@@ -79,7 +79,7 @@ async def _serve(store: DataStore, token: str, max_result: int) -> None:
     from datastore.mcp.serving import TokenAccess, serve_stdio
 
     access = TokenAccess(store.asynchronous.tokens, token)
-    await access.may_write(None)  # a token that is not valid ends the command, and does not fail each call
+    await access.allowed(None)  # a token that is not valid ends the command, and does not fail each call
     await serve_stdio(access, max_result=max_result)
 
 

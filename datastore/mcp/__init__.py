@@ -4,6 +4,6 @@
 the official ``mcp`` package, over stdio or as a part of a host's own application. It needs the extra ``mcp``.
 """
 
-from datastore.mcp.serving import Access, MCPApp, TokenAccess, create_mcp_server, serve_stdio
+from datastore.mcp.serving import Access, Allowed, MCPApp, TokenAccess, create_mcp_server, serve_stdio
 
-__all__ = ["Access", "MCPApp", "TokenAccess", "create_mcp_server", "serve_stdio"]
+__all__ = ["Access", "Allowed", "MCPApp", "TokenAccess", "create_mcp_server", "serve_stdio"]

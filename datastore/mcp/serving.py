@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Container
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mcp.server import Server, ServerRequestContext
 from mcp.server.stdio import stdio_server
@@ -24,7 +24,7 @@ from mcp_types import (
 from mcp_types import Tool as ListedTool
 
 from datastore.arguments import shown
-from datastore.errors import DataStoreError, InternalError, InvalidValueError, logger
+from datastore.errors import DataStoreError, InternalError, InvalidValueError, PermissionDeniedError, logger
 from datastore.limits import MAX_VALUE_BYTES
 from datastore.mcp.results import DEFAULT_SIZE, LEAST_SIZE, error_text, text_of
 from datastore.mcp.tools import BY_NAME, TOOLS, Tool
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from datastore.asynchronous.agent import AsyncAgentDataStore
     from datastore.asynchronous.tokens import AsyncTokens
+    from datastore.tokens import Token
 
 INSTRUCTIONS = (
     "A store that keeps JSON values under keys, between runs and for other agents of the same user. Keys lie in "
@@ -43,11 +44,24 @@ INSTRUCTIONS = (
 )
 
 
+class Allowed(NamedTuple):
+    """What somebody may do, so far as it decides which tools there are."""
+
+    writes: bool
+    """Whether anything may be written anywhere."""
+    calls: Container[str] | None = None
+    """The calls that may be made; ``None`` for all."""
+
+    def has(self, tool: Tool) -> bool:
+        """Return whether a tool is one of those that there are."""
+        return (self.writes or not tool.writes) and (self.calls is None or tool.name in self.calls)
+
+
 class Access(Protocol):
     """Says who is asking. A host has its own; `TokenAccess` is for one token."""
 
-    async def agent(self, request: Any) -> AsyncAgentDataStore:
-        """Return the store of whoever sent a request.
+    async def allowed(self, request: Any) -> Allowed:
+        """Return what the sender of a request may do.
 
         Args:
             request: The request, as Starlette has it; ``None`` over stdio.
@@ -56,11 +70,16 @@ class Access(Protocol):
             InvalidTokenError: If the token is not valid.
         """
 
-    async def may_write(self, request: Any) -> bool:
-        """Return whether the sender may write anywhere; if not, only tools that read are listed.
+    def calling(self, request: Any, call: str) -> AbstractAsyncContextManager[AsyncAgentDataStore]:
+        """Give the sender's store for one call, which is made while the context lasts.
+
+        Args:
+            request: As `allowed`.
+            call: The name of the call.
 
         Raises:
-            InvalidTokenError: If the token is not valid.
+            InvalidTokenError: When it is entered, if the token is not valid.
+            PermissionDeniedError: When it is entered, if this call may not be made.
         """
 
 
@@ -76,14 +95,41 @@ class TokenAccess:
         self._tokens = tokens
         self._token = token
 
-    async def agent(self, request: Any) -> AsyncAgentDataStore:
-        """See `Access.agent`."""
-        return await self._tokens.agent(self._token)
+    async def allowed(self, request: Any) -> Allowed:
+        """See `Access.allowed`.
 
-    async def may_write(self, request: Any) -> bool:
-        """See `Access.may_write`."""
-        grants = (await self._tokens.check(self._token)).grants
-        return grants is None or "write" in grants.values()
+        Raises:
+            InvalidTokenError: If the token is not valid.
+            PermissionDeniedError: If it limits how many calls its holder may make, which only a server counts.
+        """
+        return allowed_by(await self._check())
+
+    @asynccontextmanager
+    async def calling(self, request: Any, call: str) -> AsyncIterator[AsyncAgentDataStore]:
+        """See `Access.calling`."""
+        token = await self._check()
+        if token.calls is not None and call not in token.calls:
+            raise not_allowed(call)
+        yield self._tokens.sync.bind(token).asynchronous
+
+    async def _check(self) -> Token:
+        token = await self._tokens.check(self._token)
+        if token.quota is not None and token.quota.calls_per_minute is not None:
+            raise PermissionDeniedError(
+                "this token limits how many calls its holder may make, and only `datastore serve` counts them",
+                by_the_store=True,
+            )
+        return token
+
+
+def allowed_by(token: Token) -> Allowed:
+    """Return what a token allows."""
+    return Allowed(token.grants is None or "write" in token.grants.values(), token.calls)
+
+
+def not_allowed(call: str) -> PermissionDeniedError:
+    """Return the error for a call that a token does not allow."""
+    return PermissionDeniedError(f"this token does not allow the call {call}", by_the_store=True)
 
 
 def create_mcp_server(access: Access, *, max_result: int = DEFAULT_SIZE) -> Server[Any]:
@@ -104,10 +150,10 @@ def create_mcp_server(access: Access, *, max_result: int = DEFAULT_SIZE) -> Serv
         context: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
     ) -> ListToolsResult:
         try:
-            writes = await access.may_write(context.request)
+            allowed = await access.allowed(context.request)
         except DataStoreError as error:
             raise MCPError(INVALID_REQUEST, error_text(error)) from None
-        return ListToolsResult(tools=[_listed(tool) for tool in TOOLS if writes or not tool.writes])
+        return ListToolsResult(tools=[_listed(tool) for tool in TOOLS if allowed.has(tool)])
 
     async def call_tool(context: ServerRequestContext[Any, Any], params: CallToolRequestParams) -> CallToolResult:
         tool = BY_NAME.get(params.name)
@@ -115,11 +161,10 @@ def create_mcp_server(access: Access, *, max_result: int = DEFAULT_SIZE) -> Serv
             raise MCPError(INVALID_PARAMS, f"there is no tool {shown(params.name)}; tools/list names all tools")
         try:
             given = tool.check(params.arguments)
-            store = await access.agent(context.request)
             namespace = given.pop("namespace", None)
-            if namespace is not None:
-                store = store.use_namespace(namespace)
-            return _told(text_of(await tool.run(store, given, max_result)))
+            async with access.calling(context.request, tool.name) as store:
+                place = store if namespace is None else store.use_namespace(namespace)
+                return _told(text_of(await tool.run(place, given, max_result)))
         except DataStoreError as error:
             return _told(error_text(error), is_error=True)
         except Exception:  # noqa: BLE001 - the package would send its text to the client, and it can be about the host

@@ -13,18 +13,18 @@ A new call of an agent gets one line in `_RESULTS`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from datastore.agent import AgentDataStore
-from datastore.arguments import as_bool, check_name, is_a
+from datastore.arguments import as_bool, as_text, check_name, is_a, iterating, shown
 from datastore.backend import Fields
 from datastore.calls.batches import keys_of
 from datastore.calls.changes import read_to_change, write_changed
 from datastore.calls.claims import begin_computing, end_computing, store_computed
-from datastore.errors import InvalidValueError
+from datastore.errors import ConfigurationError, DataStoreError, InvalidValueError, kind_of
 from datastore.ids import encode_key
 from datastore.scope import NO_NOTES, Scope, scope_of
 
@@ -154,7 +154,7 @@ def _uncounted(data_store: AgentDataStore) -> AgentDataStore:
     scope = scope_of(data_store)
     scope = scope.within(scope.namespace)
     scope.tracker = NO_NOTES
-    return AgentDataStore(scope)
+    return type(data_store)(scope)
 
 
 def _note(scope: Scope, keys: list[str]) -> None:
@@ -253,3 +253,41 @@ def _table() -> dict[str, Call]:
 
 CALLS: Mapping[str, Call] = _table()
 """The calls on the wire, by name."""
+
+METHODS = frozenset({name for name, call in CALLS.items() if call.step is None} | set(IN_STEPS))
+"""The methods of `AgentDataStore` that a token may allow."""
+
+
+def matching(patterns: Iterable[str], parameter: str = "calls") -> frozenset[str]:
+    """Return the methods that match one of some patterns: a name, or what names begin with and a star.
+
+    Raises:
+        ConfigurationError: If a pattern matches no method, or is no text.
+    """
+
+    def refusal() -> DataStoreError:
+        return ConfigurationError(
+            f"{parameter} is {kind_of(patterns)}; give the names of calls, such as ['get', 'find*']"
+        )
+
+    if is_a(patterns, str):
+        raise refusal()
+    found = set[str]()
+    for pattern in iterating(patterns, refusal):
+        if not is_a(pattern, str):
+            raise ConfigurationError(f"{parameter} has {kind_of(pattern)}; give the names of calls")
+        text = as_text(pattern)
+        beginning = text[:-1] if text.endswith("*") else None
+        match = {name for name in METHODS if name == text or (beginning is not None and name.startswith(beginning))}
+        if not match:
+            raise ConfigurationError(
+                f"{parameter} has {shown(text)}, and no call is called so: {', '.join(sorted(METHODS))}"
+            )
+        found |= match
+    return frozenset(found)
+
+
+def requests_of(methods: Collection[str]) -> frozenset[str]:
+    """Return the calls on the wire that whoever may call some methods may make."""
+    names = {name for method in methods for name in IN_STEPS.get(method, (method,))}
+    return frozenset(names | {"note"} if names & _COUNTING else names)

@@ -108,6 +108,26 @@ def test_a_token_that_was_revoked_is_of_no_use_from_then_on(mode):
     asyncio.run(main())
 
 
+def test_only_the_calls_that_a_token_allows_are_there():
+    async def work(store, model):
+        assert await model.tools() == ["get", "list_keys", "set"]
+        await model("set", key="k", value=1)
+        assert (await model("get", key="k"))["value"] == 1
+        for tool in TOOLS:
+            if tool.name not in ("get", "list_keys", "set"):
+                assert await model.error(tool.name, **arguments_of(tool)) == "PermissionDeniedError", tool.name
+
+    run(work, calls=["set", "get", "list_k*"])
+
+
+def test_a_token_whose_calls_are_counted_is_for_a_server_alone():
+    async def work(store, model):
+        assert await model.error("get", key="k") == "PermissionDeniedError"
+        assert "datastore serve" in model.text
+
+    run(work, quota=datastore.Quota(calls_per_minute=1_000))
+
+
 def test_a_quota_holds():
     async def work(store, model):
         await model("set", key="a", value=1)
@@ -139,10 +159,7 @@ def test_an_error_of_the_host_is_told_without_what_is_the_hosts(error):
 
 def test_a_fault_of_a_tool_is_told_without_its_text(caplog):
     class Broken:
-        async def may_write(self, request):
-            return True
-
-        async def agent(self, request):
+        def calling(self, request, call):
             raise RuntimeError(SECRET)
 
     from mcp import Client

@@ -13,7 +13,7 @@ from mcp_types.version import LATEST_MODERN_VERSION
 from starlette.requests import Request
 
 import datastore
-from datastore.mcp import MCPApp
+from datastore.mcp import MCPApp, TokenAccess
 from tests.mcp.model import MODES, Model
 
 URL = "http://localhost/mcp"
@@ -25,12 +25,14 @@ class ByHeader:
     def __init__(self, store):
         self.tokens = store.tokens
 
-    async def agent(self, request: Request):
-        return await self.tokens.agent(request.headers["authorization"].removeprefix("Bearer "))
+    def of(self, request: Request):
+        return TokenAccess(self.tokens, request.headers["authorization"].removeprefix("Bearer "))
 
-    async def may_write(self, request: Request):
-        grants = (await self.tokens.check(request.headers["authorization"].removeprefix("Bearer "))).grants
-        return grants is None or "write" in grants.values()
+    async def allowed(self, request: Request):
+        return await self.of(request).allowed(request)
+
+    def calling(self, request: Request, call: str):
+        return self.of(request).calling(request, call)
 
 
 @asynccontextmanager
