@@ -222,14 +222,17 @@ class MCPApp:
     Args:
         access: Says who is asking.
         max_result: As `create_mcp_server`.
+        largest_body: The most bytes that the body of a request may have.
     """
 
-    def __init__(self, access: Access, *, max_result: int = DEFAULT_SIZE) -> None:
+    def __init__(
+        self, access: Access, *, max_result: int = DEFAULT_SIZE, largest_body: int = 2 * MAX_VALUE_BYTES
+    ) -> None:
         self._manager = StreamableHTTPSessionManager(
             create_mcp_server(access, max_result=max_result),
             json_response=True,
             stateless=True,
-            max_request_body_size=2 * MAX_VALUE_BYTES,
+            max_request_body_size=largest_body,
         )
 
     @asynccontextmanager

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
@@ -23,6 +24,7 @@ from datastore.backend import Fields
 from datastore.errors import (
     BackendUnavailableError,
     BackendUnusableError,
+    ConfigurationError,
     DamagedRecordError,
     DataStoreError,
     InternalError,
@@ -50,10 +52,14 @@ from datastore.wire.calls import CALLS, Call
 from datastore.wire.errors import error_to_json, status_of
 from datastore.wire.messages import dump, error_to_bytes, request_from_bytes
 
+if TYPE_CHECKING:
+    from datastore.server.tools import ServedTools
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+_TOOLS = "/mcp"
 _INLINE = 32_768  # bytes of a body that is parsed on the event loop; a larger one in a worker
 _HEALTHY = 1.0  # seconds for which the health of the database is not looked up again
 _HEALTH_SECONDS = 5.0
@@ -119,6 +125,8 @@ class Application:
         self._hosts = None if allowed_hosts is None else frozenset(host.lower() for host in allowed_hosts)
         self._origins = frozenset(allowed_origins)
         self._rest = rest
+        self.tools: ServedTools | None = None
+        """MCP's tools, where they are served."""
         self._bodies = 0
         self._version = version("agent-datastore")
         self._health: tuple[float, bool] = (float("-inf"), False)
@@ -143,6 +151,8 @@ class Application:
             path: str = scope["path"]
             if path.startswith(PREFIX):
                 await self._call(path[len(PREFIX) :], scope, headers, receive, send)
+            elif path == _TOOLS and self.tools is not None:
+                await self._tool(self.tools, scope, headers, receive, send)
             else:
                 await self._rest(scope, receive, send)
         except _RefusedError as refused:
@@ -160,15 +170,8 @@ class Application:
     # --------------------------------------------------------------------------------------------- one call
 
     async def _call(self, name: str, scope: Scope, headers: _Headers, receive: Receive, send: Send) -> None:
-        if scope["method"] != "POST":
-            error = UnsupportedError("a call is made with POST")
-            raise _RefusedError(405, error, close=True, headers=((b"allow", b"POST"),))
-        try:
-            holder = await self.access.holder(headers.authorization)
-        except InvalidTokenError as error:
-            raise _RefusedError(401, error, close=True, headers=((b"www-authenticate", b"Bearer"),)) from None
-        except DataStoreError as error:
-            await self._send(send, self._failed(error, "checking a token", ""), [(b"connection", b"close")])
+        holder = await self._sender(scope, headers, send)
+        if holder is None:
             return
         try:
             call = CALLS.get(name)
@@ -190,6 +193,32 @@ class Application:
         except DataStoreError as error:
             answer = self._failed(error, name, holder.user)
         await self._send(send, answer)
+
+    async def _sender(self, scope: Scope, headers: _Headers, send: Send) -> Holder | None:
+        """Return who has sent a request, or answer it and return ``None``."""
+        if scope["method"] != "POST":
+            error = UnsupportedError("a call is made with POST")
+            raise _RefusedError(405, error, close=True, headers=((b"allow", b"POST"),))
+        try:
+            return await self.access.holder(headers.authorization)
+        except InvalidTokenError as error:
+            raise _RefusedError(401, error, close=True, headers=((b"www-authenticate", b"Bearer"),)) from None
+        except DataStoreError as error:
+            await self._send(send, self._failed(error, "checking a token", ""), [(b"connection", b"close")])
+            return None
+
+    async def _tool(self, tools: ServedTools, scope: Scope, headers: _Headers, receive: Receive, send: Send) -> None:
+        """Answer a request of an MCP client."""
+        holder = await self._sender(scope, headers, send)
+        if holder is None:
+            return
+        self._check_content(headers)
+        body = await self._body(headers, receive, holder)
+        try:
+            await tools.answer(scope, holder, body, receive, send)
+        finally:
+            self._bodies -= len(body)
+            holder.bodies -= len(body)
 
     async def _answer(self, name: str, call: Call | None, holder: Holder, headers: _Headers, body: bytes) -> Answer:
         """Return the answer of a call, which a write is given once only."""
@@ -462,6 +491,7 @@ def create_app(
     routes: Sequence[BaseRoute] = (),
     lifespan: Any = None,
     describe: bool = True,
+    mcp: bool = False,
 ) -> Application:
     """Return an ASGI application that serves a store to whoever has a token. See ``docs/server.md``.
 
@@ -478,6 +508,8 @@ def create_app(
         routes: What it serves besides, as routes of Starlette.
         lifespan: What these routes need around the life of the application, as Starlette takes it.
         describe: Whether to serve ``/openapi.json``.
+        mcp: Whether to serve the calls as tools for MCP clients, too, at ``/mcp`` (see ``docs/mcp.md``). It needs the
+            extra ``mcp``.
     """
     limits = limits or ServerLimits()
     application: Application
@@ -494,6 +526,22 @@ def create_app(
     own = [Route("/health", health, methods=["GET"])]
     if describe:
         own.append(Route("/openapi.json", openapi, methods=["GET"]))
-    rest = Starlette(routes=[*own, *routes], lifespan=lifespan)
+
+    @asynccontextmanager
+    async def life(app: Starlette) -> AsyncIterator[Any]:
+        async with AsyncExitStack() as entered:
+            if application.tools is not None:
+                await entered.enter_async_context(application.tools.running())
+            yield None if lifespan is None else await entered.enter_async_context(lifespan(app))
+
+    rest = Starlette(routes=[*own, *routes], lifespan=life)
     application = Application(store, limits, allowed_hosts, allowed_origins, rest)
+    if as_bool(mcp, "mcp"):
+        try:
+            from datastore.server.tools import ServedTools  # imported here, because few have the extra
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in ("mcp", "mcp_types"):
+                raise
+            raise ConfigurationError("mcp=True needs the extra 'mcp': pip install 'agent-datastore[mcp]'") from None
+        application.tools = ServedTools(application.access, application.runner, limits)
     return application

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -107,6 +108,21 @@ class Runner:
     async def do(self, holder: Holder, work: Callable[[], Any]) -> Any:
         """Do something else than a call of the agent, as a short call of a token."""
         return await self._in_lane(self._short, self._workers, holder.short, None, work)
+
+    @asynccontextmanager
+    async def place(self, holder: Holder, name: str) -> AsyncIterator[None]:
+        """Hold a place for a call of a token that is made with the awaited twin, while the context lasts.
+
+        Raises:
+            BusyError: If there is no place in time.
+        """
+        lane, share = (self._long, holder.long) if name in LONG else (self._short, holder.short)
+        await lane.enter(share)
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            lane.leave(share, time.perf_counter() - began)
 
     async def _in_lane(
         self, lane: Lane, workers: Workers, share: Share, call: Call | None, work: Callable[[], Any]
