@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from datastore.quotas import Quota
     from datastore.record import Record
     from datastore.tokens import Token, Tokens
+    from datastore.watching import CallEvent, audit
 
     __version__: str
 
@@ -77,6 +78,7 @@ __all__ = [
     "BackendUnusableError",
     "BatchError",
     "BlockingCallWarning",
+    "CallEvent",
     "Capabilities",
     "ClosedError",
     "ConfigurationError",
@@ -110,6 +112,7 @@ __all__ = [
     "ValueTooLargeError",
     "Vault",
     "__version__",
+    "audit",
     "connect",
     "connect_async",
     "limits",
@@ -123,12 +126,14 @@ _LATE = {
     "AsyncKeyValueStore": "datastore.asynchronous.interfaces",
     "AsyncTokens": "datastore.asynchronous.tokens",
     "AsyncVault": "datastore.asynchronous.interfaces",
+    "CallEvent": "datastore.watching",
     "KeyValueStore": "datastore.interfaces.key_value",
     "Quota": "datastore.quotas",
     "Record": "datastore.record",
     "Token": "datastore.tokens",
     "Tokens": "datastore.tokens",
     "Vault": "datastore.interfaces.vault",
+    "audit": "datastore.watching",
     "connect_async": "datastore.asynchronous.store",
 }
 

@@ -21,13 +21,17 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from datastore.administration import LegacySource
+    from datastore.watching import CallEvent
 
 ENTRY_POINTS = "datastore.backends"
 """The entry-point group: a name is the scheme of a URL, an object is a function from `Url` to an open `Backend`."""
 URL_VARIABLE = "AGENT_DATASTORE_URL"
 DEFAULT_URL = "sqlite:///agent_data_store.db"
 
-_STORE_OPTIONS = ("tracking", "flush_interval", "max_pending", "retry_seconds", "max_seconds", "clock", "warn_on_loop")
+_STORE_OPTIONS = (
+    *("tracking", "flush_interval", "max_pending", "retry_seconds", "max_seconds", "clock", "warn_on_loop"),
+    "on_call",
+)
 
 
 def connect(
@@ -40,6 +44,7 @@ def connect(
     max_seconds: float = 30.0,
     clock: Callable[[], float] = time.time,
     warn_on_loop: bool = True,
+    on_call: Callable[[CallEvent], object] | None = None,
     mode: Mode | None = None,
     **parameters: Any,
 ) -> DataStore:
@@ -61,6 +66,8 @@ def connect(
         clock: Returns seconds since the epoch; expiry and all times follow it. For tests.
         warn_on_loop: Whether the first call that blocks a running event loop is a `BlockingCallWarning`, where the
             database is asked over a network.
+        on_call: Called with a `CallEvent` after each call of an agent; see `DataStore`. ``datastore.audit`` logs each
+            call as a line of JSON.
         mode: ``"ro"`` opens any store for reading only: nothing is created, every call that writes raises
             `PermissionDeniedError`, and no access is counted. ``"rw"`` is for reading and writing. ``None`` is what
             the URL says with ``?mode=``, and else ``"rw"``.
@@ -96,6 +103,7 @@ def connect(
             max_seconds=max_seconds,
             clock=clock,
             warn_on_loop=warn_on_loop,
+            on_call=on_call,
         )
         store._core.place = _place(text, parameters, open_backend)
         return store

@@ -126,6 +126,11 @@ class Core:
             time.sleep(_HELD)
         return cast(Backend, backend)
 
+    watcher: Any = None
+    """The `datastore.watching.Watcher` of the store, if somebody watches what its agents do."""
+    measured: Callable[[Callable[[], Any]], Any] | None = None
+    """Makes a call in a worker and counts what it returns (`datastore.watching`), if somebody watches."""
+
     line = ""
     """Awaited reads gather with those of the same line (`datastore.asynchronous`): an agent with grants has its own."""
 

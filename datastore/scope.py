@@ -55,6 +55,9 @@ class Scope:
 
     __slots__ = ("agent", "core", "encoded_user", "namespace", "prefix", "tracker", "user_id")
 
+    is_watched = False
+    """Whether the host is told of each call (`datastore.watching`)."""
+
     def __init__(self, core: Core, user_id: str, agent: str | None, namespace: str) -> None:
         user_id, namespace = check_name(user_id, "user_id"), check_name(namespace, "namespace")
         self.encoded_user = encode_name(user_id, "user_id")

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from datastore.quotas import Quota
     from datastore.record import Record
     from datastore.tokens import Tokens
+    from datastore.watching import CallEvent
 
 _USERS = 1_000  # users asked for at once
 _MOST = 1e9
@@ -71,6 +72,10 @@ class DataStore:
         clock: Returns seconds since the epoch; expiry and all times follow it. For tests.
         warn_on_loop: Whether the first call that blocks a running event loop is a `BlockingCallWarning`, where the
             database is asked over a network.
+        on_call: Called with a `CallEvent` after each call of an agent, in the thread that has made the call; an awaited
+            call on its event loop. So it must be quick, and several threads may call it at once. What it raises is
+            logged once, and does not affect the call. Calls that it makes itself are told to nobody.
+            ``datastore.audit`` logs each call as a line of JSON.
 
     Raises:
         ConfigurationError: If one of them is out of range.
@@ -87,6 +92,7 @@ class DataStore:
         max_seconds: float = 30.0,
         clock: Callable[[], float] = time.time,
         warn_on_loop: bool = True,
+        on_call: Callable[[CallEvent], object] | None = None,
     ) -> None:
         if not issubclass(type(backend), Backend):
             raise ConfigurationError(f"backend is {kind_of(backend)}; give an adapter's, or use datastore.connect()")
@@ -112,6 +118,10 @@ class DataStore:
             warn_on_loop=as_bool(warn_on_loop, "warn_on_loop"),
         )
         self._tenants = backend if backend.capabilities.supports("database") else None
+        if on_call is not None:
+            from datastore.watching import watch  # imported here, because few watch
+
+            watch(self._core, on_call)
 
     @property
     def backend(self) -> Backend:
@@ -175,14 +185,21 @@ class DataStore:
         quota: Quota | None = None,
     ) -> AgentDataStore:
         core = self._core
+        if quota is not None and getattr(quota, "calls_per_minute", None) is not None:
+            raise ConfigurationError("calls_per_minute is for tokens: only a server (`datastore serve`) counts calls")
         if grants is not None or quota is not None:
             from datastore.guarded import guarded  # imported here, because few give an agent limits
 
             core = guarded(core, user_id, agent or "", grants, quota)
-        scope = Scope(core, user_id, agent, namespace)
+        if core.watcher is None:
+            data_store = AgentDataStore(Scope(core, user_id, agent, namespace))
+        else:
+            from datastore.watching import bound  # imported here, because few watch
+
+            data_store = bound(core, user_id, agent, namespace)
         if self._tenants is not None:
-            self._tenants.database(scope.user_id)  # raises if the id is too long for the name of a database
-        return AgentDataStore(scope)
+            self._tenants.database(data_store.user_id)  # raises if the id is too long for the name of a database
+        return data_store
 
     def host(self, user_id: str, namespace: str = "default") -> AgentDataStore:
         """Bind a store for the host itself: to look at a user's data, mend it or report about it.

@@ -113,6 +113,8 @@ def machinery_of(core: Core, most: int | None = None) -> Machinery:
 
 def _begin(self: Hidden, call: Callable[[], Any], *, writes: bool, limited: bool) -> Job:
     core, workers = inside_of(self).core, inside_of(self).machinery.workers
+    if core.measured is not None:
+        call = partial(core.measured, call)
     job = Job(call, writes=writes, seconds=core.max_seconds if limited else None)
     workers.submit(job)
     return job

@@ -27,6 +27,7 @@ from datastore.urls import Mode
 
 if TYPE_CHECKING:
     from datastore.record import Record
+    from datastore.watching import CallEvent
 
 _MOST_WORKERS = 1_000
 
@@ -149,6 +150,7 @@ def connect_async(
     max_seconds: float = 30.0,
     clock: Callable[[], float] = time.time,
     warn_on_loop: bool = True,
+    on_call: Callable[[CallEvent], object] | None = None,
     mode: Mode | None = None,
     **parameters: Any,
 ) -> Opening:
@@ -168,6 +170,7 @@ def connect_async(
         max_seconds: How long one call of an agent may take in all, with its retries and its waiting for a thread.
         clock: As `connect`.
         warn_on_loop: As `connect`, of the synchronous twin.
+        on_call: As `connect`.
         mode: As `connect`.
         **parameters: Parameters of the adapter, as if they stood in the URL's query.
 
@@ -188,6 +191,7 @@ def connect_async(
         "max_seconds": max_seconds,
         "clock": clock,
         "warn_on_loop": warn_on_loop,
+        "on_call": on_call,
         "mode": mode,
     }
     return Opening(partial(connect, url, **options, **parameters), _workers(workers))  # type: ignore[arg-type]  # a dict does not keep their types
