@@ -73,13 +73,14 @@ class Transport:
         """Begin without connections in a forked child: those that there are belong to its parent."""
         self._drop_idle()
 
-    def ask(self, name: str, body: bytes, *, writes: bool) -> Reply:
+    def ask(self, name: str, body: bytes, *, writes: bool, in_lines: bool = False) -> Reply:
         """Send a request, repeat it where that is safe, and return the whole answer.
 
         Args:
             name: The last part of the path.
             body: JSON.
             writes: Whether it changes something.
+            in_lines: Whether the answer is in lines. Then the last one says that it is whole.
 
         Raises:
             BackendUnavailableError: If the server cannot be reached, or the answer was lost.
@@ -88,7 +89,8 @@ class Transport:
             PermissionDeniedError: If the operating system refuses access to the socket.
             ClosedError: If it was closed.
         """
-        return self._exchange(name, body, writes, is_whole=True)  # type: ignore[return-value]  # it is whole
+        reply = self._exchange(name, body, writes, is_whole=True, in_lines=in_lines)
+        return reply  # type: ignore[return-value]  # it is whole
 
     def stream(self, name: str, body: bytes) -> Reply | Stream:
         """Send a request that reads, and return a stream of its answer, or the whole one if it is an error."""
@@ -118,7 +120,9 @@ class Transport:
             if self._is_closed:  # meanwhile, in another thread
                 self._drop_idle()
 
-    def _exchange(self, name: str, body: bytes, writes: bool, *, is_whole: bool) -> Reply | Stream:
+    def _exchange(
+        self, name: str, body: bytes, writes: bool, *, is_whole: bool, in_lines: bool = False
+    ) -> Reply | Stream:
         self.check_open()
         if self._warns:
             warn_if_on_loop()
@@ -143,6 +147,9 @@ class Transport:
                     if answer.status == 200 and not is_whole:
                         return Stream(self, connection, answer)
                     reply = Reply(answer.status, answer.whole())
+                    if in_lines and answer.status == 200 and not _has_last_line(reply.body):
+                        connection.close()
+                        raise LostError
                 except BaseException:
                     sent_to = sent_to or connection.instance or _UNKNOWN
                     raise
@@ -282,6 +289,13 @@ def _refused_before_it_began(answer: Answer) -> float | None:
     if answer.status not in (429, 503) or (after := answer.header("Retry-After")) is None:
         return None
     return float(after) if after.isdecimal() and len(after) < 9 else 0.0
+
+
+def _has_last_line(body: bytes) -> bool:
+    """Return whether a listing has its last line. `http.client` takes a chunked body that is cut for a whole one, if it
+    is cut in the length of a chunk, after a zero."""
+    start = body.rfind(b"\n", 0, -1) + 1
+    return body.endswith(b"\n") and body.startswith((b'{"end"', b'{"error"'), start)
 
 
 def _wait(backoff: Backoff, least: float) -> bool:
