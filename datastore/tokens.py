@@ -7,6 +7,7 @@ which no call of an agent leads. So whoever reads the database finds no token.
 from __future__ import annotations
 
 import os
+import weakref
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -459,12 +460,21 @@ def _kept(document: Document) -> Kept:
         raise damaged(document.id, "it keeps a token, and is not one that the store wrote") from error
 
 
+_revocations: weakref.WeakKeyDictionary[Core, int] = weakref.WeakKeyDictionary()
+
+
+def revocations(core: Core) -> int:
+    """Return how often this process has ended tokens of a store: whoever remembers one asks again when it changes."""
+    return _revocations.get(core.root, 0)
+
+
 def _remove(core: Core, chosen: Callable[[Kept], bool]) -> int:
     """End some tokens, and return how many there were."""
     now = core.now()
     # Those that others descend from come first: if this breaks off, nobody can narrow them any more.
     found = sorted((one for one in _all(core) if chosen(one)), key=lambda one: len(one.ancestors))
     outcomes = core.write([Delete(_id_of(one.hash), now) for one in found])
+    _revocations[core.root] = revocations(core) + 1
     for outcome in outcomes:
         if outcome.error is not None:
             raise outcome.error.during("revoking tokens", core.backend.name)
