@@ -74,7 +74,8 @@ def through_the_store(data_store: Any, cursor: str) -> Iterator[tuple[str, Attem
     for name in names:
         yield f"namespace {name!r}", lambda name=name: data_store.use_namespace(name).get_all()
         yield f"store in namespace {name!r}", lambda name=name: data_store.use_namespace(name).set("mine", "mallory")
-        yield f"key {name!r}", lambda name=name: data_store.get(f"../{VICTIM}/default/{name}")
+    for key in (f"../{VICTIM}/default/secret", f"{VICTIM}:default:secret", "secret", "../../secret", "secret\x00"):
+        yield f"key {key!r}", lambda key=key: data_store.get(key)
     yield "list all namespaces", lambda: data_store.list_namespaces()
     yield "find in all namespaces", lambda: [repr(record) for record in data_store.find_in("")]
     yield "read all namespaces", lambda: [repr(record) for record in data_store.iter_records(namespace_prefix="")]
@@ -83,7 +84,6 @@ def through_the_store(data_store: Any, cursor: str) -> Iterator[tuple[str, Attem
     yield "another user's cursor in find_records", lambda: data_store.find_records(cursor=cursor)
     yield "another user's data by a filter", lambda: data_store.find({"$userId": VICTIM})
     yield "another user's data by metadata", lambda: data_store.find(meta={"userId": VICTIM})
-    yield "another user's id", lambda: data_store.get(f"{VICTIM}:default:")
     yield "more than the quota", lambda: [data_store.set(f"fill/{number}", number) for number in range(200)]
     yield "a value that is too large", lambda: data_store.set("large", "x" * 2_000_000)
     yield "a filter that never ends", lambda: data_store.find({"text": {"$regex": "(a+)+$"}}, limit=1)

@@ -59,8 +59,8 @@ def start(
             *("--ro-bind", str(socket), "/store"),
             *("--bind", str(own), "/own"),
             *("--ro-bind", str(HERE), "/agents"),
-            *("--ro-bind", str(PACKAGE), "/lib/agent/datastore"),
-            *("--setenv", "PYTHONPATH", "/lib/agent"),
+            *("--ro-bind", str(PACKAGE), "/package/datastore"),
+            *("--setenv", "PYTHONPATH", "/package"),
             *("--setenv", "PATH", os.defpath),
             *("--chdir", "/own"),
         ]
