@@ -176,7 +176,7 @@ class Application:
         try:
             call = CALLS.get(name)
             if call is None and name not in ("whoami", "narrow"):
-                raise _RefusedError(404, UnsupportedError(f"there is no call {name[:100]!r}"), close=True)
+                raise _RefusedError(404, UnsupportedError(f"there is no call {name[:100]!r}"))
             self._check_content(headers)
             body = await self._body(headers, receive, holder)
             try:
@@ -198,14 +198,18 @@ class Application:
         """Return who has sent a request, or answer it and return ``None``."""
         if scope["method"] != "POST":
             error = UnsupportedError("a call is made with POST")
-            raise _RefusedError(405, error, close=True, headers=((b"allow", b"POST"),))
+            raise _RefusedError(405, error, headers=((b"allow", b"POST"),))
         try:
-            return await self.access.holder(headers.authorization)
+            holder = await self.access.holder(headers.authorization)
         except InvalidTokenError as error:
-            raise _RefusedError(401, error, close=True, headers=((b"www-authenticate", b"Bearer"),)) from None
+            raise _RefusedError(401, error, headers=((b"www-authenticate", b"Bearer"),)) from None
         except DataStoreError as error:
-            await self._send(send, self._failed(error, "checking a token", ""), [(b"connection", b"close")])
+            await self._send(send, self._failed(error, "checking a token", ""))
             return None
+        connection = scope.get("datastore.connection")
+        if connection is not None:
+            connection.used_with_a_token()
+        return holder
 
     async def _tool(self, tools: ServedTools, scope: Scope, headers: _Headers, receive: Receive, send: Send) -> None:
         """Answer a request of an MCP client."""
@@ -371,17 +375,17 @@ class Application:
             name = host if host.endswith("]") else host.rpartition(":")[0] or host
             if name not in self._hosts:
                 error = PermissionDeniedError("this server does not answer to this Host", by_the_store=True)
-                raise _RefusedError(421, error, close=True)
+                raise _RefusedError(421, error)
         if headers.origin is not None and headers.origin.decode("latin-1") not in self._origins:
             error = PermissionDeniedError("requests of web pages are refused", by_the_store=True)
-            raise _RefusedError(403, error, close=True)
+            raise _RefusedError(403, error)
 
     def _check_content(self, headers: _Headers) -> None:
         kind = (headers.content_type or b"").partition(b";")[0].strip().lower()
         if kind != JSON_TYPE.encode():
-            raise _RefusedError(415, InvalidValueError(f"the body must be {JSON_TYPE}"), close=True)
+            raise _RefusedError(415, InvalidValueError(f"the body must be {JSON_TYPE}"))
         if headers.content_encoding is not None and headers.content_encoding.lower() != b"identity":
-            raise _RefusedError(415, InvalidValueError("the body must not be compressed"), close=True)
+            raise _RefusedError(415, InvalidValueError("the body must not be compressed"))
 
     async def _body(self, headers: _Headers, receive: Receive, holder: Holder) -> bytes:
         """Return the body of a request, which counts for its token until it is given back."""
@@ -407,12 +411,12 @@ class Application:
                     all = self._limits.bodies_bytes
                     if self._bodies > all or holder.bodies > max(all // 4, most):
                         busy = BusyError("too many large requests at once; try again later")
-                        raise _RefusedError(429, busy, close=True, headers=((b"retry-after", b"1"),))
+                        raise _RefusedError(429, busy, headers=((b"retry-after", b"1"),))
                     if not message.get("more_body", False):
                         taken = True
                         return parts[0] if len(parts) == 1 else b"".join(parts)
         except TimeoutError:
-            raise _RefusedError(408, InvalidValueError("the body did not arrive in time"), close=True) from None
+            raise _RefusedError(408, InvalidValueError("the body did not arrive in time")) from None
         finally:
             if not taken:
                 kept = sum(map(len, parts))
@@ -421,7 +425,7 @@ class Application:
 
     def _refuse_body(self) -> NoReturn:
         most = self._limits.body_bytes
-        raise _RefusedError(413, ValueTooLargeError(f"the body has more than {most:,} bytes"), close=True)
+        raise _RefusedError(413, ValueTooLargeError(f"the body has more than {most:,} bytes"))
 
     # ------------------------------------------------------------------------------------------------- answers
 
@@ -468,7 +472,7 @@ def _headers_of(headers: Sequence[tuple[bytes, bytes]]) -> _Headers:
         if number is not None:
             if found[number] is not None:
                 error = InvalidValueError(f"the header {name.decode('latin-1')} is there twice")
-                raise _RefusedError(400, error, close=True)
+                raise _RefusedError(400, error)
             found[number] = value
     return _Headers(*found)
 

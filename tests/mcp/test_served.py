@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from contextlib import asynccontextmanager
 
 import httpx2
@@ -71,6 +73,30 @@ def test_calls_of_tools_are_counted_with_those_of_the_protocol():
                 assert await model.error("exists", key="k") == "QuotaExceededError"
 
     asyncio.run(main())
+
+
+def test_the_command_serves_the_tools_over_a_port(tmp_path):
+    url = f"sqlite:///{tmp_path}/store.db"
+
+    async def main(address, token):
+        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as http:
+            client = Client(streamable_http_client(f"{address}/mcp", http_client=http))
+            async with client as entered:
+                model = Model(entered)
+                await model("set", key="k", value=2**70)
+                assert (await model("get", key="k"))["value"] == 2**70
+
+    with datastore.connect(url) as store:
+        token = store.tokens.mint("alice", "planner")
+        command = [sys.executable, "-m", "datastore", "serve", url, "--port", "0", "--mcp"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+            try:
+                address = server.stdout.readline().split()[-1]
+                asyncio.run(main(address, token))
+            finally:
+                server.terminate()
+        assert server.returncode == 0
+        assert store.agent("alice", "x").get_record("k").created_by_agent == "planner"
 
 
 @pytest.mark.parametrize("token", ["", "dst_" + "a" * 43, "x"])
