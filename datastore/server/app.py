@@ -411,12 +411,12 @@ class Application:
                     all = self._limits.bodies_bytes
                     if self._bodies > all or holder.bodies > max(all // 4, most):
                         busy = BusyError("too many large requests at once; try again later")
-                        raise _RefusedError(429, busy, headers=((b"retry-after", b"1"),))
+                        raise _RefusedError(429, busy, close=True, headers=((b"retry-after", b"1"),))
                     if not message.get("more_body", False):
                         taken = True
                         return parts[0] if len(parts) == 1 else b"".join(parts)
         except TimeoutError:
-            raise _RefusedError(408, InvalidValueError("the body did not arrive in time")) from None
+            raise _RefusedError(408, InvalidValueError("the body did not arrive in time"), close=True) from None
         finally:
             if not taken:
                 kept = sum(map(len, parts))
@@ -425,7 +425,7 @@ class Application:
 
     def _refuse_body(self) -> NoReturn:
         most = self._limits.body_bytes
-        raise _RefusedError(413, ValueTooLargeError(f"the body has more than {most:,} bytes"))
+        raise _RefusedError(413, ValueTooLargeError(f"the body has more than {most:,} bytes"), close=True)
 
     # ------------------------------------------------------------------------------------------------- answers
 
@@ -472,7 +472,7 @@ def _headers_of(headers: Sequence[tuple[bytes, bytes]]) -> _Headers:
         if number is not None:
             if found[number] is not None:
                 error = InvalidValueError(f"the header {name.decode('latin-1')} is there twice")
-                raise _RefusedError(400, error)
+                raise _RefusedError(400, error, close=True)
             found[number] = value
     return _Headers(*found)
 

@@ -114,7 +114,7 @@ class Runner:
         """Hold a place for a call of a token that is made with the awaited twin, while the context lasts.
 
         Raises:
-            BusyError: If there is no place in time.
+            ThrottledError: If there is no place in time.
         """
         lane, share = (self._long, holder.long) if name in LONG else (self._short, holder.short)
         await lane.enter(share)
