@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from datastore.server.app import create_app
+from datastore.server.protocol import ConnectionLimits
+from datastore.server.serving import serve
 from datastore.server.settings import ServerLimits
 
-__all__ = ["ServerLimits", "create_app"]
+__all__ = ["ConnectionLimits", "ServerLimits", "create_app", "serve"]

@@ -162,18 +162,21 @@ class Application:
     async def _call(self, name: str, scope: Scope, headers: _Headers, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
             error = UnsupportedError("a call is made with POST")
-            raise _RefusedError(405, error, close=True, headers=((b"allow", b"POST"),))
+            raise _RefusedError(405, error, headers=((b"allow", b"POST"),))
         try:
             holder = await self.access.holder(headers.authorization)
         except InvalidTokenError as error:
-            raise _RefusedError(401, error, close=True, headers=((b"www-authenticate", b"Bearer"),)) from None
+            raise _RefusedError(401, error, headers=((b"www-authenticate", b"Bearer"),)) from None
         except DataStoreError as error:
-            await self._send(send, self._failed(error, "checking a token", ""), [(b"connection", b"close")])
+            await self._send(send, self._failed(error, "checking a token", ""))
             return
+        connection = scope.get("datastore.connection")
+        if connection is not None:
+            connection.used_with_a_token()
         try:
             call = CALLS.get(name)
             if call is None and name not in ("whoami", "narrow"):
-                raise _RefusedError(404, UnsupportedError(f"there is no call {name[:100]!r}"), close=True)
+                raise _RefusedError(404, UnsupportedError(f"there is no call {name[:100]!r}"))
             self._check_content(headers)
             body = await self._body(headers, receive, holder)
             try:
@@ -342,17 +345,17 @@ class Application:
             name = host if host.endswith("]") else host.rpartition(":")[0] or host
             if name not in self._hosts:
                 error = PermissionDeniedError("this server does not answer to this Host", by_the_store=True)
-                raise _RefusedError(421, error, close=True)
+                raise _RefusedError(421, error)
         if headers.origin is not None and headers.origin.decode("latin-1") not in self._origins:
             error = PermissionDeniedError("requests of web pages are refused", by_the_store=True)
-            raise _RefusedError(403, error, close=True)
+            raise _RefusedError(403, error)
 
     def _check_content(self, headers: _Headers) -> None:
         kind = (headers.content_type or b"").partition(b";")[0].strip().lower()
         if kind != JSON_TYPE.encode():
-            raise _RefusedError(415, InvalidValueError(f"the body must be {JSON_TYPE}"), close=True)
+            raise _RefusedError(415, InvalidValueError(f"the body must be {JSON_TYPE}"))
         if headers.content_encoding is not None and headers.content_encoding.lower() != b"identity":
-            raise _RefusedError(415, InvalidValueError("the body must not be compressed"), close=True)
+            raise _RefusedError(415, InvalidValueError("the body must not be compressed"))
 
     async def _body(self, headers: _Headers, receive: Receive, holder: Holder) -> bytes:
         """Return the body of a request, which counts for its token until it is given back."""
