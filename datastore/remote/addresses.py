@@ -12,9 +12,6 @@ from datastore.urls import Url, boolean
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-SCHEMES = frozenset({"http+unix", "http", "https"})
-"""The schemes of a store that is served; `datastore.connect` then returns the store of one agent."""
-
 _LOOPBACK = re.compile(r"(?i)localhost|127(\.\d{1,3}){3}|::1")
 _HOST = re.compile(
     r"\[(?P<six>[0-9A-Fa-f:.%]+)\](:(?P<port_of_six>\d{1,5}))?|(?P<host>[^:\[\]\s]+)(:(?P<port>\d{1,5}))?"

@@ -25,8 +25,8 @@ from datastore.values import checked, decode
 from datastore.wire.calls import CALLS, IN_STEPS, MISSING, Result
 
 if TYPE_CHECKING:
+    from datastore.asynchronous.remote import AsyncRemoteAgentDataStore
     from datastore.record import Record
-    from datastore.remote.asynchronous import AsyncRemoteAgentDataStore
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; as `datastore.calls.changes`
 _UNLIMITED = frozenset({"namespace_stats", "purge_expired"})
@@ -40,9 +40,9 @@ class RemoteAgentDataStore(AgentDataStore):
     Every call means what it means in process, and takes, returns and raises the same. Close it, or use it as a context
     manager; what `use_namespace` returns is closed with it. Safe to share between threads, and usable after a fork.
 
-    Requests are those to the server: 1 for each call. `modify` makes 2 for each attempt, because its function runs here.
-    `get_or_set` makes 1 if the value is there, and 2 if it computes it. With a ``type``, a call that counts accesses
-    makes 1 more, after it has made the values fit.
+    Requests are those to the server: 1 for each call. `modify` makes 2 for each attempt, because its function runs
+    here. `get_or_set` makes 1 if the value is there, and 2 if it computes it. With a ``type``, a call that counts
+    accesses makes 1 more, after it has made the values fit.
     """
 
     __slots__ = ()
@@ -50,7 +50,7 @@ class RemoteAgentDataStore(AgentDataStore):
     @property
     def asynchronous(self) -> AsyncRemoteAgentDataStore:
         """The same store, with calls that are awaited."""
-        from datastore.remote.asynchronous import AsyncRemoteAgentDataStore  # imported here, because few need asyncio
+        from datastore.asynchronous.remote import AsyncRemoteAgentDataStore  # imported here, because few need asyncio
 
         return AsyncRemoteAgentDataStore(self)
 
@@ -98,9 +98,7 @@ class RemoteAgentDataStore(AgentDataStore):
         refresh: float | timedelta | None = None,
         lease: float | timedelta = 60.0,
     ) -> Any:
-        steps = computing_there(
-            scope_of(self), key, function, metadata=metadata, ttl=ttl, refresh=refresh, lease=lease
-        )
+        steps = computing_there(scope_of(self), key, function, metadata=metadata, ttl=ttl, refresh=refresh, lease=lease)
         return follow(steps, function)
 
 

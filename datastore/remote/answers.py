@@ -19,8 +19,8 @@ from datastore.errors import (
     ThrottledError,
     ValueTooLargeError,
 )
-from datastore.remote.served import ServedCore
-from datastore.remote.transport import NAME, Reply
+from datastore.remote.served import transport_of
+from datastore.remote.transport import NAME, Reply, Transport
 from datastore.wire.calls import Call, Result
 from datastore.wire.messages import Listing, answer_from_bytes
 
@@ -40,28 +40,32 @@ def ask(core: Core, call: Call, body: bytes, *, limited: bool = True) -> Any:
     Raises:
         DataStoreError: The error that the host tells; or what `Transport.ask` raises.
     """
-    assert isinstance(core, ServedCore)  # noqa: S101 - for the type checker
-    before = deadlines.begin(core.max_seconds, sys._getframe()) if limited else None
+    return ask_over(transport_of(core), call, body, core.max_seconds if limited else None)
+
+
+def ask_over(transport: Transport, call: Call, body: bytes, max_seconds: float | None) -> Any:
+    """Make a request as `ask` does, over a transport."""
+    before = None if max_seconds is None else deadlines.begin(max_seconds, sys._getframe())
     try:
-        reply = core.transport.ask(call.name, body, writes=call.writes, in_lines=call.in_lines)
+        reply = transport.ask(call.name, body, writes=call.writes, in_lines=call.in_lines)
     finally:
-        if limited:
+        if max_seconds is not None:
             deadlines.end(before)
     if reply.status != 200:
         raise explained(reply)
     if not call.in_lines:
         return answer_from_bytes(call.result, reply.body)
     listing, items = Listing(call.result), list[Any]()
-    for line in reply.body.splitlines():
-        items += listing.read(line)
+    for line in reply.body.split(b"\n"):
+        if line:
+            items += listing.read(line)
     return (items, listing.cursor) if call.result is Result.PAGE else items
 
 
 def records(core: Core, call: Call, body: bytes) -> Iterator[Record]:
     """Yield the records of a stream, one line of it in memory at a time. Whoever drops it closes its connection."""
-    assert isinstance(core, ServedCore)  # noqa: S101 - for the type checker
     with deadlines.within(core.max_seconds):
-        stream = core.transport.stream(call.name, body)
+        stream = transport_of(core).stream(call.name, body)
     if isinstance(stream, Reply):
         raise explained(stream)
     listing, rest = Listing(call.result), b""
@@ -98,7 +102,9 @@ def _by_status(status: int) -> DataStoreError | None:
     """Return the error for the status of an answer that is not of this protocol."""
     told = f"the answer has the status {status} and is not one of a datastore server"
     if 300 <= status < 400:
-        return ConfigurationError(f"{told}: redirects are not followed, give the URL of the server itself", backend=NAME)
+        return ConfigurationError(
+            f"{told}: redirects are not followed, give the URL of the server itself", backend=NAME
+        )
     known: dict[int, type[DataStoreError]] = {
         401: InvalidTokenError,
         403: PermissionDeniedError,

@@ -10,10 +10,10 @@ from datastore.guarded import Guard
 from datastore.ids import encode_name
 from datastore.remote.addresses import Address
 from datastore.remote.agent import RemoteAgentDataStore
-from datastore.remote.answers import ask
+from datastore.remote.answers import ask_over
 from datastore.remote.handover import secret
 from datastore.remote.served import ServedBackend, ServedCore
-from datastore.remote.transport import NAME, Transport
+from datastore.remote.transport import Transport
 from datastore.scope import Scope
 from datastore.urls import Url
 from datastore.wire.calls import Call, Result
@@ -44,18 +44,20 @@ def connect_remote(
     transport = Transport(
         address, secret(token, token_file, token_fd), retry_seconds=retry_seconds, warn_on_loop=warn_on_loop
     )
-    options = {"max_seconds": max_seconds, "retry_seconds": retry_seconds, "warn_on_loop": warn_on_loop}
-    asking = ServedCore(ServedBackend(NAME, transport), None, **options)  # type: ignore[arg-type]  # a dict does not keep their types
     try:
-        told: dict[str, Any] = ask(asking, _WHOAMI, b"{}")
+        told: dict[str, Any] = ask_over(transport, _WHOAMI, b"{}", max_seconds)
         try:
             user_id, agent, namespace = told["userId"], told["agent"], told["namespace"]
             encoded, grants = encode_name(user_id, "user_id"), told["grants"]
             guard = None if grants is None else Guard(encoded, Grants(encoded, grants))
-            core = ServedCore(ServedBackend(told["backend"], transport), guard, **options)  # type: ignore[arg-type]  # as above
-            return RemoteAgentDataStore(Scope(core, user_id, agent, namespace))
+            backend = ServedBackend(told["backend"], transport)
         except (LookupError, TypeError) as error:
             raise ConfigurationError(f"what answers at {address.place} is no server of this kind") from error
+        transport.most_bytes = told.get("bodyBytes")
+        core = ServedCore(
+            backend, guard, max_seconds=max_seconds, retry_seconds=retry_seconds, warn_on_loop=warn_on_loop
+        )
+        return RemoteAgentDataStore(Scope(core, user_id, agent, namespace))
     except BaseException:
         transport.close()
         raise

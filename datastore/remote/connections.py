@@ -148,7 +148,8 @@ class Connection:
         self.until = until
         with self.receiving():
             self._socket.settimeout(_timeout(until))
-            self._socket.sendall(request)
+            with suppress(BrokenPipeError, ConnectionResetError):  # then it may have answered, and read no further
+                self._socket.sendall(request)
             self._received.begin(len(request) < _AHEAD)
             response = HTTPResponse(cast(Any, self), method="POST")
             response.begin()

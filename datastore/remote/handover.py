@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from datastore.arguments import as_int, as_text, is_a, shown
-from datastore.errors import ConfigurationError, kind_of
+from datastore.errors import ConfigurationError, InvalidTokenError, kind_of
 
 _LONGEST = 4_096
 _DESCRIPTOR = re.compile(r"(?:/dev/fd|/proc/(?:self|thread-self)/fd)/(\d{1,9})")
@@ -27,7 +27,7 @@ class Secret:
 
     def __init__(self, text: str) -> None:
         if not _TOKEN.fullmatch(text):
-            raise ConfigurationError("this is not a token: the host makes one with tokens.mint()")
+            raise InvalidTokenError("this is not a token; the host makes one with tokens.mint()", by_the_store=True)
         self._text = text
 
     def header(self) -> bytes:
@@ -52,7 +52,8 @@ def secret(token: object, token_file: object, token_fd: object) -> Secret:
             end and closed.
 
     Raises:
-        ConfigurationError: If not exactly one of them is given, or it cannot be read. No token is quoted.
+        ConfigurationError: If not exactly one of them is given, or it cannot be read.
+        InvalidTokenError: If it is no token. It is not quoted.
     """
     given = [value for value in (token, token_file, token_fd) if value is not None]
     if len(given) != 1:
@@ -131,5 +132,5 @@ def _read(descriptor: int) -> Secret:
     while piece := os.read(descriptor, _LONGEST):
         read += piece
         if len(read) > _LONGEST:
-            raise ConfigurationError("this is longer than a token")
+            raise InvalidTokenError("this is longer than a token", by_the_store=True)
     return Secret(read.decode("ascii", "replace").strip())

@@ -2,8 +2,8 @@
 
 The calls of `AgentDataStore` are made on the host. So no call of the client reads or writes through this backend. It is
 there for what the calls share (the deadline, the fork, the closing, the threads of the awaited twin), and to find out
-what is wrong with arguments that cannot be sent: the call itself says so, when it is made here. If nothing is wrong with
-them, it gets as far as the backend, which ends it with `AcceptedError`.
+what is wrong with arguments that cannot be sent: the call itself says so, when it is made here. If nothing is wrong
+with them, it gets as far as the backend, which ends it with `AcceptedError`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class ServedBackend(Backend):
         """Refuse; see the module."""
         raise AcceptedError
 
-    write = scan = record_access = read
+    write: Any = read
+    scan: Any = read
+    record_access: Any = read
 
     def close(self) -> None:
         """Close the connections."""
@@ -87,19 +89,20 @@ class ServedCore(Core):
         )
         self._guard = guard
 
-    @property
-    def transport(self) -> Transport:
-        """Leads to the server.
-
-        Raises:
-            ClosedError: If the store was closed.
-        """
-        backend = self.backend
-        if not isinstance(backend, ServedBackend):
-            self.check_open()
-        return backend.transport  # type: ignore[attr-defined]  # what is not closed is this
-
     def check_reads(self, prefix: str) -> None:
         """See `Core.check_reads`."""
         if self._guard is not None:
             self._guard.check_read((prefix,))
+
+
+def transport_of(core: Core) -> Transport:
+    """Return what leads to the server of a client.
+
+    Raises:
+        ClosedError: If the client was closed.
+    """
+    backend = core.backend
+    if not isinstance(backend, ServedBackend):
+        core.check_open()
+        raise AssertionError("only a closed store has another backend")
+    return backend.transport

@@ -23,6 +23,7 @@ from datastore.errors import (
     ConfigurationError,
     DataStoreError,
     PermissionDeniedError,
+    ValueTooLargeError,
 )
 from datastore.loops import warn_if_on_loop
 from datastore.remote.addresses import Address
@@ -63,6 +64,8 @@ class Transport:
         self._start = f"POST {address.root}/v1/".encode()
         head = f" HTTP/1.1\r\nHost: {address.host}\r\nContent-Type: application/json\r\n".encode() + secret.header()
         self._head = head.replace(b"%", b"%%") + b"Content-Length: %d\r\n"
+        self.most_bytes: int | None = None
+        """The largest body that the server takes; ``None`` if that is not known."""
         self._retry_seconds = retry_seconds
         self._warns = warn_on_loop
         self._is_closed = False
@@ -89,8 +92,7 @@ class Transport:
             PermissionDeniedError: If the operating system refuses access to the socket.
             ClosedError: If it was closed.
         """
-        reply = self._exchange(name, body, writes, is_whole=True, in_lines=in_lines)
-        return reply  # type: ignore[return-value]  # it is whole
+        return self._exchange(name, body, writes, is_whole=True, in_lines=in_lines)  # type: ignore[return-value]  # whole
 
     def stream(self, name: str, body: bytes) -> Reply | Stream:
         """Send a request that reads, and return a stream of its answer, or the whole one if it is an error."""
@@ -124,6 +126,12 @@ class Transport:
         self, name: str, body: bytes, writes: bool, *, is_whole: bool, in_lines: bool = False
     ) -> Reply | Stream:
         self.check_open()
+        if self.most_bytes is not None and len(body) > self.most_bytes:
+            raise ValueTooLargeError(
+                f"the call takes {len(body):,} bytes of JSON, and the server takes {self.most_bytes:,} at once; "
+                "do it in parts",
+                backend=NAME,
+            )
         if self._warns:
             warn_if_on_loop()
         first, backoff = self._start + name.encode() + self._head % len(body), None
@@ -292,8 +300,10 @@ def _refused_before_it_began(answer: Answer) -> float | None:
 
 
 def _has_last_line(body: bytes) -> bool:
-    """Return whether a listing has its last line. `http.client` takes a chunked body that is cut for a whole one, if it
-    is cut in the length of a chunk, after a zero."""
+    """Return whether a listing has its last line.
+
+    `http.client` takes a body in chunks for a whole one if it is cut in the length of a chunk, after a zero.
+    """
     start = body.rfind(b"\n", 0, -1) + 1
     return body.endswith(b"\n") and body.startswith((b'{"end"', b'{"error"'), start)
 
