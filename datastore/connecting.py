@@ -34,7 +34,7 @@ _STORE_OPTIONS = (
     *("tracking", "flush_interval", "max_pending", "retry_seconds", "max_seconds", "clock", "warn_on_loop"),
     "on_call",
 )
-_SERVED = frozenset({"http+unix", "http", "https"})
+SERVED = frozenset({"http+unix", "http", "https"})
 """The schemes of a store that a server serves (`datastore.remote`)."""
 _TOKEN_OPTIONS = ("token", "token_file", "token_fd")
 
@@ -161,7 +161,7 @@ def connect(
     if mode is not None:
         parameters[MODE] = mode
     parsed = Url(text, parameters, (*_STORE_OPTIONS, *_TOKEN_OPTIONS, MODE))
-    if parsed.scheme in _SERVED:
+    if parsed.scheme in SERVED:
         hosts = {
             "tracking": tracking != "deferred",
             "flush_interval": flush_interval is not None,

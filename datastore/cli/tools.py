@@ -10,10 +10,11 @@ from typing import Annotated
 
 import typer
 
-from datastore.cli.running import fail, in_one_line, open_store
-from datastore.connecting import DEFAULT_URL, URL_VARIABLE
+from datastore.cli.running import fail, in_one_line, open_store, resolve
+from datastore.connecting import DEFAULT_URL, SERVED, URL_VARIABLE, connect
 from datastore.errors import ConfigurationError
 from datastore.store import DataStore
+from datastore.urls import Url
 
 _LONGEST_FILE = 4_096
 
@@ -23,7 +24,7 @@ def mcp(
         str | None,
         typer.Argument(
             metavar="[URL]",
-            help="The store; env:NAME names a variable.",
+            help="The store, or the address of its server; env:NAME names a variable.",
             show_default=f"${URL_VARIABLE}, else {DEFAULT_URL}",
         ),
     ] = None,
@@ -45,12 +46,18 @@ def mcp(
         if token_file is None:
             raise ConfigurationError("--token-file is missing; `datastore token mint --token-file FILE` writes one")
         try:
-            from datastore.mcp import serving  # noqa: F401 - imported here, because few commands need the extra
+            from datastore.mcp import serving  # imported here, because few commands need the extra
+            from datastore.mcp.remote import RemoteAccess
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] not in ("mcp", "mcp_types"):
                 raise
             fail("this command needs the extra 'mcp': pip install 'agent-datastore[mcp]'")
         token = read_token(token_file)
+        text = resolve(url)
+        if Url(text).scheme in SERVED:
+            with connect(text, token=token) as data_store:
+                asyncio.run(serving.serve_stdio(RemoteAccess(data_store), max_result=max_result))
+            return
         with open_store(url, write=True, tracking="deferred") as store:
             asyncio.run(_serve(store, token, max_result))
 

@@ -55,6 +55,11 @@ class Tool:
     idempotent: bool = False
 
     @property
+    def makes(self) -> str:
+        """The name of the call that it makes: `get` tells the revision as well, and `find` goes on with a cursor."""
+        return {"get": "get_record", "find": "find_records"}.get(self.name, self.name)
+
+    @property
     def schema(self) -> Schema:
         """The JSON Schema of its arguments."""
         return {

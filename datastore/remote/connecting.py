@@ -10,11 +10,11 @@ from datastore.guarded import Guard
 from datastore.ids import encode_name
 from datastore.remote.addresses import Address
 from datastore.remote.agent import RemoteAgentDataStore
-from datastore.remote.answers import ask_over
+from datastore.remote.answers import ask, ask_over
 from datastore.remote.handover import secret
 from datastore.remote.served import ServedBackend, ServedCore
 from datastore.remote.transport import Transport
-from datastore.scope import Scope
+from datastore.scope import Scope, scope_of
 from datastore.urls import Url
 from datastore.wire.calls import Call, Result
 
@@ -61,3 +61,19 @@ def connect_remote(
     except BaseException:
         transport.close()
         raise
+
+
+def whoami(data_store: RemoteAgentDataStore) -> dict[str, Any]:
+    """Return what the server says of the token: its user, agent, namespace, grants, calls, limits.
+
+    Args:
+        data_store: The store of the token's agent.
+
+    Raises:
+        InvalidTokenError: If the token is not valid any more.
+        BackendUnavailableError, DeadlineExceededError: As every call.
+
+    Requests: 1.
+    """
+    told: dict[str, Any] = ask(scope_of(data_store).core, _WHOAMI, b"{}")
+    return told
