@@ -4,6 +4,11 @@ Agents of a store that nobody watches are not touched by this: only `bound` know
 ordinary `AgentDataStore`. Otherwise it is one of a subclass, whose calls are those of `AgentDataStore` with something
 before and something after. What is read and stored is counted where it passes, by the call's `WatchedScope`, in the
 thread that does the work; a context variable says which call that is.
+
+A server gets its audit lines so: the store is opened with ``connect(url, on_call=audit)``, or, if it is open already,
+``watch(store._core, audit)`` is called once, before agents are bound. What ``store.tokens.agent(token)`` binds is then
+watched, synchronous and awaited, and its events have the token's label. For what is refused before an agent is bound
+(an invalid token, too many calls) the server makes a `CallEvent` itself, and hands it to ``tell(store._core, event)``.
 """
 
 from __future__ import annotations
@@ -316,8 +321,6 @@ class WatchedScope(Scope):
 
     __slots__ = ("_watcher", "token")
 
-    is_watched = True
-
     def __init__(
         self, core: Core, user_id: str, agent: str | None, namespace: str, watcher: Watcher, token: str | None
     ) -> None:
@@ -561,7 +564,7 @@ def as_if(kind: K, original: type) -> K:
 for _name, _function in calls_of(AgentDataStore).items():
     _wrapped = _watched_stream(_function) if _name == "iter_records" else _watched(_name, _function)
     setattr(WatchedAgentDataStore, _name, _wrapped)
-as_if(WatchedAgentDataStore, AgentDataStore)
+WatchedScope.stand_in = as_if(WatchedAgentDataStore, AgentDataStore)
 
 FIRST: dict[str, str | None] = {
     name: next(iter([*inspect.signature(function).parameters][1:]), None)
@@ -582,7 +585,7 @@ def bound(core: Core, user_id: str, agent: str | None, namespace: str, token: st
     """
     if core.watcher is None:
         return AgentDataStore(Scope(core, user_id, agent, namespace))
-    return WatchedAgentDataStore(WatchedScope(core, user_id, agent, namespace, core.watcher, token))
+    return AgentDataStore(WatchedScope(core, user_id, agent, namespace, core.watcher, token))
 
 
 def watch(core: Core, on_call: Callable[[CallEvent], object] | None, telemetry: Telemetry | None = None) -> None:
