@@ -42,7 +42,7 @@ try:
         ValueTooLargeError,
     )
     from datastore.loops import BlockingCallWarning
-    from datastore.store import DataStore
+    from datastore.store import DataStore, Health
 except Exception as error:
     # Another distribution with this import name may have replaced a file. Whatever error that causes, name it.
     from agent_datastore import explained
@@ -87,6 +87,7 @@ __all__ = [
     "DataStore",
     "DataStoreError",
     "DeadlineExceededError",
+    "Health",
     "InternalError",
     "InvalidNameError",
     "InvalidNameTypeError",

@@ -22,7 +22,7 @@ from datastore.connecting import connect
 from datastore.errors import ConfigurationError, NotPicklableError
 from datastore.grants import Grant
 from datastore.quotas import Quota
-from datastore.store import DataStore
+from datastore.store import DataStore, Health, check_seconds
 from datastore.urls import Mode
 
 if TYPE_CHECKING:
@@ -97,6 +97,14 @@ class AsyncDataStore(Hidden):
 
     def records(self) -> AsyncIterator[Record]:
         return Records(self, self.sync.records)
+
+    async def health(self, *, max_seconds: float = 2.0) -> Health:
+        name, seconds = self.sync.backend.name, check_seconds(max_seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                return await reads_long(self, DataStore.health, max_seconds=seconds)
+        except TimeoutError:  # perhaps no worker was free: they all wait for the database
+            return Health(False, name, None, f"{name} has not answered within {seconds:g} s")
 
     async def flush(self) -> None:
         await writes(self, DataStore.flush)
