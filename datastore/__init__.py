@@ -57,12 +57,12 @@ if TYPE_CHECKING:
     from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncVault
     from datastore.asynchronous.store import AsyncDataStore, connect_async
     from datastore.asynchronous.tokens import AsyncTokens
+    from datastore.events import CallEvent, Telemetry, audit
     from datastore.interfaces.key_value import KeyValueStore
     from datastore.interfaces.vault import Vault
     from datastore.quotas import Quota
     from datastore.record import Record
     from datastore.tokens import Token, Tokens
-    from datastore.watching import CallEvent, audit
 
     __version__: str
 
@@ -106,6 +106,7 @@ __all__ = [
     "QuotaExceededError",
     "Record",
     "ReentrantCallError",
+    "Telemetry",
     "ThrottledError",
     "Token",
     "Tokens",
@@ -127,14 +128,15 @@ _LATE = {
     "AsyncKeyValueStore": "datastore.asynchronous.interfaces",
     "AsyncTokens": "datastore.asynchronous.tokens",
     "AsyncVault": "datastore.asynchronous.interfaces",
-    "CallEvent": "datastore.watching",
+    "CallEvent": "datastore.events",
     "KeyValueStore": "datastore.interfaces.key_value",
     "Quota": "datastore.quotas",
     "Record": "datastore.record",
+    "Telemetry": "datastore.events",
     "Token": "datastore.tokens",
     "Tokens": "datastore.tokens",
     "Vault": "datastore.interfaces.vault",
-    "audit": "datastore.watching",
+    "audit": "datastore.events",
     "connect_async": "datastore.asynchronous.store",
 }
 

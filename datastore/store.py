@@ -40,11 +40,11 @@ from datastore.scope import Scope
 
 if TYPE_CHECKING:
     from datastore.asynchronous.store import AsyncDataStore
+    from datastore.events import CallEvent, Telemetry
     from datastore.grants import Grant
     from datastore.quotas import Quota
     from datastore.record import Record
     from datastore.tokens import Tokens
-    from datastore.watching import CallEvent
 
 _USERS = 1_000  # users asked for at once
 _MOST = 1e9
@@ -93,9 +93,11 @@ class DataStore:
             call on its event loop. So it must be quick, and several threads may call it at once. What it raises is
             logged once, and does not affect the call. Calls that it makes itself are told to nobody.
             ``datastore.audit`` logs each call as a line of JSON.
+        telemetry: Whether each call is a span of OpenTelemetry, and is measured. ``True`` uses the providers of the
+            process, also if they are set later; a `Telemetry` names others.
 
     Raises:
-        ConfigurationError: If one of them is out of range.
+        ConfigurationError: If one of them is out of range, or OpenTelemetry is asked for and not installed.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class DataStore:
         clock: Callable[[], float] = time.time,
         warn_on_loop: bool = True,
         on_call: Callable[[CallEvent], object] | None = None,
+        telemetry: bool | Telemetry = False,
     ) -> None:
         if not issubclass(type(backend), Backend):
             raise ConfigurationError(f"backend is {kind_of(backend)}; give an adapter's, or use datastore.connect()")
@@ -135,10 +138,10 @@ class DataStore:
             warn_on_loop=as_bool(warn_on_loop, "warn_on_loop"),
         )
         self._tenants = backend if backend.capabilities.supports("database") else None
-        if on_call is not None:
+        if on_call is not None or telemetry is not False:
             from datastore.watching import watch  # imported here, because few watch
 
-            watch(self._core, on_call)
+            watch(self._core, on_call, telemetry)
 
     @property
     def backend(self) -> Backend:

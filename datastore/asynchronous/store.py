@@ -26,8 +26,8 @@ from datastore.store import DataStore, Health, check_seconds
 from datastore.urls import Mode
 
 if TYPE_CHECKING:
+    from datastore.events import CallEvent, Telemetry
     from datastore.record import Record
-    from datastore.watching import CallEvent
 
 _MOST_WORKERS = 1_000
 
@@ -159,6 +159,7 @@ def connect_async(
     clock: Callable[[], float] = time.time,
     warn_on_loop: bool = True,
     on_call: Callable[[CallEvent], object] | None = None,
+    telemetry: bool | Telemetry = False,
     mode: Mode | None = None,
     **parameters: Any,
 ) -> Opening:
@@ -179,6 +180,7 @@ def connect_async(
         clock: As `connect`.
         warn_on_loop: As `connect`, of the synchronous twin.
         on_call: As `connect`.
+        telemetry: As `connect`.
         mode: As `connect`.
         **parameters: Parameters of the adapter, as if they stood in the URL's query.
 
@@ -200,6 +202,7 @@ def connect_async(
         "clock": clock,
         "warn_on_loop": warn_on_loop,
         "on_call": on_call,
+        "telemetry": telemetry,
         "mode": mode,
     }
     return Opening(partial(connect, url, **options, **parameters), _workers(workers))  # type: ignore[arg-type]  # a dict does not keep their types

@@ -254,11 +254,13 @@ def test_what_a_function_of_the_agent_calls_is_told_of_as_well(ann, events):
 def test_a_vault_and_a_key_value_store_are_told_of_by_the_calls_that_they_make(ann, events):
     ann.vault.store("people", {"name": "Ann"}, "a")
     ann.key_value.insert("k", 1, "job")
-    ann.key_value.pop("no")
-    assert [(event.call, event.namespace, event.key, event.error) for event in events] == [
-        ("set", "people", "a", None),
-        ("set", "kv!default!job", "k", None),
-        ("modify", "kv!default", "no", "UnchangedError"),
+    assert ann.key_value.pop("no") is None
+    assert not ann.vault.update("people", "b", {"name": "Bob"})
+    assert [(event.call, event.namespace, event.key, event.found, event.error) for event in events] == [
+        ("set", "people", "a", None, None),
+        ("set", "kv!default!job", "k", None, None),
+        ("modify", "kv!default", "no", 0, None),
+        ("modify", "people", "b", 0, None),
     ]
 
 
