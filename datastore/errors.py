@@ -186,7 +186,14 @@ class PermissionDeniedError(DataStoreError):
     """The database refused the credentials, the operating system access to the file, or an agent has no grant for it.
 
     What an agent has no grant for is refused before any request, whether or not there is such a record.
+
+    Attributes:
+        by_the_store: Whether the store itself refused, because of grants or a token, and not the database.
     """
+
+    def __init__(self, message: str, *, by_the_store: bool = False, backend: str | None = None) -> None:
+        super().__init__(message, backend=backend)
+        self.by_the_store = by_the_store
 
 
 class InvalidTokenError(PermissionDeniedError):

@@ -205,6 +205,8 @@ class DataStore:
         quota: Quota | None = None,
     ) -> AgentDataStore:
         core = self._core
+        if quota is not None and getattr(quota, "calls_per_minute", None) is not None:
+            raise ConfigurationError("calls_per_minute is for tokens: only a server (`datastore serve`) counts calls")
         if grants is not None or quota is not None:
             from datastore.guarded import guarded  # imported here, because few give an agent limits
 
