@@ -22,12 +22,12 @@ from datastore.connecting import connect
 from datastore.errors import ConfigurationError, NotPicklableError
 from datastore.grants import Grant
 from datastore.quotas import Quota
-from datastore.store import DataStore
+from datastore.store import DataStore, Health, check_seconds
 from datastore.urls import Mode
 
 if TYPE_CHECKING:
+    from datastore.events import CallEvent, Telemetry
     from datastore.record import Record
-    from datastore.watching import CallEvent
 
 _MOST_WORKERS = 1_000
 
@@ -98,6 +98,14 @@ class AsyncDataStore(Hidden):
     def records(self) -> AsyncIterator[Record]:
         return Records(self, self.sync.records)
 
+    async def health(self, *, max_seconds: float = 2.0) -> Health:
+        name, seconds = self.sync.backend.name, check_seconds(max_seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                return await reads_long(self, DataStore.health, max_seconds=seconds)
+        except TimeoutError:  # perhaps no worker was free: they all wait for the database
+            return Health(False, name, None, f"{name} has not answered within {seconds:g} s")
+
     async def flush(self) -> None:
         await writes(self, DataStore.flush)
 
@@ -151,6 +159,7 @@ def connect_async(
     clock: Callable[[], float] = time.time,
     warn_on_loop: bool = True,
     on_call: Callable[[CallEvent], object] | None = None,
+    telemetry: bool | Telemetry = False,
     mode: Mode | None = None,
     **parameters: Any,
 ) -> Opening:
@@ -171,6 +180,7 @@ def connect_async(
         clock: As `connect`.
         warn_on_loop: As `connect`, of the synchronous twin.
         on_call: As `connect`.
+        telemetry: As `connect`.
         mode: As `connect`.
         **parameters: Parameters of the adapter, as if they stood in the URL's query.
 
@@ -192,6 +202,7 @@ def connect_async(
         "clock": clock,
         "warn_on_loop": warn_on_loop,
         "on_call": on_call,
+        "telemetry": telemetry,
         "mode": mode,
     }
     return Opening(partial(connect, url, **options, **parameters), _workers(workers))  # type: ignore[arg-type]  # a dict does not keep their types
