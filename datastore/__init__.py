@@ -42,7 +42,7 @@ try:
         ValueTooLargeError,
     )
     from datastore.loops import BlockingCallWarning
-    from datastore.store import DataStore
+    from datastore.store import DataStore, Health
 except Exception as error:
     # Another distribution with this import name may have replaced a file. Whatever error that causes, name it.
     from agent_datastore import explained
@@ -57,12 +57,12 @@ if TYPE_CHECKING:
     from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncVault
     from datastore.asynchronous.store import AsyncDataStore, connect_async
     from datastore.asynchronous.tokens import AsyncTokens
+    from datastore.events import CallEvent, Telemetry, audit
     from datastore.interfaces.key_value import KeyValueStore
     from datastore.interfaces.vault import Vault
     from datastore.quotas import Quota
     from datastore.record import Record
     from datastore.tokens import Token, Tokens
-    from datastore.watching import CallEvent, audit
 
     __version__: str
 
@@ -87,6 +87,7 @@ __all__ = [
     "DataStore",
     "DataStoreError",
     "DeadlineExceededError",
+    "Health",
     "InternalError",
     "InvalidNameError",
     "InvalidNameTypeError",
@@ -105,6 +106,7 @@ __all__ = [
     "QuotaExceededError",
     "Record",
     "ReentrantCallError",
+    "Telemetry",
     "ThrottledError",
     "Token",
     "Tokens",
@@ -126,14 +128,15 @@ _LATE = {
     "AsyncKeyValueStore": "datastore.asynchronous.interfaces",
     "AsyncTokens": "datastore.asynchronous.tokens",
     "AsyncVault": "datastore.asynchronous.interfaces",
-    "CallEvent": "datastore.watching",
+    "CallEvent": "datastore.events",
     "KeyValueStore": "datastore.interfaces.key_value",
     "Quota": "datastore.quotas",
     "Record": "datastore.record",
+    "Telemetry": "datastore.events",
     "Token": "datastore.tokens",
     "Tokens": "datastore.tokens",
     "Vault": "datastore.interfaces.vault",
-    "audit": "datastore.watching",
+    "audit": "datastore.events",
     "connect_async": "datastore.asynchronous.store",
 }
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from datastore.administration import LegacySource
+    from datastore.events import CallEvent, Telemetry
     from datastore.remote.agent import RemoteAgentDataStore
-    from datastore.watching import CallEvent
 
 ENTRY_POINTS = "datastore.backends"
 """The entry-point group: a name is the scheme of a URL, an object is a function from `Url` to an open `Backend`."""
@@ -32,7 +32,7 @@ DEFAULT_URL = "sqlite:///agent_data_store.db"
 
 _STORE_OPTIONS = (
     *("tracking", "flush_interval", "max_pending", "retry_seconds", "max_seconds", "clock", "warn_on_loop"),
-    "on_call",
+    *("on_call", "telemetry"),
 )
 _SERVED = frozenset({"http+unix", "http", "https"})
 """The schemes of a store that a server serves (`datastore.remote`)."""
@@ -87,6 +87,7 @@ def connect(
     clock: Callable[[], float] = time.time,
     warn_on_loop: bool = True,
     on_call: Callable[[CallEvent], object] | None = None,
+    telemetry: bool | Telemetry = False,
     mode: Mode | None = None,
     token: None = None,
     token_file: None = None,
@@ -106,6 +107,7 @@ def connect(
     clock: Callable[[], float] = time.time,
     warn_on_loop: bool = True,
     on_call: Callable[[CallEvent], object] | None = None,
+    telemetry: bool | Telemetry = False,
     mode: Mode | None = None,
     token: str | None = None,
     token_file: str | os.PathLike[str] | None = None,
@@ -134,6 +136,8 @@ def connect(
             database is asked over a network.
         on_call: Called with a `CallEvent` after each call of an agent; see `DataStore`. ``datastore.audit`` logs each
             call as a line of JSON.
+        telemetry: Whether each call is a span of OpenTelemetry, and is measured; needs the extra ``otel``. ``True``
+            uses the providers of the process, also if they are set later; a `Telemetry` names others.
         mode: ``"ro"`` opens any store for reading only: nothing is created, every call that writes raises
             `PermissionDeniedError`, and no access is counted. ``"rw"`` is for reading and writing. ``None`` is what
             the URL says with ``?mode=``, and else ``"rw"``.
@@ -168,6 +172,7 @@ def connect(
             "max_pending": max_pending is not None,
             "clock": clock is not time.time,
             "on_call": on_call is not None,
+            "telemetry": telemetry is not False,
             MODE: parsed.has(MODE),
         }
         for name, is_given in hosts.items():
@@ -200,6 +205,7 @@ def connect(
             clock=clock,
             warn_on_loop=warn_on_loop,
             on_call=on_call,
+            telemetry=telemetry,
         )
         store._core.place = _place(text, parameters, open_backend)
         return store

@@ -55,8 +55,8 @@ class Scope:
 
     __slots__ = ("agent", "core", "encoded_user", "namespace", "prefix", "tracker", "user_id")
 
-    is_watched = False
-    """Whether the host is told of each call (`datastore.watching`)."""
+    stand_in: type[Any] | None = None
+    """The class that stands for `AgentDataStore`, if the host is told of each call (`datastore.watching`)."""
 
     def __init__(self, core: Core, user_id: str, agent: str | None, namespace: str) -> None:
         user_id, namespace = check_name(user_id, "user_id"), check_name(namespace, "namespace")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Self, cast, get_args
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self, cast, get_args
 
 from datastore.access import Tracking
 from datastore.agent import AgentDataStore
@@ -17,6 +17,7 @@ from datastore.core import Core
 from datastore.documents import living, skip
 from datastore.errors import (
     ConfigurationError,
+    DataStoreError,
     InvalidNameError,
     NotPicklableError,
     QueryError,
@@ -39,15 +40,31 @@ from datastore.scope import Scope
 
 if TYPE_CHECKING:
     from datastore.asynchronous.store import AsyncDataStore
+    from datastore.events import CallEvent, Telemetry
     from datastore.grants import Grant
     from datastore.quotas import Quota
     from datastore.record import Record
     from datastore.tokens import Tokens
-    from datastore.watching import CallEvent
 
 _USERS = 1_000  # users asked for at once
 _MOST = 1e9
 """All numeric options must be below this: as seconds it is 31 years, as records a thousand million."""
+
+
+class Health(NamedTuple):
+    """What `DataStore.health` has found.
+
+    Attributes:
+        ok: Whether the database answers.
+        backend: The name of the backend.
+        latency: How long it took to read one record, in seconds; ``None`` if the database does not answer.
+        error: What is wrong; ``None`` if nothing is. It names no secret, but may name a host or a file.
+    """
+
+    ok: bool
+    backend: str
+    latency: float | None
+    error: str | None
 
 
 class DataStore:
@@ -76,9 +93,11 @@ class DataStore:
             call on its event loop. So it must be quick, and several threads may call it at once. What it raises is
             logged once, and does not affect the call. Calls that it makes itself are told to nobody.
             ``datastore.audit`` logs each call as a line of JSON.
+        telemetry: Whether each call is a span of OpenTelemetry, and is measured. ``True`` uses the providers of the
+            process, also if they are set later; a `Telemetry` names others.
 
     Raises:
-        ConfigurationError: If one of them is out of range.
+        ConfigurationError: If one of them is out of range, or OpenTelemetry is asked for and not installed.
     """
 
     def __init__(
@@ -93,6 +112,7 @@ class DataStore:
         clock: Callable[[], float] = time.time,
         warn_on_loop: bool = True,
         on_call: Callable[[CallEvent], object] | None = None,
+        telemetry: bool | Telemetry = False,
     ) -> None:
         if not issubclass(type(backend), Backend):
             raise ConfigurationError(f"backend is {kind_of(backend)}; give an adapter's, or use datastore.connect()")
@@ -104,7 +124,7 @@ class DataStore:
         if max_pending is not None:
             max_pending = int(number_of("max_pending", max_pending, minimum=1))
         retry_seconds = number_of("retry_seconds", retry_seconds, minimum=0)
-        max_seconds = number_of("max_seconds", max_seconds, minimum=0.001)
+        max_seconds = check_seconds(max_seconds)
         if not callable(clock):
             raise ConfigurationError(f"clock is {kind_of(clock)}; it must be a function such as time.time")
         self._core = Core(
@@ -118,10 +138,10 @@ class DataStore:
             warn_on_loop=as_bool(warn_on_loop, "warn_on_loop"),
         )
         self._tenants = backend if backend.capabilities.supports("database") else None
-        if on_call is not None:
+        if on_call is not None or telemetry is not False:
             from datastore.watching import watch  # imported here, because few watch
 
-            watch(self._core, on_call)
+            watch(self._core, on_call, telemetry)
 
     @property
     def backend(self) -> Backend:
@@ -266,6 +286,29 @@ class DataStore:
             if page.after is None:
                 return
             after = page.after
+
+    def health(self, *, max_seconds: float = 2.0) -> Health:
+        """Look whether the database answers. An outage is reported, without secrets, and not raised.
+
+        For the health check of a host: unlike other calls it does not wait for the database to come back.
+
+        Args:
+            max_seconds: How long it may take. A database that has not answered by then does not.
+
+        Returns:
+            A `Health`, a named tuple: ``ok``, whether the database answers; ``backend``, its name; ``latency``, the
+            seconds that reading one record took, and ``error``, the message. What is not known is ``None``.
+
+        Raises:
+            ConfigurationError: If ``max_seconds`` is out of range.
+
+        Requests: 1; 2 if the first one fails for a transient reason.
+        """
+        seconds, core = check_seconds(max_seconds), self._core
+        try:
+            return Health(True, core.backend.name, core.probe(seconds), None)
+        except DataStoreError as error:
+            return Health(False, core.backend.name, None, str(error))
 
     def flush(self) -> None:
         """Write the accesses counted so far.
@@ -485,6 +528,15 @@ def _users(core: Core) -> Iterator[str]:
         if not is_system(id) and is_id(id):
             yield id.partition(":")[0]
         range = range._replace(start=after_user(id))
+
+
+def check_seconds(max_seconds: float) -> float:
+    """Check how long a call may take, and return it.
+
+    Raises:
+        ConfigurationError: If it is out of range.
+    """
+    return number_of("max_seconds", max_seconds, minimum=0.001)
 
 
 def number_of(name: str, value: float, *, minimum: float) -> float:

@@ -4,19 +4,22 @@ Agents of a store that nobody watches are not touched by this: only `bound` know
 ordinary `AgentDataStore`. Otherwise it is one of a subclass, whose calls are those of `AgentDataStore` with something
 before and something after. What is read and stored is counted where it passes, by the call's `WatchedScope`, in the
 thread that does the work; a context variable says which call that is.
+
+A server gets its audit lines so: the store is opened with ``connect(url, on_call=datastore.audit)``, or, if it is open
+already, ``watch(store._core, datastore.audit)`` is called once, before agents are bound. What
+``store.tokens.agent(token)`` binds is then watched, synchronous and awaited, and its events have the token's label. For
+what is refused before an agent is bound (an invalid token, too many calls) the server makes a `CallEvent` itself, and
+hands it to ``tell(store._core, event)``.
 """
 
 from __future__ import annotations
 
 import inspect
-import json
-import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Protocol, Self, TypeVar, cast
@@ -26,6 +29,7 @@ from datastore.arguments import as_text, is_a
 from datastore.backend import Document, Fields, Put
 from datastore.core import Core
 from datastore.errors import ConfigurationError, kind_of, logger, name_of
+from datastore.events import CallEvent, Telemetry
 from datastore.scope import Bound, Moment, Notes, Scope, Stream, scope_of
 from datastore.values import size_of
 
@@ -36,69 +40,11 @@ _LONGEST = 512
 """Characters of a key in an event. A valid key has no more; one that was refused may be of any length."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallEvent:
-    """One call of an agent, when it has ended. It holds no value, no metadata, and nothing that a filter asked for.
-
-    Attributes:
-        time: When the call began.
-        token: The label of the token that the agent was bound with; ``None`` if it was bound without one.
-        user: Whose data it was about.
-        agent: Who called; empty for the host (`DataStore.host`).
-        call: The name of the call, such as ``"get"``.
-        namespace: The namespace that the agent's store is bound to; ``None`` for a call about several namespaces.
-        key: The key, of a call about one record; ``None`` if that is not known. A key that was refused because it is
-            too long is cut off.
-        keys: How many keys were given, of a call about several; else ``None``.
-        found: How many records (or keys, or namespaces) were returned, removed, changed or counted: of a call about one
-            record 1 or 0. ``None`` for a call that only stores, and for one that failed.
-        bytes: The size of the values that were returned or stored, as JSON in UTF-8; 0 if the call failed.
-        duration: How long it took, in seconds; a stream until it ended or was given up.
-        error: The name of the class of the error that was raised; ``None`` if there was none.
-    """
-
-    time: datetime
-    token: str | None
-    user: str
-    agent: str
-    call: str
-    namespace: str | None
-    key: str | None
-    keys: int | None
-    found: int | None
-    bytes: int
-    duration: float
-    error: str | None
-
-
-def audit(event: CallEvent) -> None:
-    """Log a call: one line of JSON, at level INFO, to the logger ``datastore.audit``.
-
-    Give it to ``connect(on_call=datastore.audit)``. The line is ASCII, so whatever is in a key it stays one line, and
-    has every field of `CallEvent`, in their order. A formatter that makes its own lines finds the same fields as a dict
-    in the log record's attribute ``datastore``. While the logger is not enabled for INFO, this does nothing.
-
-    Args:
-        event: The call.
-    """
-    if not _audit.isEnabledFor(logging.INFO):
-        return
-    fields = {name: getattr(event, name) for name in _FIELDS}
-    fields["time"] = event.time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    fields["duration"] = round(event.duration, 6)
-    _audit.info("%s", _line(fields), extra={"datastore": fields})
-
-
-_audit = logging.getLogger("datastore.audit")
-_line = json.JSONEncoder(separators=(",", ":")).encode
-_FIELDS = tuple(CallEvent.__dataclass_fields__)
-
-
-class Telemetry(Protocol):
+class Instruments(Protocol):
     """Spans and metrics of calls; see `datastore.telemetry`."""
 
-    def start(self, event: Call, scope: WatchedScope) -> Any:
-        """Start the span of a call, and return it."""
+    def start(self, call: str, namespace: str | None, user: str, agent: str, token: str | None) -> Any:
+        """Start the span of a call, and return it; the arguments are those of `CallEvent`."""
 
     def enter(self, span: Any) -> Any:
         """Make a span the current one of this context, and return what `leave` needs."""
@@ -120,8 +66,36 @@ class Watcher:
     def __init__(self, backend: str) -> None:
         self.backend = backend
         self.callbacks: tuple[Callable[[CallEvent], object], ...] = ()
-        self.telemetry: Telemetry | None = None
-        self._failed = False
+        self.telemetry: Instruments | None = None
+        self._failed: set[str] = set()
+
+    def started(self, call: Call, scope: WatchedScope) -> Any:
+        """Start the span of a call, and return it; ``None`` if nobody wants spans."""
+        if self.telemetry is None:
+            return None
+        try:
+            return self.telemetry.start(call.name, call.namespace, scope.user_id, scope.agent, scope.token)
+        except Exception:  # noqa: BLE001 - logged; the call is not affected
+            self._log("OpenTelemetry")
+            return None
+
+    def ended(self, span: Any, event: CallEvent) -> None:
+        """End the span of a call."""
+        try:
+            cast(Instruments, self.telemetry).end(span, event)
+        except Exception:  # noqa: BLE001 - logged; the call is not affected
+            self._log("OpenTelemetry")
+
+    def _log(self, who: str) -> None:
+        if who not in self._failed:
+            self._failed.add(who)
+            logger().warning(
+                "%s raised an error. The call of the agent is not affected; further errors of %s in this store are not "
+                "logged",
+                who,
+                who,
+                exc_info=True,
+            )
 
     def tell(self, event: CallEvent) -> None:
         """Call the host's functions with an event, in this thread. What they raise is logged once, and not raised."""
@@ -131,13 +105,7 @@ class Watcher:
                 try:
                     callback(event)
                 except Exception:  # noqa: BLE001 - logged; the call is not affected
-                    if not self._failed:
-                        self._failed = True
-                        logger().warning(
-                            "on_call raised an error. The call of the agent is not affected; further errors of on_call "
-                            "in this store are not logged",
-                            exc_info=True,
-                        )
+                    self._log("on_call")
         finally:
             _telling.now = False
             _current.reset(token)
@@ -316,8 +284,6 @@ class WatchedScope(Scope):
 
     __slots__ = ("_watcher", "token")
 
-    is_watched = True
-
     def __init__(
         self, core: Core, user_id: str, agent: str | None, namespace: str, watcher: Watcher, token: str | None
     ) -> None:
@@ -369,30 +335,32 @@ class WatchedScope(Scope):
             len(first) if about == "keys" and type(first) in _SIZED else None,
             self.core.clock(),
         )
-        telemetry = self._watcher.telemetry
-        if telemetry is not None:
-            call.span = telemetry.start(call, self)
+        call.span = self._watcher.started(call, self)
         self.enter(call)
         return call
 
     def enter(self, call: Call) -> None:
         """Let a call be the one that goes on in this context, until `leave`."""
         telemetry = self._watcher.telemetry
-        call.entered = _current.set(call), None if call.span is None else cast(Telemetry, telemetry).enter(call.span)
+        call.entered = _current.set(call), None if call.span is None else cast(Instruments, telemetry).enter(call.span)
 
     def leave(self, call: Call) -> None:
         """Let the call that went on before go on."""
         if call.entered is None:
             return
         (token, entered), call.entered = call.entered, None
-        if call.span is not None:
-            cast(Telemetry, self._watcher.telemetry).leave(entered)
-        with suppress(ValueError):  # a coroutine that was given up is closed in another context
+        try:
             _current.reset(token)
+        except ValueError:  # a coroutine that was given up is closed in another context
+            return
+        if call.span is not None:
+            cast(Instruments, self._watcher.telemetry).leave(entered)
 
     def end(self, call: Call, error: BaseException | None = None) -> None:
         """Tell of a call that has ended."""
         self.leave(call)
+        if _is_no_change(error):
+            error, call.found = None, 0
         if error is not None:
             call.failed()
         event = CallEvent(
@@ -409,10 +377,15 @@ class WatchedScope(Scope):
             duration=time.perf_counter() - call.began,
             error=None if error is None else name_of(type(error)),
         )
-        watcher = self._watcher
         if call.span is not None:
-            cast(Telemetry, watcher.telemetry).end(call.span, event)
-        watcher.tell(event)
+            self._watcher.ended(call.span, event)
+        self._watcher.tell(event)
+
+
+def _is_no_change(error: BaseException | None) -> bool:
+    """Return whether a vault or a key-value store has given up a change, since there was nothing to change."""
+    records = sys.modules.get("datastore.interfaces.records")  # whoever has not imported it does not raise it
+    return records is not None and type(error) is records.UnchangedError
 
 
 def _shown_key(key: Any) -> str | None:
@@ -561,7 +534,7 @@ def as_if(kind: K, original: type) -> K:
 for _name, _function in calls_of(AgentDataStore).items():
     _wrapped = _watched_stream(_function) if _name == "iter_records" else _watched(_name, _function)
     setattr(WatchedAgentDataStore, _name, _wrapped)
-as_if(WatchedAgentDataStore, AgentDataStore)
+WatchedScope.stand_in = as_if(WatchedAgentDataStore, AgentDataStore)
 
 FIRST: dict[str, str | None] = {
     name: next(iter([*inspect.signature(function).parameters][1:]), None)
@@ -582,24 +555,26 @@ def bound(core: Core, user_id: str, agent: str | None, namespace: str, token: st
     """
     if core.watcher is None:
         return AgentDataStore(Scope(core, user_id, agent, namespace))
-    return WatchedAgentDataStore(WatchedScope(core, user_id, agent, namespace, core.watcher, token))
+    return AgentDataStore(WatchedScope(core, user_id, agent, namespace, core.watcher, token))
 
 
-def watch(core: Core, on_call: Callable[[CallEvent], object] | None, telemetry: Telemetry | None = None) -> None:
+def watch(core: Core, on_call: Callable[[CallEvent], object] | None, telemetry: bool | Telemetry = False) -> None:
     """Tell somebody of the calls of all agents that are bound from now on, besides whoever is told already.
 
     Args:
         core: The store's: ``store._core``.
         on_call: Called with each `CallEvent`.
-        telemetry: Makes spans and metrics of the calls.
+        telemetry: Whether, or where, to make spans and metrics of the calls.
 
     Raises:
-        ConfigurationError: If ``on_call`` cannot be called.
+        ConfigurationError: If ``on_call`` cannot be called, or OpenTelemetry is asked for and not installed.
     """
     if on_call is not None and not callable(on_call):
         raise ConfigurationError(
             f"on_call is {kind_of(on_call)}; it must be a function that takes a CallEvent, such as datastore.audit"
         )
+    if type(telemetry) is not bool and not isinstance(telemetry, Telemetry):
+        raise ConfigurationError(f"telemetry is {kind_of(telemetry)}; it must be True, False, or a Telemetry")
     core = core.root
     watcher = core.watcher
     if watcher is None:
@@ -607,8 +582,10 @@ def watch(core: Core, on_call: Callable[[CallEvent], object] | None, telemetry: 
         watcher = core.watcher = Watcher(core.backend.name)
     if on_call is not None:
         watcher.callbacks += (on_call,)
-    if telemetry is not None:
-        watcher.telemetry = telemetry
+    if telemetry:
+        from datastore.telemetry import instruments  # imported here, because it needs OpenTelemetry
+
+        watcher.telemetry = instruments(Telemetry() if telemetry is True else telemetry, watcher.backend)
 
 
 def tell(core: Core, event: CallEvent) -> None:

@@ -62,7 +62,7 @@ class AsyncAgentDataStore(Hidden):
     def __new__(cls, data_store: AgentDataStore) -> Self:
         """Bind a new object to what a synchronous one is bound to."""
         scope, kind = scope_of(data_store), cls
-        if scope.is_watched:
+        if scope.stand_in is not None:
             from datastore.asynchronous.watching import watched  # imported here, because few watch
 
             kind = watched(cls)

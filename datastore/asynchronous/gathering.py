@@ -97,7 +97,7 @@ class Line:
             ClosedError: If the store was closed.
         """
         asked.scope.core.check_open()
-        if asked.scope.is_watched:
+        if asked.scope.stand_in is not None:
             asked.context, asked.make = copy_context(), partial(_make_in, copy_context(), asked.make)
         if not self._is_leaving(asked):
             asked.loop.call_soon(self._leave)

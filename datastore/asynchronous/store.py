@@ -24,14 +24,14 @@ from datastore.errors import ConfigurationError, NotPicklableError
 from datastore.grants import Grant
 from datastore.quotas import Quota
 from datastore.scope import scope_of
-from datastore.store import DataStore
+from datastore.store import DataStore, Health, check_seconds
 from datastore.urls import Mode
 
 if TYPE_CHECKING:
     from datastore.asynchronous.remote import AsyncRemoteAgentDataStore
+    from datastore.events import CallEvent, Telemetry
     from datastore.record import Record
     from datastore.remote.agent import RemoteAgentDataStore
-    from datastore.watching import CallEvent
 
 S = TypeVar("S", bound="AsyncDataStore | AsyncRemoteAgentDataStore")
 
@@ -103,6 +103,14 @@ class AsyncDataStore(Hidden):
 
     def records(self) -> AsyncIterator[Record]:
         return Records(self, self.sync.records)
+
+    async def health(self, *, max_seconds: float = 2.0) -> Health:
+        name, seconds = self.sync.backend.name, check_seconds(max_seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                return await reads_long(self, DataStore.health, max_seconds=seconds)
+        except TimeoutError:  # perhaps no worker was free: they all wait for the database
+            return Health(False, name, None, f"{name} has not answered within {seconds:g} s")
 
     async def flush(self) -> None:
         await writes(self, DataStore.flush)
@@ -197,6 +205,7 @@ def connect_async(
     clock: Callable[[], float] = time.time,
     warn_on_loop: bool = True,
     on_call: Callable[[CallEvent], object] | None = None,
+    telemetry: bool | Telemetry = False,
     mode: Mode | None = None,
     token: None = None,
     token_file: None = None,
@@ -217,6 +226,7 @@ def connect_async(
     clock: Callable[[], float] = time.time,
     warn_on_loop: bool = True,
     on_call: Callable[[CallEvent], object] | None = None,
+    telemetry: bool | Telemetry = False,
     mode: Mode | None = None,
     token: str | None = None,
     token_file: str | PathLike[str] | None = None,
@@ -240,6 +250,7 @@ def connect_async(
         clock: As `connect`.
         warn_on_loop: As `connect`, of the synchronous twin.
         on_call: As `connect`.
+        telemetry: As `connect`.
         mode: As `connect`.
         token: As `connect`.
         token_file: As `connect`.
@@ -265,6 +276,7 @@ def connect_async(
         "clock": clock,
         "warn_on_loop": warn_on_loop,
         "on_call": on_call,
+        "telemetry": telemetry,
         "mode": mode,
         "token": token,
         "token_file": token_file,

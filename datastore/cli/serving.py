@@ -12,7 +12,7 @@ import typer
 from datastore.cli.running import UrlOption, fail, in_one_line, resolve
 from datastore.cli.show import printable
 from datastore.connecting import connect
-from datastore.watching import audit as log_call
+from datastore.events import audit as log_call
 
 _INSTALL = "the server needs more packages: pip install 'agent-datastore[server]'"
 _SOCKET = Path("datastore.sock")

@@ -168,6 +168,7 @@ def test_every_call_has_its_docstring_in_the_reference():
         "datastore.connect",
         "datastore.connect_async",
         "datastore.AsyncDataStore.aclose",
+        "datastore.CallEvent",
         "datastore.limits.shorten_key",
         "datastore.limits.shorten_name",
     } == shown

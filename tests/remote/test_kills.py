@@ -10,7 +10,7 @@ from datastore import BackendUnavailableError, OutcomeUnknownError
 from tests.full import FULL
 from tests.remote.processes import ServerProcess
 
-ROUNDS = 40 if FULL else 6
+ROUNDS = 40 if FULL else 4
 WRITERS = 4
 EACH_ROUND = 30
 """Calls that the writers make with success before the server is killed."""

@@ -15,7 +15,7 @@ import pytest
 import datastore
 from datastore import AgentDataStore, CallEvent, ConfigurationError, Item, PermissionDeniedError
 from datastore.conformance.calls import CALLS
-from datastore.watching import _MEASURES, calls_of
+from datastore.watching import _MEASURES, calls_of, tell, watch
 
 SECRET = "s3cr3t-value"
 
@@ -254,11 +254,13 @@ def test_what_a_function_of_the_agent_calls_is_told_of_as_well(ann, events):
 def test_a_vault_and_a_key_value_store_are_told_of_by_the_calls_that_they_make(ann, events):
     ann.vault.store("people", {"name": "Ann"}, "a")
     ann.key_value.insert("k", 1, "job")
-    ann.key_value.pop("no")
-    assert [(event.call, event.namespace, event.key, event.error) for event in events] == [
-        ("set", "people", "a", None),
-        ("set", "kv!default!job", "k", None),
-        ("modify", "kv!default", "no", "UnchangedError"),
+    assert ann.key_value.pop("no") is None
+    assert not ann.vault.update("people", "b", {"name": "Bob"})
+    assert [(event.call, event.namespace, event.key, event.found, event.error) for event in events] == [
+        ("set", "people", "a", None, None),
+        ("set", "kv!default!job", "k", None, None),
+        ("modify", "kv!default", "no", 0, None),
+        ("modify", "people", "b", 0, None),
     ]
 
 
@@ -437,6 +439,38 @@ def test_a_store_that_nobody_watches_has_the_plain_class():
         for name, call in calls_of(AgentDataStore).items():
             assert inspect.signature(getattr(bob, name)) == inspect.signature(getattr(ann, name))
             assert getattr(bob, name).__doc__ == call.__doc__
+
+
+# -------------------------------------------------------------------------------------------------- for a server
+
+
+def test_a_store_that_is_open_can_be_watched_from_then_on(events):
+    with datastore.connect("memory://") as store:
+        before = store.agent("ann", "a")
+        watch(store._core, events.append)
+        store.tokens.agent(store.tokens.mint("ann", "a", label="x")).set("k", 1)
+        before.get("k")
+        assert [(event.token, event.call) for event in events] == [("x", "set")]
+
+
+def test_all_who_watch_are_told(events):
+    others = []
+    with datastore.connect("memory://", on_call=events.append) as store:
+        watch(store._core, others.append)
+        store.agent("ann", "a").set("k", 1)
+    assert len(events) == 1
+    assert others == events
+
+
+def test_what_a_server_has_refused_is_told_like_a_call(events):
+    refused = CallEvent(
+        datetime(2001, 9, 9, tzinfo=UTC), None, "", "", "get", None, None, None, None, 0, 0.1, "InvalidTokenError"
+    )
+    with datastore.connect("memory://") as unwatched:
+        tell(unwatched._core, refused)
+    with datastore.connect("memory://", on_call=events.append) as store:
+        tell(store._core, refused)
+    assert events == [refused]
 
 
 # ------------------------------------------------------------------------------------------------------- the log
