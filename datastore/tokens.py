@@ -46,7 +46,8 @@ _LONGEST_LABEL = 200
 _DEEPEST = 8
 """How many tokens can descend from each other."""
 _LONGEST_SECRET = 200
-_UNKNOWN = "this token is not valid: it is unknown, or was revoked, or has expired. Ask the host for another one"
+UNKNOWN = "this token is not valid: it is unknown, or was revoked, or has expired. Ask the host for another one"
+"""What is said of every token that is not valid: nobody is told why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,15 +337,15 @@ class Tokens:
         """Check a token as `check` does, and return it as it is stored. For a server."""
         text = as_text(token) if is_a(token, str) else ""
         if not text.startswith(PREFIX) or len(text) > _LONGEST_SECRET or not text.isascii():
-            raise InvalidTokenError(_UNKNOWN, by_the_store=True)
+            raise InvalidTokenError(UNKNOWN, by_the_store=True)
         id = _id_of(_hash(text))
         document = self._core.read_whole(id)
         if document is None:
-            raise InvalidTokenError(_UNKNOWN, by_the_store=True)
+            raise InvalidTokenError(UNKNOWN, by_the_store=True)
         kept = _kept(document)
         ancestors = [_id_of(one) for one in kept.ancestors]
         if ancestors and len(self._core.read(ancestors, Fields.KEY)) < len(ancestors):
-            raise InvalidTokenError(_UNKNOWN, by_the_store=True)
+            raise InvalidTokenError(UNKNOWN, by_the_store=True)
         return kept
 
     def _store(self, value: dict[str, Any], expires_at: str | None) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; as `datastore.calls.changes`
 _UNLIMITED = frozenset({"namespace_stats", "purge_expired"})
 """The calls that take as long as the database does."""
-_UNCOUNTED = ',"count":false'
+_UNCOUNTED = '"count":false'
 
 
 class RemoteAgentDataStore(AgentDataStore):

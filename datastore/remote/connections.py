@@ -89,7 +89,11 @@ class Answer:
 
     def keeps(self) -> bool:
         """Return whether the connection can be used again: all of the answer has been read, and nothing follows it."""
-        return self._response.isclosed() and not self._response.will_close and self._connection.is_quiet()
+        if not self._response.isclosed():
+            return False
+        # Not before: `http.client` takes a head that is cut for a whole one, and this header might be cut as well.
+        self._connection.instance = self._response.getheader(INSTANCE) or self._connection.instance
+        return not self._response.will_close and self._connection.is_quiet()
 
 
 class Connection:
@@ -154,9 +158,6 @@ class Connection:
             response = HTTPResponse(cast(Any, self), method="POST")
             response.begin()
             self._received.left = math.inf
-            instance = response.getheader(INSTANCE)
-            if instance is not None:
-                self.instance = instance
             return Answer(self, response)
 
     def receiving(self) -> _Receiving:

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from datastore.arguments import as_int, as_text, is_a, shown
 from datastore.errors import ConfigurationError, InvalidTokenError, kind_of
+from datastore.tokens import UNKNOWN
 
 _LONGEST = 4_096
 _DESCRIPTOR = re.compile(r"(?:/dev/fd|/proc/(?:self|thread-self)/fd)/(\d{1,9})")
@@ -27,7 +28,7 @@ class Secret:
 
     def __init__(self, text: str) -> None:
         if not _TOKEN.fullmatch(text):
-            raise InvalidTokenError("this is not a token; the host makes one with tokens.mint()", by_the_store=True)
+            raise InvalidTokenError(UNKNOWN, by_the_store=True)
         self._text = text
 
     def header(self) -> bytes:
@@ -132,5 +133,5 @@ def _read(descriptor: int) -> Secret:
     while piece := os.read(descriptor, _LONGEST):
         read += piece
         if len(read) > _LONGEST:
-            raise InvalidTokenError("this is longer than a token", by_the_store=True)
+            raise InvalidTokenError(UNKNOWN, by_the_store=True)
     return Secret(read.decode("ascii", "replace").strip())

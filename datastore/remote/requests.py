@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from datastore.agent import AgentDataStore
-from datastore.arguments import is_a
+from datastore.arguments import as_number, as_text, elements, is_a, is_mapping
 from datastore.calls.batches import Item, items_of, keys_of
 from datastore.errors import DataStoreError
 from datastore.remote.served import AcceptedError
@@ -34,7 +34,7 @@ def body_of(scope: Scope, arguments: Mapping[str, Any], call: Callable[..., obje
         scope: Whose it is.
         arguments: Those of the call.
         call: The call of `AgentDataStore` that it is for, or a part of it: it refuses what cannot be sent.
-        more: JSON of arguments on the wire that the call does not have, with a comma before it.
+        more: JSON of an argument on the wire that the call does not have.
 
     Raises:
         DataStoreError: What the call raises before it asks the database.
@@ -44,9 +44,11 @@ def body_of(scope: Scope, arguments: Mapping[str, Any], call: Callable[..., obje
         parts = [_part(name, value) for name, value in told.items()]
     except DataStoreError:
         _refuse(scope, call, told)
-        parts = [_part(name, value if name in _VALUES else plain_query(value)) for name, value in told.items()]
+        parts = [_part(name, value if name in _VALUES else _plain(value)) for name, value in told.items()]
+    if more:
+        parts.append(more)
     namespace = checked(scope.namespace)[1]
-    return f'{{"namespace":{namespace},"arguments":{{{",".join(parts)}{more}}}}}'.encode()
+    return f'{{"namespace":{namespace},"arguments":{{{",".join(parts)}}}}}'.encode()
 
 
 def _prepared(name: str, value: Any) -> Any:
@@ -58,6 +60,18 @@ def _prepared(name: str, value: Any) -> Any:
     if name == "items" and type(value) is not tuple:  # those of `append` are one
         return list(items_of(value))
     return value
+
+
+def _plain(value: Any) -> Any:
+    """Return an argument that the call has accepted as JSON: with exact texts and numbers, and moments as text."""
+    if is_a(value, str):
+        return as_text(value)
+    if is_mapping(value):
+        return {_plain(key): _plain(child) for key, child in value.items()}
+    if is_a(value, list, tuple):
+        return [_plain(child) for child in elements(value)]
+    number = as_number(value)
+    return plain_query(value) if number is None else number
 
 
 def _part(name: str, value: Any) -> str:

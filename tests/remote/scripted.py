@@ -80,6 +80,12 @@ class Scripted:
                     connection.sendall(piece)
         self.hang_up(number)
 
+    def is_hung_up(self, number: int) -> bool:
+        """Wait until a connection is closed, and return whether it is."""
+        thread = self._threads[1 + number]
+        thread.join(60)
+        return not thread.is_alive()
+
     def hang_up(self, number: int) -> None:
         """Close a connection."""
         connection = self.connections[number]

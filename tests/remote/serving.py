@@ -18,12 +18,15 @@ from typing import Any
 import uvicorn
 
 from datastore import AgentDataStore, DataStore, Tokens, connect
+from datastore.asynchronous.remote import AsyncRemoteAgentDataStore
 from datastore.core import Core
 from datastore.remote.agent import RemoteAgentDataStore
+from datastore.scope import scope_of
 from datastore.server import ServerLimits, create_app
 from datastore.server.access import Access, Holder
 from datastore.server.app import Application
 from datastore.tokens import Kept, Token
+from tests.asynchronous.looped import LoopedKeyValue, LoopedVault, looped, on_the_loop
 
 PATIENT = ServerLimits(body_bytes=10**9, bodies_bytes=4 * 10**9, waiting_calls=10**6, waiting_seconds=600)
 """What the kit asks may be large, and takes as long as a slow machine needs."""
@@ -151,3 +154,34 @@ class ServedTokens(Tokens):
 
     def agent(self, token: str) -> AgentDataStore:
         return self._served.client(token)
+
+
+@looped
+class LoopedClient(RemoteAgentDataStore):
+    """A client whose calls are made by its awaited twin, on an event loop in another thread."""
+
+    __slots__ = ()
+
+    def _twin(self) -> AsyncRemoteAgentDataStore:
+        return AsyncRemoteAgentDataStore(RemoteAgentDataStore(scope_of(self)))
+
+    def __contains__(self, key: str) -> bool:
+        return self.exists(key)
+
+    def close(self) -> None:
+        on_the_loop(self._twin().aclose())
+
+    @property
+    def vault(self) -> LoopedVault:
+        return LoopedVault(RemoteAgentDataStore(scope_of(self)), "")
+
+    @property
+    def key_value(self) -> LoopedKeyValue:
+        return LoopedKeyValue(RemoteAgentDataStore(scope_of(self)))
+
+
+class LoopedServedStore(ServedStore):
+    """Hands out agents whose calls are awaited by the client, too."""
+
+    def client(self, secret: str) -> RemoteAgentDataStore:
+        return LoopedClient(scope_of(super().client(secret)))
