@@ -45,6 +45,7 @@ def mcp(
     with in_one_line():
         if token_file is None:
             raise ConfigurationError("--token-file is missing; `datastore token mint --token-file FILE` writes one")
+        token = read_token(token_file)
         try:
             from datastore.mcp import serving  # imported here, because few commands need the extra
             from datastore.mcp.remote import RemoteAccess
@@ -52,7 +53,6 @@ def mcp(
             if (error.name or "").partition(".")[0] not in ("mcp", "mcp_types"):
                 raise
             fail("this command needs the extra 'mcp': pip install 'agent-datastore[mcp]'")
-        token = read_token(token_file)
         text = resolve(url)
         if Url(text).scheme in SERVED:
             with connect(text, token=token) as data_store:
