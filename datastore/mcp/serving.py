@@ -28,6 +28,7 @@ from datastore.errors import DataStoreError, InternalError, InvalidValueError, P
 from datastore.limits import MAX_VALUE_BYTES
 from datastore.mcp.results import DEFAULT_SIZE, LEAST_SIZE, error_text, text_of
 from datastore.mcp.tools import BY_NAME, TOOLS, Tool
+from datastore.tokens import bind
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -110,7 +111,7 @@ class TokenAccess:
         token = await self._check()
         if token.calls is not None and call not in token.calls:
             raise not_allowed(call)
-        yield self._tokens.sync.bind(token).asynchronous
+        yield bind(self._tokens.sync._core, token).asynchronous
 
     async def _check(self) -> Token:
         token = await self._tokens.check(self._token)

@@ -14,6 +14,7 @@ from datastore.mcp.serving import Allowed, MCPApp, allowed_by
 from datastore.server.access import Access, Holder, not_allowed
 from datastore.server.running import Runner
 from datastore.server.settings import ServerLimits
+from datastore.tokens import UNKNOWN
 
 _HOLDER = "datastore.holder"
 """Where a request says who has sent it: its token was checked before its body was read."""
@@ -68,5 +69,5 @@ class ServedTools:
     def _holder(self, request: Request) -> Holder:
         holder: Holder = request.scope[_HOLDER]
         if holder.is_over():
-            raise InvalidTokenError("this token is not valid: its time is over", by_the_store=True)
+            raise InvalidTokenError(UNKNOWN, by_the_store=True)
         return holder

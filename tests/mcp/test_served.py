@@ -20,8 +20,8 @@ LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 
 
 @asynccontextmanager
-async def served(**options):
-    async with datastore.connect_async("memory://") as store:
+async def served(on_call=None, **options):
+    async with datastore.connect_async("memory://", on_call=on_call) as store:
         app = create_app(store.sync, mcp=True, **options)
         running = app.tools.running()
         try:
@@ -108,6 +108,25 @@ def test_without_a_valid_token_nothing_is_answered(token):
             assert "get_many" not in answer.text
 
     asyncio.run(main())
+
+
+def test_the_host_is_told_of_each_call_and_of_what_was_refused():
+    events = []
+
+    async def main():
+        async with served(on_call=events.append) as (store, app):
+            token = await store.tokens.mint("alice", "planner", label="run 7", grants={"default": "write"})
+            async with using(app, token) as model:
+                await model("set", key="k", value=1)
+                await model.error("set", key="k", value=1, namespace="secret")
+            await post(app, "dst_guessed", LIST)
+
+    asyncio.run(main())
+    assert [(event.token, event.agent, event.call, event.key, event.error) for event in events] == [
+        ("run 7", "planner", "set", "k", None),
+        ("run 7", "planner", "use_namespace", None, "PermissionDeniedError"),
+        (None, "", "mcp", None, "InvalidTokenError"),
+    ]
 
 
 def test_a_token_that_was_revoked_is_refused():
