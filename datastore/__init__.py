@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from datastore.asynchronous.store import AsyncDataStore, connect_async
     from datastore.asynchronous.tokens import AsyncTokens
     from datastore.events import CallEvent, Telemetry, audit
-    from datastore.interfaces.key_value import KeyValueStore
+    from datastore.interfaces.key_value import KeyValueStore, key_value_grants
     from datastore.interfaces.vault import Vault
     from datastore.quotas import Quota
     from datastore.record import Record
@@ -117,6 +117,7 @@ __all__ = [
     "audit",
     "connect",
     "connect_async",
+    "key_value_grants",
     "limits",
 ]
 
@@ -138,6 +139,7 @@ _LATE = {
     "Vault": "datastore.interfaces.vault",
     "audit": "datastore.events",
     "connect_async": "datastore.asynchronous.store",
+    "key_value_grants": "datastore.interfaces.key_value",
 }
 
 

@@ -19,7 +19,7 @@ from datastore.server.answered import Answers
 from datastore.server.fairness import Bucket, BusyError, Share
 from datastore.server.settings import ServerLimits
 from datastore.store import DataStore
-from datastore.tokens import PREFIX, UNKNOWN, Kept, Token, revocations
+from datastore.tokens import PREFIX, UNKNOWN, Kept, Token, bind, find, revocations
 from datastore.wire.calls import METHODS, requests_of
 from datastore.wire.errors import CALLS_PER_MINUTE
 
@@ -56,7 +56,7 @@ class Holder:
         self.checked = 0.0
         self.revocations = -1
         self._ends = None if allowed.expires_at is None else allowed.expires_at.timestamp()
-        self._base = store.tokens.bind(allowed)
+        self._base = bind(store._core, allowed)
         self._clock = store._core.clock
         self._stores: OrderedDict[str, tuple[AgentDataStore, AsyncAgentDataStore]] = OrderedDict()
 
@@ -187,8 +187,8 @@ class Access:
         self._strangers += is_stranger
         try:
             text = secret.decode("latin-1")
-            find: Any = partial(self._store.tokens.find, text)
-            job = Job(find, writes=False, seconds=self._core.max_seconds)
+            work: Any = partial(find, self._core, text)
+            job = Job(work, writes=False, seconds=self._core.max_seconds)
             (self._strange if is_stranger else self._known).submit(job)
             kept: Kept = await outcome(job)
         except InvalidTokenError:

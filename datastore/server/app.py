@@ -10,6 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from typing import Any, NamedTuple, NoReturn
@@ -19,7 +20,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from datastore.arguments import as_bool
-from datastore.backend import Fields
 from datastore.errors import (
     BackendUnavailableError,
     BackendUnusableError,
@@ -34,7 +34,7 @@ from datastore.errors import (
     ValueTooLargeError,
     logger,
 )
-from datastore.ids import encode_key, system_prefix
+from datastore.events import CallEvent
 from datastore.quotas import Quota
 from datastore.server.access import Access, Holder, not_allowed
 from datastore.server.answered import Answer, mark_of, refusal
@@ -44,6 +44,7 @@ from datastore.server.running import Runner
 from datastore.server.settings import LOOPBACK, ServerLimits
 from datastore.store import DataStore
 from datastore.times import text_of
+from datastore.watching import tell
 from datastore.wire import INSTANCE, JSON_TYPE, KEY, LINES_TYPE, PREFIX, REPEAT
 from datastore.wire.calls import CALLS, Call
 from datastore.wire.errors import error_to_json, status_of
@@ -162,9 +163,11 @@ class Application:
         if scope["method"] != "POST":
             error = UnsupportedError("a call is made with POST")
             raise _RefusedError(405, error, headers=((b"allow", b"POST"),))
+        began = time.perf_counter()
         try:
             holder = await self.access.holder(headers.authorization)
         except InvalidTokenError as error:
+            self._tell(name, None, error, began)
             raise _RefusedError(401, error, headers=((b"www-authenticate", b"Bearer"),)) from None
         except DataStoreError as error:
             await self._send(send, self._failed(error, "checking a token", ""))
@@ -189,9 +192,34 @@ class Application:
             finally:
                 self._bodies -= len(body)
                 holder.bodies -= len(body)
+        except _RefusedError as refused:
+            self._tell(name, holder, refused.error, began)
+            raise
         except DataStoreError as error:
+            self._tell(name, holder, error, began)
             answer = self._failed(error, name, holder.user)
         await self._send(send, answer)
+
+    def _tell(self, name: str, holder: Holder | None, error: DataStoreError | None, began: float) -> None:
+        """Tell the host of what no agent's store has done, and so does not tell of (`datastore.watching`)."""
+        if self._store._core.watcher is None:
+            return
+        allowed = None if holder is None else holder.allowed
+        event = CallEvent(
+            time=datetime.fromtimestamp(self._store._core.clock(), UTC),
+            token=None if allowed is None else allowed.label,
+            user="" if allowed is None else allowed.user_id,
+            agent="" if allowed is None else allowed.agent,
+            call=name[:100],
+            namespace=None,
+            key=None,
+            keys=None,
+            found=None,
+            bytes=0,
+            duration=time.perf_counter() - began,
+            error=None if error is None else type(error).__name__,
+        )
+        tell(self._store._core, event)
 
     async def _answer(self, name: str, call: Call | None, holder: Holder, headers: _Headers, body: bytes) -> Answer:
         """Return the answer of a call, which a write is given once only."""
@@ -225,15 +253,20 @@ class Application:
         Raises:
             BusyError: If the call was not begun.
         """
+        began = time.perf_counter()
         try:
             namespace, arguments = await self._parsed(body, holder)
             if call is None:
                 result = await (self._whoami if name == "whoami" else self._narrow)(holder, headers, arguments)
+                if name == "narrow":
+                    self._tell(name, holder, None, began)
                 return Answer(200, dump({"result": result}))
             return Answer(200, await self.runner.run(holder, call, namespace, call.bound(arguments)))
         except BusyError:
             raise
         except Exception as error:  # noqa: BLE001 - told to the client as an error of the store, and logged
+            if name == "narrow" and isinstance(error, DataStoreError):
+                self._tell(name, holder, error, began)
             return self._failed(error, name, holder.user)
 
     async def _listing(self, call: Call, holder: Holder, body: bytes, send: Send) -> None:
@@ -321,15 +354,12 @@ class Application:
         return await asyncio.shield(self._asking_health)
 
     async def _ask_health(self) -> bool:
-        core = self._store._core
-        id = system_prefix("", "health") + encode_key("health")
         is_healthy = False
         try:
-            async with asyncio.timeout(_HEALTH_SECONDS):
-                await asyncio.to_thread(core.backend.read, (id,), Fields.KEY)
-            is_healthy = True
-        except Exception as error:  # noqa: BLE001 - that is the answer
-            logger().warning("the database does not answer: %s", error)
+            health = await self._store.asynchronous.health(max_seconds=_HEALTH_SECONDS)
+            is_healthy = health.ok
+            if health.error is not None:
+                logger().warning("the database does not answer: %s", health.error)
         finally:
             self._health = time.monotonic(), is_healthy
             self._asking_health = None

@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from datastore.agent import AgentDataStore
 from datastore.asynchronous.bound import machinery_of
 from datastore.asynchronous.workers import AT_ONCE, OVER_A_NETWORK, Job, Workers, outcome
+from datastore.errors import name_of
+from datastore.events import CallEvent
+from datastore.scope import scope_of
 from datastore.server.access import Holder
 from datastore.server.fairness import Lane, Share
 from datastore.server.settings import ServerLimits
 from datastore.store import DataStore
+from datastore.values import size_of
+from datastore.watching import shown_key, tell, watched_scope_of
 from datastore.wire.calls import MISSING, Call, Result
 from datastore.wire.messages import items_from_json, lines, result_to_bytes
 
@@ -133,7 +139,73 @@ def _is_large(arguments: Mapping[str, Any]) -> bool:
 def _made(call: Call, data_store: AgentDataStore, arguments: dict[str, Any]) -> Any:
     if call.name in ("set_many", "add_many"):
         arguments = {**arguments, "items": items_from_json(arguments["items"])}
-    return call.on(data_store, arguments)
+    core = scope_of(data_store).core
+    if call.step is None or core.root.watcher is None:
+        return call.on(data_store, arguments)
+    at, began, result = core.clock(), time.perf_counter(), None
+    error: BaseException | None = None
+    try:
+        result = call.on(data_store, arguments)
+        return result
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        found = None if error is not None else _found(call, result)
+        _tell_of(data_store, call.name, arguments, at, time.perf_counter() - began, error, found)
+
+
+def _found(call: Call, result: Any) -> tuple[int | None, int]:
+    """Return what a step comes to: how many records it has read, and how many bytes of values."""
+    if call.result is Result.SEEN:
+        return (0, 0) if result is None else (1, size_of(result.value))
+    if call.result is Result.BEGUN:
+        return (1, size_of(result.value)) if result.found else (0, 0)
+    return None, 0
+
+
+def _tell_of(
+    data_store: AgentDataStore,
+    call: str,
+    arguments: Mapping[str, Any],
+    at: float,
+    seconds: float,
+    error: BaseException | None,
+    found: tuple[int | None, int] | None = None,
+) -> None:
+    """Tell whoever watches the store of a call that no method of `AgentDataStore` has made.
+
+    Args:
+        data_store: Whose call it is.
+        call: Its name.
+        arguments: Its arguments.
+        at: When it began.
+        seconds: How long it took.
+        error: What it raised.
+        found: How many records it has read, and how many bytes of values.
+    """
+    scope = watched_scope_of(data_store)
+    if scope.core.root.watcher is None:
+        return
+    key, keys = arguments.get("key"), arguments.get("keys")
+    number, size = found or (None, 0)
+    tell(
+        scope.core,
+        CallEvent(
+            time=datetime.fromtimestamp(at, UTC),
+            token=scope.token,
+            user=scope.user_id,
+            agent=scope.agent,
+            call=call,
+            namespace=scope.namespace,
+            key=shown_key(key),
+            keys=len(keys) if type(keys) is list else None,
+            found=number,
+            bytes=size,
+            duration=seconds,
+            error=None if error is None else name_of(type(error)),
+        ),
+    )
 
 
 def _bytes_of(call: Call, data_store: AgentDataStore, arguments: dict[str, Any]) -> bytes:

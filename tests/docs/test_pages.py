@@ -169,6 +169,7 @@ def test_every_call_has_its_docstring_in_the_reference():
         "datastore.connect_async",
         "datastore.AsyncDataStore.aclose",
         "datastore.CallEvent",
+        "datastore.key_value_grants",
         "datastore.limits.shorten_key",
         "datastore.limits.shorten_name",
     } == shown
