@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from functools import partial
-from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast, overload
 
@@ -170,7 +170,7 @@ def connect_async(
 def connect_async(
     url: str | None = None,
     *,
-    token_file: str | PathLike[str],
+    token_file: str | os.PathLike[str],
     workers: int | None = None,
     retry_seconds: float = 10.0,
     max_seconds: float = 30.0,
@@ -229,7 +229,7 @@ def connect_async(
     telemetry: bool | Telemetry = False,
     mode: Mode | None = None,
     token: str | None = None,
-    token_file: str | PathLike[str] | None = None,
+    token_file: str | os.PathLike[str] | None = None,
     token_fd: int | None = None,
     **parameters: Any,
 ) -> Opening[AsyncDataStore] | Opening[AsyncRemoteAgentDataStore]:

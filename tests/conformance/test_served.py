@@ -10,7 +10,6 @@ from blockbuster import blockbuster_ctx
 from datastore import Backend, DataStore
 from datastore.conformance import ConformanceSuite, Harness
 from datastore.conformance.suite import TOPICS, topic_name
-from tests.asynchronous.everywhere import Awaited
 from tests.conformance.test_couchdb import CouchHarness
 from tests.conformance.test_dynamodb import MinistackHarness
 from tests.conformance.test_firestore import EmulatorHarness
@@ -98,7 +97,7 @@ class TestSqlite(ConformanceSuite):
     harness = SqliteServed
 
 
-class TestSqliteAwaited(ConformanceSuite, Awaited):
+class TestSqliteAwaited(ConformanceSuite):
     harness = SqliteServedLooped
 
     @pytest.fixture(autouse=True)
