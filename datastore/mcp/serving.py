@@ -95,8 +95,6 @@ class TokenAccess:
     def __init__(self, tokens: AsyncTokens, token: str) -> None:
         self._tokens = tokens
         self._token = token
-        self._bound: tuple[Token, AsyncAgentDataStore] | None = None
-        """What the token allowed when it was checked last, and the store for that."""
 
     async def allowed(self, request: Any) -> Allowed:
         """See `Access.allowed`.
@@ -113,10 +111,7 @@ class TokenAccess:
         token = await self._check()
         if token.calls is not None and call not in token.calls:
             raise not_allowed(call)
-        # One store for all calls: each that is bound with grants makes the store's own tables a little larger.
-        if self._bound is None or self._bound[0] != token:
-            self._bound = token, bind(self._tokens.sync._core, token).asynchronous
-        yield self._bound[1]
+        yield bind(self._tokens.sync._core, token).asynchronous
 
     async def _check(self) -> Token:
         token = await self._tokens.check(self._token)

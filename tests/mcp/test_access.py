@@ -8,7 +8,6 @@ import pytest
 from mcp.shared.exceptions import MCPError
 
 import datastore
-from datastore.asynchronous.bound import machinery_of
 from datastore.errors import (
     BackendUnavailableError,
     BackendUnusableError,
@@ -127,18 +126,6 @@ def test_a_token_whose_calls_are_counted_is_for_a_server_alone():
         assert "datastore serve" in model.text
 
     run(work, quota=datastore.Quota(calls_per_minute=1_000))
-
-
-def test_many_calls_with_one_token_leave_nothing_behind():
-    async def work(store, model):
-        kept = machinery_of(store.sync._core)._lines
-        await model("get", key="k")
-        before = len(kept)
-        for _ in range(10):
-            await model("get", key="k")
-        assert len(kept) == before
-
-    run(work, grants={"default": "read"})
 
 
 def test_a_quota_holds():
