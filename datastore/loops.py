@@ -42,7 +42,7 @@ def _call(frame: FrameType | None) -> tuple[str, int]:
     while frame is not None:
         if frame.f_globals.get("__name__", "").partition(".")[0] == "datastore":
             depth = level + 1
-            kind = type(frame.f_locals.get("self")).__name__
+            kind = type(frame.f_locals.get("self")).__name__.removeprefix("Remote")  # `datastore.remote`
             if kind in _WITH_TWINS and frame.f_code.co_name not in _AROUND:
                 name = frame.f_code.co_name
                 call = f"{kind}.{'exists' if name == '__contains__' else name}"

@@ -120,10 +120,10 @@ class DataStore:
             choices = ", ".join(map(repr, get_args(Tracking)))
             raise ConfigurationError(f"tracking is {shown(tracking)}; it must be one of {choices}")
         if flush_interval is not None:
-            flush_interval = _number("flush_interval", flush_interval, minimum=0.001)
+            flush_interval = number_of("flush_interval", flush_interval, minimum=0.001)
         if max_pending is not None:
-            max_pending = int(_number("max_pending", max_pending, minimum=1))
-        retry_seconds = _number("retry_seconds", retry_seconds, minimum=0)
+            max_pending = int(number_of("max_pending", max_pending, minimum=1))
+        retry_seconds = number_of("retry_seconds", retry_seconds, minimum=0)
         max_seconds = check_seconds(max_seconds)
         if not callable(clock):
             raise ConfigurationError(f"clock is {kind_of(clock)}; it must be a function such as time.time")
@@ -536,10 +536,11 @@ def check_seconds(max_seconds: float) -> float:
     Raises:
         ConfigurationError: If it is out of range.
     """
-    return _number("max_seconds", max_seconds, minimum=0.001)
+    return number_of("max_seconds", max_seconds, minimum=0.001)
 
 
-def _number(name: str, value: float, *, minimum: float) -> float:
+def number_of(name: str, value: float, *, minimum: float) -> float:
+    """Return a numeric option, or raise `ConfigurationError`."""
     number = as_number(value)
     if number is None or not minimum <= number < _MOST:
         raise ConfigurationError(

@@ -46,7 +46,8 @@ _LONGEST_LABEL = 200
 _DEEPEST = 8
 """How many tokens can descend from each other."""
 _LONGEST_SECRET = 200
-_UNKNOWN = "this token is not valid: it is unknown, or was revoked, or has expired. Ask the host for another one"
+UNKNOWN = "this token is not valid: it is unknown, or was revoked, or has expired. Ask the host for another one"
+"""What is said of every token that is not valid: nobody is told why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,14 +353,14 @@ def find(core: Core, token: str) -> Kept:
     """Check a token as `Tokens.check` does, and return it as it is stored."""
     text = as_text(token) if is_a(token, str) else ""
     if not text.startswith(PREFIX) or len(text) > _LONGEST_SECRET or not text.isascii():
-        raise InvalidTokenError(_UNKNOWN, by_the_store=True)
+        raise InvalidTokenError(UNKNOWN, by_the_store=True)
     document = core.read_whole(_id_of(_hash(text)))
     if document is None:
-        raise InvalidTokenError(_UNKNOWN, by_the_store=True)
+        raise InvalidTokenError(UNKNOWN, by_the_store=True)
     kept = _kept(document)
     ancestors = [_id_of(one) for one in kept.ancestors]
     if ancestors and len(core.read(ancestors, Fields.KEY)) < len(ancestors):
-        raise InvalidTokenError(_UNKNOWN, by_the_store=True)
+        raise InvalidTokenError(UNKNOWN, by_the_store=True)
     return kept
 
 

@@ -216,7 +216,7 @@ def _puts(
     """Yield the write of each item, after checking it."""
     metadata, moment = check_metadata(metadata), scope.moment(ttl)
     elsewhere = {scope.namespace: scope}
-    for item in _items(items):
+    for item in items_of(items):
         if not isinstance(item, Item):
             key, value = item
             yield scope.put(key, value, moment, metadata, name=f"items[{key!r}]")
@@ -237,7 +237,7 @@ def _puts(
         yield put
 
 
-def _items(items: Mapping[str, Any] | Iterable[tuple[str, Any] | Item]) -> Iterator[tuple[str, Any] | Item]:
+def items_of(items: Mapping[str, Any] | Iterable[tuple[str, Any] | Item]) -> Iterator[tuple[str, Any] | Item]:
     """Yield pairs of key and value, and items. What the caller's own mapping or iterable raises is not translated."""
 
     def refusal() -> DataStoreError:

@@ -222,7 +222,7 @@ def _changing(scope: Scope, key: str, default: Any, name: str, expiry: _Expiry, 
     backoff = Backoff(seconds, _FIRST_DELAY, _LONGEST_DELAY)
     while True:
         document = scope.fetch(key, Fields.VALUE)
-        value = yield (_copy_of(default) if document is None else document.value,)
+        value = yield (copy_of(default) if document is None else document.value,)
         if value is None and not allow_none:
             raise forgotten(name)
         put = _changed(scope, key, value, None if document is None else document.revision, expiry, name)
@@ -318,7 +318,8 @@ def write_changed(
     return Written(outcome.done, put.revision if outcome.done else outcome.revision)
 
 
-def _copy_of(default: Any) -> Any:
+def copy_of(default: Any) -> Any:
+    """Return a copy of a default for a function that may change it."""
     try:
         return copy.deepcopy(default)
     except Exception as error:

@@ -200,6 +200,11 @@ def computing(
     return _computing(scope, key, metadata, ttl, refresh, lease)
 
 
+def pausing() -> Backoff:
+    """Return the waiting between two looks whether somebody else has computed the value."""
+    return Backoff(inf, _LOOK, _LOOK_SELDOM)
+
+
 def _check_lease(lease: float | timedelta | None) -> None:
     if lease is None:
         raise InvalidValueError("lease is None; say for how many seconds one caller may compute alone")
@@ -214,7 +219,7 @@ def _computing(
     lease: float | timedelta,
 ) -> Steps:
     scope.core.check_writes(scope.prefix)
-    pauses = Backoff(inf, _LOOK, _LOOK_SELDOM)
+    pauses = pausing()
     while True:
         begun = _begin_computing(scope, key, refresh, lease)
         if begun.lease is not None:

@@ -20,7 +20,7 @@ from datastore.server.answered import Answers
 from datastore.server.fairness import Bucket, BusyError, Share
 from datastore.server.settings import ServerLimits
 from datastore.store import DataStore
-from datastore.tokens import PREFIX, Kept, Token, bind, find, revocations
+from datastore.tokens import PREFIX, UNKNOWN, Kept, Token, bind, find, revocations
 from datastore.wire.calls import METHODS, requests_of
 from datastore.wire.errors import CALLS_PER_MINUTE
 
@@ -30,7 +30,6 @@ _HOLDERS = 10_000  # from here on those that have nothing under way are forgotte
 _CHECKS = 2  # tokens that are looked up at once, of those that are not known
 _MOST_CHECKS = 200  # that wait for it
 _EVERYTHING = requests_of(METHODS)
-_UNKNOWN = "this token is not valid: it is unknown, or was revoked, or has expired. Ask the host for another one"
 
 
 class Holder:
@@ -125,7 +124,7 @@ class Access:
         scheme, _, secret = (authorization or b"").partition(b" ")
         secret = secret.strip()
         if scheme.lower() != b"bearer" or not secret.startswith(PREFIX.encode()) or len(secret) > _LONGEST:
-            raise InvalidTokenError(_UNKNOWN, by_the_store=True)
+            raise InvalidTokenError(UNKNOWN, by_the_store=True)
         # What is compared from here on is a digest, of which nobody can choose the beginning: a difference in time
         # tells nothing about a token.
         digest = sha256(secret).digest()
@@ -137,7 +136,7 @@ class Access:
         ):
             holder = await self._look_up(digest, secret)
         if holder is None or holder.is_over():
-            raise InvalidTokenError(_UNKNOWN, by_the_store=True)
+            raise InvalidTokenError(UNKNOWN, by_the_store=True)
         return holder
 
     def spend(self, holder: Holder) -> None:

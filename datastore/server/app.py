@@ -31,7 +31,6 @@ from datastore.errors import (
     InvalidValueError,
     PermissionDeniedError,
     QuotaExceededError,
-    ThrottledError,
     UnsupportedError,
     ValueTooLargeError,
     logger,
@@ -444,7 +443,7 @@ class Application:
         retry_after = None
         if isinstance(error, QuotaExceededError) and error.unit and status_of(error) == 429:
             retry_after = max(60 // max(error.limit, 1), 1)
-        elif isinstance(error, ThrottledError):
+        elif isinstance(error, BusyError):  # only what was not begun: whoever is told so sends it again
             retry_after = 1
         told = error_to_json(error, user, of_the_server=isinstance(error, BusyError))
         return Answer(status_of(error), error_to_bytes(told), retry_after)
