@@ -42,7 +42,7 @@ try:
         ValueTooLargeError,
     )
     from datastore.loops import BlockingCallWarning
-    from datastore.store import DataStore
+    from datastore.store import DataStore, Health
 except Exception as error:
     # Another distribution with this import name may have replaced a file. Whatever error that causes, name it.
     from agent_datastore import explained
@@ -57,7 +57,8 @@ if TYPE_CHECKING:
     from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncVault
     from datastore.asynchronous.store import AsyncDataStore, connect_async
     from datastore.asynchronous.tokens import AsyncTokens
-    from datastore.interfaces.key_value import KeyValueStore
+    from datastore.events import CallEvent, Telemetry, audit
+    from datastore.interfaces.key_value import KeyValueStore, key_value_grants
     from datastore.interfaces.vault import Vault
     from datastore.quotas import Quota
     from datastore.record import Record
@@ -77,6 +78,7 @@ __all__ = [
     "BackendUnusableError",
     "BatchError",
     "BlockingCallWarning",
+    "CallEvent",
     "Capabilities",
     "ClosedError",
     "ConfigurationError",
@@ -85,6 +87,7 @@ __all__ = [
     "DataStore",
     "DataStoreError",
     "DeadlineExceededError",
+    "Health",
     "InternalError",
     "InvalidNameError",
     "InvalidNameTypeError",
@@ -103,6 +106,7 @@ __all__ = [
     "QuotaExceededError",
     "Record",
     "ReentrantCallError",
+    "Telemetry",
     "ThrottledError",
     "Token",
     "Tokens",
@@ -110,8 +114,10 @@ __all__ = [
     "ValueTooLargeError",
     "Vault",
     "__version__",
+    "audit",
     "connect",
     "connect_async",
+    "key_value_grants",
     "limits",
 ]
 
@@ -123,13 +129,17 @@ _LATE = {
     "AsyncKeyValueStore": "datastore.asynchronous.interfaces",
     "AsyncTokens": "datastore.asynchronous.tokens",
     "AsyncVault": "datastore.asynchronous.interfaces",
+    "CallEvent": "datastore.events",
     "KeyValueStore": "datastore.interfaces.key_value",
     "Quota": "datastore.quotas",
     "Record": "datastore.record",
+    "Telemetry": "datastore.events",
     "Token": "datastore.tokens",
     "Tokens": "datastore.tokens",
     "Vault": "datastore.interfaces.vault",
+    "audit": "datastore.events",
     "connect_async": "datastore.asynchronous.store",
+    "key_value_grants": "datastore.interfaces.key_value",
 }
 
 

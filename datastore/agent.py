@@ -38,7 +38,8 @@ class AgentDataStore(
 
     def __new__(cls, scope: Scope) -> Self:
         """Bind a new object. An ``__init__`` could be called again to bind it to another scope, so there is none."""
-        self = super().__new__(cls)
+        kind: type[Any] = cls if scope.stand_in is None or cls is not AgentDataStore else scope.stand_in
+        self: Self = super().__new__(kind)
         bind(self, scope)
         return self
 

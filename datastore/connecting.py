@@ -8,26 +8,92 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from datastore.access import Tracking
+from datastore.arguments import as_bool
 from datastore.backend import Backend
 from datastore.errors import ConfigurationError, DataStoreError, UnsupportedError, of_the_store
 from datastore.installed import entry_point
-from datastore.store import DataStore
+from datastore.store import DataStore, number_of
 from datastore.urls import MODE, Mode, Url, suggest
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from datastore.administration import LegacySource
+    from datastore.events import CallEvent, Telemetry
+    from datastore.remote.agent import RemoteAgentDataStore
 
 ENTRY_POINTS = "datastore.backends"
 """The entry-point group: a name is the scheme of a URL, an object is a function from `Url` to an open `Backend`."""
 URL_VARIABLE = "AGENT_DATASTORE_URL"
 DEFAULT_URL = "sqlite:///agent_data_store.db"
 
-_STORE_OPTIONS = ("tracking", "flush_interval", "max_pending", "retry_seconds", "max_seconds", "clock", "warn_on_loop")
+_STORE_OPTIONS = (
+    *("tracking", "flush_interval", "max_pending", "retry_seconds", "max_seconds", "clock", "warn_on_loop"),
+    *("on_call", "telemetry"),
+)
+SERVED = frozenset({"http+unix", "http", "https"})
+"""The schemes of a store that a server serves (`datastore.remote`)."""
+_TOKEN_OPTIONS = ("token", "token_file", "token_fd")
+
+
+@overload
+def connect(
+    url: str | None = None,
+    *,
+    token: str,
+    retry_seconds: float = 10.0,
+    max_seconds: float = 30.0,
+    warn_on_loop: bool = True,
+    **parameters: Any,
+) -> RemoteAgentDataStore: ...
+
+
+@overload
+def connect(
+    url: str | None = None,
+    *,
+    token_file: str | os.PathLike[str],
+    retry_seconds: float = 10.0,
+    max_seconds: float = 30.0,
+    warn_on_loop: bool = True,
+    **parameters: Any,
+) -> RemoteAgentDataStore: ...
+
+
+@overload
+def connect(
+    url: str | None = None,
+    *,
+    token_fd: int,
+    retry_seconds: float = 10.0,
+    max_seconds: float = 30.0,
+    warn_on_loop: bool = True,
+    **parameters: Any,
+) -> RemoteAgentDataStore: ...
+
+
+@overload
+def connect(
+    url: str | None = None,
+    *,
+    tracking: Tracking = "deferred",
+    flush_interval: float | None = None,
+    max_pending: int | None = None,
+    retry_seconds: float = 10.0,
+    max_seconds: float = 30.0,
+    clock: Callable[[], float] = time.time,
+    warn_on_loop: bool = True,
+    on_call: Callable[[CallEvent], object] | None = None,
+    telemetry: bool | Telemetry = False,
+    mode: Mode | None = None,
+    token: None = None,
+    token_file: None = None,
+    token_fd: None = None,
+    **parameters: Any,
+) -> DataStore: ...
 
 
 def connect(
@@ -40,15 +106,22 @@ def connect(
     max_seconds: float = 30.0,
     clock: Callable[[], float] = time.time,
     warn_on_loop: bool = True,
+    on_call: Callable[[CallEvent], object] | None = None,
+    telemetry: bool | Telemetry = False,
     mode: Mode | None = None,
+    token: str | None = None,
+    token_file: str | os.PathLike[str] | None = None,
+    token_fd: int | None = None,
     **parameters: Any,
-) -> DataStore:
-    """Open the store that a URL names.
+) -> DataStore | RemoteAgentDataStore:
+    """Open the store that a URL names; or, with a token, the store of one agent that a server serves.
 
     Args:
         url: ``memory://``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite://:memory:``, or the scheme
             of any installed adapter. By default ``$AGENT_DATASTORE_URL``, else ``sqlite:///agent_data_store.db``, a
-            file in the working directory.
+            file in the working directory. With a token: ``http+unix:///run/store.sock``, ``https://host`` or
+            ``http://127.0.0.1:8000`` (``docs/server.md``); then only ``retry_seconds``, ``max_seconds`` and
+            ``warn_on_loop`` can be given, because all else is the host's.
         tracking: How accesses are counted: ``"deferred"`` counts them in memory and writes the counts in the
             background, ``"immediate"`` writes each access at once, ``"off"`` does not count.
         flush_interval: Seconds between two writes of the counts. By default what suits the database: 1; on DynamoDB and
@@ -61,15 +134,24 @@ def connect(
         clock: Returns seconds since the epoch; expiry and all times follow it. For tests.
         warn_on_loop: Whether the first call that blocks a running event loop is a `BlockingCallWarning`, where the
             database is asked over a network.
+        on_call: Called with a `CallEvent` after each call of an agent; see `DataStore`. ``datastore.audit`` logs each
+            call as a line of JSON.
+        telemetry: Whether each call is a span of OpenTelemetry, and is measured; needs the extra ``otel``. ``True``
+            uses the providers of the process, also if they are set later; a `Telemetry` names others.
         mode: ``"ro"`` opens any store for reading only: nothing is created, every call that writes raises
             `PermissionDeniedError`, and no access is counted. ``"rw"`` is for reading and writing. ``None`` is what
             the URL says with ``?mode=``, and else ``"rw"``.
+        token: The token that the host has minted (`DataStore.tokens`).
+        token_file: Or a file that holds it, which only this user can read (mode 0600). It is removed when it is read.
+        token_fd: Or a descriptor that this process has inherited, such as a pipe's. It is read to its end and closed.
         **parameters: Parameters of the adapter, as if they stood in the URL's query.
 
     Returns:
-        The open store; close it, or use it as a context manager.
+        The open store, a `DataStore`; with a token an `AgentDataStore`, which makes its calls at the server. Close it,
+        or use it as a context manager.
 
     Raises:
+        InvalidTokenError: If the server does not know the token, or it has ended.
         ConfigurationError: If the scheme or a parameter is unknown, the adapter's extra is not installed, or the
             place that the URL names cannot hold a store.
         PermissionDeniedError: If the database or the operating system refuses access.
@@ -77,12 +159,38 @@ def connect(
         BackendUnusableError: If the database is damaged or full.
 
     Requests: those that check that database, table and indexes are there (CouchDB 2, DynamoDB 1, Firestore 1; on SQLite
-    a few statements), and those that create them where they are missing.
+    a few statements), and those that create them where they are missing. With a token 1, to the server.
     """
     text = url if url is not None else os.environ.get(URL_VARIABLE) or DEFAULT_URL
     if mode is not None:
         parameters[MODE] = mode
-    parsed = Url(text, parameters, (*_STORE_OPTIONS, MODE))
+    parsed = Url(text, parameters, (*_STORE_OPTIONS, *_TOKEN_OPTIONS, MODE))
+    if parsed.scheme in SERVED:
+        hosts = {
+            "tracking": tracking != "deferred",
+            "flush_interval": flush_interval is not None,
+            "max_pending": max_pending is not None,
+            "clock": clock is not time.time,
+            "on_call": on_call is not None,
+            "telemetry": telemetry is not False,
+            MODE: parsed.has(MODE),
+        }
+        for name, is_given in hosts.items():
+            if is_given:
+                raise ConfigurationError(f"{name} is for the host, which has opened the store; leave it out here")
+        from datastore.remote.connecting import connect_remote  # imported here, because few stores are served
+
+        return connect_remote(
+            parsed,
+            token=token,
+            token_file=token_file,
+            token_fd=token_fd,
+            retry_seconds=number_of("retry_seconds", retry_seconds, minimum=0),
+            max_seconds=number_of("max_seconds", max_seconds, minimum=0.001),
+            warn_on_loop=as_bool(warn_on_loop, "warn_on_loop"),
+        )
+    if token is not None or token_file is not None or token_fd is not None:
+        raise ConfigurationError(f"a token is for a store that is served, such as http+unix://, not {parsed.scheme}://")
     parsed.take_mode()
     open_backend = _adapter(parsed)
     backend = _opened(open_backend, parsed)
@@ -96,6 +204,8 @@ def connect(
             max_seconds=max_seconds,
             clock=clock,
             warn_on_loop=warn_on_loop,
+            on_call=on_call,
+            telemetry=telemetry,
         )
         store._core.place = _place(text, parameters, open_backend)
         return store

@@ -41,7 +41,7 @@ from datastore.errors import (
     ReentrantCallError,
     of_the_store,
 )
-from datastore.ids import decode_id, is_system
+from datastore.ids import decode_id, encode_key, is_system, system_prefix
 from datastore.loops import warn_if_on_loop
 from datastore.places import Places
 from datastore.retry import Backoff
@@ -55,6 +55,7 @@ W = TypeVar("W", bound=Write | Restore)
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds between attempts of a call that failed for a transient reason
 _HELD = 0.001  # seconds between two checks whether a fork is over
+_PROBE = system_prefix("", "health") + encode_key("health")
 _NOT_CLEAN = (
     "the process was forked while a call to the database went on for longer than the fork could wait; what this child "
     "has inherited cannot be used. Open the store after the fork, with datastore.connect()"
@@ -125,6 +126,11 @@ class Core:
         while (backend := self.__dict__.get("backend")) is None:
             time.sleep(_HELD)
         return cast(Backend, backend)
+
+    watcher: Any = None
+    """The `datastore.watching.Watcher` of the store, if somebody watches what its agents do."""
+    measured: Callable[[Callable[[], Any]], Any] | None = None
+    """Makes a call in a worker and counts what it returns (`datastore.watching`), if somebody watches."""
 
     line = ""
     """Awaited reads gather with those of the same line (`datastore.asynchronous`): an agent with grants has its own."""
@@ -371,6 +377,31 @@ class Core:
             return call()
         except Exception as error:  # noqa: BLE001 - raised by `_repeat`
             return self._repeat(error, attempted, call)
+
+    def probe(self, seconds: float) -> float:
+        """Read one record, which need not be there, within a time, and return the seconds that this took.
+
+        It does not wait for the database to come back, as `call` does. But a connection that is broken is made once
+        more at once: the server may have closed it while it was idle.
+        """
+        if self._warns:
+            warn_if_on_loop()
+        before = deadlines.begin(seconds, sys._getframe())
+        try:
+            for is_last in (False, True):
+                began = time.perf_counter()
+                try:
+                    self.backend.read((_PROBE,), Fields.KEY)
+                except Exception as error:
+                    known = of_the_store(error)
+                    if is_last or not _worth_repeating(known):
+                        raise known.during("looking whether the database answers", self.backend.name) from error
+                else:
+                    return time.perf_counter() - began
+                deadlines.check()
+            raise AssertionError
+        finally:
+            deadlines.end(before)
 
     def flush(self) -> None:
         """Write the pending accesses."""

@@ -186,7 +186,14 @@ class PermissionDeniedError(DataStoreError):
     """The database refused the credentials, the operating system access to the file, or an agent has no grant for it.
 
     What an agent has no grant for is refused before any request, whether or not there is such a record.
+
+    Attributes:
+        by_the_store: Whether the store itself refused, because of grants or a token, and not the database.
     """
+
+    def __init__(self, message: str, *, by_the_store: bool = False, backend: str | None = None) -> None:
+        super().__init__(message, backend=backend)
+        self.by_the_store = by_the_store
 
 
 class InvalidTokenError(PermissionDeniedError):
@@ -280,6 +287,12 @@ def _is_of_a_signal_handler(error: Exception) -> bool:
 
 
 _name_of = type.__dict__["__name__"].__get__  # the real name of the type, whatever a metaclass says
+
+
+def name_of(kind: type) -> str:
+    """Return the name of a type, of at most 80 characters, whatever its metaclass says."""
+    name: str = _name_of(kind)[:80]
+    return name
 
 
 def kind_of(value: object) -> str:

@@ -86,12 +86,13 @@ class Guard:
 
 def _denied(id: str, do: str) -> PermissionDeniedError:
     if is_system(id):
-        return PermissionDeniedError(f"an agent may not {do} the store's own records")
+        return PermissionDeniedError(f"an agent may not {do} the store's own records", by_the_store=True)
     user, _, rest = id.partition(":")
     _, namespace = decode_prefix(f"{user}:{rest.partition(':')[0]}")
     return PermissionDeniedError(
         f"this agent has no grant to {do} namespace {namespace!r}; nothing was {'written' if do == 'write' else do}. "
-        "The host gives one with DataStore.agent(grants=...)"
+        "The host gives one with DataStore.agent(grants=...)",
+        by_the_store=True,
     )
 
 
@@ -219,6 +220,8 @@ class GuardedCore(Core):
         self.tracker = core.tracker
         self.max_seconds = core.max_seconds
         self.places = core.places
+        self.watcher = core.watcher
+        self.measured = core.measured
         self.line = f"{next(_numbers)}:"
         self._retry_seconds = core._retry_seconds
         self._at_once = core._at_once

@@ -7,6 +7,8 @@ import warnings
 from types import FrameType
 
 _WITH_TWINS = frozenset({"DataStore", "AgentDataStore", "Vault", "KeyValueStore"})
+_AROUND = frozenset({"within_its_time", "watched"})
+"""Functions around a call, which have other names than it (`datastore.scope.bounded`, `datastore.watching`)."""
 
 
 class BlockingCallWarning(UserWarning):
@@ -40,8 +42,8 @@ def _call(frame: FrameType | None) -> tuple[str, int]:
     while frame is not None:
         if frame.f_globals.get("__name__", "").partition(".")[0] == "datastore":
             depth = level + 1
-            kind = type(frame.f_locals.get("self")).__name__
-            if kind in _WITH_TWINS and frame.f_code.co_name != "within_its_time":
+            kind = type(frame.f_locals.get("self")).__name__.removeprefix("Remote")  # `datastore.remote`
+            if kind in _WITH_TWINS and frame.f_code.co_name not in _AROUND:
                 name = frame.f_code.co_name
                 call = f"{kind}.{'exists' if name == '__contains__' else name}"
         frame, level = frame.f_back, level + 1

@@ -60,6 +60,8 @@ class Quota:
     Attributes:
         records: The most records; ``None`` for any number.
         bytes: The most bytes of JSON in their values and metadata, in UTF-8; ``None`` for any number.
+        calls_per_minute: The most calls in a minute; ``None`` for any number. Only a server counts calls, each process
+            its own, so it is for tokens (`datastore.Tokens.mint`).
 
     Raises:
         ConfigurationError: If one of them is not a number of at least 0.
@@ -67,9 +69,10 @@ class Quota:
 
     records: int | None = None
     bytes: int | None = None
+    calls_per_minute: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("records", "bytes"):
+        for name in ("records", "bytes", "calls_per_minute"):
             given = getattr(self, name)
             if given is None:
                 continue

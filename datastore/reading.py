@@ -60,5 +60,6 @@ class ReadOnlyBackend(Backend):
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise PermissionDeniedError(
             "the store was opened for reading only (mode=ro), and nothing was written; open it without that to write",
+            by_the_store=True,
             backend=self.name,
         )

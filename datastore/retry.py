@@ -34,6 +34,10 @@ class Backoff:
         time.sleep(seconds)
         return True
 
+    def has(self, seconds: float) -> bool:
+        """Return whether there is that much time left."""
+        return time.monotonic() + seconds < self._deadline
+
     def delay(self) -> float | None:
         """Return how long to wait before the next attempt; ``None`` if there is no time for another one."""
         left = self._deadline - time.monotonic()

@@ -56,6 +56,9 @@ class Scope:
 
     __slots__ = ("agent", "core", "encoded_user", "namespace", "prefix", "tracker", "user_id")
 
+    stand_in: type[Any] | None = None
+    """The class that stands for `AgentDataStore`, if the host is told of each call (`datastore.watching`)."""
+
     def __init__(self, core: Core, user_id: str, agent: str | None, namespace: str) -> None:
         user_id, namespace = check_name(user_id, "user_id"), check_name(namespace, "namespace")
         self.encoded_user = encode_name(user_id, "user_id")
@@ -71,6 +74,12 @@ class Scope:
     def within(self, namespace: str) -> Scope:
         """Return the same user and agent in another namespace."""
         return Scope(self.core, self.user_id, self.agent or None, namespace)
+
+    def uncounted(self) -> Scope:
+        """Return the same, but no access is counted of what is read."""
+        scope = self.within(self.namespace)
+        scope.tracker = NO_NOTES
+        return scope
 
     def fetch(self, key: str, fields: Fields) -> Document | None:
         """Return the live document under a key."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Self, cast, get_args
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self, cast, get_args
 
 from datastore.access import Tracking
 from datastore.agent import AgentDataStore
@@ -17,6 +17,7 @@ from datastore.core import Core
 from datastore.documents import living, skip
 from datastore.errors import (
     ConfigurationError,
+    DataStoreError,
     InvalidNameError,
     NotPicklableError,
     QueryError,
@@ -39,6 +40,7 @@ from datastore.scope import Scope
 
 if TYPE_CHECKING:
     from datastore.asynchronous.store import AsyncDataStore
+    from datastore.events import CallEvent, Telemetry
     from datastore.grants import Grant
     from datastore.quotas import Quota
     from datastore.record import Record
@@ -47,6 +49,22 @@ if TYPE_CHECKING:
 _USERS = 1_000  # users asked for at once
 _MOST = 1e9
 """All numeric options must be below this: as seconds it is 31 years, as records a thousand million."""
+
+
+class Health(NamedTuple):
+    """What `DataStore.health` has found.
+
+    Attributes:
+        ok: Whether the database answers.
+        backend: The name of the backend.
+        latency: How long it took to read one record, in seconds; ``None`` if the database does not answer.
+        error: What is wrong; ``None`` if nothing is. It names no secret, but may name a host or a file.
+    """
+
+    ok: bool
+    backend: str
+    latency: float | None
+    error: str | None
 
 
 class DataStore:
@@ -71,9 +89,15 @@ class DataStore:
         clock: Returns seconds since the epoch; expiry and all times follow it. For tests.
         warn_on_loop: Whether the first call that blocks a running event loop is a `BlockingCallWarning`, where the
             database is asked over a network.
+        on_call: Called with a `CallEvent` after each call of an agent, in the thread that has made the call; an awaited
+            call on its event loop. So it must be quick, and several threads may call it at once. What it raises is
+            logged once, and does not affect the call. Calls that it makes itself are told to nobody.
+            ``datastore.audit`` logs each call as a line of JSON.
+        telemetry: Whether each call is a span of OpenTelemetry, and is measured. ``True`` uses the providers of the
+            process, also if they are set later; a `Telemetry` names others.
 
     Raises:
-        ConfigurationError: If one of them is out of range.
+        ConfigurationError: If one of them is out of range, or OpenTelemetry is asked for and not installed.
     """
 
     def __init__(
@@ -87,6 +111,8 @@ class DataStore:
         max_seconds: float = 30.0,
         clock: Callable[[], float] = time.time,
         warn_on_loop: bool = True,
+        on_call: Callable[[CallEvent], object] | None = None,
+        telemetry: bool | Telemetry = False,
     ) -> None:
         if not issubclass(type(backend), Backend):
             raise ConfigurationError(f"backend is {kind_of(backend)}; give an adapter's, or use datastore.connect()")
@@ -94,11 +120,11 @@ class DataStore:
             choices = ", ".join(map(repr, get_args(Tracking)))
             raise ConfigurationError(f"tracking is {shown(tracking)}; it must be one of {choices}")
         if flush_interval is not None:
-            flush_interval = _number("flush_interval", flush_interval, minimum=0.001)
+            flush_interval = number_of("flush_interval", flush_interval, minimum=0.001)
         if max_pending is not None:
-            max_pending = int(_number("max_pending", max_pending, minimum=1))
-        retry_seconds = _number("retry_seconds", retry_seconds, minimum=0)
-        max_seconds = _number("max_seconds", max_seconds, minimum=0.001)
+            max_pending = int(number_of("max_pending", max_pending, minimum=1))
+        retry_seconds = number_of("retry_seconds", retry_seconds, minimum=0)
+        max_seconds = check_seconds(max_seconds)
         if not callable(clock):
             raise ConfigurationError(f"clock is {kind_of(clock)}; it must be a function such as time.time")
         self._core = Core(
@@ -112,6 +138,10 @@ class DataStore:
             warn_on_loop=as_bool(warn_on_loop, "warn_on_loop"),
         )
         self._tenants = backend if backend.capabilities.supports("database") else None
+        if on_call is not None or telemetry is not False:
+            from datastore.watching import watch  # imported here, because few watch
+
+            watch(self._core, on_call, telemetry)
 
     @property
     def backend(self) -> Backend:
@@ -175,14 +205,21 @@ class DataStore:
         quota: Quota | None = None,
     ) -> AgentDataStore:
         core = self._core
+        if quota is not None and getattr(quota, "calls_per_minute", None) is not None:
+            raise ConfigurationError("calls_per_minute is for tokens: only a server (`datastore serve`) counts calls")
         if grants is not None or quota is not None:
             from datastore.guarded import guarded  # imported here, because few give an agent limits
 
             core = guarded(core, user_id, agent or "", grants, quota)
-        scope = Scope(core, user_id, agent, namespace)
+        if core.watcher is None:
+            data_store = AgentDataStore(Scope(core, user_id, agent, namespace))
+        else:
+            from datastore.watching import bound  # imported here, because few watch
+
+            data_store = bound(core, user_id, agent, namespace)
         if self._tenants is not None:
-            self._tenants.database(scope.user_id)  # raises if the id is too long for the name of a database
-        return AgentDataStore(scope)
+            self._tenants.database(data_store.user_id)  # raises if the id is too long for the name of a database
+        return data_store
 
     def host(self, user_id: str, namespace: str = "default") -> AgentDataStore:
         """Bind a store for the host itself: to look at a user's data, mend it or report about it.
@@ -249,6 +286,29 @@ class DataStore:
             if page.after is None:
                 return
             after = page.after
+
+    def health(self, *, max_seconds: float = 2.0) -> Health:
+        """Look whether the database answers. An outage is reported, without secrets, and not raised.
+
+        For the health check of a host: unlike other calls it does not wait for the database to come back.
+
+        Args:
+            max_seconds: How long it may take. A database that has not answered by then does not.
+
+        Returns:
+            A `Health`, a named tuple: ``ok``, whether the database answers; ``backend``, its name; ``latency``, the
+            seconds that reading one record took, and ``error``, the message. What is not known is ``None``.
+
+        Raises:
+            ConfigurationError: If ``max_seconds`` is out of range.
+
+        Requests: 1; 2 if the first one fails for a transient reason.
+        """
+        seconds, core = check_seconds(max_seconds), self._core
+        try:
+            return Health(True, core.backend.name, core.probe(seconds), None)
+        except DataStoreError as error:
+            return Health(False, core.backend.name, None, str(error))
 
     def flush(self) -> None:
         """Write the accesses counted so far.
@@ -470,7 +530,17 @@ def _users(core: Core) -> Iterator[str]:
         range = range._replace(start=after_user(id))
 
 
-def _number(name: str, value: float, *, minimum: float) -> float:
+def check_seconds(max_seconds: float) -> float:
+    """Check how long a call may take, and return it.
+
+    Raises:
+        ConfigurationError: If it is out of range.
+    """
+    return number_of("max_seconds", max_seconds, minimum=0.001)
+
+
+def number_of(name: str, value: float, *, minimum: float) -> float:
+    """Return a numeric option, or raise `ConfigurationError`."""
     number = as_number(value)
     if number is None or not minimum <= number < _MOST:
         raise ConfigurationError(

@@ -117,13 +117,21 @@ def encode_parsed(value: Any, name: str = "value", limit: int = MAX_VALUE_BYTES)
     return utf8.decode()
 
 
+def size_of(value: Any) -> int:
+    """Return how many bytes of UTF-8 the compact JSON of a stored value takes."""
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:  # an integer beyond 64 bits
+        return len(_to_json(value).encode())
+
+
 def decode(text: str) -> Any:
     """Return the value of JSON text that `encode` wrote; every call returns a new copy.
 
     Text that `encode` did not write may fail with one of `datastore.documents.UNDECODABLE`.
     """
     # Comparing the whole text, not its first character, raises for anything but text: orjson would accept bytes.
-    return orjson.loads(text) if text > _EXACTLY_TO else _decode_exactly(text)
+    return orjson.loads(text) if text > _EXACTLY_TO else exact_value(text)
 
 
 def decode_all(texts: Sequence[str]) -> list[Any]:
@@ -342,17 +350,27 @@ def _shortened(path: str) -> str:
 def _encode_exactly(value: Any, name: str, limit: int) -> str:
     """Encode a value that orjson refuses, if it is JSON."""
     _rebuild(value, name, limit)
-    try:
-        text = _to_json(value)
-    except ValueError:
-        text = _in_chunks(value)  # the host has lowered the interpreter's limit below `MAX_DIGITS`
+    text = exact_text(value)
     size = len(text.encode())
     if size > limit:
         raise _too_large(name, f"{size:,}", limit)
     return _EXACTLY + text
 
 
-def _decode_exactly(text: str) -> Any:
+def exact_text(value: Any) -> str:
+    """Return the compact JSON text of a value that is known to be JSON, with every digit of its integers."""
+    try:
+        return _to_json(value)
+    except ValueError:
+        return _in_chunks(value)  # the host has lowered the interpreter's limit below `MAX_DIGITS`
+
+
+def exact_value(text: str) -> Any:
+    """Return the value of JSON text, with every digit of its integers. `decode` is faster, where it is exact.
+
+    Raises:
+        ValueError, RecursionError: If it is not JSON, or holds what is no value.
+    """
     return json.loads(text, parse_int=parse_int, parse_float=_parse_float, parse_constant=_no_number)
 
 

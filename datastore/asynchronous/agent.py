@@ -60,8 +60,12 @@ class AsyncAgentDataStore(Hidden, OfOneProcess):
 
     def __new__(cls, data_store: AgentDataStore) -> Self:
         """Bind a new object to what a synchronous one is bound to."""
-        self = super().__new__(cls)
-        scope = scope_of(data_store)
+        scope, kind = scope_of(data_store), cls
+        if scope.stand_in is not None:
+            from datastore.asynchronous.watching import watched  # imported here, because few watch
+
+            kind = watched(cls)
+        self = super().__new__(kind)
         machinery = machinery_of(scope.core)
         hide(self, Inside(data_store, scope.core, machinery, machinery.line(scope.encoded_user, scope.core)))
         return self
@@ -624,13 +628,16 @@ class FoundRecords:
         self._cursor = cursor
 
     def __await__(self) -> Generator[Any, Any, Page]:
-        return reads(self._owner, self._page, limit=self._limit, cursor=self._cursor).__await__()
+        return self._fetch(self._limit, self._cursor).__await__()
+
+    def _fetch(self, limit: int | None, cursor: str | None) -> Awaitable[Page]:
+        return reads(self._owner, self._page, limit=limit, cursor=cursor)
 
     async def __aiter__(self) -> AsyncIterator[Record]:
         left, cursor = self._limit, self._cursor
         while True:
             most = _PAGE if left is None else min(left, _PAGE)
-            page = await reads(self._owner, self._page, limit=most, cursor=cursor)
+            page = await self._fetch(most, cursor)
             for record in page.records:
                 inside_of(self._owner).core.check_open()
                 yield record

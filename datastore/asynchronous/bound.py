@@ -10,7 +10,7 @@ from asyncio import sleep
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from itertools import islice
-from typing import Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar, cast
+from typing import Any, ClassVar, Concatenate, NamedTuple, ParamSpec, Self, TypeVar, cast
 
 from datastore.asynchronous.gathering import Line
 from datastore.asynchronous.workers import AT_ONCE, OVER_A_NETWORK, Job, Workers, outcome
@@ -87,6 +87,9 @@ class Hidden:
 
     __slots__ = ("_inside",)
 
+    _made_by: ClassVar[type | None] = None
+    """The class whose methods make the calls, where it is not the one that `reads` and `writes` are given."""
+
 
 _slot = cast(Any, Hidden.__dict__["_inside"])
 delattr(Hidden, "_inside")
@@ -113,31 +116,44 @@ def machinery_of(core: Core, most: int | None = None) -> Machinery:
 
 def _begin(self: Hidden, call: Callable[[], Any], *, writes: bool, limited: bool) -> Job:
     core, workers = inside_of(self).core, inside_of(self).machinery.workers
+    if core.measured is not None:
+        call = partial(core.measured, call)
     job = Job(call, writes=writes, seconds=core.max_seconds if limited else None)
     workers.submit(job)
     return job
 
 
+def _made(self: Hidden, method: Callable[..., T], *args: Any, **kwargs: Any) -> Callable[[], T]:
+    """Return the call of a method of the twin."""
+    made_by = self._made_by
+    if made_by is not None:
+        if isinstance(method, partial):
+            kwargs = {**method.keywords, **kwargs}
+            method = method.func
+        method = getattr(made_by, method.__name__)
+    return partial(method, inside_of(self).twin, *args, **kwargs)
+
+
 def reads(self: Hidden, method: Callable[Concatenate[S, P], T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
     """Make a call of the twin that changes nothing, within ``max_seconds``: if it is cancelled it is forgotten."""
-    return outcome(_begin(self, partial(method, inside_of(self).twin, *args, **kwargs), writes=False, limited=True))
+    return outcome(_begin(self, _made(self, method, *args, **kwargs), writes=False, limited=True))
 
 
 def reads_long(self: Hidden, method: Callable[Concatenate[S, P], T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
     """Make a call of the twin that changes nothing and may take as long as it does."""
-    return outcome(_begin(self, partial(method, inside_of(self).twin, *args, **kwargs), writes=False, limited=False))
+    return outcome(_begin(self, _made(self, method, *args, **kwargs), writes=False, limited=False))
 
 
 def writes(self: Hidden, method: Callable[Concatenate[S, P], T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
     """Make a call of the twin that changes something, within ``max_seconds``: its outcome is always waited for."""
-    return outcome(_begin(self, partial(method, inside_of(self).twin, *args, **kwargs), writes=True, limited=True))
+    return outcome(_begin(self, _made(self, method, *args, **kwargs), writes=True, limited=True))
 
 
 def writes_long(
     self: Hidden, method: Callable[Concatenate[S, P], T], *args: P.args, **kwargs: P.kwargs
 ) -> Awaitable[T]:
     """Make a call of the twin that changes something and may take as long as it does."""
-    return outcome(_begin(self, partial(method, inside_of(self).twin, *args, **kwargs), writes=True, limited=False))
+    return outcome(_begin(self, _made(self, method, *args, **kwargs), writes=True, limited=False))
 
 
 class _Next(NamedTuple):

@@ -10,6 +10,8 @@ import time
 from asyncio import AbstractEventLoop, Future
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, TypeAlias
 
 from datastore import deadlines
@@ -24,6 +26,8 @@ _MOST = 1_000
 
 _TURN = 0.001
 """Seconds. A read that has waited for longer may have been left behind, by a loop that was stopped or interrupted."""
+
+_Make: TypeAlias = Callable[[dict[str, Document], Callable[[str, Any], Any] | None], Any]
 
 Answer: TypeAlias = tuple[Any, BaseException | None]
 """What a reader returns, and what it raises. It is no exception of a future, because nobody may be left to hear it."""
@@ -41,7 +45,7 @@ class Asked:
             function. It is called in a worker, and its documents are its own.
     """
 
-    __slots__ = ("answer", "began", "fields", "fit", "future", "ids", "loop", "make", "scope", "type")
+    __slots__ = ("answer", "began", "context", "fields", "fit", "future", "ids", "loop", "make", "scope", "type")
 
     def __init__(
         self,
@@ -49,13 +53,15 @@ class Asked:
         ids: Sequence[str],
         fields: Fields,
         type: Any,
-        make: Callable[[dict[str, Document], Callable[[str, Any], Any] | None], Any],
+        make: _Make,
     ) -> None:
         self.scope = scope
         self.ids = ids
         self.fields = fields
         self.type = type
         self.make = make
+        self.context: Context | None = None
+        """Where it was asked, if somebody watches: the first one's is that of the request."""
         self.fit: Callable[[str, Any], Any] | None = None
         self.loop = asyncio.get_running_loop()
         self.future: Future[Answer] = Future(loop=self.loop)
@@ -91,6 +97,8 @@ class Line:
             ClosedError: If the store was closed.
         """
         asked.scope.core.check_open()
+        if asked.scope.stand_in is not None:
+            asked.context, asked.make = copy_context(), partial(_make_in, copy_context(), asked.make)
         if not self._is_leaving(asked):
             asked.loop.call_soon(self._leave)
         self._waiting.append(asked)
@@ -113,8 +121,12 @@ class Line:
         while True:
             batch = self._next()
             if batch:
+                context = batch[0].context
                 try:
-                    _read(batch)
+                    if context is None:
+                        _read(batch)
+                    else:
+                        context.run(_read, batch)
                 except BaseException as error:  # noqa: BLE001 - raised in the coroutines
                     for asked in batch:
                         asked.answer = None, error
@@ -218,6 +230,10 @@ def _read_alone(asked: Asked) -> None:
     finally:
         deadlines.end(before)
     _make(asked, found)
+
+
+def _make_in(context: Context, make: _Make, found: dict[str, Document], fit: Callable[[str, Any], Any] | None) -> Any:
+    return context.run(make, found, fit)
 
 
 def _make(asked: Asked, found: dict[str, Document]) -> None:

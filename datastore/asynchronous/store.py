@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast, overload
 
 from datastore.access import Tracking
 from datastore.arguments import as_int, shown
@@ -22,11 +23,17 @@ from datastore.connecting import connect
 from datastore.errors import ConfigurationError, NotPicklableError
 from datastore.grants import Grant
 from datastore.quotas import Quota
-from datastore.store import DataStore
+from datastore.scope import scope_of
+from datastore.store import DataStore, Health, check_seconds
 from datastore.urls import Mode
 
 if TYPE_CHECKING:
+    from datastore.asynchronous.remote import AsyncRemoteAgentDataStore
+    from datastore.events import CallEvent, Telemetry
     from datastore.record import Record
+    from datastore.remote.agent import RemoteAgentDataStore
+
+S = TypeVar("S", bound="AsyncDataStore | AsyncRemoteAgentDataStore")
 
 _MOST_WORKERS = 1_000
 
@@ -97,6 +104,14 @@ class AsyncDataStore(Hidden):
     def records(self) -> AsyncIterator[Record]:
         return Records(self, self.sync.records)
 
+    async def health(self, *, max_seconds: float = 2.0) -> Health:
+        name, seconds = self.sync.backend.name, check_seconds(max_seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                return await reads_long(self, DataStore.health, max_seconds=seconds)
+        except TimeoutError:  # perhaps no worker was free: they all wait for the database
+            return Health(False, name, None, f"{name} has not answered within {seconds:g} s")
+
     async def flush(self) -> None:
         await writes(self, DataStore.flush)
 
@@ -121,7 +136,7 @@ class AsyncDataStore(Hidden):
         Calls under way are waited for. Closing again does nothing; any other call raises `ClosedError`. If it is
         cancelled it closes the store all the same, before `asyncio.CancelledError` is raised.
         """
-        await _in_a_thread(self.sync.close)
+        await in_a_thread(self.sync.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -138,6 +153,46 @@ class AsyncDataStore(Hidden):
         return f"Async{self.sync!r}"
 
 
+@overload
+def connect_async(
+    url: str | None = None,
+    *,
+    token: str,
+    workers: int | None = None,
+    retry_seconds: float = 10.0,
+    max_seconds: float = 30.0,
+    warn_on_loop: bool = True,
+    **parameters: Any,
+) -> Opening[AsyncRemoteAgentDataStore]: ...
+
+
+@overload
+def connect_async(
+    url: str | None = None,
+    *,
+    token_file: str | os.PathLike[str],
+    workers: int | None = None,
+    retry_seconds: float = 10.0,
+    max_seconds: float = 30.0,
+    warn_on_loop: bool = True,
+    **parameters: Any,
+) -> Opening[AsyncRemoteAgentDataStore]: ...
+
+
+@overload
+def connect_async(
+    url: str | None = None,
+    *,
+    token_fd: int,
+    workers: int | None = None,
+    retry_seconds: float = 10.0,
+    max_seconds: float = 30.0,
+    warn_on_loop: bool = True,
+    **parameters: Any,
+) -> Opening[AsyncRemoteAgentDataStore]: ...
+
+
+@overload
 def connect_async(
     url: str | None = None,
     *,
@@ -149,9 +204,35 @@ def connect_async(
     max_seconds: float = 30.0,
     clock: Callable[[], float] = time.time,
     warn_on_loop: bool = True,
+    on_call: Callable[[CallEvent], object] | None = None,
+    telemetry: bool | Telemetry = False,
     mode: Mode | None = None,
+    token: None = None,
+    token_file: None = None,
+    token_fd: None = None,
     **parameters: Any,
-) -> Opening:
+) -> Opening[AsyncDataStore]: ...
+
+
+def connect_async(
+    url: str | None = None,
+    *,
+    workers: int | None = None,
+    tracking: Tracking = "deferred",
+    flush_interval: float | None = None,
+    max_pending: int | None = None,
+    retry_seconds: float = 10.0,
+    max_seconds: float = 30.0,
+    clock: Callable[[], float] = time.time,
+    warn_on_loop: bool = True,
+    on_call: Callable[[CallEvent], object] | None = None,
+    telemetry: bool | Telemetry = False,
+    mode: Mode | None = None,
+    token: str | None = None,
+    token_file: str | os.PathLike[str] | None = None,
+    token_fd: int | None = None,
+    **parameters: Any,
+) -> Opening[AsyncDataStore] | Opening[AsyncRemoteAgentDataStore]:
     """Open the store that a URL names, for calls that are awaited.
 
     Use it as ``async with datastore.connect_async(url) as store``, or as ``store = await datastore.connect_async(url)``
@@ -168,11 +249,17 @@ def connect_async(
         max_seconds: How long one call of an agent may take in all, with its retries and its waiting for a thread.
         clock: As `connect`.
         warn_on_loop: As `connect`, of the synchronous twin.
+        on_call: As `connect`.
+        telemetry: As `connect`.
         mode: As `connect`.
+        token: As `connect`.
+        token_file: As `connect`.
+        token_fd: As `connect`.
         **parameters: Parameters of the adapter, as if they stood in the URL's query.
 
     Returns:
-        What opens the store, an `AsyncDataStore`, when it is awaited or entered.
+        What opens the store when it is awaited or entered: an `AsyncDataStore`; with a token an `AsyncAgentDataStore`,
+        which is closed as that is.
 
     Raises:
         ConfigurationError, PermissionDeniedError, BackendUnavailableError, BackendUnusableError: As `connect`, when it
@@ -188,25 +275,30 @@ def connect_async(
         "max_seconds": max_seconds,
         "clock": clock,
         "warn_on_loop": warn_on_loop,
+        "on_call": on_call,
+        "telemetry": telemetry,
         "mode": mode,
+        "token": token,
+        "token_file": token_file,
+        "token_fd": token_fd,
     }
-    return Opening(partial(connect, url, **options, **parameters), _workers(workers))  # type: ignore[arg-type]  # a dict does not keep their types
+    return Opening(partial(connect, url, **options, **parameters), _workers(workers))
 
 
-class Opening:
+class Opening(Generic[S]):
     """A store that is being opened: await it, or enter it with ``async with``. `connect_async` makes it."""
 
     __slots__ = ("_connect", "_store", "_workers")
 
-    def __init__(self, connect: Callable[[], DataStore], workers: int | None) -> None:
+    def __init__(self, connect: Callable[[], DataStore | RemoteAgentDataStore], workers: int | None) -> None:
         self._connect = connect
         self._workers = workers
-        self._store: AsyncDataStore | None = None
+        self._store: S | None = None
 
-    def __await__(self) -> Generator[Any, Any, AsyncDataStore]:
+    def __await__(self) -> Generator[Any, Any, S]:
         return self._open().__await__()
 
-    async def __aenter__(self) -> AsyncDataStore:
+    async def __aenter__(self) -> S:
         self._store = await self._open()
         return self._store
 
@@ -216,18 +308,22 @@ class Opening:
         if self._store is not None:
             await self._store.aclose()
 
-    async def _open(self) -> AsyncDataStore:
-        opened: list[DataStore] = []
+    async def _open(self) -> S:
+        opened: list[DataStore | RemoteAgentDataStore] = []
         try:
-            await _in_a_thread(lambda: opened.append(self._connect()))
+            await in_a_thread(lambda: opened.append(self._connect()))
         except BaseException:
             for store in opened:  # the call was cancelled meanwhile
-                await _in_a_thread(store.close)
+                await in_a_thread(store.close)
             raise
-        return AsyncDataStore(opened[0], workers=self._workers)
+        (store,) = opened
+        if isinstance(store, DataStore):
+            return cast(S, AsyncDataStore(store, workers=self._workers))
+        machinery_of(scope_of(store).core, self._workers)
+        return cast(S, store.asynchronous)
 
 
-async def _in_a_thread(call: Callable[[], object]) -> None:
+async def in_a_thread(call: Callable[[], object]) -> None:
     """Make a call in a thread of its own: there is no store that has workers, or there will soon be none."""
     job = Job(call, writes=True, seconds=None, certain=True)
     thread = threading.Thread(target=job.run, name="datastore-asynchronous", daemon=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn, Self, cast
 
@@ -45,11 +45,12 @@ class AsyncTokens(Hidden):
         *,
         grants: Mapping[str, Grant] | None = None,
         quota: Quota | None = None,
+        calls: Iterable[str] | None = None,
         ttl: float | timedelta | None = None,
         label: str = "",
     ) -> str:
         return await writes(
-            self, Tokens.mint, user_id, agent, namespace, grants=grants, quota=quota, ttl=ttl, label=label
+            self, Tokens.mint, user_id, agent, namespace, grants=grants, quota=quota, calls=calls, ttl=ttl, label=label
         )
 
     async def narrow(
@@ -59,11 +60,20 @@ class AsyncTokens(Hidden):
         namespace: str | None = None,
         grants: Mapping[str, Grant] | None = None,
         quota: Quota | None = None,
+        calls: Iterable[str] | None = None,
         ttl: float | timedelta | None = None,
         label: str = "",
     ) -> str:
         return await writes(
-            self, Tokens.narrow, token, namespace=namespace, grants=grants, quota=quota, ttl=ttl, label=label
+            self,
+            Tokens.narrow,
+            token,
+            namespace=namespace,
+            grants=grants,
+            quota=quota,
+            calls=calls,
+            ttl=ttl,
+            label=label,
         )
 
     async def check(self, token: str) -> Token:

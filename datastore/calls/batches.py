@@ -216,7 +216,7 @@ def _puts(
     """Yield the write of each item, after checking it."""
     metadata, moment = check_metadata(metadata), scope.moment(ttl)
     elsewhere = {scope.namespace: scope}
-    for item in _items(items):
+    for item in items_of(items):
         if not isinstance(item, Item):
             key, value = item
             yield scope.put(key, value, moment, metadata, name=f"items[{key!r}]")
@@ -237,7 +237,7 @@ def _puts(
         yield put
 
 
-def _items(items: Mapping[str, Any] | Iterable[tuple[str, Any] | Item]) -> Iterator[tuple[str, Any] | Item]:
+def items_of(items: Mapping[str, Any] | Iterable[tuple[str, Any] | Item]) -> Iterator[tuple[str, Any] | Item]:
     """Yield pairs of key and value, and items. What the caller's own mapping or iterable raises is not translated."""
 
     def refusal() -> DataStoreError:
@@ -292,10 +292,15 @@ def _done(scope: Scope, call: str, keys: list[str], outcomes: list[Outcome]) -> 
 
 def raise_failed(scope: Scope, call: str, errors: Mapping[BatchKey, DataStoreError | None]) -> None:
     """Raise if some records of a batch failed, with the outcome of each."""
-    failed = [key for key, error in errors.items() if error is not None]
+    failed = [error for error in errors.values() if error is not None]
     if failed:
-        first = errors[failed[0]]
-        raise BatchError(
-            f"{len(failed)} of {len(errors)} records failed, the others are done; the first is {failed[0]!r}: {first}",
-            outcomes=errors,
-        ).during(f"{call} in namespace {scope.namespace!r}", scope.core.backend.name) from first
+        raise BatchError(how_many_failed(errors), outcomes=errors).during(
+            f"{call} in namespace {scope.namespace!r}", scope.core.backend.name
+        ) from failed[0]
+
+
+def how_many_failed(outcomes: Mapping[BatchKey, DataStoreError | None]) -> str:
+    """Return the message for a batch of which some records failed."""
+    failed = [(key, error) for key, error in outcomes.items() if error is not None]
+    key, first = failed[0]
+    return f"{len(failed)} of {len(outcomes)} records failed, the others are done; the first is {key!r}: {first}"

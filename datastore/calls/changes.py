@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from datastore.arguments import as_bool, check_name, is_a
-from datastore.backend import Fields
+from datastore.arguments import as_bool, check_name, check_text, is_a
+from datastore.backend import Fields, Put
 from datastore.calls.steps import Steps, follow
 from datastore.errors import ConflictError, DataStoreError, InvalidValueError, kind_of
 from datastore.retry import Backoff
@@ -17,7 +17,8 @@ from datastore.scope import Bound, Scope, bounded, scope_of
 from datastore.values import article, decode, encode
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; a competitor is done after one round trip
-_RESULT = "the function's result"
+RESULT = "the function's result"
+"""The name of a new value in errors."""
 
 
 class ChangeCalls(Bound):
@@ -204,7 +205,7 @@ def modifying(
     """Return the steps of `modify`; whoever follows them calls the function."""
     expiry = _expiry(ttl, touch)
     _check_function(function)
-    return _changing(scope, key, default, _RESULT, expiry, allow_none=allow_none)
+    return _changing(scope, key, default, RESULT, expiry, allow_none=allow_none)
 
 
 def _check_function(function: Callable[[Any], Any]) -> None:
@@ -221,26 +222,104 @@ def _changing(scope: Scope, key: str, default: Any, name: str, expiry: _Expiry, 
     backoff = Backoff(seconds, _FIRST_DELAY, _LONGEST_DELAY)
     while True:
         document = scope.fetch(key, Fields.VALUE)
-        value = yield (_copy_of(default) if document is None else document.value,)
+        value = yield (copy_of(default) if document is None else document.value,)
         if value is None and not allow_none:
-            raise InvalidValueError(
-                f"{name} is None: return the new value, also where the function changes a list or dict in place; "
-                "to store null say allow_none=True"
-            )
-        put = scope.put(key, value, scope.moment(expiry.ttl), if_absent=document is None, name=name)
-        if document is not None:
-            put = put._replace(if_revision=document.revision, keep_expiry=not expiry.touch)
+            raise forgotten(name)
+        put = _changed(scope, key, value, None if document is None else document.revision, expiry, name)
         outcome = scope.core.write_one(put)
         if outcome.done:
             return decode(put.json)
         if not backoff.wait():
-            raise ConflictError(
-                f"other writers changed the record at each attempt for {seconds:g} s; try again",
-                revision=outcome.revision,
-            ).during(f"changing {key!r} of namespace {scope.namespace!r}", scope.core.backend.name)
+            raise outpaced(scope, key, seconds, outcome.revision)
 
 
-def _copy_of(default: Any) -> Any:
+def _changed(scope: Scope, key: str, value: Any, revision: str | None, expiry: _Expiry, name: str) -> Put:
+    """Return the write of a new value, if the record is still at a revision; ``None`` if there is none yet."""
+    put = scope.put(key, value, scope.moment(expiry.ttl), if_absent=revision is None, name=name)
+    return put if revision is None else put._replace(if_revision=revision, keep_expiry=not expiry.touch)
+
+
+def forgotten(name: str = RESULT) -> InvalidValueError:
+    """Return the error for a function that returned ``None`` where null is not to be stored."""
+    return InvalidValueError(
+        f"{name} is None: return the new value, also where the function changes a list or dict in place; "
+        "to store null say allow_none=True"
+    )
+
+
+def outpaced(scope: Scope, key: str, seconds: float, revision: str | None) -> ConflictError:
+    """Return the error for a change that others came before each time."""
+    return ConflictError(
+        f"other writers changed the record at each attempt for {seconds:g} s; try again", revision=revision
+    ).during(f"changing {key!r} of namespace {scope.namespace!r}", scope.core.backend.name)
+
+
+# ------------------------------------------------------------------------------------ `modify` in two requests
+# For a caller whose function runs in another process (`datastore.wire`). They keep nothing between the two.
+
+
+class Seen(NamedTuple):
+    """What `read_to_change` found."""
+
+    value: Any
+    revision: str
+
+
+class Written(NamedTuple):
+    """What came of `write_changed`."""
+
+    done: bool
+    revision: str | None
+    """If it is done, the new revision, and otherwise that of the record that is there; ``None`` if there is none."""
+
+
+def read_to_change(scope: Scope, key: str, *, ttl: float | timedelta | None = None, touch: bool = False) -> Seen | None:
+    """Return the value to apply a function to, with its revision; ``None`` if there is no record.
+
+    Args:
+        scope: Whose it is.
+        key: As `ChangeCalls.modify`.
+        ttl: As `ChangeCalls.modify`.
+        touch: As `ChangeCalls.modify`.
+
+    Requests: 1.
+    """
+    scope.moment(_expiry(ttl, touch).ttl)  # raises before any request
+    scope.core.check_writes(scope.prefix)
+    document = scope.fetch(check_name(key, "key"), Fields.VALUE)
+    return None if document is None else Seen(document.value, document.revision)
+
+
+def write_changed(
+    scope: Scope,
+    key: str,
+    value: Any,
+    revision: str | None,
+    *,
+    ttl: float | timedelta | None = None,
+    touch: bool = False,
+) -> Written:
+    """Store what the function has made of a value, if nobody wrote in between.
+
+    Args:
+        scope: Whose it is.
+        key: As `ChangeCalls.modify`.
+        value: The new value.
+        revision: That of `Seen`; ``None`` if there was no record.
+        ttl: As `ChangeCalls.modify`.
+        touch: As `ChangeCalls.modify`.
+
+    Requests: 1.
+    """
+    if revision is not None:
+        revision = check_text(revision, "revision", "give the one that was read, or None")
+    put = _changed(scope, check_name(key, "key"), value, revision, _expiry(ttl, touch), RESULT)
+    outcome = scope.core.write_one(put)
+    return Written(outcome.done, put.revision if outcome.done else outcome.revision)
+
+
+def copy_of(default: Any) -> Any:
+    """Return a copy of a default for a function that may change it."""
     try:
         return copy.deepcopy(default)
     except Exception as error:

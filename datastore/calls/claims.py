@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import lru_cache
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from datastore.arguments import check_name
+from datastore.arguments import check_name, check_text
 from datastore.backend import Delete, Document, Fields, Put
-from datastore.calls.changes import naming
+from datastore.calls.changes import RESULT, naming
 from datastore.calls.steps import Steps, follow
 from datastore.documents import key_of
 from datastore.errors import ConflictError, DataStoreError, InvalidValueError, kind_of
@@ -195,9 +196,18 @@ def computing(
     key, metadata = check_name(key, "key"), check_metadata(metadata)
     for parameter, seconds in (("ttl", ttl), ("refresh", refresh), ("lease", lease)):
         scope.moment(seconds, parameter)  # raises before any request
+    _check_lease(lease)
+    return _computing(scope, key, metadata, ttl, refresh, lease)
+
+
+def pausing() -> Backoff:
+    """Return the waiting between two looks whether somebody else has computed the value."""
+    return Backoff(inf, _LOOK, _LOOK_SELDOM)
+
+
+def _check_lease(lease: float | timedelta | None) -> None:
     if lease is None:
         raise InvalidValueError("lease is None; say for how many seconds one caller may compute alone")
-    return _computing(scope, key, metadata, ttl, refresh, lease)
 
 
 def _computing(
@@ -209,27 +219,146 @@ def _computing(
     lease: float | timedelta,
 ) -> Steps:
     scope.core.check_writes(scope.prefix)
-    pauses = Backoff(inf, _LOOK, _LOOK_SELDOM)
+    pauses = pausing()
+    while True:
+        begun = _begin_computing(scope, key, refresh, lease)
+        if begun.lease is not None:
+            try:
+                value = yield ()
+                json = _store_computed(scope, key, value, begun.revision, metadata, ttl)
+            finally:
+                _end_lease(scope, key, begun.lease)
+            if json is not None:
+                return decode(json)
+        elif begun.found:
+            return begun.value
+        else:
+            yield pauses
+
+
+class Begun(NamedTuple):
+    """What the caller of `get_or_set` is to do: take the value; compute it, with a lease; or wait and begin again."""
+
+    found: bool
+    value: Any = None
+    lease: str | None = None
+    """The caller's to compute alone for some time; ``None`` if there is nothing to compute, or another one does."""
+    revision: str | None = None
+    """That of the value that is to be replaced; ``None`` if there is none."""
+
+
+_WAIT = Begun(False)
+
+
+def begin_computing(
+    scope: Scope, key: str, *, refresh: float | timedelta | None = None, lease: float | timedelta = 60.0
+) -> Begun:
+    """Look whether there is a value, and otherwise take the lease for computing it, if nobody holds it.
+
+    A value that is there is counted as an access, unless the caller is to compute it again. Whoever gets a lease must
+    end it with `end_computing`, after storing what was computed with `store_computed`.
+
+    Args:
+        scope: Whose it is.
+        key: As `ClaimCalls.get_or_set`.
+        refresh: As `ClaimCalls.get_or_set`.
+        lease: As `ClaimCalls.get_or_set`.
+
+    Requests: 1 if the value is there; with a lease 3.
+    """
+    key = check_name(key, "key")
+    for parameter, seconds in (("refresh", refresh), ("lease", lease)):
+        scope.moment(seconds, parameter)  # raises before any request
+    _check_lease(lease)
+    scope.core.check_writes(scope.prefix)
+    return _begin_computing(scope, key, refresh, lease)
+
+
+def _begin_computing(scope: Scope, key: str, refresh: float | timedelta | None, lease: float | timedelta) -> Begun:
     while True:
         document = scope.fetch(key, Fields.VALUE)
-        if document is not None and not _is_due(scope, document, refresh):
-            break
-        with _leased(scope, key, lease) as is_ours:
-            if is_ours:
-                last = scope.fetch(key, Fields.VALUE)  # somebody may have stored it since the first look
+        if document is None or _is_due(scope, document, refresh):
+            held = _take_lease(scope, key, lease)
+            if held is not None:
+                with _ended_if_raised(scope, key, held):
+                    last = scope.fetch(key, Fields.VALUE)  # somebody may have stored it since the first look
                 if last is None or _is_due(scope, last, refresh):
-                    value = yield ()
-                    put = scope.put(key, value, scope.moment(ttl), metadata, name="the function's result")
-                    revision = None if last is None else last.revision
-                    put = put._replace(if_absent=last is None, if_revision=revision)
-                    if scope.core.write_one(put).done:
-                        return decode(put.json)
+                    return Begun(False, None, held, None if last is None else last.revision)
+                _end_lease(scope, key, held)
                 continue  # whatever is there now
-        if document is not None:
-            break  # somebody else computes: for now, the old value will do
-        yield pauses
-    scope.tracker.note(document, scope.agent)
-    return document.value
+            if document is None:
+                return _WAIT
+            # Somebody else computes: for now, the old value will do.
+        scope.tracker.note(document, scope.agent)
+        return Begun(True, document.value)
+
+
+def store_computed(
+    scope: Scope,
+    key: str,
+    value: Any,
+    lease: str,
+    revision: str | None,
+    *,
+    metadata: dict[str, Any] | None = None,
+    ttl: float | timedelta | None = None,
+) -> bool:
+    """Store what was computed, end the lease, and return whether it was stored: somebody may have been first.
+
+    Args:
+        scope: Whose it is.
+        key: As `ClaimCalls.get_or_set`.
+        value: What was computed.
+        lease: That of `Begun`.
+        revision: That of `Begun`.
+        metadata: As `ClaimCalls.get_or_set`.
+        ttl: As `ClaimCalls.get_or_set`.
+
+    Requests: 2.
+    """
+    key = check_name(key, "key")
+    if revision is not None:
+        revision = check_text(revision, "revision", "give the one that get_or_set began with, or None")
+    lease = check_text(lease, "lease", "give the one that get_or_set began with")
+    scope.core.check_writes(scope.prefix)
+    try:
+        return _store_computed(scope, key, value, revision, check_metadata(metadata), ttl) is not None
+    finally:
+        _end_lease(scope, key, lease)
+
+
+def end_computing(scope: Scope, key: str, lease: str) -> None:
+    """End the lease for computing a value. One that others hold by now stays.
+
+    Args:
+        scope: Whose it is.
+        key: As `ClaimCalls.get_or_set`.
+        lease: That of `Begun`.
+
+    Requests: 1.
+    """
+    scope.core.check_writes(scope.prefix)
+    _end_lease(scope, check_name(key, "key"), check_text(lease, "lease", "give the one that get_or_set began with"))
+
+
+def _end_lease(scope: Scope, key: str, lease: str) -> None:
+    id, _ = _lease_of(scope, key)
+    with suppress(DataStoreError):  # it expires by itself
+        scope.core.write_one(Delete(id, format_time(scope.core.clock()), lease))
+
+
+def _store_computed(
+    scope: Scope,
+    key: str,
+    value: Any,
+    revision: str | None,
+    metadata: dict[str, Any] | None,
+    ttl: float | timedelta | None,
+) -> str | None:
+    """Store a value if what it replaces is still at a revision, and return its JSON; ``None`` if it is not."""
+    put = scope.put(key, value, scope.moment(ttl), metadata, name=RESULT)
+    put = put._replace(if_absent=revision is None, if_revision=revision)
+    return put.json if scope.core.write_one(put).done else None
 
 
 def _change_one(scope: Scope, query: Query, range: IdRange, sort: Sort, update: Callable[[Any], Any]) -> Record | None:
@@ -279,19 +408,29 @@ def _is_due(scope: Scope, document: Document, refresh: float | timedelta | None)
     return soon is not None and document.expires_at <= soon
 
 
-@contextmanager
-def _leased(scope: Scope, key: str, ttl: float | timedelta) -> Iterator[bool]:
-    """Hold the lease for computing the value of a key, if nobody holds it, and yield whether that is so.
+def _lease_of(scope: Scope, key: str) -> tuple[str, str]:
+    """Return the id and the key of the lease for computing the value of a key."""
+    return _lease_for(scope.encoded_user, scope.prefix + encode_key(key))
+
+
+@lru_cache(256)  # it is asked for when the lease is taken, and again when it is ended
+def _lease_for(encoded_user: str, id: str) -> tuple[str, str]:
+    from hashlib import sha256  # imported here, because few programs need it
+
+    name = sha256(id.encode()).hexdigest()  # the id itself is longer than a key may be
+    return system_prefix(encoded_user, "leases") + encode_key(name), name
+
+
+def _take_lease(scope: Scope, key: str, ttl: float | timedelta) -> str | None:
+    """Take the lease for computing the value of a key, and return its revision; ``None`` if somebody holds it.
 
     The lease is a system record that expires, so that a holder that dies stops nobody for longer.
     """
-    from hashlib import sha256  # imported here, because few programs need it
-
-    core, moment = scope.core, scope.moment(ttl)
+    moment = scope.moment(ttl)
     value = {"namespace": scope.namespace, "key": key}
-    name = sha256((scope.prefix + encode_key(key)).encode()).hexdigest()  # the id itself is longer than a key may be
+    id, name = _lease_of(scope, key)
     put = Put(
-        id=system_prefix(scope.encoded_user, "leases") + encode_key(name),
+        id=id,
         user_id=scope.user_id,
         namespace="leases",
         key=name,
@@ -304,11 +443,14 @@ def _leased(scope: Scope, key: str, ttl: float | timedelta) -> Iterator[bool]:
         expires_at=moment.expires_at,
         if_absent=True,
     )
-    if not core.write_one(put).done:
-        yield False
-        return
+    return put.revision if scope.core.write_one(put).done else None
+
+
+@contextmanager
+def _ended_if_raised(scope: Scope, key: str, lease: str) -> Iterator[None]:
+    """End a lease if the code inside raises."""
     try:
-        yield True
-    finally:
-        with suppress(DataStoreError):  # it expires by itself
-            core.write_one(Delete(put.id, format_time(core.clock()), put.revision))
+        yield
+    except BaseException:
+        _end_lease(scope, key, lease)
+        raise

@@ -170,11 +170,7 @@ class RecordCalls(Bound):
 
         Requests: 1.
         """
-        scope = scope_of(self)
-        put = scope.put(key, value, scope.moment(ttl), check_metadata(metadata), if_absent=True)
-        if not scope.core.write_one(put).done:
-            raise exists().during(f"adding {put.key!r} to namespace {scope.namespace!r}", scope.core.backend.name)
-        return put.revision
+        return _add(scope_of(self), key, value, metadata, ttl)
 
     def create(
         self,
@@ -202,7 +198,7 @@ class RecordCalls(Bound):
         Requests: 1.
         """
         key = new_key(check_name(prefix, "prefix"))
-        self.add(key, value, metadata, ttl=ttl)
+        _add(scope_of(self), key, value, metadata, ttl)
         return key
 
     def delete(self, key: str, *, if_revision: str | None = None) -> bool:
@@ -287,6 +283,13 @@ class RecordCalls(Bound):
 
     def __contains__(self, key: str) -> bool:
         return self.exists(key)
+
+
+def _add(scope: Scope, key: str, value: Any, metadata: dict[str, Any] | None, ttl: float | timedelta | None) -> str:
+    put = scope.put(key, value, scope.moment(ttl), check_metadata(metadata), if_absent=True)
+    if not scope.core.write_one(put).done:
+        raise exists().during(f"adding {put.key!r} to namespace {scope.namespace!r}", scope.core.backend.name)
+    return put.revision
 
 
 def _get_and(scope: Scope, key: str, default: Any, type: Any, ttl: float | timedelta | None) -> Any:

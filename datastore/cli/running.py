@@ -159,16 +159,16 @@ def open_store(url: str | None, *, write: bool = False, create: bool = False, **
     options = {"tracking": "off", **options}
     text = resolve(url)
     if create:
-        return connect(text, **options)
+        return _connect(text, options)
     if not write and not Url(text).has(MODE):
         options[MODE] = "ro"
     try:
         if write:
-            return connect(text, **options, create=False)
-        return connect(text, **options)
+            return _connect(text, {**options, "create": False})
+        return _connect(text, options)
     except ConfigurationError as error:
         if write and "parameter 'create'" in error.message:  # the URL has it already, or the adapter has no such one
-            return connect(text, **options)
+            return _connect(text, options)
         if "create=" in error.message or "mode=ro creates" in error.message:
             error.message += " (this command creates no new store: check the URL)"
         raise
@@ -177,3 +177,8 @@ def open_store(url: str | None, *, write: bool = False, create: bool = False, **
 def print_json(value: Any, *, on_error: bool = False) -> None:
     """Print a JSON value on one line, on standard output or standard error."""
     typer.echo(json.dumps(value, ensure_ascii=False), err=on_error)
+
+
+def _connect(url: str, options: dict[str, Any]) -> DataStore:
+    store: DataStore = connect(url, **options)  # there is no token among them
+    return store

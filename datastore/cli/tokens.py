@@ -49,6 +49,17 @@ def mint(
         int | None, typer.Option(metavar="N", help="The most records that its holder may store.")
     ] = None,
     bytes: Annotated[int | None, typer.Option(metavar="N", help="The most bytes that its holder may store.")] = None,
+    calls_per_minute: Annotated[
+        int | None, typer.Option(metavar="N", help="The most calls that its holder may make in a minute, at a server.")
+    ] = None,
+    call: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A call that its holder may make at a server, such as 'get' or 'find*'. May be repeated.",
+            show_default="all",
+        ),
+    ] = None,
     ttl: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="How long it is valid.", show_default="for ever")
     ] = None,
@@ -61,12 +72,16 @@ def mint(
 ) -> None:
     """Make a token and print it. Nobody can see it again: the store keeps its hash."""
     with in_one_line(), open_store(url, write=True) as store:
-        quota = None if records is None and bytes is None else Quota(records=records, bytes=bytes)
+        quota = None
+        if not records is bytes is calls_per_minute is None:
+            quota = Quota(records=records, bytes=bytes, calls_per_minute=calls_per_minute)
         given: Any = None if grant is None else dict(map(_grant, grant))
         # Before it is made: a token that could not be written down could not be used.
         target = None if file is None else _new_file(file)
         try:
-            token = store.tokens.mint(user, agent, namespace, grants=given, quota=quota, ttl=ttl, label=label)
+            token = store.tokens.mint(
+                user, agent, namespace, grants=given, quota=quota, calls=call, ttl=ttl, label=label
+            )
             if target is not None:
                 os.write(target, f"{token}\n".encode())
         except BaseException:
@@ -100,6 +115,8 @@ def list_(url: UrlOption = None, user: AnyUserOption = None, json: JsonOption = 
                 else ", ".join(f"{name}={do}" for name, do in grants.items()) or "nothing"
             )
             stores = _limits(token.quota)
+            if token.calls is not None:
+                stores += f", by {' '.join(token.calls) or 'no call'}"
             ends = "never" if token.expires_at is None else format_time(token.expires_at.timestamp())
             of = f", of {token.parent}" if token.parent else ""
             named = f" ({token.label})" if token.label else ""
@@ -147,7 +164,13 @@ def _limits(quota: Quota | None) -> str:
     if quota is None:
         return ""
     limits = [
-        f"{most:,} {unit}" for unit, most in (("records", quota.records), ("bytes", quota.bytes)) if most is not None
+        f"{most:,} {unit}"
+        for unit, most in (
+            ("records", quota.records),
+            ("bytes", quota.bytes),
+            ("calls a minute", quota.calls_per_minute),
+        )
+        if most is not None
     ]
     return f", up to {' and '.join(limits)}"
 
@@ -161,7 +184,10 @@ def _as_json(token: Token) -> dict[str, Any]:
         "agent": token.agent,
         "namespace": token.namespace,
         "grants": None if token.grants is None else dict(token.grants),
-        "quota": None if quota is None else {"records": quota.records, "bytes": quota.bytes},
+        "quota": None
+        if quota is None
+        else {"records": quota.records, "bytes": quota.bytes, "callsPerMinute": quota.calls_per_minute},
+        "calls": None if token.calls is None else list(token.calls),
         "createdAt": format_time(token.created_at.timestamp()),
         "expiresAt": None if token.expires_at is None else format_time(token.expires_at.timestamp()),
         "parent": token.parent,

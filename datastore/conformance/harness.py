@@ -67,7 +67,8 @@ class Harness:
         """
         if self._url is None:
             self._url = self.url()
-        return datastore.connect(self._url, **options)
+        store: DataStore = datastore.connect(self._url, **options)
+        return store
 
     def over(self, backend: Backend, **options: Any) -> DataStore:
         """Open a store on a backend that is open already: the test has put something between the store and yours.

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast, get_args
 
 from datastore.arguments import as_dict, as_text, check_name, is_a, shown
 from datastore.errors import (
+    ConfigurationError,
     DataStoreError,
     InvalidNameError,
     InvalidNameTypeError,
     InvalidValueError,
     kind_of,
 )
+from datastore.grants import Grant
 from datastore.ids import encode_name
 from datastore.interfaces.records import Records, UnchangedError, change
 from datastore.scope import OfOneProcess
@@ -214,6 +216,49 @@ class KeyValueStore(OfOneProcess):
         encode_name(entity_id, "entity_id")
         encode_name(f"{name}!{entity_id}", "entity_id, together with its namespace and scope,")
         return f"{name}!{entity_id}"
+
+
+def key_value_grants(
+    namespace: str = "default", grant: Grant = "write", *, scopes: Mapping[str, str] | None = None
+) -> dict[str, Grant]:
+    """Return the grants that an agent needs to use the key-value store of a namespace, for `DataStore.agent`.
+
+    They are grants as any others: combine them with those for more namespaces. An agent bound to the namespace itself
+    needs no more than these; they do not let it use the namespace's own records.
+
+    Args:
+        namespace: The namespace that the agent's store is bound to.
+        grant: ``"read"`` or ``"write"``: what it may do with the keys of all entities.
+        scopes: The ids of the scopes that it may use, such as ``{"run": "run-7"}``: keys of another run, session or
+            flow are refused. ``None`` for all.
+
+    Returns:
+        The grants, by pattern.
+
+    Raises:
+        InvalidNameError: If ``namespace`` or a scope is not a valid name.
+        ConfigurationError: If ``grant`` is neither of the two.
+
+    Requests: 0.
+    """
+    if not is_a(grant, str) or as_text(grant) not in get_args(Grant):
+        raise ConfigurationError(f"grant is {shown(grant)}; it must be 'read' or 'write'")
+    encode_name(namespace, "namespace")
+    own = _escape(check_name(namespace, "namespace"))
+    exact = [f"kv!{own}"]
+    if scopes is None:
+        beginnings = [f"kv!{own}!", *(f"kv-{scope}!{own}!" for scope in SCOPES)]
+    else:
+        bound = [f"kv-{scope}!{own}!{_escape(id)}" for scope, id in _check_scopes(scopes).items()]
+        exact += bound
+        beginnings = [f"{name}!" for name in exact]
+    granted = cast(Grant, as_text(grant))
+    return {_as_pattern(name): granted for name in exact} | {f"{_as_pattern(name)}*": granted for name in beginnings}
+
+
+def _as_pattern(name: str) -> str:
+    """Return a name as patterns of grants have it."""
+    return name.replace("\\", "\\\\").replace("*", "\\*")
 
 
 def _escape(text: str) -> str:

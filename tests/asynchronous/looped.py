@@ -50,7 +50,7 @@ def _call(name: str, original):
     return call
 
 
-def _looped(kind: type) -> type:
+def looped(kind: type) -> type:
     """Replace every call that a class has from its base by one through the twin."""
     for name, original in {name: getattr(kind, name) for name in dir(kind)}.items():
         if not name.startswith("_") and name not in {*_SEPARATE, *vars(kind)} and callable(original):
@@ -58,7 +58,7 @@ def _looped(kind: type) -> type:
     return kind
 
 
-@_looped
+@looped
 class LoopedAgent(AgentDataStore):
     __slots__ = ()
 
@@ -77,7 +77,7 @@ class LoopedAgent(AgentDataStore):
         return LoopedKeyValue(AgentDataStore(scope_of(self)))
 
 
-@_looped
+@looped
 class LoopedVault(Vault):
     __slots__ = ()
 
@@ -85,7 +85,7 @@ class LoopedVault(Vault):
         return self._records.asynchronous.vault
 
 
-@_looped
+@looped
 class LoopedKeyValue(KeyValueStore):
     __slots__ = ()
 
@@ -96,7 +96,7 @@ class LoopedKeyValue(KeyValueStore):
         return LoopedKeyValue(self._records, scopes)
 
 
-@_looped
+@looped
 class LoopedTokens(Tokens):
     __slots__ = ("_plain",)
 
@@ -111,7 +111,7 @@ class LoopedTokens(Tokens):
         return LoopedAgent(scope_of(on_the_loop(self._twin().agent(token)).sync))
 
 
-@_looped
+@looped
 class LoopedStore(DataStore):
     def __init__(self, store: DataStore) -> None:
         self.__dict__.update(vars(store))

@@ -78,3 +78,14 @@ def test_a_token_is_revoked_by_its_id(store):
     assert "no such token" in run("revoke", "0" * 16, exit_code=4)
     assert json.loads(run("revoke", "0" * 16, "--json", exit_code=4).splitlines()[0]) == {"revoked": 0}
     run("revoke", "no id", exit_code=1)
+
+
+def test_a_token_can_be_limited_to_certain_calls_and_to_so_many_in_a_minute(store):
+    minted = json.loads(
+        run("mint", "ann", "reader", "--call", "get", "--call", "find*", "--calls-per-minute", "60", "--json")
+    )
+    allowed = store.tokens.check(minted["token"])
+    assert allowed.calls == ("find", "find_in", "find_one_and_update", "find_records", "get")
+    assert allowed.quota == datastore.Quota(calls_per_minute=60)
+    assert "up to 60 calls a minute, by find find_in" in run("list")
+    assert "no call is called so" in run("mint", "ann", "reader", "--call", "fnid", exit_code=1)

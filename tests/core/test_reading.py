@@ -194,7 +194,7 @@ def test_this_file_knows_every_call_that_writes():
     of_the_store = {name for name, _ in inspect.getmembers(DataStore) if not name.startswith("_")}
     reads = {
         "backend", "capabilities", "agent", "host", "users", "records", "flush", "tenants", "close", "drop_tenant",
-        "asynchronous", "tokens",
+        "asynchronous", "tokens", "health",
     }  # fmt: skip
     assert of_the_store - reads == {"purge_expired", "forget", "ensure_index"}
     assert issubclass(ReadOnlyBackend, Backend)

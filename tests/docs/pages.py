@@ -35,7 +35,12 @@ from typer.testing import CliRunner
 from datastore.cli.app import app
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / ".github").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "examples").rglob("*.md")),
+    *sorted((ROOT / ".github").glob("*.md")),
+]
 
 _FENCE = re.compile(r"^(`{3,})(\w*)[ ]*(\w*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"# (->|raises) (.*)")

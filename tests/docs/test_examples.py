@@ -45,7 +45,9 @@ def _need_packages(page):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "console")], ids=page_name)
 def test_the_commands_of_a_page_run_and_print_what_is_shown(page, beside_the_page):
-    needed = {"bash"} | {"sqlite3" for block in blocks(page, "console") if "$ sqlite3" in block.text}
+    needed = {"bash"} | {
+        tool for block in blocks(page, "console") for tool in ("sqlite3", "curl") if f"$ {tool}" in block.text
+    }
     missing = [tool for tool in needed if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"not installed here: {', '.join(missing)}")

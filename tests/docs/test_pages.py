@@ -168,6 +168,8 @@ def test_every_call_has_its_docstring_in_the_reference():
         "datastore.connect",
         "datastore.connect_async",
         "datastore.AsyncDataStore.aclose",
+        "datastore.CallEvent",
+        "datastore.key_value_grants",
         "datastore.limits.shorten_key",
         "datastore.limits.shorten_name",
     } == shown

@@ -63,6 +63,11 @@ async def awaited(data_store: AsyncAgentDataStore, store: AsyncDataStore) -> Non
     assert_type([user async for user in store.users()], list[str])
     assert_type(await data_store.vault.retrieve("books", "emma"), dict[str, Any] | None)
     assert_type(await datastore.connect_async("memory://"), AsyncDataStore)
+    async with datastore.connect_async("http+unix:///run/s", token_fd=3) as remote:
+        assert_type(await remote.get("plan", type=Plan), Plan | None)
+        assert_type(await remote.modify("plan", list), Any)
+        agents: AsyncAgentDataStore = remote
+    await agents.set("plan", 1)
     async with datastore.connect_async("memory://", workers=2) as opened:
         assert_type(opened, AsyncDataStore)
     await data_store.set(1, 2)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -184,12 +189,25 @@ def host() -> None:
         around(data_store)
 
 
+def served() -> None:
+    with datastore.connect("http+unix:///run/s", token="dst_x") as data_store:
+        agent: AgentDataStore = data_store
+        assert_type(data_store.get("plan", type=Plan), Plan | None)
+        assert_type(data_store.set("plan", 1), str)
+        assert_type(list(data_store.iter_records()), list[Record])
+        assert_type(data_store.vault, Vault)
+    with datastore.connect(token_file="/run/token", max_seconds=5) as data_store:
+        agent = data_store
+    agent.exists("plan")
+    datastore.connect("http+unix:///run/s", token=b"x")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
 def mistakes(store: DataStore, data_store: AgentDataStore) -> None:
     """Is never called."""
-    datastore.connect("memory://", tracking="offf")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    datastore.connect("memory://", mode="read")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    datastore.connect("memory://", max_pending="9")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    datastore.connect("memory://", clock=0.0)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    datastore.connect("memory://", tracking="offf")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    datastore.connect("memory://", mode="read")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    datastore.connect("memory://", max_pending="9")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    datastore.connect("memory://", clock=0.0)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     datastore.conect("memory://")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     store.agent("a", "b", grants={"c": "all"})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
     store.agent("ann")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

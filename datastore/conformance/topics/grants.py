@@ -220,6 +220,18 @@ class Granted(Topic):
         assert host.vault.retrieve("closed", "document") == {"_id": "document", "a": 1}
         assert store.agent("user", "agent", "flow", grants={"kv!flow": "read"}).key_value.retrieve("key") == 1
 
+    @pytest.mark.parametrize(
+        ("grants", "collections"), [({"shared/*": "read"}, 2), ({"mine": "write"}, 1), ({}, 0)], ids=str
+    )
+    def test_a_vault_is_well_whatever_namespace_its_agent_is_bound_to(
+        self, store: DataStore, grants: dict[str, Grant], collections: int
+    ) -> None:
+        """That the agent may not read its own namespace is not the fault of the database."""
+        filled(store)
+        report = store.agent("user", "agent", grants=grants).vault.health()
+        assert (report["ok"], report["collections"], report["error"]) == (True, collections, None)
+        assert (report["latency"] is not None) is (collections > 0)
+
     def test_moving_an_expiry_while_reading_is_a_write(self, store: DataStore) -> None:
         """Counting an access is none: whoever may read a record is seen to have read it."""
         host = store.host("user", "shared")

@@ -71,6 +71,19 @@ class Outage(Topic):
         hasty.flush()
         assert record_of(agent).access_count == 2
 
+    def test_the_health_of_the_store_is_told_and_not_raised(
+        self, hasty: DataStore, outage: AbstractContextManager[None]
+    ) -> None:
+        """Afterwards it is well again."""
+        before = hasty.health(max_seconds=30)
+        with outage:
+            during = hasty.health(max_seconds=30)
+        after = hasty.health(max_seconds=30)
+        assert [one.ok for one in (before, during, after)] == [True, False, True]
+        assert {one.backend for one in (before, during, after)} == {hasty.backend.name}
+        assert [one.latency is None for one in (before, during, after)] == [False, True, False]
+        assert [bool(one.error) for one in (before, during, after)] == [False, True, False]
+
     def test_purging_says_that_the_database_is_away(
         self, hasty: DataStore, outage: AbstractContextManager[None]
     ) -> None:

@@ -1,0 +1,417 @@
+"""Messages: what stands in the body of a request and of an answer, and how it is read.
+
+Both are JSON as `datastore.values` has it: whatever can be stored comes through unchanged, type for type. A parser that
+takes an integer beyond 64 bits for a float is not used for a text that may have one.
+
+A message is a few levels deeper than the value in it. So values are checked where they are on their own: at the client
+before a request is made, and on the host by the call itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from datastore.arguments import as_seconds, is_a, lone_surrogate
+from datastore.backend import Document, NamespaceStats
+from datastore.calls.batches import Item
+from datastore.calls.changes import Seen, Written
+from datastore.calls.claims import Begun
+from datastore.errors import DataStoreError, InternalError, InvalidValueError
+from datastore.times import parse_time, text_of
+from datastore.values import MAX_DEPTH, exact_text, exact_value
+from datastore.wire.calls import MISSING, Result
+from datastore.wire.errors import error_from_json
+
+if TYPE_CHECKING:
+    from datastore.record import Record
+
+MAX_MESSAGE_DEPTH = MAX_DEPTH + 40
+"""The deepest nesting of a message. A value in it may be `MAX_DEPTH` deep: the call says so of one that is deeper."""
+LINE_BYTES = 64_000
+"""A line of a listing ends as soon as it is this long."""
+
+# Text that JSON has no type for must not be taken for one that it has.
+_STRICT = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS
+_DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
+_BEYOND_64_BITS = b"0" * 19
+
+
+def dump(message: Any) -> bytes:
+    """Return the JSON of a message, in UTF-8, with every digit of its integers."""
+    try:
+        return orjson.dumps(message, option=_STRICT)
+    except TypeError:
+        return exact_text(message).encode()
+
+
+def load(body: bytes) -> Any:
+    """Return the message of a body.
+
+    Raises:
+        InvalidValueError: If it is not JSON, or nested deeper than `MAX_MESSAGE_DEPTH`, or holds what is no value:
+            a number that is not finite, an integer of more than 4,300 digits, a lone surrogate.
+    """
+    try:
+        message = _load_exactly(body) if _BEYOND_64_BITS in body.translate(_DIGITS_AS_ZEROS) else orjson.loads(body)
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:  # what the parser says quotes nothing
+        if isinstance(error, orjson.JSONDecodeError) and str(error).startswith("depth limit"):
+            raise _too_deep() from None
+        raise InvalidValueError(f"the body is not JSON: {error}") from None
+    # Brackets in texts count as well: then the closer look decides.
+    if body.count(b"[") + body.count(b"{") > MAX_MESSAGE_DEPTH and _is_deeper(message, MAX_MESSAGE_DEPTH):
+        raise _too_deep()
+    return message
+
+
+def _load_exactly(body: bytes) -> Any:
+    text = body.decode()
+    message = exact_value(text)
+    if "\\u" in text and lone_surrogate(json.dumps(message, ensure_ascii=False)) is not None:
+        raise ValueError("it holds a lone surrogate")
+    return message
+
+
+def _too_deep() -> InvalidValueError:
+    return InvalidValueError(f"the body is nested deeper than {MAX_MESSAGE_DEPTH} levels")
+
+
+def _is_deeper(message: Any, most: int) -> bool:
+    """Return whether something is nested deeper than so many levels: level by level, so that no stack is needed."""
+    level = [message]
+    for _ in range(most):
+        inner = list[Any]()
+        for one in level:
+            if type(one) is dict:
+                inner += [child for child in one.values() if type(child) is dict or type(child) is list]
+            elif type(one) is list:
+                inner += [child for child in one if type(child) is dict or type(child) is list]
+        if not inner:
+            return False
+        level = inner
+    return True
+
+
+# ------------------------------------------------------------------------------------------------------------ requests
+
+
+class Request(NamedTuple):
+    """What is asked."""
+
+    namespace: str | None
+    """``None`` for that of the token."""
+    arguments: dict[str, Any]
+
+
+def request_to_bytes(namespace: str | None, arguments: Mapping[str, Any]) -> bytes:
+    """Return the body of a request; the arguments are JSON."""
+    return dump({"namespace": namespace, "arguments": arguments})
+
+
+def request_from_bytes(body: bytes) -> Request:
+    """Return what the body of a request asks.
+
+    Raises:
+        InvalidValueError: If it is not such a body.
+    """
+    message = load(body) if body else {}
+    if type(message) is not dict or not message.keys() <= {"namespace", "arguments"}:
+        raise InvalidValueError('the body must be an object: {"namespace": ..., "arguments": {...}}')
+    namespace, arguments = message.get("namespace"), message.get("arguments", {})
+    if namespace is not None and type(namespace) is not str:
+        raise InvalidValueError("namespace must be text, or null for that of the token")
+    if type(arguments) is not dict:
+        raise InvalidValueError("arguments must be an object")
+    return Request(namespace, arguments)
+
+
+def seconds(time: float | timedelta | None) -> float | None:
+    """Return a time as seconds, which is what the wire has. Anything that is none is returned as it is."""
+    return as_seconds(time) if is_a(time, timedelta) else time  # type: ignore[return-value]  # narrowed by `is_a`
+
+
+def plain_query(part: Any) -> Any:
+    """Return a filter, an update or an order as JSON: moments as the language's own text, and tuples as arrays.
+
+    It must have been checked before, by what reads that language.
+    """
+    if isinstance(part, datetime):
+        return text_of(part)
+    if isinstance(part, Mapping):
+        return {key: plain_query(child) for key, child in part.items()}
+    if isinstance(part, list | tuple):
+        return [plain_query(child) for child in part]
+    return part
+
+
+def item_to_json(item: Item) -> dict[str, Any]:
+    """Return an item of `AgentDataStore.set_many` as JSON."""
+    told: dict[str, Any] = {"key": item.key, "value": item.value}
+    for name in ("metadata", "if_revision", "namespace"):
+        if (own := getattr(item, name)) is not None:
+            told[name] = own
+    if item.ttl is not None:
+        told["ttl"] = seconds(item.ttl)
+    return told
+
+
+_ITEM = frozenset({"key", "value", "metadata", "ttl", "if_revision", "namespace"})
+
+
+def items_from_json(items: Any) -> Any:
+    """Return what `AgentDataStore.set_many` takes: values by key, or items.
+
+    Raises:
+        InvalidValueError: If one of them is not an item.
+    """
+    if type(items) is not list:
+        return items
+    found = list[Item]()
+    for index, item in enumerate(items):
+        if type(item) is not dict or not {"key", "value"} <= item.keys() <= _ITEM:
+            raise InvalidValueError(
+                f"items[{index}] must be an object with key and value, and perhaps metadata, ttl, if_revision and "
+                "namespace"
+            )
+        found.append(Item(**item))
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------------- answers
+
+
+def result_to_json(result: Result, returned: Any) -> Any:
+    """Return what a call has returned, as JSON; for a call that is answered in lines there is `lines`."""
+    match result:
+        case Result.FOUND:
+            return {"found": False} if returned is MISSING else {"found": True, "value": returned}
+        case Result.RECORD:
+            return None if returned is None else record_to_json(returned)
+        case Result.SEEN:
+            return {"found": False} if returned is None else {"found": True, **returned._asdict()}
+        case Result.BEGUN:
+            if returned.found:
+                return {"found": True, "value": returned.value}
+            if returned.lease is not None:
+                return {"found": False, "lease": returned.lease, "revision": returned.revision}
+            return {"found": False}
+        case Result.WRITTEN:
+            return returned._asdict()
+    return returned
+
+
+def result_from_json(result: Result, told: Any) -> Any:
+    """Return what a call returns, from the ``result`` of its answer. `MISSING` stands for a record that is not there.
+
+    Raises:
+        InternalError: If it is not what this call returns.
+    """
+    try:
+        match result:
+            case Result.FOUND:
+                return told["value"] if told["found"] else MISSING
+            case Result.RECORD:
+                return None if told is None else record_from_json(told)
+            case Result.SEEN:
+                return Seen(told["value"], told["revision"]) if told["found"] else None
+            case Result.BEGUN:
+                if told["found"]:
+                    return Begun(True, told["value"])
+                return Begun(False, None, told.get("lease"), told.get("revision"))
+            case Result.WRITTEN:
+                return Written(told["done"], told["revision"])
+        return told
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise _not_of_this_protocol() from error
+
+
+def result_to_bytes(result: Result, returned: Any) -> bytes:
+    """Return the body of the answer of a call that succeeded."""
+    return dump({"result": result_to_json(result, returned)})
+
+
+def error_to_bytes(told: dict[str, Any]) -> bytes:
+    """Return the body of the answer of a call that failed; see `datastore.wire.errors.error_to_json`."""
+    return dump({"error": told})
+
+
+def answer_from_bytes(result: Result, body: bytes) -> Any:
+    """Return the result in the body of an answer, or raise the error in it.
+
+    Raises:
+        DataStoreError: The call's own error; an `InternalError` if it is not such a body.
+    """
+    message = _loaded(body)
+    if "error" in message:
+        raise error_from_json(message["error"])
+    if "result" not in message:
+        raise _not_of_this_protocol()
+    return result_from_json(result, message["result"])
+
+
+def _loaded(body: bytes) -> dict[str, Any]:
+    try:
+        message = load(body)
+    except InvalidValueError as error:
+        raise _not_of_this_protocol() from error
+    if type(message) is not dict:
+        raise _not_of_this_protocol()
+    return message
+
+
+def _not_of_this_protocol() -> InternalError:
+    return InternalError("the server's answer is not one of this protocol; is it a datastore server?")
+
+
+# -------------------------------------------------------------------------------------------------- answers in lines
+
+
+def lines(result: Result, returned: Iterable[Any]) -> Iterator[bytes]:
+    """Yield the lines of an answer, the last one included, each with its line feed.
+
+    What the iterable raises is raised; then a line with the error is to be the last one (`error_line`).
+
+    Args:
+        result: What kind of listing it is.
+        returned: What the call has returned: a page, a mapping, or an iterable of what is listed.
+    """
+    cursor = None
+    items: Iterable[Any] = returned
+    if result is Result.PAGE:
+        items, cursor = returned
+    elif result is Result.VALUES:
+        items = returned.items()  # type: ignore[attr-defined]  # it is a dict
+    elif result is Result.KEYED_RECORDS:
+        items = ((key, record_to_json(record)) for key, record in returned.items())  # type: ignore[attr-defined]  # so
+    if result in (Result.PAGE, Result.RECORDS):
+        items = map(record_to_json, items)
+    elif result is Result.STATS:
+        items = map(_stats_to_json, items)
+    parts, size, number = list[bytes](), 0, 0
+    for item in items:
+        part = dump(item)
+        parts.append(part)
+        size += len(part)
+        number += 1
+        if size >= LINE_BYTES:
+            yield b'{"items":[%s]}\n' % b",".join(parts)
+            parts, size = [], 0
+    if parts:
+        yield b'{"items":[%s]}\n' % b",".join(parts)
+    yield dump({"end": {"items": number, "cursor": cursor}}) + b"\n"
+
+
+def error_line(told: dict[str, Any]) -> bytes:
+    """Return the last line of an answer that an error has ended."""
+    return error_to_bytes(told) + b"\n"
+
+
+@dataclass(slots=True)
+class Listing:
+    """What a client has read so far of an answer in lines.
+
+    Attributes:
+        result: What kind of listing it is.
+        number: How many items have come.
+        cursor: Where to go on, after the last line.
+        is_whole: Whether the last line has come, so that nothing is missing.
+    """
+
+    result: Result
+    number: int = 0
+    cursor: str | None = None
+    is_whole: bool = False
+
+    def read(self, line: bytes) -> list[Any]:
+        """Return the items of a line: texts, records, stats, or pairs with a key.
+
+        Raises:
+            DataStoreError: The error that has ended the listing; an `InternalError` if it is not such a line.
+        """
+        message = _loaded(line)
+        if "error" in message:
+            raise error_from_json(message["error"])
+        try:
+            if "end" in message:
+                end = message["end"]
+                if end["items"] != self.number or self.is_whole:
+                    raise _not_of_this_protocol()
+                self.cursor, self.is_whole = end["cursor"], True
+                return []
+            items = message["items"]
+            self.number += len(items)
+            match self.result:
+                case Result.PAGE | Result.RECORDS:
+                    return list(map(record_from_json, items))
+                case Result.VALUES:
+                    return [(key, value) for key, value in items]
+                case Result.KEYED_RECORDS:
+                    return [(key, record_from_json(record)) for key, record in items]
+                case Result.STATS:
+                    return list(map(_stats_from_json, items))
+            return list(items)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise _not_of_this_protocol() from error
+
+
+# ------------------------------------------------------------------------------------------------- records and stats
+
+_NAMES = {
+    "id": "id",
+    "createdAt": "created_at",
+    "revision": "revision",
+    "expiresAt": "expires_at",
+    "value": "value",
+    "metadata": "metadata",
+    "createdByAgent": "created_by_agent",
+    "updatedAt": "updated_at",
+    "accessCount": "access_count",
+    "lastAccessedByAgent": "last_accessed_by_agent",
+    "lastAccessedAt": "last_accessed_at",
+    "updatedByAgent": "updated_by_agent",
+}
+
+
+def record_to_json(record: Record) -> dict[str, Any]:
+    """Return a record as JSON: with the names that ``model_dump_json`` gives it."""
+    told: dict[str, Any] = {"userId": record.user_id, "namespace": record.namespace, "key": record.key}
+    for name, attribute in _NAMES.items():
+        value = getattr(record, attribute)
+        told[name] = text_of(value) if isinstance(value, datetime) else value
+    return told
+
+
+def record_from_json(told: Mapping[str, Any]) -> Record:
+    """Return the record that `record_to_json` has told.
+
+    Raises:
+        LookupError, TypeError, ValueError: If it is none.
+    """
+    from datastore.record import to_record  # imported here, because importing Pydantic takes long
+
+    try:
+        return to_record(Document(**{attribute: told[name] for name, attribute in _NAMES.items()}))
+    except DataStoreError as error:
+        raise ValueError("not a record") from error
+
+
+def _stats_to_json(stats: NamespaceStats) -> dict[str, Any]:
+    return {
+        "namespace": stats.namespace,
+        "records": stats.records,
+        "bytes": stats.bytes,
+        "agents": list(stats.agents),
+        "updatedAt": text_of(stats.updated_at),
+    }
+
+
+def _stats_from_json(told: Mapping[str, Any]) -> NamespaceStats:
+    agents = tuple(told["agents"])
+    return NamespaceStats(told["namespace"], told["records"], told["bytes"], agents, parse_time(told["updatedAt"]))

@@ -1,0 +1,442 @@
+"""Whoever means no good gets nothing, and holds up nobody."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+import datastore
+from datastore import Quota
+from datastore.server import ConnectionLimits, ServerLimits
+from tests.server.serving import served
+
+FORGED = "dst_" + "A" * 43
+
+
+def closed(connection: socket.socket) -> bytes:
+    """Read until the server closes the connection, and return what it has said."""
+    said = b""
+    try:
+        while part := connection.recv(65_536):
+            said += part
+    except ConnectionError:
+        pass
+    return said
+
+
+def head(token: str, call: str = "get", *more: str, host: str = "localhost") -> bytes:
+    lines = [f"POST /v1/{call} HTTP/1.1", f"Host: {host}", f"Authorization: Bearer {token}", *more]
+    return "\r\n".join([*lines, "Content-Type: application/json", "", ""]).encode()
+
+
+# -------------------------------------------------------------------------------------------------------------- tokens
+
+
+@pytest.mark.parametrize(
+    "given",
+    [None, FORGED, "", "dst_", "x" * 43, "dst_" + "é" * 43, FORGED + "A" * 200, "dst_\x00"],
+    ids=["no", "forged", "empty", "prefix", "foreign", "no-ascii", "long", "nul"],
+)
+def test_who_has_no_valid_token_is_told_so_and_nothing_else(server, given):
+    headers = {} if given is None else {"Authorization": f"Bearer {given}".encode("latin-1", "replace")}
+    if given is not None and "\x00" in given:
+        said = closed(server.raw(head(given)))
+        assert said.startswith(b"HTTP/1.1 400")
+        return
+    answered = server.client(None).call("get", {"key": "k"}, headers=headers)
+    assert (answered.status, answered.error) == (401, "InvalidTokenError")
+    assert answered.headers["WWW-Authenticate"] == "Bearer"
+    assert given is None or len(given) < 5 or given not in answered.body.decode()
+
+
+@pytest.mark.parametrize(
+    "change", [lambda t: t[:-1], lambda t: t + "A", lambda t: t.swapcase()], ids=["cut", "longer", "case"]
+)
+def test_a_token_that_is_changed_is_no_token(server, token, change):
+    assert server.client(change(token)).call("whoami").status == 401
+
+
+def test_a_token_that_this_process_revokes_ends_at_once(client, store, token):
+    assert client.call("whoami").status == 200
+    store.tokens.revoke(token)
+    assert client.call("whoami").status == 401
+
+
+def test_a_token_ends_when_that_which_it_was_made_from_does(server, store, token):
+    child = server.client(store.tokens.narrow(token))
+    assert child.call("whoami").status == 200
+    store.tokens.revoke(token)
+    assert child.call("whoami").status == 401
+
+
+def test_a_token_that_another_process_revokes_ends_within_the_stated_time(store, tmp_path, token):
+    with served(store, tmp_path, ServerLimits(token_seconds=0.3)) as server:
+        client = server.client(token)
+        assert client.call("whoami").status == 200
+        with datastore.connect(f"sqlite:///{tmp_path}/agents.db") as other:
+            other.tokens.revoke(token)
+        until = time.monotonic() + 0.3
+        while client.call("whoami").status == 200:
+            assert time.monotonic() < until + 5  # it is looked up when its time is over, however long that takes here
+        assert client.call("whoami").status == 401
+
+
+def test_no_time_is_kept_where_each_request_looks_up(store, tmp_path, token):
+    with served(store, tmp_path, ServerLimits(token_seconds=0)) as server:
+        client = server.client(token)
+        assert client.call("whoami").status == 200
+        with datastore.connect(f"sqlite:///{tmp_path}/agents.db") as other:
+            other.tokens.revoke(token)
+        assert client.call("whoami").status == 401
+
+
+def test_a_token_that_has_expired_is_refused_although_it_is_remembered(tmp_path):
+    now = [1_800_000_000.0]
+    with datastore.connect("memory://", clock=lambda: now[0]) as store:
+        token = store.tokens.mint("ann", "tester", ttl=60)
+        with served(store, tmp_path, ServerLimits(token_seconds=1_000)) as server:
+            client = server.client(token)
+            assert client.call("whoami").status == 200
+            now[0] += 61
+            assert client.call("whoami").status == 401
+
+
+def test_no_token_is_logged_or_told(server, store, token, caplog):
+    caplog.set_level(0)
+    server.client(token).call("get", {"key": token})
+    server.client(FORGED).call("get", {"key": "k"})
+    store.backend.read = lambda ids, fields: 1 / 0
+    failed = server.client(token).call("get", {"key": "k"})
+    assert failed.error == "InternalError"
+    assert "ZeroDivision" not in failed.body.decode()
+    assert token not in caplog.text
+    assert FORGED not in caplog.text
+
+
+def test_nothing_leads_from_one_user_to_another(server, store):
+    store.host("bob").set("k", "secret")
+    bobs = server.client(store.tokens.mint("bob", "tester")).call("scan", {"limit": 1})
+    cursor = json.loads(bobs.body.splitlines()[-1])["end"]["cursor"]
+    ann = server.client(store.tokens.mint("ann", "tester"))
+    assert ann.call("get_all").items == []
+    assert cursor is None or ann.call("scan", {"cursor": cursor}).status == 400
+    for namespace in ("..", "../bob", "bob:default", "%2E%2E", "x/../../bob", "bob\x00"):
+        answered = ann.call("get", {"key": "k"}, namespace=namespace)
+        assert answered.status == 400 or answered.result == {"found": False}
+
+
+def test_grants_hold_and_tell_nothing_of_what_is_there(server, store):
+    store.host("ann", "payroll").set("emma", 3_000)
+    reader = server.client(store.tokens.mint("ann", "reader", "mine", grants={"mine": "write"}))
+    there = reader.call("get", {"key": "emma"}, namespace="payroll")
+    missing = reader.call("get", {"key": "nobody"}, namespace="payroll")
+    assert (there.status, there.body) == (missing.status, missing.body) == (403, missing.body)
+    assert reader.call("list_namespaces").items == []
+    written = reader.call("set_many", {"items": [{"key": "emma", "value": 1, "namespace": "payroll"}]})
+    assert written.error == "PermissionDeniedError"
+    assert reader.call("compute_begin", {"key": "emma"}, namespace="payroll").status == 403
+
+
+# ------------------------------------------------------------------------------------------------------------ requests
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "evil.example:80", ""], ids=str
+)
+def test_another_host_is_refused_because_a_browser_may_have_been_led_here(server, token, host):
+    for path in ("/v1/whoami", "/health", "/openapi.json"):
+        client = server.client(token)
+        client.connection.request("POST", path, "{}", {"Host": host, "Content-Type": "application/json"})
+        assert client.connection.getresponse().status == 421
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "[::1]:80", "[::1]"], ids=str)
+def test_the_names_of_this_machine_are_answered(server, host):
+    assert server.client(None).get("/health", Host=host).status == 200
+
+
+def test_a_web_page_is_refused(client):
+    for origin in ("https://evil.example", "http://localhost", "null"):
+        assert client.call("whoami", headers={"Origin": origin}).status == 403
+
+
+def test_a_form_of_a_web_page_is_no_request(client):
+    assert client.call("whoami", headers={"Content-Type": "text/plain"}).status == 415
+    assert client.call("whoami", headers={"Content-Type": "application/x-www-form-urlencoded"}).status == 415
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "OPTIONS", "HEAD", "DELETE", "TRACE"])
+def test_a_call_is_made_with_post_alone(client, method):
+    assert client.call("whoami", method=method).status == 405
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("Content-Length: 2", "Transfer-Encoding: chunked"),
+        ("Content-Length: 2", "Content-Length: 3"),
+        ("Content-Length: -1",),
+        ("Content-Length: 2x",),
+        ("Transfer-Encoding: chunked, identity", "Content-Length: 2"),
+        ("Host: evil.example", "Content-Length: 2"),
+        ("Authorization: Bearer other", "Content-Length: 2"),
+        ("Bad Header: x", "Content-Length: 2"),
+        ("X: a\x00b", "Content-Length: 2"),
+    ],
+    ids=["length-and-chunks", "two-lengths", "negative", "no-number", "odd-coding", "two-hosts", "two-tokens",
+         "space-in-name", "nul"],
+)  # fmt: skip
+def test_a_request_of_which_two_parties_could_think_differently_is_refused(server, token, more):
+    connection = server.raw(head(token, "whoami", *more) + b"{}" + head(token, "whoami", "Content-Length: 2") + b"{}")
+    said = closed(connection)
+    assert said.startswith((b"HTTP/1.1 400", b"")), said
+    assert b" 200 " not in said.partition(b"\r\n")[0]
+    assert said.count(b"HTTP/1.1 200") == 0
+
+
+def test_a_body_that_says_that_it_is_too_large_is_refused_before_it_comes(store, tmp_path, token):
+    with served(store, tmp_path, ServerLimits(body_bytes=10_000)) as server:
+        said = closed(server.raw(head(token, "set", "Content-Length: 10001")))
+        assert said.startswith(b"HTTP/1.1 413")
+        assert b"connection: close" in said.lower()
+
+
+def test_an_endless_body_is_cut_off(store, tmp_path, token):
+    with served(store, tmp_path, ServerLimits(body_bytes=10_000)) as server:
+        connection = server.raw(head(token, "set", "Transfer-Encoding: chunked"))
+        sent = 0
+        try:
+            while sent < 50_000_000:
+                connection.sendall(b"1000\r\n" + b"x" * 4_096 + b"\r\n")
+                sent += 4_096
+        except OSError:
+            pass
+        assert sent < 50_000_000
+        assert server.client(token).call("whoami").status == 200
+
+
+def test_a_compressed_body_is_refused(client):
+    assert client.call("whoami", headers={"Content-Encoding": "gzip"}).status == 415
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b'{"arguments":' * 5_000, b"\xff\xfe", b"{}x", b"9" * 100_000], ids=len
+)
+def test_a_body_that_is_no_request_is_refused(client, body):
+    answered = client.call("get", body=body)
+    assert (answered.status, answered.error) == (400, "InvalidValueError")
+
+
+def test_a_body_without_a_token_is_not_kept(server):
+    connection = server.raw(head(FORGED, "set", "Content-Length: 15000000"))
+    assert connection.recv(12) == b"HTTP/1.1 401"
+    try:
+        for _ in range(200):
+            connection.sendall(b"x" * 65_536)
+    except OSError:
+        return
+    pytest.fail("the server has read a body that it is not going to use")
+
+
+# --------------------------------------------------------------------------------------------------------- connections
+
+QUICK = ConnectionLimits(connections=20, head_seconds=0.3, idle_seconds=0.3, write_seconds=0.5)
+
+
+@pytest.fixture
+def quick(store, tmp_path):
+    with served(store, tmp_path, ServerLimits(body_seconds=0.3), QUICK) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [b"", b"\r\n", b"POST", b"POST /v1/get HTTP/1.1\r\nHost: loc"],
+    ids=["nothing", "empty-line", "method", "header"],
+)
+def test_who_says_nothing_or_half_a_request_is_not_waited_for(quick, begun):
+    assert closed(quick.raw(begun)) == b""
+
+
+def test_who_sends_a_byte_now_and_then_is_not_waited_for_either(quick, token):
+    connection = quick.raw()
+    with pytest.raises(OSError):  # noqa: PT012 - whichever of them finds it closed
+        for byte in head(token) * 100:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.02)
+            connection.setblocking(False)
+            try:
+                if connection.recv(10) == b"":
+                    raise ConnectionResetError
+            except BlockingIOError:
+                pass
+            connection.setblocking(True)
+
+
+def test_empty_lines_before_a_request_win_no_time(quick):
+    connection = quick.raw()
+    with pytest.raises(OSError):  # noqa: PT012 - as above
+        for _ in range(1_000):
+            connection.sendall(b"\r\n")
+            time.sleep(0.02)
+
+
+def test_a_slow_body_is_not_waited_for(quick, token):
+    said = closed(quick.raw(head(token, "set", "Content-Length: 100") + b"{"))
+    assert said.startswith(b"HTTP/1.1 408")
+
+
+def test_an_idle_connection_is_closed(quick, token):
+    connection = quick.raw(head(token, "whoami", "Content-Length: 2") + b"{}")
+    said = closed(connection)
+    assert said.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    "endless", [b"X: " + b"x" * 1_000_000, b"X: y\r\n" * 100_000], ids=["one-header", "many-headers"]
+)
+def test_an_endless_head_is_cut_off(server, endless):
+    connection = server.raw()
+    try:
+        connection.sendall(b"POST /v1/get HTTP/1.1\r\n" + endless)
+    except OSError:
+        return
+    assert b" 200 " not in closed(connection)
+
+
+def test_endless_trailers_are_cut_off(server, token):
+    connection = server.raw(head(token, "whoami", "Transfer-Encoding: chunked") + b"2\r\n{}\r\n0\r\n")
+    try:
+        for _ in range(1_000):
+            connection.sendall(b"X: y\r\n")
+    except OSError:
+        return
+    assert b" 200 " not in closed(connection)
+
+
+def test_a_client_that_reads_nothing_is_given_up(quick, store, token):
+    store.host("ann").set_many({f"k{number}": "x" * 100_000 for number in range(100)})
+    connection = quick.raw(head(token, "get_all", "Content-Length: 2") + b"{}")
+    assert connection.recv(12) == b"HTTP/1.1 200"
+    time.sleep(1.5)
+    said = closed(connection)
+    assert b'{"end"' not in said
+    assert len(said) < 10_000_000
+
+
+def test_half_open_connections_make_room_for_whoever_has_a_token(store, tmp_path, token):
+    limits = ConnectionLimits(connections=20)
+    with served(store, tmp_path, connections=limits) as server:
+        known = server.client(token)
+        assert known.call("whoami").status == 200
+        for _ in range(200):
+            server.raw(b"POST /v1/")
+        assert known.call("whoami").status == 200
+        assert server.client(token).call("whoami").status == 200
+
+
+# ------------------------------------------------------------------------------------------------------------- fairness
+
+
+def test_calls_a_minute_are_counted_for_a_token_and_what_it_descends_from(server, store):
+    token = store.tokens.mint("ann", "busy", quota=Quota(calls_per_minute=3))
+    busy, child = server.client(token), server.client(store.tokens.narrow(token))
+    assert [busy.call("whoami").status for _ in range(2)] == [200, 200]
+    assert child.call("whoami").status == 200
+    for client in (busy, child):
+        refused = client.call("get", {"key": "k"})
+        assert (refused.status, refused.error) == (429, "QuotaExceededError")
+        assert refused.json["error"]["unit"] == "calls per minute"
+        assert int(refused.headers["Retry-After"]) >= 1
+    assert server.client(store.tokens.mint("ann", "other")).call("whoami").status == 200
+
+
+def test_a_quota_of_records_holds(server, store):
+    small = server.client(store.tokens.mint("ann", "small", quota=Quota(records=1)))
+    assert small.call("set", {"key": "a", "value": 1}).status == 200
+    refused = small.call("set", {"key": "b", "value": 1})
+    assert (refused.status, refused.error) == (403, "QuotaExceededError")
+
+
+def test_too_many_waiting_calls_of_a_token_are_refused_and_others_are_not(store, tmp_path, token):
+    gate = threading.Event()
+    read = store.backend.read
+
+    def slow(ids, fields):
+        if any(id.startswith("ann:") for id in ids):
+            gate.wait(30)
+        return read(ids, fields)
+
+    limits = ServerLimits(calls_at_once=1, waiting_calls=1)
+    with served(store, tmp_path, limits) as server:
+        waiting = [server.client(token) for _ in range(2)]
+        for client in waiting:
+            assert client.call("whoami").status == 200
+        store.backend.read = slow
+        threads = [threading.Thread(target=client.call, args=("get_record", {"key": "k"})) for client in waiting]
+        try:
+            refused = None
+            for thread in threads:
+                thread.start()
+            third = server.client(token)
+            until = time.monotonic() + 20
+            while refused is None and time.monotonic() < until:
+                answered = third.call("get_record", {"key": "k"}) if _both_wait(server, threads) else None
+                refused = answered
+            assert (refused.status, refused.error) == (429, "ThrottledError")
+            assert "waiting" in refused.json["error"]["message"]
+            other = server.client(store.tokens.mint("bob", "other"))
+            assert other.call("get_record", {"key": "k"}).result is None
+        finally:
+            gate.set()
+            for thread in threads:
+                thread.join(30)
+
+
+def _both_wait(server, threads) -> bool:
+    time.sleep(0.5)
+    return all(thread.is_alive() for thread in threads)
+
+
+BURNS = {"filter": {"text": {"$regex": "(a|aa)+$"}}}
+"""What takes long on the texts below, with any engine: there are many of them."""
+
+
+def test_a_token_that_burns_processor_time_does_not_stop_the_others(store, tmp_path):
+    store.host("mallory").set_many({f"k{number}": {"text": "a" * 2_000 + "b"} for number in range(3_000)})
+    mallory, ann = store.tokens.mint("mallory", "burner"), store.tokens.mint("ann", "honest")
+    with served(store, tmp_path) as server:
+        client = server.client(ann)
+        client.call("set", {"key": "k", "value": 1})
+        until = threading.Event()
+
+        def burn() -> None:
+            burner = server.client(mallory, timeout=120)
+            while not until.is_set():
+                burner.call("find", BURNS)
+
+        burning = [threading.Thread(target=burn) for _ in range(8)]
+        for thread in burning:
+            thread.start()
+        try:
+            for _ in range(50):
+                assert client.call("get", {"key": "k"}).result["value"] == 1
+                assert client.call("find", {"filter": {"a": 1}}).items == []
+        finally:
+            until.set()
+            for thread in burning:
+                thread.join(120)
+
+
+def test_leases_that_are_taken_and_never_ended_are_limited(server, store, token, monkeypatch):
+    monkeypatch.setattr("datastore.server.running._MOST_LEASES", 2)
+    client = server.client(token)
+    first = client.call("compute_begin", {"key": "a"}).result
+    assert "lease" in client.call("compute_begin", {"key": "b"}).result
+    assert client.call("compute_begin", {"key": "c"}).error == "ThrottledError"
+    client.call("compute_abandon", {"key": "a", "lease": first["lease"]})
+    assert "lease" in client.call("compute_begin", {"key": "c"}).result
