@@ -67,6 +67,11 @@ class Bare:
     def set(self, key: str, value: Any) -> Any:
         return self._call("set", {"key": key, "value": value})
 
+    def find(self, filter: Any) -> None:
+        body = json.dumps({"arguments": {"filter": filter, "limit": 1}})
+        self._connection.request("POST", "/v1/find", body, self._headers)
+        self._connection.getresponse().read()
+
 
 def client_of(kind: str, path: str, token: str) -> Any:
     return Bare(path, token) if kind == BARE else datastore.connect(f"http+unix://{path}", token=token)
@@ -137,6 +142,37 @@ def crowd(kind: str, path: str, tokens: list[str], name: str, seconds: float, ro
     return measured
 
 
+def disturb(path: str, token: str, burns: bool, begun: Any, ended: Any) -> None:
+    """Call as fast as possible, until it is enough: a get, or a find that looks at every record with an expression."""
+    client = Bare(path, token)
+    begun.set()
+    while not ended.is_set():
+        if burns:
+            client.find({"text": {"$regex": "(q|u|e|s|t|i|o|n| )+z$"}})
+        else:
+            client.get("key-0000")
+
+
+def beside(path: str, own: str, others: list[str], burns: bool, keys: list[str]) -> list[float]:
+    """Return how long the gets of one client take beside some clients with another token."""
+    context = multiprocessing.get_context("spawn")
+    ended, begun = context.Event(), [context.Event() for _ in others]
+    workers = [
+        context.Process(target=disturb, args=(path, token, burns, one, ended), daemon=True)
+        for token, one in zip(others, begun, strict=True)
+    ]
+    for worker in workers:
+        worker.start()
+    for one in begun:
+        one.wait(60)
+    try:
+        return block(Bare(path, own).get, keys)
+    finally:
+        ended.set()
+        for worker in workers:
+            worker.join(60)
+
+
 def spread(numbers: list[float], scale: float = 1.0) -> str:
     """Return a median with its quartiles."""
     low, middle, high = statistics.quantiles(numbers, n=4)
@@ -194,6 +230,11 @@ def measure(data_store: Any, path: str, tokens: list[str], rounds: int, seconds:
             rate, p50, p99 = zip(*found, strict=True)
             rates[name, kind] = statistics.median(rate)
             shown.add_row(name, kind, spread([*rate]), spread([*p50], 1e3), spread([*p99], 1e3))
+    console.print(shown)
+    shown = table("Gets of one client beside others with another token: milliseconds", "others", "p50", "p99")
+    for name, number, burns in (("nobody", 0, False), ("16 that get", 16, False), ("4 that burn", 4, True)):
+        found = [beside(path, tokens[0], tokens[1:2] * number, burns, keys) for _ in range(max(rounds // 2, 3))]
+        shown.add_row(name, *(spread([percentile(times, part) for times in found], 1e3) for part in (0.5, 0.99)))
     console.print(shown)
     best = kinds[-1]
     hop = statistics.median(percentile(times, 0.5) for times in one["get", best])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -217,15 +218,16 @@ def _computing(
     refresh: float | timedelta | None,
     lease: float | timedelta,
 ) -> Steps:
+    scope.core.check_writes(scope.prefix)
     pauses = pausing()
     while True:
-        begun = begin_computing(scope, key, refresh=refresh, lease=lease)
+        begun = _begin_computing(scope, key, refresh, lease)
         if begun.lease is not None:
             try:
                 value = yield ()
                 json = _store_computed(scope, key, value, begun.revision, metadata, ttl)
             finally:
-                end_computing(scope, key, begun.lease)
+                _end_lease(scope, key, begun.lease)
             if json is not None:
                 return decode(json)
         elif begun.found:
@@ -269,6 +271,10 @@ def begin_computing(
         scope.moment(seconds, parameter)  # raises before any request
     _check_lease(lease)
     scope.core.check_writes(scope.prefix)
+    return _begin_computing(scope, key, refresh, lease)
+
+
+def _begin_computing(scope: Scope, key: str, refresh: float | timedelta | None, lease: float | timedelta) -> Begun:
     while True:
         document = scope.fetch(key, Fields.VALUE)
         if document is None or _is_due(scope, document, refresh):
@@ -278,7 +284,7 @@ def begin_computing(
                     last = scope.fetch(key, Fields.VALUE)  # somebody may have stored it since the first look
                 if last is None or _is_due(scope, last, refresh):
                     return Begun(False, None, held, None if last is None else last.revision)
-                end_computing(scope, key, held)
+                _end_lease(scope, key, held)
                 continue  # whatever is there now
             if document is None:
                 return _WAIT
@@ -313,11 +319,12 @@ def store_computed(
     key = check_name(key, "key")
     if revision is not None:
         revision = check_text(revision, "revision", "give the one that get_or_set began with, or None")
+    lease = check_text(lease, "lease", "give the one that get_or_set began with")
     scope.core.check_writes(scope.prefix)
     try:
         return _store_computed(scope, key, value, revision, check_metadata(metadata), ttl) is not None
     finally:
-        end_computing(scope, key, lease)
+        _end_lease(scope, key, lease)
 
 
 def end_computing(scope: Scope, key: str, lease: str) -> None:
@@ -331,8 +338,11 @@ def end_computing(scope: Scope, key: str, lease: str) -> None:
     Requests: 1.
     """
     scope.core.check_writes(scope.prefix)
-    id, _ = _lease_of(scope, check_name(key, "key"))
-    lease = check_text(lease, "lease", "give the one that get_or_set began with")
+    _end_lease(scope, check_name(key, "key"), check_text(lease, "lease", "give the one that get_or_set began with"))
+
+
+def _end_lease(scope: Scope, key: str, lease: str) -> None:
+    id, _ = _lease_of(scope, key)
     with suppress(DataStoreError):  # it expires by itself
         scope.core.write_one(Delete(id, format_time(scope.core.clock()), lease))
 
@@ -400,10 +410,15 @@ def _is_due(scope: Scope, document: Document, refresh: float | timedelta | None)
 
 def _lease_of(scope: Scope, key: str) -> tuple[str, str]:
     """Return the id and the key of the lease for computing the value of a key."""
+    return _lease_for(scope.encoded_user, scope.prefix + encode_key(key))
+
+
+@lru_cache(256)  # it is asked for when the lease is taken, and again when it is ended
+def _lease_for(encoded_user: str, id: str) -> tuple[str, str]:
     from hashlib import sha256  # imported here, because few programs need it
 
-    name = sha256((scope.prefix + encode_key(key)).encode()).hexdigest()  # the id itself is longer than a key may be
-    return system_prefix(scope.encoded_user, "leases") + encode_key(name), name
+    name = sha256(id.encode()).hexdigest()  # the id itself is longer than a key may be
+    return system_prefix(encoded_user, "leases") + encode_key(name), name
 
 
 def _take_lease(scope: Scope, key: str, ttl: float | timedelta) -> str | None:
@@ -437,5 +452,5 @@ def _ended_if_raised(scope: Scope, key: str, lease: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        end_computing(scope, key, lease)
+        _end_lease(scope, key, lease)
         raise

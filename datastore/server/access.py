@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from asyncio import Future
 from collections import OrderedDict
 from functools import partial
@@ -51,6 +52,8 @@ class Holder:
         self.answers = Answers(limits.remember_seconds, limits.remember_bytes)
         self.short, self.long = Share(), Share()
         self.narrowing = Bucket(limits.narrowed_per_minute)
+        self.leases: dict[tuple[str, str], str] = {}
+        """By namespace and key, those for `get_or_set` that were taken and not ended."""
         self.bodies = 0
         """Bytes of bodies that are in memory."""
         self.checked = 0.0
@@ -103,6 +106,8 @@ class Access:
         self._strange = Workers(_CHECKS)
         """Tokens that nobody knows are looked up apart, so that guessing does not hold up those that are in use."""
         self._strangers = 0
+        for workers in (self._known, self._strange):
+            weakref.finalize(self, workers.stop, wait=False).atexit = False
 
     def stop(self) -> None:
         """End the threads that look up tokens."""
@@ -208,7 +213,11 @@ class Access:
         """Forget tokens that are not in use."""
         for digest, holder in list(self._holders.items())[: _HOLDERS // 10]:
             shares = (holder.short, holder.long)
-            if holder.answers.is_empty() and not any(share.active or share.waiting for share in shares):
+            if (
+                holder.answers.is_empty()
+                and not holder.leases
+                and not any(share.active or share.waiting for share in shares)
+            ):
                 del self._holders[digest]
         names = {name for one in self._holders.values() for name in (one.kept.hash, *one.kept.ancestors)}
         for name in self._buckets.keys() - names:

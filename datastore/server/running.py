@@ -8,7 +8,8 @@ that burns processor time, or a long listing, leaves those of the short calls al
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import weakref
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from datastore.errors import name_of
 from datastore.events import CallEvent
 from datastore.scope import scope_of
 from datastore.server.access import Holder
-from datastore.server.fairness import Lane, Share
+from datastore.server.fairness import BusyError, Lane, Share
 from datastore.server.settings import ServerLimits
 from datastore.store import DataStore
 from datastore.values import size_of
@@ -38,6 +39,8 @@ LONG = frozenset(
 """The calls that may look at any number of records."""
 _UNLIMITED = frozenset({"namespace_stats", "purge_expired", "iter_records"})
 """Those that may take longer than ``max_seconds``: it limits each of their pages."""
+_LEASING = frozenset({"compute_begin", "compute_end", "compute_abandon"})
+_MOST_LEASES = 10_000
 _MANY = 100
 """A batch of more keys or items is a long call."""
 
@@ -58,6 +61,7 @@ class Runner:
         # More calls are let in than there are workers, so that none of these waits for the event loop.
         self._short = Lane(4 * places, each, most, seconds)
         self._long_workers = Workers(max(places // 2, 2))
+        weakref.finalize(self, self._long_workers.stop, wait=False).atexit = False
         self._long = Lane(max(places // 2, 2), max(places // 4, 1), most, seconds)
 
     def stop(self) -> None:
@@ -83,13 +87,34 @@ class Runner:
                 return result_to_bytes(Result.FOUND, await twin.get(arguments["key"], MISSING))
             if call.name == "exists":
                 return result_to_bytes(Result.BOOLEAN, await twin.exists(arguments["key"]))
+            if call.name in _LEASING:
+                return await self._leasing(holder, call, sync, arguments)
             return await self._outcome(self._workers, call, partial(_bytes_of, call, sync, arguments))  # type: ignore[no-any-return]
         finally:
             lane.leave(share, time.perf_counter() - began)
 
+    async def _leasing(
+        self, holder: Holder, call: Call, data_store: AgentDataStore, arguments: dict[str, Any]
+    ) -> bytes:
+        """Make a step of `get_or_set`, and note the leases that a token has taken and not ended.
+
+        Each is a record that no quota counts. A process ends those that it takes; a client may not.
+        """
+        place = data_store.namespace, str(arguments["key"])
+        leases = holder.leases
+        if call.name == "compute_begin" and place not in leases and len(leases) >= _MOST_LEASES:
+            raise BusyError(f"this token has begun {len(leases):,} values with get_or_set and not ended them")
+        result = await self._outcome(self._workers, call, partial(_made, call, data_store, arguments))
+        if call.name != "compute_begin":
+            if leases.get(place) == arguments["lease"]:
+                del leases[place]
+        elif result.lease is not None:
+            leases[place] = result.lease
+        return result_to_bytes(call.result, result)
+
     async def listing(
         self, holder: Holder, call: Call, namespace: str | None, arguments: dict[str, Any]
-    ) -> AsyncIterator[list[bytes]]:
+    ) -> AsyncGenerator[list[bytes], None]:
         """Make a call that is answered in lines, and yield these, some at once; the first ones when it has succeeded.
 
         Raises:

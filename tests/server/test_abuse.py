@@ -430,3 +430,13 @@ def test_a_token_that_burns_processor_time_does_not_stop_the_others(store, tmp_p
             until.set()
             for thread in burning:
                 thread.join(120)
+
+
+def test_leases_that_are_taken_and_never_ended_are_limited(server, store, token, monkeypatch):
+    monkeypatch.setattr("datastore.server.running._MOST_LEASES", 2)
+    client = server.client(token)
+    first = client.call("compute_begin", {"key": "a"}).result
+    assert "lease" in client.call("compute_begin", {"key": "b"}).result
+    assert client.call("compute_begin", {"key": "c"}).error == "ThrottledError"
+    client.call("compute_abandon", {"key": "a", "lease": first["lease"]})
+    assert "lease" in client.call("compute_begin", {"key": "c"}).result
