@@ -14,8 +14,8 @@ from typing import Any, cast
 
 from datastore.errors import BackendUnusableError
 from datastore.remote.addresses import Address
+from datastore.wire import INSTANCE
 
-INSTANCE = "Datastore-Instance"
 _LONGEST_HEAD = 65_536
 """Bytes of an answer before its body: with status line, all header lines, and what ``100 Continue`` has of these."""
 _AHEAD = 65_536

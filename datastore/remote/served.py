@@ -51,10 +51,6 @@ class ServedBackend(Backend):
         """Close the connections."""
         self.transport.close()
 
-    def after_fork(self) -> None:
-        """Forget the connections of the parent."""
-        self.transport.after_fork()
-
 
 class ServedCore(Core):
     """What all objects of one client share.

@@ -31,14 +31,16 @@ from datastore.remote.connections import Answer, Connection, LostError, TooLateE
 from datastore.remote.handover import Secret
 from datastore.retry import Backoff
 from datastore.tls import refusal
+from datastore.wire import JSON_TYPE, KEY, PREFIX, REPEAT, UNKNOWN_INSTANCE
 
 NAME = "server"
 """What errors call the backend."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds between two attempts
 _CONNECTING = 10.0  # seconds: then nobody answers there
 _MOST_IDLE = 8
-_UNKNOWN = "unknown"
+_UNKNOWN = UNKNOWN_INSTANCE
 """The name of no server process: a request on a new connection was sent to whoever was there."""
+_KEY, _REPEAT = (f"{name}: %s\r\n".encode() for name in (KEY, REPEAT))
 _MADE_AT_ONCE = 64
 
 
@@ -61,8 +63,8 @@ class Transport:
 
     def __init__(self, address: Address, secret: Secret, *, retry_seconds: float, warn_on_loop: bool) -> None:
         self.address = address
-        self._start = f"POST {address.root}/v1/".encode()
-        head = f" HTTP/1.1\r\nHost: {address.host}\r\nContent-Type: application/json\r\n".encode() + secret.header()
+        self._start = f"POST {address.root}{PREFIX}".encode()
+        head = f" HTTP/1.1\r\nHost: {address.host}\r\nContent-Type: {JSON_TYPE}\r\n".encode() + secret.header()
         self._head = head.replace(b"%", b"%%") + b"Content-Length: %d\r\n"
         self.most_bytes: int | None = None
         """The largest body that the server takes; ``None`` if that is not known."""
@@ -136,7 +138,7 @@ class Transport:
             warn_if_on_loop()
         first, backoff = self._start + name.encode() + self._head % len(body), None
         if writes:
-            first += b"Idempotency-Key: %s\r\n" % _new_key()
+            first += _KEY % _new_key()
         sent_to: str | None = None
         """Who may have got it, and whose answer was lost."""
         while True:
@@ -146,9 +148,7 @@ class Transport:
             least, was_idle = 0.0, False
             try:
                 connection = self._idle_one() or self._new_one(until)
-                head = (
-                    first if sent_to is None or not writes else first + b"Datastore-Repeat: %s\r\n" % sent_to.encode()
-                )
+                head = first if sent_to is None or not writes else first + _REPEAT % sent_to.encode()
                 was_idle = connection.instance is not None
                 try:
                     answer = connection.ask(head + b"\r\n" + body, until)

@@ -151,6 +151,9 @@ class Application:
             headers = _headers_of(scope["headers"])
             self._check_host(headers)
             path: str = scope["path"]
+            root: str = scope.get("root_path", "")
+            if root and path.startswith(f"{root}/"):  # it is mounted in another application
+                path = path[len(root) :]
             if path.startswith(PREFIX):
                 await self._call(path[len(PREFIX) :], scope, headers, receive, send)
             elif path == _TOOLS and self.tools is not None:

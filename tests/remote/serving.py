@@ -36,7 +36,7 @@ class Serving:
     """A server in a thread of this process."""
 
     def __init__(self) -> None:
-        self._apps: dict[str, Application] = {}
+        self._apps: dict[str, Any] = {}
         self._numbers = itertools.count(1)
         self._directory = tempfile.TemporaryDirectory(prefix="served-")
         self.socket = str(Path(self._directory.name) / "s")
@@ -53,14 +53,19 @@ class Serving:
         _, name, rest = scope["path"].split("/", 2)
         await self._apps[name]({**scope, "path": f"/{rest}"}, receive, send)
 
-    def add(self, app: Application) -> str:
+    def add(self, app: Any) -> str:
         """Serve another application, and return its URL."""
         name = str(next(self._numbers))
         self._apps[name] = app
         return f"http+unix://{self.socket}?root=/{name}"
 
     def remove(self, url: str) -> None:
-        self._apps.pop(url.rpartition("/")[2]).stop()
+        """Stop an application."""
+        self.forget(url).stop()
+
+    def forget(self, url: str) -> Any:
+        """Serve an application no longer, and return it."""
+        return self._apps.pop(url.rpartition("/")[2])
 
 
 @functools.cache

@@ -13,6 +13,8 @@ from datetime import timedelta
 
 import pytest
 from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 import datastore
 from datastore import (
@@ -479,6 +481,18 @@ def test_the_url_may_come_from_the_environment(store, served, monkeypatch):
         assert data_store.user_id == "ann"
     with pytest.raises(ConfigurationError, match="needs a token"):
         datastore.connect()
+
+
+def test_a_server_that_is_mounted_in_another_application_is_found_below_its_path(store):
+    app = create_app(store)
+    listening = serving(os.getpid())
+    url = listening.add(Starlette(routes=[Mount("/the/store", app)]))
+    try:
+        with datastore.connect(f"{url}/the/store", token=store.tokens.mint("ann", "planner")) as data_store:
+            assert data_store.increment("count") == 1
+    finally:
+        listening.forget(url)
+        app.stop()
 
 
 def test_a_server_that_is_too_slow_is_not_waited_for(scripted):
