@@ -74,6 +74,12 @@ class Scope:
         """Return the same user and agent in another namespace."""
         return Scope(self.core, self.user_id, self.agent or None, namespace)
 
+    def uncounted(self) -> Scope:
+        """Return the same, but no access is counted of what is read."""
+        scope = self.within(self.namespace)
+        scope.tracker = NO_NOTES
+        return scope
+
     def fetch(self, key: str, fields: Fields) -> Document | None:
         """Return the live document under a key."""
         return self.core.read_one(self.prefix + encode_key(key), fields)

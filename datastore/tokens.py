@@ -195,7 +195,7 @@ class Tokens:
 
         Requests: those of `check`, and 1.
         """
-        kept = self.find(token)
+        kept = find(self._core, token)
         parent = kept.token
         if len(kept.ancestors) + 1 >= _DEEPEST:
             raise PermissionDeniedError(
@@ -255,7 +255,7 @@ class Tokens:
 
         Requests: 1; for a token that was narrowed 2.
         """
-        return self.find(token).token
+        return find(self._core, token).token
 
     def agent(self, token: str) -> AgentDataStore:
         """Bind a store for the holder of a token: for the token's user and agent, with its grants and its quota.
@@ -279,20 +279,7 @@ class Tokens:
                 "hand it to a client of `datastore serve`",
                 by_the_store=True,
             )
-        return self.bind(allowed)
-
-    def bind(self, allowed: Token) -> AgentDataStore:
-        """Bind a store for the holder of a token that was checked. For a server, which also keeps to ``calls``.
-
-        Args:
-            allowed: What `check` returned.
-
-        Requests: 0.
-        """
-        core = self._core
-        if allowed.grants is not None or allowed.quota is not None:
-            core = guarded(core, allowed.user_id, allowed.agent, allowed.grants, allowed.quota)
-        return bound(core, allowed.user_id, allowed.agent, allowed.namespace, allowed.label)
+        return bind(self._core, allowed)
 
     def list(self, user_id: str | None = None) -> list[Token]:
         """Return the tokens that have not ended, the oldest first.
@@ -332,21 +319,6 @@ class Tokens:
             raise InvalidValueError("token is neither the id of one nor one itself; tokens.list() shows the ids")
         return _remove(self._core, lambda one: any(name.startswith(text) for name in (one.hash, *one.ancestors)))
 
-    def find(self, token: str) -> Kept:
-        """Check a token as `check` does, and return it as it is stored. For a server."""
-        text = as_text(token) if is_a(token, str) else ""
-        if not text.startswith(PREFIX) or len(text) > _LONGEST_SECRET or not text.isascii():
-            raise InvalidTokenError(_UNKNOWN, by_the_store=True)
-        id = _id_of(_hash(text))
-        document = self._core.read_whole(id)
-        if document is None:
-            raise InvalidTokenError(_UNKNOWN, by_the_store=True)
-        kept = _kept(document)
-        ancestors = [_id_of(one) for one in kept.ancestors]
-        if ancestors and len(self._core.read(ancestors, Fields.KEY)) < len(ancestors):
-            raise InvalidTokenError(_UNKNOWN, by_the_store=True)
-        return kept
-
     def _store(self, value: dict[str, Any], expires_at: str | None) -> str:
         core = self._core
         secret = PREFIX + urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
@@ -374,6 +346,31 @@ class Tokens:
 
     def __repr__(self) -> str:
         return f"Tokens(backend={self._core.backend.name!r})"
+
+
+def find(core: Core, token: str) -> Kept:
+    """Check a token as `Tokens.check` does, and return it as it is stored."""
+    text = as_text(token) if is_a(token, str) else ""
+    if not text.startswith(PREFIX) or len(text) > _LONGEST_SECRET or not text.isascii():
+        raise InvalidTokenError(_UNKNOWN, by_the_store=True)
+    document = core.read_whole(_id_of(_hash(text)))
+    if document is None:
+        raise InvalidTokenError(_UNKNOWN, by_the_store=True)
+    kept = _kept(document)
+    ancestors = [_id_of(one) for one in kept.ancestors]
+    if ancestors and len(core.read(ancestors, Fields.KEY)) < len(ancestors):
+        raise InvalidTokenError(_UNKNOWN, by_the_store=True)
+    return kept
+
+
+def bind(core: Core, allowed: Token) -> AgentDataStore:
+    """Bind a store for the holder of a token that was checked; the caller keeps to the token's calls.
+
+    Requests: 0.
+    """
+    if allowed.grants is not None or allowed.quota is not None:
+        core = guarded(core, allowed.user_id, allowed.agent, allowed.grants, allowed.quota)
+    return bound(core, allowed.user_id, allowed.agent, allowed.namespace, allowed.label)
 
 
 def _id_of(hash: str) -> str:

@@ -30,7 +30,7 @@ from datastore.backend import Document, Fields, Put
 from datastore.core import Core
 from datastore.errors import ConfigurationError, kind_of, logger, name_of
 from datastore.events import CallEvent, Telemetry
-from datastore.scope import Bound, Moment, Notes, Scope, Stream, scope_of
+from datastore.scope import NO_NOTES, Bound, Moment, Notes, Scope, Stream, scope_of
 from datastore.values import size_of
 
 T = TypeVar("T")
@@ -296,6 +296,12 @@ class WatchedScope(Scope):
         """See `Scope.within`."""
         return WatchedScope(self.core, self.user_id, self.agent or None, namespace, self._watcher, self.token)
 
+    def uncounted(self) -> WatchedScope:
+        """See `Scope.uncounted`. What is read is told of all the same."""
+        scope = self.within(self.namespace)
+        scope.tracker = _Noting(NO_NOTES)
+        return scope
+
     def fetch(self, key: str, fields: Fields) -> Document | None:
         """See `Scope.fetch`."""
         document = super().fetch(key, fields)
@@ -331,7 +337,7 @@ class WatchedScope(Scope):
         call = Call(
             name,
             None if across else self.namespace,
-            _shown_key(first) if about == "key" else None,
+            shown_key(first) if about == "key" else None,
             len(first) if about == "keys" and type(first) in _SIZED else None,
             self.core.clock(),
         )
@@ -388,7 +394,7 @@ def _is_no_change(error: BaseException | None) -> bool:
     return records is not None and type(error) is records.UnchangedError
 
 
-def _shown_key(key: Any) -> str | None:
+def shown_key(key: Any) -> str | None:
     """Return a key as events show it: it may be one that will be refused."""
     if not is_a(key, str):
         return None
@@ -511,7 +517,7 @@ class WatchedAgentDataStore(AgentDataStore):
             scope = watched_scope_of(self)
             call = scope.begin("use_namespace", (), {})
             if call is not None:
-                call.namespace = _shown_key(namespace)
+                call.namespace = shown_key(namespace)
                 scope.end(call, error)
             raise
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from asyncio import Future
 from collections import OrderedDict
 from functools import partial
@@ -19,7 +20,7 @@ from datastore.server.answered import Answers
 from datastore.server.fairness import Bucket, BusyError, Share
 from datastore.server.settings import ServerLimits
 from datastore.store import DataStore
-from datastore.tokens import PREFIX, Kept, Token, revocations
+from datastore.tokens import PREFIX, Kept, Token, bind, find, revocations
 from datastore.wire.calls import METHODS, requests_of
 from datastore.wire.errors import CALLS_PER_MINUTE
 
@@ -52,12 +53,14 @@ class Holder:
         self.answers = Answers(limits.remember_seconds, limits.remember_bytes)
         self.short, self.long = Share(), Share()
         self.narrowing = Bucket(limits.narrowed_per_minute)
+        self.leases: dict[tuple[str, str], str] = {}
+        """By namespace and key, those for `get_or_set` that were taken and not ended."""
         self.bodies = 0
         """Bytes of bodies that are in memory."""
         self.checked = 0.0
         self.revocations = -1
         self._ends = None if allowed.expires_at is None else allowed.expires_at.timestamp()
-        self._base = store.tokens.bind(allowed)
+        self._base = bind(store._core, allowed)
         self._clock = store._core.clock
         self._stores: OrderedDict[str, tuple[AgentDataStore, AsyncAgentDataStore]] = OrderedDict()
 
@@ -104,6 +107,8 @@ class Access:
         self._strange = Workers(_CHECKS)
         """Tokens that nobody knows are looked up apart, so that guessing does not hold up those that are in use."""
         self._strangers = 0
+        for workers in (self._known, self._strange):
+            weakref.finalize(self, workers.stop, wait=False).atexit = False
 
     def stop(self) -> None:
         """End the threads that look up tokens."""
@@ -188,8 +193,8 @@ class Access:
         self._strangers += is_stranger
         try:
             text = secret.decode("latin-1")
-            find: Any = partial(self._store.tokens.find, text)
-            job = Job(find, writes=False, seconds=self._core.max_seconds)
+            work: Any = partial(find, self._core, text)
+            job = Job(work, writes=False, seconds=self._core.max_seconds)
             (self._strange if is_stranger else self._known).submit(job)
             kept: Kept = await outcome(job)
         except InvalidTokenError:
@@ -209,7 +214,11 @@ class Access:
         """Forget tokens that are not in use."""
         for digest, holder in list(self._holders.items())[: _HOLDERS // 10]:
             shares = (holder.short, holder.long)
-            if holder.answers.is_empty() and not any(share.active or share.waiting for share in shares):
+            if (
+                holder.answers.is_empty()
+                and not holder.leases
+                and not any(share.active or share.waiting for share in shares)
+            ):
                 del self._holders[digest]
         names = {name for one in self._holders.values() for name in (one.kept.hash, *one.kept.ancestors)}
         for name in self._buckets.keys() - names:

@@ -10,6 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -56,6 +57,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _INLINE = 32_768  # bytes of a body that is parsed on the event loop; a larger one in a worker
+_IN_ONE = 1_000_000  # bytes of a listing that is sent with its length
 _HEALTHY = 1.0  # seconds for which the health of the database is not looked up again
 _HEALTH_SECONDS = 5.0
 _LOGGED = (InternalError, BackendUnusableError, DamagedRecordError, BackendUnavailableError)
@@ -137,6 +139,7 @@ class Application:
                 await send({"type": "websocket.close", "code": 1008})
                 return
             await self._rest(scope, receive, send)
+            self.stop()  # the life of the application is over
             return
         try:
             headers = _headers_of(scope["headers"])
@@ -187,7 +190,7 @@ class Application:
                     raise not_allowed(name)
                 self.access.spend(holder)
                 if call is not None and call.in_lines:
-                    await self._listing(call, holder, body, send)
+                    await self._listing(call, holder, body, send, connection)
                     return
                 answer = await self._answer(name, call, holder, headers, body)
             finally:
@@ -270,22 +273,24 @@ class Application:
                 self._tell(name, holder, error, began)
             return self._failed(error, name, holder.user)
 
-    async def _listing(self, call: Call, holder: Holder, body: bytes, send: Send) -> None:
+    async def _listing(self, call: Call, holder: Holder, body: bytes, send: Send, connection: Any) -> None:
         """Answer a call in lines. An error before the first of them is an answer of its own."""
         sent = False
         try:
             namespace, arguments = await self._parsed(body, holder)
-            first: list[bytes] | None = None
-            async for some in self.runner.listing(holder, call, namespace, call.bound(arguments)):
-                if first is None and some and some[-1].startswith(b'{"end"'):  # it is whole
-                    await self._send(send, Answer(200, b"".join(some)), kind=LINES_TYPE)
-                    return
-                if not sent:
-                    sent = True
-                    await send({"type": "http.response.start", "status": 200, "headers": self._with(LINES_TYPE, None)})
-                first = some
-                for line in some:
-                    await send({"type": "http.response.body", "body": line, "more_body": True})
+            async with aclosing(self.runner.listing(holder, call, namespace, call.bound(arguments))) as listing:
+                async for some in listing:
+                    if not sent and _is_short(some):
+                        await self._send(send, Answer(200, b"".join(some)), kind=LINES_TYPE)
+                        return
+                    if not sent:
+                        sent = True
+                        headers = self._with(LINES_TYPE, None)
+                        await send({"type": "http.response.start", "status": 200, "headers": headers})
+                    for line in some:
+                        await send({"type": "http.response.body", "body": line, "more_body": True})
+                        if connection is not None and connection.is_gone():
+                            return
         except Exception as error:  # noqa: BLE001 - told to the client as an error of the store, and logged
             answer = self._failed(error, call.name, holder.user)
             if not sent:
@@ -475,6 +480,11 @@ def _headers_of(headers: Sequence[tuple[bytes, bytes]]) -> _Headers:
                 raise _RefusedError(400, error, close=True)
             found[number] = value
     return _Headers(*found)
+
+
+def _is_short(lines: list[bytes]) -> bool:
+    """Return whether lines are a whole answer, and one that need not be sent in parts."""
+    return bool(lines) and lines[-1].startswith(b'{"end"') and sum(map(len, lines)) <= _IN_ONE
 
 
 def _key_of(headers: _Headers) -> str | None:

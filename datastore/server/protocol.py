@@ -56,6 +56,10 @@ class GuardedProtocol(HttpToolsProtocol):
         """Note that a request with a valid token came on this connection."""
         self.strangers.pop(self, None)
 
+    def is_gone(self) -> bool:
+        """Return whether nobody hears what is sent any more."""
+        return self.transport is None or self.transport.is_closing()
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         """See `asyncio.Protocol`."""
         if len(self.connections) >= self.limits.connections:

@@ -8,17 +8,24 @@ that burns processor time, or a long listing, leaves those of the short calls al
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import weakref
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from datastore.agent import AgentDataStore
 from datastore.asynchronous.bound import machinery_of
 from datastore.asynchronous.workers import AT_ONCE, OVER_A_NETWORK, Job, Workers, outcome
+from datastore.errors import name_of
+from datastore.events import CallEvent
+from datastore.scope import scope_of
 from datastore.server.access import Holder
-from datastore.server.fairness import Lane, Share
+from datastore.server.fairness import BusyError, Lane, Share
 from datastore.server.settings import ServerLimits
 from datastore.store import DataStore
+from datastore.values import size_of
+from datastore.watching import shown_key, tell, watched_scope_of
 from datastore.wire.calls import MISSING, Call, Result
 from datastore.wire.messages import items_from_json, lines, result_to_bytes
 
@@ -32,6 +39,8 @@ LONG = frozenset(
 """The calls that may look at any number of records."""
 _UNLIMITED = frozenset({"namespace_stats", "purge_expired", "iter_records"})
 """Those that may take longer than ``max_seconds``: it limits each of their pages."""
+_LEASING = frozenset({"compute_begin", "compute_end", "compute_abandon"})
+_MOST_LEASES = 10_000
 _MANY = 100
 """A batch of more keys or items is a long call."""
 
@@ -52,6 +61,7 @@ class Runner:
         # More calls are let in than there are workers, so that none of these waits for the event loop.
         self._short = Lane(4 * places, each, most, seconds)
         self._long_workers = Workers(max(places // 2, 2))
+        weakref.finalize(self, self._long_workers.stop, wait=False).atexit = False
         self._long = Lane(max(places // 2, 2), max(places // 4, 1), most, seconds)
 
     def stop(self) -> None:
@@ -77,13 +87,34 @@ class Runner:
                 return result_to_bytes(Result.FOUND, await twin.get(arguments["key"], MISSING))
             if call.name == "exists":
                 return result_to_bytes(Result.BOOLEAN, await twin.exists(arguments["key"]))
+            if call.name in _LEASING:
+                return await self._leasing(holder, call, sync, arguments)
             return await self._outcome(self._workers, call, partial(_bytes_of, call, sync, arguments))  # type: ignore[no-any-return]
         finally:
             lane.leave(share, time.perf_counter() - began)
 
+    async def _leasing(
+        self, holder: Holder, call: Call, data_store: AgentDataStore, arguments: dict[str, Any]
+    ) -> bytes:
+        """Make a step of `get_or_set`, and note the leases that a token has taken and not ended.
+
+        Each is a record that no quota counts. A process ends those that it takes; a client may not.
+        """
+        place = data_store.namespace, str(arguments["key"])
+        leases = holder.leases
+        if call.name == "compute_begin" and place not in leases and len(leases) >= _MOST_LEASES:
+            raise BusyError(f"this token has begun {len(leases):,} values with get_or_set and not ended them")
+        result = await self._outcome(self._workers, call, partial(_made, call, data_store, arguments))
+        if call.name != "compute_begin":
+            if leases.get(place) == arguments["lease"]:
+                del leases[place]
+        elif result.lease is not None:
+            leases[place] = result.lease
+        return result_to_bytes(call.result, result)
+
     async def listing(
         self, holder: Holder, call: Call, namespace: str | None, arguments: dict[str, Any]
-    ) -> AsyncIterator[list[bytes]]:
+    ) -> AsyncGenerator[list[bytes], None]:
         """Make a call that is answered in lines, and yield these, some at once; the first ones when it has succeeded.
 
         Raises:
@@ -133,7 +164,73 @@ def _is_large(arguments: Mapping[str, Any]) -> bool:
 def _made(call: Call, data_store: AgentDataStore, arguments: dict[str, Any]) -> Any:
     if call.name in ("set_many", "add_many"):
         arguments = {**arguments, "items": items_from_json(arguments["items"])}
-    return call.on(data_store, arguments)
+    core = scope_of(data_store).core
+    if call.step is None or core.root.watcher is None:
+        return call.on(data_store, arguments)
+    at, began, result = core.clock(), time.perf_counter(), None
+    error: BaseException | None = None
+    try:
+        result = call.on(data_store, arguments)
+        return result
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        found = None if error is not None else _found(call, result)
+        _tell_of(data_store, call.name, arguments, at, time.perf_counter() - began, error, found)
+
+
+def _found(call: Call, result: Any) -> tuple[int | None, int]:
+    """Return what a step comes to: how many records it has read, and how many bytes of values."""
+    if call.result is Result.SEEN:
+        return (0, 0) if result is None else (1, size_of(result.value))
+    if call.result is Result.BEGUN:
+        return (1, size_of(result.value)) if result.found else (0, 0)
+    return None, 0
+
+
+def _tell_of(
+    data_store: AgentDataStore,
+    call: str,
+    arguments: Mapping[str, Any],
+    at: float,
+    seconds: float,
+    error: BaseException | None,
+    found: tuple[int | None, int] | None = None,
+) -> None:
+    """Tell whoever watches the store of a call that no method of `AgentDataStore` has made.
+
+    Args:
+        data_store: Whose call it is.
+        call: Its name.
+        arguments: Its arguments.
+        at: When it began.
+        seconds: How long it took.
+        error: What it raised.
+        found: How many records it has read, and how many bytes of values.
+    """
+    scope = watched_scope_of(data_store)
+    if scope.core.root.watcher is None:
+        return
+    key, keys = arguments.get("key"), arguments.get("keys")
+    number, size = found or (None, 0)
+    tell(
+        scope.core,
+        CallEvent(
+            time=datetime.fromtimestamp(at, UTC),
+            token=scope.token,
+            user=scope.user_id,
+            agent=scope.agent,
+            call=call,
+            namespace=scope.namespace,
+            key=shown_key(key),
+            keys=len(keys) if type(keys) is list else None,
+            found=number,
+            bytes=size,
+            duration=seconds,
+            error=None if error is None else name_of(type(error)),
+        ),
+    )
 
 
 def _bytes_of(call: Call, data_store: AgentDataStore, arguments: dict[str, Any]) -> bytes:

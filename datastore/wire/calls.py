@@ -26,7 +26,7 @@ from datastore.calls.changes import read_to_change, write_changed
 from datastore.calls.claims import begin_computing, end_computing, store_computed
 from datastore.errors import ConfigurationError, DataStoreError, InvalidValueError, kind_of
 from datastore.ids import encode_key
-from datastore.scope import NO_NOTES, Scope, scope_of
+from datastore.scope import Scope, scope_of
 
 
 class Result(Enum):
@@ -129,7 +129,7 @@ class Call:
         if self.step is not None:
             return self.step(scope_of(data_store), **given)
         if self.counts and not as_bool(given.pop("count", True), "count"):
-            data_store = _uncounted(data_store)
+            data_store = AgentDataStore(scope_of(data_store).uncounted())
         if self.name == "append":
             items = given.pop("items")
             if not is_a(items, list):
@@ -147,14 +147,6 @@ class Call:
 _WITH_DEFAULT = frozenset({"default"})
 MISSING: Any = object()
 """What a call with the result `Result.FOUND` returns if there is no record."""
-
-
-def _uncounted(data_store: AgentDataStore) -> AgentDataStore:
-    """Return the same store, but what is read is not counted."""
-    scope = scope_of(data_store)
-    scope = scope.within(scope.namespace)
-    scope.tracker = NO_NOTES
-    return type(data_store)(scope)
 
 
 def _note(scope: Scope, keys: list[str]) -> None:

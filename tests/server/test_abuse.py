@@ -400,3 +400,43 @@ def test_too_many_waiting_calls_of_a_token_are_refused_and_others_are_not(store,
 def _both_wait(server, threads) -> bool:
     time.sleep(0.5)
     return all(thread.is_alive() for thread in threads)
+
+
+BURNS = {"filter": {"text": {"$regex": "(a|aa)+$"}}}
+"""What takes long on the texts below, with any engine: there are many of them."""
+
+
+def test_a_token_that_burns_processor_time_does_not_stop_the_others(store, tmp_path):
+    store.host("mallory").set_many({f"k{number}": {"text": "a" * 2_000 + "b"} for number in range(3_000)})
+    mallory, ann = store.tokens.mint("mallory", "burner"), store.tokens.mint("ann", "honest")
+    with served(store, tmp_path) as server:
+        client = server.client(ann)
+        client.call("set", {"key": "k", "value": 1})
+        until = threading.Event()
+
+        def burn() -> None:
+            burner = server.client(mallory, timeout=120)
+            while not until.is_set():
+                burner.call("find", BURNS)
+
+        burning = [threading.Thread(target=burn) for _ in range(8)]
+        for thread in burning:
+            thread.start()
+        try:
+            for _ in range(50):
+                assert client.call("get", {"key": "k"}).result["value"] == 1
+                assert client.call("find", {"filter": {"a": 1}}).items == []
+        finally:
+            until.set()
+            for thread in burning:
+                thread.join(120)
+
+
+def test_leases_that_are_taken_and_never_ended_are_limited(server, store, token, monkeypatch):
+    monkeypatch.setattr("datastore.server.running._MOST_LEASES", 2)
+    client = server.client(token)
+    first = client.call("compute_begin", {"key": "a"}).result
+    assert "lease" in client.call("compute_begin", {"key": "b"}).result
+    assert client.call("compute_begin", {"key": "c"}).error == "ThrottledError"
+    client.call("compute_abandon", {"key": "a", "lease": first["lease"]})
+    assert "lease" in client.call("compute_begin", {"key": "c"}).result

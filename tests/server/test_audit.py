@@ -88,3 +88,27 @@ def test_a_refused_call_is_told_once(server, client, events):
     assert client.call("add", {"key": "plan", "value": 1}).status == 200
     assert client.call("add", {"key": "plan", "value": 1}).status == 409
     assert [event[-1] for event in told(events)] == [None, "KeyExistsError"]
+
+
+def test_the_steps_of_a_call_are_told_by_their_own_names(client, events):
+    client.call("modify_begin", {"key": "k"})
+    client.call("modify_end", {"key": "k", "value": "secret", "revision": None})
+    client.call("compute_begin", {"key": "k"})
+    client.call("modify_begin", {"key": ""})
+    client.call("note", {"keys": ["k"]})
+    assert "secret" not in repr(events)
+    who = ("of the test", "ann", "tester")
+    assert told(events) == [
+        (*who, "modify_begin", "default", "k", 0, None),
+        (*who, "modify_end", "default", "k", None, None),
+        (*who, "compute_begin", "default", "k", 1, None),
+        (*who, "modify_begin", "default", "", None, "InvalidNameError"),
+        (*who, "note", "default", None, None, None),
+    ]
+
+
+def test_a_read_that_counts_no_access_is_told_as_any_other(client, events):
+    client.call("set", {"key": "k", "value": 1})
+    client.call("get", {"key": "k", "count": False})
+    client.call("find", {"filter": None, "count": False})
+    assert [(event[3], event[6]) for event in told(events)] == [("set", None), ("get", 1), ("find", 1)]
