@@ -58,23 +58,27 @@ def processes(path: Path, count: int, increments: int) -> bool:
         worker.join()
     if any(worker.exitcode for worker in workers):
         raise SystemExit("a process failed; its traceback is above")
-    began, ended, conflicts = zip(*(results.get() for _ in workers), strict=True)
-    seconds = max(ended) - min(began)
+    timed: list[tuple[float, float, int]] = [results.get() for _ in workers]
+    seconds = max(ended for _, ended, _ in timed) - min(began for began, _, _ in timed)
+    conflicts = sum(more for _, _, more in timed)
     with datastore.connect(f"sqlite:///{path}") as store:
         counter = store.agent("user", "agent").get(HOT)
     rows = table(f"{count} processes x {increments} increments of one key", "", "measured", "must be", "")
-    exact = counter == count * increments
+    exact = bool(counter == count * increments)
     rows.add_row("the counter", str(counter), str(count * increments), verdict(exact))
     rows.add_row("seconds", f"{seconds:.2f}", "", "")
     rows.add_row("increments per second", number(count * increments / seconds), "", "")
-    rows.add_row("conflicts", str(sum(conflicts)), "", "")
-    rows.add_row("conflicts per second", number(sum(conflicts) / seconds), "", "")
+    rows.add_row("conflicts", str(conflicts), "", "")
+    rows.add_row("conflicts per second", number(conflicts / seconds), "", "")
     console.print(rows)
     return exact
 
 
 def _increment(
-    path: Path, times: int, start: multiprocessing.synchronize.Barrier, results: multiprocessing.SimpleQueue
+    path: Path,
+    times: int,
+    start: multiprocessing.synchronize.Barrier,
+    results: multiprocessing.SimpleQueue[tuple[float, float, int]],
 ) -> None:
     backend = CountingBackend(path)
     with datastore.DataStore(backend) as store:
@@ -92,7 +96,7 @@ class Thread(threading.Thread):
     def __init__(self, number: int, agent: datastore.AgentDataStore, stop: threading.Event) -> None:
         super().__init__()
         self.calls: collections.Counter[str] = collections.Counter()
-        self.longest: collections.Counter[str] = collections.Counter()
+        self.longest: dict[str, float] = collections.defaultdict(float)
         self.failed: list[Exception] = []
         self._number = number
         self._agent = agent
@@ -141,6 +145,7 @@ def threads(path: Path, count: int, seconds: float) -> bool:
         store.flush()
         with datastore.connect(f"sqlite:///{path}") as other:  # sees only what is in the file, nothing pending
             record = other.agent("user", "agent").get_record(HOT)
+    assert record is not None
     calls = sum((worker.calls for worker in workers), collections.Counter[str]())
     failed = [error for worker in workers for error in worker.failed]
 

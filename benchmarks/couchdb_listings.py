@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import datastore
 from datastore.ids import IdRange
+from datastore_couchdb import CouchBackend
 
 NAMESPACES = (1, 10, 100)
 
@@ -45,6 +46,7 @@ def main() -> None:
 def namespaces(store: datastore.DataStore, rounds: int) -> None:
     """Compare the view with stepping from namespace to namespace."""
     backend = store.backend
+    assert isinstance(backend, CouchBackend)
     print("namespaces   view, ms   stepping, ms   stepping / view")
     for number in NAMESPACES:
         agent = store.agent(f"user {number}", "benchmark")

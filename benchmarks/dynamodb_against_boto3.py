@@ -39,6 +39,7 @@ from botocore.awsrequest import AWSResponse
 from measuring import add_clock, console, number, print_environment, sample_value, table, take_turns, verdict
 
 import datastore
+from datastore_dynamodb import DynamoBackend
 
 OURS, BARE = "ours", "boto3"
 KEYS, BATCH, TARGET = 1_000, 100, 0.9
@@ -110,7 +111,9 @@ class Replay:
         answer = self._answers.get(self._asked)
         if answer is None:
             return None
-        return AWSResponse(request.url, 200, {**_HEADERS, "x-amz-crc32": str(zlib.crc32(answer))}, _Raw(answer))
+        # The stubs ask for botocore's own class; any mapping will do.
+        headers: Any = {**_HEADERS, "x-amz-crc32": str(zlib.crc32(answer))}
+        return AWSResponse(request.url, 200, headers, _Raw(answer))
 
     def _after_call(self, http_response: Any, **_: Any) -> None:
         self._answers.setdefault(self._asked, http_response.content)
@@ -222,6 +225,7 @@ def contest(arguments: argparse.Namespace, store: datastore.DataStore, bare: Bar
     }
     assert ours.get(keys[0]) == bare.get(keys[0])
     if arguments.replay:
+        assert isinstance(store.backend, DynamoBackend)
         Replay(store.backend._connection.client)
         Replay(bare.client)
         for key in keys:  # each is asked once

@@ -13,6 +13,7 @@ import statistics
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import datastore
@@ -22,7 +23,7 @@ NESTED: object = {"0": 1}
 for _ in range(90):
     NESTED = {"0": [NESTED]}
 
-HOSTILE = {
+HOSTILE: dict[str, Callable[[datastore.AgentDataStore], object]] = {
     "a path of 35 steps through nested arrays": lambda agent: agent.find({".".join(["0"] * 35): {"$gt": 5}}),
     "a path of 180 steps through nested arrays": lambda agent: agent.find({".".join(["0"] * 180): {"$gt": 5}}),
     "1,000 alternatives on an array of 80,000": lambda agent: agent.count(

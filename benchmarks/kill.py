@@ -119,7 +119,8 @@ class Findings:
                 self.counts["acknowledged records"] += len(announced["writes"])
                 announced = {}
         self.counts["killed during a call"] += bool(announced)
-        return announced.get("writes", {})
+        in_flight: Checksums = announced.get("writes", {})
+        return in_flight
 
     def compare(self, in_flight: Checksums) -> None:
         """Open the file as a user would, and compare its content with what was acknowledged."""

@@ -31,6 +31,7 @@ import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -296,7 +297,7 @@ def measure(
         return BATCH
 
     return take_turns(
-        {name: lambda contestant=contestant: turn(contestant) for name, contestant in all.items()},
+        {name: partial(turn, contestant) for name, contestant in all.items()},
         rounds=rounds,
         seconds=seconds,
         clock=clock,

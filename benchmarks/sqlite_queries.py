@@ -165,7 +165,7 @@ def pushed_against_unpushed(path: Path, options: argparse.Namespace) -> None:
             "count": lambda agent: agent.count(filter),
         }
         for name, call in calls.items():
-            turns = {which: repeated(lambda agent=agent, call=call: call(agent)) for which, agent in agents.items()}
+            turns = {which: repeated(partial(call, agent)) for which, agent in agents.items()}
             rates = measuring.take_turns(
                 turns, rounds=max(options.rounds // 3, 3), seconds=options.seconds, clock=options.clock, label=name
             )

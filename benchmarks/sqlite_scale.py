@@ -350,8 +350,8 @@ def main() -> None:
 def report(rates: dict[str, Rates], small: Contestant, large: Contestant, memory: dict[str, dict[str, float]]) -> None:
     print_environment()
     if large.seconds_to_fill:
-        rate = large.records / large.seconds_to_fill
-        console.print(f"{large.records:,} records stored in {large.seconds_to_fill:.0f} s, {number(rate)} per second")
+        per_second = number(large.records / large.seconds_to_fill)
+        console.print(f"{large.records:,} records stored in {large.seconds_to_fill:.0f} s, {per_second} per second")
     size = large.path.stat().st_size / 1e6
     titles = [f"{file.records:,} records" for file in (small, large)]
     title = f"operations per second, and how many times as long ({size:,.0f} MB)"
@@ -380,9 +380,10 @@ def report(rates: dict[str, Rates], small: Contestant, large: Contestant, memory
         "",
     )
     for call, target in GROWTH.items():
-        if (rate := rates.get(call)) is None:
+        if call not in rates:
             continue
-        mine, theirs = rate.each("small", "large"), rate.each("small, by hand", "large, by hand")
+        mine = rates[call].each("small", "large")
+        theirs = rates[call].each("small, by hand", "large, by hand")
         low, middle, high = statistics.quantiles(
             [one / other for one, other in zip(mine, theirs, strict=True)], n=4, method="inclusive"
         )

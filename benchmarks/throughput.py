@@ -160,8 +160,8 @@ def keep_pace(store: datastore.DataStore, ours: Side, bare: Side, values: dict[s
     for side in sides:
         done = statistics.median(turn.rate for turn in turns[side])
         slowest = max(
-            statistics.median(_percentile(calls, 0.99) for calls in ([turn.reads for turn in turns[side]])),
-            statistics.median(_percentile(calls, 0.99) for calls in ([turn.writes for turn in turns[side]])),
+            statistics.median(percentile(calls, 0.99) for calls in ([turn.reads for turn in turns[side]])),
+            statistics.median(percentile(calls, 0.99) for calls in ([turn.writes for turn in turns[side]])),
         )
         result.add_row(
             side,
@@ -242,11 +242,12 @@ def work(
 def _row(turns: Sequence[Turn]) -> Iterator[str]:
     for calls in ([turn.reads for turn in turns], [turn.writes for turn in turns]):
         for share in (0.5, 0.99):
-            yield number(1_000 * statistics.median(_percentile(some, share) for some in calls))
+            yield number(1_000 * statistics.median(percentile(some, share) for some in calls))
     yield number(1e6 * statistics.median(turn.per_call for turn in turns))
 
 
-def _percentile(some: list[float], share: float) -> float:
+def percentile(some: Sequence[float], share: float) -> float:
+    """Return what a share of some numbers is not above."""
     return sorted(some)[int(len(some) * share)]
 
 

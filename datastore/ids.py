@@ -305,7 +305,10 @@ def key_range(namespace: str, prefix: str | None = None, start: str | None = Non
     Raises:
         InvalidNameError: If one of them is not text or longer than a key can be.
     """
-    low, high = namespace, namespace[:-1] + _AFTER_COLON
+    whole = _whole(namespace)
+    if prefix is None and start is None and end is None:
+        return whole
+    low, high = whole
     if prefix is not None and (utf8 := _bound(prefix, "prefix")):
         low = namespace + ordered(utf8)
         high = namespace + ordered(utf8[:-1] + bytes([utf8[-1] + 1]))  # no byte of UTF-8 is 255
@@ -314,6 +317,12 @@ def key_range(namespace: str, prefix: str | None = None, start: str | None = Non
     if end is not None:
         high = min(high, namespace + ordered(_bound(end, "end")))
     return IdRange(low, max(low, high))
+
+
+@lru_cache(1_024)
+def _whole(namespace: str) -> IdRange:
+    """Return the range of a namespace."""
+    return IdRange(namespace, namespace[:-1] + _AFTER_COLON)
 
 
 def namespace_range(

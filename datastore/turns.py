@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self, cast
@@ -25,8 +25,8 @@ _LOOK, _LONGEST_LOOK = 0.05, 1.0  # seconds between two checks whether those in 
 
 _LONGEST_CHAIN = 8  # threads that wait for each other
 
-_MOST_PASSES = 8
-"""How many calls in a row may go before those who wait (`BargingTurns`)."""
+_PATIENCE = 0.010
+"""How many seconds a call waits until no other goes before it (`BargingTurns`)."""
 
 
 class Turns:
@@ -227,25 +227,27 @@ class BargingTurns(Turns):
     to it is of no use to anybody; where many threads take turns at something short, that is most of the time. A call
     that is running can use this time. Those who wait take turns in the order of their arrival.
 
-    Nobody starves: when so many calls in a row have gone before the others, every call waits in line until the first
-    one has had its turn.
+    Nobody starves: when the first in line has waited for some time, every call waits in line until it has had its turn.
+    That is a time and not a number of calls, so that the longest waits are hardly longer than in strict order: where
+    every wait is long, because there is more to do than there is time for, the order is strict.
 
     Args:
         doing: What they do, for error messages.
-        most: How many calls in a row may go before the others.
+        patience: For how many seconds others may go before a call that waits.
+        clock: Returns the time in seconds.
     """
 
     # Whoever wants the turn puts itself into the queue, and has it if it is first there. Otherwise it leaves the queue
     # again, and waits in line. Whoever leaves the queue empty wakes the first one in line, which then tries in the same
-    # way. Only the one that has the turn changes the number of passes.
+    # way.
 
-    __slots__ = ("_line", "_most", "_passes")
+    __slots__ = ("_clock", "_line", "_patience")
 
-    def __init__(self, doing: str, most: int = _MOST_PASSES) -> None:
+    def __init__(self, doing: str, patience: float = _PATIENCE, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(doing)
         self._line: deque[Turn] = deque()
-        self._most = most
-        self._passes = 0
+        self._patience = patience
+        self._clock = clock
 
     def take(self, seconds: float = math.inf, frame: FrameType | None = None, *, short: bool = True) -> Turn:
         """Wait for a turn, and return it, as `Turns.take` does.
@@ -257,17 +259,19 @@ class BargingTurns(Turns):
         """
         turn = _BargingTurn(self._queue, self._line, frame or sys._getframe(1))
         # If it may not go first, it would only be in the way of the first one in line.
-        if not self._line or (short and self._passes < self._most):
+        if not self._line or (short and self._may_pass()):
             self._queue.append(turn)
-            if self._queue[0] is turn:
-                if not self._line:
-                    return turn
-                if short and self._passes < self._most:  # others may have come or passed since the first look
-                    self._passes += 1
-                    return turn
+            # Others may have come since the first look.
+            if self._queue[0] is turn and (not self._line or (short and self._may_pass())):
+                return turn
             turn.step_back()
         self._wait(turn, seconds)
         return turn
+
+    def _may_pass(self) -> bool:
+        """Return whether the first in line has not waited for too long."""
+        first = self._first_waiting()
+        return first is None or self._clock() < cast(_BargingTurn, first).patient_until
 
     def take_at_once(self, frame: FrameType | None = None) -> Turn | None:
         """See `Turns.take_at_once`."""
@@ -281,12 +285,12 @@ class BargingTurns(Turns):
         """See `Turns.reset`."""
         super().reset()
         self._line = deque()
-        self._passes = 0
 
     def _place(self, frame: FrameType) -> Turn:
         return _BargingTurn(self._queue, self._line, frame)
 
     def _line_up(self, turn: Turn) -> None:
+        cast(_BargingTurn, turn).patient_until = self._clock() + self._patience
         self._line.append(turn)
 
     def _has(self, turn: Turn) -> bool:
@@ -294,7 +298,6 @@ class BargingTurns(Turns):
             return False
         self._queue.append(turn)
         if self._queue[0] is turn:
-            self._passes = 0
             self._line.remove(turn)
             return True
         cast(_BargingTurn, turn).step_back()
@@ -313,7 +316,10 @@ class BargingTurns(Turns):
 class _BargingTurn(Turn):
     """A place in the queue of a `BargingTurns`, or in its line."""
 
-    __slots__ = ("_line",)
+    __slots__ = ("_line", "patient_until")
+
+    patient_until: float
+    """Until when others may go before it, if it waits in line."""
 
     def __init__(self, queue: deque[Turn], line: deque[Turn], frame: FrameType) -> None:  # without `super`: it is hot
         self._queue = queue

@@ -16,13 +16,15 @@ from datastore.backend import BareDocuments, Document, DocumentPage, Fields, IdR
 from datastore.documents import UNDECODABLE
 from datastore.errors import DamagedRecordError
 from datastore.ids import scope_of
-from datastore.queries.tree import Field, Filter, asks
+from datastore.queries.tree import Condition, Field, Filter, Path, asks
 from datastore.turns import keep_newest
 from datastore.values import decode
 from datastore_sqlite.client import Connection
-from datastore_sqlite.codec import AFTER_VALUE, DOCUMENT, PAGE_BYTES, VALUE, Row, new_document
+from datastore_sqlite.codec import DOCUMENT, PAGE_BYTES, VALUE, Row, new_document
 from datastore_sqlite.damage import WELL_FORMED, documents_of, is_damage, reading, shown, size_of, stored_id
 from datastore_sqlite.indexes import (
+    ANYTHING,
+    LONG_TEXT,
     MERGED,
     Index,
     Key,
@@ -35,7 +37,9 @@ from datastore_sqlite.indexes import (
     key_expression,
     key_parameters_of,
     keys_by_path,
+    narrower,
     points_of,
+    range_of,
     search,
 )
 from datastore_sqlite.queries import Sql, binding_of
@@ -56,6 +60,19 @@ _ABOUT = ("key", "metadata", "createdByAgent", "createdAt", "updatedAt", "revisi
 """The columns that a closer look at metadata needs."""
 
 
+class _Condition(NamedTuple):
+    """A condition in SQL."""
+
+    full: str
+    """The expression that looks into the JSON."""
+    by_key: str
+    """One with the same meaning that looks at the key first, if the condition is on a field of the index in use."""
+    path: Path | None = None
+    """The field, if the search uses its keys."""
+    is_decided: bool = False
+    """Whether it holds where the key is one of those to look up, if that is an integer or a short text."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqlitePlan(Plan):
     """A plan, with what `read_page` needs of it.
@@ -66,6 +83,7 @@ class SqlitePlan(Plan):
         parameters: The parameters of both.
         search: Where to look in an index; ``None`` for the range of ids.
         decided: The part of the query that the database decides, to check the rows that it is not sure of.
+        conditions: The parts of both.
         statements: Those that were made for plans of this shape.
         bound: How it was made, if it was made of the known plan of its shape. What `explain` and unusual reads need of
             it, `Known.whole` fills in when it is first asked for.
@@ -76,6 +94,7 @@ class SqlitePlan(Plan):
     parameters: dict[str, Any]
     search: Search | None
     decided: Query
+    conditions: Sequence[_Condition] = field(default=(), compare=False, repr=False)
     statements: dict[Hashable, str] = field(default_factory=dict, compare=False, repr=False)
     bound: Bound | None = field(default=None, compare=False, repr=False)
 
@@ -91,7 +110,8 @@ class SqlitePlan(Plan):
             return getattr(whole, name)
 
 
-_LATE = ("pushed", "native", "where", "sure", "parameters", "search", "decided", "statements")
+_LATE = ("pushed", "native", "where", "sure", "parameters", "search", "decided", "conditions",
+         "statements")  # fmt: skip
 """What is left out of a bound plan until it is asked for."""
 _set_residual, _set_index, _set_in_order, _set_reversible, _set_bound = (
     getattr(SqlitePlan, name).__set__ for name in ("residual", "index", "in_order", "reversible", "bound")
@@ -106,8 +126,10 @@ class Bound(NamedTuple):
     query: Query
     values: Sequence[Any]
     """The parameters of its condition, in their order."""
-    keys: Sequence[Key] | None
-    """The keys to look up, those of each probe together; ``None`` if they are not merely looked up and merged."""
+    keys: Sequence[Key] | None = None
+    """The keys that the probes look for, those of each probe together; ``None`` if a first page is not read by them."""
+    shape: Hashable = None
+    """What the statement for a first page depends on besides: the types of the keys, and whether a range is open."""
 
 
 class Known:
@@ -124,31 +146,63 @@ class Known:
         self._bindings = list[tuple[int, Callable[[Any], Sequence[Any]]]]()
         by_key = list[tuple[int, Callable[[Any], Sequence[Any]]]]()
         fields = () if plan.search is None else plan.search.fields
-        points: dict[tuple[str, ...], list[tuple[int, Callable[[Any], Sequence[Key]] | None]]] = {}
+        asked: dict[Path, list[tuple[int, Condition]]] = {path: [] for path in fields}
         for place, (about, piece) in enumerate(pieces_of(plan.decided)):
             if not isinstance(piece, Field):
                 raise TypeError("a query that is not plain has no shape")
             self._bindings.append((place, binding_of(piece.condition)))
             if about == "value" and piece.path in fields:
                 by_key.append((place, key_binding_of(piece.condition)))
-                points.setdefault(piece.path, []).append((place, points_of(piece.condition)))
+                asked[piece.path].append((place, piece.condition))
         self._bindings += by_key
-        self._points: list[tuple[int, Callable[[Any], Sequence[Key]]]] | None = None
-        if plan.search is not None and plan.search.in_order:
-            asked = [one for path in fields for one in points[path]]
-            looked_up = [(place, keys) for place, keys in asked if keys is not None]
-            if len(looked_up) == len(asked) == len(fields):
-                self._points = looked_up
+        self._points = list[tuple[int, Callable[[Any], Sequence[Key]]]]()
+        """For each field whose keys are looked up: the place of its constant, and what gives the keys for it."""
+        self._range = list[tuple[int, Callable[[Any], Range]]]()
+        """The same for the conditions that bound the keys of the last field."""
+        self._is_plain = plan.search is not None and self._take(list(asked.values()))
+        self.has_range = bool(self._range)
+        """Whether rows come in the order of their keys, each with the number of its probe."""
+
+    def _take(self, asked: Sequence[Sequence[tuple[int, Condition]]]) -> bool:
+        """Note how to find the keys for the conditions on each field; return whether that is all that it takes."""
+        for number, conditions in enumerate(asked, 1):
+            points = [(place, keys) for place, condition in conditions if (keys := points_of(condition)) is not None]
+            if len(points) == len(conditions) == 1:
+                self._points += points
+                continue
+            self._range = [
+                (place, bounds) for place, condition in conditions if (bounds := range_of(condition)) is not None
+            ]
+            return number == len(asked) and len(self._range) == len(conditions)
+        return self.plan.in_order
 
     def bind(self, query: Query, constants: Sequence[Any]) -> SqlitePlan | None:
         """Return the plan for another query of the shape; ``None`` if it would be a different one.
 
         The parameters are in the order in which `_new_plan` binds them.
         """
-        plan, values, keys = self.plan, list[Any](), None
+        plan, values = self.plan, list[Any]()
         for place, parameters_of in self._bindings:
             values += parameters_of(constants[place])
-        if self._points is not None:
+        keys = self._keys(constants) if self._is_plain else None
+        if keys is None:
+            bound = Bound(self, query, values)
+            if plan.search is not None:
+                whole = self.whole(bound)
+                return whole if whole.search is not None and whole.search.fields == plan.search.fields else None
+        else:
+            bound = Bound(self, query, values, *keys)
+        made = object.__new__(SqlitePlan)
+        _set_residual(made, plan.residual)
+        _set_index(made, plan.index)
+        _set_in_order(made, not self.has_range)
+        _set_reversible(made, plan.reversible)
+        _set_bound(made, bound)
+        return made
+
+    def _keys(self, constants: Sequence[Any]) -> tuple[Sequence[Key], Hashable] | None:
+        """Return `Bound.keys` and `Bound.shape` for some constants; ``None`` if there are too many probes."""
+        if not self.has_range:
             if len(self._points) == 1:
                 ((place, points_of),) = self._points
                 keys = points_of(constants[place])
@@ -156,19 +210,82 @@ class Known:
             else:
                 found = list(product(*[points_of(constants[place]) for place, points_of in self._points]))
                 keys, probes = list(chain.from_iterable(found)), len(found)
-            if probes > MERGED:
-                keys = None
-        bound = Bound(self, query, values, keys)
-        if keys is None and plan.search is not None:
-            whole = self.whole(bound)
-            return whole if whole.search is not None and whole.search.fields == plan.search.fields else None
-        made = object.__new__(SqlitePlan)
-        _set_residual(made, plan.residual)
-        _set_index(made, plan.index)
-        _set_in_order(made, True)
-        _set_reversible(made, plan.reversible)
-        _set_bound(made, bound)
-        return made
+            return None if probes > MERGED else (keys, tuple(map(type, keys)))
+        range = None
+        for place, bounds_of in self._range:
+            one = bounds_of(constants[place])
+            range = one if range is None else narrower(range, one)
+        low, high, is_open, _ = cast("Range", range)
+        if not self._points:
+            return (low, high, ANYTHING), is_open
+        prefixes = list(product(*[points_of(constants[place]) for place, points_of in self._points]))
+        if len(prefixes) * 2 > MERGED:
+            return None
+        keys = [key for prefix in prefixes for key in (*prefix, low, high)]
+        keys += [key for prefix in prefixes for key in (*prefix, ANYTHING)]
+        return keys, (is_open, *map(type, keys))
+
+    def statement(self, keys: Sequence[Key], shape: Hashable, fields: Fields, *, reverse: bool) -> str:
+        """Return the statement of `_first_page`, whose parameters are given by their places.
+
+        Args:
+            keys: `Bound.keys`.
+            shape: `Bound.shape`.
+            fields: What to select.
+            reverse: Whether ids are read in the opposite direction, unless there is a range.
+        """
+        search, names, left = cast("Search", self.plan.search), list[str](), list(keys)
+        width = len(self._points)
+        probes = [(width, False)] * (len(keys) // width if not self.has_range else 0)
+        if self.has_range:
+            each = len(keys) // (2 * width + 3)
+            probes = [(width, True)] * each + [(width + 1, False)] * each
+        is_open = shape[0] if isinstance(shape, tuple) else shape
+        parts = list[str]()
+        for number, (points, has_range) in enumerate(probes):
+            found, left = left[:points], left[points:]
+            missing = tuple([key is None for key in found])
+            names += [f"key{number}_{place}" for place, key in enumerate(found) if key is not None]
+            bounds = list[str]()
+            if has_range:
+                left = left[2:]
+                names += [f"low{number}", f"high{number}"]
+                bounds = [f">= :low{number}", f"{'<' if is_open else '<='} :high{number}"]
+            expressions = [self._expression(one, found, number) for one in self.plan.conditions]
+            conditions = [
+                *_keys_are(search.index, missing, f"key{number}_"),
+                *_bounded(search.index, missing, tuple(bounds)),
+                _WITHIN,
+                _may_hold(expressions),
+            ]
+            columns = _columns(self.plan, fields, _holds(expressions))
+            if not self.has_range:
+                parts.append(_select(columns, search.index, conditions))
+                continue
+            one = _select(f"{columns}, {number}", search.index, conditions)
+            # SQLite would ignore an order without a limit.
+            parts.append(f"SELECT * FROM ({one} {_by_key(search.index, missing)} LIMIT :limit)")
+        statement = " UNION ALL ".join(parts)
+        if not self.has_range:
+            statement += f" ORDER BY _id{' DESC' if reverse else ''} LIMIT :limit"
+        # The last one is in every statement: SQLite counts parameters up to the last one that is there.
+        return _by_place(statement, ["user", "namespace", "start", "end", *self.plan.parameters, *names, "limit"])
+
+    def _expression(self, condition: _Condition, found: Sequence[Key], number: int) -> str:
+        """Return the expression of a condition for the rows of a probe, whose first keys are known."""
+        search = cast("Search", self.plan.search)
+        if condition.path is None:
+            return condition.full
+        place = search.index.fields.index(condition.path)
+        if place >= len(found):
+            return condition.by_key
+        # An index holds a short text and an integer as they are. But it also finds a real number by an integer.
+        if condition.is_decided and type(found[place]) is str:
+            return f"CASE WHEN length(:key{number}_{place}) < {LONG_TEXT} THEN 1 ELSE {condition.full} END"
+        if condition.is_decided and type(found[place]) is int:
+            key = search.index.expressions[place]
+            return f"CASE typeof({key}) WHEN 'integer' THEN 1 END"
+        return condition.full
 
     def whole(self, bound: Bound) -> SqlitePlan:
         """Return a plan in which nothing is left out."""
@@ -188,6 +305,7 @@ class Known:
             parameters=parameters,
             search=found,
             decided=query,
+            conditions=plan.conditions,
             statements=plan.statements,
         )
 
@@ -226,28 +344,40 @@ def _new_plan(namespace: str | None, query: Query, indexes: Callable[[], Sequenc
         return None
     keys = keys_by_path(piece.filter for piece in found.pieces if piece.about == "value")
     chosen = None if namespace is None or not keys else best_search(indexes(), namespace, keys)
-    where, sure = list[str](), list[str]()
+    conditions, sure = list[_Condition](), list[str]()
     for filter, about, expression, exact in found.pieces:
-        by = expression
+        one = _Condition(expression, expression)
         if chosen is not None and about == "value" and isinstance(filter, Field) and filter.path in chosen.fields:
             names = tuple(map(sql.bind, key_parameters_of(filter.condition)))
-            by = by_key(filter, expression, names)
-        where.append(f"({by}) IS NOT 0")
+            is_decided = bool(names) and points_of(filter.condition) is not None
+            one = _Condition(expression, by_key(filter, expression, names), filter.path, is_decided)
+        conditions.append(one)
         if exact:
-            sure.append(f"({by}) IS 1")
-    condition = " AND ".join(where) or "1"
+            sure.append(one.by_key)
+    where = _may_hold([one.by_key for one in conditions])
     return SqlitePlan(
         pushed=found.pushed,
         residual=found.residual,
-        native={"where": condition, "parameters": sql.parameters},
+        native={"where": where, "parameters": sql.parameters},
         index=None if chosen is None else chosen.index.name,
         in_order=chosen is None or chosen.in_order,
-        where=condition,
-        sure=" AND ".join(sure) or "1",
+        where=where,
+        sure=_holds(sure),
         parameters=sql.parameters,
         search=chosen,
         decided=query_of([piece for piece in found.pieces if piece.exact]),
+        conditions=conditions,
     )
+
+
+def _may_hold(expressions: Sequence[str]) -> str:
+    """Return the condition that a row may match some expressions, and so is worth reading."""
+    return " AND ".join([f"({one}) IS NOT 0" for one in expressions]) or "1"
+
+
+def _holds(expressions: Sequence[str]) -> str:
+    """Return the condition that a row certainly matches some expressions."""
+    return " AND ".join([f"({one}) IS 1" for one in expressions]) or "1"
 
 
 def read_page(
@@ -305,60 +435,66 @@ def _first_page(
     *,
     reverse: bool,
 ) -> DocumentPage | None:
-    """Return the first page of records that have certain keys; ``None`` if that needs a closer look at the rows.
+    """Return the first page of records with certain keys; ``None`` if that needs a closer look at the rows.
 
-    It is what `_Reader.merged` returns, in less time: this is the hot path of `find` by an index.
+    It is what `_Reader.merged` or `_Reader.from_first_key` returns, in less time: this is the hot path of `find` by an
+    index.
     """
     known = bound.known
-    missing: Hashable = len(keys)
-    if None in keys:
-        missing = tuple([key is None for key in keys])
-        keys = [key for key in keys if key is not None]
-    shape = fields, missing, reverse
+    shape = fields, bound.shape, reverse
     statement = known.first_pages.get(shape)
     if statement is None:  # making the text takes longer than carrying it out
-        statement = _first_page_statement(known.plan, fields, missing, reverse)
+        statement = known.statement(keys, bound.shape, fields, reverse=reverse)
         known.first_pages[shape] = statement
         keep_newest(known.first_pages, _MOST_STATEMENTS)
+    if None in keys:
+        keys = [key for key in keys if key is not None]
     user, namespace = scope_of(range) or ("", "")
     bounds: tuple[str | bytes, str | bytes] = range
     if not (range.start.isascii() and range.end.isascii()):
         bounds = stored_id(range.start) or range.start, stored_id(range.end) or range.end
-    parameters = (user, namespace, *bounds, *bound.values, *keys, limit)
     try:
-        cursor = connection.execute(statement, parameters)
-        if fields is _KEY:
-            rows = cursor.fetchall()
-            complete = len(rows) < limit
-        else:
-            rows, complete = _rows(cursor, limit)
+        cursor = connection.execute(statement, (user, namespace, *bounds, *bound.values, *keys, limit))
+        rows, complete = _rows(cursor, limit, fields)
     except sqlite3.OperationalError as error:
         if is_damage(error) or str(error).startswith(_INDEX_IS_GONE):
             return None
         raise
     if not rows:
         return DocumentPage((), None)
+    after = None
+    if not complete:
+        after = _id(rows[-1])
+        if known.has_range:
+            # While the statement is not at its end, the next one sees the same documents.
+            after = _Reader(connection, range, known.whole(bound), fields, reverse).after(rows[-1][-1], after)
+        cursor.close()
+    if known.has_range:
+        rows = [row[:-1] for row in rows]
     documents = _sure_documents(rows, fields, len(rows[0]))
     if documents is None:
-        return _Reader(connection, range, known.whole(bound), fields, reverse).matching(
-            rows, None if complete else _id(rows[-1])
-        )
-    return DocumentPage(documents, None if complete else rows[-1][0])
+        return _Reader(connection, range, known.whole(bound), fields, reverse).matching(rows, after)
+    return DocumentPage(documents, after)
 
 
-def _rows(cursor: sqlite3.Cursor, limit: int) -> tuple[list[Row], bool]:
+def _rows(cursor: sqlite3.Cursor, limit: int, fields: Fields) -> tuple[list[Row], bool]:
     """Return rows with values up to the size of a page, and whether there are no more."""
-    rows: list[Row] = cursor.fetchmany(_AT_FIRST)
-    if len(rows) < _AT_FIRST:
+    if fields is _KEY:
+        rows = cursor.fetchmany(limit)
         return rows, len(rows) < limit
-    room = PAGE_BYTES - sum(size_of(row[VALUE]) for row in rows)
+    few = min(limit, _AT_FIRST)
+    rows = cursor.fetchmany(few)
+    if len(rows) < few:
+        return rows, True
+    room = PAGE_BYTES - sum([size_of(row[VALUE]) for row in rows])
+    if room < 0 or len(rows) == limit:
+        return rows, False
     for row in cursor:
         rows.append(row)
         room -= size_of(row[VALUE])
-        if room < 0:
-            cursor.close()
+        if room < 0 or len(rows) == limit:
             return rows, False
-    return rows, len(rows) < limit
+    return rows, True
 
 
 def _sure_documents(rows: Sequence[Row], fields: Fields, width: int) -> Sequence[Document] | None:
@@ -378,7 +514,7 @@ def _sure_documents(rows: Sequence[Row], fields: Fields, width: int) -> Sequence
             documents = BareDocuments(ids, None if expiries.count(None) == len(expiries) else expiries)
         elif fields is _WITH_VALUE and width == last + 1:
             documents = [
-                new_document((id, created_at, revision, expires_at, decode(value), *AFTER_VALUE))
+                new_document((id, created_at, revision, expires_at, decode(value), None, "", "", 0, None, None, None))
                 for id, created_at, revision, expires_at, value, is_sure in rows
                 if is_sure and type(id) is str
             ]
@@ -458,7 +594,7 @@ class _Reader:
                 broken += page.damaged
                 left -= len(rows)
                 if not complete:
-                    return DocumentPage(documents, self._after(search, number, _id(rows[-1])), broken)
+                    return DocumentPage(documents, self.after(number, _id(rows[-1])), broken)
             number += 1
             if number == len(search.probes):
                 return DocumentPage(documents, None, broken)
@@ -488,19 +624,20 @@ class _Reader:
                 self._size += size_of(row[VALUE])
             if len(rows) == limit or self._size > PAGE_BYTES:
                 # While the statement is not at its end, the next one sees the same documents.
-                after = self._after(search, row[-1], _id(row))
+                after = self.after(row[-1], _id(row))
                 break
         found.close()
         return self.matching([row[:-1] for row in rows], after)
 
-    def _after(self, search: Search, number: int, id: str) -> str:
+    def after(self, number: int, id: str) -> str:
         """Return where to go on after a row that a probe found."""
+        search = cast("Search", self._plan.search)
         keys = self._keys(search.index.fields[len(search.probes[number].points) :], id)
         return json.dumps([number, [_to_json(key) for key in keys], id])
 
     @property
     def _columns(self) -> str:
-        return _columns(self._plan, self._fields)
+        return _columns(self._plan, self._fields, self._plan.sure)
 
     @cached_property  # a closer look is seldom needed
     def _value(self) -> Predicate | None:
@@ -607,38 +744,11 @@ class _Reader:
 _WITHIN = "_id >= CAST(:start AS TEXT) AND _id < CAST(:end AS TEXT)"
 
 
-def _columns(plan: SqlitePlan, fields: Fields) -> str:
+def _columns(plan: SqlitePlan, fields: Fields, sure: str) -> str:
     """Return the columns to select, with the one that says whether the database is sure of a row."""
     # If only keys are asked for, a row comes with its value if that needs a closer look, and otherwise with NULL.
-    unsure = plan.sure if fields >= Fields.VALUE else f"CASE WHEN {plan.sure} THEN NULL ELSE value END"
+    unsure = sure if fields >= Fields.VALUE else f"CASE WHEN {sure} THEN NULL ELSE value END"
     return ", ".join([COLUMNS[fields], unsure, *(_ABOUT if asks(plan.decided.meta) else ())])
-
-
-def _first_page_statement(plan: SqlitePlan, fields: Fields, missing: Hashable, reverse: bool) -> str:
-    """Return the statement of `_first_page`, whose parameters are given by their places.
-
-    Args:
-        plan: The known plan.
-        fields: What to select.
-        missing: For each key whether it is NULL; only their number if no one is.
-        reverse: Whether ids are read in the opposite direction.
-    """
-    if plan.search is None:
-        raise TypeError("the plan has no keys")
-    are_null = missing if isinstance(missing, tuple) else (False,) * cast("int", missing)
-    width = len(plan.search.index.fields)
-    probes = tuple(are_null[first : first + width] for first in range(0, len(are_null), width))
-    statement = _merging_statement(
-        _columns(plan, fields), plan.search.index, probes, _WITHIN, plan.where, " DESC" if reverse else ""
-    )
-    keys = [
-        f"key{number}_{place}"
-        for number, fields_are_null in enumerate(probes)
-        for place, is_null in enumerate(fields_are_null)
-        if not is_null
-    ]
-    # The last one is in every statement: SQLite counts parameters up to the last one that is there.
-    return _by_place(statement, ["user", "namespace", "start", "end", *plan.parameters, *keys, "limit"])
 
 
 _NAMED = re.compile(r"""'[^']*'|"[^"]*"|:([a-z][a-z0-9_]*)""")

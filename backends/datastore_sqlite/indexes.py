@@ -36,7 +36,7 @@ from datastore_sqlite.schema import TABLE
 Key: TypeAlias = int | float | str | bytes | None
 
 ANYTHING, _FALSE, _TRUE, _OBJECT, _NULL = (bytes([number]) for number in range(5))
-_TEXT = 200
+LONG_TEXT = 200
 """How many characters of a text an index holds: a megabyte of text would fill 250 pages."""
 _FINE, _LARGE = 2.0**20, 2.0**46
 """Real numbers below the first are rounded to multiples of 2**-20, and those below the second to integers."""
@@ -155,7 +155,7 @@ def key_expression(path: Path) -> str:
     missing = f"ELSE CASE WHEN {meets_array('value', path)} THEN {anything} END" if len(path) > 1 else ""
     return (
         f"CASE json_type(value, {where})"
-        f" WHEN 'text' THEN CASE WHEN {has_nul('value')} THEN {anything} ELSE substr({value}, 1, {_TEXT}) END"
+        f" WHEN 'text' THEN CASE WHEN {has_nul('value')} THEN {anything} ELSE substr({value}, 1, {LONG_TEXT}) END"
         f" WHEN 'integer' THEN CASE typeof({value}) WHEN 'integer' THEN {value} ELSE {anything} END"
         f" WHEN 'real' THEN CASE"
         f" WHEN abs({value}) < {_FINE} THEN round({value} * {_FINE}) / {_FINE}"
@@ -196,7 +196,7 @@ def by_key(field: Field, full: str, names: Sequence[str]) -> str:
             cases = {"integer": f"{key} {_OPERATORS[operator]} {exactly}", "text": "0"}
             cases["real"] = f"CASE {near} ELSE {full} END"
     if cases["text"] != "0":
-        cases["text"] = f"CASE WHEN length({key}) < {_TEXT} THEN {cases['text']} ELSE {full} END"
+        cases["text"] = f"CASE WHEN length({key}) < {LONG_TEXT} THEN {cases['text']} ELSE {full} END"
     kinds = " ".join(f"WHEN '{kind}' THEN {sql}" for kind, sql in cases.items())
     return f"CASE typeof({key}) {kinds} ELSE {full} END"
 
@@ -285,8 +285,9 @@ def _keys(field: Field) -> Keys | None:
             return Keys(frozenset((*_points(value), ANYTHING)))
         case In(values):
             return Keys(frozenset(key for value in values for key in _points(value)) | {ANYTHING})
-        case Compare(operator, value):
-            return _compared(operator, value)
+        case Compare(_, value):
+            range = range_of(field.condition)
+            return None if range is None else Keys(frozenset({ANYTHING}), range(value))
         case Exists():
             return Keys(frozenset(), Range(-math.inf))
     return None
@@ -295,7 +296,7 @@ def _keys(field: Field) -> Keys | None:
 def _points(value: Any) -> Iterable[Key]:
     """Return the keys that a value equal to this one may have, besides `ANYTHING`."""
     if isinstance(value, str):
-        return (value[:_TEXT],)
+        return (value[:LONG_TEXT],)
     if type(value) is int and -_EXACT < value < _EXACT:
         return (value,)  # the bounds around it would be rounded to it
     if value is None:
@@ -330,31 +331,56 @@ def _points_of_all(constants: Sequence[Any]) -> Sequence[Key]:
     return (*dict.fromkeys([key for value in constants for key in _points(value)]), ANYTHING)
 
 
-def _compared(operator: str, value: Any) -> Keys | None:
-    anything = frozenset({ANYTHING})
-    if value is None or isinstance(value, bool | list | dict):
+def range_of(condition: Condition) -> Callable[[Any], Range] | None:
+    """Return the function that gives the range of keys for the constant of a condition like this one.
+
+    The `Keys` of the condition are this range and `ANYTHING`. ``None`` if they are not a range like that.
+    """
+    if not isinstance(condition, Compare) or condition.operator == "$eq":
+        return None
+    if condition.value is None or isinstance(condition.value, bool | list | dict):
         return None  # rarely asked for, and never worth an index
-    if isinstance(value, str):
-        if operator in ("$gt", "$gte"):
-            return Keys(anything, Range(value[:_TEXT], b"", open=True))
-        return Keys(anything, Range("", value[:_TEXT]))
-    low, high = _about(value)
-    if operator in ("$gt", "$gte"):
-        return Keys(anything, Range(_rounded(low) if abs(low) < _LARGE else low, "", open=True))
-    return Keys(anything, Range(-math.inf, _rounded(high) if abs(high) < _LARGE else high))
+    upwards = condition.operator in ("$gt", "$gte")
+    if isinstance(condition.value, str):
+        return _texts_from if upwards else _texts_up_to
+    return _numbers_from if upwards else _numbers_up_to
+
+
+def _texts_from(text: str) -> Range:
+    return Range(text[:LONG_TEXT], b"", open=True)
+
+
+def _texts_up_to(text: str) -> Range:
+    return Range("", text[:LONG_TEXT])
+
+
+def _numbers_from(number: float) -> Range:
+    low, _ = _about(number)
+    return Range(_rounded(low) if abs(low) < _LARGE else low, "", open=True)
+
+
+def _numbers_up_to(number: float) -> Range:
+    _, high = _about(number)
+    return Range(-math.inf, _rounded(high) if abs(high) < _LARGE else high)
 
 
 def _both(one: Keys, other: Keys) -> Keys:
     """Return where to look for what is in both. Looking at either is enough, so the smaller one is chosen."""
     if one.range is None or other.range is None:
         return min(one, other, key=lambda keys: (keys.range is not None, len(keys.points)))
-    low = max(one.range.low, other.range.low, key=_order)
-    if one.range.high is None or other.range.high is None:
-        bounded = other.range if one.range.high is None else one.range
+    range = narrower(one.range, other.range)
+    points = one.points | other.points if range.high is not None else one.points & other.points
+    return Keys(points, range)
+
+
+def narrower(one: Range, other: Range) -> Range:
+    """Return the range of what is in both of two ranges, whose lower bounds are part of them."""
+    low = max(one.low, other.low, key=_order)
+    if one.high is None or other.high is None:
+        bounded = other if one.high is None else one
     else:
-        bounded = min(one.range, other.range, key=lambda bound: (_order(bound.high), not bound.open))
-    points = one.points | other.points if bounded.high is not None else one.points & other.points
-    return Keys(points, Range(low, bounded.high, bounded.open))
+        bounded = min(one, other, key=lambda bound: (_order(bound.high), not bound.open))
+    return Range(low, bounded.high, bounded.open)
 
 
 def _order(key: Key) -> tuple[int, Any]:

@@ -15,7 +15,7 @@ from datastore.stats import Stats
 from datastore.values import decode
 from datastore_sqlite import statements as sql
 from datastore_sqlite.client import Connection
-from datastore_sqlite.codec import DOCUMENT, DOCUMENTS, PAGE_BYTES, VALUE, Row
+from datastore_sqlite.codec import DOCUMENT, DOCUMENTS, PAGE_BYTES, VALUE, Row, new_document
 from datastore_sqlite.damage import documents_of, is_damage, reading, shown, size_of, stored_id
 from datastore_sqlite.failures import translate
 from datastore_sqlite.opened import Opened
@@ -63,7 +63,8 @@ class Reader:
         try:
             if fields is _WITH_VALUE:  # the hot path of `get`
                 created_at, revision, expires_at, value = row
-                return {id: Document(id, created_at, revision, expires_at, decode(value))}
+                fields_of = (id, created_at, revision, expires_at, decode(value), None, "", "", 0, None, None, None)
+                return {id: new_document(fields_of)}
             return {id: DOCUMENT[fields]((id, *row))}
         except UNDECODABLE:  # the closer look finds out what it is
             return self._read_closely(ids, fields)

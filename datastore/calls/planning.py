@@ -26,13 +26,12 @@ __all__ = [
     "PlannedQuery",
     "compile_query",
     "fields_for",
-    "parse_fields",
+    "parse_find",
     "parse_query",
-    "parse_window",
     "place_of",
     "read_matching",
 ]
-"""With the parsers, so that `find` needs one import statement: each takes as long as parsing does."""
+"""With the parsers, so that a call needs one import statement: each takes as long as parsing does."""
 
 _LOOK = 16  # documents between two checks of the deadline
 _KEY = ("$key",)
@@ -90,10 +89,14 @@ class PlannedQuery:
         """Documents come in the order that is wanted; what is sorted by after the key makes no difference."""
         self.read = 0
         """How many documents the database has returned."""
-        if asks(self.residual.value):
-            fields = max(fields, Fields.VALUE)
-        self._fields = Fields.ALL if asks(self.residual.meta) or asks(self.residual.both) else fields
-        self._matches = compile_query(self.residual) if self.residual else None
+        self._matches = None
+        if self.residual:
+            if asks(self.residual.value):
+                fields = max(fields, Fields.VALUE)
+            if asks(self.residual.meta) or asks(self.residual.both):
+                fields = Fields.ALL
+            self._matches = compile_query(self.residual)
+        self._fields = fields
 
     def documents(self, at_once: int | None = None) -> Iterator[Document]:
         """Yield the matching live documents; ``at_once`` is how many of those read will probably be enough."""
@@ -223,6 +226,20 @@ class PlannedQuery:
             start, size = start + size, size * 8
 
 
+def parse_find(
+    filter: Any, meta: Any, sort: Any, skip: int, limit: int | None, fields: Any
+) -> tuple[Query, Window, Callable[[Any], Any] | None, Fields]:
+    """Return what the arguments of a `find` say: the query, the window, the shape and how much of documents it needs.
+
+    The shape is what keeps the wanted fields of a value; ``None`` keeps all.
+
+    Raises:
+        QueryError: If one of them is not valid; the message names it.
+    """
+    query, window = parse_query(filter, meta), parse_window(sort, skip, limit)
+    return query, window, parse_fields(fields), fields_for(window.sort)
+
+
 def compile_query(query: Query) -> Predicate:
     """Return a function that tells whether a document matches."""
     if asks(query.both):
@@ -305,7 +322,7 @@ def _read(scope: Scope, ids: Sequence[str], fields: Fields) -> Sequence[Document
 def _plan(scope: Scope, range: IdRange, query: Query) -> Plan | None:
     backend = scope.core.backend
     asked = Query(query.value, query.meta) if asks(query.both) else query
-    if not asked or not backend.capabilities.supports("find"):
+    if not asked or "find" not in backend.capabilities.abilities:
         return None
     return scope.core.call("planning a find", lambda: backend.plan(range, asked))
 

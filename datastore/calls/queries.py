@@ -115,13 +115,13 @@ class QueryCalls(Bound):
         more records are skipped than returned, those of a ``get_many`` of the returned ones come in addition. If only
         certain keys can match, only those of a ``get_many`` of these keys.
         """
-        from datastore.calls.planning import PlannedQuery, fields_for, parse_fields, parse_query, parse_window
+        from datastore.calls.planning import PlannedQuery, parse_find
 
-        query, window, shape = parse_query(filter, meta), parse_window(sort, skip, limit), parse_fields(fields)
+        query, window, shape, needed = parse_find(filter, meta, sort, skip, limit, fields)
         scope = scope_of(self)
         fit = None if type is None else scope.fitting(type)
         range = key_range(scope.prefix, prefix, start, end)
-        planned = PlannedQuery(scope, query, fields_for(window.sort), range, window.sort)
+        planned = PlannedQuery(scope, query, needed, range, window.sort)
         found, keys = planned.choose_with_keys(window)
         values = [one.value for one in found] if shape is None else [shape(one.value) for one in found]
         by_key = dict(zip(keys, values, strict=True))

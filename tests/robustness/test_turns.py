@@ -17,24 +17,38 @@ from tests.full import times
 from tests.robustness.test_interrupts import Interrupt, interrupted_at
 
 PATIENCE = 30.0  # seconds; whoever takes longer hangs
-MOST = 5
+MANY = 20
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    now = 100.0
+
+    def __call__(self):
+        return self.now
 
 
 @pytest.fixture
-def turns():
-    return BargingTurns("waiting", MOST)
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def turns(clock):
+    return BargingTurns("waiting", 1.0, clock)
 
 
 class Sleeper:
     """A call that waits in line and does not wake up before it is told to, as a thread without a processor does not."""
 
-    def __init__(self, turns):
+    def __init__(self, turns, place=1):
         self.turns = turns
         self.had_its_turn = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._call, daemon=True)
         self._thread.start()
-        while not turns._line:
+        while len(turns._line) < place:
             time.sleep(0.001)
 
     def _call(self):
@@ -59,11 +73,13 @@ def test_a_call_that_comes_need_not_wait_for_one_that_is_still_asleep(turns):
     assert sleeper.wake()
 
 
-def test_as_many_as_are_allowed_go_first_and_no_more(turns):
+def test_others_go_first_until_one_has_waited_for_long_and_no_longer(turns, clock):
     sleeper = Sleeper(turns)
-    for _ in range(MOST):
+    clock.now += 0.99
+    for _ in range(MANY):
         with turns.take(0):
             pass
+    clock.now += 0.01
     for _ in range(3):
         with pytest.raises(TimeoutError, match="others were waiting for 0 s"):
             turns.take(0)
@@ -83,15 +99,31 @@ def test_what_takes_long_goes_before_nobody(turns):
     assert sleeper.wake()
 
 
-def test_the_next_one_who_waits_is_passed_no_more_often_than_the_first(turns):
+def test_the_next_one_who_waits_is_passed_for_no_longer_than_the_first(turns, clock):
     for _ in range(3):
         sleeper = Sleeper(turns)
-        for _ in range(MOST):
-            with turns.take(0):
-                pass
+        with turns.take(0):
+            pass
+        clock.now += 1
         with pytest.raises(TimeoutError):
             turns.take(0)
         assert sleeper.wake()
+
+
+def test_the_time_counts_from_when_each_began_to_wait(turns, clock):
+    first = Sleeper(turns)
+    clock.now += 0.5
+    second = Sleeper(turns, 2)
+    clock.now += 0.5
+    with pytest.raises(TimeoutError):
+        turns.take(0)
+    assert first.wake()
+    with turns.take(0):  # the second has waited for half of it
+        pass
+    clock.now += 0.5
+    with pytest.raises(TimeoutError):
+        turns.take(0)
+    assert second.wake()
 
 
 def test_who_comes_while_another_one_has_the_turn_waits_and_is_woken(monkeypatch, turns):
@@ -190,7 +222,7 @@ def test_an_interrupt_at_any_bytecode_of_a_call_that_waits_holds_nobody_up(kind)
 @pytest.mark.parametrize("threads", [2, 7])
 def test_whatever_calls_do_one_at_a_time_has_the_turn_and_all_get_through(threads, seed):
     """Some give up after a short time, some leave without saying so, and some do nothing at all with their turn."""
-    turns = BargingTurns("waiting", random.Random(seed).choice((1, 2, 8)))
+    turns = BargingTurns("waiting", random.Random(seed).choice((0.0, 0.0002, 0.002)))
     inside, counts, faults = [], [0] * threads, []
 
     def use(chance, number):
