@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from datastore.calls.batches import BatchCalls
 from datastore.calls.changes import ChangeCalls

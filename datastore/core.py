@@ -392,10 +392,11 @@ class Core:
                 began = time.perf_counter()
                 try:
                     self.backend.read((_PROBE,), Fields.KEY)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - raised as an error of the store
                     known = of_the_store(error)
                     if is_last or not _worth_repeating(known):
-                        raise known.during("looking whether the database answers", self.backend.name) from error
+                        known = known.during("looking whether the database answers", self.backend.name)
+                        raise known from known.__cause__
                 else:
                     return time.perf_counter() - began
                 deadlines.check()

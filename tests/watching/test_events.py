@@ -406,6 +406,20 @@ def test_what_the_host_s_function_calls_is_told_to_nobody():
         assert log.get("calls") == ["set", "get", "modify"]
 
 
+def test_what_the_host_s_function_stores_is_not_counted_for_a_call_that_goes_on():
+    told = []
+
+    def noting(event):
+        told.append((event.call, event.bytes))
+        log.set(event.call, "x" * 1_000)
+
+    with datastore.connect("memory://", on_call=noting) as store:
+        log = store.agent("host", "audit")
+        ann = store.agent("ann", "a")
+        ann.modify("k", lambda value: ann.exists("k"))
+    assert told == [("exists", 0), ("modify", len("false"))]
+
+
 def test_threads_are_told_of_each_for_itself(store, events):
     def work(number):
         mine = store.agent(f"user-{number}", "a")
