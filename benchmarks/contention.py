@@ -19,7 +19,6 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from measuring import console, number, print_environment, sample_value, table, verdict, work_directory
 
@@ -59,23 +58,27 @@ def processes(path: Path, count: int, increments: int) -> bool:
         worker.join()
     if any(worker.exitcode for worker in workers):
         raise SystemExit("a process failed; its traceback is above")
-    began, ended, conflicts = zip(*(results.get() for _ in workers), strict=True)
-    seconds: float = max(ended) - min(began)
+    timed: list[tuple[float, float, int]] = [results.get() for _ in workers]
+    seconds = max(ended for _, ended, _ in timed) - min(began for began, _, _ in timed)
+    conflicts = sum(more for _, _, more in timed)
     with datastore.connect(f"sqlite:///{path}") as store:
-        counter: int = store.agent("user", "agent").get(HOT)
+        counter = store.agent("user", "agent").get(HOT)
     rows = table(f"{count} processes x {increments} increments of one key", "", "measured", "must be", "")
-    exact = counter == count * increments
+    exact = bool(counter == count * increments)
     rows.add_row("the counter", str(counter), str(count * increments), verdict(exact))
     rows.add_row("seconds", f"{seconds:.2f}", "", "")
     rows.add_row("increments per second", number(count * increments / seconds), "", "")
-    rows.add_row("conflicts", str(sum(conflicts)), "", "")
-    rows.add_row("conflicts per second", number(sum(conflicts) / seconds), "", "")
+    rows.add_row("conflicts", str(conflicts), "", "")
+    rows.add_row("conflicts per second", number(conflicts / seconds), "", "")
     console.print(rows)
     return exact
 
 
 def _increment(
-    path: Path, times: int, start: multiprocessing.synchronize.Barrier, results: multiprocessing.SimpleQueue[Any]
+    path: Path,
+    times: int,
+    start: multiprocessing.synchronize.Barrier,
+    results: multiprocessing.SimpleQueue[tuple[float, float, int]],
 ) -> None:
     backend = CountingBackend(path)
     with datastore.DataStore(backend) as store:
@@ -93,7 +96,7 @@ class Thread(threading.Thread):
     def __init__(self, number: int, agent: datastore.AgentDataStore, stop: threading.Event) -> None:
         super().__init__()
         self.calls: collections.Counter[str] = collections.Counter()
-        self.longest = collections.defaultdict[str, float](float)
+        self.longest: dict[str, float] = collections.defaultdict(float)
         self.failed: list[Exception] = []
         self._number = number
         self._agent = agent

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import datastore
 from datastore.ids import IdRange
+from datastore_couchdb import CouchBackend
 
 NAMESPACES = (1, 10, 100)
 
@@ -44,7 +45,8 @@ def main() -> None:
 
 def namespaces(store: datastore.DataStore, rounds: int) -> None:
     """Compare the view with stepping from namespace to namespace."""
-    reader = vars(store.backend)["_reader"]
+    backend = store.backend
+    assert isinstance(backend, CouchBackend)
     print("namespaces   view, ms   stepping, ms   stepping / view")
     for number in NAMESPACES:
         agent = store.agent(f"user {number}", "benchmark")
@@ -55,10 +57,10 @@ def namespaces(store: datastore.DataStore, rounds: int) -> None:
         view, stepping = [], []
         for _ in range(rounds):
             began = time.perf_counter()
-            counted = [found for found in reader._views.counts(range_) if found.startswith(prefix)]
+            counted = [found for found in backend._reader._views.counts(range_) if found.startswith(prefix)]
             view.append(time.perf_counter() - began)
             began = time.perf_counter()
-            stepped = reader.skip_through(range_, set())
+            stepped = backend._reader.skip_through(range_, set())
             stepping.append(time.perf_counter() - began)
             assert sorted(counted) == sorted(stepped)
         of_view, of_stepping = statistics.median(view) * 1_000, statistics.median(stepping) * 1_000

@@ -17,6 +17,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -73,17 +74,17 @@ def compare(store: datastore.DataStore, agent: datastore.AgentDataStore, argumen
 
     def measure(filter: dict[str, Any], plans: dict[str, Any]) -> tuple[int, Any]:
         def turn(plan: Any) -> int:
-            backend.plan = plan
-            agent.find(filter)
+            with mock.patch.object(backend, "plan", plan):
+                agent.find(filter)
             return 1
 
         contestants = {name: partial(turn, plan) for name, plan in plans.items()}
         rates = take_turns(contestants, rounds=arguments.rounds, seconds=arguments.seconds, label=str(filter))
-        backend.plan = planned
         return len(agent.find(filter)), rates
 
     def without_rest(range: Any, query: Any) -> Any:
         plan = planned(range, query)
+        assert plan is not None
         return replace(plan, native=plan.native[:-1])
 
     rows = table(f"{arguments.records:,} records", "filter", "found", "way", "ms", "times unpushed")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Self
 
 from datastore.calls.batches import BatchCalls
 from datastore.calls.changes import ChangeCalls
@@ -11,8 +11,7 @@ from datastore.calls.listings import ListingCalls
 from datastore.calls.namespaces import NamespaceCalls
 from datastore.calls.queries import QueryCalls
 from datastore.calls.records import RecordCalls
-from datastore.errors import NotPicklableError
-from datastore.scope import Scope, bind, scope_of
+from datastore.scope import OfOneProcess, Scope, bind, scope_of
 
 if TYPE_CHECKING:
     from datastore.asynchronous.agent import AsyncAgentDataStore
@@ -20,7 +19,9 @@ if TYPE_CHECKING:
     from datastore.interfaces.vault import Vault
 
 
-class AgentDataStore(RecordCalls, ChangeCalls, BatchCalls, ListingCalls, QueryCalls, ClaimCalls, NamespaceCalls):
+class AgentDataStore(
+    RecordCalls, ChangeCalls, BatchCalls, ListingCalls, QueryCalls, ClaimCalls, NamespaceCalls, OfOneProcess
+):
     """A store for one agent of one user, in one namespace. Made by `DataStore.agent` and `use_namespace`.
 
     Keys are text of 1 to 512 bytes of UTF-8. Values are anything JSON up to 1,000,000 bytes of UTF-8; what comes back
@@ -95,12 +96,3 @@ class AgentDataStore(RecordCalls, ChangeCalls, BatchCalls, ListingCalls, QueryCa
 
     def __repr__(self) -> str:
         return f"AgentDataStore(user_id={self.user_id!r}, agent={self.agent!r}, namespace={self.namespace!r})"
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
-
-    def __reduce__(self) -> NoReturn:
-        raise NotPicklableError("AgentDataStore", "connect and bind one in the other process")

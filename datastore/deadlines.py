@@ -10,6 +10,8 @@ import math
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from types import FrameType, TracebackType
 from typing import TypeAlias
 
@@ -31,12 +33,13 @@ class within:  # noqa: N801 - reads as the statement that it is, like `contextli
 
     Args:
         seconds: How long the call may take.
+        since: When it was asked for, in seconds of `time.monotonic`; ``None`` for now.
     """
 
     __slots__ = ("_before",)
 
-    def __init__(self, seconds: float) -> None:
-        self._before = begin(seconds, sys._getframe(1))
+    def __init__(self, seconds: float, since: float | None = None) -> None:
+        self._before = begin(seconds, sys._getframe(1), since)
 
     def __enter__(self) -> None:
         pass
@@ -67,6 +70,12 @@ def begin(seconds: float, frame: FrameType, since: float | None = None) -> _Call
 def end(before: _Call | None) -> None:
     """Restore the previous deadline."""
     _current.call = before
+
+
+def shared() -> Callable[[], within]:
+    """Return what a thread that helps the current call puts around its work: the same deadline, whenever it begins."""
+    call = _current.call
+    return partial(within, math.inf) if call is None else partial(within, call[1], call[0] - call[1])
 
 
 def check() -> None:

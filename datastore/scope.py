@@ -8,12 +8,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from functools import wraps
-from typing import Any, NamedTuple, Protocol, Self, TypeVar, cast
+from typing import Any, NamedTuple, NoReturn, Protocol, Self, TypeVar, cast
 
 from datastore.arguments import as_text, check_name
 from datastore.backend import Document, Fields, Put
 from datastore.core import Core
 from datastore.deadlines import begin, end
+from datastore.errors import NotPicklableError
 from datastore.ids import check_agent, encode_key, encode_name, namespace_prefix
 from datastore.times import expiry, format_time
 from datastore.values import checked
@@ -144,6 +145,21 @@ class Bound:
     """
 
     __slots__ = ("_scope",)
+
+
+class OfOneProcess:
+    """An agent's object: a copy is the object itself, and it cannot be pickled, for it leads to open connections."""
+
+    __slots__ = ()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklableError(type(self).__name__, "connect in the other process, and bind an agent's store there")
 
 
 Call = TypeVar("Call", bound=Callable[..., Any])

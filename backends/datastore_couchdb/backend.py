@@ -33,7 +33,7 @@ from datastore_couchdb.admin import examine
 from datastore_couchdb.client import BATCH, NAME, MissingIndexError, Session, Settings
 from datastore_couchdb.reading import PAGE_BYTES, SCAN_PAGE, Reader
 from datastore_couchdb.removing import Remover
-from datastore_couchdb.schema import NAMESPACE_INDEX, prepare
+from datastore_couchdb.schema import NAMESPACE_INDEX, prepare, prepare_again
 from datastore_couchdb.views import Views
 from datastore_couchdb.writing import Documents
 
@@ -82,10 +82,14 @@ class CouchBackend(Backend):
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
+        if self._session.is_in_doubt:
+            self._look_again()
         return self._reader.read(ids, fields)
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Backend.write`."""
+        if self._session.is_in_doubt:
+            self._look_again()
         return self._documents.flagged(writes, self._writer.write(writes))
 
     def scan(
@@ -95,6 +99,8 @@ class CouchBackend(Backend):
 
         Requests: 1, and for `Fields.KEY` those of `Expiries.listed`; 0 for an empty range.
         """
+        if self._session.is_in_doubt:
+            self._look_again()
         return self._reader.scan(range, fields, limit, after, reverse=reverse)
 
     def record_access(self, accesses: Sequence[Access]) -> None:
@@ -149,6 +155,7 @@ class CouchBackend(Backend):
         except MissingIndexError:  # without an index CouchDB can find documents, but not sort them
             logger.warning("CouchDB no longer has the index %s: filters take longer", NAMESPACE_INDEX)
             self._schema.indexes -= {NAMESPACE_INDEX}
+            self._look_again()
             object.__setattr__(plan, "index", None)  # it is what `explain` shows
             return self._read_instead(range, fields, limit, finding.last_id(after))
         if unused:  # somebody has removed them, and CouchDB answered without them
@@ -157,6 +164,8 @@ class CouchBackend(Backend):
             self._schema.declared = {
                 name: index for name, index in self._schema.declared.items() if unused.isdisjoint((name, index.rest))
             }
+            if NAMESPACE_INDEX in unused:
+                self._look_again()
         return page
 
     def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
@@ -244,6 +253,16 @@ class CouchBackend(Backend):
         self._documents.unflagged.clear()
         self._writer.after_fork()
         self._counter.after_fork()
+
+    def _look_again(self) -> None:
+        """Prepare the database again if it was made again: see `datastore_couchdb.schema.prepare_again`.
+
+        What was known of its records is then worth nothing.
+        """
+        self._session.is_in_doubt = False
+        self._memory.clear()
+        if prepare_again(self._session, self._schema):
+            self._documents.exact = self._schema.format.exact
 
     def _read_instead(self, range: IdRange, fields: Fields, limit: int, after: str | None) -> DocumentPage:
         """Return a page of everything in a range, backward, where CouchDB can find nothing in that order."""

@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from datastore import tls
+from datastore import deadlines, tls
 from datastore.adapters.answers import broken, member
 from datastore.backend import IdRange
 from datastore.errors import (
@@ -85,7 +85,11 @@ class Session:
     Attributes:
         settings: How the database is reached.
         client: The HTTP client, which `couchdb3` uses too.
+        is_in_doubt: Whether something has shown that the database may have been made again while the store was open:
+            there was none, or it does not even know that a record was deleted that was there.
     """
+
+    is_in_doubt = False
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -176,10 +180,15 @@ class Session:
         if _object(self._read(self._request("DELETE", ""))).get("ok") is not True:
             broken(NAME, "it does not confirm the removal")
 
-    def get_document(self, id: str) -> dict[str, Any] | None:
-        """Return one document, or ``None``, but only if the server says that it is missing or deleted."""
+    def get_document(self, id: str, unheard_of: list[str] | None = None) -> dict[str, Any] | None:
+        """Return one document, or ``None``, but only if the server says that it is missing or deleted.
+
+        If it does not even know that it was deleted, the id is added to ``unheard_of``.
+        """
         response = self._request("GET", quote(id, safe=""))
-        if response.status_code == 404 and _reason(response) in _NO_DOCUMENT:
+        if response.status_code == 404 and (reason := _reason(response)) in _NO_DOCUMENT:
+            if unheard_of is not None and reason != "deleted":
+                unheard_of.append(id)
             return None
         try:
             document = _object(self._read(response))
@@ -277,7 +286,13 @@ class Session:
         return _Request(self, sys._getframe(1))
 
     def begin(self, request: _Request, frame: FrameType) -> None:
-        """Note that a request begins."""
+        """Note that a request begins.
+
+        Raises:
+            DeadlineExceededError: If the call under way has no time left.
+            ClosedError: If the store was closed.
+        """
+        deadlines.check()
         self._under_way[request] = None  # before the check: `close` sets the flag first, and then looks here
         try:
             if self._closed:
@@ -370,6 +385,7 @@ class Session:
                 backend=NAME,
             )
         if status == 404 and reason in _NO_DATABASE:
+            self.is_in_doubt = True  # if it is there again the next time
             return MissingDatabaseError(f"the database {where} does not exist; create it, or connect with create=true")
         if status == 400 and _error(response) == "no_usable_index":
             return MissingIndexError(f"{where} has no index for a query ({reason})")

@@ -17,8 +17,8 @@ A flag that has outlived its record means nothing. `Backend.purge` removes it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from datastore.adapters.answers import broken, member, one_each
@@ -33,6 +33,9 @@ from datastore_couchdb.client import NAME, Session
 from datastore_couchdb.fetching import fetch
 from datastore_couchdb.flags import FLAG, flag_of, flag_text, is_flag, written
 from datastore_couchdb.writing import bulk_docs
+
+if TYPE_CHECKING:
+    from datastore_couchdb.schema import Schema
 
 EXPIRY_INDEX = "agent_data_store_expiry"
 """Mango index on ``[userId, namespace, expiresAt]``. It holds only the flags and the documents that expire."""
@@ -52,16 +55,13 @@ class Expiries:
         self,
         session: Session,
         memory: Memory,
-        indexes: Collection[str],
+        schema: Schema,
         is_id: Callable[[str], bool],
-        *,
-        flagged: bool,
     ) -> None:
         self._session = session
         self._is_id = is_id
         self._memory = memory
-        self._has_index = EXPIRY_INDEX in indexes
-        self._flagged = flagged
+        self._schema = schema
         self._known: dict[str, tuple[str, Any]] = {}
         """By id: CouchDB's revision, and when the record expires."""
 
@@ -76,7 +76,8 @@ class Expiries:
             more. In a database whose records have no flags, 1.
         """
         ids = [row["id"] for row in rows]
-        if self._flagged and FLAG not in "".join(ids) and not (ids and following == flag_of(ids[-1])):
+        flagged = self._schema.format.flagged
+        if flagged and FLAG not in "".join(ids) and not (ids and following == flag_of(ids[-1])):
             # So there are no flags, as in most namespaces. A user or namespace with this character costs time alone.
             return BareDocuments(list(dict.fromkeys(ids)))
         records, expiring, last = dict[str, str](), dict[str, str](), ""
@@ -90,8 +91,8 @@ class Expiries:
                 last = id
         if last and following == flag_of(last):
             expiring[last] = records[last]
-        times = self._times(expiring) if self._flagged else self._ask(list(records), stale=False)
-        if self._flagged:
+        times = self._times(expiring) if flagged else self._ask(list(records), stale=False)
+        if flagged:
             # What cannot be read any more was removed since it was listed. Nothing tells whether it had expired before.
             for id in expiring.keys() - times.keys():
                 del records[id]
@@ -111,7 +112,7 @@ class Expiries:
                 times[id] = stored.expires_at
             else:
                 unknown.append(id)
-        if len(unknown) > _FEW and self._has_index:
+        if len(unknown) > _FEW and EXPIRY_INDEX in self._schema.indexes:
             times |= self._ask(unknown, stale=True)
             unknown = [id for id in unknown if id not in times]
         for some in batches(unknown, _READ):
@@ -130,14 +131,15 @@ class Expiries:
         selector = place_of(IdRange(ids[0], ids[-1]) if len(user_ids) == 1 else EVERYTHING)
         selector["expiresAt"] = {"$gt": "0"}
         more = {"update": False} if stale else {}
-        for document in find_all(self._session, selector, self._has_index, more, self._lose_index):
+        has_index = EXPIRY_INDEX in self._schema.indexes
+        for document in find_all(self._session, selector, has_index, more, self._lose_index):
             if document["_id"] in wanted:
                 times[document["_id"]] = document.get("expiresAt")
                 self._note(document["_id"], document)
         return times
 
     def _lose_index(self) -> None:
-        self._has_index = False
+        self._schema.indexes -= {EXPIRY_INDEX}
 
     def _note(self, id: str, document: dict[str, Any]) -> None:
         self._known[id] = (member(document, "_rev", str, NAME), document.get("expiresAt"))

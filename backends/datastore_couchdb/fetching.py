@@ -26,8 +26,15 @@ def fetch(session: Session, memory: Memory, ids: Sequence[str]) -> dict[str, dic
     return found
 
 
-def get_documents(session: Session, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+def get_documents(
+    session: Session, ids: Sequence[str], unheard_of: list[str] | None = None
+) -> dict[str, dict[str, Any]]:
     """Return the documents that exist, by id.
+
+    Args:
+        session: The session to ask with.
+        ids: Their ids.
+        unheard_of: Receives the ids of which the server knows nothing at all. CouchDB remembers what was deleted.
 
     Raises:
         BackendUnavailableError: If the server does not say of each document whether it exists.
@@ -35,12 +42,12 @@ def get_documents(session: Session, ids: Sequence[str]) -> dict[str, dict[str, A
     Requests: 1.
     """
     if len(ids) > 1:
-        return _bulk_get(session, ids)
-    document = session.get_document(ids[0])
+        return _bulk_get(session, ids, [] if unheard_of is None else unheard_of)
+    document = session.get_document(ids[0], unheard_of)
     return {} if document is None else {ids[0]: document}
 
 
-def _bulk_get(session: Session, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _bulk_get(session: Session, ids: Sequence[str], unheard_of: list[str]) -> dict[str, dict[str, Any]]:
     body = json.dumps({"docs": [{"id": id} for id in ids]}, ensure_ascii=False)
     results = one_each(member(session.post("_bulk_get", body), "results", list, NAME), len(ids), NAME)
     found, answered = dict[str, dict[str, Any]](), set[str]()
@@ -51,6 +58,7 @@ def _bulk_get(session: Session, ids: Sequence[str]) -> dict[str, dict[str, Any]]
             document = None if type(answer) is not dict or "error" in answer else answer.get("ok")
             if document is None:
                 _check_absent(answer, id)
+                unheard_of.append(id)
                 continue
             check_document(document, id)
             if not document.get("_deleted"):

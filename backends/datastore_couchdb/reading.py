@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from datastore.adapters.knowledge import ABSENT, Memory
+from datastore.adapters.knowledge import ABSENT, Known, Memory
 from datastore.backend import Document, DocumentPage, Fields, IdRange
 from datastore.documents import decoded, split
 from datastore.ids import EVERYTHING, after_namespace, is_any_id, is_id, is_of_one_user, scope_of
@@ -38,12 +38,15 @@ class Reader:
         self._schema = schema
         self._views = views
         self._is_id = is_earlier_id if session.settings.earlier_format else is_any_id
-        self._expiries = Expiries(session, memory, schema.indexes, self._is_id, flagged=schema.format.flagged)
+        self._expiries = Expiries(session, memory, schema, self._is_id)
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
-        found = get_documents(self._session, ids)
+        unheard_of: list[str] = []
+        found = get_documents(self._session, ids, unheard_of)
         memory, documents, damaged = self._memory, dict[str, Document](), list[str]()
+        if unheard_of and any(isinstance(memory.get(id), Known) for id in unheard_of):
+            self._session.is_in_doubt = True
         for id in ids:
             stored = found.get(id)
             if stored is None:

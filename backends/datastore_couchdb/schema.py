@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ from datastore.formats import FORMAT as CURRENT
 from datastore_couchdb.client import NAME, MissingDatabaseError, Session
 from datastore_couchdb.earlier import format_of_record
 from datastore_couchdb.expiring import EXPIRY_INDEX
+from datastore_couchdb.flags import is_flag
 from datastore_couchdb.formats import FORMAT, Format, establish, format_of
 from datastore_couchdb.indexes import DeclaredIndex, declared_in
 from datastore_couchdb.making import make_database, make_index
+
+logger = logging.getLogger("datastore")
 
 NAMESPACE_INDEX = "agent_data_store_namespace"
 """Mango index on ``[userId, namespace]``: for queries inside a namespace."""
@@ -107,7 +111,36 @@ def prepare(session: Session) -> Schema:
         establish(session)
         designs.look()
     there = designs.there
+    session.is_in_doubt = False  # as long as there was no database, it was
     return Schema(_DOCUMENTS.intersection(there), declared_in(there), designs.building, format_of(there.get(FORMAT)))
+
+
+def prepare_again(session: Session, schema: Schema) -> bool:
+    """Prepare a database that somebody has made again while the store was open; return whether it was one.
+
+    It has no document of the store that says its format. Other stores could not tell whose it is, once something is in
+    it, and there would be no views and no indexes.
+
+    Raises:
+        ConfigurationError: If it is of the wrong kind, or another program has begun to fill it.
+
+    Requests: 1; where it was made again, as `prepare`.
+    """
+    if not session.settings.create or session.settings.earlier_format:
+        return False
+    try:
+        if RECORD_VIEWS in _there(session):
+            return False
+        found = prepare(session)
+    except DataStoreError as error:
+        if not error.retryable and not isinstance(error, PermissionDeniedError):
+            raise
+        logger.warning("the database has lost its views, and they could not be made again: %s", error)
+        return False
+    logger.warning("the database %s was made again, or has lost its views; they are there again", _where(session))
+    schema.indexes, schema.declared, schema.building = found.indexes, found.declared, found.building
+    schema.format = found.format
+    return True
 
 
 class _Designs:
@@ -172,7 +205,7 @@ class _Designs:
         for where in ({"startkey": "_design0"}, {"endkey": "_design/"}):
             parameters = {**where, "limit": _SAMPLE, "include_docs": True}
             rows, _ = self._session.rows("_all_docs", parameters, _SAMPLE_BYTES)
-            documents = [row["doc"] for row in rows if row["doc"]]
+            documents = [row["doc"] for row in rows if row["doc"] and not is_flag(row["id"])]
             for format in map(format_of_record, documents):
                 if format is not None:
                     return format

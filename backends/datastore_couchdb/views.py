@@ -10,7 +10,7 @@ from datastore.backend import IdRange
 from datastore.errors import InvalidNameError
 from datastore.ids import EVERYTHING, encode_name, namespace_prefix, scope_of
 from datastore_couchdb.client import NAME, MissingViewError, Session
-from datastore_couchdb.schema import COUNTS, EXCEPTIONS, RECORD_VIEWS, Schema, is_built
+from datastore_couchdb.schema import COUNTS, EXCEPTIONS, RECORD_VIEWS, Schema, is_built, prepare_again
 
 _PAGE = 10_000
 
@@ -106,12 +106,13 @@ class Views:
         return _number_in(rows[0]) if rows else 0
 
     def _rows(self, range: IdRange, name: str, **parameters: Any) -> list[dict[str, Any]]:
-        """Return rows of a view. If the view was removed while the store was open, it is not used again."""
+        """Return rows of a view. If it was removed while the store was open, it is made again, for later calls."""
         path = self._session.path_in(range, f"_design/{RECORD_VIEWS}/_view/{name}")
         try:
             return self._session.view(path, parameters)
         except MissingViewError:
             self._schema.indexes -= {RECORD_VIEWS}
+            prepare_again(self._session, self._schema)
             raise
 
 

@@ -29,6 +29,7 @@ from datastore_couchdb.flags import flag_of, flag_text, written
 _REQUEST_BYTES = 16_000_000
 """The size of the largest request, about. The server takes 4 GB (max_http_request_size), but memory is scarcer."""
 _MOST_UNFLAGGED = 10_000
+_MOST_REFUSED = 1_000
 
 
 class Documents(Primitives):
@@ -40,6 +41,8 @@ class Documents(Primitives):
         self._session = session
         self.unflagged: dict[str, None] = {}
         """The ids of records that were sent with a flag and whose answer has not arrived."""
+        self._refused: dict[str, None] = {}
+        """The ids of records that were not at the revision that they were known to have, before they are looked at."""
         self.exact = False
         """Whether the server gives numbers back unchanged (`datastore_couchdb.keeping`)."""
 
@@ -48,7 +51,14 @@ class Documents(Primitives):
 
         Requests: 1.
         """
-        return {id: known_of(document) for id, document in get_documents(self._session, ids).items()}
+        unheard_of: list[str] = []
+        found = get_documents(self._session, ids, unheard_of)
+        if self._refused:
+            if not self._refused.keys().isdisjoint(unheard_of):
+                self._session.is_in_doubt = True
+            for id in ids:
+                self._refused.pop(id, None)
+        return {id: known_of(document) for id, document in found.items()}
 
     def swap(self, changes: Sequence[Change]) -> Sequence[Result]:
         """See `Primitives.swap`.
@@ -132,7 +142,12 @@ class Documents(Primitives):
         written(answers[: len(expiring)])
         for id in expiring:
             self.unflagged.pop(id, None)
-        return [_result(answer) for answer in answers[len(expiring) :]]
+        results = [_result(answer) for answer in answers[len(expiring) :]]
+        for (change, _), result in zip(batch, results, strict=True):
+            if change.token and isinstance(result, Late):
+                self._refused[change.id] = None
+                keep_newest(self._refused, _MOST_REFUSED)
+        return results
 
 
 def bulk_docs(session: Session, ids: Sequence[str], documents: Sequence[str]) -> list[dict[str, Any]]:

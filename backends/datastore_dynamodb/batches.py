@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from datastore.adapters.answers import member
-from datastore.deadlines import left, within
+from datastore.deadlines import shared
 from datastore.errors import DataStoreError, ThrottledError
 from datastore.retry import Backoff
 from datastore.turns import Turns
@@ -72,10 +72,10 @@ class Threads:
                 return None
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(THREADS, "datastore-dynamodb")
-            seconds = left()
+            within = shared()
 
             def call(argument: T) -> R:  # the call's deadline applies in its threads too
-                with within(seconds):
+                with within():
                     return function(argument)
 
             return [self._pool.submit(call, argument) for argument in arguments]

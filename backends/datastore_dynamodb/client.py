@@ -15,7 +15,7 @@ from botocore.loaders import Loader, create_loader
 from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
-from datastore import tls
+from datastore import deadlines, tls
 from datastore.errors import (
     BackendUnavailableError,
     ClosedError,
@@ -105,8 +105,10 @@ class Connection:
         Raises:
             ConditionFailedError: If the condition of a write does not hold.
             CanceledError: If a transaction was not carried out.
+            DeadlineExceededError: If the call under way has no time left. Nothing was sent.
             DataStoreError: For everything else.
         """
+        deadlines.check()
         client = self._client or self.client
         try:
             with self._under_way.begin():

@@ -14,7 +14,7 @@ from datastore_dynamodb.answers import AnswerLostError
 from datastore_dynamodb.batches import patiently
 from datastore_dynamodb.client import Connection, InUseError, RefusedError
 from datastore_dynamodb.schema import NAME, PARTITION, SORT, TTL, MissingTableError, Settings, definition, missing
-from datastore_dynamodb.version import is_empty, read_version, write_version
+from datastore_dynamodb.version import look_inside, read_version, write_version
 
 logger = logging.getLogger("datastore")
 _CREATION_SECONDS = 120.0
@@ -78,6 +78,7 @@ class _Opening:
         self._connection = connection
         self._insist = insist
         self._made = False
+        self._seen: int | None = None
         self.says_its_format = False
 
     def read(self) -> int | None:
@@ -94,12 +95,18 @@ class _Opening:
             self._made = _make_sure(self._connection) or self._made
         if refusal is not None:
             raise refusal
+        if found is None and self._seen is not None:
+            self.write()  # it was made again while a store was open, which has written into it
+            return self._seen
         return found
 
     def is_empty(self) -> bool:
         """Return whether there is nothing in the table."""
         try:
-            return self._made or is_empty(self._connection)
+            if self._made:
+                return True
+            empty, self._seen = look_inside(self._connection)
+            return empty
         except PermissionDeniedError as error:
             raise PermissionDeniedError(
                 f"the table {self._connection.settings.table!r} does not say which format its records have, and the "

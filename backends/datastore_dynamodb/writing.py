@@ -242,8 +242,10 @@ class Items(Primitives):
         if not isinstance(over, Known):
             known = self._remembered.get(touch.id)
             return Applied(outcome=DONE, after=known and known._replace(expires_at=touch.expires_at))
-        if touch.expires_at is not None and touch.id in self._prolonged and over.live(touch.expires_at):
-            self._parts.shorten(touch.id, over.token.split, touch.expires_at, self._prolonged[touch.id])
+        mark, split = self._prolonged.get(touch.id), over.token.split
+        # An attempt that was refused may have prolonged the parts of a value that was replaced by one without parts.
+        if mark is not None and split is not None and touch.expires_at is not None and over.live(touch.expires_at):
+            self._parts.shorten(touch.id, split, touch.expires_at, mark)
         return Applied(over.token)
 
     def _reclaim(self, write: Write | Restore, over: Token | None, new: Split | None = None) -> None:

@@ -363,6 +363,7 @@ class _Calls:
             )
 
             def invoke(message: Message) -> Any:
+                deadlines.check()  # gRPC would send nothing, and say that it had no answer
                 try:
                     return method(message, timeout=min(timeout, deadlines.left()), metadata=metadata)
                 except ValueError as error:  # gRPC raises this if another thread has just closed the channel

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 from datastore.agent import AgentDataStore
 from datastore.arguments import as_text
@@ -30,9 +30,8 @@ from datastore.backend import Document, Fields, NamespaceStats
 from datastore.calls.batches import Item, keys_of
 from datastore.calls.changes import modifying
 from datastore.calls.claims import computing
-from datastore.errors import NotPicklableError
 from datastore.ids import encode_key
-from datastore.scope import Scope, scope_of
+from datastore.scope import OfOneProcess, Scope, scope_of
 
 if TYPE_CHECKING:
     from datastore.calls.listings import Page
@@ -46,7 +45,7 @@ C = TypeVar("C", list[Any], dict[str, Any])
 
 
 @twin_of(AgentDataStore)
-class AsyncAgentDataStore(Hidden):
+class AsyncAgentDataStore(Hidden, OfOneProcess):
     """A store for one agent of one user, in one namespace, whose calls are awaited. See `AgentDataStore`.
 
     Every call means what the call of the same name means there, and takes, returns and raises the same. None of them
@@ -602,15 +601,6 @@ class AsyncAgentDataStore(Hidden):
 
     def __repr__(self) -> str:
         return f"Async{self.sync!r}"
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
-
-    def __reduce__(self) -> NoReturn:
-        raise NotPicklableError("AsyncAgentDataStore", "connect and bind one in the other process")
 
 
 _PAGE = 256  # records that a stream of found records fetches at once

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, Self, cast, overload
+from typing import TYPE_CHECKING, Any, Self, cast, overload
 
 from datastore.asynchronous.bound import Hidden, hide, inside_of, reads, twin_of, writes, writes_long
-from datastore.errors import NotPicklableError
 from datastore.interfaces.key_value import KeyValueStore
 from datastore.interfaces.vault import Vault
 from datastore.queries.shaping import FieldsArgument, SortArgument
+from datastore.scope import OfOneProcess
 
 if TYPE_CHECKING:
     from datastore.asynchronous.agent import AsyncAgentDataStore
 
 
 @twin_of(Vault)
-class AsyncVault(Hidden):
+class AsyncVault(Hidden, OfOneProcess):
     """Documents of one user in named collections, with calls that are awaited. From ``data_store.vault``; see `Vault`.
 
     Every call means what the call of the same name means there, and takes, returns and raises the same.
@@ -78,21 +78,12 @@ class AsyncVault(Hidden):
     async def health(self) -> dict[str, Any]:
         return await reads(self, Vault.health)
 
-    def __reduce__(self) -> NoReturn:
-        raise NotPicklableError("AsyncVault", "connect in the other process, and bind an agent's store there")
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
-
     def __repr__(self) -> str:
         return f"Async{self.sync!r}"
 
 
 @twin_of(KeyValueStore)
-class AsyncKeyValueStore(Hidden):
+class AsyncKeyValueStore(Hidden, OfOneProcess):
     """Values by key, separately for each entity, with calls that are awaited. See `KeyValueStore`.
 
     From ``data_store.key_value``. Every call means what the call of the same name means there, and takes, returns and
@@ -167,15 +158,6 @@ class AsyncKeyValueStore(Hidden):
 
     async def pop(self, key: str, default: Any = None, entity_id: str | None = None) -> Any:
         return await writes(self, KeyValueStore.pop, key, default, entity_id)
-
-    def __reduce__(self) -> NoReturn:
-        raise NotPicklableError("AsyncKeyValueStore", "connect in the other process, and bind an agent's store there")
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
 
     def __repr__(self) -> str:
         return f"Async{self.sync!r}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn, Self
+from typing import Any
 
 from datastore.arguments import as_dict, as_text, check_name, is_a, shown
 from datastore.errors import (
@@ -12,17 +12,17 @@ from datastore.errors import (
     InvalidNameError,
     InvalidNameTypeError,
     InvalidValueError,
-    NotPicklableError,
     kind_of,
 )
 from datastore.ids import encode_name
 from datastore.interfaces.records import Records, UnchangedError, change
+from datastore.scope import OfOneProcess
 
 SCOPES = ("run", "session", "flow")
 _ESCAPED = re.compile(r"\\([*\\])")
 
 
-class KeyValueStore:
+class KeyValueStore(OfOneProcess):
     r"""Values by key, separately for each entity. From ``data_store.key_value``; see ``docs/key-value.md``.
 
     Every entity has its own keys. Keys without an entity (``entity_id=None``) are separate from all of them. Keys that
@@ -181,15 +181,6 @@ class KeyValueStore:
             return value[1:]
 
         return taken if change(self._place(key, entity_id), key, take) else default
-
-    def __reduce__(self) -> NoReturn:
-        raise NotPicklableError("KeyValueStore", "connect in the other process, and bind an agent's store there")
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
 
     def __repr__(self) -> str:
         return f"KeyValueStore({self._records!r}, {self._scopes!r})"

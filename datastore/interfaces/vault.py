@@ -6,14 +6,15 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NoReturn, Self, cast, overload
+from typing import Any, cast, overload
 
 from datastore.arguments import as_dict, as_text, check_name, elements, is_a, is_mapping, shown
-from datastore.errors import DataStoreError, InvalidValueError, NotPicklableError, QueryError, kind_of
+from datastore.errors import DataStoreError, InvalidValueError, QueryError, kind_of
 from datastore.interfaces.records import Records, change
 from datastore.queries.language import LOGIC
 from datastore.queries.shaping import FieldsArgument, SortArgument, choices
 from datastore.queries.updates import compile_update
+from datastore.scope import OfOneProcess
 from datastore.values import MAX_DEPTH
 
 ID = "_id"
@@ -23,7 +24,7 @@ _KEY = "$key"
 _NO_COLLECTION = "health"  # a collection and a key for reading one record, which need not exist
 
 
-class Vault:
+class Vault(OfOneProcess):
     """Documents of one user in named collections. From ``data_store.vault``; see ``docs/vault.md``.
 
     A collection is a namespace of the user, and exists as long as it holds a document. A document is a JSON object. Its
@@ -220,15 +221,6 @@ class Vault:
         except DataStoreError as error:
             report.update(ok=False, error=str(error))
         return report
-
-    def __reduce__(self) -> NoReturn:
-        raise NotPicklableError("Vault", "connect in the other process, and bind an agent's store there")
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
 
     def __repr__(self) -> str:
         return f"Vault({self._records!r})"

@@ -492,5 +492,5 @@ def test_an_agents_store_can_be_copied_but_not_sent_to_another_process(backend):
         agent = store.agent("u", "a")
         assert copy.copy(agent) is agent
         assert copy.deepcopy({"data_store": agent})["data_store"] is agent
-        with pytest.raises(TypeError, match="connect and bind one in the other process"):
+        with pytest.raises(TypeError, match="connect in the other process, and bind an agent's store there"):
             pickle.dumps(agent)

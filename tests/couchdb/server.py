@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from base64 import b64encode
+from contextlib import contextmanager
 
 from datastore.ids import encode_id
 
@@ -62,6 +63,16 @@ def contents(proxy, name):
     rows = json.loads(connection.getresponse().read())["rows"]
     connection.close()
     return {row["id"]: row["doc"] for row in rows}
+
+
+@contextmanager
+def only_read(proxy, name):
+    """Nothing that happens here asks the server to write, and nothing changes in the database."""
+    before = contents(proxy, name)
+    proxy.requests.clear()
+    yield
+    assert all(request.startswith("GET") for request in proxy.requests)
+    assert contents(proxy, name) == before
 
 
 def proxy_connection(proxy):

@@ -11,6 +11,7 @@ from datastore import (
     BackendUnusableError,
     ConfigurationError,
     DataStoreError,
+    DeadlineExceededError,
     InternalError,
     PermissionDeniedError,
     ThrottledError,
@@ -28,6 +29,7 @@ from tests.servers.strict_couchdb import (
     reset_in_the_body,
     status,
 )
+from tests.slow import Clock
 
 PASSING = {
     "reset": reset,
@@ -291,3 +293,15 @@ def test_a_document_too_large_for_the_servers_settings_says_so(agent, proxy):
     proxy.fail("POST _bulk_docs", status(413, "document_too_large"))
     with pytest.raises(ValueTooLargeError, match="raise max_document_size"):
         agent.set("k", "x" * 1_000)
+
+
+def test_no_request_is_begun_after_the_deadline(agent, backend, proxy, monkeypatch):
+    """`clear` lists and removes until nothing is left."""
+    agent.set_many({"a": 1, "b": 2})
+    proxy.requests.clear()
+    backend._session.client.event_hooks = {"response": [Clock(monkeypatch).advance]}
+    with pytest.raises(DeadlineExceededError, match="max_seconds, which is 30 s"):
+        agent.clear()
+    assert len(proxy.requests) == 2
+    monkeypatch.undo()
+    assert agent.clear() in (0, 2)

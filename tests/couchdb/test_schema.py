@@ -13,7 +13,7 @@ from datastore import (
 )
 from datastore_couchdb.schema import RECORD_VIEWS
 from tests.couchdb.faults import NOT_ADMIN
-from tests.couchdb.server import proxy_request
+from tests.couchdb.server import proxy_request, send
 from tests.servers import couchdb
 from tests.servers.strict_couchdb import (
     status,
@@ -154,3 +154,97 @@ def test_a_database_made_by_the_store_keeps_few_revisions(name, url, proxy):
     datastore.connect(url).close()
     assert "PUT _revs_limit" not in proxy.requests
     proxy_request(proxy, "DELETE", f"/{name}")
+
+
+@pytest.fixture
+def made_again(name, proxy):
+    """Lets an administrator delete the database, and make one that is empty."""
+
+    def make():
+        for method in ("DELETE", "PUT"):
+            proxy_request(proxy, method, f"/{name}")
+
+    return make
+
+
+def designs(store):
+    """The names of the store's design documents."""
+    rows = store.backend._session.get("_all_docs", {"startkey": "_design/", "endkey": "_design0"})["rows"]
+    return {row["id"].removeprefix("_design/") for row in rows}
+
+
+NOTICES = {
+    "a view is not there": lambda agent: agent.count(),
+    "an index is not there": lambda agent: agent.find({"n": 1}),
+    "nothing is known of a record that was read": lambda agent: agent.get("known"),
+    "nor of one that is written": lambda agent: agent.set("known", 2),
+    "nor of one of several": lambda agent: agent.get_many(["known", "other"]),
+}
+
+
+@pytest.mark.parametrize("call", NOTICES.values(), ids=NOTICES)
+def test_a_database_that_is_made_again_under_an_open_store_is_prepared_again(store, agent, made_again, asked, call):
+    """It would have no format, no views and no indexes, and would be filled all the same."""
+    agent.set("known", {"n": 1})
+    agent.get("known")
+    made = designs(store)
+    made_again()
+    agent.set("new", {"n": 2})
+    call(agent)
+    agent.set("newer", {"n": 3}, ttl=3_600)
+    assert designs(store) == made
+    assert set(agent.find({"n": {"$gt": 1}})) == {"new", "newer"}
+    assert agent.count() == len(agent.list_keys())
+    for number in (4, 5):  # what was known of the records before was forgotten
+        with asked() as requests:
+            agent.set("new", {"n": number})
+            agent.get("missing")
+    assert requests == ["POST _bulk_docs", "GET db/doc"]
+
+
+def test_a_call_that_finds_no_database_is_told_so_and_the_next_prepares_it(store, agent, name, proxy):
+    agent.set("k", 1)
+    made = designs(store)
+    proxy_request(proxy, "DELETE", f"/{name}")
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        agent.set("new", 1)
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        agent.set("new", 1)
+    proxy_request(proxy, "PUT", f"/{name}")
+    agent.set("new", 1)
+    assert designs(store) == made
+    assert agent.list_keys() == ["new"]
+
+
+def test_a_store_that_may_make_nothing_goes_on_without(url, store, made_again):
+    with datastore.connect(url + "?create=false") as other:
+        agent = other.agent("u", "a")
+        agent.set("k", 1)
+        made_again()
+        agent.set("new", 1)
+        assert (agent.get("k"), agent.count(), agent.list_keys()) == (None, 1, ["new"])
+        assert designs(other) == set()
+
+
+def test_another_programs_database_in_its_place_is_refused(store, agent, name, made_again, proxy):
+    agent.set("k", 1)
+    made_again()
+    send(proxy, name, [{"_id": "theirs", "a": 1}])
+    agent.get("k")
+    with pytest.raises(ConfigurationError, match="another program has written"):
+        agent.get("k")
+
+
+def test_what_an_open_store_has_written_into_a_new_database_tells_others_whose_it_is(url, agent, made_again):
+    """Also if nothing but flags is left of it."""
+    agent.set("expires", 1, ttl=3_600)
+    made_again()
+    agent.set("new", 1, ttl=3_600)
+    with datastore.connect(url) as other:
+        assert other.agent("u", "a").list_keys() == ["new"]
+    made_again()
+    agent.set("newer", 1, ttl=3_600)
+    agent.delete("newer")
+    with datastore.connect(url) as other:
+        assert other.agent("u", "a").list_keys() == []
+        assert other.agent("u", "a").count() == 0

@@ -42,48 +42,55 @@ def test_what_stays_in_doubt_is_settled_by_the_next_flush(agent, store, wire, ke
     assert backend_of(store)._counter.accounts == {}
 
 
-def test_what_was_counted_beside_what_stays_in_doubt_is_not_counted_again(url, judge):
-    """What stays in doubt is settled at the latest at the end."""
-    keys = [f"k{number:03}" for number in range(150)]
-    one = f"default:{encode_key('k000')}"
-    judge.set_many(dict.fromkeys(keys, 1))
+KEYS = [f"k{number:03}" for number in range(150)]  # are counted in two transactions
+ONE = f"default:{encode_key(KEYS[0])}"  # its id
+
+
+@pytest.fixture
+def having_read(url, judge):
+    """A store whose agent has just read the keys, and what passes between its client and the server."""
+    judge.set_many(dict.fromkeys(KEYS, 1))
     store = datastore.connect(url, flush_interval=3_600)
     wire = Wire(backend_of(store)._connection.client)
-    store.agent("u", "a").get_many(keys)
+    store.agent("u", "a").get_many(KEYS)
+    return store, wire
+
+
+def counts(judge):
+    return [judge.get_record(key).access_count for key in KEYS]
+
+
+def test_what_was_counted_beside_what_stays_in_doubt_is_not_counted_again(having_read, judge):
+    """What stays in doubt is settled at the latest at the end."""
+    store, wire = having_read
 
     def fails_with_one(request, body):
-        return refusal("InternalServerError", 500)(request, body) if one in str(body) else None
+        return refusal("InternalServerError", 500)(request, body) if ONE in str(body) else None
 
     wire.fail(fails_with_one, operation="TransactWriteItems", forever=True)
     with pytest.raises(datastore.BackendUnavailableError):
         store.flush()
-    assert [judge.get_record(key).access_count for key in keys].count(1) in (50, 100)
+    assert counts(judge).count(1) in (50, 100)
     wire.heal()
     store.close()
-    assert [judge.get_record(key).access_count for key in keys] == [1] * 150
+    assert counts(judge) == [1] * 150
 
 
-def test_what_stays_in_doubt_beside_what_was_refused_is_not_counted_again(url, judge):
+def test_what_stays_in_doubt_beside_what_was_refused_is_not_counted_again(having_read, judge):
     """One error for all of them would have to be true of each."""
-    keys = [f"k{number:03}" for number in range(150)]
-    one = f"default:{encode_key('k000')}"
-    judge.set_many(dict.fromkeys(keys, 1))
-    store = datastore.connect(url, flush_interval=3_600)
-    wire = Wire(backend_of(store)._connection.client)
-    store.agent("u", "a").get_many(keys)
+    store, wire = having_read
 
     def refuses_one(request, body):
-        return refusal("ProvisionedThroughputExceededException")(request, body) if one in str(body) else None
+        return refusal("ProvisionedThroughputExceededException")(request, body) if ONE in str(body) else None
 
     wire.fail(refuses_one, forever=True)
     lost = refusal("InternalServerError", 500)
     with after_each_answer(lambda _, request, __: lost(request, None)), pytest.raises(datastore.DataStoreError):
         store.flush()
-    counted = [judge.get_record(key).access_count for key in keys]
-    assert counted.count(1) == 50
+    assert counts(judge).count(1) == 50
     wire.heal()
     store.close()
-    assert [judge.get_record(key).access_count for key in keys] == [1] * 150
+    assert counts(judge) == [1] * 150
 
 
 @pytest.mark.parametrize("keys", [["a"], ["a", "b", "c"]])

@@ -1,5 +1,6 @@
 """Faults: each ends in the right answer, or in an error that says what to do. Injected where the client sends."""
 
+import random
 import socket
 import ssl
 
@@ -17,14 +18,19 @@ from datastore import (
     BackendUnavailableError,
     BackendUnusableError,
     ConfigurationError,
+    DeadlineExceededError,
     InternalError,
     PermissionDeniedError,
     ThrottledError,
 )
+from datastore.deadlines import check, within
 from datastore.errors import BatchError
+from datastore_dynamodb import batches
+from datastore_dynamodb.batches import Threads
 from tests.dynamodb.answers import LOST, THROTTLING, refusal, unprocessed
 from tests.dynamodb.wire import Wire
 from tests.servers import dynamodb, tls
+from tests.slow import Clock
 
 pytestmark = pytest.mark.server("dynamodb")
 
@@ -260,3 +266,33 @@ def test_a_server_that_says_nothing_is_given_up(monkeypatch):
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(BackendUnavailableError, match="did not answer"):
             datastore.connect(f"dynamodb://tab?region=eu-west-1&endpoint_url={address}&timeout=0.2")
+
+
+def test_no_request_is_begun_after_the_deadline(agent, wire, monkeypatch):
+    """A write of a large value is three requests: it reads, stores the parts, and then the record."""
+    agent.set("k", "old")
+    wire.requests.clear()
+    wire.fail(Clock(monkeypatch).advance, forever=True)
+    with pytest.raises(DeadlineExceededError, match="max_seconds, which is 30 s"):
+        agent.set("k", random.Random(1).randbytes(400_000).hex())
+    assert wire.operations == ["GetItem", "BatchWriteItem"]
+    wire.heal()
+    monkeypatch.undo()
+    assert agent.get("k") == "old"
+
+
+def test_a_deadline_is_that_of_the_call_for_all_its_threads(monkeypatch):
+    """Also for work that has waited until one of them was free."""
+    monkeypatch.setattr(batches, "THREADS", 1)
+    clock, begun = Clock(monkeypatch), []
+
+    def work(number):
+        check()
+        begun.append(number)
+        clock.advance()
+
+    threads = Threads()
+    with pytest.raises(DeadlineExceededError, match="which is 30 s"), within(30.0):
+        threads.map(work, range(5))
+    assert begun == [0, 1]
+    threads.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 import zlib
 from base64 import urlsafe_b64encode
@@ -16,6 +17,7 @@ from datastore import BackendUnusableError, ConfigurationError, PermissionDenied
 from datastore.backend import Fields
 from datastore.conformance.faults import backend_of
 from datastore.formats import FORMAT
+from datastore.ids import encode_key
 from datastore.moving import copy
 from datastore.urls import Url
 from datastore_dynamodb.schema import definition, format_item
@@ -305,6 +307,34 @@ def test_of_two_that_find_a_table_empty_one_tells_it_its_format(make_table, vers
             with pytest.raises(BackendUnusableError, match="newer"):
                 datastore.connect(table.url)
     assert table.items() == [theirs]
+
+
+@pytest.mark.parametrize("value", [1, random.Random(1).randbytes(400_000).hex()], ids=["small", "in parts"])
+def test_a_table_that_is_made_again_under_an_open_store_is_told_its_format_by_the_next_one(
+    url, client, table, agent, value
+):
+    """What the open store has written shows it."""
+    agent.set("before", 1)
+    client.delete_table(TableName=table)
+    client.create_table(**definition(settings_of(Url(url))))
+    agent.set("key", value)
+    assert MARKER not in client.scan(TableName=table)["Items"]
+    with datastore.connect(url, mode="ro") as store:
+        assert store.agent("u", "b").list_keys() == ["key"]
+    assert MARKER not in client.scan(TableName=table)["Items"]
+    with datastore.connect(url) as store:
+        assert store.agent("u", "b").list_keys() == ["key"]
+    assert MARKER in client.scan(TableName=table)["Items"]
+    with pytest.raises(ConfigurationError, match="nothing to migrate"):
+        earlier(url)
+
+
+def test_records_of_both_formats_tell_none(make_table):
+    table = make_table(EARLIER[0])
+    current = EARLIER[0] | {"sk": {"S": f"default:{encode_key('k')}"}}
+    table.put(current)
+    with pytest.raises(ConfigurationError, match="datastore migrate"):
+        datastore.connect(table.url)
 
 
 def test_an_empty_page_is_not_yet_an_empty_table(make_table):

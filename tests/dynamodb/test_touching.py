@@ -168,20 +168,26 @@ def test_a_touch_while_a_large_value_is_written_is_kept(backend, other, wire, ti
     assert stored(backend, "key").value == LARGE[::-1]
 
 
-def test_a_touch_of_a_value_that_is_replaced_meanwhile_is_made_on_the_new_one(backend, other, wire, times):
+@pytest.mark.parametrize(
+    ("value", "parts"), [(LARGE[::-1], {21}), ("small", set())], ids=["by one with parts", "by one without"]
+)
+@pytest.mark.parametrize("days", [10, 30])
+def test_a_touch_of_a_value_that_is_replaced_meanwhile_is_made_on_the_new_one(
+    backend, other, wire, times, value, parts, days
+):
     backend.write([put("key", LARGE, expires_at=in_days(10))])
     sent = []
 
     def before(*_):
         sent.append(1)
         if len(sent) == 2:  # after the record was seen, and before its parts are prolonged
-            other.write([put("key", LARGE[::-1], expires_at=in_days(10))])
+            other.write([put("key", value, expires_at=in_days(days))])
 
     wire.fail(before, forever=True)
     assert backend.write([touch(in_days(20))])[0].done
     wire.heal()
-    assert times() == (20, {21})
-    assert stored(backend, "key").value == LARGE[::-1]
+    assert times() == (20, parts)
+    assert stored(backend, "key").value == value
 
 
 def test_a_touch_of_a_value_whose_parts_were_removed_by_hand_makes_none(backend, items, client, table):

@@ -25,6 +25,7 @@ from tests.firestore.recording import Recorder, breaking_after, losing_the_answe
 from tests.firestore.relay import Relay
 from tests.servers import tls
 from tests.servers.firestore import emulator, server
+from tests.slow import Clock
 
 pytestmark = pytest.mark.server("firestore")
 
@@ -96,6 +97,25 @@ def test_a_failure_that_lasts_has_its_type(hasty, recorder, request_name, call, 
     for name in names:
         recorder.fail(name)
     assert hasty.agent("u", "a").get("k") == 1
+
+
+def test_no_request_is_begun_after_the_deadline(store, recorder, monkeypatch):
+    """gRPC would send nothing, and say that there was no answer: what was not sent would count as unknown."""
+    agent = store.agent("u", "a")
+    agent.set("k", 1)
+    recorder.clear()
+    clock = Clock(monkeypatch)
+
+    def slow(proceed):
+        clock.advance(seconds=40.0)
+        return proceed()
+
+    recorder.fail("BatchGetDocuments", slow)
+    with pytest.raises(DeadlineExceededError, match="max_seconds, which is 30 s"):
+        agent.modify("k", lambda value: value + 1)
+    assert recorder.requests == ["BatchGetDocuments"]
+    monkeypatch.undo()
+    assert agent.get("k") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """PouchDB Server, which speaks CouchDB's HTTP API, behind the proxy that makes it as strict as CouchDB."""
 
+import atexit
 import collections
 import functools
 import http.client
@@ -96,7 +97,9 @@ def _as_made() -> set[tuple[str, str]]:
 
 @functools.cache
 def _client() -> httpx.Client:
-    return httpx.Client(auth=(USER, PASSWORD), timeout=120, verify=False)
+    client = httpx.Client(auth=(USER, PASSWORD), timeout=120, verify=False)
+    atexit.register(client.close)  # else the interpreter drops its connection at the end of the run, and warns of it
+    return client
 
 
 _empty: list[str] = []

@@ -377,6 +377,9 @@ def as_couchdb_answers(request: Request, status: int, body: bytes, ask, ask_desi
     """Return the answer in CouchDB's words."""
     if status == 404 and b"no_db_file" in body:
         return status, b'{"error":"not_found","reason":"Database does not exist."}\n'
+    if status == 404 and request.method == "GET" and len(request.path) == 2 and b'"missing"' in body:
+        (id,) = request.path[1:]
+        return status, body.replace(b'"missing"', b'"deleted"') if "ok" in _absent(request, [id], ask)[id] else body
     if status == 200 and "_view" in request.path and {"group", "group_level"} & set(request.parameters):
         return status, _merged(request, body, ask, ask_design)
     if status == 200 and "_bulk_get" in request.path:

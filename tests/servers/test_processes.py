@@ -14,9 +14,11 @@ PATIENCE = 30.0  # seconds; a server that is still there has been left behind
 ROOT = Path(__file__).parents[2]
 
 SESSION = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from tests.servers.processes import Server
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background ignores it, and its children would
 
 # A server of two processes, both of which can write to the pipe.
 pipe, folder = map(Path, sys.argv[1:])

@@ -16,8 +16,10 @@ from datastore import AgentDataStore, DataStore, DataStoreError, ids, scope
 from datastore.adapters import remembering
 from datastore.backend import Backend
 from datastore.calls import claims
-from datastore.conformance.simulation.workload import KEYS, KINDS, Draw
-from datastore.conformance.simulation.world import Seen, Sight
+from datastore.conformance.simulation.names import KEYS
+from datastore.conformance.simulation.plans import Seen
+from datastore.conformance.simulation.workload import KINDS, Draw
+from datastore.conformance.simulation.world import Sight
 
 BEGAN = 4_000_000_000
 """What the stores' clocks show first: no server removes what expires so far in the future."""

@@ -20,8 +20,7 @@ import httpx
 
 from datastore.backend import Backend
 from datastore.conformance.simulation.luck import FAULTS, MORE
-from datastore.conformance.simulation.world import (
-    CLEARS_UNTIL_EMPTY,
+from datastore.conformance.simulation.network import (
     REQUEST_SECONDS,
     AnswerCutError,
     Client,
@@ -30,6 +29,7 @@ from datastore.conformance.simulation.world import (
     ServerError,
     TooManyRequestsError,
 )
+from datastore.conformance.simulation.world import ASKS_BEFORE_IT_COUNTS, CLEARS_UNTIL_EMPTY
 from datastore_couchdb import backend
 from datastore_couchdb.backend import CouchBackend
 from datastore_couchdb.client import Session, Settings
@@ -416,23 +416,27 @@ class CouchDatabase:
 
     faults = frozenset((*FAULTS, *MORE))
     connects = True
-    limits = frozenset({CLEARS_UNTIL_EMPTY})
+    limits = frozenset({CLEARS_UNTIL_EMPTY, ASKS_BEFORE_IT_COUNTS})
 
     def __init__(self, adapter: type[CouchBackend] = CouchBackend) -> None:
         self._adapter = adapter
         self._model: CouchModel | None = None
+        self._chance: Random
 
     def make_anew(self) -> bool:
         """See `MadeAnew.make_anew`."""
         assert self._model is not None
-        # Another process, or one that starts over, has prepared it: a store that is open does not do that again.
-        self._model.documents, self._model.built = copy.deepcopy(_prepared().documents), {}
+        # Another process, or one that starts over, has prepared it; or nobody has.
+        is_prepared = self._chance.random() < 0.5
+        self._model.documents = copy.deepcopy(_prepared().documents) if is_prepared else {}
+        self._model.built = {}
         return True
 
     def adapter(self, client: Client) -> Backend:
         """See `Database.adapter`."""
         client.patience = lambda: REQUEST_SECONDS  # httpx knows nothing of deadlines
         if self._model is None:
+            self._chance = Random(f"{client.world.plan.seed} made anew")
             is_empty = Random(f"{client.world.plan.seed} database").random() < _EMPTY_AT_FIRST
             self._model = CouchModel() if is_empty else copy.deepcopy(_prepared())
         return opened(Transport(self._model, client), self._adapter)

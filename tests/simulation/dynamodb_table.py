@@ -126,6 +126,16 @@ class Table:
 
     # Reading
 
+    def _DescribeTable(self, request: Mapping[str, Any], _: Moment) -> dict[str, Any]:  # noqa: N802 - its name
+        self._check_table(request)
+        return {
+            "Table": {
+                "TableStatus": "ACTIVE",
+                "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+                "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+            }
+        }
+
     def _seen(self, key: Key, request: Mapping[str, Any], moment: Moment, lag: float) -> Item | None:
         changed, before = self._before.get(key, (0.0, None))
         if not request.get("ConsistentRead") and moment.time - changed < lag:

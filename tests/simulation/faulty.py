@@ -13,7 +13,7 @@ from datastore.adapters.counting import Account, Counter
 from datastore.adapters.knowledge import Known
 from datastore.adapters.writing import Writer
 from datastore.backend import Delete, Document, Fields, IdRange, Outcome, Touch, Write
-from datastore.conformance.simulation.world import ClientError
+from datastore.conformance.simulation.network import ClientError
 from tests.simulation.tokens import TokenBackend
 from tests.third_party.broken import BringsBackTheDeleted, KnowsTheLastWriteAlone
 

@@ -15,19 +15,15 @@ from google.protobuf.message import DecodeError
 from datastore import formats
 from datastore.backend import Backend
 from datastore.conformance.simulation.luck import FAULTS
-from datastore.conformance.simulation.world import (
-    BEGAN,
-    DELETES_BLINDLY,
+from datastore.conformance.simulation.network import (
     REQUEST_SECONDS,
-    TELLS_WHEN_CREATED,
     Client,
     ConnectionBrokeError,
     NoAnswerError,
-    Process,
     ServerError,
     TooManyRequestsError,
-    World,
 )
+from datastore.conformance.simulation.world import BEGAN, DELETES_BLINDLY, TELLS_WHEN_CREATED, Process, World
 from datastore_firestore import client as its_client
 from datastore_firestore import finding
 from datastore_firestore.backend import FirestoreBackend

@@ -10,7 +10,7 @@ from datastore import BackendUnavailableError, ThrottledError
 from datastore.backend import Access, Backend, Document, DocumentPage, Outcome, Write
 from datastore.conformance.faults import Wrapped
 from datastore.conformance.simulation.luck import HARMLESS
-from datastore.conformance.simulation.world import Client, ClientError, TooManyRequestsError
+from datastore.conformance.simulation.network import Client, ClientError, TooManyRequestsError
 from datastore_memory import MemoryBackend
 from tests.simulation.tokens import short
 

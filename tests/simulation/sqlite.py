@@ -24,7 +24,8 @@ from datastore import core, turns
 from datastore.backend import Backend
 from datastore.conformance.simulation import seams
 from datastore.conformance.simulation.checking import microseconds
-from datastore.conformance.simulation.world import Client, Process, World
+from datastore.conformance.simulation.network import Client
+from datastore.conformance.simulation.world import Process, World
 from datastore.ids import decode_id, is_id
 from datastore.values import decode
 from datastore_sqlite import client, finder, headers, opened, pools, reading, writing

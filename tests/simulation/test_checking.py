@@ -5,8 +5,9 @@ from math import inf
 import pytest
 
 from datastore.conformance.simulation.checking import unexplained
-from datastore.conformance.simulation.workload import KINDS, MISSING
-from datastore.conformance.simulation.world import CLEARS_UNTIL_EMPTY, COUNTS_WHAT_IT_LISTED, Call
+from datastore.conformance.simulation.names import MISSING
+from datastore.conformance.simulation.workload import KINDS
+from datastore.conformance.simulation.world import ASKS_BEFORE_IT_COUNTS, COUNTS_WHAT_IT_LISTED, Call
 from datastore.errors import BackendUnavailableError, ConflictError, KeyExistsError, OutcomeUnknownError
 
 LOST = BackendUnavailableError("the answer was lost")
@@ -183,11 +184,29 @@ def test_a_request_that_arrives_late_meets_a_later_record_if_its_clock_does_not_
     assert is_explained(there, late, *gone, new, call("get", ("a",), 9, 10, "y", clock=later))
 
 
-@pytest.mark.parametrize("limits", [(), (CLEARS_UNTIL_EMPTY,)], ids=["", "clears until empty"])
-def test_clear_counts_what_has_expired_by_its_clock_only_where_it_clears_until_empty(limits):
-    there = call("set", ("a", "x", 1), 1, 2, "r1", clock=(0, 0))
-    clear = limited(call("clear", (), 3, 4, 1, clock=(2_000_000, 2_000_000)), *limits, clocks_differ=True)
-    assert is_explained(there, clear) is bool(limits)
+@pytest.mark.parametrize("name", ["clear", "count", "namespace_stats"])
+@pytest.mark.parametrize("limits", [(), (ASKS_BEFORE_IT_COUNTS,)], ids=["", "asks before it counts"])
+def test_what_has_expired_counts_only_where_it_is_asked_for_before_and_only_if_it_was_written_meanwhile(limits, name):
+    def count(begins, ends, differ=True):
+        clock = (2_000_000, 2_000_000)
+        return limited(call(name, (), begins, ends, 1, clock=clock), *limits, clocks_differ=differ)
+
+    there = call("set", ("a", "x", 1), 2, 4, "r1", clock=(0, 0))
+    assert is_explained(there, count(1, 6)) is bool(limits)
+    assert is_explained(there, count(3, 6)) is bool(limits)
+    assert not is_explained(there, count(3, 6, differ=False))
+    assert not is_explained(there, count(5, 6))
+    touched = call("touch", ("a", 1), 6, 8, True, clock=(500_000, 500_000))
+    assert is_explained(there, touched, count(5, 9)) is bool(limits)
+    assert not is_explained(there, touched, count(9, 10))
+    there.faults.append("request late")
+    assert is_explained(there, count(5, 6)) is bool(limits)
+
+
+def test_what_a_filter_is_counted_by_tells_what_has_expired():
+    there = call("set", ("job1", {"kind": "job"}, 1), 2, 4, "r1", clock=(0, 0))
+    count = call("count-filter", (), 1, 6, 1, clock=(2_000_000, 2_000_000))
+    assert not is_explained(there, limited(count, ASKS_BEFORE_IT_COUNTS, clocks_differ=True))
 
 
 def test_a_touch_that_says_that_there_is_no_record_may_have_been_done():

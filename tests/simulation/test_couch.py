@@ -18,8 +18,9 @@ import httpx
 import pytest
 
 from datastore import DataStore, DataStoreError, ids
+from datastore.conformance.simulation.plans import Seen
 from datastore.conformance.simulation.workload import KINDS, Draw
-from datastore.conformance.simulation.world import BEGAN, Seen, Sight
+from datastore.conformance.simulation.world import BEGAN, Sight
 from tests.full import times
 from tests.servers import couchdb
 from tests.simulation.couch import SETTINGS, CouchModel, Transport, opened
@@ -28,8 +29,8 @@ LEFT_TO_THE_SERVER = {"total_rows", "offset", "bookmark", "warning", "reason"}
 """Members of answers of which no two servers' are the same. Of reasons the store reads some, and these are tested."""
 NAMED_BY_CHANCE = re.compile(r'"(\d+-)?((?:[0-9a-f]{8})+)"|\b[0-9A-Za-z]{20,24}\b')
 """Revisions of CouchDB's with their number, marks, and the store's revisions."""
-REASONS = {"missing": "missing", "deleted": "missing", "Database does not exist.": "no database"}
-"""PouchDB does not say that a document was deleted, as CouchDB does."""
+REASONS = {"missing": "missing", "deleted": "deleted", "Database does not exist.": "no database"}
+"""Those that the store reads."""
 
 
 class Recording(httpx.BaseTransport):

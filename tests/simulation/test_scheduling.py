@@ -1,5 +1,6 @@
 """Tasks run one at a time, in the order of the simulated time."""
 
+import sys
 from random import Random
 from types import SimpleNamespace
 
@@ -130,3 +131,22 @@ def test_a_task_that_vanishes_keeps_what_it_has_until_the_run_is_over():
     scheduler.run()
     assert said == [False, 7]
     assert scheduler.problem is None
+
+
+def test_no_interrupt_arrives_in_a_task_that_is_killed():
+    """It would be raised in the place of the death, and the call would seem to have ended."""
+    said = []
+
+    def body(scheduler):
+        sys.settrace(lambda *_: None)
+        try:
+            scheduler.sleep(5)
+        finally:
+            said.append(sys.gettrace())
+
+    scheduler = Scheduler()
+    task = Task("t", None, Random(1))
+    scheduler.spawn(task, lambda: body(scheduler))
+    scheduler.later(2, lambda: scheduler.kill(task))
+    scheduler.run()
+    assert said == [None]

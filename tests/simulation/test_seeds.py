@@ -24,39 +24,23 @@ SLOW = ("dynamodb", "firestore")
 """Through a real client a run takes several times as long."""
 
 FINDS = {
-    "stale memory decides": 3,
-    "a lost answer counted twice": 57,
-    "a repeated delete": 33,
-    "counting revives": 11,
-    "reads of expired": 0,
-    "one write remembered": 135,
-    "an outage for done": 0,
-    "an outage for missing": 2,
-    "checked, then written": 69,
-    "clear repeated": 11,
-    "an answer cut short": 0,
+    "stale memory decides": 37,
+    "a lost answer counted twice": 48,
+    "a repeated delete": 6,
+    "counting revives": 146,
+    "reads of expired": 3,
+    "one write remembered": 321,
+    "an outage for done": 1,
+    "an outage for missing": 1,
+    "checked, then written": 80,
+    "clear repeated": 152,
+    "an answer cut short": 33,
+    "no mark of a deletion": 770,
     "BEGIN outside its try": 0,
-    "a full disk for done": 3,
-    "nothing is synced": 27,
+    "a full disk for done": 1,
+    "nothing is synced": 8,
 }
 """The first seed that finds each fault, counted from 0: so many runs it takes, and one more."""
-
-WRITTEN = {
-    "no mark of a deletion": plan_of(
-        "557",
-        0.2,
-        [
-            process(0, skew=-4.095400061133273, tracking="deferred", flush_interval=0.01),
-            thread(0, "ann"),
-            call(1, "increment", "n", 1, pause=0.02042607056524806),
-            call(2, "pop", "n", pause=0.21183276912431584, faults={2: "request late"}),
-            process(2, skew=-4.930717300189703, tracking="deferred", flush_interval=1.0),
-            thread(0, "ann"),
-            call(2, "delete_many", "n", "job1", "b", "job2", "a", pause=0.004668654434877358),
-        ],
-    )
-}
-"""Runs that find a fault, for those that are found more rarely: this one by seed 557, when fewer calls were drawn."""
 
 MOST_STEPS = 12
 """So many calls and faults a shrunk run has at most."""
@@ -107,7 +91,7 @@ FAULTS = {name: (TokenDatabase, adapter) for name, adapter in FAULTY.items()} | 
 def test_each_fault_is_found_and_told_in_a_few_steps(fault):
     sound, adapter = FAULTS[fault]
     database = partial(sound, adapter)
-    plan = WRITTEN[fault] if fault in WRITTEN else draw(str(FINDS[fault]), database)
+    plan = draw(str(FINDS[fault]), database)
     assert not play(plan, sound).wrong
     played = play(plan, database)
     assert played.wrong
@@ -125,16 +109,16 @@ def test_the_command_tells_the_story_of_a_run_that_goes_wrong(capsys, monkeypatc
     monkeypatch.setitem(BACKENDS, "faulty", partial(TokenDatabase, FAULTY["an outage for done"]))
     assert main(["--runs", "3", "--backend", "faulty"]) == 1
     told = capsys.readouterr().out
-    assert told.startswith("seed 0 goes wrong: ")
+    assert told.startswith("seed 1 goes wrong: ")
     assert "WRONG: " in told
-    assert told.endswith("Again: python -m tests.simulation --backend faulty --runs 1 --seed 0\n")
+    assert told.endswith("Again: python -m tests.simulation --backend faulty --runs 1 --seed 1\n")
 
 
 def test_a_run_that_goes_wrong_is_written_as_a_test(capsys, monkeypatch, tmp_path):
     monkeypatch.setitem(BACKENDS, "faulty", partial(TokenDatabase, FAULTY["a lost answer counted twice"]))
-    assert main(["--seed", "57", "--runs", "1", "--backend", "faulty", "--write-test", str(tmp_path)]) == 1
+    assert main(["--seed", "48", "--runs", "1", "--backend", "faulty", "--write-test", str(tmp_path)]) == 1
     (file,) = tmp_path.iterdir()
-    assert file.name == "test_faulty_57.py"
+    assert file.name == "test_faulty_48.py"
     assert f"Written: {file}" in capsys.readouterr().out
     test: dict = {}
     exec(compile(file.read_text(), file, "exec"), test)

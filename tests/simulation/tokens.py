@@ -15,7 +15,7 @@ from datastore.adapters.changes import Applied, Change, Late, Result
 from datastore.adapters.remembering import REMEMBERED
 from datastore.backend import Backend, DocumentPage, Fields, IdRange
 from datastore.conformance.simulation.luck import FAULTS
-from datastore.conformance.simulation.world import Client, ClientError, TooManyRequestsError
+from datastore.conformance.simulation.network import Client, ClientError, TooManyRequestsError
 from tests.third_party.shelf import Row, ShelfBackend
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from datastore.conformance.simulation.luck import Luck
-from datastore.conformance.simulation.world import CallPlan, Plan, ProcessPlan, Seen, ThreadPlan
+from datastore.conformance.simulation.plans import CallPlan, Plan, ProcessPlan, Seen, ThreadPlan
 from tests.simulation.playing import BACKENDS, Played, play
 
 FOUND = Path(__file__).parent / "found"
@@ -131,7 +131,7 @@ def as_test(played: Played, backend: str) -> str:
     title = f"Seed {seed} on {backend}: {'; '.join(played.wrong) or 'it went wrong once'}"
     what = f'"""{title}."""' if len(title) < _WIDTH - 10 else f'"""Seed {seed} on {backend}.\n\n{_wrapped(title)}\n"""'
     names = ", ".join(sorted(["Seen"] if any("Seen(" in line for line in lines) else []))
-    seen = f"from datastore.conformance.simulation.world import {names}\n" if names else ""
+    seen = f"from datastore.conformance.simulation.plans import {names}\n" if names else ""
     return (
         f"{what}\n\n{seen}from tests.simulation.written import {', '.join(sorted(['check', *functions]))}\n\n\n"
         f"def test_all_is_well():\n    check(\n{_INDENT}{_text(backend)},\n{_INDENT}{_text(seed)},\n"

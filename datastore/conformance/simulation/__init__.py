@@ -26,20 +26,17 @@ The store takes time, chance and threads from the simulator during a run. An ada
 """
 
 from datastore.conformance.simulation.luck import FAULTS
-from datastore.conformance.simulation.playing import simulate
-from datastore.conformance.simulation.world import (
+from datastore.conformance.simulation.network import (
     AnswerCutError,
     Client,
     ClientError,
-    Closing,
     ConnectionBrokeError,
-    Database,
-    MadeAnew,
     NoAnswerError,
-    Replacing,
     ServerError,
     TooManyRequestsError,
 )
+from datastore.conformance.simulation.playing import simulate
+from datastore.conformance.simulation.world import Closing, Database, MadeAnew, Replacing
 
 __all__ = [
     "FAULTS",

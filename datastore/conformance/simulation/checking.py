@@ -51,6 +51,9 @@ class State(NamedTuple):
     """What the clock of the call that created it has shown: from when to when, in microseconds since the epoch."""
     written: float = 0.0
     """The earliest time that the clock of the call has shown that wrote its value last."""
+    changed: float = 0.0
+    """When the call had ended that wrote its value or moved its expiry last (`Call.returned`); infinity if nobody knows
+    when that was done."""
 
 
 Stored: TypeAlias = State | None

@@ -8,9 +8,12 @@ from typing import NamedTuple
 
 from datastore.conformance.simulation import workload
 from datastore.conformance.simulation.checking import UndecidedError, unexplained
+from datastore.conformance.simulation.names import USERS
+from datastore.conformance.simulation.network import REQUEST_SECONDS
+from datastore.conformance.simulation.plans import Plan
 from datastore.conformance.simulation.seams import without_collecting
-from datastore.conformance.simulation.workload import KINDS, LOSSES
-from datastore.conformance.simulation.world import MAX_SECONDS, REQUEST_SECONDS, Call, Closing, Database, Plan, World
+from datastore.conformance.simulation.workload import KINDS, LOSSES, effects
+from datastore.conformance.simulation.world import MAX_SECONDS, Call, Closing, Database, World
 from datastore.errors import DamagedRecordError, InternalError
 
 _TAKES_LONGER = frozenset({"get_or_set", "namespace_stats", "iter_records", "purge_expired", "copy", "import"})
@@ -86,13 +89,13 @@ def _wrong(world: World) -> Iterator[str]:
     for call in world.history:
         call.clocks_differ, call.emptied = differ, emptied
         yield from _wrong_by_itself(call)
-    effects = [
+    made = [
         effect
         for call in world.history
         if call.low <= call.high or call.error is None
-        for effect in workload.effects(_pending(call))
+        for effect in effects(_pending(call))
     ]
-    yield from unexplained(effects)
+    yield from unexplained(made)
     yield from _miscounted(world)
 
 
@@ -110,7 +113,7 @@ def _wrong_by_itself(call: Call) -> Iterator[str]:
     seconds = call.ended - call.began
     if MAX_SECONDS + REQUEST_SECONDS < seconds < float("inf") and call.name not in _TAKES_LONGER:
         yield f"too long: {call} of {call.thread} took {seconds:.1f} s"
-    others = [user for user in workload.USERS if user != call.user]
+    others = [user for user in USERS if user != call.user]
     if any(f"'{user} " in repr(call.result) for user in others):
         yield f"another user's value: {call} of {call.thread} returned {call.result!r}"
     if call.name in _IN_ORDER and call.result and list(call.result) != sorted(call.result):

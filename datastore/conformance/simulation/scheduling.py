@@ -7,6 +7,7 @@ takes is drawn from the seed by whoever waits, so the seed alone decides the ord
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -20,7 +21,14 @@ _PATIENCE = 120.0  # real seconds without an end: something waits outside the si
 
 
 class Killed(BaseException):
-    """The process of this task was killed. It is no `Exception`, so that no code of the process goes on."""
+    """The process of this task was killed. It is no `Exception`, so that no code of the process goes on.
+
+    From here on no interrupt arrives in the task either: it would take the place of this.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        sys.settrace(None)
 
 
 class _Worker:

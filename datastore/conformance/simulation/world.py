@@ -1,8 +1,8 @@
 """A world: one database, several processes with threads, a network between them, and what each call came to.
 
-A `Plan` says who calls what. It is drawn from a seed and can be cut down; `run` plays it. Whatever is drawn during the
-run (delays, faults) is drawn for one call by its place in the whole plan. So what is cut away changes nothing for the
-others, except that it is no longer there.
+A `Plan` says who calls what (`plans`). It is drawn from a seed and can be cut down; `World.run` plays it. Whatever is
+drawn during the run (delays, faults) is drawn for one call by its place in the whole plan. So what is cut away changes
+nothing for the others, except that it is no longer there.
 """
 
 from __future__ import annotations
@@ -11,27 +11,26 @@ import functools
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from random import Random
-from types import FrameType
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from datastore import AgentDataStore, DataStore, DataStoreError, deadlines, forks
+from datastore import AgentDataStore, DataStore, DataStoreError, forks
 from datastore.backend import Backend
-from datastore.conformance.simulation.luck import ANSWERED, FAULTS, HARMLESS, MORE, Luck
+from datastore.conformance.simulation.interrupts import Interrupted, forget_results
+from datastore.conformance.simulation.luck import ANSWERED, HARMLESS, Luck
+from datastore.conformance.simulation.network import Client
+from datastore.conformance.simulation.plans import CallPlan, Plan, ProcessPlan, Seen, ThreadPlan
 from datastore.conformance.simulation.scheduling import Killed, Scheduler, Task
 from datastore.conformance.simulation.seams import simulated
-from datastore.queries import outlines
 
 BEGAN = 1_000_000_000
 """What a right clock shows when a run begins, in seconds since the epoch."""
 GRID = 64
 """Clocks show multiples of this many microseconds, plus one of their own. So no two records are created at the same
 time, by which the store tells a record from its successor."""
-REQUEST_SECONDS = 5.0
-"""How long a client waits for an answer."""
 MAX_SECONDS = 30.0
 """The deadline of a call."""
 _BAD_CONNECTIONS = 3
@@ -40,62 +39,13 @@ CLEARS_UNTIL_EMPTY = "clears until empty"
 """`clear` also removes what is written while it is at work, even under a key that it has removed before."""
 COUNTS_WHAT_IT_LISTED = "counts what it listed"
 """`clear` counts a record that it has listed, even if another call removes it before the request to do so arrives."""
+ASKS_BEFORE_IT_COUNTS = "asks before it counts"
+"""What has expired is asked for once, before all others are counted. What is written in between counts, although it has
+expired by the clock of the call, if the clock of its process is behind."""
 DELETES_BLINDLY = "deletes blindly"
 """`delete` of a record of which nothing is remembered has no condition at all."""
 TELLS_WHEN_CREATED = "tells when created"
 """The database says when a record was created, by its own clock."""
-
-
-_LINES = 20.0
-"""After so many lines of the package, on average, an interrupt arrives."""
-_NOTHING: Mapping[str, Any] = {}
-
-
-class CallPlan(NamedTuple):
-    """One call, as it was drawn."""
-
-    number: int
-    """Its place in its thread."""
-    name: str
-    arguments: tuple[Any, ...]
-    pause: float
-    """How long the thread does nothing before it."""
-
-
-class ThreadPlan(NamedTuple):
-    """One thread: who it acts as, and its calls."""
-
-    number: int
-    user: str
-    namespace: str
-    calls: tuple[CallPlan, ...]
-
-
-class ProcessPlan(NamedTuple):
-    """One process: a store with its options, and its threads."""
-
-    number: int
-    skew: float
-    """How far its clock is ahead, in seconds."""
-    options: dict[str, Any]
-    threads: tuple[ThreadPlan, ...]
-
-
-class Plan(NamedTuple):
-    """All that a run is made of."""
-
-    seed: str
-    luck: Luck
-    processes: tuple[ProcessPlan, ...]
-    muted: frozenset[str] = frozenset()
-    """Faults that do not happen, by the request that they would have happened to."""
-    faults: Mapping[str, str] | None = None
-    """Which fault happens to which request, where that is written down instead of drawn."""
-
-    @property
-    def calls(self) -> int:
-        """How many calls there are."""
-        return sum(len(thread.calls) for process in self.processes for thread in process.threads)
 
 
 @dataclass(eq=False, slots=True)
@@ -215,162 +165,6 @@ class Doing(Protocol):
         """Return what the history is to have as its result."""
 
 
-class ClientError(Exception):
-    """What the database's client raises."""
-
-
-class ConnectionBrokeError(ClientError):
-    """No answer came."""
-
-
-class NoAnswerError(ConnectionBrokeError):
-    """No answer came in time."""
-
-
-class AnswerCutError(ConnectionBrokeError):
-    """An answer broke off."""
-
-    def __init__(self, answer: Any, where: float) -> None:
-        super().__init__("the answer broke off")
-        self.answer = answer
-        """The whole answer."""
-        self.where = where
-        """How much of it arrived: from 0 to less than 1."""
-
-
-class ServerError(ClientError):
-    """An answer with a status of 500 or more."""
-
-
-class TooManyRequestsError(ClientError):
-    """An answer with the status 429: nothing was done."""
-
-
-class Client:
-    """One process's way to the database: the place where bad luck strikes."""
-
-    def __init__(self, world: World, process: Process) -> None:
-        self.world = world
-        self.process = process
-
-    def patience(self) -> float:
-        """Return how long to wait for an answer. Begins no request if the call has no time left."""
-        deadlines.check()
-        return min(REQUEST_SECONDS, deadlines.left())
-
-    def request(
-        self,
-        what: str,
-        carry_out: Callable[[int | None], Any],
-        size: int = 1,
-        own: Mapping[str, Callable[[Random], Any]] = _NOTHING,
-    ) -> Any:
-        """Send a request, and return its answer.
-
-        Args:
-            what: What it is, for the story.
-            carry_out: Does it. It is told how many of its parts to do; ``None`` for all.
-            size: How many parts it has.
-            own: The database's own faults that can happen to this request: what to do in place of it. It is given what
-                to draw from.
-        """
-        world, scheduler = self.world, self.world.scheduler
-        task = scheduler._me()
-        patience = self.patience()
-        task.requests += 1
-        label = f"{task.label}#{task.requests}"
-        fault = None if world.calm or self.process.is_spared else world.luck.fault(task.random)
-        if world.plan.faults is not None and not world.calm:
-            fault = world.plan.faults.get(label)
-        there, back = world.luck.delay(task.random), world.luck.delay(task.random)
-        part, jump = task.random.randrange(size), task.random.uniform(-20.0, 20.0)
-        if label in world.plan.muted or (fault not in FAULTS and fault not in MORE and fault not in own):
-            fault = None
-        if fault is not None:
-            world.happened[label] = fault
-            world.note(task, fault)
-        if not world.calm:
-            world.tell(task.name, f"    {what}{f': {fault}' if fault else ''}")
-        if fault == "interrupted":
-            if task in world.calls:
-                interrupt(int(task.random.expovariate(1 / _LINES)))
-            fault = None
-        if fault == "clock jump":
-            self.process.offset += jump
-            fault = None
-        if fault == "made anew":
-            world.make_anew()
-            fault = None
-        if fault == "killed before":
-            self.process.kill()
-        if fault == "reset before":
-            scheduler.sleep(there)
-            raise ConnectionBrokeError("the connection was reset")
-        if fault == "request lost" or (fault is None and there > patience):
-            scheduler.sleep(patience)
-            raise NoAnswerError(f"no answer for {patience:g} s")
-        if fault == "request late":
-            scheduler.later(patience * 2 * task.random.random(), lambda: carry_out(None))
-            scheduler.sleep(patience)
-            raise NoAnswerError(f"no answer for {patience:g} s")
-        if fault == "killed after":
-            scheduler.later(there, lambda: carry_out(None))
-            self.process.kill()
-        scheduler.sleep(there)
-        if fault == "restart":
-            world.restart(jump)
-        if scheduler.now < world.down_until:
-            if fault is None:
-                world.note(task, "request lost")
-            raise ConnectionBrokeError("the connection was refused")
-        restarts = world.restarts
-        if fault == "throttled":
-            scheduler.sleep(back)
-            raise TooManyRequestsError("429: too many requests")
-        if fault == "error before":
-            scheduler.sleep(back)
-            raise ServerError("503: overloaded")
-        if fault is not None and fault in own:
-            answer = own[fault](task.random)
-        else:
-            answer = carry_out(part if fault == "partly done" else None)
-        if fault == "answer late":
-            scheduler.sleep(patience)
-            raise NoAnswerError(f"no answer for {patience:g} s")
-        scheduler.sleep(back)
-        if fault == "answer lost":
-            raise ConnectionBrokeError("the connection broke before the answer came")
-        if fault == "answer cut" and fault not in own:
-            raise AnswerCutError(answer, task.random.random())
-        if restarts != world.restarts:
-            world.note(task, "answer lost")
-            raise ConnectionBrokeError("the database was stopped before the answer came")
-        if fault == "reset after":
-            raise ConnectionBrokeError("the connection was reset")
-        if fault in ("error after", "partly done"):
-            raise ServerError("500: something broke")
-        return answer
-
-
-def _forget_results() -> None:
-    """Empty the caches of the package's functions: what is in them decides which lines come before an interrupt."""
-    for cached in _cached(len(sys.modules)):
-        cached.cache_clear()
-    outlines._known.clear()
-
-
-@functools.lru_cache(maxsize=1)
-def _cached(modules: int) -> tuple[functools._lru_cache_wrapper[Any], ...]:
-    """Return the package's functions that have a cache, which are looked for again when modules were imported."""
-    return tuple(
-        one
-        for name, module in list(sys.modules.items())
-        if name.startswith("datastore") and not name.startswith("datastore.conformance") and module is not None
-        for one in list(vars(module).values())
-        if isinstance(one, functools._lru_cache_wrapper)
-    )
-
-
 def said_by(error: DataStoreError) -> str:
     """Return an error as the story tells it."""
     return _without_path(f"{type(error).__name__}: {error.message}")
@@ -379,41 +173,6 @@ def said_by(error: DataStoreError) -> str:
 def _without_path(text: str) -> str:
     """Return a text without a path of this machine, which is another one in each run."""
     return re.sub(r"/\S*/(\w+\.db)", r"\1", text)
-
-
-class Interrupted(BaseException):
-    """A signal arrived during a call, and what handles it has raised this."""
-
-
-def _is_of_the_package(frame: FrameType) -> bool:
-    """Return whether a frame executes a line of the store or of an adapter that comes with it."""
-    name: str = frame.f_globals.get("__name__", "")
-    return name.startswith(("datastore.", "datastore_")) and not name.startswith("datastore.conformance.")
-
-
-def interrupt(lines: int) -> None:
-    """Let an interrupt arrive in the current task, after so many lines of the package."""
-    left = lines
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal left
-        if left < 0:
-            return None
-        if event == "line":
-            left -= 1
-            if left < 0:
-                raise Interrupted
-        return trace
-
-    def begin(frame: FrameType, event: str, _: object) -> Any:
-        return trace if _is_of_the_package(frame) else None
-
-    above: FrameType | None = sys._getframe()
-    while above is not None:
-        if _is_of_the_package(above):
-            above.f_trace = trace
-        above = above.f_back
-    sys.settrace(begin)
 
 
 class Process:
@@ -600,6 +359,8 @@ class World:
         self.history: list[Call] = []
         self.calls: dict[Task, Call] = {}
         """What each task is doing now."""
+        self.interrupting: dict[Task | None, int] = {}
+        """After how many lines an interrupt arrives in a task, when its request has ended."""
         self.shown: set[int] = set()
         self.processes: list[Process] = []
         """All that have begun, the dead ones among them."""
@@ -709,7 +470,7 @@ class World:
     def run(self) -> None:
         """Play the plan, and then look at what is there."""
         if self.may_be_interrupted:
-            _forget_results()
+            forget_results()
         logger = logging.getLogger("datastore")
         handler = _Reporting(self)
         propagates, logger.propagate = logger.propagate, False
@@ -747,12 +508,6 @@ class World:
             store._core._release.detach()
         if scheduler.problem is not None:
             self.faults.append(scheduler.problem)
-
-
-class Seen(NamedTuple):
-    """Stands in a plan for the revision at which the thread has last seen a key."""
-
-    key: str
 
 
 class _Reporting(logging.Handler):

@@ -1,6 +1,6 @@
 """Seed 3353 on couchdb: delete_many('job1', 'job2', 'a', 'b', 'n') of p1.t0 counted 0, which cannot be: 1 to 1."""
 
-from datastore.conformance.simulation.world import Seen
+from datastore.conformance.simulation.plans import Seen
 from tests.simulation.written import call, check, process, thread
 
 

@@ -1,6 +1,6 @@
 """Seed 825 on token: it went wrong once."""
 
-from datastore.conformance.simulation.world import Seen
+from datastore.conformance.simulation.plans import Seen
 from tests.simulation.written import call, check, process, thread
 
 
