@@ -126,11 +126,11 @@ def prepare_again(session: Session, schema: Schema) -> bool:
 
     Requests: 1; where it was made again, as `prepare`.
     """
-    if not session.settings.create or session.settings.earlier_format:
+    if session.settings.earlier_format:
         return False
     try:
         there = _there(session)
-        if RECORD_VIEWS in there:
+        if RECORD_VIEWS in there or not session.settings.create:
             schema.building = schema.building or RECORD_VIEWS not in schema.indexes
             schema.indexes = _DOCUMENTS.intersection(there)
             return False
