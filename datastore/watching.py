@@ -579,7 +579,7 @@ def watch(core: Core, on_call: Callable[[CallEvent], object] | None, telemetry: 
         raise ConfigurationError(
             f"on_call is {kind_of(on_call)}; it must be a function that takes a CallEvent, such as datastore.audit"
         )
-    if type(telemetry) is not bool and not isinstance(telemetry, Telemetry):
+    if type(telemetry) is not bool and not is_a(telemetry, Telemetry):
         raise ConfigurationError(f"telemetry is {kind_of(telemetry)}; it must be True, False, or a Telemetry")
     core = core.root
     watcher = core.watcher
@@ -588,7 +588,7 @@ def watch(core: Core, on_call: Callable[[CallEvent], object] | None, telemetry: 
         watcher = core.watcher = Watcher(core.backend.name)
     if on_call is not None:
         watcher.callbacks += (on_call,)
-    if telemetry:
+    if telemetry is not False:
         from datastore.telemetry import instruments  # imported here, because it needs OpenTelemetry
 
         watcher.telemetry = instruments(Telemetry() if telemetry is True else telemetry, watcher.backend)
