@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
@@ -55,6 +55,7 @@ from datastore.wire.messages import dump, error_to_bytes, request_from_bytes
 if TYPE_CHECKING:
     from datastore.server.tools import ServedTools
 
+T = TypeVar("T")
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -379,13 +380,14 @@ class Application:
         if quota is not None:
             if type(quota) is not dict or not quota.keys() <= {"records", "bytes", "calls_per_minute"}:
                 raise InvalidValueError("quota must be an object with records, bytes and calls_per_minute, or some")
-            given["quota"] = Quota(**quota)
+            given["quota"] = _given(Quota, **quota)
         if holder.narrowing.wait() > 0:
             raise BusyError("this token has made many narrower ones in the last minute; try again later")
         holder.narrowing.take()
         _, _, secret = (headers.authorization or b"").partition(b" ")
         text = secret.strip().decode("latin-1")
-        return await self.runner.do(holder, partial(self._store.tokens.narrow, text, **given))  # type: ignore[no-any-return]
+        narrow = partial(_given, self._store.tokens.narrow, text, **given)
+        return await self.runner.do(holder, narrow)  # type: ignore[no-any-return]
 
     async def healthy(self) -> bool:
         """Return whether the database answers. It is asked once a second at most, whoever wants to know."""
@@ -504,6 +506,14 @@ class Application:
             headers.append((b"retry-after", str(answer.retry_after).encode()))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
+
+
+def _given(make: Callable[..., T], *given: Any, **named: Any) -> T:
+    """Make something of what a client gives. What is a wrong setting in the host's program is a wrong argument here."""
+    try:
+        return make(*given, **named)
+    except ConfigurationError as error:
+        raise InvalidValueError(error.message) from None
 
 
 def _headers_of(headers: Sequence[tuple[bytes, bytes]]) -> _Headers:

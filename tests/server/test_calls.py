@@ -188,6 +188,8 @@ def test_a_token_mints_a_narrower_one_and_no_other(client, server, store):
     assert (refused.status, refused.error) == (403, "PermissionDeniedError")
     assert narrower.call("narrow", {"calls": ["set"]}).status == 403
     assert narrower.call("narrow", {"user_id": "bob"}).status == 400
+    for wrong in ({"grants": {"*": "own"}}, {"grants": [1]}, {"quota": {"records": -1}}, {"calls": ["fly"]}):
+        assert narrower.call("narrow", wrong).status == 400
 
 
 def test_the_steps_of_a_call_are_allowed_with_it_alone(server, store):
