@@ -233,8 +233,8 @@ def measure(data_store: Any, path: str, tokens: list[str], rounds: int, seconds:
     console.print(shown)
     shown = table("Gets of one client beside others with another token: milliseconds", "others", "p50", "p99")
     for name, number, burns in (("nobody", 0, False), ("16 that get", 16, False), ("4 that burn", 4, True)):
-        found = [beside(path, tokens[0], tokens[1:2] * number, burns, keys) for _ in range(max(rounds // 2, 3))]
-        shown.add_row(name, *(spread([percentile(times, part) for times in found], 1e3) for part in (0.5, 0.99)))
+        heard = [beside(path, tokens[0], tokens[1:2] * number, burns, keys) for _ in range(max(rounds // 2, 3))]
+        shown.add_row(name, *(spread([percentile(times, part) for times in heard], 1e3) for part in (0.5, 0.99)))
     console.print(shown)
     best = kinds[-1]
     hop = statistics.median(percentile(times, 0.5) for times in one["get", best])
