@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import socket
 import threading
 import time
@@ -337,6 +338,27 @@ def test_half_open_connections_make_room_for_whoever_has_a_token(store, tmp_path
             server.raw(b"POST /v1/")
         assert known.call("whoami").status == 200
         assert server.client(token).call("whoami").status == 200
+
+
+@pytest.fixture
+def many_files():
+    """Let this process have 4,000 files open: some systems begin with 256."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4_000), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("begun", [b"", b"POST /v1/get HTTP/1.1\r\nHost: "], ids=["silent", "half-open"])
+def test_two_thousand_connections_that_do_nothing_hold_up_nobody(many_files, server, token, begun):
+    """Twice as many as the server keeps."""
+    client = server.client(token)
+    assert client.call("set", {"key": "k", "value": 1}).status == 200
+    for number in range(2_000):
+        server.raw(begun, timeout=30)
+        if number % 100 == 0:
+            assert client.call("get", {"key": "k"}).result["value"] == 1
+            assert server.client(token).call("get", {"key": "k"}).result["value"] == 1
 
 
 # ------------------------------------------------------------------------------------------------------------- fairness
