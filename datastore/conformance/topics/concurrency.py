@@ -59,16 +59,16 @@ class Concurrency(Topic):
 
     def test_threads_setting_the_same_batch_do_not_fail(self, data_store: AgentDataStore) -> None:
         """They write in opposite orders, which can lead databases into a deadlock."""
-        keys = [f"key {number}" for number in range(40)]
+        keys = [f"key {number:02}" for number in range(26)]  # more than DynamoDB writes in one request
 
         def write(number: int) -> int:
             order = keys if number % 2 else keys[::-1]
             return data_store.set_many(dict.fromkeys(order, number), {"by": number})
 
         for _ in range(ROUNDS):
-            assert race(*(partial(write, number) for number in range(4))) == [40] * 4
+            assert race(*(partial(write, number) for number in range(4))) == [26] * 4
         assert set(data_store.get_all().values()) <= {0, 1, 2, 3}
-        assert data_store.list_keys() == sorted(keys)
+        assert data_store.list_keys() == keys
 
     def test_of_several_adds_one_succeeds(self, data_store: AgentDataStore) -> None:
         """Its value is the one that is stored."""
