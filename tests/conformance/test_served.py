@@ -79,14 +79,17 @@ class SqliteServedLooped(SqliteServed):
 
 class CouchServed(OnAServer, CouchHarness):
     name = "couchdb-served"
+    differs: ClassVar = {**CouchHarness.differs, **Served.differs}
 
 
 class DynamoServed(OnAServer, MinistackHarness):
     name = "dynamodb-served"
+    differs: ClassVar = {**MinistackHarness.differs, **Served.differs}
 
 
 class FirestoreServed(OnAServer, EmulatorHarness):
     name = "firestore-served"
+    differs: ClassVar = {**EmulatorHarness.differs, **Served.differs}
 
 
 class TestMemory(ConformanceSuite):
