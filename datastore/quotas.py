@@ -106,6 +106,16 @@ class Usage(NamedTuple):
         """Return the difference."""
         return Usage(self.records - other.records, self.bytes - other.bytes)
 
+    @property
+    def gains(self) -> Usage:
+        """What of it is more than nothing."""
+        return Usage(max(self.records, 0), max(self.bytes, 0))
+
+    @property
+    def losses(self) -> Usage:
+        """What of it is less than nothing."""
+        return Usage(min(self.records, 0), min(self.bytes, 0))
+
 
 _NOTHING = Usage(0, 0)
 
@@ -149,8 +159,9 @@ class Account:
         self._user_id = user_id
         self._agent = agent
         self._turns = Turns("writing under the quota of an agent")
-        self._owed = _NOTHING
-        """What is not in the stored account yet."""
+        self._added = self._removed = _NOTHING
+        """What is not in the stored account yet. Apart, because what was removed is in one that another process has
+        measured since, and what was added may not be."""
         self._owed_since = ""
         """Which measuring of the account it comes after."""
         self._doubtful = False
@@ -238,10 +249,10 @@ class Account:
         """
         if stores and (seen.used is None or self._doubtful):
             return self._measured(core, seen)
-        if self._owed != _NOTHING and self._owed_since != seen.measured:
+        if self._owed_since != seen.measured:
             # Another process has measured since: what was removed here is in that, and so may be what was written here.
-            self._owe(Usage(max(self._owed.records, 0), max(self._owed.bytes, 0)), seen.measured)
-        return (seen.used or _NOTHING).plus(self._owed), seen
+            self._owe(self._added, _NOTHING, seen.measured)
+        return (seen.used or _NOTHING).plus(self._added).plus(self._removed), seen
 
     def _may_measure(self, core: Core) -> bool:
         return core.clock() - self._looked_at >= MEASURED_EVERY
@@ -256,7 +267,7 @@ class Account:
                     used = used.plus(Usage(1, _size_of(document)))
         self._looked_at, self._doubtful = began, False
         measured = _new()
-        self._owe(_NOTHING, measured)
+        self._owe(self._added, _NOTHING, measured)  # what was added is in it, but it is not stored yet
         return used, seen._replace(used=None, measured=measured)
 
     def _plan(
@@ -311,26 +322,32 @@ class Account:
         if not planned:
             return []
         writes = [plan.write for plan in planned.values()]
-        more = _NOTHING
+        more = gains = _NOTHING
         for plan in planned.values():
             if plan.expects:
-                more = more.plus(plan.adds)
-        total = used.plus(more)
-        grows = seen.used is None or total.records > seen.used.records or total.bytes > seen.used.bytes
-        account = [self._put(core, total, seen)] if stores and grows else []
+                more, gains = more.plus(plan.adds), gains.plus(plan.adds.gains)
+        # Whatever adds something writes the account, although what was removed before may make up for it: another
+        # process can be measuring just now, and must find that the account has changed.
+        account = (
+            [self._put(core, used.plus(more), seen)] if stores and (seen.used is None or gains != _NOTHING) else []
+        )
         try:
             results = core.write([*writes, *account])
         except BaseException:
             self._doubtful = True  # as far as anybody knows, any of them may be done
             raise
-        done = _NOTHING
+        added = removed = _NOTHING
         for plan, result in zip(planned.values(), results, strict=False):
             if result.done:
-                done = done.plus(plan.adds)
+                added, removed = added.plus(plan.adds.gains), removed.plus(plan.adds.losses)
             elif result.error is not None and result.error.retryable:
                 self._doubtful = True
         written = bool(account) and results[-1].done
-        self._owe(done.minus(more) if written else self._owed.plus(done), seen.measured)
+        if written:
+            rest = added.plus(removed).minus(more)
+            self._owe(rest.gains, rest.losses, seen.measured)
+        else:
+            self._owe(self._added.plus(added), self._removed.plus(removed), seen.measured)
         return results[: len(planned)]
 
     def _settle(self, core: Core) -> None:
@@ -338,7 +355,7 @@ class Account:
 
         The writes themselves are done, so an error is not one of theirs: what is owed is written with the next ones.
         """
-        if self._owed.records <= 0 and self._owed.bytes <= 0:
+        if self._added == _NOTHING:
             return
         backoff = Backoff(core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
         with suppress(DataStoreError):
@@ -346,12 +363,12 @@ class Account:
                 used, seen = self._used(core, self._look(core, []), stores=True)
                 (result,) = core.write([self._put(core, used, seen)])
                 if result.done:
-                    self._owe(_NOTHING, seen.measured)
+                    self._owe(_NOTHING, _NOTHING, seen.measured)
                 if result.done or result.error is not None or not backoff.wait():
                     return
 
-    def _owe(self, owed: Usage, since: str) -> None:
-        self._owed, self._owed_since = owed, since
+    def _owe(self, added: Usage, removed: Usage, since: str) -> None:
+        self._added, self._removed, self._owed_since = added, removed, since
 
     def _put(self, core: Core, used: Usage, seen: _Seen) -> Put:
         value = {"records": max(used.records, 0), "bytes": max(used.bytes, 0), "measured": seen.measured}

@@ -91,6 +91,7 @@ class ServedStore(DataStore):
         self.__dict__.update(vars(store))
         self._plain = store
         self._app: Application | None = None
+        self._making = threading.Lock()
         self._url = ""
         self._clients: list[RemoteAgentDataStore] = []
 
@@ -118,10 +119,12 @@ class ServedStore(DataStore):
         return self.client(secret)
 
     def _serve(self) -> Access:
-        if self._app is None:
-            self._app = create_app(self._plain, limits=PATIENT)
-            self._url = serving(os.getpid()).add(self._app)
-        return self._app.access
+        with self._making:  # threads may bind their agents at once
+            if self._app is None:
+                app = create_app(self._plain, limits=PATIENT)
+                self._url = serving(os.getpid()).add(app)
+                self._app = app
+            return self._app.access
 
     def client(self, secret: str) -> RemoteAgentDataStore:
         """Return the store of whoever holds a token."""

@@ -409,6 +409,23 @@ class Quotas(Topic):
             agent.set("j", 1)
         assert stored(store).records == 4
 
+    def test_what_is_added_while_another_process_measures_is_in_the_account(
+        self, store: DataStore, backend: Backend, wrapped: Wrapper
+    ) -> None:
+        """Also if as much was removed before, so that the account need not grow."""
+        between = wrapped(LetsOthersIn)
+        lets_in = backend_of(between)
+        assert isinstance(lets_in, LetsOthersIn)
+        agent, other = bound(between, records=4), bound(store, records=4)
+        other.set_many(dict.fromkeys("abcd", 1))
+        assert other.delete_many(["a", "b"]) == 2
+        lets_in.first = lambda: other.set("f", 1)
+        agent.set("e", 1)
+        assert stored(store).records == 4
+        assert account(backend).records >= 4
+        with pytest.raises(QuotaExceededError):
+            agent.set("g", 1)
+
     def test_a_write_whose_answer_was_lost_counts_once(self, store: DataStore, wrapped: Wrapper) -> None:
         """It is done once, and the account says so."""
         losing = wrapped(LosesAnswers)
