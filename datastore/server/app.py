@@ -340,7 +340,7 @@ class Application:
     async def _parsed(self, body: bytes, holder: Holder) -> tuple[str | None, dict[str, Any]]:
         if len(body) <= _INLINE:
             return request_from_bytes(body)
-        return await self.runner.do(holder, partial(request_from_bytes, body))  # type: ignore[no-any-return]
+        return await self.runner.do(holder, partial(request_from_bytes, body))  # type: ignore[no-any-return]  # of that function
 
     # ------------------------------------------------------------------------------------ what is no agent's call
 
@@ -387,7 +387,7 @@ class Application:
         _, _, secret = (headers.authorization or b"").partition(b" ")
         text = secret.strip().decode("latin-1")
         narrow = partial(_given, self._store.tokens.narrow, text, **given)
-        return await self.runner.do(holder, narrow)  # type: ignore[no-any-return]
+        return await self.runner.do(holder, narrow)  # type: ignore[no-any-return]  # it is a token
 
     async def healthy(self) -> bool:
         """Return whether the database answers. It is asked once a second at most, whoever wants to know."""

@@ -78,7 +78,7 @@ class Runner:
         sync, twin = holder.store(namespace)
         if call.name in LONG or _is_large(arguments):
             work = partial(_bytes_of, call, sync, arguments)
-            return await self._in_lane(self._long, self._long_workers, holder.long, call, work)  # type: ignore[no-any-return]
+            return await self._in_lane(self._long, self._long_workers, holder.long, call, work)  # type: ignore[no-any-return]  # bytes
         lane, share = self._short, holder.short
         if not lane.enter_at_once(share):
             await lane.enter(share)
@@ -90,7 +90,7 @@ class Runner:
                 return result_to_bytes(Result.BOOLEAN, await twin.exists(arguments["key"]))
             if call.name in _LEASING:
                 return await self._leasing(holder, call, sync, arguments)
-            return await self._outcome(self._workers, call, partial(_bytes_of, call, sync, arguments))  # type: ignore[no-any-return]
+            return await self._outcome(self._workers, call, partial(_bytes_of, call, sync, arguments))  # type: ignore[no-any-return]  # bytes
         finally:
             lane.leave(share, time.perf_counter() - began)
 

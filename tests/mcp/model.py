@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp import Client
+from mcp import Client, StdioServerParameters
 
 import datastore
 from datastore.mcp import create_mcp_server
@@ -84,3 +87,15 @@ def run(
                 await work(store, model)
 
     asyncio.run(main())
+
+
+@asynccontextmanager
+async def started(url: str, path: Path, mode: str = "auto") -> AsyncIterator[Model]:
+    """Start `datastore mcp` on a URL with the token in a file, and yield a model that uses it."""
+    command = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "datastore", "mcp", "--token-file", str(path), url],
+        env=dict(os.environ),
+    )
+    async with Client(command, mode=mode) as client:
+        yield Model(client)

@@ -2,18 +2,18 @@
 
 import asyncio
 import os
-import sys
 import threading
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 
 import pytest
-from mcp import Client, StdioServerParameters
+from mcp import Client
 
 import datastore
 from datastore.mcp import create_mcp_server
 from datastore.mcp.remote import RemoteAccess
 from datastore.server import serve
-from tests.mcp.model import MODES, Model
+from tests.mcp.model import MODES, Model, started
+from tests.mcp.test_stdio import token_file
 
 
 @contextmanager
@@ -35,24 +35,6 @@ def served(tmp_path):
         finally:
             stop.set()
             server.join(60)
-
-
-def token_file(tmp_path, token):
-    path = tmp_path / "token"
-    path.touch(0o600)
-    path.write_text(token)
-    return path
-
-
-@asynccontextmanager
-async def started(url, path, mode="auto"):
-    command = StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "datastore", "mcp", "--token-file", str(path), url],
-        env=dict(os.environ),
-    )
-    async with Client(command, mode=mode) as client:
-        yield Model(client)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -1,16 +1,13 @@
 """The command that an MCP client starts: a process of its own, with the token in a file."""
 
 import asyncio
-import os
 import subprocess
 import sys
-from contextlib import asynccontextmanager
 
 import pytest
-from mcp import Client, StdioServerParameters
 
 import datastore
-from tests.mcp.model import MODES, Model
+from tests.mcp.model import MODES, started
 
 
 def token_file(tmp_path, token, mode=0o600):
@@ -24,17 +21,6 @@ def token_file(tmp_path, token, mode=0o600):
 @pytest.fixture
 def url(tmp_path):
     return f"sqlite:///{tmp_path}/store.db"
-
-
-@asynccontextmanager
-async def started(url, path, mode="auto"):
-    command = StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "datastore", "mcp", "--token-file", str(path), url],
-        env=dict(os.environ),
-    )
-    async with Client(command, mode=mode) as client:
-        yield Model(client)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -128,6 +128,17 @@ class Served:
         return connection
 
 
+def closed(connection: socket.socket) -> bytes:
+    """Read until the server closes the connection, and return what it has said."""
+    said = b""
+    try:
+        while part := connection.recv(65_536):
+            said += part
+    except ConnectionError:
+        pass
+    return said
+
+
 @contextmanager
 def served(
     store: DataStore,

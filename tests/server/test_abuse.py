@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import resource
-import socket
 import threading
 import time
 
@@ -13,20 +12,9 @@ import pytest
 import datastore
 from datastore import Quota
 from datastore.server import ConnectionLimits, ServerLimits
-from tests.server.serving import served
+from tests.server.serving import closed, served
 
 FORGED = "dst_" + "A" * 43
-
-
-def closed(connection: socket.socket) -> bytes:
-    """Read until the server closes the connection, and return what it has said."""
-    said = b""
-    try:
-        while part := connection.recv(65_536):
-            said += part
-    except ConnectionError:
-        pass
-    return said
 
 
 def head(token: str, call: str = "get", *more: str, host: str = "localhost") -> bytes:

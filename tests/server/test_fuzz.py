@@ -23,7 +23,7 @@ from datastore.server import ConnectionLimits, create_app
 from datastore.wire import PREFIX, REPEAT
 from datastore.wire.calls import CALLS
 from tests.full import FULL
-from tests.server.serving import served
+from tests.server.serving import closed, served
 
 SECRET = "only ben knows this"
 CHECKS = [response_schema_conformance, status_code_conformance]
@@ -105,17 +105,6 @@ def _changed(request: bytes, luck: random.Random) -> bytes:
     return request
 
 
-def _answer(connection: socket.socket) -> bytes:
-    """Return what the server sends until it closes the connection."""
-    answer = b""
-    try:
-        while part := connection.recv(65_536):
-            answer += part
-    except ConnectionError:
-        pass
-    return answer
-
-
 @pytest.mark.parametrize("seed", range(60 if FULL else 6))
 def test_requests_with_changed_bytes_are_answered_or_refused(tmp_path, seed):
     luck = random.Random(seed)
@@ -137,7 +126,7 @@ def test_requests_with_changed_bytes_are_answered_or_refused(tmp_path, seed):
                 connection.shutdown(socket.SHUT_WR)
             except OSError:
                 pass  # it was refused before it was sent whole
-            answer = _answer(connection)
+            answer = closed(connection)
             assert not answer or re.match(rb"HTTP/1\.[01] [1-5]\d\d ", answer), answer[:200]
             assert not re.search(rb"HTTP/1\.1 500", answer), answer[:500]
             assert SECRET.encode() not in answer

@@ -562,7 +562,7 @@ class _Over(Session):
         try:
             super().__init__(settings)
         finally:
-            httpx.URL = _URL  # type: ignore[misc]
+            httpx.URL = _URL  # type: ignore[misc]  # a class, put back
 
     def _open(self) -> None:
         transport = self._transport
@@ -578,7 +578,7 @@ class _Over(Session):
         try:
             super()._open()
         finally:
-            httpx.Client = _CLIENT  # type: ignore[misc]
+            httpx.Client = _CLIENT  # type: ignore[misc]  # a class, put back
 
 
 _CLIENT, _URL = httpx.Client, httpx.URL

@@ -14,7 +14,7 @@ from datastore.loops import _Warned
 from datastore.scope import scope_of
 from datastore.watching import calls_of
 from tests.asynchronous.looped import LoopedStore
-from tests.watching.test_events import COMES_TO, SIZE
+from tests.watching.test_events import COMES_TO, SIZE, told
 
 
 @pytest.fixture
@@ -31,12 +31,6 @@ def looped(events):
         data_store.set("list", [])
         events.clear()
         yield data_store
-
-
-def told(events):
-    found = [(one.call, one.key, one.keys, one.found, one.bytes, one.error) for one in events]
-    events.clear()
-    return found
 
 
 def on_a_loop(function):
