@@ -13,9 +13,20 @@ import time
 
 import pytest
 
+import datastore
 from tests.docs.pages import ROOT, blocks
 
 PAGE = ROOT / "docs/deployment.md"
+READING = """
+recipe = app
+
+
+def app(environ, start_response):
+    answer = recipe(environ, start_response)
+    store.agent("ann", "web").get("visits")
+    return answer
+"""
+"""Counts a read for each visit. It is written when the worker closes its store, and not before."""
 
 
 class OverSocket(http.client.HTTPConnection):
@@ -43,7 +54,9 @@ def ask(path: str, user: str) -> str:
 @pytest.fixture
 def application(tmp_path):
     (source,) = (block.text for block in blocks(PAGE, "python") if "def app(environ" in block.text)
-    (tmp_path / "wsgi.py").write_text(source)
+    opened = '"sqlite:///wsgi.db")'
+    assert opened in source
+    (tmp_path / "wsgi.py").write_text(source.replace(opened, f"{opened}, flush_interval=600") + READING)
     return tmp_path
 
 
@@ -69,4 +82,7 @@ def test_workers_share_one_store(application, options):
         server.wait(30)
     assert server.returncode == 0
     assert "Error" not in (application / "log").read_text()
-    assert {file.name for file in application.glob("wsgi.db*")} == {"wsgi.db"}, "every worker closed its store"
+    with datastore.connect(f"sqlite:///{application / 'wsgi.db'}") as store:
+        visits = store.host("ann").get_record("visits")
+    assert (visits.value, visits.access_count) == (20, 21), "every worker closed its store"
+    assert {file.name for file in application.glob("wsgi.db*")} == {"wsgi.db"}, "whoever closes it alone leaves one file"
