@@ -14,9 +14,9 @@ import datastore
 from datastore.ids import key_range
 from datastore.queries.language import parse_query
 from datastore.queries.tree import Compare, Exists, Field, In
-from datastore_sqlite.finding import make_plan
 from datastore_sqlite.indexes import declare, keys_by_path, points_of
 from datastore_sqlite.opened import LOOK_SECONDS
+from datastore_sqlite.planning import make_plan
 from datastore_sqlite.shapes import Shapes, shape_of
 from tests.sqlite.files import connect
 
