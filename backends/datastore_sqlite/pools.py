@@ -25,7 +25,9 @@ _MOST_PASSES = 8
 """How many times in a row a connection is given back for anybody to take while somebody waits for one.
 
 The one who waits is woken each time, but needs time until it runs. A call that runs already may be done by then. If
-each connection were kept for a thread that is still asleep, many threads would find none, and wait as well.
+each connection were kept for a thread that is still asleep, many threads would find none, and wait as well. Without a
+bound the longest waits are three times as long; by time, as in `datastore.turns.BargingTurns`, there are fewer calls, for a
+connection is kept for so many who sleep (`benchmarks/README.md`).
 """
 
 _inherited: list[Connection] = []
