@@ -26,8 +26,8 @@ _MOST_PASSES = 8
 
 The one who waits is woken each time, but needs time until it runs. A call that runs already may be done by then. If
 each connection were kept for a thread that is still asleep, many threads would find none, and wait as well. Without a
-bound the longest waits are three times as long; by time, as in `datastore.turns.BargingTurns`, there are fewer calls, for a
-connection is kept for so many who sleep (`benchmarks/README.md`).
+bound the longest waits are three times as long. A bound in time, as in `datastore.turns.BargingTurns`, halves them, but
+keeps connections for so many who sleep that there are fewer calls (`benchmarks/README.md` has the numbers).
 """
 
 _inherited: list[Connection] = []
