@@ -28,7 +28,7 @@ The one who waits is woken each time, but needs time until it runs. A call that 
 each connection were kept for a thread that is still asleep, many threads would find none, and wait as well.
 """
 
-_inherited: list[Connection] = []
+inherited: list[Connection] = []
 """The connections of parent processes, kept so that they are never closed."""
 
 
@@ -128,7 +128,7 @@ class Pool:
 
         https://www.sqlite.org/howtocorrupt.html, section 2.6
         """
-        _inherited.extend(self._open_ones())
+        inherited.extend(self._open_ones())
         self._begin()
 
     def _look_after_the_waiting(self) -> None:
