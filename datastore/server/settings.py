@@ -10,6 +10,8 @@ from datastore.errors import ConfigurationError
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 """The hosts that a server on loopback or on a Unix socket answers to."""
 
+_MAY_BE_NONE = frozenset({"token_seconds", "waiting_calls", "at_once_bytes", "narrowed_per_minute"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerLimits:
@@ -48,7 +50,7 @@ class ServerLimits:
     def __post_init__(self) -> None:
         for field in fields(self):
             given = as_number(getattr(self, field.name))
-            least = 0 if field.name in ("token_seconds", "waiting_calls", "at_once_bytes", "narrowed_per_minute") else 1e-3
+            least = 0 if field.name in _MAY_BE_NONE else 1e-3
             if given is None or not least <= given < 1e15:
                 raise ConfigurationError(
                     f"{field.name} is {shown(getattr(self, field.name))}; it must be a number of at least {least:g}"
