@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
@@ -11,6 +10,7 @@ from typing import cast
 
 from datastore.backend import Document, Fields, WouldWaitError
 from datastore.errors import DataStoreError
+from datastore.turns import Turns
 from datastore_sqlite import statements as sql
 from datastore_sqlite.client import Connection, open_connection
 from datastore_sqlite.codec import DOCUMENT, Row
@@ -20,7 +20,6 @@ from datastore_sqlite.pools import inherited
 _READ = sql.READ_ONE[Fields.VALUE]
 _PAUSE = 1.0
 """Seconds after a failure in which nothing is tried: each attempt opens the file again."""
-_ENDING = 1.0  # seconds that closing waits for a read, which takes less than a millisecond
 
 
 class AtOnce:
@@ -37,10 +36,11 @@ class AtOnce:
         self._settings = replace(settings, timeout=0.0)
         # A file that is only read may change below it (`pools.ReadingPool`); a database in memory has one connection.
         self._may = settings.path is not None and not settings.read_only and not settings.earlier_format
+        self._turns = Turns("reading at once")
         self._begin()
 
     def _begin(self) -> None:
-        self._turn = threading.Lock()
+        self._turns.reset()
         self._connection: Connection | None = None
         self._most = 0
         self._pause_until = 0.0
@@ -48,20 +48,19 @@ class AtOnce:
     def read(self, id: str, most: int) -> Document | None:
         """See `Backend.read_at_once`."""
         now = monotonic()
-        if not self._may or now < self._pause_until or not self._turn.acquire(blocking=False):
+        if not self._may or now < self._pause_until or (turn := self._turns.take_at_once()) is None:
             raise WouldWaitError
-        try:
-            row = self._row(id, most, now)
-        except sqlite3.DataError as error:  # it is too large
-            raise WouldWaitError from error
-        except BaseException as error:
-            self._pause_until = now + _PAUSE
-            self._end()
-            if isinstance(error, (sqlite3.Error, DataStoreError)):
+        with turn:
+            try:
+                row = self._row(id, most, now)
+            except sqlite3.DataError as error:  # it is too large
                 raise WouldWaitError from error
-            raise
-        finally:
-            self._turn.release()
+            except BaseException as error:
+                self._pause_until = now + _PAUSE
+                self._end()
+                if isinstance(error, (sqlite3.Error, DataStoreError)):
+                    raise WouldWaitError from error
+                raise
         return None if row is None else DOCUMENT[Fields.VALUE]((id, *row))
 
     def _row(self, id: str, most: int, now: float) -> Row | None:
@@ -84,12 +83,8 @@ class AtOnce:
 
     def before_fork(self) -> None:
         """Close the connection, when the read under way has ended."""
-        mine = self._turn.acquire(timeout=_ENDING)  # not for ever: an interrupt may have prevented its release
-        try:
+        with self._turns.take():
             self._end()
-        finally:
-            if mine:
-                self._turn.release()
 
     def after_fork(self) -> None:
         """Forget the connection, without closing it: it belongs to the parent."""

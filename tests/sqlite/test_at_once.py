@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -44,14 +45,16 @@ def test_it_does_not_wait_for_another_process_that_has_the_file_for_itself(tmp_p
     path = tmp_path / "agents.db"
     with datastore.connect(f"sqlite:///{path}") as store:
         apply(store.backend, [put("key", 1)])
-    with sqlite3.connect(path, isolation_level=None) as other, datastore.connect(f"sqlite:///{path}") as store:
-        store.backend._opened.connections.close()
-        other.execute("PRAGMA locking_mode=EXCLUSIVE")
-        other.execute("PRAGMA journal_mode=DELETE").fetchone()
-        other.execute("BEGIN EXCLUSIVE")
-        would_wait(store.backend)
-        other.close()
+        assert value(store.backend) == 1
+        store.backend.before_fork()  # closes every connection
+        store.backend.after_fork()
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("PRAGMA locking_mode=EXCLUSIVE")
+            other.execute("BEGIN EXCLUSIVE")
+            would_wait(store.backend)
         would_wait(store.backend)  # it is left alone for a moment
+        store.backend._at_once._pause_until = 0.0
+        assert value(store.backend) == 1
 
 
 def test_a_value_that_is_too_large_does_not_end_the_reading_of_others(store):
@@ -74,7 +77,7 @@ def test_what_is_damaged_is_told_by_the_ordinary_way(store, tmp_path):
 def test_a_file_that_was_replaced_is_not_read(store, tmp_path):
     assert value(store.backend) == 1
     shutil.copy(tmp_path / "agents.db", tmp_path / "other.db")
-    os.replace(tmp_path / "other.db", tmp_path / "agents.db")
+    (tmp_path / "other.db").replace(tmp_path / "agents.db")
     store.backend._opened.look_at = 0.0  # it looks once in 10 milliseconds
     would_wait(store.backend)
     store.backend._at_once._pause_until = 0.0
