@@ -30,7 +30,7 @@ bound the longest waits are three times as long. A bound in time, as in `datasto
 keeps connections for so many who sleep that there are fewer calls (`benchmarks/README.md` has the numbers).
 """
 
-_inherited: list[Connection] = []
+inherited: list[Connection] = []
 """The connections of parent processes, kept so that they are never closed."""
 
 
@@ -130,7 +130,7 @@ class Pool:
 
         https://www.sqlite.org/howtocorrupt.html, section 2.6
         """
-        _inherited.extend(self._open_ones())
+        inherited.extend(self._open_ones())
         self._begin()
 
     def _look_after_the_waiting(self) -> None:
