@@ -10,6 +10,8 @@ import gc
 import itertools
 import json
 import multiprocessing
+import signal
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -49,7 +51,7 @@ def played(folder: Path) -> list[Piece]:
 
 
 def hunt(folder: Path, backends: Sequence[str], seed: int, runs: int | None, processes: int) -> None:
-    """Play what the record does not have yet.
+    """Play what the record does not have yet. After an interrupt or SIGTERM, the pieces that were begun are the last.
 
     Args:
         folder: Where the record is, and what is found.
@@ -67,13 +69,21 @@ def hunt(folder: Path, backends: Sequence[str], seed: int, runs: int | None, pro
     pieces = ((backend, first) for first in firsts for backend in backends if (backend, first) not in has)
     with (
         ProcessPoolExecutor(
-            processes, multiprocessing.get_context("spawn"), max_tasks_per_child=_PIECES_OF_A_WORKER
+            processes,
+            multiprocessing.get_context("spawn"),
+            signal.signal,
+            (signal.SIGINT, signal.SIG_IGN),  # Ctrl-C goes to all of them, and only the first one decides
+            max_tasks_per_child=_PIECES_OF_A_WORKER,
         ) as workers,
         record.open("a") as file,
     ):
+        ends = threading.Event()
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, lambda *_: ends.set())
         open: set[Future[Piece]] = set()
         while True:
-            open |= {workers.submit(_play, folder, *piece) for piece in itertools.islice(pieces, processes - len(open))}
+            more = 0 if ends.is_set() else processes - len(open)
+            open |= {workers.submit(_play, folder, *piece) for piece in itertools.islice(pieces, more)}
             if not open:
                 return
             ended, open = wait(open, return_when=FIRST_COMPLETED)
