@@ -90,12 +90,10 @@ def _wrong(world: World) -> Iterator[str]:
     for call in world.history:
         call.clocks_differ, call.emptied = differ, emptied
         yield from _wrong_by_itself(call)
-    made = [
-        effect
-        for call in world.history
-        if call.low <= call.high or call.error is None
-        for effect in effects(_pending(call))
-    ]
+    # Whoever was killed, or failed, before looking at a clock has not written anything yet.
+    ended = map(_pending, world.history)
+    told = (call for call in ended if call.low <= call.high or call.error is None)
+    made = [effect for call in told for effect in effects(call)]
     yield from unexplained(made)
     yield from _miscounted(world)
 
