@@ -139,19 +139,30 @@ def test_a_timeout_waits_for_the_write_and_is_a_timeout():
         backend = Held()
         async with opened(backend) as store:
             agent = store.agent("u", "a")
+
+            async def end(timeout):
+                await backend.until_entered()
+                timeout.reschedule(0)
+                await turns()
+                assert timeout.expired()
+                backend.hold = ""
+                backend.release()
+
+            async def ends_while_it_is_held(call):
+                try:
+                    async with asyncio.timeout(None) as timeout:
+                        ending = asyncio.ensure_future(end(timeout))
+                        await call
+                finally:
+                    await ending
+
             backend.hold = "write"
-            threading.Timer(0.2, backend.release).start()
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05):
-                    await agent.set("key", 1)
-            backend.hold = ""
+                await ends_while_it_is_held(agent.set("key", 1))
             assert await agent.get("key") == 1
             backend.hold = "read"
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05):
-                    await agent.get("key")
-            backend.hold = ""
-            backend.release()
+                await ends_while_it_is_held(agent.get("key"))
             assert asyncio.current_task().cancelling() == 0
 
     asyncio.run(main())

@@ -134,7 +134,13 @@ def test_a_run_that_is_interrupted_waits_for_its_writes():
         backend.hold = "write"
         task = asyncio.ensure_future(agent.set("key", 1))
         await backend.until_entered()
-        threading.Timer(0.1, backend.release).start()
+
+        def release():
+            while not task.cancelling():
+                time.sleep(0.001)
+            backend.release()
+
+        threading.Thread(target=release, daemon=True).start()
         return task
 
     task = asyncio.run(main())

@@ -72,7 +72,9 @@ def test_workers_share_one_store(application, options):
         server = subprocess.Popen([*command, "wsgi:app"], cwd=application, env=environment, stdout=log, stderr=log)
     try:
         path = os.path.relpath(application / "s")  # a path to a socket is short
-        while not (application / "s").exists():
+        while (
+            "Listening at" not in (application / "log").read_text()
+        ):  # the socket is there before it can be connected to
             assert server.poll() is None, (application / "log").read_text()
             time.sleep(0.05)
         assert [ask(path, "ann") for _ in range(20)] == [f"visit {number}\n" for number in range(1, 21)]
