@@ -9,6 +9,7 @@ import pytest
 from datastore import ConflictError, InvalidValueError, connect_async
 from datastore.scope import scope_of
 from tests.asynchronous.backends import Held, opened, turns
+from tests.patience import PATIENCE
 
 
 class Wrong(Exception):  # noqa: N818 - it stands for whatever a caller's function raises
@@ -228,7 +229,7 @@ def test_no_change_of_many_coroutines_is_lost_and_none_waits_for_a_worker_that_i
             await asyncio.gather(*(agent.modify("key", one_more, 0) for _ in range(20)))
             assert await agent.get("key") == 20
 
-    asyncio.run(asyncio.wait_for(main(), 60))
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
 
 
 def test_what_the_coroutine_raises_is_raised_and_nothing_is_stored():
@@ -270,7 +271,7 @@ def test_of_many_that_compute_one_does_and_the_waiting_ones_hold_no_worker():
             assert found == ["value"] * 30
             assert calls == [1]
 
-    asyncio.run(asyncio.wait_for(main(), 60))
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
 
 
 def test_whoever_is_cancelled_while_computing_gives_up_the_lease():

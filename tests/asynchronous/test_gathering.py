@@ -9,6 +9,7 @@ from datastore import DamagedRecordError, InvalidNameError, InvalidValueError, c
 from datastore.errors import BackendUnavailableError, DeadlineExceededError, PermissionDeniedError
 from tests.asynchronous.backends import Held, opened, turns
 from tests.asynchronous.everywhere import waves
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -306,7 +307,7 @@ def test_with_one_worker_a_write_gets_its_turn_between_reads():
             stop = True
             await asyncio.gather(*readers)
 
-    asyncio.run(asyncio.wait_for(main(), 30))
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
 
 
 @pytest.mark.parametrize("url", ["memory://", "sqlite:///{}/store.db"], ids=["memory", "sqlite"])

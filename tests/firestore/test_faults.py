@@ -23,6 +23,7 @@ from datastore.backend import Fields, IdRange
 from datastore_firestore.failures import RefusedError, translate
 from tests.firestore.recording import Recorder, breaking_after, losing_the_answer, refusing_some
 from tests.firestore.relay import Relay
+from tests.patience import PATIENCE
 from tests.servers import tls
 from tests.servers.firestore import emulator, server
 from tests.slow import Clock
@@ -359,7 +360,7 @@ def test_a_server_that_hangs_ends_with_the_deadline():
     released = threading.Event()
 
     def hang(messages):
-        released.wait(60)
+        released.wait(PATIENCE)
         return messages
 
     relay = Relay(server().port)

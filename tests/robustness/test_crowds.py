@@ -11,6 +11,7 @@ import datastore
 from datastore import BackendUnavailableError
 from datastore_sqlite.pools import _MOST_PASSES, _Waiting
 from tests.full import times
+from tests.patience import PATIENCE
 from tests.robustness.test_interrupts import Interrupt, interrupted_at
 from tests.robustness.test_turns import Sleeper
 
@@ -96,7 +97,7 @@ def test_who_waits_for_a_connection_is_woken_when_one_is_given_back(tmp_path, mo
                     while len(pool._waiting) <= number:
                         time.sleep(0.001)
             for thread in threads:
-                thread.join(20)
+                thread.join(PATIENCE)
             assert not pool._waiting
         assert found == [1] * 60
 
@@ -118,17 +119,17 @@ def test_an_interrupt_at_any_bytecode_of_a_call_that_waits_for_a_connection_lose
 
             other = threading.Thread(target=hold, daemon=True)
             other.start()
-            assert held.wait(30)
+            assert held.wait(PATIENCE)
             try:
                 executed = interrupted_at(number, lambda: agent.get("k"))
             except Interrupt:
                 executed = number + 1
             over.set()
-            other.join(30)
+            other.join(PATIENCE)
             found = []
             after = threading.Thread(target=lambda found=found: found.append(agent.get("k")), daemon=True)
             after.start()
-            after.join(30)
+            after.join(PATIENCE)
             assert found == [1], "another thread is shut out"
             assert agent.get("k") == 1
             assert len(pool._open_ones()) == 1
@@ -162,13 +163,13 @@ def test_a_writer_need_not_wait_for_all_of_anothers_batch(tmp_path):
             result = write(work, **options)
             if threading.current_thread() is batch:
                 first_part.set()
-                assert go_on.wait(60)
+                assert go_on.wait(PATIENCE)
             return result
 
         store.backend._writer._write = stopping_after_a_part
         batch.start()
         try:
-            assert first_part.wait(60)
+            assert first_part.wait(PATIENCE)
             other.set("k", 1)
             written = one.count()
         finally:

@@ -17,6 +17,7 @@ import datastore
 from datastore import BackendUnusableError, forks
 from datastore.core import Core
 from tests.full import times
+from tests.patience import PATIENCE
 from tests.sqlite.processes import in_a_child
 
 pytestmark = [
@@ -90,7 +91,7 @@ def test_children_of_a_busy_process_work_and_lose_nothing(tmp_path, url, work):
                 time.sleep(chance.random() * 0.004)
 
                 def child(number=number):
-                    signal.alarm(60)  # whoever hangs is ended, and fails the test
+                    signal.alarm(int(PATIENCE))  # whoever hangs is ended, and fails the test
                     mine = store.agent("u", f"child {number}")
                     for i in range(5):
                         mine.set(f"child{number}-{i}", i)
@@ -115,7 +116,7 @@ def test_what_a_child_has_stored_is_there_when_its_parent_has_closed_the_store(t
     told, tell = os.pipe()
     child = os.fork()
     if child == 0:
-        signal.alarm(60)
+        signal.alarm(int(PATIENCE))
         try:
             for i in range(100):
                 agent.set(f"before{i}", i)
@@ -157,7 +158,7 @@ def test_a_child_of_a_call_that_takes_too_long_refuses_to_work_and_says_why(tmp_
         agent.set("k", 1)
 
         def stay(core: Core = store._core) -> None:
-            core.call("staying", lambda: (entered.set(), leave.wait(60)))
+            core.call("staying", lambda: (entered.set(), leave.wait(PATIENCE)))
 
         inside = threading.Thread(target=stay)
         inside.start()

@@ -19,6 +19,7 @@ import pytest
 
 import datastore
 from tests.full import times
+from tests.patience import PATIENCE
 
 pytestmark = [
     # What is raised inside of others' callbacks is lost there, and a connection that is left behind is closed by the
@@ -28,7 +29,6 @@ pytestmark = [
 ]
 
 URLS = ["sqlite:///{path}", "sqlite:///{path}?isolation=database", "sqlite://:memory:", "memory://"]
-PATIENCE = 30.0  # seconds; whoever takes longer hangs
 
 
 class Interrupt(BaseException):

@@ -16,6 +16,7 @@ import datastore
 from datastore import Quota
 from datastore.server import ConnectionLimits, ServerLimits
 from datastore.server.fairness import Lane
+from tests.patience import PATIENCE
 from tests.server.serving import closed, served
 
 FORGED = "dst_" + "A" * 43
@@ -332,7 +333,7 @@ def test_a_client_that_reads_nothing_is_given_up(served_with, store, token):
     assert connection.recv(12) == b"HTTP/1.1 200"
     hanging_up = select.poll()
     hanging_up.register(connection, select.POLLHUP)
-    assert hanging_up.poll(60_000), "the server still waits"
+    assert hanging_up.poll(PATIENCE * 1_000), "the server still waits"
     said = closed(connection)
     assert b'{"end"' not in said
     assert len(said) < 10_000_000
@@ -364,7 +365,7 @@ def test_two_thousand_connections_that_do_nothing_hold_up_nobody(many_files, ser
     client = server.client(token)
     assert client.call("set", {"key": "k", "value": 1}).status == 200
     for number in range(2_000):
-        server.raw(begun, timeout=30)
+        server.raw(begun)
         if number % 100 == 0:
             assert client.call("get", {"key": "k"}).result["value"] == 1
             assert server.client(token).call("get", {"key": "k"}).result["value"] == 1
@@ -400,7 +401,7 @@ def test_too_many_waiting_calls_of_a_token_are_refused_and_others_are_not(store,
     def slow(ids, fields):
         if any(id.startswith("ann:") for id in ids):
             begun.set()
-            gate.wait(30)
+            gate.wait(PATIENCE)
         return read(ids, fields)
 
     async def entered(lane, share):
@@ -419,7 +420,7 @@ def test_too_many_waiting_calls_of_a_token_are_refused_and_others_are_not(store,
         try:
             for thread, is_there in zip(threads, (begun, waits), strict=True):
                 thread.start()
-                assert is_there.wait(30)
+                assert is_there.wait(PATIENCE)
             refused = server.client(token).call("get_record", {"key": "k"})
             assert (refused.status, refused.error) == (429, "ThrottledError")
             assert "waiting" in refused.json["error"]["message"]
@@ -428,7 +429,7 @@ def test_too_many_waiting_calls_of_a_token_are_refused_and_others_are_not(store,
         finally:
             gate.set()
             for thread in threads:
-                thread.join(30)
+                thread.join(PATIENCE)
 
 
 BURNS = {"filter": {"text": {"$regex": "(a|aa)+$"}}}
@@ -444,7 +445,7 @@ def test_a_token_that_burns_processor_time_does_not_stop_the_others(store, tmp_p
         until = threading.Event()
 
         def burn() -> None:
-            burner = server.client(mallory, timeout=120)
+            burner = server.client(mallory)
             while not until.is_set():
                 burner.call("find", BURNS)
 
@@ -458,7 +459,7 @@ def test_a_token_that_burns_processor_time_does_not_stop_the_others(store, tmp_p
         finally:
             until.set()
             for thread in burning:
-                thread.join(120)
+                thread.join(PATIENCE)
 
 
 def test_leases_that_are_taken_and_never_ended_are_limited(server, store, token, monkeypatch):

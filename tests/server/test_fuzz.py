@@ -120,7 +120,7 @@ def test_requests_with_changed_bytes_are_answered_or_refused(tmp_path, seed):
                 {"arguments": {"key": f"k{number}", "value": "v" * luck.choice((1, 100, 5_000))}}
             ).encode()
             request = _VALID % (token.encode(), number, len(body), body)
-            connection = server.raw(timeout=20)
+            connection = server.raw()
             try:
                 connection.sendall(_changed(request, luck))
                 connection.shutdown(socket.SHUT_WR)
