@@ -24,8 +24,6 @@ class FencedCore(Front):
         holding: The lease.
     """
 
-    removes_ranges = False
-
     def __init__(self, inner: Core, holding: Holding) -> None:
         super().__init__(inner)
         self.holding = holding

@@ -8,11 +8,11 @@ an agent is in `datastore.calls.leases`.
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from math import inf
-from time import monotonic
 from typing import Any, NamedTuple
 
 from datastore.backend import Backend, Outcome, Put
@@ -20,6 +20,7 @@ from datastore.core import Core
 from datastore.deadlines import within
 from datastore.errors import DataStoreError, LeaseLostError, logger
 from datastore.fences import Fence
+from datastore.revisions import new_revision
 from datastore.times import format_time
 from datastore.values import encode
 
@@ -76,9 +77,14 @@ class Holding:
         return self._term.ends_at
 
     @property
+    def ends_in(self) -> float:
+        """In how many seconds it ends unless it is renewed."""
+        return self._term.ends - time.monotonic()
+
+    @property
     def is_over(self) -> bool:
         """Whether it has ended, as far as this process knows: once it has, it stays so."""
-        if self._over is None and (monotonic() >= self._term.ends or self._core.clock() >= self._term.ends_at):
+        if self._over is None and (time.monotonic() >= self._term.ends or self._core.clock() >= self._term.ends_at):
             self.lose("it was not renewed in time, so another holder may have it by now")
         return self._over is not None
 
@@ -112,18 +118,20 @@ class Holding:
 
     def renewal(self) -> Put:
         """Return the write that renews it."""
-        began, at = monotonic(), self._core.clock()
+        began, at = time.monotonic(), self._core.clock()
         put = self._written(at, until=format_time(at + self.ttl))
         self._sent[put.revision] = _Term(put.revision, began + self.ttl, at + self.ttl)
         return put
 
     def settle(self, outcome: Outcome, put: Put) -> None:
         """Note the outcome of a renewal. If its answer came after the end, the lease is over all the same."""
-        now = monotonic()
+        now = time.monotonic()
         found = put.revision if outcome.done else outcome.revision
         if outcome.error is not None:
             self.due = now + self.ttl * _AGAIN_AFTER
-        elif (term := self._sent.get(found or "")) is not None:  # a write of this holding, though perhaps an earlier one
+        elif (
+            term := self._sent.get(found or "")
+        ) is not None:  # a write of this holding, though perhaps an earlier one
             if not self.is_over and term.ends > self._term.ends:
                 self._term = term
                 self._sent = {revision: one for revision, one in self._sent.items() if one.ends >= term.ends}
@@ -210,7 +218,7 @@ class Keeper:
         """Renew the leases whose time it is, all in one batch, and return the seconds until the next one's."""
         core = self._core()
         held = [one for one in self._held() if one.renews]
-        due = [one for one in held if one.due <= monotonic()]
+        due = [one for one in held if one.due <= time.monotonic()]
         if due and core is not None:
             puts = [one.renewal() for one in due]
             try:
@@ -221,7 +229,7 @@ class Keeper:
                 outcomes = [Outcome(False, error=error)] * len(due)
             for one, put, outcome in zip(due, puts, outcomes, strict=True):
                 one.settle(outcome, put)
-        return max(min((one.due for one in held if not one.is_over), default=inf) - monotonic(), _SOONEST)
+        return max(min((one.due for one in held if not one.is_over), default=inf) - time.monotonic(), _SOONEST)
 
     def _held(self) -> list[Holding]:
         found = [reference() for reference in list(self._holdings.values())]

@@ -103,7 +103,9 @@ def fenced(statement: str) -> str:
     """
     changes, _, condition = statement.rpartition("WHERE")
     if "INSERT" in statement:
-        changes = changes.replace("updatedByAgent)", "updatedByAgent, fences)", 1).replace("?10, ?5)", "?10, ?5, ?13)", 1)
+        changes = changes.replace("updatedByAgent)", "updatedByAgent, fences)", 1).replace(
+            "?10, ?5)", "?10, ?5, ?13)", 1
+        )
         entry, source = "excluded.fences", ""
     else:
         entry, source = "fence.entry", "FROM (SELECT ? AS entry) AS fence "
