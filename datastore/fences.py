@@ -1,6 +1,6 @@
 """What a record remembers of the leases under which it was written: a holder whose lease is over changes nothing.
 
-Every lease has a fencing number that only grows (`datastore.leases`). A write under a lease carries the number, and the
+Every lease has a fencing number that only grows (`datastore.calls.leases`). A write under a lease carries the number, and the
 record keeps it in the field ``fences``. A write with a lower number of the same lease is refused by the database, in
 the same atomic step that would have written. Numbers of different leases say nothing about each other.
 
@@ -9,8 +9,8 @@ The field is text, the same in every database::
     "9f86d081884c7d65:001795745892 2c26b46b68ffc68f:001795741003"
 
 One entry for each lease: 16 hex digits that stand for its namespace and name, and the number in 12 digits. So entries
-of one lease compare as text does. The lease that wrote last comes first. A record remembers the last `MOST_FENCES` leases,
-which takes at most 239 characters. A record that was never written under a lease has no such field.
+of one lease compare as text does. The lease that wrote last comes first. A record remembers the last `MOST_FENCES`
+leases, which takes at most 239 characters. A record that was never written under a lease has no such field.
 
 The technique is the one of Kleppmann, "How to do distributed locking" (2016), with the check in the storage.
 """

@@ -1,8 +1,8 @@
 """Leases that this process holds, and the thread that renews them.
 
 A lease is one system record of the user. Whoever writes it on the condition of its revision holds it until the time
-in it. So taking, renewing and releasing are one conditional write each. This module knows the record; what a lease means to
-an agent is in `datastore.calls.leases`.
+in it. So taking, renewing and releasing are one conditional write each. What a lease means to an agent, and how it is
+taken, is in `datastore.calls.leases`.
 """
 
 from __future__ import annotations
