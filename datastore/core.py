@@ -41,7 +41,7 @@ from datastore.errors import (
     ReentrantCallError,
     of_the_store,
 )
-from datastore.ids import decode_id, encode_key, is_system, system_prefix
+from datastore.ids import area_of, decode_id, decode_prefix, encode_key, home_of, is_system, system_prefix
 from datastore.loops import warn_if_on_loop
 from datastore.places import Places
 from datastore.retry import Backoff
@@ -576,6 +576,8 @@ class _Reading:
         self._ids = ids
 
     def __str__(self) -> str:
+        if (home := home_of(self._ids[0])) is not None:
+            return f"{self.verb} the {area_of(self._ids[0])} of namespace {decode_prefix(home[:-1])[1]!r}"
         if is_system(self._ids[0]):
             return f"{self.verb} a system record"
         name = decode_id(self._ids[0])

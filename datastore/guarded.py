@@ -32,9 +32,9 @@ from datastore.backend import (
 from datastore.core import Core, described, is_closed_backend
 from datastore.errors import PermissionDeniedError
 from datastore.fronts import Front
-from datastore.grants import Grant, Grants
-from datastore.ids import decode_prefix, encode_name, is_system, scope_of, system_prefix
-from datastore.quotas import Account, Quota, account_of, check_quota
+from datastore.grants import Grant, Grants, Ranges
+from datastore.ids import decode_prefix, encode_name, home_of, is_system, scope_of, system_prefix
+from datastore.quotas import Account, Quota, account_of, check_quota, counts
 
 _ABILITIES: frozenset[Ability] = frozenset({"namespaces", "namespace_stats", "count", "clear", "find", "purge"})
 """The optional methods that calls of agents use."""
@@ -60,15 +60,19 @@ class Guard:
         """Raise if one of the ids must not be read."""
         readable = self.readable
         for id in ids:
-            if id not in readable and not id.startswith(self._leases):
+            if id not in readable and not self._is_beside(id, readable):
                 raise _denied(id, "read")
 
     def check_write(self, ids: Iterable[str]) -> None:
         """Raise if one of the ids must not be written."""
         writable = self.writable
         for id in ids:
-            if id not in writable and not id.startswith(self._leases):
+            if id not in writable and not self._is_beside(id, writable):
                 raise _denied(id, "write")
+
+    def _is_beside(self, id: str, granted: Ranges) -> bool:
+        """Return whether an id is of what lies beside the records: a lease, or in an area of a granted namespace."""
+        return id.startswith(self._leases) or ((home := home_of(id)) is not None and home in granted)
 
     def parts(self, range: IdRange) -> list[IdRange]:
         """Return the parts of a range that may be read.
@@ -77,6 +81,9 @@ class Guard:
             PermissionDeniedError: If it is within one namespace, which must not be read. In a wider range, what must
                 not be read is left out.
         """
+        if (home := home_of(range.start)) is not None:
+            self.check_read((home,))
+            return [range]
         parts = self.readable.within(range)
         if not parts and range.start < range.end and scope_of(range) is not None:
             raise _denied(range.start, "read")
@@ -84,6 +91,7 @@ class Guard:
 
 
 def _denied(id: str, do: str) -> PermissionDeniedError:
+    id = home_of(id) or id
     if is_system(id):
         return PermissionDeniedError(f"an agent may not {do} the store's own records", by_the_store=True)
     user, _, rest = id.partition(":")
@@ -246,7 +254,7 @@ class GuardedCore(Front):
             self._guard.check_write((write.id,))
         except PermissionDeniedError as error:
             raise self._named(error, (write,)) from None
-        if self._quota is None or isinstance(write, Touch) or is_system(write.id):
+        if self._quota is None or isinstance(write, Touch) or not counts(write.id):
             return self._inner.write_one(write)
         before = deadlines.begin(self.max_seconds, sys._getframe())
         try:

@@ -52,6 +52,12 @@ SYSTEM = "%."
 a user's ids holds it."""
 
 
+AREAS = ("blobs", "logs", "runs")
+"""What a namespace keeps beside its records. It lies among the system records of the user, each area of each namespace
+apart from the others. Whoever may use the namespace may use its areas."""
+_AREA = "%3A"  # a colon, encoded: kinds of system records of a user have none
+
+
 class IdRange(NamedTuple):
     """The ids with ``start <= id < end``, by Unicode code point (which is also the order of their UTF-8 bytes).
 
@@ -372,6 +378,35 @@ def system_range(encoded_user: str) -> IdRange:
     return _beginning_with(user_prefix(encoded_user + SYSTEM))
 
 
+def area_prefix(namespace: str, area: str) -> str:
+    """Return the beginning of the ids in one of the `AREAS` of a namespace.
+
+    Args:
+        namespace: The result of `namespace_prefix`.
+        area: Which of them.
+    """
+    user, name, _ = namespace.split(":")
+    return f"{user}{SYSTEM}:{area}{_AREA}{name}:"
+
+
+def home_of(id: str) -> str | None:
+    """Return what the ids of the namespace begin with in one of whose `AREAS` an id lies; ``None`` if it lies in none.
+
+    Args:
+        id: An id, or the beginning of the ids of an area.
+    """
+    user, _, rest = id.partition(":")
+    if not user.endswith(SYSTEM):
+        return None
+    area, mark, rest = rest.partition(_AREA)
+    return namespace_prefix(user.removesuffix(SYSTEM), rest.partition(":")[0]) if mark and area in AREAS else None
+
+
+def area_of(id: str) -> str:
+    """Return in which of the `AREAS` of its namespace an id lies (`home_of`)."""
+    return id.partition(":")[2].partition(_AREA)[0]
+
+
 def is_system(id: str) -> bool:
     """Return whether an id is that of a system record."""
     return id.partition(":")[0].endswith(SYSTEM)
@@ -385,6 +420,9 @@ def without_system(ids: Sequence[str]) -> Sequence[str]:
 
 def is_any_id(text: str) -> bool:
     """Return whether a text is the id of a record or of a system record."""
+    home = home_of(text)
+    if home is not None:
+        return is_id(home + text.rpartition(":")[2])
     user, colon, rest = text.partition(":")
     if user == SYSTEM:  # it is of no user
         user = "u"

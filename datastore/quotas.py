@@ -34,7 +34,7 @@ from datastore.errors import (
     ValueTooLargeError,
     kind_of,
 )
-from datastore.ids import encode_key, namespace_range, system_prefix
+from datastore.ids import encode_key, home_of, is_system, namespace_range, system_prefix, system_range
 from datastore.retry import Backoff
 from datastore.revisions import new_revision
 from datastore.turns import Turns
@@ -80,6 +80,11 @@ class Quota:
             if number is None or number < 0:
                 raise ConfigurationError(f"{name} is {shown(given)}; it must be a whole number of at least 0")
             object.__setattr__(self, name, number)
+
+
+def counts(id: str) -> bool:
+    """Return whether what has an id counts: records, and what namespaces keep beside them (`datastore.ids.AREAS`)."""
+    return not is_system(id) or home_of(id) is not None
 
 
 def check_quota(quota: object) -> None:
@@ -261,10 +266,11 @@ class Account:
         """List what the user has, and return how much of that the agent wrote last."""
         began = core.clock()
         used = _NOTHING
-        for documents in core.pages(namespace_range(self._user, None), Fields.ALL):
-            for document in documents:
-                if _is_of(document, self._agent):
-                    used = used.plus(Usage(1, _size_of(document)))
+        for range in namespace_range(self._user, None), system_range(self._user):
+            for documents in core.pages(range, Fields.ALL):
+                for document in documents:
+                    if _is_of(document, self._agent) and counts(document.id):
+                        used = used.plus(Usage(1, _size_of(document)))
         self._looked_at, self._doubtful = began, False
         measured = new_revision()
         self._owe(self._added, _NOTHING, measured)  # what was added is in it, but it is not stored yet

@@ -13,7 +13,7 @@ from datastore.backend import Document, Fields, Put
 from datastore.core import Core
 from datastore.deadlines import begin, end
 from datastore.errors import NotPicklableError
-from datastore.ids import check_agent, encode_key, encode_name, namespace_prefix
+from datastore.ids import area_prefix, check_agent, encode_key, encode_name, namespace_prefix
 from datastore.revisions import new_revision
 from datastore.times import expiry, format_time
 from datastore.values import checked
@@ -73,6 +73,13 @@ class Scope:
     def within(self, namespace: str) -> Scope:
         """Return the same user and agent in another namespace."""
         return Scope(self.core, self.user_id, self.agent or None, namespace)
+
+    def area(self, area: str) -> Scope:
+        """Return the same user and agent in one of the `datastore.ids.AREAS` of the namespace. No access is counted."""
+        scope = self.uncounted()
+        scope.namespace = f"{area}:{self.namespace}"
+        scope.prefix = area_prefix(self.prefix, area)
+        return scope
 
     def uncounted(self) -> Scope:
         """Return the same, but no access is counted of what is read."""

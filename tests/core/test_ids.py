@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 
 from datastore import InvalidNameError
 from datastore.ids import (
+    AREAS,
+    MAX_NAME_BYTES,
     after_namespace,
+    area_of,
+    area_prefix,
     check_agent,
     decode_id,
     decode_key,
@@ -16,12 +20,16 @@ from datastore.ids import (
     encode_id,
     encode_key,
     encode_name,
+    home_of,
+    is_any_id,
     is_id,
+    is_system,
     key_range,
     names_of_all,
     namespace_prefix,
     namespace_range,
     system_prefix,
+    system_range,
     without_system,
 )
 from datastore.revisions import new_revision
@@ -275,3 +283,29 @@ def test_the_ids_of_system_records_are_left_out():
     others = ["a:b:NV", "a%25.:b:NV", "a:%25.:NV", "x", "a:%.:NV"]
     assert without_system([others[0], system, *others[1:]]) == others
     assert without_system(others) == others
+
+
+@given(text, st.sampled_from(AREAS), st.sampled_from(["a", "b%", "_c"]), text)
+def test_the_areas_of_a_namespace_lie_apart_among_the_system_records(user, area, namespace, key):
+    home = make_id(user, namespace, "k").rpartition(":")[0] + ":"
+    prefix = area_prefix(home, area)
+    id = prefix + encode_key(key)
+    assert home_of(id) == home_of(prefix) == home
+    assert area_of(id) == area
+    assert is_system(id)
+    assert is_any_id(id)
+    assert not is_id(id)
+    low, high = system_range(encode_name(user, "user_id"))
+    assert low <= id < high
+
+
+def test_a_namespace_of_the_longest_name_has_areas():
+    namespace = "n" * MAX_NAME_BYTES
+    assert is_any_id(area_prefix(f"u:{namespace}:", "blobs") + encode_key("k"))
+
+
+@pytest.mark.parametrize(
+    "other", [system_prefix("a", "leases"), system_prefix("a", "logs"), "a:logs%3Ab:", "a%.:dogs%3Ab:"]
+)
+def test_nothing_else_is_an_area(other):
+    assert home_of(other + "NV") is None
