@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -15,14 +16,18 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from datastore import AgentDataStore, DataStore, DataStoreError
+from datastore import AgentDataStore, BackendUnavailableError, DataStore, DataStoreError, DeadlineExceededError
+from datastore.deadlines import within
 from datastore.holding import Holding
 
 CAN_STOP = hasattr(signal, "SIGSTOP")
 """Whether this system has the signal."""
 _PATIENCE = 120
 """After this many seconds, a process that says nothing fails the test."""
-_NAME, _KEY = "stopped", "written by the holder"
+_FREE_WITHIN = 1.0
+"""In this many seconds another process can write, unless the stopped one is in the middle of a transaction."""
+_PAUSE = 0.002  # seconds between two writes, at most
+_NAME, _KEY, _FREE = "stopped", "written by the holder", "free"
 
 
 class Said(NamedTuple):
@@ -58,16 +63,32 @@ class StoppedHolder:
         self._here.send("again")
         number = self._hear()
         time.sleep(after)
-        assert self._process.pid is not None
-        os.kill(self._process.pid, signal.SIGSTOP)
         try:
+            self._stop(other)
             with other.lock(_NAME, ttl=600, timeout=_PATIENCE) as lease:
                 lease.data_store.set(_KEY, "next holder")
-                os.kill(self._process.pid, signal.SIGCONT)
+                self._signal(signal.SIGCONT)
                 error, writes = self._hear()
                 return Said(error, writes, other.get(_KEY) != "next holder", (number, lease.number))
         finally:
-            os.kill(self._process.pid, signal.SIGCONT)
+            self._signal(signal.SIGCONT)
+
+    def _stop(self, other: AgentDataStore) -> None:
+        """Stop the process, at a moment at which others can write: in an embedded database it may keep them out."""
+        while True:
+            self._signal(signal.SIGSTOP)
+            try:
+                with within(_FREE_WITHIN):
+                    other.set(_FREE, True)
+            except (BackendUnavailableError, DeadlineExceededError):
+                self._signal(signal.SIGCONT)
+                time.sleep(random.uniform(0, _PAUSE))
+            else:
+                return
+
+    def _signal(self, number: int) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
 
     def _hear(self) -> Any:
         if not self._here.poll(_PATIENCE):
@@ -108,5 +129,6 @@ def _hold(open_store: Callable[[], DataStore], ttl: float, said: Connection) -> 
                     while True:
                         lease.data_store.set(_KEY, writes)
                         writes += 1
+                        time.sleep(random.uniform(0, _PAUSE))
                 except DataStoreError as error:
                     said.send((type(error).__name__, writes))
