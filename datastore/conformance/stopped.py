@@ -77,6 +77,7 @@ class StoppedHolder:
         """Stop the process, at a moment at which others can write: in an embedded database it may keep them out."""
         while True:
             self._signal(signal.SIGSTOP)
+            os.waitpid(self._process.pid or 0, os.WUNTRACED)  # until it has stopped
             try:
                 with within(_FREE_WITHIN):
                     other.set(_FREE, True)
