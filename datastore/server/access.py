@@ -91,6 +91,11 @@ class Holder:
                 self._stores.popitem(last=False)
         return found
 
+    def store_at_hand(self, namespace: str | None) -> AgentDataStore | None:
+        """Return the agent's store in a namespace that was asked for before."""
+        found = self._stores.get(self.allowed.namespace if namespace is None else namespace)
+        return None if found is None else found[0]
+
 
 class Access:
     """The tokens that are in use.

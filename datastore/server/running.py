@@ -102,11 +102,14 @@ class Runner:
 
     def at_once(self, holder: Holder, namespace: str | None, arguments: dict[str, Any]) -> bytes | None:
         """Make a `get` here and now, and return the body of its answer; ``None`` if that has to wait, or to fail."""
-        if not self._most_at_once or arguments.keys() != {"key"} or not self._short.enter_at_once(holder.short):
+        if not self._most_at_once or arguments.keys() != {"key"}:
+            return None
+        data_store = holder.store_at_hand(namespace)  # whoever is refused is told so once, by `run`
+        if data_store is None or not self._short.enter_at_once(holder.short):
             return None
         began = time.perf_counter()
         try:
-            return self._got_at_once(holder.store(namespace)[0], arguments["key"])
+            return self._got_at_once(data_store, arguments["key"])
         finally:
             self._short.leave(holder.short, time.perf_counter() - began)
 

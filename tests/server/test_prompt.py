@@ -148,7 +148,8 @@ class Pipe(asyncio.Transport):
 def test_an_idle_connection_is_not_taken_for_one_with_half_a_head(store, token):
     async def main() -> None:
         application = create_app(store, limits=ServerLimits(token_seconds=600))
-        await application.access.holder(f"Bearer {token}".encode())
+        holder = await application.access.holder(f"Bearer {token}".encode())
+        holder.store(None)
         kind = protocol_for(application, ConnectionLimits(), 1_000)
         protocol = kind(uvicorn.Config(application, http=kind, lifespan="off"), ServerState(), {})
         pipe = Pipe()
