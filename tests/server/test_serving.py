@@ -140,16 +140,26 @@ def test_calls_under_way_end_before_the_server_does(store, tmp_path, token):
         gate.wait(PATIENCE)
         return write(writes)
 
+    def is_listening():
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(client.path) == 0
+
+    def open_gate_when_the_server_ends():
+        while is_listening():
+            time.sleep(0.01)
+        gate.set()
+
     answered = []
     with served(store, tmp_path) as server:
-        client = server.client(token)
+        client = Client(server.path, token)  # not the server's, which closes those that it has made
         assert client.call("whoami").status == 200
         store.backend.write = slow
         calling = threading.Thread(target=lambda: answered.append(client.call("set", {"key": "k", "value": 1})))
         calling.start()
         assert begun.wait(PATIENCE)
-        threading.Timer(0.5, gate.set).start()  # by then the server has been told to end
+        threading.Thread(target=open_gate_when_the_server_ends, daemon=True).start()
     calling.join(PATIENCE)
+    client.close()
     assert answered[0].status == 200
     assert store.host("ann").get("k") == 1
 
