@@ -13,6 +13,7 @@ from uvicorn.server import ServerState
 from datastore.ids import encode_key
 from datastore.server import ConnectionLimits, ServerLimits, create_app
 from datastore.server.prompt import protocol_for
+from tests.patience import PATIENCE
 from tests.server.serving import served
 
 LARGE = "x" * 100_000  # more than `ServerLimits.at_once_bytes`
@@ -45,9 +46,16 @@ def answers(connection: socket.socket, number: int) -> list[tuple[bytes, dict[by
 
 
 @pytest.fixture
+def server(store, tmp_path):
+    """A server that knows a token for as long as a test takes: where it looks one up, a `get` is left to a worker."""
+    with served(store, tmp_path, ServerLimits(token_seconds=600)) as server:
+        yield server
+
+
+@pytest.fixture
 def connection(server):
     with socket.socket(socket.AF_UNIX) as opened:
-        opened.settimeout(30)
+        opened.settimeout(PATIENCE)
         opened.connect(server.path)
         yield opened
 
@@ -94,7 +102,7 @@ def test_the_answer_is_that_of_the_ordinary_way(store, tmp_path, token, asked):
     told = []
     for limits in (ServerLimits(), ServerLimits(at_once_bytes=0)):
         with served(store, tmp_path, limits=limits) as server, socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(30)
+            connection.settimeout(PATIENCE)
             connection.connect(server.path)
             for _ in range(2):  # the second time the token is known
                 connection.sendall(request(token, **asked))

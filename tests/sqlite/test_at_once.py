@@ -41,7 +41,8 @@ def test_it_does_not_wait_for_a_connection(tmp_path):
             assert value(store.backend) == 1
 
 
-def test_it_does_not_wait_for_another_process_that_has_the_file_for_itself(tmp_path):
+def test_it_does_not_wait_for_another_process_that_has_the_file_for_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr("datastore_sqlite.at_once._PAUSE", 3_600.0)
     path = tmp_path / "agents.db"
     with datastore.connect(f"sqlite:///{path}") as store:
         apply(store.backend, [put("key", 1)])
