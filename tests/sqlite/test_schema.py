@@ -7,6 +7,7 @@ import pytest
 
 from datastore_sqlite.client import Settings
 from datastore_sqlite.schema import APPLICATION_ID, MIGRATIONS, TABLE, open_file
+from tests.patience import PATIENCE
 from tests.sqlite.files import connect, digest, filled
 
 
@@ -34,7 +35,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path):
 
 
 def _open_and_write(path, name, barrier):
-    barrier.wait(30)
+    barrier.wait(PATIENCE)
     with connect(path) as store:
         store.agent("u", name).set(name, 1)
 
@@ -46,7 +47,7 @@ def test_processes_that_make_the_file_at_once_find_one_store(tmp_path):
     for child in children:
         child.start()
     for child in children:
-        child.join(60)
+        child.join(PATIENCE)
     assert [child.exitcode for child in children] == [0, 0, 0, 0]
     with connect(tmp_path / "a.db") as store:
         assert store.agent("u", "a").list_keys() == ["p0", "p1", "p2", "p3"]
