@@ -108,7 +108,9 @@ class Awaited(Topic):
         assert _ended(main()) == list(range(100))
         assert asked == [100]
 
-    @pytest.mark.parametrize("name", [name for name in CALLS if name != "in"])
+    @pytest.mark.parametrize(
+        "name", sorted(set(CALLS) - {"in", "lease", "lock"})
+    )  # leases are entered, with `async with`
     def test_a_call_can_be_cancelled_at_each_of_its_steps(self, store, name):
         """Afterwards the store works, and nothing of the call is left under way."""
 

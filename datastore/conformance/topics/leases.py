@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -501,28 +500,6 @@ class Leases(Topic):
         assert not any(lease.is_held for lease in leases)
         for lease in leases:
             store.agent("user_1", "other").lease(lease.name).release()
-
-    def test_a_child_does_not_hold_its_parents_leases(self, data_store: AgentDataStore) -> None:
-        """A fork leaves the lease with the parent."""
-        if not hasattr(os, "fork"):
-            not_applicable("this system has no fork")
-        lease = data_store.lease("work", renew=False)
-        reader, writer = os.pipe()
-        child = os.fork()
-        if child == 0:
-            said = b"?"
-            try:
-                said = b"held" if lease.is_held else b"lost"
-            finally:
-                os.write(writer, said)
-                os._exit(0)
-        os.close(writer)
-        said = os.read(reader, 10)
-        os.close(reader)
-        os.waitpid(child, 0)
-        assert said == b"lost"
-        lease.data_store.set("key", 1)
-        assert lease.release()
 
     def test_a_stopped_process_is_refused_when_it_goes_on(self, store: DataStore, harness: Harness) -> None:
         """Its lease has expired meanwhile, and another holder has written: nothing of that is written over."""
