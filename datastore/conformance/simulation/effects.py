@@ -48,7 +48,7 @@ _COUNTS = CLEARS | {"count", "namespace_stats"}
 _MOST_REMOVED = 2
 """So often more than once a call may remove a key that goes on until nothing is left."""
 _MOST_REPEATED = 3
-"""So often a write may be done again without having been recognised."""
+"""So often a write may be done again without having been recognised, or a `clear` without a version."""
 
 Effects: TypeAlias = Iterable[Effect]
 
@@ -444,8 +444,8 @@ def removed(
         for _ in range(_MOST_REMOVED):
             yield Effect(at(call, key), call, step, optional=True, until=call.returned, excuse=True)
     # Sent again, a request to remove everything that has no version removes what was made since, and may count it.
-    repeated = call.name in CLEARS and call.blind and call.is_unanswered
-    if repeated:
+    repeated = len(call.unanswered) if call.name in CLEARS and call.blind else 0
+    for _ in range(min(repeated, _MOST_REPEATED)):
         yield Effect(
             at(call, key), call, lambda *_: (None,), optional=True, until=call.returned, excuse=True, counted=counted
         )

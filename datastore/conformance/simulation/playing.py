@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from datastore.conformance.simulation import workload
 from datastore.conformance.simulation.checking import UndecidedError, unexplained
-from datastore.conformance.simulation.names import USERS
 from datastore.conformance.simulation.network import REQUEST_SECONDS
 from datastore.conformance.simulation.plans import Plan
 from datastore.conformance.simulation.seams import without_collecting
@@ -87,9 +86,10 @@ def _wrong(world: World) -> Iterator[str]:
     differ = any(process.skew for process in world.plan.processes)
     differ = differ or any("clock jump" in call.faults for call in world.history)
     emptied = any(call.process == "database" for call in world.history)
+    users = world.users
     for call in world.history:
         call.clocks_differ, call.emptied = differ, emptied
-        yield from _wrong_by_itself(call)
+        yield from _wrong_by_itself(call, users)
     # Whoever was killed, or failed, before looking at a clock has not written anything yet.
     ended = map(_pending, world.history)
     told = (call for call in ended if call.low <= call.high or call.error is None)
@@ -104,7 +104,7 @@ def _pending(call: Call) -> Call:
     return call
 
 
-def _wrong_by_itself(call: Call) -> Iterator[str]:
+def _wrong_by_itself(call: Call, users: Sequence[str]) -> Iterator[str]:
     if isinstance(call.error, InternalError) and call.returned < float("inf"):
         yield f"an internal error: {call} of {call.thread}: {call.error.__cause__!r}"
     if isinstance(call.error, DamagedRecordError):  # nobody has damaged one
@@ -112,7 +112,7 @@ def _wrong_by_itself(call: Call) -> Iterator[str]:
     seconds = call.ended - call.began
     if MAX_SECONDS + REQUEST_SECONDS < seconds < float("inf") and call.name not in _TAKES_LONGER:
         yield f"too long: {call} of {call.thread} took {seconds:.1f} s"
-    others = [user for user in USERS if user != call.user]
+    others = [user for user in users if user != call.user]
     if any(f"'{user} " in repr(call.result) for user in others):
         yield f"another user's value: {call} of {call.thread} returned {call.result!r}"
     if call.name in _IN_ORDER and call.result and list(call.result) != sorted(call.result):

@@ -101,7 +101,12 @@ class Call:
     @property
     def is_unanswered(self) -> bool:
         """Whether a request of it had no answer that says what became of it, as far as its process can tell."""
-        return any(fault not in ANSWERED for fault in self.faults)
+        return bool(self.unanswered)
+
+    @property
+    def unanswered(self) -> list[str]:
+        """The faults after which its process cannot tell what became of a request."""
+        return [fault for fault in self.faults if fault not in ANSWERED]
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(map(repr, self.arguments))})"
