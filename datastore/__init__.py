@@ -13,6 +13,7 @@ try:
     from datastore.agent import AgentDataStore
     from datastore.backend import Backend, Capabilities, NamespaceStats
     from datastore.calls.batches import Item
+    from datastore.calls.leases import Lease, Lock
     from datastore.calls.listings import Page
     from datastore.connecting import connect
     from datastore.errors import (
@@ -31,6 +32,8 @@ try:
         InvalidTokenError,
         InvalidValueError,
         KeyExistsError,
+        LeaseHeldError,
+        LeaseLostError,
         NotPicklableError,
         OutcomeUnknownError,
         PermissionDeniedError,
@@ -96,6 +99,10 @@ __all__ = [
     "Item",
     "KeyExistsError",
     "KeyValueStore",
+    "Lease",
+    "LeaseHeldError",
+    "LeaseLostError",
+    "Lock",
     "NamespaceStats",
     "NotPicklableError",
     "OutcomeUnknownError",

@@ -20,6 +20,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias, get_args, overload
 
 from datastore.errors import DamagedRecordError, DataStoreError, UnsupportedError
+from datastore.fences import Fence
 from datastore.ids import EVERYTHING, IdRange
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
     "Delete",
     "Document",
     "DocumentPage",
+    "Fence",
     "Fields",
     "Forgotten",
     "IdRange",
@@ -123,6 +125,10 @@ class Put(NamedTuple):
     """Write only if there is a live document at this revision."""
     keep_expiry: bool = False
     """Over a live document its expiry stays as it is; ``expires_at`` is for a new document."""
+    fence: Fence | None = None
+    """The lease under which it writes (`datastore.fences`). If the document, live or expired, remembers a higher number
+    of that lease, nothing is written, and the outcome has the error `datastore.fences.lease_lost`. Otherwise it
+    remembers this one (`datastore.fences.fences_after`). Any other write leaves what is remembered as it is."""
 
 
 class Delete(NamedTuple):
@@ -141,6 +147,9 @@ class Delete(NamedTuple):
     seen: str | None = None
     """The ``created_at`` of the document, if the same call has seen it since ``at``. If an answer was lost, a document
     that was created at another time is then known to be a later one, whatever the clocks show."""
+    fence: Fence | None = None
+    """As for a `Put`. A live document is then not removed, for what it remembers would be gone with it: a document of
+    the same id takes its place, whose value is null, and which has expired at `datastore.fences.GONE`."""
 
 
 class Touch(NamedTuple):
@@ -157,6 +166,8 @@ class Touch(NamedTuple):
     """The new expiry; ``None`` for never."""
     seen: str | None = None
     """As for a `Delete`."""
+    fence: Fence | None = None
+    """As for a `Put`."""
 
 
 Write: TypeAlias = Put | Delete | Touch

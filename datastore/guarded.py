@@ -31,14 +31,19 @@ from datastore.backend import (
 )
 from datastore.core import Core, described, is_closed_backend
 from datastore.errors import PermissionDeniedError
+<<<<<<< HEAD
 from datastore.grants import Grant, Grants, Ranges
 from datastore.ids import decode_prefix, encode_name, home_of, is_system, scope_of, system_prefix
 from datastore.quotas import Account, Quota, account_of, check_quota, counts
+=======
+from datastore.fronts import Front
+from datastore.grants import Grant, Grants
+from datastore.ids import decode_prefix, encode_name, is_system, scope_of, system_prefix
+from datastore.quotas import Account, Quota, account_of, check_quota
+>>>>>>> leases
 
 _ABILITIES: frozenset[Ability] = frozenset({"namespaces", "namespace_stats", "count", "clear", "find", "purge"})
 """The optional methods that calls of agents use."""
-_REMOVING: frozenset[Ability] = frozenset({"clear"})
-"""Those that remove records without saying which: an agent with a quota removes them one by one."""
 _numbers = count(1)
 
 
@@ -110,15 +115,14 @@ class GuardedBackend(Backend):
     Args:
         inner: The store's backend.
         guard: What the agent may read.
-        abilities: The optional methods that it has, if the backend has them.
     """
 
-    def __init__(self, inner: Backend, guard: Guard, abilities: frozenset[Ability]) -> None:
+    def __init__(self, inner: Backend, guard: Guard) -> None:
         self.name = inner.name
         self.inner = inner
         self._guard = guard
         capabilities = inner.capabilities
-        self.capabilities = replace(capabilities, abilities=capabilities.abilities & abilities)
+        self.capabilities = replace(capabilities, abilities=capabilities.abilities & _ABILITIES)
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
@@ -212,7 +216,7 @@ class GuardedBackend(Backend):
         raise PermissionDeniedError("an agent's calls do not lead here", backend=self.name)
 
 
-class GuardedCore(Core):
+class GuardedCore(Front):
     """What stands in front of the store's core for an agent with grants. It owns nothing.
 
     Args:
@@ -222,52 +226,25 @@ class GuardedCore(Core):
     """
 
     def __init__(self, core: Core, guard: Guard, quota: tuple[Quota, Account] | None = None) -> None:
-        # Not that of `Core`: it would take part in forks and in closing, which the store's own core does.
-        self._root = core
-        self.clock = core.clock
-        self.tracker = core.tracker
-        self.max_seconds = core.max_seconds
-        self.places = core.places
-        self.watcher = core.watcher
-        self.measured = core.measured
+        super().__init__(core)
         self.line = f"{next(_numbers)}:"
-        self._retry_seconds = core._retry_seconds
-        self._at_once = core._at_once
+        self.removes_ranges = quota is None  # with a quota each record that is removed is accounted for
         self._guard = guard
         self._quota = quota
-        self._abilities = _ABILITIES if quota is None else _ABILITIES - _REMOVING
         self._guarded: GuardedBackend | None = None
 
-    if not TYPE_CHECKING:  # in `Core` they are attributes
+    if not TYPE_CHECKING:  # in `Core` it is an attribute
 
         @property
         def backend(self) -> Backend:
             """The store's backend with what the agent may read."""
-            inner = self._root.backend
+            inner = self._inner.backend
             guarded = self._guarded
             if guarded is None or guarded.inner is not inner:
                 if is_closed_backend(inner):
                     return inner
-                guarded = self._guarded = GuardedBackend(inner, self._guard, self._abilities)
+                guarded = self._guarded = GuardedBackend(inner, self._guard)
             return guarded
-
-        @property
-        def _warns(self) -> bool:
-            return self._root._warns
-
-    @property
-    def root(self) -> Core:
-        """The store's own core."""
-        return self._root
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the store refuses every call."""
-        return self._root.is_closed
-
-    def check_open(self) -> None:
-        """Raise if the store was closed."""
-        self._root.check_open()
 
     def check_reads(self, prefix: str) -> None:
         """Raise if the agent must not read the namespace whose ids begin with a prefix."""
@@ -283,13 +260,18 @@ class GuardedCore(Core):
             self._guard.check_write((write.id,))
         except PermissionDeniedError as error:
             raise self._named(error, (write,)) from None
+<<<<<<< HEAD
         if self._quota is None or isinstance(write, Touch) or not counts(write.id):
             return self._root.write_one(write)
+=======
+        if self._quota is None or isinstance(write, Touch) or is_system(write.id):
+            return self._inner.write_one(write)
+>>>>>>> leases
         before = deadlines.begin(self.max_seconds, sys._getframe())
         try:
             (outcome,) = self._write_within(self._quota, (write,))
             if outcome.error is not None:
-                raise outcome.error.during(described([write.id], "writing"), self._root.backend.name)
+                raise outcome.error.during(described([write.id], "writing"), self._inner.backend.name)
             return outcome
         finally:
             deadlines.end(before)
@@ -300,14 +282,14 @@ class GuardedCore(Core):
             self._guard.check_write(write.id for write in writes)
         except PermissionDeniedError as error:
             raise self._named(error, writes) from None
-        return self._root.write(writes) if self._quota is None else self._write_within(self._quota, writes)
+        return self._inner.write(writes) if self._quota is None else self._write_within(self._quota, writes)
 
     def _write_within(self, quota: tuple[Quota, Account], writes: Sequence[Write]) -> list[Outcome]:
         limits, account = quota
-        return account.write(self._root, writes, limits)
+        return account.write(self._inner, writes, limits)
 
     def _named(self, error: PermissionDeniedError, writes: Sequence[Write]) -> PermissionDeniedError:
-        return error.during(described([one.id for one in writes], "writing"), self._root.backend.name)
+        return error.during(described([one.id for one in writes], "writing"), self._inner.backend.name)
 
 
 def guarded(core: Core, user_id: str, agent: str, grants: Mapping[str, Grant] | None, quota: Quota | None) -> Core:
