@@ -218,7 +218,26 @@ class QuotaExceededError(DataStoreError):
         self.needed = needed
 
 
-<<<<<<< HEAD
+class LeaseLostError(DataStoreError):
+    """A lease (`datastore.AgentDataStore.lease`) is over: released, not renewed in time, or taken over by another holder.
+
+    Raised by every write through ``lease.data_store``, and by renewing. What was written in time stays; of a batch some
+    records may have been written. Trying again does not help: take the lease again, and begin with what is stored.
+    """
+
+
+class LeaseHeldError(DataStoreError):
+    """Another holder has the lease, and did not release it in the time that the call could wait.
+
+    Attributes:
+        holder: The agent that holds it; ``None`` if that is not known.
+    """
+
+    def __init__(self, message: str, *, holder: str | None = None, backend: str | None = None) -> None:
+        super().__init__(message, backend=backend)
+        self.holder = holder
+
+
 class NoSuchRunError(DataStoreError):
     """There is no run with this id; it may have been pruned."""
 
@@ -289,26 +308,6 @@ class EffectUnknownError(DataStoreError):
 
 class AnswerTimeoutError(DataStoreError):
     """Nobody has answered in the time that a run waits for; an answer that comes later does not count."""
-=======
-class LeaseLostError(DataStoreError):
-    """A lease (`datastore.AgentDataStore.lease`) is over: released, not renewed in time, or taken over by another holder.
-
-    Raised by every write through ``lease.data_store``, and by renewing. What was written in time stays; of a batch some
-    records may have been written. Trying again does not help: take the lease again, and begin with what is stored.
-    """
-
-
-class LeaseHeldError(DataStoreError):
-    """Another holder has the lease, and did not release it in the time that the call could wait.
-
-    Attributes:
-        holder: The agent that holds it; ``None`` if that is not known.
-    """
-
-    def __init__(self, message: str, *, holder: str | None = None, backend: str | None = None) -> None:
-        super().__init__(message, backend=backend)
-        self.holder = holder
->>>>>>> leases
 
 
 class NotPicklableError(DataStoreError, TypeError):

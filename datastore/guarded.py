@@ -31,16 +31,10 @@ from datastore.backend import (
 )
 from datastore.core import Core, described, is_closed_backend
 from datastore.errors import PermissionDeniedError
-<<<<<<< HEAD
+from datastore.fronts import Front
 from datastore.grants import Grant, Grants, Ranges
 from datastore.ids import decode_prefix, encode_name, home_of, is_system, scope_of, system_prefix
 from datastore.quotas import Account, Quota, account_of, check_quota, counts
-=======
-from datastore.fronts import Front
-from datastore.grants import Grant, Grants
-from datastore.ids import decode_prefix, encode_name, is_system, scope_of, system_prefix
-from datastore.quotas import Account, Quota, account_of, check_quota
->>>>>>> leases
 
 _ABILITIES: frozenset[Ability] = frozenset({"namespaces", "namespace_stats", "count", "clear", "find", "purge"})
 """The optional methods that calls of agents use."""
@@ -260,13 +254,8 @@ class GuardedCore(Front):
             self._guard.check_write((write.id,))
         except PermissionDeniedError as error:
             raise self._named(error, (write,)) from None
-<<<<<<< HEAD
         if self._quota is None or isinstance(write, Touch) or not counts(write.id):
-            return self._root.write_one(write)
-=======
-        if self._quota is None or isinstance(write, Touch) or is_system(write.id):
             return self._inner.write_one(write)
->>>>>>> leases
         before = deadlines.begin(self.max_seconds, sys._getframe())
         try:
             (outcome,) = self._write_within(self._quota, (write,))

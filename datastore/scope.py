@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from datetime import timedelta
 from functools import wraps
 from typing import Any, NamedTuple, NoReturn, Protocol, Self, TypeVar, cast
@@ -13,12 +14,8 @@ from datastore.backend import Document, Fields, Put
 from datastore.core import Core
 from datastore.deadlines import begin, end
 from datastore.errors import NotPicklableError
-<<<<<<< HEAD
 from datastore.ids import area_prefix, check_agent, encode_key, encode_name, namespace_prefix
-=======
-from datastore.ids import check_agent, encode_key, encode_name, namespace_prefix
 from datastore.revisions import new_revision
->>>>>>> leases
 from datastore.times import expiry, format_time
 from datastore.values import checked
 
@@ -87,15 +84,15 @@ class Scope:
 
     def uncounted(self) -> Scope:
         """Return the same, but no access is counted of what is read."""
-        scope = self.within(self.namespace)
+        scope = copy(self)
         scope.tracker = NO_NOTES
         return scope
 
     def through(self, core: Core) -> Self:
         """Return the same, whose calls pass another core on their way."""
-        scope = self.within(self.namespace)
-        scope.core, scope.tracker = core, self.tracker
-        return cast(Self, scope)
+        scope = copy(self)
+        scope.core = core
+        return scope
 
     def fetch(self, key: str, fields: Fields) -> Document | None:
         """Return the live document under a key."""

@@ -85,6 +85,4 @@ def test_workers_share_one_store(application, options):
     with datastore.connect(f"sqlite:///{application / 'wsgi.db'}") as store:
         visits = store.host("ann").get_record("visits")
     assert (visits.value, visits.access_count) == (20, 21), "every worker closed its store"
-    assert {file.name for file in application.glob("wsgi.db*")} == {"wsgi.db"}, (
-        "whoever closes it alone leaves one file"
-    )
+    assert {file.name for file in application.glob("wsgi.db*")} == {"wsgi.db"}, "nobody else had it open"
