@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -50,11 +51,12 @@ class Ancestor(NamedTuple):
     run: str
     """As in keys."""
     last: int
-    index: int | None
+    branch: int | None
     """Which of the branches the child is that begins there; ``None`` for a fork."""
 
 
-class Branch(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Branch:
     """What `Run.branch` returns."""
 
     children: list[str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from datastore.backend import Delete, Document, Fields, Put, Write
+from datastore.backend import Document, Fields, Put, Write
 from datastore.errors import KeyExistsError, NoSuchRunError, RunOverError
 from datastore.retry import Backoff
 from datastore.runs import keys
@@ -88,7 +88,10 @@ class Journal:
         """
         parts, first = list[tuple[str, int, int | None]](), 0
         for run, last in [*((one.run, one.last) for one in self.ancestors), (self.run, None)]:
-            low, high = max(first, after), last if before is None else before - 1 if last is None else min(last, before - 1)
+            low, high = (
+                max(first, after),
+                last if before is None else before - 1 if last is None else min(last, before - 1),
+            )
             if high is None or low < high:
                 parts.append((run, low, high))
             first = first if last is None else last
@@ -192,7 +195,7 @@ class Journal:
         others: list[Write] = [table.put(keys.ended(now, self.run), None)]
         if ttl is not None:
             others.append(table.put(keys.expired(expiry(ttl, table.scope.core.clock()), self.run), None))
-        if self.ancestors and self.ancestors[-1].index is not None:
+        if self.ancestors and self.ancestors[-1].branch is not None:
             others.append(table.put(keys.hint(now, self.ancestors[-1].run, keys.CHILD + self.run), None))
         self.settle(head, value, *others)
         if (hint := hint_in(head)) is not None:
@@ -222,17 +225,16 @@ def begin(table: Table, run: str, start: dict[str, Any], hold: float) -> tuple[J
     Requests: 1 batch of 3.
     """
     journal = Journal(table, run, start)
-    hint, head, put = beginning(journal, hold, hold > 0)
+    hint, head, put = beginning(journal, hold)
     _, is_new, _ = table.write([hint, journal.put(0, {"kind": START, **start}, "input"), put])
-    if not is_new:
-        table.write_one(table.delete(hint.key))
+    if not is_new:  # the hint leads to that run, and goes when it is found to lead nowhere
         raise KeyExistsError("there is a run of this id; resume() goes on with it").during(
             "starting a run", table.scope.core.backend.name
         )
     return journal, head
 
 
-def beginning(journal: Journal, hold: float, held: bool) -> tuple[Put, Head, Put]:
+def beginning(journal: Journal, hold: float) -> tuple[Put, Head, Put]:
     """Return the hint for a new run, its head, and the write of the head."""
     hint = journal.table.put(keys.hint(journal.table.now(hold), journal.run), None)
     value = {"status": RUNNING, "entry": journal.base, "at": hint.at, "hint": hint.key, **lasting(journal.start)}

@@ -74,7 +74,7 @@ def duration(time: float | timedelta | str, parameter: str) -> float | timedelta
                 f"{parameter} is {shown(as_text(time))}; give seconds, a timedelta, or text such as '21d', '12h' or '30m'"
             )
         return float(found[1]) * _UNITS[found[2]]
-    return time
+    return time  # type: ignore[return-value]  # `is_a` does not narrow what is left
 
 
 def seconds(time: float | timedelta, parameter: str) -> float:

@@ -41,7 +41,7 @@ class State(MutableMapping[str, Any]):
         self._live[check_name(name, "name")] = value
 
     def __delitem__(self, name: str) -> None:
-        self[name]  # noqa: B018 - raises if there is none
+        self[name]
         self._live[name] = _REMOVED
 
     def __iter__(self) -> Iterator[str]:

@@ -6,9 +6,10 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from math import inf
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from datastore.backend import Write
 from datastore.calls.steps import Steps
@@ -27,6 +28,7 @@ from datastore.errors import (
 )
 from datastore.retry import Backoff
 from datastore.runs import keys
+from datastore.runs.branching import child_of
 from datastore.runs.entries import (
     ANSWERED,
     BRANCHED,
@@ -49,9 +51,12 @@ from datastore.runs.entries import (
     Branch,
     Entry,
 )
-from datastore.runs.journal import Head, Journal, beginning, head_of, lasting, results, run_over
+from datastore.runs.journal import Head, Journal, head_of, lasting, results, run_over
 from datastore.runs.state import State, changes, replay, restart, saved, whole
 from datastore.values import decode, encode
+
+if TYPE_CHECKING:
+    from datastore.calls.leases import Lease
 
 _AT_ONCE = frozenset({str, int, float, bool, type(None)})
 _LONGEST_DELAY = 60.0
@@ -72,14 +77,15 @@ class Work:
         journal: The run's journal.
         head: Its head.
         number: The number of the last entry.
-        agent: Who works on it.
+        lease: The worker's.
     """
 
-    def __init__(self, journal: Journal, head: Head, number: int) -> None:
+    def __init__(self, journal: Journal, head: Head, number: int, lease: Lease) -> None:
         self.journal = journal
         self.table = journal.table
         self.head = head
         self.number = number
+        self.lease = lease
         self.state = State()
         self.checkpoint = int(journal.start.get("checkpoint", 0))
         """The number of the entry that the replay begins after."""
@@ -99,8 +105,7 @@ class Work:
             restart(self.state, None if entry is None else entry.value.get("state"))
         else:
             restart(self.state, self.journal.start.get("state"))
-        last = self.number
-        self._past = (one for one in self.journal.entries(start) if one.kind not in NOTES and one.number <= last)
+        self._past = _asked_for(self.journal.entries(start), self.number)
         self._next = next(self._past, None)
 
     @property
@@ -140,7 +145,7 @@ class Work:
             )
         try:
             if self._over is not None:
-                raise type(self._over)(self._over.message).during("working on a run", self.table.scope.core.backend.name)
+                raise again(self._over)
             yield
         finally:
             self._lock.release()
@@ -168,6 +173,12 @@ class Work:
         saved(self.state, texts)
         return self.number
 
+    def release(self) -> None:
+        """Let others have the run. Nothing can be added through this object any more."""
+        self.lease.release()
+        if self._over is None:
+            self._stop(LeaseLostError("this worker has released the run; resume() takes it again"))
+
     def _lost(self) -> DataStoreError:
         last = self.journal.last()
         if last.kind == END:
@@ -184,7 +195,7 @@ class Work:
             found = self._recorded(name, STEP, FAILED)
             if found is not None and found.kind == STEP:
                 return found.value.get("result")
-            if found is not None and self.is_replaying:
+            if found is not None:
                 raise StepFailedError(_FAILED, step=name, error=str(found.value.get("error")))
             pauses, attempts, began = Backoff(inf, backoff, max(backoff, _LONGEST_DELAY)), 0, time.monotonic()
             while True:
@@ -209,11 +220,11 @@ class Work:
             claimed = self._recorded(name, CLAIM)
             unknown = False
             if claimed is not None:
-                found = self._recorded(name, EFFECT, FAILED)
-                if found is not None and found.kind == EFFECT:
-                    return found.value.get("result")
+                found = self._recorded(name, EFFECT)
+                if found is not None and "error" in found.value:
+                    raise StepFailedError(_FAILED, step=name, error=str(found.value["error"]))
                 if found is not None:
-                    raise StepFailedError(_FAILED, step=name, error=str(found.value.get("error")))
+                    return found.value.get("result")
                 unknown = True
                 if not is_known:
                     raise EffectUnknownError(
@@ -232,7 +243,7 @@ class Work:
             if unknown:
                 raise made.error
             error = name_of(type(made.error))
-            self.append(FAILED, name, error=error, seconds=_since(began))
+            self.append(EFFECT, name, error=error, seconds=_since(began))
             raise StepFailedError(_FAILED, step=name, error=error) from made.error
 
     def set_checkpoint(self, every: int) -> bool:
@@ -288,7 +299,7 @@ class Work:
             self._suspend(event, until, noted)
             answer = self.table.read_one(key)  # it may have come before the head said that the run waits
             if answer is None:
-                self._let_go(until)
+                self._let_go()
         assert answer is not None
         if "timeout" in answer.value:
             return self._answered(name, TIMEOUT, {})
@@ -321,10 +332,11 @@ class Work:
     stale: str | None = None
     """The key of the hint that the head has named before."""
 
-    def _let_go(self, until: str | None) -> None:
+    def _let_go(self) -> NoReturn:
         if self.stale is not None and self.stale != self.head.value.get("hint"):
             self.table.write_one(self.table.delete(self.stale))
         self.stale = None
+        self.release()
         raise self._stop(
             RunWaitingError("the run waits, and this worker has let it go; resume() it when due() names it")
         )
@@ -351,7 +363,7 @@ class Work:
                 at, number, fresh = entry.number, int(entry.value["children"]), not self.is_replaying
             owner = self.journal.owner(at)
             children = [keys.check_run(f"{keys.run_of(owner)}~{at}.{one}") for one in range(number)]
-            mine = next((one.index for one in self.journal.ancestors if one.last == at), None)
+            mine = next((one.branch for one in self.journal.ancestors if one.last == at), None)
             if fresh and mine is None:  # nothing follows it: perhaps the worker that wrote it wrote no children
                 self._begin_children([(child, at, index) for index, child in enumerate(children)])
             return Branch([keys.run_of(child) for child in children], mine)
@@ -377,32 +389,28 @@ class Work:
         """Write children that are not there yet."""
         for start in range(0, len(children), 250):  # four records each: a batch of the store
             self.table.write(
-                write for child in children[start : start + 250] for write in child_of(self.journal, self.checkpoint, *child)
+                write
+                for child in children[start : start + 250]
+                for write in child_of(self.journal, self.checkpoint, *child)
             )
 
-    def join(self, children: Sequence[str]) -> list[tuple[str, Entry]]:
+    def join(self, children: Sequence[str]) -> list[Entry]:
         """Return the last entries of children that are over, in order, or let the run go until they are."""
         with self.alone():
-            waits = False
             while self._next is not None and self._next.kind == WAIT and self._next.name[:1] == keys.CHILD:
                 self._pass()
-                waits = True
             is_new = self._recorded("", JOINED) is None
             heads = self._heads(children)
-            open = [child for child in children if heads[child].status not in OVER]
-            if open:
-                # It waits for one of them. Each end of another would wake it up for nothing.
-                event = keys.CHILD + open[-1]
-                self._suspend(event, None, noted=False)
-                heads.update(self._heads(open[-1:]))
+            while open := [child for child in children if heads[child].status not in OVER]:
+                # It waits for one of them, the one that was begun last: the end of another would wake it up for nothing.
+                self._suspend(keys.CHILD + open[-1], None, noted=False)
+                heads.update(self._heads(open[-1:]))  # it may have ended before the head said that the run waits
                 if heads[open[-1]].status not in OVER:
-                    self._let_go(None)
-                raise _AgainError
+                    self._let_go()
             ends = results(self.table, children, heads)
             if is_new:
                 self._joined(children, heads)
-            del waits
-            return [(child, ends[child]) for child in children]
+            return [ends[child] for child in children]
 
     def _heads(self, children: Sequence[str]) -> dict[str, Head]:
         found = self.table.read(keys.head(child) for child in children)
@@ -444,6 +452,7 @@ class Work:
     def _end(self, status: str, error: str | None = None) -> None:
         self.journal.end(self.head, self.number, status, self.journal.start.get("ttl"), error)
         self._stop(run_over(Entry(self.number, {"status": status}), self.table))
+        self.release()
 
     @property
     def is_over(self) -> bool:
@@ -451,36 +460,10 @@ class Work:
         return self._over is not None
 
 
-class _AgainError(Exception):
-    """What a run waited for happened in the moment in which it began to wait."""
-
-
-AGAIN = _AgainError
-
-
-def child_of(journal: Journal, checkpoint: int, child: str, at: int, index: int | None) -> list[Write]:
-    """Return the writes that make a child of a run, each only if it is not there yet."""
-    table = journal.table
-    ancestors = [*(one for one in journal.ancestors if one.last < at), (journal.owner(at) if at else journal.run, at, index)]
-    start = {"input": journal.start.get("input"), "ancestors": [list(one) for one in ancestors]}
-    if "ttl" in journal.start:
-        start["ttl"] = journal.start["ttl"]
-    if 0 < checkpoint <= at:
-        start["checkpoint"] = checkpoint
-    new = Journal(table, child, start)
-    hint, _, head = beginning(new, 0, False)
-    return [
-        table.put(keys.child(str(ancestors[-1][0]), child), None),
-        hint,
-        new.put(0, {"kind": "start", **start}),
-        head,
-    ]
-
-
-def catching(function: Callable[..., Any]) -> Callable[..., Any]:
+def catching(function: Callable[..., Any], parameter: str = "function") -> Callable[..., Any]:
     """Return a function that returns what another one does as a `Made`, awaited if that one is awaited."""
     if not callable(function):
-        raise InvalidValueError(f"function is {kind_of(function)}; give the function that the step calls")
+        raise InvalidValueError(f"{parameter} is {kind_of(function)}; give the function to call")
 
     async def awaited(*arguments: Any) -> Made:
         return await _awaited(function(*arguments))
@@ -500,6 +483,32 @@ async def _awaited(made: Awaitable[Any]) -> Made:
         return Made(await made)
     except Exception as error:  # noqa: BLE001 - raised by the step, or kept
         return Made(error=error)
+
+
+def _asked_for(entries: Iterator[Entry], last: int) -> Iterator[Entry]:
+    """Yield the entries that the program asks for again, up to a number.
+
+    A step that has failed is one of them only if the program went on after it. If it ended there, whoever resumed the
+    run has called it again.
+    """
+    held: Entry | None = None
+    for entry in entries:
+        if entry.number > last:
+            break
+        if entry.kind in NOTES:
+            held = None if held is not None and held.kind == FAILED else held
+        elif entry.kind != END:
+            if held is not None:
+                yield held
+            held = entry
+    if held is not None:
+        yield held
+
+
+def again(error: DataStoreError) -> DataStoreError:
+    """Return an error like one that was raised, without its traceback."""
+    copied = copy(error)
+    return copied.with_traceback(None)
 
 
 _FAILED = "what the step called has failed; the error is chained where it happened"
