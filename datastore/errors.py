@@ -219,7 +219,7 @@ class QuotaExceededError(DataStoreError):
 
 
 class LeaseLostError(DataStoreError):
-    """A lease (`datastore.AgentDataStore.lease`) is over: released, not renewed in time, or taken over by another holder.
+    """A lease (`datastore.AgentDataStore.lease`) is over: released, not renewed in time, or taken over by another one.
 
     Raised by every write through ``lease.data_store``, and by renewing. What was written in time stays; of a batch some
     records may have been written. Trying again does not help: take the lease again, and begin with what is stored.

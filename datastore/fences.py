@@ -1,16 +1,16 @@
-"""What a record remembers of the leases under which it was written, so that a holder whose lease is over changes nothing.
+"""What a record remembers of the leases under which it was written: a holder whose lease is over changes nothing.
 
-Every lease has a fencing number that only grows (`datastore.leases`). A write under a lease carries the number, and the
-record keeps it in the field ``fences``. A write with a lower number of the same lease is refused by the database, in the
-same atomic step that would have written. Numbers of different leases say nothing about each other.
+Every lease has a fencing number that only grows (`datastore.calls.leases`). A write under a lease carries the number, and the
+record keeps it in the field ``fences``. A write with a lower number of the same lease is refused by the database, in
+the same atomic step that would have written. Numbers of different leases say nothing about each other.
 
 The field is text, the same in every database::
 
     "9f86d081884c7d65:001795745892 2c26b46b68ffc68f:001795741003"
 
-One entry for each lease: 16 hex digits that stand for its namespace and name, and the number in 12 digits. So entries of
-one lease compare as text does. The lease that wrote last comes first. A record remembers the last `MOST_FENCES` leases,
-which takes at most 239 characters. A record that was never written under a lease has no such field.
+One entry for each lease: 16 hex digits that stand for its namespace and name, and the number in 12 digits. So entries
+of one lease compare as text does. The lease that wrote last comes first. A record remembers the last `MOST_FENCES`
+leases, which takes at most 239 characters. A record that was never written under a lease has no such field.
 
 The technique is the one of Kleppmann, "How to do distributed locking" (2016), with the check in the storage.
 """
@@ -32,7 +32,7 @@ ENTRY_LENGTH = LEASE_LENGTH + 1 + NUMBER_LENGTH
 LONGEST_FENCES = MOST_FENCES * (ENTRY_LENGTH + 1) - 1
 """The most characters of a record's entries."""
 GONE = "1970-01-01T00:00:00.000000Z"
-"""When a record that was deleted under a lease has expired: before every clock, so that no one takes it for a live one."""
+"""When a record that was deleted under a lease has expired: before every clock, so nobody takes it for a live one."""
 
 
 class Fence(NamedTuple):

@@ -12,7 +12,7 @@ from datastore.core import Core
 from datastore.errors import LeaseLostError
 from datastore.fronts import Front
 from datastore.holding import Holding
-from datastore.ids import is_system
+from datastore.ids import home_of, is_system
 
 
 class FencedCore(Front):
@@ -55,12 +55,16 @@ class FencedCore(Front):
         return outcomes
 
     def _fenced(self, writes: Sequence[Write]) -> list[Write]:
-        """Return writes with the lease's number. The store's own records are under no lease."""
+        """Return writes with the lease's number. The store's own records (leases, accounts) are under no lease."""
         self.holding.check()
         fence = self.holding.fence
-        return [one if one.fence or is_system(one.id) else one._replace(fence=fence) for one in writes]
+        return [one._replace(fence=fence) if one.fence is None and _is_fenced(one.id) else one for one in writes]
 
     def _lost(self, error: LeaseLostError) -> LeaseLostError:
         """Note that the lease is over: the database says so."""
         self.holding.lose(error.message)
         return error
+
+
+def _is_fenced(id: str) -> bool:
+    return not is_system(id) or home_of(id) is not None

@@ -1,8 +1,8 @@
 """Leases that this process holds, and the thread that renews them.
 
-A lease is one system record of the user. Whoever writes it on the condition of its revision holds it until the time in
-it. So taking, renewing and releasing are one conditional write each. This module knows the record; what a lease means to
-an agent is in `datastore.calls.leases`.
+A lease is one system record of the user. Whoever writes it on the condition of its revision holds it until the time
+in it. So taking, renewing and releasing are one conditional write each. What a lease means to an agent, and how it is
+taken, is in `datastore.calls.leases`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from datastore.times import format_time
 from datastore.values import encode
 
 KEPT = 30 * 86_400.0
-"""Seconds for which the record of a lease is kept after the lease is over. Then it expires, and its number is forgotten:
-the next one is again no lower than the seconds since the epoch, see `datastore.calls.leases`."""
+"""Seconds for which the record of a lease is kept after the lease is over. Then it expires, and its number is
+forgotten; what the next one is begun with is said in `datastore.calls.leases`."""
 _RENEWED_AFTER, _AGAIN_AFTER = 1 / 3, 1 / 10
 """The parts of its time after which a lease is renewed, and renewed once more if that has failed."""
 _SOONEST = 0.01  # seconds between two looks of the thread
@@ -129,9 +129,7 @@ class Holding:
         found = put.revision if outcome.done else outcome.revision
         if outcome.error is not None:
             self.due = now + self.ttl * _AGAIN_AFTER
-        elif (
-            term := self._sent.get(found or "")
-        ) is not None:  # a write of this holding, though perhaps an earlier one
+        elif (term := self._sent.get(found or "")) is not None:  # it is a write of this holding
             if not self.is_over and term.ends > self._term.ends:
                 self._term = term
                 self._sent = {revision: one for revision, one in self._sent.items() if one.ends >= term.ends}

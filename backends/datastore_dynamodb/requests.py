@@ -35,15 +35,16 @@ from datastore_dynamodb.schema import TTL
 _AT_REVISION = "revision = :seen"
 _SAME_PARTS = "valueParts = :parts"
 _NO_FENCES = f"attribute_not_exists({FENCES})"
-_ABSENT = f"attribute_not_exists(pk) OR ({EXPIRED} AND attribute_exists(revision) AND {NO_PARTS} AND {_NO_FENCES})"
+_REPLACEABLE = f"{EXPIRED} AND attribute_exists(revision) AND {NO_PARTS} AND {_NO_FENCES}"
+_ABSENT = f"attribute_not_exists(pk) OR ({_REPLACEABLE})"
 _ABSENT_OR_EXPIRES_LATER = "(attribute_not_exists(pk) OR expiresAt > :at)"
 _NOT_CREATED_SINCE, _NOT_WRITTEN_SINCE = "NOT createdAt > :at", "NOT updatedAt > :at"
 """Of a write of a record that nobody has read. A request may arrive long after its call has sent another one, and after
 others have removed the record and created it again. If it is refused because clocks differ, the record that it found is
 changed by the next request, at its revision. The condition holds for a record without the time, and for none."""
 _NOT_FENCED_OFF = f"({_NO_FENCES} OR ({FENCES} BETWEEN :first AND :{FENCES} AND NOT contains({FENCES}, :between)))"
-"""Of a write under a lease of a record that nobody has read: it remembers nothing, or this lease alone, with this number
-or a lower one (`datastore.fences`). What it remembers of several leases is read first."""
+"""Of a write under a lease of a record that nobody has read: it remembers nothing, or this lease alone, with this
+number or a lower one (`datastore.fences`). What it remembers of several leases is read first."""
 _EXPIRY = ("expiresAt", TTL)
 _UNKNOWN = unknown(WRITES)
 _COUNT = f"ADD accessCount :number SET {remembering(COUNTS)}"
@@ -90,7 +91,7 @@ def request_of(change: Change, value: Encoded | None) -> Request:
 
 def _condition(change: Change, value: Encoded | None, values: Attributes) -> str:
     """Return the condition of a write, and add the values that it uses to ``values``."""
-    write, over = change.write, change.over
+    over = change.over
     if isinstance(over, Known):
         return _as_seen(change, over, value, values) + _fences_as_seen(change, over, values)
     if isinstance(over, Unseen) and change.fence is not None:

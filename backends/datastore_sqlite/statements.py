@@ -92,7 +92,8 @@ def _remembering(entry: str) -> str:
     """Return what a record remembers after a write with an entry: this first, and then the others that it had."""
     found = f"instr(fences, substr({entry}, 1, {LEASE_LENGTH + 1}))"
     others = f"replace(' ' || fences, ' ' || substr(fences, {found}, {ENTRY_LENGTH}), '')"
-    return f"substr({entry} || coalesce(CASE {found} WHEN 0 THEN ' ' || fences ELSE {others} END, ''), 1, {LONGEST_FENCES})"
+    kept = f"CASE {found} WHEN 0 THEN ' ' || fences ELSE {others} END"
+    return f"substr({entry} || coalesce({kept}, ''), 1, {LONGEST_FENCES})"
 
 
 @cache

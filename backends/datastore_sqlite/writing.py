@@ -328,7 +328,7 @@ def _delete(connection: Connection, delete: Delete) -> Outcome:
 
 def _delete_fenced(connection: Connection, delete: Delete, entry: str) -> Outcome:
     if delete.if_revision is None:
-        statement, condition = sql.DELETE_FENCED, (delete.id, delete.at)
+        statement, condition = sql.DELETE_FENCED, tuple[str, ...]((delete.id, delete.at))
     else:
         statement, condition = sql.DELETE_FENCED_IF_REVISION, (delete.id, delete.if_revision, delete.at)
     if connection.execute(statement, (delete.at, delete.at, entry, *condition)).rowcount:

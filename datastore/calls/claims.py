@@ -20,7 +20,7 @@ from datastore.ids import IdRange, encode_key, key_range
 from datastore.retry import Backoff
 from datastore.scope import Bound, Scope, bounded, scope_of
 from datastore.times import format_time
-from datastore.values import check_metadata, decode, encode
+from datastore.values import check_metadata, decode
 
 if TYPE_CHECKING:
     from datastore.backend import Query

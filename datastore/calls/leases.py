@@ -15,12 +15,12 @@ the lease was taken more often than once a second on average, or if the clock of
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from math import inf
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, cast
 
 from datastore.arguments import as_bool, as_number, as_seconds, check_name, is_a, shown
 from datastore.backend import Document, Fields, Put
@@ -36,8 +36,10 @@ from datastore.times import format_time, parse_time
 from datastore.values import encode
 
 if TYPE_CHECKING:
-    from datastore.agent import AgentDataStore
     from datastore.holding import Holding
+
+S = TypeVar("S", bound=Bound)
+"""The class of the store that a lease was taken through."""
 
 MARGIN = 0.1
 """The part of its time by which others take a lease over later than it ends: so much may clocks differ."""
@@ -87,7 +89,7 @@ def put_for(scope: Scope, record: LeaseRecord, value: dict[str, Any], moment: Mo
     )
 
 
-class Lease(OfOneProcess):
+class Lease(OfOneProcess, Generic[S]):
     """A lease that this process has taken. Made by `AgentDataStore.lease`; use it as a context manager.
 
     What is written through `data_store` carries the lease's number. A record remembers the highest number that has
@@ -98,11 +100,11 @@ class Lease(OfOneProcess):
 
     __slots__ = ("_data_store",)
 
-    def __init__(self, data_store: AgentDataStore) -> None:
+    def __init__(self, data_store: S) -> None:
         self._data_store = data_store
 
     @property
-    def data_store(self) -> AgentDataStore:
+    def data_store(self) -> S:
         """The agent's store, whose every write carries the lease's number. Reads are those of any other."""
         return self._data_store
 
@@ -158,17 +160,17 @@ class Lease(OfOneProcess):
         return f"Lease(name={self.name!r}, number={self.number}, is_held={self.is_held})"
 
 
-class Lock(OfOneProcess):
+class Lock(OfOneProcess, Generic[S]):
     """A lease to be waited for, as a context manager. Made by `AgentDataStore.lock`."""
 
     __slots__ = ("_asked", "_data_store", "_lease")
 
-    def __init__(self, data_store: AgentDataStore, asked: Asked) -> None:
+    def __init__(self, data_store: S, asked: Asked) -> None:
         self._data_store = data_store
         self._asked = asked
-        self._lease: Lease | None = None
+        self._lease: Lease[S] | None = None
 
-    def __enter__(self) -> Lease:
+    def __enter__(self) -> Lease[S]:
         if self._lease is not None:
             raise ReentrantCallError("this lock is held already; call lock() once for each block")
         self._lease = take(self._data_store, self._asked)
@@ -200,7 +202,7 @@ class LeaseCalls(Bound):
     __slots__ = ()
 
     @bounded
-    def lease(self, name: str, ttl: float | timedelta = 30.0, *, renew: bool = True) -> Lease:
+    def lease(self, name: str, ttl: float | timedelta = 30.0, *, renew: bool = True) -> Lease[Self]:
         """Take a lease, if nobody holds it: ``with data_store.lease("nightly") as lease: ...``.
 
         One holder at a time has the lease of a name in this namespace, over all threads, processes and machines. It is
@@ -228,9 +230,9 @@ class LeaseCalls(Bound):
         1. A write through ``lease.data_store`` makes those of the same write elsewhere; but a delete makes 2, except on
         SQLite, and so does ``touch``.
         """
-        return take(cast("AgentDataStore", self), asked(name, ttl, 0.0, renew))
+        return take(self, asked(name, ttl, 0.0, renew))
 
-    def lock(self, name: str, *, ttl: float | timedelta = 30.0, timeout: float | timedelta = 30.0) -> Lock:
+    def lock(self, name: str, *, ttl: float | timedelta = 30.0, timeout: float | timedelta = 30.0) -> Lock[Self]:
         """Wait for a lease, and release it at the end of the block: ``with data_store.lock("plan") as lease: ...``.
 
         The lease is one of `lease`: under the same name, the same. There is no order among those who wait.
@@ -251,7 +253,7 @@ class LeaseCalls(Bound):
         Requests: those of `lease`, and 1 for each look of those who wait: after 20 milliseconds, and then more and more
         seldom, up to half a second.
         """
-        return Lock(cast("AgentDataStore", self), asked(name, ttl, timeout, True))
+        return Lock(self, asked(name, ttl, timeout, True))
 
 
 def asked(name: str, ttl: float | timedelta, timeout: float | timedelta, renew: bool) -> Asked:
@@ -280,7 +282,7 @@ def _seconds(value: float | timedelta, parameter: str, most: float) -> float:
     return float(seconds)
 
 
-def take(data_store: AgentDataStore, asked: Asked) -> Lease:
+def take(data_store: S, asked: Asked) -> Lease[S]:
     """Take a lease in this thread, and wait for it if the caller says so."""
     return follow(taking(data_store, asked), _nothing)  # type: ignore[no-any-return]  # what steps return is not typed
 
@@ -289,7 +291,7 @@ def _nothing() -> None:
     """Be the function of a call that needs none."""
 
 
-def taking(data_store: AgentDataStore, asked: Asked) -> Steps:
+def taking(data_store: Bound, asked: Asked) -> Steps:
     """Return the steps of taking a lease, whose result is the `Lease`."""
     scope = scope_of(data_store)
     scope.core.check_writes(scope.prefix)
@@ -300,7 +302,7 @@ def taking(data_store: AgentDataStore, asked: Asked) -> Steps:
         if not isinstance(taken, LeaseHeldError):
             from datastore.fencing import FencedCore  # imported here, because few programs need it
 
-            return Lease(type(data_store)(scope.through(FencedCore(scope.core, taken))))
+            return Lease(cast(Any, type(data_store))(scope.through(FencedCore(scope.core, taken))))
         if not pauses.has(0.0):
             raise taken.during(f"taking a lease in namespace {scope.namespace!r}", scope.core.backend.name)
         yield pauses
@@ -384,5 +386,5 @@ def _last(document: Document) -> _Last:
     return _Last(number, holder, end, end + MARGIN * ttl)
 
 
-def _holding_of(lease: Lease) -> Holding:
+def _holding_of(lease: Lease[Any]) -> Holding:
     return scope_of(lease.data_store).core.holding  # type: ignore[attr-defined,no-any-return]  # it is a `FencedCore`
