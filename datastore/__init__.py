@@ -17,6 +17,7 @@ try:
     from datastore.calls.listings import Page
     from datastore.connecting import connect
     from datastore.errors import (
+        AnswerTimeoutError,
         BackendUnavailableError,
         BackendUnusableError,
         BatchError,
@@ -26,6 +27,7 @@ try:
         DamagedRecordError,
         DataStoreError,
         DeadlineExceededError,
+        EffectUnknownError,
         InternalError,
         InvalidNameError,
         InvalidNameTypeError,
@@ -34,12 +36,17 @@ try:
         KeyExistsError,
         LeaseHeldError,
         LeaseLostError,
+        NoSuchRunError,
         NotPicklableError,
         OutcomeUnknownError,
         PermissionDeniedError,
         QueryError,
         QuotaExceededError,
         ReentrantCallError,
+        RunChangedError,
+        RunOverError,
+        RunWaitingError,
+        StepFailedError,
         ThrottledError,
         UnsupportedError,
         ValueTooLargeError,
@@ -65,12 +72,14 @@ if TYPE_CHECKING:
     from datastore.interfaces.vault import Vault
     from datastore.quotas import Quota
     from datastore.record import Record
+    from datastore.runs import Run, Runs
     from datastore.tokens import Token, Tokens
 
     __version__: str
 
 __all__ = [
     "AgentDataStore",
+    "AnswerTimeoutError",
     "AsyncAgentDataStore",
     "AsyncDataStore",
     "AsyncKeyValueStore",
@@ -90,6 +99,7 @@ __all__ = [
     "DataStore",
     "DataStoreError",
     "DeadlineExceededError",
+    "EffectUnknownError",
     "Health",
     "InternalError",
     "InvalidNameError",
@@ -104,6 +114,7 @@ __all__ = [
     "LeaseLostError",
     "Lock",
     "NamespaceStats",
+    "NoSuchRunError",
     "NotPicklableError",
     "OutcomeUnknownError",
     "Page",
@@ -113,6 +124,12 @@ __all__ = [
     "QuotaExceededError",
     "Record",
     "ReentrantCallError",
+    "Run",
+    "RunChangedError",
+    "RunOverError",
+    "RunWaitingError",
+    "Runs",
+    "StepFailedError",
     "Telemetry",
     "ThrottledError",
     "Token",
@@ -140,6 +157,8 @@ _LATE = {
     "KeyValueStore": "datastore.interfaces.key_value",
     "Quota": "datastore.quotas",
     "Record": "datastore.record",
+    "Run": "datastore.runs",
+    "Runs": "datastore.runs",
     "Telemetry": "datastore.events",
     "Token": "datastore.tokens",
     "Tokens": "datastore.tokens",

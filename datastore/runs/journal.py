@@ -194,7 +194,8 @@ class Journal:
             value["error"] = error
         others: list[Write] = [table.put(keys.ended(now, self.run), None)]
         if ttl is not None:
-            others.append(table.put(keys.expired(expiry(ttl, table.scope.core.clock()), self.run), None))
+            value["expired"] = keys.expired(expiry(ttl, table.scope.core.clock()), self.run)
+            others.append(table.put(value["expired"], None))
         if self.ancestors and self.ancestors[-1].branch is not None:
             others.append(table.put(keys.hint(now, self.ancestors[-1].run, keys.CHILD + self.run), None))
         self.settle(head, value, *others)

@@ -74,4 +74,7 @@ def _remove(journal: Journal, head: Head | None, place: str) -> None:
             batch.clear()
     batch += [keys.child(one.run, run) for one in journal.ancestors]
     table.write(table.delete(key) for key in batch)
-    table.write([table.delete(keys.entry(run, 0)), table.delete(place)])
+    places = {place, keys.entry(run, 0)}
+    if head is not None:
+        places |= {keys.ended(head.value["at"], run), head.value.get("expired", place)}
+    table.write(table.delete(key) for key in sorted(places))

@@ -170,6 +170,7 @@ class Work:
         if not done:
             raise self._lost()
         self.number += 1
+        self._pending = None
         saved(self.state, texts)
         return self.number
 
@@ -217,21 +218,16 @@ class Work:
     def effect(self, name: str, arguments: tuple[Any, ...], is_known: bool) -> Steps:
         """Return the steps of `Run.effect`. They ask for the function, or for what is known of an unknown one."""
         with self.alone():
-            claimed = self._recorded(name, CLAIM)
-            unknown = False
-            if claimed is not None:
-                found = self._recorded(name, EFFECT)
-                if found is not None and "error" in found.value:
-                    raise StepFailedError(_FAILED, step=name, error=str(found.value["error"]))
-                if found is not None:
+            pending, self._pending = self._pending, None
+            unknown = pending == name or self._recorded(name, CLAIM) is not None
+            if unknown:
+                if self._next is not None and (self._next.kind, self._next.name) == (EFFECT, name):
+                    found = self._pass()
+                    if "error" in found.value:
+                        raise StepFailedError(_FAILED, step=name, error=str(found.value["error"]))
                     return found.value.get("result")
-                unknown = True
-                if not is_known:
-                    raise EffectUnknownError(
-                        "a worker began this effect and did not come back: find out whether it took place, and say so "
-                        "with unknown=",
-                        effect=name,
-                    ).during("an effect of a run", self.table.scope.core.backend.name)
+                if not is_known or self.is_replaying:  # in a replay the program went on without knowing
+                    raise self._unknown(name)
             else:
                 self.append(CLAIM, name)
             began = time.monotonic()
@@ -241,10 +237,21 @@ class Work:
                 self.append(EFFECT, name, what="result", result=result, seconds=_since(began))
                 return result
             if unknown:
+                self._pending = name
                 raise made.error
             error = name_of(type(made.error))
             self.append(EFFECT, name, error=error, seconds=_since(began))
             raise StepFailedError(_FAILED, step=name, error=error) from made.error
+
+    _pending: str | None = None
+    """The effect of which the program was just told that it is unknown, and for which it may ask again."""
+
+    def _unknown(self, name: str) -> EffectUnknownError:
+        self._pending = name if not self.is_replaying else None
+        return EffectUnknownError(
+            "a worker began this effect and did not come back: find out whether it took place, and say so with unknown=",
+            effect=name,
+        ).during("an effect of a run", self.table.scope.core.backend.name)
 
     def set_checkpoint(self, every: int) -> bool:
         """See `Run.checkpoint`."""
@@ -257,7 +264,7 @@ class Work:
                 restart(self.state, entry.value.get("state"))
                 self.checkpoint = entry.number
                 return True
-            if self.number + 1 - self.checkpoint < every:
+            if self.number - self.checkpoint < every:
                 return False
             self.checkpoint = self.append(CHECKPOINT)
             value = {**self.head.value, "entry": self.number, "checkpoint": self.checkpoint}
