@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from datastore import limits
     from datastore.asynchronous.agent import AsyncAgentDataStore
     from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncVault
+    from datastore.asynchronous.leases import AsyncLease, AsyncLock
     from datastore.asynchronous.store import AsyncDataStore, connect_async
     from datastore.asynchronous.tokens import AsyncTokens
     from datastore.events import CallEvent, Telemetry, audit
@@ -83,6 +84,8 @@ __all__ = [
     "AsyncAgentDataStore",
     "AsyncDataStore",
     "AsyncKeyValueStore",
+    "AsyncLease",
+    "AsyncLock",
     "AsyncTokens",
     "AsyncVault",
     "Backend",
@@ -151,6 +154,8 @@ _LATE = {
     "AsyncAgentDataStore": "datastore.asynchronous.agent",
     "AsyncDataStore": "datastore.asynchronous.store",
     "AsyncKeyValueStore": "datastore.asynchronous.interfaces",
+    "AsyncLease": "datastore.asynchronous.leases",
+    "AsyncLock": "datastore.asynchronous.leases",
     "AsyncTokens": "datastore.asynchronous.tokens",
     "AsyncVault": "datastore.asynchronous.interfaces",
     "CallEvent": "datastore.events",

@@ -1,8 +1,8 @@
 """What a record remembers of the leases under which it was written: a holder whose lease is over changes nothing.
 
-Every lease has a fencing number that only grows (`datastore.calls.leases`). A write under a lease carries the number, and the
-record keeps it in the field ``fences``. A write with a lower number of the same lease is refused by the database, in
-the same atomic step that would have written. Numbers of different leases say nothing about each other.
+Every lease has a fencing number that only grows (`datastore.calls.leases`). A write under a lease carries the number,
+and the record keeps it in the field ``fences``. A write with a lower number of the same lease is refused by the
+database, in the same atomic step that would have written. Numbers of different leases say nothing about each other.
 
 The field is text, the same in every database::
 

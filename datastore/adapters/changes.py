@@ -14,7 +14,7 @@ from datastore.backend import DONE, Access, Delete, Document, Fence, Outcome, Pu
 from datastore.documents import UNDECODABLE, damaged
 from datastore.errors import DataStoreError, OutcomeUnknownError, ValueTooLargeError
 from datastore.fences import GONE, fences_after, is_refused, lease_lost
-from datastore.ids import decode_id, home_of
+from datastore.ids import area_of, decode_id, home_of
 from datastore.values import decode, encode, merge_metadata
 
 
@@ -362,7 +362,11 @@ def _delete(
 def _removal(delete: Delete, state: Known, mark: str) -> Change:
     """Return the change that puts a document in the place of one that is deleted under a lease: see `Delete.fence`."""
     home = home_of(delete.id)
-    name = decode_id(delete.id if home is None else home + delete.id.rpartition(":")[2])
+    if home is None:
+        name = decode_id(delete.id)
+    else:  # as `datastore.scope.Scope.area` names it
+        name = decode_id(home + delete.id.rpartition(":")[2])
+        name = name._replace(namespace=f"{area_of(delete.id)}:{name.namespace}")
     put = Put(delete.id, *name, None, "null", None, "", delete.at, f"deleted-{mark}", GONE)
     after = Known(
         None, put.revision, put.at, GONE, "{}", mark, updated_at=put.at, updated_by_agent="",

@@ -36,6 +36,8 @@ _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "claim": ({"a": 1},),
     "find_one_and_update": ({"a": 1}, {"$set": {"b": 1}}),
     "get_or_set": ("key", dict),
+    "lease": ("work",),
+    "lock": ("work",),
     "update": ("object", {"field": 1}),
     "get_many": (["key", "other"],),
     "get_records": (["key", "other"],),
@@ -64,12 +66,19 @@ _OPTIONS: dict[str, dict[str, Any]] = {"touch": {"ttl": 60}, "claim": {"ttl": 60
 """Those that are given by name."""
 
 
+_HELD = frozenset({"lease", "lock"})
+"""The calls that return a context manager: it is entered and left."""
+
+
 def _called(data_store: Any, name: str, arguments: dict[str, Any]) -> object:
     bound = inspect.signature(getattr(AgentDataStore, name)).bind(
         data_store, *_ARGUMENTS[name], **_OPTIONS.get(name, {})
     )
     bound.arguments.update(arguments)
     result = getattr(data_store, name)(*bound.args[1:], **bound.kwargs)
+    if name in _HELD:
+        with result as held:
+            return held.name
     return list(result) if isinstance(result, Iterator) else result
 
 
@@ -104,7 +113,7 @@ WRITES = frozenset(
     {
         *("set", "add", "create", "delete", "modify", "increment", "append", "pop", "touch", "claim"),
         *("find_one_and_update", "get_or_set", "update", "add_many", "set_many", "delete_many", "clear"),
-        *("clear-prefix", "delete_where", "update_where", "purge_expired"),
+        *("clear-prefix", "delete_where", "update_where", "purge_expired", "lease", "lock"),
     }
 )
 """The calls that write, or can."""

@@ -14,10 +14,12 @@ from datastore import (
     AsyncAgentDataStore,
     AsyncDataStore,
     AsyncKeyValueStore,
+    AsyncLease,
     AsyncTokens,
     AsyncVault,
     DataStore,
     KeyValueStore,
+    Lease,
     Tokens,
     Vault,
 )
@@ -29,6 +31,7 @@ TWINS = {
     Vault: AsyncVault,
     KeyValueStore: AsyncKeyValueStore,
     Tokens: AsyncTokens,
+    Lease: AsyncLease,
 }
 RENAMED = {(DataStore, "close"): "aclose"}
 """Calls with another name, as Python's own asynchronous objects have it."""
@@ -36,11 +39,14 @@ WITHOUT_IO = {
     (DataStore, "agent"),
     (DataStore, "host"),
     (AgentDataStore, "use_namespace"),
+    (AgentDataStore, "lock"),
 }
 """They make no request, so there is nothing to await."""
 BINDING = {(Tokens, "agent")}
 """They make a request, and return a twin."""
 STREAMS = {(DataStore, "users"), (DataStore, "records"), (AgentDataStore, "iter_records")}
+TWINS_THEMSELVES = {(AgentDataStore, "lease"): "AsyncLease", (AgentDataStore, "lock"): "AsyncLock"}
+"""They return a twin."""
 AWAITED_OR_ITERATED = {(AgentDataStore, "find_records"): "FoundRecords"}
 OWN_DOCSTRING = {(DataStore, "close")}
 COROUTINES_TOO = {(AgentDataStore, "modify"), (AgentDataStore, "get_or_set")}
@@ -98,7 +104,7 @@ def test_a_call_returns_the_same(kind, name):
         returned = returned.replace("AgentDataStore", "AsyncAgentDataStore")
     if (kind, name) in STREAMS:
         returned = returned.replace("Iterator", "AsyncIterator")
-    assert twin.return_annotation == AWAITED_OR_ITERATED.get((kind, name), returned)
+    assert twin.return_annotation == {**AWAITED_OR_ITERATED, **TWINS_THEMSELVES}.get((kind, name), returned)
 
 
 @pytest.mark.parametrize(("kind", "name"), CALLS)
