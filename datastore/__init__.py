@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from datastore.asynchronous.agent import AsyncAgentDataStore
     from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncVault
     from datastore.asynchronous.leases import AsyncLease, AsyncLock
+    from datastore.asynchronous.runs import AsyncRun, AsyncRuns
     from datastore.asynchronous.store import AsyncDataStore, connect_async
     from datastore.asynchronous.tokens import AsyncTokens
     from datastore.events import CallEvent, Telemetry, audit
@@ -86,6 +87,8 @@ __all__ = [
     "AsyncKeyValueStore",
     "AsyncLease",
     "AsyncLock",
+    "AsyncRun",
+    "AsyncRuns",
     "AsyncTokens",
     "AsyncVault",
     "Backend",
@@ -156,6 +159,8 @@ _LATE = {
     "AsyncKeyValueStore": "datastore.asynchronous.interfaces",
     "AsyncLease": "datastore.asynchronous.leases",
     "AsyncLock": "datastore.asynchronous.leases",
+    "AsyncRun": "datastore.asynchronous.runs",
+    "AsyncRuns": "datastore.asynchronous.runs",
     "AsyncTokens": "datastore.asynchronous.tokens",
     "AsyncVault": "datastore.asynchronous.interfaces",
     "CallEvent": "datastore.events",

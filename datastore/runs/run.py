@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 Unknown: TypeAlias = Callable[..., Any] | None
 _MOST = 100_000
-_NO_DEFAULT = object()
+NO_DEFAULT: Any = object()
+"""Stands for a default that was not given."""
 
 
 class Run(OfOneProcess):
@@ -227,7 +228,7 @@ class Run(OfOneProcess):
         at = None if at is None else _number(at, "at", 0, 10**12 - 1)
         return work.fork(at, None if id is None else keys.check_run(id))
 
-    def join(self, children: Sequence[str], *, default: Any = _NO_DEFAULT) -> list[Any]:
+    def join(self, children: Sequence[str], *, default: Any = NO_DEFAULT) -> list[Any]:
         """Return the results of runs, in order, or let this run go until all of them are over.
 
         Args:
@@ -363,7 +364,7 @@ def _number(value: int, parameter: str, least: int, most: int) -> int:
 def _result(end: Entry, child: str, default: Any) -> Any:
     if end.value.get("status") == DONE:
         return end.value.get("result")
-    if default is not _NO_DEFAULT:
+    if default is not NO_DEFAULT:
         return default
     error = str(end.value.get("error") or end.value.get("status"))
     raise StepFailedError(f"the run {child!r} is {end.value.get('status')}", step=child, error=error)
