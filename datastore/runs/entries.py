@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from datastore.backend import Document
-from datastore.runs.keys import key_of, number_of
+from datastore.runs.keys import key_of, number_of, run_of
 from datastore.times import parse_time
 from datastore.values import size_of
 
@@ -117,7 +117,7 @@ def told(document: Document) -> HistoryEntry:
     return HistoryEntry(
         entry.number,
         entry.kind,
-        entry.name,
+        run_of(entry.name[1:]) if entry.kind == WAIT else entry.name,
         document.created_by_agent,
         parse_time(document.created_at),
         value.get("seconds"),
