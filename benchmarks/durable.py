@@ -3,9 +3,9 @@
     pip install langgraph-checkpoint-sqlite dbos
     python benchmarks/durable.py [rounds]
 
-Two loads: a step with a small result, and a step of a run with 100 variables of 1 KB each, of which one changes. LangGraph
-puts a checkpoint of all variables with each step, as its graphs do. DBOS keeps what a step returns: all variables, for
-that is how its steps hand state on. What is not installed is left out, and the table says so.
+Two loads: a step with a small result, and a step of a run with 100 variables of 1 KB each, of which one changes.
+LangGraph puts a checkpoint of all variables with each step, as its graphs do. DBOS keeps what a step returns: all
+variables, for that is how its steps hand state on. What is not installed is left out, and the table says so.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class AgentDataStore(
         """The runs of this namespace, journals of steps that any worker can go on with: a `Runs`."""
         from datastore.runs import Runs  # imported here, because few need it
 
-        return Runs(scope_of(self))
+        return Runs(scope_of(self), type(self))
 
     # -------------------------------------------------------------------------------------------------- manners
 

@@ -46,7 +46,9 @@ def list_(
             for info in infos:
                 print_json(_as_json(info))
             return
-        rows = [(info.id, info.status, info.waiting_for or info.error or "", text_of(info.created_at)) for info in infos]
+        rows = [
+            (info.id, info.status, info.waiting_for or info.error or "", text_of(info.created_at)) for info in infos
+        ]
         for line in lines_of(("run", "status", "waits for", "started"), rows) if rows else ["there are no runs"]:
             typer.echo(line)
 

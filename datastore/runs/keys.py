@@ -71,7 +71,7 @@ def duration(time: float | timedelta | str, parameter: str) -> float | timedelta
     if is_a(time, str):
         if (found := _DURATION.fullmatch(as_text(time))) is None:
             raise InvalidValueError(
-                f"{parameter} is {shown(as_text(time))}; give seconds, a timedelta, or text such as '21d', '12h' or '30m'"
+                f"{parameter} is {shown(as_text(time))}; give seconds, a timedelta, or text such as '21d' or '30m'"
             )
         return float(found[1]) * _UNITS[found[2]]
     return time  # type: ignore[return-value]  # `is_a` does not narrow what is left

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
@@ -34,12 +35,15 @@ class Runs(Bound, OfOneProcess):
     each is one statement. Writes and removals of a few records together are one.
     """
 
-    __slots__ = ()
+    __slots__ = ("_store",)
 
-    def __new__(cls, scope: Scope) -> Self:
-        """Bind a new object."""
+    _store: Callable[[Scope], Any]
+
+    def __new__(cls, scope: Scope, store: Callable[[Scope], Any]) -> Self:
+        """Bind a new object; ``store`` makes an agent's store for a scope."""
         self = super().__new__(cls)
         bind(self, scope)
+        self._store = store
         return self
 
     def start(
@@ -78,7 +82,7 @@ class Runs(Bound, OfOneProcess):
             start["ttl"] = keys.seconds(ttl, "ttl")
         table = _table(scope)
         table.put(keys.entry(run, 0), input, name="input")  # raises before any request
-        held = _take(scope, run, lease)
+        held = _take(self, run, lease)
         try:
             journal, head = begin(table, run, start, _seconds(lease))
         except BaseException:
@@ -107,7 +111,7 @@ class Runs(Bound, OfOneProcess):
         run, table = keys.check_run(id), _table(scope)
         scope.core.check_writes(scope.prefix)
         journal = open_journal(table, run)
-        held = _take(scope, run, lease)
+        held = _take(self, run, lease)
         try:
             work = _taken_over(journal, held, _seconds(lease))
             work.rewind()
@@ -170,9 +174,9 @@ class Runs(Bound, OfOneProcess):
         Raises:
             QueryError: If ``limit`` is below 1.
 
-        Requests: 2 for each 250 runs that are due, and 1 for those of them whose worker may have died; 1 if none is due.
-        Runs that wait for something else cost nothing. One whose worker has held it for longer than the lease it took
-        first is looked at, too.
+        Requests: 2 for each 250 runs that are due, and 1 for those of them whose worker may have died; 1 if there is
+        none. Runs that wait for something else cost nothing. One whose worker has held it for longer than the lease it
+        took first is looked at, too.
         """
         return due(_table(scope_of(self)), limit)
 
@@ -310,10 +314,8 @@ def _table(scope: Scope) -> Table:
     return Table(scope.area("runs"))
 
 
-def _take(scope: Scope, run: str, lease: float | timedelta) -> Lease:
-    from datastore.agent import AgentDataStore  # imported here: it leads here
-
-    return take(AgentDataStore(scope.area("runs")), asked(run, lease, 0.0, True))
+def _take(self: Runs, run: str, lease: float | timedelta) -> Lease[Any]:
+    return take(self._store(scope_of(self).area("runs")), asked(run, lease, 0.0, True))
 
 
 def _seconds(lease: float | timedelta) -> float:
@@ -321,12 +323,10 @@ def _seconds(lease: float | timedelta) -> float:
 
 
 def _run(self: Runs, work: Work) -> Run:
-    from datastore.agent import AgentDataStore  # imported here: it leads here
-
-    return Run(work, AgentDataStore(scope_of(self).through(scope_of(work.lease.data_store).core)))
+    return Run(work, self._store(scope_of(self).through(scope_of(work.lease.data_store).core)))
 
 
-def _taken_over(journal: Journal, held: Lease, hold: float) -> Work:
+def _taken_over(journal: Journal, held: Lease[Any], hold: float) -> Work:
     """Write that this worker has the run: from then on the next entry of any other fails."""
     table = journal.table
     while True:

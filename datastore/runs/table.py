@@ -50,8 +50,7 @@ class Table:
         span = key_range(self.scope.prefix, None, keys.start, keys.end)
         left = sys.maxsize if limit is None else limit
         for documents in self.scope.core.pages(span, fields, None, limit, _refuse, reverse=reverse):
-            for document in documents[:left]:
-                yield document
+            yield from documents[:left]
             left -= len(documents)
             if left <= 0:
                 return

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from copy import copy
 from math import inf
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 from datastore.backend import Write
 from datastore.calls.steps import Steps
@@ -80,7 +80,7 @@ class Work:
         lease: The worker's.
     """
 
-    def __init__(self, journal: Journal, head: Head, number: int, lease: Lease) -> None:
+    def __init__(self, journal: Journal, head: Head, number: int, lease: Lease[Any]) -> None:
         self.journal = journal
         self.table = journal.table
         self.head = head
@@ -124,8 +124,7 @@ class Work:
         return entry
 
     def _pass(self) -> Entry:
-        entry = self._next
-        assert entry is not None
+        entry = cast(Entry, self._next)
         self._next = next(self._past, None)
         replay(self.state, entry.value.get("state"))
         return entry
@@ -141,7 +140,7 @@ class Work:
         """Refuse a call while another one of the same run is under way: their order would not be repeatable."""
         if not self._lock.acquire(blocking=False):
             raise ReentrantCallError(
-                "another step of this run is under way; steps do not nest, and a run belongs to one thread: use branch()"
+                "another step of this run is under way; steps do not nest, and a run belongs to one thread (branch())"
             )
         try:
             if self._over is not None:
@@ -249,7 +248,7 @@ class Work:
     def _unknown(self, name: str) -> EffectUnknownError:
         self._pending = name if not self.is_replaying else None
         return EffectUnknownError(
-            "a worker began this effect and did not come back: find out whether it took place, and say so with unknown=",
+            "a worker began this effect and did not come back: find out whether it took place, and give unknown=",
             effect=name,
         ).during("an effect of a run", self.table.scope.core.backend.name)
 
@@ -305,9 +304,8 @@ class Work:
         if answer is None:
             self._suspend(event, until, noted)
             answer = self.table.read_one(key)  # it may have come before the head said that the run waits
-            if answer is None:
-                self._let_go()
-        assert answer is not None
+        if answer is None:
+            self._let_go()
         if "timeout" in answer.value:
             return self._answered(name, TIMEOUT, {})
         return self._answered(name, ANSWERED, {"payload": answer.value["payload"]}, answer.value["hint"])
@@ -409,7 +407,7 @@ class Work:
             is_new = self._recorded("", JOINED) is None
             heads = self._heads(children)
             while open := [child for child in children if heads[child].status not in OVER]:
-                # It waits for one of them, the one that was begun last: the end of another would wake it up for nothing.
+                # It waits for one of them, the one that was begun last: the ends of the others do not wake it up.
                 self._suspend(keys.CHILD + open[-1], None, noted=False)
                 heads.update(self._heads(open[-1:]))  # it may have ended before the head said that the run waits
                 if heads[open[-1]].status not in OVER:
@@ -443,8 +441,7 @@ class Work:
     def finish(self, result: Any) -> None:
         """See `Run.finish`."""
         with self.alone():
-            if self.is_replaying:
-                assert self._next is not None
+            if self._next is not None:
                 raise self._stop(_changed(self._next, END, ""))
             self.append(END, status=DONE, result=result, what="result")
             self._end(DONE)

@@ -76,7 +76,7 @@ class LoopedAgent(AgentDataStore):
 
     @property
     def runs(self):
-        return LoopedRuns(scope_of(self))
+        return LoopedRuns(scope_of(self), AgentDataStore)
 
     @property
     def vault(self):

@@ -129,5 +129,3 @@ def test_many_branches_at_once(tmp_path):
         assert set(ends.values()) == {"done"}
         resumed = [one for one in agents[0].runs.history("run") if one.kind == "resumed"]
         assert len(resumed) <= 12, "the parent was woken up a few times, not once for each branch"
-
-

@@ -274,7 +274,7 @@ class Runs(Topic):
         run.release()
         run = data_store.runs.resume("run")
         with pytest.raises(
-            RunChangedError, match="entry 1 of the journal is step 'one', .* asks for step 'two'"
+            RunChangedError, match=r"entry 1 of the journal is step 'one', .* asks for step 'two'"
         ) as error:
             run.step("two", int)
         assert error.value.number == 1
@@ -436,7 +436,7 @@ class Runs(Topic):
 
         def resume(data_store: AgentDataStore) -> str:
             try:
-                return data_store.runs.resume("run").step("who", lambda: data_store.agent)
+                return str(data_store.runs.resume("run").step("who", lambda: data_store.agent))
             except (LeaseHeldError, LeaseLostError):
                 return ""
 
@@ -450,7 +450,7 @@ class Runs(Topic):
 
         def start(data_store: AgentDataStore) -> str:
             try:
-                return data_store.runs.start("run", data_store.agent).input
+                return str(data_store.runs.start("run", data_store.agent).input)
             except (LeaseHeldError, KeyExistsError):
                 return ""
 
@@ -847,8 +847,8 @@ class Runs(Topic):
             (lambda: runs.prune(keep=-1), InvalidValueError, "keep"),
             (lambda: runs.fork("run", at=0, new_id=""), InvalidNameError, "new_id"),
         ):
-            with pytest.raises(error, match=named):  # type: ignore[call-overload]  # of several classes
-                call()  # type: ignore[no-untyped-call]  # each returns something else
+            with pytest.raises(error, match=named):
+                call()
 
     def test_bad_arguments_of_a_run(self, data_store: AgentDataStore) -> None:
         """Nothing is written."""
@@ -868,8 +868,8 @@ class Runs(Topic):
             (lambda: run.join(["nobody"]), InvalidValueError),
             (lambda: run.checkpoint(0), InvalidValueError),
         ):
-            with pytest.raises(error):  # type: ignore[call-overload]  # of several classes
-                call()  # type: ignore[no-untyped-call]  # each returns something else
+            with pytest.raises(error):
+                call()
         assert run.number == 0
         for missing in (data_store.runs.resume, data_store.runs.cancel, data_store.runs.history):
             with pytest.raises(NoSuchRunError):
@@ -900,7 +900,7 @@ class Runs(Topic):
         for call in (lambda: reader.start("new"), lambda: reader.resume("run"), lambda: reader.cancel("run"),
                      lambda: reader.signal("run", "go"), lambda: reader.prune(keep=0)):  # fmt: skip
             with pytest.raises(PermissionDeniedError):
-                call()  # type: ignore[no-untyped-call]  # each returns something else
+                call()
         with pytest.raises(PermissionDeniedError):
             store.agent("user_1", "nobody", grants={"other": "write"}).runs.list()
         run = store.agent("user_1", "small", quota=Quota(bytes=5_000)).runs.start("small")
