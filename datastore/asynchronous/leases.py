@@ -76,13 +76,10 @@ class AsyncLock(Hidden, OfOneProcess):
 
     __slots__ = ("_asked", "_lease")
 
-    def __new__(cls, owner: Hidden, asked: Asked) -> Self:
-        """Bind a new object to an agent's store."""
-        self = super().__new__(cls)
+    def __init__(self, owner: Hidden, asked: Asked) -> None:
         hide(self, inside_of(owner)._replace(line=None))
         self._asked = asked
         self._lease: AsyncLease | None = None
-        return self
 
     async def __aenter__(self) -> AsyncLease:
         if self._lease is not None:

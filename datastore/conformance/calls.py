@@ -66,19 +66,12 @@ _OPTIONS: dict[str, dict[str, Any]] = {"touch": {"ttl": 60}, "claim": {"ttl": 60
 """Those that are given by name."""
 
 
-_HELD = frozenset({"lease", "lock"})
-"""The calls that return a context manager: it is entered and left."""
-
-
 def _called(data_store: Any, name: str, arguments: dict[str, Any]) -> object:
     bound = inspect.signature(getattr(AgentDataStore, name)).bind(
         data_store, *_ARGUMENTS[name], **_OPTIONS.get(name, {})
     )
     bound.arguments.update(arguments)
     result = getattr(data_store, name)(*bound.args[1:], **bound.kwargs)
-    if name in _HELD:
-        with result as held:
-            return held.name
     return list(result) if isinstance(result, Iterator) else result
 
 
@@ -94,8 +87,24 @@ def _purge(data_store: Any) -> object:
         return data_store.count()
 
 
+def _held(name: str) -> Call:
+    """Return a call that takes a lease, and releases it. Where none are served, this counts instead."""
+
+    def held(data_store: Any) -> object:
+        try:
+            taken = _called(data_store, name, {})
+        except UnsupportedError:
+            return data_store.count()
+        with taken as lease:  # type: ignore[attr-defined]  # it is a context manager
+            return lease.name
+
+    return held
+
+
 CALLS: dict[str, Call] = {
     **{name: _call(name) for name in _ARGUMENTS},
+    "lease": _held("lease"),
+    "lock": _held("lock"),
     "purge_expired": _purge,
     "in": lambda data_store: "key" in data_store,
     "clear-prefix": _call("clear", prefix="ke"),

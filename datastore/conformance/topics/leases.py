@@ -30,7 +30,9 @@ from datastore.conformance.calls import CALLS, WRITES
 from datastore.conformance.clock import DAY, Clock
 from datastore.conformance.documents import apply, at, id_of, put, read, stored
 from datastore.conformance.faults import LosesAnswers, Unsteady, Untouchable, Wrapped
-from datastore.conformance.races import race
+from datastore.conformance.harness import Harness
+from datastore.conformance.races import ROUNDS, race
+from datastore.conformance.stopped import CAN_STOP, stopped_holder
 from datastore.conformance.topic import Opener, Topic, Wrapper, not_applicable
 from datastore.conformance.topics.claims import several
 from datastore.conformance.topics.retries import through
@@ -364,6 +366,8 @@ class Leases(Topic):
 
     def test_other_leases_do_not_matter(self, data_store: AgentDataStore) -> None:
         """Numbers of two leases are not compared, and neither forgets the other's."""
+        for _ in range(5):
+            data_store.lease("second").release()  # so that its number is higher
         with data_store.lease("first") as first, data_store.lease("second") as second:
             for _ in range(2):
                 first.data_store.set("key", 1)
@@ -520,7 +524,30 @@ class Leases(Topic):
         lease.data_store.set("key", 1)
         assert lease.release()
 
+    def test_a_stopped_process_is_refused_when_it_goes_on(self, store: DataStore, harness: Harness) -> None:
+        """Its lease has expired meanwhile, and another holder has written: nothing of that is written over."""
+        if not store.capabilities.shared:
+            not_applicable("shared is not declared")
+        if not CAN_STOP:
+            not_applicable("this system has no SIGSTOP")
+        with harness.open() as other, stopped_holder(harness.open, 0.5) as holder:
+            said = holder.round(other.agent("user_1", "next"))
+        assert (said.error, said.overwritten) == ("LeaseLostError", False)
+        assert said.numbers[0] < said.numbers[1]
+
     # --------------------------------------------------------------------------------------------- the contract
+
+    def test_of_two_numbers_that_write_at_once_the_higher_one_stands(self, backend: Backend) -> None:
+        """Whichever comes first: the check is one step with the write."""
+        for number in range(1, 2 * ROUNDS, 2):
+
+            def write(number: int) -> list[Outcome]:
+                return backend.write([put("key", number)._replace(fence=fence(number))])
+
+            lower, higher = race(*[lambda one=one: write(one) for one in (number, number + 1)])
+            assert lower[0].done or is_refused(lower[0])
+            assert higher[0].done
+            assert stored(backend, "key").value == number + 1
 
     def test_the_database_refuses_lower_numbers(self, backend: Backend) -> None:
         """Of the same lease, whatever the write; and takes equal and higher ones, and those of other leases."""
