@@ -21,7 +21,7 @@ from datastore.asynchronous.bound import (
     writes_long,
 )
 from datastore.runs.entries import Branch, HistoryEntry, RunInfo
-from datastore.runs.run import NO_DEFAULT, Run, effecting, stepping
+from datastore.runs.run import Run, effecting, stepping
 from datastore.runs.runs import Runs
 from datastore.runs.state import State
 from datastore.runs.work import catching
@@ -169,8 +169,8 @@ class AsyncRun(Hidden, OfOneProcess):
     async def fork(self, at: int | None = None, id: str | None = None) -> str:
         return await writes(self, Run.fork, at, id)
 
-    async def join(self, children: Sequence[str], *, default: Any = NO_DEFAULT) -> list[Any]:
-        return await writes_long(self, Run.join, children, default=default)
+    async def join(self, children: Sequence[str], *, raises: bool = True) -> list[Any]:
+        return await writes_long(self, Run.join, children, raises=raises)
 
     async def checkpoint(self, every: int = 1) -> bool:
         return await writes(self, Run.checkpoint, every)

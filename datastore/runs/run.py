@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
-from datastore.arguments import as_int, check_text, shown
+from datastore.arguments import as_bool, as_int, check_text, shown
 from datastore.calls.steps import Steps, follow
 from datastore.errors import (
     DataStoreError,
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 Unknown: TypeAlias = Callable[..., Any] | None
 _MOST = 100_000
-NO_DEFAULT: Any = object()
-"""Stands for a default that was not given."""
 
 
 class Run(OfOneProcess):
@@ -228,16 +226,16 @@ class Run(OfOneProcess):
         at = None if at is None else _number(at, "at", 0, 10**12 - 1)
         return work.fork(at, None if id is None else keys.check_run(id))
 
-    def join(self, children: Sequence[str], *, default: Any = NO_DEFAULT) -> list[Any]:
+    def join(self, children: Sequence[str], *, raises: bool = True) -> list[Any]:
         """Return the results of runs, in order, or let this run go until all of them are over.
 
         Args:
             children: The ids of runs, such as `branch` returns.
-            default: Stands for the result of one that has failed or was cancelled.
+            raises: Whether one that has failed or was cancelled is an error. If not, ``None`` stands for its result.
 
         Raises:
             RunWaitingError: If some are not over yet. The run waits, and its worker is free.
-            StepFailedError: For the first one that has failed or was cancelled, if there is no ``default``.
+            StepFailedError: For the first one that has failed or was cancelled, with ``raises``.
             InvalidValueError: If there is no such run.
             RunChangedError, LeaseLostError, RunOverError: As `step`.
 
@@ -246,8 +244,9 @@ class Run(OfOneProcess):
         work = work_of(self)
         if isinstance(children, str) or not isinstance(children, Sequence):
             raise InvalidValueError(f"children is {kind_of(children)}; give a list of the ids of runs")
+        raises = as_bool(raises, "raises")
         ends = work.join([keys.check_run(child, "children") for child in children])
-        return [_result(end, child, default) for end, child in zip(ends, children, strict=True)]
+        return [_result(end, child, raises) for end, child in zip(ends, children, strict=True)]
 
     def checkpoint(self, every: int = 1) -> bool:
         """Let a resume begin here: with the state as it is, and without the steps before.
@@ -361,11 +360,11 @@ def _number(value: int, parameter: str, least: int, most: int) -> int:
     return number
 
 
-def _result(end: Entry, child: str, default: Any) -> Any:
+def _result(end: Entry, child: str, raises: bool) -> Any:
     if end.value.get("status") == DONE:
         return end.value.get("result")
-    if default is not NO_DEFAULT:
-        return default
+    if not raises:
+        return None
     error = str(end.value.get("error") or end.value.get("status"))
     raise StepFailedError(f"the run {child!r} is {end.value.get('status')}", step=child, error=error)
 

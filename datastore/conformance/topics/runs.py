@@ -606,7 +606,7 @@ class Runs(Topic):
         assert data_store.runs.result("run") == [[[0, 0], [0, 1]], [[1, 0], [1, 1]]]
 
     def test_a_branch_that_fails(self, data_store: AgentDataStore) -> None:
-        """`join` raises for it, or takes the default."""
+        """`join` raises for it, or has ``None`` in its place."""
 
         def program(run: Run, **options: Any) -> Any:
             branch = run.branch(2)
@@ -623,7 +623,7 @@ class Runs(Topic):
         with pytest.raises(StepFailedError, match=r"run~1\.1"):
             program(run)
         run.release()
-        assert program(data_store.runs.resume("run"), default=None) == [0, None]
+        assert program(data_store.runs.resume("run"), raises=False) == [0, None]
 
     def test_a_fork_goes_its_own_way(self, data_store: AgentDataStore) -> None:
         """From a step on, from within the run or from outside, also when it is over."""
