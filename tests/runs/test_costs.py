@@ -39,7 +39,7 @@ class Counts(Wrapped):
 def counted(tmp_path):
     with datastore.connect(f"sqlite:///{tmp_path}/a.db", tracking="off") as store:
         counts = Counts(backend_of(store))
-        yield datastore.DataStore(counts, tracking="off").agent("user", "agent"), counts
+        yield datastore.DataStore(counts, tracking="off", max_seconds=600).agent("user", "agent"), counts
 
 
 def area_of(agent):
