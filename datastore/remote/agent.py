@@ -187,9 +187,10 @@ def _made_there(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
 
 def _not_made_there(name: str, reason: str) -> Callable[..., NoReturn] | property:
     """Return the method, or the property, that says why a server does not make a call."""
-    original: Any = getattr(AgentDataStore, name)
+    original = getattr(AgentDataStore, name)
+    function: Any = original.fget if isinstance(original, property) else original
 
-    @wraps(original.fget if isinstance(original, property) else original)
+    @wraps(function)
     def not_made_there(self: RemoteAgentDataStore, /, *args: Any, **kwargs: Any) -> NoReturn:
         raise UnsupportedError(f"{name} is not served: {reason}", backend=scope_of(self).core.backend.name)
 
