@@ -20,11 +20,11 @@ from datastore.asynchronous.bound import (
     writes,
     writes_long,
 )
+from datastore.runs.calling import catching
 from datastore.runs.entries import Branch, HistoryEntry, RunInfo
 from datastore.runs.run import Run, effecting, stepping
 from datastore.runs.runs import Runs
 from datastore.runs.state import State
-from datastore.runs.work import catching
 from datastore.scope import OfOneProcess
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def _stepping(
     retries: int,
     backoff: float | timedelta,
 ) -> tuple[Walk, Callable[..., Any]]:
-    made = catching(function)
+    made = catching(function, awaits=True)
     return Walk(stepping(self.sync, name, args, retries, backoff), made), made
 
 
@@ -220,5 +220,5 @@ def _effecting(
     args: tuple[Any, ...],
     unknown: Callable[..., Any] | None,
 ) -> tuple[Walk, Callable[..., Any]]:
-    steps, made = effecting(self.sync, name, function, args, unknown)
+    steps, made = effecting(self.sync, name, function, args, unknown, awaits=True)
     return Walk(steps, made), made

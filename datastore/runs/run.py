@@ -21,10 +21,11 @@ from datastore.errors import (
     name_of,
 )
 from datastore.runs import keys
+from datastore.runs.calling import catching
 from datastore.runs.entries import DONE, Branch, Entry, HistoryEntry
 from datastore.runs.looking import history
 from datastore.runs.state import State
-from datastore.runs.work import Work, catching
+from datastore.runs.work import Work
 from datastore.scope import OfOneProcess
 from datastore.times import expiry
 
@@ -333,11 +334,11 @@ def stepping(run: Run, name: str, args: tuple[Any, ...], retries: int, backoff: 
 
 
 def effecting(
-    run: Run, name: str, function: Callable[..., Any], args: tuple[Any, ...], unknown: Unknown
+    run: Run, name: str, function: Callable[..., Any], args: tuple[Any, ...], unknown: Unknown, *, awaits: bool = False
 ) -> tuple[Steps, Callable[..., Any]]:
     """Check the arguments of `Run.effect`, and return its steps and the function that they call."""
-    name, made = keys.check_step(name), catching(function)
-    found = None if unknown is None else catching(unknown, "unknown")
+    name, made = keys.check_step(name), catching(function, awaits=awaits)
+    found = None if unknown is None else catching(unknown, "unknown", awaits=awaits)
     steps = work_of(run).effect(name, args, found is not None)
     return steps, choosing(made, found)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from math import inf
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from datastore.backend import Write
 from datastore.calls.steps import Steps
@@ -20,10 +19,8 @@ from datastore.errors import (
     InvalidValueError,
     LeaseLostError,
     ReentrantCallError,
-    RunChangedError,
     RunWaitingError,
     StepFailedError,
-    kind_of,
     name_of,
 )
 from datastore.retry import Backoff
@@ -41,7 +38,6 @@ from datastore.runs.entries import (
     FAILED_RUN,
     FORKED,
     JOINED,
-    NOTES,
     OVER,
     RUNNING,
     STEP,
@@ -52,6 +48,7 @@ from datastore.runs.entries import (
     Entry,
 )
 from datastore.runs.journal import Head, Journal, head_of, lasting, results, run_over
+from datastore.runs.replaying import asked_for, changed
 from datastore.runs.state import State, changes, replay, restart, saved, whole
 from datastore.values import decode, encode
 
@@ -61,13 +58,6 @@ if TYPE_CHECKING:
 _AT_ONCE = frozenset({str, int, float, bool, type(None)})
 _LONGEST_DELAY = 60.0
 _SCALE = 1_000_000
-
-
-class Made(NamedTuple):
-    """What a step's function did: it returned something, or raised an error."""
-
-    result: Any = None
-    error: Exception | None = None
 
 
 class Work:
@@ -105,7 +95,7 @@ class Work:
             restart(self.state, None if entry is None else entry.value.get("state"))
         else:
             restart(self.state, self.journal.start.get("state"))
-        self._past = _asked_for(self.journal.entries(start), self.number)
+        self._past = asked_for(self.journal.entries(start), self.number)
         self._next = next(self._past, None)
 
     @property
@@ -119,7 +109,7 @@ class Work:
         if entry is None:
             return None
         if entry.kind not in kinds or entry.name != name:
-            raise self._stop(_changed(entry, kinds[0], name))
+            raise self._stop(changed(entry, kinds[0], name))
         self._pass()
         return entry
 
@@ -442,7 +432,7 @@ class Work:
         """See `Run.finish`."""
         with self.alone():
             if self._next is not None:
-                raise self._stop(_changed(self._next, END, ""))
+                raise self._stop(changed(self._next, END, ""))
             self.append(END, status=DONE, result=result, what="result")
             self._end(DONE)
 
@@ -464,51 +454,6 @@ class Work:
         return self._over is not None
 
 
-def catching(function: Callable[..., Any], parameter: str = "function") -> Callable[..., Any]:
-    """Return a function that returns what another one does as a `Made`, awaited if that one is awaited."""
-    if not callable(function):
-        raise InvalidValueError(f"{parameter} is {kind_of(function)}; give the function to call")
-
-    async def awaited(*arguments: Any) -> Made:
-        return await _awaited(function(*arguments))
-
-    def called(*arguments: Any) -> Made | Awaitable[Made]:
-        try:
-            result = function(*arguments)
-        except Exception as error:  # noqa: BLE001 - raised by the step, or kept
-            return Made(error=error)
-        return _awaited(result) if inspect.isawaitable(result) else Made(result)
-
-    return awaited if inspect.iscoroutinefunction(function) else called
-
-
-async def _awaited(made: Awaitable[Any]) -> Made:
-    try:
-        return Made(await made)
-    except Exception as error:  # noqa: BLE001 - raised by the step, or kept
-        return Made(error=error)
-
-
-def _asked_for(entries: Iterator[Entry], last: int) -> Iterator[Entry]:
-    """Yield the entries that the program asks for again, up to a number.
-
-    A step that has failed is one of them only if the program went on after it. If it ended there, whoever resumed the
-    run has called it again.
-    """
-    held: Entry | None = None
-    for entry in entries:
-        if entry.number > last:
-            break
-        if entry.kind in NOTES:
-            held = None if held is not None and held.kind == FAILED else held
-        elif entry.kind != END:
-            if held is not None:
-                yield held
-            held = entry
-    if held is not None:
-        yield held
-
-
 def again(error: DataStoreError) -> DataStoreError:
     """Return an error like one that was raised, without its traceback."""
     copied = copy(error)
@@ -520,13 +465,3 @@ _FAILED = "what the step called has failed; the error is chained where it happen
 
 def _since(began: float) -> float:
     return round((time.monotonic() - began) * _SCALE) / _SCALE
-
-
-def _changed(entry: Entry, kind: str, name: str) -> RunChangedError:
-    has = f"{entry.kind} {entry.name!r}" if entry.name else entry.kind
-    asked = f"{kind} {name!r}" if name else kind
-    return RunChangedError(
-        f"entry {entry.number} of the journal is {has}, and the program asks for {asked}: the order of its steps has "
-        "changed. Go on with the program that began the run, or fork it at the last step that both have",
-        number=entry.number,
-    )
