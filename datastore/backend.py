@@ -335,6 +335,7 @@ Ability: TypeAlias = Literal[
     "database",
     "tenants",
     "drop_tenant",
+    "read_at_once",
 ]
 
 
@@ -378,6 +379,10 @@ class Capabilities:
     def supports(self, ability: Ability) -> bool:
         """Return whether an optional method of `Backend` is there."""
         return ability in self.abilities
+
+
+class WouldWaitError(Exception):
+    """`Backend.read_at_once` would have to wait, or has met something unusual."""
 
 
 class Backend(ABC):
@@ -448,6 +453,21 @@ class Backend(ABC):
         For a database that lists a user's namespaces in fewer requests than skipping from range to range takes.
         """
         self._unsupported("listing namespaces")
+
+    def read_at_once(self, id: str, most: int) -> Document | None:
+        """Return the document under an id, as `read` does with `Fields.VALUE`, without waiting for anybody.
+
+        For a database in this process, on the thread of an event loop: it waits for no lock and no connection, repeats
+        nothing, and reads no more than one small document.
+
+        Args:
+            id: The id.
+            most: The largest value that is read, in bytes of its JSON.
+
+        Raises:
+            WouldWaitError: If it would have to wait, the value is larger, or anything is unusual. `read` says what.
+        """
+        self._unsupported("reading without waiting")
 
     def users(self, limit: int, after: str | None = None) -> list[str]:
         """Return up to ``limit`` encoded user ids that have documents, perhaps only expired ones, each once.

@@ -29,6 +29,7 @@ from datastore.backend import (
     Plan,
     Put,
     Restore,
+    WouldWaitError,
     Write,
 )
 from datastore.deadlines import within
@@ -217,6 +218,20 @@ class Core:
                 return None
         except TypeError:
             raise damaged(id, NO_TIME).during(str(_Reading(ids)), self.backend.name) from None
+        return document
+
+    def read_at_once(self, id: str, most: int) -> Document | None:
+        """Return the live document under an id as `read_one` does, on an event loop; see `Backend.read_at_once`.
+
+        Raises:
+            WouldWaitError: If it would have to wait, or anything is wrong: `read_one` says what.
+        """
+        try:
+            document = self.backend.read_at_once(id, most)
+            if document is None or (document.expires_at is not None and document.expires_at <= self.now()):
+                return None
+        except Exception as error:
+            raise WouldWaitError from error
         return document
 
     def read_whole(self, id: str) -> Document | None:

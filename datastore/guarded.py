@@ -36,7 +36,9 @@ from datastore.grants import Grant, Grants, Ranges
 from datastore.ids import decode_prefix, encode_name, home_of, is_system, scope_of, system_prefix
 from datastore.quotas import Account, Quota, account_of, check_quota, counts
 
-_ABILITIES: frozenset[Ability] = frozenset({"namespaces", "namespace_stats", "count", "clear", "find", "purge"})
+_ABILITIES: frozenset[Ability] = frozenset(
+    {"namespaces", "namespace_stats", "count", "clear", "find", "purge", "read_at_once"}
+)
 """The optional methods that calls of agents use."""
 _numbers = count(1)
 
@@ -122,6 +124,11 @@ class GuardedBackend(Backend):
         """See `Backend.read`."""
         self._guard.check_read(ids)
         return self.inner.read(ids, fields)
+
+    def read_at_once(self, id: str, most: int) -> Document | None:
+        """See `Backend.read_at_once`."""
+        self._guard.check_read((id,))
+        return self.inner.read_at_once(id, most)
 
     def write(self, writes: Sequence[Write]) -> NoReturn:
         """Refuse: `GuardedCore.write` writes."""

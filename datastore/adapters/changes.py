@@ -351,6 +351,8 @@ def _delete(
     if sent is not None and _is_another(state, sent, delete, rules):
         return DONE  # the document that it was for is gone, and this one is newer
     live = state.live(delete.at)
+    if sent is not None and sent.revision is not None and not live and not state.knows(sent.revision):
+        return Outcome(True)  # as if it were gone: the document that it was for was live, and this one is another
     revision = state.revision if live else None
     if delete.if_revision not in (None, revision):
         return Outcome(False, revision)

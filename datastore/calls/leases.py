@@ -18,7 +18,6 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, cast
 
@@ -45,6 +44,8 @@ MARGIN = 0.1
 """The part of its time by which others take a lease over later than it ends: so much may clocks differ."""
 LONGEST = 86_400.0
 """Seconds for which a lease may be taken. It can be renewed for longer."""
+LONGEST_WAIT = 1e9
+"""Seconds for which a lock may be waited for: 31 years."""
 _KIND = "leases"
 _LOOK, _LOOK_SELDOM = 0.02, 0.5  # seconds between two looks whether a lease is free
 _ATTEMPTS = 3  # of taking a lease that is free, while others take it too
@@ -267,17 +268,16 @@ def asked(name: str, ttl: float | timedelta, timeout: float | timedelta, renew: 
     seconds = _seconds(ttl, "ttl", LONGEST)
     if seconds == 0:
         raise InvalidValueError("ttl is 0; it must be greater than zero")
-    return Asked(name, seconds, _seconds(timeout, "timeout", inf), as_bool(renew, "renew"))
+    return Asked(name, seconds, _seconds(timeout, "timeout", LONGEST_WAIT), as_bool(renew, "renew"))
 
 
 def _seconds(value: float | timedelta, parameter: str, most: float) -> float:
     seconds = as_seconds(value) if is_a(value, timedelta) else as_number(value)
     if seconds is None:
         raise InvalidValueError(f"{parameter} is {kind_of(value)}; give seconds as a number, or a timedelta")
-    if not (0 <= seconds <= most and seconds < inf):
-        bound = "finite" if most == inf else f"at most {most:,.0f}"
+    if not 0 <= seconds <= most:
         raise InvalidValueError(
-            f"{parameter} is {shown(seconds)}; it must be a number of seconds from 0 on, and {bound}"
+            f"{parameter} is {shown(seconds)}; it must be a number of seconds from 0 to {most:,.0f}"
         )
     return float(seconds)
 

@@ -64,6 +64,8 @@ def _replaced(scheduler: Scheduler, seed: str) -> Iterator[tuple[Any, str, Any]]
         return lambda *args, **kwargs: (simulated if scheduler.is_here else real)(*args, **kwargs)
 
     def monotonic() -> float:
+        if not scheduler.is_here:
+            return time.monotonic()
         scheduler.look()
         return scheduler.now
 
@@ -74,7 +76,7 @@ def _replaced(scheduler: Scheduler, seed: str) -> Iterator[tuple[Any, str, Any]]
     def thread(target: Callable[..., object], args: tuple[Any, ...], name: str, daemon: bool) -> SimulatedThread:
         return SimulatedThread(scheduler, target, args, name)
 
-    times = SimpleNamespace(monotonic=here(monotonic, time.monotonic), sleep=here(scheduler.sleep, time.sleep))
+    times = SimpleNamespace(monotonic=monotonic, sleep=here(scheduler.sleep, time.sleep))
     for module in (retry, turns, deadlines, access, core, holding, leases):
         yield module, "time", times
     threads = SimpleNamespace(
