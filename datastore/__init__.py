@@ -17,6 +17,7 @@ try:
     from datastore.calls.listings import Page
     from datastore.connecting import connect
     from datastore.errors import (
+        AnswerTimeoutError,
         BackendUnavailableError,
         BackendUnusableError,
         BatchError,
@@ -26,6 +27,7 @@ try:
         DamagedRecordError,
         DataStoreError,
         DeadlineExceededError,
+        EffectUnknownError,
         InternalError,
         InvalidNameError,
         InvalidNameTypeError,
@@ -34,12 +36,17 @@ try:
         KeyExistsError,
         LeaseHeldError,
         LeaseLostError,
+        NoSuchRunError,
         NotPicklableError,
         OutcomeUnknownError,
         PermissionDeniedError,
         QueryError,
         QuotaExceededError,
         ReentrantCallError,
+        RunChangedError,
+        RunOverError,
+        RunWaitingError,
+        StepFailedError,
         ThrottledError,
         UnsupportedError,
         ValueTooLargeError,
@@ -59,6 +66,7 @@ if TYPE_CHECKING:
     from datastore.asynchronous.agent import AsyncAgentDataStore
     from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncVault
     from datastore.asynchronous.leases import AsyncLease, AsyncLock
+    from datastore.asynchronous.runs import AsyncRun, AsyncRuns
     from datastore.asynchronous.store import AsyncDataStore, connect_async
     from datastore.asynchronous.tokens import AsyncTokens
     from datastore.events import CallEvent, Telemetry, audit
@@ -66,17 +74,21 @@ if TYPE_CHECKING:
     from datastore.interfaces.vault import Vault
     from datastore.quotas import Quota
     from datastore.record import Record
+    from datastore.runs import Run, Runs
     from datastore.tokens import Token, Tokens
 
     __version__: str
 
 __all__ = [
     "AgentDataStore",
+    "AnswerTimeoutError",
     "AsyncAgentDataStore",
     "AsyncDataStore",
     "AsyncKeyValueStore",
     "AsyncLease",
     "AsyncLock",
+    "AsyncRun",
+    "AsyncRuns",
     "AsyncTokens",
     "AsyncVault",
     "Backend",
@@ -93,6 +105,7 @@ __all__ = [
     "DataStore",
     "DataStoreError",
     "DeadlineExceededError",
+    "EffectUnknownError",
     "Health",
     "InternalError",
     "InvalidNameError",
@@ -107,6 +120,7 @@ __all__ = [
     "LeaseLostError",
     "Lock",
     "NamespaceStats",
+    "NoSuchRunError",
     "NotPicklableError",
     "OutcomeUnknownError",
     "Page",
@@ -116,6 +130,12 @@ __all__ = [
     "QuotaExceededError",
     "Record",
     "ReentrantCallError",
+    "Run",
+    "RunChangedError",
+    "RunOverError",
+    "RunWaitingError",
+    "Runs",
+    "StepFailedError",
     "Telemetry",
     "ThrottledError",
     "Token",
@@ -139,12 +159,16 @@ _LATE = {
     "AsyncKeyValueStore": "datastore.asynchronous.interfaces",
     "AsyncLease": "datastore.asynchronous.leases",
     "AsyncLock": "datastore.asynchronous.leases",
+    "AsyncRun": "datastore.asynchronous.runs",
+    "AsyncRuns": "datastore.asynchronous.runs",
     "AsyncTokens": "datastore.asynchronous.tokens",
     "AsyncVault": "datastore.asynchronous.interfaces",
     "CallEvent": "datastore.events",
     "KeyValueStore": "datastore.interfaces.key_value",
     "Quota": "datastore.quotas",
     "Record": "datastore.record",
+    "Run": "datastore.runs",
+    "Runs": "datastore.runs",
     "Telemetry": "datastore.events",
     "Token": "datastore.tokens",
     "Tokens": "datastore.tokens",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datastore.asynchronous.agent import AsyncAgentDataStore
     from datastore.interfaces.key_value import KeyValueStore
     from datastore.interfaces.vault import Vault
+    from datastore.runs import Runs
 
 
 class AgentDataStore(
@@ -101,6 +102,13 @@ class AgentDataStore(
         from datastore.interfaces.key_value import KeyValueStore  # imported here, because few need it
 
         return KeyValueStore(self)
+
+    @property
+    def runs(self) -> Runs:
+        """The runs of this namespace, journals of steps that any worker can go on with: a `Runs`."""
+        from datastore.runs import Runs  # imported here, because few need it
+
+        return Runs(scope_of(self), type(self))
 
     # -------------------------------------------------------------------------------------------------- manners
 

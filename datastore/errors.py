@@ -238,6 +238,78 @@ class LeaseHeldError(DataStoreError):
         self.holder = holder
 
 
+class NoSuchRunError(DataStoreError):
+    """There is no run with this id; it may have been pruned."""
+
+
+class RunOverError(DataStoreError):
+    """The run is over, and nothing can be added to it. One that failed goes on with `datastore.runs.Runs.retry`.
+
+    Attributes:
+        status: How it ended: ``"done"``, ``"failed"`` or ``"cancelled"``.
+    """
+
+    def __init__(self, message: str, *, status: str = "", backend: str | None = None) -> None:
+        super().__init__(message, backend=backend)
+        self.status = status
+
+
+class RunWaitingError(DataStoreError):
+    """The run waits, and this worker has let it go. Leave the function that works on it: ``with run:`` ends quietly.
+
+    When what it waits for is there, `datastore.runs.Runs.due` names the run, and any worker resumes it.
+    """
+
+
+class RunChangedError(DataStoreError):
+    """The program asks for another step than the journal has at this place: it was changed since, or is not repeatable.
+
+    Nothing was written. Resume the run with the program that began it, or fork it at the last step that both have.
+
+    Attributes:
+        number: The number of the journal's entry.
+    """
+
+    def __init__(self, message: str, *, number: int = 0, backend: str | None = None) -> None:
+        super().__init__(message, backend=backend)
+        self.number = number
+
+
+class StepFailedError(DataStoreError):
+    """What a step of a run called has failed, also after its retries. The error itself is chained where it happened.
+
+    On resume the journal raises this error again if the program went on after it, and otherwise calls the function
+    once more. What was raised is kept only as the name of its class, for a message may quote a secret.
+
+    Attributes:
+        step: The step's name.
+        error: The name of the class that was raised.
+    """
+
+    def __init__(self, message: str, *, step: str = "", error: str = "", backend: str | None = None) -> None:
+        super().__init__(message, backend=backend)
+        self.step = step
+        self.error = error
+
+
+class EffectUnknownError(DataStoreError):
+    """A worker claimed an effect and did not say that it was done: nobody knows whether it took place.
+
+    Find out, and say so with the argument ``unknown`` of `datastore.runs.Run.effect`.
+
+    Attributes:
+        effect: The effect's name.
+    """
+
+    def __init__(self, message: str, *, effect: str = "", backend: str | None = None) -> None:
+        super().__init__(message, backend=backend)
+        self.effect = effect
+
+
+class AnswerTimeoutError(DataStoreError):
+    """Nobody has answered in the time that a run waits for; an answer that comes later does not count."""
+
+
 class NotPicklableError(DataStoreError, TypeError):
     """A store holds connections and threads, which no other process can have."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from datetime import timedelta
 from functools import wraps
 from typing import Any, NamedTuple, NoReturn, Protocol, Self, TypeVar, cast
@@ -83,15 +84,15 @@ class Scope:
 
     def uncounted(self) -> Scope:
         """Return the same, but no access is counted of what is read."""
-        scope = self.within(self.namespace)
+        scope = copy(self)
         scope.tracker = NO_NOTES
         return scope
 
     def through(self, core: Core) -> Self:
         """Return the same, whose calls pass another core on their way."""
-        scope = self.within(self.namespace)
-        scope.core, scope.tracker = core, self.tracker
-        return cast(Self, scope)
+        scope = copy(self)
+        scope.core = core
+        return scope
 
     def fetch(self, key: str, fields: Fields) -> Document | None:
         """Return the live document under a key."""

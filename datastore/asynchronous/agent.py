@@ -36,6 +36,7 @@ from datastore.ids import encode_key
 from datastore.scope import OfOneProcess, Scope, scope_of
 
 if TYPE_CHECKING:
+    from datastore.asynchronous.runs import AsyncRuns
     from datastore.calls.listings import Page
     from datastore.queries.shaping import FieldsArgument, FilterArgument, SortArgument
     from datastore.record import Record
@@ -99,6 +100,12 @@ class AsyncAgentDataStore(Hidden, OfOneProcess):
     @property
     def key_value(self) -> AsyncKeyValueStore:
         return AsyncKeyValueStore(self, self.sync.key_value)
+
+    @property
+    def runs(self) -> AsyncRuns:
+        from datastore.asynchronous.runs import AsyncRuns  # imported here, because few need it
+
+        return AsyncRuns(self, self.sync.runs)
 
     # ------------------------------------------------------------------------------------------------- one record
 

@@ -15,6 +15,7 @@ the lease was taken more often than once a second on average, or if the clock of
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from types import TracebackType
@@ -294,7 +295,7 @@ def taking(data_store: Bound, asked: Asked) -> Steps:
     """Return the steps of taking a lease, whose result is the `Lease`."""
     scope = scope_of(data_store)
     scope.core.check_writes(scope.prefix)
-    record = record_for(scope.encoded_user, f"{scope.prefix}lease:{encode_key(asked.name)}")
+    record = _record_of(scope, asked.name)
     pauses = Backoff(asked.timeout, _LOOK, _LOOK_SELDOM)
     while True:
         taken = _take(scope, record, asked)
@@ -339,6 +340,21 @@ def _take(scope: Scope, record: LeaseRecord, asked: Asked) -> Holding | LeaseHel
             keeper_of(core).keep(holding)
             return holding
     return LeaseHeldError(f"others are taking the lease {asked.name!r} at this moment; data_store.lock() waits for it")
+
+
+def are_held(scope: Scope, names: Iterable[str]) -> set[str]:
+    """Return which leases somebody holds.
+
+    Requests: 1 for each batch.
+    """
+    ids = {_record_of(scope, name).id: name for name in names}
+    at = scope.core.clock()
+    found = scope.core.read(tuple(ids), Fields.VALUE)
+    return {ids[id] for id, document in found.items() if _last(document).ends_at > at}
+
+
+def _record_of(scope: Scope, name: str) -> LeaseRecord:
+    return record_for(scope.encoded_user, f"{scope.prefix}lease:{encode_key(name)}")
 
 
 class _Last(NamedTuple):

@@ -37,6 +37,7 @@ from datastore.conformance.topics.raw_writes import RawWrites
 from datastore.conformance.topics.records import Records
 from datastore.conformance.topics.retries import Retries
 from datastore.conformance.topics.revisions import Revisions
+from datastore.conformance.topics.runs import Runs
 from datastore.conformance.topics.scanning import Scanning
 from datastore.conformance.topics.tenants import Tenants
 from datastore.conformance.topics.tokens import Tokens
@@ -63,6 +64,7 @@ class ConformanceSuite(
     Updates,
     Claims,
     Leases,
+    Runs,
     Queries,
     Vaults,
     KeyValues,

@@ -185,14 +185,16 @@ def _made_there(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     return made_there
 
 
-def _not_made_there(name: str, reason: str) -> Callable[..., NoReturn]:
-    """Return the method that says why a server does not make a call."""
+def _not_made_there(name: str, reason: str) -> Callable[..., NoReturn] | property:
+    """Return the method, or the property, that says why a server does not make a call."""
+    original = getattr(AgentDataStore, name)
+    function: Any = original.fget if isinstance(original, property) else original
 
-    @wraps(getattr(AgentDataStore, name))
+    @wraps(function)
     def not_made_there(self: RemoteAgentDataStore, /, *args: Any, **kwargs: Any) -> NoReturn:
         raise UnsupportedError(f"{name} is not served: {reason}", backend=scope_of(self).core.backend.name)
 
-    return not_made_there
+    return property(not_made_there) if isinstance(original, property) else not_made_there
 
 
 def _note(scope: Scope, keys: list[str]) -> None:

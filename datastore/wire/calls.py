@@ -249,6 +249,7 @@ CALLS: Mapping[str, Call] = _table()
 NOT_SERVED: Mapping[str, str] = {
     "lease": "a lease is renewed by the process that holds it, and the server does not know when a client has gone",
     "lock": "a lock is a lease",
+    "runs": "a run is held through a lease",
 }
 """The methods of `AgentDataStore` that a server does not make, each with the reason."""
 

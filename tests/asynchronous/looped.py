@@ -10,10 +10,10 @@ import threading
 from collections.abc import Awaitable, Iterator
 from inspect import isawaitable
 
-from datastore import AgentDataStore, AsyncAgentDataStore, AsyncDataStore, DataStore, KeyValueStore, Tokens, Vault
+from datastore import AgentDataStore, AsyncAgentDataStore, AsyncDataStore, DataStore, KeyValueStore, Runs, Tokens, Vault
 from datastore.scope import Stream, scope_of
 
-_SEPARATE = frozenset({"agent", "host", "use_namespace", "vault", "key_value", "asynchronous"})
+_SEPARATE = frozenset({"agent", "host", "use_namespace", "vault", "key_value", "runs", "asynchronous"})
 """What makes no request. (Properties are left alone as well.)"""
 
 
@@ -75,6 +75,10 @@ class LoopedAgent(AgentDataStore):
         return LoopedLock(self._twin().lock(*args, **kwargs), type(self))
 
     @property
+    def runs(self):
+        return LoopedRuns(scope_of(self), AgentDataStore)
+
+    @property
     def vault(self):
         return LoopedVault(AgentDataStore(scope_of(self)), "")
 
@@ -117,6 +121,43 @@ class LoopedLock:
 
     def __exit__(self, *_):
         on_the_loop(self._lock.__aexit__(None, None, None))
+
+
+@looped
+class LoopedRuns(Runs):
+    __slots__ = ()
+
+    def _twin(self):
+        return AgentDataStore(scope_of(self)).asynchronous.runs
+
+    def start(self, *args, **kwargs):
+        return LoopedRun(on_the_loop(self._twin().start(*args, **kwargs)))
+
+    def resume(self, *args, **kwargs):
+        return LoopedRun(on_the_loop(self._twin().resume(*args, **kwargs)))
+
+
+class LoopedRun:
+    """An awaited run."""
+
+    def __init__(self, run):
+        self._run = run
+
+    @property
+    def data_store(self):
+        return LoopedAgent(scope_of(self._run.data_store.sync))
+
+    def __getattr__(self, name):
+        member = getattr(self._run, name)
+        if not callable(member):
+            return member
+        return lambda *args, **kwargs: on_the_loop(member(*args, **kwargs))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *raised):
+        return on_the_loop(self._run.__aexit__(*raised))
 
 
 @looped

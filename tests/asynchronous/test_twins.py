@@ -15,11 +15,15 @@ from datastore import (
     AsyncDataStore,
     AsyncKeyValueStore,
     AsyncLease,
+    AsyncRun,
+    AsyncRuns,
     AsyncTokens,
     AsyncVault,
     DataStore,
     KeyValueStore,
     Lease,
+    Run,
+    Runs,
     Tokens,
     Vault,
 )
@@ -32,6 +36,8 @@ TWINS = {
     KeyValueStore: AsyncKeyValueStore,
     Tokens: AsyncTokens,
     Lease: AsyncLease,
+    Runs: AsyncRuns,
+    Run: AsyncRun,
 }
 RENAMED = {(DataStore, "close"): "aclose"}
 """Calls with another name, as Python's own asynchronous objects have it."""
@@ -45,11 +51,16 @@ WITHOUT_IO = {
 BINDING = {(Tokens, "agent")}
 """They make a request, and return a twin."""
 STREAMS = {(DataStore, "users"), (DataStore, "records"), (AgentDataStore, "iter_records")}
-TWINS_THEMSELVES = {(AgentDataStore, "lease"): "AsyncLease", (AgentDataStore, "lock"): "AsyncLock"}
+TWINS_THEMSELVES = {
+    (AgentDataStore, "lease"): "AsyncLease",
+    (AgentDataStore, "lock"): "AsyncLock",
+    (Runs, "start"): "AsyncRun",
+    (Runs, "resume"): "AsyncRun",
+}
 """They return a twin."""
 AWAITED_OR_ITERATED = {(AgentDataStore, "find_records"): "FoundRecords"}
 OWN_DOCSTRING = {(DataStore, "close")}
-COROUTINES_TOO = {(AgentDataStore, "modify"), (AgentDataStore, "get_or_set")}
+COROUTINES_TOO = {(AgentDataStore, "modify"), (AgentDataStore, "get_or_set"), (Run, "step"), (Run, "effect")}
 """Their ``function`` may be a coroutine function as well."""
 
 

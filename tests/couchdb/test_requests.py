@@ -385,3 +385,22 @@ def test_a_delete_under_a_quota_reads_what_it_removes_first(store, agent, reques
     with requests() as asked:
         limited.delete("b")
     assert len(asked) <= len(without) + 1
+
+
+def test_a_step_of_a_run_takes_1(agent, requests):
+    run = agent.runs.start("run")
+    run.step("first", int)
+    with requests() as asked:
+        for number in range(3):
+            run.state["n"] = number
+            run.step("step", int)
+    assert asked == ["POST _bulk_docs"] * 3
+    with requests() as asked:
+        agent.runs.due()
+    assert len(asked) == 1
+    with requests() as asked:
+        run.finish()
+    assert len(asked) <= 6, "entry, head with what follows, hint, lease"
+    with requests() as asked:
+        agent.runs.history("run", limit=3, reverse=True)
+    assert len(asked) == 2

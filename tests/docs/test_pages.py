@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import datastore
-from datastore import AgentDataStore, DataStore, KeyValueStore, Tokens, Vault
+from datastore import AgentDataStore, DataStore, KeyValueStore, Run, Runs, Tokens, Vault
 from datastore.record import Record
 from tests.docs.pages import PAGES, ROOT, blocks, page_name, prose
 
@@ -22,6 +22,8 @@ REFERENCE = {
     AgentDataStore: API,
     DataStore: API,
     KeyValueStore: ROOT / "docs/key-value.md",
+    Run: ROOT / "docs/runs.md",
+    Runs: ROOT / "docs/runs.md",
     Tokens: ROOT / "docs/security.md",
     Vault: ROOT / "docs/vault.md",
 }
@@ -156,7 +158,7 @@ def test_the_simulated_database_that_is_shown_is_the_one_that_is_simulated():
     assert source.endswith(shown[0][shown[0].index("T = TypeVar") :])
 
 
-@pytest.mark.parametrize("page", [API, *map(ROOT.joinpath, ("docs/vault.md", "docs/key-value.md"))], ids=page_name)
+@pytest.mark.parametrize("page", sorted({*REFERENCE.values()} - {ROOT / "docs/security.md"}), ids=page_name)
 def test_what_a_page_says_of_a_call_is_its_docstring(page):
     text = page.read_text(encoding="utf-8")
     assert reference.written(text) == text, "run: python docs/site/reference.py"

@@ -352,3 +352,22 @@ def test_a_write_under_a_quota_makes_one_request_more(store, records, wire, call
     wire.requests.clear()
     call(agent)
     assert wire.operations == operations
+
+
+def test_a_step_of_a_run_takes_1(agent, wire):
+    run = agent.runs.start("run")
+    run.step("first", int)
+    wire.requests.clear()
+    for number in range(3):
+        run.state["n"] = number
+        run.step("step", int)
+    assert [operation for operation, _ in wire.requests] == ["PutItem"] * 3
+    wire.requests.clear()
+    agent.runs.due()
+    assert [operation for operation, _ in wire.requests] == ["Query"]
+    wire.requests.clear()
+    run.finish()
+    assert len(wire.requests) <= 5, "entry, head with what follows, hint, lease"
+    wire.requests.clear()
+    agent.runs.history("run", limit=3, reverse=True)
+    assert [operation for operation, _ in wire.requests] == ["GetItem", "Query"]

@@ -412,3 +412,22 @@ def test_a_write_under_a_quota_makes_one_request_more(store, filled, recorder, c
     recorder.clear()
     call(agent)
     assert recorder.requests == ["BatchGetDocuments", write]
+
+
+def test_a_step_of_a_run_takes_1(agent, recorder):
+    run = agent.runs.start("run")
+    run.step("first", int)
+    recorder.clear()
+    for number in range(3):
+        run.state["n"] = number
+        run.step("step", int)
+    assert recorder.requests == ["Commit"] * 3
+    recorder.clear()
+    agent.runs.due()
+    assert recorder.requests == ["RunQuery"]
+    recorder.clear()
+    run.finish()
+    assert len(recorder.requests) <= 6, "entry, head with what follows, hint, lease"
+    recorder.clear()
+    agent.runs.history("run", limit=3, reverse=True)
+    assert recorder.requests == ["BatchGetDocuments", "RunQuery"]

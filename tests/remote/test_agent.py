@@ -34,6 +34,7 @@ from datastore import (
     NotPicklableError,
     PermissionDeniedError,
     QueryError,
+    UnsupportedError,
     ValueTooLargeError,
 )
 from datastore.conformance.calls import CALLS
@@ -545,3 +546,10 @@ def test_a_served_store_of_the_kit_is_a_store(store):
     served = ServedStore(store)
     assert served.agent("ann", "planner").set("key", 1)
     served.end()
+
+
+def test_runs_are_not_served_and_say_so(agent):
+    with pytest.raises(UnsupportedError, match="runs is not served: a run is held through a lease"):
+        agent.runs  # noqa: B018 - it raises
+    with pytest.raises(UnsupportedError):
+        agent.asynchronous.runs  # noqa: B018 - as above

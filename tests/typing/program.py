@@ -28,6 +28,7 @@ from datastore import (
     NamespaceStats,
     Page,
     Record,
+    Run,
     Vault,
 )
 
@@ -108,6 +109,11 @@ def values(data_store: AgentDataStore) -> None:
         assert_type(lease, Lease[AgentDataStore])
         assert_type(lease.data_store, AgentDataStore)
         assert_type(lease.number, int)
+    with data_store.runs.start("report", {"a": 1}) as run:
+        assert_type(run, Run)
+        assert_type(run.data_store, AgentDataStore)
+        assert_type(run.branch(2).children, list[str])
+    assert_type(data_store.runs.due(), list[str])
     with data_store.lock("plan", timeout=5) as lease:
         assert_type(lease.data_store.set("lines", 1), str)
 

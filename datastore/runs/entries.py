@@ -1,0 +1,127 @@
+"""The entries of a journal, and what is told of runs and steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from datastore.backend import Document
+from datastore.runs.keys import key_of, number_of, run_of
+from datastore.times import parse_time
+from datastore.values import size_of
+
+START = "start"
+"""Entry 0: the run exists. It has the input, and the ancestors whose entries it shares."""
+STEP, FAILED = "step", "failed"
+CLAIM, EFFECT = "claim", "effect"
+WAIT, ANSWERED, TIMEOUT = "wait", "answer", "timeout"
+BRANCHED, FORKED, JOINED = "branch", "fork", "join"
+CHECKPOINT = "checkpoint"
+RESUMED, RETRIED = "resumed", "retried"
+END = "end"
+NOTES = frozenset({RESUMED, RETRIED})
+"""What the program did not ask for: a replay passes over it."""
+
+RUNNING, WAITING, DONE, FAILED_RUN, CANCELLED = "running", "waiting", "done", "failed", "cancelled"
+STATUSES = (RUNNING, WAITING, DONE, FAILED_RUN, CANCELLED)
+OVER = frozenset({DONE, FAILED_RUN, CANCELLED})
+
+
+class Entry(NamedTuple):
+    """One entry of a journal."""
+
+    number: int
+    value: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """What it says."""
+        return str(self.value.get("kind"))
+
+    @property
+    def name(self) -> str:
+        """The name of the step, or of what the run waits for."""
+        return str(self.value.get("name", ""))
+
+
+class Ancestor(NamedTuple):
+    """A run whose entries up to a number are also those of a child."""
+
+    run: str
+    """As in keys."""
+    last: int
+    branch: int | None
+    """Which of the branches the child is that begins there; ``None`` for a fork."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """What `Run.branch` returns."""
+
+    children: list[str]
+    """The ids of all branches."""
+    index: int | None
+    """Which of them this is; ``None`` in the run that has branched."""
+
+
+class RunInfo(NamedTuple):
+    """What is known of a run without reading its journal."""
+
+    id: str
+    status: str
+    """``"running"``, ``"waiting"``, ``"done"``, ``"failed"`` or ``"cancelled"``."""
+    waiting_for: str | None
+    """The name of the answer, or the id of the child; ``None`` if it does not wait."""
+    until: datetime | None
+    """When it stops waiting."""
+    parent: str | None
+    """The run that it shares its beginning with."""
+    error: str | None
+    """The name of the class of the error that it failed with."""
+    created_at: datetime
+    entries: int
+    """The number of the last entry when the status changed last."""
+
+
+class HistoryEntry(NamedTuple):
+    """One entry of a journal, as `Run.history` tells it."""
+
+    number: int
+    kind: str
+    """``"step"``, ``"failed"``, ``"claim"``, ``"effect"``, ``"wait"``, ``"answer"``, ``"timeout"``, ``"branch"``,
+    ``"fork"``, ``"join"``, ``"checkpoint"``, ``"resumed"``, ``"retried"``, ``"end"``, or ``"start"``."""
+    name: str
+    agent: str
+    """Who wrote it."""
+    at: datetime
+    """When."""
+    seconds: float | None
+    """How long the function took, its retries included."""
+    bytes: int
+    """The size of the entry's JSON: result and changes of the state."""
+    attempts: int
+    error: str | None
+    """The name of the class of the error, for what failed."""
+
+
+def entry_of(document: Document) -> Entry:
+    """Return the entry in a record."""
+    return Entry(number_of(key_of(document.id)), document.value)
+
+
+def told(document: Document) -> HistoryEntry:
+    """Return an entry as the history tells it."""
+    entry = entry_of(document)
+    value = entry.value
+    return HistoryEntry(
+        entry.number,
+        entry.kind,
+        run_of(entry.name[1:]) if entry.kind == WAIT else entry.name,
+        document.created_by_agent,
+        parse_time(document.created_at),
+        value.get("seconds"),
+        size_of(value),
+        value.get("attempts", 0),
+        value.get("error"),
+    )
