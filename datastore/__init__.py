@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from datastore.events import CallEvent, Telemetry, audit
     from datastore.interfaces.key_value import KeyValueStore, key_value_grants
     from datastore.interfaces.vault import Vault
+    from datastore.logs import Entry, Log
     from datastore.quotas import Quota
     from datastore.record import Record
     from datastore.tokens import Token, Tokens
@@ -87,6 +88,7 @@ __all__ = [
     "DataStore",
     "DataStoreError",
     "DeadlineExceededError",
+    "Entry",
     "Health",
     "InternalError",
     "InvalidNameError",
@@ -96,6 +98,7 @@ __all__ = [
     "Item",
     "KeyExistsError",
     "KeyValueStore",
+    "Log",
     "NamespaceStats",
     "NotPicklableError",
     "OutcomeUnknownError",
@@ -130,7 +133,9 @@ _LATE = {
     "AsyncTokens": "datastore.asynchronous.tokens",
     "AsyncVault": "datastore.asynchronous.interfaces",
     "CallEvent": "datastore.events",
+    "Entry": "datastore.logs",
     "KeyValueStore": "datastore.interfaces.key_value",
+    "Log": "datastore.logs",
     "Quota": "datastore.quotas",
     "Record": "datastore.record",
     "Telemetry": "datastore.events",

@@ -11,12 +11,13 @@ from datastore.calls.listings import ListingCalls
 from datastore.calls.namespaces import NamespaceCalls
 from datastore.calls.queries import QueryCalls
 from datastore.calls.records import RecordCalls
-from datastore.scope import OfOneProcess, Scope, bind, scope_of
+from datastore.scope import OfOneProcess, Scope, bind, bounded, scope_of
 
 if TYPE_CHECKING:
     from datastore.asynchronous.agent import AsyncAgentDataStore
     from datastore.interfaces.key_value import KeyValueStore
     from datastore.interfaces.vault import Vault
+    from datastore.logs import Log
 
 
 class AgentDataStore(
@@ -92,6 +93,31 @@ class AgentDataStore(
         from datastore.interfaces.key_value import KeyValueStore  # imported here, because few need it
 
         return KeyValueStore(self)
+
+    def log(self, name: str) -> Log:
+        """Return an ordered log of this namespace: a `Log`. It need not be created.
+
+        Args:
+            name: Its name, text of 1 to 255 bytes of UTF-8, encoded as a namespace is.
+
+        Requests: 0.
+        """
+        from datastore.logs import Log  # imported here, because few need it
+
+        return Log(scope_of(self), name)
+
+    @bounded
+    def list_logs(self, prefix: str | None = None) -> list[str]:
+        """Return the names of the logs of this namespace that hold an entry, sorted as namespaces are.
+
+        Args:
+            prefix: Only logs whose names begin with it.
+
+        Requests: 1 more than there are logs, including those of which everything was trimmed.
+        """
+        from datastore.logs import list_logs  # imported here, because few need it
+
+        return list_logs(scope_of(self), prefix)
 
     # -------------------------------------------------------------------------------------------------- manners
 
