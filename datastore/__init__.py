@@ -57,10 +57,11 @@ if TYPE_CHECKING:
     from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncVault
     from datastore.asynchronous.store import AsyncDataStore, connect_async
     from datastore.asynchronous.tokens import AsyncTokens
+    from datastore.entries import Entry
     from datastore.events import CallEvent, Telemetry, audit
     from datastore.interfaces.key_value import KeyValueStore, key_value_grants
+    from datastore.interfaces.logs import Log
     from datastore.interfaces.vault import Vault
-    from datastore.logs import Entry, Log
     from datastore.quotas import Quota
     from datastore.record import Record
     from datastore.tokens import Token, Tokens
@@ -133,9 +134,9 @@ _LATE = {
     "AsyncTokens": "datastore.asynchronous.tokens",
     "AsyncVault": "datastore.asynchronous.interfaces",
     "CallEvent": "datastore.events",
-    "Entry": "datastore.logs",
+    "Entry": "datastore.entries",
     "KeyValueStore": "datastore.interfaces.key_value",
-    "Log": "datastore.logs",
+    "Log": "datastore.interfaces.logs",
     "Quota": "datastore.quotas",
     "Record": "datastore.record",
     "Telemetry": "datastore.events",

@@ -8,20 +8,29 @@ from datastore.calls.batches import BatchCalls
 from datastore.calls.changes import ChangeCalls
 from datastore.calls.claims import ClaimCalls
 from datastore.calls.listings import ListingCalls
+from datastore.calls.logs import LogCalls
 from datastore.calls.namespaces import NamespaceCalls
 from datastore.calls.queries import QueryCalls
 from datastore.calls.records import RecordCalls
-from datastore.scope import OfOneProcess, Scope, bind, bounded, scope_of
+from datastore.scope import OfOneProcess, Scope, bind, scope_of
 
 if TYPE_CHECKING:
     from datastore.asynchronous.agent import AsyncAgentDataStore
     from datastore.interfaces.key_value import KeyValueStore
+    from datastore.interfaces.logs import Log
     from datastore.interfaces.vault import Vault
-    from datastore.logs import Log
 
 
 class AgentDataStore(
-    RecordCalls, ChangeCalls, BatchCalls, ListingCalls, QueryCalls, ClaimCalls, NamespaceCalls, OfOneProcess
+    RecordCalls,
+    ChangeCalls,
+    BatchCalls,
+    ListingCalls,
+    QueryCalls,
+    ClaimCalls,
+    NamespaceCalls,
+    LogCalls,
+    OfOneProcess,
 ):
     """A store for one agent of one user, in one namespace. Made by `DataStore.agent` and `use_namespace`.
 
@@ -102,22 +111,9 @@ class AgentDataStore(
 
         Requests: 0.
         """
-        from datastore.logs import Log  # imported here, because few need it
+        from datastore.interfaces.logs import Log  # imported here, because few need it
 
-        return Log(scope_of(self), name)
-
-    @bounded
-    def list_logs(self, prefix: str | None = None) -> list[str]:
-        """Return the names of the logs of this namespace that hold an entry, sorted as namespaces are.
-
-        Args:
-            prefix: Only logs whose names begin with it.
-
-        Requests: 1 more than there are logs, including those of which everything was trimmed.
-        """
-        from datastore.logs import list_logs  # imported here, because few need it
-
-        return list_logs(scope_of(self), prefix)
+        return Log(self, name)
 
     # -------------------------------------------------------------------------------------------------- manners
 

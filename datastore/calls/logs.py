@@ -12,25 +12,21 @@ mark: so the numbers go on when everything was trimmed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from datastore.arguments import as_bool, as_int, shown
-from datastore.backend import Delete, Document, Fields, IdRange, Put
+from datastore.backend import Delete, Fields, IdRange, Put
 from datastore.calls.listings import most
 from datastore.core import Core
-from datastore.documents import damaged
+from datastore.entries import MOST, Entry, Span, Stored, beginning_of, key_at
 from datastore.errors import ConflictError, DamagedRecordError, DataStoreError, InvalidValueError, QueryError, kind_of
-from datastore.ids import decode_key, decode_name, encode_key, encode_name, key_range
+from datastore.ids import decode_name, encode_key, encode_name, key_range
 from datastore.retry import Backoff
-from datastore.scope import Bound, OfOneProcess, Scope, bind, bounded, scope_of
-from datastore.times import format_time, parse_time
+from datastore.scope import Bound, Scope, bounded, scope_of
+from datastore.times import format_time
 from datastore.values import MAX_VALUE_BYTES, encode
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 TOGETHER = 100
 """The most entries in one record. A read may hand over as many more than it returns."""
@@ -40,58 +36,29 @@ GRACE = 3_600.0
 """For how many seconds the number of a trimmed entry stays taken. It must be longer than `SECONDS`, by more than the
 clocks of two hosts differ and an append takes."""
 
-_DIGITS = 16
-_BEYOND = 10**_DIGITS - 1  # no log has so many entries
 _REMEMBERED = 1_000  # logs of which a store remembers the next number
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; a competitor is done after one round trip
 
 
-class Entry(NamedTuple):
-    """One entry of a `Log`."""
-
-    number: int
-    """Its place in the log: 1 for the first that was ever appended, then 2, 3, and so on."""
-    value: Any
-    """What was appended."""
-    agent: str
-    """Who appended it; empty for the host."""
-    at: datetime
-    """When, by the clock of the one who did. The order is that of the numbers, whatever the clocks say."""
-
-
-class Log(Bound, OfOneProcess):
-    """An ordered log of a namespace. From ``data_store.log(name)``; see ``docs/logs.md``.
+class LogCalls(Bound):
+    """Appends to ordered logs of the namespace, and reads them. `Log` (``data_store.log(name)``) has shorter names.
 
     Who reads sees entries with consecutive numbers: if one is there, so are all before it that were not trimmed. A log
     needs not be created, and nobody owns it: agents of one user who use the same namespace and name have the same log.
-
-    Calls raise what those of `AgentDataStore` raise. A record that is damaged (`DamagedRecordError`) stops a read: what
-    follows it can be read with ``after``.
+    Its name is text of 1 to 255 bytes of UTF-8, encoded as a namespace is. No access is counted.
     """
 
-    __slots__ = ("_name", "_start")
-
-    def __new__(cls, scope: Scope, name: str) -> Self:
-        """Bind a new object to the scope of the namespace."""
-        self = super().__new__(cls)
-        bind(self, scope.area("logs"))
-        self._start = encode_name(name, "name") + ":"
-        self._name = decode_name(self._start[:-1])
-        return self
-
-    @property
-    def name(self) -> str:
-        """The name of the log."""
-        return self._name
+    __slots__ = ()
 
     @bounded
-    def append(self, *entries: Any) -> int:
-        """Append entries, in this order, with consecutive numbers.
+    def log_append(self, name: str, *entries: Any) -> int:
+        """Append entries to a log, in this order, with consecutive numbers.
 
         Up to 100 entries that take 1 MB together are stored as one: all of them or none. More are stored in several
         such parts, in order: then a failure can leave the first parts, and entries of others can be between two.
 
         Args:
+            name: The log.
             entries: Anything JSON, each up to the limits of a value. Of several, each may be nested one level less.
 
         Returns:
@@ -106,18 +73,30 @@ class Log(Bound, OfOneProcess):
         Requests: 1 for each part, if this process appended to the log or read its end in the last 5 minutes, and nobody
         else appended since; otherwise 1 more to look for the number, and 2 more for each time that another was first.
         """
-        scope = scope_of(self)
+        log = Place.of(self, name)
+        scope = log.scope
         parts = list(_parts(scope, entries))
         scope.core.check_writes(scope.prefix)
-        return [_append(self, put, number_of) for put, number_of in parts][0]
+        numbers = [_append(log, put, place) for put, place in parts]
+        return numbers[0]
 
     @bounded
-    def read(
-        self, *, after: int = 0, before: int | None = None, limit: int | None = None, reverse: bool = False
+    def log_read(
+        self,
+        name: str,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
     ) -> list[Entry]:
-        """Return entries, in order, or from the last to the first.
+        """Return entries of a log, in order, or from the last to the first.
+
+        A record of the log that is damaged (`DamagedRecordError`) stops the read. What follows it can be read with
+        ``after``.
 
         Args:
+            name: The log.
             after: Only entries with a greater number: that of the last entry that is known already.
             before: Only entries with a smaller number.
             limit: The most entries; ``None`` for all. With ``reverse`` these are the last ones.
@@ -132,35 +111,23 @@ class Log(Bound, OfOneProcess):
         Requests: 1 per page of the database; 1 more if the first entry after ``after`` was appended together with it,
         or if there is none and this process did not know.
         """
-        span = Span(_number(after, "after", 0) + 1, _BEYOND, None if limit is None else most(limit))
+        log = Place.of(self, name)
+        span = Span(_number(after, "after", 0) + 1, MOST, None if limit is None else most(limit))
         if before is not None:
-            span = span._replace(high=min(_number(before, "before", 1), _BEYOND))
+            span = span._replace(high=_number(before, "before", 1))
         read = _backward if as_bool(reverse, "reverse") else _forward
-        scope_of(self).core.check_open()
-        return read(self, span) if span.low < span.high else []
+        log.scope.core.check_open()
+        return read(log, span) if span.low < span.high else []
 
     @bounded
-    def last(self, n: int = 1) -> list[Entry]:
-        """Return the last entries, in order.
-
-        Args:
-            n: How many.
-
-        Raises:
-            QueryError: If ``n`` is below 1.
-
-        Requests: 1.
-        """
-        return _backward(self, Span(1, _BEYOND, min(_number(n, "n", 1), _BEYOND)))[::-1]
-
-    @bounded
-    def trim(self, *, before: int) -> int:
-        """Remove entries from the beginning of the log. The others keep their numbers.
+    def log_trim(self, name: str, *, before: int) -> int:
+        """Remove entries from the beginning of a log. The others keep their numbers.
 
         The numbers of later entries go on from where they were, even if everything was removed. If the call is
         interrupted, the log begins with one of the entries that were to be removed; then repeat it.
 
         Args:
+            name: The log.
             before: The entry that becomes the first one; those with a smaller number are removed.
 
         Returns:
@@ -168,33 +135,27 @@ class Log(Bound, OfOneProcess):
 
         Raises:
             QueryError: If ``before`` is below 1.
+            ConflictError: If for ``max_seconds`` others trimmed at the same time.
 
         Requests: 1, and those of listing the entries and of deleting them.
         """
-        return _trim(self, min(_number(before, "before", 1), _BEYOND))
+        return _trim(Place.of(self, name), _number(before, "before", 1))
 
     @bounded
-    def clear(self) -> int:
-        """Remove all entries, as `trim` does, and return how many there were. The numbers go on from where they were.
+    def list_logs(self, prefix: str | None = None) -> list[str]:
+        """Return the names of the logs of the namespace that hold an entry, in the order of ids, as namespaces.
 
-        Requests: as ``trim``.
+        Args:
+            prefix: Only logs whose names begin with it.
+
+        Requests: 1 more than there are logs, including those of which everything was trimmed.
         """
-        return _trim(self, _BEYOND)
-
-    def __repr__(self) -> str:
-        return f"Log(name={self._name!r})"
+        return _list(scope_of(self).area("logs"), prefix)
 
 
-def list_logs(scope: Scope, prefix: str | None = None) -> list[str]:
-    """Return the names of the logs of a namespace that hold an entry, sorted as namespaces are.
-
-    Args:
-        scope: That of the namespace.
-        prefix: Only logs whose names begin with it.
-    """
-    scope, names = scope.area("logs"), list[str]()
-    beginning = "" if prefix is None else encode_name(prefix, "prefix") if prefix else ""
-    range = key_range(scope.prefix, beginning)
+def _list(scope: Scope, prefix: str | None) -> list[str]:
+    names = list[str]()
+    range = key_range(scope.prefix, encode_name(prefix, "prefix") if prefix else prefix)
     while True:
         # Backward, because the last record of a log says whether there is an entry in it.
         found = next(scope.core.scan(range, Fields.ALL, 1, _raise, reverse=True), None)
@@ -202,16 +163,28 @@ def list_logs(scope: Scope, prefix: str | None = None) -> list[str]:
             return names[::-1]
         stored = Stored.of(found, scope.prefix)
         if not stored.is_mark:
-            names.append(decode_name(stored.start[:-1]))
-        range = range._replace(end=min(range.end, key_range(scope.prefix, stored.start).start))
+            names.append(decode_name(stored.beginning[:-1]))
+        range = range._replace(end=key_range(scope.prefix, stored.beginning).start)
 
 
-class Span(NamedTuple):
-    """Which entries are meant: those with ``low <= number < high``, and how many of them at most."""
+class Place(NamedTuple):
+    """Where a log is."""
 
-    low: int
-    high: int
-    limit: int | None
+    scope: Scope
+    """That of the logs of the namespace."""
+    name: str
+    beginning: str
+    """What its keys begin with."""
+
+    @classmethod
+    def of(cls, calls: LogCalls, name: str) -> Self:
+        """Return where an agent's log is."""
+        beginning = beginning_of(name)
+        return cls(scope_of(calls).area("logs"), decode_name(beginning[:-1]), beginning)
+
+    def id(self, number: int) -> str:
+        """Return the id of the record that begins with the entry of a number."""
+        return self.scope.prefix + encode_key(key_at(self.beginning, number))
 
 
 class End(NamedTuple):
@@ -220,69 +193,6 @@ class End(NamedTuple):
     number: int
     at: float
     """When it was the next one, by the store's clock."""
-
-
-class Stored(NamedTuple):
-    """One record of a log: entries that were appended together, or what trimming has left of them.
-
-    One entry is the value itself. Of several, ``count`` in the metadata says how many there were, and the value is the
-    list of those that are left. ``trimmed`` in the metadata is how many are not.
-    """
-
-    document: Document
-    start: str
-    """What the keys of its log begin with."""
-    number: int
-    """Of the first entry."""
-    count: int
-    trimmed: int
-    first: int
-    """Of a mark: the entry that was the first one after it was made; else 0."""
-
-    @classmethod
-    def of(cls, document: Document, prefix: str) -> Self:
-        """Return what is in a document whose id begins with a prefix.
-
-        Raises:
-            DamagedRecordError: If it is not a record of a log.
-        """
-        metadata = document.metadata or {}
-        try:
-            key = decode_key(document.id[len(prefix) :])
-            digits = key[-_DIGITS:]
-            found = metadata.get("count", 1), metadata.get("trimmed", 0), metadata.get("first", 0)
-            count, trimmed, first = found
-            if (
-                digits.isdecimal()
-                and digits.isascii()
-                and key[-_DIGITS - 1] == ":"
-                and {int} == {type(number) for number in found}
-                and 0 <= trimmed <= count
-                and ("count" not in metadata or len(document.value) == count - trimmed)
-            ):
-                return cls(document, key[:-_DIGITS], int(digits), count, trimmed, first)
-        except (ValueError, TypeError, IndexError):
-            pass
-        raise damaged(document.id, "it is not part of a log")
-
-    @property
-    def next(self) -> int:
-        """The number after its last entry."""
-        return self.number + self.count
-
-    @property
-    def is_mark(self) -> bool:
-        """Whether all of its entries were trimmed."""
-        return self.trimmed == self.count
-
-    def entries(self, span: Span) -> list[Entry]:
-        """Return those of its entries that are meant."""
-        values = self.document.value if "count" in (self.document.metadata or {}) else [self.document.value]
-        at, agent, begin = parse_time(self.document.created_at), self.document.created_by_agent, self.number
-        if self.is_mark:
-            return []
-        numbered = enumerate(values, begin + self.trimmed)
-        return [Entry(n, value, agent, at) for n, value in numbered if span.low <= n < span.high]
 
 
 def _raise(error: DamagedRecordError) -> None:
@@ -295,27 +205,19 @@ def _number(value: object, parameter: str, least: int) -> int:
         raise InvalidValueError(f"{parameter} is {kind_of(value)}; it must be an int")
     if number < least:
         raise QueryError(f"{parameter} is {shown(number)}; it must be at least {least}")
-    return min(number, _BEYOND)
+    return min(number, MOST)
 
 
-def _id(log: Log, number: int) -> str:
-    return scope_of(log).prefix + encode_key(_key(log, number))
-
-
-def _key(log: Log, number: int) -> str:
-    return f"{log._start}{number:0{_DIGITS}}"
-
-
-def _scan(log: Log, low: int, high: int, at_once: int | None, *, reverse: bool = False) -> Iterator[Stored]:
+def _scan(log: Place, low: int, high: int, at_once: int | None, *, reverse: bool = False) -> Iterator[Stored]:
     """Yield the records whose first number is from ``low`` up to ``high``."""
-    scope = scope_of(log)
+    scope = log.scope
     prefix = scope.prefix
-    range = IdRange(_id(log, low), _id(log, high))
+    range = IdRange(log.id(low), log.id(high))
     for document in scope.core.scan(range, Fields.ALL, at_once, _raise, reverse=reverse):
         yield Stored.of(document, prefix)
 
 
-def _last_before(log: Log, number: int) -> Stored | None:
+def _last_before(log: Place, number: int) -> Stored | None:
     """Return the record that holds the last entry before a number, and perhaps that one, too."""
     return next(_scan(log, 0, number, 1, reverse=True), None)
 
@@ -346,16 +248,16 @@ def _parts(scope: Scope, entries: Sequence[Any]) -> Iterator[tuple[Put, int]]:
             size += sizes[place]
 
 
-def _append(log: Log, put: Put, place: int) -> int:
+def _append(log: Place, put: Put, place: int) -> int:
     """Write a part at the next number, and return that."""
-    core = scope_of(log).core
+    core = log.scope.core
     count = 1 if put.metadata is None else put.metadata["count"]
     number = _next(log, -1)
     backoff = Backoff(core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
     try:
         while True:
             began = core.clock()
-            if core.write_one(put._replace(id=_id(log, number), key=_key(log, number))).done:
+            if core.write_one(put._replace(id=log.id(number), key=key_at(log.beginning, number))).done:
                 _learn(log, number + count, began)
                 return number
             number = _next(log, number)
@@ -363,42 +265,43 @@ def _append(log: Log, put: Put, place: int) -> int:
                 raise ConflictError(f"others were first, for {core.max_seconds:g} s; try again")
     except DataStoreError as error:
         done = f" after the first {place} entries, which are stored" if place else ""
-        raise error.during(f"appending to log {log.name!r}{done}", core.backend.name)
+        error.during(f"appending to log {log.name!r}{done}", core.backend.name)
+        raise
 
 
-def _next(log: Log, taken: int) -> int:
+def _next(log: Place, taken: int) -> int:
     """Return the next number, which is after one that is taken: the one that is remembered, or one looked for."""
-    core = scope_of(log).core
+    core = log.scope.core
     known = _known(log)
     if known is not None and known > taken:
         return known
     began = core.clock()
-    last = _last_before(log, _BEYOND)
+    last = _last_before(log, MOST)
     number = 1 if last is None else last.next
     _learn(log, number, began)
     return number
 
 
-def _known(log: Log) -> int | None:
+def _known(log: Place) -> int | None:
     """Return the next number if it is remembered, and was the next one a short time ago."""
-    core = scope_of(log).core
-    end: End | None = core.root.ends.get(_id(log, 0))
+    core = log.scope.core
+    end: End | None = core.root.ends.get(log.id(0))
     return end.number if end is not None and 0 <= core.clock() - end.at < SECONDS else None
 
 
-def _learn(log: Log, number: int, at: float) -> None:
+def _learn(log: Place, number: int, at: float) -> None:
     """Remember the next number, as it was at a time. Others may be doing the same: it need not be the latest."""
-    ends = scope_of(log).core.root.ends
+    ends = log.scope.core.root.ends
     if len(ends) >= _REMEMBERED:
         ends.clear()
-    ends[_id(log, 0)] = End(number, at)
+    ends[log.id(0)] = End(number, at)
 
 
 # --------------------------------------------------------------------------------------------------------- reading
 
 
-def _forward(log: Log, span: Span) -> list[Entry]:
-    core = scope_of(log).core
+def _forward(log: Place, span: Span) -> list[Entry]:
+    core = log.scope.core
     entries, low, number, began = list[Entry](), span.low, 0, core.clock()
     while low < span.high:
         for stored in _records(log, low, span):
@@ -412,13 +315,13 @@ def _forward(log: Log, span: Span) -> list[Entry]:
                 low = stored.first
                 break
         else:
-            if number and span.high == _BEYOND:
+            if number and span.high == MOST:
                 _learn(log, number, began)
             break
     return entries
 
 
-def _records(log: Log, low: int, span: Span) -> Iterator[Stored]:
+def _records(log: Place, low: int, span: Span) -> Iterator[Stored]:
     """Yield the records with the entries from ``low`` on, in order."""
     following = _scan(log, low, span.high, span.limit)
     first = next(following, None)
@@ -431,8 +334,8 @@ def _records(log: Log, low: int, span: Span) -> Iterator[Stored]:
         yield from following
 
 
-def _backward(log: Log, span: Span) -> list[Entry]:
-    core = scope_of(log).core
+def _backward(log: Place, span: Span) -> list[Entry]:
+    core = log.scope.core
     entries, number, began = list[Entry](), 0, core.clock()
 
     def before() -> Iterator[Stored]:
@@ -443,7 +346,7 @@ def _backward(log: Log, span: Span) -> list[Entry]:
                 yield found
 
     for stored in chain(_scan(log, span.low, span.high, span.limit, reverse=True), before()):
-        if not number and span.high == _BEYOND:
+        if not number and span.high == MOST:
             _learn(log, stored.next, began)
         if number and stored.next != number:
             break  # what comes before is being trimmed just now
@@ -457,9 +360,9 @@ def _backward(log: Log, span: Span) -> list[Entry]:
 # -------------------------------------------------------------------------------------------------------- trimming
 
 
-def _trim(log: Log, first: int) -> int:
+def _trim(log: Place, first: int) -> int:
     """Remove the entries before the one that becomes the first, and return how many there were."""
-    scope = scope_of(log)
+    scope = log.scope
     scope.core.check_writes(scope.prefix)
     removed, backoff = 0, Backoff(scope.core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
     while True:
@@ -473,9 +376,9 @@ def _trim(log: Log, first: int) -> int:
             )
 
 
-def _trim_once(log: Log, core: Core, first: int) -> tuple[int, bool]:
+def _trim_once(log: Place, core: Core, first: int) -> tuple[int, bool]:
     """Trim, and return how many entries were removed, and whether nobody else trimmed at the same time."""
-    last = _last_before(log, _BEYOND)
+    last = _last_before(log, MOST)
     if last is None:
         return 0, True
     first, removed, is_complete = min(first, last.next), 0, True
@@ -501,9 +404,9 @@ def _trim_once(log: Log, core: Core, first: int) -> tuple[int, bool]:
     return removed, is_complete
 
 
-def _removing(log: Log, stored: Stored, first: int, last: int) -> Put | Delete | None:
+def _removing(log: Place, stored: Stored, first: int, last: int) -> Put | Delete | None:
     """Return the write that removes what is before ``first``; ``None`` if that was done already."""
-    scope = scope_of(log)
+    scope = log.scope
     now = scope.core.clock()
     is_last, document = stored.number == last, stored.document
     if stored.next <= first and not is_last:
@@ -511,10 +414,12 @@ def _removing(log: Log, stored: Stored, first: int, last: int) -> Put | Delete |
             return None
         if document.created_at <= format_time(now - GRACE):
             return Delete(document.id, format_time(now), seen=document.created_at)
-    trimmed = min(first - stored.number, stored.count)
+    trimmed = min(first - stored.number, stored.size)
     if trimmed <= stored.trimmed and (is_last or not stored.is_mark):
         return None
-    left = document.value[trimmed - stored.trimmed :] if "count" in (document.metadata or {}) else None
-    changes = {"trimmed": trimmed} | ({"first": first} if trimmed == stored.count else {})
-    moment = scope.moment(GRACE if trimmed == stored.count and not is_last else None)
-    return scope.put(_key(log, stored.number), left, moment, changes)._replace(if_revision=document.revision)
+    left = stored.values[trimmed - stored.trimmed :] if stored.size > 1 else None
+    changes = {"trimmed": trimmed} | ({"first": first} if trimmed == stored.size else {})
+    moment = scope.moment(GRACE if trimmed == stored.size and not is_last else None)
+    return scope.put(key_at(log.beginning, stored.number), left, moment, changes)._replace(
+        if_revision=document.revision
+    )
