@@ -54,7 +54,7 @@ except Exception as error:
 if TYPE_CHECKING:
     from datastore import limits
     from datastore.asynchronous.agent import AsyncAgentDataStore
-    from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncVault
+    from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncLog, AsyncVault
     from datastore.asynchronous.store import AsyncDataStore, connect_async
     from datastore.asynchronous.tokens import AsyncTokens
     from datastore.entries import Entry
@@ -73,6 +73,7 @@ __all__ = [
     "AsyncAgentDataStore",
     "AsyncDataStore",
     "AsyncKeyValueStore",
+    "AsyncLog",
     "AsyncTokens",
     "AsyncVault",
     "Backend",
@@ -131,6 +132,7 @@ _LATE = {
     "AsyncAgentDataStore": "datastore.asynchronous.agent",
     "AsyncDataStore": "datastore.asynchronous.store",
     "AsyncKeyValueStore": "datastore.asynchronous.interfaces",
+    "AsyncLog": "datastore.asynchronous.interfaces",
     "AsyncTokens": "datastore.asynchronous.tokens",
     "AsyncVault": "datastore.asynchronous.interfaces",
     "CallEvent": "datastore.events",

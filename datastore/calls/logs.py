@@ -231,7 +231,7 @@ def _parts(scope: Scope, entries: Sequence[Any]) -> Iterator[tuple[Put, int]]:
         raise InvalidValueError("entries is empty; give at least one")
     moment = scope.moment()
     if len(entries) == 1:
-        yield scope.put("1", entries[0], moment, if_absent=True, name="entries[0]"), 0
+        yield scope.put("0", entries[0], moment, if_absent=True, name="entries[0]"), 0
         return
     sizes = [len(encode(entry, f"entries[{place}]").encode()) + 1 for place, entry in enumerate(entries)]
     begin = size = 0
@@ -239,10 +239,10 @@ def _parts(scope: Scope, entries: Sequence[Any]) -> Iterator[tuple[Put, int]]:
         full = place == len(entries) or place - begin == TOGETHER or size + sizes[place] >= MAX_VALUE_BYTES
         if full and place > begin:
             if place - begin == 1:
-                yield scope.put("1", entries[begin], moment, if_absent=True), begin
+                yield scope.put(str(begin), entries[begin], moment, if_absent=True), begin
             else:
                 count = {"count": place - begin}
-                yield scope.put("1", entries[begin:place], moment, count, if_absent=True, name="entries"), begin
+                yield scope.put(str(begin), entries[begin:place], moment, count, if_absent=True, name="entries"), begin
             begin, size = place, 0
         if place < len(entries):
             size += sizes[place]
