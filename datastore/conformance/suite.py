@@ -21,6 +21,7 @@ from datastore.conformance.topics.key_order import KeyOrder
 from datastore.conformance.topics.key_value import KeyValues
 from datastore.conformance.topics.lifecycle import Lifecycle
 from datastore.conformance.topics.listings import Listings
+from datastore.conformance.topics.logs import Logs
 from datastore.conformance.topics.moving import Moving
 from datastore.conformance.topics.names import Names
 from datastore.conformance.topics.namespaces import Namespaces
@@ -61,6 +62,7 @@ class ConformanceSuite(
     Changes,
     Updates,
     Claims,
+    Logs,
     Queries,
     Vaults,
     KeyValues,

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import get_overloads
@@ -14,10 +15,12 @@ from datastore import (
     AsyncAgentDataStore,
     AsyncDataStore,
     AsyncKeyValueStore,
+    AsyncLog,
     AsyncTokens,
     AsyncVault,
     DataStore,
     KeyValueStore,
+    Log,
     Tokens,
     Vault,
 )
@@ -28,6 +31,7 @@ TWINS = {
     AgentDataStore: AsyncAgentDataStore,
     Vault: AsyncVault,
     KeyValueStore: AsyncKeyValueStore,
+    Log: AsyncLog,
     Tokens: AsyncTokens,
 }
 RENAMED = {(DataStore, "close"): "aclose"}
@@ -36,6 +40,7 @@ WITHOUT_IO = {
     (DataStore, "agent"),
     (DataStore, "host"),
     (AgentDataStore, "use_namespace"),
+    (AgentDataStore, "log"),
 }
 """They make no request, so there is nothing to await."""
 BINDING = {(Tokens, "agent")}
@@ -95,7 +100,7 @@ def test_a_call_returns_the_same(kind, name):
     original, twin = inspect.signature(getattr(kind, name)), inspect.signature(twin_of(kind, name))
     returned = original.return_annotation
     if (kind, name) in WITHOUT_IO | BINDING:
-        returned = returned.replace("AgentDataStore", "AsyncAgentDataStore")
+        returned = re.sub(r"\b(AgentDataStore|Log)\b", r"Async\1", returned)
     if (kind, name) in STREAMS:
         returned = returned.replace("Iterator", "AsyncIterator")
     assert twin.return_annotation == AWAITED_OR_ITERATED.get((kind, name), returned)
