@@ -172,6 +172,7 @@ class Place(NamedTuple):
 
     scope: Scope
     """That of the logs of the namespace."""
+    namespace: str
     name: str
     beginning: str
     """What its keys begin with."""
@@ -180,7 +181,8 @@ class Place(NamedTuple):
     def of(cls, calls: LogCalls, name: str) -> Self:
         """Return where an agent's log is."""
         beginning = beginning_of(name)
-        return cls(scope_of(calls).area("logs"), decode_name(beginning[:-1]), beginning)
+        scope = scope_of(calls)
+        return cls(scope.area("logs"), scope.namespace, decode_name(beginning[:-1]), beginning)
 
     def id(self, number: int) -> str:
         """Return the id of the record that begins with the entry of a number."""
@@ -265,7 +267,7 @@ def _append(log: Place, put: Put, place: int) -> int:
                 raise ConflictError(f"others were first, for {core.max_seconds:g} s; try again")
     except DataStoreError as error:
         done = f" after the first {place} entries, which are stored" if place else ""
-        error.during(f"appending to log {log.name!r}{done}", core.backend.name)
+        error.operation = f"appending to log {log.name!r} of namespace {log.namespace!r}{done}"
         raise
 
 
@@ -372,7 +374,7 @@ def _trim(log: Place, first: int) -> int:
             return removed
         if not backoff.wait():
             raise ConflictError(f"others trimmed at the same time, for {scope.core.max_seconds:g} s; try again").during(
-                f"trimming log {log.name!r}", scope.core.backend.name
+                _trimming(log), scope.core.backend.name
             )
 
 
@@ -388,7 +390,7 @@ def _trim_once(log: Place, core: Core, first: int) -> tuple[int, bool]:
         nonlocal removed, is_complete
         for outcome, (one, number) in zip(core.write([one for one, _ in batch]), batch, strict=True):
             if outcome.error is not None:
-                raise outcome.error.during(f"trimming log {log.name!r}", core.backend.name)
+                raise outcome.error.during(_trimming(log), core.backend.name)
             removed += number if outcome.done else 0
             is_complete = is_complete and (outcome.done or isinstance(one, Delete))
         batch.clear()
@@ -423,3 +425,7 @@ def _removing(log: Place, stored: Stored, first: int, last: int) -> Put | Delete
     return scope.put(key_at(log.beginning, stored.number), left, moment, changes)._replace(
         if_revision=document.revision
     )
+
+
+def _trimming(log: Place) -> str:
+    return f"trimming log {log.name!r} of namespace {log.namespace!r}"

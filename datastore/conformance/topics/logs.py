@@ -30,7 +30,7 @@ from datastore.calls.logs import GRACE, TOGETHER
 from datastore.conformance.clock import Clock
 from datastore.conformance.faults import LosesAnswers, Untouchable, Wrapped
 from datastore.conformance.races import race
-from datastore.conformance.topic import Opener, Topic, Wrapper
+from datastore.conformance.topic import Opener, Topic, Wrapper, not_applicable
 from datastore.conformance.topics.claims import several
 from datastore.conformance.topics.retries import through
 from datastore.values import MAX_DEPTH, MAX_VALUE_BYTES
@@ -125,7 +125,8 @@ class Logs(Topic):
         assert numbered(log.last()) == [(4, None)]
         assert numbered(log.last(3)) == [(2, "b"), (3, "c"), (4, None)]
         first, *_, last = log.read()
-        assert (first.agent, (last.at - first.at).total_seconds()) == ("agent_1", 60)
+        assert first.agent == "agent_1"
+        assert 60 <= (last.at - first.at).total_seconds() < 61
 
     def test_every_part_can_be_read_from_both_ends(self, data_store: AgentDataStore) -> None:
         """What was appended together is read in parts, too."""
@@ -209,7 +210,7 @@ class Logs(Topic):
         assert [entry.number for entry in log.read()] == list(range(1, 5))
 
     def test_an_entry_trimmed_before_its_answer_came_is_not_appended_again(
-        self, data_store: AgentDataStore, wrapped: Wrapper
+        self, store: DataStore, data_store: AgentDataStore, wrapped: Wrapper
     ) -> None:
         """The mark in its place knows it."""
 
@@ -223,8 +224,8 @@ class Logs(Topic):
                         data_store.log("events").append("next")
                         data_store.log("events").clear()
 
-        if not data_store.log("probe").append(1):
-            return
+        if not store.capabilities.remembered_writes:
+            not_applicable("remembered_writes is not declared: no answer can be lost")
         loses, other = through(wrapped(TrimmedMeanwhile), TrimmedMeanwhile)
         loses.lost = 1
         assert other.log("events").append("trimmed") == 1
@@ -273,7 +274,7 @@ class Logs(Topic):
 
         _, data_store = through(wrapped(SecondFails, retry_seconds=0), SecondFails)
         log = data_store.log("events")
-        with pytest.raises(BackendUnavailableError, match=f"log 'events' after the first {TOGETHER} entries"):
+        with pytest.raises(BackendUnavailableError, match=f"log 'events' .* after the first {TOGETHER} entries"):
             log.append(*range(TOGETHER + 1))
         assert log.append("next") == TOGETHER + 1
         assert [entry.value for entry in log.read()] == [*range(TOGETHER), "next"]
