@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import datastore
-from datastore import AgentDataStore, DataStore, KeyValueStore, Tokens, Vault
+from datastore import AgentDataStore, DataStore, KeyValueStore, Log, Tokens, Vault
 from datastore.record import Record
 from tests.docs.pages import PAGES, ROOT, blocks, page_name, prose
 
@@ -22,6 +22,7 @@ REFERENCE = {
     AgentDataStore: API,
     DataStore: API,
     KeyValueStore: ROOT / "docs/key-value.md",
+    Log: ROOT / "docs/logs.md",
     Tokens: ROOT / "docs/security.md",
     Vault: ROOT / "docs/vault.md",
 }
