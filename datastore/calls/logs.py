@@ -13,7 +13,6 @@ mark: so the numbers go on when everything was trimmed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import Any, NamedTuple, Self
 
 from datastore.arguments import as_bool, as_int, shown
@@ -108,8 +107,8 @@ class LogCalls(Bound):
         Raises:
             QueryError: If ``after`` is below 0, or ``before`` or ``limit`` below 1.
 
-        Requests: 1 per page of the database; 1 more if the first entry after ``after`` was appended together with it,
-        or if there is none and this process did not know.
+        Requests: 1 per page of the database; 1 more if the first entry that is asked for was trimmed, or was appended
+        together with the one before it, or if there is none and this process did not know.
         """
         log = Place.of(self, name)
         span = Span(_number(after, "after", 0) + 1, MOST, None if limit is None else most(limit))
@@ -302,61 +301,70 @@ def _learn(log: Place, number: int, at: float) -> None:
 # --------------------------------------------------------------------------------------------------------- reading
 
 
+# Not every database reads a listing at one moment. An entry may be missing in one, and a later one be there, because
+# both were appended meanwhile. But whatever is there was written after what comes before it. So the record before a gap
+# is asked for once more: if there is none, the entries were trimmed.
+
+
 def _forward(log: Place, span: Span) -> list[Entry]:
     core = log.scope.core
-    entries, low, number, began = list[Entry](), span.low, 0, core.clock()
+    entries, low, found, began = list[Entry](), span.low, False, core.clock()
+
+    def take(stored: Stored) -> None:
+        nonlocal low, found
+        if stored.trimmed:
+            entries.clear()  # what was read before is being trimmed just now
+        entries.extend(stored.entries(span))
+        low, found = max(low, stored.next, stored.first), True
+
     while low < span.high:
-        for stored in _records(log, low, span):
-            if stored.trimmed or stored.number != number:
-                entries.clear()  # what was read before is being trimmed just now
-            entries += stored.entries(span)
+        begin = low
+        for stored in _scan(log, low, span.high, span.limit):
+            if stored.number != low and not stored.trimmed:
+                before = _last_before(log, stored.number)
+                if before is None or before.next != stored.number:
+                    entries.clear()
+                elif before.number > low:
+                    break  # it was appended meanwhile
+                else:
+                    take(before)
+            take(stored)
             if span.limit is not None and len(entries) >= span.limit:
                 return entries[: span.limit]
-            number = stored.next
-            if stored.first > number:  # others like it may follow, up to where the log begins now
-                low = stored.first
-                break
+            if low != stored.next:
+                break  # marks follow, up to where the log begins now
         else:
-            if number and span.high == MOST:
-                _learn(log, number, began)
+            if low == begin > 1 and _known(log) != low:
+                before = _last_before(log, low)
+                if before is not None and before.next >= low:
+                    take(before)
+            if found and span.high == MOST:
+                _learn(log, low, began)
             break
-    return entries
-
-
-def _records(log: Place, low: int, span: Span) -> Iterator[Stored]:
-    """Yield the records with the entries from ``low`` on, in order."""
-    following = _scan(log, low, span.high, span.limit)
-    first = next(following, None)
-    if low > 1 and (first is None or first.number != low) and _known(log) != low:
-        before = _last_before(log, low)
-        if before is not None and (first is None or before.next > low):
-            yield before
-    if first is not None:
-        yield first
-        yield from following
+    return entries[: span.limit]
 
 
 def _backward(log: Place, span: Span) -> list[Entry]:
     core = log.scope.core
-    entries, number, began = list[Entry](), 0, core.clock()
-
-    def before() -> Iterator[Stored]:
-        """Yield the record that begins before the span, if entries of the span may be in it."""
-        if span.low > 1 and number != span.low and (number or _known(log) != span.low):
-            found = _last_before(log, span.low)
-            if found is not None:
-                yield found
-
-    for stored in chain(_scan(log, span.low, span.high, span.limit, reverse=True), before()):
-        if not number and span.high == MOST:
-            _learn(log, stored.next, began)
-        if number and stored.next != number:
-            break  # what comes before is being trimmed just now
-        entries += reversed(stored.entries(span))
-        if stored.trimmed or (span.limit is not None and len(entries) >= span.limit):
-            break
-        number = stored.number
-    return entries[: span.limit]
+    entries, number, began = list[Entry](), span.high, core.clock()
+    is_first = True
+    while True:
+        for stored in _scan(log, span.low, number, span.limit, reverse=True):
+            if not is_first and stored.next != number:
+                break
+            if is_first and span.high == MOST:
+                _learn(log, stored.next, began)
+            entries += reversed(stored.entries(span))
+            number, is_first = stored.number, False
+            if stored.trimmed or (span.limit is not None and len(entries) >= span.limit):
+                return entries[: span.limit]
+        if number <= span.low or (is_first and (span.low == 1 or _known(log) == span.low)):
+            return entries
+        before = _last_before(log, span.low if is_first else number)
+        if before is None or not (is_first or before.next == number):
+            return entries
+        if before.number < span.low:
+            return (entries + before.entries(span)[::-1])[: span.limit]
 
 
 # -------------------------------------------------------------------------------------------------------- trimming

@@ -25,7 +25,7 @@ from datastore import (
     UnsupportedError,
     ValueTooLargeError,
 )
-from datastore.backend import Outcome, Write
+from datastore.backend import DocumentPage, Outcome, Write
 from datastore.calls.logs import GRACE, TOGETHER
 from datastore.conformance.clock import Clock
 from datastore.conformance.faults import LosesAnswers, Untouchable, Wrapped
@@ -33,6 +33,8 @@ from datastore.conformance.races import race
 from datastore.conformance.topic import Opener, Topic, Wrapper, not_applicable
 from datastore.conformance.topics.claims import several
 from datastore.conformance.topics.retries import through
+from datastore.entries import key_at
+from datastore.ids import encode_key
 from datastore.values import MAX_DEPTH, MAX_VALUE_BYTES
 
 NAMES = ["a", "a:", "a%3A", "a:0000000000000001", "a/b", "ab", "A", "_a", "é", "\u0000", "%", "log", "x" * 255]
@@ -109,6 +111,19 @@ class _Halves(Wrapped):
             return super().write(writes)
         super().write(writes[1::2])
         raise BackendUnavailableError("the server broke down")
+
+
+class _Overlooks(Wrapped):
+    """Leaves one document out of the next listing, as a database does that does not read it at one moment."""
+
+    overlooked: str | None = None
+
+    def scan(self, *args: Any, **kwargs: Any) -> DocumentPage:
+        page, key = super().scan(*args, **kwargs), self.overlooked
+        self.overlooked = None
+        if key is None:
+            return page
+        return page._replace(documents=[one for one in page.documents if not one.id.endswith(encode_key(key))])
 
 
 class Logs(Topic):
@@ -248,6 +263,18 @@ class Logs(Topic):
             breaks.broken = False
             log.trim(before=7)
             check_reads(log, expected[6:])
+
+    @pytest.mark.parametrize("number", range(1, 5))
+    def test_an_entry_that_came_while_others_were_read_is_not_left_out(self, wrapped: Wrapper, number: int) -> None:
+        """A database may list a later one without it: then it is asked for once more, from either end."""
+        overlooks, data_store = through(wrapped(_Overlooks), _Overlooks)
+        log = data_store.log("events")
+        expected = fill(log, [1] * 5)
+        for after in range(number):
+            overlooks.overlooked = key_at("events:", number)
+            assert numbered(log.read(after=after)) == expected[after:]
+            overlooks.overlooked = key_at("events:", number)
+            assert numbered(log.read(after=after, reverse=True)) == expected[after:][::-1]
 
     def test_more_than_are_stored_together_come_in_parts(self, data_store: AgentDataStore) -> None:
         """By number and by size: in order, and each as it was."""
