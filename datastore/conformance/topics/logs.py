@@ -312,12 +312,11 @@ class Logs(Topic):
         for _ in range(MAX_DEPTH - 1):
             deep = [deep]
         values = [None, [], {}, [[]], 0, 1.0, True, "", 2**70, {"count": 2, "trimmed": 1}, ["a", {"b": None}], deep]
-        for name, append in {
-            "alone": lambda log: [log.append(value) for value in values],
-            "together": lambda log: [log.append(*values)],
-        }.items():
+        for value in values:
+            data_store.log("alone").append(value)
+        data_store.log("together").append(*values)
+        for name in ("alone", "together"):
             log = data_store.log(name)
-            append(log)
             found = [entry.value for entry in log.read()]
             assert found == values, name
             assert list(map(type, found)) == list(map(type, values))
@@ -362,7 +361,8 @@ class Logs(Topic):
         agent = store.agent("user_1", "b", "shared", grants={"shared": "read", "mine": "write"})
         assert numbered(agent.log("events").read()) == [(1, "a")]
         assert agent.list_logs() == ["events"]
-        for write in (lambda log: log.append(1), lambda log: log.trim(before=1), lambda log: log.clear()):
+        writes: list[Callable[[Log], int]] = [lambda log: log.append(1), lambda log: log.trim(before=1), Log.clear]
+        for write in writes:
             with pytest.raises(PermissionDeniedError, match="write namespace 'shared'"):
                 write(agent.log("events"))
         mine = agent.use_namespace("mine").log("events")

@@ -135,7 +135,7 @@ class Moving(Topic):
             assert (b'"home":"c:d"' in file.getvalue()) is (b'"area":"logs"' in file.getvalue()) is True
             file.seek(0)
             assert import_records(file, imported, **named).written == 1 + logs  # type: ignore[arg-type]  # so
-            assert digest_of(imported) == digest_of(there) == digest_of(store, **named)
+            assert digest_of(imported) == digest_of(there) == digest_of(store, **named)  # type: ignore[arg-type]  # so
             log = imported.agent("a%b", "reader", "c:d").log("events")
             assert log.read() == agent.log("events").read()
             assert log.append("d") == 4
