@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import product
 from typing import Any
@@ -90,15 +90,17 @@ def fill(log: Log, groups: Sequence[int] = GROUPS) -> list[tuple[int, Any]]:
     return expected
 
 
-def check_reads(log: Log, expected: list[tuple[int, Any]]) -> None:
-    """Compare each way to read a log with what is in it."""
-    end = expected[-1][0] + 2 if expected else 3
-    for after, before, limit in product(range(end), (None, *range(1, end)), (None, 1, 2, 5)):
-        span = [one for one in expected if one[0] > after and (before is None or one[0] < before)]
-        there = log.read(after=after, before=before, limit=limit)
-        back = log.read(after=after, before=before, limit=limit, reverse=True)
-        assert numbered(there) == span[:limit], (after, before, limit)
-        assert numbered(back) == span[::-1][:limit], (after, before, limit)
+def check_reads(
+    log: Log, expected: list[tuple[int, Any]], afters: Iterable[int] = (), limits: Sequence[int] = ()
+) -> None:
+    """Compare what is read from both ends with what is in a log, after some numbers, with and without limits."""
+    for after, limit in product({0, *afters}, (None, *limits)):
+        for before in (None, after + 1, after + 4):
+            span = [one for one in expected if one[0] > after and (before is None or one[0] < before)]
+            there = log.read(after=after, before=before, limit=limit)
+            back = log.read(after=after, before=before, limit=limit, reverse=True)
+            assert numbered(there) == span[:limit], (after, before, limit)
+            assert numbered(back) == span[::-1][:limit], (after, before, limit)
 
 
 class _Halves(Wrapped):
@@ -146,9 +148,9 @@ class Logs(Topic):
     def test_every_part_can_be_read_from_both_ends(self, data_store: AgentDataStore) -> None:
         """What was appended together is read in parts, too."""
         log = data_store.log("events")
-        check_reads(log, fill(log))
+        check_reads(log, fill(log), range(14), (2,))
 
-    @pytest.mark.parametrize("before", [1, 2, 3, 5, 6, 8, 11, 12, 13, 99])
+    @pytest.mark.parametrize("before", [1, 3, 5, 6, 12, 99])
     def test_trimming_removes_from_the_beginning(self, data_store: AgentDataStore, clock: Clock, before: int) -> None:
         """Also a part of what was appended together; now or later, the rest keeps its numbers, and new ones go on."""
         log, old = data_store.log("young"), data_store.log("old")
@@ -157,10 +159,10 @@ class Logs(Topic):
         kept = expected[before - 1 :]
         assert log.trim(before=before) == len(expected) - len(kept)
         assert log.trim(before=before) == 0
-        check_reads(log, kept)
+        check_reads(log, kept, (before - 1, before))
         clock.advance(GRACE + 1)
         assert old.trim(before=before) == len(expected) - len(kept)
-        check_reads(old, kept)
+        check_reads(old, kept, (before - 1, before))
         for one in log, old:
             assert one.append("more") == 13
             assert numbered(one.read()) == [*kept, (13, "more")]
