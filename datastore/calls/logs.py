@@ -70,7 +70,8 @@ class LogCalls(Bound):
             ConflictError: If for ``max_seconds`` others always were first.
 
         Requests: 1 for each part, if this process appended to the log or read its end in the last 5 minutes, and nobody
-        else appended since; otherwise 1 more to look for the number, and 2 to 4 more for each time that another was first.
+        else appended since; otherwise 1 more to look for the number, and 2 to 4 more for each time that another was
+        first.
         """
         log = Place.of(self, name)
         scope = log.scope
