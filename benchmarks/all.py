@@ -48,6 +48,7 @@ RUNS = (
     Run("sqlite: 32 threads, order of writers", 1, "write_turns.py"),
     Run("sqlite: copy, export, import", 2, "moving.py --rounds 5"),
     Run("sqlite: awaited reads", 1.5, "async_calls.py --no-server"),
+    Run("sqlite: ordered logs", 1, "durable.py"),
     Run("import of the package", 0.5, "import_time.py"),
     Run("couchdb: calls", 3, "couchdb_against_http.py --rounds 5"),
     Run("couchdb: 32 threads", 1.5, "throughput.py couchdb --rounds 3"),

@@ -64,13 +64,15 @@ except Exception as error:
 if TYPE_CHECKING:
     from datastore import limits
     from datastore.asynchronous.agent import AsyncAgentDataStore
-    from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncVault
+    from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncLog, AsyncVault
     from datastore.asynchronous.leases import AsyncLease, AsyncLock
     from datastore.asynchronous.runs import AsyncRun, AsyncRuns
     from datastore.asynchronous.store import AsyncDataStore, connect_async
     from datastore.asynchronous.tokens import AsyncTokens
+    from datastore.entries import Entry
     from datastore.events import CallEvent, Telemetry, audit
     from datastore.interfaces.key_value import KeyValueStore, key_value_grants
+    from datastore.interfaces.logs import Log
     from datastore.interfaces.vault import Vault
     from datastore.quotas import Quota
     from datastore.record import Record
@@ -87,6 +89,7 @@ __all__ = [
     "AsyncKeyValueStore",
     "AsyncLease",
     "AsyncLock",
+    "AsyncLog",
     "AsyncRun",
     "AsyncRuns",
     "AsyncTokens",
@@ -106,6 +109,7 @@ __all__ = [
     "DataStoreError",
     "DeadlineExceededError",
     "EffectUnknownError",
+    "Entry",
     "Health",
     "InternalError",
     "InvalidNameError",
@@ -119,6 +123,7 @@ __all__ = [
     "LeaseHeldError",
     "LeaseLostError",
     "Lock",
+    "Log",
     "NamespaceStats",
     "NoSuchRunError",
     "NotPicklableError",
@@ -161,10 +166,13 @@ _LATE = {
     "AsyncLock": "datastore.asynchronous.leases",
     "AsyncRun": "datastore.asynchronous.runs",
     "AsyncRuns": "datastore.asynchronous.runs",
+    "AsyncLog": "datastore.asynchronous.interfaces",
     "AsyncTokens": "datastore.asynchronous.tokens",
     "AsyncVault": "datastore.asynchronous.interfaces",
     "CallEvent": "datastore.events",
+    "Entry": "datastore.entries",
     "KeyValueStore": "datastore.interfaces.key_value",
+    "Log": "datastore.interfaces.logs",
     "Quota": "datastore.quotas",
     "Record": "datastore.record",
     "Run": "datastore.runs",

@@ -9,6 +9,7 @@ from datastore.calls.changes import ChangeCalls
 from datastore.calls.claims import ClaimCalls
 from datastore.calls.leases import LeaseCalls
 from datastore.calls.listings import ListingCalls
+from datastore.calls.logs import LogCalls
 from datastore.calls.namespaces import NamespaceCalls
 from datastore.calls.queries import QueryCalls
 from datastore.calls.records import RecordCalls
@@ -17,6 +18,7 @@ from datastore.scope import OfOneProcess, Scope, bind, scope_of
 if TYPE_CHECKING:
     from datastore.asynchronous.agent import AsyncAgentDataStore
     from datastore.interfaces.key_value import KeyValueStore
+    from datastore.interfaces.logs import Log
     from datastore.interfaces.vault import Vault
     from datastore.runs import Runs
 
@@ -30,6 +32,7 @@ class AgentDataStore(
     ClaimCalls,
     LeaseCalls,
     NamespaceCalls,
+    LogCalls,
     OfOneProcess,
 ):
     """A store for one agent of one user, in one namespace. Made by `DataStore.agent` and `use_namespace`.
@@ -109,6 +112,18 @@ class AgentDataStore(
         from datastore.runs import Runs  # imported here, because few need it
 
         return Runs(scope_of(self), type(self))
+
+    def log(self, name: str) -> Log:
+        """Return an ordered log of this namespace: a `Log`. It need not be created.
+
+        Args:
+            name: Its name, text of 1 to 255 bytes of UTF-8, encoded as a namespace is.
+
+        Requests: 0.
+        """
+        from datastore.interfaces.logs import Log  # imported here, because few need it
+
+        return Log(self, name)
 
     # -------------------------------------------------------------------------------------------------- manners
 

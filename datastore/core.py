@@ -113,6 +113,8 @@ class Core:
         )
         self.max_seconds = max_seconds
         self.places = Places()
+        self.ends: dict[str, Any] = {}
+        """The next numbers of logs (`datastore.logs`)."""
         self.twin: Twin | None = None
         """The threads of the awaited calls, if there are any."""
         self.place: Hashable = None

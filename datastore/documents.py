@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from datastore.backend import BareDocuments, Document, DocumentPage
 from datastore.errors import DamagedRecordError, DataStoreError, InvalidValueError, logger
-from datastore.ids import MAX_NAME_BYTES, Name, decode_id, decode_key, decode_prefix, is_id, names_of_all
+from datastore.ids import MAX_NAME_BYTES, Name, decode_id, decode_key, decode_prefix, names_of_all, stored_name
 from datastore.times import parse_time, parse_times
 from datastore.values import MAX_METADATA_BYTES, UnreadableError, encode, encode_parsed
 
@@ -68,7 +68,7 @@ def check_moved(document: Document) -> str:
         DamagedRecordError: If something is not valid.
     """
     problem = _problem(document, MAX_COUNT)
-    if problem is None and not is_id(document.id):
+    if problem is None and name_in(document.id) is None:
         problem = "its id is not one"
     if problem is not None:
         raise damaged(document.id, problem)
@@ -112,7 +112,7 @@ def check_all_moved(
     for document in documents:
         try:
             json = check_moved(document)
-            sound.append(Sound(document, decode_id(document.id), json))
+            sound.append(Sound(document, stored_name(document.id), json))
         except DamagedRecordError as error:
             broken.append(error)
     return sound, broken
@@ -249,6 +249,14 @@ def name_of(id: str) -> Name | None:
     """Return the names in an id; ``None`` if it is not an id of the store."""
     try:
         return decode_id(id)
+    except ValueError:
+        return None
+
+
+def name_in(id: str) -> Name | None:
+    """Return the names in the id of what is moved: a record, or what lies beside (`datastore.ids.stored_name`)."""
+    try:
+        return stored_name(id)
     except ValueError:
         return None
 

@@ -33,7 +33,7 @@ from datastore.core import Core, described, is_closed_backend
 from datastore.errors import PermissionDeniedError
 from datastore.fronts import Front
 from datastore.grants import Grant, Grants, Ranges
-from datastore.ids import decode_prefix, encode_name, home_of, is_system, scope_of, system_prefix
+from datastore.ids import area_ranges, decode_prefix, encode_name, home_of, is_system, scope_of, system_prefix
 from datastore.quotas import Account, Quota, account_of, check_quota, counts
 
 _ABILITIES: frozenset[Ability] = frozenset(
@@ -90,6 +90,13 @@ class Guard:
         if not parts and range.start < range.end and scope_of(range) is not None:
             raise _denied(range.start, "read")
         return parts
+
+    def purged(self, range: IdRange) -> list[IdRange]:
+        """Return the parts of a range of one user's ids, or of the system records, in which the agent may write."""
+        if not is_system(range.start):
+            return self.writable.within(range)
+        areas = [area for part in self.writable.all for area in area_ranges(part)]
+        return [area for area in areas if range.start <= area.start and area.end <= range.end]
 
 
 def _denied(id: str, do: str) -> PermissionDeniedError:
@@ -186,7 +193,7 @@ class GuardedBackend(Backend):
         """See `Backend.purge`. It removes what has expired where the agent may write."""
         if range is None:
             self._refuse()
-        return sum(self.inner.purge(at, part) for part in self._guard.writable.within(range))
+        return sum(self.inner.purge(at, part) for part in self._guard.purged(range))
 
     def record_access(self, accesses: Sequence[Access]) -> NoReturn:
         """Refuse: the store's tracker counts."""

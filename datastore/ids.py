@@ -389,6 +389,14 @@ def area_prefix(namespace: str, area: str) -> str:
     return f"{user}{SYSTEM}:{area}{_AREA}{name}:"
 
 
+def area_ranges(range: IdRange) -> list[IdRange]:
+    """Return the ranges of ids in each of the `AREAS` of the namespaces in a range of one user's ids."""
+    user, _, start = range.start.partition(":")
+    _, colon, end = range.end.partition(":")
+    prefixes = [f"{user}{SYSTEM}:{area}{_AREA}" for area in AREAS]
+    return [IdRange(prefix + start, prefix + end if colon else _beginning_with(prefix).end) for prefix in prefixes]
+
+
 def home_of(id: str) -> str | None:
     """Return what the ids of the namespace begin with in one of whose `AREAS` an id lies; ``None`` if it lies in none.
 
@@ -400,6 +408,24 @@ def home_of(id: str) -> str | None:
         return None
     area, mark, rest = rest.partition(_AREA)
     return namespace_prefix(user.removesuffix(SYSTEM), rest.partition(":")[0]) if mark and area in AREAS else None
+
+
+def stored_name(id: str) -> Name:
+    """Return the names that the document of a record has in its fields, or that of what lies in one of the `AREAS`.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    home = home_of(id)
+    if home is None:
+        return decode_id(id)
+    user_id, namespace, key = decode_id(home + id.rpartition(":")[2])
+    return Name(user_id, f"{area_of(id)}:{namespace}", key)
+
+
+def home_name(id: str, namespace: str) -> str:
+    """Return the namespace that a record is in, or beside which something lies, from its `stored_name`."""
+    return namespace.partition(":")[2] if is_system(id) else namespace
 
 
 def area_of(id: str) -> str:

@@ -374,6 +374,7 @@ class DataStore:
         else:
             tenants = self._tenants
             core.call("dropping the database of a user", lambda: tenants.drop_tenant(as_text(user_id)))
+        core.ends.clear()
         return forgotten
 
     def ensure_index(self, fields: Sequence[str], namespace: str | None = None) -> str:

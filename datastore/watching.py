@@ -210,6 +210,9 @@ class Call:
     def _of_names(self, result: Any) -> None:
         self.found = len(result)
 
+    def _of_entries(self, result: Any) -> None:
+        self.found, self.bytes = len(result), sum(size_of(entry.value) for entry in result)
+
     def _of_popped(self, result: Any) -> None:
         self.found, self.bytes = self._noted, self._noted_bytes
 
@@ -236,8 +239,11 @@ _MEASURES: dict[str, Callable[[Call, Any], None]] = {
     "get_records": Call._of_records_by_key,
     "find_in": Call._of_records,
     **dict.fromkeys(("scan", "find_records"), Call._of_page),
-    **dict.fromkeys(("list_keys", "list_namespaces", "namespace_stats"), Call._of_names),
+    **dict.fromkeys(("list_keys", "list_namespaces", "namespace_stats", "list_logs"), Call._of_names),
     **dict.fromkeys(("explain", "iter_records", "use_namespace"), Call._of_nothing),
+    "log_append": Call._of_stored,
+    "log_read": Call._of_entries,
+    "log_trim": Call._of_number,
 }
 """What each call comes to. A new call gets a line here, and perhaps one below."""
 
@@ -338,7 +344,7 @@ class WatchedScope(Scope):
         call = Call(
             name,
             None if across else self.namespace,
-            shown_key(first) if about == "key" else None,
+            shown_key(first) if about in ("key", "name") else None,
             len(first) if about == "keys" and type(first) in _SIZED else None,
             self.core.clock(),
         )
@@ -531,7 +537,7 @@ def calls_of(kind: type) -> dict[str, Callable[..., Any]]:
     return {
         name: function
         for name, function in inspect.getmembers(kind, inspect.isfunction)
-        if not name.startswith("_") and name not in ("use_namespace", "lock")
+        if not name.startswith("_") and name not in ("use_namespace", "lock", "log")
     }
 
 

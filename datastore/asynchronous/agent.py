@@ -25,13 +25,14 @@ from datastore.asynchronous.bound import (
     writes_long,
 )
 from datastore.asynchronous.gathering import Answer, Asked, Line
-from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncVault  # here: to import it on a loop blocks
+from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncLog, AsyncVault  # to import it on a loop blocks
 from datastore.asynchronous.leases import AsyncLease, AsyncLock
 from datastore.backend import Document, Fields, NamespaceStats
 from datastore.calls.batches import Item, keys_of
 from datastore.calls.changes import modifying
 from datastore.calls.claims import computing
 from datastore.calls.leases import asked
+from datastore.entries import Entry
 from datastore.ids import encode_key
 from datastore.scope import OfOneProcess, Scope, scope_of
 
@@ -106,6 +107,9 @@ class AsyncAgentDataStore(Hidden, OfOneProcess):
         from datastore.asynchronous.runs import AsyncRuns  # imported here, because few need it
 
         return AsyncRuns(self, self.sync.runs)
+
+    def log(self, name: str) -> AsyncLog:
+        return AsyncLog(self, self.sync.log(name))
 
     # ------------------------------------------------------------------------------------------------- one record
 
@@ -617,6 +621,30 @@ class AsyncAgentDataStore(Hidden, OfOneProcess):
 
     async def purge_expired(self) -> int:
         return await writes_long(self, AgentDataStore.purge_expired)
+
+    # ------------------------------------------------------------------------------------------------------- logs
+
+    async def log_append(self, name: str, *entries: Any) -> int:
+        return await writes(self, AgentDataStore.log_append, name, *entries)
+
+    async def log_read(
+        self,
+        name: str,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> list[Entry]:
+        return await reads(
+            self, AgentDataStore.log_read, name, after=after, before=before, limit=limit, reverse=reverse
+        )
+
+    async def log_trim(self, name: str, *, before: int) -> int:
+        return await writes(self, AgentDataStore.log_trim, name, before=before)
+
+    async def list_logs(self, prefix: str | None = None) -> list[str]:
+        return await reads(self, AgentDataStore.list_logs, prefix)
 
     # ---------------------------------------------------------------------------------------------------- manners
 

@@ -1,4 +1,4 @@
-"""`Vault` and `KeyValueStore`, awaited."""
+"""`Vault`, `KeyValueStore` and `Log`, awaited."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self, cast, overload
 
 from datastore.asynchronous.bound import Hidden, hide, inside_of, reads, twin_of, writes, writes_long
+from datastore.entries import Entry
 from datastore.interfaces.key_value import KeyValueStore
+from datastore.interfaces.logs import Log
 from datastore.interfaces.vault import Vault
 from datastore.queries.shaping import FieldsArgument, SortArgument
 from datastore.scope import OfOneProcess
@@ -158,6 +160,51 @@ class AsyncKeyValueStore(Hidden, OfOneProcess):
 
     async def pop(self, key: str, default: Any = None, entity_id: str | None = None) -> Any:
         return await writes(self, KeyValueStore.pop, key, default, entity_id)
+
+    def __repr__(self) -> str:
+        return f"Async{self.sync!r}"
+
+
+@twin_of(Log)
+class AsyncLog(Hidden, OfOneProcess):
+    """An ordered log of a namespace, with calls that are awaited. From ``data_store.log(name)``; see `Log`.
+
+    Every call means what the call of the same name means there, and takes, returns and raises the same.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, owner: Hidden, log: Log) -> Self:
+        """Bind a new object to a log."""
+        self = super().__new__(cls)
+        hide(self, inside_of(owner)._replace(twin=log, line=None))
+        return self
+
+    @property
+    def sync(self) -> Log:
+        """The same log, with calls that block."""
+        return cast(Log, inside_of(self).twin)
+
+    @property
+    def name(self) -> str:
+        return self.sync.name
+
+    async def append(self, *entries: Any) -> int:
+        return await writes(self, Log.append, *entries)
+
+    async def read(
+        self, *, after: int = 0, before: int | None = None, limit: int | None = None, reverse: bool = False
+    ) -> list[Entry]:
+        return await reads(self, Log.read, after=after, before=before, limit=limit, reverse=reverse)
+
+    async def last(self, n: int = 1) -> list[Entry]:
+        return await reads(self, Log.last, n)
+
+    async def trim(self, *, before: int) -> int:
+        return await writes(self, Log.trim, before=before)
+
+    async def clear(self) -> int:
+        return await writes(self, Log.clear)
 
     def __repr__(self) -> str:
         return f"Async{self.sync!r}"

@@ -13,7 +13,15 @@ from datastore.calls.listings import most
 from datastore.core import Core
 from datastore.documents import NO_KEY, damaged, name_of, skip
 from datastore.errors import UnsupportedError
-from datastore.ids import EVERYTHING, after_namespace, encode_key, namespace_of, namespace_order, namespace_range
+from datastore.ids import (
+    EVERYTHING,
+    after_namespace,
+    encode_key,
+    namespace_of,
+    namespace_order,
+    namespace_range,
+    system_range,
+)
 from datastore.scope import Bound, Scope, bounded, scope_of
 from datastore.stats import Stats
 from datastore.values import encode
@@ -148,10 +156,12 @@ class NamespaceCalls(Bound):
         Raises:
             UnsupportedError: If the database reclaims them by itself (DynamoDB).
 
-        Requests: SQLite 1; CouchDB and Firestore those that list the user's expired records and delete them.
+        Requests: SQLite 2; CouchDB and Firestore those that list the user's expired records and delete them, once for
+        records, and once for what namespaces keep beside them, such as logs.
         """
         scope = scope_of(self)
-        return purge(scope.core, namespace_range(scope.encoded_user, None))
+        ranges = namespace_range(scope.encoded_user, None), system_range(scope.encoded_user)
+        return sum(purge(scope.core, range) for range in ranges)
 
 
 def purge(core: Core, range: IdRange = EVERYTHING) -> int:

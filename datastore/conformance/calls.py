@@ -60,9 +60,17 @@ _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "delete_where": ({"a": 1},),
     "update_where": ({"a": 1}, {"$set": {"b": 1}}),
     "explain": ({"a": 1},),
+    "log_append": ("log", 1),
+    "log_read": ("log",),
+    "log_trim": ("log",),
+    "list_logs": (),
 }
 """The parameters of each call, by its name."""
-_OPTIONS: dict[str, dict[str, Any]] = {"touch": {"ttl": 60}, "claim": {"ttl": 60}}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "touch": {"ttl": 60},
+    "claim": {"ttl": 60},
+    "log_trim": {"before": 2},
+}
 """Those that are given by name."""
 
 
@@ -122,7 +130,7 @@ WRITES = frozenset(
     {
         *("set", "add", "create", "delete", "modify", "increment", "append", "pop", "touch", "claim"),
         *("find_one_and_update", "get_or_set", "update", "add_many", "set_many", "delete_many", "clear"),
-        *("clear-prefix", "delete_where", "update_where", "purge_expired", "lease", "lock"),
+        *("clear-prefix", "delete_where", "update_where", "purge_expired", "lease", "lock", "log_append", "log_trim"),
     }
 )
 """The calls that write, or can."""

@@ -22,6 +22,7 @@ from datastore.conformance.topics.key_value import KeyValues
 from datastore.conformance.topics.leases import Leases
 from datastore.conformance.topics.lifecycle import Lifecycle
 from datastore.conformance.topics.listings import Listings
+from datastore.conformance.topics.logs import Logs
 from datastore.conformance.topics.moving import Moving
 from datastore.conformance.topics.names import Names
 from datastore.conformance.topics.namespaces import Namespaces
@@ -65,6 +66,7 @@ class ConformanceSuite(
     Claims,
     Leases,
     Runs,
+    Logs,
     Queries,
     Vaults,
     KeyValues,

@@ -8,6 +8,7 @@ from contextlib import closing
 
 from datastore.documents import Sound
 from datastore.errors import DataStoreError
+from datastore.ids import home_name
 from datastore.moving.checkpoints import Checkpoint, Position
 from datastore.moving.files import ExportFile, Place
 from datastore.moving.lines import read_lines
@@ -105,7 +106,7 @@ def _import(
         size += length
         if document.expires_at is not None and document.expires_at <= core.now():
             report.expired += 1
-        elif user_id not in (None, name[0]) or namespace not in (None, name[1]):
+        elif user_id not in (None, name[0]) or namespace not in (None, home_name(document.id, name[1])):
             report.left_out += 1
         else:
             page[document.id] = found

@@ -12,7 +12,7 @@ import orjson
 from datastore.backend import Document
 from datastore.documents import MAX_COUNT, Sound, are_sound, encoded, from_fields, unchecked
 from datastore.errors import DataStoreError, InvalidValueError, kind_of
-from datastore.ids import encode_key, encode_name, namespace_prefix
+from datastore.ids import AREAS, area_prefix, encode_key, encode_name, is_system, namespace_prefix
 from datastore.moving.files import LONGEST_LINE
 from datastore.values import MAX_DEPTH, MAX_METADATA_BYTES, encode, encode_parsed
 from datastore.values import decode as decode_value
@@ -35,10 +35,12 @@ def to_line(document: Document, name: tuple[str, str, str], parsed: bool) -> byt
         document
     )
     user_id, namespace, key = name
+    area, _, home = namespace.partition(":") if is_system(id) else ("", "", "")
     fields = {
         "id": id,
         "userId": user_id,
-        "namespace": namespace,
+        # A reader that knows no areas misses the namespace, and so does not take what lies in one for a record.
+        **({"area": area, "home": home} if area else {"namespace": namespace}),
         "key": key,
         "createdByAgent": creator,
         "updatedByAgent": writer,
@@ -113,17 +115,18 @@ def read_lines(lines: Sequence[bytes | None]) -> list[Sound | DataStoreError]:
 
 def _read_together(lines: Sequence[bytes | None]) -> list[Sound]:
     """Return the records of lines if they are certainly sound, in less time than one by one."""
-    prefixes = dict[tuple[str, str], str]()
+    prefixes = dict[tuple[str, str, str | None], str]()
     documents, names = list[Document](), list[tuple[str, str, str]]()
     for line in lines:
         fields = parse(line)
-        of = user_id, namespace = fields["userId"], fields["namespace"]
+        area = fields.get("area")
+        of = user_id, namespace, _ = fields["userId"], fields["namespace" if area is None else "home"], area
         prefix = prefixes.get(of)
         if prefix is None:
-            prefixes[of] = prefix = _prefix(user_id, namespace)
+            prefixes[of] = prefix = _prefix(user_id, namespace, area)
         key = fields["key"]
         documents.append(unchecked(prefix + encode_key(key), fields))
-        names.append((user_id, namespace, key))
+        names.append((user_id, namespace if area is None else f"{area}:{namespace}", key))
     if not are_sound(documents, MAX_COUNT):
         raise InvalidValueError("one of them may not be sound")
     return list(map(encoded, documents, names, repeat(encode_parsed)))
@@ -132,14 +135,22 @@ def _read_together(lines: Sequence[bytes | None]) -> list[Sound]:
 def _read(line: bytes | None) -> Sound | DataStoreError:
     try:
         fields = parse(line)
-        user_id, namespace, key = (_field(fields, name) for name in ("userId", "namespace", "key"))
-        return from_fields((user_id, namespace, key), _prefix(user_id, namespace) + encode_key(key), fields)
+        area = fields.get("area")
+        place = "namespace" if area is None else "home"
+        user_id, namespace, key = (_field(fields, name) for name in ("userId", place, "key"))
+        id = _prefix(user_id, namespace, area, place) + encode_key(key)
+        return from_fields((user_id, namespace if area is None else f"{area}:{namespace}", key), id, fields)
     except DataStoreError as error:
         return error
 
 
-def _prefix(user_id: str, namespace: str) -> str:
-    return namespace_prefix(encode_name(user_id, "userId"), encode_name(namespace, "namespace"))
+def _prefix(user_id: str, namespace: str, area: object, parameter: str = "namespace") -> str:
+    prefix = namespace_prefix(encode_name(user_id, "userId"), encode_name(namespace, parameter))
+    if area is None:
+        return prefix
+    if area not in AREAS:
+        raise InvalidValueError("has an area that this version does not know")
+    return area_prefix(prefix, area)
 
 
 def _field(fields: dict[str, Any], name: str) -> Any:

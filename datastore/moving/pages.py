@@ -9,12 +9,16 @@ from typing import NamedTuple
 
 from datastore.backend import Document, DocumentPage, Fields
 from datastore.core import Core
-from datastore.documents import NO_KEY, damaged, living, name_of
+from datastore.documents import NO_KEY, damaged, living, name_in
 from datastore.errors import DamagedRecordError, UnsupportedError
 from datastore.ids import (
     EVERYTHING,
     IdRange,
+    area_ranges,
     encode_name,
+    home_name,
+    home_of,
+    is_system,
     key_range,
     names_of_all,
     namespace_prefix,
@@ -71,24 +75,26 @@ def pages(
         UnsupportedError: If the backend can only list one user's records, and no user is named.
     """
     core = core_of(store)
-    range = _range(user_id, namespace)
-    read = _reader(core, range, fields)
+    ranges = _ranges(user_id, namespace)
     wanted = namespace if user_id is None else None
     core.flush()
-    while True:
-        found = core.page(partial(read, after=after), fields, as_stored=True)
-        there = living(found, core.now())
-        documents, names, nameless = _named(there.documents)
-        broken = [*there.damaged, *nameless]
-        scanned = len(found.documents) + len(found.damaged)
-        expired = scanned - len(documents) - len(broken)
-        if wanted is not None:
-            which = [name[1] == wanted for name in names]
-            documents, names = list(compress(documents, which)), list(compress(names, which))
-        yield LivePage(documents, names, scanned, expired, found.after, broken)
-        if found.after is None:
-            return
-        after = found.after
+    for range in ranges:
+        if after is not None and ranges is not _ALL and not range.start <= after < range.end:
+            continue  # it is done
+        read = _reader(core, range, fields)
+        while True:
+            found = core.page(partial(read, after=after), fields, as_stored=True)
+            there = living(found, core.now())
+            documents, names, nameless = _named(there.documents)
+            if wanted is not None:
+                which = [home_name(one.id, name[1]) == wanted for one, name in zip(documents, names, strict=True)]
+                documents, names = list(compress(documents, which)), list(compress(names, which))
+            scanned = len(found.documents) + len(found.damaged)
+            expired = scanned - len(there.documents) - len(there.damaged)
+            yield LivePage(documents, names, scanned, expired, found.after, [*there.damaged, *nameless])
+            after = found.after
+            if after is None:
+                break
 
 
 def total(store: DataStore, user_id: str | None, namespace: str | None) -> int | None:
@@ -96,28 +102,31 @@ def total(store: DataStore, user_id: str | None, namespace: str | None) -> int |
     core = core_of(store)
     backend = core.backend
     if user_id is not None:
-        range, now = _range(user_id, namespace), core.now()
-        counts = backend.capabilities.supports("count")
-        return core.call("counting", lambda: backend.count(range, now)) if counts else None
+        if not backend.capabilities.supports("count"):
+            return None
+        ranges, now = _ranges(user_id, namespace), core.now()
+        return core.call("counting", lambda: sum(backend.count(range, now) for range in ranges))
     return core.call("counting", backend.document_count)
 
 
 def _named(
     documents: Sequence[Document],
 ) -> tuple[Sequence[Document], Sequence[tuple[str, str, str]], list[DamagedRecordError]]:
-    """Return the documents that are records with the names in their ids, and an error for each that has no such id."""
+    """Return the documents that are moved with the names in their ids, and an error for each that has no such id.
+
+    These are records, and what namespaces keep beside them (`datastore.ids.AREAS`). Other system records stay.
+    """
     ids = [document.id for document in documents]
-    kept = without_system(ids)
-    if kept is not ids:
-        only = set(kept)
-        documents, ids = [document for document in documents if document.id in only], list(kept)
+    if without_system(ids) is not ids:
+        documents = [one for one in documents if not is_system(one.id) or home_of(one.id) is not None]
+        ids = [document.id for document in documents]
     try:
         return documents, names_of_all(ids), []
     except ValueError:
         pass  # this is rare; only then each id is decoded by itself
     records, names, nameless = list[Document](), list[tuple[str, str, str]](), list[DamagedRecordError]()
     for document in documents:
-        name = name_of(document.id)
+        name = name_in(document.id)
         if name is None:
             nameless.append(damaged(document.id, NO_KEY))
         else:
@@ -126,12 +135,17 @@ def _named(
     return records, names, nameless
 
 
-def _range(user_id: str | None, namespace: str | None) -> IdRange:
+_ALL = (EVERYTHING,)
+
+
+def _ranges(user_id: str | None, namespace: str | None) -> Sequence[IdRange]:
+    """Return the ranges of the records that are meant, and of what lies beside them."""
     encoded = None if namespace is None else encode_name(namespace, "namespace")
     if user_id is None:
-        return EVERYTHING
+        return _ALL
     user = encode_name(user_id, "user_id")
-    return namespace_range(user, None) if encoded is None else key_range(namespace_prefix(user, encoded), None)
+    records = namespace_range(user, None) if encoded is None else key_range(namespace_prefix(user, encoded))
+    return [records, *area_ranges(records)]
 
 
 def _reader(core: Core, range: IdRange, fields: Fields) -> Callable[..., DocumentPage]:

@@ -18,12 +18,13 @@ from datastore.errors import DataStoreError
 from datastore.remote.served import AcceptedError
 from datastore.scope import Scope
 from datastore.values import MAX_METADATA_BYTES, MAX_VALUE_BYTES, checked
+from datastore.wire.calls import APPENDING
 from datastore.wire.messages import item_to_json, plain_query, seconds
 
 _ANY_SIZE = 1 << 40
 _LARGEST = {"value": MAX_VALUE_BYTES, "by": MAX_VALUE_BYTES, "metadata": MAX_METADATA_BYTES}
 _TIMES = frozenset({"ttl", "touch", "refresh", "lease"})
-_VALUES = frozenset({"value", "metadata", "by"})
+_VALUES = frozenset({"value", "metadata", "by", "entries"})
 """What is stored as it is given. Everything else may have forms of which the call makes JSON."""
 
 
@@ -77,6 +78,8 @@ def _plain(value: Any) -> Any:
 def _part(name: str, value: Any) -> str:
     if name == "items" and type(value) is list:
         return f'"items":[{",".join(map(_item, value))}]'
+    if name == "entries":  # each on its own: a list of them would be one level deeper
+        return f'"entries":[{",".join(checked(one, f"entries[{place}]")[1] for place, one in enumerate(value))}]'
     return f'"{name}":{checked(value, name, _LARGEST.get(name, _ANY_SIZE))[1]}'
 
 
@@ -91,11 +94,12 @@ def _item(item: tuple[str, Any] | Item) -> str:
 def _refuse(scope: Scope, call: Callable[..., object], arguments: Mapping[str, Any]) -> None:
     """Let a call refuse its arguments. It does nothing if it would not."""
     given = dict(arguments)
-    items = given.pop("items", ()) if call is AgentDataStore.append else ()
+    more = APPENDING.get(call.__name__)
+    values = given.pop(more, ()) if more is not None else ()
     with suppress(AcceptedError):
-        if items:
-            key = given.pop("key")
-            call(AgentDataStore(scope), key, *items, **given)
+        if values:
+            first = given.pop(next(iter(given)))
+            call(AgentDataStore(scope), first, *values, **given)
         else:
             call(AgentDataStore(scope), **given)
 

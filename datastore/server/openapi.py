@@ -79,6 +79,7 @@ _OWN: dict[tuple[str, str], dict[str, Any]] = {
     ("get", "touch"): _SECONDS,
     ("create", "prefix"): {"type": "string"},
     ("append", "items"): {"type": "array", "items": _ANYTHING},
+    ("log_append", "entries"): {"type": "array", "items": _ANYTHING, "minItems": 1},
     ("claim", "ttl"): {"type": "number", "exclusiveMinimum": 0, "description": "Seconds."},
     ("compute_begin", "lease"): {"type": "number", "exclusiveMinimum": 0, "description": "Seconds."},
     ("compute_end", "lease"): {"type": "string"},
@@ -122,6 +123,7 @@ _ITEMS: dict[Result, dict[str, Any]] = {
     Result.RECORDS: _RECORD_REFERENCE,
     Result.PAGE: _RECORD_REFERENCE,
     Result.STATS: {"$ref": "#/components/schemas/NamespaceStats"},
+    Result.ENTRIES: {"$ref": "#/components/schemas/Entry"},
 }
 _TIME = {"type": "string", "format": "date-time"}
 _STATUSES = {
@@ -177,7 +179,7 @@ def document(version: str) -> dict[str, Any]:
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "dst_ and 43 URL-safe characters."}
             },
-            "schemas": {"Error": _ERROR, "Record": _RECORD, "NamespaceStats": _STATS},
+            "schemas": {"Error": _ERROR, "Record": _RECORD, "NamespaceStats": _STATS, "Entry": _ENTRY},
             "headers": {
                 "Instance": {
                     "description": f"{INSTANCE}: which process of the server has answered.",
@@ -378,4 +380,9 @@ _STATS = {
         "updatedAt": _TIME,
     },
     "required": ["namespace", "records", "bytes", "agents", "updatedAt"],
+}
+_ENTRY = {
+    "type": "object",
+    "properties": {"number": {"type": "integer"}, "value": _ANYTHING, "agent": {"type": "string"}, "at": _TIME},
+    "required": ["number", "value", "agent", "at"],
 }

@@ -38,6 +38,7 @@ LONG = frozenset(
         *("list_keys", "scan", "iter_records", "first", "last", "get_all", "clear"),
         *("find", "find_records", "count", "explain", "delete_where", "update_where", "find_one_and_update", "claim"),
         *("list_namespaces", "find_in", "namespace_stats", "purge_expired"),
+        *("log_read", "log_trim", "list_logs"),
     }
 )
 """The calls that may look at any number of records."""

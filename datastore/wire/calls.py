@@ -62,9 +62,16 @@ class Result(Enum):
     """In lines: records; the last line has the cursor."""
     STATS = "stats"
     """In lines: objects with ``namespace``, ``records``, ``bytes``, ``agents`` and ``updatedAt``."""
+    ENTRIES = "entries"
+    """In lines: objects with ``number``, ``value``, ``agent`` and ``at``."""
 
 
-IN_LINES = frozenset({Result.TEXTS, Result.VALUES, Result.KEYED_RECORDS, Result.RECORDS, Result.PAGE, Result.STATS})
+IN_LINES = frozenset(
+    {
+        *(Result.TEXTS, Result.VALUES, Result.KEYED_RECORDS, Result.RECORDS, Result.PAGE, Result.STATS),
+        Result.ENTRIES,
+    }
+)
 """The results that are answered in lines."""
 
 
@@ -130,11 +137,13 @@ class Call:
             return self.step(scope_of(data_store), **given)
         if self.counts and not as_bool(given.pop("count", True), "count"):
             data_store = AgentDataStore(scope_of(data_store).uncounted())
-        if self.name == "append":
-            items = given.pop("items")
+        if self.name in APPENDING:
+            more = APPENDING[self.name]
+            items = given.pop(more)
             if not is_a(items, list):
-                raise InvalidValueError("items must be an array of what to append")
-            return data_store.append(given.pop("key"), *items, **given)
+                raise InvalidValueError(f"{more} must be an array of what to append")
+            first = next(iter(self.parameters))
+            return getattr(data_store, self.name)(given.pop(first), *items, **given)
         if "default" in self._left_out:
             given["default"] = MISSING
         return getattr(data_store, self.name)(**given)
@@ -144,6 +153,8 @@ class Call:
         return _WITH_DEFAULT if self.name in ("get", "pop") else frozenset()
 
 
+APPENDING: Mapping[str, str] = {"append": "items", "log_append": "entries"}
+"""The calls that take any number of values after the first argument, and the name that these have on the wire."""
 _WITH_DEFAULT = frozenset({"default"})
 MISSING: Any = object()
 """What a call with the result `Result.FOUND` returns if there is no record."""
@@ -192,6 +203,10 @@ _RESULTS: dict[str, tuple[Result, bool]] = {
     "find_in": (Result.RECORDS, False),
     "namespace_stats": (Result.STATS, False),
     "purge_expired": (Result.INTEGER, True),
+    "log_append": (Result.INTEGER, True),
+    "log_read": (Result.ENTRIES, False),
+    "log_trim": (Result.INTEGER, True),
+    "list_logs": (Result.TEXTS, False),
 }
 """The methods of `AgentDataStore` that are calls on the wire: the result, and whether it writes."""
 

@@ -22,6 +22,7 @@ from datastore.backend import Document, NamespaceStats
 from datastore.calls.batches import Item
 from datastore.calls.changes import Seen, Written
 from datastore.calls.claims import Begun
+from datastore.entries import Entry
 from datastore.errors import DataStoreError, InternalError, InvalidValueError
 from datastore.times import parse_time, text_of
 from datastore.values import MAX_DEPTH, exact_text, exact_value
@@ -294,6 +295,8 @@ def lines(result: Result, returned: Iterable[Any]) -> Iterator[bytes]:
         items = map(record_to_json, items)
     elif result is Result.STATS:
         items = map(_stats_to_json, items)
+    elif result is Result.ENTRIES:
+        items = map(_entry_to_json, items)
     parts, size, number = list[bytes](), 0, 0
     for item in items:
         part = dump(item)
@@ -356,6 +359,8 @@ class Listing:
                     return [(key, record_from_json(record)) for key, record in items]
                 case Result.STATS:
                     return list(map(_stats_from_json, items))
+                case Result.ENTRIES:
+                    return list(map(_entry_from_json, items))
             return list(items)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise _not_of_this_protocol() from error
@@ -415,3 +420,11 @@ def _stats_to_json(stats: NamespaceStats) -> dict[str, Any]:
 def _stats_from_json(told: Mapping[str, Any]) -> NamespaceStats:
     agents = tuple(told["agents"])
     return NamespaceStats(told["namespace"], told["records"], told["bytes"], agents, parse_time(told["updatedAt"]))
+
+
+def _entry_to_json(entry: Entry) -> dict[str, Any]:
+    return {**entry._asdict(), "at": text_of(entry.at)}
+
+
+def _entry_from_json(told: Mapping[str, Any]) -> Entry:
+    return Entry(told["number"], told["value"], told["agent"], parse_time(told["at"]))

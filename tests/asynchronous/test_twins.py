@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import get_overloads
@@ -15,6 +16,7 @@ from datastore import (
     AsyncDataStore,
     AsyncKeyValueStore,
     AsyncLease,
+    AsyncLog,
     AsyncRun,
     AsyncRuns,
     AsyncTokens,
@@ -22,6 +24,7 @@ from datastore import (
     DataStore,
     KeyValueStore,
     Lease,
+    Log,
     Run,
     Runs,
     Tokens,
@@ -34,6 +37,7 @@ TWINS = {
     AgentDataStore: AsyncAgentDataStore,
     Vault: AsyncVault,
     KeyValueStore: AsyncKeyValueStore,
+    Log: AsyncLog,
     Tokens: AsyncTokens,
     Lease: AsyncLease,
     Runs: AsyncRuns,
@@ -46,6 +50,7 @@ WITHOUT_IO = {
     (DataStore, "host"),
     (AgentDataStore, "use_namespace"),
     (AgentDataStore, "lock"),
+    (AgentDataStore, "log"),
 }
 """They make no request, so there is nothing to await."""
 BINDING = {(Tokens, "agent")}
@@ -112,7 +117,7 @@ def test_a_call_returns_the_same(kind, name):
     original, twin = inspect.signature(getattr(kind, name)), inspect.signature(twin_of(kind, name))
     returned = original.return_annotation
     if (kind, name) in WITHOUT_IO | BINDING:
-        returned = returned.replace("AgentDataStore", "AsyncAgentDataStore")
+        returned = re.sub(r"\b(AgentDataStore|Log)\b", r"Async\1", returned)
     if (kind, name) in STREAMS:
         returned = returned.replace("Iterator", "AsyncIterator")
     assert twin.return_annotation == {**AWAITED_OR_ITERATED, **TWINS_THEMSELVES}.get((kind, name), returned)

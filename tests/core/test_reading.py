@@ -44,6 +44,8 @@ WRITES = {
     "runs start": lambda ann: ann.runs.start("run"),
     "purge_expired": lambda ann: ann.purge_expired(),
     "update_where": lambda ann: ann.update_where({"goal": "sell"}, {"x": 1}),
+    "log_append": lambda ann: ann.log_append("events", 1),
+    "log_trim": lambda ann: ann.log("events").clear(),
 }
 STORE_WRITES = {
     "purge": lambda store: store.purge_expired(),
@@ -58,6 +60,7 @@ def url(request, tmp_path):
     with datastore.connect(url) as store:
         ann = store.agent("ann", "a")
         ann.set_many({"plan": {"goal": "sell"}, "n": 1, "list": [], "gone": 1})
+        ann.log("events").append("begun")
         ann.set("gone", 1, ttl=datetime.timedelta(microseconds=1))
     return url
 
@@ -77,6 +80,7 @@ def test_everything_can_be_read(read_only):
     assert ann.count({"goal": "sell"}) == 1
     assert ann.find({"goal": "sell"}) == {"plan": {"goal": "sell"}}
     assert ann.list_namespaces() == ["default"]
+    assert (ann.list_logs(), ann.log("events").last()[0].value) == (["events"], "begun")
     assert [record.key for record in ann.iter_records()] == ["list", "n", "plan"]
     with datastore.connect("memory://") as target:
         assert copy(read_only, target).written == 3

@@ -79,6 +79,25 @@ def test_a_conditional_set_takes_1_of_what_was_read_here_and_2_of_what_was_not(a
     assert asked == ["POST _bulk_docs"]
 
 
+def test_a_log_takes_these(agent, stranger, requests):
+    def takes(*operations, call):
+        with requests() as asked:
+            call()
+        assert asked == list(operations)
+
+    log = agent.log("events")
+    takes("GET _all_docs", "POST _bulk_docs", call=lambda: log.append(1))
+    takes("POST _bulk_docs", call=lambda: log.append(2))
+    takes("POST _bulk_docs", call=lambda: log.append(*range(100)))
+    takes(*["POST _bulk_docs"] * 3, call=lambda: log.append(*range(201)))
+    takes("GET _all_docs", call=log.read)
+    takes("GET _all_docs", call=log.last)
+    takes("GET _all_docs", call=lambda: log.read(after=303))
+    stranger.log("events").append("other")
+    takes("POST _bulk_docs", "GET db/doc", "GET _all_docs", "POST _bulk_docs", call=lambda: log.append("beaten"))
+    takes("GET _all_docs", "GET _all_docs", call=agent.list_logs)
+
+
 def test_a_delete_takes_2_at_most(agent, stranger, requests):
     stranger.set("k", 1)
     with requests() as asked:

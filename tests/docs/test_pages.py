@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import datastore
-from datastore import AgentDataStore, DataStore, KeyValueStore, Run, Runs, Tokens, Vault
+from datastore import AgentDataStore, DataStore, KeyValueStore, Log, Run, Runs, Tokens, Vault
 from datastore.record import Record
 from tests.docs.pages import PAGES, ROOT, blocks, page_name, prose
 
@@ -24,6 +24,7 @@ REFERENCE = {
     KeyValueStore: ROOT / "docs/key-value.md",
     Run: ROOT / "docs/runs.md",
     Runs: ROOT / "docs/runs.md",
+    Log: ROOT / "docs/logs.md",
     Tokens: ROOT / "docs/security.md",
     Vault: ROOT / "docs/vault.md",
 }

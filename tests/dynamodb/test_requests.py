@@ -79,6 +79,25 @@ def test_a_call_sends_these_requests(agent, records, wire, call, operations):
     assert wire.operations == operations
 
 
+def test_a_log_takes_these(agent, stranger, store, wire):
+    def takes(*operations, call):
+        wire.requests.clear()
+        call()
+        assert wire.operations == list(operations)
+
+    log = agent.log("events")
+    takes("Query", "PutItem", call=lambda: log.append(1))
+    takes("PutItem", call=lambda: log.append(2))
+    takes("PutItem", call=lambda: log.append(*range(100)))
+    takes(*["PutItem"] * 3, call=lambda: log.append(*range(201)))
+    takes("Query", call=log.read)
+    takes("Query", call=log.last)
+    takes("Query", call=lambda: log.read(after=303))
+    stranger.log("events").append("other")
+    takes("PutItem", "Query", "PutItem", call=lambda: log.append("beaten"))
+    takes("Query", "Query", call=agent.list_logs)
+
+
 def test_setting_with_metadata_what_was_not_seen_here_takes_two(stranger, records, wire, agent):
     agent.set("strange", 1)
     other = stranger

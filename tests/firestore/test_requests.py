@@ -431,3 +431,24 @@ def test_a_step_of_a_run_takes_1(agent, recorder):
     recorder.clear()
     agent.runs.history("run", limit=3, reverse=True)
     assert recorder.requests == ["BatchGetDocuments", "RunQuery"]
+
+
+def test_a_log_takes_these(agent, url, recorder):
+    def takes(*operations, call):
+        recorder.clear()
+        call()
+        assert recorder.requests == list(operations)
+
+    log = agent.log("events")
+    takes("RunQuery", "Commit", call=lambda: log.append(1))
+    takes("Commit", call=lambda: log.append(2))
+    takes("Commit", call=lambda: log.append(*range(100)))
+    takes(*["Commit"] * 3, call=lambda: log.append(*range(201)))
+    takes("RunQuery", call=log.read)
+    takes("RunQuery", call=log.last)
+    assert recorder.handed_over <= 2
+    takes("RunQuery", call=lambda: log.read(after=303))
+    with datastore.connect(url) as other:
+        other.agent(agent.user_id, "stranger").log("events").append("other")
+    takes("Commit", "BatchGetDocuments", "RunQuery", "BatchGetDocuments", "Commit", call=lambda: log.append("beaten"))
+    takes("RunQuery", "RunQuery", call=agent.list_logs)

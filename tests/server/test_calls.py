@@ -64,6 +64,9 @@ SOME = {
     "compute_end": {"key": "new", "value": 1, "lease": "x", "revision": None},
     "compute_abandon": {"key": "new", "lease": "x"},
     "note": {"keys": ["k"]},
+    "log_append": {"name": "log", "entries": [1, 2]},
+    "log_read": {"name": "log"},
+    "log_trim": {"name": "log", "before": 2},
 }
 
 

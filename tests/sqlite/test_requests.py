@@ -217,3 +217,23 @@ def test_a_write_under_no_lease_does_not_ask_what_is_remembered(agent, statement
     statements.clear()
     agent.set("k000", 2)
     assert not any("fences" in statement for statement in statements)
+
+
+def test_a_log_takes_these(agent, statements):
+    """An append is one statement, with the one that looks what is there; what is read is what is returned."""
+    log = agent.log("events")
+    log.append(1)
+    single = None
+    for number, call in (
+        (1, lambda: log.append(2)),
+        (1, lambda: log.append(*range(100))),
+        (3, lambda: log.append(*range(201))),
+    ):
+        statements.clear()
+        call()
+        single = single or len(statements)
+        assert len(statements) == number * single <= number * 2
+    for call in (log.read, log.last, lambda: log.read(after=303), lambda: log.read(limit=3, reverse=True)):
+        statements.clear()
+        call()
+        assert len(statements) == 1

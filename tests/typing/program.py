@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, assert_type
 
 from pydantic import BaseModel
@@ -20,11 +20,14 @@ from datastore import (
     AgentDataStore,
     AsyncAgentDataStore,
     AsyncDataStore,
+    AsyncLog,
     Capabilities,
     DataStore,
+    Entry,
     Item,
     KeyValueStore,
     Lease,
+    Log,
     NamespaceStats,
     Page,
     Record,
@@ -64,6 +67,9 @@ async def awaited(data_store: AsyncAgentDataStore, store: AsyncDataStore) -> Non
     assert_type(store.agent("ann", "planner"), AsyncAgentDataStore)
     assert_type([user async for user in store.users()], list[str])
     assert_type(await data_store.vault.retrieve("books", "emma"), dict[str, Any] | None)
+    assert_type(data_store.log("events"), AsyncLog)
+    assert_type(await data_store.log("events").append({"did": "search"}, 1), int)
+    assert_type(await data_store.log_read("events", after=1), list[Entry])
     assert_type(await datastore.connect_async("memory://"), AsyncDataStore)
     async with datastore.connect_async("http+unix:///run/s", token_fd=3) as remote:
         assert_type(await remote.get("plan", type=Plan), Plan | None)
@@ -178,6 +184,14 @@ def around(data_store: AgentDataStore) -> None:
     assert_type((data_store.user_id, data_store.agent, data_store.namespace), tuple[str, str, str])
     assert_type(data_store.vault, Vault)
     assert_type(data_store.key_value, KeyValueStore)
+    assert_type(data_store.log("events"), Log)
+    assert_type(data_store.log("events").append({"did": "search"}, 1), int)
+    assert_type(data_store.log("events").read(after=1, limit=10, reverse=True), list[Entry])
+    assert_type(data_store.log("events").last(2)[0].at, datetime)
+    assert_type(data_store.log("events").trim(before=1), int)
+    assert_type(data_store.log_append("events", 1), int)
+    assert_type(data_store.log_trim("events", before=1), int)
+    assert_type(data_store.list_logs("ev"), list[str])
 
 
 def host() -> None:

@@ -144,6 +144,14 @@ COMES_TO = {
     "list_namespaces": (lambda ann: ann.list_namespaces(), ("list_namespaces", None, None, 1, 0, None)),
     "namespace_stats": (lambda ann: ann.namespace_stats(), ("namespace_stats", None, None, 1, 0, None)),
     "purge_expired": (lambda ann: ann.purge_expired(), ("purge_expired", None, None, 0, 0, None)),
+    "log_append": (lambda ann: ann.log_append("log", "é", 2**64), ("log_append", "log", None, None, 28, None)),
+    "log_append, through the object": (
+        lambda ann: ann.log("log").append("a"),
+        ("log_append", "log", None, None, 3, None),
+    ),
+    "log_read": (lambda ann: ann.log("other").last(), ("log_read", "other", None, 0, 0, None)),
+    "log_trim": (lambda ann: ann.log("other").clear(), ("log_trim", "other", None, 0, 0, None)),
+    "list_logs": (lambda ann: ann.list_logs(), ("list_logs", None, None, 0, 0, None)),
     "iter_records": (lambda ann: list(ann.iter_records()), ("iter_records", None, None, 2, SIZE + 2, None)),
 }
 

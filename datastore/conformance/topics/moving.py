@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
 import datastore
-from datastore import AgentDataStore, DataStore, UnsupportedError
+from datastore import AgentDataStore, DataStore, Quota, UnsupportedError
 from datastore.backend import Backend, Document, Fields, Outcome, Restore
 from datastore.conformance.clock import Clock
 from datastore.conformance.documents import apply, at, id_of, put, read
@@ -16,7 +17,7 @@ from datastore.conformance.faults import LosesAnswers, Wrapped
 from datastore.conformance.samples import METADATA, ODD_NAMES, VALUES, same
 from datastore.conformance.topic import Topic, Wrapper, not_applicable
 from datastore.ids import decode_id
-from datastore.moving import copy, digest_of
+from datastore.moving import copy, digest_of, export_records, import_records
 from datastore.times import format_time
 from datastore.values import encode
 
@@ -105,6 +106,42 @@ class Moving(Topic):
         documents = [document("key", 1, user=name) for name in ODD_NAMES]
         assert all(outcome.done for outcome in restore(backend, documents))
         assert sorted(found.id for found in everything(backend, Fields.KEY)) == sorted(whole.id for whole in documents)
+
+    @pytest.mark.parametrize(
+        "named", [{}, {"user_id": "a%b"}, {"user_id": "a%b", "namespace": "c:d"}, {"namespace": "c:d"}]
+    )
+    def test_what_lies_beside_records_is_moved_with_them(
+        self, store: DataStore, backend: Backend, clock: Clock, named: dict[str, str]
+    ) -> None:
+        """Logs go to another store, to a file and back; accounts, leases and tokens stay where they are."""
+        mover(backend)
+        agent = store.agent("a%b", "writer", "c:d", quota=Quota(records=100))
+        agent.log("events").append("a", "b")
+        agent.log("events").append("c")
+        agent.log("events").trim(before=2)
+        agent.set("key", 1)
+        for user, namespace in (("a%b", "other"), ("another", "c:d")):
+            store.agent(user, "writer", namespace).log("events").append("other")
+        store.tokens.mint("a%b", "writer")
+        logs = 2 + ("namespace" not in named) + ("user_id" not in named)
+        with (
+            datastore.connect("memory://", clock=clock) as there,
+            datastore.connect("memory://", clock=clock) as imported,
+        ):
+            report = copy(store, there, **named)  # type: ignore[arg-type]  # a dict of names
+            assert (report.complete, report.written) == (True, 1 + logs)
+            file = io.BytesIO()
+            assert export_records(there, file, **named).written == 1 + logs  # type: ignore[arg-type]  # so
+            assert (b'"home":"c:d"' in file.getvalue()) is (b'"area":"logs"' in file.getvalue()) is True
+            file.seek(0)
+            assert import_records(file, imported, **named).written == 1 + logs  # type: ignore[arg-type]  # so
+            assert digest_of(imported) == digest_of(there) == digest_of(store, **named)  # type: ignore[arg-type]  # so
+            log = imported.agent("a%b", "reader", "c:d").log("events")
+            assert log.read() == agent.log("events").read()
+            assert log.append("d") == 4
+            assert copy(imported, store, **named).written == 1  # type: ignore[arg-type]  # so
+            assert [entry.value for entry in agent.log("events").read()] == ["b", "c", "d"]
+            assert agent.list_namespaces() == ["c:d"]
 
     def test_restoring_replaces_only_the_revision_that_was_seen(self, backend: Backend) -> None:
         """Neither an unexpected record nor one that has changed since is lost."""

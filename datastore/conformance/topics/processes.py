@@ -48,6 +48,13 @@ def _fill(harness: Harness, times: int) -> None:
             data_store.get("hot")
 
 
+def _append(harness: Harness, times: int) -> None:
+    with harness.open() as store:
+        log = store.agent("user_1", f"agent {os.getpid()}").log("events")
+        for number in range(times):
+            log.append(*[number] * (1 + number % 2))
+
+
 def both(processes: Executor, work: Callable[[Harness, int], None], harness: Harness, times: int) -> None:
     """Do something in two processes at once, and raise what they raise. Each process connects by itself."""
     running = [processes.submit(_work, work, harness, times, dict(os.environ)) for _ in range(2)]
@@ -95,6 +102,17 @@ class Processes(Topic):
         record = data_store.get_record("hot")
         assert record is not None
         assert record.access_count == 60
+
+    def test_no_entry_of_a_log_of_two_processes_is_lost(
+        self, shared_store: DataStore, harness: Harness, two_processes: Executor
+    ) -> None:
+        """Both append to it: each number is given once, and the entries of each are in its order."""
+        both(two_processes, _append, harness, 40)
+        entries = shared_store.agent("user_1", "agent_1").log("events").read()
+        assert [entry.number for entry in entries] == list(range(1, 121))
+        expected = [number for number in range(40) for _ in range(1 + number % 2)]
+        for agent in {entry.agent for entry in entries}:
+            assert [entry.value for entry in entries if entry.agent == agent] == expected
 
     def test_what_one_store_writes_another_reads(self, shared_store: DataStore, open_store: Opener) -> None:
         """It reads it at once: no store keeps its own copy."""

@@ -1,0 +1,440 @@
+"""Ordered logs: what was appended, with numbers from 1 on, without gaps, in one order for all who read.
+
+Entries that are appended together are one record, which is there whole or not at all on every database. Its key is the
+log's name and the number of its first entry, and it is written only if there is none. So of those who append at the
+same moment one gets the number, and the others look for the next one.
+
+A process remembers for `SECONDS` which number is next. That must not be a number that was given to an entry which was
+trimmed since: a record there would be new to the database. So trimming removes only records that are older than
+`GRACE`. In place of a younger one it leaves a mark, which expires after as long. The last record is always kept as a
+mark: so the numbers go on when everything was trimmed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Self
+
+from datastore.arguments import as_bool, as_int, shown
+from datastore.backend import Delete, Fields, IdRange, Put
+from datastore.calls.listings import most
+from datastore.core import Core
+from datastore.entries import MOST, Entry, Span, Stored, beginning_of, key_at
+from datastore.errors import ConflictError, DamagedRecordError, DataStoreError, InvalidValueError, QueryError, kind_of
+from datastore.ids import decode_name, encode_key, encode_name, key_range
+from datastore.retry import Backoff
+from datastore.scope import Bound, Scope, bounded, scope_of
+from datastore.times import format_time
+from datastore.values import MAX_VALUE_BYTES, encode
+
+TOGETHER = 100
+"""The most entries in one record. A read may hand over as many more than it returns."""
+SECONDS = 300.0
+"""How long a process relies on the next number that it remembers."""
+GRACE = 3_600.0
+"""For how many seconds the number of a trimmed entry stays taken. It must be longer than `SECONDS`, by more than the
+clocks of two hosts differ and an append takes."""
+
+_REMEMBERED = 1_000  # logs of which a store remembers the next number
+_FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; a competitor is done after one round trip
+
+
+class LogCalls(Bound):
+    """Appends to ordered logs of the namespace, and reads them. `Log` (``data_store.log(name)``) has shorter names.
+
+    Who reads sees entries with consecutive numbers: if one is there, so are all before it that were not trimmed. A log
+    needs not be created, and nobody owns it: agents of one user who use the same namespace and name have the same log.
+    Its name is text of 1 to 255 bytes of UTF-8, encoded as a namespace is. No access is counted.
+    """
+
+    __slots__ = ()
+
+    @bounded
+    def log_append(self, name: str, *entries: Any) -> int:
+        """Append entries to a log, in this order, with consecutive numbers.
+
+        Up to 100 entries that take 1 MB together are stored as one: all of them or none. More are stored in several
+        such parts, in order: then a failure can leave the first parts, and entries of others can be between two.
+
+        Args:
+            name: The log.
+            entries: Anything JSON, each up to the limits of a value. Of several, each may be nested one level less.
+
+        Returns:
+            The number of the first one.
+
+        Raises:
+            InvalidValueError: If no entry is given, or one is not JSON; the message names the path, and nothing was
+                stored.
+            ValueTooLargeError: If an entry is too large; nothing was stored.
+            ConflictError: If for ``max_seconds`` others always were first.
+
+        Requests: 1 for each part, if this process appended to the log or read its end in the last 5 minutes, and nobody
+        else appended since; otherwise 1 more to look for the number, and 2 to 4 more for each time that another was
+        first.
+        """
+        log = Place.of(self, name)
+        scope = log.scope
+        parts = list(_parts(scope, entries))
+        scope.core.check_writes(scope.prefix)
+        numbers = [_append(log, put, place) for put, place in parts]
+        return numbers[0]
+
+    @bounded
+    def log_read(
+        self,
+        name: str,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> list[Entry]:
+        """Return entries of a log, in order, or from the last to the first.
+
+        A record of the log that is damaged (`DamagedRecordError`) stops the read. What follows it can be read with
+        ``after``.
+
+        Args:
+            name: The log.
+            after: Only entries with a greater number: that of the last entry that is known already.
+            before: Only entries with a smaller number.
+            limit: The most entries; ``None`` for all. With ``reverse`` these are the last ones.
+            reverse: From the last entry to the first.
+
+        Returns:
+            The entries, with consecutive numbers.
+
+        Raises:
+            QueryError: If ``after`` is below 0, or ``before`` or ``limit`` below 1.
+
+        Requests: 1 per page of the database; 1 more if the first entry that is asked for was trimmed, or was appended
+        together with the one before it, or if there is none and this process did not know.
+        """
+        log = Place.of(self, name)
+        span = Span(_number(after, "after", 0) + 1, MOST, None if limit is None else most(limit))
+        if before is not None:
+            span = span._replace(high=_number(before, "before", 1))
+        read = _backward if as_bool(reverse, "reverse") else _forward
+        log.scope.core.check_open()
+        return read(log, span) if span.low < span.high else []
+
+    @bounded
+    def log_trim(self, name: str, *, before: int) -> int:
+        """Remove entries from the beginning of a log. The others keep their numbers.
+
+        The numbers of later entries go on from where they were, even if everything was removed. If the call is
+        interrupted, the log begins with one of the entries that were to be removed; then repeat it.
+
+        Args:
+            name: The log.
+            before: The entry that becomes the first one; those with a smaller number are removed.
+
+        Returns:
+            How many were removed.
+
+        Raises:
+            QueryError: If ``before`` is below 1.
+            ConflictError: If for ``max_seconds`` others trimmed at the same time.
+
+        Requests: 1, and those of listing the entries and of deleting them.
+        """
+        return _trim(Place.of(self, name), _number(before, "before", 1))
+
+    @bounded
+    def list_logs(self, prefix: str | None = None) -> list[str]:
+        """Return the names of the logs of the namespace that hold an entry, in the order of ids, as namespaces.
+
+        Args:
+            prefix: Only logs whose names begin with it.
+
+        Requests: 1 more than there are logs, including those of which everything was trimmed.
+        """
+        return _list(scope_of(self).area("logs"), prefix)
+
+
+def _list(scope: Scope, prefix: str | None) -> list[str]:
+    names = list[str]()
+    range = key_range(scope.prefix, encode_name(prefix, "prefix") if prefix else prefix)
+    while True:
+        # Backward, because the last record of a log says whether there is an entry in it.
+        found = next(scope.core.scan(range, Fields.ALL, 1, _raise, reverse=True), None)
+        if found is None:
+            return names[::-1]
+        stored = Stored.of(found, scope.prefix)
+        if not stored.is_mark:
+            names.append(decode_name(stored.beginning[:-1]))
+        range = range._replace(end=key_range(scope.prefix, stored.beginning).start)
+
+
+class Place(NamedTuple):
+    """Where a log is."""
+
+    scope: Scope
+    """That of the logs of the namespace."""
+    namespace: str
+    name: str
+    beginning: str
+    """What its keys begin with."""
+
+    @classmethod
+    def of(cls, calls: LogCalls, name: str) -> Self:
+        """Return where an agent's log is."""
+        beginning = beginning_of(name)
+        scope = scope_of(calls)
+        return cls(scope.area("logs"), scope.namespace, decode_name(beginning[:-1]), beginning)
+
+    def id(self, number: int) -> str:
+        """Return the id of the record that begins with the entry of a number."""
+        return self.scope.prefix + encode_key(key_at(self.beginning, number))
+
+
+class End(NamedTuple):
+    """The next number of a log, as a process remembers it."""
+
+    number: int
+    at: float
+    """When it was the next one, by the store's clock."""
+
+
+def _raise(error: DamagedRecordError) -> None:
+    raise error
+
+
+def _number(value: object, parameter: str, least: int) -> int:
+    number = as_int(value)
+    if number is None:
+        raise InvalidValueError(f"{parameter} is {kind_of(value)}; it must be an int")
+    if number < least:
+        raise QueryError(f"{parameter} is {shown(number)}; it must be at least {least}")
+    return min(number, MOST)
+
+
+def _scan(log: Place, low: int, high: int, at_once: int | None, *, reverse: bool = False) -> Iterator[Stored]:
+    """Yield the records whose first number is from ``low`` up to ``high``."""
+    scope = log.scope
+    prefix = scope.prefix
+    range = IdRange(log.id(low), log.id(high))
+    for document in scope.core.scan(range, Fields.ALL, at_once, _raise, reverse=reverse):
+        yield Stored.of(document, prefix)
+
+
+def _last_before(log: Place, number: int) -> Stored | None:
+    """Return the record that holds the last entry before a number, and perhaps that one, too."""
+    return next(_scan(log, 0, number, 1, reverse=True), None)
+
+
+# ------------------------------------------------------------------------------------------------------- appending
+
+
+def _parts(scope: Scope, entries: Sequence[Any]) -> Iterator[tuple[Put, int]]:
+    """Yield a write for each part of what is appended, without its key, and the place of the part's first entry."""
+    if not entries:
+        raise InvalidValueError("entries is empty; give at least one")
+    moment = scope.moment()
+    if len(entries) == 1:
+        yield scope.put("0", entries[0], moment, if_absent=True, name="entries[0]"), 0
+        return
+    sizes = [len(encode(entry, f"entries[{place}]").encode()) + 1 for place, entry in enumerate(entries)]
+    begin = size = 0
+    for place in range(len(entries) + 1):
+        full = place == len(entries) or place - begin == TOGETHER or size + sizes[place] >= MAX_VALUE_BYTES
+        if full and place > begin:
+            if place - begin == 1:
+                yield scope.put(str(begin), entries[begin], moment, if_absent=True), begin
+            else:
+                count = {"count": place - begin}
+                yield scope.put(str(begin), entries[begin:place], moment, count, if_absent=True, name="entries"), begin
+            begin, size = place, 0
+        if place < len(entries):
+            size += sizes[place]
+
+
+def _append(log: Place, put: Put, place: int) -> int:
+    """Write a part at the next number, and return that."""
+    core = log.scope.core
+    count = 1 if put.metadata is None else put.metadata["count"]
+    number = _next(log, -1)
+    backoff = Backoff(core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
+    try:
+        while True:
+            began = core.clock()
+            if core.write_one(put._replace(id=log.id(number), key=key_at(log.beginning, number))).done:
+                _learn(log, number + count, began)
+                return number
+            number = _next(log, number)
+            if not backoff.wait():
+                raise ConflictError(f"others were first, for {core.max_seconds:g} s; try again")
+    except DataStoreError as error:
+        done = f" after the first {place} entries, which are stored" if place else ""
+        error.operation = f"appending to log {log.name!r} of namespace {log.namespace!r}{done}"
+        raise
+
+
+def _next(log: Place, taken: int) -> int:
+    """Return the next number, which is after one that is taken: the one that is remembered, or one looked for."""
+    core = log.scope.core
+    known = _known(log)
+    if known is not None and known > taken:
+        return known
+    began = core.clock()
+    last = _last_before(log, MOST)
+    number = 1 if last is None else last.next
+    _learn(log, number, began)
+    return number
+
+
+def _known(log: Place) -> int | None:
+    """Return the next number if it is remembered, and was the next one a short time ago."""
+    core = log.scope.core
+    end: End | None = core.root.ends.get(log.id(0))
+    return end.number if end is not None and 0 <= core.clock() - end.at < SECONDS else None
+
+
+def _learn(log: Place, number: int, at: float) -> None:
+    """Remember the next number, as it was at a time. Others may be doing the same: it need not be the latest."""
+    ends = log.scope.core.root.ends
+    if len(ends) >= _REMEMBERED:
+        ends.clear()
+    ends[log.id(0)] = End(number, at)
+
+
+# --------------------------------------------------------------------------------------------------------- reading
+
+
+# Not every database reads a listing at one moment. An entry may be missing in one, and a later one be there, because
+# both were appended meanwhile. But whatever is there was written after what comes before it. So the record before a gap
+# is asked for once more: if there is none, the entries were trimmed.
+
+
+def _forward(log: Place, span: Span) -> list[Entry]:
+    core = log.scope.core
+    entries, low, found, began = list[Entry](), span.low, False, core.clock()
+
+    def take(stored: Stored) -> None:
+        nonlocal low, found
+        if stored.trimmed:
+            entries.clear()  # what was read before is being trimmed just now
+        entries.extend(stored.entries(span))
+        low, found = max(low, stored.next, stored.first), True
+
+    while low < span.high:
+        begin = low
+        for stored in _scan(log, low, span.high, span.limit):
+            if stored.number != low and not stored.trimmed:
+                before = _last_before(log, stored.number)
+                if before is None or before.next != stored.number:
+                    entries.clear()
+                elif before.number > low:
+                    break  # it was appended meanwhile
+                else:
+                    take(before)
+            take(stored)
+            if span.limit is not None and len(entries) >= span.limit:
+                return entries[: span.limit]
+            if low != stored.next:
+                break  # marks follow, up to where the log begins now
+        else:
+            if low == begin > 1 and _known(log) != low:
+                before = _last_before(log, low)
+                if before is not None and before.next >= low:
+                    take(before)
+            if found and span.high == MOST:
+                _learn(log, low, began)
+            break
+    return entries[: span.limit]
+
+
+def _backward(log: Place, span: Span) -> list[Entry]:
+    core = log.scope.core
+    entries, number, began = list[Entry](), span.high, core.clock()
+    is_first = True
+    while True:
+        for stored in _scan(log, span.low, number, span.limit, reverse=True):
+            if not is_first and stored.next != number:
+                break
+            if is_first and span.high == MOST:
+                _learn(log, stored.next, began)
+            entries += reversed(stored.entries(span))
+            number, is_first = stored.number, False
+            if stored.trimmed or (span.limit is not None and len(entries) >= span.limit):
+                return entries[: span.limit]
+        if number <= span.low or (is_first and (span.low == 1 or _known(log) == span.low)):
+            return entries
+        before = _last_before(log, span.low if is_first else number)
+        if before is None or not (is_first or before.next == number):
+            return entries
+        if before.number < span.low:
+            return (entries + before.entries(span)[::-1])[: span.limit]
+
+
+# -------------------------------------------------------------------------------------------------------- trimming
+
+
+def _trim(log: Place, first: int) -> int:
+    """Remove the entries before the one that becomes the first, and return how many there were."""
+    scope = log.scope
+    scope.core.check_writes(scope.prefix)
+    removed, backoff = 0, Backoff(scope.core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
+    while True:
+        number, is_complete = _trim_once(log, scope.core, first)
+        removed += number
+        if is_complete:
+            return removed
+        if not backoff.wait():
+            raise ConflictError(f"others trimmed at the same time, for {scope.core.max_seconds:g} s; try again").during(
+                _trimming(log), scope.core.backend.name
+            )
+
+
+def _trim_once(log: Place, core: Core, first: int) -> tuple[int, bool]:
+    """Trim, and return how many entries were removed, and whether nobody else trimmed at the same time."""
+    last = _last_before(log, MOST)
+    if last is None:
+        return 0, True
+    first, removed, is_complete = min(first, last.next), 0, True
+    batch, size = list[tuple[Put | Delete, int]](), core.backend.capabilities.write_batch
+
+    def write() -> None:
+        nonlocal removed, is_complete
+        for outcome, (one, number) in zip(core.write([one for one, _ in batch]), batch, strict=True):
+            if outcome.error is not None:
+                raise outcome.error.during(_trimming(log), core.backend.name)
+            removed += number if outcome.done else 0
+            is_complete = is_complete and (outcome.done or isinstance(one, Delete))
+        batch.clear()
+
+    for stored in _scan(log, 0, first, None):
+        removing = _removing(log, stored, first, last.number)
+        if removing is not None:
+            batch.append((removing, min(first, stored.next) - stored.number - stored.trimmed))
+        if len(batch) >= size:
+            write()
+    if batch:
+        write()
+    return removed, is_complete
+
+
+def _removing(log: Place, stored: Stored, first: int, last: int) -> Put | Delete | None:
+    """Return the write that removes what is before ``first``; ``None`` if that was done already."""
+    scope = log.scope
+    now = scope.core.clock()
+    is_last, document = stored.number == last, stored.document
+    if stored.next <= first and not is_last:
+        if stored.is_mark and document.expires_at is not None:
+            return None
+        if document.created_at <= format_time(now - GRACE):
+            return Delete(document.id, format_time(now), seen=document.created_at)
+    trimmed = min(first - stored.number, stored.size)
+    if trimmed <= stored.trimmed and (is_last or not stored.is_mark):
+        return None
+    left = stored.values[trimmed - stored.trimmed :] if stored.size > 1 else None
+    changes = {"trimmed": trimmed} | ({"first": first} if trimmed == stored.size else {})
+    moment = scope.moment(GRACE if trimmed == stored.size and not is_last else None)
+    return scope.put(key_at(log.beginning, stored.number), left, moment, changes)._replace(
+        if_revision=document.revision
+    )
+
+
+def _trimming(log: Place) -> str:
+    return f"trimming log {log.name!r} of namespace {log.namespace!r}"

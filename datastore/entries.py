@@ -1,0 +1,124 @@
+"""The entries of ordered logs (`datastore.calls.logs`), and how they are stored."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple, Self, cast
+
+from datastore.backend import Document
+from datastore.documents import damaged
+from datastore.ids import decode_key, encode_name
+from datastore.times import parse_time
+
+MOST = 10**16 - 1
+"""More entries than any log has."""
+_DIGITS = 16
+
+
+def beginning_of(name: str) -> str:
+    """Return what the keys of a log begin with: its name, encoded as a namespace is, so that the colon is the end.
+
+    Raises:
+        InvalidNameError: If it is not text, or is longer than a namespace can be.
+    """
+    return encode_name(name, "name") + ":"
+
+
+def key_at(beginning: str, number: int) -> str:
+    """Return the key of the record that begins with the entry of a number."""
+    return f"{beginning}{number:0{_DIGITS}}"
+
+
+class Entry(NamedTuple):
+    """One entry of a `Log`."""
+
+    number: int
+    """Its place in the log: 1 for the first that was ever appended, then 2, 3, and so on."""
+    value: Any
+    """What was appended."""
+    agent: str
+    """Who appended it; empty for the host."""
+    at: datetime
+    """When, by the clock of the one who did. The order is that of the numbers, whatever the clocks say."""
+
+
+class Span(NamedTuple):
+    """Which entries are meant: those with ``low <= number < high``, and how many of them at most."""
+
+    low: int
+    high: int
+    limit: int | None
+
+
+class Stored(NamedTuple):
+    """One record of a log: entries that were appended together, or what trimming has left of them.
+
+    One entry is the value itself. Of several, ``count`` in the metadata says how many there were, and the value is the
+    list of those that are left. ``trimmed`` in the metadata is how many are not.
+    """
+
+    document: Document
+    beginning: str
+    """What the keys of its log begin with."""
+    number: int
+    """Of the first entry."""
+    size: int
+    """How many entries there were."""
+    trimmed: int
+    """How many of them, from the first on, are no longer there."""
+    first: int
+    """Of a mark: the entry that was the first one after it was made; else 0."""
+
+    @classmethod
+    def of(cls, document: Document, prefix: str) -> Self:
+        """Return what is in a document whose id begins with a prefix.
+
+        Raises:
+            DamagedRecordError: If it is not a record of a log.
+        """
+        metadata = document.metadata or {}
+        try:
+            key = decode_key(document.id[len(prefix) :])
+            digits = key[-_DIGITS:]
+            found = metadata.get("count", 1), metadata.get("trimmed", 0), metadata.get("first", 0)
+            size, trimmed, first = found
+            if (
+                digits.isdecimal()
+                and digits.isascii()
+                and key[-_DIGITS - 1] == ":"
+                and {int} == {type(number) for number in found}
+                and 0 <= trimmed <= size
+                and ("count" not in metadata or _is_list_of(document.value, size - trimmed))
+            ):
+                return cls(document, key[:-_DIGITS], int(digits), size, trimmed, first)
+        except (ValueError, TypeError, IndexError):
+            pass
+        raise damaged(document.id, "it is not part of a log")
+
+    @property
+    def next(self) -> int:
+        """The number after its last entry."""
+        return self.number + self.size
+
+    @property
+    def is_mark(self) -> bool:
+        """Whether all of its entries were trimmed."""
+        return self.trimmed == self.size
+
+    @property
+    def values(self) -> list[Any]:
+        """The entries that are left."""
+        value = self.document.value
+        if "count" in (self.document.metadata or {}):
+            return cast(list[Any], value)
+        return [] if self.trimmed else [value]
+
+    def entries(self, span: Span) -> list[Entry]:
+        """Return those of its entries that are meant."""
+        at, agent = parse_time(self.document.created_at), self.document.created_by_agent
+        numbered = enumerate(self.values, self.number + self.trimmed)
+        return [Entry(number, value, agent, at) for number, value in numbered if span.low <= number < span.high]
+
+
+def _is_list_of(value: object, length: int) -> bool:
+    return isinstance(value, list) and len(value) == length
