@@ -45,7 +45,7 @@ def test_it_warns_once_where_the_program_called_and_names_the_awaited_twin():
     assert warned(DataStore(OnAServer()), both) == []
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", sorted(set(CALLS) - {"lock"}))  # it makes no request: its block does, when it begins
 def test_every_call_warns(name):
     def call(agent):
         agent.set_many({"key": 1, "list": [], "object": {}})
