@@ -301,11 +301,11 @@ def _without_mark(messages):
     return [answer.SerializeToString() for answer in answers]
 
 
-def test_a_server_that_never_says_which_answer_is_the_last_is_asked_once_more_and_then_known(relay, database):
+def test_a_server_that_never_says_which_answer_is_the_last_is_asked_once_more_twice_and_then_known(relay, database):
     relay.spoil(_All(_without_mark))  # from the first look on, at connect
     place = Place(database(), relay.address)
     try:
-        for requests in (2, 1, 1):
+        for requests in (2, 2, 1, 1):
             relay.spoil(_All(_without_mark))
             assert place.attempt(_of_agent(lambda agent: agent.get_all())) == RECORDS
             assert [request for request, _ in relay.answers] == ["RunQuery"] * requests
