@@ -153,14 +153,14 @@ def dbos(directory: Path, variables: int) -> Measured:
     DBOS.destroy(destroy_registry=True)
     DBOS(config={"name": "bench", "system_database_url": f"sqlite:///{directory}/a.db", "log_level": "ERROR"})
 
-    @DBOS.step()
+    @DBOS.step()  # type: ignore[untyped-decorator]  # it need not be installed
     def step(number: int, values: dict[str, Any]) -> Any:
         if not variables:
             return number
         values[f"v{number % variables}"] = f"{number:06}" + KILOBYTE[6:]
         return values
 
-    @DBOS.workflow()
+    @DBOS.workflow()  # type: ignore[untyped-decorator]  # as above
     def workflow() -> float:
         values: dict[str, Any] = initial(variables)
         began = time.perf_counter()

@@ -3,6 +3,7 @@
 import os
 import signal
 from contextlib import suppress
+from multiprocessing import get_context
 
 import pytest
 
@@ -11,10 +12,10 @@ from datastore import RunOverError
 from datastore.conformance.clock import Clock
 from datastore.conformance.faults import Wrapped, backend_of
 from datastore.conformance.topics.runs import DEAD, EXPECTED, LEASE, World, crash_at, drive, everything, go_on
+from tests.conformance.test_couchdb import CouchHarness
+from tests.conformance.test_dynamodb import MinistackHarness
+from tests.conformance.test_firestore import EmulatorHarness
 from tests.full import FULL
-
-POINTS = 50
-"""Writes of a run that uses every call, and more."""
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -81,6 +82,19 @@ class Kills(Wrapped):
         return outcomes
 
 
+def work(store, diary, clock, id, write=None, after=False):
+    """Work on a run until it is over, or until a write kills this process."""
+    backend = backend_of(store) if write is None else Kills(backend_of(store), write, after)
+    agent = datastore.DataStore(backend, clock=clock, tracking="off").agent("user_1", "doomed")
+    with suppress(RunOverError):
+        with agent.runs.start(id, "input", lease=LEASE) as run:
+            run.finish(everything(run, diary))
+        agent.runs.signal(id, "approval", "yes")
+        for _ in range(4):
+            for one in agent.runs.due():
+                go_on(agent, diary, one)
+
+
 def work_and_die(url, diary, clock, id, *, write=None, after=False):
     """Work on a run in another process until it is killed; return whether it was."""
     child = os.fork()
@@ -88,15 +102,7 @@ def work_and_die(url, diary, clock, id, *, write=None, after=False):
         status = 1
         try:
             with datastore.connect(url, clock=clock, tracking="off") as store:
-                backend = backend_of(store) if write is None else Kills(backend_of(store), write, after)
-                agent = datastore.DataStore(backend, clock=clock, tracking="off").agent("user_1", "doomed")
-                with suppress(RunOverError):
-                    with agent.runs.start(id, "input", lease=LEASE) as run:
-                        run.finish(everything(run, diary))
-                    agent.runs.signal(id, "approval", "yes")
-                    for _ in range(4):
-                        for one in agent.runs.due():
-                            go_on(agent, diary, one)
+                work(store, diary, clock, id, write, after)
             status = 0
         finally:
             os._exit(status)
@@ -105,14 +111,19 @@ def work_and_die(url, diary, clock, id, *, write=None, after=False):
     return code != 0
 
 
-def check(url, path, clock, id):
+def work_on_a_server(harness, path, id, write):
+    """Work on a run in a process that has just begun."""
+    with harness.open(clock=Clock(), tracking="off", max_seconds=600) as store:
+        work(store, Diary(path), store._core.clock, id, write, after=write % 2 == 0)
+
+
+def check(store, path, clock, id):
     """Let another worker go on, and look what came of it."""
-    clock.advance(DEAD)
-    with datastore.connect(url, clock=clock, tracking="off", max_seconds=600) as store:
-        agent, diary = store.agent("user_1", "agent_1"), Diary(path)
-        with suppress(datastore.KeyExistsError):
-            agent.runs.start(id, "input", lease=LEASE).release()
-        assert drive(agent, clock, diary, id) == EXPECTED
+    clock.advance(2 * DEAD)
+    agent, diary = store.agent("user_1", "agent_1"), Diary(path)
+    with suppress(datastore.KeyExistsError):
+        agent.runs.start(id, "input", lease=LEASE).release()
+    assert drive(agent, clock, diary, id) == EXPECTED
     done = path.read_text().split("\n")
     assert done.count("paid") == 1
     assert max(map(done.count, done[:-1])) <= 2
@@ -128,7 +139,8 @@ def test_a_process_is_killed_at_each_write(tmp_path, after):
         path = tmp_path / f"{point}"
         path.touch()
         killed = work_and_die(url, Diary(path), clock, f"run {point}", write=point, after=after)
-        check(url, path, clock, f"run {point}")
+        with datastore.connect(url, clock=clock, tracking="off", max_seconds=600) as store:
+            check(store, path, clock, f"run {point}")
         point += 1 if FULL else 3
     assert point > 40
 
@@ -139,4 +151,28 @@ def test_a_process_is_killed_inside_of_each_step(tmp_path, note):
     url, clock, path = f"sqlite:///{tmp_path}/a.db", Clock(), tmp_path / "diary"
     path.touch()
     assert work_and_die(url, Diary(path, kill_in=note), clock, "run")
-    check(url, path, clock, "run")
+    with datastore.connect(url, clock=clock, tracking="off", max_seconds=600) as store:
+        check(store, path, clock, "run")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(CouchHarness, marks=pytest.mark.server("couchdb")),
+        pytest.param(MinistackHarness, marks=pytest.mark.server("dynamodb")),
+        pytest.param(EmulatorHarness, marks=pytest.mark.server("firestore")),
+    ],
+)
+def test_a_process_is_killed_on_a_server(kind, tmp_path):
+    """At some of its writes; SQLite has them all."""
+    harness, clock = kind(tmp_path), Clock()
+    with harness.open(clock=clock, tracking="off", max_seconds=600) as store:
+        for write in (4, 9, 22):
+            path = tmp_path / f"{write}"
+            path.touch()
+            child = get_context("spawn").Process(target=work_on_a_server, args=(harness, path, f"run {write}", write))
+            child.start()
+            child.join()
+            assert child.exitcode == -signal.SIGKILL
+            check(store, path, clock, f"run {write}")
+    harness.close()
