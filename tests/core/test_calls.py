@@ -19,7 +19,7 @@ from tests.typing import program
 ROOT = Path(__file__).parents[2]
 PUBLIC = sorted(name for name in dir(AgentDataStore) if not name.startswith("_"))
 FAMILIES = [kind for kind in AgentDataStore.__mro__ if kind.__module__.startswith("datastore.calls.")]
-BINDING = {"agent", "asynchronous", "key_value", "namespace", "use_namespace", "user_id", "vault"}
+BINDING = {"agent", "asynchronous", "key_value", "log", "namespace", "use_namespace", "user_id", "vault"}
 """What is in `datastore.agent` itself: the binding, and the other interfaces; none of them asks the database."""
 LATE = {"paging", "planning", "steps"}
 """The modules beside the families."""
@@ -32,6 +32,7 @@ ARGUMENTS = {
     "claims": {"filter", "key"},
     "leases": {"name"},
     "namespaces": {"prefix", "namespace_prefix", None},
+    "logs": {"name", "prefix"},
 }
 """What the calls of a family are given first."""
 
