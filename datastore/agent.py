@@ -15,6 +15,7 @@ from datastore.scope import OfOneProcess, Scope, bind, scope_of
 
 if TYPE_CHECKING:
     from datastore.asynchronous.agent import AsyncAgentDataStore
+    from datastore.blobs import Blobs
     from datastore.interfaces.key_value import KeyValueStore
     from datastore.interfaces.vault import Vault
 
@@ -92,6 +93,13 @@ class AgentDataStore(
         from datastore.interfaces.key_value import KeyValueStore  # imported here, because few need it
 
         return KeyValueStore(self)
+
+    @property
+    def blobs(self) -> Blobs:
+        """Bytes of any size under names, in this namespace: `Blobs`."""
+        from datastore.blobs import Blobs  # imported here, because few need it
+
+        return Blobs(scope_of(self))
 
     # -------------------------------------------------------------------------------------------------- manners
 

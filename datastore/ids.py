@@ -389,6 +389,11 @@ def area_prefix(namespace: str, area: str) -> str:
     return f"{user}{SYSTEM}:{area}{_AREA}{name}:"
 
 
+def area_range(encoded_user: str, area: str) -> IdRange:
+    """Return the range of one of the `AREAS`, in all namespaces of a user."""
+    return _beginning_with(f"{user_prefix(encoded_user + SYSTEM)}{area}{_AREA}")
+
+
 def home_of(id: str) -> str | None:
     """Return what the ids of the namespace begin with in one of whose `AREAS` an id lies; ``None`` if it lies in none.
 
