@@ -19,6 +19,8 @@ try:
         BackendUnavailableError,
         BackendUnusableError,
         BatchError,
+        BlobNotFoundError,
+        BlobReplacedError,
         ClosedError,
         ConfigurationError,
         ConflictError,
@@ -54,9 +56,11 @@ except Exception as error:
 if TYPE_CHECKING:
     from datastore import limits
     from datastore.asynchronous.agent import AsyncAgentDataStore
+    from datastore.asynchronous.blobs import AsyncBlobReader, AsyncBlobs
     from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncVault
     from datastore.asynchronous.store import AsyncDataStore, connect_async
     from datastore.asynchronous.tokens import AsyncTokens
+    from datastore.blobs import Blob, Blobs
     from datastore.events import CallEvent, Telemetry, audit
     from datastore.interfaces.key_value import KeyValueStore, key_value_grants
     from datastore.interfaces.vault import Vault
@@ -69,6 +73,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AgentDataStore",
     "AsyncAgentDataStore",
+    "AsyncBlobReader",
+    "AsyncBlobs",
     "AsyncDataStore",
     "AsyncKeyValueStore",
     "AsyncTokens",
@@ -77,6 +83,10 @@ __all__ = [
     "BackendUnavailableError",
     "BackendUnusableError",
     "BatchError",
+    "Blob",
+    "BlobNotFoundError",
+    "BlobReplacedError",
+    "Blobs",
     "BlockingCallWarning",
     "CallEvent",
     "Capabilities",
@@ -125,10 +135,14 @@ __all__ = [
 # Importing Pydantic or asyncio takes longer than importing everything else, and few programs need the other interfaces.
 _LATE = {
     "AsyncAgentDataStore": "datastore.asynchronous.agent",
+    "AsyncBlobReader": "datastore.asynchronous.blobs",
+    "AsyncBlobs": "datastore.asynchronous.blobs",
     "AsyncDataStore": "datastore.asynchronous.store",
     "AsyncKeyValueStore": "datastore.asynchronous.interfaces",
     "AsyncTokens": "datastore.asynchronous.tokens",
     "AsyncVault": "datastore.asynchronous.interfaces",
+    "Blob": "datastore.blobs",
+    "Blobs": "datastore.blobs",
     "CallEvent": "datastore.events",
     "KeyValueStore": "datastore.interfaces.key_value",
     "Quota": "datastore.quotas",

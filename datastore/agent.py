@@ -11,6 +11,7 @@ from datastore.calls.listings import ListingCalls
 from datastore.calls.namespaces import NamespaceCalls
 from datastore.calls.queries import QueryCalls
 from datastore.calls.records import RecordCalls
+from datastore.ids import namespace_range
 from datastore.scope import OfOneProcess, Scope, bind, scope_of
 
 if TYPE_CHECKING:
@@ -70,6 +71,27 @@ class AgentDataStore(
         scope = scope_of(self).within(namespace)
         scope.core.check_reads(scope.prefix)
         return type(self)(scope)
+
+    def purge_expired(self) -> int:
+        """Remove the expired records of the user, and the parts of blobs that nobody needs (`Blobs`), for their space.
+
+        Nobody sees an expired record anyway, nor what is left of a blob that was replaced or deleted, or whose `put`
+        was interrupted.
+
+        Returns:
+            How many records there were, and how many versions of blobs.
+
+        Raises:
+            UnsupportedError: If the database reclaims expired records by itself (DynamoDB), and the user has no blobs.
+
+        Requests: SQLite 1; CouchDB and Firestore those that list the user's expired records and delete them. 1 more,
+        2 for each namespace with blobs, and those that remove parts.
+        """
+        from datastore.blobs.sweeping import areas, purge  # imported here, because few need it
+
+        scope = scope_of(self)
+        core, user = scope.core, scope.encoded_user
+        return purge(core, namespace_range(user, None), areas(core, user, scope.user_id, scope))
 
     # -------------------------------------------------------------------------------------------- other interfaces
 

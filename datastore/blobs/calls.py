@@ -94,9 +94,9 @@ class Blobs(Bound, OfOneProcess):
             metadata: An object of JSON values, up to 16,000 bytes. It replaces what an earlier blob had.
             ttl: Seconds, or a `timedelta`, until the blob expires; ``None`` for never.
             if_revision: Store only if there is a blob and it is at this revision.
-            grace: For how many seconds, or which `timedelta`, those who have open what this blob replaces can still read
-                it. Then its parts are removed: by a later put of this name (each 16th one looks), or by
-                `purge_expired`. With 0 they are removed at once.
+            grace: For how many seconds, or which `timedelta`, those who have open what this blob replaces can read on.
+                Then its parts are removed: by a later put of this name (each 16th one looks), or by `purge_expired`.
+                With 0 they are removed at once.
 
         Returns:
             What is stored now. Its ``revision`` is for ``if_revision``.
@@ -106,8 +106,8 @@ class Blobs(Bound, OfOneProcess):
             ConflictError: If the blob is not at ``if_revision``; what was there stays.
             DeadlineExceededError: If ``data`` took 23 hours to come.
 
-        Requests: 5 for up to 8 parts of 262,144 bytes, and 1 for each 8 more; the table in ``docs/blobs.md`` says it for
-        each database. Each 16th put of one name has 1 more, and those that remove what is due.
+        Requests: 5 for up to 8 parts of 262,144 bytes, and 1 for each 8 more; ``docs/blobs.md`` says it for each
+        database. Each 16th put of one name has 1 more, and those that remove what is due.
         """
         upload = Upload(
             scope_of(self),

@@ -4,8 +4,8 @@ A mark says that a version is to be removed from a time on, unless the head of i
 A version that no head names is never named again: only its own `put` could do that, which has a day for it.
 
 A `put` that replaces a version writes its mark anew, with a later time, before it writes the head. Whoever removes
-versions must not go by the earlier time. So first the marks are read, then the heads, and then the marks once more: if a
-head no longer names a version and its mark is still the same, then its time is that of the `put` that replaced it.
+versions must not go by the earlier time. So first the marks are read, then the heads, and then the marks once more: if
+a head no longer names a version and its mark is still the same, its time is that of the `put` that replaced it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import NamedTuple
 from datastore.adapters.batching import batches
 from datastore.backend import Delete, Document, Fields, IdRange
 from datastore.blobs.heads import FORMAT, MARK, Area, Found, data_prefix, find, find_all
+from datastore.calls.namespaces import purge as purge_records
 from datastore.core import Core
-from datastore.errors import DamagedRecordError, PermissionDeniedError
+from datastore.errors import DamagedRecordError, PermissionDeniedError, UnsupportedError
 from datastore.ids import after_namespace, area_range, decode_prefix, home_of, key_range
 from datastore.scope import Scope
 
@@ -73,6 +74,23 @@ def waiting(scope: Scope) -> int:
             found = heads.get(mark.name)
             number += mark.name in heads and (found is None or found.head.version != mark.version)
     return number
+
+
+def purge(core: Core, range: IdRange, scopes: Iterator[Scope]) -> int:
+    """Remove the expired records of a range, and what is due in some areas; return how many records and versions.
+
+    Raises:
+        UnsupportedError: If the database reclaims expired records by itself, and there are no areas.
+    """
+    removed, has_blobs = 0, False
+    for scope in scopes:
+        removed, has_blobs = removed + sweep(scope), True
+    try:
+        return removed + purge_records(core, range)
+    except UnsupportedError:
+        if not has_blobs:
+            raise
+        return removed
 
 
 def areas(core: Core, encoded_user: str, user_id: str, like: Scope | None = None) -> Iterator[Scope]:

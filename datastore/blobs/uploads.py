@@ -48,7 +48,7 @@ from datastore.errors import (
 )
 from datastore.ids import encode_key
 from datastore.retry import Backoff
-from datastore.scope import Scope
+from datastore.scope import Bound, Scope, bind, scope_of
 from datastore.times import format_time, parse_time
 
 E = TypeVar("E", bound=DataStoreError)
@@ -88,7 +88,7 @@ def check_revision(if_revision: str | None) -> str | None:
     return check_text(if_revision, "if_revision", "give the revision of a Blob")
 
 
-class Upload:
+class Upload(Bound):
     """One `put` that goes on: `begin`, `write` for the content, then `finish`, or `abandon` if that cannot be.
 
     Making it checks what is given, and makes no request.
@@ -105,7 +105,7 @@ class Upload:
         if_revision: str | None,
         grace: float | timedelta,
     ) -> None:
-        self._scope = scope
+        bind(self, scope)  # what a suspended coroutine holds can be looked into
         self._name = check_blob_name(name)
         self._content_type = check_content_type(content_type)
         self._metadata = check_blob_metadata(metadata)
@@ -129,9 +129,9 @@ class Upload:
 
         Requests: 2.
         """
-        self._scope.core.check_writes(self._scope.prefix)
+        scope_of(self).core.check_writes(scope_of(self).prefix)
         self._look()
-        self._begun = self._scope.core.clock()
+        self._begun = scope_of(self).core.clock()
         mark = self._mark(self._version, self._begun + UPLOAD)
         self._write([mark])
         self._marked = mark.revision
@@ -162,7 +162,7 @@ class Upload:
             DeadlineExceededError: If it has taken longer than the parts stay.
         """
         left = self._parts(self._waiting)
-        backoff = Backoff(self._scope.core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
+        backoff = Backoff(scope_of(self).core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
         while (found := self._commit(left)) is None:
             left = []
             if not backoff.wait():
@@ -180,12 +180,12 @@ class Upload:
 
     def _commit(self, left: list[Put]) -> Found | None:
         """Store the last parts, mark what will not be needed, and write the head; ``None`` if another was first."""
-        core, now = self._scope.core, self._scope.core.clock()
+        core, now = scope_of(self).core, scope_of(self).core.clock()
         there = self._there
         writes = left[:]
         if there is not None:
             writes.append(self._mark(there.head.version, now + self._grace))
-        moment = self._scope.moment(self._ttl)
+        moment = scope_of(self).moment(self._ttl)
         if moment.expires_at is not None:  # a head that expires leaves nobody to mark its version
             until = min(parse_time(moment.expires_at).timestamp() + self._grace, _LATEST)
             writes.append(self._mark(self._version, until))
@@ -203,7 +203,7 @@ class Upload:
             self._metadata,
             1 if there is None else there.head.puts + 1,
         )
-        put = self._scope.put(head_key(self._name), head.value(), moment)
+        put = scope_of(self).put(head_key(self._name), head.value(), moment)
         created = put.at, put.agent
         if there is None:
             put = put._replace(if_absent=True)
@@ -225,22 +225,22 @@ class Upload:
 
     def _settle(self, puts: int) -> None:
         """Remove the mark of what is stored now, and now and then what is due."""
-        core = self._scope.core
+        core = scope_of(self).core
         if self._ttl is None and self._marked is not None:
-            mark = self._scope.prefix + encode_key(mark_key(self._name, self._version))
+            mark = scope_of(self).prefix + encode_key(mark_key(self._name, self._version))
             core.write_one(Delete(mark, core.now(), self._marked))
         if self._there is not None and (self._grace == 0 or puts % SWEEP_EVERY == 0):
-            sweep(self._scope, mark_prefix(self._name))
+            sweep(scope_of(self), mark_prefix(self._name))
 
     def _discard(self) -> None:
-        core = self._scope.core
+        core = scope_of(self).core
         if self._size:
-            Area(self._scope).clear(data_prefix(self._version))
-        core.write_one(Delete(self._scope.prefix + encode_key(mark_key(self._name, self._version)), core.now()))
+            Area(scope_of(self)).clear(data_prefix(self._version))
+        core.write_one(Delete(scope_of(self).prefix + encode_key(mark_key(self._name, self._version)), core.now()))
 
     def _look(self) -> None:
         """Look at what the name has now, and whether that may be replaced."""
-        self._there = find(self._scope, self._name)
+        self._there = find(scope_of(self), self._name)
         if self._if_revision is not None:
             revision = None if self._there is None else self._there.document.revision
             if revision != self._if_revision:
@@ -248,27 +248,27 @@ class Upload:
 
     def _parts(self, content: bytearray | memoryview) -> list[Put]:
         """Return the writes of the next parts."""
-        moment, puts = self._scope.moment(), list[Put]()
+        moment, puts = scope_of(self).moment(), list[Put]()
         with memoryview(content) as all_of_it:
             for start in range(0, len(all_of_it), PART):
                 value = part_value(all_of_it[start : start + PART])
-                puts.append(self._scope.put(part_key(self._version, self._sent), value, moment))
+                puts.append(scope_of(self).put(part_key(self._version, self._sent), value, moment))
                 self._sent += 1
         return puts
 
     def _mark(self, version: str, until: float) -> Put:
         value = mark_value(self._name, version, format_time(until))
-        return self._scope.put(mark_key(self._name, version), value, self._scope.moment())
+        return scope_of(self).put(mark_key(self._name, version), value, scope_of(self).moment())
 
     def _write(self, puts: list[Put]) -> None:
         if not puts:
             return
-        for outcome in self._scope.core.write(puts):
+        for outcome in scope_of(self).core.write(puts):
             if outcome.error is not None:
                 raise self._during(outcome.error)
 
     def _during(self, error: E) -> E:
-        return error.during(f"putting blob {self._name!r}{place_of(self._scope)}", self._scope.core.backend.name)
+        return error.during(f"putting blob {self._name!r}{place_of(scope_of(self))}", scope_of(self).core.backend.name)
 
 
 def _stored(put: Put, created: tuple[str, str]) -> Document:

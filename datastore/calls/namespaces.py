@@ -139,20 +139,6 @@ class NamespaceCalls(Bound):
             found = stats.by_namespace()
         return sorted(found, key=lambda one: namespace_order(one.namespace))
 
-    def purge_expired(self) -> int:
-        """Remove the expired records of the user. It only reclaims space: nobody sees an expired record anyway.
-
-        Returns:
-            How many there were.
-
-        Raises:
-            UnsupportedError: If the database reclaims them by itself (DynamoDB).
-
-        Requests: SQLite 1; CouchDB and Firestore those that list the user's expired records and delete them.
-        """
-        scope = scope_of(self)
-        return purge(scope.core, namespace_range(scope.encoded_user, None))
-
 
 def purge(core: Core, range: IdRange = EVERYTHING) -> int:
     """Remove the expired records of a range, and return how many there were.
