@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
-from datastore.asynchronous.bound import Hidden, hide, inside_of, reads, reads_long, twin_of, writes, writes_long
+from datastore.asynchronous.bound import Hidden, hide, inside_of, reads, reads_long, twin_of, writes_long
 from datastore.blobs import Blob, Blobs
 from datastore.blobs.calls import Content, checked_piece
 from datastore.blobs.heads import PART, TOGETHER
@@ -94,7 +94,7 @@ class AsyncBlobs(Hidden, OfOneProcess):
         return await reads(self, Blobs.list, prefix, start=start, end=end, reverse=reverse, limit=limit)
 
     async def delete(self, name: str, *, if_revision: str | None = None, grace: float | timedelta = GRACE) -> bool:
-        return await writes(self, Blobs.delete, name, if_revision=if_revision, grace=grace)
+        return await writes_long(self, Blobs.delete, name, if_revision=if_revision, grace=grace)
 
     def __repr__(self) -> str:
         return f"Async{self.sync!r}"

@@ -235,7 +235,6 @@ class Blobs(Bound, OfOneProcess):
         range = key_range(scope.prefix, beginning, low, high)
         return [*islice(_listed(scope, range, number, reverse=backward), number)]
 
-    @bounded
     def delete(self, name: str, *, if_revision: str | None = None, grace: float | timedelta = GRACE) -> bool:
         """Remove a blob.
 
@@ -342,5 +341,5 @@ def _listed(scope: Scope, range: IdRange, limit: int | None, *, reverse: bool) -
 def _mark(scope: Scope, name: str, found: Found, grace: float) -> None:
     """Write the mark of a version that is to be removed."""
     now = scope.core.clock()
-    value = mark_value(name, found.head.version, format_time(now + grace))
+    value = mark_value(name, found.head.version, found.head.parts, format_time(now + grace))
     scope.core.write_one(scope.put(mark_key(name, found.head.version), value, scope.moment()))

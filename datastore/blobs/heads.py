@@ -19,15 +19,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from datastore.arguments import check_name, check_text
 from datastore.backend import Document, Fields
-from datastore.calls.listings import ListingCalls
 from datastore.documents import damaged
 from datastore.errors import DamagedRecordError, InvalidNameError, InvalidValueError
 from datastore.ids import MAX_NAME_BYTES, encode_key, new_key, ordered
-from datastore.scope import Scope, bind
+from datastore.scope import Scope
 from datastore.times import parse_time
 from datastore.values import check_metadata
 
@@ -104,18 +103,6 @@ class Found(NamedTuple):
 
     head: Head
     document: Document
-
-
-class Area(ListingCalls):
-    """The listings, and removing a range, for the records of the area."""
-
-    __slots__ = ()
-
-    def __new__(cls, scope: Scope) -> Self:
-        """Bind a new object to the scope of the area."""
-        self = super().__new__(cls)
-        bind(self, scope)
-        return self
 
 
 def check_blob_name(name: str) -> str:
@@ -205,9 +192,9 @@ def part_of(document: Document) -> bytes:
     raise damaged(document.id, "a part of a blob whose content does not have its SHA-256")
 
 
-def mark_value(name: str, version: str, until: str) -> dict[str, Any]:
-    """Return what is stored for a mark."""
-    return {"format": FORMAT, "name": name, "version": version, "until": until}
+def mark_value(name: str, version: str, parts: int | None, until: str) -> dict[str, Any]:
+    """Return what is stored for a mark. How many parts there are is not known of a version that is being put."""
+    return {"format": FORMAT, "name": name, "version": version, "parts": parts, "until": until}
 
 
 def find(scope: Scope, name: str) -> Found | None:

@@ -10,17 +10,18 @@ a head no longer names a version and its mark is still the same, its time is tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import NamedTuple
 
 from datastore.adapters.batching import batches
 from datastore.backend import Delete, Document, Fields, IdRange
-from datastore.blobs.heads import FORMAT, MARK, Area, Found, data_prefix, find, find_all
+from datastore.blobs.heads import FORMAT, MARK, Found, data_prefix, find, find_all, part_key, place_of
 from datastore.calls.namespaces import purge as purge_records
 from datastore.core import Core
 from datastore.errors import DamagedRecordError, PermissionDeniedError, UnsupportedError
-from datastore.ids import after_namespace, area_range, decode_prefix, home_of, key_range
+from datastore.ids import after_namespace, area_range, decode_prefix, encode_key, home_of, key_range
 from datastore.scope import Scope
 
 _AT_ONCE = 100
@@ -31,6 +32,7 @@ class _Mark(NamedTuple):
     revision: str
     name: str
     version: str
+    parts: int | None
     until: str
 
 
@@ -41,8 +43,7 @@ def sweep(scope: Scope, prefix: str = MARK) -> int:
         scope: The scope of the area.
         prefix: What the keys of their marks begin with.
 
-    Requests: 1 per page of marks; for each 100 that are due 2, and for each version those of `AgentDataStore.clear` and
-    of `AgentDataStore.delete`.
+    Requests: 1 per page of marks; for each 100 that are due 2, and for each version those of `remove` and 1.
     """
     removed = 0
     for some in _due(scope, prefix):
@@ -54,12 +55,36 @@ def sweep(scope: Scope, prefix: str = MARK) -> int:
                 continue
             found = heads[mark.name]
             if found is None or found.head.version != mark.version:
-                Area(scope).clear(data_prefix(mark.version))
+                remove(scope, mark.version, mark.parts)
                 removed += 1
             elif found.document.expires_at is not None:
                 continue  # its head will expire, and then it is due
             scope.core.write_one(Delete(mark.id, scope.core.now(), mark.revision))
     return removed
+
+
+def remove(scope: Scope, version: str, parts: int | None) -> None:
+    """Remove the parts of a version, some at a time: a gigabyte in one transaction would hold up all others for long.
+
+    Args:
+        scope: The scope of the area.
+        version: The version, which no head names.
+        parts: How many there are. Where that is not known they are listed, which a database may bill by their size.
+
+    Raises:
+        DataStoreError: If some could not be removed.
+
+    Requests: those of `datastore.AgentDataStore.delete_many` for each 100 parts.
+    """
+    core = scope.core
+    if parts is not None:
+        ids: Iterable[str] = (scope.prefix + encode_key(part_key(version, number)) for number in range(parts))
+    else:
+        ids = chain.from_iterable(core.all_ids(key_range(scope.prefix, data_prefix(version))))
+    for some in batches(ids, _AT_ONCE):
+        for outcome in core.write([Delete(id, core.now()) for id in some]):
+            if outcome.error is not None:
+                raise outcome.error.during(f"removing a blob{place_of(scope)}", core.backend.name)
 
 
 def waiting(scope: Scope) -> int:
@@ -128,10 +153,10 @@ def _mark(document: Document) -> _Mark | None:
     value = document.value
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         return None
-    name, version, until = value.get("name"), value.get("version"), value.get("until")
+    name, version, parts, until = (value.get(one) for one in ("name", "version", "parts", "until"))
     if not (isinstance(name, str) and isinstance(version, str) and isinstance(until, str)):
         return None
-    return _Mark(document.id, document.revision, name, version, until)
+    return _Mark(document.id, document.revision, name, version, parts if isinstance(parts, int) else None, until)
 
 
 def _heads(scope: Scope, marks: Sequence[_Mark]) -> dict[str, Found | None]:

@@ -16,7 +16,6 @@ from datastore.backend import Delete, Document, Put
 from datastore.blobs.heads import (
     PART,
     TOGETHER,
-    Area,
     Blob,
     Found,
     Head,
@@ -24,7 +23,6 @@ from datastore.blobs.heads import (
     check_blob_metadata,
     check_blob_name,
     check_content_type,
-    data_prefix,
     find,
     head_key,
     mark_key,
@@ -35,7 +33,7 @@ from datastore.blobs.heads import (
     part_value,
     place_of,
 )
-from datastore.blobs.sweeping import sweep
+from datastore.blobs.sweeping import remove, sweep
 from datastore.errors import (
     ConflictError,
     DataStoreError,
@@ -132,7 +130,7 @@ class Upload(Bound):
         scope_of(self).core.check_writes(scope_of(self).prefix)
         self._look()
         self._begun = scope_of(self).core.clock()
-        mark = self._mark(self._version, self._begun + UPLOAD)
+        mark = self._mark(self._version, None, self._begun + UPLOAD)
         self._write([mark])
         self._marked = mark.revision
 
@@ -184,11 +182,11 @@ class Upload(Bound):
         there = self._there
         writes = left[:]
         if there is not None:
-            writes.append(self._mark(there.head.version, now + self._grace))
+            writes.append(self._mark(there.head.version, there.head.parts, now + self._grace))
         moment = scope_of(self).moment(self._ttl)
         if moment.expires_at is not None:  # a head that expires leaves nobody to mark its version
             until = min(parse_time(moment.expires_at).timestamp() + self._grace, _LATEST)
-            writes.append(self._mark(self._version, until))
+            writes.append(self._mark(self._version, self._sent, until))
         self._write(writes)
         if core.clock() > self._begun + UPLOAD - _SLACK:
             raise self._during(
@@ -235,7 +233,7 @@ class Upload(Bound):
     def _discard(self) -> None:
         core = scope_of(self).core
         if self._size:
-            Area(scope_of(self)).clear(data_prefix(self._version))
+            remove(scope_of(self), self._version, self._sent)
         core.write_one(Delete(scope_of(self).prefix + encode_key(mark_key(self._name, self._version)), core.now()))
 
     def _look(self) -> None:
@@ -256,8 +254,8 @@ class Upload(Bound):
                 self._sent += 1
         return puts
 
-    def _mark(self, version: str, until: float) -> Put:
-        value = mark_value(self._name, version, format_time(until))
+    def _mark(self, version: str, parts: int | None, until: float) -> Put:
+        value = mark_value(self._name, version, parts, format_time(until))
         return scope_of(self).put(mark_key(self._name, version), value, scope_of(self).moment())
 
     def _write(self, puts: list[Put]) -> None:

@@ -380,6 +380,19 @@ class Blobs(Topic):
         data_store.blobs.put("a", b"mended")
         assert data_store.blobs.get("a") == b"mended"
 
+    def test_a_removal_that_was_interrupted_is_completed(
+        self, data_store: AgentDataStore, store: DataStore, clock: Clock
+    ) -> None:
+        """By the next purge, whichever parts are gone already."""
+        data_store.blobs.put("a", content(5 * PART))
+        old = stored(store, DATA)
+        data_store.blobs.put("a", b"new", grace=1)
+        backend_of(store).write([Delete(old[number].id, LATER) for number in (0, 3)])
+        clock.advance(2)
+        assert purge(data_store) == 1
+        assert len(stored(store)) == 2
+        assert data_store.blobs.get("a") == b"new"
+
     def test_a_damaged_head_is_an_error_and_can_be_deleted(self, data_store: AgentDataStore, store: DataStore) -> None:
         """Others are listed all the same."""
         data_store.blobs.put("a", b"a")
