@@ -12,10 +12,12 @@ import datastore
 from datastore import (
     AgentDataStore,
     AsyncAgentDataStore,
+    AsyncBlobs,
     AsyncDataStore,
     AsyncKeyValueStore,
     AsyncTokens,
     AsyncVault,
+    Blobs,
     DataStore,
     KeyValueStore,
     Tokens,
@@ -27,6 +29,7 @@ TWINS = {
     DataStore: AsyncDataStore,
     AgentDataStore: AsyncAgentDataStore,
     Vault: AsyncVault,
+    Blobs: AsyncBlobs,
     KeyValueStore: AsyncKeyValueStore,
     Tokens: AsyncTokens,
 }
@@ -41,10 +44,12 @@ WITHOUT_IO = {
 BINDING = {(Tokens, "agent")}
 """They make a request, and return a twin."""
 STREAMS = {(DataStore, "users"), (DataStore, "records"), (AgentDataStore, "iter_records")}
+OTHER_RESULT = {(Blobs, "open"): "AsyncBlobReader"}
+"""What is returned makes requests, so that it has a twin of its own."""
 AWAITED_OR_ITERATED = {(AgentDataStore, "find_records"): "FoundRecords"}
 OWN_DOCSTRING = {(DataStore, "close")}
-COROUTINES_TOO = {(AgentDataStore, "modify"), (AgentDataStore, "get_or_set")}
-"""Their ``function`` may be a coroutine function as well."""
+COROUTINES_TOO = {(AgentDataStore, "modify"), (AgentDataStore, "get_or_set"), (Blobs, "put")}
+"""What they are given, a function or content, may be asynchronous as well."""
 
 
 def public(kind: type) -> dict[str, object]:
@@ -98,7 +103,7 @@ def test_a_call_returns_the_same(kind, name):
         returned = returned.replace("AgentDataStore", "AsyncAgentDataStore")
     if (kind, name) in STREAMS:
         returned = returned.replace("Iterator", "AsyncIterator")
-    assert twin.return_annotation == AWAITED_OR_ITERATED.get((kind, name), returned)
+    assert twin.return_annotation == (AWAITED_OR_ITERATED | OTHER_RESULT).get((kind, name), returned)
 
 
 @pytest.mark.parametrize(("kind", "name"), CALLS)
@@ -130,7 +135,7 @@ def test_what_is_a_stream_in_one_is_a_stream_in_the_other(kind, name):
 
 def test_every_parameter_is_passed_on():
     """A facade that forgets one is seen in its source: each name is used in the body of its function."""
-    for file in ("agent", "interfaces", "store", "tokens"):
+    for file in ("agent", "blobs", "interfaces", "store", "tokens"):
         source = Path(inspect.getfile(AsyncDataStore)).with_name(f"{file}.py").read_text(encoding="utf-8")
         for function in ast.walk(ast.parse(source)):
             if not isinstance(function, ast.AsyncFunctionDef | ast.FunctionDef) or function.name.startswith("_"):

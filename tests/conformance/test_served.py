@@ -30,7 +30,7 @@ class Served:
     differs: ClassVar = {
         "test_the_clients_own_error_is_chained": "what a database's client says stays on the host: it may name paths",
     }
-    left_out: ClassVar = dict.fromkeys(_BELOW, _NO_CALLS)
+    left_out: ClassVar = {**dict.fromkeys(_BELOW, _NO_CALLS), "blobs": "blobs are not served over HTTP yet"}
 
     def open(self, **options: Any) -> DataStore:
         return self._served(super().open(**options))

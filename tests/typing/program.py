@@ -6,6 +6,7 @@ pyright. Both report an ignore that is not needed. So if one of them no longer f
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from datastore import (
     AgentDataStore,
     AsyncAgentDataStore,
     AsyncDataStore,
+    Blob,
     Capabilities,
     DataStore,
     Item,
@@ -165,6 +167,11 @@ def around(data_store: AgentDataStore) -> None:
     assert_type((data_store.user_id, data_store.agent, data_store.namespace), tuple[str, str, str])
     assert_type(data_store.vault, Vault)
     assert_type(data_store.key_value, KeyValueStore)
+    assert_type(data_store.blobs.put("a", b"a", "image/png", {"page": 1}, ttl=60, grace=0), Blob)
+    assert_type(data_store.blobs.get("a"), bytes | None)
+    assert_type(data_store.blobs.get("a", b""), bytes)
+    assert_type(data_store.blobs.open("a"), io.BufferedReader)
+    assert_type(data_store.blobs.list("a", limit=1), list[Blob])
 
 
 def host() -> None:
