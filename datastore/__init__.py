@@ -13,6 +13,7 @@ try:
     from datastore.agent import AgentDataStore
     from datastore.backend import Backend, Capabilities, NamespaceStats
     from datastore.calls.batches import Item
+    from datastore.calls.leases import Lease, Lock
     from datastore.calls.listings import Page
     from datastore.connecting import connect
     from datastore.errors import (
@@ -33,6 +34,8 @@ try:
         InvalidTokenError,
         InvalidValueError,
         KeyExistsError,
+        LeaseHeldError,
+        LeaseLostError,
         NotPicklableError,
         OutcomeUnknownError,
         PermissionDeniedError,
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
     from datastore.asynchronous.agent import AsyncAgentDataStore
     from datastore.asynchronous.blobs import AsyncBlobReader, AsyncBlobs
     from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncVault
+    from datastore.asynchronous.leases import AsyncLease, AsyncLock
     from datastore.asynchronous.store import AsyncDataStore, connect_async
     from datastore.asynchronous.tokens import AsyncTokens
     from datastore.blobs import Blob, Blobs
@@ -77,6 +81,8 @@ __all__ = [
     "AsyncBlobs",
     "AsyncDataStore",
     "AsyncKeyValueStore",
+    "AsyncLease",
+    "AsyncLock",
     "AsyncTokens",
     "AsyncVault",
     "Backend",
@@ -106,6 +112,10 @@ __all__ = [
     "Item",
     "KeyExistsError",
     "KeyValueStore",
+    "Lease",
+    "LeaseHeldError",
+    "LeaseLostError",
+    "Lock",
     "NamespaceStats",
     "NotPicklableError",
     "OutcomeUnknownError",
@@ -139,6 +149,8 @@ _LATE = {
     "AsyncBlobs": "datastore.asynchronous.blobs",
     "AsyncDataStore": "datastore.asynchronous.store",
     "AsyncKeyValueStore": "datastore.asynchronous.interfaces",
+    "AsyncLease": "datastore.asynchronous.leases",
+    "AsyncLock": "datastore.asynchronous.leases",
     "AsyncTokens": "datastore.asynchronous.tokens",
     "AsyncVault": "datastore.asynchronous.interfaces",
     "Blob": "datastore.blobs",

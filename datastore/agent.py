@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from datastore.calls.batches import BatchCalls
 from datastore.calls.changes import ChangeCalls
 from datastore.calls.claims import ClaimCalls
+from datastore.calls.leases import LeaseCalls
 from datastore.calls.listings import ListingCalls
 from datastore.calls.namespaces import NamespaceCalls
 from datastore.calls.queries import QueryCalls
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
 
 
 class AgentDataStore(
-    RecordCalls, ChangeCalls, BatchCalls, ListingCalls, QueryCalls, ClaimCalls, NamespaceCalls, OfOneProcess
+    RecordCalls,
+    ChangeCalls,
+    BatchCalls,
+    ListingCalls,
+    QueryCalls,
+    ClaimCalls,
+    LeaseCalls,
+    NamespaceCalls,
+    OfOneProcess,
 ):
     """A store for one agent of one user, in one namespace. Made by `DataStore.agent` and `use_namespace`.
 

@@ -15,11 +15,13 @@ from datastore import (
     AsyncBlobs,
     AsyncDataStore,
     AsyncKeyValueStore,
+    AsyncLease,
     AsyncTokens,
     AsyncVault,
     Blobs,
     DataStore,
     KeyValueStore,
+    Lease,
     Tokens,
     Vault,
 )
@@ -32,6 +34,7 @@ TWINS = {
     Blobs: AsyncBlobs,
     KeyValueStore: AsyncKeyValueStore,
     Tokens: AsyncTokens,
+    Lease: AsyncLease,
 }
 RENAMED = {(DataStore, "close"): "aclose"}
 """Calls with another name, as Python's own asynchronous objects have it."""
@@ -39,13 +42,18 @@ WITHOUT_IO = {
     (DataStore, "agent"),
     (DataStore, "host"),
     (AgentDataStore, "use_namespace"),
+    (AgentDataStore, "lock"),
 }
 """They make no request, so there is nothing to await."""
 BINDING = {(Tokens, "agent")}
 """They make a request, and return a twin."""
 STREAMS = {(DataStore, "users"), (DataStore, "records"), (AgentDataStore, "iter_records")}
-OTHER_RESULT = {(Blobs, "open"): "AsyncBlobReader"}
-"""What is returned makes requests, so that it has a twin of its own."""
+TWINS_THEMSELVES = {
+    (AgentDataStore, "lease"): "AsyncLease",
+    (AgentDataStore, "lock"): "AsyncLock",
+    (Blobs, "open"): "AsyncBlobReader",
+}
+"""They return a twin."""
 AWAITED_OR_ITERATED = {(AgentDataStore, "find_records"): "FoundRecords"}
 OWN_DOCSTRING = {(DataStore, "close")}
 COROUTINES_TOO = {(AgentDataStore, "modify"), (AgentDataStore, "get_or_set"), (Blobs, "put")}
@@ -103,7 +111,7 @@ def test_a_call_returns_the_same(kind, name):
         returned = returned.replace("AgentDataStore", "AsyncAgentDataStore")
     if (kind, name) in STREAMS:
         returned = returned.replace("Iterator", "AsyncIterator")
-    assert twin.return_annotation == (AWAITED_OR_ITERATED | OTHER_RESULT).get((kind, name), returned)
+    assert twin.return_annotation == {**AWAITED_OR_ITERATED, **TWINS_THEMSELVES}.get((kind, name), returned)
 
 
 @pytest.mark.parametrize(("kind", "name"), CALLS)
