@@ -21,6 +21,8 @@ try:
         BackendUnavailableError,
         BackendUnusableError,
         BatchError,
+        BlobNotFoundError,
+        BlobReplacedError,
         ClosedError,
         ConfigurationError,
         ConflictError,
@@ -64,11 +66,13 @@ except Exception as error:
 if TYPE_CHECKING:
     from datastore import limits
     from datastore.asynchronous.agent import AsyncAgentDataStore
+    from datastore.asynchronous.blobs import AsyncBlobReader, AsyncBlobs
     from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncLog, AsyncVault
     from datastore.asynchronous.leases import AsyncLease, AsyncLock
     from datastore.asynchronous.runs import AsyncRun, AsyncRuns
     from datastore.asynchronous.store import AsyncDataStore, connect_async
     from datastore.asynchronous.tokens import AsyncTokens
+    from datastore.blobs import Blob, Blobs
     from datastore.entries import Entry
     from datastore.events import CallEvent, Telemetry, audit
     from datastore.interfaces.key_value import KeyValueStore, key_value_grants
@@ -85,6 +89,8 @@ __all__ = [
     "AgentDataStore",
     "AnswerTimeoutError",
     "AsyncAgentDataStore",
+    "AsyncBlobReader",
+    "AsyncBlobs",
     "AsyncDataStore",
     "AsyncKeyValueStore",
     "AsyncLease",
@@ -98,6 +104,10 @@ __all__ = [
     "BackendUnavailableError",
     "BackendUnusableError",
     "BatchError",
+    "Blob",
+    "BlobNotFoundError",
+    "BlobReplacedError",
+    "Blobs",
     "BlockingCallWarning",
     "CallEvent",
     "Capabilities",
@@ -160,6 +170,8 @@ __all__ = [
 # Importing Pydantic or asyncio takes longer than importing everything else, and few programs need the other interfaces.
 _LATE = {
     "AsyncAgentDataStore": "datastore.asynchronous.agent",
+    "AsyncBlobReader": "datastore.asynchronous.blobs",
+    "AsyncBlobs": "datastore.asynchronous.blobs",
     "AsyncDataStore": "datastore.asynchronous.store",
     "AsyncKeyValueStore": "datastore.asynchronous.interfaces",
     "AsyncLease": "datastore.asynchronous.leases",
@@ -169,6 +181,8 @@ _LATE = {
     "AsyncLog": "datastore.asynchronous.interfaces",
     "AsyncTokens": "datastore.asynchronous.tokens",
     "AsyncVault": "datastore.asynchronous.interfaces",
+    "Blob": "datastore.blobs",
+    "Blobs": "datastore.blobs",
     "CallEvent": "datastore.events",
     "Entry": "datastore.entries",
     "KeyValueStore": "datastore.interfaces.key_value",

@@ -13,10 +13,12 @@ from datastore.calls.logs import LogCalls
 from datastore.calls.namespaces import NamespaceCalls
 from datastore.calls.queries import QueryCalls
 from datastore.calls.records import RecordCalls
+from datastore.ids import namespace_range, system_range
 from datastore.scope import OfOneProcess, Scope, bind, scope_of
 
 if TYPE_CHECKING:
     from datastore.asynchronous.agent import AsyncAgentDataStore
+    from datastore.blobs import Blobs
     from datastore.interfaces.key_value import KeyValueStore
     from datastore.interfaces.logs import Log
     from datastore.interfaces.vault import Vault
@@ -83,6 +85,28 @@ class AgentDataStore(
         scope.core.check_reads(scope.prefix)
         return type(self)(scope)
 
+    def purge_expired(self) -> int:
+        """Remove the expired records of the user, and the parts of blobs that nobody needs (`Blobs`), for their space.
+
+        Nobody sees an expired record anyway, nor what is left of a blob that was replaced or deleted, or whose `put`
+        was interrupted.
+
+        Returns:
+            How many records there were, and how many versions of blobs.
+
+        Raises:
+            UnsupportedError: If the database reclaims expired records by itself (DynamoDB), and the user has no blobs.
+
+        Requests: SQLite 2; CouchDB and Firestore those that list the user's expired records and delete them, once for
+        records, and once for what namespaces keep beside them, such as logs. 1 more, 2 for each namespace with blobs,
+        and those that remove parts.
+        """
+        from datastore.blobs.sweeping import areas, purge  # imported here, because few need it
+
+        scope = scope_of(self)
+        core, user = scope.core, scope.encoded_user
+        return purge(core, [namespace_range(user, None), system_range(user)], areas(core, user, scope.user_id, scope))
+
     # -------------------------------------------------------------------------------------------- other interfaces
 
     @property
@@ -105,6 +129,13 @@ class AgentDataStore(
         from datastore.interfaces.key_value import KeyValueStore  # imported here, because few need it
 
         return KeyValueStore(self)
+
+    @property
+    def blobs(self) -> Blobs:
+        """Bytes of any size under names, in this namespace: `Blobs`."""
+        from datastore.blobs import Blobs  # imported here, because few need it
+
+        return Blobs(scope_of(self))
 
     @property
     def runs(self) -> Runs:

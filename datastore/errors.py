@@ -200,6 +200,14 @@ class InvalidTokenError(PermissionDeniedError):
     """A token (`datastore.DataStore.tokens`) is unknown, was revoked, or has expired. Nobody is told which of these."""
 
 
+class BlobNotFoundError(DataStoreError, FileNotFoundError):
+    """There is no blob of this name to open: a `FileNotFoundError` as well."""
+
+
+class BlobReplacedError(ConflictError):
+    """What a file object reads was replaced or deleted, and is removed by now. Open the blob again."""
+
+
 class QuotaExceededError(DataStoreError):
     """An agent may not store so much; the host says how much it may (`datastore.DataStore.agent`).
 

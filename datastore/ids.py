@@ -389,6 +389,11 @@ def area_prefix(namespace: str, area: str) -> str:
     return f"{user}{SYSTEM}:{area}{_AREA}{name}:"
 
 
+def area_range(encoded_user: str, area: str) -> IdRange:
+    """Return the range of one of the `AREAS`, in all namespaces of a user."""
+    return _beginning_with(f"{user_prefix(encoded_user + SYSTEM)}{area}{_AREA}")
+
+
 def area_ranges(range: IdRange) -> list[IdRange]:
     """Return the ranges of ids in each of the `AREAS` of the namespaces in a range of one user's ids."""
     user, _, start = range.start.partition(":")

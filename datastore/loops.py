@@ -6,7 +6,7 @@ import sys
 import warnings
 from types import FrameType
 
-_WITH_TWINS = frozenset({"DataStore", "AgentDataStore", "Vault", "KeyValueStore"})
+_WITH_TWINS = frozenset({"DataStore", "AgentDataStore", "Vault", "KeyValueStore", "Blobs"})
 _AROUND = frozenset({"within_its_time", "watched"})
 """Functions around a call, which have other names than it (`datastore.scope.bounded`, `datastore.watching`)."""
 

@@ -12,7 +12,6 @@ from datastore.access import Tracking
 from datastore.agent import AgentDataStore
 from datastore.arguments import as_bool, as_number, as_text, check_name, elements, is_a, shown
 from datastore.backend import Backend, Capabilities, Delete, Fields, Forgotten
-from datastore.calls.namespaces import purge
 from datastore.core import Core
 from datastore.documents import living, skip
 from datastore.errors import (
@@ -26,6 +25,7 @@ from datastore.errors import (
 )
 from datastore.ids import (
     EVERYTHING,
+    SYSTEM,
     IdRange,
     after_user,
     check_agent,
@@ -324,22 +324,28 @@ class DataStore:
         self._core.flush()
 
     def purge_expired(self, user_id: str | None = None) -> int:
-        """Remove the expired records of all users. It only reclaims space: nobody sees an expired record anyway.
+        """Remove the expired records of all users, and the parts of blobs that nobody needs, for their space.
+
+        Nobody sees an expired record anyway, nor what is left of a blob that was replaced or deleted, or whose `put`
+        was interrupted. On DynamoDB a user who has blobs and not one record is found only by ``user_id``.
 
         Args:
             user_id: Only those of this user.
 
         Returns:
-            How many there were.
+            How many records there were, and how many versions of blobs.
 
         Raises:
-            UnsupportedError: If the database reclaims them by itself (DynamoDB).
+            UnsupportedError: If the database reclaims expired records by itself (DynamoDB), and nobody has blobs.
 
-        Requests: SQLite 1; CouchDB and Firestore those that list the expired records and delete them.
+        Requests: SQLite 1; CouchDB and Firestore those that list the expired records and delete them. Those of `users`,
+        1 more for each user, 2 for each namespace with blobs, and those that remove parts.
         """
         if user_id is not None:
             return self.host(user_id).purge_expired()
-        return purge(self._core)
+        from datastore.blobs.sweeping import purge  # imported here, because few need it
+
+        return purge(self._core, [EVERYTHING], areas_of_all(self))
 
     def forget(self, user_id: str) -> Forgotten:
         """Remove everything that is stored of a user, in all namespaces, for good.
@@ -506,8 +512,26 @@ def _forget(core: Core, range: IdRange) -> Forgotten:
     return Forgotten(removed, expired)
 
 
-def _users(core: Core) -> Iterator[str]:
-    """Yield the encoded ids of the users that have documents."""
+def areas_of_all(store: DataStore) -> Iterator[Scope]:
+    """Yield the scope of each area of each user that holds something of a blob."""
+    from datastore.blobs.sweeping import areas  # imported here, because few need it
+
+    core = store._core
+    if store._tenants is None:
+        users = _users(core, beside=True)
+    else:
+        users = (encode_name(user_id, "user_id") for user_id in core.call("listing tenants", store._tenants.tenants))
+    for encoded in users:
+        yield from areas(core, encoded, decode_name(encoded))
+
+
+def _users(core: Core, *, beside: bool = False) -> Iterator[str]:
+    """Yield the encoded ids of the users that have documents.
+
+    Args:
+        core: The core.
+        beside: Those instead that have system records, and perhaps no others.
+    """
     range, after = EVERYTHING, None
     while core.backend.capabilities.supports("users"):
         backend = core.backend
@@ -526,8 +550,8 @@ def _users(core: Core) -> Iterator[str]:
             range = range._replace(start=page.after + "!")
             continue
         (id,) = found[:1]
-        if not is_system(id) and is_id(id):
-            yield id.partition(":")[0]
+        if is_system(id) is beside and (beside or is_id(id)):
+            yield id.partition(":")[0].removesuffix(SYSTEM if beside else "")
         range = range._replace(start=after_user(id))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 from datastore.agent import AgentDataStore
 from datastore.arguments import as_text
+from datastore.asynchronous.blobs import AsyncBlobs
 from datastore.asynchronous.bound import (
     Hidden,
     Inside,
@@ -101,6 +102,10 @@ class AsyncAgentDataStore(Hidden, OfOneProcess):
     @property
     def key_value(self) -> AsyncKeyValueStore:
         return AsyncKeyValueStore(self, self.sync.key_value)
+
+    @property
+    def blobs(self) -> AsyncBlobs:
+        return AsyncBlobs(self, self.sync.blobs)
 
     @property
     def runs(self) -> AsyncRuns:

@@ -20,7 +20,6 @@ from datastore.ids import (
     namespace_of,
     namespace_order,
     namespace_range,
-    system_range,
 )
 from datastore.scope import Bound, Scope, bounded, scope_of
 from datastore.stats import Stats
@@ -146,22 +145,6 @@ class NamespaceCalls(Bound):
                 stats.add(one.id, len(encode(one.value).encode()), agents, one.updated_at)
             found = stats.by_namespace()
         return sorted(found, key=lambda one: namespace_order(one.namespace))
-
-    def purge_expired(self) -> int:
-        """Remove the expired records of the user. It only reclaims space: nobody sees an expired record anyway.
-
-        Returns:
-            How many there were.
-
-        Raises:
-            UnsupportedError: If the database reclaims them by itself (DynamoDB).
-
-        Requests: SQLite 2; CouchDB and Firestore those that list the user's expired records and delete them, once for
-        records, and once for what namespaces keep beside them, such as logs.
-        """
-        scope = scope_of(self)
-        ranges = namespace_range(scope.encoded_user, None), system_range(scope.encoded_user)
-        return sum(purge(scope.core, range) for range in ranges)
 
 
 def purge(core: Core, range: IdRange = EVERYTHING) -> int:

@@ -14,6 +14,7 @@ import typer
 from agent_datastore import conflict, remedy
 from datastore.administration import Diagnostic
 from datastore.backend import Delete
+from datastore.blobs.sweeping import waiting
 from datastore.cli.running import (
     INCOMPLETE,
     JsonOption,
@@ -29,7 +30,7 @@ from datastore.cli.show import number, printable
 from datastore.core import Core
 from datastore.errors import ConflictError, DataStoreError, InternalError
 from datastore.moving.pages import core_of, pages
-from datastore.store import DataStore
+from datastore.store import DataStore, areas_of_all
 from datastore.urls import Url
 from datastore.values import MAX_VALUE_BYTES
 
@@ -110,6 +111,7 @@ def _examine(url: str, read_only: bool, records: bool, remove: bool) -> Iterator
         if records:
             try:
                 yield from _records(store, remove)
+                yield from _blobs(store)
             except DataStoreError as error:
                 yield Diagnostic(False, f"reading the records failed: {error}", _SEE)
 
@@ -130,6 +132,13 @@ def _records(store: DataStore, remove: bool) -> Iterator[Diagnostic]:
             else:
                 yield Diagnostic(False, f"the damaged record {damaged.id!r} could not be removed", "remove it by hand")
     yield Diagnostic(True, f"{number(read, 'record')} can be read, {broken:,} cannot")
+
+
+def _blobs(store: DataStore) -> Iterator[Diagnostic]:
+    """Say how many versions of blobs can be removed: replaced, deleted, expired, or left by an interrupted put."""
+    due = sum(waiting(scope) for scope in areas_of_all(store))
+    remedy = "run datastore purge, which reclaims their space" if due else ""
+    yield Diagnostic(True, f"{number(due, 'version')} of blobs can be removed", remedy)
 
 
 def _removed(core: Core, id: str) -> bool:

@@ -10,6 +10,7 @@ from datastore.conformance.topic import Topic
 from datastore.conformance.topics.abilities import Abilities
 from datastore.conformance.topics.accesses import Accesses
 from datastore.conformance.topics.batches import Batches
+from datastore.conformance.topics.blobs import Blobs
 from datastore.conformance.topics.changes import Changes
 from datastore.conformance.topics.claims import Claims
 from datastore.conformance.topics.concurrency import Concurrency
@@ -70,6 +71,7 @@ class ConformanceSuite(
     Queries,
     Vaults,
     KeyValues,
+    Blobs,
     Expiry,
     Tracking,
     Isolation,

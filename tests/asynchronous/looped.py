@@ -5,15 +5,26 @@ It is how tests that know only synchronous calls run through the twin: the whole
 
 import asyncio
 import functools
+import io
 import os
 import threading
 from collections.abc import Awaitable, Iterator
 from inspect import isawaitable
 
-from datastore import AgentDataStore, AsyncAgentDataStore, AsyncDataStore, DataStore, KeyValueStore, Runs, Tokens, Vault
+from datastore import (
+    AgentDataStore,
+    AsyncAgentDataStore,
+    AsyncDataStore,
+    Blobs,
+    DataStore,
+    KeyValueStore,
+    Runs,
+    Tokens,
+    Vault,
+)
 from datastore.scope import Stream, scope_of
 
-_SEPARATE = frozenset({"agent", "host", "use_namespace", "vault", "key_value", "runs", "asynchronous"})
+_SEPARATE = frozenset({"agent", "host", "use_namespace", "vault", "key_value", "blobs", "runs", "asynchronous"})
 """What makes no request. (Properties are left alone as well.)"""
 
 
@@ -85,6 +96,55 @@ class LoopedAgent(AgentDataStore):
     @property
     def key_value(self):
         return LoopedKeyValue(AgentDataStore(scope_of(self)))
+
+    @property
+    def blobs(self):
+        return LoopedBlobs(AgentDataStore(scope_of(self)))
+
+
+@looped
+class LoopedBlobs(Blobs):
+    __slots__ = ("_agent",)
+
+    def __new__(cls, agent: AgentDataStore):
+        self = super().__new__(cls, scope_of(agent))
+        self._agent = agent
+        return self
+
+    def _twin(self):
+        return self._agent.asynchronous.blobs
+
+    def open(self, name):
+        return io.BufferedReader(LoopedReader(on_the_loop(self._twin().open(name))))
+
+
+class LoopedReader(io.RawIOBase):
+    """Reads by an `AsyncBlobReader`."""
+
+    def __init__(self, reader) -> None:
+        self._reader = reader
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return True
+
+    def seek(self, offset, whence=io.SEEK_SET):
+        return on_the_loop(self._reader.seek(offset, whence))
+
+    def tell(self):
+        return on_the_loop(self._reader.tell())
+
+    def readinto(self, buffer):
+        some = on_the_loop(self._reader.read(len(buffer)))
+        buffer[: len(some)] = some
+        return len(some)
+
+    def close(self):
+        if not self.closed:
+            on_the_loop(self._reader.close())
+        super().close()
 
 
 class LoopedLease:

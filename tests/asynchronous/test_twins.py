@@ -13,6 +13,7 @@ import datastore
 from datastore import (
     AgentDataStore,
     AsyncAgentDataStore,
+    AsyncBlobs,
     AsyncDataStore,
     AsyncKeyValueStore,
     AsyncLease,
@@ -21,6 +22,7 @@ from datastore import (
     AsyncRuns,
     AsyncTokens,
     AsyncVault,
+    Blobs,
     DataStore,
     KeyValueStore,
     Lease,
@@ -36,6 +38,7 @@ TWINS = {
     DataStore: AsyncDataStore,
     AgentDataStore: AsyncAgentDataStore,
     Vault: AsyncVault,
+    Blobs: AsyncBlobs,
     KeyValueStore: AsyncKeyValueStore,
     Log: AsyncLog,
     Tokens: AsyncTokens,
@@ -61,12 +64,19 @@ TWINS_THEMSELVES = {
     (AgentDataStore, "lock"): "AsyncLock",
     (Runs, "start"): "AsyncRun",
     (Runs, "resume"): "AsyncRun",
+    (Blobs, "open"): "AsyncBlobReader",
 }
 """They return a twin."""
 AWAITED_OR_ITERATED = {(AgentDataStore, "find_records"): "FoundRecords"}
 OWN_DOCSTRING = {(DataStore, "close")}
-COROUTINES_TOO = {(AgentDataStore, "modify"), (AgentDataStore, "get_or_set"), (Run, "step"), (Run, "effect")}
-"""Their ``function`` may be a coroutine function as well."""
+COROUTINES_TOO = {
+    (AgentDataStore, "modify"),
+    (AgentDataStore, "get_or_set"),
+    (Blobs, "put"),
+    (Run, "step"),
+    (Run, "effect"),
+}
+"""What they are given, a function or content, may be asynchronous as well."""
 
 
 def public(kind: type) -> dict[str, object]:
@@ -152,7 +162,7 @@ def test_what_is_a_stream_in_one_is_a_stream_in_the_other(kind, name):
 
 def test_every_parameter_is_passed_on():
     """A facade that forgets one is seen in its source: each name is used in the body of its function."""
-    for file in ("agent", "interfaces", "store", "tokens"):
+    for file in ("agent", "blobs", "interfaces", "store", "tokens"):
         source = Path(inspect.getfile(AsyncDataStore)).with_name(f"{file}.py").read_text(encoding="utf-8")
         for function in ast.walk(ast.parse(source)):
             if not isinstance(function, ast.AsyncFunctionDef | ast.FunctionDef) or function.name.startswith("_"):

@@ -194,7 +194,7 @@ def test_this_file_knows_every_call_that_writes():
     reads = {
         "get", "get_record", "get_many", "get_all", "exists", "list_keys", "list_namespaces", "use_namespace", "scan",
         "first", "last", "iter_records", "get_records", "find_in", "namespace_stats", "find", "find_records", "count",
-        "explain", "agent", "namespace", "user_id", "backend", "key_value", "vault", "asynchronous",
+        "explain", "agent", "namespace", "user_id", "backend", "key_value", "vault", "blobs", "asynchronous",
     }  # fmt: skip
     calls = {name for name, _ in inspect.getmembers(AgentDataStore) if not name.startswith("_")}
     assert calls - reads | {"get"} == {name.partition(" ")[0] for name in WRITES}

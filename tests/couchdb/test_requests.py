@@ -8,6 +8,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 import datastore
+from datastore.blobs.heads import PART
 from datastore.ids import EVERYTHING, IdRange, system_range
 from tests.servers import couchdb
 
@@ -169,9 +170,9 @@ def test_a_purge_of_one_user_reads_what_that_user_has(store, agent, requests, ro
         store.agent(user, "a").set_many({f"m{number}": number for number in range(20)})
     with requests() as asked, rows() as handed:
         assert store.purge_expired("u") == 20
-    assert handed == [60]  # 20 expired records, and 40 flags
+    assert handed == [0, 60]  # no areas of blobs; 20 expired records, and 40 flags
     records, flags = ["POST _bulk_get", "POST _bulk_docs"], ["POST _all_docs", "POST _bulk_docs", "POST _all_docs"]
-    assert asked == ["POST _find", *records, *flags]
+    assert asked == ["GET _all_docs", "POST _find", *records, *flags]
     assert store.purge_expired() == 20
 
 
@@ -423,3 +424,32 @@ def test_a_step_of_a_run_takes_1(agent, requests):
     with requests() as asked:
         agent.runs.history("run", limit=3, reverse=True)
     assert len(asked) == 2
+
+
+def test_blobs(agent, requests):
+    """A put of N bytes takes 5, and 1 more for each 2 MiB after the first 2."""
+    blobs = agent.blobs
+    calls = {
+        "put 9 parts": lambda: blobs.put("blob", bytes(9 * PART)),
+        "put over it": lambda: blobs.put("blob", b"new"),
+        "stat": lambda: blobs.stat("blob"),
+        "get": lambda: blobs.get("blob"),
+        "open and read": lambda: blobs.open("blob").read(1),
+        "list": lambda: blobs.list(),
+        "delete": lambda: blobs.delete("blob"),
+    }
+
+    def asked(call):
+        with requests() as asked:
+            call()
+        return asked[:]
+
+    assert {name: asked(call) for name, call in calls.items()} == {
+        "put 9 parts": ["GET db/doc"] + ["POST _bulk_docs"] * 5,
+        "put over it": ["GET db/doc"] + ["POST _bulk_docs"] * 4,
+        "stat": ["GET db/doc"],
+        "get": ["GET db/doc"] * 2,
+        "open and read": ["GET db/doc"] * 2,
+        "list": ["GET _all_docs"],
+        "delete": ["GET db/doc"] + ["POST _bulk_docs"] * 2,
+    }

@@ -10,6 +10,7 @@ from botocore.loaders import JSONFileLoader
 
 import datastore
 from datastore.backend import Delete, Touch
+from datastore.blobs.heads import PART
 from datastore.conformance.documents import at, id_of, put, stored
 from datastore.scope import scope_of
 from tests.dynamodb.wire import Wire
@@ -390,3 +391,32 @@ def test_a_step_of_a_run_takes_1(agent, wire):
     wire.requests.clear()
     agent.runs.history("run", limit=3, reverse=True)
     assert [operation for operation, _ in wire.requests] == ["GetItem", "Query"]
+
+
+def test_blobs(agent, wire):
+    """A put of N bytes takes 5, and 1 more for each 2 MiB after the first 2."""
+    blobs = agent.blobs
+    calls = {
+        "put 9 parts": lambda: blobs.put("blob", bytes(9 * PART)),
+        "put over it": lambda: blobs.put("blob", b"new"),
+        "stat": lambda: blobs.stat("blob"),
+        "get": lambda: blobs.get("blob"),
+        "open and read": lambda: blobs.open("blob").read(1),
+        "list": lambda: blobs.list(),
+        "delete": lambda: blobs.delete("blob"),
+    }
+
+    def asked(call):
+        wire.requests.clear()
+        call()
+        return [operation for operation, _ in wire.requests]
+
+    assert {name: asked(call) for name, call in calls.items()} == {
+        "put 9 parts": ["GetItem", "UpdateItem", "TransactWriteItems", "UpdateItem", "PutItem", "DeleteItem"],
+        "put over it": ["GetItem", "UpdateItem", "TransactWriteItems", "UpdateItem", "DeleteItem"],
+        "stat": ["GetItem"],
+        "get": ["GetItem"] * 2,
+        "open and read": ["GetItem"] * 2,
+        "list": ["Query"],
+        "delete": ["GetItem", "UpdateItem", "DeleteItem"],
+    }

@@ -7,6 +7,7 @@ from blockbuster import blockbuster_ctx
 
 import datastore
 from datastore.backend import Fields, IdRange, Touch
+from datastore.blobs.heads import PART
 from datastore.conformance.documents import at
 from datastore.ids import EVERYTHING, encode_id
 from datastore.times import format_time
@@ -125,7 +126,7 @@ def test_calls_on_a_few_keys_cost_what_these_do(filled, recorder):
         (lambda agent: agent.get("k0001", touch=60), ["BatchGetDocuments", "Commit"]),
         (lambda agent: agent.pop("k0001"), ["BatchGetDocuments", "Commit"]),
         (lambda agent: agent.pop("missing"), ["BatchGetDocuments"]),
-        (lambda agent: agent.purge_expired(), ["RunQuery"]),
+        (lambda agent: agent.purge_expired(), ["RunQuery"] * 2),
         (lambda agent: agent.delete("k0001"), ["Commit"]),
         (lambda agent: agent.delete("missing"), ["Commit"]),
         (lambda agent: agent.get_many([f"k{i:04}" for i in range(500)]), ["BatchGetDocuments"]),
@@ -358,7 +359,8 @@ def test_purging_takes_two_requests_for_500_records_and_a_last_look(url, recorde
         now[0] += 11
         recorder.clear()
         assert store.purge_expired() == 600
-        assert recorder.requests == ["RunQuery", "BatchWrite"] * 2 + ["RunQuery"]
+        looking_for_blobs = ["RunQuery"] * 3
+        assert recorder.requests == looking_for_blobs + ["RunQuery", "BatchWrite"] * 2 + ["RunQuery"]
 
 
 def test_purging_a_range_reads_what_expires_there_and_nothing_else(url, recorder):
@@ -452,3 +454,32 @@ def test_a_log_takes_these(agent, url, recorder):
         other.agent(agent.user_id, "stranger").log("events").append("other")
     takes("Commit", "BatchGetDocuments", "RunQuery", "BatchGetDocuments", "Commit", call=lambda: log.append("beaten"))
     takes("RunQuery", "RunQuery", call=agent.list_logs)
+
+
+def test_blobs(agent, recorder):
+    """A put of N bytes takes 5, and 1 more for each 2 MiB after the first 2."""
+    blobs = agent.blobs
+    calls = {
+        "put 9 parts": lambda: blobs.put("blob", bytes(9 * PART)),
+        "put over it": lambda: blobs.put("blob", b"new"),
+        "stat": lambda: blobs.stat("blob"),
+        "get": lambda: blobs.get("blob"),
+        "open and read": lambda: blobs.open("blob").read(1),
+        "list": lambda: blobs.list(),
+        "delete": lambda: blobs.delete("blob"),
+    }
+
+    def asked(call):
+        recorder.clear()
+        call()
+        return recorder.requests[:]
+
+    assert {name: asked(call) for name, call in calls.items()} == {
+        "put 9 parts": ["BatchGetDocuments", "Commit", "BatchWrite", "Commit", "Commit", "Commit"],
+        "put over it": ["BatchGetDocuments", "Commit", "BatchWrite", "Commit", "Commit"],
+        "stat": ["BatchGetDocuments"],
+        "get": ["BatchGetDocuments"] * 2,
+        "open and read": ["BatchGetDocuments"] * 2,
+        "list": ["RunQuery"],
+        "delete": ["BatchGetDocuments", "Commit", "Commit"],
+    }

@@ -7,6 +7,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 import datastore
+from datastore.blobs.heads import PART
 from datastore.ids import IdRange
 from datastore_sqlite import statements as sql
 
@@ -78,7 +79,6 @@ def test_a_hundred_awaited_gets_at_once_are_one(agent, statements):
         lambda agent: agent.get_record("k001", count=True),
         lambda agent: agent.get_or_set("k001", int),
         lambda agent: agent.namespace_stats(),
-        lambda agent: agent.purge_expired(),
         lambda agent: list(agent.iter_records(namespace_prefix="")),
         lambda agent: agent.find_in("", {"a": 1}),
         lambda agent: agent.scan(),
@@ -95,6 +95,9 @@ def test_a_call_is_one_statement(agent, statements, call):
     [
         (lambda agent: agent.set_many({f"k{i}": i for i in range(100)}), 100),
         (lambda agent: agent.delete_many([f"k{i:03}" for i in range(100)]), 100),
+        (lambda agent: agent.purge_expired(), 2),
+        (lambda agent: agent.blobs.put("blob", bytes(9 * PART)), 13),
+        (lambda agent: agent.blobs.get("blob"), 1),
         (lambda agent: agent.clear(), 2),
         (lambda agent: agent.clear("k00"), 2),
         (lambda agent: agent.increment("n"), 2),
@@ -110,6 +113,9 @@ def test_a_call_is_one_statement(agent, statements, call):
     ids=[
         "set_many: one statement, run for each row",
         "delete_many: the same",
+        "purge_expired: the expired records, the areas of blobs",
+        "put of a blob: head, mark, each part, head, end of the mark",
+        "get of a blob: head, and no parts if there is none",
         "clear: count, delete",
         "clear of a prefix that is a range of ids: the same",
         "increment",

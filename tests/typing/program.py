@@ -6,6 +6,7 @@ pyright. Both report an ignore that is not needed. So if one of them no longer f
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from datastore import (
     AsyncAgentDataStore,
     AsyncDataStore,
     AsyncLog,
+    Blob,
     Capabilities,
     DataStore,
     Entry,
@@ -192,6 +194,11 @@ def around(data_store: AgentDataStore) -> None:
     assert_type(data_store.log_append("events", 1), int)
     assert_type(data_store.log_trim("events", before=1), int)
     assert_type(data_store.list_logs("ev"), list[str])
+    assert_type(data_store.blobs.put("a", b"a", "image/png", {"page": 1}, ttl=60, grace=0), Blob)
+    assert_type(data_store.blobs.get("a"), bytes | None)
+    assert_type(data_store.blobs.get("a", b""), bytes)
+    assert_type(data_store.blobs.open("a"), io.BufferedReader)
+    assert_type(data_store.blobs.list("a", limit=1), list[Blob])
 
 
 def host() -> None:

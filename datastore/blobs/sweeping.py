@@ -1,0 +1,173 @@
+"""Removing versions of blobs that nobody needs: replaced, deleted, expired, or never completed.
+
+A mark says that a version is to be removed from a time on, unless the head of its name still says that it is the one.
+A version that no head names is never named again: only its own `put` could do that, which has a day for it.
+
+A `put` that replaces a version writes its mark anew, with a later time, before it writes the head. Whoever removes
+versions must not go by the earlier time. So first the marks are read, then the heads, and then the marks once more: if
+a head no longer names a version and its mark is still the same, its time is that of the `put` that replaced it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import NamedTuple
+
+from datastore.adapters.batching import batches
+from datastore.backend import Delete, Document, Fields, IdRange
+from datastore.blobs.heads import FORMAT, MARK, Found, data_prefix, find, find_all, part_key, place_of
+from datastore.calls.namespaces import purge as purge_records
+from datastore.core import Core
+from datastore.errors import DamagedRecordError, PermissionDeniedError, UnsupportedError
+from datastore.ids import after_namespace, area_range, decode_prefix, encode_key, home_of, key_range
+from datastore.scope import Scope
+
+_AT_ONCE = 100
+
+
+class _Mark(NamedTuple):
+    id: str
+    revision: str
+    name: str
+    version: str
+    parts: int | None
+    until: str
+
+
+def sweep(scope: Scope, prefix: str = MARK) -> int:
+    """Remove the versions that are due, and return how many there were.
+
+    Args:
+        scope: The scope of the area.
+        prefix: What the keys of their marks begin with.
+
+    Requests: 1 per page of marks; for each 100 that are due 2, and for each version those of `remove` and 1.
+    """
+    removed = 0
+    for some in _due(scope, prefix):
+        heads = _heads(scope, some)
+        again = scope.core.read([mark.id for mark in some], Fields.VALUE)
+        for mark in some:
+            there = again.get(mark.id)
+            if there is None or there.revision != mark.revision or mark.name not in heads:
+                continue
+            found = heads[mark.name]
+            if found is None or found.head.version != mark.version:
+                remove(scope, mark.version, mark.parts)
+                removed += 1
+            elif found.document.expires_at is not None:
+                continue  # its head will expire, and then it is due
+            scope.core.write_one(Delete(mark.id, scope.core.now(), mark.revision))
+    return removed
+
+
+def remove(scope: Scope, version: str, parts: int | None) -> None:
+    """Remove the parts of a version, some at a time: a gigabyte in one transaction would hold up all others for long.
+
+    Args:
+        scope: The scope of the area.
+        version: The version, which no head names.
+        parts: How many there are. Where that is not known they are listed, which a database may bill by their size.
+
+    Raises:
+        DataStoreError: If some could not be removed.
+
+    Requests: those of `datastore.AgentDataStore.delete_many` for each 100 parts.
+    """
+    core = scope.core
+    if parts is not None:
+        ids: Iterable[str] = (scope.prefix + encode_key(part_key(version, number)) for number in range(parts))
+    else:
+        ids = chain.from_iterable(core.all_ids(key_range(scope.prefix, data_prefix(version))))
+    for some in batches(ids, _AT_ONCE):
+        for outcome in core.write([Delete(id, core.now()) for id in some]):
+            if outcome.error is not None:
+                raise outcome.error.during(f"removing a blob{place_of(scope)}", core.backend.name)
+
+
+def waiting(scope: Scope) -> int:
+    """Return how many versions are due. Nothing is removed.
+
+    Requests: 1 per page of marks, and for each 100 that are due 1.
+    """
+    number = 0
+    for some in _due(scope, MARK):
+        heads = _heads(scope, some)
+        for mark in some:
+            found = heads.get(mark.name)
+            number += mark.name in heads and (found is None or found.head.version != mark.version)
+    return number
+
+
+def purge(core: Core, ranges: Sequence[IdRange], scopes: Iterator[Scope]) -> int:
+    """Remove the expired records of some ranges, and what is due in some areas; return how many records and versions.
+
+    Raises:
+        UnsupportedError: If the database reclaims expired records by itself, and there are no areas.
+    """
+    removed, has_blobs = 0, False
+    for scope in scopes:
+        removed, has_blobs = removed + sweep(scope), True
+    try:
+        return removed + sum(purge_records(core, range) for range in ranges)
+    except UnsupportedError:
+        if not has_blobs:
+            raise
+        return removed
+
+
+def areas(core: Core, encoded_user: str, user_id: str, like: Scope | None = None) -> Iterator[Scope]:
+    """Yield the scope of each area of a user that holds something of a blob.
+
+    Args:
+        core: The core of the store.
+        encoded_user: The user, as ids have it.
+        user_id: The user.
+        like: Whose grants count; ``None`` for the host.
+
+    Requests: 1 more than there are such namespaces.
+    """
+    range = area_range(encoded_user, "blobs")
+    while (document := next(core.root.scan(range, Fields.KEY, 1), None)) is not None:
+        home = home_of(document.id)
+        if home is not None:
+            namespace = decode_prefix(home[:-1])[1]
+            scope = Scope(core, user_id, None, namespace) if like is None else like.within(namespace)
+            with suppress(PermissionDeniedError):
+                scope.core.check_writes(scope.prefix)
+                yield scope.area("blobs")
+        range = IdRange(after_namespace(document.id), range.end)
+
+
+def _due(scope: Scope, prefix: str) -> Iterator[Sequence[_Mark]]:
+    now = scope.core.now()
+    for documents in scope.core.pages(key_range(scope.prefix, prefix), Fields.VALUE):
+        marks = [mark for document in documents if (mark := _mark(document)) is not None and mark.until <= now]
+        yield from batches(marks, _AT_ONCE)
+
+
+def _mark(document: Document) -> _Mark | None:
+    """Return the mark in a document; ``None`` if it is not one of this format."""
+    value = document.value
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        return None
+    name, version, parts, until = (value.get(one) for one in ("name", "version", "parts", "until"))
+    if not (isinstance(name, str) and isinstance(version, str) and isinstance(until, str)):
+        return None
+    return _Mark(document.id, document.revision, name, version, parts if isinstance(parts, int) else None, until)
+
+
+def _heads(scope: Scope, marks: Sequence[_Mark]) -> dict[str, Found | None]:
+    """Return the head of each name, or ``None`` if it has none. A name with a damaged head is left out."""
+    names = list(dict.fromkeys(mark.name for mark in marks))
+    try:
+        heads = find_all(scope, names)
+        return {name: heads.get(name) for name in names}
+    except DamagedRecordError:
+        found = dict[str, Found | None]()
+        for name in names:
+            with suppress(DamagedRecordError):
+                found[name] = find(scope, name)
+        return found

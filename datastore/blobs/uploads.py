@@ -1,0 +1,284 @@
+"""Putting a blob: part by part, then the head, which commits all of them.
+
+Nobody sees a part before the head. If the process ends in between, the name has what it had, whole, and the mark says
+which parts are to be removed.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any, TypeVar
+
+from datastore.arguments import as_number, as_seconds, check_text, is_a, shown
+from datastore.backend import Delete, Document, Put
+from datastore.blobs.heads import (
+    PART,
+    TOGETHER,
+    Blob,
+    Found,
+    Head,
+    blob_of,
+    check_blob_metadata,
+    check_blob_name,
+    check_content_type,
+    find,
+    head_key,
+    mark_key,
+    mark_prefix,
+    mark_value,
+    new_version,
+    part_key,
+    part_value,
+    place_of,
+)
+from datastore.blobs.sweeping import remove, sweep
+from datastore.errors import (
+    ConflictError,
+    DataStoreError,
+    DeadlineExceededError,
+    InvalidValueError,
+    PermissionDeniedError,
+    QuotaExceededError,
+    conflict,
+    kind_of,
+)
+from datastore.ids import encode_key
+from datastore.retry import Backoff
+from datastore.scope import Bound, Scope, bind, scope_of
+from datastore.times import format_time, parse_time
+
+E = TypeVar("E", bound=DataStoreError)
+
+GRACE = 3_600.0
+"""For how many seconds a version that was replaced or deleted can still be read by whoever has it open."""
+UPLOAD = 86_400.0
+"""For how many seconds the parts of a version stay that has no head yet. A `put` must be done by then."""
+_SLACK = 3_600.0
+"""Seconds by which it must be done before: more than the clocks of two hosts differ, and than its last write takes."""
+SWEEP_EVERY = 16
+"""At each so many puts of one name, what is due of that name is removed."""
+_FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; a competitor is done after one round trip
+_MOST = 1e9  # seconds: 31 years
+_LATEST = 253_402_300_799.0  # the last second of the year 9999
+_REQUEST = TOGETHER * PART  # bytes
+
+
+def check_grace(grace: float | timedelta) -> float:
+    """Return how long a version remains readable, in seconds.
+
+    Raises:
+        InvalidValueError: If it is not a number of seconds of at least 0, or such a `timedelta`.
+    """
+    seconds = as_seconds(grace) if is_a(grace, timedelta) else as_number(grace)
+    if seconds is None:
+        raise InvalidValueError(f"grace is {kind_of(grace)}; give seconds as a number, or a timedelta")
+    if not 0 <= seconds <= _MOST:
+        raise InvalidValueError(f"grace is {shown(seconds)}; it must be at least 0, and at most {_MOST:,.0f}")
+    return float(seconds)
+
+
+def check_revision(if_revision: str | None) -> str | None:
+    """Return the revision that a blob must have."""
+    if if_revision is None:
+        return None
+    return check_text(if_revision, "if_revision", "give the revision of a Blob")
+
+
+class Upload(Bound):
+    """One `put` that goes on: `begin`, `write` for the content, then `finish`, or `abandon` if that cannot be.
+
+    Making it checks what is given, and makes no request.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        name: str,
+        *,
+        content_type: str | None,
+        metadata: dict[str, Any] | None,
+        ttl: float | timedelta | None,
+        if_revision: str | None,
+        grace: float | timedelta,
+    ) -> None:
+        bind(self, scope)  # what a suspended coroutine holds can be looked into
+        self._name = check_blob_name(name)
+        self._content_type = check_content_type(content_type)
+        self._metadata = check_blob_metadata(metadata)
+        self._if_revision = check_revision(if_revision)
+        self._grace = check_grace(grace)
+        scope.moment(ttl)  # raises what is wrong with it
+        self._ttl = ttl
+        self._version = new_version()
+        self._whole = sha256()
+        self._size = self._sent = 0
+        self._waiting = bytearray()
+        self._begun = 0.0
+        self._there: Found | None = None
+        self._marked: str | None = None
+        """The revision of the version's mark."""
+        self._commits = False
+        """The head may have been written: from then on nobody but a sweep may remove a part."""
+
+    def begin(self) -> None:
+        """Look at what there is, and write the mark: from here on nothing is left behind without one.
+
+        Requests: 2.
+        """
+        scope_of(self).core.check_writes(scope_of(self).prefix)
+        self._look()
+        self._begun = scope_of(self).core.clock()
+        mark = self._mark(self._version, None, self._begun + UPLOAD)
+        self._write([mark])
+        self._marked = mark.revision
+
+    def write(self, content: bytes | bytearray | memoryview) -> None:
+        """Take more of the content. It is stored as soon as there is enough for a request."""
+        some = memoryview(content).cast("B")
+        self._whole.update(some)
+        self._size += len(some)
+        if self._waiting:  # a large content is stored from where it is, and small ones are joined
+            missing = _REQUEST - len(self._waiting)
+            self._waiting += some[:missing]
+            some = some[missing:]
+            if len(self._waiting) < _REQUEST:
+                return
+            self._write(self._parts(self._waiting))
+            self._waiting = bytearray()
+        while len(some) >= _REQUEST:
+            self._write(self._parts(some[:_REQUEST]))
+            some = some[_REQUEST:]
+        self._waiting += some
+
+    def finish(self) -> Blob:
+        """Store what is left, and the head.
+
+        Raises:
+            ConflictError: If the blob is not at the revision that was asked for.
+            DeadlineExceededError: If it has taken longer than the parts stay.
+        """
+        left = self._parts(self._waiting)
+        backoff = Backoff(scope_of(self).core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
+        while (found := self._commit(left)) is None:
+            left = []
+            if not backoff.wait():
+                raise self._during(ConflictError("others put this blob at each attempt; try again"))
+            self._look()
+        with suppress(DataStoreError):  # the blob is stored; what follows, a later put or a purge does as well
+            self._settle(found.head.puts)
+        return blob_of(self._name, found)
+
+    def abandon(self) -> None:
+        """Remove what was stored, unless the head may have been written. What cannot be removed now has its mark."""
+        if self._marked is not None and not self._commits:
+            with suppress(DataStoreError):
+                self._discard()
+
+    def _commit(self, left: list[Put]) -> Found | None:
+        """Store the last parts, mark what will not be needed, and write the head; ``None`` if another was first."""
+        core, now = scope_of(self).core, scope_of(self).core.clock()
+        there = self._there
+        writes = left[:]
+        if there is not None:
+            writes.append(self._mark(there.head.version, there.head.parts, now + self._grace))
+        moment = scope_of(self).moment(self._ttl)
+        if moment.expires_at is not None:  # a head that expires leaves nobody to mark its version
+            until = min(parse_time(moment.expires_at).timestamp() + self._grace, _LATEST)
+            writes.append(self._mark(self._version, self._sent, until))
+        self._write(writes)
+        if core.clock() > self._begun + UPLOAD - _SLACK:
+            raise self._during(
+                DeadlineExceededError(f"it took longer than {(UPLOAD - _SLACK) / 3_600:g} hours; begin again")
+            )
+        head = Head(
+            self._version,
+            self._size,
+            PART,
+            self._whole.hexdigest(),
+            self._content_type,
+            self._metadata,
+            1 if there is None else there.head.puts + 1,
+        )
+        put = scope_of(self).put(head_key(self._name), head.value(), moment)
+        created = put.at, put.agent
+        if there is None:
+            put = put._replace(if_absent=True)
+        else:
+            put = put._replace(if_revision=there.document.revision)
+            created = there.document.created_at, there.document.created_by_agent
+        self._commits = True
+        try:
+            outcome = core.write_one(put)
+        except (PermissionDeniedError, QuotaExceededError):
+            self._commits = False
+            raise
+        if outcome.done:
+            return Found(head, _stored(put, created))
+        self._commits = False
+        if self._if_revision is not None:
+            raise self._during(conflict(self._if_revision, outcome.revision))
+        return None
+
+    def _settle(self, puts: int) -> None:
+        """Remove the mark of what is stored now, and now and then what is due."""
+        core = scope_of(self).core
+        if self._ttl is None and self._marked is not None:
+            mark = scope_of(self).prefix + encode_key(mark_key(self._name, self._version))
+            core.write_one(Delete(mark, core.now(), self._marked))
+        if self._there is not None and (self._grace == 0 or puts % SWEEP_EVERY == 0):
+            sweep(scope_of(self), mark_prefix(self._name))
+
+    def _discard(self) -> None:
+        core = scope_of(self).core
+        if self._size:
+            remove(scope_of(self), self._version, self._sent)
+        core.write_one(Delete(scope_of(self).prefix + encode_key(mark_key(self._name, self._version)), core.now()))
+
+    def _look(self) -> None:
+        """Look at what the name has now, and whether that may be replaced."""
+        self._there = find(scope_of(self), self._name)
+        if self._if_revision is not None:
+            revision = None if self._there is None else self._there.document.revision
+            if revision != self._if_revision:
+                raise self._during(conflict(self._if_revision, revision))
+
+    def _parts(self, content: bytearray | memoryview) -> list[Put]:
+        """Return the writes of the next parts."""
+        moment, puts = scope_of(self).moment(), list[Put]()
+        with memoryview(content) as all_of_it:
+            for start in range(0, len(all_of_it), PART):
+                value = part_value(all_of_it[start : start + PART])
+                puts.append(scope_of(self).put(part_key(self._version, self._sent), value, moment))
+                self._sent += 1
+        return puts
+
+    def _mark(self, version: str, parts: int | None, until: float) -> Put:
+        value = mark_value(self._name, version, parts, format_time(until))
+        return scope_of(self).put(mark_key(self._name, version), value, scope_of(self).moment())
+
+    def _write(self, puts: list[Put]) -> None:
+        if not puts:
+            return
+        for outcome in scope_of(self).core.write(puts):
+            if outcome.error is not None:
+                raise self._during(outcome.error)
+
+    def _during(self, error: E) -> E:
+        return error.during(f"putting blob {self._name!r}{place_of(scope_of(self))}", scope_of(self).core.backend.name)
+
+
+def _stored(put: Put, created: tuple[str, str]) -> Document:
+    """Return the document that a write has made, with when and by whom there first was one."""
+    at, agent = created
+    return Document(
+        put.id,
+        at,
+        put.revision,
+        put.expires_at,
+        put.value,
+        created_by_agent=agent,
+        updated_at=put.at,
+        updated_by_agent=put.agent,
+    )

@@ -1,0 +1,520 @@
+"""Blobs: bytes of any size, whole or not at all, read in part, and nothing left behind."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from datastore import (
+    AgentDataStore,
+    BlobNotFoundError,
+    BlobReplacedError,
+    ConflictError,
+    DamagedRecordError,
+    DataStore,
+    InvalidNameError,
+    InvalidValueError,
+    PermissionDeniedError,
+    QueryError,
+    Quota,
+    QuotaExceededError,
+    UnsupportedError,
+    ValueTooLargeError,
+)
+from datastore.backend import Delete, Document, Fields, Outcome, Put, Write
+from datastore.blobs.heads import DATA, MARK, PART, TOGETHER
+from datastore.blobs.uploads import GRACE, SWEEP_EVERY, UPLOAD
+from datastore.conformance.clock import Clock
+from datastore.conformance.faults import LosesAnswers, Untouchable, Wrapped, backend_of
+from datastore.conformance.topic import Topic, Wrapper
+from datastore.errors import BackendUnavailableError, DataStoreError
+from datastore.ids import area_prefix, encode_name, key_range, namespace_prefix
+from datastore.values import encode
+
+LATER = "2040-01-01T00:00:00.000000Z"
+SIZES = [0, 1, PART - 1, PART, PART + 1, TOGETHER * PART + 1, 3_000_000]
+
+
+def content(size: int, seed: int = 0) -> bytes:
+    """Return bytes that look like nothing else."""
+    return random.Random(size * 31 + seed).randbytes(size)
+
+
+def stored(store: DataStore, beginning: str = "", namespace: str = "default") -> list[Document]:
+    """Return the documents of the blobs of a namespace whose keys begin with something."""
+    home = namespace_prefix(encode_name("user_1", "user_id"), encode_name(namespace, "namespace"))
+    range = key_range(area_prefix(home, "blobs"), beginning or None)
+    found, after = list[Document](), None
+    while True:
+        page = backend_of(store).scan(range, Fields.VALUE, 100, after)
+        found += page.documents
+        if page.after is None:
+            return found
+        after = page.after
+
+
+class Fails(Wrapped):
+    """Loses the connection before one of the writes: nothing of it is done, nor of any that follows."""
+
+    def __init__(self, inner: Any, at: int) -> None:
+        super().__init__(inner)
+        self.left = at
+
+    def write(self, writes: Any) -> list[Outcome]:
+        self.left -= 1
+        if self.left < 0:
+            raise BackendUnavailableError("the connection was refused")
+        return self.inner.write(writes)
+
+
+class Blobs(Topic):
+    """``data_store.blobs``."""
+
+    @pytest.mark.parametrize("size", SIZES)
+    def test_what_comes_back_is_what_was_put(self, data_store: AgentDataStore, size: int) -> None:
+        """Whole, by a file object, and in what is told of it; however it was given."""
+        blobs, data = data_store.blobs, content(size)
+        blob = blobs.put("a", data, "image/png", {"page": 1})
+        assert (blob.name, blob.size, blob.content_type, blob.metadata) == ("a", size, "image/png", {"page": 1})
+        assert blob.created_by_agent == blob.updated_by_agent == "agent_1"
+        assert blobs.stat("a") == blob
+        assert blobs.get("a") == data
+        with blobs.open("a") as file:
+            assert file.read() == data
+        blobs.put("file", io.BytesIO(data))
+        blobs.put("pieces", (data[start : start + 100_000] for start in range(0, size, 100_000)))
+        assert blobs.get("file") == blobs.get("pieces") == data
+
+    def test_reading_is_that_of_a_file(self, data_store: AgentDataStore) -> None:
+        """Any reads, lines and places give what they give in `io.BytesIO`."""
+        data, chance = content(5 * PART // 2), random.Random(7)
+        data_store.blobs.put("a", data)
+        expected = io.BytesIO(data)
+        with data_store.blobs.open("a") as file:
+            assert file.seekable()
+            assert file.readable()
+            assert not file.writable()
+            for _ in range(60):
+                size = chance.choice([0, 1, 10, 70_000, PART, PART + 1, len(data)])
+                where = chance.choice([chance.randrange(len(data)), PART, PART - 1, len(data), len(data) + 5])
+                match chance.randrange(5):
+                    case 0:
+                        assert file.seek(where) == expected.seek(where)
+                    case 1:
+                        back = -min(where, len(data))
+                        assert file.seek(back, io.SEEK_END) == expected.seek(back, io.SEEK_END)
+                    case 2:
+                        assert file.readline(size) == expected.readline(size)
+                    case 3:
+                        assert file.readinto(bytearray(size)) == expected.readinto(bytearray(size))
+                    case _:
+                        assert file.read(size) == expected.read(size)
+                assert file.tell() == expected.tell()
+        with pytest.raises(ValueError, match="closed"):
+            file.read(1)
+
+    def test_only_the_parts_that_are_read_are_fetched(self, data_store: AgentDataStore, wrapped: Wrapper) -> None:
+        """A short read asks for one part, and one that was read last is not asked for again."""
+        asked = list[int]()
+
+        class Counts(Wrapped):
+            def read(self, ids: Any, *args: Any, **kwargs: Any) -> dict[str, Document]:
+                asked.append(len(ids))
+                return super().read(ids, *args, **kwargs)
+
+        data = content(12 * PART)
+        data_store.blobs.put("a", data)
+        file = wrapped(Counts).agent("user_1", "agent_1").blobs.open("a")
+        assert asked == [1], "the head"
+        file.seek(3 * PART + 5)
+        assert asked == [1]
+        assert file.read(10) == data[3 * PART + 5 :][:10]
+        file.seek(3 * PART + 90_000)
+        assert file.read(10) == data[3 * PART + 90_000 :][:10]
+        assert asked == [1, 1]
+        file.seek(0)
+        assert file.read() == data
+        assert sum(asked) <= 3 + 12
+        assert max(asked) <= TOGETHER
+
+    def test_a_blob_is_no_record(self, data_store: AgentDataStore, store: DataStore) -> None:
+        """No listing of keys, records or namespaces shows it, and a record of the same name is another thing."""
+        data_store.blobs.put("a", b"blob")
+        assert data_store.list_keys() == data_store.list_namespaces() == []
+        assert "a" not in data_store
+        data_store.set("a", 1)
+        data_store.clear()
+        assert data_store.blobs.get("a") == b"blob"
+        assert data_store.use_namespace("other").blobs.get("a") is None
+        assert store.agent("user_10", "agent_1").blobs.get("a") is None
+        store.forget("user_1")
+        assert data_store.blobs.get("a") is None
+        assert stored(store) == []
+
+    def test_blobs_are_listed_by_name(self, data_store: AgentDataStore) -> None:
+        """In the order of code points; prefix, start, end, reverse and limit are those of `list_keys`."""
+        names = ["a", "a/b", "b", "é", "\U0001f600", "%", ":/..", "x" * 255]
+        for name in names:
+            data_store.blobs.put(name, name.encode())
+        blobs = data_store.blobs
+
+        def listed(**options: Any) -> list[str]:
+            return [blob.name for blob in blobs.list(**options)]
+
+        assert listed() == sorted(names)
+        assert listed(prefix="a") == ["a", "a/b"]
+        assert listed(start="a/", end="c") == ["a/b", "b"]
+        assert listed(reverse=True, limit=2) == sorted(names, reverse=True)[:2]
+        assert blobs.list(prefix="é") == [blobs.stat("é")]
+
+    def test_a_blob_that_is_replaced_stays_readable_for_its_grace(
+        self, data_store: AgentDataStore, store: DataStore, clock: Clock
+    ) -> None:
+        """Who has it open reads what it was; then a purge removes that, and reading says so."""
+        old, new = content(2 * PART), content(3 * PART)
+        data_store.blobs.put("a", old)
+        file, late = data_store.blobs.open("a"), data_store.blobs.open("a")
+        data_store.blobs.put("a", new)
+        purge(data_store)
+        assert file.read() == old
+        assert data_store.blobs.get("a") == new
+        clock.advance(GRACE)
+        assert purge(data_store) == 1
+        with pytest.raises(BlobReplacedError):
+            late.read()
+        assert data_store.blobs.get("a") == new
+        assert len(stored(store, DATA)) == 3
+        assert stored(store, MARK) == []
+
+    def test_without_a_grace_what_is_replaced_or_deleted_is_removed_at_once(
+        self, data_store: AgentDataStore, store: DataStore
+    ) -> None:
+        """Nothing is left of it."""
+        data_store.blobs.put("a", content(2 * PART))
+        data_store.blobs.put("a", b"new", grace=0)
+        assert len(stored(store)) == 2, "one part and the head"
+        assert data_store.blobs.delete("a", grace=0) is True
+        assert stored(store) == []
+        assert data_store.blobs.delete("a") is False
+
+    def test_a_name_that_is_put_often_removes_what_is_due(
+        self, data_store: AgentDataStore, store: DataStore, clock: Clock
+    ) -> None:
+        """Without any purge."""
+        for number in range(2 * SWEEP_EVERY):
+            data_store.blobs.put("a", b"%d" % number, grace=1)
+            clock.advance(2)
+        assert len(stored(store, DATA)) <= SWEEP_EVERY
+        assert data_store.blobs.get("a") == b"%d" % (2 * SWEEP_EVERY - 1)
+
+    def test_a_deleted_blob_is_gone_and_its_readers_go_on(
+        self, data_store: AgentDataStore, store: DataStore, clock: Clock
+    ) -> None:
+        """For the grace; a purge then removes everything."""
+        data = content(2 * PART)
+        data_store.blobs.put("a", data)
+        with data_store.blobs.open("a") as file:
+            assert data_store.blobs.delete("a", grace=60) is True
+            assert data_store.blobs.get("a", b"none") == b"none"
+            assert data_store.blobs.list() == []
+            with pytest.raises(BlobNotFoundError) as caught:
+                data_store.blobs.open("a")
+            assert isinstance(caught.value, FileNotFoundError)
+            assert file.read() == data
+        clock.advance(60)
+        assert purge(data_store) == 1
+        assert stored(store) == []
+
+    def test_an_expired_blob_is_gone_with_its_parts(
+        self, data_store: AgentDataStore, store: DataStore, clock: Clock
+    ) -> None:
+        """It is hidden from its expiry on, and a purge removes what it had."""
+        data_store.blobs.put("a", content(2 * PART), ttl=100, grace=50)
+        clock.advance(99)
+        purge(data_store)
+        assert data_store.blobs.get("a") is not None
+        clock.advance(1)
+        assert data_store.blobs.get("a") is None
+        assert data_store.blobs.list() == []
+        clock.advance(50)
+        purge(data_store)
+        assert stored(store, DATA) == stored(store, MARK) == []
+
+    @pytest.mark.parametrize("at", range(5))
+    def test_an_interrupted_put_leaves_the_old_blob_whole(
+        self, data_store: AgentDataStore, store: DataStore, clock: Clock, wrapped: Wrapper, at: int
+    ) -> None:
+        """Wherever it ends; and a purge removes what it left, a day later."""
+        old = content(2 * PART, 1)
+        data_store.blobs.put("a", old)
+        failing = wrapped(lambda backend: Fails(backend, at), retry_seconds=0).agent("user_1", "agent_1")
+        pieces = (content(TOGETHER * PART, number) for number in range(2))
+        # The writes are the mark, two times 8 parts, the mark of what is replaced, and the head.
+        with pytest.raises(BackendUnavailableError):
+            failing.blobs.put("a", pieces)
+        assert data_store.blobs.get("a") == old
+        clock.advance(UPLOAD)
+        purge(data_store)
+        assert data_store.blobs.get("a") == old
+        assert len(stored(store, DATA)) == 2
+        assert stored(store, MARK) == []
+
+    def test_a_put_is_done_when_its_head_is_written(
+        self, data_store: AgentDataStore, store: DataStore, clock: Clock, wrapped: Wrapper
+    ) -> None:
+        """What fails after that is no error: a purge does it."""
+        data_store.blobs.put("a", b"old")
+        agent = wrapped(lambda backend: Fails(backend, 4), retry_seconds=0).agent("user_1", "agent_1")
+        agent.blobs.put("a", b"new")
+        assert data_store.blobs.get("a") == b"new"
+        clock.advance(UPLOAD)
+        purge(data_store)
+        assert data_store.blobs.get("a") == b"new"
+        assert len(stored(store)) == 2
+
+    def test_what_the_callers_source_raises_is_raised(self, data_store: AgentDataStore, store: DataStore) -> None:
+        """Then nothing was put, and nothing is left."""
+
+        def broken() -> Iterator[bytes]:
+            yield content(TOGETHER * PART + 5)
+            raise KeyError("the caller's own")
+
+        with pytest.raises(KeyError, match="the caller's own"):
+            data_store.blobs.put("a", broken())
+        assert stored(store) == []
+
+    @pytest.mark.parametrize("lost", range(1, 6))
+    def test_a_lost_answer_changes_nothing(
+        self, data_store: AgentDataStore, store: DataStore, wrapped: Wrapper, lost: int
+    ) -> None:
+        """A put whose answers are lost is repeated, and is done once."""
+        old, new = content(PART + 1, 1), content(PART + 1, 2)
+        data_store.blobs.put("a", old)
+        made = list[LosesAnswers]()
+
+        def losing(backend: Any) -> LosesAnswers:
+            made.append(LosesAnswers(backend))
+            return made[0]
+
+        agent = wrapped(losing).agent("user_1", "agent_1")
+        made[0].lost = lost
+        blob = agent.blobs.put("a", new)
+        assert data_store.blobs.get("a") == new
+        assert data_store.blobs.stat("a") == blob
+
+    def test_of_concurrent_puts_one_is_there_whole(self, data_store: AgentDataStore, clock: Clock) -> None:
+        """The others' parts are removed, and readers meanwhile see one or the other."""
+        contents = [content(PART + number, number) for number in range(6)]
+        data_store.blobs.put("a", contents[0])
+        with ThreadPoolExecutor(6) as threads:
+            puts = [threads.submit(data_store.blobs.put, "a", one) for one in contents]
+            reads = [threads.submit(data_store.blobs.get, "a") for _ in range(6)]
+            assert all(put.result().size >= PART for put in puts)
+            assert all(read.result() in contents for read in reads)
+        last = data_store.blobs.get("a")
+        assert last in contents
+        clock.advance(UPLOAD)
+        assert purge(data_store) == 6
+        assert data_store.blobs.get("a") == last
+
+    def test_a_put_can_depend_on_the_revision(self, data_store: AgentDataStore, store: DataStore) -> None:
+        """Another one is refused, and so is a deletion; the blob stays, and nothing is left."""
+        first = data_store.blobs.put("a", b"first")
+        second = data_store.blobs.put("a", b"second", if_revision=first.revision, grace=0)
+        assert second.created_at == first.created_at
+        for stale in (first.revision, "none"):
+            with pytest.raises(ConflictError) as caught:
+                data_store.blobs.put("a", content(2 * PART), if_revision=stale)
+            assert caught.value.revision == second.revision
+            with pytest.raises(ConflictError):
+                data_store.blobs.delete("a", if_revision=stale)
+        with pytest.raises(ConflictError):
+            data_store.blobs.put("none", b"", if_revision=first.revision)
+        assert data_store.blobs.get("a") == b"second"
+        assert len(stored(store)) == 2
+        assert data_store.blobs.delete("a", if_revision=second.revision) is True
+
+    def test_a_put_that_loses_the_race_for_a_revision_leaves_nothing(
+        self, data_store: AgentDataStore, store: DataStore
+    ) -> None:
+        """Whoever comes in between wins."""
+        first = data_store.blobs.put("a", b"first")
+
+        def pieces() -> Iterator[bytes]:
+            yield content(TOGETHER * PART + 1)
+            data_store.blobs.put("a", b"another", grace=0)
+
+        with pytest.raises(ConflictError):
+            data_store.blobs.put("a", pieces(), if_revision=first.revision)
+        assert data_store.blobs.get("a") == b"another"
+        assert len(stored(store, DATA)) == 1
+
+    @pytest.mark.parametrize("damage", ["content", "form", "other part", "missing"])
+    def test_a_damaged_part_is_never_returned(self, data_store: AgentDataStore, store: DataStore, damage: str) -> None:
+        """Neither whole nor in part; what is before it can be read."""
+        data = content(3 * PART)
+        data_store.blobs.put("a", data)
+        first, second, _ = stored(store, DATA)
+        value = {
+            "content": {**second.value, "data": first.value["data"]},
+            "form": {"data": "?"},
+            "other part": {**first.value},
+            "missing": None,
+        }[damage]
+        write: Write = Delete(second.id, LATER)
+        if value is not None:
+            write = rewritten(second, value)
+        assert backend_of(store).write([write])[0].error is None
+        with pytest.raises(DamagedRecordError):
+            data_store.blobs.get("a")
+        with data_store.blobs.open("a") as file:
+            assert file.read(PART) == data[:PART]
+            if damage != "other part":  # it is sound by itself: only the whole shows that it is another one
+                with pytest.raises(DamagedRecordError):
+                    file.read(1)
+        data_store.blobs.put("a", b"mended")
+        assert data_store.blobs.get("a") == b"mended"
+
+    def test_a_removal_that_was_interrupted_is_completed(
+        self, data_store: AgentDataStore, store: DataStore, clock: Clock
+    ) -> None:
+        """By the next purge, whichever parts are gone already."""
+        data_store.blobs.put("a", content(5 * PART))
+        old = stored(store, DATA)
+        data_store.blobs.put("a", b"new", grace=1)
+        backend_of(store).write([Delete(old[number].id, LATER) for number in (0, 3)])
+        clock.advance(2)
+        assert purge(data_store) == 1
+        assert len(stored(store)) == 2
+        assert data_store.blobs.get("a") == b"new"
+
+    def test_a_damaged_head_is_an_error_and_can_be_deleted(self, data_store: AgentDataStore, store: DataStore) -> None:
+        """Others are listed all the same."""
+        data_store.blobs.put("a", b"a")
+        data_store.blobs.put("b", b"b")
+        head = next(one for one in stored(store, "head/a"))
+        backend_of(store).write([rewritten(head, {"format": 1})])
+        for call in (data_store.blobs.get, data_store.blobs.stat, data_store.blobs.open):
+            with pytest.raises(DamagedRecordError):
+                call("a")
+        assert [blob.name for blob in data_store.blobs.list()] == ["b"]
+        assert data_store.blobs.delete("a") is True
+        data_store.blobs.put("a", b"again")
+        assert data_store.blobs.get("a") == b"again"
+
+    def test_grants_hold_for_blobs(self, store: DataStore, wrapped: Wrapper) -> None:
+        """Who may read the namespace reads its blobs, who may write it writes them, and nobody else does."""
+        store.host("user_1", "shared").blobs.put("a", b"a")
+        reader = store.agent("user_1", "agent_1", "shared", grants={"shared": "read"})
+        with reader.blobs.open("a") as file:
+            assert file.read() == reader.blobs.get("a") == b"a"
+        agent = wrapped(Untouchable).agent("user_1", "agent_1", "shared", grants={"shared": "read"})
+        for write in (lambda: agent.blobs.put("b", b"b"), lambda: agent.blobs.delete("a")):
+            with pytest.raises(PermissionDeniedError, match="'shared'"):
+                write()
+        closed = wrapped(Untouchable).agent("user_1", "agent_1", "shared", grants={"other": "write"}).blobs
+        calls: list[Callable[[], object]] = [
+            *(lambda: closed.get("a"), lambda: closed.open("a"), lambda: closed.stat("a"), closed.list),
+            *(lambda: closed.put("a", b""), lambda: closed.delete("a")),
+        ]
+        for call in calls:
+            with pytest.raises(PermissionDeniedError, match="'shared'"):
+                call()
+        assert store.agent("user_1", "agent_2", "own", grants={"own": "write"}).blobs.put("a", b"a").size == 1
+
+    def test_a_purge_leaves_what_an_agent_may_not_write(
+        self, store: DataStore, data_store: AgentDataStore, clock: Clock
+    ) -> None:
+        """It removes what is due in its own namespaces."""
+        for namespace in ("mine", "shared"):
+            blobs = data_store.use_namespace(namespace).blobs
+            blobs.put("a", b"old")
+            blobs.put("a", b"new", grace=1)
+        clock.advance(2)
+        agent = store.agent("user_1", "agent_1", "mine", grants={"mine": "write", "shared": "read"})
+        assert purge(agent) == 1
+        assert len(stored(store, DATA, "shared")) == 2
+        assert store.purge_expired("user_1") == 1
+
+    def test_the_host_purges_the_blobs_of_all_users(self, store: DataStore, clock: Clock) -> None:
+        """Also of a user who is somebody else's neighbour."""
+        for user in ("user_1", "user_10", "a:b"):
+            agent = store.agent(user, "agent", "notes/1")
+            agent.set("record", 1)
+            agent.blobs.put("a", b"old")
+            agent.blobs.put("a", b"new", grace=1)
+        clock.advance(2)
+        assert store.purge_expired() == 3
+        assert store.agent("a:b", "agent", "notes/1").blobs.get("a") == b"new"
+
+    def test_blobs_count_against_the_quota(self, store: DataStore) -> None:
+        """With each part; a put that is too much leaves nothing, and the old blob."""
+        agent = store.agent("user_1", "agent_1", quota=Quota(bytes=1_000_000))
+        agent.blobs.put("a", content(PART))
+        with pytest.raises(QuotaExceededError):
+            agent.blobs.put("a", content(4 * PART))
+        assert agent.blobs.get("a") == content(PART)
+        assert len(stored(store, DATA)) == 1
+
+    @pytest.mark.parametrize("name", ["", "x" * 256, "é" * 128, None, 1, b"a", "\ud83d"])
+    def test_a_bad_name_is_refused(self, wrapped: Wrapper, name: Any) -> None:
+        """By each call, before any request."""
+        blobs = wrapped(Untouchable).agent("user_1", "agent_1").blobs
+        for call in (blobs.get, blobs.open, blobs.stat, blobs.delete, lambda name: blobs.put(name, b"")):
+            with pytest.raises(InvalidNameError, match="name"):
+                call(name)
+
+    def test_bad_arguments_are_refused(self, wrapped: Wrapper) -> None:
+        """Before any request; the message names the parameter."""
+        blobs: Any = wrapped(Untouchable).agent("user_1", "agent_1").blobs
+        wrong: list[tuple[str, type[DataStoreError], Callable[[], object]]] = [
+            ("data", InvalidValueError, lambda: blobs.put("a", "text")),
+            ("data", InvalidValueError, lambda: blobs.put("a", 5)),
+            ("data", InvalidValueError, lambda: blobs.put("a", None)),
+            ("content_type", InvalidValueError, lambda: blobs.put("a", b"", 1)),
+            ("content_type", InvalidValueError, lambda: blobs.put("a", b"", "x" * 256)),
+            ("metadata", InvalidValueError, lambda: blobs.put("a", b"", None, [1])),
+            ("metadata", ValueTooLargeError, lambda: blobs.put("a", b"", None, {"a": "x" * 16_000})),
+            ("ttl", InvalidValueError, lambda: blobs.put("a", b"", ttl=0)),
+            ("if_revision", InvalidValueError, lambda: blobs.put("a", b"", if_revision=1)),
+            ("if_revision", InvalidValueError, lambda: blobs.delete("a", if_revision=1)),
+            *(
+                ("grace", InvalidValueError, lambda grace=grace: blobs.put("a", b"", grace=grace))
+                for grace in (-1, "1", float("nan"), float("inf"), True)
+            ),
+            ("grace", InvalidValueError, lambda: blobs.delete("a", grace=-1)),
+            ("limit", QueryError, lambda: blobs.list(limit=0)),
+            ("prefix", InvalidNameError, lambda: blobs.list(1)),
+            ("start", InvalidNameError, lambda: blobs.list(start=1)),
+            ("reverse", InvalidValueError, lambda: blobs.list(reverse=1)),
+        ]
+        for parameter, kind, call in wrong:
+            with pytest.raises(kind, match=parameter):
+                call()
+
+    def test_a_source_that_gives_no_bytes_is_refused(self, data_store: AgentDataStore, store: DataStore) -> None:
+        """When it shows; nothing is left."""
+        sources: list[Any] = [io.StringIO("text"), iter([b"a", "b"]), [1, 2]]
+        for source in sources:
+            with pytest.raises(InvalidValueError, match="data"):
+                data_store.blobs.put("a", source)
+        assert stored(store) == []
+
+
+def purge(data_store: AgentDataStore) -> int:
+    """Purge; also where the database removes expired records by itself, and no blob is there."""
+    try:
+        return data_store.purge_expired()
+    except UnsupportedError:
+        return 0
+
+
+def rewritten(document: Document, value: Any) -> Put:
+    """Return a write of another value over a document, as somebody in the database's console would make it."""
+    user, namespace, key = document.id.split(":")
+    return Put(document.id, user, namespace, key, value, encode(value), None, "", LATER, "0" * 24, None)
