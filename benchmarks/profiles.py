@@ -98,7 +98,7 @@ SET = _parts(f"""
 FIND = _parts(f"""
     datastore.calls.planning:parse_query | datastore.queries.language:parse_query
     datastore_sqlite.backend:SqliteBackend.plan
-      datastore_sqlite.finding:make_plan
+      datastore_sqlite.planning:make_plan | datastore_sqlite.finding:make_plan
     datastore.calls.planning:PlannedQuery.choose_with_keys | datastore.finding:Search.choose
       datastore.core:Core.page | datastore.core:Core._page
         datastore_sqlite.backend:SqliteBackend.find

@@ -13,6 +13,7 @@ try:
     from datastore.agent import AgentDataStore
     from datastore.backend import Backend, Capabilities, NamespaceStats
     from datastore.calls.batches import Item
+    from datastore.calls.leases import Lease, Lock
     from datastore.calls.listings import Page
     from datastore.connecting import connect
     from datastore.errors import (
@@ -31,6 +32,8 @@ try:
         InvalidTokenError,
         InvalidValueError,
         KeyExistsError,
+        LeaseHeldError,
+        LeaseLostError,
         NotPicklableError,
         OutcomeUnknownError,
         PermissionDeniedError,
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from datastore import limits
     from datastore.asynchronous.agent import AsyncAgentDataStore
     from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncLog, AsyncVault
+    from datastore.asynchronous.leases import AsyncLease, AsyncLock
     from datastore.asynchronous.store import AsyncDataStore, connect_async
     from datastore.asynchronous.tokens import AsyncTokens
     from datastore.entries import Entry
@@ -73,6 +77,8 @@ __all__ = [
     "AsyncAgentDataStore",
     "AsyncDataStore",
     "AsyncKeyValueStore",
+    "AsyncLease",
+    "AsyncLock",
     "AsyncLog",
     "AsyncTokens",
     "AsyncVault",
@@ -100,6 +106,10 @@ __all__ = [
     "Item",
     "KeyExistsError",
     "KeyValueStore",
+    "Lease",
+    "LeaseHeldError",
+    "LeaseLostError",
+    "Lock",
     "Log",
     "NamespaceStats",
     "NotPicklableError",
@@ -133,6 +143,8 @@ _LATE = {
     "AsyncDataStore": "datastore.asynchronous.store",
     "AsyncKeyValueStore": "datastore.asynchronous.interfaces",
     "AsyncLog": "datastore.asynchronous.interfaces",
+    "AsyncLease": "datastore.asynchronous.leases",
+    "AsyncLock": "datastore.asynchronous.leases",
     "AsyncTokens": "datastore.asynchronous.tokens",
     "AsyncVault": "datastore.asynchronous.interfaces",
     "CallEvent": "datastore.events",

@@ -113,6 +113,11 @@ class AccessTracker:
         if noted:
             self._after_noting()
 
+    @property
+    def is_immediate(self) -> bool:
+        """Whether `note` writes each access before it returns."""
+        return self._immediate
+
     def flush(self) -> None:
         """Write everything that was noted before this call.
 

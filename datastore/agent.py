@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from datastore.calls.batches import BatchCalls
 from datastore.calls.changes import ChangeCalls
 from datastore.calls.claims import ClaimCalls
+from datastore.calls.leases import LeaseCalls
 from datastore.calls.listings import ListingCalls
 from datastore.calls.logs import LogCalls
 from datastore.calls.namespaces import NamespaceCalls
@@ -28,6 +29,7 @@ class AgentDataStore(
     ListingCalls,
     QueryCalls,
     ClaimCalls,
+    LeaseCalls,
     NamespaceCalls,
     LogCalls,
     OfOneProcess,

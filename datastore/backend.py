@@ -20,6 +20,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias, get_args, overload
 
 from datastore.errors import DamagedRecordError, DataStoreError, UnsupportedError
+from datastore.fences import Fence
 from datastore.ids import EVERYTHING, IdRange
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
     "Delete",
     "Document",
     "DocumentPage",
+    "Fence",
     "Fields",
     "Forgotten",
     "IdRange",
@@ -123,6 +125,10 @@ class Put(NamedTuple):
     """Write only if there is a live document at this revision."""
     keep_expiry: bool = False
     """Over a live document its expiry stays as it is; ``expires_at`` is for a new document."""
+    fence: Fence | None = None
+    """The lease under which it writes (`datastore.fences`). If the document, live or expired, remembers a higher number
+    of that lease, nothing is written, and the outcome has the error `datastore.fences.lease_lost`. Otherwise it
+    remembers this one (`datastore.fences.fences_after`). Any other write leaves what is remembered as it is."""
 
 
 class Delete(NamedTuple):
@@ -141,6 +147,9 @@ class Delete(NamedTuple):
     seen: str | None = None
     """The ``created_at`` of the document, if the same call has seen it since ``at``. If an answer was lost, a document
     that was created at another time is then known to be a later one, whatever the clocks show."""
+    fence: Fence | None = None
+    """As for a `Put`. A live document is then not removed, for what it remembers would be gone with it: a document of
+    the same id takes its place, whose value is null, and which has expired at `datastore.fences.GONE`."""
 
 
 class Touch(NamedTuple):
@@ -157,6 +166,8 @@ class Touch(NamedTuple):
     """The new expiry; ``None`` for never."""
     seen: str | None = None
     """As for a `Delete`."""
+    fence: Fence | None = None
+    """As for a `Put`."""
 
 
 Write: TypeAlias = Put | Delete | Touch
@@ -324,6 +335,7 @@ Ability: TypeAlias = Literal[
     "database",
     "tenants",
     "drop_tenant",
+    "read_at_once",
 ]
 
 
@@ -367,6 +379,10 @@ class Capabilities:
     def supports(self, ability: Ability) -> bool:
         """Return whether an optional method of `Backend` is there."""
         return ability in self.abilities
+
+
+class WouldWaitError(Exception):
+    """`Backend.read_at_once` would have to wait, or has met something unusual."""
 
 
 class Backend(ABC):
@@ -437,6 +453,21 @@ class Backend(ABC):
         For a database that lists a user's namespaces in fewer requests than skipping from range to range takes.
         """
         self._unsupported("listing namespaces")
+
+    def read_at_once(self, id: str, most: int) -> Document | None:
+        """Return the document under an id, as `read` does with `Fields.VALUE`, without waiting for anybody.
+
+        For a database in this process, on the thread of an event loop: it waits for no lock and no connection, repeats
+        nothing, and reads no more than one small document.
+
+        Args:
+            id: The id.
+            most: The largest value that is read, in bytes of its JSON.
+
+        Raises:
+            WouldWaitError: If it would have to wait, the value is larger, or anything is unusual. `read` says what.
+        """
+        self._unsupported("reading without waiting")
 
     def users(self, limit: int, after: str | None = None) -> list[str]:
         """Return up to ``limit`` encoded user ids that have documents, perhaps only expired ones, each once.

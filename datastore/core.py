@@ -29,6 +29,7 @@ from datastore.backend import (
     Plan,
     Put,
     Restore,
+    WouldWaitError,
     Write,
 )
 from datastore.deadlines import within
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 W = TypeVar("W", bound=Write | Restore)
+K = TypeVar("K", bound="Keeping")
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds between attempts of a call that failed for a transient reason
 _HELD = 0.001  # seconds between two checks whether a fork is over
@@ -70,6 +72,16 @@ class Twin(Protocol):
 
     def after_fork(self) -> None:
         """Start over in a child, which does not have them."""
+
+
+class Keeping(Protocol):
+    """What renews the leases of a store (`datastore.holding`)."""
+
+    def close(self, backend: Backend) -> None:
+        """Release them: the store is being closed. Idempotent."""
+
+    def after_fork(self) -> None:
+        """Forget them in a child: they are the parent's."""
 
 
 class Core:
@@ -110,7 +122,10 @@ class Core:
         self._retry_seconds = retry_seconds
         self._at_once = able.at_once
         self._warns = warn_on_loop and not self._at_once
-        self._release = weakref.finalize(self, _release, self.tracker, backend)  # once: closed, collected or at exit
+        self._keepers: list[Keeping] = []  # one at most, and none before the first lease
+        self._release = weakref.finalize(
+            self, _release, self.tracker, backend, self._keepers
+        )  # once: closed, collected or at exit
         self._held: Backend = backend
         forks.take_part(self)
 
@@ -134,8 +149,20 @@ class Core:
     measured: Callable[[Callable[[], Any]], Any] | None = None
     """Makes a call in a worker and counts what it returns (`datastore.watching`), if somebody watches."""
 
+    removes_ranges = True
+    """Whether the records of a range may be removed without saying which (`datastore.backend.Backend.clear`)."""
+    keeper: Any = None
+    """The `datastore.holding.Keeper` of the store, if its agents have taken leases."""
+
     line = ""
     """Awaited reads gather with those of the same line (`datastore.asynchronous`): an agent with grants has its own."""
+
+    def keep_with(self, keeper: K) -> K:
+        """Return what renews the leases of the store: the given one, unless there is one already."""
+        kept: K = self.__dict__.setdefault("keeper", keeper)
+        if kept is keeper:
+            self._keepers.append(keeper)
+        return kept
 
     @property
     def root(self) -> Core:
@@ -167,6 +194,8 @@ class Core:
         self.tracker.after_fork()
         if self.twin is not None:
             self.twin.after_fork()
+        if self.keeper is not None:
+            self.keeper.after_fork()
         if not clean and not isinstance(backend, _Closed):
             self._held = _Closed(backend, BackendUnusableError, _NOT_CLEAN)
         self.backend = self._held
@@ -191,6 +220,20 @@ class Core:
                 return None
         except TypeError:
             raise damaged(id, NO_TIME).during(str(_Reading(ids)), self.backend.name) from None
+        return document
+
+    def read_at_once(self, id: str, most: int) -> Document | None:
+        """Return the live document under an id as `read_one` does, on an event loop; see `Backend.read_at_once`.
+
+        Raises:
+            WouldWaitError: If it would have to wait, or anything is wrong: `read_one` says what.
+        """
+        try:
+            document = self.backend.read_at_once(id, most)
+            if document is None or (document.expires_at is not None and document.expires_at <= self.now()):
+                return None
+        except Exception as error:
+            raise WouldWaitError from error
         return document
 
     def read_whole(self, id: str) -> Document | None:
@@ -507,11 +550,15 @@ class Core:
                 outcomes[i] = _recognise(writes[i], outcome)
 
 
-def _release(tracker: AccessTracker, backend: Backend) -> None:
+def _release(tracker: AccessTracker, backend: Backend, keepers: Sequence[Keeping]) -> None:
     try:
-        tracker.close()
+        for keeper in keepers:
+            keeper.close(backend)
     finally:
-        backend.close()
+        try:
+            tracker.close()
+        finally:
+            backend.close()
 
 
 def _worth_repeating(error: DataStoreError) -> bool:

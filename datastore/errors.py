@@ -218,6 +218,26 @@ class QuotaExceededError(DataStoreError):
         self.needed = needed
 
 
+class LeaseLostError(DataStoreError):
+    """A lease (`datastore.AgentDataStore.lease`) is over: released, not renewed in time, or taken over by another one.
+
+    Raised by every write through ``lease.data_store``, and by renewing. What was written in time stays; of a batch some
+    records may have been written. Trying again does not help: take the lease again, and begin with what is stored.
+    """
+
+
+class LeaseHeldError(DataStoreError):
+    """Another holder has the lease, and did not release it in the time that the call could wait.
+
+    Attributes:
+        holder: The agent that holds it; ``None`` if that is not known.
+    """
+
+    def __init__(self, message: str, *, holder: str | None = None, backend: str | None = None) -> None:
+        super().__init__(message, backend=backend)
+        self.holder = holder
+
+
 class NotPicklableError(DataStoreError, TypeError):
     """A store holds connections and threads, which no other process can have."""
 

@@ -31,14 +31,15 @@ from datastore.backend import (
 )
 from datastore.core import Core, described, is_closed_backend
 from datastore.errors import PermissionDeniedError
+from datastore.fronts import Front
 from datastore.grants import Grant, Grants, Ranges
 from datastore.ids import area_ranges, decode_prefix, encode_name, home_of, is_system, scope_of, system_prefix
 from datastore.quotas import Account, Quota, account_of, check_quota, counts
 
-_ABILITIES: frozenset[Ability] = frozenset({"namespaces", "namespace_stats", "count", "clear", "find", "purge"})
+_ABILITIES: frozenset[Ability] = frozenset(
+    {"namespaces", "namespace_stats", "count", "clear", "find", "purge", "read_at_once"}
+)
 """The optional methods that calls of agents use."""
-_REMOVING: frozenset[Ability] = frozenset({"clear"})
-"""Those that remove records without saying which: an agent with a quota removes them one by one."""
 _numbers = count(1)
 
 
@@ -117,20 +118,24 @@ class GuardedBackend(Backend):
     Args:
         inner: The store's backend.
         guard: What the agent may read.
-        abilities: The optional methods that it has, if the backend has them.
     """
 
-    def __init__(self, inner: Backend, guard: Guard, abilities: frozenset[Ability]) -> None:
+    def __init__(self, inner: Backend, guard: Guard) -> None:
         self.name = inner.name
         self.inner = inner
         self._guard = guard
         capabilities = inner.capabilities
-        self.capabilities = replace(capabilities, abilities=capabilities.abilities & abilities)
+        self.capabilities = replace(capabilities, abilities=capabilities.abilities & _ABILITIES)
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
         self._guard.check_read(ids)
         return self.inner.read(ids, fields)
+
+    def read_at_once(self, id: str, most: int) -> Document | None:
+        """See `Backend.read_at_once`."""
+        self._guard.check_read((id,))
+        return self.inner.read_at_once(id, most)
 
     def write(self, writes: Sequence[Write]) -> NoReturn:
         """Refuse: `GuardedCore.write` writes."""
@@ -219,7 +224,7 @@ class GuardedBackend(Backend):
         raise PermissionDeniedError("an agent's calls do not lead here", backend=self.name)
 
 
-class GuardedCore(Core):
+class GuardedCore(Front):
     """What stands in front of the store's core for an agent with grants. It owns nothing.
 
     Args:
@@ -229,52 +234,25 @@ class GuardedCore(Core):
     """
 
     def __init__(self, core: Core, guard: Guard, quota: tuple[Quota, Account] | None = None) -> None:
-        # Not that of `Core`: it would take part in forks and in closing, which the store's own core does.
-        self._root = core
-        self.clock = core.clock
-        self.tracker = core.tracker
-        self.max_seconds = core.max_seconds
-        self.places = core.places
-        self.watcher = core.watcher
-        self.measured = core.measured
+        super().__init__(core)
         self.line = f"{next(_numbers)}:"
-        self._retry_seconds = core._retry_seconds
-        self._at_once = core._at_once
+        self.removes_ranges = quota is None  # with a quota each record that is removed is accounted for
         self._guard = guard
         self._quota = quota
-        self._abilities = _ABILITIES if quota is None else _ABILITIES - _REMOVING
         self._guarded: GuardedBackend | None = None
 
-    if not TYPE_CHECKING:  # in `Core` they are attributes
+    if not TYPE_CHECKING:  # in `Core` it is an attribute
 
         @property
         def backend(self) -> Backend:
             """The store's backend with what the agent may read."""
-            inner = self._root.backend
+            inner = self._inner.backend
             guarded = self._guarded
             if guarded is None or guarded.inner is not inner:
                 if is_closed_backend(inner):
                     return inner
-                guarded = self._guarded = GuardedBackend(inner, self._guard, self._abilities)
+                guarded = self._guarded = GuardedBackend(inner, self._guard)
             return guarded
-
-        @property
-        def _warns(self) -> bool:
-            return self._root._warns
-
-    @property
-    def root(self) -> Core:
-        """The store's own core."""
-        return self._root
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the store refuses every call."""
-        return self._root.is_closed
-
-    def check_open(self) -> None:
-        """Raise if the store was closed."""
-        self._root.check_open()
 
     def check_reads(self, prefix: str) -> None:
         """Raise if the agent must not read the namespace whose ids begin with a prefix."""
@@ -291,12 +269,12 @@ class GuardedCore(Core):
         except PermissionDeniedError as error:
             raise self._named(error, (write,)) from None
         if self._quota is None or isinstance(write, Touch) or not counts(write.id):
-            return self._root.write_one(write)
+            return self._inner.write_one(write)
         before = deadlines.begin(self.max_seconds, sys._getframe())
         try:
             (outcome,) = self._write_within(self._quota, (write,))
             if outcome.error is not None:
-                raise outcome.error.during(described([write.id], "writing"), self._root.backend.name)
+                raise outcome.error.during(described([write.id], "writing"), self._inner.backend.name)
             return outcome
         finally:
             deadlines.end(before)
@@ -307,14 +285,14 @@ class GuardedCore(Core):
             self._guard.check_write(write.id for write in writes)
         except PermissionDeniedError as error:
             raise self._named(error, writes) from None
-        return self._root.write(writes) if self._quota is None else self._write_within(self._quota, writes)
+        return self._inner.write(writes) if self._quota is None else self._write_within(self._quota, writes)
 
     def _write_within(self, quota: tuple[Quota, Account], writes: Sequence[Write]) -> list[Outcome]:
         limits, account = quota
-        return account.write(self._root, writes, limits)
+        return account.write(self._inner, writes, limits)
 
     def _named(self, error: PermissionDeniedError, writes: Sequence[Write]) -> PermissionDeniedError:
-        return error.during(described([one.id for one in writes], "writing"), self._root.backend.name)
+        return error.during(described([one.id for one in writes], "writing"), self._inner.backend.name)
 
 
 def guarded(core: Core, user_id: str, agent: str, grants: Mapping[str, Grant] | None, quota: Quota | None) -> Core:

@@ -133,21 +133,21 @@ def check_agent(agent: str) -> str:
     return agent
 
 
-def encode_key(key: str) -> str:
-    """Return a key as it is written in an id.
+def encode_key(key: str, parameter: str = "key") -> str:
+    """Return a key as it is written in an id; ``parameter`` is its name in errors.
 
     Raises:
         InvalidNameError: If it is not text, is empty, holds a lone surrogate, or is longer than 512 bytes of UTF-8.
     """
     if type(key) is not str:  # a subclass can have its own `encode`
-        key = check_name(key, "key")
+        key = check_name(key, parameter)
     try:
         utf8 = key.encode()
     except UnicodeEncodeError:
-        utf8 = check_name(key, "key").encode()  # raises an error that says what is wrong
+        utf8 = check_name(key, parameter).encode()  # raises an error that says what is wrong
     if 0 < len(utf8) <= MAX_KEY_BYTES:
         return ordered(utf8)
-    raise InvalidNameError(f"key takes {len(utf8)} bytes of UTF-8; it must take 1 to {MAX_KEY_BYTES}")
+    raise InvalidNameError(f"{parameter} takes {len(utf8)} bytes of UTF-8; it must take 1 to {MAX_KEY_BYTES}")
 
 
 def decode_key(encoded: str) -> str:

@@ -7,6 +7,7 @@ What these files alone cannot tell is left to `importlib.metadata`.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
@@ -23,8 +24,15 @@ def entry_point(group: str, name: str) -> tuple[str, str] | None:
         group: The group of the entry point.
         name: Its name.
     """
+    # Kept, since looking takes longer than all the rest of opening a store. What is installed later is found by
+    # `importlib.metadata`, and so is what takes the place of something that is gone.
+    return _found(group, name, tuple(sys.path))
+
+
+@functools.lru_cache(maxsize=16)
+def _found(group: str, name: str, path: tuple[str, ...]) -> tuple[str, str] | None:
     projects, found = set[str](), set[str]()
-    for directory in sys.path:
+    for directory in path:
         try:
             files = os.listdir(directory or ".")  # noqa: PTH208 - a Path takes twice as long
         except OSError:  # an archive, or not there

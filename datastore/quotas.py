@@ -15,7 +15,6 @@ measured by listing what the user has.
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
@@ -37,6 +36,7 @@ from datastore.errors import (
 )
 from datastore.ids import encode_key, home_of, is_system, namespace_range, system_prefix, system_range
 from datastore.retry import Backoff
+from datastore.revisions import new_revision
 from datastore.turns import Turns
 from datastore.values import encode, merge_metadata
 
@@ -272,7 +272,7 @@ class Account:
                     if _is_of(document, self._agent) and counts(document.id):
                         used = used.plus(Usage(1, _size_of(document)))
         self._looked_at, self._doubtful = began, False
-        measured = _new()
+        measured = new_revision()
         self._owe(self._added, _NOTHING, measured)  # what was added is in it, but it is not stored yet
         return used, seen._replace(used=None, measured=measured)
 
@@ -388,15 +388,11 @@ class Account:
             metadata=None,
             agent=self._agent,
             at=core.now(),
-            revision=_new(),
+            revision=new_revision(),
             expires_at=None,
             if_absent=seen.revision is None,
             if_revision=seen.revision,
         )
-
-
-def _new() -> str:
-    return os.urandom(12).hex()
 
 
 def _never_fits(write: Write, quota: Quota) -> QuotaExceededError | None:

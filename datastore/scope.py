@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from functools import wraps
@@ -16,6 +14,7 @@ from datastore.core import Core
 from datastore.deadlines import begin, end
 from datastore.errors import NotPicklableError
 from datastore.ids import area_prefix, check_agent, encode_key, encode_name, namespace_prefix
+from datastore.revisions import new_revision
 from datastore.times import expiry, format_time
 from datastore.values import checked
 
@@ -88,6 +87,12 @@ class Scope:
         scope.tracker = NO_NOTES
         return scope
 
+    def through(self, core: Core) -> Self:
+        """Return the same, whose calls pass another core on their way."""
+        scope = self.within(self.namespace)
+        scope.core, scope.tracker = core, self.tracker
+        return cast(Self, scope)
+
     def fetch(self, key: str, fields: Fields) -> Document | None:
         """Return the live document under a key."""
         return self.core.read_one(self.prefix + encode_key(key), fields)
@@ -130,25 +135,6 @@ class Scope:
             moment.expires_at,
             if_absent,
         )
-
-
-_MADE_AT_ONCE = 256
-_revisions: deque[str] = deque()
-"""Random bytes made in advance: asking the operating system takes as long as the rest of making a revision."""
-
-
-def new_revision() -> str:
-    """Return 96 random bits as 24 hex digits."""
-    try:
-        return _revisions.pop()
-    except IndexError:
-        digits = os.urandom(12 * _MADE_AT_ONCE).hex()
-        _revisions.extend(digits[start : start + 24] for start in range(24, len(digits), 24))
-        return digits[:24]
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_revisions.clear)  # the parent will use these
 
 
 class Bound:

@@ -31,7 +31,7 @@ from datastore.grants import Grant, Grants
 from datastore.guarded import guarded
 from datastore.ids import check_agent, decode_key, encode_key, encode_name, key_range, system_prefix
 from datastore.quotas import Quota, check_quota
-from datastore.scope import new_revision
+from datastore.revisions import new_revision
 from datastore.times import expiry, parse_time
 from datastore.values import checked
 from datastore.watching import bound

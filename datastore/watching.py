@@ -227,6 +227,7 @@ class Call:
 _MEASURES: dict[str, Callable[[Call, Any], None]] = {
     **dict.fromkeys(("get", "get_many", "get_all", "find"), Call._of_values),
     "get_or_set": Call._of_value_or_stored,
+    "lease": Call._of_nothing,
     **dict.fromkeys(("set", "add", "modify", "increment", "append", "update"), Call._of_stored),
     "create": Call._of_created,
     **dict.fromkeys(("set_many", "add_many"), Call._of_batch_stored),
@@ -529,11 +530,14 @@ class WatchedAgentDataStore(AgentDataStore):
 
 
 def calls_of(kind: type) -> dict[str, Callable[..., Any]]:
-    """Return the calls of an agent's class, by name: what is told of, but for `use_namespace`."""
+    """Return the calls of an agent's class, by name: what is told of, but for `use_namespace`.
+
+    `lock` makes no request. What its block takes when it begins is told to nobody.
+    """
     return {
         name: function
         for name, function in inspect.getmembers(kind, inspect.isfunction)
-        if not name.startswith("_") and name not in ("use_namespace", "log")
+        if not name.startswith("_") and name not in ("use_namespace", "log", "lock")
     }
 
 

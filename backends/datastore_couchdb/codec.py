@@ -54,11 +54,11 @@ def is_foreign(document: dict[str, Any]) -> bool:
 
 
 def _known(document: dict[str, Any], whole: Document) -> Known:
-    writes, counts = _marks(document.get("recentWrites")), _marks(document.get("recentCounts"))
-    return toolkit.known_of(check(whole), document["_rev"], writes, counts, document)
+    writes, counts, fences = map(_text, map(document.get, ("recentWrites", "recentCounts", "fences")))
+    return toolkit.known_of(check(whole), document["_rev"], writes, counts, document, fences=fences)
 
 
-def _marks(stored: object) -> str:
+def _text(stored: object) -> str:
     return stored if type(stored) is str else ""
 
 
@@ -129,6 +129,8 @@ def text_of(change: Change, exact: bool) -> str:
     }
     if new.counts:
         fields["recentCounts"] = new.counts
+    if new.fences:
+        fields["fences"] = new.fences
     if new.expires_at is not None:
         fields["expiresAt"] = new.expires_at  # otherwise left out, so that the expiry index stays small
     text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
@@ -163,6 +165,8 @@ def touched_text(change: Change) -> str:
     document = over.source | {"expiresAt": new.expires_at}
     if new.expires_at is None:
         del document["expiresAt"]  # so that the expiry index stays small
+    if new.fences:
+        document["fences"] = new.fences
     return json.dumps(document, ensure_ascii=False, default=_refuse)
 
 

@@ -100,7 +100,7 @@ class Documents(Primitives):
     def flagged(self, writes: Sequence[Write | Restore], outcomes: list[Outcome]) -> list[Outcome]:
         """Make sure that each write that is done has its flag, even if the answer about the flag was lost.
 
-        Not a delete: it needs no flag, and an error about one would make somebody delete again, and find nothing.
+        Not a plain delete: it needs no flag, and an error about one would make somebody delete again, and find nothing.
 
         Requests: 0; 1 where an answer was lost.
         """
@@ -109,7 +109,7 @@ class Documents(Primitives):
         done = (
             write.id
             for write, outcome in zip(writes, outcomes, strict=True)
-            if outcome.done and not isinstance(write, Delete)
+            if outcome.done and not (isinstance(write, Delete) and write.fence is None)
         )
         missing = [id for id in done if id in self.unflagged]
         if not missing:

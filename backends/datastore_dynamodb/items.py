@@ -17,7 +17,7 @@ from datastore_dynamodb.codec import PARTS, VALUE_FORMS, Attribute, Attributes, 
 from datastore_dynamodb.marks import COUNTS, WRITES, marks_of
 from datastore_dynamodb.schema import PARTITION, SORT, TTL
 
-REVISION = "revision"
+REVISION, FENCES = "revision", "fences"
 _PARTS_DIGITS = 2  # of the number of parts: the largest value has 3
 _LAST_SORT_KEY = "\U0010ffff" * 256  # of 1,024 bytes, the most that a sort key may take
 _KEY = (PARTITION, SORT, "createdAt", "revision", "expiresAt")
@@ -33,7 +33,7 @@ def _projection(*names: str) -> Mapping[str, Any]:
 PROJECTION: tuple[Mapping[str, Any], ...] = (_projection(*_KEY), _projection(*_KEY, *VALUE_FORMS), {})
 """The parameters of a read, by `Fields`. Leaving attributes out saves no units, but makes the answer smaller."""
 
-_TO_CHANGE = (*_KEY, PARTS, "accessCount", "lastAccessedAt", *WRITES, *COUNTS)
+_TO_CHANGE = (*_KEY, PARTS, "accessCount", "lastAccessedAt", FENCES, *WRITES, *COUNTS)
 LOADED: tuple[Mapping[str, Any], ...] = (
     _projection(*_TO_CHANGE),
     _projection(*_TO_CHANGE, "metadata", "metadataJson"),
@@ -88,6 +88,7 @@ def known_of(item: Mapping[str, Attribute], *, metadata: bool) -> Known:
             marks_of(item, COUNTS),
             access_count=int(item["accessCount"]["N"]),
             last_accessed_at=text(item, "lastAccessedAt"),
+            fences=fences_of(item),
         )
     except (InvalidValueError, *UNDECODABLE):
         return damaged_one(token, foreign=REVISION not in item)
@@ -96,7 +97,14 @@ def known_of(item: Mapping[str, Attribute], *, metadata: bool) -> Known:
 def known_after_reading(item: Mapping[str, Attribute], document: Document) -> Known:
     """Return what to remember of a record that was read as a whole."""
     metadata = encode(document.metadata, "metadata") if document.metadata else "{}"
-    return Known(token_of(item), document.revision, document.created_at, document.expires_at, metadata)
+    return Known(
+        token_of(item),
+        document.revision,
+        document.created_at,
+        document.expires_at,
+        metadata,
+        fences=fences_of(item),
+    )
 
 
 def key_of(id: str) -> Attributes:
@@ -131,6 +139,12 @@ def text(item: Mapping[str, Attribute], name: str) -> str | None:
     """Return the text in an attribute; ``None`` if it is missing."""
     attribute = item.get(name)
     return None if attribute is None else attribute["S"]
+
+
+def fences_of(item: Mapping[str, Attribute]) -> str:
+    """Return what an item remembers of leases (`datastore.fences`)."""
+    fences: str = item.get(FENCES, {}).get("S", "")
+    return fences
 
 
 def revision_of(item: Mapping[str, Attribute]) -> str:

@@ -18,6 +18,7 @@ from datastore.values import decode, merge_metadata
 from datastore_dynamodb.codec import PARTS, VALUE_FORMS, Attributes, Encoded, encode_metadata
 from datastore_dynamodb.items import (
     EXPIRED,
+    FENCES,
     HAVE_BEEN,
     LIVE,
     NO_PARTS,
@@ -33,12 +34,17 @@ from datastore_dynamodb.schema import TTL
 
 _AT_REVISION = "revision = :seen"
 _SAME_PARTS = "valueParts = :parts"
-_ABSENT = f"attribute_not_exists(pk) OR ({EXPIRED} AND attribute_exists(revision) AND {NO_PARTS})"
+_NO_FENCES = f"attribute_not_exists({FENCES})"
+_REPLACEABLE = f"{EXPIRED} AND attribute_exists(revision) AND {NO_PARTS} AND {_NO_FENCES}"
+_ABSENT = f"attribute_not_exists(pk) OR ({_REPLACEABLE})"
 _ABSENT_OR_EXPIRES_LATER = "(attribute_not_exists(pk) OR expiresAt > :at)"
 _NOT_CREATED_SINCE, _NOT_WRITTEN_SINCE = "NOT createdAt > :at", "NOT updatedAt > :at"
 """Of a write of a record that nobody has read. A request may arrive long after its call has sent another one, and after
 others have removed the record and created it again. If it is refused because clocks differ, the record that it found is
 changed by the next request, at its revision. The condition holds for a record without the time, and for none."""
+_NOT_FENCED_OFF = f"({_NO_FENCES} OR ({FENCES} BETWEEN :first AND :{FENCES} AND NOT contains({FENCES}, :between)))"
+"""Of a write under a lease of a record that nobody has read: it remembers nothing, or this lease alone, with this
+number or a lower one (`datastore.fences`). What it remembers of several leases is read first."""
 _EXPIRY = ("expiresAt", TTL)
 _UNKNOWN = unknown(WRITES)
 _COUNT = f"ADD accessCount :number SET {remembering(COUNTS)}"
@@ -69,7 +75,7 @@ def request_of(change: Change, value: Encoded | None) -> Request:
     values: Attributes = {}
     condition = _condition(change, value, values)
     if isinstance(write, Touch):
-        return _touching(write, condition, values)
+        return _touching(write, change, condition, values)
     if isinstance(write, Delete):
         parameters: dict[str, Any] = {"Key": key_of(write.id)}
         if condition:
@@ -85,9 +91,32 @@ def request_of(change: Change, value: Encoded | None) -> Request:
 
 def _condition(change: Change, value: Encoded | None, values: Attributes) -> str:
     """Return the condition of a write, and add the values that it uses to ``values``."""
-    write, over = change.write, change.over
+    over = change.over
     if isinstance(over, Known):
-        return _as_seen(change, over, value, values)
+        return _as_seen(change, over, value, values) + _fences_as_seen(change, over, values)
+    if isinstance(over, Unseen) and change.fence is not None:
+        lowest = change.fence._replace(number=0)
+        values |= {":first": {"S": lowest.entry}, f":{FENCES}": {"S": change.fence.entry}, ":between": {"S": " "}}
+        return f"{_blind(change, values)} AND {_NOT_FENCED_OFF}"
+    return _blind(change, values)
+
+
+def _fences_as_seen(change: Change, over: Known, values: Attributes) -> str:
+    """Return the rest of the condition, if a change sets what a record remembers of leases.
+
+    A touch sets it without a new revision. A whole item that takes the place of an expired one sets it as well.
+    """
+    if over.damaged or isinstance(change.write, Delete) or (change.fence is None and change.live):
+        return ""
+    if not over.fences:
+        return f" AND {_NO_FENCES}"
+    values[":remembered"] = {"S": over.fences}
+    return f" AND {FENCES} = :remembered"
+
+
+def _blind(change: Change, values: Attributes) -> str:
+    """Return the condition of a write of a record that nobody has read, or that is taken not to exist."""
+    write, over = change.write, change.over
     if not isinstance(over, Unseen):
         values[":at"] = {"S": write.at}
         return _ABSENT
@@ -142,11 +171,19 @@ def _keeps_expiry(change: Change) -> bool:
     return isinstance(write, Put) and write.keep_expiry and (change.live or isinstance(change.over, Unseen))
 
 
-def _touching(touch: Touch, condition: str, values: Attributes) -> Request:
+def _touching(touch: Touch, change: Change, condition: str, values: Attributes) -> Request:
     """Move an expiry."""
     sets = expiring(touch.expires_at)
+    gone = () if sets else _EXPIRY
+    if touch.fence is not None:
+        sets[FENCES] = {"S": change.fences}
     values |= {f":{name}": attribute for name, attribute in sets.items()}
-    update = f"SET {', '.join(f'{name} = :{name}' for name in sets)}" if sets else f"REMOVE {', '.join(_EXPIRY)}"
+    update = " ".join(
+        [
+            *([f"SET {', '.join(f'{name} = :{name}' for name in sets)}"] if sets else []),
+            *([f"REMOVE {', '.join(gone)}"] if gone else []),
+        ]
+    )
     parameters: dict[str, Any] = {
         "Key": key_of(touch.id),
         "UpdateExpression": update,
@@ -165,6 +202,8 @@ def _put(write: Put | Restore, change: Change, value: Encoded, condition: str, v
     item |= expiring(_expiry(write))
     item |= encode_metadata(_metadata(write, change) or {})
     item |= first(WRITES, change.marks)
+    if change.fences:
+        item[FENCES] = {"S": change.fences}
     return Request("put_item", {"Item": item, "ConditionExpression": condition, "ExpressionAttributeValues": values})
 
 
@@ -185,6 +224,8 @@ def _update(write: Put | Restore, change: Change, value: Encoded, condition: str
     if not _keeps_expiry(change):
         sets |= expiry
         gone = (*gone, *_EXPIRY)
+    if change.fence is not None:
+        sets[FENCES] = {"S": change.fences}
     metadata = _metadata(write, change)
     if metadata is not None:
         sets |= encode_metadata(metadata)

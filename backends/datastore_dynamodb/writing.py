@@ -191,7 +191,7 @@ class Items(Primitives):
     def _sent(self, change: Change) -> Result:
         if self._has_parts(change):
             self._prepare_parts(change)
-        operation, parameters = request_of(change, self._values.get(change.id))
+        operation, parameters = request_of(change, self._value_of(change))
         parameters["TableName"] = self._connection.settings.table
         if operation == "delete_item":
             parameters["ReturnValues"] = "ALL_OLD"
@@ -254,6 +254,13 @@ class Items(Primitives):
         if new is not None or gone is not None:
             self._parts.reclaim(write.id, write.at, keep=new and new.name, gone=gone and gone.name)
 
+    def _value_of(self, change: Change) -> Encoded | None:
+        """Return the value that a change writes, encoded; ``None`` if it writes none."""
+        write = change.write
+        if isinstance(write, Put) and write.id not in self._values:  # in the place of a record that is deleted
+            self._values[write.id] = encode_value(write.value, write.json)
+        return self._values.get(write.id)
+
     def _has_parts(self, change: Change) -> bool:
         """Return whether the value that is written, or whose expiry is moved, is split across other items."""
         if isinstance(change.write, Touch):
@@ -307,7 +314,7 @@ class Items(Primitives):
         return {change.id: self._applied(change) for change in changes}
 
     def _item(self, change: Change) -> dict[str, Any]:
-        step: Request = request_of(change, self._values.get(change.id))
+        step: Request = request_of(change, self._value_of(change))
         return {
             _TRANSACT[step.operation]: {"TableName": self._connection.settings.table, **step.parameters, **_SHOW_FOUND}
         }

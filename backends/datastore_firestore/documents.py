@@ -10,7 +10,8 @@ The fields have the names of the record's fields. There are also:
 - in a document that expires, ``expires`` (true), by which a count finds the documents that it must check, and
   ``expiryMicros``, which is ``expiresAt`` as a number that a delete can read while it removes the document;
 - ``recentWrites`` and ``recentCounts``, by which a write or a count that is sent again recognises itself
-  (`datastore.adapters.remembering`).
+  (`datastore.adapters.remembering`);
+- in a document that was written under a lease, ``fences`` (`datastore.fences`).
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ _Write: Any = messages.Write.pb()
 MARKER = "_format"
 """The document that is no record: it holds the collection's format. Ids have two colons and never begin so."""
 ID = "_id"
-WRITES, COUNTS = "recentWrites", "recentCounts"
-KEY = (ID, "createdAt", "revision", "expiresAt", "lastAccessedAt", "accessCount", WRITES, COUNTS)
+WRITES, COUNTS, FENCES = "recentWrites", "recentCounts", "fences"
+KEY = (ID, "createdAt", "revision", "expiresAt", "lastAccessedAt", "accessCount", WRITES, COUNTS, FENCES)
 """Always read: the next write and the counting of accesses need them. Firestore bills a document, not its fields."""
 MASKS: Sequence[Sequence[str] | None] = (KEY, (*KEY, "value", "valueJson"), None)
 """The fields to ask for, by `Fields`."""
@@ -133,6 +134,7 @@ def known_of(id: str, stored: Message, with_metadata: bool) -> Known:
             found[COUNTS].string_value if COUNTS in found else "",
             access_count=get_integer(found["accessCount"]),
             last_accessed_at=get_time(found["lastAccessedAt"]) if "lastAccessedAt" in found else None,
+            fences=found[FENCES].string_value if FENCES in found else "",
         )
     except (InvalidValueError, *UNDECODABLE):
         return damaged_one(token)
@@ -156,6 +158,7 @@ def create(name: str, put: Put, after: Known) -> Message:
     _set_changed(fields, put, after.writes, len(name))
     _set_expiry(fields, put.expires_at)
     _set_metadata(fields, after.metadata or "{}", len(name))
+    _set_fences(fields, after)
     return write
 
 
@@ -179,6 +182,7 @@ def restore(name: str, item: Restore, after: Known) -> Message:
     _set_expiry(fields, whole.expires_at)
     _set_json(fields, "value", whole.value, item.json, len(name), VALUE_LIMITS)
     _set_metadata(fields, after.metadata or "{}", len(name))
+    _set_fences(fields, after)
     return write
 
 
@@ -201,15 +205,21 @@ def update(name: str, put: Put, after: Known, metadata: str | None) -> Message:
     if metadata is not None:
         write.update_mask.field_paths.extend(("metadata", "metadataJson", "metadataArrays"))
         _set_metadata(write.update.fields, metadata, len(name))
+    if put.fence is not None:
+        write.update_mask.field_paths.append(FENCES)
+        _set_fences(write.update.fields, after)
     return write
 
 
-def touch(name: str, item: Touch) -> Message:
+def touch(name: str, item: Touch, after: Known) -> Message:
     """Return the write that moves the expiry of a live document; the caller adds the precondition."""
     write = _Write()
     write.update.name = name
     write.update_mask.field_paths.extend(_EXPIRY)
     _set_expiry(write.update.fields, item.expires_at)
+    if item.fence is not None:
+        write.update_mask.field_paths.append(FENCES)
+        _set_fences(write.update.fields, after)
     return write
 
 
@@ -282,6 +292,11 @@ def _set_expiry(fields: Any, expires_at: str | None) -> None:
         set_time(fields["expiresAt"], expires_at)
         fields["expiryMicros"].integer_value = micros(expires_at)
         fields["expires"].boolean_value = True
+
+
+def _set_fences(fields: Any, after: Known) -> None:
+    if after.fences:
+        fields[FENCES].string_value = after.fences
 
 
 def _set_metadata(fields: Any, metadata: str, name_bytes: int) -> None:

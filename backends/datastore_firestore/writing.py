@@ -149,7 +149,7 @@ class Documents(Primitives):
         elif isinstance(write, Restore):
             message = documents.restore(name, write, after)
         elif isinstance(write, Touch):
-            message = documents.touch(name, write)
+            message = documents.touch(name, write, after)
         else:
             message = documents.count(name, write, after)
         if isinstance(over, Known):

@@ -15,6 +15,7 @@ from datastore.backend import (
     Delete,
     Document,
     DocumentPage,
+    Fence,
     Fields,
     Forgotten,
     IdRange,
@@ -25,6 +26,7 @@ from datastore.backend import (
     Write,
 )
 from datastore.errors import ClosedError, ConfigurationError, ValueTooLargeError
+from datastore.fences import GONE, fences_after, is_refused, lease_lost
 from datastore.ids import EVERYTHING
 from datastore.tenants import Databases, is_wanted
 from datastore.turns import Turn, Turns
@@ -53,10 +55,14 @@ def connect(url: Url) -> Backend:
 
 @dataclass(slots=True)
 class _Stored:
-    """A document, and its value as JSON text. Counting an access replaces the document and keeps the text."""
+    """A document, its value as JSON text, and what it remembers of leases.
+
+    Counting an access replaces the document and keeps the text.
+    """
 
     document: Document
     json: str
+    fences: str = ""
 
     def live(self, at: str) -> bool:
         return self.document.expires_at is None or self.document.expires_at > at
@@ -187,9 +193,15 @@ class MemoryBackend(Backend):
         return stored.document if stored is not None and stored.live(at) else None
 
     def _apply(self, write: Write) -> Outcome:
+        if write.fence is not None and is_refused(self._fences(write.id), write.fence):
+            return Outcome(False, error=lease_lost())
         if isinstance(write, Put):
             return self._put(write)
         return self._touch(write) if isinstance(write, Touch) else self._delete(write)
+
+    def _fences(self, id: str) -> str:
+        stored = self._stored.get(id)
+        return "" if stored is None else stored.fences
 
     def _put(self, put: Put) -> Outcome:
         old = self._live(put.id, put.at)
@@ -218,15 +230,15 @@ class MemoryBackend(Backend):
                 updated_at=put.at,
                 updated_by_agent=put.agent,
             )
-        if put.id not in self._stored:
-            self._sorted = None
-        self._stored[put.id] = _Stored(document, put.json)
+        self._store(document, put.json, put.fence)
         return DONE
 
     def _touch(self, touch: Touch) -> Outcome:
         old = self._live(touch.id, touch.at)
         if old is not None:
-            self._stored[touch.id].document = old._replace(expires_at=touch.expires_at)
+            stored = self._stored[touch.id]
+            stored.document = old._replace(expires_at=touch.expires_at)
+            stored.fences = fences_after(stored.fences, touch.fence)
         return Outcome(old is not None)
 
     def _restore(self, restore: Restore) -> Outcome:
@@ -234,19 +246,25 @@ class MemoryBackend(Backend):
         revision = None if old is None else old.revision
         if revision != restore.if_revision:
             return Outcome(False, revision)
-        if restore.id not in self._stored:
-            self._sorted = None
-        document = restore.document._replace(value=None, metadata=_copy(restore.document.metadata))
-        self._stored[restore.id] = _Stored(document, restore.json)
+        self._store(restore.document._replace(value=None, metadata=_copy(restore.document.metadata)), restore.json)
         return DONE
 
     def _delete(self, delete: Delete) -> Outcome:
         old = self._live(delete.id, delete.at)
         if delete.if_revision is not None and (old is None or old.revision != delete.if_revision):
             return Outcome(False, None if old is None else old.revision)
-        if delete.id in self._stored:
+        if delete.fence is not None:
+            if old is not None:  # what it remembers stays, in a document that nobody sees
+                self._store(Document(delete.id, delete.at, "deleted", GONE), "null", delete.fence)
+        elif delete.id in self._stored:
             self._remove(delete.id)
         return Outcome(old is not None)
+
+    def _store(self, document: Document, json: str, fence: Fence | None = None) -> None:
+        """Store a document in place of the one with its id. What that remembers of leases stays."""
+        if document.id not in self._stored:
+            self._sorted = None
+        self._stored[document.id] = _Stored(document, json, fences_after(self._fences(document.id), fence))
 
     def _remove(self, id: str) -> _Stored:
         self._sorted = None

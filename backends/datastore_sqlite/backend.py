@@ -22,6 +22,7 @@ from datastore.backend import (
     Write,
 )
 from datastore.ids import EVERYTHING
+from datastore_sqlite.at_once import AtOnce
 from datastore_sqlite.client import NAME, Settings
 from datastore_sqlite.opened import Opened
 from datastore_sqlite.reading import Reader
@@ -52,6 +53,7 @@ class SqliteBackend(Backend):
         self._opened = Opened(settings)
         self._reader = Reader(self._opened)
         self._writer = Writer(self._opened)
+        self._at_once = AtOnce(self._opened)
         self._finder: Finder | None = None
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
@@ -74,7 +76,12 @@ class SqliteBackend(Backend):
 
     def close(self) -> None:
         """See `Backend.close`."""
+        self._at_once.close()
         self._opened.connections.close()
+
+    def read_at_once(self, id: str, most: int) -> Document | None:
+        """See `Backend.read_at_once`."""
+        return self._at_once.read(id, most)
 
     def namespaces(self, range: IdRange, at: str) -> list[str]:
         """See `Backend.namespaces`."""
@@ -150,11 +157,13 @@ class SqliteBackend(Backend):
     def before_fork(self) -> None:
         """See `Backend.before_fork`."""
         self._writer.before_fork()
+        self._at_once.before_fork()
         self._opened.connections.before_fork()
 
     def after_fork(self) -> None:
         """See `Backend.after_fork`."""
         self._writer.after_fork()
+        self._at_once.after_fork()
         self._opened.connections.after_fork()
 
     def _made_finder(self) -> Finder:

@@ -8,8 +8,9 @@ from time import monotonic
 from datastore.backend import DocumentPage, Fields, IdRange, Query
 from datastore.queries.tree import Path
 from datastore_sqlite import indexes
-from datastore_sqlite.finding import SqlitePlan, make_plan, read_page
+from datastore_sqlite.finding import read_page
 from datastore_sqlite.opened import LOOK_SECONDS, Opened
+from datastore_sqlite.planning import SqlitePlan, make_plan
 from datastore_sqlite.shapes import Shapes
 from datastore_sqlite.writing import Writer
 

@@ -249,6 +249,8 @@ def _themselves(constants: Sequence[Any]) -> Sequence[Any]:
 
 
 def _rounded_beside(number: float) -> Sequence[Any]:
+    if _is_certain(number):
+        return (number, number, number)
     low, high = _about(number)
     return (_rounded(low), _rounded(high), number)
 
@@ -297,8 +299,8 @@ def _points(value: Any) -> Iterable[Key]:
     """Return the keys that a value equal to this one may have, besides `ANYTHING`."""
     if isinstance(value, str):
         return (value[:LONG_TEXT],)
-    if type(value) is int and -_EXACT < value < _EXACT:
-        return (value,)  # the bounds around it would be rounded to it
+    if _is_certain(value):
+        return (value,)
     if value is None:
         return (None, _NULL)
     if isinstance(value, bool):
@@ -311,6 +313,11 @@ def _points(value: Any) -> Iterable[Key]:
     if value == int(value) and -(2**63) <= value < 2**63:
         keys.add(int(value))
     return keys
+
+
+def _is_certain(value: Any) -> bool:
+    """Return whether a value is an integer to which the bounds around it would be rounded."""
+    return type(value) is int and -_EXACT < value < _EXACT
 
 
 def points_of(condition: Condition) -> Callable[[Any], Sequence[Key]] | None:
@@ -355,11 +362,15 @@ def _texts_up_to(text: str) -> Range:
 
 
 def _numbers_from(number: float) -> Range:
+    if _is_certain(number):
+        return Range(number, "", open=True)
     low, _ = _about(number)
     return Range(_rounded(low) if abs(low) < _LARGE else low, "", open=True)
 
 
 def _numbers_up_to(number: float) -> Range:
+    if _is_certain(number):
+        return Range(-math.inf, number)
     _, high = _about(number)
     return Range(-math.inf, _rounded(high) if abs(high) < _LARGE else high)
 
@@ -385,7 +396,10 @@ def narrower(one: Range, other: Range) -> Range:
 
 def _order(key: Key) -> tuple[int, Any]:
     """Return a sort key for keys, in SQLite's order of types."""
-    return (0 if isinstance(key, int | float) else 1 if isinstance(key, str) else 2, key)
+    return (_RANKS.get(type(key), 2), key)
+
+
+_RANKS = {int: 0, float: 0, str: 1}
 
 
 def _about(value: float) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from math import inf
 from time import monotonic
 
-from datastore_sqlite.client import File, Settings
+from datastore_sqlite.client import Connection, File, Settings
 from datastore_sqlite.codec import Row
 from datastore_sqlite.failures import translate
 from datastore_sqlite.pools import Lent, OneConnection, Pool, ReadingPool
@@ -68,4 +68,11 @@ class Opened:
         self.file.check()
         with self.connections.lent(sys._getframe()) as connection:
             check_version(connection, self.settings)
+        self.look_at = now + LOOK_SECONDS
+
+    def look_with(self, connection: Connection, now: float) -> None:
+        """Do the same with a connection that is at hand."""
+        if self.file is not None:
+            self.file.check()
+        check_version(connection, self.settings)
         self.look_at = now + LOOK_SECONDS

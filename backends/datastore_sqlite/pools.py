@@ -25,10 +25,12 @@ _MOST_PASSES = 8
 """How many times in a row a connection is given back for anybody to take while somebody waits for one.
 
 The one who waits is woken each time, but needs time until it runs. A call that runs already may be done by then. If
-each connection were kept for a thread that is still asleep, many threads would find none, and wait as well.
+each connection were kept for a thread that is still asleep, many threads would find none, and wait as well. Without a
+bound the longest waits are three times as long. A bound in time, as in `datastore.turns.BargingTurns`, halves them, but
+keeps connections for so many who sleep that there are fewer calls (`benchmarks/README.md` has the numbers).
 """
 
-_inherited: list[Connection] = []
+inherited: list[Connection] = []
 """The connections of parent processes, kept so that they are never closed."""
 
 
@@ -128,7 +130,7 @@ class Pool:
 
         https://www.sqlite.org/howtocorrupt.html, section 2.6
         """
-        _inherited.extend(self._open_ones())
+        inherited.extend(self._open_ones())
         self._begin()
 
     def _look_after_the_waiting(self) -> None:

@@ -19,8 +19,8 @@ from datastore.queries.tree import Compare, Condition, Exists, Field, Filter, In
 from datastore.turns import keep_newest
 
 if TYPE_CHECKING:
-    from datastore_sqlite.finding import Known
     from datastore_sqlite.indexes import Index
+    from datastore_sqlite.planning import Known
 
 Shape: TypeAlias = tuple[Hashable, ...]
 

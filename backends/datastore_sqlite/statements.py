@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from datastore.fences import ENTRY_LENGTH, GONE, LEASE_LENGTH, LONGEST_FENCES
 from datastore_sqlite.damage import WELL_FORMED
 from datastore_sqlite.schema import TABLE
 
@@ -74,6 +75,51 @@ DELETE_BYTES = DELETE.replace("_id = ?", "_id = CAST(? AS TEXT)")
 DELETE_IF_REVISION = f"DELETE FROM {TABLE} WHERE _id = ? AND revision = ? AND {_LIVE}"
 METADATA = f"SELECT metadata FROM {TABLE} WHERE _id = ? AND {_LIVE}"
 REVISION = f"SELECT revision FROM {TABLE} WHERE _id = ? AND {_LIVE}"
+
+FENCES = f"SELECT fences FROM {TABLE} WHERE _id = ?"
+
+# The same under a lease (`datastore.fences`). They check and set what the record remembers in the statement itself.
+
+
+def _allowed(entry: str) -> str:
+    """Return the condition that a record remembers no higher number of an entry's lease."""
+    lease = f"substr({entry}, 1, {LEASE_LENGTH + 1})"
+    found = f"instr(fences, {lease})"
+    return f"(fences IS NULL OR {found} = 0 OR substr(fences, {found}, {ENTRY_LENGTH}) <= {entry})"
+
+
+def _remembering(entry: str) -> str:
+    """Return what a record remembers after a write with an entry: this first, and then the others that it had."""
+    found = f"instr(fences, substr({entry}, 1, {LEASE_LENGTH + 1}))"
+    others = f"replace(' ' || fences, ' ' || substr(fences, {found}, {ENTRY_LENGTH}), '')"
+    kept = f"CASE {found} WHEN 0 THEN ' ' || fences ELSE {others} END"
+    return f"substr({entry} || coalesce({kept}, ''), 1, {LONGEST_FENCES})"
+
+
+@cache
+def fenced(statement: str) -> str:
+    """Return one of the statements above as it writes under a lease.
+
+    The entry is one more parameter: of an ``INSERT`` the 13th, and of an ``UPDATE`` the one before the condition.
+    """
+    changes, _, condition = statement.rpartition("WHERE")
+    if "INSERT" in statement:
+        changes = changes.replace("updatedByAgent)", "updatedByAgent, fences)", 1).replace(
+            "?10, ?5)", "?10, ?5, ?13)", 1
+        )
+        entry, source = "excluded.fences", ""
+    else:
+        entry, source = "fence.entry", "FROM (SELECT ? AS entry) AS fence "
+    return f"{changes.rstrip()}, fences = {_remembering(entry)} {source}WHERE {_allowed(entry)} AND {condition}"
+
+
+_GONE = f"""
+    UPDATE {TABLE} SET createdByAgent = '', createdAt = ?, updatedAt = ?, updatedByAgent = '', revision = 'deleted',
+        accessCount = 0, lastAccessedByAgent = NULL, lastAccessedAt = NULL, expiresAt = '{GONE}', metadata = '{{}}',
+        value = 'null'"""
+DELETE_FENCED = fenced(f"{_GONE} WHERE _id = ? AND {_LIVE}")
+DELETE_FENCED_IF_REVISION = fenced(f"{_GONE} {_AT_REVISION}")
+"""These leave a document that nobody sees, with what the deleted one remembered of leases."""
 
 _WHOLE = (
     "userId, namespace, key, createdByAgent, createdAt, updatedAt, revision, expiresAt, metadata, value, accessCount, "

@@ -15,7 +15,8 @@ from datastore.adapters.batching import batches, batches_by_size
 from datastore.backend import DONE, Access, Delete, Forgotten, IdRange, Outcome, Put, Restore, Touch, Write
 from datastore.deadlines import left, until
 from datastore.documents import UNDECODABLE, damaged
-from datastore.errors import DamagedRecordError, DataStoreError, ValueTooLargeError
+from datastore.errors import DamagedRecordError, DataStoreError, LeaseLostError, ValueTooLargeError
+from datastore.fences import is_refused, lease_lost
 from datastore.ids import EVERYTHING
 from datastore.turns import BargingTurns
 from datastore.values import decode, encode, merge_metadata
@@ -206,24 +207,40 @@ def _apply_all(connection: Connection, writes: Sequence[Write]) -> list[Outcome]
 
 
 def _is_plain(put: Put) -> bool:
-    return not (put.metadata or put.if_absent or put.if_revision or put.keep_expiry)
+    return not (put.metadata or put.if_absent or put.if_revision or put.keep_expiry or put.fence)
 
 
 def _apply(connection: Connection, write: Write) -> Outcome:
     if isinstance(write, Delete):
         return _delete(connection, write)
     if isinstance(write, Touch):
-        return Outcome(connection.execute(sql.TOUCH, (write.expires_at, write.id, write.at)).rowcount == 1)
+        return _touch(connection, write)
     try:
         if write.if_revision is not None:
             done = _set_if_revision(connection, write)
         elif write.if_absent:
-            done = connection.execute(sql.ADD, row_of(write)).rowcount == 1
+            done = _upsert(connection, write, sql.ADD, row_of(write))
         else:
             done = _set(connection, write)
-    except (ValueTooLargeError, DamagedRecordError) as error:
+    except (ValueTooLargeError, DamagedRecordError, LeaseLostError) as error:
         return Outcome(False, error=error)
     return DONE if done else _outdated(connection, write)
+
+
+def _upsert(connection: Connection, put: Put, statement: str, row: Row, merged: tuple[str, str] | None = None) -> bool:
+    """Execute one of the statements that insert a row or change it, and return whether it did.
+
+    Raises:
+        LeaseLostError: If the write is under a lease that somebody else has by now.
+    """
+    if put.fence is None:
+        return connection.execute(statement, row if merged is None else (*row, *merged)).rowcount == 1
+    row = (*row, *(merged or (None, None)), put.fence.entry)
+    if connection.execute(sql.fenced(statement), row).rowcount:
+        return True
+    if _is_refused(connection, put):
+        raise lease_lost()
+    return False
 
 
 def _set(connection: Connection, put: Put) -> bool:
@@ -234,7 +251,7 @@ def _set(connection: Connection, put: Put) -> bool:
     while True:
         # The first statement changes only a live row, and the second only an expired one. Between the two, another
         # process may turn one into the other; then this starts over.
-        if connection.execute(set_live, row).rowcount or connection.execute(sql.ADD, row).rowcount:
+        if _upsert(connection, put, set_live, row) or _upsert(connection, put, sql.ADD, row):
             return True
 
 
@@ -243,23 +260,39 @@ def _set_merging(connection: Connection, put: Put, row: Row) -> bool:
     set_live = sql.SET_METADATA_KEEPING_EXPIRY if put.keep_expiry else sql.SET_METADATA
     while True:
         merged = _merged(connection, put)
-        if merged is None:
-            stored = connection.execute(sql.ADD, row).rowcount
-        else:
-            stored = connection.execute(set_live, (*row, *merged)).rowcount
-        if stored:
+        if _upsert(connection, put, sql.ADD if merged is None else set_live, row, merged):
             return True
 
 
 def _set_if_revision(connection: Connection, put: Put) -> bool:
-    changes = (put.at, put.agent, put.revision, put.json, put.keep_expiry, put.expires_at)
+    changes: Row = (put.at, put.agent, put.revision, put.json, put.keep_expiry, put.expires_at)
     condition = (put.id, put.if_revision, put.at)
     if not put.metadata:
-        return connection.execute(sql.SET_IF_REVISION, (*changes, *condition)).rowcount == 1
+        return _changed(connection, put, sql.SET_IF_REVISION, changes, condition)
     merged = _merged(connection, put)  # changes only with the revision, which the write checks
     if merged is None:
         return False
-    return connection.execute(sql.SET_IF_REVISION_METADATA, (*changes, merged[0], *condition)).rowcount == 1
+    return _changed(connection, put, sql.SET_IF_REVISION_METADATA, (*changes, merged[0]), condition)
+
+
+def _changed(connection: Connection, write: Put | Touch, statement: str, changes: Row, condition: Row) -> bool:
+    """Execute one of the statements that change a row, and return whether it did."""
+    if write.fence is None:
+        return connection.execute(statement, (*changes, *condition)).rowcount == 1
+    return connection.execute(sql.fenced(statement), (*changes, write.fence.entry, *condition)).rowcount == 1
+
+
+def _touch(connection: Connection, touch: Touch) -> Outcome:
+    done = _changed(connection, touch, sql.TOUCH, (touch.expires_at,), (touch.id, touch.at))
+    if not done and touch.fence is not None and _is_refused(connection, touch):
+        return Outcome(False, error=lease_lost())
+    return Outcome(done)
+
+
+def _is_refused(connection: Connection, write: Write) -> bool:
+    """Return whether the record remembers a higher number of the lease that a write is under."""
+    row = reading(connection, lambda: connection.execute(sql.FENCES, (write.id,)).fetchone())
+    return row is not None and is_refused(row[0], write.fence)
 
 
 def _merged(connection: Connection, put: Put) -> tuple[str, str] | None:
@@ -280,8 +313,10 @@ def _merged(connection: Connection, put: Put) -> tuple[str, str] | None:
 
 
 def _delete(connection: Connection, delete: Delete) -> Outcome:
+    unreadable = stored_id(delete.id)
+    if delete.fence is not None and unreadable is None:
+        return _delete_fenced(connection, delete, delete.fence.entry)
     if delete.if_revision is None:
-        unreadable = stored_id(delete.id)
         if unreadable is None:
             row = connection.execute(sql.DELETE, (delete.id, delete.at)).fetchone()
         else:
@@ -289,6 +324,16 @@ def _delete(connection: Connection, delete: Delete) -> Outcome:
         return Outcome(row is not None and bool(row[0]))
     removed = connection.execute(sql.DELETE_IF_REVISION, (delete.id, delete.if_revision, delete.at)).rowcount
     return DONE if removed else _outdated(connection, delete)
+
+
+def _delete_fenced(connection: Connection, delete: Delete, entry: str) -> Outcome:
+    if delete.if_revision is None:
+        statement, condition = sql.DELETE_FENCED, tuple[str, ...]((delete.id, delete.at))
+    else:
+        statement, condition = sql.DELETE_FENCED_IF_REVISION, (delete.id, delete.if_revision, delete.at)
+    if connection.execute(statement, (delete.at, delete.at, entry, *condition)).rowcount:
+        return DONE
+    return _outdated(connection, delete)
 
 
 def _restore_all(connection: Connection, restores: Sequence[Restore]) -> list[Outcome]:
@@ -317,6 +362,8 @@ def _restore(connection: Connection, restore: Restore) -> Outcome:
 
 def _outdated(connection: Connection, write: Write | Restore) -> Outcome:
     """Return the outcome of a write whose precondition failed."""
+    if not isinstance(write, Restore) and write.fence is not None and _is_refused(connection, write):
+        return Outcome(False, error=lease_lost())
     row = reading(connection, lambda: connection.execute(sql.REVISION, (write.id, write.at)).fetchone())
     if row is None or type(row[0]) is str:
         return Outcome(False, None if row is None else row[0])

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 from datastore.adapters.knowledge import ABSENT, UNSEEN, Absent, Known, State, Unseen
 from datastore.adapters.remembering import MARK_LENGTH, REMEMBERED, mark_of, remember, remembers
-from datastore.backend import DONE, Access, Delete, Document, Outcome, Put, Restore, Touch
+from datastore.backend import DONE, Access, Delete, Document, Fence, Outcome, Put, Restore, Touch
 from datastore.documents import UNDECODABLE, damaged
 from datastore.errors import DataStoreError, OutcomeUnknownError, ValueTooLargeError
+from datastore.fences import GONE, fences_after, is_refused, lease_lost
+from datastore.ids import area_of, decode_id, home_of
 from datastore.values import decode, encode, merge_metadata
 
 
@@ -71,6 +73,19 @@ class Change(NamedTuple):
     def counts(self) -> str:
         """The marks of counts that are to be stored with the document."""
         return self.after.counts if isinstance(self.after, Known) else ""
+
+    @property
+    def fences(self) -> str:
+        """What is to be stored with the document of leases (`datastore.fences`); empty for nothing."""
+        if isinstance(self.after, Known):
+            return self.after.fences
+        fence = self.fence
+        return "" if fence is None else fence.entry  # over `UNSEEN`, on the condition that it may be written
+
+    @property
+    def fence(self) -> Fence | None:
+        """The lease under which it writes. Only then ``fences`` differ from what was there."""
+        return None if isinstance(self.write, Restore | Access) else self.write.fence
 
     @property
     def document(self) -> Document | None:
@@ -203,6 +218,9 @@ def _put(put: Put, state: Known | Absent, rules: Rules, fresh: bool) -> Change |
     marks = _marks_of(put)
     if isinstance(state, Known) and (state.revision == put.revision or remembers(state.writes, marks[0])):
         return DONE  # it was written before, and the answer was lost
+    fences = state.fences if isinstance(state, Known) else ""
+    if is_refused(fences, put.fence):
+        return Outcome(False, error=lease_lost())
     if (put.if_absent and live is not None) or put.if_revision not in (None, revision):
         return Outcome(False, revision)
     if live is None:
@@ -217,6 +235,7 @@ def _put(put: Put, state: Known | Absent, rules: Rules, fresh: bool) -> Change |
             created_by_agent=put.agent,
             updated_at=put.at,
             updated_by_agent=put.agent,
+            fences=fences_after(fences, put.fence),
         )
         return Change(put, state, after, DONE, marks=marks)
     merged = live.metadata
@@ -236,6 +255,7 @@ def _put(put: Put, state: Known | Absent, rules: Rules, fresh: bool) -> Change |
         writes=live.writes_with(*marks),
         updated_at=put.at,
         updated_by_agent=put.agent,
+        fences=fences_after(fences, put.fence),
         source=None,
     )
     return Change(put, state, after, DONE, live=True, marks=marks)
@@ -264,6 +284,7 @@ def _restore(restore: Restore, state: Known | Absent) -> Change | Outcome:
         whole.last_accessed_by_agent,
         whole.last_accessed_at,
         whole.updated_by_agent,
+        fences=state.fences if isinstance(state, Known) else "",
     )
     return Change(restore, state, after, DONE, live=live is not None, marks=marks)
 
@@ -273,17 +294,23 @@ def _touch(touch: Touch, state: State, rules: Rules, sent: Sent | None, fresh: b
         return None  # it may be done, and another document may have been created since
     if isinstance(state, Unseen):
         return Change(touch, UNSEEN, None, None)
-    if isinstance(state, Absent) or (not state.damaged and not state.live(touch.at)):
+    if isinstance(state, Absent):
         return Outcome(False)
     if state.damaged:
         return Outcome(False, error=damaged(touch.id))
-    if state.expires_at == touch.expires_at:
+    if is_refused(state.fences, touch.fence):
+        return Outcome(False, error=lease_lost())
+    if not state.live(touch.at):
+        return Outcome(False)
+    fences = fences_after(state.fences, touch.fence)
+    if state.expires_at == touch.expires_at and state.fences == fences:
         return DONE
     if sent is not None and _is_later(state, sent, touch):
         return DONE  # the document that it was for is gone, and the expiry of this one is somebody else's
     if rules.replaces_whole and state.source is None:
         return None  # the value must be written again, and so it must be read
-    return Change(touch, state, state._replace(expires_at=touch.expires_at, source=None), DONE, live=True)
+    after = state._replace(expires_at=touch.expires_at, fences=fences, source=None)
+    return Change(touch, state, after, DONE, live=True)
 
 
 def _is_later(known: Known, sent: Sent, touch: Touch) -> bool:
@@ -313,16 +340,41 @@ def _delete(
         if delete.if_revision is not None:
             return Outcome(False, error=damaged(delete.id))
         return Change(delete, state, ABSENT, DONE, marks=(mark,))
+    if delete.fence is not None:
+        if remembers(state.writes, mark):
+            return DONE  # it was removed before, and the answer was lost
+        if is_refused(state.fences, delete.fence):
+            return Outcome(False, error=lease_lost())
     if sent is not None and delete.certain and not state.knows(delete.if_revision or ""):
         # It may be a later one, made after this delete had removed the other.
         return Outcome(False, error=_not_certain())
     if sent is not None and _is_another(state, sent, delete, rules):
         return DONE  # the document that it was for is gone, and this one is newer
     live = state.live(delete.at)
+    if sent is not None and sent.revision is not None and not live and not state.knows(sent.revision):
+        return Outcome(True)  # as if it were gone: the document that it was for was live, and this one is another
     revision = state.revision if live else None
     if delete.if_revision not in (None, revision):
         return Outcome(False, revision)
+    if delete.fence is not None:
+        return _removal(delete, state, mark) if live else Outcome(False)
     return Change(delete, state, ABSENT, Outcome(live), marks=(mark,))
+
+
+def _removal(delete: Delete, state: Known, mark: str) -> Change:
+    """Return the change that puts a document in the place of one that is deleted under a lease: see `Delete.fence`."""
+    home = home_of(delete.id)
+    if home is None:
+        name = decode_id(delete.id)
+    else:  # as `datastore.scope.Scope.area` names it
+        name = decode_id(home + delete.id.rpartition(":")[2])
+        name = name._replace(namespace=f"{area_of(delete.id)}:{name.namespace}")
+    put = Put(delete.id, *name, None, "null", None, "", delete.at, f"deleted-{mark}", GONE)
+    after = Known(
+        None, put.revision, put.at, GONE, "{}", mark, updated_at=put.at, updated_by_agent="",
+        fences=fences_after(state.fences, delete.fence),
+    )  # fmt: skip
+    return Change(put._replace(fence=delete.fence), state, after, DONE, marks=(mark,))
 
 
 def _not_certain() -> OutcomeUnknownError:

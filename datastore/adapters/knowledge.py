@@ -45,6 +45,8 @@ class Known(NamedTuple):
     """It cannot be read. Then only ``token`` and ``foreign`` are known."""
     foreign: bool = False
     """It is damaged because another program has written it: it has no revision."""
+    fences: str = ""
+    """What it remembers of leases (`datastore.fences`)."""
     since: str = ""
     """When it was created by the database's own clock, if the database tells. ``created_at`` is when the call that
     created it began, and a delete may have come in between."""
@@ -80,7 +82,9 @@ class Known(NamedTuple):
         return writes
 
 
-def known_of(document: Document, token: Any, writes: str = "", counts: str = "", source: Any = None) -> Known:
+def known_of(
+    document: Document, token: Any, writes: str = "", counts: str = "", source: Any = None, *, fences: str = ""
+) -> Known:
     """Return what the toolkit must know of a whole document.
 
     Args:
@@ -89,6 +93,7 @@ def known_of(document: Document, token: Any, writes: str = "", counts: str = "",
         writes: The marks of writes that are stored with it.
         counts: The marks of counts that are stored with it.
         source: What to keep as `Known.source`; by default the document.
+        fences: What is stored with it of leases.
 
     Raises:
         InvalidValueError: If the metadata is not valid JSON.
@@ -110,6 +115,7 @@ def known_of(document: Document, token: Any, writes: str = "", counts: str = "",
         accessor,
         accessed_at,
         writer,
+        fences=fences,
         source=document if source is None else source,
     )
 

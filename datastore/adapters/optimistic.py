@@ -21,7 +21,7 @@ class OptimisticBackend(Primitives, Backend):
     """A `Backend` over `load` and `swap`.
 
     `load` must make its results with `datastore.adapters.knowledge.known_of`, so that ``Known.source`` is the document.
-    `swap` must store `Change.document`, with `Known.writes` and `Known.counts` of `Change.after` beside it, or remove
+    `swap` must store `Change.document`, with `Change.writes`, `Change.counts` and `Change.fences` beside it, or remove
     the document if `Change.document` is ``None``.
 
     Args:

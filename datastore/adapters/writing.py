@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from datastore.adapters.changes import Applied, Change, Late, Result, Rules, Sent, decide
 from datastore.adapters.contention import came_too_late, contention
-from datastore.adapters.knowledge import ABSENT, Known, Memory, State
+from datastore.adapters.knowledge import ABSENT, Known, Memory, State, Unseen
 from datastore.adapters.primitives import Primitives
 from datastore.adapters.remembering import new_mark
 from datastore.backend import Delete, Outcome, Put, Restore, Touch
@@ -126,7 +126,10 @@ class Writer:
             sent = self.unanswered.get(write)
             if write in self.refused:
                 return _Job(write, None, sent, remembered is None)
-        return _Job(write, primitives.guess(write, remembered, alone), sent, remembered is None)
+        state = primitives.guess(write, remembered, alone)
+        if isinstance(state, Unseen) and isinstance(write, Delete | Touch) and write.fence is not None:
+            state = None  # what takes the place of a deleted document, or is remembered, depends on what is there
+        return _Job(write, state, sent, remembered is None)
 
     def _decide(
         self, primitives: Primitives, jobs: Sequence[_Job], outcomes: dict[str, Outcome]

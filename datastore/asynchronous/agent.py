@@ -30,10 +30,12 @@ from datastore.asynchronous.interfaces import (
     AsyncLog,
     AsyncVault,
 )  # here: to import it on a loop blocks
+from datastore.asynchronous.leases import AsyncLease, AsyncLock
 from datastore.backend import Document, Fields, NamespaceStats
 from datastore.calls.batches import Item, keys_of
 from datastore.calls.changes import modifying
 from datastore.calls.claims import computing
+from datastore.calls.leases import asked
 from datastore.entries import Entry
 from datastore.ids import encode_key
 from datastore.scope import OfOneProcess, Scope, scope_of
@@ -564,6 +566,14 @@ class AsyncAgentDataStore(Hidden, OfOneProcess):
     ) -> Any:
         walk = _computing(self, key, function, metadata, ttl, refresh, lease)
         return await walked(self, walk, function, limited=False)
+
+    # ----------------------------------------------------------------------------------------------------- leases
+
+    async def lease(self, name: str, ttl: float | timedelta = 30.0, *, renew: bool = True) -> AsyncLease:
+        return AsyncLease(self, await writes(self, AgentDataStore.lease, name, ttl, renew=renew))
+
+    def lock(self, name: str, *, ttl: float | timedelta = 30.0, timeout: float | timedelta = 30.0) -> AsyncLock:
+        return AsyncLock(self, asked(name, ttl, timeout, True))
 
     # ------------------------------------------------------------------------------------------------- namespaces
 

@@ -6,21 +6,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
-from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datastore.arguments import check_name, check_text
 from datastore.backend import Delete, Document, Fields, Put
 from datastore.calls.changes import RESULT, naming
+from datastore.calls.leases import LeaseRecord, put_for, record_for
 from datastore.calls.steps import Steps, follow
 from datastore.documents import key_of
 from datastore.errors import ConflictError, DataStoreError, InvalidValueError, kind_of
-from datastore.ids import IdRange, encode_key, key_range, system_prefix
+from datastore.ids import IdRange, encode_key, key_range
 from datastore.retry import Backoff
-from datastore.scope import Bound, Scope, bounded, new_revision, scope_of
+from datastore.scope import Bound, Scope, bounded, scope_of
 from datastore.times import format_time
-from datastore.values import check_metadata, decode, encode
+from datastore.values import check_metadata, decode
 
 if TYPE_CHECKING:
     from datastore.backend import Query
@@ -342,9 +342,8 @@ def end_computing(scope: Scope, key: str, lease: str) -> None:
 
 
 def _end_lease(scope: Scope, key: str, lease: str) -> None:
-    id, _ = _lease_of(scope, key)
     with suppress(DataStoreError):  # it expires by itself
-        scope.core.write_one(Delete(id, format_time(scope.core.clock()), lease))
+        scope.core.write_one(Delete(_lease_of(scope, key).id, format_time(scope.core.clock()), lease))
 
 
 def _store_computed(
@@ -408,41 +407,19 @@ def _is_due(scope: Scope, document: Document, refresh: float | timedelta | None)
     return soon is not None and document.expires_at <= soon
 
 
-def _lease_of(scope: Scope, key: str) -> tuple[str, str]:
-    """Return the id and the key of the lease for computing the value of a key."""
-    return _lease_for(scope.encoded_user, scope.prefix + encode_key(key))
-
-
-@lru_cache(256)  # it is asked for when the lease is taken, and again when it is ended
-def _lease_for(encoded_user: str, id: str) -> tuple[str, str]:
-    from hashlib import sha256  # imported here, because few programs need it
-
-    name = sha256(id.encode()).hexdigest()  # the id itself is longer than a key may be
-    return system_prefix(encoded_user, "leases") + encode_key(name), name
+def _lease_of(scope: Scope, key: str) -> LeaseRecord:
+    """Return where the lease for computing the value of a key is recorded."""
+    return record_for(scope.encoded_user, scope.prefix + encode_key(key))
 
 
 def _take_lease(scope: Scope, key: str, ttl: float | timedelta) -> str | None:
     """Take the lease for computing the value of a key, and return its revision; ``None`` if somebody holds it.
 
-    The lease is a system record that expires, so that a holder that dies stops nobody for longer.
+    It needs no number, because what is computed is stored on the condition of what it replaces. So its record expires
+    with it, and taking it is one write.
     """
-    moment = scope.moment(ttl)
     value = {"namespace": scope.namespace, "key": key}
-    id, name = _lease_of(scope, key)
-    put = Put(
-        id=id,
-        user_id=scope.user_id,
-        namespace="leases",
-        key=name,
-        value=value,
-        json=encode(value),
-        metadata=None,
-        agent=scope.agent,
-        at=moment.at,
-        revision=new_revision(),
-        expires_at=moment.expires_at,
-        if_absent=True,
-    )
+    put = put_for(scope, _lease_of(scope, key), value, scope.moment(ttl))._replace(if_absent=True)
     return put.revision if scope.core.write_one(put).done else None
 
 

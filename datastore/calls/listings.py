@@ -377,7 +377,7 @@ def _clear(scope: Scope, span: Span) -> int:
     core = scope.core
     core.check_writes(scope.prefix)
     now = core.now()
-    if span.limit is None and core.backend.capabilities.supports("clear"):
+    if span.limit is None and core.removes_ranges and core.backend.capabilities.supports("clear"):
         backend = core.backend
         return core.call("clearing", lambda: backend.clear(span.range, now))
     removed, batch = 0, list[Delete]()

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from datastore.arguments import as_bool, as_text, check_name, check_text
-from datastore.backend import Delete, Fields, Touch
+from datastore.backend import Delete, Document, Fields, Touch
 from datastore.errors import ConflictError, conflict, exists
 from datastore.ids import encode_key, new_key
 from datastore.retry import Backoff
@@ -290,6 +290,24 @@ def _add(scope: Scope, key: str, value: Any, metadata: dict[str, Any] | None, tt
     if not scope.core.write_one(put).done:
         raise exists().during(f"adding {put.key!r} to namespace {scope.namespace!r}", scope.core.backend.name)
     return put.revision
+
+
+def get_at_once(scope: Scope, key: str, most: int) -> Document | None:
+    """Read the record under a key as `RecordCalls.get` does, on an event loop, and count an access.
+
+    Args:
+        scope: Whose it is. Its accesses must not be written at once.
+        key: The key.
+        most: The largest value that is read, in bytes of its JSON.
+
+    Raises:
+        WouldWaitError: If that would have to wait, or anything is wrong: `RecordCalls.get` says what.
+        InvalidNameError: If it is no key.
+    """
+    document = scope.core.read_at_once(scope.prefix + encode_key(key), most)
+    if document is not None:
+        scope.tracker.note(document, scope.agent)
+    return document
 
 
 def _get_and(scope: Scope, key: str, default: Any, type: Any, ttl: float | timedelta | None) -> Any:

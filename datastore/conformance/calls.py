@@ -36,6 +36,8 @@ _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "claim": ({"a": 1},),
     "find_one_and_update": ({"a": 1}, {"$set": {"b": 1}}),
     "get_or_set": ("key", dict),
+    "lease": ("work",),
+    "lock": ("work",),
     "update": ("object", {"field": 1}),
     "get_many": (["key", "other"],),
     "get_records": (["key", "other"],),
@@ -93,8 +95,24 @@ def _purge(data_store: Any) -> object:
         return data_store.count()
 
 
+def _held(name: str) -> Call:
+    """Return a call that takes a lease, and releases it. Where none are served, this counts instead."""
+
+    def held(data_store: Any) -> object:
+        try:
+            taken = _called(data_store, name, {})
+        except UnsupportedError:
+            return data_store.count()
+        with taken as lease:  # type: ignore[attr-defined]  # it is a context manager
+            return lease.name
+
+    return held
+
+
 CALLS: dict[str, Call] = {
     **{name: _call(name) for name in _ARGUMENTS},
+    "lease": _held("lease"),
+    "lock": _held("lock"),
     "purge_expired": _purge,
     "in": lambda data_store: "key" in data_store,
     "clear-prefix": _call("clear", prefix="ke"),
@@ -113,6 +131,7 @@ WRITES = frozenset(
         *("set", "add", "create", "delete", "modify", "increment", "append", "pop", "touch", "claim"),
         *("find_one_and_update", "get_or_set", "update", "add_many", "set_many", "delete_many", "clear"),
         *("clear-prefix", "delete_where", "update_where", "purge_expired", "log_append", "log_trim"),
+        *("lease", "lock"),
     }
 )
 """The calls that write, or can."""

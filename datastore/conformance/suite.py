@@ -19,6 +19,7 @@ from datastore.conformance.topics.isolation import Isolation
 from datastore.conformance.topics.items import Items
 from datastore.conformance.topics.key_order import KeyOrder
 from datastore.conformance.topics.key_value import KeyValues
+from datastore.conformance.topics.leases import Leases
 from datastore.conformance.topics.lifecycle import Lifecycle
 from datastore.conformance.topics.listings import Listings
 from datastore.conformance.topics.logs import Logs
@@ -63,6 +64,7 @@ class ConformanceSuite(
     Updates,
     Claims,
     Logs,
+    Leases,
     Queries,
     Vaults,
     KeyValues,

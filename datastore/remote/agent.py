@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import wraps
 from types import FunctionType, TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from datastore.agent import AgentDataStore
 from datastore.arguments import as_text
@@ -16,13 +16,13 @@ from datastore.calls.changes import RESULT, copy_of, forgotten, modifying, outpa
 from datastore.calls.claims import computing, pausing
 from datastore.calls.listings import Page
 from datastore.calls.steps import Steps, follow
-from datastore.errors import DataStoreError
+from datastore.errors import DataStoreError, UnsupportedError
 from datastore.remote.answers import ask, records
 from datastore.remote.requests import accepted, body_of
 from datastore.retry import Backoff
 from datastore.scope import Scope, Stream, bounded, scope_of
 from datastore.values import checked, decode
-from datastore.wire.calls import CALLS, IN_STEPS, MISSING, Result
+from datastore.wire.calls import CALLS, IN_STEPS, MISSING, NOT_SERVED, Result
 
 if TYPE_CHECKING:
     from datastore.asynchronous.remote import AsyncRemoteAgentDataStore
@@ -185,6 +185,16 @@ def _made_there(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     return made_there
 
 
+def _not_made_there(name: str, reason: str) -> Callable[..., NoReturn]:
+    """Return the method that says why a server does not make a call."""
+
+    @wraps(getattr(AgentDataStore, name))
+    def not_made_there(self: RemoteAgentDataStore, /, *args: Any, **kwargs: Any) -> NoReturn:
+        raise UnsupportedError(f"{name} is not served: {reason}", backend=scope_of(self).core.backend.name)
+
+    return not_made_there
+
+
 def _note(scope: Scope, keys: list[str]) -> None:
     """Count an access for each of some records, whose values fit."""
     _step(scope, "note", AgentDataStore.get_many, keys=keys)
@@ -193,6 +203,8 @@ def _note(scope: Scope, keys: list[str]) -> None:
 for _name, _method in _METHODS.items():
     if _name not in vars(RemoteAgentDataStore):
         setattr(RemoteAgentDataStore, _name, _made_there(_name, _method))
+for _name, _reason in NOT_SERVED.items():
+    setattr(RemoteAgentDataStore, _name, _not_made_there(_name, _reason))
 for _name in ("iter_records", *IN_STEPS):
     vars(RemoteAgentDataStore)[_name].__doc__ = getattr(AgentDataStore, _name).__doc__
 

@@ -24,6 +24,7 @@ from datastore.tokens import PREFIX, UNKNOWN, Kept, Token, bind, find, revocatio
 from datastore.wire.calls import METHODS, requests_of
 from datastore.wire.errors import CALLS_PER_MINUTE
 
+_BEGINNING = PREFIX.encode()
 _LONGEST = 200  # characters of a token
 _NAMESPACES = 256  # stores kept bound for one token
 _HOLDERS = 10_000  # from here on those that have nothing under way are forgotten
@@ -49,6 +50,10 @@ class Holder:
         """As ids have it."""
         self.requests = _EVERYTHING if allowed.calls is None else requests_of(allowed.calls)
         """The calls on the wire that it may make."""
+        self.rates = (*kept.rates, None if allowed.quota is None else allowed.quota.calls_per_minute)
+        """How many calls a minute it and those that it descends from may make; its own comes last."""
+        self.is_limited = any(rate is not None for rate in self.rates)
+        """Whether one of these is limited."""
         self.answers = Answers(limits.remember_seconds, limits.remember_bytes)
         self.short, self.long = Share(), Share()
         self.narrowing = Bucket(limits.narrowed_per_minute)
@@ -86,6 +91,11 @@ class Holder:
                 self._stores.popitem(last=False)
         return found
 
+    def store_at_hand(self, namespace: str | None) -> AgentDataStore | None:
+        """Return the agent's store in a namespace that was asked for before."""
+        found = self._stores.get(self.allowed.namespace if namespace is None else namespace)
+        return None if found is None else found[0]
+
 
 class Access:
     """The tokens that are in use.
@@ -121,22 +131,30 @@ class Access:
             InvalidTokenError: If there is none, or it is not valid. Nobody is told why.
             DataStoreError: If it cannot be looked up.
         """
-        scheme, _, secret = (authorization or b"").partition(b" ")
-        secret = secret.strip()
-        if scheme.lower() != b"bearer" or not secret.startswith(PREFIX.encode()) or len(secret) > _LONGEST:
+        secret, digest = _read(authorization)
+        holder = self._checked(digest) or await self._look_up(digest, secret)
+        if holder is None or holder.is_over():
             raise InvalidTokenError(UNKNOWN, by_the_store=True)
-        # What is compared from here on is a digest, of which nobody can choose the beginning: a difference in time
-        # tells nothing about a token.
-        digest = sha256(secret).digest()
+        return holder
+
+    def known(self, authorization: bytes | None) -> Holder | None:
+        """Return who holds a token that need not be looked up now.
+
+        Raises:
+            InvalidTokenError: If it cannot be a token.
+        """
+        holder = self._checked(_read(authorization)[1])
+        return None if holder is None or holder.is_over() else holder
+
+    def _checked(self, digest: bytes) -> Holder | None:
+        """Return the holder of a token that was looked up just now."""
         holder = self._holders.get(digest)
         if (
             holder is None
             or time.monotonic() - holder.checked >= self._limits.token_seconds
             or holder.revocations != revocations(self._core)
         ):
-            holder = await self._look_up(digest, secret)
-        if holder is None or holder.is_over():
-            raise InvalidTokenError(UNKNOWN, by_the_store=True)
+            return None
         return holder
 
     def spend(self, holder: Holder) -> None:
@@ -145,14 +163,11 @@ class Access:
         Raises:
             QuotaExceededError: If one of them may make no more in this minute.
         """
-        quota = holder.allowed.quota
-        own = None if quota is None else quota.calls_per_minute
-        rates = (*holder.kept.rates, own)
-        if not any(rate is not None for rate in rates):
+        if not holder.is_limited:
             return
         names = (*holder.kept.ancestors, holder.kept.hash)
         buckets = list[Bucket]()
-        for name, rate in zip(names, rates, strict=True):
+        for name, rate in zip(names, holder.rates, strict=True):
             if rate is not None:
                 bucket = self._buckets.get(name)
                 if bucket is None:
@@ -223,6 +238,21 @@ class Access:
         for name in self._buckets.keys() - names:
             if self._buckets[name].is_full():
                 del self._buckets[name]
+
+
+def _read(authorization: bytes | None) -> tuple[bytes, bytes]:
+    """Return the token of an ``Authorization`` header, and its digest.
+
+    Raises:
+        InvalidTokenError: If there is none.
+    """
+    scheme, _, secret = (authorization or b"").partition(b" ")
+    secret = secret.strip()
+    if scheme.lower() != b"bearer" or not secret.startswith(_BEGINNING) or len(secret) > _LONGEST:
+        raise InvalidTokenError(UNKNOWN, by_the_store=True)
+    # What is compared from here on is a digest, of which nobody can choose the beginning: a difference in time tells
+    # nothing about a token.
+    return secret, sha256(secret).digest()
 
 
 def not_allowed(call: str) -> PermissionDeniedError:

@@ -53,6 +53,7 @@ from datastore.wire.errors import error_to_json, status_of
 from datastore.wire.messages import dump, error_to_bytes, request_from_bytes
 
 if TYPE_CHECKING:
+    from datastore.server.protocol import GuardedProtocol
     from datastore.server.tools import ServedTools
 
 T = TypeVar("T")
@@ -167,6 +168,30 @@ class Application:
             await self._send(send, Answer(refused.status, error_to_bytes(told)), more)
         except _GoneError:
             return
+
+    def at_once(self, headers: Sequence[tuple[bytes, bytes]], body: bytes, connection: GuardedProtocol) -> bytes | None:
+        """Return the body of the answer to a `get`, if it is answered here and now.
+
+        ``None`` if it is to be made as any other call: it has to wait, or something is wrong with it.
+        """
+        try:
+            read = _headers_of(headers)
+            self._check_host(read)
+            self._check_content(read)
+            holder = self.access.known(read.authorization)
+            if holder is None or holder.is_limited or "get" not in holder.requests:
+                return None
+            if len(body) > self._limits.body_bytes:
+                return None
+            connection.used_with_a_token()
+            namespace, arguments = request_from_bytes(body)
+            return self.runner.at_once(holder, namespace, arguments)
+        except (_RefusedError, DataStoreError):
+            return None
+
+    def headers_at_once(self) -> list[tuple[bytes, bytes]]:
+        """Return the headers of such an answer, but for its length."""
+        return self._with(JSON_TYPE, None)
 
     def stop(self) -> None:
         """End the threads of the application. The store stays open."""

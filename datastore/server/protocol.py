@@ -37,7 +37,7 @@ class ConnectionLimits:
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """One connection. A subclass for each server has its limits (`protocol_with`)."""
+    """One connection. A subclass for each server has its limits (`datastore.server.prompt.protocol_for`)."""
 
     limits: ClassVar[ConnectionLimits] = ConnectionLimits()
     request_bytes: ClassVar[int] = 33_000_000
@@ -151,15 +151,3 @@ class GuardedProtocol(HttpToolsProtocol):
         if stuck and self._is_stuck is not None:
             self._is_stuck.cancel()
             self._is_stuck = None
-
-
-def protocol_with(limits: ConnectionLimits, body_bytes: int) -> type[GuardedProtocol]:
-    """Return the protocol of a server with certain limits."""
-
-    class Protocol(GuardedProtocol):
-        pass
-
-    Protocol.limits = limits
-    Protocol.request_bytes = 2 * body_bytes + 1_000_000
-    Protocol.strangers = {}
-    return Protocol

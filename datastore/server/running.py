@@ -18,7 +18,10 @@ from typing import Any
 from datastore.agent import AgentDataStore
 from datastore.asynchronous.bound import machinery_of
 from datastore.asynchronous.workers import AT_ONCE, OVER_A_NETWORK, Job, Workers, outcome
-from datastore.errors import name_of
+from datastore.backend import WouldWaitError
+from datastore.calls.records import get_at_once
+from datastore.core import Core
+from datastore.errors import DataStoreError, name_of
 from datastore.events import CallEvent
 from datastore.scope import scope_of
 from datastore.server.access import Holder
@@ -57,6 +60,7 @@ class Runner:
 
     def __init__(self, store: DataStore, limits: ServerLimits) -> None:
         self._core = store._core
+        self._most_at_once = _most_at_once(store._core, limits)
         places = AT_ONCE if store.capabilities.at_once else OVER_A_NETWORK
         each, most, seconds = limits.calls_at_once, limits.waiting_calls, limits.waiting_seconds
         self._workers = machinery_of(self._core).workers
@@ -86,6 +90,8 @@ class Runner:
         began = time.perf_counter()
         try:
             if call.name == "get" and len(arguments) == 1:
+                if (answer := self._got_at_once(sync, arguments["key"])) is not None:
+                    return answer
                 return result_to_bytes(Result.FOUND, await twin.get(arguments["key"], MISSING))
             if call.name == "exists":
                 return result_to_bytes(Result.BOOLEAN, await twin.exists(arguments["key"]))
@@ -94,6 +100,33 @@ class Runner:
             return await self._outcome(self._workers, call, partial(_bytes_of, call, sync, arguments))  # type: ignore[no-any-return]  # bytes
         finally:
             lane.leave(share, time.perf_counter() - began)
+
+    def at_once(self, holder: Holder, namespace: str | None, arguments: dict[str, Any]) -> bytes | None:
+        """Make a `get` here and now, and return the body of its answer; ``None`` if that has to wait, or to fail."""
+        if not self._most_at_once or arguments.keys() != {"key"}:
+            return None
+        data_store = holder.store_at_hand(namespace)  # whoever is refused is told so once, by `run`
+        if data_store is None or not self._short.enter_at_once(holder.short):
+            return None
+        began = time.perf_counter()
+        try:
+            return self._got_at_once(data_store, arguments["key"])
+        finally:
+            self._short.leave(holder.short, time.perf_counter() - began)
+
+    def _got_at_once(self, data_store: AgentDataStore, key: Any) -> bytes | None:
+        watcher = self._core.watcher
+        if not self._most_at_once or (watcher is not None and watcher.telemetry is not None):
+            return None  # a span is made around a call, and not when it is over
+        at, began = self._core.clock(), time.perf_counter()
+        try:
+            document = get_at_once(scope_of(data_store), key, self._most_at_once)
+        except (WouldWaitError, DataStoreError):
+            return None
+        if watcher is not None:
+            found = (0, 0) if document is None else (1, size_of(document.value))
+            _tell_of(data_store, "get", {"key": key}, at, time.perf_counter() - began, None, found)
+        return result_to_bytes(Result.FOUND, MISSING if document is None else document.value)
 
     async def _leasing(
         self, holder: Holder, call: Call, data_store: AgentDataStore, arguments: dict[str, Any]
@@ -171,6 +204,12 @@ class Runner:
         job = Job(work, writes=call is None or call.writes, seconds=seconds)
         workers.submit(job)
         return await outcome(job)
+
+
+def _most_at_once(core: Core, limits: ServerLimits) -> int:
+    """Return the largest value that is read on the event loop itself; 0 if that cannot be done without waiting."""
+    able = core.backend.capabilities.supports("read_at_once") and not core.tracker.is_immediate
+    return int(limits.at_once_bytes) if able else 0
 
 
 def _is_large(arguments: Mapping[str, Any]) -> bool:

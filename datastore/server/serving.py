@@ -23,7 +23,8 @@ from starlette.routing import BaseRoute
 from datastore.arguments import as_int, shown
 from datastore.errors import ConfigurationError
 from datastore.server.app import Application, create_app
-from datastore.server.protocol import ConnectionLimits, protocol_with
+from datastore.server.prompt import protocol_for
+from datastore.server.protocol import ConnectionLimits
 from datastore.server.settings import LOOPBACK, ServerLimits
 from datastore.store import DataStore
 
@@ -110,7 +111,7 @@ def _run(
 ) -> None:
     config = uvicorn.Config(
         app,
-        http=protocol_with(connections, limits.body_bytes),
+        http=protocol_for(app, connections, limits.body_bytes),
         ws="none",
         loop="auto",  # uvloop where it is installed
         lifespan="on",

@@ -10,6 +10,8 @@ from datastore.errors import ConfigurationError
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 """The hosts that a server on loopback or on a Unix socket answers to."""
 
+_MAY_BE_NONE = frozenset({"token_seconds", "waiting_calls", "at_once_bytes", "narrowed_per_minute"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerLimits:
@@ -28,6 +30,8 @@ class ServerLimits:
             A client repeats a call for less than that.
         remember_bytes: How much these answers may take for one token. Beyond it, a repeat is told that the outcome is
             unknown.
+        at_once_bytes: The largest value that a `get` reads on the event loop itself, where the database can do that
+            without waiting (SQLite). Everything else is read by workers; 0 lets them read everything.
         narrowed_per_minute: How many narrower tokens one token may make in a minute.
     """
 
@@ -40,12 +44,13 @@ class ServerLimits:
     waiting_seconds: float = 30.0
     remember_seconds: float = 600.0
     remember_bytes: int = 4_000_000
+    at_once_bytes: int = 65_536
     narrowed_per_minute: int = 60
 
     def __post_init__(self) -> None:
         for field in fields(self):
             given = as_number(getattr(self, field.name))
-            least = 0 if field.name in ("token_seconds", "waiting_calls", "narrowed_per_minute") else 1e-3
+            least = 0 if field.name in _MAY_BE_NONE else 1e-3
             if given is None or not least <= given < 1e15:
                 raise ConfigurationError(
                     f"{field.name} is {shown(getattr(self, field.name))}; it must be a number of at least {least:g}"

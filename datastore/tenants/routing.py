@@ -32,8 +32,8 @@ from datastore.tenants.opened import OpenDatabases
 _AT_ONCE = 16
 """The most tenants whose documents come in one page: each one's may be as large as a page of the adapter."""
 _OF_ALL: frozenset[Ability] = frozenset({"database", "tenants", "drop_tenant", "users"})
-_OF_NONE: frozenset[Ability] = frozenset({"ensure_index"})
-"""An index would also have to be declared in databases that do not exist yet."""
+_OF_NONE: frozenset[Ability] = frozenset({"ensure_index", "read_at_once"})
+"""An index would also have to be declared in databases that do not exist yet; and to open a database takes long."""
 
 
 class TenantBackend(Backend):

@@ -261,6 +261,12 @@ def _table() -> dict[str, Call]:
 CALLS: Mapping[str, Call] = _table()
 """The calls on the wire, by name."""
 
+NOT_SERVED: Mapping[str, str] = {
+    "lease": "a lease is renewed by the process that holds it, and the server does not know when a client has gone",
+    "lock": "a lock is a lease",
+}
+"""The methods of `AgentDataStore` that a server does not make, each with the reason."""
+
 METHODS = frozenset({name for name, call in CALLS.items() if call.step is None} | set(IN_STEPS))
 """The methods of `AgentDataStore` that a token may allow."""
 

@@ -26,6 +26,8 @@ import datastore
 
 CANARY = f"canary-{secrets.token_hex(16)}"
 """Stands wherever the hostile agent must not look. If it tells it to us, it has looked there."""
+PATIENCE = 200
+"""Seconds: a process that has not come to its end by then hangs. A busy machine takes a minute to start one."""
 
 
 @dataclass
@@ -94,12 +96,12 @@ def run(*, plain: bool = False) -> Report:
         mallory = running.enter_context(
             ending(sandbox.start("hostile.py", "token", cursor, json.dumps(places), own=here / "mallory", **start))
         )
-        told, errors = mallory.communicate(timeout=100)
+        told, errors = mallory.communicate(timeout=PATIENCE)
         lines = [json.loads(line) for line in told.splitlines()]
         if not lines or lines[-1]["kind"] != "end":
             raise RuntimeError(f"the hostile agent did not come to its end: {errors or told[-2_000:]}")
 
-        told, errors = alice.communicate(timeout=30)  # its input ends, so it ends
+        told, errors = alice.communicate(timeout=PATIENCE)  # its input ends, so it ends
         if alice.returncode != 0:
             raise RuntimeError(f"alice's agent failed: {errors}")
         work = json.loads(told.splitlines()[-1])
@@ -131,7 +133,7 @@ def serving(url: str, path: Path) -> Iterator[subprocess.Popen[bytes]]:
         stderr=subprocess.PIPE,
     )
     with ending(server):
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE
         while not answers(path):
             if server.poll() is not None or time.monotonic() > end:
                 server.kill()

@@ -266,7 +266,7 @@ def readable(path: Path) -> bool:
 
 def from_loopback(port: int) -> str:
     """Return what a port of this machine says."""
-    with socket.create_connection(("127.0.0.1", port), timeout=2) as line:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as line:
         return line.recv(1_000).decode("utf-8", "replace")
 
 

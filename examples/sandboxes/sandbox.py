@@ -24,7 +24,7 @@ def bubblewrap() -> str | None:
     tried = subprocess.run(
         [path, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"],
         capture_output=True,
-        timeout=20,
+        timeout=60,
     )
     return path if tried.returncode == 0 else None
 

@@ -6,6 +6,7 @@ import threading
 from datastore import AsyncDataStore, DataStore
 from datastore.conformance.faults import Wrapped
 from datastore_memory import MemoryBackend
+from tests.patience import PATIENCE
 
 
 class Held(Wrapped):
@@ -35,7 +36,7 @@ class Held(Wrapped):
     def _wait(self, kind: str) -> None:
         if self.hold == kind:
             self.entered.set()
-            assert self._free.acquire(timeout=30), "nobody released it"
+            assert self._free.acquire(timeout=PATIENCE), "nobody released it"
 
     def release(self, number: int = 1) -> None:
         """Let calls that wait go on, or those that will wait."""

@@ -10,6 +10,7 @@ import pytest
 from datastore import ClosedError, UnsupportedError
 from datastore.conformance.calls import CALLS
 from datastore.conformance.topic import Topic
+from tests.patience import PATIENCE
 
 
 async def begun(call, agent):
@@ -123,7 +124,7 @@ class Awaited(Topic):
 
                 steps.task = asyncio.ensure_future(run())
                 with contextlib.suppress(asyncio.CancelledError, UnsupportedError):
-                    await asyncio.wait_for(asyncio.shield(steps.task), 60)
+                    await asyncio.wait_for(asyncio.shield(steps.task), PATIENCE)
                 assert steps.task.done()
                 reached = steps.reached
                 number += 1
@@ -156,7 +157,7 @@ class Awaited(Topic):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(120)
+            thread.join(PATIENCE)
         assert not any(thread.is_alive() for thread in threads)
         assert wrong == []
 
@@ -168,7 +169,7 @@ class Awaited(Topic):
             writes = [asyncio.ensure_future(agent.set(f"key{number}", number)) for number in range(40)]
             await asyncio.sleep(0)
             await store.asynchronous.aclose()
-            return await asyncio.wait_for(asyncio.gather(*writes, return_exceptions=True), 10)
+            return await asyncio.wait_for(asyncio.gather(*writes, return_exceptions=True), PATIENCE)
 
         outcomes = _ended(main())
         assert {type(outcome) for outcome in outcomes} <= {str, ClosedError}

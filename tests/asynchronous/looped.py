@@ -68,6 +68,12 @@ class LoopedAgent(AgentDataStore):
     def __contains__(self, key):
         return self.exists(key)
 
+    def lease(self, *args, **kwargs):
+        return LoopedLease(on_the_loop(self._twin().lease(*args, **kwargs)), type(self))
+
+    def lock(self, *args, **kwargs):
+        return LoopedLock(self._twin().lock(*args, **kwargs), type(self))
+
     @property
     def vault(self):
         return LoopedVault(AgentDataStore(scope_of(self)), "")
@@ -75,6 +81,42 @@ class LoopedAgent(AgentDataStore):
     @property
     def key_value(self):
         return LoopedKeyValue(AgentDataStore(scope_of(self)))
+
+
+class LoopedLease:
+    """An awaited lease, whose store makes its calls on the loop as well."""
+
+    def __init__(self, lease, kind):
+        self._lease = lease
+        self._kind = kind
+
+    @property
+    def data_store(self):
+        return self._kind(scope_of(self._lease.data_store.sync))
+
+    def __getattr__(self, name):
+        member = getattr(self._lease, name)
+        return (lambda: on_the_loop(member())) if name in ("renew", "release") else member
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        on_the_loop(self._lease.__aexit__(None, None, None))
+
+
+class LoopedLock:
+    """An awaited lock."""
+
+    def __init__(self, lock, kind):
+        self._lock = lock
+        self._kind = kind
+
+    def __enter__(self):
+        return LoopedLease(on_the_loop(self._lock.__aenter__()), self._kind)
+
+    def __exit__(self, *_):
+        on_the_loop(self._lock.__aexit__(None, None, None))
 
 
 @looped

@@ -9,6 +9,7 @@ import pytest
 from datastore import ConflictError, InvalidValueError, connect_async
 from datastore.scope import scope_of
 from tests.asynchronous.backends import Held, opened, turns
+from tests.patience import PATIENCE
 
 
 class Wrong(Exception):  # noqa: N818 - it stands for whatever a caller's function raises
@@ -139,19 +140,30 @@ def test_a_timeout_waits_for_the_write_and_is_a_timeout():
         backend = Held()
         async with opened(backend) as store:
             agent = store.agent("u", "a")
+
+            async def end(timeout):
+                await backend.until_entered()
+                timeout.reschedule(0)
+                await turns()
+                assert timeout.expired()
+                backend.hold = ""
+                backend.release()
+
+            async def ends_while_it_is_held(call):
+                try:
+                    async with asyncio.timeout(None) as timeout:
+                        ending = asyncio.ensure_future(end(timeout))
+                        await call
+                finally:
+                    await ending
+
             backend.hold = "write"
-            threading.Timer(0.2, backend.release).start()
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05):
-                    await agent.set("key", 1)
-            backend.hold = ""
+                await ends_while_it_is_held(agent.set("key", 1))
             assert await agent.get("key") == 1
             backend.hold = "read"
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05):
-                    await agent.get("key")
-            backend.hold = ""
-            backend.release()
+                await ends_while_it_is_held(agent.get("key"))
             assert asyncio.current_task().cancelling() == 0
 
     asyncio.run(main())
@@ -217,7 +229,7 @@ def test_no_change_of_many_coroutines_is_lost_and_none_waits_for_a_worker_that_i
             await asyncio.gather(*(agent.modify("key", one_more, 0) for _ in range(20)))
             assert await agent.get("key") == 20
 
-    asyncio.run(asyncio.wait_for(main(), 60))
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
 
 
 def test_what_the_coroutine_raises_is_raised_and_nothing_is_stored():
@@ -259,7 +271,7 @@ def test_of_many_that_compute_one_does_and_the_waiting_ones_hold_no_worker():
             assert found == ["value"] * 30
             assert calls == [1]
 
-    asyncio.run(asyncio.wait_for(main(), 60))
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
 
 
 def test_whoever_is_cancelled_while_computing_gives_up_the_lease():

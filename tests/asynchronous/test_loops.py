@@ -19,6 +19,7 @@ from datastore.asynchronous import gathering
 from datastore.asynchronous.gathering import Line
 from datastore_memory import MemoryBackend
 from tests.asynchronous.backends import Held, opened, turns
+from tests.patience import PATIENCE
 
 
 def workers() -> list[threading.Thread]:
@@ -30,7 +31,7 @@ def run(program: str, *arguments: str) -> subprocess.CompletedProcess:
         [sys.executable, "-W", "default", "-c", textwrap.dedent(program), *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -60,7 +61,7 @@ def test_several_loops_at_once_share_requests_and_each_gets_its_answers():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert not any(thread.is_alive() for thread in threads)
     assert wrong == []
     asyncio.run(store.aclose())
@@ -93,8 +94,8 @@ def test_a_loop_that_is_stopped_before_its_reads_leave_holds_up_no_other_one():
         task = loop.create_task(agent.get("key", "left behind"))
         loop.call_soon(loop.stop)
         loop.run_forever()  # one turn, so that the read was asked for and has not left
-        assert asyncio.run(asyncio.wait_for(agent.get("key", "none"), 10)) == "none"
-        assert loop.run_until_complete(asyncio.wait_for(task, 10)) == "left behind"
+        assert asyncio.run(asyncio.wait_for(agent.get("key", "none"), PATIENCE)) == "none"
+        assert loop.run_until_complete(asyncio.wait_for(task, PATIENCE)) == "left behind"
     finally:
         loop.close()
     asyncio.run(store.aclose())
@@ -117,8 +118,8 @@ def test_a_read_whose_turn_was_interrupted_leaves_with_the_next_one(monkeypatch)
         with pytest.raises(KeyboardInterrupt):
             loop.run_until_complete(first)
         time.sleep(2 * gathering._TURN)
-        assert loop.run_until_complete(asyncio.wait_for(agent.get("key", "second"), 10)) == "second"
-        assert loop.run_until_complete(asyncio.wait_for(first, 10)) == "first"
+        assert loop.run_until_complete(asyncio.wait_for(agent.get("key", "second"), PATIENCE)) == "second"
+        assert loop.run_until_complete(asyncio.wait_for(first, PATIENCE)) == "first"
     finally:
         loop.close()
     asyncio.run(store.aclose())
@@ -134,7 +135,13 @@ def test_a_run_that_is_interrupted_waits_for_its_writes():
         backend.hold = "write"
         task = asyncio.ensure_future(agent.set("key", 1))
         await backend.until_entered()
-        threading.Timer(0.1, backend.release).start()
+
+        def release():
+            while not task.cancelling():
+                time.sleep(0.001)
+            backend.release()
+
+        threading.Thread(target=release, daemon=True).start()
         return task
 
     task = asyncio.run(main())
@@ -186,7 +193,7 @@ def test_a_store_whose_opening_was_cancelled_is_closed():
 
     def connect():
         opening.set()
-        assert go_on.wait(30)
+        assert go_on.wait(PATIENCE)
         return DataStore(Slow())
 
     async def main():
@@ -251,7 +258,7 @@ def test_a_closed_store_refuses_every_call_and_hangs_in_none():
         ]
         for call in calls:
             with pytest.raises(ClosedError):
-                await asyncio.wait_for(call, 10)
+                await asyncio.wait_for(call, PATIENCE)
         assert (await agent.vault.health())["ok"] is False
 
     asyncio.run(main())
@@ -274,7 +281,7 @@ def test_closing_with_calls_under_way_and_calls_that_wait(kind):
         await turns()
         backend.hold = ""
         backend.release(20)
-        answers = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+        answers = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE)
         await closing
         assert {type(answer) for answer in answers} <= {str, type(None), ClosedError}
         assert ClosedError in {type(answer) for answer in answers}

@@ -15,11 +15,13 @@ from datastore import (
     AsyncAgentDataStore,
     AsyncDataStore,
     AsyncKeyValueStore,
+    AsyncLease,
     AsyncLog,
     AsyncTokens,
     AsyncVault,
     DataStore,
     KeyValueStore,
+    Lease,
     Log,
     Tokens,
     Vault,
@@ -33,6 +35,7 @@ TWINS = {
     KeyValueStore: AsyncKeyValueStore,
     Log: AsyncLog,
     Tokens: AsyncTokens,
+    Lease: AsyncLease,
 }
 RENAMED = {(DataStore, "close"): "aclose"}
 """Calls with another name, as Python's own asynchronous objects have it."""
@@ -41,11 +44,14 @@ WITHOUT_IO = {
     (DataStore, "host"),
     (AgentDataStore, "use_namespace"),
     (AgentDataStore, "log"),
+    (AgentDataStore, "lock"),
 }
 """They make no request, so there is nothing to await."""
 BINDING = {(Tokens, "agent")}
 """They make a request, and return a twin."""
 STREAMS = {(DataStore, "users"), (DataStore, "records"), (AgentDataStore, "iter_records")}
+TWINS_THEMSELVES = {(AgentDataStore, "lease"): "AsyncLease", (AgentDataStore, "lock"): "AsyncLock"}
+"""They return a twin."""
 AWAITED_OR_ITERATED = {(AgentDataStore, "find_records"): "FoundRecords"}
 OWN_DOCSTRING = {(DataStore, "close")}
 COROUTINES_TOO = {(AgentDataStore, "modify"), (AgentDataStore, "get_or_set")}
@@ -103,7 +109,7 @@ def test_a_call_returns_the_same(kind, name):
         returned = re.sub(r"\b(AgentDataStore|Log)\b", r"Async\1", returned)
     if (kind, name) in STREAMS:
         returned = returned.replace("Iterator", "AsyncIterator")
-    assert twin.return_annotation == AWAITED_OR_ITERATED.get((kind, name), returned)
+    assert twin.return_annotation == {**AWAITED_OR_ITERATED, **TWINS_THEMSELVES}.get((kind, name), returned)
 
 
 @pytest.mark.parametrize(("kind", "name"), CALLS)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import datastore
 from datastore.cli import demo as demonstration
 from datastore.cli.app import app
+from tests.patience import PATIENCE
 
 
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -24,7 +25,7 @@ def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
         capture_output=True,
         env={**os.environ, **environment},
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 
@@ -112,7 +113,7 @@ def test_control_c_ends_the_process_without_a_traceback(tmp_path):
     while not (log.exists() and log.stat().st_size > 200_000) and process.poll() is None:
         time.sleep(0.001)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, stderr
     assert b"Traceback" not in stderr
 
@@ -120,14 +121,14 @@ def test_control_c_ends_the_process_without_a_traceback(tmp_path):
 @pytest.mark.parametrize("package", ["typer", "rich"])
 def test_without_its_extra_it_says_what_to_install(package):
     blocked = f"import sys; sys.modules[{package!r}] = None; from datastore.cli import main; main()"
-    result = subprocess.run([sys.executable, "-c", blocked], capture_output=True, text=True, timeout=60)
+    result = subprocess.run([sys.executable, "-c", blocked], capture_output=True, text=True, timeout=PATIENCE)
     assert result.returncode == 2
     assert result.stderr == f"datastore: {package} is not installed: pip install 'agent-datastore[cli]'\n"
 
 
 def test_importing_the_package_imports_neither_typer_nor_rich():
     check = "import sys, datastore, datastore.cli; print({'typer', 'rich', 'click', 'pydantic'} & set(sys.modules))"
-    result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60)
+    result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=PATIENCE)
     assert result.stdout == "set()\n", result.stderr
 
 
@@ -157,7 +158,9 @@ def test_the_commands_are_those_of_the_guide():
 
 @pytest.mark.parametrize("module", ["datastore", "datastore.cli"])
 def test_python_m_is_the_command(module):
-    result = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, timeout=60)
+    result = subprocess.run(
+        [sys.executable, "-m", module, "--version"], capture_output=True, text=True, timeout=PATIENCE
+    )
     assert result.stdout.startswith("agent-datastore ")
 
 

@@ -24,6 +24,7 @@ from datastore.urls import Url
 from tests.moving.tables import make_table
 from tests.moving.test_legacy import COLLIDED, MIXED
 from tests.moving.test_legacy_format import legacy
+from tests.patience import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +111,7 @@ class TestStandardStreams:
 
     def process(self, *arguments, **options):
         command = [sys.executable, "-m", "datastore", *arguments]
-        return subprocess.run(command, capture_output="stdout" not in options, timeout=60, **options)
+        return subprocess.run(command, capture_output="stdout" not in options, timeout=PATIENCE, **options)
 
     def test_an_export_is_written_to_it_and_reported_beside_it(self, source, wanted, own_directory):
         result = self.process("export", "sqlite:///a.db", "-", "--json")
@@ -154,12 +155,12 @@ class TestStandardStreams:
     def test_one_command_feeds_the_other(self, source, wanted):
         datastore_ = f"{sys.executable} -m datastore"
         pipeline = f"{datastore_} export sqlite:///a.db - | {datastore_} import - sqlite:///b.db --json"
-        assert subprocess.run(["bash", "-c", pipeline], timeout=60, capture_output=True).returncode == 0
+        assert subprocess.run(["bash", "-c", pipeline], timeout=PATIENCE, capture_output=True).returncode == 0
         assert digest("sqlite:///b.db") == wanted
 
     def test_who_reads_no_further_ends_it_without_a_traceback(self, source):
         pipeline = f"{sys.executable} -m datastore export sqlite:///a.db - | head -c 10"
-        result = subprocess.run(["bash", "-c", pipeline], timeout=60, capture_output=True)
+        result = subprocess.run(["bash", "-c", pipeline], timeout=PATIENCE, capture_output=True)
         assert result.stdout == b'{"format":'
         assert b"Traceback" not in result.stderr
         assert b"Exception ignored" not in result.stderr
@@ -327,7 +328,7 @@ def test_a_copy_that_is_killed_goes_on_with_the_next_run(own_directory, state):
     while not (state.is_dir() and list(state.glob("copy-*.json"))) and process.poll() is None:
         pass
     os.kill(process.pid, signal.SIGKILL)
-    assert process.wait(60) == -signal.SIGKILL
+    assert process.wait(PATIENCE) == -signal.SIGKILL
     report = json.loads(run("copy", "sqlite:///a.db", "sqlite:///b.db", "--json").stdout)
     assert report["resumed"] > 0
     assert report["read"] == 8_000

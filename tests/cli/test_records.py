@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import datastore
 from datastore.cli.app import app
+from tests.patience import PATIENCE
 from tests.sqlite.files import as_nobody
 
 ANN = ("--user", "ann")
@@ -234,7 +235,7 @@ class TestTables:
 
     def test_a_process_that_writes_to_a_pipe_does_the_same(self, names):
         command = [sys.executable, "-m", "datastore", "stats"]
-        lines = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60).stdout.splitlines()
+        lines = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=PATIENCE).stdout.splitlines()
         assert lines == run("stats").stdout.splitlines()
 
     def test_a_listing_has_a_line_for_each_key(self, names, monkeypatch):

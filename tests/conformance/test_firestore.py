@@ -14,6 +14,7 @@ from datastore_firestore.backend import FirestoreBackend
 from tests.conformance.paging import smaller_pages
 from tests.firestore.network import to_the_emulator
 from tests.full import EXAMPLES_ON_SERVERS, MANY_ON_SERVERS
+from tests.patience import PATIENCE
 
 REAL = "AGENT_DATASTORE_TEST_FIRESTORE_URL"
 """Names a real database, such as ``firestore://my-project/agent_data_store_test``; its collection is emptied."""
@@ -72,7 +73,7 @@ def empty(backend):
             return
 
 
-def until_it_answers(backend, seconds=20):
+def until_it_answers(backend, seconds=PATIENCE):
     """Wait until the database answers again, unless the store was closed meanwhile."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -19,6 +19,7 @@ from tests.full import EXAMPLES_OF_A_VARIANT, FULL
 from tests.remote.serving import LoopedServedStore, ServedStore
 
 _NO_CALLS = "it calls the adapter itself, not an agent's store; the backend's own run has it"
+_NOT_SERVED = "leases are not served (datastore.wire.calls.NOT_SERVED); the backend's own run has them"
 _DECIDED_HERE = "what the client and the server do is decided on memory and SQLite; tox -e full runs it on servers"
 _BELOW = ("raw_reads", "raw_touches", "raw_writes", "accesses", "abilities")
 _opened: WeakKeyDictionary[Harness, list[ServedStore]] = WeakKeyDictionary()
@@ -30,7 +31,7 @@ class Served:
     differs: ClassVar = {
         "test_the_clients_own_error_is_chained": "what a database's client says stays on the host: it may name paths",
     }
-    left_out: ClassVar = dict.fromkeys(_BELOW, _NO_CALLS)
+    left_out: ClassVar = {**dict.fromkeys(_BELOW, _NO_CALLS), "leases": _NOT_SERVED}
 
     def open(self, **options: Any) -> DataStore:
         return self._served(super().open(**options))

@@ -17,6 +17,7 @@ from datastore import BackendUnavailableError, DataStore
 from datastore.backend import Fields
 from datastore.ids import encode_id
 from tests.core.faults import FaultyBackend
+from tests.patience import PATIENCE
 
 down = BackendUnavailableError("no route to host")
 NEVER = 3_600.0
@@ -26,7 +27,7 @@ def flush_threads():
     return [thread for thread in threading.enumerate() if thread.name == "datastore-access" and thread.is_alive()]
 
 
-def wait_until(true, seconds=10.0):
+def wait_until(true, seconds=PATIENCE):
     """Poll: what is waited for always comes, and how soon decides nothing."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -292,7 +293,7 @@ def test_a_record_read_during_a_flush_is_counted_once(backend):
     def slow(method, accesses):
         method(accesses)
         reached.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE)
 
     with DataStore(backend, flush_interval=NEVER) as store:
         agent = store.agent("u", "a")
@@ -301,11 +302,11 @@ def test_a_record_read_during_a_flush_is_counted_once(backend):
         backend.fail("record_access", slow)
         flushing = threading.Thread(target=store.flush)
         flushing.start()
-        assert reached.wait(10)
+        assert reached.wait(PATIENCE)
         agent.get("k")
         assert agent.get_record("k").access_count == 2, "and nobody waited for the flush to end"
         go_on.set()
-        flushing.join(10)
+        flushing.join(PATIENCE)
         assert agent.get_record("k").access_count == 2
 
 
@@ -314,7 +315,7 @@ def test_a_record_read_before_a_running_flush_has_reached_it_is_counted_in_full(
 
     def slow(method, accesses):
         reached.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE)
         method(accesses)
 
     with DataStore(backend, flush_interval=NEVER) as store:
@@ -324,10 +325,10 @@ def test_a_record_read_before_a_running_flush_has_reached_it_is_counted_in_full(
         backend.fail("record_access", slow)
         flushing = threading.Thread(target=store.flush)
         flushing.start()
-        assert reached.wait(10)
+        assert reached.wait(PATIENCE)
         assert agent.get_record("k").access_count == 1
         go_on.set()
-        flushing.join(10)
+        flushing.join(PATIENCE)
         assert agent.get_record("k").access_count == 1
 
 
@@ -482,7 +483,7 @@ store = datastore.connect({url!r}, flush_interval={NEVER})
 store.agent("u", "a").set("k", 1)
 store.agent("u", "a").get("k")
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE)
     with datastore.connect(url) as store:
         assert store.agent("u", "a").get_record("k").access_count == 1
 

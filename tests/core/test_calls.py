@@ -30,6 +30,7 @@ ARGUMENTS = {
     "listings": {"prefix", "type", None},
     "queries": {"filter"},
     "claims": {"filter", "key"},
+    "leases": {"name"},
     "namespaces": {"prefix", "namespace_prefix", None},
     "logs": {"name", "prefix"},
 }

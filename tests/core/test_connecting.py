@@ -168,7 +168,7 @@ def test_setting_and_getting_loads_nothing_that_only_other_calls_need(tmp_path):
     loaded = loaded_by(code, str(tmp_path / "new.db"))
     assert "datastore_sqlite.writing" in loaded
     assert (CLIENTS | SELDOM_NEEDED | {"importlib.metadata"}) & loaded == set()
-    assert {"datastore.queries.tree", "datastore_sqlite.finding", "datastore_sqlite.legacy"} & loaded == set()
+    assert {"datastore.queries.tree", "datastore_sqlite.planning", "datastore_sqlite.legacy"} & loaded == set()
 
 
 def test_everything_public_can_be_imported_from_the_package():

@@ -39,6 +39,7 @@ GOOD = {
     "items": {"k": 1},
     "key": "k",
     "key_or_pattern": "k",
+    "name": "n",
     "keys": ["k"],
     "namespace": "default",
     "namespace_prefix": "",

@@ -32,7 +32,7 @@ from datastore.ids import (
     system_range,
     without_system,
 )
-from datastore.scope import new_revision
+from datastore.revisions import new_revision
 
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 awkward = st.text(alphabet="ab:%/_\x00\x1f\x7f\x85;é", min_size=1, max_size=8)

@@ -39,6 +39,8 @@ WRITES = {
     "claim": lambda ann: ann.claim({"goal": "sell"}, ttl=60),
     "find_one_and_update": lambda ann: ann.find_one_and_update({"goal": "sell"}, {"x": 1}),
     "get_or_set": lambda ann: ann.get_or_set("new", lambda: 1),
+    "lease": lambda ann: ann.lease("work"),
+    "lock": lambda ann: ann.lock("work").__enter__(),
     "purge_expired": lambda ann: ann.purge_expired(),
     "update_where": lambda ann: ann.update_where({"goal": "sell"}, {"x": 1}),
     "log_append": lambda ann: ann.log_append("events", 1),

@@ -12,9 +12,24 @@ from tests.servers.strict_couchdb import (
 STALL = stall(4.0)
 
 
-def timeout(fault):
-    """Seconds to wait for an answer: few only where none comes, since a busy machine takes some for any other."""
-    return 1.0 if fault is STALL else 30.0
+def hurry(store, fault, times, path=""):
+    """Let a store give up requests that meet `STALL` after a second; a busy machine takes longer for any other.
+
+    Args:
+        store: An open store.
+        fault: What the requests meet; nothing is done about any other than `STALL`.
+        times: How many of the next requests. All that follow have their time again.
+        path: How their paths end.
+    """
+    left = times if fault is STALL else 0
+
+    def shorten(request):
+        nonlocal left
+        if left and request.url.path.endswith(path):
+            left -= 1
+            request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), 1.0)
+
+    store.backend._session.client.event_hooks = {"request": [shorten]}
 
 
 def all_refused(handler, request):

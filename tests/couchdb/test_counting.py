@@ -6,7 +6,7 @@ import datastore
 from datastore import (
     BackendUnavailableError,
 )
-from tests.couchdb.faults import STALL, all_refused, timeout
+from tests.couchdb.faults import STALL, all_refused, hurry
 from tests.servers.strict_couchdb import (
     meanwhile,
     reset,
@@ -19,12 +19,12 @@ OWN_DATABASES = True  # who is cut off from an answer does not know when the ser
 
 @pytest.mark.parametrize("fault", [reset_after, STALL, reset], ids=["answer lost", "stall", "reset"])
 def test_accesses_are_counted_once_whatever_happened_to_the_answer(url, proxy, fault):
-    datastore.connect(url).close()  # making the database takes its time
-    with datastore.connect(url, flush_interval=3_600, retry_seconds=0, timeout=timeout(fault)) as store:
+    with datastore.connect(url, flush_interval=3_600, retry_seconds=0) as store:
         agent = store.agent("u", "a")
         agent.set_many({f"k{i}": i for i in range(5)})
         agent.get_all()
         proxy.fail("POST _bulk_docs", fault)
+        hurry(store, fault, 1, "_bulk_docs")
         proxy.fail("POST _bulk_get", meanwhile(lambda: None), reset)  # the first look, and the one after the failure
         with pytest.raises(BackendUnavailableError):
             store.flush()

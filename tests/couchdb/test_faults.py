@@ -18,7 +18,7 @@ from datastore import (
     ValueTooLargeError,
 )
 from datastore.conformance.documents import id_of
-from tests.couchdb.faults import STALL, timeout
+from tests.couchdb.faults import STALL, hurry
 from tests.couchdb.server import proxy_request
 from tests.servers import couchdb, tls
 from tests.servers.strict_couchdb import (
@@ -90,7 +90,7 @@ def test_a_passing_fault_is_not_seen(agent, store, proxy, fault):
         (status(500, "enospc", "enospc"), BackendUnusableError, "the disk of .* is full"),
         (status(501, "not_implemented"), BackendUnusableError, "does not have what this version asks for"),
         (reset, BackendUnavailableError, "cannot be reached"),
-        (STALL, BackendUnavailableError, "did not answer within 1 s"),
+        (STALL, BackendUnavailableError, "did not answer within"),
     ],
     ids=[
         "500",
@@ -112,7 +112,7 @@ def test_a_passing_fault_is_not_seen(agent, store, proxy, fault):
 )
 def test_a_lasting_fault_is_the_typed_error_on_every_call(url, proxy, fault, error, words):
     datastore.connect(url).close()
-    with datastore.connect(url, retry_seconds=0, timeout=timeout(fault), tracking="off") as store:
+    with datastore.connect(url, retry_seconds=0, tracking="off") as store:
         agent = store.agent("u", "a")
         agent.set("k", 1)
         calls = [
@@ -130,6 +130,7 @@ def test_a_lasting_fault_is_the_typed_error_on_every_call(url, proxy, fault, err
         ]
         for call in calls:
             proxy.fail(".*", *[fault] * 3)
+            hurry(store, fault, 3)
             with pytest.raises(error, match=words) as caught:
                 call()
             assert "on couchdb" in str(caught.value)

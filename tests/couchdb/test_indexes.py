@@ -15,8 +15,8 @@ from datastore.queries.language import parse_query
 from datastore_couchdb.indexes import declare
 from datastore_couchdb.schema import NAMESPACE_INDEX
 from tests.couchdb import queries
-from tests.couchdb.faults import NOT_ADMIN
-from tests.servers.strict_couchdb import stall, status
+from tests.couchdb.faults import NOT_ADMIN, STALL, hurry
+from tests.servers.strict_couchdb import status
 
 pytestmark = pytest.mark.server("couchdb")
 
@@ -141,9 +141,9 @@ def test_creators_at_the_same_time_do_not_disturb_each_other(url, store, proxy):
 
 
 def test_an_index_is_waited_for_as_long_as_building_it_takes(url, proxy, asked):
-    datastore.connect(url).close()  # making the database takes its time
-    with datastore.connect(url + "?timeout=2", retry_seconds=0) as store:
-        proxy.fail("POST _find", stall(4.0), stall(4.0))
+    with datastore.connect(url, retry_seconds=0) as store:
+        proxy.fail("POST _find", STALL, STALL)
+        hurry(store, STALL, 2, "_find")
         with asked() as requests:
             store.ensure_index(["a"])
     assert requests == ["POST _index"] * 2 + ["POST _find", "GET _design"] * 2 + ["POST _find"] * 2

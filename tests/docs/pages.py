@@ -33,6 +33,7 @@ from types import CodeType
 from typer.testing import CliRunner
 
 from datastore.cli.app import app
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -206,7 +207,7 @@ def _by_bash(command: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE,
     )
     return result.stdout
 

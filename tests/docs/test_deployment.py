@@ -15,6 +15,7 @@ import pytest
 
 import datastore
 from tests.docs.pages import ROOT, blocks
+from tests.patience import PATIENCE
 
 PAGE = ROOT / "docs/deployment.md"
 READING = """
@@ -33,7 +34,7 @@ class OverSocket(http.client.HTTPConnection):
     """A connection to a server that listens at a path."""
 
     def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=20)
+        super().__init__("localhost", timeout=PATIENCE)
         self._path = path
 
     def connect(self) -> None:
@@ -72,14 +73,16 @@ def test_workers_share_one_store(application, options):
         server = subprocess.Popen([*command, "wsgi:app"], cwd=application, env=environment, stdout=log, stderr=log)
     try:
         path = os.path.relpath(application / "s")  # a path to a socket is short
-        while not (application / "s").exists():
+        while (
+            "Listening at" not in (application / "log").read_text()
+        ):  # the socket is there before it can be connected to
             assert server.poll() is None, (application / "log").read_text()
             time.sleep(0.05)
         assert [ask(path, "ann") for _ in range(20)] == [f"visit {number}\n" for number in range(1, 21)]
         assert ask(path, "bob") == "visit 1\n"
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(30)
+        server.wait(PATIENCE)
     assert server.returncode == 0
     assert "Error" not in (application / "log").read_text()
     with datastore.connect(f"sqlite:///{application / 'wsgi.db'}") as store:

@@ -17,6 +17,7 @@ from datastore.scope import scope_of
 from datastore_dynamodb import codec
 from tests.dynamodb.answers import refusal
 from tests.dynamodb.wire import after_each_answer, operation_of
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.server("dynamodb")
 
@@ -220,10 +221,10 @@ def test_a_write_that_is_sent_again_while_its_record_is_removed_keeps_its_parts(
         if threading.current_thread() is remover:
             if operation_of(request) == operation and not removed.is_set():
                 removed.set()
-                assert stored_again.wait(30)
+                assert stored_again.wait(PATIENCE)
         elif operation_of(request) == "PutItem" and not removed.is_set():
             remover.start()
-            assert removed.wait(30)
+            assert removed.wait(PATIENCE)
             raise ConnectionClosedError(endpoint_url=request.url)
         return answer
 

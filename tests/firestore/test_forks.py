@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests.patience import PATIENCE
+
 pytestmark = [
     pytest.mark.server("firestore"),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork"),
@@ -97,7 +99,7 @@ def run(program, url, **environment):
         start_new_session=True,
     )
     try:
-        printed, errors = process.communicate(timeout=60)
+        printed, errors = process.communicate(timeout=PATIENCE)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

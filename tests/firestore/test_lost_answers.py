@@ -28,6 +28,7 @@ from datastore.errors import OutcomeUnknownError
 from datastore.ids import encode_id, encode_key
 from datastore.times import format_time
 from tests.firestore.recording import Fault, breaking_after, losing_the_answer
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.server("firestore")
 
@@ -95,7 +96,7 @@ def each(stores, work):
     def rounds(store, writer):
         agent, said = store.agent("u", f"a{writer}"), []
         for number in range(ROUNDS):
-            begin.wait(60)
+            begin.wait(PATIENCE)
             try:
                 said.append(work(agent, writer, number, store))
             except BaseException as error:
@@ -537,7 +538,7 @@ def test_of_certain_deletes_of_one_record_one_is_done(agent, store, url):
             begin = threading.Barrier(4)
 
             def remove(backend, begin=begin, delete=delete):
-                begin.wait(60)
+                begin.wait(PATIENCE)
                 return backend.write([delete])[0]
 
             with ThreadPoolExecutor(4) as pool:

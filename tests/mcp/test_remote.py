@@ -14,6 +14,7 @@ from datastore.mcp.remote import RemoteAccess
 from datastore.server import serve
 from tests.mcp.model import MODES, Model, started
 from tests.mcp.test_stdio import token_file
+from tests.patience import PATIENCE
 
 
 @contextmanager
@@ -30,11 +31,11 @@ def served(tmp_path):
         server = threading.Thread(target=serve, args=(store,), kwargs={"uds": path, "ready": ready, "until": stop})
         server.start()
         try:
-            assert listens.wait(30)
+            assert listens.wait(PATIENCE)
             yield store, where[0]
         finally:
             stop.set()
-            server.join(60)
+            server.join(PATIENCE)
 
 
 @pytest.mark.parametrize("mode", MODES)

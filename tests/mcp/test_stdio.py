@@ -8,6 +8,7 @@ import pytest
 
 import datastore
 from tests.mcp.model import MODES, started
+from tests.patience import PATIENCE
 
 
 def token_file(tmp_path, token, mode=0o600):
@@ -53,7 +54,7 @@ def test_a_token_that_is_revoked_meanwhile_is_of_no_use_at_once(url, tmp_path):
 
 def refused(url, *arguments):
     command = [sys.executable, "-m", "datastore", "mcp", *map(str, arguments), url]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout == ""
     assert done.returncode != 0
     assert len(done.stderr.splitlines()) == 1

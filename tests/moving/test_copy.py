@@ -19,6 +19,7 @@ from datastore.ids import encode_key
 from datastore.moving import copy, digest_of
 from datastore.moving.digests import digest
 from datastore.moving.pages import PAGE
+from tests.patience import PATIENCE
 
 RECORDS = 4 * (len(VALUES) + 1)
 
@@ -250,7 +251,7 @@ def test_kill_9_in_the_middle_of_a_copy_and_once_more(source, sink, tmp_path):
         for _ in range(pages):
             killed_at = int(process.stdout.readline())
         os.kill(process.pid, signal.SIGKILL)
-        assert process.wait(60) == -signal.SIGKILL
+        assert process.wait(PATIENCE) == -signal.SIGKILL
         process.stdout.close()
     report = copy(source, sink, checkpoint=tmp_path / "checkpoint")
     assert report.resumed >= killed_at - PAGE, "the checkpoint is written before progress is told of"

@@ -24,6 +24,7 @@ from datastore.moving import copy, digest_of, export_records, import_records
 from datastore.moving.files import BrokenFileError
 from datastore.moving.lines import parse, to_line
 from datastore.moving.pages import PAGE
+from tests.patience import PATIENCE
 
 RECORDS = 4 * (len(VALUES) + 1)
 
@@ -287,7 +288,7 @@ def test_kill_9_in_the_middle_of_an_export_and_once_more(source, sink, tmp_path,
         for _ in range(pages):
             process.stdout.readline()
         os.kill(process.pid, signal.SIGKILL)
-        assert process.wait(60) == -signal.SIGKILL
+        assert process.wait(PATIENCE) == -signal.SIGKILL
         process.stdout.close()
         assert not file.exists()
         assert part_of(file).exists()

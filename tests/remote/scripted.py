@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.patience import PATIENCE
+
 OK = b'{"result":1}'
 
 
@@ -83,7 +85,7 @@ class Scripted:
     def is_hung_up(self, number: int) -> bool:
         """Wait until a connection is closed, and return whether it is."""
         thread = self._threads[1 + number]
-        thread.join(60)
+        thread.join(PATIENCE)
         return not thread.is_alive()
 
     def hang_up(self, number: int) -> None:

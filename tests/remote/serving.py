@@ -9,6 +9,7 @@ import socket
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from math import inf
@@ -87,6 +88,8 @@ class ServedStore(DataStore):
     request to the database, and leaves nothing there. Those of `DataStore.tokens` are stored, and looked up.
     """
 
+    limits = PATIENT
+
     def __init__(self, store: DataStore) -> None:
         self.__dict__.update(vars(store))
         self._plain = store
@@ -121,7 +124,7 @@ class ServedStore(DataStore):
     def _serve(self) -> Access:
         with self._making:  # threads may bind their agents at once
             if self._app is None:
-                app = create_app(self._plain, limits=PATIENT)
+                app = create_app(self._plain, limits=self.limits)
                 self._url = serving(os.getpid()).add(app)
                 self._app = app
             return self._app.access
@@ -189,7 +192,9 @@ class LoopedClient(RemoteAgentDataStore):
 
 
 class LoopedServedStore(ServedStore):
-    """Hands out agents whose calls are awaited by the client, too."""
+    """Hands out agents whose calls are awaited by the client, too. Neither of the two reads a file on its loop."""
+
+    limits = replace(PATIENT, at_once_bytes=0)
 
     def client(self, secret: str) -> RemoteAgentDataStore:
         return LoopedClient(scope_of(super().client(secret)))

@@ -8,6 +8,7 @@ import pytest
 import datastore
 from datastore import BackendUnavailableError, OutcomeUnknownError
 from tests.full import FULL
+from tests.patience import PATIENCE
 from tests.remote.processes import ServerProcess
 
 ROUNDS = 40 if FULL else 4
@@ -77,7 +78,7 @@ def test_what_was_acknowledged_is_there_once_and_what_was_not_at_most_once(serve
         try:
             for _ in range(ROUNDS):
                 for _ in range(EACH_ROUND):
-                    assert progress.acquire(timeout=60), [writer.error for writer in writers]
+                    assert progress.acquire(timeout=PATIENCE), [writer.error for writer in writers]
                 server.kill()
                 server.start()
         finally:

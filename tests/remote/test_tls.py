@@ -14,6 +14,7 @@ import trustme
 import datastore
 from datastore import ConfigurationError
 from datastore.server import serve
+from tests.patience import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +38,11 @@ def served_with_tls(directory, certificate):
         server = threading.Thread(target=serve, args=(store,), kwargs={**options, "ready": ready, "until": until})
         server.start()
         try:
-            assert listens.wait(30)
+            assert listens.wait(PATIENCE)
             yield where[0], store.tokens.mint("ann", "tester"), events
         finally:
             until.set()
-            server.join(60)
+            server.join(PATIENCE)
             assert not server.is_alive()
 
 
@@ -71,7 +72,7 @@ def test_no_token_is_sent_to_whoever_cannot_be_trusted(authority, tmp_path, name
 def test_plain_http_is_not_answered_where_tls_is_spoken(authority, tmp_path):
     with served_with_tls(tmp_path, authority.issue_cert("localhost")) as (url, token, events):
         port = int(url.rpartition(":")[2])
-        with socket.create_connection(("localhost", port), timeout=30) as connection:
+        with socket.create_connection(("localhost", port), timeout=PATIENCE) as connection:
             connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert not connection.recv(1_000).startswith(b"HTTP/1.1 2")
         with pytest.raises(datastore.DataStoreError):
@@ -92,7 +93,7 @@ def test_old_versions_of_tls_are_refused(authority, tmp_path):
                     warnings.simplefilter("ignore", DeprecationWarning)
                     context.minimum_version = context.maximum_version = newest
             with (
-                socket.create_connection(("localhost", port), timeout=30) as plain,
+                socket.create_connection(("localhost", port), timeout=PATIENCE) as plain,
                 context.wrap_socket(plain, server_hostname="localhost") as connection,
             ):
                 return connection.version()

@@ -23,6 +23,7 @@ from datastore.remote.addresses import Address
 from datastore.remote.handover import Secret
 from datastore.remote.transport import Reply, Stream, Transport
 from datastore.urls import Url
+from tests.patience import PATIENCE
 from tests.remote.conftest import TOKEN
 from tests.remote.scripted import END, OK, HangUpError, answer, chunked
 
@@ -57,7 +58,7 @@ def test_threads_at_once_have_connections_of_their_own_and_keep_a_few(scripted, 
     together = threading.Barrier(12)
 
     def script(request):
-        together.wait(30)
+        together.wait(PATIENCE)
         return answer(request.body)
 
     server = scripted(script)
@@ -281,7 +282,7 @@ def test_a_stream_is_read_piece_by_piece_and_its_connection_is_kept(scripted, cl
 
     def script(request):
         yield chunked(b"one\n")
-        assert go_on.wait(60)
+        assert go_on.wait(PATIENCE)
         yield b"4\r\ntwo\n\r\n" + END
 
     server = scripted(script)
@@ -377,7 +378,7 @@ def test_a_child_cannot_go_on_with_a_stream_of_its_parent(scripted, client):
 
     def script(request):
         yield chunked(b"one\n")
-        assert go_on.wait(60)
+        assert go_on.wait(PATIENCE)
         yield b"4\r\ntwo\n\r\n" + END
 
     server = scripted(script)

@@ -11,6 +11,7 @@ import datastore
 from datastore import BackendUnavailableError
 from datastore_sqlite.pools import _MOST_PASSES, _Waiting
 from tests.full import times
+from tests.patience import PATIENCE
 from tests.robustness.test_interrupts import Interrupt, interrupted_at
 from tests.robustness.test_turns import Sleeper
 
@@ -96,7 +97,7 @@ def test_who_waits_for_a_connection_is_woken_when_one_is_given_back(tmp_path, mo
                     while len(pool._waiting) <= number:
                         time.sleep(0.001)
             for thread in threads:
-                thread.join(20)
+                thread.join(PATIENCE)
             assert not pool._waiting
         assert found == [1] * 60
 
@@ -118,17 +119,17 @@ def test_an_interrupt_at_any_bytecode_of_a_call_that_waits_for_a_connection_lose
 
             other = threading.Thread(target=hold, daemon=True)
             other.start()
-            assert held.wait(30)
+            assert held.wait(PATIENCE)
             try:
                 executed = interrupted_at(number, lambda: agent.get("k"))
             except Interrupt:
                 executed = number + 1
             over.set()
-            other.join(30)
+            other.join(PATIENCE)
             found = []
             after = threading.Thread(target=lambda found=found: found.append(agent.get("k")), daemon=True)
             after.start()
-            after.join(30)
+            after.join(PATIENCE)
             assert found == [1], "another thread is shut out"
             assert agent.get("k") == 1
             assert len(pool._open_ones()) == 1
@@ -151,18 +152,31 @@ def test_a_connection_that_nobody_needs_is_closed(tmp_path, monkeypatch):
 
 
 def test_a_writer_need_not_wait_for_all_of_anothers_batch(tmp_path):
-    """In a file whose batch goes through in parts, the other's write is there before the last part."""
+    """In a file whose batch goes through in parts, the other's write is there before the second part."""
     with datastore.connect(f"sqlite:///{tmp_path}/a.db") as store:
         one, other = store.agent("one", "a"), store.agent("other", "a")
-        batch = threading.Thread(target=one.set_many, args=({f"k{i:03}": "x" * 900_000 for i in range(120)},))
+        batch = threading.Thread(target=one.set_many, args=({f"k{i:02}": "x" * 900_000 for i in range(12)},))
+        first_part, go_on = threading.Event(), threading.Event()
+        write = store.backend._writer._write
+
+        def stopping_after_a_part(work, **options):
+            result = write(work, **options)
+            if threading.current_thread() is batch:
+                first_part.set()
+                assert go_on.wait(PATIENCE)
+            return result
+
+        store.backend._writer._write = stopping_after_a_part
         batch.start()
-        while one.count() == 0:
-            time.sleep(0.001)
-        other.set("k", 1)
-        written = one.count()
-        batch.join()
-        assert written < 120
-        assert one.count() == 120
+        try:
+            assert first_part.wait(PATIENCE)
+            other.set("k", 1)
+            written = one.count()
+        finally:
+            go_on.set()
+            batch.join()
+        assert 0 < written < 12
+        assert one.count() == 12
 
 
 def test_a_write_of_one_record_may_go_before_a_writer_that_is_asleep_and_a_batch_may_not(tmp_path):

@@ -9,6 +9,7 @@ import dis
 import gc
 import random
 import signal
+import socket
 import sqlite3
 import sys
 import threading
@@ -18,6 +19,7 @@ import pytest
 
 import datastore
 from tests.full import times
+from tests.patience import PATIENCE
 
 pytestmark = [
     # What is raised inside of others' callbacks is lost there, and a connection that is left behind is closed by the
@@ -27,7 +29,6 @@ pytestmark = [
 ]
 
 URLS = ["sqlite:///{path}", "sqlite:///{path}?isolation=database", "sqlite://:memory:", "memory://"]
-PATIENCE = 30.0  # seconds; whoever takes longer hangs
 
 
 class Interrupt(BaseException):
@@ -220,23 +221,29 @@ def test_what_a_signal_handler_raises_passes_as_it_is(store):
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that send signals")
 def test_a_write_that_is_interrupted_while_it_waits_for_another_process_leaves_no_transaction_open(tmp_path):
+    """While SQLite waits, Python cannot handle the signal: the write gets the lock first."""
+
     def interrupt(*_):
         raise Interrupt
 
     path = tmp_path / "a.db"
     before = signal.signal(signal.SIGALRM, interrupt)
+    arrived, arriving = socket.socketpair()
+    arriving.setblocking(False)
+    told_before = signal.set_wakeup_fd(arriving.fileno())  # of the signal itself, whenever it is handled
     try:
-        with datastore.connect(f"sqlite:///{path}") as store:
+        with arrived, arriving, datastore.connect(f"sqlite:///{path}", timeout=60) as store:
             agent = store.agent("u", "a")
             agent.set("k", 0)
             other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             other.execute("BEGIN IMMEDIATE")
-            end = threading.Timer(0.4, other.execute, ["COMMIT"])
+            end = threading.Thread(target=lambda: (arrived.recv(1), other.execute("COMMIT")))
             end.start()
-            signal.setitimer(signal.ITIMER_REAL, 0.1)
-            with pytest.raises(Interrupt):
+            with pytest.raises(Interrupt):  # noqa: PT012 - it may come as soon as the timer is set
+                signal.setitimer(signal.ITIMER_REAL, 0.1)
                 agent.set_many({"a": 1, "b": 2})
             end.join()
+            signal.set_wakeup_fd(told_before)
             agent.set("k", "acknowledged")
             other.execute("BEGIN IMMEDIATE")
             other.execute("ROLLBACK")

@@ -13,6 +13,7 @@ import datastore
 from datastore import ReentrantCallError
 from datastore.turns import BargingTurns, Calls, Turns
 from tests.full import times
+from tests.patience import PATIENCE
 
 URLS = ["sqlite:///{path}", "sqlite://:memory:", "memory://"]
 CALLS = [
@@ -140,7 +141,7 @@ def test_turns_come_in_the_order_in_which_they_were_asked_for(monkeypatch, kind)
             time.sleep(0.001)
     first.leave()
     for thread in waiting:
-        thread.join(10)
+        thread.join(PATIENCE)
     assert order == list(range(8))
 
 
@@ -203,7 +204,7 @@ def test_waiting_ends_after_its_time(kind):
 
     def stay():
         with turns.take():
-            leave.wait(30)
+            leave.wait(PATIENCE)
 
     thread = threading.Thread(target=stay)
     thread.start()

@@ -14,9 +14,9 @@ import pytest
 from datastore import ReentrantCallError
 from datastore.turns import BargingTurns, Turns
 from tests.full import times
+from tests.patience import PATIENCE
 from tests.robustness.test_interrupts import Interrupt, interrupted_at
 
-PATIENCE = 30.0  # seconds; whoever takes longer hangs
 MANY = 20
 
 

@@ -15,10 +15,11 @@ from typing import Any
 from datastore import DataStore
 from datastore.server import ConnectionLimits, ServerLimits, serve
 from datastore.wire import INSTANCE, KEY, REPEAT
+from tests.patience import PATIENCE
 
 
 class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float = 30) -> None:
+    def __init__(self, path: str, timeout: float = PATIENCE) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = path
 
@@ -60,7 +61,7 @@ class Answered:
 class Client:
     """Speaks to a server over one connection."""
 
-    def __init__(self, path: str, token: str | None, timeout: float = 30) -> None:
+    def __init__(self, path: str, token: str | None, timeout: float = PATIENCE) -> None:
         self.path = path
         self.token = token
         self.connection = UnixConnection(path, timeout)
@@ -113,12 +114,12 @@ class Served:
     opened: list[Any] = field(default_factory=list)
     """What is closed at the end."""
 
-    def client(self, token: str | None, timeout: float = 30) -> Client:
+    def client(self, token: str | None, timeout: float = PATIENCE) -> Client:
         client = Client(self.path, token, timeout)
         self.opened.append(client)
         return client
 
-    def raw(self, data: bytes = b"", timeout: float = 10) -> socket.socket:
+    def raw(self, data: bytes = b"", timeout: float = PATIENCE) -> socket.socket:
         """Open a connection, and send some bytes."""
         connection = socket.socket(socket.AF_UNIX)
         self.opened.append(connection)
@@ -170,7 +171,7 @@ def served(
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
-        assert is_ready.wait(30)
+        assert is_ready.wait(PATIENCE)
         if failures:
             raise failures[0]
         server = Served(store, path)
@@ -179,5 +180,5 @@ def served(
             one.close()
     finally:
         until.set()
-        thread.join(60)
+        thread.join(PATIENCE)
         assert not thread.is_alive()

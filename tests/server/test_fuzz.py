@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 import datastore
-from datastore.server import ConnectionLimits, create_app
+from datastore.server import create_app
 from datastore.wire import PREFIX, REPEAT
 from datastore.wire.calls import CALLS
 from tests.full import FULL
@@ -108,10 +108,9 @@ def _changed(request: bytes, luck: random.Random) -> bytes:
 @pytest.mark.parametrize("seed", range(60 if FULL else 6))
 def test_requests_with_changed_bytes_are_answered_or_refused(tmp_path, seed):
     luck = random.Random(seed)
-    quick = ConnectionLimits(idle_seconds=0.3, head_seconds=0.3)
     with (
         datastore.connect(f"sqlite:///{tmp_path}/agents.db") as store,
-        served(store, tmp_path, connections=quick) as server,
+        served(store, tmp_path) as server,
     ):
         store.agent("ben", "holder").set("k", SECRET)
         token, honest = store.tokens.mint("ann", "tester"), store.tokens.mint("eve", "honest")
@@ -120,7 +119,7 @@ def test_requests_with_changed_bytes_are_answered_or_refused(tmp_path, seed):
                 {"arguments": {"key": f"k{number}", "value": "v" * luck.choice((1, 100, 5_000))}}
             ).encode()
             request = _VALID % (token.encode(), number, len(body), body)
-            connection = server.raw(timeout=20)
+            connection = server.raw()
             try:
                 connection.sendall(_changed(request, luck))
                 connection.shutdown(socket.SHUT_WR)

@@ -21,6 +21,7 @@ import datastore
 from datastore import ConfigurationError
 from datastore.cli.app import app
 from datastore.server import serve
+from tests.patience import PATIENCE
 from tests.server.serving import Client, served
 
 
@@ -119,7 +120,7 @@ def test_the_command_serves_a_store_tells_of_each_call_and_ends_with_sigterm(tmp
         client.close()
     finally:
         server.send_signal(signal.SIGTERM)
-        _, said = server.communicate(timeout=60)
+        _, said = server.communicate(timeout=PATIENCE)
     assert server.returncode == 0
     assert '"token":"audited"' in said
     assert '"call":"get"' in said
@@ -136,19 +137,29 @@ def test_calls_under_way_end_before_the_server_does(store, tmp_path, token):
 
     def slow(writes):
         begun.set()
-        gate.wait(30)
+        gate.wait(PATIENCE)
         return write(writes)
+
+    def is_listening():
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(client.path) == 0
+
+    def open_gate_when_the_server_ends():
+        while is_listening():
+            time.sleep(0.01)
+        gate.set()
 
     answered = []
     with served(store, tmp_path) as server:
-        client = server.client(token)
+        client = Client(server.path, token)  # not the server's, which closes those that it has made
         assert client.call("whoami").status == 200
         store.backend.write = slow
         calling = threading.Thread(target=lambda: answered.append(client.call("set", {"key": "k", "value": 1})))
         calling.start()
-        assert begun.wait(30)
-        threading.Timer(0.5, gate.set).start()  # by then the server has been told to end
-    calling.join(30)
+        assert begun.wait(PATIENCE)
+        threading.Thread(target=open_gate_when_the_server_ends, daemon=True).start()
+    calling.join(PATIENCE)
+    client.close()
     assert answered[0].status == 200
     assert store.host("ann").get("k") == 1
 
@@ -160,15 +171,15 @@ def test_a_port_of_loopback_is_served_to_this_machine(store, tmp_path, token):
     )
     thread.start()
     try:
-        assert is_ready.wait(30)
+        assert is_ready.wait(PATIENCE)
         assert url[0].startswith("http://127.0.0.1:")
         port = int(url[0].rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
             connection.sendall(f"GET /health HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
             assert connection.recv(100).startswith(b"HTTP/1.1 200")
     finally:
         until.set()
-        thread.join(60)
+        thread.join(PATIENCE)
 
 
 def test_the_command_says_in_one_line_what_is_wrong(tmp_path, monkeypatch):
@@ -182,7 +193,7 @@ def test_after_kill_9_another_server_takes_the_place_and_no_write_is_lost_or_don
     acknowledged = 0
     for _ in range(3):
         server = running("sqlite:///agents.db", directory=tmp_path)
-        client = Client(str(tmp_path / "datastore.sock"), token_in_a_file, timeout=30)
+        client = Client(str(tmp_path / "datastore.sock"), token_in_a_file)
         died = threading.Timer(0.3, server.kill)
         died.start()
         sent = 0
@@ -193,7 +204,7 @@ def test_after_kill_9_another_server_takes_the_place_and_no_write_is_lost_or_don
                 assert answered.result > acknowledged
                 acknowledged, sent = acknowledged + 1, 0
         client.close()
-        server.communicate(timeout=60)
+        server.communicate(timeout=PATIENCE)
         with datastore.connect(f"sqlite:///{tmp_path}/agents.db") as store:
             stored = store.host("ann").get("n", 0)
         assert acknowledged <= stored <= acknowledged + sent

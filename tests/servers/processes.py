@@ -9,10 +9,13 @@ import socket
 import subprocess
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
+
+from tests.patience import PATIENCE
 
 HOST = "127.0.0.1"
 
@@ -24,16 +27,30 @@ One of those may belong to a client of the tests by the time that the server, or
 """
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on, and that no outgoing connection will take."""
-    for port in random.SystemRandom().sample(_PORTS, 100):  # not the first free one: other test runs look for theirs
-        with socket.socket() as probe:
+class FreePort:
+    """A port that nobody listens on, that no outgoing connection will take, nor another test run while this exists.
+
+    A server takes a second until it listens, and others look for a port meanwhile. So the port of UDP with the same
+    number is taken at once: it stands for the one of TCP, and is in nobody's way.
+
+    Attributes:
+        number: The port.
+    """
+
+    def __init__(self) -> None:
+        for number in random.SystemRandom().sample(_PORTS, len(_PORTS)):
+            reserved = socket.socket(type=socket.SOCK_DGRAM)
             try:
-                probe.bind((HOST, port))
+                reserved.bind((HOST, number))
+                with socket.socket() as probe:
+                    probe.bind((HOST, number))
             except OSError:
+                reserved.close()
                 continue
-            return port
-    raise RuntimeError(f"no port between {_PORTS.start} and {_PORTS.stop} is free")
+            self.number = number
+            weakref.finalize(self, reserved.close)
+            return
+        raise RuntimeError(f"no port between {_PORTS.start} and {_PORTS.stop} is free")
 
 
 def temporary_folder(name: str) -> Path:
@@ -107,7 +124,8 @@ class Server:
         environment: Callable[[int], dict[str, str]] = lambda port: {},
     ):
         self.name = name
-        self.port = free_port()
+        self._free = FreePort()
+        self.port = self._free.number
         self._command = command
         self._ready = ready
         self._folder = folder
@@ -115,7 +133,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher: Watcher | None = None
 
-    def start(self, seconds: float = 60.0) -> None:
+    def start(self, seconds: float = PATIENCE) -> None:
         """Start the server, on the same port each time, and wait until it answers."""
         atexit.register(self.stop)  # so it has the time to end by itself; whatever else ends this process, it is killed
         log = self._folder / f"{self.name}.log"

@@ -4,13 +4,16 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-PATIENCE = 30.0  # seconds; a server that is still there has been left behind
+from tests.patience import PATIENCE
+from tests.servers.processes import HOST, FreePort
+
 ROOT = Path(__file__).parents[2]
 
 SESSION = """
@@ -81,3 +84,14 @@ def test_a_server_that_was_stopped_leaves_nobody_who_watches_it(session):
     process, pipe = session("server.stop()\ntry: os.waitpid(-1, 0)\nexcept ChildProcessError: sys.exit()")
     assert has_ended(pipe)
     assert process.wait(PATIENCE) == 0
+
+
+def test_a_port_that_was_found_free_is_found_by_nobody_else_before_its_server_listens(monkeypatch):
+    port = FreePort()
+    monkeypatch.setattr("tests.servers.processes._PORTS", range(port.number, port.number + 1))
+    with pytest.raises(RuntimeError, match="no port"):
+        FreePort()
+    with socket.create_server((HOST, port.number)):  # the server itself can have it
+        pass
+    del port
+    assert FreePort().number

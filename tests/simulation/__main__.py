@@ -1,14 +1,16 @@
-"""``python -m tests.simulation --backend token --seconds 60 --seed N``."""
+"""``python -m tests.simulation --backend token --seconds 60 --seed N``, and ``--backend all --hunt FOLDER``."""
 
 from __future__ import annotations
 
 import argparse
 import gc
 import itertools
+import os
 import sys
 import time
 from pathlib import Path
 
+from tests.simulation.hunting import counts, hunt
 from tests.simulation.playing import BACKENDS, draw, play, shrunk
 from tests.simulation.written import FOUND, write_test
 
@@ -16,7 +18,7 @@ from tests.simulation.written import FOUND, write_test
 def main(arguments: list[str] | None = None) -> int:
     """Play runs from a seed on, and print the story of the first that goes wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
-    parser.add_argument("--backend", choices=BACKENDS, default="token", help="which model of a database")
+    parser.add_argument("--backend", choices=(*BACKENDS, "all"), default="token", help="which model of a database")
     parser.add_argument("--seed", type=int, default=0, help="the first run's seed; the others follow")
     parser.add_argument("--seconds", type=float, default=60.0, help="for how long to begin further runs")
     parser.add_argument("--runs", type=int, help="how many runs, instead of a time")
@@ -29,7 +31,21 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="FOLDER",
         help="write the first run that goes wrong as a test; by default among those that always run",
     )
+    parser.add_argument(
+        "--hunt",
+        type=Path,
+        metavar="FOLDER",
+        help="play on whatever goes wrong, without an end unless --runs says how many on each backend; go on where the "
+        "record in the folder ends, and leave there what goes wrong. With --runs 0: say what was played",
+    )
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="how many of them hunt")
     options = parser.parse_args(arguments)
+    if options.hunt is not None:
+        hunt(options.hunt, _backends(options.backend), options.seed, options.runs, options.processes)
+        print("\n".join(counts(options.hunt)))
+        return 0
+    if options.backend == "all":
+        parser.error("--backend all is for --hunt")
     database = BACKENDS[options.backend]
     gc.freeze()  # what was imported stays, and need not be looked through again and again
     began, undecided = time.monotonic(), 0
@@ -56,6 +72,10 @@ def main(arguments: list[str] | None = None) -> int:
     if undecided:
         print(f"{undecided} of them had histories that take too long to judge")
     return 0
+
+
+def _backends(name: str) -> list[str]:
+    return list(BACKENDS) if name == "all" else [name]
 
 
 if __name__ == "__main__":

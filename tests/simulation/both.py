@@ -12,10 +12,10 @@ from unittest.mock import patch
 
 from hypothesis import strategies as st
 
-from datastore import AgentDataStore, DataStore, DataStoreError, ids, scope
+from datastore import AgentDataStore, DataStore, DataStoreError, holding, ids, scope
 from datastore.adapters import remembering
 from datastore.backend import Backend
-from datastore.calls import claims
+from datastore.calls import leases
 from datastore.conformance.simulation.names import KEYS
 from datastore.conformance.simulation.plans import Seen
 from datastore.conformance.simulation.workload import KINDS, Draw
@@ -94,7 +94,7 @@ def _outcome(agent: AgentDataStore, seen: Sight, name: str, draw: Draw) -> Any:
 def _without_chance(seed: str) -> Iterator[None]:
     numbers = itertools.count(1)
     with ExitStack() as replaced:
-        for module in (scope, claims):
+        for module in (scope, holding, leases):
             replaced.enter_context(patch.object(module, "new_revision", lambda: f"r{next(numbers)}"))
         replaced.enter_context(patch.object(remembering, "_random", Random(seed)))
         replaced.enter_context(patch.object(ids, "os", SimpleNamespace(urandom=Random(seed).randbytes)))  # new keys

@@ -44,7 +44,7 @@ from tests.simulation.tokens import short
 
 _NAME = "sim"
 _SETTINGS = Settings(_NAME, region="eu-west-1", endpoint_url="http://dynamodb.invalid", timeout=REQUEST_SECONDS)
-_SHORTENED = 0.9
+_SHORTENED = 0.98
 """In so many runs requests take the short way."""
 _LARGEST = codec.MAX_VALUE_SIZE
 _READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan"})
@@ -58,7 +58,7 @@ class DynamoDatabase:
     Args:
         adapter: The adapter.
         faults: What is replaced in its modules besides: faults that must be found.
-        shortened: Whether requests take a short way through the client; by default in nine of ten runs.
+        shortened: Whether requests take a short way through the client; by default in 98 of a hundred runs.
     """
 
     faults = frozenset(FAULTS) | {"answer cut", "unprocessed", "conflict", "not connected", "made anew"}

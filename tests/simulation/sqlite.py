@@ -154,6 +154,16 @@ class Disk:
     def _log(self) -> Path:
         return Path(f"{self.file}-wal")
 
+    def _sizes(self) -> tuple[int, int, int]:
+        """Return how long the log is, when the file was last changed, and how long it is. This is asked often."""
+        name = str(self.file)
+        try:
+            size = os.stat(f"{name}-wal").st_size  # noqa: PTH116 - a Path takes twice as long
+        except FileNotFoundError:
+            size = 0
+        there = os.stat(name)  # noqa: PTH116
+        return size, there.st_mtime_ns, there.st_size
+
     @property
     def size(self) -> int:
         """How long the log was after the last transaction."""
@@ -163,15 +173,10 @@ class Disk:
         """Note the state after a transaction, and whether it was synced."""
         if not self.is_watched:
             return
-        assert self.file is not None
-        try:
-            size = self._log.stat().st_size
-        except FileNotFoundError:
-            size = 0
-        there = self.file.stat()
-        if (seen := (size, there.st_mtime_ns, there.st_size)) == self._seen:
+        seen = self._sizes()
+        if seen == self._seen:
             return
-        self._seen = seen
+        self._seen, (size, *_) = seen, seen
         held = {id: row[1] for id, row in self.rows().items()}
         if size < self.size or not size:  # everything is in the file
             self._held, self.synced = [(0, held)], 0

@@ -9,6 +9,8 @@ _OF_A_LOG = "a log is judged as a whole and not key by key; the kit's topic of l
 LEFT_OUT = {
     "iter_records-namespaces": "it lists the ranges of ids that find_in reads, which is drawn",
     **dict.fromkeys(("log_append", "log_read", "log_trim", "list_logs"), _OF_A_LOG),
+    "lease": "what the checker knows of a key has no fencing numbers yet; the kit and real processes test leases",
+    "lock": "it is a lease that is waited for",
 }
 """The calls of the kit's table that are not drawn, each with the reason."""
 MORE = {"set_if", "delete_if", "copy", "import", "fork"}

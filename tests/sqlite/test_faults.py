@@ -25,6 +25,7 @@ from datastore import (
 )
 from datastore_sqlite.client import Connection, Settings
 from datastore_sqlite.failures import translate
+from tests.patience import PATIENCE
 from tests.sqlite.files import connect
 
 
@@ -66,7 +67,7 @@ def test_a_write_waits_for_a_lock_that_is_released_in_time(path, locked):
         writing = threading.Thread(target=agent.set, args=("k", "after"))
         writing.start()
         locked.execute("COMMIT")
-        writing.join(30)
+        writing.join(PATIENCE)
         assert agent.get("k") == "after"
 
 
@@ -138,7 +139,7 @@ def test_a_file_that_may_not_grow_is_an_error_too(path):
             print(agent.get("k"))
         """
     )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
     assert run.stdout.split() == ["BackendUnusableError", "before"], run.stderr
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 400_000
 

@@ -11,7 +11,7 @@ import datastore
 from datastore.conformance.samples import same
 from datastore.queries.language import parse
 from datastore.queries.matcher import compile_filter
-from datastore_sqlite import finding
+from datastore_sqlite import finding, selecting
 from tests.sqlite.files import connect
 from tests.sqlite.queries import in_order, small_pages, statements_of
 
@@ -286,7 +286,7 @@ def test_it_is_one_statement(filter, some):
 
 def test_only_parameters_are_replaced_by_their_places():
     quoted = "SELECT ':p0', ':p0''', \"x:p1\", ':p1'''"
-    found = finding._by_place(f"{quoted} || :p1, :p0, :p10", ["p1", "p0", "p10"])
+    found = selecting._by_place(f"{quoted} || :p1, :p0, :p10", ["p1", "p0", "p10"])
     assert found == f"{quoted} || ?1, ?2, ?3"
 
 

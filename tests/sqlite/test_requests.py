@@ -212,3 +212,28 @@ def test_a_log_takes_these(agent, statements):
         statements.clear()
         call()
         assert len(statements) == 1
+
+
+def test_a_write_under_a_lease_is_one_statement_as_without(agent, statements):
+    lease = agent.lease("work", renew=False)
+    for store in (agent, lease.data_store):
+        for call in (
+            lambda one: one.set("k000", 1),
+            lambda one: one.set("new", 1, ttl=60),
+            lambda one: one.touch("new", ttl=90),
+            lambda one: one.delete("new"),
+        ):
+            statements.clear()
+            call(store)
+            assert len(statements) == 1
+    for call, number in ((lease.renew, 1), (lease.release, 1), (lambda: agent.lease("work", renew=False), 2)):
+        statements.clear()
+        call()
+        assert len(statements) == number
+
+
+def test_a_write_under_no_lease_does_not_ask_what_is_remembered(agent, statements):
+    agent.lease("work", renew=False).data_store.set("k000", 1)
+    statements.clear()
+    agent.set("k000", 2)
+    assert not any("fences" in statement for statement in statements)

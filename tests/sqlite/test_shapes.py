@@ -14,9 +14,9 @@ import datastore
 from datastore.ids import key_range
 from datastore.queries.language import parse_query
 from datastore.queries.tree import Compare, Exists, Field, In
-from datastore_sqlite.finding import make_plan
-from datastore_sqlite.indexes import declare, keys_by_path, points_of
+from datastore_sqlite.indexes import declare, key_binding_of, keys_by_path, points_of, range_of
 from datastore_sqlite.opened import LOOK_SECONDS
+from datastore_sqlite.planning import make_plan
 from datastore_sqlite.shapes import Shapes, shape_of
 from tests.sqlite.files import connect
 
@@ -86,6 +86,14 @@ def test_an_integer_is_the_only_key_of_what_equals_it_where_real_numbers_are_rou
     if as_real == value:
         whole = set(points_of(Compare("$eq", 1))(value))
         assert whole == set(points_of(Compare("$eq", 1.5))(as_real))
+
+
+@pytest.mark.parametrize("operator", ["$gt", "$gte", "$lt", "$lte"])
+@given(st.integers(-(2**46), 2**46) | st.sampled_from([2**20 - 1, 2**20, 2**45 - 1, 2**45]))
+def test_what_bounds_an_integer_bounds_the_real_number_that_equals_it(operator, value):
+    whole, real = Compare(operator, 1), Compare(operator, 1.5)
+    assert range_of(whole)(value) == range_of(real)(float(value))
+    assert key_binding_of(whole)(value) == key_binding_of(real)(float(value))
 
 
 @pytest.mark.parametrize("condition", [Compare("$gt", 1), Compare("$lte", "a"), Exists()], ids=repr)

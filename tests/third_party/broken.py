@@ -11,6 +11,7 @@ from datastore.adapters.changes import Applied, Change, Late, Result
 from datastore.adapters.knowledge import Known
 from datastore.adapters.remembering import MARK_LENGTH
 from datastore.backend import Access, Delete, Document, DocumentPage, Fields, IdRange, Outcome, Put, Write
+from datastore.fences import GONE
 from datastore.ids import decode_id
 from datastore.values import decode, encode, merge_metadata
 from tests.third_party.shelf import Row, ShelfBackend
@@ -277,3 +278,56 @@ def _without_prototypes(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _without_prototypes(item) for name, item in value.items() if name != "__proto__"}
     return [_without_prototypes(item) for item in value] if isinstance(value, list) else value
+
+
+class IgnoresLeases(ShelfBackend):
+    """A write under a lease is a write like any other."""
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        return super().write([write._replace(fence=None) for write in writes])
+
+
+class ForgetsLeases(ShelfBackend):
+    """A plain write takes away what a record remembers of leases."""
+
+    def _row(self, change: Change) -> Row | None:
+        row = super()._row(change)
+        return row and row | {"fences": row["fences"] if change.fence is not None else ""}
+
+
+class RemembersOneLease(ShelfBackend):
+    """A record remembers the lease that wrote it last, and no other."""
+
+    def _row(self, change: Change) -> Row | None:
+        row = super()._row(change)
+        return row and row | {"fences": row["fences"].partition(" ")[0]}
+
+
+class ComparesLeases(ShelfBackend):
+    """The numbers of all leases are compared with each other."""
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        return super().write(
+            [
+                write if write.fence is None else write._replace(fence=write.fence._replace(lease="0" * 16))
+                for write in writes
+            ]
+        )
+
+
+class ForgetsDeleted(ShelfBackend):
+    """A record that is deleted under a lease is removed, with what it remembers."""
+
+    def _row(self, change: Change) -> Row | None:
+        row = super()._row(change)
+        return None if row is not None and row["expiresAt"] == GONE else row
+
+
+class ChecksLeasesBeforeItWrites(ShelfBackend):
+    """It looks at what the record remembers, and then writes without the condition."""
+
+    def _swap(self, change: Change) -> Result:
+        time.sleep(0.0005)  # the way to a server and back
+        found = self._shelf.get([change.id]).get(change.id, (None,))[0]
+        version = self._shelf.replace(change.id, found, self._row(change))
+        return Late() if version is None else Applied(version)

@@ -146,10 +146,11 @@ class ShelfBackend(OptimisticBackend):
             return None
         row: Row = dict(zip(NAMES, document, strict=True))
         row |= {"value": encode(document.value), "metadata": encode(document.metadata)}
-        return row | {"recentWrites": change.writes, "recentCounts": change.counts}
+        return row | {"recentWrites": change.writes, "recentCounts": change.counts, "fences": change.fences}
 
     def _known(self, version: int, row: Row) -> Known:
-        return known_of(self._document(row), version, row["recentWrites"], row["recentCounts"])
+        marks = row["recentWrites"], row["recentCounts"]
+        return known_of(self._document(row), version, *marks, fences=row["fences"])
 
     def _document(self, row: Row) -> Document:
         document = Document(*(row[name] for name in NAMES))

@@ -26,6 +26,7 @@ from datastore import (
     Entry,
     Item,
     KeyValueStore,
+    Lease,
     Log,
     NamespaceStats,
     Page,
@@ -109,6 +110,12 @@ def values(data_store: AgentDataStore) -> None:
     assert_type(data_store.get("plan", touch=60), Any)
     assert_type(data_store.get("visit", type=Visit, touch=timedelta(days=1)), Visit | None)
     assert_type(data_store.get_or_set("rate", lambda: 1.5, ttl=60, refresh=5), Any)
+    with data_store.lease("nightly", ttl=60) as lease:
+        assert_type(lease, Lease[AgentDataStore])
+        assert_type(lease.data_store, AgentDataStore)
+        assert_type(lease.number, int)
+    with data_store.lock("plan", timeout=5) as lease:
+        assert_type(lease.data_store.set("lines", 1), str)
 
 
 def changes(data_store: AgentDataStore) -> None:

@@ -112,10 +112,12 @@ class Client:
         world, scheduler = self.world, self.world.scheduler
         task = scheduler._me()
         patience = self.patience()
+        if world.calm:  # nothing is drawn, and nobody reads the story
+            return carry_out(None)
         task.requests += 1
         label = f"{task.label}#{task.requests}"
-        fault = None if world.calm or self.process.is_spared else world.luck.fault(task.random)
-        if world.plan.faults is not None and not world.calm:
+        fault = None if self.process.is_spared else world.luck.fault(task.random)
+        if world.plan.faults is not None:
             fault = world.plan.faults.get(label)
         there, back = world.luck.delay(task.random), world.luck.delay(task.random)
         part, jump = task.random.randrange(size), task.random.uniform(-20.0, 20.0)
@@ -124,8 +126,7 @@ class Client:
         if fault is not None:
             world.happened[label] = fault
             world.note(task, fault)
-        if not world.calm:
-            world.tell(task.name, functools.partial(_said, what, fault))
+        world.tell(task.name, functools.partial(_said, what, fault))
         if fault == "interrupted":
             if task in world.calls:
                 world.interrupting[task] = int(task.random.expovariate(1 / LINES))

@@ -12,7 +12,7 @@ from datastore.conformance.simulation.names import USERS
 from datastore.conformance.simulation.network import REQUEST_SECONDS
 from datastore.conformance.simulation.plans import Plan
 from datastore.conformance.simulation.seams import without_collecting
-from datastore.conformance.simulation.workload import KINDS, LOSSES, effects
+from datastore.conformance.simulation.workload import KINDS, LOSSES, effects, kind
 from datastore.conformance.simulation.world import MAX_SECONDS, Call, Closing, Database, World
 from datastore.errors import DamagedRecordError, InternalError
 
@@ -61,7 +61,7 @@ def play(plan: Plan, database: Callable[[], Database]) -> Played:
 
 
 def _played(plan: Plan, database: Callable[[], Database]) -> Played:
-    world = World(plan, played_on := database(), lambda name: KINDS[name].make)
+    world = World(plan, played_on := database(), lambda name: kind(name).make)
     try:
         world.run()
         if not world.faults:
@@ -90,12 +90,10 @@ def _wrong(world: World) -> Iterator[str]:
     for call in world.history:
         call.clocks_differ, call.emptied = differ, emptied
         yield from _wrong_by_itself(call)
-    made = [
-        effect
-        for call in world.history
-        if call.low <= call.high or call.error is None
-        for effect in effects(_pending(call))
-    ]
+    # Whoever was killed, or failed, before looking at a clock has not written anything yet.
+    ended = map(_pending, world.history)
+    told = (call for call in ended if call.low <= call.high or call.error is None)
+    made = [effect for call in told for effect in effects(call)]
     yield from unexplained(made)
     yield from _miscounted(world)
 
@@ -125,17 +123,21 @@ def _wrong_by_itself(call: Call) -> Iterator[str]:
 
 def _miscounted(world: World) -> Iterator[str]:
     """Yield for which records the accesses that were counted are more or fewer than there were."""
-    audited = [call for call in world.history if call.process == "audit" and call.name == "get_record" and call.result]
+    audited = [
+        (call.user, call.namespace, key, found[3])
+        for call in world.history
+        if call.name == "look" and call.result
+        for key, found in call.result.items()
+        if found is not None
+    ]
     off = {f"p{process.number}" for process in world.plan.processes if process.options["tracking"] == "off"}
     others = ("audit", "database")
     calls = [call for call in world.history if call.process not in others and call.process.rstrip("'") not in off]
-    for record in audited:
-        (key,) = record.arguments
-        place = (record.user, record.namespace)
+    for user, namespace, key, counted in audited:
+        place = (user, namespace)
         here = [call for call in calls if (call.user, call.namespace) == place]
         surely = sum(key in KINDS[call.name].hits(call) for call in here if call.error is None)
         perhaps = sum(key in KINDS[call.name].may_hit(call) for call in here if call.error is not None)
-        counted = record.result[3]
         if counted > surely + perhaps:
             yield f"too many accesses: {counted} of {key} are counted, and there were {surely} to {surely + perhaps}"
         touched = [call for call in world.history if (call.user, call.namespace) == place]

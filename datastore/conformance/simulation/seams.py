@@ -19,9 +19,9 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
-from datastore import access, core, deadlines, ids, retry, scope, turns
+from datastore import access, core, deadlines, holding, ids, retry, scope, turns
 from datastore.adapters import remembering
-from datastore.calls import claims, paging
+from datastore.calls import leases, paging
 from datastore.conformance.simulation.scheduling import Event, Lock, Scheduler, SimulatedThread
 
 
@@ -64,6 +64,8 @@ def _replaced(scheduler: Scheduler, seed: str) -> Iterator[tuple[Any, str, Any]]
         return lambda *args, **kwargs: (simulated if scheduler.is_here else real)(*args, **kwargs)
 
     def monotonic() -> float:
+        if not scheduler.is_here:
+            return time.monotonic()
         scheduler.look()
         return scheduler.now
 
@@ -74,8 +76,8 @@ def _replaced(scheduler: Scheduler, seed: str) -> Iterator[tuple[Any, str, Any]]
     def thread(target: Callable[..., object], args: tuple[Any, ...], name: str, daemon: bool) -> SimulatedThread:
         return SimulatedThread(scheduler, target, args, name)
 
-    times = SimpleNamespace(monotonic=here(monotonic, time.monotonic), sleep=here(scheduler.sleep, time.sleep))
-    for module in (retry, turns, deadlines, access, core):
+    times = SimpleNamespace(monotonic=monotonic, sleep=here(scheduler.sleep, time.sleep))
+    for module in (retry, turns, deadlines, access, core, holding, leases):
         yield module, "time", times
     threads = SimpleNamespace(
         Lock=here(lambda: Lock(scheduler), threading.Lock),
@@ -86,13 +88,13 @@ def _replaced(scheduler: Scheduler, seed: str) -> Iterator[tuple[Any, str, Any]]
         ),
         get_ident=threading.get_ident,
     )
-    for module in (turns, access):
+    for module in (turns, access, holding):
         yield module, "threading", threads
     # The package imports these where it needs them.
     yield random, "uniform", here(lambda low, high: chance().uniform(low, high), random.uniform)
     yield random, "shuffle", here(lambda items: chance().shuffle(items), random.shuffle)
     numbers = itertools.count(1)
-    for module in (scope, claims):
+    for module in (scope, holding, leases):
         revision = here(lambda: f"r{next(numbers)}", module.new_revision)  # short, because people read them
         yield module, "new_revision", revision
     marks, real_marks = Random(f"{seed} marks"), remembering._random

@@ -175,6 +175,12 @@ def _without_path(text: str) -> str:
     return re.sub(r"/\S*/(\w+\.db)", r"\1", text)
 
 
+def _came_to(call: Call, is_audit: bool) -> str:
+    """Return the line of the story for a call that has ended."""
+    said = f"-> {call.result!r}" if call.error is None else f"-> {said_by(call.error)}"
+    return f"{call} {said}" if is_audit else f"{call.name} {said}"[:300]
+
+
 class Process:
     """One process: a store over the database, a clock, and threads."""
 
@@ -439,7 +445,7 @@ class World:
         self.calls[task] = call
         seen.notes = call.notes
         if not self.calm:
-            self.tell(task.name, f"{call} for {who.user}")
+            self.tell(task.name, lambda: f"{call} for {who.user}")
         clock = task.owner.shows()
         try:
             call.result = self.doing(plan.name)(store, seen, *arguments)
@@ -457,8 +463,7 @@ class World:
         if call.error is None and call.low > call.high:
             # Whoever does not look at the clock must not see what has expired either.
             call.low, call.high = sorted((clock, task.owner.shows()))
-        said = f"-> {call.result!r}" if call.error is None else f"-> {said_by(call.error)}"
-        self.tell(task.name, f"{call if self.calm else plan.name} {said}"[:300])
+        self.tell(task.name, functools.partial(_came_to, call, self.calm))
 
     def _replaced(self) -> Iterable[tuple[Any, str, Any]]:
         return self.database.replaced(self) if isinstance(self.database, Replacing) else ()

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from datastore import DataStore, UnsupportedError
-from datastore.backend import ABILITIES, Ability, Backend, Fields, IdRange, Plan, Query
+from datastore.backend import ABILITIES, Ability, Backend, Delete, Fields, IdRange, Plan, Query, WouldWaitError
 from datastore.conformance.clock import Clock
-from datastore.conformance.documents import RANGE, USER_RANGE, apply, at, is_stored, put
+from datastore.conformance.documents import RANGE, USER_RANGE, apply, at, id_of, is_stored, put
 from datastore.conformance.faults import Wrapped
 from datastore.conformance.samples import in_order
 from datastore.conformance.topic import Topic, Wrapper, not_applicable
@@ -75,6 +75,7 @@ class Abilities(Topic):
             "database": lambda: backend.database("user"),
             "tenants": lambda: backend.tenants(),
             "drop_tenant": lambda: backend.drop_tenant("user"),
+            "read_at_once": lambda: backend.read_at_once(id_of("key"), 1_000),
         }
         assert calls.keys() == set(ABILITIES)
         for ability in set(ABILITIES) - backend.capabilities.abilities:
@@ -106,6 +107,21 @@ class Abilities(Topic):
         assert sorted(backend.namespaces(USER_RANGE, at(9))) == sorted([*live, "user:expired:"])
         beginning_with_b = IdRange("user:b", "user:c")
         assert sorted(backend.namespaces(beginning_with_b, at(10))) == ["user:b%3Ac:", "user:b:"]
+
+    def test_what_is_read_at_once_is_what_is_read(self, backend: Backend) -> None:
+        """It sees every write that was acknowledged, and reads no value that is larger than it may be."""
+        require(backend, "read_at_once")
+        most = 20_000
+        apply(backend, [put("small", {"a": [1, 2.5, None, "é🔑", 2**70]}), put("old", 1, expires_at=at(10))])
+        apply(backend, [put("large", "x" * 2 * most), put("large metadata", 1, metadata={"a": "x" * 9_000})])
+        for name in ("small", "old", "large metadata", "missing"):
+            id = id_of(name)
+            assert backend.read_at_once(id, most) == backend.read([id], Fields.VALUE).get(id), name
+        with pytest.raises(WouldWaitError):
+            backend.read_at_once(id_of("large"), most)
+        apply(backend, [put("small", 2), put("large", 3), Delete(id_of("old"), at(0))])
+        found = [backend.read_at_once(id_of(name), most) for name in ("small", "large", "old")]
+        assert [document and document.value for document in found] == [2, 3, None]
 
     def test_counting_a_range_counts_live_documents(self, backend: Backend) -> None:
         """It counts only within the range."""

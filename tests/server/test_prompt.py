@@ -1,0 +1,173 @@
+"""A `get` that is answered while its request is parsed: the same answer as any other way, and nothing out of order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from datastore.ids import encode_key
+from datastore.server import ConnectionLimits, ServerLimits, create_app
+from datastore.server.prompt import protocol_for
+from tests.server.serving import served
+
+LARGE = "x" * 100_000  # more than `ServerLimits.at_once_bytes`
+
+
+def request(token: str, arguments: object, call: str = "get", more: str = "", **headers: str) -> bytes:
+    body = json.dumps({"arguments": arguments}) + more
+    lines = {
+        "Host": "localhost",
+        "Authorization": f"Bearer {token}",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body.encode())),
+    }
+    head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in (lines | headers).items() if value)
+    return f"POST /v1/{call} HTTP/1.1\r\n{head}\r\n{body}".encode()
+
+
+def answers(connection: socket.socket, number: int) -> list[tuple[bytes, dict[bytes, bytes], bytes]]:
+    """Return the status, the headers and the body of some answers."""
+    found = []
+    with connection.makefile("rb") as file:
+        for _ in range(number):
+            status = file.readline().strip()
+            headers = {}
+            while line := file.readline().strip():
+                name, _, value = line.partition(b": ")
+                headers[name] = value
+            found.append((status, headers, file.read(int(headers[b"content-length"]))))
+    return found
+
+
+@pytest.fixture
+def connection(server):
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.settimeout(30)
+        opened.connect(server.path)
+        yield opened
+
+
+def test_a_small_record_is_read_without_a_worker_and_a_large_one_by_one(store, connection, token):
+    store.host("ann").set_many({"small": 1, "large": LARGE})
+    connection.sendall(request(token, {"key": "small"}))  # the token is looked up
+    assert answers(connection, 1)[0][2] == b'{"result":{"found":true,"value":1}}'
+    read, keys = store.backend.read, []
+    store.backend.read = lambda ids, fields: keys.extend(ids) or read(ids, fields)
+    for key, value in (("small", 1), ("missing", None), ("large", LARGE)):
+        connection.sendall(request(token, {"key": key}))
+        assert json.loads(answers(connection, 1)[0][2])["result"].get("value") == value
+    assert [key for key in keys if not key.startswith(":")] == [f"ann:default:{encode_key('large')}"]
+    assert store.host("ann").get_record("small").access_count == 2
+
+
+REQUESTS = {
+    "hit": {"arguments": {"key": "k"}},
+    "miss": {"arguments": {"key": "missing"}},
+    "expired": {"arguments": {"key": "old"}},
+    "not a key": {"arguments": {"key": 7}},
+    "no key": {"arguments": {}},
+    "another argument": {"arguments": {"key": "k", "colour": "red"}},
+    "not an object": {"arguments": []},
+    "not json": {"arguments": {"key": "k"}, "more": "}"},
+    "no token": {"arguments": {"key": "k"}, "Authorization": ""},
+    "forged": {"arguments": {"key": "k"}, "Authorization": "Bearer dst_" + "A" * 43},
+    "another host": {"arguments": {"key": "k"}, "Host": "evil.example"},
+    "an origin": {"arguments": {"key": "k"}, "Origin": "https://evil.example"},
+    "another type": {"arguments": {"key": "k"}, "Content_Type": "text/plain"},
+    "compressed": {"arguments": {"key": "k"}, "Content_Encoding": "gzip"},
+    "a type of its own": {"arguments": {"key": "k", "touch": 60}},
+    "a long body": {"arguments": {"key": "k" * 5_000}},
+    "twice": {"arguments": {"key": "k"}, "host": "localhost"},
+}
+
+
+@pytest.mark.parametrize("asked", REQUESTS.values(), ids=REQUESTS.keys())
+def test_the_answer_is_that_of_the_ordinary_way(store, tmp_path, token, asked):
+    data_store = store.host("ann")
+    data_store.set("k", {"a": [1, 2.5, None, "é"]})
+    data_store.set("old", 1, ttl=1e-6)
+    told = []
+    for limits in (ServerLimits(), ServerLimits(at_once_bytes=0)):
+        with served(store, tmp_path, limits=limits) as server, socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(30)
+            connection.connect(server.path)
+            for _ in range(2):  # the second time the token is known
+                connection.sendall(request(token, **asked))
+                ((status, headers, body),) = answers(connection, 1)
+                headers = {
+                    name: value for name, value in headers.items() if name not in (b"date", b"datastore-instance")
+                }
+                told.append((status, headers, body))
+                if b"connection" in headers:
+                    break
+    half = len(told) // 2
+    assert told[:half] == told[half:]
+
+
+def test_requests_in_one_packet_are_answered_in_their_order(connection, token):
+    gets = [request(token, {"key": "n"})] * 3
+    sets = [request(token, {"key": "n", "value": number}, "set") for number in range(3)]
+    connection.sendall(b"".join(one for pair in zip(gets, sets, strict=True) for one in pair) + gets[0])
+    bodies = [json.loads(body)["result"] for _, _, body in answers(connection, 7)]
+    assert bodies[::2] == [{"found": False}, *({"found": True, "value": number} for number in range(3))]
+
+
+def test_a_request_in_pieces_is_answered(connection, token):
+    whole = request(token, {"key": "n"})
+    for pieces in ([bytes([one]) for one in whole], [whole[:-5], whole[-5:] + whole[:40], whole[40:]]):
+        for piece in pieces:
+            connection.sendall(piece)
+    assert [body for _, _, body in answers(connection, 3)] == [b'{"result":{"found":false}}'] * 3
+
+
+class Pipe(asyncio.Transport):
+    """What a protocol writes to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = list[bytes]()
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def close(self) -> None: ...
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+def test_an_idle_connection_is_not_taken_for_one_with_half_a_head(store, token):
+    async def main() -> None:
+        application = create_app(store, limits=ServerLimits(token_seconds=600))
+        holder = await application.access.holder(f"Bearer {token}".encode())
+        holder.store(None)
+        kind = protocol_for(application, ConnectionLimits(), 1_000)
+        protocol = kind(uvicorn.Config(application, http=kind, lifespan="off"), ServerState(), {})
+        pipe = Pipe()
+        protocol.connection_made(pipe)
+        whole = request(token, {"key": "k"})
+        for _ in range(3):
+            protocol.data_received(whole)
+            assert protocol._is_late is None
+            assert protocol.timeout_keep_alive_task is not None  # it is closed when it has been idle for long
+        assert len(pipe.written) == 3, "an answer is one packet"
+        protocol.data_received(whole + whole[:10])
+        assert len(pipe.written) == 4
+        assert protocol._is_late is not None, "a head that has begun must end in time"
+        protocol.data_received(whole[10:])
+        assert len(pipe.written) == 5
+        assert protocol._is_late is None
+        assert not protocol.tasks, "no task was made"
+        protocol.connection_lost(None)
+        application.stop()
+
+    asyncio.run(main())
