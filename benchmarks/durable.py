@@ -111,7 +111,7 @@ def saver(directory: Path, variables: int) -> Measured:
     with SqliteSaver.from_conn_string(str(directory / "a.db")) as store:
         store.setup()
         config: Any = {"configurable": {"thread_id": "run", "checkpoint_ns": ""}}
-        values = initial(variables)
+        values: dict[str, Any] = initial(variables)
 
         def steps() -> None:
             nonlocal config
