@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
-from datastore.arguments import as_bool, as_int, shown
+from datastore.arguments import as_bool, as_int, check_name, shown
 from datastore.backend import Delete, Fields, IdRange, Put
 from datastore.calls.listings import most
 from datastore.core import Core
@@ -155,7 +155,8 @@ class LogCalls(Bound):
 
 def _list(scope: Scope, prefix: str | None) -> list[str]:
     names = list[str]()
-    range = key_range(scope.prefix, encode_name(prefix, "prefix") if prefix else prefix)
+    prefix = check_name("" if prefix is None else prefix, "prefix")
+    range = key_range(scope.prefix, encode_name(prefix, "prefix") if prefix else None)
     while True:
         # Backward, because the last record of a log says whether there is an entry in it.
         found = next(scope.core.scan(range, Fields.ALL, 1, _raise, reverse=True), None)

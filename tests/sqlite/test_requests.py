@@ -95,7 +95,7 @@ def test_a_call_is_one_statement(agent, statements, call):
     [
         (lambda agent: agent.set_many({f"k{i}": i for i in range(100)}), 100),
         (lambda agent: agent.delete_many([f"k{i:03}" for i in range(100)]), 100),
-        (lambda agent: agent.purge_expired(), 2),
+        (lambda agent: agent.purge_expired(), 3),
         (lambda agent: agent.blobs.put("blob", bytes(9 * PART)), 13),
         (lambda agent: agent.blobs.get("blob"), 1),
         (lambda agent: agent.clear(), 2),
@@ -113,7 +113,7 @@ def test_a_call_is_one_statement(agent, statements, call):
     ids=[
         "set_many: one statement, run for each row",
         "delete_many: the same",
-        "purge_expired: the expired records, the areas of blobs",
+        "purge_expired: the expired records, those of areas, the areas of blobs",
         "put of a blob: head, mark, each part, head, end of the mark",
         "get of a blob: head, and no parts if there is none",
         "clear: count, delete",

@@ -140,7 +140,7 @@ COMES_TO = {
         lambda ann: ann.get_or_set("new", dict),
         ("get_or_set", "new", None, 0, 2, None),
     ),
-    "lease": (lambda ann: ann.lease("work"), ("lease", None, None, None, 0, None)),
+    "lease": (lambda ann: ann.lease("work"), ("lease", "work", None, None, 0, None)),
     "list_namespaces": (lambda ann: ann.list_namespaces(), ("list_namespaces", None, None, 1, 0, None)),
     "namespace_stats": (lambda ann: ann.namespace_stats(), ("namespace_stats", None, None, 1, 0, None)),
     "purge_expired": (lambda ann: ann.purge_expired(), ("purge_expired", None, None, 0, 0, None)),

@@ -469,7 +469,7 @@ class Blobs(Topic):
             with pytest.raises(InvalidNameError, match="name"):
                 call(name)
 
-    def test_bad_arguments_are_refused(self, wrapped: Wrapper) -> None:
+    def test_bad_arguments_of_a_blob_are_refused(self, wrapped: Wrapper) -> None:
         """Before any request; the message names the parameter."""
         blobs: Any = wrapped(Untouchable).agent("user_1", "agent_1").blobs
         wrong: list[tuple[str, type[DataStoreError], Callable[[], object]]] = [
