@@ -14,6 +14,7 @@ from datastore.agent import AgentDataStore
 from datastore.arguments import as_text
 from datastore.calls.changes import RESULT, copy_of, forgotten, modifying, outpaced
 from datastore.calls.claims import computing, pausing
+from datastore.calls.leases import asked
 from datastore.calls.listings import Page
 from datastore.calls.steps import Steps, follow
 from datastore.errors import DataStoreError, UnsupportedError
@@ -26,7 +27,6 @@ from datastore.wire.calls import CALLS, IN_STEPS, MISSING, NOT_SERVED, Result
 
 if TYPE_CHECKING:
     from datastore.asynchronous.remote import AsyncRemoteAgentDataStore
-    from datastore.blobs import Blobs
     from datastore.record import Record
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; as `datastore.calls.changes`
@@ -67,12 +67,23 @@ class RemoteAgentDataStore(AgentDataStore):
     ) -> None:
         self.close()
 
-    @property
-    def blobs(self) -> Blobs:
-        """Not served yet: bytes need requests and answers of their own, which are no JSON."""
-        raise UnsupportedError("blobs are not served over HTTP; use them in the process that has the store")
-
     # What follows has no docstrings of its own: they are those of `AgentDataStore`.
+
+    def lease(self, name: str, ttl: float | timedelta = 30.0, *, renew: bool = True) -> NoReturn:
+        asked(name, ttl, 0.0, renew)  # makes no request, and raises what is wrong
+        raise _not_served(self, "lease")
+
+    def lock(self, name: str, *, ttl: float | timedelta = 30.0, timeout: float | timedelta = 30.0) -> NoReturn:
+        asked(name, ttl, timeout, True)
+        raise _not_served(self, "lock")
+
+    @property
+    def blobs(self) -> NoReturn:
+        raise _not_served(self, "blobs")
+
+    @property
+    def runs(self) -> NoReturn:
+        raise _not_served(self, "runs")
 
     def iter_records(self, *args: Any, **kwargs: Any) -> Iterator[Record]:
         AgentDataStore.iter_records(self, *args, **kwargs)  # makes no request, and raises what is wrong
@@ -191,16 +202,8 @@ def _made_there(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     return made_there
 
 
-def _not_made_there(name: str, reason: str) -> Callable[..., NoReturn] | property:
-    """Return the method, or the property, that says why a server does not make a call."""
-    original = getattr(AgentDataStore, name)
-    function: Any = original.fget if isinstance(original, property) else original
-
-    @wraps(function)
-    def not_made_there(self: RemoteAgentDataStore, /, *args: Any, **kwargs: Any) -> NoReturn:
-        raise UnsupportedError(f"{name} is not served: {reason}", backend=scope_of(self).core.backend.name)
-
-    return property(not_made_there) if isinstance(original, property) else not_made_there
+def _not_served(data_store: RemoteAgentDataStore, name: str) -> UnsupportedError:
+    return UnsupportedError(f"{name} is not served: {NOT_SERVED[name]}", backend=scope_of(data_store).core.backend.name)
 
 
 def _note(scope: Scope, keys: list[str]) -> None:
@@ -211,9 +214,7 @@ def _note(scope: Scope, keys: list[str]) -> None:
 for _name, _method in _METHODS.items():
     if _name not in vars(RemoteAgentDataStore):
         setattr(RemoteAgentDataStore, _name, _made_there(_name, _method))
-for _name, _reason in NOT_SERVED.items():
-    setattr(RemoteAgentDataStore, _name, _not_made_there(_name, _reason))
-for _name in ("iter_records", *IN_STEPS):
+for _name in ("iter_records", *IN_STEPS, *NOT_SERVED):
     vars(RemoteAgentDataStore)[_name].__doc__ = getattr(AgentDataStore, _name).__doc__
 
 

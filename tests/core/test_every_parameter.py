@@ -27,6 +27,7 @@ from tests.core.nasty import NASTY, CallersError
 
 GOOD = {
     "agent": "a",
+    "before": 2,
     "by": 1,
     "changes": {"a": 2},
     "collection": "c",
