@@ -27,6 +27,7 @@ from datastore.wire.calls import CALLS, IN_STEPS, MISSING, NOT_SERVED, Result
 
 if TYPE_CHECKING:
     from datastore.asynchronous.remote import AsyncRemoteAgentDataStore
+    from datastore.calls.leases import Lease, Lock
     from datastore.record import Record
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; as `datastore.calls.changes`
@@ -69,11 +70,11 @@ class RemoteAgentDataStore(AgentDataStore):
 
     # What follows has no docstrings of its own: they are those of `AgentDataStore`.
 
-    def lease(self, name: str, ttl: float | timedelta = 30.0, *, renew: bool = True) -> NoReturn:
+    def lease(self, name: str, ttl: float | timedelta = 30.0, *, renew: bool = True) -> Lease[Self]:
         asked(name, ttl, 0.0, renew)  # makes no request, and raises what is wrong
         raise _not_served(self, "lease")
 
-    def lock(self, name: str, *, ttl: float | timedelta = 30.0, timeout: float | timedelta = 30.0) -> NoReturn:
+    def lock(self, name: str, *, ttl: float | timedelta = 30.0, timeout: float | timedelta = 30.0) -> Lock[Self]:
         asked(name, ttl, timeout, True)
         raise _not_served(self, "lock")
 

@@ -18,6 +18,7 @@ from datastore import (
     Blobs,
     DataStore,
     KeyValueStore,
+    Log,
     Runs,
     Tokens,
     Vault,
@@ -84,6 +85,9 @@ class LoopedAgent(AgentDataStore):
 
     def lock(self, *args, **kwargs):
         return LoopedLock(self._twin().lock(*args, **kwargs), type(self))
+
+    def log(self, name):
+        return LoopedLog(AgentDataStore(scope_of(self)), name)
 
     @property
     def runs(self):
@@ -237,6 +241,14 @@ class LoopedKeyValue(KeyValueStore):
 
     def __call__(self, scopes=None):
         return LoopedKeyValue(self._records, scopes)
+
+
+@looped
+class LoopedLog(Log):
+    __slots__ = ()
+
+    def _twin(self):
+        return self._logs.asynchronous.log(self._name)
 
 
 @looped

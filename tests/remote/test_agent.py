@@ -106,7 +106,7 @@ def test_it_is_an_agents_store(data_store):
 
 def test_no_attribute_leads_to_the_token(data_store, store, served):
     for name in dir(data_store):
-        if not name.startswith("__"):
+        if not name.startswith("__") and name not in NOT_SERVED:
             assert "dst_" not in repr(getattr(data_store, name))
 
 

@@ -16,7 +16,7 @@ def store():
 
 
 def test_patterns_stand_for_all_calls_that_begin_alike():
-    assert matching(["list_*", "get"]) == {"list_keys", "list_namespaces", "get"}
+    assert matching(["list_*", "get"]) == {"list_keys", "list_logs", "list_namespaces", "get"}
     assert matching(["*"]) == METHODS
 
 
