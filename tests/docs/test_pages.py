@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import datastore
-from datastore import AgentDataStore, DataStore, KeyValueStore, Log, Run, Runs, Tokens, Vault
+from datastore import AgentDataStore, Blobs, DataStore, KeyValueStore, Log, Run, Runs, Tokens, Vault
 from datastore.record import Record
 from tests.docs.pages import PAGES, ROOT, blocks, page_name, prose
 
@@ -20,6 +20,7 @@ import reference  # of the site, which is not a package
 API = ROOT / "docs/api.md"
 REFERENCE = {
     AgentDataStore: API,
+    Blobs: ROOT / "docs/blobs.md",
     DataStore: API,
     KeyValueStore: ROOT / "docs/key-value.md",
     Run: ROOT / "docs/runs.md",
