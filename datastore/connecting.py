@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 from datastore.access import Tracking
 from datastore.arguments import as_bool
 from datastore.backend import Backend
+from datastore.deadlines import unlimited
 from datastore.errors import ConfigurationError, DataStoreError, UnsupportedError, of_the_store
 from datastore.installed import entry_point
 from datastore.store import DataStore, number_of
@@ -235,7 +236,8 @@ def _place(text: str, options: Mapping[str, Any], open_backend: Callable[[Url], 
 def _opened(open_backend: Callable[[Url], Backend], url: Url) -> Backend:
     """Return the backend that an adapter opens; whatever it raises is an error of the store."""
     try:
-        return open_backend(url)
+        with unlimited():
+            return open_backend(url)
     except DataStoreError:
         raise
     except Exception as error:  # noqa: BLE001 - raised as an error of the store

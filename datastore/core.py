@@ -32,7 +32,7 @@ from datastore.backend import (
     WouldWaitError,
     Write,
 )
-from datastore.deadlines import within
+from datastore.deadlines import unlimited, within
 from datastore.documents import NO_TIME, are_sound, check, checked, damaged, expires, living, skip
 from datastore.errors import (
     BackendUnusableError,
@@ -453,7 +453,8 @@ class Core:
         """Write the pending accesses."""
         self.check_open()
         try:
-            self.tracker.flush()
+            with unlimited():
+                self.tracker.flush()
         except Exception as error:  # noqa: BLE001 - raised as an error of the store
             known = of_the_store(error)
             raise known.during("counting accesses", self.backend.name) from known.__cause__
@@ -492,7 +493,8 @@ class Core:
             self.backend = _Closed(self.backend)
         self._warns = False  # from here on no call waits for the database
         try:
-            self._release()
+            with unlimited():
+                self._release()
         except Exception as error:  # noqa: BLE001 - raised as an error of the store
             known = of_the_store(error)
             raise known.during("closing", self.backend.name) from known.__cause__

@@ -34,12 +34,13 @@ class within:  # noqa: N801 - reads as the statement that it is, like `contextli
     Args:
         seconds: How long the call may take.
         since: When it was asked for, in seconds of `time.monotonic`; ``None`` for now.
+        frame: The frame during which it lasts; ``None`` for the caller's.
     """
 
     __slots__ = ("_before",)
 
-    def __init__(self, seconds: float, since: float | None = None) -> None:
-        self._before = begin(seconds, sys._getframe(1), since)
+    def __init__(self, seconds: float, since: float | None = None, frame: FrameType | None = None) -> None:
+        self._before = begin(seconds, frame or sys._getframe(1), since)
 
     def __enter__(self) -> None:
         pass
@@ -48,6 +49,14 @@ class within:  # noqa: N801 - reads as the statement that it is, like `contextli
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         _current.call = self._before
+
+
+def unlimited() -> within:
+    """Return what is put around work that has no time of its own, such as connecting.
+
+    It keeps the time of a call around it, and not that of one that an interrupt ended before it could clean up.
+    """
+    return within(math.inf, None, sys._getframe(1))
 
 
 def begin(seconds: float, frame: FrameType, since: float | None = None) -> _Call | None:
