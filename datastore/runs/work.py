@@ -352,6 +352,7 @@ class Work:
             entry = self._recorded("", BRANCHED)
             if entry is None:
                 at = self.number + 1
+                keys.check_run(f"{keys.run_of(self.journal.run)}~{at}.{number}")  # before anything is written
                 entry = Entry(self.append(BRANCHED, children=number), {"children": number})
                 fresh = True
             else:

@@ -605,6 +605,16 @@ class Runs(Topic):
                     run.finish(program(run))
         assert data_store.runs.result("run") == [[[0, 0], [0, 1]], [[1, 0], [1, 1]]]
 
+    def test_a_branch_whose_children_cannot_have_names_is_refused(self, data_store: AgentDataStore) -> None:
+        """Nothing is written, so the run goes on."""
+        id = "r" * 199
+        with data_store.runs.start(id) as run:
+            with pytest.raises(InvalidNameError):
+                run.branch(2)
+            assert run.step("next", lambda: 1) == 1
+            run.finish()
+        assert [one.kind for one in data_store.runs.history(id)] == ["step", "end"]
+
     def test_a_branch_that_fails(self, data_store: AgentDataStore) -> None:
         """`join` raises for it, or has ``None`` in its place."""
 

@@ -1,0 +1,44 @@
+"""What namespaces keep beside their records comes along: blobs whole, logs with their numbers, runs with their journals."""
+
+import pytest
+
+import datastore
+from datastore.moving import copy, export_records, import_records
+
+CONTENT = bytes(range(256)) * 2_000  # two parts
+
+
+@pytest.fixture
+def source():
+    with datastore.connect("memory://") as store:
+        ann = store.agent("ann", "writer", "notes")
+        ann.blobs.put("report", CONTENT, content_type="text/plain")
+        ann.log("events").append("begun", "ended", "reported")
+        ann.log("events").trim(before=2)
+        with ann.runs.start("report", {"year": 2027}) as run:
+            run.state["pages"] = run.step("count", lambda: 7)
+            run.finish("done")
+        yield store
+
+
+def copied(source, target, path):
+    copy(source, target)
+
+
+def exported(source, target, path):
+    export_records(source, str(path))
+    import_records(str(path), target)
+
+
+@pytest.mark.parametrize("moved", [copied, exported])
+def test_it_is_there_as_it_was(source, moved, tmp_path):
+    with datastore.connect(f"sqlite:///{tmp_path}/a.db") as target:
+        moved(source, target, tmp_path / "all.jsonl")
+        ann = target.agent("ann", "reader", "notes")
+        assert (ann.list_keys(), ann.list_namespaces()) == ([], [])
+        assert ann.blobs.get("report") == CONTENT
+        assert ann.blobs.stat("report").content_type == "text/plain"
+        assert [(entry.number, entry.value) for entry in ann.log("events").read()] == [(2, "ended"), (3, "reported")]
+        assert ann.log("events").append("moved") == 4
+        assert ann.runs.result("report") == "done"
+        assert ann.runs.history("report") == source.agent("ann", "writer", "notes").runs.history("report")
