@@ -1,4 +1,4 @@
-"""What namespaces keep beside their records comes along: blobs whole, logs with their numbers, runs with their journals."""
+"""What namespaces keep beside their records comes along: blobs whole, logs with numbers, runs with journals."""
 
 import pytest
 
