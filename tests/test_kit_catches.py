@@ -37,6 +37,7 @@ UNDECLARED = {
     "the backend does not have 'purge'",
     "the backend does not have 'all_documents'",
     "the backend does not have 'ensure_index'",
+    "the backend does not have 'read_at_once'",
 }
 """What the correct adapter does not claim to be able to do."""
 

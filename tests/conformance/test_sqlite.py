@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 from unittest.mock import patch
 
 from datastore import DataStore
@@ -34,6 +35,9 @@ class SqliteHarness(Harness):
 class SqliteMemoryHarness(SqliteHarness):
     name = "sqlite-memory"
     examples = EXAMPLES_OF_A_VARIANT
+    differs: ClassVar = {
+        "test_what_is_read_at_once_is_what_is_read": "in memory there is one connection, and each read waits its turn",
+    }
 
     def url(self) -> str:
         return "sqlite://:memory:"

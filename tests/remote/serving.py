@@ -27,7 +27,7 @@ from datastore.server import ServerLimits, create_app
 from datastore.server.access import Access, Holder
 from datastore.server.app import Application
 from datastore.tokens import Kept, Token
-from tests.asynchronous.looped import LoopedKeyValue, LoopedVault, looped, on_the_loop
+from tests.asynchronous.looped import LoopedKeyValue, LoopedLog, LoopedVault, looped, on_the_loop
 
 PATIENT = ServerLimits(body_bytes=10**9, bodies_bytes=4 * 10**9, waiting_calls=10**6, waiting_seconds=600)
 """What the kit asks may be large, and takes as long as a slow machine needs."""
@@ -181,6 +181,9 @@ class LoopedClient(RemoteAgentDataStore):
 
     def close(self) -> None:
         on_the_loop(self._twin().aclose())
+
+    def log(self, name: str) -> LoopedLog:
+        return LoopedLog(RemoteAgentDataStore(scope_of(self)), name)
 
     @property
     def vault(self) -> LoopedVault:

@@ -180,7 +180,7 @@ class Abilities(Topic):
     def test_without_the_ability_purging_says_so(self, store: DataStore, backend: Backend, wrapped: Wrapper) -> None:
         """It does not pretend that nothing is expired."""
         with pytest.raises(UnsupportedError):
-            wrapped(Wrapped).purge_expired()
+            wrapped(Wrapped).host("user_1").purge_expired()
         if not backend.capabilities.supports("purge"):
             with pytest.raises(UnsupportedError):
                 store.purge_expired()
