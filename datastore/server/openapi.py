@@ -116,7 +116,7 @@ _RESULTS: dict[Result, dict[str, Any]] = {
     },
     Result.BEGUN: {
         **_FOUND,
-        "properties": {**_FOUND["properties"], "lease": {"type": "string"}, "revision": _TEXT_OR_NULL},  # type: ignore[dict-item]  # so
+        "properties": {**_FOUND["properties"], "lease": {"type": "string"}, "revision": _TEXT_OR_NULL},  # type: ignore[dict-item]  # it is a dict
     },
 }
 _PAIR = {"type": "array", "minItems": 2, "maxItems": 2}

@@ -290,7 +290,7 @@ def lines(result: Result, returned: Iterable[Any]) -> Iterator[bytes]:
     elif result is Result.VALUES:
         items = returned.items()  # type: ignore[attr-defined]  # it is a dict
     elif result is Result.KEYED_RECORDS:
-        items = ((key, record_to_json(record)) for key, record in returned.items())  # type: ignore[attr-defined]  # so
+        items = ((key, record_to_json(record)) for key, record in returned.items())  # type: ignore[attr-defined]  # as above
     if result in (Result.PAGE, Result.RECORDS):
         items = map(record_to_json, items)
     elif result is Result.STATS:

@@ -8,8 +8,8 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 import datastore
-from datastore.blobs.heads import PART
 from datastore.ids import EVERYTHING, IdRange, system_range
+from tests.adapters.blobs import calls_of
 from tests.servers import couchdb
 
 pytestmark = pytest.mark.server("couchdb")
@@ -428,23 +428,13 @@ def test_a_step_of_a_run_takes_1(agent, requests):
 
 def test_blobs(agent, requests):
     """A put of N bytes takes 5, and 1 more for each 2 MiB after the first 2."""
-    blobs = agent.blobs
-    calls = {
-        "put 9 parts": lambda: blobs.put("blob", bytes(9 * PART)),
-        "put over it": lambda: blobs.put("blob", b"new"),
-        "stat": lambda: blobs.stat("blob"),
-        "get": lambda: blobs.get("blob"),
-        "open and read": lambda: blobs.open("blob").read(1),
-        "list": lambda: blobs.list(),
-        "delete": lambda: blobs.delete("blob"),
-    }
 
     def asked(call):
         with requests() as asked:
             call()
         return asked[:]
 
-    assert {name: asked(call) for name, call in calls.items()} == {
+    assert {name: asked(call) for name, call in calls_of(agent.blobs).items()} == {
         "put 9 parts": ["GET db/doc"] + ["POST _bulk_docs"] * 5,
         "put over it": ["GET db/doc"] + ["POST _bulk_docs"] * 4,
         "stat": ["GET db/doc"],

@@ -10,9 +10,9 @@ from botocore.loaders import JSONFileLoader
 
 import datastore
 from datastore.backend import Delete, Touch
-from datastore.blobs.heads import PART
 from datastore.conformance.documents import at, id_of, put, stored
 from datastore.scope import scope_of
+from tests.adapters.blobs import calls_of
 from tests.dynamodb.wire import Wire
 from tests.servers import dynamodb
 
@@ -395,23 +395,13 @@ def test_a_step_of_a_run_takes_1(agent, wire):
 
 def test_blobs(agent, wire):
     """A put of N bytes takes 5, and 1 more for each 2 MiB after the first 2."""
-    blobs = agent.blobs
-    calls = {
-        "put 9 parts": lambda: blobs.put("blob", bytes(9 * PART)),
-        "put over it": lambda: blobs.put("blob", b"new"),
-        "stat": lambda: blobs.stat("blob"),
-        "get": lambda: blobs.get("blob"),
-        "open and read": lambda: blobs.open("blob").read(1),
-        "list": lambda: blobs.list(),
-        "delete": lambda: blobs.delete("blob"),
-    }
 
     def asked(call):
         wire.requests.clear()
         call()
         return [operation for operation, _ in wire.requests]
 
-    assert {name: asked(call) for name, call in calls.items()} == {
+    assert {name: asked(call) for name, call in calls_of(agent.blobs).items()} == {
         "put 9 parts": ["GetItem", "UpdateItem", "TransactWriteItems", "UpdateItem", "PutItem", "DeleteItem"],
         "put over it": ["GetItem", "UpdateItem", "TransactWriteItems", "UpdateItem", "DeleteItem"],
         "stat": ["GetItem"],

@@ -27,9 +27,9 @@ def test_a_set_under_a_lease_takes_as_many_as_without(agent, recorder):
     for store, key in ((agent, "a"), (lease.data_store, "b")):
         for call in (
             lambda: store.set(key, 1),  # noqa: B023 - called at once
-            lambda: store.set(key, 2, {"m": 1}),  # noqa: B023
-            lambda: store.touch(key, ttl=60),  # noqa: B023
-            lambda: store.delete(key),  # noqa: B023
+            lambda: store.set(key, 2, {"m": 1}),  # noqa: B023 - as above
+            lambda: store.touch(key, ttl=60),  # noqa: B023 - as above
+            lambda: store.delete(key),  # noqa: B023 - as above
         ):
             assert requests(recorder, call) == ["Commit"]
 

@@ -7,10 +7,10 @@ from blockbuster import blockbuster_ctx
 
 import datastore
 from datastore.backend import Fields, IdRange, Touch
-from datastore.blobs.heads import PART
 from datastore.conformance.documents import at
 from datastore.ids import EVERYTHING, encode_id
 from datastore.times import format_time
+from tests.adapters.blobs import calls_of
 
 pytestmark = pytest.mark.server("firestore")
 
@@ -458,23 +458,13 @@ def test_a_log_takes_these(agent, url, recorder):
 
 def test_blobs(agent, recorder):
     """A put of N bytes takes 5, and 1 more for each 2 MiB after the first 2."""
-    blobs = agent.blobs
-    calls = {
-        "put 9 parts": lambda: blobs.put("blob", bytes(9 * PART)),
-        "put over it": lambda: blobs.put("blob", b"new"),
-        "stat": lambda: blobs.stat("blob"),
-        "get": lambda: blobs.get("blob"),
-        "open and read": lambda: blobs.open("blob").read(1),
-        "list": lambda: blobs.list(),
-        "delete": lambda: blobs.delete("blob"),
-    }
 
     def asked(call):
         recorder.clear()
         call()
         return recorder.requests[:]
 
-    assert {name: asked(call) for name, call in calls.items()} == {
+    assert {name: asked(call) for name, call in calls_of(agent.blobs).items()} == {
         "put 9 parts": ["BatchGetDocuments", "Commit", "BatchWrite", "Commit", "Commit", "Commit"],
         "put over it": ["BatchGetDocuments", "Commit", "BatchWrite", "Commit", "Commit"],
         "stat": ["BatchGetDocuments"],

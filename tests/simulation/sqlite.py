@@ -161,7 +161,7 @@ class Disk:
             size = os.stat(f"{name}-wal").st_size  # noqa: PTH116 - a Path takes twice as long
         except FileNotFoundError:
             size = 0
-        there = os.stat(name)  # noqa: PTH116
+        there = os.stat(name)  # noqa: PTH116 - as above
         return size, there.st_mtime_ns, there.st_size
 
     @property

@@ -44,7 +44,7 @@ GROUPS = [1, 3, 1, 1, 4, 2]
 
 BAD: dict[str, tuple[type[DataStoreError], str, Callable[[AgentDataStore], object]]] = {
     "name: empty": (InvalidNameError, "name", lambda agent: agent.log("")),
-    "name: no text": (InvalidNameError, "name", lambda agent: agent.log(1)),  # type: ignore[arg-type]  # so
+    "name: no text": (InvalidNameError, "name", lambda agent: agent.log(1)),  # type: ignore[arg-type]  # that is refused
     "name: too long": (InvalidNameError, "name", lambda agent: agent.log_append("x" * 256, 1)),
     "name: a surrogate": (InvalidNameError, "name", lambda agent: agent.log_read("\ud800")),
     "entries: none": (InvalidValueError, "entries", lambda agent: agent.log("log").append()),
@@ -60,17 +60,17 @@ BAD: dict[str, tuple[type[DataStoreError], str, Callable[[AgentDataStore], objec
         lambda agent: agent.log("log").append(1, "x" * MAX_VALUE_BYTES),
     ),
     "after: negative": (QueryError, "after", lambda agent: agent.log("log").read(after=-1)),
-    "after: no int": (InvalidValueError, "after", lambda agent: agent.log("log").read(after="1")),  # type: ignore[arg-type]  # so
+    "after: no int": (InvalidValueError, "after", lambda agent: agent.log("log").read(after="1")),  # type: ignore[arg-type]  # that is refused
     "after: a bool": (InvalidValueError, "after", lambda agent: agent.log("log").read(after=True)),
     "before: zero": (QueryError, "before", lambda agent: agent.log("log").read(before=0)),
-    "before: no int": (InvalidValueError, "before", lambda agent: agent.log("log").read(before=1.0)),  # type: ignore[arg-type]  # so
+    "before: no int": (InvalidValueError, "before", lambda agent: agent.log("log").read(before=1.0)),  # type: ignore[arg-type]  # that is refused
     "limit: zero": (QueryError, "limit", lambda agent: agent.log("log").read(limit=0)),
-    "limit: no int": (InvalidValueError, "limit", lambda agent: agent.log("log").read(limit="1")),  # type: ignore[arg-type]  # so
-    "reverse: no bool": (InvalidValueError, "reverse", lambda agent: agent.log("log").read(reverse=1)),  # type: ignore[arg-type]  # so
+    "limit: no int": (InvalidValueError, "limit", lambda agent: agent.log("log").read(limit="1")),  # type: ignore[arg-type]  # that is refused
+    "reverse: no bool": (InvalidValueError, "reverse", lambda agent: agent.log("log").read(reverse=1)),  # type: ignore[arg-type]  # that is refused
     "n: zero": (QueryError, "n|limit", lambda agent: agent.log("log").last(0)),
     "trim before: zero": (QueryError, "before", lambda agent: agent.log("log").trim(before=0)),
-    "trim before: None": (InvalidValueError, "before", lambda agent: agent.log("log").trim(before=None)),  # type: ignore[arg-type]  # so
-    "prefix: no text": (InvalidNameError, "prefix", lambda agent: agent.list_logs(1)),  # type: ignore[arg-type]  # so
+    "trim before: None": (InvalidValueError, "before", lambda agent: agent.log("log").trim(before=None)),  # type: ignore[arg-type]  # that is refused
+    "prefix: no text": (InvalidNameError, "prefix", lambda agent: agent.list_logs(1)),  # type: ignore[arg-type]  # that is refused
 }
 """Calls with an argument that is refused: the error, what its message names, and the call."""
 

@@ -131,15 +131,15 @@ class Moving(Topic):
             report = copy(store, there, **named)  # type: ignore[arg-type]  # a dict of names
             assert (report.complete, report.written) == (True, 1 + logs)
             file = io.BytesIO()
-            assert export_records(there, file, **named).written == 1 + logs  # type: ignore[arg-type]  # so
+            assert export_records(there, file, **named).written == 1 + logs  # type: ignore[arg-type]  # a dict of names
             assert (b'"home":"c:d"' in file.getvalue()) is (b'"area":"logs"' in file.getvalue()) is True
             file.seek(0)
-            assert import_records(file, imported, **named).written == 1 + logs  # type: ignore[arg-type]  # so
-            assert digest_of(imported) == digest_of(there) == digest_of(store, **named)  # type: ignore[arg-type]  # so
+            assert import_records(file, imported, **named).written == 1 + logs  # type: ignore[arg-type]  # a dict of names
+            assert digest_of(imported) == digest_of(there) == digest_of(store, **named)  # type: ignore[arg-type]  # a dict of names
             log = imported.agent("a%b", "reader", "c:d").log("events")
             assert log.read() == agent.log("events").read()
             assert log.append("d") == 4
-            assert copy(imported, store, **named).written == 1  # type: ignore[arg-type]  # so
+            assert copy(imported, store, **named).written == 1  # type: ignore[arg-type]  # a dict of names
             assert [entry.value for entry in agent.log("events").read()] == ["b", "c", "d"]
             assert agent.list_namespaces() == ["c:d"]
 

@@ -689,7 +689,7 @@ class Runs(Topic):
         with data_store.runs.start("result") as run:
             run.finish({"a": 1})
         with pytest.raises(ZeroDivisionError), data_store.runs.start("error"):
-            1 / 0  # noqa: B018
+            1 / 0  # noqa: B018 - it raises
         with pytest.raises(BackendUnavailableError), data_store.runs.start("down"):
             raise BackendUnavailableError("gone")
         with pytest.raises(KilledError), data_store.runs.start("killed"):
