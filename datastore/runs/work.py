@@ -198,7 +198,7 @@ class Work:
                     result = made.result if type(made.result) in _AT_ONCE else decode(encode(made.result, "result"))
                     self.append(STEP, name, what="result", result=result, **took)
                     return result
-                if attempts > retries or not isinstance(made.error, Exception):
+                if attempts > retries:
                     error = name_of(type(made.error))
                     self.append(FAILED, name, error=error, **took)
                     raise StepFailedError(_FAILED, step=name, error=error) from made.error
