@@ -228,7 +228,7 @@ class Blobs(Bound, OfOneProcess):
         """
         beginning, low, high = (
             None if given is None else HEAD + check_name(given, parameter)
-            for given, parameter in ((prefix or "", "prefix"), (start, "start"), (end, "end"))
+            for given, parameter in (("" if prefix is None else prefix, "prefix"), (start, "start"), (end, "end"))
         )
         scope, backward = scope_of(self), as_bool(reverse, "reverse")
         number = None if limit is None else most(limit)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from datastore.arguments import as_int, shown
+from datastore.arguments import as_int, as_text, is_a, shown
 from datastore.backend import Fields
 from datastore.calls.leases import are_held
-from datastore.errors import DataStoreError, InvalidValueError, PermissionDeniedError, QueryError, kind_of
+from datastore.calls.listings import most
+from datastore.errors import DataStoreError, InvalidValueError, PermissionDeniedError, kind_of
 from datastore.runs import keys
 from datastore.runs.entries import RUNNING, STATUSES, HistoryEntry, RunInfo, told
 from datastore.runs.journal import Head, Journal, head_of, info_of, is_due
@@ -21,39 +22,30 @@ _AT_ONCE = 250
 
 
 def check_limit(limit: int | None) -> int | None:
-    """Return the most that a caller wants.
-
-    Raises:
-        QueryError: If it is not a whole number from 1 on, or ``None``.
-    """
-    if limit is None:
-        return None
-    number = as_int(limit)
-    if number is None or number < 1:
-        raise QueryError(
-            f"limit is {kind_of(limit) if number is None else shown(number)}; it must be at least 1, or None"
-        )
-    return number
+    """Return the most that a caller wants: see `datastore.calls.listings.most`."""
+    return None if limit is None else most(limit)
 
 
 def history(journal: Journal, limit: int | None, reverse: bool, before: int | None) -> list[HistoryEntry]:
     """See `Runs.history`."""
     limit = check_limit(limit)
-    if before is not None and as_int(before) is None:
+    end = None if before is None else as_int(before)
+    if before is not None and end is None:
         raise InvalidValueError(f"before is {kind_of(before)}; it must be the number of an entry")
-    found = journal.documents(0, before, limit=limit, reverse=reverse, fields=Fields.ALL)
+    found = journal.documents(0, end, limit=limit, reverse=reverse, fields=Fields.ALL)
     return [told(document) for document in islice(found, limit)]
 
 
 def list_runs(table: Table, status: str | None, limit: int | None) -> list[RunInfo]:
     """See `Runs.list`."""
     limit = check_limit(limit)
-    if status is not None and status not in STATUSES:
+    wanted = as_text(status) if is_a(status, str) else None
+    if status is not None and wanted not in STATUSES:
         raise InvalidValueError(f"status is {shown(status)}; it must be one of {', '.join(map(repr, STATUSES))}")
-    at_once = limit if status is None else None
+    at_once = limit if wanted is None else None
     found = table.scan(keys.heads(), limit=at_once)
     infos = (info_of(keys.key_of(one.id)[2:], Head(one.value, one.revision, one.created_at)) for one in found)
-    return list(islice((one for one in infos if status in (None, one.status)), limit))
+    return list(islice((one for one in infos if wanted in (None, one.status)), limit))
 
 
 def due(table: Table, limit: int | None) -> list[str]:
