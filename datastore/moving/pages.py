@@ -78,9 +78,8 @@ def pages(
     ranges = _ranges(user_id, namespace)
     wanted = namespace if user_id is None else None
     core.flush()
-    for range in ranges:
-        if after is not None and ranges is not _ALL and not range.start <= after < range.end:
-            continue  # it is done
+    begin = 0 if after is None else next((at for at, one in enumerate(ranges) if one.start <= after < one.end), 0)
+    for range in ranges[begin:]:  # those before were done; if no range has the place, nothing is left out
         read = _reader(core, range, fields)
         while True:
             found = core.page(partial(read, after=after), fields, as_stored=True)

@@ -4,6 +4,7 @@ import pytest
 
 import datastore
 from datastore.moving import copy, export_records, import_records
+from datastore.moving.pages import pages
 
 CONTENT = bytes(range(256)) * 2_000  # two parts
 
@@ -42,3 +43,14 @@ def test_it_is_there_as_it_was(source, moved, tmp_path):
         assert ann.log("events").append("moved") == 4
         assert ann.runs.result("report") == "done"
         assert ann.runs.history("report") == source.agent("ann", "writer", "notes").runs.history("report")
+
+
+def test_a_listing_goes_on_where_it_was_and_leaves_nothing_out(source):
+    """After each id of a user, and after one that is in none of the ranges."""
+    source.agent("ann", "writer", "notes").set_many({"a": 1, "b": 2})
+    ids = [document.id for page in pages(source, "ann") for document in page.documents]
+    assert len(ids) > 8
+    for number, after in enumerate(ids):
+        rest = [document.id for page in pages(source, "ann", after=after) for document in page.documents]
+        assert rest == ids[number + 1 :]
+    assert [document.id for page in pages(source, "ann", after="ann") for document in page.documents] == ids
