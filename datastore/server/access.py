@@ -146,16 +146,18 @@ class Access:
         holder = self._checked(_read(authorization)[1])
         return None if holder is None or holder.is_over() else holder
 
+    def is_known(self, holder: Holder) -> bool:
+        """Return whether a token need not be looked up now, as `known` does."""
+        return self._is_fresh(holder) and not holder.is_over()
+
     def _checked(self, digest: bytes) -> Holder | None:
         """Return the holder of a token that was looked up just now."""
         holder = self._holders.get(digest)
-        if (
-            holder is None
-            or time.monotonic() - holder.checked >= self._limits.token_seconds
-            or holder.revocations != revocations(self._core)
-        ):
-            return None
-        return holder
+        return holder if holder is not None and self._is_fresh(holder) else None
+
+    def _is_fresh(self, holder: Holder) -> bool:
+        is_new = time.monotonic() - holder.checked < self._limits.token_seconds
+        return is_new and holder.revocations == revocations(self._core)
 
     def spend(self, holder: Holder) -> None:
         """Count a call for a token and for those that it descends from.

@@ -53,7 +53,6 @@ from datastore.wire.errors import error_to_json, status_of
 from datastore.wire.messages import dump, error_to_bytes, request_from_bytes
 
 if TYPE_CHECKING:
-    from datastore.server.protocol import GuardedProtocol
     from datastore.server.tools import ServedTools
 
 T = TypeVar("T")
@@ -169,25 +168,33 @@ class Application:
         except _GoneError:
             return
 
-    def at_once(self, headers: Sequence[tuple[bytes, bytes]], body: bytes, connection: GuardedProtocol) -> bytes | None:
-        """Return the body of the answer to a `get`, if it is answered here and now.
+    def sender_at_once(self, headers: Sequence[tuple[bytes, bytes]], size: int) -> Holder | None:
+        """Return who has sent a `get` with a body of some size that may be answered on the event loop.
 
-        ``None`` if it is to be made as any other call: it has to wait, or something is wrong with it.
+        ``None`` if it is to be made as any other call: the token has to be looked up, or something is wrong.
         """
         try:
             read = _headers_of(headers)
             self._check_host(read)
             self._check_content(read)
             holder = self.access.known(read.authorization)
-            if holder is None or holder.is_limited or "get" not in holder.requests:
-                return None
-            if len(body) > self._limits.body_bytes:
-                return None
-            connection.used_with_a_token()
-            namespace, arguments = request_from_bytes(body)
-            return self.runner.at_once(holder, namespace, arguments)
         except (_RefusedError, DataStoreError):
             return None
+        allowed = holder is not None and not holder.is_limited and "get" in holder.requests
+        return holder if allowed and size <= self._limits.body_bytes else None
+
+    def answer_at_once(self, holder: Holder, body: bytes) -> bytes | None:
+        """Return the body of the answer to a `get`, if it is answered here and now.
+
+        ``None`` if it is to be made as any other call: it has to wait, or something is wrong with it.
+        """
+        if not self.access.is_known(holder):
+            return None
+        try:
+            namespace, arguments = request_from_bytes(body)
+        except DataStoreError:
+            return None
+        return self.runner.at_once(holder, namespace, arguments)
 
     def headers_at_once(self) -> list[tuple[bytes, bytes]]:
         """Return the headers of such an answer, but for its length."""

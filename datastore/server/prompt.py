@@ -6,8 +6,11 @@ out what lies between the parser and the store. For what it leaves out, see `uvi
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from typing import Any, ClassVar
 
+from datastore.server.access import Holder
 from datastore.server.app import Application
 from datastore.server.protocol import ConnectionLimits, GuardedProtocol
 from datastore.wire import PREFIX
@@ -16,10 +19,53 @@ _GET = f"{PREFIX}get".encode()
 _LARGEST = 4_096  # bytes of a body: a key has 512 at most, and may be escaped
 
 
+class Rounds:
+    """In each round of the event loop one such request of each token is answered; its others wait for the next rounds.
+
+    So a token that reads on many connections without a pause makes no other one wait for all of them.
+    """
+
+    def __init__(self) -> None:
+        self._served = set[Holder]()
+        self._waiting = dict[Holder, deque[PromptProtocol]]()
+
+    def has_turn(self, holder: Holder, connection: PromptProtocol) -> bool:
+        """Return whether a request is answered now. Otherwise its connection is told when its turn has come."""
+        waiting = self._waiting.get(holder)
+        if waiting is None and holder not in self._served:
+            if not self._served and not self._waiting:
+                asyncio.get_running_loop().call_soon(self._next)
+            self._served.add(holder)
+            return True
+        if waiting is None:
+            waiting = self._waiting[holder] = deque()
+        waiting.append(connection)
+        return False
+
+    def leave(self, holder: Holder, connection: PromptProtocol) -> None:
+        """Let a connection wait no more."""
+        waiting = self._waiting[holder]
+        waiting.remove(connection)
+        if not waiting:
+            del self._waiting[holder]
+
+    def _next(self) -> None:
+        """Begin a round."""
+        self._served.clear()
+        turns = [(holder, waiting.popleft()) for holder, waiting in self._waiting.items()]
+        self._waiting = {holder: waiting for holder, waiting in self._waiting.items() if waiting}
+        self._served.update(holder for holder, _ in turns)
+        if turns:
+            asyncio.get_running_loop().call_soon(self._next)
+        for _, connection in turns:
+            connection.take_turn()
+
+
 class PromptProtocol(GuardedProtocol):
     """One connection, on which a `get` is answered at once if that is possible. See `protocol_for`."""
 
     application: ClassVar[Application]
+    rounds: ClassVar[Rounds]
     head: ClassVar[tuple[object, bytes]] = (None, b"")
     """uvicorn's own headers, which are made once a second, and the head of an answer that has them."""
 
@@ -27,16 +73,33 @@ class PromptProtocol(GuardedProtocol):
         super().__init__(*args, **kwargs)
         self._held: bytes | None = None
         """What has come of the body of a request that may be answered at once."""
+        self._waits_for: Holder | None = None
+        """Whose turn the request waits for, which has come whole."""
+        self._in_a_row = False
+        """Its client has sent a request while another one waited: from then on no request is answered at once."""
         self._answered = False
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
         super().data_received(data)
-        if self._held is not None:
+        if self._held is not None and self._waits_for is None:
             self._let_go()  # the rest of its body comes later
         elif self._answered and not self._in_head:
             self._stop(late=True)  # no byte of a next request has come
         self._answered = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        self._wait_no_more()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """See `HttpToolsProtocol`."""
+        if self._waits_for is not None:
+            self._in_a_row = True
+            holder = self._wait_no_more()
+            self._answer(holder)
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """See `HttpToolsProtocol`."""
@@ -58,16 +121,45 @@ class PromptProtocol(GuardedProtocol):
 
     def on_message_complete(self) -> None:
         """See `HttpToolsProtocol`."""
-        if self._held is not None:
-            answer = self.application.at_once(self.headers, self._held, self)
-            if answer is not None:
-                self._held = None
-                self._answered = True
-                self.transport.write(b"%scontent-length: %d\r\n\r\n%s" % (self._head_of_answers(), len(answer), answer))
-                self.on_response_complete()
-                return
+        if self._held is None:
+            super().on_message_complete()
+            return
+        holder = self.application.sender_at_once(self.headers, len(self._held))
+        if holder is None:
             self._let_go()
-        super().on_message_complete()
+            super().on_message_complete()
+            return
+        self.used_with_a_token()
+        if self.rounds.has_turn(holder, self):
+            self._answer(holder)
+        else:
+            self._waits_for = holder
+
+    def take_turn(self) -> None:
+        """Answer the request that has waited: it is its turn."""
+        holder, self._waits_for = self._waits_for, None
+        if not self.is_gone():
+            self._answer(holder)
+            if self._answered and not self._in_head:
+                self._stop(late=True)
+            self._answered = False
+
+    def _answer(self, holder: Holder | None) -> None:
+        answer = None if holder is None or self._held is None else self.application.answer_at_once(holder, self._held)
+        if answer is None:
+            self._let_go()
+            super().on_message_complete()
+            return
+        self._held = None
+        self._answered = True
+        self.transport.write(b"%scontent-length: %d\r\n\r\n%s" % (self._head_of_answers(), len(answer), answer))
+        self.on_response_complete()
+
+    def _wait_no_more(self) -> Holder | None:
+        holder, self._waits_for = self._waits_for, None
+        if holder is not None:
+            self.rounds.leave(holder, self)
+        return holder
 
     def _may_be_answered(self) -> bool:
         parser = self.parser
@@ -80,6 +172,7 @@ class PromptProtocol(GuardedProtocol):
             and not self.expect_100_continue
             and not self.flow.write_paused
             and not self.root_path
+            and not self._in_a_row
             and (self.cycle is None or self.cycle.response_complete)  # answers come in the order of the requests
         )
 
@@ -106,6 +199,7 @@ def protocol_for(application: Application, limits: ConnectionLimits, body_bytes:
         pass
 
     Protocol.application = application
+    Protocol.rounds = Rounds()
     Protocol.limits = limits
     Protocol.request_bytes = 2 * body_bytes + 1_000_000
     Protocol.strangers = {}

@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 
 from datastore.ids import encode_key
 from datastore.server import ConnectionLimits, ServerLimits, create_app
-from datastore.server.prompt import protocol_for
+from datastore.server.prompt import PromptProtocol, protocol_for
 from tests.patience import PATIENCE
 from tests.server.serving import served
 
@@ -164,18 +164,90 @@ def test_an_idle_connection_is_not_taken_for_one_with_half_a_head(store, token):
         protocol.connection_made(pipe)
         whole = request(token, {"key": "k"})
         for _ in range(3):
+            await asyncio.sleep(0)  # the next round
             protocol.data_received(whole)
             assert protocol._is_late is None
             assert protocol.timeout_keep_alive_task is not None  # it is closed when it has been idle for long
         assert len(pipe.written) == 3, "an answer is one packet"
+        await asyncio.sleep(0)
         protocol.data_received(whole + whole[:10])
         assert len(pipe.written) == 4
         assert protocol._is_late is not None, "a head that has begun must end in time"
+        await asyncio.sleep(0)
         protocol.data_received(whole[10:])
         assert len(pipe.written) == 5
         assert protocol._is_late is None
         assert not protocol.tasks, "no task was made"
         protocol.connection_lost(None)
         application.stop()
+
+    asyncio.run(main())
+
+
+class Served:
+    """Connections of some tokens to one server, on the running loop."""
+
+    def __init__(self, store, tokens: list[str]) -> None:
+        self.application = create_app(store, limits=ServerLimits(token_seconds=600))
+        self._tokens = tokens
+        self._kind = protocol_for(self.application, ConnectionLimits(), 1_000)
+        self._config = uvicorn.Config(self.application, http=self._kind, lifespan="off")
+
+    async def begin(self) -> Served:
+        for token in self._tokens:
+            holder = await self.application.access.holder(f"Bearer {token}".encode())
+            holder.store(None)
+        return self
+
+    def connect(self) -> tuple[PromptProtocol, Pipe]:
+        protocol, pipe = self._kind(self._config, ServerState(), {}), Pipe()
+        protocol.connection_made(pipe)
+        return protocol, pipe
+
+
+def test_in_each_round_one_request_of_each_token_is_answered(store, token):
+    other = store.tokens.mint("bob", "reader")
+
+    async def main() -> None:
+        served = await Served(store, [token, other]).begin()
+        many = [served.connect() for _ in range(4)]
+        gone, one = served.connect(), served.connect()
+        for protocol, _ in [*many[:2], gone, *many[2:]]:
+            protocol.data_received(request(token, {"key": "k"}))
+        one[0].data_received(request(other, {"key": "k"}))
+        assert [len(pipe.written) for _, pipe in many] == [1, 0, 0, 0]
+        assert len(one[1].written) == 1, "it has not waited for those of another token"
+        gone[0].connection_lost(None)
+        for number in (2, 3, 4):
+            one[0].data_received(request(other, {"key": "k"}))
+            await asyncio.sleep(0)
+            assert [len(pipe.written) for _, pipe in many] == [1] * number + [0] * (4 - number)
+            assert len(one[1].written) == number
+        assert not gone[1].written
+        assert not any(protocol.tasks for protocol, _ in many)
+        assert all(protocol._is_late is None for protocol, _ in many), "a connection that has been answered may be idle"
+        served.application.stop()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["read at once", "left to a worker"])
+def test_who_does_not_wait_for_an_answer_has_no_more_turns(store, token, monkeypatch, at_once):
+    async def main() -> None:
+        served = await Served(store, [token]).begin()
+        if not at_once:
+            monkeypatch.setattr(served.application, "answer_at_once", lambda holder, body: None)
+        (first, _), (hasty, pipe) = served.connect(), served.connect()
+        whole = request(token, {"key": "k"})
+        first.data_received(whole)
+        hasty.data_received(whole)
+        assert not pipe.written
+        hasty.data_received(whole)
+        hasty.data_received(whole)
+        while hasty.tasks or first.tasks:
+            await asyncio.sleep(0)
+        text = b"".join(pipe.written)
+        assert text.count(b"HTTP/1.1 200 OK") == text.count(b'{"found":false}') == 3
+        served.application.stop()
 
     asyncio.run(main())
