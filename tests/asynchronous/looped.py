@@ -29,10 +29,13 @@ _SEPARATE = frozenset({"agent", "host", "use_namespace", "vault", "key_value", "
 """What makes no request. (Properties are left alone as well.)"""
 
 
+LOOP = "the tests' loop"
+
+
 @functools.cache
 def _loop_of(process: int) -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="the tests' loop", daemon=True).start()
+    threading.Thread(target=loop.run_forever, name=LOOP, daemon=True).start()
     return loop
 
 
@@ -42,6 +45,7 @@ def on_the_loop(awaitable: Awaitable):
     async def awaited():
         return await awaitable
 
+    assert threading.current_thread().name != LOOP, "the loop would wait for itself"
     return asyncio.run_coroutine_threadsafe(awaited(), _loop_of(os.getpid())).result()
 
 
@@ -146,8 +150,9 @@ class LoopedReader(io.RawIOBase):
         return len(some)
 
     def close(self):
+        """Close it there, without waiting: the garbage collector calls this too, and on the loop as well."""
         if not self.closed:
-            on_the_loop(self._reader.close())
+            asyncio.run_coroutine_threadsafe(self._reader.close(), _loop_of(os.getpid()))
         super().close()
 
 
