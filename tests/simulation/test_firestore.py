@@ -23,7 +23,7 @@ from tests.simulation.test_seeds import MOST_STEPS
 FINDS = {
     "a stream cut short taken": 33,
     "a lost answer counted twice": 1,
-    "counting revives": 222,
+    "counting revives": 286,
     "a write without its condition": 0,
     "a batch taken for done": 9,
     "a delete that does not look": 0,
