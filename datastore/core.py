@@ -141,6 +141,8 @@ class Core:
         if forks.is_forking():
             raise ReentrantCallError("this thread is about to fork; call the store when it has")
         while (backend := self.__dict__.get("backend")) is None:
+            if is_closed_backend(self._held):
+                return self._held  # whoever closes the store may wait for this thread, and the fork for that one
             time.sleep(_HELD)
         return cast(Backend, backend)
 
