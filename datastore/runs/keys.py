@@ -16,7 +16,7 @@ from datastore.ids import decode_key, decode_name, encode_name, split_id
 MAX_NAME_BYTES = 200
 """The longest id of a run and the longest name, in bytes as in an id: two of them and a time fit into a key."""
 _NUMBER = 12  # digits
-MOST = 10**_NUMBER
+MOST: int = 10**_NUMBER
 """More entries than any journal has."""
 _AFTER = "0"  # follows "/" in ASCII: [x/, x0) are the keys that begin with x/
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}

@@ -54,7 +54,8 @@ def list_runs(table: Table, status: str | None, limit: int | None) -> list[RunIn
 def _of_status(table: Table, status: str, limit: int | None) -> list[RunInfo]:
     """Return the runs of a status. Whoever changes it lists the run first, and takes it off the other list last."""
     found, stale, old = list[RunInfo](), list[str](), table.now(-GRACE)
-    for some in _batches(table.scan(keys.all_listed(status), at_once=limit)):
+    at_once = _AT_ONCE if limit is None else min(limit, _AT_ONCE)
+    for some in _batches(table.scan(keys.all_listed(status), at_once=limit), at_once):
         runs = {(key := keys.key_of(one.id)): key.rpartition("/")[2] for one in some}
         heads = table.read(keys.head(run) for run in runs.values())
         for one, (key, run) in zip(some, runs.items(), strict=True):
@@ -99,9 +100,9 @@ def _hints(table: Table, now: str) -> Iterator[keys.Hint]:
     return (keys.hint_of(keys.key_of(one.id)) for one in table.scan(keys.hints(now), Fields.KEY))
 
 
-def _batches(records: Iterable[T]) -> Iterator[Sequence[T]]:
+def _batches(records: Iterable[T], size: int = _AT_ONCE) -> Iterator[Sequence[T]]:
     rest = iter(records)
-    while some := list(islice(rest, _AT_ONCE)):
+    while some := list(islice(rest, size)):
         yield some
 
 
