@@ -42,6 +42,7 @@ from datastore.errors import (
     ReentrantCallError,
     of_the_store,
 )
+from datastore.fences import Fence
 from datastore.ids import area_of, decode_id, decode_prefix, encode_key, home_of, is_system, system_prefix
 from datastore.loops import warn_if_on_loop
 from datastore.places import Places
@@ -141,6 +142,8 @@ class Core:
         if forks.is_forking():
             raise ReentrantCallError("this thread is about to fork; call the store when it has")
         while (backend := self.__dict__.get("backend")) is None:
+            if is_closed_backend(self._held):
+                return self._held  # whoever closes the store may wait for this thread, and the fork for that one
             time.sleep(_HELD)
         return cast(Backend, backend)
 
@@ -469,6 +472,15 @@ class Core:
         backend = self.backend
         if type(backend) is _Closed:  # `isinstance` takes five times as long for an abstract class
             raise backend.refusal()
+
+    fence: Fence | None = None
+    """The number of the lease that writes are under (`datastore.fencing`), if they are under one."""
+
+    def check_fences(self, fences: str) -> None:
+        """Raise if writes are under a lease that somebody else has by now, as what a record remembers says.
+
+        For a write of a new record on the condition that nothing has followed the record that remembers.
+        """
 
     def check_reads(self, prefix: str) -> None:
         """Raise if the agent has grants, and no one to read the namespace whose ids begin with a prefix."""

@@ -54,7 +54,8 @@ class Stored(NamedTuple):
     """One record of a log: entries that were appended together, or what trimming has left of them.
 
     One entry is the value itself. Of several, ``count`` in the metadata says how many there were, and the value is the
-    list of those that are left. ``trimmed`` in the metadata is how many are not.
+    list of those that are left. ``trimmed`` in the metadata is how many are not. ``fences`` there is what the log
+    remembers of the leases under which it was appended to, until and with this record (`datastore.fences`).
     """
 
     document: Document
@@ -94,6 +95,12 @@ class Stored(NamedTuple):
         except (ValueError, TypeError, IndexError):
             pass
         raise damaged(document.id, "it is not part of a log")
+
+    @property
+    def fences(self) -> str:
+        """What the log remembers of leases."""
+        found = (self.document.metadata or {}).get("fences")
+        return found if type(found) is str else ""
 
     @property
     def next(self) -> int:

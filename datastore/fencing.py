@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datastore.backend import Outcome, Write
 from datastore.core import Core
 from datastore.errors import LeaseLostError
+from datastore.fences import is_refused, lease_lost
 from datastore.fronts import Front
 from datastore.holding import Holding
 from datastore.ids import home_of, is_system
@@ -27,12 +28,18 @@ class FencedCore(Front):
     def __init__(self, inner: Core, holding: Holding) -> None:
         super().__init__(inner)
         self.holding = holding
+        self.fence = holding.fence
         self.removes_ranges = False  # a record that goes must leave behind what it remembers
 
     def check_writes(self, prefix: str) -> None:
         """See `Core.check_writes`. It raises, too, if the lease is over."""
         self.holding.check()
         super().check_writes(prefix)
+
+    def check_fences(self, fences: str) -> None:
+        """See `Core.check_fences`."""
+        if is_refused(fences, self.fence):
+            raise self._lost(lease_lost())
 
     def write_one(self, write: Write) -> Outcome:
         """See `Core.write_one`."""
@@ -57,8 +64,7 @@ class FencedCore(Front):
     def _fenced(self, writes: Sequence[Write]) -> list[Write]:
         """Return writes with the lease's number. The store's own records (leases, accounts) are under no lease."""
         self.holding.check()
-        fence = self.holding.fence
-        return [one._replace(fence=fence) if one.fence is None and _is_fenced(one.id) else one for one in writes]
+        return [one._replace(fence=self.fence) if one.fence is None and _is_fenced(one.id) else one for one in writes]
 
     def _lost(self, error: LeaseLostError) -> LeaseLostError:
         """Note that the lease is over: the database says so."""

@@ -6,10 +6,15 @@ calls are held back, calls under way are waited for, and connections are closed;
 If a call takes too long to wait for, the child's store refuses to work and says why.
 
 The threads' stacks show which of them are in a database call, so calls need not register themselves.
+
+From the first store that holds its calls back to the last one that goes on, the thread that forks makes no call: it
+would wait for itself. Nor does the garbage collector run meanwhile: it runs the finalizers of anything on whichever
+thread it meets, and one that waits for another thread's call would wait for the fork that it holds up.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -61,6 +66,14 @@ class _Fork:
     def __init__(self) -> None:
         self.held: list[Participant] = []
         self.clean: set[int] = set()
+        self.collected: bool = gc.isenabled() or any(other.collected for other in _current.values())
+        """Whether the garbage collector runs when no fork is under way."""
+        gc.disable()
+
+    def end(self) -> None:
+        """Let the garbage collector run as before."""
+        if self.collected:
+            gc.enable()
 
 
 _current: dict[int, _Fork] = {}
@@ -118,18 +131,21 @@ def _is_inside(frame: FrameType | None, participant: Participant) -> bool:
 
 
 def _after_in_parent() -> None:
-    fork = _current.pop(threading.get_ident(), None)
+    fork = _current.get(threading.get_ident())
     if fork is not None:
         for participant in fork.held:
             participant.resume()
+        del _current[threading.get_ident()]  # last: until then this thread's calls would wait for what it is to do
+        fork.end()
 
 
 def _after_in_child() -> None:
-    fork = _current.get(threading.get_ident(), _Fork())
-    _current.clear()
+    fork = _current.get(threading.get_ident()) or _Fork()
     for reference in list(_participants.values()):
         if (participant := reference()) is not None:
             participant.after_fork(id(participant) in fork.clean)
+    _current.clear()
+    fork.end()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork

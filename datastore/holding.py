@@ -31,6 +31,7 @@ _RENEWED_AFTER, _AGAIN_AFTER = 1 / 3, 1 / 10
 """The parts of its time after which a lease is renewed, and renewed once more if that has failed."""
 _SOONEST = 0.01  # seconds between two looks of the thread
 _ATTEMPTS = 3  # of releasing, while a renewal is under way
+INHERITED = "it is held by the process that this one was forked from"
 _TAKE_AGAIN = "Take the lease again, and begin again with what is stored"
 
 
@@ -66,6 +67,8 @@ class Holding:
         self.fence = fence
         self.ttl = ttl
         self.renews = renews
+        self.is_inherited = False
+        """Whether it is the lease of the process that this one was forked from."""
         self._over: str | None = None
         self._term = _Term(put.revision, began + ttl, at + ttl)
         self._sent = {put.revision: self._term}
@@ -230,8 +233,11 @@ class Keeper:
         return max(min((one.due for one in held if not one.is_over), default=inf) - time.monotonic(), _SOONEST)
 
     def _held(self) -> list[Holding]:
+        return [one for one in self._known() if not one.is_over]
+
+    def _known(self) -> list[Holding]:
         found = [reference() for reference in list(self._holdings.values())]
-        return [one for one in found if one is not None and not one.is_over]
+        return [one for one in found if one is not None]
 
     def close(self, backend: Backend) -> None:
         """Stop the thread, and release what is held. What cannot be released ends by itself."""
@@ -253,8 +259,9 @@ class Keeper:
 
     def after_fork(self) -> None:
         """Forget the leases in a forked child: they are the parent's, which goes on renewing them."""
-        for one in self._held():
-            one.lose("it is held by the process that this one was forked from")
+        for one in self._known():
+            one.is_inherited = True
+            one.lose(INHERITED)
         self._reset()
 
     @property

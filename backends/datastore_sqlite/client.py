@@ -27,6 +27,9 @@ _CHECKPOINT_PAGES = 4_000
 """How many pages the log holds before it is written back to the file: 16 MB instead of SQLite's 4 MB, so that a page
 that is written often is written back less often. Readers find a page at the same cost, since up to 4,062 pages share
 one index (https://www.sqlite.org/walformat.html, section 2.3.1)."""
+_SYNCED_CHECKPOINT_PAGES = 250
+"""The same where each commit waits for the disk (``synchronous=full``). A log that begins anew is written over, and no
+longer grows: then its size need not be made durable at each commit, which takes a file system nearly as long again."""
 _STEPS = 10_000
 """How many steps of SQLite's virtual machine lie between two checks of the deadline: about a millisecond's worth."""
 
@@ -170,7 +173,8 @@ def open_connection(settings: Settings) -> Connection:
     connection.at_rest = at_rest
     try:
         connection.execute(f"PRAGMA synchronous={settings.synchronous}")
-        connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}").close()
+        pages = _CHECKPOINT_PAGES if settings.synchronous == "normal" else _SYNCED_CHECKPOINT_PAGES
+        connection.execute(f"PRAGMA wal_autocheckpoint={pages}").close()
         if settings.mmap:
             connection.execute(f"PRAGMA mmap_size={_MAPPED}")
         if settings.earlier_format and settings.read_only:

@@ -112,22 +112,22 @@ class Lease(OfOneProcess, Generic[S]):
     @property
     def name(self) -> str:
         """The lease's name."""
-        return _holding_of(self).name
+        return holding_of(self).name
 
     @property
     def number(self) -> int:
         """The fencing number: higher than that of every holder before."""
-        return _holding_of(self).fence.number
+        return holding_of(self).fence.number
 
     @property
     def expires_at(self) -> datetime:
         """When it ends, unless it is renewed."""
-        return datetime.fromtimestamp(_holding_of(self).ends_at, UTC)
+        return datetime.fromtimestamp(holding_of(self).ends_at, UTC)
 
     @property
     def is_held(self) -> bool:
         """Whether it is held, as far as this process knows without asking: once it is not, it stays so."""
-        return not _holding_of(self).is_over
+        return not holding_of(self).is_over
 
     def renew(self) -> None:
         """Renew it now, for as long as it was taken for.
@@ -137,7 +137,7 @@ class Lease(OfOneProcess, Generic[S]):
 
         Requests: 1.
         """
-        _holding_of(self).renew()
+        holding_of(self).renew()
 
     def release(self) -> bool:
         """End it, so that others can take it at once. If the database does not answer, it ends by itself.
@@ -147,7 +147,7 @@ class Lease(OfOneProcess, Generic[S]):
 
         Requests: 1; 0 if it was over.
         """
-        return _holding_of(self).release()
+        return holding_of(self).release()
 
     def __enter__(self) -> Self:
         return self
@@ -386,5 +386,6 @@ def _last(document: Document) -> _Last:
     return _Last(number, holder, end, end + MARGIN * ttl)
 
 
-def _holding_of(lease: Lease[Any]) -> Holding:
+def holding_of(lease: Lease[Any]) -> Holding:
+    """Return what this process knows of a lease."""
     return scope_of(lease.data_store).core.holding  # type: ignore[attr-defined,no-any-return]  # it is a `FencedCore`

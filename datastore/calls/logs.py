@@ -8,6 +8,10 @@ A process remembers for `SECONDS` which number is next. That must not be a numbe
 trimmed since: a record there would be new to the database. So trimming removes only records that are older than
 `GRACE`. In place of a younger one it leaves a mark, which expires after as long. The last record is always kept as a
 mark: so the numbers go on when everything was trimmed.
+
+A new record has nothing to compare the number of a lease with. So each record says in its metadata under which leases
+the log was appended to so far, and whoever appends knows what the record before says: there is none between, or the
+next number is taken. A holder whose lease is over finds a higher number there, or a record where it wants to write.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from datastore.calls.listings import most
 from datastore.core import Core
 from datastore.entries import MOST, Entry, Span, Stored, beginning_of, key_at
 from datastore.errors import ConflictError, DamagedRecordError, DataStoreError, InvalidValueError, QueryError, kind_of
+from datastore.fences import fences_after
 from datastore.ids import decode_name, encode_key, encode_name, key_range
 from datastore.retry import Backoff
 from datastore.scope import Bound, Scope, bounded, scope_of
@@ -191,11 +196,14 @@ class Place(NamedTuple):
 
 
 class End(NamedTuple):
-    """The next number of a log, as a process remembers it."""
+    """The end of a log, as a process remembers it."""
 
     number: int
+    """The next number."""
     at: float
     """When it was the next one, by the store's clock."""
+    fences: str
+    """What the log remembers of leases, as its last record says."""
 
 
 def _raise(error: DamagedRecordError) -> None:
@@ -255,15 +263,18 @@ def _append(log: Place, put: Put, place: int) -> int:
     """Write a part at the next number, and return that."""
     core = log.scope.core
     count = 1 if put.metadata is None else put.metadata["count"]
-    number = _next(log, -1)
+    end = _end(log, -1)
     backoff = Backoff(core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
     try:
         while True:
-            began = core.clock()
+            core.check_fences(end.fences)
+            began, number = core.clock(), end.number
+            if fences := fences_after(end.fences, core.fence):
+                put = put._replace(metadata={**(put.metadata or {}), "fences": fences})
             if core.write_one(put._replace(id=log.id(number), key=key_at(log.beginning, number))).done:
-                _learn(log, number + count, began)
+                _learn(log, End(number + count, began, fences))
                 return number
-            number = _next(log, number)
+            end = _end(log, number)
             if not backoff.wait():
                 raise ConflictError(f"others were first, for {core.max_seconds:g} s; try again")
     except DataStoreError as error:
@@ -272,32 +283,36 @@ def _append(log: Place, put: Put, place: int) -> int:
         raise
 
 
-def _next(log: Place, taken: int) -> int:
-    """Return the next number, which is after one that is taken: the one that is remembered, or one looked for."""
-    core = log.scope.core
+def _end(log: Place, taken: int) -> End:
+    """Return the end, whose number is after one that is taken: the one that is remembered, or one looked for."""
     known = _known(log)
-    if known is not None and known > taken:
+    if known is not None and known.number > taken:
         return known
-    began = core.clock()
+    began = log.scope.core.clock()
     last = _last_before(log, MOST)
-    number = 1 if last is None else last.next
-    _learn(log, number, began)
-    return number
+    return _learn(log, End(1, began, "") if last is None else End(last.next, began, last.fences))
 
 
-def _known(log: Place) -> int | None:
-    """Return the next number if it is remembered, and was the next one a short time ago."""
+def _known(log: Place) -> End | None:
+    """Return the end if it is remembered, and was the end a short time ago."""
     core = log.scope.core
     end: End | None = core.root.ends.get(log.id(0))
-    return end.number if end is not None and 0 <= core.clock() - end.at < SECONDS else None
+    return end if end is not None and 0 <= core.clock() - end.at < SECONDS else None
 
 
-def _learn(log: Place, number: int, at: float) -> None:
-    """Remember the next number, as it was at a time. Others may be doing the same: it need not be the latest."""
+def _ends_at(log: Place, number: int) -> bool:
+    """Return whether a number is remembered as the next one."""
+    known = _known(log)
+    return known is not None and known.number == number
+
+
+def _learn(log: Place, end: End) -> End:
+    """Remember the end, as it was at a time. Others may be doing the same: it need not be the latest."""
     ends = log.scope.core.root.ends
     if len(ends) >= _REMEMBERED:
         ends.clear()
-    ends[log.id(0)] = End(number, at)
+    ends[log.id(0)] = end
+    return end
 
 
 # --------------------------------------------------------------------------------------------------------- reading
@@ -310,14 +325,15 @@ def _learn(log: Place, number: int, at: float) -> None:
 
 def _forward(log: Place, span: Span) -> list[Entry]:
     core = log.scope.core
-    entries, low, found, began = list[Entry](), span.low, False, core.clock()
+    entries, low, began = list[Entry](), span.low, core.clock()
+    last: Stored | None = None
 
     def take(stored: Stored) -> None:
-        nonlocal low, found
+        nonlocal low, last
         if stored.trimmed:
             entries.clear()  # what was read before is being trimmed just now
         entries.extend(stored.entries(span))
-        low, found = max(low, stored.next, stored.first), True
+        low, last = max(low, stored.next, stored.first), stored
 
     while low < span.high:
         begin = low
@@ -336,12 +352,12 @@ def _forward(log: Place, span: Span) -> list[Entry]:
             if low != stored.next:
                 break  # marks follow, up to where the log begins now
         else:
-            if low == begin > 1 and _known(log) != low:
+            if low == begin > 1 and not _ends_at(log, low):
                 before = _last_before(log, low)
                 if before is not None and before.next >= low:
                     take(before)
-            if found and span.high == MOST:
-                _learn(log, low, began)
+            if last is not None and last.next == low and span.high == MOST:
+                _learn(log, End(low, began, last.fences))
             break
     return entries[: span.limit]
 
@@ -355,12 +371,12 @@ def _backward(log: Place, span: Span) -> list[Entry]:
             if not is_first and stored.next != number:
                 break
             if is_first and span.high == MOST:
-                _learn(log, stored.next, began)
+                _learn(log, End(stored.next, began, stored.fences))
             entries += reversed(stored.entries(span))
             number, is_first = stored.number, False
             if stored.trimmed or (span.limit is not None and len(entries) >= span.limit):
                 return entries[: span.limit]
-        if number <= span.low or (is_first and (span.low == 1 or _known(log) == span.low)):
+        if number <= span.low or (is_first and (span.low == 1 or _ends_at(log, span.low))):
             return entries
         before = _last_before(log, span.low if is_first else number)
         if before is None or not (is_first or before.next == number):
@@ -393,6 +409,7 @@ def _trim_once(log: Place, core: Core, first: int) -> tuple[int, bool]:
     last = _last_before(log, MOST)
     if last is None:
         return 0, True
+    core.check_fences(last.fences)
     first, removed, is_complete = min(first, last.next), 0, True
     batch, size = list[tuple[Put | Delete, int]](), core.backend.capabilities.write_batch
 

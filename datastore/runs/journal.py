@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from datastore.backend import Document, Fields, Put, Write
 from datastore.errors import KeyExistsError, NoSuchRunError, RunOverError
@@ -33,6 +33,11 @@ class Head(NamedTuple):
     value: dict[str, Any]
     revision: str
     created_at: str
+
+    @classmethod
+    def of(cls, document: Document) -> Self:
+        """Return the head in a record."""
+        return cls(document.value, document.revision, document.created_at)
 
     @property
     def status(self) -> str:
@@ -162,6 +167,24 @@ class Journal:
                 return head
             backoff.wait()
 
+    def listed(self, status: str) -> Put:
+        """Return the write that lets lists of a status look for the run; it comes before the head, or with it."""
+        return self.table.put(keys.listed(status, self.run), self.table.now())
+
+    def forget(self, former: Iterable[Head], head: Head, *others: str) -> None:
+        """Remove what belonged to former heads of the run and not to this one, and what is under other keys.
+
+        Requests: 1; 0 if there is nothing to remove.
+        """
+        left = {key for one in former for key in self._named(one)} - {*self._named(head)}
+        if stale := sorted(left.union(others)):
+            self.table.write(self.table.delete(key) for key in stale)
+
+    def _named(self, head: Head) -> list[str]:
+        """Return the keys of the records that lead to the run because of what its head says."""
+        hint = hint_in(head)
+        return [keys.listed(head.status, self.run), *([] if hint is None else [hint])]
+
     def append_from_outside(self, value: dict[str, Any], *, over: bool) -> int:
         """Add an entry after the last one, whoever works on the run, and return its number.
 
@@ -186,21 +209,21 @@ class Journal:
     def end(self, head: Head | None, number: int, status: str, ttl: float | None, error: str | None = None) -> None:
         """Write what follows from the last entry: head, end and expiry, and the hint for a parent that waits.
 
-        Requests: 1, and 1 for the removal of the own hint.
+        Requests: 1, and 1 for the removal of what belonged to the head before.
         """
         table, now = self.table, self.table.now()
-        value = {"status": status, "entry": number, "at": now, **lasting(self.start)}
+        value = {"status": status, "entry": number, "at": now, **kept(self, checkpoint_in(head))}
         if error is not None:
             value["error"] = error
-        others: list[Write] = [table.put(keys.ended(now, self.run), None)]
+        others: list[Write] = [table.put(keys.ended(now, self.run), None), self.listed(status)]
         if ttl is not None:
             value["expired"] = keys.expired(expiry(ttl, table.scope.core.clock()), self.run)
             others.append(table.put(value["expired"], None))
         if self.ancestors and self.ancestors[-1].branch is not None:
             others.append(table.put(keys.hint(now, self.ancestors[-1].run, keys.CHILD + self.run), None))
-        self.settle(head, value, *others)
-        if (hint := hint_in(head)) is not None:
-            table.write_one(table.delete(hint))
+        settled = self.settle(head, value, *others)
+        if head is not None:
+            self.forget([head], settled)
 
 
 def open_journal(table: Table, run: str) -> Journal:
@@ -223,11 +246,12 @@ def begin(table: Table, run: str, start: dict[str, Any], hold: float) -> tuple[J
     Raises:
         KeyExistsError: If there is or was a run with this id.
 
-    Requests: 1 batch of 3.
+    Requests: 1 batch of 4.
     """
     journal = Journal(table, run, start)
     hint, head, put = beginning(journal, hold)
-    _, is_new, _ = table.write([hint, journal.put(0, {"kind": START, **start}, "input"), put])
+    entry = journal.put(0, {"kind": START, **start}, "input")
+    is_new, *_ = table.write([entry, hint, journal.listed(RUNNING), put])
     if not is_new:  # the hint leads to that run, and goes when it is found to lead nowhere
         raise KeyExistsError("there is a run of this id; resume() goes on with it").during(
             "starting a run", table.scope.core.backend.name
@@ -238,20 +262,25 @@ def begin(table: Table, run: str, start: dict[str, Any], hold: float) -> tuple[J
 def beginning(journal: Journal, hold: float) -> tuple[Put, Head, Put]:
     """Return the hint for a new run, its head, and the write of the head."""
     hint = journal.table.put(keys.hint(journal.table.now(hold), journal.run), None)
-    value = {"status": RUNNING, "entry": journal.base, "at": hint.at, "hint": hint.key, **lasting(journal.start)}
+    value = {"status": RUNNING, "entry": journal.base, "at": hint.at, "hint": hint.key, **kept(journal, 0)}
     put = journal.put_head(None, value)
     return hint, Head(value, put.revision, put.at), put
 
 
-def lasting(start: dict[str, Any]) -> dict[str, Any]:
-    """Return what every head of a run says."""
-    ancestors = start.get("ancestors")
-    return {"parent": ancestors[-1][0]} if ancestors else {}
+def kept(journal: Journal, checkpoint: int) -> dict[str, Any]:
+    """Return what every head of a run says: its parent and its last checkpoint, if there are any."""
+    found: dict[str, Any] = {"parent": journal.ancestors[-1].run} if journal.ancestors else {}
+    return {**found, "checkpoint": checkpoint} if checkpoint else found
+
+
+def checkpoint_in(head: Head | None) -> int:
+    """Return the number of the last checkpoint that a head knows of; 0 for none."""
+    return 0 if head is None else int(head.value.get("checkpoint", 0))
 
 
 def head_of(document: Document | None) -> Head | None:
-    """Return the head in a record."""
-    return None if document is None else Head(document.value, document.revision, document.created_at)
+    """Return the head in a record, if there is one."""
+    return None if document is None else Head.of(document)
 
 
 def hint_in(head: Head | None) -> str | None:

@@ -16,6 +16,8 @@ from datastore.ids import decode_key, decode_name, encode_name, split_id
 MAX_NAME_BYTES = 200
 """The longest id of a run and the longest name, in bytes as in an id: two of them and a time fit into a key."""
 _NUMBER = 12  # digits
+MOST: int = 10**_NUMBER
+"""More entries than any journal has."""
 _AFTER = "0"  # follows "/" in ASCII: [x/, x0) are the keys that begin with x/
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhdw])")
@@ -150,6 +152,31 @@ def hint_of(key: str) -> Hint:
     """Return what the key of a hint says."""
     _, time, run, *event = key.split("/")
     return Hint(time, run, event[0] if event else None)
+
+
+def listed(status: str, run: str) -> str:
+    """Return the key that lets lists of a status look for a run."""
+    return f"l/{status}/{run}"
+
+
+def all_listed(status: str) -> KeyRange:
+    """Return the keys of all runs that lists of a status look for."""
+    return KeyRange(f"l/{status}/", f"l/{status}{_AFTER}")
+
+
+def checkpointed(time: str, run: str) -> str:
+    """Return the key that says when a run made a checkpoint."""
+    return f"k/{time}/{run}"
+
+
+def checkpoints(until: str) -> KeyRange:
+    """Return the keys of the checkpoints up to a time."""
+    return KeyRange("k/", f"k/{until}{_AFTER}")
+
+
+def pruned(run: str) -> str:
+    """Return the key that says which entry of a run is the first that is left, besides that it began."""
+    return f"p/{run}"
 
 
 def child(run: str, child: str) -> str:

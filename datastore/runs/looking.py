@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import TypeVar
 
 from datastore.arguments import as_int, as_text, is_a, shown
 from datastore.backend import Fields
@@ -15,10 +16,13 @@ from datastore.runs.entries import RUNNING, STATUSES, HistoryEntry, RunInfo, tol
 from datastore.runs.journal import Head, Journal, head_of, info_of, is_due
 from datastore.runs.table import Table
 
+T = TypeVar("T")
+
 GRACE = 3_600.0
-"""Seconds after which a hint is removed that leads to nothing: whoever wrote it has written long ago what it is for."""
+"""Seconds after which a record is removed that leads to a run for nothing: whoever wrote it has written long ago what
+it is for."""
 _AT_ONCE = 250
-"""Hints that are read and checked together."""
+"""Hints, or runs of a status, that are read and checked together."""
 
 
 def check_limit(limit: int | None) -> int | None:
@@ -42,10 +46,29 @@ def list_runs(table: Table, status: str | None, limit: int | None) -> list[RunIn
     wanted = as_text(status) if is_a(status, str) else None
     if status is not None and wanted not in STATUSES:
         raise InvalidValueError(f"status is {shown(status)}; it must be one of {', '.join(map(repr, STATUSES))}")
-    at_once = limit if wanted is None else None
-    found = table.scan(keys.heads(), limit=at_once)
-    infos = (info_of(keys.key_of(one.id)[2:], Head(one.value, one.revision, one.created_at)) for one in found)
-    return list(islice((one for one in infos if wanted in (None, one.status)), limit))
+    if wanted is None:
+        return [info_of(keys.key_of(one.id)[2:], Head.of(one)) for one in table.scan(keys.heads(), limit=limit)]
+    return _of_status(table, wanted, limit)
+
+
+def _of_status(table: Table, status: str, limit: int | None) -> list[RunInfo]:
+    """Return the runs of a status. Whoever changes it lists the run first, and takes it off the other list last."""
+    found, stale, old = list[RunInfo](), list[str](), table.now(-GRACE)
+    at_once = _AT_ONCE if limit is None else min(limit, _AT_ONCE)
+    for some in _batches(table.scan(keys.all_listed(status), at_once=limit), at_once):
+        runs = {(key := keys.key_of(one.id)): key.rpartition("/")[2] for one in some}
+        heads = table.read(keys.head(run) for run in runs.values())
+        for one, (key, run) in zip(some, runs.items(), strict=True):
+            document = heads.get(keys.head(run))
+            if document is not None and document.value["status"] == status:
+                found.append(info_of(run, Head.of(document)))
+            elif str(one.value) < old:
+                stale.append(key)
+        if limit is not None and len(found) >= limit:
+            break
+    if stale:
+        _forget(table, stale)
+    return found[:limit]
 
 
 def due(table: Table, limit: int | None) -> list[str]:
@@ -77,9 +100,9 @@ def _hints(table: Table, now: str) -> Iterator[keys.Hint]:
     return (keys.hint_of(keys.key_of(one.id)) for one in table.scan(keys.hints(now), Fields.KEY))
 
 
-def _batches(hints: Iterable[keys.Hint]) -> Iterator[Sequence[keys.Hint]]:
-    rest = iter(hints)
-    while some := list(islice(rest, _AT_ONCE)):
+def _batches(records: Iterable[T], size: int = _AT_ONCE) -> Iterator[Sequence[T]]:
+    rest = iter(records)
+    while some := list(islice(rest, size)):
         yield some
 
 

@@ -1,13 +1,13 @@
-"""Removing runs that are over, unless another run needs their entries."""
+"""Removing runs that are over, and entries before a checkpoint, unless another run needs them."""
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import islice
 
 from datastore.backend import Fields
 from datastore.runs import keys
-from datastore.runs.entries import OVER
-from datastore.runs.journal import Head, Journal, head_of, open_journal
+from datastore.runs.entries import CHECKPOINT, OVER
+from datastore.runs.journal import Head, Journal, checkpoint_in, head_of, open_journal
 from datastore.runs.looking import check_limit
 from datastore.runs.table import Table
 
@@ -26,6 +26,8 @@ def prune(table: Table, keep: float | None, limit: int | None) -> int:
             if limit is not None and removed >= limit:
                 return removed
             removed += _prune(table, keys.key_of(document.id))
+    if keep is not None:
+        _prune_checkpoints(table, table.now(-keep), limit)
     return removed
 
 
@@ -43,7 +45,7 @@ def _prune(table: Table, place: str) -> bool:
             if head.status not in OVER:
                 table.write_one(table.delete(place))  # it was retried
             return False
-        # The head goes first: whoever forks the run says so and then looks for the head (`branching.check_kept`).
+        # The head goes first: whoever forks the run says so and then looks for the head (`branching`).
         table.write_one(table.delete(keys.head(run)))
         if _is_needed(journal):
             journal.settle(None, head.value)
@@ -65,16 +67,73 @@ def _is_needed(journal: Journal) -> bool:
 def _remove(journal: Journal, head: Head | None, place: str) -> None:
     """Remove all of a run; what says where it is goes last, so that a crash leaves something to go on with."""
     table, run = journal.table, journal.run
-    batch = list[str]()
-    own = (table.scan(span, Fields.KEY) for span in (keys.entries(run, journal.base), keys.answers(run)))
-    for document in chain.from_iterable(own):
-        batch.append(keys.key_of(document.id))
-        if len(batch) == _BATCH:
-            table.write(table.delete(key) for key in batch)
-            batch.clear()
-    batch += [keys.child(one.run, run) for one in journal.ancestors]
-    table.write(table.delete(key) for key in batch)
-    places = {place, keys.entry(run, 0)}
+    for span in (keys.entries(run, journal.base), keys.answers(run)):
+        _remove_all(table, span)
+    table.write(table.delete(keys.child(one.run, run)) for one in journal.ancestors)
+    places = {place, keys.entry(run, 0), keys.pruned(run)}
     if head is not None:
-        places |= {keys.ended(head.value["at"], run), head.value.get("expired", place)}
+        at = head.value["at"]
+        places |= {keys.ended(at, run), keys.listed(head.status, run), head.value.get("expired", place)}
     table.write(table.delete(key) for key in sorted(places))
+
+
+def _remove_all(table: Table, span: keys.KeyRange) -> None:
+    found = table.scan(span, Fields.KEY)
+    while some := list(islice(found, _BATCH)):
+        table.write(table.delete(keys.key_of(one.id)) for one in some)
+
+
+# ----------------------------------------------------------------------------------------- entries before a checkpoint
+
+
+def _prune_checkpoints(table: Table, until: str, limit: int | None) -> None:
+    """Remove the entries before the last checkpoint that each run made up to a time."""
+    marks = dict[str, dict[str, int]]()  # of each run the keys that say that it made checkpoints, and their numbers
+    for document in table.scan(keys.checkpoints(until)):
+        key = keys.key_of(document.id)
+        marks.setdefault(key.rpartition("/")[2], {})[key] = int(document.value)
+        if limit is not None and len(marks) >= limit:
+            break
+    for run, numbers in marks.items():
+        first = _prune_entries(table, run, max(numbers.values()))
+        if done := [key for key, number in numbers.items() if number <= first]:
+            table.write(table.delete(key) for key in done)
+
+
+def _prune_entries(table: Table, run: str, number: int) -> int:
+    """Remove the entries before a checkpoint, and return which one is the first that is left."""
+    start = table.read_one(keys.entry(run, 0))
+    head = None if start is None else head_of(table.read_one(keys.head(run)))
+    if start is None or (head is not None and head.status in OVER):
+        return number  # it goes as a whole, if it has not gone already
+    journal = Journal(table, run, start.value)
+    # A head that is late names an earlier checkpoint: a worker that resumes the run begins with that one.
+    wanted = min(number, checkpoint_in(head))
+    before = table.read_one(keys.pruned(run))
+    first = 0 if before is None else int(before.value)
+    while True:
+        wanted = min(wanted, _needed(journal))
+        if wanted <= journal.base or wanted < first:
+            return first
+        entry = journal.entry(wanted)
+        if entry is None or entry.kind != CHECKPOINT:
+            return first
+        table.write_one(table.put(keys.pruned(run), wanted))  # first: see `branching`
+        if _needed(journal) >= wanted:
+            break
+        table.write_one(table.delete(keys.pruned(run)) if before is None else table.put(keys.pruned(run), first))
+    _remove_all(table, keys.entries(run, journal.base, wanted - 1))
+    return wanted
+
+
+def _needed(journal: Journal) -> int:
+    """Return the entry after which other runs begin, the first one of several; one after all if there are none.
+
+    Requests: 1, and 1 for each batch of children.
+    """
+    found = journal.table.scan(keys.children(journal.run), Fields.KEY)
+    needed = keys.MOST
+    while some := [keys.key_of(one.id).rpartition("/")[2] for one in islice(found, _BATCH)]:
+        starts = journal.table.read(keys.entry(child, 0) for child in some)
+        needed = min([needed, *(int(one.value.get("checkpoint", 0)) for one in starts.values())])
+    return needed

@@ -21,10 +21,14 @@ from datastore.errors import (
     name_of,
 )
 from datastore.runs import keys
+from datastore.runs.branching import branch, fork
 from datastore.runs.calling import catching
 from datastore.runs.entries import DONE, Branch, Entry, HistoryEntry
+from datastore.runs.joining import join
 from datastore.runs.looking import history
 from datastore.runs.state import State
+from datastore.runs.stepping import effect, set_checkpoint, step
+from datastore.runs.waiting import wait_for
 from datastore.runs.work import Work
 from datastore.scope import OfOneProcess
 from datastore.times import expiry
@@ -177,7 +181,7 @@ class Run(OfOneProcess):
         clock = work.table.scope.core.clock
         if seconds is not None:
             expiry(seconds, clock(), "timeout")
-        return work.wait_for(name, encoded, lambda: None if seconds is None else expiry(seconds, clock()))
+        return wait_for(work, name, encoded, lambda: None if seconds is None else expiry(seconds, clock()))
 
     def branch(self, number: int) -> Branch:
         """Go on as several runs, which share what was until now without a copy of it, on any workers.
@@ -205,7 +209,7 @@ class Run(OfOneProcess):
         Requests: 1, and those of `AgentDataStore.add_many` with 4 records for each branch.
         """
         work = work_of(self)
-        return work.branch(_number(number, "number", 1, _MOST))
+        return branch(work, _number(number, "number", 1, _MOST))
 
     def fork(self, at: int | None = None, id: str | None = None) -> str:
         """Begin another run that shares the journal up to an entry and goes its own way from there.
@@ -224,8 +228,8 @@ class Run(OfOneProcess):
         Requests: 2.
         """
         work = work_of(self)
-        at = None if at is None else _number(at, "at", 0, 10**12 - 1)
-        return work.fork(at, None if id is None else keys.check_run(id))
+        at = None if at is None else _number(at, "at", 0, keys.MOST - 1)
+        return fork(work, at, None if id is None else keys.check_run(id))
 
     def join(self, children: Sequence[str], *, raises: bool = True) -> list[Any]:
         """Return the results of runs, in order, or let this run go until all of them are over.
@@ -246,7 +250,7 @@ class Run(OfOneProcess):
         if isinstance(children, str) or not isinstance(children, Sequence):
             raise InvalidValueError(f"children is {kind_of(children)}; give a list of the ids of runs")
         raises = as_bool(raises, "raises")
-        ends = work.join([keys.check_run(child, "children") for child in children])
+        ends = join(work, [keys.check_run(child, "children") for child in children])
         return [_result(end, child, raises) for end, child in zip(ends, children, strict=True)]
 
     def checkpoint(self, every: int = 1) -> bool:
@@ -273,7 +277,7 @@ class Run(OfOneProcess):
 
         Requests: 2; 0 if it does nothing.
         """
-        return work_of(self).set_checkpoint(_number(every, "every", 1, 10**12))
+        return set_checkpoint(work_of(self), _number(every, "every", 1, keys.MOST))
 
     def finish(self, result: Any = None) -> None:
         """Say that the run is done, and what its result is.
@@ -330,7 +334,7 @@ class Run(OfOneProcess):
 def stepping(run: Run, name: str, args: tuple[Any, ...], retries: int, backoff: float | timedelta) -> Steps:
     """Check the arguments of `Run.step`, and return its steps."""
     name, retries = keys.check_step(name), _number(retries, "retries", 0, 10**6)
-    return work_of(run).step(name, args, retries, keys.seconds(backoff, "backoff"))
+    return step(work_of(run), name, args, retries, keys.seconds(backoff, "backoff"))
 
 
 def effecting(
@@ -339,7 +343,7 @@ def effecting(
     """Check the arguments of `Run.effect`, and return its steps and the function that they call."""
     name, made = keys.check_step(name), catching(function, awaits=awaits)
     found = None if unknown is None else catching(unknown, "unknown", awaits=awaits)
-    steps = work_of(run).effect(name, args, found is not None)
+    steps = effect(work_of(run), name, args, found is not None)
     return steps, choosing(made, found)
 
 

@@ -7,14 +7,24 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from datastore.arguments import as_bool
+from datastore.arguments import as_bool, as_int, shown
 from datastore.calls.leases import asked, take
 from datastore.errors import InvalidValueError
 from datastore.ids import new_key
 from datastore.runs import keys
-from datastore.runs.branching import fork
+from datastore.runs.branching import fork_outside
 from datastore.runs.entries import CANCELLED, DONE, END, RESUMED, RETRIED, RUNNING, HistoryEntry, RunInfo
-from datastore.runs.journal import Journal, begin, head_of, info_of, lasting, no_such_run, open_journal, run_over
+from datastore.runs.journal import (
+    Journal,
+    begin,
+    checkpoint_in,
+    head_of,
+    info_of,
+    kept,
+    no_such_run,
+    open_journal,
+    run_over,
+)
 from datastore.runs.looking import due, history, list_runs
 from datastore.runs.pruning import prune
 from datastore.runs.run import Run
@@ -158,7 +168,7 @@ class Runs(Bound, OfOneProcess):
             InvalidValueError: If there is no such status.
             QueryError: If ``limit`` is below 1.
 
-        Requests: 1 per page of all runs; with ``limit`` and without ``status`` of those returned.
+        Requests: 1 per page of the runs returned; with ``status`` 1 more for each 250 of them.
         """
         return list_runs(_table(scope_of(self)), status, limit)
 
@@ -226,7 +236,7 @@ class Runs(Bound, OfOneProcess):
             NoSuchRunError: If there is no such run.
             RunOverError: If it is done, or is not over.
 
-        Requests: 6.
+        Requests: 7.
         """
         journal = open_journal(_table(scope_of(self)), keys.check_run(id))
         table = journal.table
@@ -234,10 +244,13 @@ class Runs(Bound, OfOneProcess):
         if last.kind == END and last.value.get("status") == DONE:
             raise run_over(last, table)
         hint = table.put(keys.hint(table.now(), journal.run), None)
-        table.write_one(hint)
+        table.write([hint, journal.listed(RUNNING)])
         number = journal.append_from_outside({"kind": RETRIED}, over=True)
-        value = {"status": RUNNING, "entry": number, "at": table.now(), "hint": hint.key, **lasting(journal.start)}
-        journal.settle(journal.head(), value)
+        head = journal.head()
+        value = {"status": RUNNING, "entry": number, "at": table.now(), "hint": hint.key}
+        settled = journal.settle(head, {**value, **kept(journal, checkpoint_in(head))})
+        if head is not None:
+            journal.forget([head], settled)
 
     def fork(self, id: str, *, at: int, new_id: str | None = None) -> str:
         """Begin another run that shares the journal of a run up to an entry: `Run.fork` from outside.
@@ -253,12 +266,16 @@ class Runs(Bound, OfOneProcess):
         Raises:
             NoSuchRunError: If there is no such run.
             KeyExistsError: If there is a run of the new id.
-            InvalidValueError: If there is no such entry.
+            InvalidValueError: If there is no such entry, or if it was pruned.
 
         Requests: 4.
         """
         child = keys.check_run(new_key("") if new_id is None else new_id, "new_id")
-        return fork(open_journal(_table(scope_of(self)), keys.check_run(id)), at, child)
+        journal = open_journal(_table(scope_of(self)), keys.check_run(id))
+        number = as_int(at)
+        if number is None or number < 0:
+            raise InvalidValueError(f"at is {shown(at)}; the run has no such entry")
+        return fork_outside(journal, number, child)
 
     def history(
         self, id: str, *, limit: int | None = None, reverse: bool = False, before: int | None = None
@@ -284,22 +301,24 @@ class Runs(Bound, OfOneProcess):
         return history(journal, limit, as_bool(reverse, "reverse"), before)
 
     def prune(self, *, keep: float | timedelta | None = None, limit: int | None = None) -> int:
-        """Remove runs that are over, with all that was kept for them.
+        """Remove runs that are over, with all that was kept for them, and what others have before a checkpoint.
 
-        A run stays for as long as a fork or a branch shares its journal, or a parent that is not over may join it.
+        A run stays for as long as a fork or a branch shares its journal, or a parent that is not over may join it. Of
+        a run that is not over the entries before its checkpoint go, but for those that a fork or a branch begins with.
 
         Args:
-            keep: Seconds, or a `timedelta`: those that have been over for longer are removed. ``None`` for only those
-                whose own ``ttl`` is over.
-            limit: The most runs to remove; ``None`` for all.
+            keep: Seconds, or a `timedelta`: runs that have been over for longer are removed, and entries before a
+                checkpoint that was made earlier. ``None`` for only the runs whose own ``ttl`` is over.
+            limit: The most runs to remove, and the most of which to remove entries; ``None`` for all.
 
         Returns:
-            How many were removed.
+            How many runs were removed.
 
         Raises:
             InvalidValueError: If ``keep`` is not such a time.
 
-        Requests: 1 per page of runs that ended so long ago, and for each of them 5, and its entries in batches.
+        Requests: 1 per page of runs that ended so long ago, and for each of them 5, and its entries in batches. The
+        same for checkpoints that were made so long ago; each run with some of them takes 9.
         """
         seconds = None if keep is None else keys.seconds(keep, "keep")
         scope = scope_of(self)
@@ -338,16 +357,15 @@ def _taken_over(journal: Journal, held: Lease[Any], hold: float) -> Work:
                 journal.end(head, last.number, status, journal.start.get("ttl"), last.value.get("error"))
             raise run_over(last, table)
         hint = table.put(keys.hint(table.now(hold), journal.run), None)
-        _, is_next = table.write([hint, journal.put(last.number + 1, {"kind": RESUMED})])
+        entry = journal.put(last.number + 1, {"kind": RESUMED})
+        is_next, *_ = table.write([entry, hint, journal.listed(RUNNING)])
         if is_next:
             break
-    checkpoint = 0 if head is None else int(head.value.get("checkpoint", 0))
-    value = {"status": RUNNING, "entry": last.number + 1, "at": hint.at, "hint": hint.key, **lasting(journal.start)}
-    if checkpoint:
-        value["checkpoint"] = checkpoint
-    before = None if head is None else head.value.get("hint")
-    work = Work(journal, journal.settle(head, value), last.number + 1, held)
-    work.checkpoint = max(checkpoint, work.checkpoint)
-    if before is not None and before != hint.key:
-        table.write_one(table.delete(before))
+    checkpoint = max(checkpoint_in(head), int(journal.start.get("checkpoint", 0)))
+    value = {"status": RUNNING, "entry": last.number + 1, "at": hint.at, "hint": hint.key}
+    settled = journal.settle(head, {**value, **kept(journal, checkpoint)})
+    work = Work(journal, settled, last.number + 1, held)
+    work.checkpoint = checkpoint
+    if head is not None:
+        journal.forget([head], settled)
     return work

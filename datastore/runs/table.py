@@ -41,15 +41,28 @@ class Table:
         return self.scope.fetch(key, Fields.VALUE)
 
     def scan(
-        self, keys: KeyRange, fields: Fields = Fields.VALUE, *, limit: int | None = None, reverse: bool = False
+        self,
+        keys: KeyRange,
+        fields: Fields = Fields.VALUE,
+        *,
+        limit: int | None = None,
+        at_once: int | None = None,
+        reverse: bool = False,
     ) -> Iterator[Document]:
         """Yield the records of a range in order.
+
+        Args:
+            keys: The range.
+            fields: How much of each record is needed.
+            limit: The most records to yield.
+            at_once: How many are likely to be needed: as many are read at first.
+            reverse: Whether to yield them in the opposite order.
 
         Requests: 1 per page.
         """
         span = key_range(self.scope.prefix, None, keys.start, keys.end)
         left = sys.maxsize if limit is None else limit
-        for documents in self.scope.core.pages(span, fields, None, limit, _refuse, reverse=reverse):
+        for documents in self.scope.core.pages(span, fields, None, limit or at_once, _refuse, reverse=reverse):
             yield from documents[:left]
             left -= len(documents)
             if left <= 0:

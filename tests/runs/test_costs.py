@@ -70,6 +70,40 @@ def test_due_costs_what_is_due_and_not_what_waits(counted):
     assert cost(counts, agent.runs.due) == (["one", "run 7"], 2, 4)
 
 
+def test_a_list_of_a_status_costs_what_it_returns(counted):
+    """Many runs are waiting; two of another status are found at once, and a few of those that wait."""
+    agent, counts = counted
+    for name in ("one", "two"):
+        agent.runs.start(name).finish()
+    area, far = area_of(agent), "2999-01-01T00:00:00.000000Z"
+    head = {"status": "waiting", "entry": 1, "at": far, "waiting": {"for": "sapproval", "until": None}, "hint": None}
+    runs = [f"run {number:06}" for number in range(MANY)]
+    area.set_many({keys.head(run): head for run in runs})
+    area.set_many({keys.listed("waiting", run): far for run in runs})
+    found, requests, documents = cost(counts, lambda: agent.runs.list("done"))
+    assert ([one.id for one in found], requests, documents) == (["one", "two"], 2, 4)
+    found, requests, documents = cost(counts, lambda: agent.runs.list("waiting", limit=3))
+    assert [one.id for one in found] == runs[:3]
+    assert requests == 2
+    assert documents <= 8
+    assert len(agent.runs.list("waiting")) == MANY
+
+
+def test_pruning_before_checkpoints_costs_what_is_removed(counted):
+    """Runs whose checkpoints were pruned already, or are too young, cost nothing; entries are not read, only named."""
+    agent, counts = counted
+    for number in range(20):
+        with agent.runs.start(f"run {number}") as run:
+            for _ in range(3):
+                run.step("step", int)
+            run.checkpoint()
+            run.wait_for("approval")
+    assert cost(counts, lambda: agent.runs.prune(keep=3_600)) == (0, 3, 0)
+    agent.runs.prune(keep=0)
+    assert cost(counts, lambda: agent.runs.prune(keep=0)) == (0, 3, 0)
+    assert [one.kind for one in agent.runs.history("run 7")] == ["checkpoint", "wait"]
+
+
 def test_a_long_history_is_read_from_its_end(counted):
     """In as many requests as a short one, and so goes a resume from a checkpoint."""
     agent, counts = counted

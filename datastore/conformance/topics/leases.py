@@ -364,6 +364,40 @@ class Leases(Topic):
             late.stale.set("untouched", 3)
         assert late.current.get("untouched") == 2
 
+    @pytest.mark.parametrize("between", ["nothing", "others", "a trim", "all trimmed", "several"])
+    def test_a_late_holder_appends_to_no_log_that_the_next_one_has_appended_to(
+        self, late: Late, data_store: AgentDataStore, between: str
+    ) -> None:
+        """A new entry has nothing to compare; but each one remembers what the ones before it did."""
+        late.stale.log("log").append("first")
+        late.current.log("log").append(*(["second"] if between != "several" else ["second", "third"]))
+        if between == "others":
+            for number in range(3):
+                data_store.log("log").append(number)
+        elif between != "nothing":
+            data_store.log("log").trim(before=3 if between == "all trimmed" else 2)
+        kept = data_store.log("log").read()
+        with pytest.raises(LeaseLostError):
+            late.stale.log("log").append("late")
+        assert not late.first.is_held
+        with pytest.raises(LeaseLostError):
+            late.late_again().log("log").append("late", "and more")
+        with pytest.raises(LeaseLostError):
+            late.late_again().log("log").trim(before=100)
+        assert data_store.log("log").read() == kept
+        number = late.current.log("log").append("goes on")
+        assert number == 3 + 3 * (between == "others") + (between == "several")
+        with data_store.lease("other") as other:
+            assert other.data_store.log("log").append("another lease") == number + 1
+        with pytest.raises(LeaseLostError):
+            late.late_again().log("log").append("late")
+
+    def test_a_late_holder_appends_to_a_log_that_nobody_else_has(self, late: Late) -> None:
+        """As it may write a record; the next holder goes on after that."""
+        late.stale.log("log").append("first")
+        assert late.current.log("log").append("second") == 2
+        assert [entry.value for entry in late.current.log("log").read()] == ["first", "second"]
+
     def test_other_leases_do_not_matter(self, data_store: AgentDataStore) -> None:
         """Numbers of two leases are not compared, and neither forgets the other's."""
         for _ in range(5):

@@ -38,6 +38,7 @@ from datastore.conformance.faults import LosesAnswers, Untouchable, Wrapped
 from datastore.conformance.races import race
 from datastore.conformance.topic import Opener, Topic, Wrapper
 from datastore.conformance.topics.claims import several
+from datastore.runs.entries import STATUSES
 from datastore.scope import scope_of
 
 LEASE = 30
@@ -183,6 +184,7 @@ def crash_at(data_store: AgentDataStore, wrapped: Wrapper, clock: Clock, write: 
     assert set(world.fetched) == {1, 2}
     assert len(world.fetched) <= 3, "one step at most was called again"
     assert data_store.runs.history(id, limit=1, reverse=True)[0].kind == "end"
+    assert listed(data_store) == told(data_store)
     return died
 
 
@@ -767,6 +769,90 @@ class Runs(Topic):
         with pytest.raises(NoSuchRunError):
             data_store.runs.history("old")
 
+    def test_lists_of_a_status_have_what_has_it(self, data_store: AgentDataStore, clock: Clock) -> None:
+        """Through every change of it; a limit counts those that are returned."""
+        runs = data_store.runs
+        seen = set[str]()
+
+        def check(status: str) -> None:
+            assert listed(data_store) == told(data_store)
+            assert "run" in [one.id for one in runs.list(status)]
+            seen.add(status)
+
+        for other in ("a", "b", "c"):
+            runs.start(other, lease=LEASE)
+        with runs.start("run") as run:
+            check("running")
+            run.wait_for("one", timeout="1h")
+        check("waiting")
+        runs.signal("run", "one")
+        with runs.resume("run") as run:
+            run.wait_for("one")
+            check("running")
+            run.wait_for("two")
+        runs.cancel("run")
+        check("cancelled")
+        runs.signal("run", "two")
+        runs.retry("run")
+        check("running")
+        with suppress(OSError), runs.resume("run") as run:
+            run.wait_for("one")
+            run.wait_for("two")
+            fail()
+        check("failed")
+        runs.retry("run")
+        with runs.resume("run") as run:
+            run.wait_for("one")
+            run.wait_for("two")
+            run.checkpoint()
+            (child,) = run.branch(1).children
+            assert child in [one.id for one in runs.list("running")]
+        check("done")
+        assert seen == set(STATUSES)
+        assert [one.id for one in runs.list("running", limit=2)] == ["a", "b"]
+        runs.cancel(child)
+        assert runs.prune(keep=0) + runs.prune(keep=0) == 2
+        assert {key for key in keys_of(data_store) if key[0] == "l"} == {f"l/running/{one}" for one in "abc"}
+
+    def test_pruning_removes_what_is_before_a_checkpoint(self, data_store: AgentDataStore, clock: Clock) -> None:
+        """The last one that is old enough: a resume begins there, and the state is as it was."""
+        runs = data_store.runs
+        run = runs.start("run", "input")
+        run.state["n"] = 0
+        for number in range(1, 10):
+            run.state["n"] = number
+            run.step("step", int)
+            if number in (5, 9):
+                run.checkpoint()  # entries 6 and 12, with the fork
+            if number == 5:
+                early = run.fork(at=3)
+                clock.advance(100)
+        kept = [one.number for one in runs.history("run")]
+        assert runs.prune(keep=1_000) == 0
+        assert [one.number for one in runs.history("run")] == kept
+        clock.advance(1_000)
+        assert runs.prune(keep=1_050) == 0
+        assert [one.number for one in runs.history("run")] == kept, "a fork needs the first three"
+        with runs.resume(early) as child:
+            assert [child.step("step", fail) for _ in range(3)] == [0, 0, 0]
+            assert child.state["n"] == 3
+        runs.prune(keep=0)
+        assert runs.get(early) is None
+        runs.prune(keep=0)
+        assert [one.number for one in runs.history("run")] == [one for one in kept if one >= 12]
+        assert not [key for key in keys_of(data_store) if key[0] == "k"]
+        run.step("more", int)
+        run.release()
+        with pytest.raises(InvalidValueError, match="pruned"):
+            runs.fork("run", at=5)
+        late = runs.fork("run", at=13)
+        for id in ("run", late):
+            with runs.resume(id) as run:
+                assert (run.input, dict(run.state)) == ("input", {"n": 9})
+                assert run.step("more", fail) == 0
+                assert run.step("last", int) == 0
+        assert {one.id for one in runs.list("done")} == {"run", late}
+
     def test_pruning_never_breaks_a_fork_or_a_join(self, data_store: AgentDataStore) -> None:
         """A parent stays for as long as a child has its beginning there; a branch until its parent is over."""
 
@@ -927,6 +1013,17 @@ class _Down(Wrapped):
         if self.is_down:
             raise BackendUnavailableError("the connection was refused")
         return super().write(writes)
+
+
+def listed(data_store: AgentDataStore) -> dict[str, list[str]]:
+    """Return the ids that the list of each status has."""
+    return {status: [one.id for one in data_store.runs.list(status)] for status in STATUSES}
+
+
+def told(data_store: AgentDataStore) -> dict[str, list[str]]:
+    """Return the same, as the list of all runs tells it."""
+    runs = data_store.runs.list()
+    return {status: [one.id for one in runs if one.status == status] for status in STATUSES}
 
 
 def keys_of(data_store: AgentDataStore) -> list[str]:
