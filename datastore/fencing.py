@@ -11,7 +11,7 @@ from datastore.backend import Outcome, Write
 from datastore.core import Core
 from datastore.errors import LeaseLostError
 from datastore.fronts import Front
-from datastore.holding import Holding
+from datastore.holding import Held
 from datastore.ids import home_of, is_system
 
 
@@ -24,7 +24,7 @@ class FencedCore(Front):
         holding: The lease.
     """
 
-    def __init__(self, inner: Core, holding: Holding) -> None:
+    def __init__(self, inner: Core, holding: Held) -> None:
         super().__init__(inner)
         self.holding = holding
         self.removes_ranges = False  # a record that goes must leave behind what it remembers

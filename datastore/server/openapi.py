@@ -9,6 +9,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from datastore.calls.leases import LONGEST
+from datastore.calls.lending import MOST_AT_ONCE, MOST_UNDER
 from datastore.values import MAX_METADATA_BYTES, MAX_VALUE_BYTES
 from datastore.wire import INSTANCE, JSON_TYPE, KEY, LINES_TYPE, PREFIX, REPEAT
 from datastore.wire import __doc__ as _protocol
@@ -36,6 +38,20 @@ _ITEM = {
     },
     "required": ["key", "value"],
     "additionalProperties": False,
+}
+_LEASES = {
+    "type": ["array", "null"],
+    "items": {
+        "type": "object",
+        "properties": {
+            "namespace": {"type": "string"},
+            "name": _NAME,
+            "number": {"type": "integer"},
+            "handle": {"type": "string"},
+        },
+        "required": ["namespace", "name", "number", "handle"],
+        "additionalProperties": False,
+    },
 }
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "key": _NAME,
@@ -84,6 +100,10 @@ _OWN: dict[tuple[str, str], dict[str, Any]] = {
     ("append", "items"): {"type": "array", "items": _ANYTHING},
     ("log_trim", "before"): {"type": "integer", "minimum": 1},
     ("log_append", "entries"): {"type": "array", "items": _ANYTHING, "minItems": 1},
+    ("lease_take", "name"): _NAME,
+    ("lease_take", "ttl"): {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST, "description": "Seconds."},
+    ("lease_renew", "leases"): {**_LEASES, "type": "array", "maxItems": MOST_AT_ONCE},
+    ("lease_release", "leases"): {**_LEASES, "type": "array", "maxItems": MOST_AT_ONCE},
     ("claim", "ttl"): {"type": "number", "exclusiveMinimum": 0, "description": "Seconds."},
     ("compute_begin", "lease"): {"type": "number", "exclusiveMinimum": 0, "description": "Seconds."},
     ("compute_end", "lease"): {"type": "string"},
@@ -114,6 +134,12 @@ _RESULTS: dict[Result, dict[str, Any]] = {
         "properties": {"done": _FLAG, "revision": _TEXT_OR_NULL},
         "required": ["done", "revision"],
     },
+    Result.TAKEN: {
+        "type": "object",
+        "properties": {"number": {"type": "integer"}, "handle": {"type": "string"}},
+        "required": ["number", "handle"],
+    },
+    Result.HELD: {"type": "array", "items": {"type": ["boolean", "null"]}},
     Result.BEGUN: {
         **_FOUND,
         "properties": {**_FOUND["properties"], "lease": {"type": "string"}, "revision": _TEXT_OR_NULL},  # type: ignore[dict-item]  # it is a dict
@@ -136,7 +162,8 @@ _STATUSES = {
     "403": "The token does not allow it, or a quota would be exceeded.",
     "404": "There is no such call.",
     "408": "The body did not arrive in time.",
-    "409": "The record is not at the revision that was asked for, is there already, or some of a batch failed.",
+    "409": "The record is not at that revision, or is there already; some of a batch failed; or a lease is over, or "
+    "another's.",
     "413": "The body, a value or its metadata is too large.",
     "415": f"The body is not {JSON_TYPE}.",
     "421": "The server does not answer to this host.",
@@ -246,6 +273,7 @@ def _arguments(properties: dict[str, Any], required: list[str]) -> dict[str, Any
         "properties": {
             "namespace": {"type": ["string", "null"], "description": "Where; null for that of the token."},
             "arguments": arguments,
+            "leases": {**_LEASES, "maxItems": MOST_UNDER, "description": "What a write is made under."},
         },
         "additionalProperties": False,
     }
@@ -350,6 +378,7 @@ _ERROR = {
         "id": _TEXT_OR_NULL,
         "foreign": {"type": "boolean"},
         "by_the_store": {"type": "boolean"},
+        "holder": _TEXT_OR_NULL,
     },
     "required": ["type", "message", "retryable"],
 }

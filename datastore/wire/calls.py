@@ -24,6 +24,7 @@ from datastore.backend import Fields
 from datastore.calls.batches import keys_of
 from datastore.calls.changes import read_to_change, write_changed
 from datastore.calls.claims import begin_computing, end_computing, store_computed
+from datastore.calls.lending import end, lend, prolong
 from datastore.errors import ConfigurationError, DataStoreError, InvalidValueError, kind_of
 from datastore.ids import encode_key
 from datastore.scope import Scope, scope_of
@@ -62,6 +63,10 @@ class Result(Enum):
     """In lines: records; the last line has the cursor."""
     STATS = "stats"
     """In lines: objects with ``namespace``, ``records``, ``bytes``, ``agents`` and ``updatedAt``."""
+    TAKEN = "taken"
+    """``{"number": ..., "handle": "..."}``."""
+    HELD = "held"
+    """For each lease ``true``, ``false``, or ``null`` if that is not known yet."""
     ENTRIES = "entries"
     """In lines: objects with ``number``, ``value``, ``agent`` and ``at``."""
 
@@ -217,12 +222,17 @@ _STEPS: dict[str, tuple[Callable[..., Any], Result, bool]] = {
     "compute_end": (store_computed, Result.BOOLEAN, True),
     "compute_abandon": (end_computing, Result.NOTHING, True),
     "note": (_note, Result.NOTHING, True),
+    "lease_take": (lend, Result.TAKEN, True),
+    "lease_renew": (prolong, Result.HELD, True),
+    "lease_release": (end, Result.HELD, True),
 }
 """The parts of calls that a client's function takes part in: what does it, the result, and whether it writes."""
 
 IN_STEPS: Mapping[str, tuple[str, ...]] = {
     "modify": ("modify_begin", "modify_end"),
     "get_or_set": ("compute_begin", "compute_end", "compute_abandon"),
+    "lease": ("lease_take", "lease_renew", "lease_release"),
+    "lock": ("lease_take", "lease_renew", "lease_release"),
 }
 """The methods of `AgentDataStore` that are told in several requests, and these. Who may make the method may make them;
 ``note`` may be made by whoever may make one of the calls that count."""
@@ -262,8 +272,6 @@ CALLS: Mapping[str, Call] = _table()
 """The calls on the wire, by name."""
 
 NOT_SERVED: Mapping[str, str] = {
-    "lease": "a lease is renewed by the process that holds it, and the server does not know when a client has gone",
-    "lock": "a lock is a lease",
     "runs": "a run is held through a lease",
     "blobs": "bytes need requests and answers of their own, which are no JSON",
 }

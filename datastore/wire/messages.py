@@ -10,7 +10,7 @@ before a request is made, and on the host by the call itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +22,7 @@ from datastore.backend import Document, NamespaceStats
 from datastore.calls.batches import Item
 from datastore.calls.changes import Seen, Written
 from datastore.calls.claims import Begun
+from datastore.calls.lending import MOST_UNDER, Claim, Taken, claims_of
 from datastore.entries import Entry
 from datastore.errors import DataStoreError, InternalError, InvalidValueError
 from datastore.times import parse_time, text_of
@@ -109,11 +110,16 @@ class Request(NamedTuple):
     namespace: str | None
     """``None`` for that of the token."""
     arguments: dict[str, Any]
+    leases: Sequence[Claim] = ()
+    """Those that a write is made under, the first one taken first."""
 
 
 def request_to_bytes(namespace: str | None, arguments: Mapping[str, Any]) -> bytes:
     """Return the body of a request; the arguments are JSON."""
     return dump({"namespace": namespace, "arguments": arguments})
+
+
+_REQUEST = frozenset({"namespace", "arguments", "leases"})
 
 
 def request_from_bytes(body: bytes) -> Request:
@@ -123,14 +129,17 @@ def request_from_bytes(body: bytes) -> Request:
         InvalidValueError: If it is not such a body.
     """
     message = load(body) if body else {}
-    if type(message) is not dict or not message.keys() <= {"namespace", "arguments"}:
-        raise InvalidValueError('the body must be an object: {"namespace": ..., "arguments": {...}}')
+    if type(message) is not dict or not message.keys() <= _REQUEST:
+        raise InvalidValueError(
+            'the body must be an object: {"namespace": ..., "arguments": {...}}, and perhaps "leases": [...]'
+        )
     namespace, arguments = message.get("namespace"), message.get("arguments", {})
     if namespace is not None and type(namespace) is not str:
         raise InvalidValueError("namespace must be text, or null for that of the token")
     if type(arguments) is not dict:
         raise InvalidValueError("arguments must be an object")
-    return Request(namespace, arguments)
+    leases = message.get("leases")
+    return Request(namespace, arguments, () if leases is None else claims_of(leases, MOST_UNDER))
 
 
 def seconds(time: float | timedelta | None) -> float | None:
@@ -203,7 +212,7 @@ def result_to_json(result: Result, returned: Any) -> Any:
             if returned.lease is not None:
                 return {"found": False, "lease": returned.lease, "revision": returned.revision}
             return {"found": False}
-        case Result.WRITTEN:
+        case Result.WRITTEN | Result.TAKEN:
             return returned._asdict()
     return returned
 
@@ -228,6 +237,8 @@ def result_from_json(result: Result, told: Any) -> Any:
                 return Begun(False, None, told.get("lease"), told.get("revision"))
             case Result.WRITTEN:
                 return Written(told["done"], told["revision"])
+            case Result.TAKEN:
+                return Taken(told["number"], told["handle"])
         return told
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise _not_of_this_protocol() from error

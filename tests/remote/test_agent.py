@@ -137,7 +137,13 @@ def test_arguments_that_a_call_does_not_take_are_a_type_error(data_store, reques
 
 # ------------------------------------------------------------------------------------------------------- requests
 
-SEVERAL = {"modify": ["modify_begin", "modify_end"], "get_or_set": ["compute_begin"], "in": ["exists"]}
+SEVERAL = {
+    "modify": ["modify_begin", "modify_end"],
+    "get_or_set": ["compute_begin"],
+    "in": ["exists"],
+    "lease": ["lease_take", "lease_release"],
+    "lock": ["lease_take", "lease_release"],
+}
 
 
 @pytest.mark.parametrize("name", sorted(CALLS.keys() - NOT_SERVED.keys()))

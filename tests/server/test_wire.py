@@ -13,6 +13,7 @@ import datastore
 from datastore import AgentDataStore, Item, NamespaceStats, Page, errors
 from datastore.calls.changes import Seen, Written
 from datastore.calls.claims import Begun
+from datastore.calls.lending import Taken
 from datastore.conformance.calls import _ARGUMENTS
 from datastore.conformance.strategies import values
 from datastore.errors import (
@@ -141,6 +142,8 @@ def test_a_missing_record_is_told_from_a_stored_null():
         (Result.BEGUN, Begun(False, None, "lease", None)),
         (Result.BEGUN, Begun(False, None, "lease", "abc")),
         (Result.BEGUN, Begun(False)),
+        (Result.TAKEN, Taken(1795745892, "abc")),
+        (Result.HELD, [True, False, None]),
         (Result.TEXT, "abc"),
         (Result.NOTHING, None),
     ],
@@ -175,7 +178,7 @@ def test_many_brackets_that_are_not_deep_are_no_matter():
 
 
 def test_an_empty_body_asks_for_the_defaults():
-    assert request_from_bytes(b"") == (None, {})
+    assert request_from_bytes(b"") == (None, {}, ())
 
 
 def test_moments_in_a_filter_become_text_and_pairs_arrays():
