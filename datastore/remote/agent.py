@@ -18,6 +18,7 @@ from datastore.calls.listings import Page
 from datastore.calls.steps import Steps, follow
 from datastore.errors import DataStoreError, UnsupportedError
 from datastore.remote.answers import records
+from datastore.remote.blobs import ServedBlobs
 from datastore.remote.leases import asked_under, leases_of
 from datastore.remote.requests import accepted, body_of
 from datastore.retry import Backoff
@@ -70,8 +71,8 @@ class RemoteAgentDataStore(AgentDataStore):
     # What follows has no docstrings of its own: they are those of `AgentDataStore`.
 
     @property
-    def blobs(self) -> NoReturn:
-        raise _not_served(self, "blobs")
+    def blobs(self) -> ServedBlobs:
+        return ServedBlobs(scope_of(self))
 
     @property
     def runs(self) -> NoReturn:
@@ -207,7 +208,7 @@ def _note(scope: Scope, keys: list[str]) -> None:
 for _name, _method in _METHODS.items():
     if _name not in vars(RemoteAgentDataStore):
         setattr(RemoteAgentDataStore, _name, _made_there(_name, _method))
-for _name in ("iter_records", "modify", "get_or_set", *NOT_SERVED):
+for _name in ("iter_records", "modify", "get_or_set", "blobs", *NOT_SERVED):
     vars(RemoteAgentDataStore)[_name].__doc__ = getattr(AgentDataStore, _name).__doc__
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from datastore.blobs.heads import TOGETHER
+from datastore.blobs.uploads import REQUEST
 from datastore.calls.leases import LONGEST
 from datastore.calls.lending import MOST_AT_ONCE, MOST_UNDER
 from datastore.values import MAX_METADATA_BYTES, MAX_VALUE_BYTES
@@ -94,6 +96,20 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
         "oneOf": [{"type": "null"}, {"type": "array", "items": {"type": "string"}}, _OBJECT],
     },
 }
+_BLOB_NAME = {"type": "string", "minLength": 1, "maxLength": 255}
+_CONTENT = {"type": "string", "contentEncoding": "base64", "description": "Up to 2 MiB, in base64."}
+_BYTES = {"type": "integer", "minimum": 0, "multipleOf": REQUEST, "description": "Bytes that were stored before."}
+_PARAMETERS |= {
+    "content_type": _TEXT_OR_NULL,
+    "grace": {"type": "number", "minimum": 0, "description": "Seconds."},
+    "data": _CONTENT,
+    "version": {"type": "string"},
+    "handle": {"type": "string"},
+    "at": _BYTES,
+    "written": _BYTES,
+    "digest": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "The SHA-256 of the whole content."},
+    "numbers": {"type": "array", "items": {"type": "integer", "minimum": 0}, "maxItems": TOGETHER},
+}
 _OWN: dict[tuple[str, str], dict[str, Any]] = {
     ("get", "touch"): _SECONDS,
     ("create", "prefix"): {"type": "string"},
@@ -139,6 +155,14 @@ _RESULTS: dict[Result, dict[str, Any]] = {
         "properties": {"number": {"type": "integer"}, "handle": {"type": "string"}},
         "required": ["number", "handle"],
     },
+    Result.BLOB: {"$ref": "#/components/schemas/Blob"},
+    Result.TOLD: {"oneOf": [{"type": "null"}, {"$ref": "#/components/schemas/Blob"}]},
+    Result.PUTTING: {
+        "type": "object",
+        "properties": {"version": {"type": "string"}, "handle": {"type": "string"}},
+        "required": ["version", "handle"],
+    },
+    Result.PARTS: {"type": "array", "items": _CONTENT},
     Result.HELD: {"type": "array", "items": {"type": ["boolean", "null"]}},
     Result.BEGUN: {
         **_FOUND,
@@ -154,6 +178,7 @@ _ITEMS: dict[Result, dict[str, Any]] = {
     Result.PAGE: _RECORD_REFERENCE,
     Result.STATS: {"$ref": "#/components/schemas/NamespaceStats"},
     Result.ENTRIES: {"$ref": "#/components/schemas/Entry"},
+    Result.BLOBS: {"$ref": "#/components/schemas/Blob"},
 }
 _TIME = {"type": "string", "format": "date-time"}
 _STATUSES = {
@@ -210,7 +235,7 @@ def document(version: str) -> dict[str, Any]:
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "dst_ and 43 URL-safe characters."}
             },
-            "schemas": {"Error": _ERROR, "Record": _RECORD, "NamespaceStats": _STATS, "Entry": _ENTRY},
+            "schemas": {"Error": _ERROR, "Record": _RECORD, "NamespaceStats": _STATS, "Entry": _ENTRY, "Blob": _BLOB},
             "headers": {
                 "Instance": {
                     "description": f"{INSTANCE}: which process of the server has answered.",
@@ -418,4 +443,23 @@ _ENTRY = {
     "type": "object",
     "properties": {"number": {"type": "integer"}, "value": _ANYTHING, "agent": {"type": "string"}, "at": _TIME},
     "required": ["number", "value", "agent", "at"],
+}
+_BLOB = {
+    "type": "object",
+    "properties": {
+        "name": _BLOB_NAME,
+        "size": {"type": "integer"},
+        "contentType": _TEXT_OR_NULL,
+        "metadata": _OBJECT,
+        "sha256": {"type": "string"},
+        "revision": {"type": "string"},
+        "createdAt": _TIME,
+        "createdByAgent": {"type": "string"},
+        "updatedAt": _TIME,
+        "updatedByAgent": {"type": "string"},
+        "expiresAt": {**_TIME, "type": ["string", "null"]},
+        "version": {"type": "string", "description": "Which parts are read."},
+        "partSize": {"type": "integer", "description": "Bytes of each part but the last one."},
+    },
+    "required": ["name", "size", "sha256", "revision", "createdAt", "updatedAt"],
 }

@@ -40,10 +40,16 @@ LONG = frozenset(
         *("find", "find_records", "count", "explain", "delete_where", "update_where", "find_one_and_update", "claim"),
         *("list_namespaces", "find_in", "namespace_stats", "purge_expired"),
         *("log_read", "log_trim", "list_logs"),
+        *("blob_put", "blob_finish", "blob_abandon", "blob_list", "blob_delete"),
     }
 )
 """The calls that may look at any number of records."""
-_UNLIMITED = frozenset({"namespace_stats", "purge_expired", "iter_records"})
+_UNLIMITED = frozenset(
+    {
+        *("namespace_stats", "purge_expired", "iter_records"),
+        *("blob_put", "blob_finish", "blob_abandon", "blob_delete"),
+    }
+)
 """Those that may take longer than ``max_seconds``: it limits each of their pages."""
 _LEASING = frozenset({"compute_begin", "compute_end", "compute_abandon", "lease_take", "lease_release"})
 _MOST_LEASES = 10_000

@@ -19,6 +19,9 @@ import orjson
 
 from datastore.arguments import as_seconds, is_a, lone_surrogate
 from datastore.backend import Document, NamespaceStats
+from datastore.blobs import Blob
+from datastore.blobs.steps import Begun as Putting
+from datastore.blobs.steps import Told
 from datastore.calls.batches import Item
 from datastore.calls.changes import Seen, Written
 from datastore.calls.claims import Begun
@@ -212,8 +215,12 @@ def result_to_json(result: Result, returned: Any) -> Any:
             if returned.lease is not None:
                 return {"found": False, "lease": returned.lease, "revision": returned.revision}
             return {"found": False}
-        case Result.WRITTEN | Result.TAKEN:
+        case Result.WRITTEN | Result.TAKEN | Result.PUTTING:
             return returned._asdict()
+        case Result.BLOB:
+            return _blob_to_json(returned)
+        case Result.TOLD if returned is not None:
+            return {**_blob_to_json(returned.blob), "version": returned.version, "partSize": returned.part}
     return returned
 
 
@@ -239,6 +246,12 @@ def result_from_json(result: Result, told: Any) -> Any:
                 return Written(told["done"], told["revision"])
             case Result.TAKEN:
                 return Taken(told["number"], told["handle"])
+            case Result.PUTTING:
+                return Putting(told["version"], told["handle"])
+            case Result.BLOB:
+                return _blob_from_json(told)
+            case Result.TOLD if told is not None:
+                return Told(_blob_from_json(told), told["version"], told["partSize"])
         return told
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise _not_of_this_protocol() from error
@@ -308,6 +321,8 @@ def lines(result: Result, returned: Iterable[Any]) -> Iterator[bytes]:
         items = map(_stats_to_json, items)
     elif result is Result.ENTRIES:
         items = map(_entry_to_json, items)
+    elif result is Result.BLOBS:
+        items = map(_blob_to_json, items)
     parts, size, number = list[bytes](), 0, 0
     for item in items:
         part = dump(item)
@@ -372,6 +387,8 @@ class Listing:
                     return list(map(_stats_from_json, items))
                 case Result.ENTRIES:
                     return list(map(_entry_from_json, items))
+                case Result.BLOBS:
+                    return list(map(_blob_from_json, items))
             return list(items)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise _not_of_this_protocol() from error
@@ -439,3 +456,36 @@ def _entry_to_json(entry: Entry) -> dict[str, Any]:
 
 def _entry_from_json(told: Mapping[str, Any]) -> Entry:
     return Entry(told["number"], told["value"], told["agent"], parse_time(told["at"]))
+
+
+def _blob_to_json(blob: Blob) -> dict[str, Any]:
+    return {
+        "name": blob.name,
+        "size": blob.size,
+        "contentType": blob.content_type,
+        "metadata": blob.metadata,
+        "sha256": blob.sha256,
+        "revision": blob.revision,
+        "createdAt": text_of(blob.created_at),
+        "createdByAgent": blob.created_by_agent,
+        "updatedAt": text_of(blob.updated_at),
+        "updatedByAgent": blob.updated_by_agent,
+        "expiresAt": None if blob.expires_at is None else text_of(blob.expires_at),
+    }
+
+
+def _blob_from_json(told: Mapping[str, Any]) -> Blob:
+    expires_at = told["expiresAt"]
+    return Blob(
+        told["name"],
+        told["size"],
+        told["contentType"],
+        told["metadata"],
+        told["sha256"],
+        told["revision"],
+        parse_time(told["createdAt"]),
+        told["createdByAgent"],
+        parse_time(told["updatedAt"]),
+        told["updatedByAgent"],
+        None if expires_at is None else parse_time(expires_at),
+    )

@@ -28,6 +28,7 @@ from datastore.server.access import Access, Holder
 from datastore.server.app import Application
 from datastore.tokens import Kept, Token
 from tests.asynchronous.looped import (
+    LoopedBlobs,
     LoopedKeyValue,
     LoopedLease,
     LoopedLock,
@@ -209,6 +210,10 @@ class LoopedClient(RemoteAgentDataStore):
 
     def log(self, name: str) -> LoopedLog:
         return LoopedLog(RemoteAgentDataStore(scope_of(self)), name)
+
+    @property
+    def blobs(self) -> LoopedBlobs:
+        return LoopedBlobs(RemoteAgentDataStore(scope_of(self)))
 
     @property
     def vault(self) -> LoopedVault:

@@ -556,7 +556,7 @@ def test_a_served_store_of_the_kit_is_a_store(store):
 
 
 def test_runs_are_not_served_and_say_so(data_store):
-    with pytest.raises(UnsupportedError, match="runs is not served: a run is held through a lease"):
+    with pytest.raises(UnsupportedError, match="runs is not served: a run's journal"):
         data_store.runs  # noqa: B018 - it raises
     with pytest.raises(UnsupportedError):
         data_store.asynchronous.runs  # noqa: B018 - as above
