@@ -116,6 +116,8 @@ class Core:
         self.places = Places()
         self.ends: dict[str, Any] = {}
         """The next numbers of logs (`datastore.logs`)."""
+        self.lent: dict[tuple[str, str], Any] = {}
+        """Leases that are recorded here and held by another process (`datastore.calls.lending`)."""
         self.twin: Twin | None = None
         """The threads of the awaited calls, if there are any."""
         self.place: Hashable = None
@@ -156,6 +158,8 @@ class Core:
     """Whether the records of a range may be removed without saying which (`datastore.backend.Backend.clear`)."""
     keeper: Any = None
     """The `datastore.holding.Keeper` of the store, if its agents have taken leases."""
+    takes_leases: Callable[..., Any] | None = None
+    """Takes a lease (`datastore.calls.leases.take_here`), where another process writes the records of leases."""
 
     line = ""
     """Awaited reads gather with those of the same line (`datastore.asynchronous`): an agent with grants has its own."""

@@ -12,7 +12,7 @@ from datastore.core import Core
 from datastore.errors import LeaseLostError
 from datastore.fences import is_refused, lease_lost
 from datastore.fronts import Front
-from datastore.holding import Holding
+from datastore.holding import Held
 from datastore.ids import home_of, is_system
 
 
@@ -25,7 +25,7 @@ class FencedCore(Front):
         holding: The lease.
     """
 
-    def __init__(self, inner: Core, holding: Holding) -> None:
+    def __init__(self, inner: Core, holding: Held) -> None:
         super().__init__(inner)
         self.holding = holding
         self.fence = holding.fence

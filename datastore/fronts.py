@@ -45,6 +45,11 @@ class Front(Core):
             return self._inner._warns
 
     @property
+    def inner(self) -> Core:
+        """The core behind it."""
+        return self._inner
+
+    @property
     def root(self) -> Core:
         """The store's own core."""
         return self._inner.root

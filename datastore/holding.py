@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from math import inf
@@ -27,7 +28,7 @@ from datastore.values import encode
 KEPT = 30 * 86_400.0
 """Seconds for which the record of a lease is kept after the lease is over. Then it expires, and its number is
 forgotten; what the next one is begun with is said in `datastore.calls.leases`."""
-_RENEWED_AFTER, _AGAIN_AFTER = 1 / 3, 1 / 10
+_RENEWED_AFTER, AGAIN_AFTER = 1 / 3, 1 / 10
 """The parts of its time after which a lease is renewed, and renewed once more if that has failed."""
 _SOONEST = 0.01  # seconds between two looks of the thread
 _ATTEMPTS = 3  # of releasing, while a renewal is under way
@@ -35,34 +36,31 @@ INHERITED = "it is held by the process that this one was forked from"
 _TAKE_AGAIN = "Take the lease again, and begin again with what is stored"
 
 
-class _Term(NamedTuple):
+class Term(NamedTuple):
     """What a write of the record has promised."""
 
     revision: str
+    """Empty if another process has written it."""
     ends: float
     """When it ends, in seconds of `time.monotonic`."""
     ends_at: float
     """The same by the clock of the store."""
 
 
-class Holding:
-    """One lease that this process has taken.
+class Held:
+    """A lease of this process, wherever it is recorded: until when it is held, and why it is not any more.
 
     Args:
         core: The store's own core.
-        put: The write that took it.
         name: The lease's name.
         fence: Its number.
         ttl: For how many seconds each write of it holds.
-        began: When the write began, in seconds of `time.monotonic`.
         renews: Whether it is renewed in the background.
+        term: Until when it is held.
     """
 
-    def __init__(
-        self, core: Core, put: Put, name: str, fence: Fence, ttl: float, began: float, at: float, *, renews: bool
-    ) -> None:
+    def __init__(self, core: Core, name: str, fence: Fence, ttl: float, term: Term, *, renews: bool) -> None:
         self._core = core
-        self._put = put
         self.name = name
         self.fence = fence
         self.ttl = ttl
@@ -70,9 +68,9 @@ class Holding:
         self.is_inherited = False
         """Whether it is the lease of the process that this one was forked from."""
         self._over: str | None = None
-        self._term = _Term(put.revision, began + ttl, at + ttl)
-        self._sent = {put.revision: self._term}
-        self.due = began + ttl * _RENEWED_AFTER
+        self._term = term
+        self.due = term.ends - ttl * (1 - _RENEWED_AFTER)
+        """When it is to be renewed, in seconds of `time.monotonic`."""
 
     @property
     def ends_at(self) -> float:
@@ -105,6 +103,16 @@ class Holding:
         if self.is_over:
             raise LeaseLostError(f"the lease {self.name!r} is over: {self._over}. {_TAKE_AGAIN}")
 
+    def prolong(self, term: Term) -> None:
+        """Note until when it is held now. If the answer came after the end, the lease is over all the same."""
+        if not self.is_over and term.ends > self._term.ends:
+            self._term = term
+
+    def put_off(self, part: float = _RENEWED_AFTER) -> None:
+        """Renew it next after a part of its time from now."""
+        self.due = time.monotonic() + self.ttl * part
+
+    @abstractmethod
     def renew(self) -> None:
         """Renew it now.
 
@@ -113,6 +121,55 @@ class Holding:
 
         Requests: 1.
         """
+
+    @abstractmethod
+    def release(self) -> bool:
+        """End it, and return whether it was held until now. If the database does not answer, it ends by itself.
+
+        Requests: 1; 0 if it was over.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def renew_all(core: Core, due: Sequence[Any]) -> None:
+        """Renew leases of one class, and note of each what came of it. Those that could not be renewed are due again.
+
+        Requests: 1.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def end_all(backend: Backend, held: Sequence[Any]) -> None:
+        """Release leases of one class at the end of their store.
+
+        Requests: 1 for each batch.
+        """
+
+
+class Holding(Held):
+    """A lease whose record this process writes.
+
+    Args:
+        core: The store's own core.
+        put: The write that took it.
+        name: The lease's name.
+        fence: Its number.
+        ttl: For how many seconds each write of it holds.
+        began: When the write began, in seconds of `time.monotonic`.
+        at: The same by the clock of the store.
+        renews: Whether it is renewed in the background.
+    """
+
+    def __init__(
+        self, core: Core, put: Put, name: str, fence: Fence, ttl: float, began: float, at: float, *, renews: bool
+    ) -> None:
+        term = Term(put.revision, began + ttl, at + ttl)
+        super().__init__(core, name, fence, ttl, term, renews=renews)
+        self._put = put
+        self._sent = {put.revision: term}
+
+    def renew(self) -> None:
+        """See `Held.renew`."""
         self.check()
         put = self.renewal()
         outcome = self._core.write_one(put)
@@ -123,28 +180,23 @@ class Holding:
         """Return the write that renews it."""
         began, at = time.monotonic(), self._core.clock()
         put = self._written(at, until=format_time(at + self.ttl))
-        self._sent[put.revision] = _Term(put.revision, began + self.ttl, at + self.ttl)
+        self._sent[put.revision] = Term(put.revision, began + self.ttl, at + self.ttl)
         return put
 
     def settle(self, outcome: Outcome, put: Put) -> None:
         """Note the outcome of a renewal. If its answer came after the end, the lease is over all the same."""
-        now = time.monotonic()
         found = put.revision if outcome.done else outcome.revision
         if outcome.error is not None:
-            self.due = now + self.ttl * _AGAIN_AFTER
+            self.put_off(AGAIN_AFTER)
         elif (term := self._sent.get(found or "")) is not None:  # it is a write of this holding
-            if not self.is_over and term.ends > self._term.ends:
-                self._term = term
-                self._sent = {revision: one for revision, one in self._sent.items() if one.ends >= term.ends}
-            self.due = now + self.ttl * (_RENEWED_AFTER if outcome.done else _AGAIN_AFTER)
+            self.prolong(term)
+            self._sent = {revision: one for revision, one in self._sent.items() if one.ends >= self._term.ends}
+            self.put_off(_RENEWED_AFTER if outcome.done else AGAIN_AFTER)
         else:
             self.lose("another holder has taken it")
 
     def release(self) -> bool:
-        """End it, and return whether it was held until now. If the database does not answer, it ends by itself.
-
-        Requests: 1; 0 if it was over.
-        """
+        """See `Held.release`."""
         if self.is_over:
             return False
         self.lose("it was released")
@@ -161,6 +213,29 @@ class Holding:
         """Return the write that releases it."""
         put = self._written(self._core.clock(), until=None)
         return put._replace(if_revision=revision or self._term.revision)
+
+    @staticmethod
+    def renew_all(core: Core, due: Sequence[Holding]) -> None:
+        """See `Held.renew_all`."""
+        puts = [one.renewal() for one in due]
+        try:
+            outcomes: Sequence[Outcome] = core.write(puts)
+        except DataStoreError as error:
+            logger().warning("%d leases could not be renewed: %s", len(due), error)
+            outcomes = [Outcome(False, error=error)] * len(due)
+        for one, put, outcome in zip(due, puts, outcomes, strict=True):
+            one.settle(outcome, put)
+
+    @staticmethod
+    def end_all(backend: Backend, held: Sequence[Holding]) -> None:
+        """See `Held.end_all`."""
+        size = backend.capabilities.write_batch
+        for start in range(0, len(held), size):
+            some = held[start : start + size]
+            puts = [one.ending() for one in some]
+            for one in some:
+                one.lose("the store was closed")
+            backend.write(puts)
 
     def _written(self, at: float, until: str | None) -> Put:
         put = self._put
@@ -190,12 +265,12 @@ class Keeper:
         self._reset()
 
     def _reset(self) -> None:
-        self._holdings: dict[int, weakref.ref[Holding]] = {}
+        self._holdings: dict[int, weakref.ref[Held]] = {}
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def keep(self, holding: Holding) -> None:
+    def keep(self, holding: Held) -> None:
         """Renew a lease from now on, if it is to be renewed, and release it when the store is closed."""
         number, holdings = id(holding), self._holdings
         holdings[number] = weakref.ref(holding, lambda _: holdings.pop(number, None))
@@ -221,21 +296,14 @@ class Keeper:
         held = [one for one in self._held() if one.renews]
         due = [one for one in held if one.due <= time.monotonic()]
         if due and core is not None:
-            puts = [one.renewal() for one in due]
-            try:
-                with within(max(min(one.ends_in for one in due), _SOONEST)):
-                    outcomes: Sequence[Outcome] = core.write(puts)
-            except DataStoreError as error:
-                logger().warning("%d leases could not be renewed: %s", len(due), error)
-                outcomes = [Outcome(False, error=error)] * len(due)
-            for one, put, outcome in zip(due, puts, outcomes, strict=True):
-                one.settle(outcome, put)
+            with within(max(min(one.ends_in for one in due), _SOONEST)):
+                type(due[0]).renew_all(core, due)  # all leases of one store are of one class
         return max(min((one.due for one in held if not one.is_over), default=inf) - time.monotonic(), _SOONEST)
 
-    def _held(self) -> list[Holding]:
+    def _held(self) -> list[Held]:
         return [one for one in self._known() if not one.is_over]
 
-    def _known(self) -> list[Holding]:
+    def _known(self) -> list[Held]:
         found = [reference() for reference in list(self._holdings.values())]
         return [one for one in found if one is not None]
 
@@ -248,14 +316,9 @@ class Keeper:
             with suppress(RuntimeError):  # an interrupt came before it was started
                 thread.join()
         held = self._held()
-        size = backend.capabilities.write_batch
-        with suppress(DataStoreError):
-            for start in range(0, len(held), size):
-                some = held[start : start + size]
-                puts = [one.ending() for one in some]
-                for one in some:
-                    one.lose("the store was closed")
-                backend.write(puts)
+        if held:
+            with suppress(DataStoreError):
+                type(held[0]).end_all(backend, held)
 
     def after_fork(self) -> None:
         """Forget the leases in a forked child: they are the parent's, which goes on renewing them."""

@@ -13,7 +13,7 @@ from datastore.blobs import Blob, Blobs
 from datastore.blobs.calls import Content, checked_piece
 from datastore.blobs.heads import PART, TOGETHER
 from datastore.blobs.uploads import GRACE, Upload
-from datastore.scope import OfOneProcess, scope_of
+from datastore.scope import OfOneProcess
 
 if TYPE_CHECKING:
     from datastore.asynchronous.agent import AsyncAgentDataStore
@@ -153,7 +153,7 @@ class AsyncBlobReader(Hidden, OfOneProcess):
 
 
 def _upload(self: AsyncBlobs, name: str, **options: Any) -> Upload:
-    return Upload(scope_of(self.sync), name, **options)
+    return self.sync._upload(name, **options)
 
 
 def _begin(blobs: Blobs, upload: Upload) -> None:

@@ -42,10 +42,6 @@ class AsyncRemoteAgentDataStore(AsyncAgentDataStore):
     ) -> None:
         await self.aclose()
 
-    def lock(self, name: str, *, ttl: float | timedelta = 30.0, timeout: float | timedelta = 30.0) -> Any:
-        """See `AgentDataStore.lock`. A server makes none, and this says so."""
-        return self.sync.lock(name, ttl=ttl, timeout=timeout)
-
     if not TYPE_CHECKING:  # for a type checker they have the signatures of the base, with all overloads
         # The docstrings are those of the calls of the same name.
 

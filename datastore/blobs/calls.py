@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import io
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
@@ -109,8 +110,7 @@ class Blobs(Bound, OfOneProcess):
         Requests: 5 for up to 8 parts of 262,144 bytes, and 1 for each 8 more; ``docs/blobs.md`` says it for each
         database. Each 16th put of one name has 1 more, and those that remove what is due.
         """
-        upload = Upload(
-            scope_of(self),
+        upload = self._upload(
             name,
             content_type=content_type,
             metadata=metadata,
@@ -146,13 +146,13 @@ class Blobs(Bound, OfOneProcess):
         Requests: 1; then 1 for each part that is read, or for up to 8 of them in one ``read``.
         """
         checked = check_blob_name(name)
-        scope = scope_of(self)
-        found = find(scope, checked)
+        found = self._find(checked)
         if found is None:
+            scope = scope_of(self)
             raise BlobNotFoundError("there is no such blob").during(
                 f"opening blob {checked!r}{place_of(scope)}", scope.core.backend.name
             )
-        return opened(scope, checked, found)
+        return opened(self._parts(checked, found))
 
     @overload
     def get(self, name: str) -> bytes | None: ...
@@ -175,9 +175,9 @@ class Blobs(Bound, OfOneProcess):
         """
         scope, checked = scope_of(self), check_blob_name(name)
         backoff = Backoff(scope.core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
-        while (found := find(scope, checked)) is not None:
+        while (found := self._find(checked)) is not None:
             try:
-                content = b"".join(Parts(scope, checked, found).all())
+                content = b"".join(self._parts(checked, found).all())
             except BlobReplacedError:
                 if backoff.wait():
                     continue
@@ -199,7 +199,7 @@ class Blobs(Bound, OfOneProcess):
         Requests: 1.
         """
         checked = check_blob_name(name)
-        found = find(scope_of(self), checked)
+        found = self._find(checked)
         return None if found is None else blob_of(checked, found)
 
     @bounded
@@ -226,14 +226,7 @@ class Blobs(Bound, OfOneProcess):
 
         Requests: 1 per page of the database.
         """
-        beginning, low, high = (
-            None if given is None else HEAD + check_name(given, parameter)
-            for given, parameter in (("" if prefix is None else prefix, "prefix"), (start, "start"), (end, "end"))
-        )
-        scope, backward = scope_of(self), as_bool(reverse, "reverse")
-        number = None if limit is None else most(limit)
-        range = key_range(scope.prefix, beginning, low, high)
-        return [*islice(_listed(scope, range, number, reverse=backward), number)]
+        return self._list(prefix, start, end, as_bool(reverse, "reverse"), None if limit is None else most(limit))
 
     def delete(self, name: str, *, if_revision: str | None = None, grace: float | timedelta = GRACE) -> bool:
         """Remove a blob.
@@ -252,34 +245,58 @@ class Blobs(Bound, OfOneProcess):
 
         Requests: 3, on CouchDB 4; with a ``grace`` of 0 also those that remove the parts.
         """
-        scope, checked = scope_of(self), check_blob_name(name)
-        revision, seconds = check_revision(if_revision), check_grace(grace)
+        return self._delete(check_blob_name(name), check_revision(if_revision), check_grace(grace))
+
+    # What follows is done otherwise where another process has the database (`datastore.remote.blobs`).
+
+    def _upload(self, name: str, **options: Any) -> Upload:
+        return Upload(scope_of(self), name, **options)
+
+    def _find(self, name: str) -> Found | None:
+        return find(scope_of(self), name)
+
+    def _parts(self, name: str, found: Found) -> Parts:
+        return Parts(scope_of(self), name, found)
+
+    def _list(
+        self, prefix: str | None, start: str | None, end: str | None, reverse: bool, limit: int | None
+    ) -> builtins.list[Blob]:
+        beginning, low, high = (
+            None if given is None else HEAD + check_name(given, parameter)
+            for given, parameter in (("" if prefix is None else prefix, "prefix"), (start, "start"), (end, "end"))
+        )
+        scope = scope_of(self)
+        range = key_range(scope.prefix, beginning, low, high)
+        return [*islice(_listed(scope, range, limit, reverse=reverse), limit)]
+
+    def _delete(self, name: str, revision: str | None, seconds: float) -> bool:
+        scope = scope_of(self)
         scope.core.check_writes(scope.prefix)
         backoff = Backoff(scope.core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
         while True:
             try:
-                found = find(scope, checked)
+                found = find(scope, name)
             except DamagedRecordError:
                 if revision is not None:
                     raise
                 # Which parts it had is not known any more.
-                return scope.core.write_one(Delete(scope.prefix + encode_key(head_key(checked)), scope.core.now())).done
+                return scope.core.write_one(Delete(scope.prefix + encode_key(head_key(name)), scope.core.now())).done
             if found is None:
                 return False
             there = found.document.revision
             if revision in (None, there):
-                _mark(scope, checked, found, seconds)
+                _mark(scope, name, found, seconds)
                 outcome = scope.core.write_one(Delete(found.document.id, scope.core.now(), there))
                 if outcome.done:
                     if seconds == 0:
-                        sweep(scope, mark_prefix(checked))
+                        sweep(scope, mark_prefix(name))
                     return True
                 if outcome.revision is None:
                     return False
                 there = outcome.revision
             if revision is not None or not backoff.wait():
                 error = conflict(revision, there) if revision else ConflictError("others put it at each attempt")
-                raise error.during(f"deleting blob {checked!r}{place_of(scope)}", scope.core.backend.name)
+                raise error.during(f"deleting blob {name!r}{place_of(scope)}", scope.core.backend.name)
 
     def __repr__(self) -> str:
         scope = scope_of(self)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from datastore.backend import Fields
 from datastore.blobs.heads import TOGETHER, Found, Head, find, part_key, part_of, place_of
 from datastore.documents import damaged
-from datastore.errors import BlobReplacedError, DamagedRecordError
+from datastore.errors import BlobReplacedError, DamagedRecordError, DataStoreError
 from datastore.ids import encode_key
 from datastore.scope import Bound, OfOneProcess, Scope, bind, scope_of
 
@@ -48,7 +48,7 @@ class Parts(Bound, OfOneProcess):
         contents = list[bytes]()
         for number, id in zip(numbers, ids, strict=True):
             if id not in found:
-                self._missing(id)
+                raise missing(scope, self.name, head.version, id)
             content = part_of(found[id])
             if len(content) != min(head.part, head.size - number * head.part):
                 raise damaged(id, "a part of a blob that has another size")
@@ -60,15 +60,18 @@ class Parts(Bound, OfOneProcess):
         for start in range(0, self.head.parts, TOGETHER):
             yield from self.read(range(start, min(start + TOGETHER, self.head.parts)))
 
-    def _missing(self, id: str) -> NoReturn:
-        """Raise the error for a part that is not there."""
-        scope = scope_of(self)
-        now = find(scope, self.name)
-        if now is not None and now.head.version == self.head.version:
-            raise DamagedRecordError(f"a part of the blob is missing: {id!r}; put the blob again", id=id)
-        raise BlobReplacedError("it was replaced or deleted, and what it had is removed by now; open it again").during(
-            f"reading blob {self.name!r}{place_of(scope)}", scope.core.backend.name
-        )
+
+def missing(scope: Scope, name: str, version: str, id: str) -> DataStoreError:
+    """Return the error for a part that is not there.
+
+    Requests: 1.
+    """
+    now = find(scope, name)
+    if now is not None and now.head.version == version:
+        return DamagedRecordError(f"a part of the blob is missing: {id!r}; put the blob again", id=id)
+    return BlobReplacedError("it was replaced or deleted, and what it had is removed by now; open it again").during(
+        f"reading blob {name!r}{place_of(scope)}", scope.core.backend.name
+    )
 
 
 class RawBlob(io.RawIOBase):
@@ -142,9 +145,9 @@ class RawBlob(io.RawIOBase):
             raise ValueError("I/O operation on closed file")
 
 
-def opened(scope: Scope, name: str, found: Found) -> io.BufferedReader:
-    """Return a file object on what a blob has now."""
-    return io.BufferedReader(RawBlob(Parts(scope, name, found)), _BUFFER)
+def opened(parts: Parts) -> io.BufferedReader:
+    """Return a file object on the parts of a blob."""
+    return io.BufferedReader(RawBlob(parts), _BUFFER)
 
 
 _BUFFER = 65_536

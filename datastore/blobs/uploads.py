@@ -6,9 +6,11 @@ which parts are to be removed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from datastore.arguments import as_number, as_seconds, check_text, is_a, shown
@@ -62,7 +64,8 @@ SWEEP_EVERY = 16
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; a competitor is done after one round trip
 _MOST = 1e9  # seconds: 31 years
 _LATEST = 253_402_300_799.0  # the last second of the year 9999
-_REQUEST = TOGETHER * PART  # bytes
+REQUEST = TOGETHER * PART
+"""Bytes that are stored at once."""
 
 
 def check_grace(grace: float | timedelta) -> float:
@@ -115,6 +118,7 @@ class Upload(Bound):
         self._whole = sha256()
         self._size = self._sent = 0
         self._waiting = bytearray()
+        self._digest = ""
         self._begun = 0.0
         self._there: Found | None = None
         self._marked: str | None = None
@@ -122,17 +126,38 @@ class Upload(Bound):
         self._commits = False
         """The head may have been written: from then on nobody but a sweep may remove a part."""
 
-    def begin(self) -> None:
+    @property
+    def version(self) -> str:
+        """What the parts are stored under."""
+        return self._version
+
+    def begin(self, more: Mapping[str, str] = MappingProxyType({})) -> None:
         """Look at what there is, and write the mark: from here on nothing is left behind without one.
+
+        Args:
+            more: What the mark says besides.
 
         Requests: 2.
         """
         scope_of(self).core.check_writes(scope_of(self).prefix)
-        self._look()
+        self.look()
         self._begun = scope_of(self).core.clock()
-        mark = self._mark(self._version, None, self._begun + UPLOAD)
+        mark = self._mark(self._version, None, self._begun + UPLOAD, more)
         self._write([mark])
         self._marked = mark.revision
+
+    def resume(self, mark: Document, version: str, written: int, digest: str = "") -> None:
+        """Go on with what another object has begun.
+
+        Args:
+            mark: The mark that it has written.
+            version: Its version.
+            written: How many bytes it has stored: so many times `REQUEST`.
+            digest: The SHA-256 of the whole content, which is not read again.
+        """
+        self._version, self._marked, self._digest = version, mark.revision, digest
+        self._begun = parse_time(mark.value["until"]).timestamp() - UPLOAD
+        self._size, self._sent = written, written // PART
 
     def write(self, content: bytes | bytearray | memoryview) -> None:
         """Take more of the content. It is stored as soon as there is enough for a request."""
@@ -140,17 +165,24 @@ class Upload(Bound):
         self._whole.update(some)
         self._size += len(some)
         if self._waiting:  # a large content is stored from where it is, and small ones are joined
-            missing = _REQUEST - len(self._waiting)
+            missing = REQUEST - len(self._waiting)
             self._waiting += some[:missing]
             some = some[missing:]
-            if len(self._waiting) < _REQUEST:
+            if len(self._waiting) < REQUEST:
                 return
-            self._write(self._parts(self._waiting))
+            self.store(self._waiting)
             self._waiting = bytearray()
-        while len(some) >= _REQUEST:
-            self._write(self._parts(some[:_REQUEST]))
-            some = some[_REQUEST:]
+        while len(some) >= REQUEST:
+            self.store(some[:REQUEST])
+            some = some[REQUEST:]
         self._waiting += some
+
+    def store(self, content: bytes | bytearray | memoryview) -> None:
+        """Store the next parts.
+
+        Requests: 1.
+        """
+        self._write(self._parts(content))
 
     def finish(self) -> Blob:
         """Store what is left, and the head.
@@ -165,7 +197,7 @@ class Upload(Bound):
             left = []
             if not backoff.wait():
                 raise self._during(ConflictError("others put this blob at each attempt; try again"))
-            self._look()
+            self.look()
         with suppress(DataStoreError):  # the blob is stored; what follows, a later put or a purge does as well
             self._settle(found.head.puts)
         return blob_of(self._name, found)
@@ -196,7 +228,7 @@ class Upload(Bound):
             self._version,
             self._size,
             PART,
-            self._whole.hexdigest(),
+            self._digest or self._whole.hexdigest(),
             self._content_type,
             self._metadata,
             1 if there is None else there.head.puts + 1,
@@ -236,7 +268,7 @@ class Upload(Bound):
             remove(scope_of(self), self._version, self._sent)
         core.write_one(Delete(scope_of(self).prefix + encode_key(mark_key(self._name, self._version)), core.now()))
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Look at what the name has now, and whether that may be replaced."""
         self._there = find(scope_of(self), self._name)
         if self._if_revision is not None:
@@ -244,7 +276,7 @@ class Upload(Bound):
             if revision != self._if_revision:
                 raise self._during(conflict(self._if_revision, revision))
 
-    def _parts(self, content: bytearray | memoryview) -> list[Put]:
+    def _parts(self, content: bytes | bytearray | memoryview) -> list[Put]:
         """Return the writes of the next parts."""
         moment, puts = scope_of(self).moment(), list[Put]()
         with memoryview(content) as all_of_it:
@@ -254,8 +286,10 @@ class Upload(Bound):
                 self._sent += 1
         return puts
 
-    def _mark(self, version: str, parts: int | None, until: float) -> Put:
-        value = mark_value(self._name, version, parts, format_time(until))
+    def _mark(
+        self, version: str, parts: int | None, until: float, more: Mapping[str, str] = MappingProxyType({})
+    ) -> Put:
+        value = {**mark_value(self._name, version, parts, format_time(until)), **more}
         return scope_of(self).put(mark_key(self._name, version), value, scope_of(self).moment())
 
     def _write(self, puts: list[Put]) -> None:

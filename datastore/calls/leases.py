@@ -6,6 +6,7 @@ is::
     {"namespace": "jobs", "name": "nightly", "number": 1795745892, "holder": "worker 1",
      "until": "2026-11-27T02:38:42.000000Z", "ttl": 30.0}
 
+The record of a lease whose holder is served (`datastore.calls.lending`) has a ``handle`` beside these.
 Its key is the SHA-256 of namespace and name, as both together may be longer than a key. ``until`` is null once it was
 released. The number goes up by one with each holder, and is never lower than the seconds since the epoch. So it grows
 even over the end of the record, which expires 30 days after the lease was last held: the next number is lower only if
@@ -15,10 +16,10 @@ the lease was taken more often than once a second on average, or if the clock of
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, cast
 
 from datastore.arguments import as_bool, as_number, as_seconds, check_name, is_a, shown
@@ -35,7 +36,7 @@ from datastore.times import format_time, parse_time
 from datastore.values import encode
 
 if TYPE_CHECKING:
-    from datastore.holding import Holding
+    from datastore.holding import Held, Holding
 
 S = TypeVar("S", bound=Bound)
 """The class of the store that a lease was taken through."""
@@ -295,28 +296,38 @@ def taking(data_store: Bound, asked: Asked) -> Steps:
     """Return the steps of taking a lease, whose result is the `Lease`."""
     scope = scope_of(data_store)
     scope.core.check_writes(scope.prefix)
-    record = _record_of(scope, asked.name)
+    take = scope.core.root.takes_leases or take_here
     pauses = Backoff(asked.timeout, _LOOK, _LOOK_SELDOM)
     while True:
-        taken = _take(scope, record, asked)
+        taken = take(scope, asked)
         if not isinstance(taken, LeaseHeldError):
             from datastore.fencing import FencedCore  # imported here, because few programs need it
+            from datastore.holding import keeper_of
 
+            keeper_of(scope.core).keep(taken)
             return Lease(cast(Any, type(data_store))(scope.through(FencedCore(scope.core, taken))))
         if not pauses.has(0.0):
             raise taken.during(f"taking a lease in namespace {scope.namespace!r}", scope.core.backend.name)
         yield pauses
 
 
-def _take(scope: Scope, record: LeaseRecord, asked: Asked) -> Holding | LeaseHeldError:
-    """Take a lease if it is free; otherwise return the error that says who has it."""
-    from datastore.holding import KEPT, Holding, keeper_of  # imported here, because few programs need it
+def take_here(scope: Scope, asked: Asked, more: Mapping[str, str] = MappingProxyType({})) -> Holding | LeaseHeldError:
+    """Take a lease if it is free; otherwise return the error that says who has it.
 
-    core = scope.core
+    Args:
+        scope: Whose it is, and in which namespace.
+        asked: What is asked for.
+        more: What its record says besides.
+
+    Requests: 2; 1 if another holder has it.
+    """
+    from datastore.holding import KEPT, Holding  # imported here, because few programs need it
+
+    core, record = scope.core, record_of(scope, asked.name)
     for _ in range(_ATTEMPTS):
         began, at = time.monotonic(), core.clock()
         found = core.read_one(record.id, Fields.VALUE)
-        last = None if found is None else _last(found)
+        last = None if found is None else last_of(found)
         if last is not None and last.ends_at > at:
             return LeaseHeldError(
                 f"the lease {asked.name!r} is held by {last.holder!r}, until {format_time(last.until)} unless it is "
@@ -331,14 +342,14 @@ def _take(scope: Scope, record: LeaseRecord, asked: Asked) -> Holding | LeaseHel
             "holder": scope.agent,
             "until": format_time(at + asked.ttl),
             "ttl": asked.ttl,
+            **more,
         }
         put = put_for(scope, record, value, Moment(format_time(at), format_time(at + asked.ttl + KEPT)))
         put = put._replace(if_absent=found is None, if_revision=None if found is None else found.revision)
         if core.write_one(put).done:
-            fence = Fence(record.key[:LEASE_LENGTH], number)
-            holding = Holding(core.root, put, asked.name, fence, asked.ttl, began, at, renews=asked.renews)
-            keeper_of(core).keep(holding)
-            return holding
+            return Holding(
+                core.root, put, asked.name, fence_of(record, number), asked.ttl, began, at, renews=asked.renews
+            )
     return LeaseHeldError(f"others are taking the lease {asked.name!r} at this moment; data_store.lock() waits for it")
 
 
@@ -347,25 +358,34 @@ def are_held(scope: Scope, names: Iterable[str]) -> set[str]:
 
     Requests: 1 for each batch.
     """
-    ids = {_record_of(scope, name).id: name for name in names}
+    ids = {record_of(scope, name).id: name for name in names}
     at = scope.core.clock()
     found = scope.core.read(tuple(ids), Fields.VALUE)
-    return {ids[id] for id, document in found.items() if _last(document).ends_at > at}
+    return {ids[id] for id, document in found.items() if last_of(document).ends_at > at}
 
 
-def _record_of(scope: Scope, name: str) -> LeaseRecord:
+def record_of(scope: Scope, name: str) -> LeaseRecord:
+    """Return where the lease of a name in a namespace is recorded."""
     return record_for(scope.encoded_user, f"{scope.prefix}lease:{encode_key(name)}")
 
 
-class _Last(NamedTuple):
+def fence_of(record: LeaseRecord, number: int) -> Fence:
+    """Return what a write under a lease carries."""
+    return Fence(record.key[:LEASE_LENGTH], number)
+
+
+class Last(NamedTuple):
+    """What the record of a lease says."""
+
     number: int
     holder: str
     until: float
+    """When it ends for its holder, in seconds since the epoch; 0 if it was released."""
     ends_at: float
     """When others may take it over, in seconds since the epoch by their clocks."""
 
 
-def _last(document: Document) -> _Last:
+def last_of(document: Document) -> Last:
     """Return what the record of a lease says.
 
     Raises:
@@ -379,13 +399,13 @@ def _last(document: Document) -> _Last:
     if type(number) is not int or not 0 <= number < _MOST_NUMBER or type(holder) is not str:
         raise damaged(document.id, "it is no lease")
     if until is None:
-        return _Last(number, holder, 0.0, 0.0)
+        return Last(number, holder, 0.0, 0.0)
     if not is_time(until) or type(ttl) not in (int, float):
         raise damaged(document.id, "it is no lease")
     end = parse_time(until).timestamp()
-    return _Last(number, holder, end, end + MARGIN * ttl)
+    return Last(number, holder, end, end + MARGIN * ttl)
 
 
-def holding_of(lease: Lease[Any]) -> Holding:
+def holding_of(lease: Lease[Any]) -> Held:
     """Return what this process knows of a lease."""
     return scope_of(lease.data_store).core.holding  # type: ignore[attr-defined,no-any-return]  # it is a `FencedCore`

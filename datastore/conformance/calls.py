@@ -96,14 +96,11 @@ def _purge(data_store: Any) -> object:
 
 
 def _held(name: str) -> Call:
-    """Return a call that takes a lease, and releases it. Where none are served, this writes something else."""
+    """Return a call that takes a lease, and releases it."""
 
     def held(data_store: Any) -> object:
-        try:
-            taken = _called(data_store, name, {})
-        except UnsupportedError:
-            return data_store.touch("new", ttl=60)
-        with taken as lease:  # type: ignore[attr-defined]  # it is a context manager
+        taken: Any = _called(data_store, name, {})
+        with taken as lease:
             return lease.name
 
     return held

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from datastore import AgentDataStore, BackendUnavailableError, DataStore, DataStoreError, DeadlineExceededError
 from datastore.deadlines import within
-from datastore.holding import Holding
+from datastore.holding import Held
 
 CAN_STOP = hasattr(signal, "SIGSTOP")
 """Whether this system has the signal."""
@@ -118,7 +118,7 @@ def stopped_holder(open_store: Callable[[], DataStore], ttl: float) -> Iterator[
 
 
 def _hold(open_store: Callable[[], DataStore], ttl: float, said: Connection) -> None:
-    Holding.is_over = property(lambda self: False)  # type: ignore[assignment, method-assign]  # it does not know
+    Held.is_over = property(lambda self: False)  # type: ignore[assignment, method-assign]  # it does not know
     with open_store() as store:
         data_store = store.agent("user_1", "stopped")
         while True:

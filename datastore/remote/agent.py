@@ -14,20 +14,20 @@ from datastore.agent import AgentDataStore
 from datastore.arguments import as_text
 from datastore.calls.changes import RESULT, copy_of, forgotten, modifying, outpaced
 from datastore.calls.claims import computing, pausing
-from datastore.calls.leases import asked
 from datastore.calls.listings import Page
 from datastore.calls.steps import Steps, follow
 from datastore.errors import DataStoreError, UnsupportedError
-from datastore.remote.answers import ask, records
+from datastore.remote.answers import records
+from datastore.remote.blobs import ServedBlobs
+from datastore.remote.leases import asked_under, leases_of
 from datastore.remote.requests import accepted, body_of
 from datastore.retry import Backoff
 from datastore.scope import Scope, Stream, bounded, scope_of
 from datastore.values import checked, decode
-from datastore.wire.calls import CALLS, IN_STEPS, MISSING, NOT_SERVED, Result
+from datastore.wire.calls import CALLS, MISSING, NOT_SERVED, Result
 
 if TYPE_CHECKING:
     from datastore.asynchronous.remote import AsyncRemoteAgentDataStore
-    from datastore.calls.leases import Lease, Lock
     from datastore.record import Record
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; as `datastore.calls.changes`
@@ -58,7 +58,7 @@ class RemoteAgentDataStore(AgentDataStore):
 
     def close(self) -> None:
         """Close the connections to the server. Idempotent; any other call then raises `ClosedError`."""
-        scope_of(self).core.close()
+        scope_of(self).core.root.close()
 
     def __enter__(self) -> Self:
         return self
@@ -70,17 +70,9 @@ class RemoteAgentDataStore(AgentDataStore):
 
     # What follows has no docstrings of its own: they are those of `AgentDataStore`.
 
-    def lease(self, name: str, ttl: float | timedelta = 30.0, *, renew: bool = True) -> Lease[Self]:
-        asked(name, ttl, 0.0, renew)  # makes no request, and raises what is wrong
-        raise _not_served(self, "lease")
-
-    def lock(self, name: str, *, ttl: float | timedelta = 30.0, timeout: float | timedelta = 30.0) -> Lock[Self]:
-        asked(name, ttl, timeout, True)
-        raise _not_served(self, "lock")
-
     @property
-    def blobs(self) -> NoReturn:
-        raise _not_served(self, "blobs")
+    def blobs(self) -> ServedBlobs:
+        return ServedBlobs(scope_of(self))
 
     @property
     def runs(self) -> NoReturn:
@@ -177,8 +169,9 @@ def _made_there(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         arguments = _bound(name, self, args, kwargs)
         default, type = arguments.pop("default", None), arguments.pop("type", None)
         fit = None if type is None else scope.fitting(type)
-        body = body_of(scope, arguments, method, "" if fit is None else _UNCOUNTED)
-        result = ask(scope.core, call, body, limited=limited)
+        leases = leases_of(scope) if call.writes or "touch" in arguments else ""
+        body = body_of(scope, arguments, method, "" if fit is None else _UNCOUNTED, leases)
+        result = asked_under(scope, call, body, limited=limited)
         match call.result:
             case Result.FOUND if result is MISSING:
                 return default
@@ -215,7 +208,7 @@ def _note(scope: Scope, keys: list[str]) -> None:
 for _name, _method in _METHODS.items():
     if _name not in vars(RemoteAgentDataStore):
         setattr(RemoteAgentDataStore, _name, _made_there(_name, _method))
-for _name in ("iter_records", *IN_STEPS, *NOT_SERVED):
+for _name in ("iter_records", "modify", "get_or_set", "blobs", *NOT_SERVED):
     vars(RemoteAgentDataStore)[_name].__doc__ = getattr(AgentDataStore, _name).__doc__
 
 
@@ -224,7 +217,7 @@ for _name in ("iter_records", *IN_STEPS, *NOT_SERVED):
 
 def _step(scope: Scope, name: str, method: Callable[..., object], **arguments: Any) -> Any:
     """Make a part of a call."""
-    return ask(scope.core, CALLS[name], body_of(scope, arguments, method))
+    return asked_under(scope, CALLS[name], body_of(scope, arguments, method, leases=leases_of(scope)))
 
 
 def modifying_there(

@@ -12,6 +12,7 @@ from datastore.remote.addresses import Address
 from datastore.remote.agent import RemoteAgentDataStore
 from datastore.remote.answers import ask, ask_over
 from datastore.remote.handover import secret
+from datastore.remote.leases import take_there
 from datastore.remote.served import ServedBackend, ServedCore
 from datastore.remote.transport import Transport
 from datastore.scope import Scope, scope_of
@@ -57,6 +58,7 @@ def connect_remote(
         core = ServedCore(
             backend, guard, max_seconds=max_seconds, retry_seconds=retry_seconds, warn_on_loop=warn_on_loop
         )
+        core.takes_leases = take_there
         return RemoteAgentDataStore(Scope(core, user_id, agent, namespace))
     except BaseException:
         transport.close()

@@ -23,12 +23,14 @@ from datastore.wire.messages import item_to_json, plain_query, seconds
 
 _ANY_SIZE = 1 << 40
 _LARGEST = {"value": MAX_VALUE_BYTES, "by": MAX_VALUE_BYTES, "metadata": MAX_METADATA_BYTES}
-_TIMES = frozenset({"ttl", "touch", "refresh", "lease"})
+_TIMES = frozenset({"ttl", "touch", "refresh", "lease", "grace"})
 _VALUES = frozenset({"value", "metadata", "by", "entries"})
 """What is stored as it is given. Everything else may have forms of which the call makes JSON."""
 
 
-def body_of(scope: Scope, arguments: Mapping[str, Any], call: Callable[..., object], more: str = "") -> bytes:
+def body_of(
+    scope: Scope, arguments: Mapping[str, Any], call: Callable[..., object], more: str = "", leases: str = ""
+) -> bytes:
     """Return the body of a request.
 
     Args:
@@ -36,6 +38,7 @@ def body_of(scope: Scope, arguments: Mapping[str, Any], call: Callable[..., obje
         arguments: Those of the call.
         call: The call of `AgentDataStore` that it is for, or a part of it: it refuses what cannot be sent.
         more: JSON of an argument on the wire that the call does not have.
+        leases: JSON of what it is made under.
 
     Raises:
         DataStoreError: What the call raises before it asks the database.
@@ -49,7 +52,8 @@ def body_of(scope: Scope, arguments: Mapping[str, Any], call: Callable[..., obje
     if more:
         parts.append(more)
     namespace = checked(scope.namespace)[1]
-    return f'{{"namespace":{namespace},"arguments":{{{",".join(parts)}}}}}'.encode()
+    under = f',"leases":{leases}' if leases else ""
+    return f'{{"namespace":{namespace},"arguments":{{{",".join(parts)}}}{under}}}'.encode()
 
 
 def _prepared(name: str, value: Any) -> Any:

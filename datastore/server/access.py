@@ -57,8 +57,8 @@ class Holder:
         self.answers = Answers(limits.remember_seconds, limits.remember_bytes)
         self.short, self.long = Share(), Share()
         self.narrowing = Bucket(limits.narrowed_per_minute)
-        self.leases: dict[tuple[str, str], str] = {}
-        """By namespace and key, those for `get_or_set` that were taken and not ended."""
+        self.leases: dict[tuple[str, str, str], str] = {}
+        """By namespace, call, and key or name: those that were taken, also for `get_or_set`, and not ended."""
         self.bodies = 0
         """Bytes of bodies that are in memory."""
         self.checked = 0.0

@@ -50,7 +50,7 @@ from datastore.watching import tell
 from datastore.wire import INSTANCE, JSON_TYPE, KEY, LINES_TYPE, PREFIX, REPEAT
 from datastore.wire.calls import CALLS, Call
 from datastore.wire.errors import error_to_json, status_of
-from datastore.wire.messages import dump, error_to_bytes, request_from_bytes
+from datastore.wire.messages import Request, dump, error_to_bytes, request_from_bytes
 
 if TYPE_CHECKING:
     from datastore.server.tools import ServedTools
@@ -191,7 +191,7 @@ class Application:
         if not self.access.is_known(holder):
             return None
         try:
-            namespace, arguments = request_from_bytes(body)
+            namespace, arguments, _ = request_from_bytes(body)
         except DataStoreError:
             return None
         return self.runner.at_once(holder, namespace, arguments)
@@ -329,13 +329,13 @@ class Application:
         """
         began = time.perf_counter()
         try:
-            namespace, arguments = await self._parsed(body, holder)
+            namespace, arguments, leases = await self._parsed(body, holder)
             if call is None:
                 result = await (self._whoami if name == "whoami" else self._narrow)(holder, headers, arguments)
                 if name == "narrow":
                     self._tell(name, holder, None, began)
                 return Answer(200, dump({"result": result}))
-            return Answer(200, await self.runner.run(holder, call, namespace, call.bound(arguments)))
+            return Answer(200, await self.runner.run(holder, call, namespace, call.bound(arguments), leases))
         except BusyError:
             raise
         except Exception as error:  # noqa: BLE001 - told to the client as an error of the store, and logged
@@ -347,7 +347,7 @@ class Application:
         """Answer a call in lines. An error before the first of them is an answer of its own."""
         sent = False
         try:
-            namespace, arguments = await self._parsed(body, holder)
+            namespace, arguments, _ = await self._parsed(body, holder)
             async with aclosing(self.runner.listing(holder, call, namespace, call.bound(arguments))) as listing:
                 async for some in listing:
                     if not sent and _is_short(some):
@@ -369,7 +369,7 @@ class Application:
             await send({"type": "http.response.body", "body": answer.body + b"\n", "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _parsed(self, body: bytes, holder: Holder) -> tuple[str | None, dict[str, Any]]:
+    async def _parsed(self, body: bytes, holder: Holder) -> Request:
         if len(body) <= _INLINE:
             return request_from_bytes(body)
         return await self.runner.do(holder, partial(request_from_bytes, body))  # type: ignore[no-any-return]  # of that function

@@ -9,6 +9,10 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from datastore.blobs.heads import TOGETHER
+from datastore.blobs.uploads import REQUEST
+from datastore.calls.leases import LONGEST
+from datastore.calls.lending import MOST_AT_ONCE, MOST_UNDER
 from datastore.values import MAX_METADATA_BYTES, MAX_VALUE_BYTES
 from datastore.wire import INSTANCE, JSON_TYPE, KEY, LINES_TYPE, PREFIX, REPEAT
 from datastore.wire import __doc__ as _protocol
@@ -36,6 +40,20 @@ _ITEM = {
     },
     "required": ["key", "value"],
     "additionalProperties": False,
+}
+_LEASES = {
+    "type": ["array", "null"],
+    "items": {
+        "type": "object",
+        "properties": {
+            "namespace": {"type": "string"},
+            "name": _NAME,
+            "number": {"type": "integer"},
+            "handle": {"type": "string"},
+        },
+        "required": ["namespace", "name", "number", "handle"],
+        "additionalProperties": False,
+    },
 }
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "key": _NAME,
@@ -78,12 +96,30 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
         "oneOf": [{"type": "null"}, {"type": "array", "items": {"type": "string"}}, _OBJECT],
     },
 }
+_BLOB_NAME = {"type": "string", "minLength": 1, "maxLength": 255}
+_CONTENT = {"type": "string", "contentEncoding": "base64", "description": "Up to 2 MiB, in base64."}
+_BYTES = {"type": "integer", "minimum": 0, "multipleOf": REQUEST, "description": "Bytes that were stored before."}
+_PARAMETERS |= {
+    "content_type": _TEXT_OR_NULL,
+    "grace": {"type": "number", "minimum": 0, "description": "Seconds."},
+    "data": _CONTENT,
+    "version": {"type": "string"},
+    "handle": {"type": "string"},
+    "at": _BYTES,
+    "written": _BYTES,
+    "digest": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "The SHA-256 of the whole content."},
+    "numbers": {"type": "array", "items": {"type": "integer", "minimum": 0}, "maxItems": TOGETHER},
+}
 _OWN: dict[tuple[str, str], dict[str, Any]] = {
     ("get", "touch"): _SECONDS,
     ("create", "prefix"): {"type": "string"},
     ("append", "items"): {"type": "array", "items": _ANYTHING},
     ("log_trim", "before"): {"type": "integer", "minimum": 1},
     ("log_append", "entries"): {"type": "array", "items": _ANYTHING, "minItems": 1},
+    ("lease_take", "name"): _NAME,
+    ("lease_take", "ttl"): {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST, "description": "Seconds."},
+    ("lease_renew", "leases"): {**_LEASES, "type": "array", "maxItems": MOST_AT_ONCE},
+    ("lease_release", "leases"): {**_LEASES, "type": "array", "maxItems": MOST_AT_ONCE},
     ("claim", "ttl"): {"type": "number", "exclusiveMinimum": 0, "description": "Seconds."},
     ("compute_begin", "lease"): {"type": "number", "exclusiveMinimum": 0, "description": "Seconds."},
     ("compute_end", "lease"): {"type": "string"},
@@ -114,6 +150,20 @@ _RESULTS: dict[Result, dict[str, Any]] = {
         "properties": {"done": _FLAG, "revision": _TEXT_OR_NULL},
         "required": ["done", "revision"],
     },
+    Result.TAKEN: {
+        "type": "object",
+        "properties": {"number": {"type": "integer"}, "handle": {"type": "string"}},
+        "required": ["number", "handle"],
+    },
+    Result.BLOB: {"$ref": "#/components/schemas/Blob"},
+    Result.TOLD: {"oneOf": [{"type": "null"}, {"$ref": "#/components/schemas/Blob"}]},
+    Result.PUTTING: {
+        "type": "object",
+        "properties": {"version": {"type": "string"}, "handle": {"type": "string"}},
+        "required": ["version", "handle"],
+    },
+    Result.PARTS: {"type": "array", "items": _CONTENT},
+    Result.HELD: {"type": "array", "items": {"type": ["boolean", "null"]}},
     Result.BEGUN: {
         **_FOUND,
         "properties": {**_FOUND["properties"], "lease": {"type": "string"}, "revision": _TEXT_OR_NULL},  # type: ignore[dict-item]  # it is a dict
@@ -128,6 +178,7 @@ _ITEMS: dict[Result, dict[str, Any]] = {
     Result.PAGE: _RECORD_REFERENCE,
     Result.STATS: {"$ref": "#/components/schemas/NamespaceStats"},
     Result.ENTRIES: {"$ref": "#/components/schemas/Entry"},
+    Result.BLOBS: {"$ref": "#/components/schemas/Blob"},
 }
 _TIME = {"type": "string", "format": "date-time"}
 _STATUSES = {
@@ -136,7 +187,8 @@ _STATUSES = {
     "403": "The token does not allow it, or a quota would be exceeded.",
     "404": "There is no such call.",
     "408": "The body did not arrive in time.",
-    "409": "The record is not at the revision that was asked for, is there already, or some of a batch failed.",
+    "409": "The record is not at that revision, or is there already; some of a batch failed; or a lease is over, or "
+    "another's.",
     "413": "The body, a value or its metadata is too large.",
     "415": f"The body is not {JSON_TYPE}.",
     "421": "The server does not answer to this host.",
@@ -183,7 +235,7 @@ def document(version: str) -> dict[str, Any]:
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "dst_ and 43 URL-safe characters."}
             },
-            "schemas": {"Error": _ERROR, "Record": _RECORD, "NamespaceStats": _STATS, "Entry": _ENTRY},
+            "schemas": {"Error": _ERROR, "Record": _RECORD, "NamespaceStats": _STATS, "Entry": _ENTRY, "Blob": _BLOB},
             "headers": {
                 "Instance": {
                     "description": f"{INSTANCE}: which process of the server has answered.",
@@ -246,6 +298,7 @@ def _arguments(properties: dict[str, Any], required: list[str]) -> dict[str, Any
         "properties": {
             "namespace": {"type": ["string", "null"], "description": "Where; null for that of the token."},
             "arguments": arguments,
+            "leases": {**_LEASES, "maxItems": MOST_UNDER, "description": "What a write is made under."},
         },
         "additionalProperties": False,
     }
@@ -350,6 +403,7 @@ _ERROR = {
         "id": _TEXT_OR_NULL,
         "foreign": {"type": "boolean"},
         "by_the_store": {"type": "boolean"},
+        "holder": _TEXT_OR_NULL,
     },
     "required": ["type", "message", "retryable"],
 }
@@ -389,4 +443,23 @@ _ENTRY = {
     "type": "object",
     "properties": {"number": {"type": "integer"}, "value": _ANYTHING, "agent": {"type": "string"}, "at": _TIME},
     "required": ["number", "value", "agent", "at"],
+}
+_BLOB = {
+    "type": "object",
+    "properties": {
+        "name": _BLOB_NAME,
+        "size": {"type": "integer"},
+        "contentType": _TEXT_OR_NULL,
+        "metadata": _OBJECT,
+        "sha256": {"type": "string"},
+        "revision": {"type": "string"},
+        "createdAt": _TIME,
+        "createdByAgent": {"type": "string"},
+        "updatedAt": _TIME,
+        "updatedByAgent": {"type": "string"},
+        "expiresAt": {**_TIME, "type": ["string", "null"]},
+        "version": {"type": "string", "description": "Which parts are read."},
+        "partSize": {"type": "integer", "description": "Bytes of each part but the last one."},
+    },
+    "required": ["name", "size", "sha256", "revision", "createdAt", "updatedAt"],
 }

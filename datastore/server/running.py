@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +19,7 @@ from datastore.agent import AgentDataStore
 from datastore.asynchronous.bound import machinery_of
 from datastore.asynchronous.workers import AT_ONCE, OVER_A_NETWORK, Job, Workers, outcome
 from datastore.backend import WouldWaitError
+from datastore.calls.lending import MOST_AT_ONCE, Claim, claims_of, under
 from datastore.calls.records import get_at_once
 from datastore.core import Core
 from datastore.errors import DataStoreError, name_of
@@ -39,12 +40,18 @@ LONG = frozenset(
         *("find", "find_records", "count", "explain", "delete_where", "update_where", "find_one_and_update", "claim"),
         *("list_namespaces", "find_in", "namespace_stats", "purge_expired"),
         *("log_read", "log_trim", "list_logs"),
+        *("blob_put", "blob_finish", "blob_abandon", "blob_list", "blob_delete"),
     }
 )
 """The calls that may look at any number of records."""
-_UNLIMITED = frozenset({"namespace_stats", "purge_expired", "iter_records"})
+_UNLIMITED = frozenset(
+    {
+        *("namespace_stats", "purge_expired", "iter_records"),
+        *("blob_put", "blob_finish", "blob_abandon", "blob_delete"),
+    }
+)
 """Those that may take longer than ``max_seconds``: it limits each of their pages."""
-_LEASING = frozenset({"compute_begin", "compute_end", "compute_abandon"})
+_LEASING = frozenset({"compute_begin", "compute_end", "compute_abandon", "lease_take", "lease_release"})
 _MOST_LEASES = 10_000
 _MANY = 100
 """A batch of more keys or items is a long call."""
@@ -74,15 +81,24 @@ class Runner:
         """End the threads of the long calls."""
         self._long_workers.stop()
 
-    async def run(self, holder: Holder, call: Call, namespace: str | None, arguments: dict[str, Any]) -> bytes:
+    async def run(
+        self,
+        holder: Holder,
+        call: Call,
+        namespace: str | None,
+        arguments: dict[str, Any],
+        leases: Sequence[Claim] = (),
+    ) -> bytes:
         """Make a call, and return the body of its answer; for one that is answered in lines see `listing`.
+
+        What is written is written under the ``leases``.
 
         Raises:
             DataStoreError: As the call does, or if the server is busy.
         """
         sync, twin = holder.store(namespace)
         if call.name in LONG or _is_large(arguments):
-            work = partial(_bytes_of, call, sync, arguments)
+            work = partial(_bytes_of, call, sync, arguments, leases)
             return await self._in_lane(self._long, self._long_workers, holder.long, call, work)  # type: ignore[no-any-return]  # bytes
         lane, share = self._short, holder.short
         if not lane.enter_at_once(share):
@@ -96,8 +112,8 @@ class Runner:
             if call.name == "exists":
                 return result_to_bytes(Result.BOOLEAN, await twin.exists(arguments["key"]))
             if call.name in _LEASING:
-                return await self._leasing(holder, call, sync, arguments)
-            return await self._outcome(self._workers, call, partial(_bytes_of, call, sync, arguments))  # type: ignore[no-any-return]  # bytes
+                return await self._leasing(holder, call, sync, arguments, leases)
+            return await self._outcome(self._workers, call, partial(_bytes_of, call, sync, arguments, leases))  # type: ignore[no-any-return]  # bytes
         finally:
             lane.leave(share, time.perf_counter() - began)
 
@@ -129,22 +145,32 @@ class Runner:
         return result_to_bytes(Result.FOUND, MISSING if document is None else document.value)
 
     async def _leasing(
-        self, holder: Holder, call: Call, data_store: AgentDataStore, arguments: dict[str, Any]
+        self,
+        holder: Holder,
+        call: Call,
+        data_store: AgentDataStore,
+        arguments: dict[str, Any],
+        leases: Sequence[Claim],
     ) -> bytes:
-        """Make a step of `get_or_set`, and note the leases that a token has taken and not ended.
+        """Make a step of `get_or_set`, or take or end leases, and note those that a token has taken and not ended.
 
         Each is a record that no quota counts. A process ends those that it takes; a client may not.
         """
-        place = data_store.namespace, str(arguments["key"])
-        leases = holder.leases
-        if call.name == "compute_begin" and place not in leases and len(leases) >= _MOST_LEASES:
-            raise BusyError(f"this token has begun {len(leases):,} values with get_or_set and not ended them")
-        result = await self._outcome(self._workers, call, partial(_made, call, data_store, arguments))
-        if call.name != "compute_begin":
-            if leases.get(place) == arguments["lease"]:
-                del leases[place]
-        elif result.lease is not None:
-            leases[place] = result.lease
+        noted, begins = holder.leases, call.name in ("compute_begin", "lease_take")
+        place = data_store.namespace, call.name, str(arguments.get("key", arguments.get("name")))
+        if begins and place not in noted and len(noted) >= _MOST_LEASES:
+            raise BusyError(f"this token has taken {len(noted):,} leases, or begun as many values, and not ended them")
+        result = await self._outcome(self._workers, call, partial(_made, call, data_store, arguments, leases))
+        if call.name == "compute_begin":
+            if result.lease is not None:
+                noted[place] = result.lease
+        elif call.name == "lease_take":
+            noted[place] = result.handle
+        elif call.name == "lease_release":
+            for one in claims_of(arguments["leases"], MOST_AT_ONCE):
+                _forget(noted, (one.namespace, "lease_take", one.name), one.handle)
+        else:
+            _forget(noted, (place[0], "compute_begin", place[2]), arguments["lease"])
         return result_to_bytes(call.result, result)
 
     async def listing(
@@ -217,7 +243,14 @@ def _is_large(arguments: Mapping[str, Any]) -> bool:
     return (type(many) is list or type(many) is dict) and len(many) > _MANY
 
 
-def _made(call: Call, data_store: AgentDataStore, arguments: dict[str, Any]) -> Any:
+def _forget(noted: dict[tuple[str, str, str], str], place: tuple[str, str, str], lease: str) -> None:
+    if noted.get(place) == lease:
+        del noted[place]
+
+
+def _made(call: Call, data_store: AgentDataStore, arguments: dict[str, Any], leases: Sequence[Claim] = ()) -> Any:
+    if leases:
+        data_store = under(data_store, leases)
     if call.name in ("set_many", "add_many"):
         arguments = {**arguments, "items": items_from_json(arguments["items"])}
     core = scope_of(data_store).core
@@ -289,8 +322,8 @@ def _tell_of(
     )
 
 
-def _bytes_of(call: Call, data_store: AgentDataStore, arguments: dict[str, Any]) -> bytes:
-    return result_to_bytes(call.result, _made(call, data_store, arguments))
+def _bytes_of(call: Call, data_store: AgentDataStore, arguments: dict[str, Any], leases: Sequence[Claim]) -> bytes:
+    return result_to_bytes(call.result, _made(call, data_store, arguments, leases))
 
 
 def _lines_of(call: Call, data_store: AgentDataStore, arguments: dict[str, Any]) -> list[bytes]:

@@ -18,6 +18,9 @@ The protocol is HTTP/1.1, and any language can speak it:
   ``Datastore-Instance`` of the server that it was first sent to (every answer names it; ``unknown`` if it has seen
   none). The server gives a repeat the answer of the first. If it cannot know that, it answers with an error, and does
   not do it again.
+- **A lease belongs to whoever has its handle** (``lease_take`` returns it). A write under leases says so beside its
+  arguments: ``"leases": [{"namespace": ..., "name": ..., "number": ..., "handle": ...}]``. The number is the record's
+  own, and the database checks it in the same step (`datastore.calls.lending`).
 - **A caller's function runs at the caller.** `AgentDataStore.modify` and `AgentDataStore.get_or_set` are requests
   before and after it (``modify_begin``, ``modify_end``, ``compute_begin``, ``compute_end``, ``compute_abandon``),
   between which the server keeps nothing.

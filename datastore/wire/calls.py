@@ -21,9 +21,11 @@ from typing import Any
 from datastore.agent import AgentDataStore
 from datastore.arguments import as_bool, as_text, check_name, is_a, iterating, shown
 from datastore.backend import Fields
+from datastore.blobs import steps
 from datastore.calls.batches import keys_of
 from datastore.calls.changes import read_to_change, write_changed
 from datastore.calls.claims import begin_computing, end_computing, store_computed
+from datastore.calls.lending import end, lend, prolong
 from datastore.errors import ConfigurationError, DataStoreError, InvalidValueError, kind_of
 from datastore.ids import encode_key
 from datastore.scope import Scope, scope_of
@@ -62,6 +64,20 @@ class Result(Enum):
     """In lines: records; the last line has the cursor."""
     STATS = "stats"
     """In lines: objects with ``namespace``, ``records``, ``bytes``, ``agents`` and ``updatedAt``."""
+    TAKEN = "taken"
+    """``{"number": ..., "handle": "..."}``."""
+    HELD = "held"
+    """For each lease ``true``, ``false``, or ``null`` if that is not known yet."""
+    BLOB = "blob"
+    """What is known of a blob, as an object."""
+    TOLD = "told"
+    """The same with ``version`` and ``partSize``, or null."""
+    PUTTING = "putting"
+    """``{"version": "...", "handle": "..."}``."""
+    PARTS = "parts"
+    """An array of texts in base64."""
+    BLOBS = "blobs"
+    """In lines: what is known of blobs."""
     ENTRIES = "entries"
     """In lines: objects with ``number``, ``value``, ``agent`` and ``at``."""
 
@@ -69,7 +85,7 @@ class Result(Enum):
 IN_LINES = frozenset(
     {
         *(Result.TEXTS, Result.VALUES, Result.KEYED_RECORDS, Result.RECORDS, Result.PAGE, Result.STATS),
-        Result.ENTRIES,
+        *(Result.ENTRIES, Result.BLOBS),
     }
 )
 """The results that are answered in lines."""
@@ -217,12 +233,27 @@ _STEPS: dict[str, tuple[Callable[..., Any], Result, bool]] = {
     "compute_end": (store_computed, Result.BOOLEAN, True),
     "compute_abandon": (end_computing, Result.NOTHING, True),
     "note": (_note, Result.NOTHING, True),
+    "lease_take": (lend, Result.TAKEN, True),
+    "lease_renew": (prolong, Result.HELD, True),
+    "lease_release": (end, Result.HELD, True),
+    "blob_put": (steps.put_whole, Result.BLOB, True),
+    "blob_begin": (steps.begin, Result.PUTTING, True),
+    "blob_write": (steps.write, Result.NOTHING, False),  # to do it twice changes nothing
+    "blob_finish": (steps.finish, Result.BLOB, True),
+    "blob_abandon": (steps.abandon, Result.NOTHING, True),
+    "blob_find": (steps.look_up, Result.TOLD, False),
+    "blob_read": (steps.read, Result.PARTS, False),
+    "blob_list": (steps.list_all, Result.BLOBS, False),
+    "blob_delete": (steps.delete, Result.BOOLEAN, True),
 }
 """The parts of calls that a client's function takes part in: what does it, the result, and whether it writes."""
 
 IN_STEPS: Mapping[str, tuple[str, ...]] = {
     "modify": ("modify_begin", "modify_end"),
     "get_or_set": ("compute_begin", "compute_end", "compute_abandon"),
+    "lease": ("lease_take", "lease_renew", "lease_release"),
+    "lock": ("lease_take", "lease_renew", "lease_release"),
+    "blobs": tuple(name for name in _STEPS if name.startswith("blob_")),
 }
 """The methods of `AgentDataStore` that are told in several requests, and these. Who may make the method may make them;
 ``note`` may be made by whoever may make one of the calls that count."""
@@ -262,10 +293,7 @@ CALLS: Mapping[str, Call] = _table()
 """The calls on the wire, by name."""
 
 NOT_SERVED: Mapping[str, str] = {
-    "lease": "a lease is renewed by the process that holds it, and the server does not know when a client has gone",
-    "lock": "a lock is a lease",
-    "runs": "a run is held through a lease",
-    "blobs": "bytes need requests and answers of their own, which are no JSON",
+    "runs": "a run's journal is written as several records at once, which no call of an agent does",
 }
 """The methods of `AgentDataStore` that a server does not make, each with the reason."""
 

@@ -2,8 +2,9 @@
 
 An error is an object with ``type`` (the name of its class), ``message``, ``retryable``, and where they are known
 ``operation`` and ``backend``, with the attributes of its class beside them: ``revision``, ``outcomes``, ``unit``,
-``limit`` and ``needed``, ``id`` and ``foreign``. What an adapter or a database says may have paths, addresses,
-statements or other users' data in it. So the message of an error of such a class is one of this module's own.
+``limit`` and ``needed``, ``id`` and ``foreign``, ``holder``. What an adapter or a database says may have paths,
+addresses, statements or other users' data in it. So the message of an error of such a class is one of this module's
+own.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from datastore.errors import (
     InvalidTokenError,
     InvalidValueError,
     KeyExistsError,
+    LeaseHeldError,
+    LeaseLostError,
     OutcomeUnknownError,
     PermissionDeniedError,
     QueryError,
@@ -56,6 +59,8 @@ _STATUS: dict[type[DataStoreError], int] = {
     KeyExistsError: 409,
     ConflictError: 409,
     BatchError: 409,
+    LeaseHeldError: 409,
+    LeaseLostError: 409,
     UnsupportedError: 501,
     ThrottledError: 429,
     BackendUnavailableError: 503,
@@ -123,6 +128,8 @@ def error_to_json(error: DataStoreError, user: str, *, of_the_server: bool = Fal
         told |= {"id": _own(error.id, user), "foreign": error.foreign}
     elif isinstance(error, PermissionDeniedError):
         told["by_the_store"] = error.by_the_store
+    elif isinstance(error, LeaseHeldError):
+        told["holder"] = error.holder
     return told
 
 
@@ -156,6 +163,8 @@ def _attributes(kind: type[DataStoreError], told: Mapping[str, Any]) -> dict[str
         return {"id": _text(told.get("id")), "foreign": told.get("foreign") is True}
     if issubclass(kind, PermissionDeniedError):
         return {"by_the_store": told.get("by_the_store") is True}
+    if issubclass(kind, LeaseHeldError):
+        return {"holder": _text(told.get("holder"))}
     if issubclass(kind, BatchError):
         outcomes = told.get("outcomes")
         return {"outcomes": dict(map(_outcome_from, outcomes if isinstance(outcomes, list) else []))}

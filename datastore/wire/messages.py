@@ -10,7 +10,7 @@ before a request is made, and on the host by the call itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,9 +19,13 @@ import orjson
 
 from datastore.arguments import as_seconds, is_a, lone_surrogate
 from datastore.backend import Document, NamespaceStats
+from datastore.blobs import Blob
+from datastore.blobs.steps import Begun as Putting
+from datastore.blobs.steps import Told
 from datastore.calls.batches import Item
 from datastore.calls.changes import Seen, Written
 from datastore.calls.claims import Begun
+from datastore.calls.lending import MOST_UNDER, Claim, Taken, claims_of
 from datastore.entries import Entry
 from datastore.errors import DataStoreError, InternalError, InvalidValueError
 from datastore.times import parse_time, text_of
@@ -109,11 +113,16 @@ class Request(NamedTuple):
     namespace: str | None
     """``None`` for that of the token."""
     arguments: dict[str, Any]
+    leases: Sequence[Claim] = ()
+    """Those that a write is made under, the first one taken first."""
 
 
 def request_to_bytes(namespace: str | None, arguments: Mapping[str, Any]) -> bytes:
     """Return the body of a request; the arguments are JSON."""
     return dump({"namespace": namespace, "arguments": arguments})
+
+
+_REQUEST = frozenset({"namespace", "arguments", "leases"})
 
 
 def request_from_bytes(body: bytes) -> Request:
@@ -123,14 +132,17 @@ def request_from_bytes(body: bytes) -> Request:
         InvalidValueError: If it is not such a body.
     """
     message = load(body) if body else {}
-    if type(message) is not dict or not message.keys() <= {"namespace", "arguments"}:
-        raise InvalidValueError('the body must be an object: {"namespace": ..., "arguments": {...}}')
+    if type(message) is not dict or not message.keys() <= _REQUEST:
+        raise InvalidValueError(
+            'the body must be an object: {"namespace": ..., "arguments": {...}}, and perhaps "leases": [...]'
+        )
     namespace, arguments = message.get("namespace"), message.get("arguments", {})
     if namespace is not None and type(namespace) is not str:
         raise InvalidValueError("namespace must be text, or null for that of the token")
     if type(arguments) is not dict:
         raise InvalidValueError("arguments must be an object")
-    return Request(namespace, arguments)
+    leases = message.get("leases")
+    return Request(namespace, arguments, () if leases is None else claims_of(leases, MOST_UNDER))
 
 
 def seconds(time: float | timedelta | None) -> float | None:
@@ -203,8 +215,12 @@ def result_to_json(result: Result, returned: Any) -> Any:
             if returned.lease is not None:
                 return {"found": False, "lease": returned.lease, "revision": returned.revision}
             return {"found": False}
-        case Result.WRITTEN:
+        case Result.WRITTEN | Result.TAKEN | Result.PUTTING:
             return returned._asdict()
+        case Result.BLOB:
+            return _blob_to_json(returned)
+        case Result.TOLD if returned is not None:
+            return {**_blob_to_json(returned.blob), "version": returned.version, "partSize": returned.part}
     return returned
 
 
@@ -228,6 +244,14 @@ def result_from_json(result: Result, told: Any) -> Any:
                 return Begun(False, None, told.get("lease"), told.get("revision"))
             case Result.WRITTEN:
                 return Written(told["done"], told["revision"])
+            case Result.TAKEN:
+                return Taken(told["number"], told["handle"])
+            case Result.PUTTING:
+                return Putting(told["version"], told["handle"])
+            case Result.BLOB:
+                return _blob_from_json(told)
+            case Result.TOLD if told is not None:
+                return Told(_blob_from_json(told), told["version"], told["partSize"])
         return told
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise _not_of_this_protocol() from error
@@ -297,6 +321,8 @@ def lines(result: Result, returned: Iterable[Any]) -> Iterator[bytes]:
         items = map(_stats_to_json, items)
     elif result is Result.ENTRIES:
         items = map(_entry_to_json, items)
+    elif result is Result.BLOBS:
+        items = map(_blob_to_json, items)
     parts, size, number = list[bytes](), 0, 0
     for item in items:
         part = dump(item)
@@ -361,6 +387,8 @@ class Listing:
                     return list(map(_stats_from_json, items))
                 case Result.ENTRIES:
                     return list(map(_entry_from_json, items))
+                case Result.BLOBS:
+                    return list(map(_blob_from_json, items))
             return list(items)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise _not_of_this_protocol() from error
@@ -428,3 +456,36 @@ def _entry_to_json(entry: Entry) -> dict[str, Any]:
 
 def _entry_from_json(told: Mapping[str, Any]) -> Entry:
     return Entry(told["number"], told["value"], told["agent"], parse_time(told["at"]))
+
+
+def _blob_to_json(blob: Blob) -> dict[str, Any]:
+    return {
+        "name": blob.name,
+        "size": blob.size,
+        "contentType": blob.content_type,
+        "metadata": blob.metadata,
+        "sha256": blob.sha256,
+        "revision": blob.revision,
+        "createdAt": text_of(blob.created_at),
+        "createdByAgent": blob.created_by_agent,
+        "updatedAt": text_of(blob.updated_at),
+        "updatedByAgent": blob.updated_by_agent,
+        "expiresAt": None if blob.expires_at is None else text_of(blob.expires_at),
+    }
+
+
+def _blob_from_json(told: Mapping[str, Any]) -> Blob:
+    expires_at = told["expiresAt"]
+    return Blob(
+        told["name"],
+        told["size"],
+        told["contentType"],
+        told["metadata"],
+        told["sha256"],
+        told["revision"],
+        parse_time(told["createdAt"]),
+        told["createdByAgent"],
+        parse_time(told["updatedAt"]),
+        told["updatedByAgent"],
+        None if expires_at is None else parse_time(expires_at),
+    )

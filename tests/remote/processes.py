@@ -23,6 +23,11 @@ class ServerProcess:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
         assert self._process.stdout.readline().startswith("serving ")
 
+    def most_memory(self) -> int:
+        """Return the most bytes that it has had in memory (``VmHWM`` of Linux)."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1_024
+
     def kill(self) -> None:
         """End it as a power failure of the process would, with SIGKILL."""
         self._end(signal.SIGKILL)

@@ -27,7 +27,16 @@ from datastore.server import ServerLimits, create_app
 from datastore.server.access import Access, Holder
 from datastore.server.app import Application
 from datastore.tokens import Kept, Token
-from tests.asynchronous.looped import LoopedKeyValue, LoopedLog, LoopedVault, looped, on_the_loop
+from tests.asynchronous.looped import (
+    LoopedBlobs,
+    LoopedKeyValue,
+    LoopedLease,
+    LoopedLock,
+    LoopedLog,
+    LoopedVault,
+    looped,
+    on_the_loop,
+)
 
 PATIENT = ServerLimits(body_bytes=10**9, bodies_bytes=4 * 10**9, waiting_calls=10**6, waiting_seconds=600)
 """What the kit asks may be large, and takes as long as a slow machine needs."""
@@ -142,12 +151,21 @@ class ServedStore(DataStore):
             retry_seconds=core._retry_seconds,
             warn_on_loop=False,
         )
+        scope_of(client).core.clock = core.clock
         self._clients.append(client)
         return client
 
     @property
     def tokens(self) -> Tokens:
         return ServedTokens(self._core, self)
+
+    def close(self) -> None:
+        """Release the leases of its agents, as any store does, before it is closed. The clients stay open."""
+        for client in self._clients:
+            core = scope_of(client).core
+            if core.keeper is not None and not core.is_closed:
+                core.keeper.close(core.backend)
+        super().close()
 
     def end(self) -> None:
         """Close the clients, and end the server. Closing the store does not: then its agents say that it is closed."""
@@ -184,8 +202,18 @@ class LoopedClient(RemoteAgentDataStore):
     def close(self) -> None:
         on_the_loop(self._twin().aclose())
 
+    def lease(self, *args, **kwargs) -> LoopedLease:
+        return LoopedLease(on_the_loop(self._twin().lease(*args, **kwargs)), type(self))
+
+    def lock(self, *args, **kwargs) -> LoopedLock:
+        return LoopedLock(self._twin().lock(*args, **kwargs), type(self))
+
     def log(self, name: str) -> LoopedLog:
         return LoopedLog(RemoteAgentDataStore(scope_of(self)), name)
+
+    @property
+    def blobs(self) -> LoopedBlobs:
+        return LoopedBlobs(RemoteAgentDataStore(scope_of(self)))
 
     @property
     def vault(self) -> LoopedVault:

@@ -137,7 +137,13 @@ def test_arguments_that_a_call_does_not_take_are_a_type_error(data_store, reques
 
 # ------------------------------------------------------------------------------------------------------- requests
 
-SEVERAL = {"modify": ["modify_begin", "modify_end"], "get_or_set": ["compute_begin"], "in": ["exists"]}
+SEVERAL = {
+    "modify": ["modify_begin", "modify_end"],
+    "get_or_set": ["compute_begin"],
+    "in": ["exists"],
+    "lease": ["lease_take", "lease_release"],
+    "lock": ["lease_take", "lease_release"],
+}
 
 
 @pytest.mark.parametrize("name", sorted(CALLS.keys() - NOT_SERVED.keys()))
@@ -550,7 +556,7 @@ def test_a_served_store_of_the_kit_is_a_store(store):
 
 
 def test_runs_are_not_served_and_say_so(data_store):
-    with pytest.raises(UnsupportedError, match="runs is not served: a run is held through a lease"):
+    with pytest.raises(UnsupportedError, match="runs is not served: a run's journal"):
         data_store.runs  # noqa: B018 - it raises
     with pytest.raises(UnsupportedError):
         data_store.asynchronous.runs  # noqa: B018 - as above

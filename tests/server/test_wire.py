@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -11,8 +12,12 @@ from hypothesis import strategies as st
 
 import datastore
 from datastore import AgentDataStore, Item, NamespaceStats, Page, errors
+from datastore.blobs import Blob
+from datastore.blobs.steps import Begun as Putting
+from datastore.blobs.steps import Told
 from datastore.calls.changes import Seen, Written
 from datastore.calls.claims import Begun
+from datastore.calls.lending import Taken
 from datastore.conformance.calls import _ARGUMENTS
 from datastore.conformance.strategies import values
 from datastore.errors import (
@@ -46,6 +51,8 @@ from datastore.wire.messages import (
     result_to_bytes,
 )
 
+INTERFACES = {"blobs"}
+"""What is no method of `AgentDataStore`, but has calls of its own."""
 VALUES = values()
 """Whatever can be stored, integers beyond 64 bits included."""
 
@@ -68,13 +75,15 @@ def test_every_call_of_an_agent_is_on_the_wire_or_told_in_steps():
         for name, member in inspect.getmembers(AgentDataStore, inspect.isfunction)
         if not name.startswith("_") and name not in ("use_namespace", "log")
     }
-    assert methods - NOT_SERVED.keys() == {name for name, call in CALLS.items() if call.step is None} | set(IN_STEPS)
+    served = {name for name, call in CALLS.items() if call.step is None} | set(IN_STEPS)
+    assert methods - NOT_SERVED.keys() == served - INTERFACES
 
 
 def test_the_kit_knows_the_same_calls():
-    assert set(_ARGUMENTS) - NOT_SERVED.keys() | {"purge_expired"} == {
-        name for name, call in CALLS.items() if call.step is None
-    } | set(IN_STEPS)
+    assert (
+        set(_ARGUMENTS) - NOT_SERVED.keys() | {"purge_expired"}
+        == {name for name, call in CALLS.items() if call.step is None} | set(IN_STEPS) - INTERFACES
+    )
 
 
 def test_the_steps_are_calls():
@@ -130,6 +139,10 @@ def test_a_missing_record_is_told_from_a_stored_null():
     assert answer_from_bytes(Result.FOUND, result_to_bytes(Result.FOUND, MISSING)) is MISSING
 
 
+_NOW = datetime(2026, 11, 27, 7, 30, 1, 123_456, tzinfo=UTC)
+BLOB = Blob("é/1", 5, "image/png", {"page": [1, None]}, "0" * 64, "rev", _NOW, "ann", _NOW, "ben", _NOW)
+
+
 @pytest.mark.parametrize(
     ("result", "returned"),
     [
@@ -141,6 +154,14 @@ def test_a_missing_record_is_told_from_a_stored_null():
         (Result.BEGUN, Begun(False, None, "lease", None)),
         (Result.BEGUN, Begun(False, None, "lease", "abc")),
         (Result.BEGUN, Begun(False)),
+        (Result.TAKEN, Taken(1795745892, "abc")),
+        (Result.HELD, [True, False, None]),
+        (Result.PUTTING, Putting("abc", "def")),
+        (Result.PARTS, ["AAAA", ""]),
+        (Result.BLOB, BLOB),
+        (Result.BLOB, replace(BLOB, content_type=None, expires_at=None, updated_by_agent="")),
+        (Result.TOLD, Told(BLOB, "abc", 262_144)),
+        (Result.TOLD, None),
         (Result.TEXT, "abc"),
         (Result.NOTHING, None),
     ],
@@ -175,7 +196,7 @@ def test_many_brackets_that_are_not_deep_are_no_matter():
 
 
 def test_an_empty_body_asks_for_the_defaults():
-    assert request_from_bytes(b"") == (None, {})
+    assert request_from_bytes(b"") == (None, {}, ())
 
 
 def test_moments_in_a_filter_become_text_and_pairs_arrays():
