@@ -305,7 +305,7 @@ def put(
             if view is None:
                 yield _marked(made, call)
             else:
-                kept = made._replace(doomed=view.doomed, marked=view.marked, created=view.created)
+                kept = made._replace(doomed=view.doomed, marked=view.marked, created=view.created, fence=view.fence)
                 yield _marked(kept, call)
 
     yield from _repeated(call, key, step)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, permutations
 from typing import Any
 
 from datastore import AgentDataStore, LeaseHeldError, LeaseLostError
@@ -18,12 +18,14 @@ from datastore.conformance.simulation.kinds import Kind
 from datastore.conformance.simulation.world import Call, Sight
 
 _NAME = "work"
-_TAKES = ("lease", "lock")
+_TAKES = frozenset({"lease", "lock", "fenced_set", "fenced_increment", "fenced_delete"})
+"""The calls that take a lease, or may."""
 
 
-def _take(store: AgentDataStore, seen: Sight, ttl: float, renews: bool) -> int:
+def _take(store: AgentDataStore, seen: Sight, ttl: float, *, renews: bool) -> int:
     seen.lease = store.lease(_NAME, ttl, renew=renews)
-    return _hold(seen, seen.lease).number
+    seen.notes["taken"] = _hold(seen, seen.lease).number
+    return seen.lease.number
 
 
 def _hold(seen: Sight, lease: Lease[AgentDataStore]) -> Lease[AgentDataStore]:
@@ -34,34 +36,23 @@ def _hold(seen: Sight, lease: Lease[AgentDataStore]) -> Lease[AgentDataStore]:
     return lease
 
 
-def _through(seen: Sight) -> AgentDataStore | None:
-    """Return the store of the thread's lease, if it has one."""
-    if seen.lease is None:
-        return None
-    held: AgentDataStore = _hold(seen, seen.lease).data_store
-    return held
+def _through(store: AgentDataStore, seen: Sight, ttl: float) -> AgentDataStore:
+    """Return the store of the thread's lease. If it has none that is held as far as it knows, it takes one."""
+    if seen.lease is None or not seen.lease.is_held:
+        seen.lease = None  # what it did under the last one is over
+        _take(store, seen, ttl, renews=False)
+    assert seen.lease is not None
+    return _hold(seen, seen.lease).data_store
 
 
-def _set(store: AgentDataStore, seen: Sight, key: str, value: Any) -> str | None:
-    through = _through(seen)
-    if through is None:
-        return None
-    seen[key] = through.set(key, value)
+def _set(store: AgentDataStore, seen: Sight, ttl: float, key: str, value: Any) -> str:
+    seen[key] = _through(store, seen, ttl).set(key, value)
     return seen[key]
-
-
-def _increment(store: AgentDataStore, seen: Sight, key: str, by: int) -> float | None:
-    through = _through(seen)
-    return None if through is None else through.increment(key, by)
-
-
-def _delete(store: AgentDataStore, seen: Sight, key: str) -> bool | None:
-    through = _through(seen)
-    return None if through is None else through.delete(key)
 
 
 def _locked(store: AgentDataStore, seen: Sight, key: str, value: Any, ttl: float, timeout: float) -> str:
     with store.lock(_NAME, ttl=ttl, timeout=timeout) as lease:
+        seen.notes["taken"] = lease.number
         seen[key] = _hold(seen, lease).data_store.set(key, value)
         _hold(seen, lease)
     return seen[key]
@@ -101,31 +92,38 @@ def _under_lease(call: Call, effects: Effects) -> Effects:
         yield effect if effect.reads else effect._replace(step=partial(_fenced, effect.step, call))
 
 
+_TTLS = (0.05, 2.0, 2.0, 10.0)
+
 KINDS: dict[str, Kind] = {
-    "lease": Kind(5, lambda d: (d.random.choice((0.05, 1.0, 10.0)), d.random.random() < 0.5), _take, lambda c, *_: ()),
+    "lease": Kind(
+        3,
+        lambda d: (d.random.choice(_TTLS), d.random.random() < 0.5),
+        lambda s, m, t, renews: _take(s, m, t, renews=renews),
+        lambda c, *_: (),
+    ),
     "lock": Kind(
         2,
-        lambda d: (*d.key_and_value(), d.random.choice((0.05, 1.0)), d.random.choice((0.0, 0.5, 3.0))),
+        lambda d: (*d.key_and_value(), d.random.choice(_TTLS), d.random.choice((0.0, 0.5, 3.0))),
         _locked,
         lambda c, k, v, *_: _under_lease(c, put(c, k, v, error=c.error, revision=c.result)),
     ),
     "fenced_set": Kind(
-        5,
-        lambda d: d.key_and_value(),
+        6,
+        lambda d: (d.random.choice(_TTLS), *d.key_and_value()),
         _set,
-        lambda c, k, v: _under_lease(c, put(c, k, v, error=c.error, revision=c.result)),
+        lambda c, t, k, v: _under_lease(c, put(c, k, v, error=c.error, revision=c.result)),
     ),
     "fenced_increment": Kind(
         2,
-        lambda d: (d.key("number"), d.random.randint(1, 3)),
-        _increment,
-        lambda c, k, n: _under_lease(c, modified(c, k, lambda value: value + n, 0)),
+        lambda d: (d.random.choice(_TTLS), d.key("number"), d.random.randint(1, 3)),
+        lambda s, m, t, k, n: _through(s, m, t).increment(k, n),
+        lambda c, t, k, n: _under_lease(c, modified(c, k, lambda value: value + n, 0)),
     ),
     "fenced_delete": Kind(
         2,
-        lambda d: (d.key(),),
-        _delete,
-        lambda c, k: _under_lease(c, removed(c, k, was_there=c.result, error=c.error)),
+        lambda d: (d.random.choice(_TTLS), d.key()),
+        lambda s, m, t, k: _through(s, m, t).delete(k),
+        lambda c, t, k: _under_lease(c, removed(c, k, was_there=c.result, error=c.error)),
     ),
     "renew": Kind(1, lambda d: (), _renew, lambda c: ()),
     "release": Kind(2, lambda d: (), _release, lambda c: ()),
@@ -136,14 +134,13 @@ def wrong(history: Sequence[Call]) -> Iterator[str]:
     """Yield what is wrong with the leases of a namespace, whose calls these are."""
     if any(call.emptied for call in history):
         return  # with the record of a lease, everybody's knowledge of it is gone
-    taken = [call for call in history if call.name in _TAKES and "fence" in call.notes]
-    for one in taken:
-        for other in taken:
-            if one.returned < other.invoked and one.notes["fence"] >= other.notes["fence"]:
-                yield f"numbers do not grow: {other} of {other.thread} has {other.notes['fence']}, as one before it"
-    numbers = [call.notes["fence"] for call in taken]
+    taken = [(call, call.notes["taken"]) for call in history if "taken" in call.notes]
+    for (one, before), (other, number) in permutations(taken, 2):
+        if one.returned < other.invoked and before > number:
+            yield f"numbers do not grow: {other} of {other.thread} has {number}, and {one} has {before}"
+    numbers = sorted(number for _, number in taken)
     if len(set(numbers)) < len(numbers):
-        yield f"two leases with one number: {sorted(numbers)}"
+        yield f"two leases with one number: {numbers}"
     yield from _two_holders(history)
     for call in history:
         is_refused = call.name in _TAKES and isinstance(call.error, LeaseHeldError)
