@@ -341,7 +341,7 @@ def _delete(
             return Outcome(False, error=damaged(delete.id))
         return Change(delete, state, ABSENT, DONE, marks=(mark,))
     if delete.fence is not None:
-        if remembers(state.writes, mark):
+        if remembers(state.writes, mark) or _has_removed(delete, state):
             return DONE  # it was removed before, and the answer was lost
         if is_refused(state.fences, delete.fence):
             return Outcome(False, error=lease_lost())
@@ -359,6 +359,12 @@ def _delete(
     if delete.fence is not None:
         return _removal(delete, state, mark) if live else Outcome(False)
     return Change(delete, state, ABSENT, Outcome(live), marks=(mark,))
+
+
+def _has_removed(delete: Delete, state: Known) -> bool:
+    """Return whether a document is what this delete has put there, in an attempt of which nothing is remembered."""
+    made_then = state.expires_at == GONE and state.created_at == delete.at
+    return made_then and delete.fence is not None and state.fences.startswith(delete.fence.entry)
 
 
 def _removal(delete: Delete, state: Known, mark: str) -> Change:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from datastore.arguments import as_number, as_seconds, check_text, is_a, shown
-from datastore.backend import Delete, Document, Put
+from datastore.backend import Delete, Document, Fields, Put
 from datastore.blobs.heads import (
     PART,
     TOGETHER,
@@ -123,6 +123,8 @@ class Upload(Bound):
         self._there: Found | None = None
         self._marked: str | None = None
         """The revision of the version's mark."""
+        self._written: Found
+        """What the last attempt to write the head would have made of it."""
         self._commits = False
         """The head may have been written: from then on nobody but a sweep may remove a part."""
 
@@ -195,11 +197,13 @@ class Upload(Bound):
         backoff = Backoff(scope_of(self).core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
         while (found := self._commit(left)) is None:
             left = []
+            if not self._is_marked():
+                return blob_of(self._name, self._written)  # it was stored, and deleted before we were told
             if not backoff.wait():
                 raise self._during(ConflictError("others put this blob at each attempt; try again"))
             self.look()
         with suppress(DataStoreError):  # the blob is stored; what follows, a later put or a purge does as well
-            self._settle(found.head.puts)
+            self._settle(found)
         return blob_of(self._name, found)
 
     def abandon(self) -> None:
@@ -218,7 +222,9 @@ class Upload(Bound):
         moment = scope_of(self).moment(self._ttl)
         if moment.expires_at is not None:  # a head that expires leaves nobody to mark its version
             until = min(parse_time(moment.expires_at).timestamp() + self._grace, _LATEST)
-            writes.append(self._mark(self._version, self._sent, until))
+            mark = self._mark(self._version, self._sent, until)
+            self._marked = mark.revision
+            writes.append(mark)
         self._write(writes)
         if core.clock() > self._begun + UPLOAD - _SLACK:
             raise self._during(
@@ -246,27 +252,51 @@ class Upload(Bound):
         except (PermissionDeniedError, QuotaExceededError):
             self._commits = False
             raise
+        self._written = Found(head, _stored(put, created))
         if outcome.done:
-            return Found(head, _stored(put, created))
+            return self._written
         self._commits = False
         if self._if_revision is not None:
             raise self._during(conflict(self._if_revision, outcome.revision))
         return None
 
-    def _settle(self, puts: int) -> None:
+    def _settle(self, found: Found) -> None:
         """Remove the mark of what is stored now, and now and then what is due."""
         core = scope_of(self).core
-        if self._ttl is None and self._marked is not None:
-            mark = scope_of(self).prefix + encode_key(mark_key(self._name, self._version))
-            core.write_one(Delete(mark, core.now(), self._marked))
-        if self._there is not None and (self._grace == 0 or puts % SWEEP_EVERY == 0):
+        if self._ttl is None:
+            is_ours = core.write_one(Delete(self._mark_id, core.now(), self._marked)).done
+        else:
+            is_ours = self._is_marked()
+        if not is_ours:
+            self._withdraw(found)
+        if self._there is not None and (self._grace == 0 or found.head.puts % SWEEP_EVERY == 0):
             sweep(scope_of(self), mark_prefix(self._name))
+
+    @property
+    def _mark_id(self) -> str:
+        return scope_of(self).prefix + encode_key(mark_key(self._name, self._version))
+
+    def _is_marked(self) -> bool:
+        """Return whether the version's mark is still our own: nobody has replaced a head of this version."""
+        mark = scope_of(self).core.read_one(self._mark_id, Fields.VALUE)
+        return mark is not None and mark.revision == self._marked
+
+    def _withdraw(self, found: Found) -> None:
+        """Remove the head if its parts are gone: somebody has marked this version for removal before we were told.
+
+        If the answer to the write of the head was lost, somebody may have deleted the blob with its parts before the
+        write was sent again. For the database that was then a new head.
+        """
+        scope = scope_of(self)
+        first = scope.prefix + encode_key(part_key(self._version, 0))  # `remove` begins with it
+        if self._sent and scope.core.read_one(first, Fields.KEY) is None:
+            scope.core.write_one(Delete(found.document.id, scope.core.now(), found.document.revision))
 
     def _discard(self) -> None:
         core = scope_of(self).core
         if self._size:
             remove(scope_of(self), self._version, self._sent)
-        core.write_one(Delete(scope_of(self).prefix + encode_key(mark_key(self._name, self._version)), core.now()))
+        core.write_one(Delete(self._mark_id, core.now()))
 
     def look(self) -> None:
         """Look at what the name has now, and whether that may be replaced."""

@@ -425,7 +425,7 @@ def _trim_once(log: Place, core: Core, first: int) -> tuple[int, bool]:
     for stored in _scan(log, 0, first, None):
         removing = _removing(log, stored, first, last.number)
         if removing is not None:
-            batch.append((removing, min(first, stored.next) - stored.number - stored.trimmed))
+            batch.append((removing, max(min(first, stored.next) - stored.number - stored.trimmed, 0)))
         if len(batch) >= size:
             write()
     if batch:
@@ -438,16 +438,15 @@ def _removing(log: Place, stored: Stored, first: int, last: int) -> Put | Delete
     scope = log.scope
     now = scope.core.clock()
     is_last, document = stored.number == last, stored.document
-    if stored.next <= first and not is_last:
-        if stored.is_mark and document.expires_at is not None:
-            return None
-        if document.created_at <= format_time(now - GRACE):
-            return Delete(document.id, format_time(now), seen=document.created_at)
-    trimmed = min(first - stored.number, stored.size)
-    if trimmed <= stored.trimmed and (is_last or not stored.is_mark):
+    if stored.is_mark and (is_last or document.expires_at is not None):
+        return None
+    if stored.next <= first and not is_last and document.created_at <= format_time(now - GRACE):
+        return Delete(document.id, format_time(now), seen=document.created_at)
+    trimmed = max(min(first - stored.number, stored.size), stored.trimmed)  # it may have been trimmed further before
+    if trimmed == stored.trimmed and not stored.is_mark:
         return None
     left = stored.values[trimmed - stored.trimmed :] if stored.size > 1 else None
-    changes = {"trimmed": trimmed} | ({"first": first} if trimmed == stored.size else {})
+    changes = {"trimmed": trimmed} | ({"first": max(first, stored.first)} if trimmed == stored.size else {})
     moment = scope.moment(GRACE if trimmed == stored.size and not is_last else None)
     return scope.put(key_at(log.beginning, stored.number), left, moment, changes)._replace(
         if_revision=document.revision

@@ -1,20 +1,16 @@
 """Every public call is drawn, and comes to something."""
 
 from datastore.conformance.calls import CALLS
-from datastore.conformance.simulation.workload import KINDS
+from datastore.conformance.simulation.workload import AROUND, KINDS
 from tests.simulation.playing import draw, play
 from tests.simulation.sqlite import SqliteDatabase
 
-_OF_A_LOG = "a log is judged as a whole and not key by key; the kit's topic of logs has its races and failures"
-LEFT_OUT = {
-    "iter_records-namespaces": "it lists the ranges of ids that find_in reads, which is drawn",
-    "lease": "what the checker knows of a key has no fencing numbers yet; the kit and real processes test leases",
-    "lock": "it is a lease that is waited for",
-    **dict.fromkeys(("log_append", "log_read", "log_trim", "list_logs"), _OF_A_LOG),
-}
+LEFT_OUT = {"iter_records-namespaces": "it lists the ranges of ids that find_in reads, which is drawn"}
 """The calls of the kit's table that are not drawn, each with the reason."""
-MORE = {"set_if", "delete_if", "copy", "import", "fork"}
-"""What is drawn besides: calls with a revision, those that move records while others write, and a fork."""
+MORE = {"set_if", "delete_if", "copy", "import", "fork", "renew", "release", "run", "run_result"}
+MORE |= {"fenced_set", "fenced_increment", "fenced_delete", "blob_put", "blob_get", "blob_read", "blob_delete"}
+"""What is drawn besides: calls with a revision, those that move records while others write, a fork, what is done with a
+lease, runs, and blobs."""
 
 
 def test_every_call_of_the_kit_is_drawn():
@@ -31,3 +27,14 @@ def test_every_call_comes_to_something():
         if not left:
             return
     raise AssertionError(f"never without an error: {sorted(left)}")
+
+
+def test_a_run_without_what_is_around_the_records_is_drawn_as_if_that_did_not_exist(monkeypatch):
+    """So a new call of that changes the runs of few seeds: those of the tables are found anew for some faults only."""
+    plans = [draw(str(seed), SqliteDatabase) for seed in range(100)]
+    monkeypatch.setattr("datastore.conformance.simulation.workload._WITH_MORE", 0.0)
+    without = [draw(str(seed), SqliteDatabase) for seed in range(100)]
+    for plan, alone in zip(plans, without, strict=True):
+        calls = [call for process in plan.processes for thread in process.threads for call in thread.calls]
+        assert (plan == alone) is (not any(call.name in AROUND for call in calls))
+    assert 10 < sum(plan != alone for plan, alone in zip(plans, without, strict=True)) < 50

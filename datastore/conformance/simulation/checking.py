@@ -54,6 +54,8 @@ class State(NamedTuple):
     changed: float = 0.0
     """When the call had ended that wrote its value or moved its expiry last (`Call.returned`); infinity if nobody knows
     when that was done."""
+    fence: int = 0
+    """The highest number of a lease that it is certain to remember; 0 for none."""
 
 
 Stored: TypeAlias = State | None

@@ -39,6 +39,8 @@ from datastore.conformance.simulation.world import (
 
 ANY = object()
 """Any value."""
+GONE: Span = (0, 0)
+"""When a record has expired that was deleted under a lease: it stays for a while, to remember the lease's number."""
 _REMEMBERED = frozenset({"delete", "delete_if", "delete_many"})
 """The calls that remove a record which may only be remembered: they need not have seen it."""
 CLEARS = frozenset({"clear", "clear-prefix"})
@@ -237,7 +239,7 @@ def recovered(call: Call, *, kept: bool) -> Effects:
     """
 
     def step(found: Stored, state: Stored, _: int | None) -> Iterator[Stored]:
-        if not kept or (state is None and found is None):
+        if not kept or (_is_gone(state) and _is_gone(found)):
             yield found
         elif state is not None and found is not None and state.value == found.value:
             fits, held = both(state.held, found.held)
@@ -252,6 +254,10 @@ def recovered(call: Call, *, kept: bool) -> Effects:
             span = None if expires is None else (expires, expires)
             found = State(text, revision, span, held, created=(created, created), written=written)
         yield Effect(at(call, key), call, partial(step, found))
+
+
+def _is_gone(state: Stored) -> bool:
+    return state is None or state.expires == GONE
 
 
 def _later(call: Call, ttl: float | None) -> Span | None:
@@ -299,7 +305,7 @@ def put(
             if view is None:
                 yield _marked(made, call)
             else:
-                kept = made._replace(doomed=view.doomed, marked=view.marked, created=view.created)
+                kept = made._replace(doomed=view.doomed, marked=view.marked, created=view.created, fence=view.fence)
                 yield _marked(kept, call)
 
     yield from _repeated(call, key, step)

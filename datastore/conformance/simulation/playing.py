@@ -7,18 +7,22 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from datastore.conformance.simulation import workload
+from datastore.conformance.simulation.around import leases, logs
 from datastore.conformance.simulation.checking import UndecidedError, unexplained
 from datastore.conformance.simulation.network import REQUEST_SECONDS
 from datastore.conformance.simulation.plans import Plan
 from datastore.conformance.simulation.seams import without_collecting
-from datastore.conformance.simulation.workload import KINDS, LOSSES, effects, kind
+from datastore.conformance.simulation.workload import AROUND, KINDS, LOSSES, effects, kind
 from datastore.conformance.simulation.world import MAX_SECONDS, Call, Closing, Database, World
 from datastore.errors import DamagedRecordError, InternalError
 
 _TAKES_LONGER = frozenset({"get_or_set", "namespace_stats", "iter_records", "purge_expired", "copy", "import"})
+_TAKES_LONGER |= {"lock", "run", "run_result", "blob_put", "blob_get", "blob_read", "blob_delete"}
 """The calls that wait for others, or whose time is that of each page."""
 _IN_ORDER = frozenset({"list_keys", "list_namespaces", "scan", "iter_records", "find_records", "find_in", "get_all"})
 """The calls whose results are in the order of keys, or of namespaces."""
+_KEPT = (True,)
+"""The arguments of a loss of power (`effects.recovered`) that keeps what was acknowledged."""
 _MOST_ATTEMPTS = 400
 
 
@@ -65,7 +69,7 @@ def _played(plan: Plan, database: Callable[[], Database]) -> Played:
         world.run()
         if not world.faults:
             places = {(thread.user, thread.namespace) for process in plan.processes for thread in process.threads}
-            world.look(sorted(places), workload.audit())
+            world.look(sorted(places), workload.audit(plan))
     finally:
         if isinstance(played_on, Closing):
             played_on.close()
@@ -85,7 +89,7 @@ def draw(seed: str, database: Callable[[], Database]) -> Plan:
 def _wrong(world: World) -> Iterator[str]:
     differ = any(process.skew for process in world.plan.processes)
     differ = differ or any("clock jump" in call.faults for call in world.history)
-    emptied = any(call.process == "database" for call in world.history)
+    emptied = any(call.process == "database" and call.arguments != _KEPT for call in world.history)
     users = world.users
     for call in world.history:
         call.clocks_differ, call.emptied = differ, emptied
@@ -95,7 +99,18 @@ def _wrong(world: World) -> Iterator[str]:
     told = (call for call in ended if call.low <= call.high or call.error is None)
     made = [effect for call in told for effect in effects(call)]
     yield from unexplained(made)
+    yield from _wrong_around(world.history)
     yield from _miscounted(world)
+
+
+def _wrong_around(history: Sequence[Call]) -> Iterator[str]:
+    by_place: dict[tuple[str, str], list[Call]] = {}
+    for call in history:
+        if call.name in AROUND:
+            by_place.setdefault((call.user, call.namespace), []).append(call)
+    for calls in by_place.values():
+        yield from leases.wrong(calls)
+        yield from logs.wrong(calls)
 
 
 def _pending(call: Call) -> Call:
@@ -107,7 +122,8 @@ def _pending(call: Call) -> Call:
 def _wrong_by_itself(call: Call, users: Sequence[str]) -> Iterator[str]:
     if isinstance(call.error, InternalError) and call.returned < float("inf"):
         yield f"an internal error: {call} of {call.thread}: {call.error.__cause__!r}"
-    if isinstance(call.error, DamagedRecordError):  # nobody has damaged one
+    if isinstance(call.error, DamagedRecordError) and not (call.emptied and call.name in AROUND):
+        # Nobody has damaged one. A blob or a run may lack what was lost with the database.
         yield f"a damaged record: {call} of {call.thread}: {call.error.message}"
     seconds = call.ended - call.began
     if MAX_SECONDS + REQUEST_SECONDS < seconds < float("inf") and call.name not in _TAKES_LONGER:

@@ -21,8 +21,12 @@ from typing import Any
 
 from datastore import access, core, deadlines, holding, ids, retry, scope, turns
 from datastore.adapters import remembering
+from datastore.blobs import heads, uploads
 from datastore.calls import leases, paging
 from datastore.conformance.simulation.scheduling import Event, Lock, Scheduler, SimulatedThread
+from datastore.runs import work
+
+_PART = 8  # bytes
 
 
 @contextmanager
@@ -77,7 +81,7 @@ def _replaced(scheduler: Scheduler, seed: str) -> Iterator[tuple[Any, str, Any]]
         return SimulatedThread(scheduler, target, args, name)
 
     times = SimpleNamespace(monotonic=monotonic, sleep=here(scheduler.sleep, time.sleep))
-    for module in (retry, turns, deadlines, access, core, holding, leases):
+    for module in (retry, turns, deadlines, access, core, holding, leases, work):
         yield module, "time", times
     threads = SimpleNamespace(
         Lock=here(lambda: Lock(scheduler), threading.Lock),
@@ -99,6 +103,9 @@ def _replaced(scheduler: Scheduler, seed: str) -> Iterator[tuple[Any, str, Any]]
         yield module, "new_revision", revision
     marks, real_marks = Random(f"{seed} marks"), remembering._random
     yield remembering, "_random", SimpleNamespace(getrandbits=here(marks.getrandbits, real_marks.getrandbits))
+    # A blob of some dozen bytes has several parts, and more than one request of them.
+    yield uploads, "PART", _PART
+    yield uploads, "_REQUEST", heads.TOGETHER * _PART
     bits = Random(f"{seed} bits")
     for module in (ids, paging):
         yield module, "os", SimpleNamespace(urandom=here(bits.randbytes, os.urandom))

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 from datastore import AgentDataStore, Record
+from datastore.conformance.simulation.around import blobs, leases, logs, runs
 from datastore.conformance.simulation.checking import Effect, microseconds
 from datastore.conformance.simulation.effects import (
     ANY,
@@ -44,6 +45,7 @@ from datastore.conformance.simulation.effects import (
     was_created,
     where,
 )
+from datastore.conformance.simulation.kinds import Draw, Kind
 from datastore.conformance.simulation.luck import Luck
 from datastore.conformance.simulation.names import ALL, JOBS, KEYS, MADE, MISSING, SPACE, USERS
 from datastore.conformance.simulation.plans import CallPlan, Plan, ProcessPlan, Seen, ThreadPlan
@@ -56,67 +58,10 @@ _SHARES = (0.1, 0.2, 0.5, 0.5)
 """How many of the kinds of calls there are in a run: one of these shares of them."""
 _FEW_KEYS = 0.3
 """In so many runs most calls meet at two keys."""
-
-
-class Draw:
-    """Draws the arguments of calls.
-
-    Args:
-        random: What to draw from.
-        user: Whose calls they are.
-        keys: The keys by what their values are, of which those of most calls are drawn.
-    """
-
-    def __init__(self, random: Random, user: str, keys: Mapping[str, tuple[str, ...]] = KEYS) -> None:
-        self.random = random
-        self._keys = keys
-        self._user = user
-        self._numbers = itertools.count(1)
-        self._place = f"{random.getrandbits(20):05x}"
-
-    def key(self, *kinds: str) -> str:
-        possible = [kind for kind in kinds or KEYS if kind in self._keys] or kinds
-        kind = self.random.choice(possible)
-        return self.random.choice(self._keys.get(kind, KEYS[kind]))
-
-    def keys(self) -> tuple[str, ...]:
-        return tuple(self.random.sample(ALL, self.random.randint(2, len(ALL))))
-
-    def value(self, key: str) -> Any:
-        """Return a value that no other call writes."""
-        number = next(self._numbers)
-        if key in KEYS["number"]:
-            return self.random.randint(1, 9) * 1000 + number
-        name = f"{self._user} {self._place}.{number}"
-        if key in KEYS["list"]:
-            return [name]
-        return {**JOBS, "name": name, "n": 0} if key in KEYS["job"] else name
-
-    def ttl(self) -> float | None:
-        return self.random.choice((None, None, 0.01, 1, 10))
-
-    def pairs(self) -> tuple[tuple[str, Any], ...]:
-        return tuple((key, self.value(key)) for key in self.keys())
-
-    def key_and_value(self) -> tuple[str, Any]:
-        key = self.key()
-        return key, self.value(key)
-
-
-class Kind(NamedTuple):
-    """One call."""
-
-    weight: int
-    """How often it is drawn."""
-    draw: Callable[[Draw], tuple[Any, ...]]
-    make: Callable[..., Any]
-    """Makes it: given the store, what the thread has seen, and the arguments."""
-    effects: Callable[..., Effects]
-    """What it did to each key: given the `Call` and the arguments."""
-    hits: Callable[[Call], Iterable[str]] = lambda call: ()
-    """The keys of which it counts an access, if it returned."""
-    may_hit: Callable[[Call], Iterable[str]] = lambda call: ()
-    """Those of which it may have counted one, if it did not."""
+_WITH_MORE = 0.25
+"""In so many runs there are also calls of what is kept around the records."""
+_NUMBERED_FROM = 100
+"""The number of the first of these in a thread."""
 
 
 # How a call is made, where that is more than to call it.
@@ -233,9 +178,13 @@ def _everything(call: Call) -> Iterable[str]:
     return ALL
 
 
-# The calls. In these lines `s` is the agent's store, `m` what its thread has seen, `k` a key and `v` a value.
+_AROUND: tuple[Mapping[str, Kind], ...] = (leases.KINDS, logs.KINDS, runs.KINDS, blobs.KINDS)
+AROUND: dict[str, Kind] = {name: one for kinds in _AROUND for name, one in kinds.items()}
+"""The calls of what is kept around the records, by name."""
 
-KINDS: dict[str, Kind] = {
+# The calls on records. In these lines `s` is the agent's store, `m` what its thread knows, `k` a key and `v` a value.
+
+_RECORDS: dict[str, Kind] = {
     "get": Kind(
         6, lambda d: (d.key(),), lambda s, m, k: s.get(k, MISSING), lambda c, k: saw(c, k, c.result), _hit, _one
     ),
@@ -374,6 +323,8 @@ KINDS: dict[str, Kind] = {
     "copy": Kind(1, lambda d: (), _copied, lambda c: saw_records(c)),
     "import": Kind(1, lambda d: (), _imported, brought_back),
 }
+
+KINDS: dict[str, Kind] = {**_RECORDS, **AROUND}
 """The calls by name."""
 
 AUDIT = Kind(
@@ -405,7 +356,7 @@ def effects(call: Call) -> Effects:
 
 
 LOSSES = frozenset({"delete", "delete_if", "pop", "touch", "delete_many", "clear", "clear-prefix", "delete_where"})
-LOSSES |= {"purge_expired", "import"}
+LOSSES |= {"purge_expired", "import", "fenced_delete"}
 """The calls after which a key may belong to another record."""
 
 
@@ -417,7 +368,7 @@ def plan(seed: str, possible: frozenset[str]) -> Plan:
     # Where few kinds of calls have a run to themselves, and few keys, they meet as they seldom do among many ("swarm
     # testing", Groce and others, 2012).
     share = random.choice(_SHARES)
-    names = [name for name in KINDS if random.random() < share] or list(KINDS)
+    names = [name for name in _RECORDS if random.random() < share] or list(_RECORDS)
     weights = [KINDS[name].weight for name in names]
     keys: Mapping[str, tuple[str, ...]] = KEYS
     if random.random() < _FEW_KEYS:
@@ -441,13 +392,41 @@ def plan(seed: str, possible: frozenset[str]) -> Plan:
         }
         skew = random.uniform(-5.0, 5.0) if skewed else 0.0
         processes.append(ProcessPlan(number, skew, options, tuple(threads)))
-    return Plan(seed, luck, tuple(processes))
+    return _with_more(Plan(seed, luck, tuple(processes)), Random(f"{seed} around"))
 
 
-def audit() -> list[CallPlan]:
+def _with_more(plan: Plan, random: Random) -> Plan:
+    """Add calls of what is kept around the records, to some of the plans; the others stay what they are.
+
+    They are drawn apart from all others, so a new one of them changes no run that has none of them.
+    """
+    if random.random() >= _WITH_MORE:
+        return plan
+    drawn = random.sample(_AROUND, random.choice((1, 1, 2, len(_AROUND))))
+    kinds = {name: one for some in drawn for name, one in some.items()}
+    keys = {kind: KEYS[kind][:1] for kind in random.sample(tuple(KEYS), 2)}
+    alone = random.random() < 0.5
+
+    def more(thread: ThreadPlan) -> ThreadPlan:
+        draw, calls = Draw(random, thread.user, keys), [] if alone else list(thread.calls)
+        for number in range(_NUMBERED_FROM, _NUMBERED_FROM + random.randint(2, 6)):
+            (name,) = random.choices(list(kinds), [one.weight for one in kinds.values()])
+            pause = random.expovariate(random.choice((1000.0, 200.0, 1.0)))
+            call = CallPlan(number, name, kinds[name].draw(draw), pause)
+            calls.insert(random.randint(0, len(calls)), call)
+        return thread._replace(calls=tuple(calls))
+
+    return plan._replace(processes=tuple(one._replace(threads=tuple(map(more, one.threads))) for one in plan.processes))
+
+
+def audit(plan: Plan) -> Sequence[CallPlan]:
     """Return the calls that look at what is there when everybody has ended."""
-    return [
-        CallPlan(0, "look", (), 0.0),
-        CallPlan(1, "list_keys", (), 0.0),
-        CallPlan(2, "get_all", (), 0.0),
-    ]
+    calls = [("look", ()), ("list_keys", ()), ("get_all", ())]
+    names = {call.name for process in plan.processes for thread in process.threads for call in thread.calls}
+    looks: tuple[tuple[Mapping[str, Kind], str, tuple[Any, ...]], ...] = (
+        (logs.KINDS, "log_read", (0, None, False)),
+        (blobs.KINDS, "blob_get", ()),
+        (runs.KINDS, "run", (2.0, "release", *(f"nobody's {number}" for number in range(runs.STEPS)))),
+    )
+    calls += [(name, arguments) for kinds, name, arguments in looks if not names.isdisjoint(kinds)]
+    return [CallPlan(number, name, arguments, 0.0) for number, (name, arguments) in enumerate(calls)]

@@ -19,6 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from datastore import AgentDataStore, DataStore, DataStoreError, forks
 from datastore.backend import Backend
+from datastore.calls.leases import Lease
 from datastore.conformance.simulation.interrupts import Interrupted, forget_results
 from datastore.conformance.simulation.luck import ANSWERED, HARMLESS, Luck
 from datastore.conformance.simulation.network import Client
@@ -84,7 +85,7 @@ class Call:
     clocks_differ: bool = False
     """Whether the clocks of the run's processes show different times."""
     emptied: bool = False
-    """Whether the database lost records in this run that nobody had removed."""
+    """Whether the database lost records in this run that nobody had removed, and that were acknowledged."""
     notes: dict[str, Any] = field(default_factory=dict)
     """What it has found out on its way: see `Sight.notes`."""
 
@@ -153,12 +154,25 @@ class Closing(Protocol):
 class Sight(dict[str, str]):
     """What a thread knows: the revision at which it has last seen each key, and the store of its process."""
 
-    def __init__(self, host: DataStore, clock: Callable[[], float], fork: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        host: DataStore,
+        clock: Callable[[], float],
+        fork: Callable[[str], None],
+        wait: Callable[[float], object] = lambda seconds: None,
+        now: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         super().__init__()
         self.host = host
         self.clock = clock
         self.fork = fork
         """See `Process.fork`."""
+        self.wait = wait
+        """Does nothing for some seconds."""
+        self.now = now
+        """Returns the simulated time."""
+        self.lease: Lease[AgentDataStore] | None = None
+        """The lease that the thread has, or had."""
         self.notes: dict[str, Any] = {}
         """What the current call has found out, whatever becomes of it."""
 
@@ -330,7 +344,7 @@ class Process:
 
     def _live(self, plan: ThreadPlan, task: Task) -> None:
         world = self.world
-        seen = Sight(self.store, self.clock, self.fork)
+        seen = Sight(self.store, self.clock, self.fork, world.scheduler.sleep, lambda: world.scheduler.now)
         store = self.store.agent(plan.user, task.name, plan.namespace)
         while self.places[plan.number] < len(plan.calls):
             call = plan.calls[self.places[plan.number]]

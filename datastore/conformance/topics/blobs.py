@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -43,6 +43,22 @@ SIZES = [0, 1, PART - 1, PART, PART + 1, TOGETHER * PART + 1, 3_000_000]
 def content(size: int, seed: int = 0) -> bytes:
     """Return bytes that look like nothing else."""
     return random.Random(size * 31 + seed).randbytes(size)
+
+
+class _LosesTheHead(Wrapped):
+    """Loses the answer to the first write of a head, and does something before that is noticed."""
+
+    def __init__(self, inner: Any, meanwhile: Callable[[], None]) -> None:
+        super().__init__(inner)
+        self._meanwhile: Callable[[], None] | None = meanwhile
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        outcomes, meanwhile = self.inner.write(writes), self._meanwhile
+        if meanwhile is not None and any(isinstance(one, Put) and "partSize" in (one.value or ()) for one in writes):
+            self._meanwhile = None
+            meanwhile()
+            raise BackendUnavailableError("the connection was reset before the answer came")
+        return outcomes
 
 
 def stored(store: DataStore, beginning: str = "", namespace: str = "default") -> list[Document]:
@@ -306,6 +322,27 @@ class Blobs(Topic):
         blob = agent.blobs.put("a", new)
         assert data_store.blobs.get("a") == new
         assert data_store.blobs.stat("a") == blob
+
+    @pytest.mark.parametrize("ttl", [None, 60], ids=["", "expires"])
+    @pytest.mark.parametrize("put_again", [False, True], ids=["", "put again"])
+    def test_a_blob_that_was_deleted_before_its_put_was_told_leaves_no_head_without_parts(
+        self, data_store: AgentDataStore, store: DataStore, wrapped: Wrapper, ttl: float | None, put_again: bool
+    ) -> None:
+        """It was stored and deleted, although the answer to the write of its head was lost in between."""
+        blobs, expected = data_store.blobs, None
+        if put_again:
+            expected = content(PART, 2)
+
+        def meanwhile() -> None:
+            assert blobs.get("a") == content(PART, 1)
+            assert blobs.delete("a", grace=0)
+            if expected is not None:
+                blobs.put("a", expected)
+
+        agent = wrapped(lambda backend: _LosesTheHead(backend, meanwhile)).agent("user_1", "agent_1")
+        agent.blobs.put("a", content(PART, 1), ttl=ttl)
+        assert blobs.get("a") == expected
+        assert len(stored(store)) == (0 if expected is None else 2)
 
     def test_of_concurrent_puts_one_is_there_whole(self, data_store: AgentDataStore, clock: Clock) -> None:
         """The others' parts are removed, and readers meanwhile see one or the other."""

@@ -171,6 +171,21 @@ class Logs(Topic):
             assert one.append("most", "last") == 14
         assert data_store.list_logs() == ["old", "young"]
 
+    @pytest.mark.parametrize("before", [3, 6, 10, 99])
+    def test_trimming_less_than_before_changes_nothing(
+        self, data_store: AgentDataStore, clock: Clock, before: int
+    ) -> None:
+        """Neither soon nor later, and also in what was appended together, of which a mark is left."""
+        log = data_store.log("events")
+        expected = fill(log)
+        log.trim(before=before)
+        for seconds in (0.0, GRACE + 1):
+            clock.advance(seconds)
+            for less in range(1, min(before, len(expected))):
+                assert log.trim(before=less) == 0
+                assert numbered(log.read()) == expected[before - 1 :]
+        assert log.append("more") == len(expected) + 1
+
     def test_what_another_remembers_is_not_used_after_trimming(
         self, store: DataStore, open_store: Opener, clock: Clock
     ) -> None:
