@@ -23,6 +23,7 @@ from datastore.backend import (
     Restore,
     Write,
 )
+from datastore.ids import SYSTEM
 from datastore_dynamodb import queries
 from datastore_dynamodb.admin import examine, item_count
 from datastore_dynamodb.batches import Threads

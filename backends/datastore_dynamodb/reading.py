@@ -398,7 +398,7 @@ def _user_of(id: str) -> str:
 
 
 def _is_meant(partition: str, suffix: str) -> bool:
-    """Return whether a partition is of a user's records, or of the user's system records: not of parts or the format."""
+    """Return whether a partition is of a user's records or system records: not of parts, or of the format."""
     if suffix:
         return partition.endswith(suffix) and partition != suffix
     return not partition.endswith((PARTS_SUFFIX, SYSTEM)) and partition != FORMAT_KEY[PARTITION]["S"]

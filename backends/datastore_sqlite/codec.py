@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import repeat
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from datastore.backend import BareDocuments, Document, Put, Restore
+from datastore.contents import content_in, value_with
+from datastore.ids import home_of
 from datastore.values import decode, decode_all, encode, merge_metadata
 
 Row: TypeAlias = tuple[Any, ...]
 
 VALUE = 4
 """The index of the value in a row that has one."""
+_DIGEST = 32  # bytes of a SHA-256
 PAGE_BYTES = 8_000_000
 """A page ends soon after this many characters of values, so that large values do not fill the memory."""
 
@@ -33,12 +36,32 @@ def _all_bare(rows: Sequence[Row]) -> BareDocuments:
 
 def _with_value(row: Row) -> Document:
     id, created_at, revision, expires_at, value = row
-    return Document(id, created_at, revision, expires_at, decode(value))
+    return Document(id, created_at, revision, expires_at, _value_of(id, value))
+
+
+def _with_content(row: Row) -> Document:
+    id, created_at, revision, expires_at, stored = row
+    if type(stored) is bytes and home_of(id) is not None:
+        value: Any = {"data": stored[_DIGEST:], "sha256": stored[:_DIGEST].hex()}
+    else:
+        value = decode(stored)
+    return Document(id, created_at, revision, expires_at, value)
+
+
+def _value_of(id: str, stored: str | bytes) -> Any:
+    """Return a value from its JSON text, or from its content (`datastore.contents`): its SHA-256, and then itself."""
+    if type(stored) is bytes and home_of(id) is not None:  # other bytes are another program's
+        return value_with(stored[_DIGEST:], stored[:_DIGEST].hex())
+    return decode(cast(str, stored))
+
+
+def _content(content: bytes | None, value: Any) -> bytes | None:
+    return None if content is None else bytes.fromhex(value["sha256"]) + content
 
 
 def _whole(row: Row) -> Document:
     id, created_at, revision, expires_at, value, metadata, creator, updated_at, count, reader, read_at, writer = row
-    value, metadata = decode(value), {} if metadata == "{}" else decode(metadata)
+    value, metadata = _value_of(id, value), {} if metadata == "{}" else decode(metadata)
     # Fields by position, because by name they take twice as long.
     return Document(
         id, created_at, revision, expires_at, value, metadata, creator, updated_at, count, reader, read_at, writer
@@ -52,6 +75,10 @@ def _all_with_value(rows: Sequence[Row]) -> list[Document]:
     return list(map(new_document, zip(*columns, decode_all(values), *_AFTER_VALUE)))  # noqa: B905 - what is repeated has no end
 
 
+def _all_with_content(rows: Sequence[Row]) -> list[Document]:
+    return list(map(_with_content, rows))
+
+
 def _all_whole(rows: Sequence[Row]) -> list[Document]:
     if not rows:
         return []
@@ -61,9 +88,14 @@ def _all_whole(rows: Sequence[Row]) -> list[Document]:
     return list(map(new_document, zip(*columns, strict=True)))
 
 
-DOCUMENT: Sequence[Callable[[Row], Document]] = (_bare, _with_value, _whole)
+DOCUMENT: Sequence[Callable[[Row], Document]] = (_bare, _with_value, _whole, _with_content)
 """The functions that make a document from a row, by `Fields`."""
-DOCUMENTS: Sequence[Callable[[Sequence[Row]], Sequence[Document]]] = (_all_bare, _all_with_value, _all_whole)
+DOCUMENTS: Sequence[Callable[[Sequence[Row]], Sequence[Document]]] = (
+    _all_bare,
+    _all_with_value,
+    _all_whole,
+    _all_with_content,
+)
 """The functions that make the documents of several rows, in less time than one by one."""
 new_document: Callable[[Row], Document] = partial(tuple.__new__, Document)
 """Makes a document of all of its fields, in less time than its class does."""
@@ -88,12 +120,20 @@ def row_of(put: Put) -> Row:
     )
 
 
+def content_row_of(put: Put) -> Row:
+    """Return the parameters of `statements.SET_CONTENT` and `ADD_CONTENT`."""
+    return (*row_of(put), _content(put.content, put.value))
+
+
 def restored_row(restore: Restore) -> Row:
     """Return the parameters of `statements.RESTORE` and its kin, without the id."""
     old = restore.document
     metadata = encode(old.metadata, "metadata") if old.metadata else "{}"
+    content, json = content_in(old.id, old.value), restore.json
+    if content is not None:
+        json = encode({"sha256": old.value["sha256"]})
     return (
         *(restore.user_id, restore.namespace, restore.key, old.created_by_agent, old.created_at, old.updated_at),
-        *(old.revision, old.expires_at, metadata, restore.json, old.access_count),
-        *(old.last_accessed_by_agent, old.last_accessed_at, old.updated_by_agent),
+        *(old.revision, old.expires_at, metadata, json, old.access_count),
+        *(old.last_accessed_by_agent, old.last_accessed_at, old.updated_by_agent, _content(content, old.value)),
     )
