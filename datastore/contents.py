@@ -11,14 +11,27 @@ from binascii import a2b_base64, b2a_base64
 from hashlib import sha256
 from typing import Any
 
-from datastore.backend import Put
+from datastore.backend import Fields, Put, Restore
 from datastore.ids import home_of
 from datastore.values import encode
+
+_DIGEST = 32  # bytes of a SHA-256
 
 
 def value_with(content: bytes, digest: str) -> dict[str, str]:
     """Return the value of bytes and of their SHA-256, in hex."""
     return {"data": b2a_base64(content, newline=False).decode("ascii"), "sha256": digest}
+
+
+def stored_with(content: bytes, value: Any) -> bytes:
+    """Return what a database holds of a content: its SHA-256, and then itself."""
+    return bytes.fromhex(value["sha256"]) + content
+
+
+def value_of_stored(stored: bytes, fields: Fields) -> dict[str, Any]:
+    """Return the value of what `stored_with` made, for a read of so much (`Fields.CONTENT`)."""
+    content, digest = stored[_DIGEST:], stored[:_DIGEST].hex()
+    return {"data": content, "sha256": digest} if fields is Fields.CONTENT else value_with(content, digest)
 
 
 def without_content(put: Put) -> Put:
@@ -29,12 +42,20 @@ def without_content(put: Put) -> Put:
     return put._replace(value=value, json=encode(value), content=None)
 
 
-def content_in(id: str, value: Any) -> bytes | None:
-    """Return the bytes in a value that a `Put.content` would have made, and that is all that there is in it.
+def content_of(write: Put | Restore) -> bytes | None:
+    """Return what a database that holds contents stores of a write in place of its value; ``None`` for any other value.
 
-    ``None`` for any other value, for base64 that is not written as it is here, and for another SHA-256.
+    What is moved is taken for a content if it is the same as the value of one, and in an area of a namespace.
     """
-    if home_of(id) is None or not isinstance(value, dict) or value.keys() != {"data", "sha256"}:
+    if isinstance(write, Put):
+        return None if write.content is None else stored_with(write.content, write.value)
+    value = write.document.value
+    content = None if home_of(write.id) is None else _content_in(value)
+    return None if content is None else stored_with(content, value)
+
+
+def _content_in(value: Any) -> bytes | None:
+    if not isinstance(value, dict) or value.keys() != {"data", "sha256"}:
         return None
     try:
         content = a2b_base64(value["data"])

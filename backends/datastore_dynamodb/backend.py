@@ -54,6 +54,7 @@ class DynamoBackend(Backend):
         flush_interval=60.0,
         max_pending=10_000,
         reads_worth_a_write=100,
+        content=True,
         tenant_databases=True,
     )
 

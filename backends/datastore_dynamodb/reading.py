@@ -265,7 +265,7 @@ class Reader:
                     if document is not None:
                         documents[id] = document
                 else:
-                    value, unpacked = decode_value(item)
+                    value, unpacked = decode_value(item, fields)
                     size += unpacked
                     documents[id] = to_document(item, fields, value)
             except DamagedRecordError as error:
@@ -291,7 +291,7 @@ class Reader:
                 return None
             before, item = split_of(item), newer
             if PARTS not in item:
-                return to_document(item, fields, decode_value(item)[0])
+                return to_document(item, fields, decode_value(item, fields)[0])
             joined = self._parts.read([item]).get(id)
             if joined is None and split_of(item) == before:
                 # Parts exist from before the record's item names them until after it names others.

@@ -7,8 +7,8 @@ from functools import partial
 from itertools import repeat
 from typing import Any, TypeAlias, cast
 
-from datastore.backend import BareDocuments, Document, Put, Restore
-from datastore.contents import content_in, value_with
+from datastore.backend import BareDocuments, Document, Fields, Put, Restore
+from datastore.contents import content_of, value_of_stored
 from datastore.ids import home_of
 from datastore.values import decode, decode_all, encode, merge_metadata
 
@@ -16,7 +16,6 @@ Row: TypeAlias = tuple[Any, ...]
 
 VALUE = 4
 """The index of the value in a row that has one."""
-_DIGEST = 32  # bytes of a SHA-256
 PAGE_BYTES = 8_000_000
 """A page ends soon after this many characters of values, so that large values do not fill the memory."""
 
@@ -41,22 +40,14 @@ def _with_value(row: Row) -> Document:
 
 def _with_content(row: Row) -> Document:
     id, created_at, revision, expires_at, stored = row
-    if type(stored) is bytes and home_of(id) is not None:
-        value: Any = {"data": stored[_DIGEST:], "sha256": stored[:_DIGEST].hex()}
-    else:
-        value = decode(stored)
-    return Document(id, created_at, revision, expires_at, value)
+    return Document(id, created_at, revision, expires_at, _value_of(id, stored, Fields.CONTENT))
 
 
-def _value_of(id: str, stored: str | bytes) -> Any:
-    """Return a value from its JSON text, or from its content (`datastore.contents`): its SHA-256, and then itself."""
+def _value_of(id: str, stored: str | bytes, fields: Fields = Fields.VALUE) -> Any:
+    """Return a value from its JSON text, or from its content (`datastore.contents`)."""
     if type(stored) is bytes and home_of(id) is not None:  # other bytes are another program's
-        return value_with(stored[_DIGEST:], stored[:_DIGEST].hex())
+        return value_of_stored(stored, fields)
     return decode(cast(str, stored))
-
-
-def _content(content: bytes | None, value: Any) -> bytes | None:
-    return None if content is None else bytes.fromhex(value["sha256"]) + content
 
 
 def _whole(row: Row) -> Document:
@@ -122,18 +113,17 @@ def row_of(put: Put) -> Row:
 
 def content_row_of(put: Put) -> Row:
     """Return the parameters of `statements.SET_CONTENT` and `ADD_CONTENT`."""
-    return (*row_of(put), _content(put.content, put.value))
+    return (*row_of(put), content_of(put))
 
 
 def restored_row(restore: Restore) -> Row:
     """Return the parameters of `statements.RESTORE` and its kin, without the id."""
     old = restore.document
     metadata = encode(old.metadata, "metadata") if old.metadata else "{}"
-    content, json = content_in(old.id, old.value), restore.json
-    if content is not None:
-        json = encode({"sha256": old.value["sha256"]})
+    content = content_of(restore)
+    json = restore.json if content is None else encode({"sha256": old.value["sha256"]})
     return (
         *(restore.user_id, restore.namespace, restore.key, old.created_by_agent, old.created_at, old.updated_at),
         *(old.revision, old.expires_at, metadata, json, old.access_count),
-        *(old.last_accessed_by_agent, old.last_accessed_at, old.updated_by_agent, _content(content, old.value)),
+        *(old.last_accessed_by_agent, old.last_accessed_at, old.updated_by_agent, content),
     )
