@@ -71,6 +71,9 @@ class Fields(IntEnum):
     """As ``KEY``, and ``created_at``, ``revision`` and ``value``."""
     ALL = 2
     """Everything."""
+    CONTENT = 3
+    """As ``VALUE``; of a document that was written with a ``Put.content``, the member ``data`` of the value is these
+    bytes instead of their base64. Only for adapters that declare ``Capabilities.content``."""
 
 
 class Document(NamedTuple):
@@ -129,6 +132,15 @@ class Put(NamedTuple):
     """The lease under which it writes (`datastore.fences`). If the document, live or expired, remembers a higher number
     of that lease, nothing is written, and the outcome has the error `datastore.fences.lease_lost`. Otherwise it
     remembers this one (`datastore.fences.fences_after`). Any other write leaves what is remembered as it is."""
+    content: bytes | None = None
+    """Bytes that belong to the value, an object: what is read of it has them in base64 as the member ``data``. Only for
+    adapters that declare ``Capabilities.content``; `datastore.contents` says the same for all others."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes of UTF-8 the value takes as compact JSON, its content included."""
+        size = len(self.json) if self.json.isascii() else len(self.json.encode())
+        return size if self.content is None else size + len('"data":"",') + -(-len(self.content) // 3) * 4
 
 
 class Delete(NamedTuple):
@@ -370,6 +382,9 @@ class Capabilities:
     reads_worth_a_write: int = 1
     """How many accesses of a record are worth a write of its count. While there are fewer, they wait for a later flush,
     for ten intervals at most; not if the host chooses the interval. More than 1 where writes are billed."""
+    content: bool = False
+    """The database holds bytes as they are: a write may have a `Put.content`, and `Backend.read` takes
+    `Fields.CONTENT`. Others hold them in base64, as text within the value."""
     tenant_databases: bool = False
     """``isolation="database"`` gives each tenant a database of its own (`datastore.tenants`)."""
     abilities: frozenset[Ability] = frozenset()
@@ -469,7 +484,7 @@ class Backend(ABC):
         """
         self._unsupported("reading without waiting")
 
-    def users(self, limit: int, after: str | None = None) -> list[str]:
+    def users(self, limit: int, after: str | None = None, *, beside: bool = False) -> list[str]:
         """Return up to ``limit`` encoded user ids that have documents, perhaps only expired ones, each once.
 
         For a database in which no range holds the ids of several users: the store asks all others with `scan` from
@@ -478,6 +493,7 @@ class Backend(ABC):
         Args:
             limit: The most user ids. Fewer than that means that there are no more.
             after: The last user id of the call before.
+            beside: List those instead that have system records (`datastore.ids.SYSTEM`), perhaps no others.
         """
         self._unsupported("listing users")
 

@@ -305,7 +305,7 @@ class Account:
             return _Planned(write._replace(if_revision=there.revision), removes, True, True)
         if not isinstance(write, Put):
             return _Planned(write, _NOTHING, False, False)
-        size = len(write.json.encode())
+        size = write.size
         try:
             size += _bytes_of(merge_metadata({} if there is None else there.metadata or {}, write.metadata or {}))
         except ValueTooLargeError:
@@ -399,7 +399,7 @@ def _never_fits(write: Write, quota: Quota) -> QuotaExceededError | None:
     """Return the error for a write that is too much whatever is stored: it takes no request to know."""
     if not isinstance(write, Put):
         return None
-    if quota.bytes is not None and (size := len(write.json.encode())) > quota.bytes:
+    if quota.bytes is not None and (size := write.size) > quota.bytes:
         return _exceeded("bytes", quota.bytes, size)
     return _exceeded("records", 0, 1) if quota.records == 0 else None
 

@@ -327,7 +327,7 @@ class DataStore:
         """Remove the expired records of all users, and the parts of blobs that nobody needs, for their space.
 
         Nobody sees an expired record anyway, nor what is left of a blob that was replaced or deleted, or whose `put`
-        was interrupted. On DynamoDB a user who has blobs and not one record is found only by ``user_id``.
+        was interrupted.
 
         Args:
             user_id: Only those of this user.
@@ -535,7 +535,7 @@ def _users(core: Core, *, beside: bool = False) -> Iterator[str]:
     range, after = EVERYTHING, None
     while core.backend.capabilities.supports("users"):
         backend = core.backend
-        users = core.call("listing users", partial(backend.users, _USERS, after))
+        users = core.call("listing users", partial(backend.users, _USERS, after, beside=beside))
         yield from users
         if len(users) < _USERS:
             return

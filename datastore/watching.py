@@ -147,7 +147,7 @@ class Call:
 
     def put(self, put: Put) -> None:
         """Count a value that is stored; of several attempts on one record the last one counts."""
-        self._puts[put.id] = len(put.json) if put.json.isascii() else len(put.json.encode())
+        self._puts[put.id] = put.size
 
     def measure(self, result: Any) -> None:
         """Count what the call returns, once: an awaited call does so in its worker."""

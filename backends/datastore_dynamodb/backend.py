@@ -23,6 +23,7 @@ from datastore.backend import (
     Restore,
     Write,
 )
+from datastore.ids import SYSTEM
 from datastore_dynamodb import queries
 from datastore_dynamodb.admin import examine, item_count
 from datastore_dynamodb.batches import Threads
@@ -53,6 +54,7 @@ class DynamoBackend(Backend):
         flush_interval=60.0,
         max_pending=10_000,
         reads_worth_a_write=100,
+        content=True,
         tenant_databases=True,
     )
 
@@ -114,12 +116,12 @@ class DynamoBackend(Backend):
         """
         return self._reader.find(range, plan.native, fields, limit, after, reverse=reverse)
 
-    def users(self, limit: int, after: str | None = None) -> list[str]:
+    def users(self, limit: int, after: str | None = None, *, beside: bool = False) -> list[str]:
         """See `Backend.users`. The order is that of the users' hashes.
 
         Requests: 1 for each user, and one for each whose values have parts; fewer if users have few records.
         """
-        return self._reader.users(limit, after)
+        return self._reader.users(limit, after, SYSTEM if beside else "")
 
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.all_documents`.

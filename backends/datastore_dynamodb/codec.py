@@ -14,6 +14,8 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
+from datastore.backend import Fields, Put, Restore
+from datastore.contents import content_of, value_of_stored
 from datastore.values import MAX_VALUE_BYTES, UnreadableError, decode, encode
 
 Attribute: TypeAlias = dict[str, Any]
@@ -21,8 +23,8 @@ Attribute: TypeAlias = dict[str, Any]
 Attributes: TypeAlias = dict[str, Any]
 """Attributes by name: an item, or a part of one."""
 
-NATIVE, JSON, ZIPPED, PARTS = "value", "valueJson", "valueZlib", "valueParts"
-VALUE_FORMS = (NATIVE, JSON, ZIPPED, PARTS)
+NATIVE, JSON, ZIPPED, PARTS, CONTENT = "value", "valueJson", "valueZlib", "valueParts", "content"
+VALUE_FORMS = (NATIVE, JSON, ZIPPED, PARTS, CONTENT)
 """The attributes that can hold a value; an item has exactly one of them."""
 
 MAX_VALUE_SIZE = 350_000
@@ -57,8 +59,12 @@ class _NotExactError(Exception):
     """DynamoDB would give back another value."""
 
 
-def encode_value(value: Any, json: str) -> Encoded:
-    """Return a value as it is stored; ``json`` is the same value as JSON text."""
+def encode_value(write: Put | Restore) -> Encoded:
+    """Return the value of a write as it is stored."""
+    content = content_of(write)
+    if content is not None and len(content) <= MAX_VALUE_SIZE:
+        return Encoded(CONTENT, {"B": content})
+    value, json = (write.value if isinstance(write, Put) else write.document.value), write.json
     try:
         attribute = to_attribute(value)
     except _NotExactError:
@@ -77,7 +83,7 @@ def encode_value(value: Any, json: str) -> Encoded:
     return Encoded(PARTS, {}, chunks)
 
 
-def decode_value(item: Mapping[str, Attribute]) -> tuple[Any, int]:
+def decode_value(item: Mapping[str, Attribute], fields: Fields) -> tuple[Any, int]:
     """Return the value in an item, and to how many characters it was unpacked (0 if it was not compressed)."""
     attribute = item.get(NATIVE)
     if attribute is not None:
@@ -85,6 +91,9 @@ def decode_value(item: Mapping[str, Attribute]) -> tuple[Any, int]:
     attribute = item.get(JSON)
     if attribute is not None:
         return decode(attribute["S"]), 0
+    attribute = item.get(CONTENT)
+    if attribute is not None:
+        return value_of_stored(bytes(attribute["B"]), fields), 0
     return unzip(bytes(item[ZIPPED]["B"]))
 
 
@@ -208,11 +217,13 @@ def size_of(attribute: Attribute) -> int:
     """Return how many bytes an attribute takes in an item, or slightly more.
 
     According to "DynamoDB item sizes and formats", a container takes 3 bytes and 1 for each of its elements, a number
-    takes a byte for every two digits and one more, and text takes its UTF-8.
+    takes a byte for every two digits and one more, text takes its UTF-8, and bytes take their number.
     """
     ((kind, value),) = attribute.items()
     if kind == "S":
         return len(value) if value.isascii() else len(value.encode())
+    if kind == "B":
+        return len(value)
     if kind == "N":
         return len(value) // 2 + 2
     if kind == "M":

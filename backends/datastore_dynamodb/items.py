@@ -30,7 +30,8 @@ def _projection(*names: str) -> Mapping[str, Any]:
     }
 
 
-PROJECTION: tuple[Mapping[str, Any], ...] = (_projection(*_KEY), _projection(*_KEY, *VALUE_FORMS), {})
+_WITH_VALUE = _projection(*_KEY, *VALUE_FORMS)
+PROJECTION: tuple[Mapping[str, Any], ...] = (_projection(*_KEY), _WITH_VALUE, {}, _WITH_VALUE)
 """The parameters of a read, by `Fields`. Leaving attributes out saves no units, but makes the answer smaller."""
 
 _TO_CHANGE = (*_KEY, PARTS, "accessCount", "lastAccessedAt", FENCES, *WRITES, *COUNTS)

@@ -135,8 +135,7 @@ class Items(Primitives):
             if isinstance(remembered, Known):
                 self._remembered[write.id] = remembered
             return UNSEEN
-        native = write.value if isinstance(write, Put) else write.document.value
-        encoded = self._values[write.id] = encode_value(native, write.json)
+        encoded = self._values[write.id] = encode_value(write)
         if encoded.form == PARTS:
             self._values[write.id] = encoded.named(self._parts.name(write))
             return None  # a read may settle it before a megabyte is sent in vain
@@ -258,7 +257,7 @@ class Items(Primitives):
         """Return the value that a change writes, encoded; ``None`` if it writes none."""
         write = change.write
         if isinstance(write, Put) and write.id not in self._values:  # in the place of a record that is deleted
-            self._values[write.id] = encode_value(write.value, write.json)
+            self._values[write.id] = encode_value(write)
         return self._values.get(write.id)
 
     def _has_parts(self, change: Change) -> bool:
@@ -282,6 +281,8 @@ class Items(Primitives):
         if not isinstance(write, Put | Restore):
             return True
         metadata = write.metadata if isinstance(write, Put) else write.document.metadata
+        if isinstance(write, Put) and write.content is not None:
+            return False
         return len(write.json) <= _SMALL and not metadata and not change.metadata
 
     def _size(self, change: Change) -> int:

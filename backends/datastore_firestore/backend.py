@@ -56,6 +56,7 @@ class FirestoreBackend(Backend):
         flush_interval=60.0,
         max_pending=10_000,
         reads_worth_a_write=100,
+        content=True,
         tenant_databases=True,
     )
 

@@ -208,6 +208,17 @@ def get_text(value: Any) -> str:
     return text
 
 
+def get_bytes(value: Any) -> bytes:
+    """Return the bytes that a Firestore value holds.
+
+    Raises:
+        UnreadableError: If it does not hold any.
+    """
+    if value.WhichOneof("value_type") != "bytes_value":
+        raise UnreadableError("something other than bytes")
+    return bytes(value.bytes_value)
+
+
 def get_integer(value: Any) -> int:
     """Return the integer in a Firestore value.
 

@@ -5,6 +5,7 @@ The fields have the names of the record's fields. There are also:
 - ``_id``, the record's id again: documents are listed from the last to the first by its index, because Firestore does
   not do that by name;
 - ``valueJson`` and ``metadataJson`` instead of ``value`` and ``metadata`` where those are not native;
+- ``content`` instead of ``value`` where that is bytes (`datastore.contents`);
 - ``valueArrays`` and ``metadataArrays``, the paths at which they hold arrays (``""`` for JSON text), so that a query
   can ask for what its filters do not see;
 - in a document that expires, ``expires`` (true), by which a count finds the documents that it must check, and
@@ -23,6 +24,7 @@ from google.cloud.firestore_v1.types import write as messages
 
 from datastore.adapters.knowledge import Known, damaged_one
 from datastore.backend import Access, Document, Fields, Put, Restore, Touch
+from datastore.contents import content_of, value_of_stored
 from datastore.documents import UNDECODABLE, damaged, foreign
 from datastore.errors import InvalidValueError
 from datastore.values import UnreadableError, decode, encode
@@ -34,6 +36,7 @@ from datastore_firestore.codec import (
     arrays_in,
     decode_native,
     fill,
+    get_bytes,
     get_integer,
     get_text,
     get_time,
@@ -49,7 +52,8 @@ ID = "_id"
 WRITES, COUNTS, FENCES = "recentWrites", "recentCounts", "fences"
 KEY = (ID, "createdAt", "revision", "expiresAt", "lastAccessedAt", "accessCount", WRITES, COUNTS, FENCES)
 """Always read: the next write and the counting of accesses need them. Firestore bills a document, not its fields."""
-MASKS: Sequence[Sequence[str] | None] = (KEY, (*KEY, "value", "valueJson"), None)
+_WITH_VALUE = (*KEY, "value", "valueJson", "content")
+MASKS: Sequence[Sequence[str] | None] = (KEY, _WITH_VALUE, None, _WITH_VALUE)
 """The fields to ask for, by `Fields`."""
 KEY_AND_METADATA = (*KEY, "metadata", "metadataJson")
 
@@ -57,6 +61,7 @@ _CHANGED = (
     "value",
     "valueJson",
     "valueArrays",
+    "content",
     "revision",
     WRITES,
     "updatedAt",
@@ -88,8 +93,11 @@ def to_document(id: str, stored: Message, fields: Fields, *, earlier: bool = Fal
     key = Document(id, get_time(found["createdAt"]), get_text(found["revision"]), expires_at)
     if fields is Fields.KEY:
         return key
-    value = _value(found, "value", "valueJson")
-    if fields is Fields.VALUE:
+    if "content" in found:
+        value = value_of_stored(get_bytes(found["content"]), fields)
+    else:
+        value = _value(found, "value", "valueJson")
+    if fields is not Fields.ALL:
         return key._replace(value=value)
     accessed = "lastAccessedAt" in found
     return Document(
@@ -180,7 +188,7 @@ def restore(name: str, item: Restore, after: Known) -> Message:
     if whole.updated_by_agent is not None:
         fields["updatedByAgent"].string_value = whole.updated_by_agent
     _set_expiry(fields, whole.expires_at)
-    _set_json(fields, "value", whole.value, item.json, len(name), VALUE_LIMITS)
+    _set_value(fields, item, len(name))
     _set_metadata(fields, after.metadata or "{}", len(name))
     _set_fences(fields, after)
     return write
@@ -284,7 +292,7 @@ def _set_changed(fields: Any, put: Put, writes: str, name_bytes: int) -> None:
     fields[WRITES].string_value = writes
     set_time(fields["updatedAt"], put.at)
     fields["updatedByAgent"].string_value = put.agent
-    _set_json(fields, "value", put.value, put.json, name_bytes, VALUE_LIMITS)
+    _set_value(fields, put, name_bytes)
 
 
 def _set_expiry(fields: Any, expires_at: str | None) -> None:
@@ -301,6 +309,15 @@ def _set_fences(fields: Any, after: Known) -> None:
 
 def _set_metadata(fields: Any, metadata: str, name_bytes: int) -> None:
     _set_json(fields, "metadata", decode(metadata), metadata, name_bytes, METADATA_LIMITS)
+
+
+def _set_value(fields: Any, write: Put | Restore, name_bytes: int) -> None:
+    content = content_of(write)
+    if content is not None:
+        fields["content"].bytes_value = content
+        return
+    value = write.value if isinstance(write, Put) else write.document.value
+    _set_json(fields, "value", value, write.json, name_bytes, VALUE_LIMITS)
 
 
 def _set_json(fields: Any, name: str, value: Any, json: str, name_bytes: int, limits: Limits) -> None:

@@ -38,7 +38,9 @@ class SqliteBackend(Backend):
     """Documents in one SQLite file."""
 
     name = NAME
-    capabilities = Capabilities(persistent=True, shared=True, at_once=True, parsed_values=True, tenant_databases=True)
+    capabilities = Capabilities(
+        persistent=True, shared=True, at_once=True, parsed_values=True, content=True, tenant_databases=True
+    )
 
     def __init__(self, settings: Settings) -> None:
         """Open the file, and create it if it does not exist.

@@ -152,7 +152,7 @@ class File:
 
 
 _WITH_LATER_COLUMNS = """
-    CREATE TEMP VIEW agent_data_store AS SELECT *, NULL AS updatedByAgent FROM main.agent_data_store"""
+    CREATE TEMP VIEW agent_data_store AS SELECT *, NULL AS updatedByAgent, NULL AS content FROM main.agent_data_store"""
 """For this connection it takes the place of the table of an earlier format, so that every statement reads both."""
 
 

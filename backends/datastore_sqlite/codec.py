@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import repeat
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-from datastore.backend import BareDocuments, Document, Put, Restore
+from datastore.backend import BareDocuments, Document, Fields, Put, Restore
+from datastore.contents import content_of, value_of_stored
+from datastore.ids import home_of
 from datastore.values import decode, decode_all, encode, merge_metadata
 
 Row: TypeAlias = tuple[Any, ...]
@@ -33,12 +35,24 @@ def _all_bare(rows: Sequence[Row]) -> BareDocuments:
 
 def _with_value(row: Row) -> Document:
     id, created_at, revision, expires_at, value = row
-    return Document(id, created_at, revision, expires_at, decode(value))
+    return Document(id, created_at, revision, expires_at, _value_of(id, value))
+
+
+def _with_content(row: Row) -> Document:
+    id, created_at, revision, expires_at, stored = row
+    return Document(id, created_at, revision, expires_at, _value_of(id, stored, Fields.CONTENT))
+
+
+def _value_of(id: str, stored: str | bytes, fields: Fields = Fields.VALUE) -> Any:
+    """Return a value from its JSON text, or from its content (`datastore.contents`)."""
+    if type(stored) is bytes and home_of(id) is not None:  # other bytes are another program's
+        return value_of_stored(stored, fields)
+    return decode(cast(str, stored))
 
 
 def _whole(row: Row) -> Document:
     id, created_at, revision, expires_at, value, metadata, creator, updated_at, count, reader, read_at, writer = row
-    value, metadata = decode(value), {} if metadata == "{}" else decode(metadata)
+    value, metadata = _value_of(id, value), {} if metadata == "{}" else decode(metadata)
     # Fields by position, because by name they take twice as long.
     return Document(
         id, created_at, revision, expires_at, value, metadata, creator, updated_at, count, reader, read_at, writer
@@ -52,6 +66,10 @@ def _all_with_value(rows: Sequence[Row]) -> list[Document]:
     return list(map(new_document, zip(*columns, decode_all(values), *_AFTER_VALUE)))  # noqa: B905 - what is repeated has no end
 
 
+def _all_with_content(rows: Sequence[Row]) -> list[Document]:
+    return list(map(_with_content, rows))
+
+
 def _all_whole(rows: Sequence[Row]) -> list[Document]:
     if not rows:
         return []
@@ -61,9 +79,14 @@ def _all_whole(rows: Sequence[Row]) -> list[Document]:
     return list(map(new_document, zip(*columns, strict=True)))
 
 
-DOCUMENT: Sequence[Callable[[Row], Document]] = (_bare, _with_value, _whole)
+DOCUMENT: Sequence[Callable[[Row], Document]] = (_bare, _with_value, _whole, _with_content)
 """The functions that make a document from a row, by `Fields`."""
-DOCUMENTS: Sequence[Callable[[Sequence[Row]], Sequence[Document]]] = (_all_bare, _all_with_value, _all_whole)
+DOCUMENTS: Sequence[Callable[[Sequence[Row]], Sequence[Document]]] = (
+    _all_bare,
+    _all_with_value,
+    _all_whole,
+    _all_with_content,
+)
 """The functions that make the documents of several rows, in less time than one by one."""
 new_document: Callable[[Row], Document] = partial(tuple.__new__, Document)
 """Makes a document of all of its fields, in less time than its class does."""
@@ -88,12 +111,19 @@ def row_of(put: Put) -> Row:
     )
 
 
+def content_row_of(put: Put) -> Row:
+    """Return the parameters of `statements.SET_CONTENT` and `ADD_CONTENT`."""
+    return (*row_of(put), content_of(put))
+
+
 def restored_row(restore: Restore) -> Row:
     """Return the parameters of `statements.RESTORE` and its kin, without the id."""
     old = restore.document
     metadata = encode(old.metadata, "metadata") if old.metadata else "{}"
+    content = content_of(restore)
+    json = restore.json if content is None else encode({"sha256": old.value["sha256"]})
     return (
         *(restore.user_id, restore.namespace, restore.key, old.created_by_agent, old.created_at, old.updated_at),
-        *(old.revision, old.expires_at, metadata, restore.json, old.access_count),
-        *(old.last_accessed_by_agent, old.last_accessed_at, old.updated_by_agent),
+        *(old.revision, old.expires_at, metadata, json, old.access_count),
+        *(old.last_accessed_by_agent, old.last_accessed_at, old.updated_by_agent, content),
     )

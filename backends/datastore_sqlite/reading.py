@@ -67,7 +67,10 @@ class Reader:
                 return {id: new_document(fields_of)}
             return {id: DOCUMENT[fields]((id, *row))}
         except UNDECODABLE:  # the closer look finds out what it is
-            return self._read_closely(ids, fields)
+            documents, broken = documents_of([(id, *row)], DOCUMENT[fields])
+            if broken:
+                raise broken[0] from None
+            return {id: documents[0]}
 
     def _read_closely(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """Read documents, whatever is in their rows. Raise the error for the first damaged one."""

@@ -49,6 +49,7 @@ MIGRATIONS: Sequence[str] = (
     "",  # ids sort as keys do: the table is the same, and what is in a file is brought over by `migrating` alone
     f"ALTER TABLE {TABLE} ADD COLUMN updatedByAgent TEXT",
     f"ALTER TABLE {TABLE} ADD COLUMN fences TEXT",
+    f"ALTER TABLE {TABLE} ADD COLUMN content BLOB",
 )
 """Step n brings a file from version n to n + 1. A released step is never edited; a change is a new step."""
 SORTED = 2

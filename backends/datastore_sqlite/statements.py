@@ -20,15 +20,20 @@ COLUMNS = (
 WIDTHS = [columns.count(",") + 1 for columns in COLUMNS]
 """The number of these columns."""
 
-READ_ONE = [f"SELECT {columns.removeprefix('_id, ')} FROM {TABLE} WHERE _id = ?" for columns in COLUMNS]
+_STORED = "CASE WHEN content IS NULL THEN value ELSE content END"
+"""A value as text, or its content as bytes (`datastore_sqlite.codec`)."""
+_READ = [columns.replace("value", _STORED) for columns in (*COLUMNS, _VALUE)]
+"""The columns of what is read by id or in order, by `datastore.backend.Fields`. No query finds what has a content."""
+
+READ_ONE = [f"SELECT {columns.removeprefix('_id, ')} FROM {TABLE} WHERE _id = ?" for columns in _READ]
 """These leave out the id, which the caller knows."""
-SCAN = [f"SELECT {columns} FROM {TABLE} WHERE _id >= ? AND _id < ? ORDER BY _id LIMIT ?" for columns in COLUMNS]
+SCAN = [f"SELECT {columns} FROM {TABLE} WHERE _id >= ? AND _id < ? ORDER BY _id LIMIT ?" for columns in _READ]
 
 
 @cache  # by the number of ids, which a read batch limits; one statement for any number (json_each) is a fifth slower
 def read_many(fields: int, ids: int) -> str:
     """Return the statement that reads several documents."""
-    return f"SELECT {COLUMNS[fields]} FROM {TABLE} WHERE _id IN ({', '.join('?' * ids)})"
+    return f"SELECT {_READ[fields]} FROM {TABLE} WHERE _id IN ({', '.join('?' * ids)})"
 
 
 SCAN_AFTER = [statement.replace("_id >= ?", "_id > CAST(? AS TEXT)") for statement in SCAN]
@@ -42,7 +47,7 @@ _INSERT = f"""
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?5)
     ON CONFLICT (_id) DO UPDATE SET
         updatedAt = excluded.updatedAt, revision = excluded.revision, expiresAt = excluded.expiresAt,
-        value = excluded.value, updatedByAgent = excluded.updatedByAgent"""
+        value = excluded.value, updatedByAgent = excluded.updatedByAgent, content = NULL"""
 _IF_LIVE = "WHERE (expiresAt IS NULL OR expiresAt > excluded.updatedAt)"
 
 # No statement is a REPLACE: that would delete the old row with its creation fields and counts.
@@ -56,8 +61,20 @@ ADD = f"""{_INSERT},
         accessCount = 0, lastAccessedByAgent = NULL, lastAccessedAt = NULL
     WHERE expiresAt <= excluded.updatedAt"""
 
+
+def _with_content(statement: str) -> str:
+    """Return a statement that stores a content as well, its 11th parameter."""
+    return (
+        statement.replace("updatedByAgent)", "updatedByAgent, content)", 1)
+        .replace("?10, ?5)", "?10, ?5, ?11)", 1)
+        .replace("content = NULL", "content = excluded.content", 1)
+    )
+
+
+SET_CONTENT, ADD_CONTENT = map(_with_content, (SET, ADD))
+
 _UPDATE = f"""
-    UPDATE {TABLE} SET updatedAt = ?, updatedByAgent = ?, revision = ?, value = ?,
+    UPDATE {TABLE} SET updatedAt = ?, updatedByAgent = ?, revision = ?, value = ?, content = NULL,
         expiresAt = CASE WHEN ? THEN expiresAt ELSE ? END"""
 _AT_REVISION = f"WHERE _id = ? AND revision = ? AND {_LIVE}"
 SET_IF_REVISION = f"{_UPDATE} {_AT_REVISION}"
@@ -116,21 +133,21 @@ def fenced(statement: str) -> str:
 _GONE = f"""
     UPDATE {TABLE} SET createdByAgent = '', createdAt = ?, updatedAt = ?, updatedByAgent = '', revision = 'deleted',
         accessCount = 0, lastAccessedByAgent = NULL, lastAccessedAt = NULL, expiresAt = '{GONE}', metadata = '{{}}',
-        value = 'null'"""
+        value = 'null', content = NULL"""
 DELETE_FENCED = fenced(f"{_GONE} WHERE _id = ? AND {_LIVE}")
 DELETE_FENCED_IF_REVISION = fenced(f"{_GONE} {_AT_REVISION}")
 """These leave a document that nobody sees, with what the deleted one remembered of leases."""
 
 _WHOLE = (
     "userId, namespace, key, createdByAgent, createdAt, updatedAt, revision, expiresAt, metadata, value, accessCount, "
-    "lastAccessedByAgent, lastAccessedAt, updatedByAgent"
+    "lastAccessedByAgent, lastAccessedAt, updatedByAgent, content"
 )
 _WHOLE_CHANGES = ", ".join(f"{column} = excluded.{column}" for column in _WHOLE.split(", "))
 RESTORE = f"""
-    INSERT INTO {TABLE} (_id, {_WHOLE}) VALUES (?{", ?" * 14})
+    INSERT INTO {TABLE} (_id, {_WHOLE}) VALUES (?{", ?" * 15})
     ON CONFLICT (_id) DO UPDATE SET {_WHOLE_CHANGES} WHERE expiresAt <= ?"""
 """Its parameters are a whole row, and the time now."""
-RESTORE_OVER = f"UPDATE {TABLE} SET ({_WHOLE}) = ({', '.join('?' * 14)}) {_AT_REVISION}"
+RESTORE_OVER = f"UPDATE {TABLE} SET ({_WHOLE}) = ({', '.join('?' * 15)}) {_AT_REVISION}"
 
 MALFORMED = f"SELECT _id FROM {TABLE} WHERE NOT ({WELL_FORMED}) LIMIT 1"
 """Finds a row that SQLite's JSON functions cannot read."""

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from datastore.adapters.batching import batches, batches_by_size
 from datastore.backend import DONE, Access, Delete, Forgotten, IdRange, Outcome, Put, Restore, Touch, Write
+from datastore.contents import without_content
 from datastore.deadlines import left, until
 from datastore.documents import UNDECODABLE, damaged
 from datastore.errors import DamagedRecordError, DataStoreError, LeaseLostError, ValueTooLargeError
@@ -22,7 +23,7 @@ from datastore.turns import BargingTurns
 from datastore.values import decode, encode, merge_metadata
 from datastore_sqlite import statements as sql
 from datastore_sqlite.client import Connection, Settings
-from datastore_sqlite.codec import Row, restored_row, row_of
+from datastore_sqlite.codec import Row, content_row_of, restored_row, row_of
 from datastore_sqlite.damage import is_damage, reading, shown, stored_id
 from datastore_sqlite.failures import translate
 from datastore_sqlite.opened import Opened
@@ -158,7 +159,7 @@ class Writer:
 
 
 def _json_size(write: Write) -> int:
-    return len(write.json) if isinstance(write, Put) else 0
+    return len(write.json) + len(write.content or b"") if isinstance(write, Put) else 0
 
 
 def _restored_size(restore: Restore) -> int:
@@ -198,12 +199,16 @@ def _count(connection: Connection, accesses: Sequence[Access]) -> None:
 
 
 def _apply_all(connection: Connection, writes: Sequence[Write]) -> list[Outcome]:
-    rows = [row_of(write) for write in writes if isinstance(write, Put) and _is_plain(write)]
-    if len(rows) < len(writes):
+    puts = [write for write in writes if isinstance(write, Put) and _is_plain(write)]
+    if len(puts) < len(writes):
         return [_apply(connection, write) for write in writes]
-    if connection.executemany(sql.SET, rows).rowcount < len(rows):
-        connection.executemany(sql.ADD, rows)  # some rows are expired: this replaces those and no others
-    return [DONE] * len(rows)
+    for statements, rows in (
+        ((sql.SET, sql.ADD), [row_of(put) for put in puts if put.content is None]),
+        ((sql.SET_CONTENT, sql.ADD_CONTENT), [content_row_of(put) for put in puts if put.content is not None]),
+    ):
+        if rows and connection.executemany(statements[0], rows).rowcount < len(rows):
+            connection.executemany(statements[1], rows)  # some rows are expired: this replaces those and no others
+    return [DONE] * len(puts)
 
 
 def _is_plain(put: Put) -> bool:
@@ -215,6 +220,10 @@ def _apply(connection: Connection, write: Write) -> Outcome:
         return _delete(connection, write)
     if isinstance(write, Touch):
         return _touch(connection, write)
+    if write.content is not None:
+        if _is_plain(write):
+            return _apply_all(connection, [write])[0]
+        write = without_content(write)
     try:
         if write.if_revision is not None:
             done = _set_if_revision(connection, write)

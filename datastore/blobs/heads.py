@@ -2,7 +2,8 @@
 
 Everything lies in the area ``blobs`` of the namespace (`datastore.ids.AREAS`), as records with these keys:
 
-- ``data/<version>/<number>``: one part of one version, in base64. Only this much of a blob has the size of its content.
+- ``data/<version>/<number>``: one part of one version, in base64, or as bytes where the database holds them
+  (`datastore.contents`). Only this much of a blob has the size of its content.
 - ``head/<name>``: which version the name has now, and what is known of it. Writing it commits the version.
 - ``mark/<name, hashed>/<version>``: that the version is to be removed at some time, unless the head names it then.
   It is written before the first part of a version, and before a version is replaced. So whatever is interrupted, no
@@ -14,7 +15,7 @@ The parts come before the heads: what is copied in the order of keys has a head 
 from __future__ import annotations
 
 from binascii import Error as Base64Error
-from binascii import a2b_base64, b2a_base64
+from binascii import a2b_base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,11 +23,12 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from datastore.arguments import check_name, check_text
-from datastore.backend import Document, Fields
+from datastore.backend import Document, Fields, Put
+from datastore.contents import value_with
 from datastore.documents import damaged
 from datastore.errors import DamagedRecordError, InvalidNameError, InvalidValueError
 from datastore.ids import MAX_NAME_BYTES, encode_key, new_key, ordered
-from datastore.scope import Scope
+from datastore.scope import Moment, Scope
 from datastore.times import parse_time
 from datastore.values import check_metadata
 
@@ -172,9 +174,20 @@ def mark_key(name: str, version: str) -> str:
     return mark_prefix(name) + version
 
 
-def part_value(content: bytes | memoryview) -> dict[str, str]:
-    """Return what is stored for a part."""
-    return {"data": b2a_base64(content, newline=False).decode("ascii"), "sha256": sha256(content).hexdigest()}
+def part(scope: Scope, version: str, number: int, content: bytes, moment: Moment) -> Put:
+    """Return the write of a part."""
+    key, digest = part_key(version, number), sha256(content).hexdigest()
+    if scope.core.backend.capabilities.content:
+        return scope.put(key, {"sha256": digest}, moment)._replace(content=content)
+    return scope.put(key, value_with(content, digest), moment)
+
+
+def read_parts(scope: Scope, ids: Sequence[str]) -> dict[str, Document]:
+    """Return those parts that there are, for `part_of`.
+
+    Requests: as `datastore.AgentDataStore.get_many`.
+    """
+    return scope.core.read(ids, Fields.CONTENT if scope.core.backend.capabilities.content else Fields.VALUE)
 
 
 def part_of(document: Document) -> bytes:
@@ -184,7 +197,8 @@ def part_of(document: Document) -> bytes:
         DamagedRecordError: If it is not.
     """
     try:
-        content = a2b_base64(document.value["data"], strict_mode=True)
+        data = document.value["data"]
+        content = data if type(data) is bytes else a2b_base64(data, strict_mode=True)
         if sha256(content).hexdigest() == document.value["sha256"]:
             return content
     except (TypeError, LookupError, Base64Error, ValueError):

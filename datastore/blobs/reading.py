@@ -6,8 +6,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Self, cast
 
-from datastore.backend import Fields
-from datastore.blobs.heads import TOGETHER, Found, Head, find, part_key, part_of, place_of
+from datastore.blobs.heads import TOGETHER, Found, Head, find, part_key, part_of, place_of, read_parts
 from datastore.documents import damaged
 from datastore.errors import BlobReplacedError, DamagedRecordError, DataStoreError
 from datastore.ids import encode_key
@@ -44,7 +43,7 @@ class Parts(Bound, OfOneProcess):
         """
         scope, head = scope_of(self), self.head
         ids = [scope.prefix + encode_key(part_key(head.version, number)) for number in numbers]
-        found = scope.core.read(ids, Fields.VALUE)
+        found = read_parts(scope, ids)
         contents = list[bytes]()
         for number, id in zip(numbers, ids, strict=True):
             if id not in found:

@@ -31,8 +31,7 @@ from datastore.blobs.heads import (
     mark_prefix,
     mark_value,
     new_version,
-    part_key,
-    part_value,
+    part,
     place_of,
 )
 from datastore.blobs.sweeping import remove, sweep
@@ -311,8 +310,8 @@ class Upload(Bound):
         moment, puts = scope_of(self).moment(), list[Put]()
         with memoryview(content) as all_of_it:
             for start in range(0, len(all_of_it), PART):
-                value = part_value(all_of_it[start : start + PART])
-                puts.append(scope_of(self).put(part_key(self._version, self._sent), value, moment))
+                some = bytes(all_of_it[start : start + PART])
+                puts.append(part(scope_of(self), self._version, self._sent, some, moment))
                 self._sent += 1
         return puts
 

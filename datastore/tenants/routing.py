@@ -25,7 +25,7 @@ from datastore.backend import (
     Write,
 )
 from datastore.errors import DamagedRecordError, DataStoreError, logger
-from datastore.ids import EVERYTHING, SYSTEM, encode_name, namespace_range
+from datastore.ids import EVERYTHING, SYSTEM, encode_name, namespace_range, system_range
 from datastore.tenants.databases import Databases
 from datastore.tenants.opened import OpenDatabases
 
@@ -140,7 +140,7 @@ class TenantBackend(Backend):
                 return DocumentPage((), None)
             return backend.find(range, plan, fields, limit, after, reverse)
 
-    def users(self, limit: int, after: str | None = None) -> list[str]:
+    def users(self, limit: int, after: str | None = None, *, beside: bool = False) -> list[str]:
         """See `Backend.users`. It asks the database of each tenant whether it holds something."""
         found = list[str]()
         for user_id in self.tenants():
@@ -150,7 +150,7 @@ class TenantBackend(Backend):
             if after is not None and user_id <= user_of(after):
                 continue
             with self.opened.lent_if_there(user_id) as backend:
-                range = namespace_range(encoded, None)
+                range = system_range(encoded) if beside else namespace_range(encoded, None)
                 if backend is not None and backend.scan(range, Fields.KEY, 1).documents:
                     found.append(encoded)
         return found

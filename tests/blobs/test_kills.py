@@ -22,12 +22,12 @@ WRITES = 6
 """The mark, twice 8 parts, the last part with the mark of the old blob, the head, and the removal of the mark."""
 
 PUT = """
-import random, sys
+import random, sys, time
 import datastore
 from datastore.blobs.heads import PART, TOGETHER
 
-url, at, where = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-store = datastore.connect(url)
+url, at, where, ago = sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[4])
+store = datastore.connect(url, clock=lambda: time.time() - ago)
 write, left = store.backend.write, at
 
 def counted(writes):
@@ -50,10 +50,13 @@ sys.stdin.read()
 """Puts a blob, and stops before or after one of its writes, to be killed there."""
 
 
-def killed_at(url, at, where):
-    """Put the new blob in another process, and kill it at one of its writes; return what it has said."""
+def killed_at(url, at, where, ago=0.0):
+    """Put the new blob in another process whose clock is behind, and kill it at one of its writes.
+
+    Returns what it has said.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-c", PUT, url, str(at), where],
+        [sys.executable, "-c", PUT, url, str(at), where, str(ago)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

@@ -44,7 +44,7 @@ def test_they_are_read_written_counted_listed_and_removed_as_others_are(backend)
     found = backend.read([write.id for write in writes], Fields.ALL)
     assert [found[write.id].expires_at for write in writes] == [at(60), None, None]
     assert found[writes[1].id].access_count == 3
-    for fields in Fields:
+    for fields in (Fields.KEY, Fields.VALUE, Fields.ALL):
         assert ids(backend.scan(LEASES, fields, 10)) == [write.id for write in writes]
         assert ids(backend.scan(LEASES, fields, 2, reverse=True)) == [writes[2].id, writes[1].id]
     assert backend.purge(at(90), LEASES) == 1
@@ -105,14 +105,14 @@ def test_a_purge_of_all_users_removes_those_that_are_expired_and_their_flags(sto
 
 def test_a_flag_that_has_outlived_its_system_record_is_no_record(backend):
     plant_flag(backend, lease("gone").id)
-    for fields in Fields:
+    for fields in (Fields.KEY, Fields.VALUE, Fields.ALL):
         page = backend.scan(LEASES, fields, 10)
         assert (list(page.documents), list(page.damaged)) == ([], [])
     assert backend.forget(system_range("alice"), at(0)) == (0, 0)
     assert raw(backend) == []
 
 
-@pytest.mark.parametrize("fields", list(Fields))
+@pytest.mark.parametrize("fields", [Fields.KEY, Fields.VALUE, Fields.ALL])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_neither_design_documents_nor_flags_disturb_listings_of_all_users(store, backend, fields, reverse):
     """Page by page, whatever the size of the pages."""

@@ -14,14 +14,14 @@ from tests.sqlite.files import connect, digest, filled
 def test_the_file_says_whose_it_is_and_which_schema_it_has(tmp_path):
     header = filled(tmp_path / "a.db").read_bytes()[:100]
     assert int.from_bytes(header[68:72], "big") == APPLICATION_ID
-    assert int.from_bytes(header[60:64], "big") == len(MIGRATIONS) == 4
+    assert int.from_bytes(header[60:64], "big") == len(MIGRATIONS) == 5
 
 
 def test_a_file_of_an_older_schema_is_brought_up_to_date_and_keeps_its_records(tmp_path):
     path = filled(tmp_path / "a.db")
     another = (*MIGRATIONS, f"ALTER TABLE {TABLE} ADD COLUMN mood TEXT; CREATE INDEX moods ON {TABLE} (mood)")
     connection = open_file(Settings(path), another)
-    assert connection.execute("PRAGMA user_version").fetchone() == (5,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (6,)
     assert connection.execute(f"SELECT count(*), count(mood) FROM {TABLE}").fetchone() == (200, 0)
     connection.close()
 
