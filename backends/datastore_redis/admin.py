@@ -35,7 +35,9 @@ def examine(session: Session, now: float) -> list[Diagnostic]:
         findings.append(
             Diagnostic(True, "nothing is evicted when the memory is full: writes are refused")
             if policy == "noeviction"
-            else Diagnostic(False, f"it removes records when its memory is full ({policy})", "maxmemory-policy noeviction")
+            else Diagnostic(
+                False, f"it removes records when its memory is full ({policy})", "maxmemory-policy noeviction"
+            )
         )
     if told.get("role") == "slave":
         findings.append(Diagnostic(False, "it is a replica, and takes no writes", "name the primary in the URL"))
@@ -58,7 +60,9 @@ def _durability(appends: str | None, syncs: str | None, saves: str | None) -> Di
     if appends is None:
         return Diagnostic(True, "cannot tell whether appendonly is on: these credentials may not ask")
     text = "appendonly is off: a crash loses every write since the last snapshot"
-    return Diagnostic(False, text if saves else "appendonly is off, and no snapshot is made: a restart loses everything", _KEEP)
+    return Diagnostic(
+        False, text if saves else "appendonly is off, and no snapshot is made: a restart loses everything", _KEEP
+    )
 
 
 def _setting(answer: Any) -> str | None:

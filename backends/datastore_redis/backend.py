@@ -23,13 +23,14 @@ from datastore.backend import (
     Restore,
     Write,
 )
-from datastore.errors import ConfigurationError
+from datastore.errors import ConfigurationError, DataStoreError
 from datastore.ids import EVERYTHING
 from datastore_redis.admin import examine
 from datastore_redis.client import Session, Settings
 from datastore_redis.failures import NAME
 from datastore_redis.reading import SCAN_PAGE, Reader
 from datastore_redis.removing import Remover
+from datastore_redis.scripts import SCRIPTS
 from datastore_redis.writing import Records
 
 _BATCH = 1_000
@@ -71,7 +72,7 @@ class RedisBackend(Backend):
         records = Records(self._session)
         self._writer = Writer(records, memory)
         self._counter = Counter(records, memory, _BATCH)
-        self._reader = Reader(self._session)
+        self._reader = Reader(self._session, memory)
         self._remover = Remover(self._session, memory, self._reader)
 
     def _settle_format(self) -> None:
@@ -79,7 +80,9 @@ class RedisBackend(Backend):
         where = f"store {names.name!r}"
 
         def read() -> int | None:
-            found = session.ask(("GET", names.format))[0]
+            found, *_ = session.try_all([("GET", names.format), *(("SCRIPT", "LOAD", one.text) for one in SCRIPTS)])
+            if isinstance(found, DataStoreError):
+                raise found
             return int(found) if found is not None and found.isdigit() else None
 
         def write() -> None:

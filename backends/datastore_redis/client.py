@@ -6,8 +6,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from redis import Connection as Plain
-from redis import SSLConnection, UnixDomainSocketConnection
 from redis import exceptions as client
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -27,9 +25,10 @@ class Settings(NamedTuple):
 
     address: str
     """``host:port``, or the path of a socket; for errors."""
+    kind: Any
+    """The client's class of connections."""
     options: dict[str, Any]
-    """What the client's connections take."""
-    tls: bool
+    """What that takes."""
     name: str
     timeout: float
     pool: int
@@ -132,10 +131,8 @@ class Session:
             except (client.RedisError, OSError):
                 pass
             connection.disconnect()
-        settings = self.settings
-        kind = SSLConnection if settings.tls else UnixDomainSocketConnection if "path" in settings.options else Plain
-        connection = kind(
-            **settings.options, socket_timeout=timeout, protocol=2, driver_info=None, retry=Retry(NoBackoff(), 0)
+        connection = self.settings.kind(
+            **self.settings.options, socket_timeout=timeout, protocol=2, driver_info=None, retry=Retry(NoBackoff(), 0)
         )
         connection.connect()
         return connection

@@ -17,12 +17,14 @@ from datastore.values import decode
 from datastore_redis.scripts import UNKNOWN
 
 FOR_VALUE = ("createdAt", "revision", "expiresAt", "value")
-_PROVENANCE = ("metadata", "createdByAgent", "updatedAt", "accessCount")
-_PROVENANCE += ("lastAccessedByAgent", "lastAccessedAt", "updatedByAgent")
+_COUNTED = ("accessCount", "lastAccessedByAgent", "lastAccessedAt")
+_PROVENANCE = ("metadata", "createdByAgent", "updatedAt", *_COUNTED, "updatedByAgent")
 NAMES = {Fields.KEY: FOR_VALUE[:3], Fields.VALUE: FOR_VALUE, Fields.ALL: (*FOR_VALUE, *_PROVENANCE)}
 """What is read of a record, in the order of the fields of `Document` after its id."""
 STATE = (*FOR_VALUE[:3], *_PROVENANCE, "recentWrites", "recentCounts", "fences", "token")
 """What is read of a record before it is written: all but the value."""
+CONDITIONS = ("token", "recentWrites", "fences")
+"""What a write goes by, besides the first three fields of `FOR_VALUE`. A read by id asks for these, too."""
 _GRACE = 86_400_000
 """How many milliseconds longer than the store Redis keeps a record: clocks may differ, and it hides no live one."""
 
@@ -40,7 +42,7 @@ def document_of(id: str, row: Sequence[bytes | None], fields: Fields) -> Documen
     if fields is Fields.KEY:
         return Document(*first)
     value = decode(_text(row[3]))
-    return Document(*first, value) if fields is Fields.VALUE else Document(*first, value, *_provenance(row[4:]))
+    return Document(*first, value) if fields is Fields.VALUE else Document(*first, value, *_provenance(row[4:11]))
 
 
 def _provenance(row: Sequence[bytes | None]) -> tuple[Any, ...]:
@@ -58,6 +60,22 @@ def known_of(id: str, row: Sequence[bytes | None]) -> Known:
         return toolkit.known_of(whole, token or UNKNOWN, writes, counts, fences=fences)
     except (DamagedRecordError, InvalidValueError, *UNDECODABLE):
         return toolkit.damaged_one(token or UNKNOWN, foreign=row[1] is None)
+
+
+def seen_of(document: Document, row: Sequence[bytes | None], fields: Fields) -> Known:
+    """Return what a read tells the toolkit of a sound record.
+
+    Args:
+        document: What was read.
+        row: The fields of `CONDITIONS`.
+        fields: Which fields the document has.
+    """
+    token, writes, fences = ((one or b"").decode("utf-8", "replace") for one in row)
+    if fields is Fields.ALL:
+        return toolkit.known_of(document, token or UNKNOWN, writes, fences=fences)
+    return Known(
+        token or UNKNOWN, document.revision, document.created_at, document.expires_at, None, writes, fences=fences
+    )
 
 
 def fields_of(change: Change) -> tuple[str, str, list[str]]:

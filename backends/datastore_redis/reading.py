@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from datastore import deadlines
-from datastore.adapters.batching import batches
+from datastore.adapters.knowledge import Memory
 from datastore.backend import BareDocuments, Document, DocumentPage, Fields, IdRange
 from datastore.documents import decoded, foreign, split
 from datastore.errors import DataStoreError
 from datastore.ids import SYSTEM
 from datastore_redis.client import Command, Session, run
-from datastore_redis.codec import NAMES, document_of
+from datastore_redis.codec import CONDITIONS, NAMES, document_of, seen_of
 from datastore_redis.failures import WrongTypeError
 from datastore_redis.scripts import AFTER_ID, LIVE, NAMESPACES
 
@@ -20,17 +20,18 @@ SCAN_PAGE = 10_000
 PAGE_BYTES = 16_000_000
 """A page of a scan ends soon after this many bytes of values, so that large ones do not fill the memory."""
 _FIRST = 100
-"""How many records a page reads at first. The next ones it reads in as many as are about a page by the size of these."""
+"""How many records a page reads at first. By their size it then reads as many as are about a page."""
 USERS_PAGE = EXPIRED_PAGE = 1_000
 
 _Row = Sequence[bytes | None]
 
 
 class Reader:
-    """Reads through one session."""
+    """Reads through one session, and notes what it sees for the next writes."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, memory: Memory) -> None:
         self._session = session
+        self._memory = memory
         self._names = session.names
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
@@ -38,8 +39,16 @@ class Reader:
 
         Requests: 1.
         """
-        found = self._rows(ids, fields)
-        return {id: decoded(id, partial(_document, (id, row), fields)) for id, row in found}
+        if fields is Fields.KEY:
+            return {
+                id: decoded(id, partial(_document, (id, row), fields)) for id, row in self._rows(ids, NAMES[fields])
+            }
+        documents, number = dict[str, Document](), len(NAMES[fields])
+        for id, row in self._rows(ids, (*NAMES[fields], *CONDITIONS)):
+            documents[id] = document = decoded(id, partial(_document, (id, row), fields))
+            if not isinstance(row, DataStoreError):
+                self._memory.note(id, seen_of(document, row[number:], fields))
+        return documents
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None, *, reverse: bool) -> DocumentPage:
         """See `Backend.scan`.
@@ -151,7 +160,7 @@ class Reader:
         done, size, step = 0, 0, _FIRST
         while done < len(ids) and size < PAGE_BYTES:
             deadlines.check()
-            some = self._rows(ids[done : done + step], fields)
+            some = self._rows(ids[done : done + step], NAMES[fields])
             found += some
             done += step
             size += sum(len(part) for _, row in some if not isinstance(row, DataStoreError) for part in row if part)
@@ -160,20 +169,19 @@ class Reader:
         documents, broken = split(found, lambda one: one[0], lambda one: _document(one, fields))
         return DocumentPage(documents, behind, broken)
 
-    def _rows(self, ids: Sequence[str], fields: Fields) -> list[tuple[str, _Row | DataStoreError]]:
-        """Return the fields of the records that exist, in their order.
+    def _rows(self, ids: Sequence[str], names: Sequence[str]) -> list[tuple[str, _Row | DataStoreError]]:
+        """Return some fields of the records that exist, in their order.
 
-        Requests: 1 per 1,000.
+        Requests: 1.
         """
         found = list[tuple[str, _Row | DataStoreError]]()
-        names, record = NAMES[fields], self._names.record
-        for some in batches(ids, SCAN_PAGE):
-            rows = self._session.try_all([("HMGET", record(id), *names) for id in some])
-            for id, row in zip(some, rows, strict=True):
-                if isinstance(row, DataStoreError) and not isinstance(row, WrongTypeError):
-                    raise row
-                if isinstance(row, DataStoreError) or any(one is not None for one in row):
-                    found.append((id, row))
+        record = self._names.record
+        rows = self._session.try_all([("HMGET", record(id), *names) for id in ids])
+        for id, row in zip(ids, rows, strict=True):
+            if isinstance(row, DataStoreError) and not isinstance(row, WrongTypeError):
+                raise row
+            if isinstance(row, DataStoreError) or any(one is not None for one in row):
+                found.append((id, row))
         return found
 
 

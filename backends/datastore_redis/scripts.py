@@ -96,7 +96,9 @@ local counts = row[2] or ''
 for i = 1, #counts, #ARGV[2] do if counts:sub(i, i + #ARGV[2] - 1) == ARGV[2] then return 1 end end
 redis.call('HINCRBY', KEYS[1], 'accessCount', ARGV[3])
 redis.call('HSET', KEYS[1], 'recentCounts', (ARGV[2] .. counts):sub(1, ARGV[4]))
-if (row[3] or '') <= ARGV[6] then redis.call('HSET', KEYS[1], 'lastAccessedByAgent', ARGV[5], 'lastAccessedAt', ARGV[6]) end
+if (row[3] or '') <= ARGV[6] then
+  redis.call('HSET', KEYS[1], 'lastAccessedByAgent', ARGV[5], 'lastAccessedAt', ARGV[6])
+end
 return 1
 """)
 """Counts accesses of one record. Key: the record. Arguments: when it was created, the mark, how many, how long the

@@ -6,6 +6,8 @@ import re
 from collections.abc import Hashable
 from typing import Any
 
+from redis import Connection, SSLConnection, UnixDomainSocketConnection
+
 from datastore.backend import Backend
 from datastore.errors import ConfigurationError
 from datastore.urls import Url, boolean, positive, seconds
@@ -53,18 +55,23 @@ def settings_of(url: Url) -> Settings:
         )
     options: dict[str, Any] = {"db": int(database), "username": url.user, "password": url.password}
     socket = url.parameter("socket", _path, None)
+    kind: Any
     if socket is not None:
         if url.host or url.scheme == "rediss":
-            raise ConfigurationError("with ?socket=... the URL has no host, and no TLS: redis://?socket=/path", backend=NAME)
-        address = options["path"] = socket
+            raise ConfigurationError(
+                "with ?socket=... the URL has no host, and no TLS: redis://?socket=/path", backend=NAME
+            )
+        kind, address = UnixDomainSocketConnection, socket
+        options["path"] = socket
     else:
         host, port = _server(url)
+        kind = SSLConnection if url.scheme == "rediss" else Connection
         options |= {"host": host, "port": port}
         address = f"{host}:{port}"
     settings = Settings(
         address=address,
+        kind=kind,
         options=options,
-        tls=url.scheme == "rediss",
         name=url.parameter("name", _name, DEFAULT_NAME),
         timeout=url.parameter("timeout", seconds, 10.0) or 0.001,  # 0 would not wait, and a socket calls that blocking
         pool=url.parameter("pool", positive, 32),

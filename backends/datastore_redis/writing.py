@@ -56,7 +56,9 @@ class Records(Primitives):
         """
         names = self._session.names
         made = {change.id.partition(":")[0] for change in changes if not change.live and _stores(change)}
-        listed: list[Command] = [("ZADD", names.users, *(part for user in sorted(made) for part in (0, user)))] if made else []
+        listed: list[Command] = (
+            [("ZADD", names.users, *(part for user in sorted(made) for part in (0, user)))] if made else []
+        )
         tokens, commands = list[str](), list[Command]()
         for change in changes:
             token, command = self._command(change)

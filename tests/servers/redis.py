@@ -1,4 +1,4 @@
-"""A Redis server for the tests, from the wheel that holds one: it keeps what it has acknowledged, over a restart too."""
+"""A Redis server for the tests, from the wheel that holds one. It has what it had when it is started again."""
 
 import atexit
 import socket
@@ -28,9 +28,7 @@ def new_server(folder: Path, *options: str) -> Server:
     """Return a server, not started. Its socket is ``redis.sock`` in the folder."""
     path = program()
     kept = ["--dir", str(folder), "--appendonly", "yes", "--save", "", "--unixsocket", str(folder / "redis.sock")]
-    return Server(
-        "redis", lambda port: [path, "--bind", HOST, "--port", str(port), *kept, *options], _answers, folder
-    )
+    return Server("redis", lambda port: [path, "--bind", HOST, "--port", str(port), *kept, *options], _answers, folder)
 
 
 def start() -> None:
