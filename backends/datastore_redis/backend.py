@@ -91,7 +91,7 @@ class RedisBackend(Backend):
             session.ask(("SET", names.format, formats.FORMAT, "NX"))
 
         def is_empty() -> bool:
-            return not session.ask(("EXISTS", names.users, names.format))[0]
+            return not session.ask(("EXISTS", names.users))[0]
 
         formats.settle(read, is_empty, write, f"the {where}", NAME, earlier=self._settings.earlier_format)
 

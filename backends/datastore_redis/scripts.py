@@ -67,9 +67,10 @@ if token ~= ARGV[1] then
   if kind ~= 'hash' then return {token} end
   return {token, redis.call('HMGET', KEYS[1], unpack(ARGV, 6, 5 + ARGV[5]))}
 end
-if ARGV[3] ~= 'change' then redis.call('DEL', KEYS[1]) end
-if ARGV[3] == 'remove' then place(KEYS[2], KEYS[3], ARGV[2], false) return 1 end
+if ARGV[3] == 'remove' then redis.call('DEL', KEYS[1]) place(KEYS[2], KEYS[3], ARGV[2], false) return 1 end
 local first = 6 + ARGV[5]
+redis.call('HSET', KEYS[1], ARGV[first], ARGV[first + 1])  -- without memory Redis refuses this, and nothing is done
+if ARGV[3] == 'new' then redis.call('DEL', KEYS[1]) end
 for i = first, #ARGV, 2 do
   if ARGV[i] == 'expiresAt' then
     place(KEYS[2], KEYS[3], ARGV[2], ARGV[i + 1])

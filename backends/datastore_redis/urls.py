@@ -16,15 +16,15 @@ from datastore_redis.client import Settings
 from datastore_redis.failures import NAME
 
 DEFAULT_NAME = "agent_data_store"
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,255}")
+_PATH = re.compile(r"(?:/(?P<number>\d{1,9}))?(?:/(?P<name>(?!\d*/?$)[A-Za-z0-9_.-]{1,255}))?/?")
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
 
 
 def connect(url: Url) -> Backend:
-    """Open a store on a Redis or Valkey server: ``redis://user:password@host:6379/0``, ``rediss://`` for TLS.
+    """Open a store on a Redis or Valkey server: ``redis://user:password@host:6379/0/name``, ``rediss://`` for TLS.
 
-    The path is the number of the database. Parameters of the URL: ``name`` (what all keys begin with,
-    ``agent_data_store``), ``socket`` (the path of a Unix socket, in place of host and port), ``timeout`` (seconds
+    The path is the number of the database (0) and what all keys begin with (``agent_data_store``); either may be left
+    out. Parameters of the URL: ``socket`` (the path of a Unix socket, in place of host and port), ``timeout`` (seconds
     without an answer after which a request has failed, 10), ``pool`` (the most connections that are kept open, 32),
     ``create`` (``false`` refuses to begin a new store).
 
@@ -46,20 +46,20 @@ def settings_of(url: Url) -> Settings:
     Raises:
         ConfigurationError: If the URL is wrong.
     """
-    database = url.path.strip("/") or "0"
-    if not re.fullmatch(r"\d{1,9}", database):
+    found = _PATH.fullmatch(url.path)
+    if found is None:
         raise ConfigurationError(
-            f"the path of a {url.scheme} URL is the number of a database, such as /0; the beginning of the keys goes "
-            "into ?name=...",
+            f"the path of a {url.scheme} URL is the number of a database, the name of a store, or both: "
+            f"/0/{DEFAULT_NAME}, of letters, digits, '_', '-' and '.'",
             backend=NAME,
         )
-    options: dict[str, Any] = {"db": int(database), "username": url.user, "password": url.password}
+    options: dict[str, Any] = {"db": int(found["number"] or 0), "username": url.user, "password": url.password}
     socket = url.parameter("socket", _path, None)
     kind: Any
     if socket is not None:
         if url.host or url.scheme == "rediss":
             raise ConfigurationError(
-                "with ?socket=... the URL has no host, and no TLS: redis://?socket=/path", backend=NAME
+                "with ?socket=... the URL has no host, and no TLS: redis:///0?socket=/path", backend=NAME
             )
         kind, address = UnixDomainSocketConnection, socket
         options["path"] = socket
@@ -72,7 +72,7 @@ def settings_of(url: Url) -> Settings:
         address=address,
         kind=kind,
         options=options,
-        name=url.parameter("name", _name, DEFAULT_NAME),
+        name=found["name"] or DEFAULT_NAME,
         timeout=url.parameter("timeout", seconds, 10.0) or 0.001,  # 0 would not wait, and a socket calls that blocking
         pool=url.parameter("pool", positive, 32),
         create=url.parameter("create", boolean, True),
@@ -97,12 +97,6 @@ def _server(url: Url) -> tuple[str, int]:
             f"the {url.scheme} URL has no server; write {url.scheme}://user:password@host:6379/0", backend=NAME
         )
     return found["host"].strip("[]"), port
-
-
-def _name(value: Any) -> str:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ValueError("it must be 1 to 255 letters, digits, '_', '-' and '.'")
-    return value
 
 
 def _path(value: Any) -> str:

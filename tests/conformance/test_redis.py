@@ -38,7 +38,7 @@ class RealRedisHarness(Harness):
     name = "redis-real"
 
     def url(self) -> str:
-        return f"{REAL}?name=test_{uuid.uuid4().hex}"
+        return f"{REAL.rstrip('/')}/test_{uuid.uuid4().hex}"
 
     def close(self) -> None:
         if self._url is not None:

@@ -10,8 +10,7 @@ class Wire:
     """Notes the commands of each request, as the client's connection packs them.
 
     Attributes:
-        requests: The names of the commands of each request; of a script its first argument after the keys, if that
-            says what it does.
+        requests: The names of the commands of each request.
     """
 
     def __init__(self, monkeypatch):
@@ -43,8 +42,9 @@ class Wire:
             number = left.pop(connection, 0)
             if number > 1:
                 left[connection] = number - 1
-            elif number and self.faults and self.faults[0] == "unanswered":  # the server is done with all of them
-                self.faults.popleft()
+            elif (
+                number and self.faults and self.faults.popleft() == "unanswered"
+            ):  # the server is done with all of them
                 self.meanwhile()
                 raise client.TimeoutError("no answer in time")
             if error is not None:
@@ -56,13 +56,13 @@ class Wire:
         monkeypatch.setattr(Connection, "read_response", read_response)
 
     def meet(self, *faults, meanwhile=None):
-        """Let these happen to the next requests: ``unsent``, or ``unanswered`` after the server has carried it out."""
+        """Let these happen to the next requests: ``unsent``, ``unanswered`` after it was carried out, or ``None``."""
         self.faults.extend(faults)
         if meanwhile is not None:
             self.meanwhile = meanwhile
 
     def of(self, call):
-        """Return how many commands each request of a call has."""
+        """Return how many requests a call takes."""
         self.requests.clear()
         call()
         return len(self.requests)

@@ -58,7 +58,7 @@ def server() -> Server:
 
 def borrow() -> str:
     """Return the store's URL of a new, empty store."""
-    return f"redis://{HOST}:{server().port}/0?name=test_{uuid.uuid4().hex}"
+    return f"redis://{HOST}:{server().port}/0/test_{uuid.uuid4().hex}"
 
 
 def give_back() -> None:
