@@ -3,8 +3,8 @@
 Run it with ``python benchmarks/redis_against_client.py`` (``--help`` lists the options). It starts the tests' server;
 ``--url`` names another one, in whose database a store ``benchmark`` and keys ``bare:*`` are made and removed.
 
-The rows: one `set`, one tracked `get`, `set_many` and `get_many` of 100 keys, and a listing of all keys; 1,000 keys with
-JSON values of about 500 bytes, which exist before the clock starts. Everything is counted in keys per second.
+The rows: one `set`, one tracked `get`, `set_many` and `get_many` of 100 keys, and a listing of all keys; 1,000 keys
+with JSON values of about 500 bytes, which exist before the clock starts. Everything is counted in keys per second.
 
 - *ours* runs with its default options, so every `get` is counted. The counts of a turn are written before its clock
   stops, although in real use they are written in the background (``--uncounted`` turns counting off on our side, as it

@@ -14,15 +14,11 @@ from datastore.documents import UNDECODABLE, check, foreign
 from datastore.errors import DamagedRecordError, InvalidValueError
 from datastore.times import parse_time
 from datastore.values import decode
-from datastore_redis.scripts import UNKNOWN
+from datastore_redis.scripts import PROVENANCE, UNKNOWN
 
 FOR_VALUE = ("createdAt", "revision", "expiresAt", "value")
-_COUNTED = ("accessCount", "lastAccessedByAgent", "lastAccessedAt")
-_PROVENANCE = ("metadata", "createdByAgent", "updatedAt", *_COUNTED, "updatedByAgent")
-NAMES = {Fields.KEY: FOR_VALUE[:3], Fields.VALUE: FOR_VALUE, Fields.ALL: (*FOR_VALUE, *_PROVENANCE)}
+NAMES = {Fields.KEY: FOR_VALUE[:3], Fields.VALUE: FOR_VALUE, Fields.ALL: (*FOR_VALUE, *PROVENANCE)}
 """What is read of a record, in the order of the fields of `Document` after its id."""
-STATE = (*FOR_VALUE[:3], *_PROVENANCE, "recentWrites", "recentCounts", "fences", "token")
-"""What is read of a record before it is written: all but the value."""
 CONDITIONS = ("token", "recentWrites", "fences")
 """What a write goes by, besides the first three fields of `FOR_VALUE`. A read by id asks for these, too."""
 _GRACE = 86_400_000
@@ -70,7 +66,7 @@ def seen_of(document: Document, row: Sequence[bytes | None], fields: Fields) -> 
         row: The fields of `CONDITIONS`.
         fields: Which fields the document has.
     """
-    token, writes, fences = ((one or b"").decode("utf-8", "replace") for one in row)
+    token, writes, fences = [one.decode("utf-8", "replace") if one else "" for one in row]
     if fields is Fields.ALL:
         return toolkit.known_of(document, token or UNKNOWN, writes, fences=fences)
     return Known(
@@ -78,17 +74,13 @@ def seen_of(document: Document, row: Sequence[bytes | None], fields: Fields) -> 
     )
 
 
-def fields_of(change: Change) -> tuple[str, str, list[str]]:
-    """Return the token that a change leaves, after how many milliseconds Redis forgets the record, and its fields.
-
-    Returns:
-        The token; the time, ``"0"`` for never and ``""`` for as before; the names and values of the fields.
-    """
+def fields_of(change: Change) -> tuple[str, list[str]]:
+    """Return the token that a change leaves, and what `datastore_redis.scripts.SWAP` takes for it after ``how``."""
     write, after = change.write, change.after
     assert isinstance(write, Put | Restore | Touch)  # noqa: S101  # the others have scripts of their own
     assert isinstance(after, Known)  # noqa: S101  # no write begins with UNSEEN
     token = os.urandom(8).hex()
-    fields: dict[str, Any] = {"token": token, "expiresAt": after.expires_at or ""}
+    fields: dict[str, Any] = {"token": token}
     if change.fences:
         fields["fences"] = change.fences
     if not isinstance(write, Touch):
@@ -101,14 +93,15 @@ def fields_of(change: Change) -> tuple[str, str, list[str]]:
             fields |= {"createdAt": after.created_at, "createdByAgent": after.created_by_agent}
             fields |= {"accessCount": str(after.access_count), "lastAccessedAt": after.last_accessed_at}
             fields["lastAccessedByAgent"] = after.last_accessed_by_agent
-    stored = [text for name, value in fields.items() if value is not None for text in (name, value)]
-    return token, _forgotten_after(write.at, after.expires_at), stored
+    stored = ["", ""] if after.expires_at is None else [_forgotten_after(write.at, after.expires_at), after.expires_at]
+    for name, value in fields.items():
+        if value is not None:
+            stored += name, value
+    return token, stored
 
 
-def _forgotten_after(at: str, expires_at: str | None) -> str:
-    """Return for how long Redis is to keep a record: counted from now, for its clock may be another."""
-    if expires_at is None:
-        return "0"
+def _forgotten_after(at: str, expires_at: str) -> str:
+    """Return for how many milliseconds Redis is to keep a record: counted from now, for its clock may be another."""
     left = (parse_time(expires_at) - parse_time(at)).total_seconds()
     return str(int(max(left, 0) * 1_000) + _GRACE)
 

@@ -58,12 +58,12 @@ class Reader:
         members = self._members(range, limit + 1, after, reverse=reverse)
         more = len(members) > limit
         members = members[:limit]
-        ids = [member.partition(AFTER_ID)[0] for member in members]
+        ids, expiries = members, None
+        if any(AFTER_ID in member for member in members):
+            parts = [member.partition(AFTER_ID) for member in members]
+            ids, expiries = [part[0] for part in parts], [part[2] or None for part in parts]
         if fields is not Fields.KEY:
             return self._page(ids, fields, more=more)
-        expiries: list[str | None] | None = None
-        if any(AFTER_ID in member for member in members):
-            expiries = [member.partition(AFTER_ID)[2] or None for member in members]
         return DocumentPage(BareDocuments(ids, expiries), ids[-1] if more else None)
 
     def scan_all(self, fields: Fields, limit: int, after: str | None) -> DocumentPage:

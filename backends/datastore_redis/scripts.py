@@ -21,6 +21,12 @@ UNKNOWN = "-"
 """The token of a stored thing that has none: another program has written it."""
 
 
+COUNTED = ("accessCount", "lastAccessedByAgent", "lastAccessedAt")
+PROVENANCE = ("metadata", "createdByAgent", "updatedAt", *COUNTED, "updatedByAgent")
+STATE = ("createdAt", "revision", "expiresAt", *PROVENANCE, "recentWrites", "recentCounts", "fences", "token")
+"""What is read of a record before it is written: all but the value."""
+
+
 class Script(NamedTuple):
     """A script, and the digest by which Redis knows it."""
 
@@ -61,33 +67,33 @@ end
 SWAP = _script(
     _PLACE,
     """
-local kind, token = redis.call('TYPE', KEYS[1]).ok, ''
-if kind == 'hash' then token = redis.call('HGET', KEYS[1], 'token') or '-' elseif kind ~= 'none' then token = '-' end
+local row = redis.pcall('HMGET', KEYS[1], 'token', 'expiresAt')
+local token = row.err and '-' or row[1] or (redis.call('EXISTS', KEYS[1]) == 1 and '-' or '')
 if token ~= ARGV[1] then
-  if kind ~= 'hash' then return {token} end
-  return {token, redis.call('HMGET', KEYS[1], unpack(ARGV, 6, 5 + ARGV[5]))}
+  if token == '' or row.err then return {token} end
+  return {token, redis.call('HMGET', KEYS[1], "@")}
 end
 if ARGV[3] == 'remove' then redis.call('DEL', KEYS[1]) place(KEYS[2], KEYS[3], ARGV[2], false) return 1 end
-local first = 6 + ARGV[5]
-redis.call('HSET', KEYS[1], ARGV[first], ARGV[first + 1])  -- without memory Redis refuses this, and nothing is done
-if ARGV[3] == 'new' then redis.call('DEL', KEYS[1]) end
-for i = first, #ARGV, 2 do
-  if ARGV[i] == 'expiresAt' then
-    place(KEYS[2], KEYS[3], ARGV[2], ARGV[i + 1])
-    if ARGV[i + 1] == '' then redis.call('HDEL', KEYS[1], 'expiresAt') end
-  end
-  if ARGV[i + 1] ~= '' or ARGV[i] ~= 'expiresAt' then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+if ARGV[3] == 'new' and token ~= '' then
+  redis.call('HSET', KEYS[1], 'token', '-')  -- without memory Redis refuses this, and nothing is done
+  redis.call('DEL', KEYS[1])
 end
-if ARGV[4] == '0' then redis.call('PERSIST', KEYS[1])
-elseif ARGV[4] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[4]) end
+redis.call('HSET', KEYS[1], unpack(ARGV, 6))
+local before = ARGV[3] == 'change' and (row[2] or '')
+if before ~= ARGV[5] then
+  place(KEYS[2], KEYS[3], ARGV[2], ARGV[5])
+  if ARGV[5] ~= '' then redis.call('HSET', KEYS[1], 'expiresAt', ARGV[5])
+  elseif before then redis.call('HDEL', KEYS[1], 'expiresAt') redis.call('PERSIST', KEYS[1]) end
+end
+if ARGV[5] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[4]) end
 return 1
-""",
+""".replace('"@"', ", ".join(f"'{name}'" for name in STATE)),
 )
 """Writes one record if it has the token that was seen, and returns 1, or what it has found instead.
 
 Keys: the record, the ids, the expiring ones. Arguments: the token, empty for no record; the id; ``new``, ``change`` or
-``remove``; after how many milliseconds Redis forgets it, 0 for never and empty for as before; how many names follow;
-the names of the fields to return; the names and values of the fields to write.
+``remove``; after how many milliseconds Redis forgets it; when it expires, empty for never; the names and values of the
+other fields to write.
 """
 
 COUNT = _script("""

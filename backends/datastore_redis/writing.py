@@ -15,9 +15,9 @@ from datastore.adapters.remembering import MARK_LENGTH, REMEMBERED
 from datastore.backend import Access, Delete, Restore
 from datastore.errors import BackendUnavailableError, DataStoreError
 from datastore_redis.client import Command, Session, run
-from datastore_redis.codec import STATE, fields_of, known_of
+from datastore_redis.codec import fields_of, known_of
 from datastore_redis.failures import NAME, RefusedForNowError, WrongTypeError
-from datastore_redis.scripts import COUNT, SWAP, UNKNOWN
+from datastore_redis.scripts import COUNT, STATE, SWAP, UNKNOWN
 
 
 class Records(Primitives):
@@ -85,10 +85,10 @@ class Records(Primitives):
         keys = [record, *names.index(write.id.partition(":")[0])]
         seen = "" if change.over is ABSENT else change.token
         if not _stores(change):
-            return "", run(SWAP, keys, seen, write.id, "remove", "", len(STATE), *STATE)
-        token, kept, fields = fields_of(change)
+            return "", run(SWAP, keys, seen, write.id, "remove")
+        token, fields = fields_of(change)
         how = "change" if change.live and not isinstance(write, Restore) else "new"
-        return token, run(SWAP, keys, seen, write.id, how, kept, len(STATE), *STATE, *fields)
+        return token, run(SWAP, keys, seen, write.id, how, *fields)
 
     def _result(self, change: Change, token: str, answer: Any) -> Result:
         if isinstance(answer, DataStoreError):
