@@ -29,12 +29,25 @@ TARGET = 0.040
 FORBIDDEN = (
     "aiosqlite", "boto3", "botocore", "couchdb", "couchdb3", "google", "grpc", "httpx", "pydantic", "pydantic_core",
     "requests", "rich", "sqlite3", "typer", "urllib3", "datastore_couchdb", "datastore_dynamodb",
-    "datastore_firestore", "datastore_memory", "datastore_sqlite", "difflib", "hashlib", "logging", "random", "urllib",
+    "datastore_firestore", "datastore_memory", "datastore_redis", "datastore_sqlite", "redis",
+    "difflib", "hashlib", "logging", "random", "urllib",
     "asyncio", "concurrent", "email", "http", "socket", "ssl", "zipfile",
 )  # fmt: skip
 """What the core must not import: database clients, the libraries of the command line, the adapters, and modules of the
 standard library that are slow to import and that few programs need."""
-_CLIENTS = {"boto3", "botocore", "couchdb", "email", "google", "grpc", "httpx", "requests", "urllib3", "zipfile"}
+_CLIENTS = {
+    "boto3",
+    "botocore",
+    "couchdb",
+    "email",
+    "google",
+    "grpc",
+    "httpx",
+    "redis",
+    "requests",
+    "urllib3",
+    "zipfile",
+}
 """What opening a SQLite file must not import; two of them are signs of `importlib.metadata`."""
 _WARM = 3
 

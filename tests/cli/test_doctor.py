@@ -120,6 +120,8 @@ def test_a_scratch_area_must_be_empty(store):
         ("couchdb://u:p@h:1", "couchdb://u:p@h:1/agent_data_store_conformance_", ""),
         ("sqlite:///a.db?mode=ro&timeout=5", "sqlite:///a_conformance_", ".db?timeout=5"),
         ("firestore://project/agents", "firestore://project/agents_conformance_", ""),
+        ("redis://u:p@h:1/3/agents?pool=2", "redis://u:p@h:1/3/agents_conformance_", "?pool=2"),
+        ("redis://h/0", "redis://h/0_conformance_", ""),
         ("dynamodb://table?region=r", "dynamodb://table_conformance_", "?region=r"),
         ("memory://", "memory://", ""),
         ("sqlite://:memory:", "sqlite://:memory:", ""),

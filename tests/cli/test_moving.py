@@ -225,6 +225,11 @@ def test_a_store_is_not_copied_to_itself_however_it_is_spelled(source, own_direc
             ["firestore://p", "firestore://p/agent_data_store", "firestore://p?database=(default)"],
             ["firestore://q", "firestore://p/other", "firestore://p?database=other"],
         ),
+        (
+            "datastore_redis",
+            ["redis://localhost", "redis://127.0.0.1:6379/0/agent_data_store", "redis://u:p@LOCALHOST/0?timeout=3"],
+            ["redis://other", "redis://localhost/1", "redis://localhost/agents", "redis:///0?socket=/redis.sock"],
+        ),
     ],
 )
 def test_a_database_is_the_same_however_its_url_spells_it(adapter, same, others, monkeypatch):

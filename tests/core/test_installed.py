@@ -39,7 +39,9 @@ def metadata_says(name: str) -> set[tuple[str, str]]:
     return {(point.module, point.attr) for point in points.select(group=ENTRY_POINTS, name=name)}
 
 
-@pytest.mark.parametrize("scheme", ["couchdb", "couchdbs", "dynamodb", "firestore", "memory", "sqlite"])
+@pytest.mark.parametrize(
+    "scheme", ["couchdb", "couchdbs", "dynamodb", "firestore", "memory", "redis", "rediss", "sqlite"]
+)
 def test_our_own_adapters_are_found(scheme):
     assert {entry_point(ENTRY_POINTS, scheme)} == metadata_says(scheme)
 

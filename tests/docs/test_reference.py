@@ -28,6 +28,7 @@ from datastore_couchdb.backend import CouchBackend
 from datastore_dynamodb.backend import DynamoBackend
 from datastore_firestore.backend import FirestoreBackend
 from datastore_memory import MemoryBackend
+from datastore_redis.backend import RedisBackend
 from datastore_sqlite import schema
 from tests.docs.pages import PAGES, ROOT, page_name, prose
 
@@ -72,6 +73,7 @@ def backends() -> Iterator[tuple[str, Capabilities]]:
         ("CouchDB", CouchBackend),
         ("DynamoDB", DynamoBackend),
         ("Firestore", FirestoreBackend),
+        ("Redis", RedisBackend),
     ):
         yield name, kind.capabilities
 
@@ -125,6 +127,7 @@ URLS = {
     "docs/backends/couchdb.md": "couchdb://127.0.0.1:1/agents",
     "docs/backends/dynamodb.md": "dynamodb://agents",
     "docs/backends/firestore.md": "firestore://project",
+    "docs/backends/redis.md": "redis://127.0.0.1:1",
 }
 """By their pages: a store that nobody has to be there for, since a parameter is refused before anything is opened."""
 
@@ -134,7 +137,7 @@ def test_every_backend_that_connect_finds_has_a_page_and_a_place_in_the_readme()
     schemes = set(re.findall(r"^(\w+) = \"datastore_", text_of("pyproject.toml"), re.MULTILINE))
     assert shown == schemes
     assert {page_name(page) for page in PAGES if page.parent.name == "backends"} == set(URLS)
-    assert {url.partition(":")[0] for url in URLS.values()} == schemes - {"couchdbs"}
+    assert {url.partition(":")[0] for url in URLS.values()} == schemes - {"couchdbs", "rediss"}
 
 
 @pytest.mark.parametrize("page", URLS)

@@ -9,7 +9,7 @@ import pytest
 import datastore
 from datastore.moving import digest_of, import_legacy
 from tests.moving.test_legacy_format import legacy
-from tests.servers import couchdb, dynamodb, firestore
+from tests.servers import couchdb, dynamodb, firestore, redis
 
 
 def _couchdb():
@@ -23,8 +23,9 @@ TARGETS = {
     "couchdb": _couchdb,
     "dynamodb": lambda: dynamodb.MINISTACK.url(),
     "firestore": lambda: f"firestore://test-{uuid.uuid4().hex}/agents?emulator=127.0.0.1:{firestore.server().port}",
+    "redis": redis.borrow,
 }
-SERVERS = ("couchdb", "dynamodb", "firestore")
+SERVERS = ("couchdb", "dynamodb", "firestore", "redis")
 
 
 @pytest.fixture(

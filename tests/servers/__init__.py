@@ -4,12 +4,13 @@ Each of `SERVERS` has ``start()``, which installs and starts its server, and ``R
 installs what that needs.
 """
 
-from tests.servers import couchdb, dynamodb, firestore
+from tests.servers import couchdb, dynamodb, firestore, redis
 
 SERVERS = {
     "couchdb": couchdb,
     "dynamodb": dynamodb.MINISTACK,
     "dynamodb-dynalite": dynamodb.DYNALITE,
     "firestore": firestore,
+    "redis": redis,
 }
 """By the name that ``pytest.mark.server`` and the conformance report use."""

