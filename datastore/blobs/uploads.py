@@ -32,6 +32,7 @@ from datastore.blobs.heads import (
     mark_value,
     new_version,
     part,
+    part_key,
     place_of,
 )
 from datastore.blobs.sweeping import remove, sweep
