@@ -51,7 +51,7 @@ def test_every_connection_is_as_durable_as_the_url_says(tmp_path, synchronous, l
         pool.give_back(second)
 
 
-@pytest.mark.parametrize(("synchronous", "pages"), [("normal", 4_000), ("full", 250)])
+@pytest.mark.parametrize(("synchronous", "pages"), [("normal", 4_000), ("full", 500)])
 def test_the_log_begins_anew_sooner_where_each_commit_waits_for_the_disk(tmp_path, synchronous, pages):
     """What is written over does not grow, and so costs the disk less."""
     with connect(f"{tmp_path}/a.db?synchronous={synchronous}") as store:
