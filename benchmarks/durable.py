@@ -187,6 +187,7 @@ def full_in_turns(rounds: int) -> tuple[list[float], list[float]]:
     """Return the seconds per step of each turn, ours with ``synchronous=full`` and `SqliteSaver`'s."""
     from langgraph.checkpoint.sqlite import SqliteSaver
 
+    taken: tuple[list[float], list[float]] = ([], [])
     with (
         tempfile.TemporaryDirectory() as directory,
         datastore.connect(f"sqlite:///{directory}/a.db?synchronous=full", tracking="off") as store,
@@ -195,7 +196,6 @@ def full_in_turns(rounds: int) -> tuple[list[float], list[float]]:
     ):
         saver.setup()
         config: Any = {"configurable": {"thread_id": "run", "checkpoint_ns": ""}}
-        taken: tuple[list[float], list[float]] = ([], [])
         for turn in range(rounds):
             began = time.perf_counter()
             for number in range(TURN):
@@ -206,7 +206,7 @@ def full_in_turns(rounds: int) -> tuple[list[float], list[float]]:
                 config = saver.put(config, checkpoint, metadata, versions)
             taken[0].append((between - began) / TURN)
             taken[1].append((time.perf_counter() - between) / TURN)
-        return taken
+    return taken
 
 
 WAYS: dict[str, tuple[str | None, Callable[[Path, int], Measured]]] = {
