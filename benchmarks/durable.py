@@ -7,7 +7,8 @@ Two loads: a step with a small result, and a step of a run with 100 variables of
 LangGraph puts a checkpoint of all variables with each step, as its graphs do. DBOS keeps what a step returns: all
 variables, for that is how its steps hand state on. What is not installed is left out, and the table says so.
 LangGraph leaves SQLite's ``synchronous`` at full, which survives a loss of power; ours is normal unless the URL says
-full, which is measured as well.
+full, which is measured as well. There the disk decides, whose speed changes from one second to the next on a shared
+machine. So the two are measured once more in short turns, and compared turn by turn.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any, NamedTuple
 
 import datastore
@@ -29,6 +30,7 @@ import datastore
 STEPS = 300
 VARIABLES = 100
 KILOBYTE = "x" * 1_000
+TURN, TURNS = 25, 80
 
 
 class Measured(NamedTuple):
@@ -99,7 +101,7 @@ def _settled(directory: Path, measured: Measured) -> float:
     return _size(directory) / STEPS if _size(directory) else measured.bytes_per_step
 
 
-def _checkpoint(number: int, values: dict[str, str]) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+def _checkpoint(number: int, values: dict[str, Any]) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     from langgraph.checkpoint.base import empty_checkpoint
 
     checkpoint = empty_checkpoint()
@@ -181,6 +183,32 @@ def dbos(directory: Path, variables: int) -> Measured:
     return Measured(STEPS / took, _size(directory) / STEPS)
 
 
+def full_in_turns(rounds: int) -> tuple[list[float], list[float]]:
+    """Return the seconds per step of each turn, ours with ``synchronous=full`` and `SqliteSaver`'s."""
+    from langgraph.checkpoint.sqlite import SqliteSaver
+
+    taken: tuple[list[float], list[float]] = ([], [])
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        datastore.connect(f"sqlite:///{directory}/a.db?synchronous=full", tracking="off") as store,
+        SqliteSaver.from_conn_string(f"{directory}/b.db") as saver,
+        store.agent("user", "agent").runs.start("run") as run,
+    ):
+        saver.setup()
+        config: Any = {"configurable": {"thread_id": "run", "checkpoint_ns": ""}}
+        for turn in range(rounds):
+            began = time.perf_counter()
+            for number in range(TURN):
+                run.step("step", int, number)
+            between = time.perf_counter()
+            for number in range(TURN):
+                checkpoint, metadata, versions = _checkpoint(turn * TURN + number, {"v0": number})
+                config = saver.put(config, checkpoint, metadata, versions)
+            taken[0].append((between - began) / TURN)
+            taken[1].append((time.perf_counter() - between) / TURN)
+    return taken
+
+
 WAYS: dict[str, tuple[str | None, Callable[[Path, int], Measured]]] = {
     "ours": (None, ours),
     "ours, synchronous=full": (None, partial(ours, synchronous="full")),
@@ -217,6 +245,11 @@ def main(rounds: int) -> None:
             speed = median(one.steps_per_second for one in found[name])
             size = median(one.bytes_per_step for one in found[name])
             print(f"{name:<36}{speed:>10,.0f}{size:>12,.0f}")
+    if is_there("langgraph.checkpoint.sqlite"):
+        ours_, theirs = full_in_turns(TURNS)
+        print(f"\nsynchronous=full, {TURNS} turns of {TURN} steps: steps/s of all together, and per turn theirs / ours")
+        low, middle, high = quantiles([b / a for a, b in zip(ours_, theirs, strict=True)], n=4)
+        print(f"{TURNS / sum(ours_):,.0f} and {TURNS / sum(theirs):,.0f}; {middle:.2f} ({low:.2f}-{high:.2f})")
 
 
 if __name__ == "__main__":

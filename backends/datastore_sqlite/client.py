@@ -27,9 +27,10 @@ _CHECKPOINT_PAGES = 4_000
 """How many pages the log holds before it is written back to the file: 16 MB instead of SQLite's 4 MB, so that a page
 that is written often is written back less often. Readers find a page at the same cost, since up to 4,062 pages share
 one index (https://www.sqlite.org/walformat.html, section 2.3.1)."""
-_SYNCED_CHECKPOINT_PAGES = 250
+_SYNCED_CHECKPOINT_PAGES = 500
 """The same where each commit waits for the disk (``synchronous=full``). A log that begins anew is written over, and no
-longer grows: then its size need not be made durable at each commit, which takes a file system nearly as long again."""
+longer grows: then its size need not be made durable at each commit, which takes a file system nearly as long again. It
+is not fewer, because values near 1 MB would then be written back at almost each commit."""
 _STEPS = 10_000
 """How many steps of SQLite's virtual machine lie between two checks of the deadline: about a millisecond's worth."""
 

@@ -73,6 +73,7 @@ class LogCalls(Bound):
                 stored.
             ValueTooLargeError: If an entry is too large; nothing was stored.
             ConflictError: If for ``max_seconds`` others always were first.
+            LeaseLostError: If it is made under a lease, and a later holder of that has appended to the log.
 
         Requests: 1 for each part, if this process appended to the log or read its end in the last 5 minutes, and nobody
         else appended since; otherwise 1 more to look for the number, and 2 to 4 more for each time that another was

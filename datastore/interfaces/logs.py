@@ -54,7 +54,7 @@ class Log(OfOneProcess):
             The number of the first one.
 
         Raises:
-            InvalidValueError, ValueTooLargeError, ConflictError: As `AgentDataStore.log_append`.
+            InvalidValueError, ValueTooLargeError, ConflictError, LeaseLostError: As `AgentDataStore.log_append`.
 
         Requests: 1 in steady state; see ``AgentDataStore.log_append``.
         """

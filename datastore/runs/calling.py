@@ -29,7 +29,8 @@ def catching(function: Callable[..., Any], parameter: str = "function", *, await
     """
     if not callable(function):
         raise InvalidValueError(f"{parameter} is {kind_of(function)}; give the function to call")
-    if inspect.iscoroutinefunction(function) and not awaits:
+    is_awaited = inspect.iscoroutinefunction(function)
+    if is_awaited and not awaits:
         raise InvalidValueError(f"{parameter} is a coroutine function; data_store.asynchronous.runs awaits it")
 
     async def awaited(*arguments: Any) -> Made:
@@ -45,7 +46,7 @@ def catching(function: Callable[..., Any], parameter: str = "function", *, await
             return Made(error=error)
         return _awaited(result) if awaits and inspect.isawaitable(result) else Made(result)
 
-    return awaited if inspect.iscoroutinefunction(function) else called
+    return awaited if is_awaited else called
 
 
 async def _awaited(made: Awaitable[Any]) -> Made:

@@ -51,6 +51,17 @@ def test_every_connection_is_as_durable_as_the_url_says(tmp_path, synchronous, l
         pool.give_back(second)
 
 
+@pytest.mark.parametrize(("synchronous", "pages"), [("normal", 4_000), ("full", 500)])
+def test_the_log_begins_anew_sooner_where_each_commit_waits_for_the_disk(tmp_path, synchronous, pages):
+    """What is written over does not grow, and so costs the disk less."""
+    with connect(f"{tmp_path}/a.db?synchronous={synchronous}") as store:
+        agent = store.agent("u", "a")
+        for number in range(1_000):
+            agent.set(f"k{number}", "x" * 300)
+        size = (tmp_path / "a.db-wal").stat().st_size / 4_120
+        assert pages <= size < pages + 50 or (synchronous == "normal" and 1_000 < size < pages)
+
+
 @pytest.mark.parametrize("mmap", [True, False])
 def test_a_memory_map_is_used_where_the_url_asks_for_one(tmp_path, mmap):
     with connect(f"{tmp_path}/a.db" + "?mmap=true" * mmap) as store:

@@ -154,6 +154,21 @@ class Leases(Topic):
         assert second.lease("work").number > lease.number
         assert not lease.is_held
 
+    @pytest.mark.parametrize("ahead", [-9.9, 9.9])
+    def test_clocks_that_differ_by_less_than_a_tenth_do_no_harm(
+        self, store: DataStore, open_store: Opener, wrapped: Wrapper, clock: Clock, ahead: float
+    ) -> None:
+        """Of the time of a lease: two holders never believe at once that they have it."""
+        other = _two_stores(store, open_store, wrapped, clock=lambda: clock() + ahead)
+        agents = [one.agent("user_1", "agent_1") for one in (store, other)]
+        leases = [agents[0].lease("work", 100, renew=False)]
+        for moment in range(450):
+            clock.advance(1)
+            with suppress(LeaseHeldError):
+                leases.append(agents[moment % 2].lease("work", 100, renew=False))
+                assert sum(lease.is_held for lease in leases) == 1
+        assert len(leases) > 3
+
     def test_a_lease_that_is_renewed_by_hand_goes_on(self, data_store: AgentDataStore, clock: Clock) -> None:
         """It does for as long as it was taken for."""
         lease = data_store.lease("work", timedelta(seconds=100), renew=False)
