@@ -42,7 +42,8 @@ class RealRedisHarness(Harness):
 
     def close(self) -> None:
         if self._url is not None:
-            connect(self._url).backend.drop()
+            with connect(self._url) as store:
+                store.backend.drop()
 
 
 @pytest.fixture(scope="class", name="smaller_pages")

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 import datastore
-from tests.servers import couchdb, dynamodb, firestore
+from tests.servers import couchdb, dynamodb, firestore, redis
 from tests.servers.processes import HOST
 
 
@@ -20,6 +20,7 @@ from tests.servers.processes import HOST
         pytest.param("couchdb", marks=pytest.mark.server("couchdb")),
         pytest.param("dynamodb", marks=pytest.mark.server("dynamodb")),
         pytest.param("firestore", marks=pytest.mark.server("firestore")),
+        pytest.param("redis", marks=pytest.mark.server("redis")),
     ]
 )
 def store(request, tmp_path):
@@ -30,6 +31,7 @@ def store(request, tmp_path):
         "couchdb": lambda: couchdb.url(database),
         "dynamodb": dynamodb.MINISTACK.url,
         "firestore": lambda: f"firestore://test-{uuid.uuid4().hex}/agents?emulator={HOST}:{firestore.server().port}",
+        "redis": redis.borrow,
     }
     with datastore.connect(urls[request.param]()) as store:
         yield store
