@@ -130,15 +130,23 @@ def end(scope: Scope, leases: list[dict[str, Any]]) -> list[bool]:
     Returns:
         For each whether it was held until now.
 
-    Requests: 1 for each lease. 2 more for one that another process has renewed, or if this one was started since.
+    Raises:
+        DataStoreError: If the database did not take all of them; what is not ended now ends by itself.
+
+    Requests: 1 for each batch. 2 more if another process has renewed some of them, or this one was started since.
     """
-    claims, ended = claims_of(leases, MOST_AT_ONCE), set[Claim]()
+    claims = claims_of(leases, MOST_AT_ONCE)
+    ended = dict.fromkeys(claims, False)
     for anew in (False, True):
-        left = [claim for claim in dict.fromkeys(claims) if claim not in ended]
-        for claim, holding in _holdings(scope, left, anew=anew).items():
-            if holding.release():
-                ended.add(claim)
-    return [claim in ended for claim in claims]
+        found = _holdings(scope, [claim for claim, is_over in ended.items() if not is_over], anew=anew)
+        puts = {claim: holding.ending() for claim, holding in found.items()}
+        for claim, outcome in zip(puts, scope.core.write(list(puts.values())), strict=True):
+            if outcome.error is not None:
+                raise outcome.error
+            if outcome.done:
+                ended[claim] = True
+                found[claim].lose("it was released")
+    return [ended[claim] for claim in claims]
 
 
 def under(data_store: S, leases: Sequence[Claim]) -> S:
@@ -166,7 +174,7 @@ def under(data_store: S, leases: Sequence[Claim]) -> S:
 
 def _holdings(scope: Scope, claims: Iterable[Claim], *, anew: bool = False) -> dict[Claim, Holding]:
     """Return those leases that are held by whoever claims them: as they are remembered, or as they are recorded."""
-    held, asked_for = dict[Claim, Holding](), dict[str, tuple[Scope, Claim]]()
+    held, asked_for = dict[Claim, Holding](), list[tuple[str, Scope, Claim]]()
     for claim in claims:
         place = scope if claim.namespace == scope.namespace else scope.within(claim.namespace)
         place.core.check_writes(place.prefix)
@@ -175,11 +183,11 @@ def _holdings(scope: Scope, claims: Iterable[Claim], *, anew: bool = False) -> d
         if holding is not None and holding.fence.number == claim.number and not (anew or holding.is_over):
             held[claim] = holding
         else:
-            asked_for[id] = place, claim
+            asked_for.append((id, place, claim))
     if asked_for:
-        for id, document in scope.core.read(list(asked_for), Fields.VALUE).items():
-            place, claim = asked_for[id]
-            if (holding := _recorded(place, claim, document)) is not None:
+        documents = scope.core.read(list({id: None for id, _, _ in asked_for}), Fields.VALUE)
+        for id, place, claim in asked_for:
+            if id in documents and (holding := _recorded(place, claim, documents[id])) is not None:
                 held[claim] = holding
                 _remember(scope, id, claim.handle, holding)
     return held

@@ -51,7 +51,7 @@ _UNLIMITED = frozenset(
     }
 )
 """Those that may take longer than ``max_seconds``: it limits each of their pages."""
-_LEASING = frozenset({"compute_begin", "compute_end", "compute_abandon", "lease_take", "lease_release"})
+_LEASING = frozenset({"compute_begin", "compute_end", "compute_abandon", "lease_take", "lease_renew", "lease_release"})
 _MOST_LEASES = 10_000
 _MANY = 100
 """A batch of more keys or items is a long call."""
@@ -166,9 +166,10 @@ class Runner:
                 noted[place] = result.lease
         elif call.name == "lease_take":
             noted[place] = result.handle
-        elif call.name == "lease_release":
-            for one in claims_of(arguments["leases"], MOST_AT_ONCE):
-                _forget(noted, (one.namespace, "lease_take", one.name), one.handle)
+        elif call.name in ("lease_renew", "lease_release"):
+            for one, is_held in zip(claims_of(arguments["leases"], MOST_AT_ONCE), result, strict=True):
+                if call.name == "lease_release" or is_held is False:
+                    _forget(noted, (one.namespace, "lease_take", one.name), one.handle)
         else:
             _forget(noted, (place[0], "compute_begin", place[2]), arguments["lease"])
         return result_to_bytes(call.result, result)
@@ -301,7 +302,7 @@ def _tell_of(
     scope = watched_scope_of(data_store)
     if scope.core.root.watcher is None:
         return
-    key, keys = arguments.get("key"), arguments.get("keys")
+    key, keys = arguments.get("key", arguments.get("name")), arguments.get("keys")
     number, size = found or (None, 0)
     tell(
         scope.core,

@@ -208,6 +208,17 @@ def test_many_are_renewed_in_one_request_to_the_database(client, asked):
     asked.clear()
     assert client.call("lease_renew", {"leases": claims + claims}).result == [True] * 40
     assert asked == ["write"]
+    asked.clear()
+    assert client.call("lease_release", {"leases": claims}).result == [True] * 20
+    assert asked == ["write"]
+
+
+def test_a_false_handle_beside_the_right_one_changes_nothing(client, store, taken):
+    store._core.lent.clear()  # as in a process that was started since
+    both = [claim(taken, handle="0" * 32), claim(taken), claim(taken, handle="1" * 32)]
+    assert client.call("lease_renew", {"leases": both}).result == [False, True, False]
+    store._core.lent.clear()
+    assert client.call("lease_release", {"leases": both}).result == [False, True, False]
 
 
 def test_one_lease_under_another_needs_both(client, taken):
