@@ -154,7 +154,7 @@ class LogCalls(Bound):
 
 
 def _list(scope: Scope, prefix: str | None) -> list[str]:
-    names = list[str]()
+    names: list[str] = []
     prefix = check_name("" if prefix is None else prefix, "prefix")
     range = key_range(scope.prefix, encode_name(prefix, "prefix") if prefix else None)
     while True:
@@ -310,7 +310,8 @@ def _learn(log: Place, number: int, at: float) -> None:
 
 def _forward(log: Place, span: Span) -> list[Entry]:
     core = log.scope.core
-    entries, low, found, began = list[Entry](), span.low, False, core.clock()
+    entries: list[Entry] = []
+    low, found, began = span.low, False, core.clock()
 
     def take(stored: Stored) -> None:
         nonlocal low, found
@@ -348,7 +349,8 @@ def _forward(log: Place, span: Span) -> list[Entry]:
 
 def _backward(log: Place, span: Span) -> list[Entry]:
     core = log.scope.core
-    entries, number, began = list[Entry](), span.high, core.clock()
+    entries: list[Entry] = []
+    number, began = span.high, core.clock()
     is_first = True
     while True:
         for stored in _scan(log, span.low, number, span.limit, reverse=True):
@@ -394,7 +396,8 @@ def _trim_once(log: Place, core: Core, first: int) -> tuple[int, bool]:
     if last is None:
         return 0, True
     first, removed, is_complete = min(first, last.next), 0, True
-    batch, size = list[tuple[Put | Delete, int]](), core.backend.capabilities.write_batch
+    batch: list[tuple[Put | Delete, int]] = []
+    size = core.backend.capabilities.write_batch
 
     def write() -> None:
         nonlocal removed, is_complete
