@@ -83,8 +83,8 @@ def main() -> None:
                 datastore.connect(url, flush_interval=600, max_pending=10_000_000) as on,
             ):
                 bare = sqlite3.connect(path, isolation_level=None)
-                agents = [store.agent("user", "agent", "notes") for store in (off, on)]
-                taken = least_of_blocks(blocks_of(*agents, bare), options.seconds / 2, options.records)
+                agent, counted = off.agent("user", "agent", "notes"), on.agent("user", "agent", "notes")
+                taken = least_of_blocks(blocks_of(agent, counted, bare), options.seconds / 2, options.records)
                 bare.close()
         least = {name: min(times) for name, times in taken.items()}
         shown = table(
