@@ -3,6 +3,7 @@
     python benchmarks/all.py                     # everything; some of it starts test servers (see `tests/servers`)
     python benchmarks/all.py --list              # what there is, and how many minutes it takes
     python benchmarks/all.py --only find get     # what has one of these words in its name
+    python benchmarks/all.py --only quiet        # what says something only on a machine that does nothing else
 
 Each prints its ratios with medians and quartiles. The packages of ``requirements.txt`` must be there. At the end comes
 how long each took, and whether it ran to its end; the exit code is 1 if one did not.
@@ -36,26 +37,33 @@ class Run(NamedTuple):
 
 RUNS = (
     Run("sqlite: get against peers", 2.6, "sqlite_against_peers.py --calls get 'get, tracking off'"),
-    Run("sqlite: get by part, and diskcache's", 0.5, "get_by_part.py"),
+    Run("sqlite: get by part, and diskcache's (quiet)", 0.5, "get_by_part.py"),
     Run("sqlite: set, set_many against peers", 2.6, "sqlite_against_peers.py --calls set set_many"),
     Run("sqlite: get_many against peers", 2.6, "sqlite_against_peers.py --calls get_many 'get_many, tracking off'"),
-    Run("sqlite: find by a declared index", 1.2, "sqlite_queries.py --part index --seconds 0.15"),
+    Run("sqlite: find by a declared index (quiet)", 1.2, "sqlite_queries.py --part index --seconds 0.15"),
+    Run("sqlite: find by part (quiet)", 1, "find_by_part.py --seconds 15"),
     Run("sqlite: find, pushed down or not", 1.5, "sqlite_queries.py --part pushed"),
-    Run("sqlite: listings", 1.5, "listings.py --rounds 9"),
-    Run("sqlite: growth to 1,000,000 records", 3, "sqlite_scale.py --rounds 7 --calls get 'get, tracking off' set"),
+    Run("sqlite: listings (quiet)", 1.5, "listings.py --rounds 9"),
+    Run("sqlite: listings by part (quiet)", 1, "listings_by_part.py --records 10000"),
+    Run(
+        "sqlite: growth to 1,000,000 records (quiet)",
+        3,
+        "sqlite_scale.py --rounds 7 --calls get 'get, tracking off' set",
+    ),
     Run("sqlite: one user among 1,000,000", 3, "many_users.py --rounds 7"),
-    Run("sqlite: 32 threads", 1.5, "throughput.py sqlite"),
+    Run("sqlite: 32 threads (quiet)", 1.5, "throughput.py sqlite"),
     Run("sqlite: 32 threads, order of writers", 1, "write_turns.py"),
-    Run("sqlite: copy, export, import", 2, "moving.py --rounds 5"),
+    Run("sqlite: copy, export, import (quiet)", 2, "moving.py --rounds 5"),
     Run("sqlite: awaited reads", 1.5, "async_calls.py --no-server"),
     Run("sqlite: ordered logs", 1, "durable.py"),
-    Run("import of the package", 0.5, "import_time.py"),
-    Run("couchdb: calls", 3, "couchdb_against_http.py --rounds 5"),
-    Run("couchdb: 32 threads", 1.5, "throughput.py couchdb --rounds 3"),
+    Run("import of the package (quiet)", 0.5, "import_time.py"),
+    Run("couchdb: calls (quiet)", 3, "couchdb_against_http.py --rounds 5"),
+    Run("couchdb: 32 threads (quiet)", 1.5, "throughput.py couchdb --rounds 3"),
     Run("dynamodb: calls, not counted", 2, "dynamodb_against_boto3.py --uncounted --rounds 5"),
     Run("dynamodb: the client's side alone", 2, "dynamodb_against_boto3.py --uncounted --replay --rounds 5"),
+    Run("dynamodb: the server's part (quiet)", 1, "dynamodb_against_boto3.py --uncounted --waiting"),
     Run("dynamodb: calls, counted", 2, "dynamodb_against_boto3.py --rounds 5"),
-    Run("dynamodb: 32 threads", 1.5, "throughput.py dynamodb --rounds 3"),
+    Run("dynamodb: 32 threads (quiet)", 1.5, "throughput.py dynamodb --rounds 3"),
     Run("firestore: calls", 2, "firestore_against_client.py --rounds 5"),
     Run("firestore: 32 threads", 1.5, "throughput.py firestore --rounds 3"),
     Run("redis: calls, not counted", 1, "redis_against_client.py --uncounted --rounds 5"),

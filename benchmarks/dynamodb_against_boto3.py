@@ -17,6 +17,9 @@ The rows: one `set`, one tracked `get`, `set_many` and `get_many` of 100 keys; 1
   `get_many` is a ``batch_get_item``. It counts no accesses, and repeats nothing safely. *replace_many* is a
   ``batch_write_item``, which promises less and so has no target: it replaces whole items, including when and by whom
   they were created, and how often they were read.
+
+``--waiting`` shows for both sides which part of the time of a call passes between sending a request and having its
+answer: the server's time, which no code on the client's side can save.
 """
 
 from __future__ import annotations
@@ -26,7 +29,9 @@ import itertools
 import json
 import os
 import random
+import statistics
 import sys
+import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
@@ -42,6 +47,8 @@ import datastore
 from datastore_dynamodb import DynamoBackend
 
 OURS, BARE = "ours", "boto3"
+Rows = dict[str, tuple[Callable[[], int], Callable[[], int]]]
+"""For each call what makes one of ours, and one of the other's; each returns how many keys it was for."""
 KEYS, BATCH, TARGET = 1_000, 100, 0.9
 
 
@@ -53,6 +60,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--replay", action="store_true", help="time the client's side alone: a server answers once")
+    parser.add_argument("--waiting", action="store_true", help="which part of the time is the server's")
     parser.add_argument("--uncounted", action="store_true", help="count no accesses")
     add_clock(parser)
     arguments = parser.parse_args()
@@ -117,6 +125,52 @@ class Replay:
 
     def _after_call(self, http_response: Any, **_: Any) -> None:
         self._answers.setdefault(self._asked, http_response.content)
+
+
+class Waiting:
+    """Adds up the seconds between sending requests and having their answers."""
+
+    def __init__(self, client: Any) -> None:
+        self.seconds = 0.0
+        session = client._endpoint.http_session
+        self._send = session.send
+        session.send = self._timed
+
+    def _timed(self, request: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return self._send(request)
+        finally:
+            self.seconds += time.perf_counter() - began
+
+    def milliseconds(self, call: Callable[[], int], times: int) -> tuple[float, float, float]:
+        """Return the medians of what a call takes, of what passes in requests, and of what is left."""
+        taken = list[tuple[float, float, float]]()
+        for _ in range(times):
+            began, before = time.perf_counter(), self.seconds
+            call()
+            whole, waited = time.perf_counter() - began, self.seconds - before
+            taken.append((whole, waited, whole - waited))
+        whole, waited, rest = (1_000 * statistics.median(column) for column in zip(*taken, strict=True))
+        return whole, waited, rest
+
+
+def waited(store: datastore.DataStore, bare: Bare, rows: Rows) -> None:
+    """Print which part of the time of each call is the server's, on both sides."""
+    assert isinstance(store.backend, DynamoBackend)
+    waits = Waiting(store.backend._connection.client), Waiting(bare.client)
+    shown = table(
+        "milliseconds a call", "", OURS, "in requests", "beside them", BARE, "in requests", "beside them",
+        "in requests, theirs / ours", "beside, theirs / ours",
+    )  # fmt: skip
+    for name, calls in rows.items():
+        (mine, my_waiting, my_rest), (other, their_waiting, their_rest) = (
+            wait.milliseconds(call, 30) for wait, call in zip(waits, calls, strict=True)
+        )
+        numbers = (mine, my_waiting, my_rest, other, their_waiting, their_rest)
+        ratios = (their_waiting / my_waiting, their_rest / my_rest)
+        shown.add_row(name, *(f"{one:.2f}" for one in (*numbers, *ratios)))
+    console.print(shown)
 
 
 class _Raw:
@@ -210,7 +264,7 @@ def contest(arguments: argparse.Namespace, store: datastore.DataStore, bare: Bar
 
         return turn
 
-    rows: dict[str, tuple[Callable[[], int], Callable[[], int]]] = {
+    rows: Rows = {
         "set": (singles(lambda key: ours.set(key, items[key])), singles(lambda key: bare.set(key, items[key]))),
         "get": (singles(ours.get), singles(bare.get)),
         "set_many": (
@@ -231,6 +285,9 @@ def contest(arguments: argparse.Namespace, store: datastore.DataStore, bare: Bar
         for key in keys:  # each is asked once
             ours.get(key)
             bare.get(key)
+    if arguments.waiting:
+        waited(store, bare, rows)
+        return
     result = table("keys per second", "call", OURS, BARE, "ratio", "quartiles", f">= {TARGET}")
     for name, (mine, theirs) in rows.items():
         rates = take_turns(

@@ -13,20 +13,17 @@ would have to do that reads the same row: what is left is what the store does be
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import pickle
 import random
 import sqlite3
 import statistics
-import time
 from collections.abc import Callable
-from math import inf
 from typing import Any
 
 import orjson
 from diskcache import Cache
-from measuring import console, print_environment, sample_value, table, verdict, work_directory
+from measuring import console, least_of_blocks, print_environment, sample_value, table, verdict, work_directory
 
 import datastore
 from datastore.ids import encode_key
@@ -82,28 +79,10 @@ def main() -> None:
                 "pickle.loads": lambda: [pickle.loads(one) for one in pickled],
             }
             assert untracked.get(keys[0]) == tracked.get(keys[0]) == cache.get(keys[0])
-            report(measure(blocks, options.seconds))
+            report(least_of_blocks(blocks, options.seconds, KEYS))
             mine.close()
             theirs.close()
         cache.close()
-
-
-def measure(blocks: dict[str, Block], seconds: float) -> dict[str, list[float]]:
-    """Return the microseconds of a call, turn by turn."""
-    taken: dict[str, list[float]] = {name: [] for name in blocks}
-    gc.collect()
-    gc.freeze()
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        for name, block in blocks.items():
-            least = inf
-            for _ in range(5):
-                began = time.thread_time()
-                block()
-                least = min(least, time.thread_time() - began)
-            taken[name].append(1e6 * least / KEYS)
-    gc.unfreeze()
-    return taken
 
 
 def report(taken: dict[str, list[float]]) -> None:

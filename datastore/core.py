@@ -260,7 +260,8 @@ class Core:
             deadlines.check()
             batch = ids[start : start + size]
             found.update(self.call(_Reading(batch), partial(self.backend.read, batch, fields)))
-        now, live = self.now(), dict[str, Document]()
+        now = self.now()
+        live: dict[str, Document] = {}
         unchecked = fields is Fields.ALL and not are_sound(list(found.values()))
         for id in ids:
             document = found.get(id)

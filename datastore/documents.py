@@ -102,7 +102,8 @@ def check_all_moved(
     Returns:
         The sound ones, in order, and an error for each of the others.
     """
-    sound, broken = list[Sound](), list[DamagedRecordError]()
+    sound: list[Sound] = []
+    broken: list[DamagedRecordError] = []
     if are_sound(documents, MAX_COUNT):
         try:
             names = names_of_all([document.id for document in documents]) if names is None else names

@@ -147,7 +147,8 @@ class CouchBackend(Backend):
             return DocumentPage((), None)
         if after is not None and after.startswith(_READING):
             return self._read_instead(range, fields, limit, after.removeprefix(_READING))
-        path, unused = self._session.path_in(range, "_find"), set[str]()
+        unused: set[str] = set()
+        path = self._session.path_in(range, "_find")
         try:
             page = finding.find(
                 self._session, path, range, plan, fields, limit, after, PAGE_BYTES, unused, reverse=reverse

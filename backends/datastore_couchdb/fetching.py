@@ -50,7 +50,8 @@ def get_documents(
 def _bulk_get(session: Session, ids: Sequence[str], unheard_of: list[str]) -> dict[str, dict[str, Any]]:
     body = json.dumps({"docs": [{"id": id} for id in ids]}, ensure_ascii=False)
     results = one_each(member(session.post("_bulk_get", body), "results", list, NAME), len(ids), NAME)
-    found, answered = dict[str, dict[str, Any]](), set[str]()
+    found: dict[str, dict[str, Any]] = {}
+    answered: set[str] = set()
     for result in results:
         id = member(result, "id", str, NAME)
         for answer in member(result, "docs", list, NAME):

@@ -185,7 +185,8 @@ def _between(comparisons: Iterable[Compare]) -> Test:
 
     An end without a number is the neighbouring type: booleans sort before numbers, and text after them.
     """
-    low, high = list[tuple[float, bool]](), list[tuple[float, bool]]()
+    low: list[tuple[float, bool]] = []
+    high: list[tuple[float, bool]] = []
     for comparison in comparisons:
         number = plain_number(comparison.value)
         if number is not None and comparison.operator in ("$gt", "$gte"):

@@ -91,7 +91,8 @@ def value_part(pieces: Iterable[Piece[Part]]) -> Part | None:
 
 def meta_part(pieces: Iterable[Piece[Part]]) -> Part | None:
     """Return a selector for the documents whose metadata and provenance match, or ``None`` if that would be all."""
-    inside, beside = list[Part](), list[Part]()
+    inside: list[Part] = []
+    beside: list[Part] = []
     for piece in pieces:
         if piece.about == "meta":
             (inside if _asks_for_metadata(piece.filter) else beside).append(piece.expression)
@@ -114,7 +115,7 @@ def any_of(parts: Iterable[Part]) -> Part:
     chosen = [part for part in parts if part.selector != NOTHING.selector]
     if len(chosen) < 2:
         return chosen[0] if chosen else NOTHING
-    alternatives = list[Selector]()
+    alternatives: list[Selector] = []
     for part in chosen:
         inner = part.selector["$or"] if list(part.selector) == ["$or"] else [part.selector]
         alternatives += inner
@@ -213,7 +214,9 @@ def _any_test(name: str, path: Path, root: str, tests: list[Test], narrows: bool
 
 def _is_in(name: str, path: Path, root: str, values: tuple[Any, ...]) -> Part:
     """Return a selector for one of several values, or for an array that contains one of them."""
-    plain, beyond, types = list[Any](), list[Test](), set[str]()
+    plain: list[Any] = []
+    beyond: list[Test] = []
+    types: set[str] = set()
     for value in values:
         number = plain_number(value)
         if isinstance(value, str | bool) or number is not None:

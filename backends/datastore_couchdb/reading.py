@@ -44,7 +44,9 @@ class Reader:
         """See `Backend.read`."""
         unheard_of: list[str] = []
         found = get_documents(self._session, ids, unheard_of)
-        memory, documents, damaged = self._memory, dict[str, Document](), list[str]()
+        documents: dict[str, Document] = {}
+        damaged: list[str] = []
+        memory = self._memory
         if unheard_of and any(isinstance(memory.get(id), Known) for id in unheard_of):
             self._session.is_in_doubt = True
         for id in ids:

@@ -97,7 +97,8 @@ def _whole(
         The answer and nothing more to read. Or ``None`` if it is too long or there is something wrong with it, with the
         chunks to read it from.
     """
-    pieces, size = list[bytes](), 0
+    pieces: list[bytes] = []
+    size = 0
     for chunk in chunks:
         pieces.append(chunk)
         size += len(chunk)

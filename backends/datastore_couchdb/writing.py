@@ -65,7 +65,8 @@ class Documents(Primitives):
 
         Requests: 1 per 16 MB.
         """
-        sent, results = list[tuple[Change, str]](), dict[str, Result]()
+        sent: list[tuple[Change, str]] = []
+        results: dict[str, Result] = {}
         for change in changes:
             try:
                 sent.append((change, self._text(change)))

@@ -132,7 +132,7 @@ class Connection:
 
         Requests: 1, and more if not all documents arrive.
         """
-        found = dict[str, Message | None]()
+        found: dict[str, Message | None] = {}
         left: Sequence[str] = names
         while left:
             failure: grpc.RpcError | None = None

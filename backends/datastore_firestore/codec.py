@@ -157,7 +157,7 @@ def arrays_in(value: Any) -> list[str]:
     Arrays in arrays need not be listed. A value with many arrays is treated like one that is text: the result is
     ``[""]``, the path of the value itself, which says that there may be an array anywhere.
     """
-    found = list[str]()
+    found: list[str] = []
     if not isinstance(value, dict):
         return found  # no path leads into such a value
     if not _collect_arrays(value, "", found) or len("".join(found).encode()) > _MOST_ARRAY_BYTES:

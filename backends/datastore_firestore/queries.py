@@ -174,7 +174,7 @@ def _all_of(every: Sequence[Reach]) -> Reach:
     if len(every) == 1:
         return every[0]
     plain = [_joined(terms) for terms in product(*(one.plain for one in every))]
-    arrays = list[tuple[Place, Term]]()
+    arrays: list[tuple[Place, Term]] = []
     hidden = set[Place]().union(*(one.hidden for one in every))
     for index, one in enumerate(every):
         others = [other.plain for number, other in enumerate(every) if number != index]

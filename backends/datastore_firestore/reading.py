@@ -143,7 +143,8 @@ class Reader:
         leave_out: Callable[[Message], bool] | None = None,
     ) -> Found:
         """Return a page of the documents that a query finds, without those that are to be left out."""
-        documents, broken = list[Document](), list[DamagedRecordError]()
+        documents: list[Document] = []
+        broken: list[DamagedRecordError] = []
         last, moment = None, read_time
         number, more = 0, True
         try:
@@ -178,7 +179,8 @@ class Reader:
         It includes what cannot be read. It leaves out other programs' documents, except in the range of everything.
         With ``expired_at`` it returns only what is expired then, and reads only documents that expire.
         """
-        seen, last, number, more = list[tuple[str, Known]](), None, 0, True
+        seen: list[tuple[str, Known]] = []
+        last, number, more = None, 0, True
         query = self._range_query(range, KEY, limit, after, expiring=expired_at is not None)
         try:
             for answer in self._stream(query, 0):
@@ -249,7 +251,8 @@ class Reader:
         for field in ("expiresAt", _NAME):  # a query with this filter has this order anyway; the cursor needs it
             query.order_by.add(direction=_Query.Direction.Value("ASCENDING")).field.field_path = field
         while True:
-            found, more = list[Message](), True
+            found: list[Message] = []
+            more = True
             try:
                 found.extend(answer.document for answer in self._stream(query, 0) if answer.HasField("document"))
                 more = len(found) == limit

@@ -386,11 +386,11 @@ def _both(one: Keys, other: Keys) -> Keys:
 
 def narrower(one: Range, other: Range) -> Range:
     """Return the range of what is in both of two ranges, whose lower bounds are part of them."""
-    low = max(one.low, other.low, key=_order)
+    low = other.low if _order(one.low) < _order(other.low) else one.low
     if one.high is None or other.high is None:
         bounded = other if one.high is None else one
     else:
-        bounded = min(one, other, key=lambda bound: (_order(bound.high), not bound.open))
+        bounded = one if (_order(one.high), not one.open) <= (_order(other.high), not other.open) else other
     return Range(low, bounded.high, bounded.open)
 
 

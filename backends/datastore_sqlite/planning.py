@@ -144,7 +144,8 @@ class Known:
 
         The parameters are in the order in which `_new_plan` binds them.
         """
-        plan, values = self.plan, list[Any]()
+        plan = self.plan
+        values: list[Any] = []
         for place, parameters_of in self._bindings:
             values += parameters_of(constants[place])
         keys = self._keys(constants) if self._is_plain else None

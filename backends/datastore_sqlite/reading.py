@@ -85,7 +85,8 @@ class Reader:
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None, *, reverse: bool) -> DocumentPage:
         """See `Backend.scan`."""
         end = range.end if range is not EVERYTHING else b""  # after all text, even text that is not UTF-8
-        statement, parameters = sql.SCAN[fields], tuple[Any, ...]((range.start, end, limit))
+        statement = sql.SCAN[fields]
+        parameters: tuple[Any, ...] = (range.start, end, limit)
         if reverse:
             statement = sql.SCAN_BACK[fields]
             if after is not None and after < range.end:
@@ -131,17 +132,18 @@ def _page(
     if fields is Fields.KEY:
         rows = cursor.fetchall()
         return rows, len(rows) < limit
-    rows, room = list[Row](), PAGE_BYTES
+    found: list[Row] = []
+    room = PAGE_BYTES
     try:
         for row in cursor:
-            rows.append(row)
+            found.append(row)
             value = row[VALUE]
             room -= len(value) if type(value) is str else size_of(value)
             if room < 0:
-                return rows, False
+                return found, False
     finally:
         cursor.close()
-    return rows, len(rows) < limit
+    return found, len(found) < limit
 
 
 def _bound(id: str) -> str | bytes:

@@ -225,7 +225,8 @@ def _select(columns: str, index: Index, conditions: Sequence[str]) -> str:
 
 def bounds_of(range: Range, parameters: dict[str, Any], suffix: str = "") -> tuple[str, ...]:
     """Return the bounds of a key as SQL, and add their parameters, whose names end with ``suffix``."""
-    low, above, bounds = range.low, range.above, list[str]()
+    bounds: list[str] = []
+    low, above = range.low, range.above
     if low is None and above:  # after rows without the field: all rows with it
         low, above = float("-inf"), False
     if low is not None:

@@ -153,7 +153,9 @@ class Counter:
 
     def _count(self, pending: dict[str, Access], states: dict[str, State]) -> DataStoreError | None:
         """Send what is to be counted, remove what is done from ``pending``, and return the error for the rest."""
-        before, accounts, changes = dict[str, Account](), dict[str, Account](), list[Change]()
+        before: dict[str, Account] = {}
+        accounts: dict[str, Account] = {}
+        changes: list[Change] = []
         mark = new_mark()
         for id, access in pending.items():
             account = before[id] = self._account(access)

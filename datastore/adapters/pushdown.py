@@ -195,7 +195,7 @@ def push(query: Query, dialect: Dialect[E], request: Callable[[Sequence[Piece[E]
     if len(chosen) < len(narrowing):
         taken = set(map(id, chosen))
         chosen = [piece for piece in narrowing if id(piece) in taken]
-    decided = set[int]()
+    decided: set[int] = set()
     if not any(dialect.widens(piece.expression) for piece in chosen):
         decided.update(id(piece) for piece in chosen if piece.exact)
     # A piece that every document matches is in neither.

@@ -142,7 +142,8 @@ class Line:
 
     def _next(self) -> list[Asked]:
         """Return those that wait and still want to know, as many as fit in one request, and at least one."""
-        batch, number, most = list[Asked](), 0, _MOST
+        batch: list[Asked] = []
+        number, most = 0, _MOST
         while self._waiting:
             first = self._waiting[0]
             if not batch:

@@ -180,7 +180,7 @@ class BatchCalls(Bound):
         Requests: as ``set_many``.
         """
         scope = scope_of(self)
-        puts = dict[tuple[str, str], Put]()
+        puts: dict[tuple[str, str], Put] = {}
         for put in _puts(scope, items, metadata, ttl):
             if put.if_revision is not None:
                 raise InvalidValueError(f"items[{put.key!r}] has an if_revision; add_many stores only new records")

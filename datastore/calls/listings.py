@@ -98,7 +98,7 @@ class ListingCalls(Bound):
         """
         scope = scope_of(self)
         span = _span(scope, prefix, start, end, reverse, limit)
-        keys = list[str]()
+        keys: list[str] = []
         for documents in scope.core.pages(span.range, Fields.KEY, None, span.limit, reverse=span.reverse):
             keys += _keys(documents, len(scope.prefix))
             if span.limit is not None and len(keys) >= span.limit:
@@ -363,7 +363,7 @@ def _with_key(document: Document) -> tuple[str, Document]:
 
 def _sound(documents: Sequence[Document], make: Callable[[Document], T]) -> list[T]:
     """Return what is made of each document, and leave out those that it refuses as damaged."""
-    found = list[T]()
+    found: list[T] = []
     for document in documents:
         try:
             found.append(make(document))
@@ -380,7 +380,8 @@ def _clear(scope: Scope, span: Span) -> int:
     if span.limit is None and core.removes_ranges and core.backend.capabilities.supports("clear"):
         backend = core.backend
         return core.call("clearing", lambda: backend.clear(span.range, now))
-    removed, batch = 0, list[Delete]()
+    batch: list[Delete] = []
+    removed = 0
     size = core.backend.capabilities.write_batch
 
     def take(error: DamagedRecordError) -> None:

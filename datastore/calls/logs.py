@@ -160,7 +160,7 @@ class LogCalls(Bound):
 
 
 def _list(scope: Scope, prefix: str | None) -> list[str]:
-    names = list[str]()
+    names: list[str] = []
     prefix = check_name("" if prefix is None else prefix, "prefix")
     range = key_range(scope.prefix, encode_name(prefix, "prefix") if prefix else None)
     while True:
@@ -326,7 +326,8 @@ def _learn(log: Place, end: End) -> End:
 
 def _forward(log: Place, span: Span) -> list[Entry]:
     core = log.scope.core
-    entries, low, began = list[Entry](), span.low, core.clock()
+    entries: list[Entry] = []
+    low, began = span.low, core.clock()
     last: Stored | None = None
 
     def take(stored: Stored) -> None:
@@ -365,7 +366,8 @@ def _forward(log: Place, span: Span) -> list[Entry]:
 
 def _backward(log: Place, span: Span) -> list[Entry]:
     core = log.scope.core
-    entries, number, began = list[Entry](), span.high, core.clock()
+    entries: list[Entry] = []
+    number, began = span.high, core.clock()
     is_first = True
     while True:
         for stored in _scan(log, span.low, number, span.limit, reverse=True):
@@ -412,7 +414,8 @@ def _trim_once(log: Place, core: Core, first: int) -> tuple[int, bool]:
         return 0, True
     core.check_fences(last.fences)
     first, removed, is_complete = min(first, last.next), 0, True
-    batch, size = list[tuple[Put | Delete, int]](), core.backend.capabilities.write_batch
+    batch: list[tuple[Put | Delete, int]] = []
+    size = core.backend.capabilities.write_batch
 
     def write() -> None:
         nonlocal removed, is_complete

@@ -166,7 +166,8 @@ class PlannedQuery:
             chosen = self.choose(window)
             return chosen, [key_of(one.id) for one in chosen]
         documents: Sequence[Document] = ()
-        keys, end = list[str](), window.end
+        keys: list[str] = []
+        end = window.end
         for page in self._pages(end):
             self.read += len(page)
             if not page:

@@ -15,14 +15,18 @@ from datastore.calls.changes import naming
 from datastore.documents import key_of
 from datastore.errors import ConflictError, QueryError
 from datastore.ids import IdRange, key_range
+from datastore.late import Late
 from datastore.retry import Backoff
 from datastore.scope import Bound, Scope, bounded, scope_of
 
 if TYPE_CHECKING:
     from datastore.backend import Query
+    from datastore.calls import planning
     from datastore.calls.listings import Page
     from datastore.queries.matcher import Predicate
     from datastore.queries.shaping import FieldsArgument, FilterArgument, SortArgument
+else:
+    planning = Late("datastore.calls.planning")
 
 T = TypeVar("T")
 
@@ -115,13 +119,11 @@ class QueryCalls(Bound):
         more records are skipped than returned, those of a ``get_many`` of the returned ones come in addition. If only
         certain keys can match, only those of a ``get_many`` of these keys.
         """
-        from datastore.calls.planning import PlannedQuery, parse_find
-
-        query, window, shape, needed = parse_find(filter, meta, sort, skip, limit, fields)
+        query, window, shape, needed = planning.parse_find(filter, meta, sort, skip, limit, fields)
         scope = scope_of(self)
         fit = None if type is None else scope.fitting(type)
         range = key_range(scope.prefix, prefix, start, end)
-        planned = PlannedQuery(scope, query, needed, range, window.sort)
+        planned = planning.PlannedQuery(scope, query, needed, range, window.sort)
         found, keys = planned.choose_with_keys(window)
         values = [one.value for one in found] if shape is None else [shape(one.value) for one in found]
         by_key = dict(zip(keys, values, strict=True))
@@ -204,13 +206,11 @@ class QueryCalls(Bound):
         removed yet, and 2 more whenever that is removed meanwhile), DynamoDB 1 per page of the database; with one
         those of ``find``.
         """
-        from datastore.calls.planning import PlannedQuery, parse_query
-
-        scope, query = scope_of(self), parse_query(filter, meta)
+        scope, query = scope_of(self), planning.parse_query(filter, meta)
         range = key_range(scope.prefix, prefix, start, end)
         if not query:
             return _count(scope, range)
-        return PlannedQuery(scope, query, Fields.KEY, range).count()
+        return planning.PlannedQuery(scope, query, Fields.KEY, range).count()
 
     @bounded
     def explain(
@@ -373,7 +373,8 @@ def _write_where(scope: Scope, query: Query, range: IdRange, write: Callable[[Do
     matches = compile_query(query)
     size = scope.core.backend.capabilities.write_batch
     seen: set[str] = set()  # an index may return a record again that this call has changed
-    changed, batch = 0, list[Document]()
+    batch: list[Document] = []
+    changed = 0
     for document in planned.documents():
         if not planned.in_order:
             if document.id in seen:

@@ -45,7 +45,8 @@ def outline_of(filter: Any) -> tuple[Outline, list[Any]] | None:
     """Return the outline of a filter that was not parsed, and its constants in order; ``None`` if it has none."""
     if type(filter) is not dict:
         return None
-    outline, constants = list[tuple[str, str, Hashable]](), list[Any]()
+    outline: list[tuple[str, str, Hashable]] = []
+    constants: list[Any] = []
     try:
         for name, operand in filter.items():
             if type(name) is not str or name[:1] == "$" or len(name) > _MOST_CHARACTERS:

@@ -55,7 +55,8 @@ def ask_over(transport: Transport, call: Call, body: bytes, max_seconds: float |
         raise explained(reply)
     if not call.in_lines:
         return answer_from_bytes(call.result, reply.body)
-    listing, items = Listing(call.result), list[Any]()
+    items: list[Any] = []
+    listing = Listing(call.result)
     for line in reply.body.split(b"\n"):
         if line:
             items += listing.read(line)

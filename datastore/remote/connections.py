@@ -66,7 +66,7 @@ class Answer:
                 raise HTTPException("an answer that does not say where it ends")
             if response.length is not None and response.length <= _PIECE:
                 return response.read()
-            pieces = list[bytes]()
+            pieces: list[bytes] = []
             while piece := response.read(_PIECE):
                 pieces.append(piece)
             if response.length:

@@ -91,7 +91,8 @@ class Journal:
 
         Requests: 1 per page, of the run and of each ancestor whose entries are among them.
         """
-        parts, first = list[tuple[str, int, int | None]](), 0
+        parts: list[tuple[str, int, int | None]] = []
+        first = 0
         for run, last in [*((one.run, one.last) for one in self.ancestors), (self.run, None)]:
             low, high = (
                 max(first, after),

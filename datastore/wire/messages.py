@@ -92,7 +92,7 @@ def _is_deeper(message: Any, most: int) -> bool:
     """Return whether something is nested deeper than so many levels: level by level, so that no stack is needed."""
     level = [message]
     for _ in range(most):
-        inner = list[Any]()
+        inner: list[Any] = []
         for one in level:
             if type(one) is dict:
                 inner += [child for child in one.values() if type(child) is dict or type(child) is list]
@@ -186,7 +186,7 @@ def items_from_json(items: Any) -> Any:
     """
     if type(items) is not list:
         return items
-    found = list[Item]()
+    found: list[Item] = []
     for index, item in enumerate(items):
         if type(item) is not dict or not {"key", "value"} <= item.keys() <= _ITEM:
             raise InvalidValueError(
@@ -323,7 +323,8 @@ def lines(result: Result, returned: Iterable[Any]) -> Iterator[bytes]:
         items = map(_entry_to_json, items)
     elif result is Result.BLOBS:
         items = map(_blob_to_json, items)
-    parts, size, number = list[bytes](), 0, 0
+    parts: list[bytes] = []
+    size, number = 0, 0
     for item in items:
         part = dump(item)
         parts.append(part)
