@@ -22,8 +22,10 @@ from datastore import DataStore, DataStoreError, ids
 from datastore.conformance.simulation.plans import Seen
 from datastore.conformance.simulation.workload import KINDS, Draw
 from datastore.conformance.simulation.world import BEGAN, Sight
+from datastore.runs import work
 from tests.full import times
 from tests.servers import couchdb
+from tests.simulation.both import NAMES
 from tests.simulation.couch import SETTINGS, CouchDatabase, CouchModel, Transport, opened
 from tests.simulation.playing import draw, play
 
@@ -93,7 +95,10 @@ def _plain(value):
 
 def played(seed, new_transport, settings):
     """Make the calls of a seed, and return what they came to and what was asked and answered."""
-    with patch.object(ids, "os", SimpleNamespace(urandom=Random(seed).randbytes)):  # new keys
+    with (
+        patch.object(ids, "os", SimpleNamespace(urandom=Random(seed).randbytes)),  # new keys
+        patch.object(work, "time", SimpleNamespace(monotonic=lambda: 0.0)),  # how long steps take
+    ):
         return _played(seed, new_transport, settings)
 
 
@@ -109,7 +114,7 @@ def _played(seed, new_transport, settings):
     agents = [store.agent("ann", f"agent {number}", "ns") for number, store in enumerate(stores)]
     draw = Draw(random, "ann")
     for _ in range(40):
-        name, which = random.choice(list(KINDS)), random.randrange(2)
+        name, which = random.choice(NAMES), random.randrange(2)
         arguments = KINDS[name].draw(draw)
         sent = [seen[which].get(one.key, "r0") if isinstance(one, Seen) else one for one in arguments]
         seconds[0] += random.choice((0.000_1, 0.5, 4.0))

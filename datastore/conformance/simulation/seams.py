@@ -26,7 +26,7 @@ from datastore.calls import leases, paging
 from datastore.conformance.simulation.scheduling import Event, Lock, Scheduler, SimulatedThread
 from datastore.runs import work
 
-_PART = 8  # bytes
+_PART = 16  # bytes
 
 
 @contextmanager

@@ -409,7 +409,7 @@ def _with_more(plan: Plan, random: Random) -> Plan:
 
     def more(thread: ThreadPlan) -> ThreadPlan:
         draw, calls = Draw(random, thread.user, keys), [] if alone else list(thread.calls)
-        for number in range(_NUMBERED_FROM, _NUMBERED_FROM + random.randint(2, 6)):
+        for number in range(_NUMBERED_FROM, _NUMBERED_FROM + random.randint(*((2, 6) if alone else (1, 4)))):
             (name,) = random.choices(list(kinds), [one.weight for one in kinds.values()])
             pause = random.expovariate(random.choice((1000.0, 200.0, 1.0)))
             call = CallPlan(number, name, kinds[name].draw(draw), pause)
