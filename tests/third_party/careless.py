@@ -109,7 +109,7 @@ BLOBS: list[tuple[Callable[[pytest.MonkeyPatch], None], str]] = [
     (commits_before_the_last_parts, "test_the_head_is_written_after_the_parts_and_the_marks"),
     (puts_without_a_mark, "test_an_interrupted_put_leaves_the_old_blob_whole"),
     (removes_under_readers, "test_a_blob_that_is_replaced_stays_readable_for_its_grace"),
-    (removes_what_the_head_names, "test_an_expired_blob_is_gone_with_its_parts"),
+    (removes_what_the_head_names, "test_a_put_is_done_when_its_head_is_written"),
     (leaves_what_is_replaced, "test_a_blob_that_is_replaced_stays_readable_for_its_grace"),
     (checks_no_part, "test_a_damaged_part_is_never_returned"),
     (checks_no_whole, "test_a_damaged_part_is_never_returned"),
