@@ -289,8 +289,10 @@ class Blobs(Topic):
     ) -> None:
         """What fails after that is no error: a purge does it."""
         data_store.blobs.put("a", b"old")
-        agent = wrapped(lambda backend: Fails(backend, 4), retry_seconds=0).agent("user_1", "agent_1")
+        # The writes are the mark, the part with the mark of what is replaced, the head, and the removal of the mark.
+        agent = wrapped(lambda backend: Fails(backend, 3), retry_seconds=0).agent("user_1", "agent_1")
         agent.blobs.put("a", b"new")
+        assert len(stored(store, MARK)) == 2
         assert data_store.blobs.get("a") == b"new"
         clock.advance(UPLOAD)
         purge(data_store)
