@@ -4,7 +4,7 @@
 
 Each store is measured in a process of its own, whose peak of memory (``ru_maxrss``) is shown. The content is made while
 it is put and hashed while it is read, so that it is never in memory as a whole. The plain file and the rows are hashed
-once each way, too: a blob is hashed twice when it is put, each part and the whole. Store, rows and file have their turns
+once each way, too: a blob is hashed twice when it is put, each part and the whole. Each has its turn
 in each round; the ratios are those of the medians.
 """
 
