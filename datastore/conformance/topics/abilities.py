@@ -161,7 +161,7 @@ class Abilities(Topic):
             other = put("other", 1)
             apply(backend, [write, other])
             assert backend.read([other.id, write.id], Fields.CONTENT)[other.id].value == 1
-            apply(backend, [plain._replace(revision="plain")])
+            apply(backend, [plain._replace(revision=put("part").revision)])
             assert backend.read([write.id], Fields.CONTENT)[write.id].value == plain.value
             (document,) = backend.read([write.id], Fields.ALL).values()
             apply(backend, [Delete(write.id, at(0))])
