@@ -1,10 +1,11 @@
 """What a blob costs: memory and time for a large one, against a plain file and rows of BLOBs written by hand.
 
-    python benchmarks/blobs.py [--megabytes 1000] [--url URL ...]
+    python benchmarks/blobs.py [--megabytes 1000] [--rounds 3] [--url URL ...]
 
 Each store is measured in a process of its own, whose peak of memory (``ru_maxrss``) is shown. The content is made while
 it is put and hashed while it is read, so that it is never in memory as a whole. The plain file and the rows are hashed
-once each way, too: a blob is hashed twice when it is put, each part and the whole.
+once each way, too: a blob is hashed twice when it is put, each part and the whole. Each has its turn
+in each round; the ratios are those of the medians.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 
 import datastore
 
@@ -37,11 +39,13 @@ def content(size: int) -> Iterator[bytes]:
         yield (start.to_bytes(8, "big") + piece)[: min(PIECE, size - start)]
 
 
-def timed(name: str, size: int, work: Callable[[], object]) -> None:
-    """Do some work on so many bytes, and print how fast it was."""
+def timed(name: str, size: int, work: Callable[[], object]) -> float:
+    """Do some work on so many bytes, and print how fast it was, and return that."""
     began = time.perf_counter()
     work()
-    print(f"  {name:<24}{size / MB / (time.perf_counter() - began):>9,.0f} MB/s")
+    speed = size / MB / (time.perf_counter() - began)
+    print(f"  {name:<24}{speed:>9,.1f} MB/s", flush=True)
+    return speed
 
 
 def blob(url: str, size: int) -> None:
@@ -98,7 +102,7 @@ def plain_file(path: Path, size: int) -> None:
     timed("read in order", size, read)
 
 
-def rows(path: Path, size: int) -> None:
+def rows(path: Path, size: int) -> tuple[float, float]:
     """Write and read rows with a BLOB of a part each, 8 in a transaction, as one would write it by hand."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
@@ -123,15 +127,40 @@ def rows(path: Path, size: int) -> None:
         for (data,) in connection.execute("SELECT data FROM parts WHERE name = 'blob' ORDER BY number"):
             whole.update(data)
 
-    timed("write", size, write)
-    timed("read in order", size, read)
+    speeds = timed("write", size, write), timed("read in order", size, read)
     connection.close()
+    return speeds
+
+
+def measured(url: str, megabytes: int) -> tuple[float, float]:
+    """Measure a store in a process of its own, and return how fast a put was, and reading in order."""
+    print(f"{megabytes:,} MB on {url.partition(':')[0]}; load {os.getloadavg()[0]:.1f}", flush=True)
+    command = [sys.executable, __file__, "--alone", "--megabytes", str(megabytes), "--url", url]
+    text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    print(text, end="")
+    put, read = (float(line.split()[-2].replace(",", "")) for line in text.splitlines()[:2])
+    return put, read
+
+
+def compared(folder: Path, megabytes: int) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Measure SQLite, rows and a file once, and return the speeds of the first two."""
+    store, size = folder / "store.db", megabytes * MB
+    blobs = measured(f"sqlite:///{store}", megabytes)
+    print(f"  {'size of the file':<24}{store.stat().st_size / size:>9.2f} of the content")
+    print("rows of 262,144 bytes by hand")
+    by_hand = rows(folder / "rows.db", size)
+    print("a plain file")
+    plain_file(folder / "plain", size)
+    for path in folder.iterdir():
+        path.unlink()
+    return blobs, by_hand
 
 
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--megabytes", type=int, default=1_000)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--url", action="append", help="measure these stores instead of SQLite, files and rows")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -141,19 +170,13 @@ def main() -> None:
         return
     folder = Path(tempfile.mkdtemp(prefix="blobs-"))
     try:
-        for url in options.url or [f"sqlite:///{folder}/store.db"]:
-            print(f"{options.megabytes:,} MB on {url.partition(':')[0]}; load {os.getloadavg()[0]:.1f}")
-            command = [sys.executable, __file__, "--alone", "--megabytes", str(options.megabytes), "--url", url]
-            subprocess.run(command, check=True)
-            path = folder / "store.db"
-            if path.exists():
-                share = path.stat().st_size / size
-                print(f"  {'size of the file':<24}{share:>9.2f} of the content")
+        for url in options.url or ():
+            measured(url, options.megabytes)
         if not options.url:
-            print("rows of 262,144 bytes by hand")
-            rows(folder / "rows.db", size)
-            print("a plain file")
-            plain_file(folder / "plain", size)
+            rounds = [compared(folder, options.megabytes) for _ in range(options.rounds)]
+            for number, name in enumerate(("put", "read in order")):
+                blobs, by_hand = (median(speeds[number] for speeds in some) for some in zip(*rounds, strict=True))
+                print(f"{name}: {blobs / by_hand:.2f} of the speed of rows by hand")
     finally:
         shutil.rmtree(folder)
 

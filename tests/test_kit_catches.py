@@ -12,7 +12,7 @@ from datastore import Record  # noqa: F401 - imported here once, not again by ea
 from datastore.conformance import ConformanceSuite, Harness, strategies
 from datastore.conformance.suite import TOPICS, topic_name
 from tests.full import EXAMPLES_ON_SERVERS, FULL, MANY_ON_SERVERS
-from tests.third_party import broken, searching, shelf, unguarded
+from tests.third_party import broken, careless, searching, shelf, unguarded
 
 TEST_FILE = """
 from {module} import {suite}
@@ -30,6 +30,7 @@ class TestShelf({suite}):
 
 UNDECLARED = {
     "shared is not declared",
+    "content is not declared",
     "tenant_databases is not declared",
     "the backend does not have 'namespaces'",
     "the backend does not have 'count'",
@@ -83,6 +84,8 @@ FAULTS = [
     (broken.CountsAreNewRevisions, "revisions", "test_an_access_makes_no_new_revision"),
     (broken.CountsExpiredAsDeleted, "expiry", "test_an_expired_record_is_hidden"),
     (broken.HoldsNoLargeValues, "values", "test_a_large_value_comes_back_whole"),
+    (broken.LosesTheEndOfALargeBatch, "blobs", "test_what_comes_back_is_what_was_put"),
+    (broken.HandsOverSomeOfMuch, "blobs", "test_what_comes_back_is_what_was_put"),
     (broken.IgnoresLeases, "leases", "test_the_database_refuses_lower_numbers"),
     (broken.IgnoresLeases, "leases", "test_a_late_holder_changes_nothing"),
     (broken.ForgetsLeases, "leases", "test_a_plain_write_keeps_what_a_record_remembers"),
@@ -175,12 +178,13 @@ def test_a_fault_is_found(run_kit, backend: type, topic: str, test: str) -> None
             ("grants", unguarded.GRANTS),
             ("quotas", unguarded.QUOTAS),
             ("tokens", unguarded.TOKENS),
+            ("blobs", careless.BLOBS),
         )
         for fault, test in faults
     ],
 )
-def test_a_fault_in_what_an_agent_may_do_is_found(run_kit, monkeypatch, topic: str, fault, test: str) -> None:
-    """They are checked in front of the adapter: here the adapter is correct, and the check is not."""
+def test_a_fault_above_the_adapter_is_found(run_kit, monkeypatch, topic: str, fault, test: str) -> None:
+    """In what is checked or made of several writes in front of it: here the adapter is correct, and that is not."""
     (suite,) = (suite for suite in TOPICS if topic_name(suite) == topic)
     fault(monkeypatch)
     run = run_kit(_named(shelf.ShelfBackend), suite, "-k", test)

@@ -21,7 +21,7 @@ from tests.full import FULL
 from tests.servers import couchdb, dynamodb, firestore
 
 MB = 1_000_000
-SIZE = 50 * MB if FULL else 24 * MB
+SIZE = 50 * MB
 MEMORY = 12 * MB
 """What a put and a read of it may need: a few requests of 2 MiB, as text and as bytes, and what the client keeps."""
 

@@ -303,6 +303,30 @@ class RemembersOneLease(ShelfBackend):
         return row and row | {"fences": row["fences"].partition(" ")[0]}
 
 
+class LosesTheEndOfALargeBatch(ShelfBackend):
+    """What is more than 2 MB of a batch is not stored, and reported as stored."""
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        room, fitting = 2_000_000, list[Write]()
+        for write in writes:
+            room -= len(write.json) if isinstance(write, Put) else 0
+            if room > 0 or not fitting:
+                fitting.append(write)
+        return [*super().write(fitting), *[Outcome(True)] * (len(writes) - len(fitting))]
+
+
+class HandsOverSomeOfMuch(ShelfBackend):
+    """A read hands over 2 MB, and leaves out the rest, as if it were not there."""
+
+    def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
+        room, found = 2_000_000, dict[str, Document]()
+        for id, document in super().read(ids, fields).items():
+            if room > 0:
+                found[id] = document
+            room -= len(encode(document.value)) if fields is not Fields.KEY else 0
+        return found
+
+
 class ComparesLeases(ShelfBackend):
     """The numbers of all leases are compared with each other."""
 

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
 from datastore import DataStore, UnsupportedError
-from datastore.backend import ABILITIES, Ability, Backend, Delete, Fields, IdRange, Plan, Query, WouldWaitError
+from datastore.backend import (
+    ABILITIES,
+    Ability,
+    Backend,
+    Delete,
+    Fields,
+    IdRange,
+    Outcome,
+    Plan,
+    Query,
+    Restore,
+    WouldWaitError,
+)
 from datastore.conformance.clock import Clock
 from datastore.conformance.documents import RANGE, USER_RANGE, apply, at, id_of, is_stored, put
 from datastore.conformance.faults import Wrapped
 from datastore.conformance.samples import in_order
 from datastore.conformance.topic import Topic, Wrapper, not_applicable
+from datastore.contents import without_content
+from datastore.ids import area_prefix, encode_key
 from datastore.tenants import TenantBackend
 
 NAMESPACES = ["a", "a:", "a:b", "ab", "_", "é", "🔑", "\uffee", "expired", "half"]
@@ -122,6 +138,38 @@ class Abilities(Topic):
         apply(backend, [put("small", 2), put("large", 3), Delete(id_of("old"), at(0))])
         found = [backend.read_at_once(id_of(name), most) for name in ("small", "large", "old")]
         assert [document and document.value for document in found] == [2, 3, None]
+
+    def test_a_content_is_bytes_and_the_base64_of_them(self, backend: Backend) -> None:
+        """Every read shows it as a value like any other; only who asks for the bytes gets them."""
+        if not backend.capabilities.content:
+            not_applicable("content is not declared")
+        for content in (b"", bytes(range(256)) * 1_200, b"\x00" * 300_000):
+            digest = sha256(content).hexdigest()
+            write = put("part", {"sha256": digest}, user="user%.", namespace="ns")
+            write = write._replace(id=area_prefix("user:ns:", "blobs") + encode_key("part"), content=content)
+            plain = without_content(write)
+            assert write.size == len(plain.json)
+            apply(backend, [write])
+            expected = {"data": b64encode(content).decode(), "sha256": digest}
+            for fields in (Fields.VALUE, Fields.ALL):
+                assert backend.read([write.id], fields)[write.id].value == expected
+            page = backend.scan(IdRange(write.id, write.id + "!"), Fields.ALL, 1)
+            assert [document.value for document in page.documents] == [expected]
+            found = backend.read([write.id], Fields.CONTENT)[write.id]
+            assert found.value == {"data": content, "sha256": digest}
+            assert type(found.value["data"]) is bytes
+            other = put("other", 1)
+            apply(backend, [write, other])
+            assert backend.read([other.id, write.id], Fields.CONTENT)[other.id].value == 1
+            apply(backend, [plain._replace(revision=put("part").revision)])
+            assert backend.read([write.id], Fields.CONTENT)[write.id].value == plain.value
+            (document,) = backend.read([write.id], Fields.ALL).values()
+            apply(backend, [Delete(write.id, at(0))])
+            if backend.capabilities.supports("restore"):
+                restore = Restore(document, "user%.", "blobs:ns", "part", plain.json, at(1))
+                assert backend.restore([restore]) == [Outcome(True)]
+                assert backend.read([write.id], Fields.ALL) == {write.id: document}
+                assert backend.read([write.id], Fields.CONTENT)[write.id].value["data"] == content
 
     def test_counting_a_range_counts_live_documents(self, backend: Backend) -> None:
         """It counts only within the range."""

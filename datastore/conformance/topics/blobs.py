@@ -33,7 +33,7 @@ from datastore.conformance.clock import Clock
 from datastore.conformance.faults import LosesAnswers, Untouchable, Wrapped, backend_of
 from datastore.conformance.topic import Topic, Wrapper
 from datastore.errors import BackendUnavailableError, DataStoreError
-from datastore.ids import area_prefix, encode_name, key_range, namespace_prefix
+from datastore.ids import area_prefix, decode_key, encode_name, key_range, namespace_prefix
 from datastore.values import encode
 
 LATER = "2040-01-01T00:00:00.000000Z"
@@ -280,13 +280,35 @@ class Blobs(Topic):
         assert len(stored(store, DATA)) == 2
         assert stored(store, MARK) == []
 
+    def test_the_head_is_written_after_the_parts_and_the_marks(
+        self, data_store: AgentDataStore, wrapped: Wrapper
+    ) -> None:
+        """In a later request: there is no moment in which a head names what is not there."""
+        requests = list[set[str]]()
+
+        class Notes(Wrapped):
+            def write(self, writes: Sequence[Write]) -> list[Outcome]:
+                outcomes = super().write(writes)
+                requests.append({decode_key(one.id.rpartition(":")[2]).partition("/")[0] for one in writes})
+                return outcomes
+
+        data_store.blobs.put("a", content(PART))
+        wrapped(Notes).agent("user_1", "agent_1").blobs.put("a", content(TOGETHER * PART + 5), grace=60)
+        head = requests.index({"head"})
+        assert requests[0] == {"mark"}
+        assert {"data"} in requests[:head]
+        assert {"data", "mark"} in requests[:head]
+        assert set().union(*requests[head + 1 :]) <= {"mark"}
+
     def test_a_put_is_done_when_its_head_is_written(
         self, data_store: AgentDataStore, store: DataStore, clock: Clock, wrapped: Wrapper
     ) -> None:
         """What fails after that is no error: a purge does it."""
         data_store.blobs.put("a", b"old")
-        agent = wrapped(lambda backend: Fails(backend, 4), retry_seconds=0).agent("user_1", "agent_1")
+        # The writes are the mark, the part with the mark of what is replaced, the head, and the removal of the mark.
+        agent = wrapped(lambda backend: Fails(backend, 3), retry_seconds=0).agent("user_1", "agent_1")
         agent.blobs.put("a", b"new")
+        assert len(stored(store, MARK)) == 2
         assert data_store.blobs.get("a") == b"new"
         clock.advance(UPLOAD)
         purge(data_store)
