@@ -206,6 +206,7 @@ def connect_async(
     warn_on_loop: bool = True,
     on_call: Callable[[CallEvent], object] | None = None,
     telemetry: bool | Telemetry = False,
+    embedder: Embedder | None = None,
     mode: Mode | None = None,
     token: None = None,
     token_file: None = None,
@@ -227,6 +228,7 @@ def connect_async(
     warn_on_loop: bool = True,
     on_call: Callable[[CallEvent], object] | None = None,
     telemetry: bool | Telemetry = False,
+    embedder: Embedder | None = None,
     mode: Mode | None = None,
     token: str | None = None,
     token_file: str | os.PathLike[str] | None = None,
@@ -251,6 +253,7 @@ def connect_async(
         warn_on_loop: As `connect`, of the synchronous twin.
         on_call: As `connect`.
         telemetry: As `connect`.
+        embedder: As `connect`.
         mode: As `connect`.
         token: As `connect`.
         token_file: As `connect`.
