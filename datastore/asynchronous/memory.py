@@ -22,7 +22,7 @@ from datastore.memory.calls import (
 )
 from datastore.memory.items import Metric
 from datastore.memory.reembedding import reembedding
-from datastore.memory.searching import asked
+from datastore.memory.searching import Asked, asked
 from datastore.memory.writing import editing
 from datastore.scope import OfOneProcess, Scope, scope_of
 
@@ -101,7 +101,7 @@ class AsyncMemory(Hidden, OfOneProcess):
         min_score: float | None = None,
         metric: Metric = "cosine",
     ) -> list[Match]:
-        what = asked(text_or_vector, n, filter, meta, min_score, metric)
+        what = _asked(self, text_or_vector, n, filter, meta, min_score, metric)
         return cast(list[Match], await _walked(self, searching_one, what))
 
     async def search_across(
@@ -115,7 +115,7 @@ class AsyncMemory(Hidden, OfOneProcess):
         min_score: float | None = None,
         metric: Metric = "cosine",
     ) -> list[Match]:
-        what = asked(text_or_vector, n, filter, meta, min_score, metric)
+        what = _asked(self, text_or_vector, n, filter, meta, min_score, metric)
         return cast(list[Match], await _walked(self, searching_across, namespaces, what))
 
     async def reembed(self, progress: Callable[[int, int], object] | None = None) -> int:
@@ -135,6 +135,10 @@ async def _walked(self: AsyncMemory, steps: Callable[..., Steps], *args: Any) ->
 def _walk(self: AsyncMemory, steps: Callable[..., Steps], *args: Any) -> Walk:
     scope: Scope = scope_of(self.sync)
     return Walk(steps(scope, *args), _function(self))
+
+
+def _asked(self: AsyncMemory, *args: Any) -> Asked:
+    return asked(scope_of(self.sync), *args)
 
 
 def _function(self: AsyncMemory) -> Callable[..., Any]:

@@ -30,6 +30,7 @@ from datastore.urls import Mode
 if TYPE_CHECKING:
     from datastore.asynchronous.remote import AsyncRemoteAgentDataStore
     from datastore.events import CallEvent, Telemetry
+    from datastore.memory import Embedder
     from datastore.record import Record
     from datastore.remote.agent import RemoteAgentDataStore
 
@@ -280,6 +281,7 @@ def connect_async(
         "warn_on_loop": warn_on_loop,
         "on_call": on_call,
         "telemetry": telemetry,
+        "embedder": embedder,
         "mode": mode,
         "token": token,
         "token_file": token_file,

@@ -101,7 +101,8 @@ class Memory(Bound, OfOneProcess):
             EmbedderError: As `add`.
             InvalidValueError: As `add`; also if a key is given twice, or as many vectors are not given as texts.
 
-        Requests: twice those of ``add_many`` of as many records, and 1 or 2.
+        Requests: twice those of `AgentDataStore.add_many` of as many records, and 1; 1 more for more than 16, and 1 as
+        for `add`.
         """
         embed = embedder_of(scope_of(self))
         return follow(adding_many(scope_of(self), texts, metadata, vectors, ttl), embed)  # type: ignore[no-any-return]
@@ -208,7 +209,8 @@ class Memory(Bound, OfOneProcess):
         Requests: 2; 1 more if others have added vectors since the last search of this process; and those of ``find``
         instead of one of them if there is a filter. The first search also reads all vectors, page by page.
         """
-        scope, what = scope_of(self), asked(text_or_vector, n, filter, meta, min_score, metric)
+        scope = scope_of(self)
+        what = asked(scope, text_or_vector, n, filter, meta, min_score, metric)
         return follow(searching_one(scope, what), embedder_of(scope))  # type: ignore[no-any-return]
 
     def search_across(
@@ -247,15 +249,16 @@ class Memory(Bound, OfOneProcess):
 
         Requests: those of `search` for each namespace.
         """
-        scope, what = scope_of(self), asked(text_or_vector, n, filter, meta, min_score, metric)
+        scope = scope_of(self)
+        what = asked(scope, text_or_vector, n, filter, meta, min_score, metric)
         return follow(searching_across(scope, namespaces, what), embedder_of(scope))  # type: ignore[no-any-return]
 
     def reembed(self, progress: Callable[[int, int], object] | None = None) -> int:
         """Make the vectors of the namespace anew with the embedder that the store has now.
 
         It is the cure after the model was changed. Until it is complete, no search of the namespace is answered. If
-        it is interrupted, call it again: it goes on with what is left. Values that are no text keep the vectors that
-        they were given, which no longer count: give others with `edit`.
+        it is interrupted, call it again: it goes on with what is left. Values that are no text lose the vectors that
+        they were given: give others with `edit`.
 
         Args:
             progress: Called with how many vectors have been looked at, and how many there are.

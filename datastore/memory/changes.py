@@ -30,6 +30,8 @@ from datastore.times import format_time
 
 TOGETHER = 10_000
 """The most revisions in one change; they take 270 KB."""
+FEW = 16
+"""After a change with more revisions comes an empty one: every search reads the last one that it knows again."""
 KEPT = 256
 """After as many changes the beginning of the list is cut off."""
 GRACE = 3_600.0
@@ -140,11 +142,13 @@ class Changes:
             model: Returns the model that the namespace has then, for the one that it has; raises what keeps the change
                 from being added.
 
-        Requests: 1 for each `TOGETHER` of them; 1 more if the end was not looked at in the last `SECONDS`; 2 more for
+        Requests: 1 for each `TOGETHER` of them, and 1 for more than `FEW`; 1 more if the end was not looked at in the last `SECONDS`; 2 more for
         each time that another was first. Each `KEPT` changes 1 more, and those that remove what is cut off.
         """
         for start in range(0, len(revisions) or 1, TOGETHER):
             self._add(revisions[start : start + TOGETHER], model)
+        if len(revisions) > FEW:
+            self._add((), model)
 
     def _add(self, revisions: Sequence[str], model: Callable[[Model | None], Model]) -> None:
         core, backoff = self._core, Backoff(self._core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)

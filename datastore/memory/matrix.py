@@ -25,7 +25,8 @@ except ImportError as error:
 Floats: TypeAlias = "NDArray[Any]"
 
 _ROWS = 4_096
-"""Rows that are allocated at once: so a matrix grows without being copied."""
+"""Rows of the first block. Each later one has as many as all before it together: so a matrix grows without being
+copied, and a product takes a few calls."""
 _ROW = 500
 """About what a row takes besides its numbers: three texts, and a place in a dict and in three lists."""
 _DIRECT = 2_048
@@ -61,7 +62,7 @@ class Matrix:
     @property
     def bytes(self) -> int:
         """About how much memory it takes."""
-        return len(self._blocks) * _ROWS * 4 * (self.dimensions + 2) + len(self._keys) * _ROW
+        return len(self._keys) * (4 * (self.dimensions + 2) + _ROW)
 
     def written_at(self, place: int) -> str:
         """Return when the vector in a place was written."""
@@ -79,12 +80,14 @@ class Matrix:
         done = 0
         while done < len(rows):
             place = len(self._keys)
-            block, begin = divmod(place, _ROWS)
+            block = _block_of(place)
             if block == len(self._blocks):
-                self._blocks.append(np.empty((_ROWS, self.dimensions), np.float32))
-                self._inverse.append(np.empty(_ROWS, np.float32))
-                self._length.append(np.empty(_ROWS, np.float32))
-            some = min(len(rows) - done, _ROWS - begin)
+                size = place or _ROWS
+                self._blocks.append(np.empty((size, self.dimensions), np.float32))
+                self._inverse.append(np.empty(size, np.float32))
+                self._length.append(np.empty(size, np.float32))
+            begin = place - _start_of(block)
+            some = min(len(rows) - done, len(self._blocks[block]) - begin)
             self._blocks[block][begin : begin + some] = numbers[done : done + some]
             self._inverse[block][begin : begin + some] = 1 / lengths[done : done + some]
             self._length[block][begin : begin + some] = lengths[done : done + some]
@@ -109,11 +112,15 @@ class Matrix:
         matrix = Matrix(self.dimensions)
         matrix.add([
             Stored(
-                revision, self._keys[place], "", self._blocks[place // _ROWS][place % _ROWS].tobytes(), self._at[place]
+                revision, self._keys[place], "", self._row(place).tobytes(), self._at[place]
             )
             for revision, place in self._places.items()
         ])  # fmt: skip
         return matrix
+
+    def _row(self, place: int) -> Floats:
+        block = _block_of(place)
+        return self._blocks[block][place - _start_of(block)]
 
     def ranked(self, query: bytes, metric: Metric, number: int) -> Iterator[list[Ranked]]:
         """Yield rows from the nearest on, some at a time: first as many as asked for, then more.
@@ -161,12 +168,12 @@ class Matrix:
         # The rounding of a sum of n products is at most n units of the product of the lengths (Higham, "Accuracy and
         # Stability of Numerical Algorithms", 2002, section 3.1); some more for what is done with it afterwards.
         margin: Any = (self.dimensions + 16) * _UNIT
-        for block, begin in enumerate(range(0, count, _ROWS)):
-            end = min(begin + _ROWS, count)
-            part = scores[begin:end]
-            np.dot(self._blocks[block][: end - begin], query, out=part)
+        for block, (rows, inverse) in enumerate(zip(self._blocks, self._inverse, strict=False)):
+            begin = _start_of(block)
+            part = scores[begin : min(begin + len(rows), count)]
+            np.dot(rows[: len(part)], query, out=part)
             if metric == "cosine":
-                part *= self._inverse[block][: end - begin]
+                part *= inverse[: len(part)]
         if metric == "cosine":
             return scores - np.float32(margin), scores + np.float32(margin)
         lengths = np.concatenate([*self._length, np.empty(0, np.float32)])[:count].astype(np.float64)
@@ -183,9 +190,10 @@ class Matrix:
         for start in range(0, len(places), _DIRECT):
             some = places[start : start + _DIRECT]
             rows = np.empty((len(some), self.dimensions))
-            for block in np.unique(some // _ROWS):
-                of_block = some // _ROWS == block
-                rows[of_block] = self._blocks[block][some[of_block] % _ROWS]
+            for block, numbers in enumerate(list(self._blocks)):
+                begin = _start_of(block)
+                here = (some >= begin) & (some < begin + len(numbers))
+                rows[here] = numbers[some[here] - begin]
             if metric == "euclidean":
                 rows -= asked
                 scores[start : start + _DIRECT] = -np.sqrt((rows * rows).sum(axis=1))
@@ -201,3 +209,12 @@ class Matrix:
         ]
         found.sort(key=lambda one: (-one.score, one.key))
         return found
+
+
+def _block_of(place: int) -> int:
+    """Return in which block a row is: the first has `_ROWS`, the second as many, and each later one twice as many."""
+    return (place // _ROWS).bit_length()
+
+
+def _start_of(block: int) -> int:
+    return _ROWS << (block - 1) if block else 0

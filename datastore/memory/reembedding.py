@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from datastore.adapters.batching import batches
-from datastore.backend import Delete, Document, Fields
+from datastore.backend import Delete, Fields
 from datastore.calls.steps import Steps
 from datastore.errors import DamagedRecordError
 from datastore.ids import encode_key, home_of
@@ -13,6 +14,7 @@ from datastore.memory.changes import GRACE, Model
 from datastore.memory.embedding import embedding, needed
 from datastore.memory.spaces import spaces_of
 from datastore.memory.vectors import AREA, Stored, all_vectors, put, stored_in
+from datastore.memory.writing import discard
 from datastore.scope import Scope
 from datastore.times import format_time
 
@@ -37,14 +39,15 @@ def reembedding(scope: Scope, progress: Callable[[int, int], object] | None) -> 
     for documents in core.pages(all_vectors(area), Fields.VALUE, on_damaged=_raise):
         for some in batches((stored_in(area, one) for one in documents), max(embedder.batch, _AT_ONCE)):
             others = [one for one in some if one.model != model.name or len(one.vector) != 4 * model.dimensions]
-            counting = _counting(scope, others)
-            texts = [counting[one.revision].value for one in others if one.revision in counting]
-            again = [one for one in others if one.revision in counting]
-            vectors = yield from embedding(embedder, texts)
+            values = _values(scope, others)
+            again = [one for one in others if isinstance(values.get(one.revision), str)]
+            vectors = yield from embedding(embedder, [values[one.revision] for one in again])
             _write(scope, [
                 one._replace(model=model.name, vector=vector) for one, vector in zip(again, vectors, strict=True)
             ])  # fmt: skip
-            changes.add([one.revision for one in again], lambda known: known or model) if again else None
+            discard(scope, [one.revision for one in others if not isinstance(values.get(one.revision, ""), str)])
+            if again:
+                changes.add([one.revision for one in again], lambda known: known or model)
             done, made = done + len(some), made + len(again)
             if progress is not None:
                 progress(done, max(done, total))
@@ -52,11 +55,11 @@ def reembedding(scope: Scope, progress: Callable[[int, int], object] | None) -> 
     return made
 
 
-def _counting(scope: Scope, vectors: Sequence[Stored]) -> dict[str, Document]:
-    """Return the records of those vectors that count and are of a text, by revision."""
+def _values(scope: Scope, vectors: Sequence[Stored]) -> dict[str, Any]:
+    """Return the values of the records of those vectors that count, by revision."""
     ids = [scope.prefix + encode_key(key) for key in dict.fromkeys(one.key for one in vectors)]
     found = scope.core.read(ids, Fields.VALUE).values()
-    return {document.revision: document for document in found if isinstance(document.value, str)}
+    return {document.revision: document.value for document in found}
 
 
 def _write(scope: Scope, vectors: Sequence[Stored]) -> None:

@@ -34,7 +34,9 @@ class Asked(NamedTuple):
     metric: Metric
 
 
-def asked(query: Any, n: int, filter: Any, meta: Any, min_score: float | None, metric: Metric) -> Asked:
+def asked(
+    scope: Scope, query: Any, n: int, filter: Any, meta: Any, min_score: float | None, metric: Metric
+) -> Asked:
     """Check the arguments of a search.
 
     Raises:
@@ -49,7 +51,9 @@ def asked(query: Any, n: int, filter: Any, meta: Any, min_score: float | None, m
         choices = ", ".join(map(repr, get_args(Metric)))
         raise QueryError(f"metric is {shown(metric)}; it must be one of {choices}")
     parsed = None if filter is None and meta is None else parse_query(filter, meta)
-    what = as_text(query) if is_a(query, str) else packed(query, "text_or_vector")
+    embedder = scope.core.root.embedder
+    dimensions = None if embedder is None else embedder.dimensions
+    what = as_text(query) if is_a(query, str) else packed(query, "text_or_vector", dimensions)
     return Asked(what, _number(n), parsed, least, cast(Metric, as_text(metric)))
 
 
@@ -151,13 +155,12 @@ def _among(scope: Scope, space: Space, asked: Asked, vector: bytes, number: int)
 
 
 def _check_others(scope: Scope, space: Space) -> None:
-    """Raise if a record has a vector of another model than the namespace. There is one only if a process wrote it
-    while another made all of them anew.
-    """
+    """Raise if a record has a vector of another model, which another process wrote while all were made anew."""
     others = dict(space.others)
     if not others:
         return
-    documents = scope.core.read([scope.prefix + encode_key(key) for key in dict.fromkeys(others.values())], Fields.VALUE)
+    ids = [scope.prefix + encode_key(key) for key in dict.fromkeys(others.values())]
+    documents = scope.core.read(ids, Fields.VALUE)
     for document in documents.values():
         if others.get(document.revision) is not None:
             raise EmbedderError(
