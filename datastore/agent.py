@@ -87,7 +87,7 @@ class AgentDataStore(
         return type(self)(scope)
 
     def purge_expired(self) -> int:
-        """Remove the expired records of the user, and the parts of blobs and vectors that nobody needs, for their space.
+        """Remove the expired records of the user, and parts of blobs and vectors that nobody needs, for their space.
 
         Nobody sees an expired record anyway, nor what is left of a blob that was replaced or deleted, or whose `put`
         was interrupted (`Blobs`), nor the vector of a record that was replaced or removed more than an hour ago

@@ -333,7 +333,7 @@ class DataStore:
         self._core.flush()
 
     def purge_expired(self, user_id: str | None = None) -> int:
-        """Remove the expired records of all users, and the parts of blobs and vectors that nobody needs, for their space.
+        """Remove the expired records of all users, and parts of blobs and vectors that nobody needs, for their space.
 
         Nobody sees an expired record anyway, nor what is left of a blob that was replaced or deleted, or whose `put`
         was interrupted, nor the vector of a record that was replaced or removed more than an hour ago. On DynamoDB a
@@ -346,7 +346,8 @@ class DataStore:
             How many records there were, how many versions of blobs, and how many vectors.
 
         Raises:
-            UnsupportedError: If the database reclaims expired records by itself (DynamoDB), and nobody has blobs or vectors.
+            UnsupportedError: If the database reclaims expired records by itself (DynamoDB), and nobody has blobs or
+                vectors.
 
         Requests: SQLite 1; CouchDB and Firestore those that list the expired records and delete them. Those of `users`,
         2 more for each user, 2 for each namespace with blobs, and those that remove parts; for each namespace with

@@ -131,7 +131,8 @@ class Memory(Bound, OfOneProcess):
             InvalidValueError: As `add`; also if nothing is given.
             ConflictError: If other writers came first each time, for ``max_seconds``.
 
-        Requests: 6, and 1 more as for `add`; on CouchDB 2 more.
+        Requests: 6, or 5 if a vector is given; 1 more as for `add`. On CouchDB 1 more if another process wrote the
+        record.
         """
         embed = embedder_of(scope_of(self))
         return follow(editing(scope_of(self), key, text, metadata, vector), embed)  # type: ignore[no-any-return]
@@ -142,7 +143,7 @@ class Memory(Bound, OfOneProcess):
         ``data_store.delete`` removes the record, so that no search finds it, and `AgentDataStore.purge_expired` the
         vector later.
 
-        Requests: 3, on CouchDB 5.
+        Requests: 3. On CouchDB 1 more if another process wrote the record.
         """
         return remove(scope_of(self), check_name(key, "key"))
 
@@ -159,7 +160,7 @@ class Memory(Bound, OfOneProcess):
         return _item(document)
 
     def items(self, prefix: str | None = None) -> Iterator[MemoryItem]:
-        """Yield the records of the namespace, in the order of their keys, with vectors or without. No access is counted.
+        """Yield the records of the namespace in the order of keys, with vectors or without. No access is counted.
 
         Args:
             prefix: Only those whose keys begin with it.
@@ -356,7 +357,9 @@ def _places(name: object, number: object) -> int:
         return 0
     whole = as_int(number)
     if whole is None or whole < 0:
-        raise QueryError(f"namespaces[{shown(name)}] is {shown(number)}; give how many places it is guaranteed, or None")
+        raise QueryError(
+            f"namespaces[{shown(name)}] is {shown(number)}; give how many places it is guaranteed, or None"
+        )
     return most(whole) if whole else 0
 
 
@@ -382,6 +385,3 @@ def _item(document: Document) -> MemoryItem:
 
     record = to_record(document)
     return MemoryItem(record.key, record.value if isinstance(record.value, str) else None, record.metadata, record)
-
-
-

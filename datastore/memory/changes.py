@@ -17,7 +17,7 @@ The list is cut off at its beginning: of `KEPT` changes and more, those older th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from datastore.backend import Delete, Document, Fields, IdRange
 from datastore.documents import damaged
@@ -142,8 +142,9 @@ class Changes:
             model: Returns the model that the namespace has then, for the one that it has; raises what keeps the change
                 from being added.
 
-        Requests: 1 for each `TOGETHER` of them, and 1 for more than `FEW`; 1 more if the end was not looked at in the last `SECONDS`; 2 more for
-        each time that another was first. Each `KEPT` changes 1 more, and those that remove what is cut off.
+        Requests: 1 for each `TOGETHER` of them, and 1 for more than `FEW`; 1 more if the end was not looked at in the
+        last `SECONDS`; 2 more for each time that another was first. Each `KEPT` changes 1 more, and those that remove
+        what is cut off.
         """
         for start in range(0, len(revisions) or 1, TOGETHER):
             self._add(revisions[start : start + TOGETHER], model)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from datastore.adapters.batching import batches
 from datastore.arguments import as_int, as_text, check_name, is_a, iterating, shown
@@ -61,7 +61,7 @@ class Embedder:
         """
         try:
             made = self.function(texts)
-            return _waited_for(made) if inspect.isawaitable(made) else made  # type: ignore[return-value]  # not awaitable
+            return _waited_for(made) if inspect.isawaitable(made) else made
         except Exception as error:
             raise _failed(error) from error
 
@@ -120,7 +120,7 @@ def _listed(made: object) -> list[Any]:
 
     if is_a(made, str) or is_a(made, dict):
         raise refusal()
-    return list(iterating(made, refusal))  # type: ignore[call-overload]  # what is not iterable is refused
+    return list(iterating(cast(Iterable[Any], made), refusal))
 
 
 def _failed(error: Exception) -> EmbedderError:

@@ -60,8 +60,8 @@ class Matrix:
         return revision in self._places
 
     @property
-    def bytes(self) -> int:
-        """About how much memory it takes."""
+    def size(self) -> int:
+        """About how much memory it takes, in bytes."""
         return len(self._keys) * (4 * (self.dimensions + 2) + _ROW)
 
     def written_at(self, place: int) -> str:
@@ -112,15 +112,15 @@ class Matrix:
         matrix = Matrix(self.dimensions)
         matrix.add([
             Stored(
-                revision, self._keys[place], "", self._row(place).tobytes(), self._at[place]
+                revision, self._keys[place], "", self._row(place), self._at[place]
             )
             for revision, place in self._places.items()
         ])  # fmt: skip
         return matrix
 
-    def _row(self, place: int) -> Floats:
+    def _row(self, place: int) -> bytes:
         block = _block_of(place)
-        return self._blocks[block][place - _start_of(block)]
+        return bytes(self._blocks[block][place - _start_of(block)].tobytes())
 
     def ranked(self, query: bytes, metric: Metric, number: int) -> Iterator[list[Ranked]]:
         """Yield rows from the nearest on, some at a time: first as many as asked for, then more.

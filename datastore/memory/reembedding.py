@@ -66,9 +66,7 @@ def _write(scope: Scope, vectors: Sequence[Stored]) -> None:
     area, moment = scope.area(AREA), scope.moment()
     for outcome in scope.core.write([put(area, moment, one) for one in vectors]):
         if outcome.error is not None:
-            raise outcome.error.during(
-                f"making vectors of namespace {scope.namespace!r} anew", scope.core.backend.name
-            )
+            raise outcome.error.during(f"making vectors of namespace {scope.namespace!r} anew", scope.core.backend.name)
 
 
 def sweep(area: Scope) -> int:

@@ -34,9 +34,7 @@ class Asked(NamedTuple):
     metric: Metric
 
 
-def asked(
-    scope: Scope, query: Any, n: int, filter: Any, meta: Any, min_score: float | None, metric: Metric
-) -> Asked:
+def asked(scope: Scope, query: Any, n: int, filter: Any, meta: Any, min_score: float | None, metric: Metric) -> Asked:
     """Check the arguments of a search.
 
     Raises:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from datastore.backend import Fields
@@ -56,7 +57,7 @@ class Space:
             if change is not None and change.number > self.known.number:
                 self.known = change._replace(revisions=())
 
-    def forget(self, revisions: list[str]) -> None:
+    def forget(self, revisions: Sequence[str]) -> None:
         """Leave out vectors of which it is certain that they never count again."""
         with self._lock:
             self.matrix.forget(revisions)
@@ -110,7 +111,7 @@ class Spaces:
             self._spaces.move_to_end(prefix)
             left = BYTES
             for one, kept in reversed(list(self._spaces.items())):
-                left -= kept.matrix.bytes
+                left -= kept.matrix.size
                 if left < 0:
                     del self._spaces[one]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -47,9 +47,7 @@ def entry(scope: Scope, item: Item, vector: Any, name: str, *, if_absent: bool) 
     return Entry(made._replace(if_absent=if_absent), None if vector is None else packed(vector, where, dimensions))
 
 
-def entries(
-    scope: Scope, texts: Any, metadata: Any, vectors: Any, ttl: float | timedelta | None
-) -> list[Entry]:
+def entries(scope: Scope, texts: Any, metadata: Any, vectors: Any, ttl: float | timedelta | None) -> list[Entry]:
     """Check the arguments of `datastore.memory.Memory.add_many`."""
 
     def refusal() -> DataStoreError:
@@ -67,11 +65,6 @@ def entries(
             items.append(Item(*one))
         else:
             items.append(Item(new_key(""), one))
-    given: list[Any] = [None] * len(items)
-    if vectors is not None:
-        given = list(iterating(vectors, lambda: InvalidValueError(f"vectors is {kind_of(vectors)}; give a list")))
-        if len(given) != len(items):
-            raise InvalidValueError(f"vectors has {len(given):,} vectors for {len(items):,} texts")
     made = [
         entry(
             scope,
@@ -85,11 +78,25 @@ def entries(
             f"texts[{place}]",
             if_absent=True,
         )
-        for place, (item, vector) in enumerate(zip(items, given, strict=True))
+        for place, (item, vector) in enumerate(zip(items, _given(vectors, len(items)), strict=True))
     ]
     if len({one.put.id for one in made}) < len(made):
         raise InvalidValueError("texts has a key more than once")
     return made
+
+
+def _given(vectors: Any, number: int) -> list[Any]:
+    def refusal() -> DataStoreError:
+        return InvalidValueError(f"vectors is {kind_of(vectors)}; give a list of vectors")
+
+    if vectors is None:
+        return [None] * number
+    if is_a(vectors, str):
+        raise refusal()
+    given = list(iterating(vectors, refusal))
+    if len(given) != number:
+        raise InvalidValueError(f"vectors has {len(given):,} vectors for {number:,} texts")
+    return given
 
 
 def adding(scope: Scope, given: Sequence[Entry]) -> Steps:
@@ -210,7 +217,8 @@ def _is_refused(outcome: Outcome) -> bool:
 
 def _check_model(scope: Scope, embedder: Any, vectors: Iterable[bytes | None]) -> None:
     """Raise, before anything is embedded or written, if the namespace has another model or the vectors differ."""
-    sizes = {embedder.dimensions if embedder else len(one) // 4 for one in vectors if one is not None or embedder}
+    given = {len(one) // 4 for one in vectors if one is not None}
+    sizes = given if embedder is None else {embedder.dimensions}
     if len(sizes) > 1:
         raise InvalidValueError("vectors have different numbers of dimensions; all must have as many")
     known = spaces_of(scope.core).changes(scope.area(AREA)).model()

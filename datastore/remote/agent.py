@@ -83,6 +83,10 @@ class RemoteAgentDataStore(AgentDataStore):
         raise _not_served(self, "blobs")
 
     @property
+    def memory(self) -> NoReturn:
+        raise _not_served(self, "memory")
+
+    @property
     def runs(self) -> NoReturn:
         raise _not_served(self, "runs")
 

@@ -265,6 +265,7 @@ NOT_SERVED: Mapping[str, str] = {
     "lease": "a lease is renewed by the process that holds it, and the server does not know when a client has gone",
     "lock": "a lock is a lease",
     "runs": "a run is held through a lease",
+    "memory": "vectors need schemas of their own; hosts search, and agents that a server serves read by key",
     "blobs": "bytes need requests and answers of their own, which are no JSON",
 }
 """The methods of `AgentDataStore` that a server does not make, each with the reason."""

@@ -112,7 +112,6 @@ class LoopedAgent(AgentDataStore):
     def blobs(self):
         return LoopedBlobs(AgentDataStore(scope_of(self)))
 
-
     @property
     def memory(self):
         return LoopedMemory(AgentDataStore(scope_of(self)))

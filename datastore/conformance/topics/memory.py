@@ -203,7 +203,7 @@ class Memories(Topic):
     def test_a_record_counts_as_it_is_now(self, data_store: AgentDataStore, clock: Clock) -> None:
         """A plain ``set`` stores a value without a vector; what was removed or has expired is found by nothing."""
         memory = data_store.memory
-        memory.add_many({key: "cat" for key in "abcd"})
+        memory.add_many(dict.fromkeys("abcd", "cat"))
         memory.add("cat", key="e", ttl=10)
         assert [one.key for one in memory.search("cat")] == [*"abcde"]
         data_store.set("a", "cat")
@@ -237,7 +237,10 @@ class Memories(Topic):
         agent.memory.add({"a": 2}, key="near", vector=[1, 0])
         agent.memory.add(None, key="far", vector=array("d", [-1.0, 0.5]))
         found = agent.memory.search([2, 0])
-        assert [(one.key, one.text, one.record.value) for one in found] == [("near", None, {"a": 2}), ("far", None, None)]
+        assert [(one.key, one.text, one.record.value) for one in found] == [
+            ("near", None, {"a": 2}),
+            ("far", None, None),
+        ]
         assert [one.key for one in agent.memory.search([2, 0], min_score=0)] == ["near"]
         assert [item.key for item in agent.memory.items()] == ["far", "near", "plain"]
         with pytest.raises(ConfigurationError, match="no embedder"):
@@ -296,10 +299,15 @@ class Memories(Topic):
             ("text", "vector is a str"),
             (7, "vector is an int"),
         ):
-            calls: list[Any] = [lambda v=vector: memory.add("text", vector=v), lambda v=vector: memory.edit("k", vector=v)]
+            calls: list[Any] = [
+                lambda v=vector: memory.add("text", vector=v),
+                lambda v=vector: memory.edit("k", vector=v),
+            ]
             calls += [] if isinstance(vector, str) else [lambda v=vector: memory.search(v)]
             for call in calls:
-                with pytest.raises(InvalidValueError, match=message.replace("vector", "(text_or_)?vector", 1)) as caught:
+                with pytest.raises(
+                    InvalidValueError, match=message.replace("vector", "(text_or_)?vector", 1)
+                ) as caught:
                     call()
                 assert "1.5" not in str(caught.value)
         with pytest.raises(InvalidValueError, match=r"vectors?\[1\] has 2 dimensions"):
@@ -307,8 +315,8 @@ class Memories(Topic):
 
     def test_wrong_arguments_are_refused(self, wrapped: Wrapper) -> None:
         """Before any request, and before anything is embedded."""
-        memory = wrapped(Untouchable, embedder=WORDS).agent("user_1", "agent_1").memory
-        for call, message in (
+        memory: Any = wrapped(Untouchable, embedder=WORDS).agent("user_1", "agent_1").memory
+        values: list[tuple[Any, str]] = [
             (lambda: memory.add(7), "text is an int; give text, or a vector"),
             (lambda: memory.add_many("text"), "texts is a str"),
             (lambda: memory.add_many(["text", 7]), r"texts\[1\] is an int"),
@@ -321,15 +329,17 @@ class Memories(Topic):
             (lambda: memory.search_across({}, "a"), "namespaces is empty"),
             (lambda: memory.search_across(["legal"], "a"), "namespaces is a list"),
             (lambda: memory.reembed(7), "progress is an int"),
-        ):
+        ]
+        for call, message in values:
             with pytest.raises(InvalidValueError, match=message):
                 call()
-        for call, message in (
+        queries: list[tuple[Any, str]] = [
             (lambda: memory.search("a", 0), "n is 0; it must be at least 1"),
             (lambda: memory.search("a", metric="near"), "metric is 'near'; it must be one of 'cosine'"),
             (lambda: memory.search("a", filter={"$near": 1}), "near"),
             (lambda: memory.search_across({"legal": -1}, "a"), r"namespaces\['legal'\] is -1"),
-        ):
+        ]
+        for call, message in queries:
             with pytest.raises(QueryError, match=message):
                 call()
 
@@ -483,6 +493,21 @@ class Memories(Topic):
         assert [one.key for one in data_store.memory.search("cat")] == ["new"]
         assert len(kept(store)) == 1
 
+    def test_what_several_add_at_once_is_found(self, data_store: AgentDataStore) -> None:
+        """By a search that has read the namespace before: of those who add at one moment, none hides another."""
+        memory = data_store.memory
+        memory.add("cat", key="first")
+        assert len(memory.search("cat")) == 1
+
+        def add(number: int) -> None:
+            for place in range(4):
+                memory.add("cat", key=f"k{number}-{place}")
+                assert f"k{number}-{place}" in {one.key for one in memory.search("cat", 100)}
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(add, range(4)))
+        assert len(memory.search("cat", 100)) == 17
+
     def test_a_lost_answer_adds_nothing_twice(self, wrapped: Wrapper) -> None:
         """Whichever of its writes it was."""
         stores = list[LosesAnswers]()
@@ -515,7 +540,7 @@ class Memories(Topic):
         self, store: DataStore, data_store: AgentDataStore, clock: Clock
     ) -> None:
         """Those of records that were replaced, removed or have expired, an hour later; `delete` removes its own."""
-        data_store.memory.add_many({key: "cat" for key in "abcd"})
+        data_store.memory.add_many(dict.fromkeys("abcd", "cat"))
         data_store.memory.add("cat", key="e", ttl=10)
         data_store.memory.delete("a")
         assert len(kept(store)) == 4
