@@ -1,7 +1,7 @@
 """How a process learns that there are new vectors in a namespace: by one request, however many there are.
 
-In the area ``vectors`` each namespace has a list of changes beside its vectors. Its documents have the keys ``c`` and a
-number, without gaps. A change names the revisions whose vectors were written just before it, the model, and the number
+In the area ``vectors`` each namespace has a list of changes beside its vectors. Its documents have the keys ``w`` and a
+number, without gaps; so they come after the vectors when documents are copied in their order. A change names the revisions whose vectors were written just before it, the model, and the number
 of dimensions. Their records are written after it. So whoever has read the list up to its end knows every vector that
 can count; which of these do, the records say (`datastore.memory.vectors`). Nothing has to be told when a record is
 replaced, removed, or expires.
@@ -40,7 +40,7 @@ that remembers it as the next one, and it does so for `SECONDS` and the time of 
 SECONDS = 5.0
 """How long a process relies on the end of the list that it remembers, when it adds to it."""
 
-_CHANGE, _DIGITS, _MOST = "c", 16, 10**16 - 1
+_CHANGE, _DIGITS = "w", 16
 _REMEMBERED = 1_000  # namespaces of which a store remembers the end of the list
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; a competitor is done after one round trip
 
@@ -64,6 +64,8 @@ class Change(NamedTuple):
     model: Model
     revisions: Sequence[str]
     """Of the records whose vectors were written."""
+    reload: bool = False
+    """Vectors were written that it does not name: by `datastore.moving`."""
 
 
 class End(NamedTuple):
@@ -131,6 +133,8 @@ class Changes:
             changes |= {change.number: change for change in map(self._in, some.values())}
             if len(changes) < last - known.number:
                 return None
+        if any(change.reload for change in changes.values()):
+            return None
         self._remember(changes[last], began)
         return [changes[number] for number in sorted(changes)]
 
@@ -151,7 +155,13 @@ class Changes:
         if len(revisions) > FEW:
             self._add((), model)
 
-    def _add(self, revisions: Sequence[str], model: Callable[[Model | None], Model]) -> None:
+    def tell_of_all(self) -> None:
+        """Say that there are vectors that no change names, if there is a list. Requests: 1, or 2."""
+        last = self.last()
+        if last is not None:
+            self._add((), lambda known: known or last.model, reload=True)
+
+    def _add(self, revisions: Sequence[str], model: Callable[[Model | None], Model], *, reload: bool = False) -> None:
         core, backoff = self._core, Backoff(self._core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
         end = self._ends.get(self._area.prefix)
         last = end.change if end is not None and 0 <= core.clock() - end.at < SECONDS else self.last()
@@ -165,7 +175,7 @@ class Changes:
                 "dimensions": becomes.dimensions,
                 "complete": becomes.complete,
                 "revisions": list(revisions),
-            }
+            } | ({"reload": True} if reload else {})
             put = self._area.put(_key(number), value, self._area.moment(), if_absent=True)
             if core.write_one(put).done:
                 self._remember(Change(number, put.revision, becomes, ()), began)
@@ -202,7 +212,7 @@ class Changes:
                 model, revisions = Model(value["model"], value["dimensions"], value["complete"]), value["revisions"]
                 kinds = str, int, bool, list
                 if tuple(map(type, (*model, revisions))) == kinds and all(type(one) is str for one in revisions):
-                    return Change(number, document.revision, model, revisions)
+                    return Change(number, document.revision, model, revisions, value.get("reload") is True)
         except (LookupError, TypeError, ValueError):
             pass
         raise damaged(document.id, "it is no change of vectors of this format")

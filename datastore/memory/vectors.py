@@ -30,8 +30,9 @@ AREA = "vectors"
 MOST_DIMENSIONS = 16_000
 """As many as pgvector stores; its base64 text takes 85 KB."""
 FORMAT = 1
+VECTOR = "v"
+"""What the keys of the documents of vectors begin with."""
 
-_VECTOR = "v"
 _SMALLEST, _LARGEST = 1e-15, 1e15
 """Between these lengths products of float32 neither overflow nor vanish."""
 
@@ -108,7 +109,7 @@ class Stored(NamedTuple):
 
 def key_at(revision: str) -> str:
     """Return the key of the document of a vector."""
-    return _VECTOR + revision
+    return VECTOR + revision
 
 
 def id_at(area: Scope, revision: str) -> str:
@@ -118,7 +119,7 @@ def id_at(area: Scope, revision: str) -> str:
 
 def all_vectors(area: Scope) -> IdRange:
     """Return the range of the documents of all vectors."""
-    return key_range(area.prefix, _VECTOR)
+    return key_range(area.prefix, VECTOR)
 
 
 def put(area: Scope, moment: Moment, stored: Stored) -> Put:
@@ -147,7 +148,7 @@ def stored_in(area: Scope, document: Document) -> Stored:
         if value["format"] == FORMAT:
             key, model, vector = value["key"], value["model"], b64decode(value["vector"], validate=True)
             if isinstance(key, str) and isinstance(model, str) and len(vector) == 4 * value["dimensions"] > 0:
-                revision = decode_key(document.id[len(area.prefix) :])[len(_VECTOR) :]
+                revision = decode_key(document.id[len(area.prefix) :])[len(VECTOR) :]
                 return Stored(revision, key, model, vector, document.created_at)
     except (LookupError, TypeError, ValueError):
         pass

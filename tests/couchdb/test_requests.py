@@ -460,8 +460,21 @@ def test_memory(agent, requests):
         "search again": ["GET _all_docs", "POST _bulk_get"],
         "add 20": ["POST _bulk_docs", "POST _bulk_docs", "POST _bulk_docs", "POST _bulk_docs"],
         "search with a filter": ["GET _all_docs", "POST _bulk_get"],
-        "edit of the vector": ["GET db/doc", "POST _bulk_docs", "POST _bulk_docs", "POST _bulk_docs", "POST _bulk_docs"],
-        "edit of metadata": ["GET db/doc", "GET db/doc", "POST _bulk_docs", "POST _bulk_docs", "POST _bulk_docs", "POST _bulk_docs"],
+        "edit of the vector": [
+            "GET db/doc",
+            "POST _bulk_docs",
+            "POST _bulk_docs",
+            "POST _bulk_docs",
+            "POST _bulk_docs",
+        ],
+        "edit of metadata": [
+            "GET db/doc",
+            "GET db/doc",
+            "POST _bulk_docs",
+            "POST _bulk_docs",
+            "POST _bulk_docs",
+            "POST _bulk_docs",
+        ],
         "get": ["GET db/doc"],
         "delete": ["GET db/doc", "POST _bulk_docs", "POST _bulk_docs"],
     }

@@ -67,7 +67,7 @@ def score(one: Iterable[float], other: Iterable[float], metric: str) -> float:
 
 
 def kept(store: DataStore, namespace: str = "default", kind: str = "v") -> list[Document]:
-    """Return the documents of the vectors of a namespace, or with ``kind`` "c" of its list of changes."""
+    """Return the documents of the vectors of a namespace, or with ``kind`` "w" of its list of changes."""
     home = namespace_prefix(encode_name("user_1", "user_id"), encode_name(namespace, "namespace"))
     found, after = list[Document](), None
     while True:
@@ -368,7 +368,7 @@ class Memories(Topic):
                 assert "secret" not in str(caught.value)
                 assert isinstance(caught.value.__cause__, ZeroDivisionError) is isinstance(made, Exception)
         assert data_store.list_keys() == []
-        assert kept(store) == kept(store, kind="c") == []
+        assert kept(store) == kept(store, kind="w") == []
         made = [good]
         data_store.memory.add("a", key="k")
         made = OSError()
@@ -522,7 +522,7 @@ class Memories(Topic):
             stores[0].lost = place + 1
             memory.add("cat", key=f"k{place}")
         assert [one.key for one in memory.search("cat")] == ["k0", "k1", "k2"]
-        assert len(kept(store)) == len(kept(store, kind="c")) == 3
+        assert len(kept(store)) == len(kept(store, kind="w")) == 3
 
     def test_forgetting_a_user_leaves_nothing(self, store: DataStore, wrapped: Wrapper) -> None:
         """Another store, which has its vectors in memory, finds what is added afterwards, and nothing else."""
@@ -531,7 +531,7 @@ class Memories(Topic):
         one.memory.add_many({f"k{number}": "cat" for number in range(3)})
         assert len(other.memory.search("cat")) == 3
         stores[0].forget("user_1")
-        assert kept(stores[0]) == kept(stores[0], kind="c") == []
+        assert kept(stores[0]) == kept(stores[0], kind="w") == []
         assert other.memory.search("cat") == one.memory.search("cat") == []
         one.memory.add("cat", key="k1")
         assert [match.key for match in other.memory.search("cat")] == ["k1"]
