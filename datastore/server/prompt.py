@@ -139,7 +139,13 @@ class PromptProtocol(GuardedProtocol):
         """Answer the request that has waited: it is its turn."""
         holder, self._waits_for = self._waits_for, None
         if not self.is_gone():
-            self._answer(holder)
+            try:
+                self._answer(holder)
+            except Exception as error:  # noqa: BLE001 - as in data_received, a fault of any kind ends one connection
+                told = {"message": "a request was not answered", "exception": error, "transport": self.transport}
+                self.loop.call_exception_handler(told)
+                self.transport.abort()
+                return
             if self._answered and not self._in_head:
                 self._stop(late=True)
             self._answered = False

@@ -139,11 +139,15 @@ class Pipe(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = list[bytes]()
+        self.aborted = False
 
     def write(self, data: bytes) -> None:
         self.written.append(data)
 
     def close(self) -> None: ...
+
+    def abort(self) -> None:
+        self.aborted = True
 
     def is_closing(self) -> bool:
         return False
@@ -229,6 +233,36 @@ def test_in_each_round_one_request_of_each_token_is_answered(store, token):
         served.application.stop()
 
     asyncio.run(main())
+
+
+def test_a_fault_ends_its_own_connection_and_not_the_turns_of_others(store, token, monkeypatch):
+    others = [store.tokens.mint(name, "reader") for name in ("bob", "eve")]
+
+    async def main() -> None:
+        served = await Served(store, [token, *others]).begin()
+        answer, told = served.application.answer_at_once, list[BaseException]()
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context["exception"]))
+        first = [served.connect() for _ in range(3)]
+        second = [served.connect() for _ in range(3)]
+        for connections in (first, second):
+            for (protocol, _), one in zip(connections, (token, *others), strict=True):
+                protocol.data_received(request(one, {"key": "k"}))
+        failing = [RuntimeError("a fault")]
+        monkeypatch.setattr(
+            served.application, "answer_at_once", lambda *asked: raised(failing.pop()) if failing else answer(*asked)
+        )
+        await asyncio.sleep(0)
+        assert [len(pipe.written) for _, pipe in second] == [0, 1, 1]
+        assert [pipe.aborted for _, pipe in second] == [True, False, False]
+        assert [str(error) for error in told] == ["a fault"]
+        second[0][0].connection_lost(None)
+        served.application.stop()
+
+    asyncio.run(main())
+
+
+def raised(error: BaseException) -> None:
+    raise error
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["read at once", "left to a worker"])
