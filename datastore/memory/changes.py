@@ -1,10 +1,10 @@
 """How a process learns that there are new vectors in a namespace: by one request, however many there are.
 
 In the area ``vectors`` each namespace has a list of changes beside its vectors. Its documents have the keys ``w`` and a
-number, without gaps; so they come after the vectors when documents are copied in their order. A change names the revisions whose vectors were written just before it, the model, and the number
-of dimensions. Their records are written after it. So whoever has read the list up to its end knows every vector that
-can count; which of these do, the records say (`datastore.memory.vectors`). Nothing has to be told when a record is
-replaced, removed, or expires.
+number, without gaps; so they come after the vectors when documents are copied in their order. A change names the
+revisions whose vectors were written just before it, the model, and the number of dimensions. Their records are written
+after it. So whoever has read the list up to its end knows every vector that can count; which of these do, the records
+say (`datastore.memory.vectors`). Nothing has to be told when a record is replaced, removed, or expires.
 
 To look for news is to read the list from the last change that is known on, and that one with it. If it is still there,
 with the same revision, what follows is all that is new. If not (it was cut off, or the list was removed and begun

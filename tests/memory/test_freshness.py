@@ -25,7 +25,7 @@ class Counts(Wrapped):
     def __init__(self, inner):
         super().__init__(inner)
         self.asked = []
-        self.hidden = lambda id: False
+        self.hidden = lambda one: False
 
     def read(self, ids, *args):
         self.asked.append(f"read {len(ids)}")
@@ -107,7 +107,7 @@ def test_a_change_that_a_listing_has_missed_is_read(opened):
         theirs.add("x", key=f"k{number}", vector=RIGHT)
     hidden = asked.inner.scan(datastore.backend.IdRange("", "~"), 0, 1_000).documents
     second = sorted(one.id for one in hidden if "vectors" in one.id)[1]
-    asked.hidden = lambda id: id == second
+    asked.hidden = lambda one: one == second
     assert keys(mine.search(RIGHT)) == ["k0", "k1", "k2", "k3"]
 
 

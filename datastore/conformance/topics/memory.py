@@ -493,11 +493,11 @@ class Memories(Topic):
         assert [one.key for one in data_store.memory.search("cat")] == ["new"]
         assert len(kept(store)) == 1
 
-    def test_what_several_add_at_once_is_found(self, data_store: AgentDataStore) -> None:
-        """By a search that has read the namespace before: of those who add at one moment, none hides another."""
-        memory = data_store.memory
+    def test_what_several_add_at_once_is_found(self, data_store: AgentDataStore, wrapped: Wrapper) -> None:
+        """By another store, which has read the namespace before: of those who add at one moment, none hides another."""
+        memory, other = data_store.memory, wrapped(Wrapped, embedder=WORDS).agent("user_1", "agent_1").memory
         memory.add("cat", key="first")
-        assert len(memory.search("cat")) == 1
+        assert len(other.search("cat")) == 1
 
         def add(number: int) -> None:
             for place in range(4):
@@ -506,7 +506,7 @@ class Memories(Topic):
 
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(add, range(4)))
-        assert len(memory.search("cat", 100)) == 17
+        assert len(other.search("cat", 100)) == len(memory.search("cat", 100)) == 17
 
     def test_a_lost_answer_adds_nothing_twice(self, wrapped: Wrapper) -> None:
         """Whichever of its writes it was."""
