@@ -1,4 +1,4 @@
-"""Memory by meaning on SQLite against numpy by hand, which is the limit: the product of one matrix, and the ten nearest.
+"""Memory by meaning on SQLite against numpy by hand, the limit: the product of one matrix, and the ten nearest.
 
     python benchmarks/similar.py [--records 1000 10000 100000] [--rounds 11] [--seconds 0.5] [--processor-time]
 

@@ -71,7 +71,8 @@ class Change(NamedTuple):
 class End(NamedTuple):
     """The end of a list, as a process remembers it."""
 
-    change: Change
+    change: Change | None
+    """``None`` if there is no list."""
     at: float
     """When it was the end, by the store's clock."""
 
@@ -94,7 +95,7 @@ class Changes:
         began = self._core.clock()
         for document in self._core.scan(key_range(self._area.prefix, _CHANGE), Fields.VALUE, 1, _raise, reverse=True):
             return self._remember(self._in(document), began)
-        self._ends.pop(self._area.prefix, None)
+        self._ends[self._area.prefix] = End(None, began)
         return None
 
     def model(self) -> Model | None:
@@ -104,7 +105,7 @@ class Changes:
         """
         end = self._ends.get(self._area.prefix)
         if end is not None and 0 <= self._core.clock() - end.at < SECONDS:
-            return end.change.model
+            return None if end.change is None else end.change.model
         change = self.last()
         return None if change is None else change.model
 
