@@ -360,8 +360,8 @@ def test_purging_takes_two_requests_for_500_records_and_a_last_look(url, recorde
         now[0] += 11
         recorder.clear()
         assert store.purge_expired() == 600
-        looking_for_blobs = ["RunQuery"] * 3
-        assert recorder.requests == looking_for_blobs + ["RunQuery", "BatchWrite"] * 2 + ["RunQuery"]
+        looking_for_blobs_and_vectors = ["RunQuery"] * 3 * 2
+        assert recorder.requests == looking_for_blobs_and_vectors + ["RunQuery", "BatchWrite"] * 2 + ["RunQuery"]
 
 
 def test_purging_a_range_reads_what_expires_there_and_nothing_else(url, recorder):
