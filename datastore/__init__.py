@@ -30,6 +30,7 @@ try:
         DataStoreError,
         DeadlineExceededError,
         EffectUnknownError,
+        EmbedderError,
         InternalError,
         InvalidNameError,
         InvalidNameTypeError,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from datastore.asynchronous.blobs import AsyncBlobReader, AsyncBlobs
     from datastore.asynchronous.interfaces import AsyncKeyValueStore, AsyncLog, AsyncVault
     from datastore.asynchronous.leases import AsyncLease, AsyncLock
+    from datastore.asynchronous.memory import AsyncMemory
     from datastore.asynchronous.runs import AsyncRun, AsyncRuns
     from datastore.asynchronous.store import AsyncDataStore, connect_async
     from datastore.asynchronous.tokens import AsyncTokens
@@ -78,6 +80,7 @@ if TYPE_CHECKING:
     from datastore.interfaces.key_value import KeyValueStore, key_value_grants
     from datastore.interfaces.logs import Log
     from datastore.interfaces.vault import Vault
+    from datastore.memory import Embedder, Match, Memory, MemoryItem
     from datastore.quotas import Quota
     from datastore.record import Record
     from datastore.runs import Run, Runs
@@ -96,6 +99,7 @@ __all__ = [
     "AsyncLease",
     "AsyncLock",
     "AsyncLog",
+    "AsyncMemory",
     "AsyncRun",
     "AsyncRuns",
     "AsyncTokens",
@@ -119,6 +123,8 @@ __all__ = [
     "DataStoreError",
     "DeadlineExceededError",
     "EffectUnknownError",
+    "Embedder",
+    "EmbedderError",
     "Entry",
     "Health",
     "InternalError",
@@ -134,6 +140,9 @@ __all__ = [
     "LeaseLostError",
     "Lock",
     "Log",
+    "Match",
+    "Memory",
+    "MemoryItem",
     "NamespaceStats",
     "NoSuchRunError",
     "NotPicklableError",
@@ -176,6 +185,7 @@ _LATE = {
     "AsyncKeyValueStore": "datastore.asynchronous.interfaces",
     "AsyncLease": "datastore.asynchronous.leases",
     "AsyncLock": "datastore.asynchronous.leases",
+    "AsyncMemory": "datastore.asynchronous.memory",
     "AsyncRun": "datastore.asynchronous.runs",
     "AsyncRuns": "datastore.asynchronous.runs",
     "AsyncLog": "datastore.asynchronous.interfaces",
@@ -184,9 +194,13 @@ _LATE = {
     "Blob": "datastore.blobs",
     "Blobs": "datastore.blobs",
     "CallEvent": "datastore.events",
+    "Embedder": "datastore.memory",
     "Entry": "datastore.entries",
     "KeyValueStore": "datastore.interfaces.key_value",
     "Log": "datastore.interfaces.logs",
+    "Match": "datastore.memory",
+    "Memory": "datastore.memory",
+    "MemoryItem": "datastore.memory",
     "Quota": "datastore.quotas",
     "Record": "datastore.record",
     "Run": "datastore.runs",

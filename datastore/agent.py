@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datastore.interfaces.key_value import KeyValueStore
     from datastore.interfaces.logs import Log
     from datastore.interfaces.vault import Vault
+    from datastore.memory import Memory
     from datastore.runs import Runs
 
 
@@ -86,26 +87,30 @@ class AgentDataStore(
         return type(self)(scope)
 
     def purge_expired(self) -> int:
-        """Remove the expired records of the user, and the parts of blobs that nobody needs (`Blobs`), for their space.
+        """Remove the expired records of the user, and parts of blobs and vectors that nobody needs, for their space.
 
         Nobody sees an expired record anyway, nor what is left of a blob that was replaced or deleted, or whose `put`
-        was interrupted.
+        was interrupted (`Blobs`), nor the vector of a record that was replaced or removed more than an hour ago
+        (`Memory`).
 
         Returns:
-            How many records there were, and how many versions of blobs.
+            How many records there were, how many versions of blobs, and how many vectors.
 
         Raises:
-            UnsupportedError: If the database reclaims expired records by itself (DynamoDB), and the user has no blobs.
+            UnsupportedError: If the database reclaims expired records by itself (DynamoDB), and the user has neither
+                blobs nor vectors.
 
         Requests: SQLite 2; CouchDB and Firestore those that list the user's expired records and delete them, once for
-        records, and once for what namespaces keep beside them, such as logs. 1 more, 2 for each namespace with blobs,
-        and those that remove parts.
+        records, and once for what namespaces keep beside them, such as logs. 2 more, 2 for each namespace with blobs,
+        and those that remove parts; for each namespace with vectors 1 per page of these, and 1 for each 100.
         """
-        from datastore.blobs.sweeping import areas, purge  # imported here, because few need it
+        from datastore.blobs.sweeping import areas  # imported here, because few need it
+        from datastore.purging import purge
 
         scope = scope_of(self)
         core, user = scope.core, scope.encoded_user
-        return purge(core, [namespace_range(user, None), system_range(user)], areas(core, user, scope.user_id, scope))
+        ranges = [namespace_range(user, None), system_range(user)]
+        return purge(core, ranges, lambda area: areas(core, user, scope.user_id, scope, area))
 
     # -------------------------------------------------------------------------------------------- other interfaces
 
@@ -143,6 +148,13 @@ class AgentDataStore(
         from datastore.runs import Runs  # imported here, because few need it
 
         return Runs(scope_of(self), type(self))
+
+    @property
+    def memory(self) -> Memory:
+        """Texts with vectors in this namespace, and the search by meaning: a `Memory`."""
+        from datastore.memory import Memory  # imported here, because few need it
+
+        return Memory(scope_of(self))
 
     def log(self, name: str) -> Log:
         """Return an ordered log of this namespace: a `Log`. It need not be created.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from datastore.administration import LegacySource
     from datastore.events import CallEvent, Telemetry
+    from datastore.memory import Embedder
     from datastore.remote.agent import RemoteAgentDataStore
 
 ENTRY_POINTS = "datastore.backends"
@@ -33,7 +34,7 @@ DEFAULT_URL = "sqlite:///agent_data_store.db"
 
 _STORE_OPTIONS = (
     *("tracking", "flush_interval", "max_pending", "retry_seconds", "max_seconds", "clock", "warn_on_loop"),
-    *("on_call", "telemetry"),
+    *("on_call", "telemetry", "embedder"),
 )
 SERVED = frozenset({"http+unix", "http", "https"})
 """The schemes of a store that a server serves (`datastore.remote`)."""
@@ -89,6 +90,7 @@ def connect(
     warn_on_loop: bool = True,
     on_call: Callable[[CallEvent], object] | None = None,
     telemetry: bool | Telemetry = False,
+    embedder: Embedder | None = None,
     mode: Mode | None = None,
     token: None = None,
     token_file: None = None,
@@ -109,6 +111,7 @@ def connect(
     warn_on_loop: bool = True,
     on_call: Callable[[CallEvent], object] | None = None,
     telemetry: bool | Telemetry = False,
+    embedder: Embedder | None = None,
     mode: Mode | None = None,
     token: str | None = None,
     token_file: str | os.PathLike[str] | None = None,
@@ -139,6 +142,8 @@ def connect(
             call as a line of JSON.
         telemetry: Whether each call is a span of OpenTelemetry, and is measured; needs the extra ``otel``. ``True``
             uses the providers of the process, also if they are set later; a `Telemetry` names others.
+        embedder: What makes vectors of texts for ``data_store.memory``: an `Embedder`, such as
+            ``datastore.Embedder(function, dimensions=384, name="all-MiniLM-L6-v2")``.
         mode: ``"ro"`` opens any store for reading only: nothing is created, every call that writes raises
             `PermissionDeniedError`, and no access is counted. ``"rw"`` is for reading and writing. ``None`` is what
             the URL says with ``?mode=``, and else ``"rw"``.
@@ -174,6 +179,7 @@ def connect(
             "clock": clock is not time.time,
             "on_call": on_call is not None,
             "telemetry": telemetry is not False,
+            "embedder": embedder is not None,
             MODE: parsed.has(MODE),
         }
         for name, is_given in hosts.items():
@@ -207,6 +213,7 @@ def connect(
             warn_on_loop=warn_on_loop,
             on_call=on_call,
             telemetry=telemetry,
+            embedder=embedder,
         )
         store._core.place = _place(text, parameters, open_backend)
         return store

@@ -118,6 +118,10 @@ class Core:
         """The next numbers of logs (`datastore.logs`)."""
         self.lent: dict[tuple[str, str], Any] = {}
         """Leases that are recorded here and held by another process (`datastore.calls.lending`)."""
+        self.embedder: Any = None
+        """The host's `datastore.memory.Embedder`, if it has given one."""
+        self.spaces: Any = None
+        """The vectors that are in memory (`datastore.memory.spaces`), if some were searched."""
         self.twin: Twin | None = None
         """The threads of the awaited calls, if there are any."""
         self.place: Hashable = None
@@ -199,6 +203,7 @@ class Core:
         backend = self._held = self.__dict__.get("backend", self._held)
         backend.after_fork()
         self.tracker.after_fork()
+        self.spaces = None  # another thread may have been changing what is there
         if self.twin is not None:
             self.twin.after_fork()
         if self.keeper is not None:
@@ -508,6 +513,7 @@ class Core:
             )
         if not isinstance(self.backend, _Closed):
             self.backend = _Closed(self.backend)
+        self.spaces = None
         self._warns = False  # from here on no call waits for the database
         try:
             with unlimited():

@@ -200,6 +200,13 @@ class InvalidTokenError(PermissionDeniedError):
     """A token (`datastore.DataStore.tokens`) is unknown, was revoked, or has expired. Nobody is told which of these."""
 
 
+class EmbedderError(DataStoreError):
+    """The host's embedder failed, or the vectors of a namespace are of another model than its own. Nothing was stored.
+
+    Where the host's function has raised something, that is the cause (``__cause__``).
+    """
+
+
 class BlobNotFoundError(DataStoreError, FileNotFoundError):
     """There is no blob of this name to open: a `FileNotFoundError` as well."""
 

@@ -52,7 +52,7 @@ SYSTEM = "%."
 a user's ids holds it."""
 
 
-AREAS = ("blobs", "logs", "runs")
+AREAS = ("blobs", "logs", "runs", "vectors")
 """What a namespace keeps beside its records. It lies among the system records of the user, each area of each namespace
 apart from the others. Whoever may use the namespace may use its areas."""
 _AREA = "%3A"  # a colon, encoded: kinds of system records of a user have none

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from datastore.asynchronous.store import AsyncDataStore
     from datastore.events import CallEvent, Telemetry
     from datastore.grants import Grant
+    from datastore.memory import Embedder
     from datastore.quotas import Quota
     from datastore.record import Record
     from datastore.tokens import Tokens
@@ -95,6 +96,7 @@ class DataStore:
             ``datastore.audit`` logs each call as a line of JSON.
         telemetry: Whether each call is a span of OpenTelemetry, and is measured. ``True`` uses the providers of the
             process, also if they are set later; a `Telemetry` names others.
+        embedder: What makes vectors of texts for ``data_store.memory``: an `Embedder`.
 
     Raises:
         ConfigurationError: If one of them is out of range, or OpenTelemetry is asked for and not installed.
@@ -113,6 +115,7 @@ class DataStore:
         warn_on_loop: bool = True,
         on_call: Callable[[CallEvent], object] | None = None,
         telemetry: bool | Telemetry = False,
+        embedder: Embedder | None = None,
     ) -> None:
         if not issubclass(type(backend), Backend):
             raise ConfigurationError(f"backend is {kind_of(backend)}; give an adapter's, or use datastore.connect()")
@@ -137,6 +140,12 @@ class DataStore:
             clock=clock,
             warn_on_loop=as_bool(warn_on_loop, "warn_on_loop"),
         )
+        if embedder is not None:
+            from datastore.memory.embedding import Embedder  # imported here, because few need it
+
+            if type(embedder) is not Embedder:
+                raise ConfigurationError(f"embedder is {kind_of(embedder)}; give a datastore.Embedder")
+            self._core.embedder = embedder
         self._tenants = backend if backend.capabilities.supports("database") else None
         if on_call is not None or telemetry is not False:
             from datastore.watching import watch  # imported here, because few watch
@@ -324,28 +333,30 @@ class DataStore:
         self._core.flush()
 
     def purge_expired(self, user_id: str | None = None) -> int:
-        """Remove the expired records of all users, and the parts of blobs that nobody needs, for their space.
+        """Remove the expired records of all users, and parts of blobs and vectors that nobody needs, for their space.
 
         Nobody sees an expired record anyway, nor what is left of a blob that was replaced or deleted, or whose `put`
-        was interrupted.
+        was interrupted, nor the vector of a record that was replaced or removed more than an hour ago.
 
         Args:
             user_id: Only those of this user.
 
         Returns:
-            How many records there were, and how many versions of blobs.
+            How many records there were, how many versions of blobs, and how many vectors.
 
         Raises:
-            UnsupportedError: If the database reclaims expired records by itself (DynamoDB), and nobody has blobs.
+            UnsupportedError: If the database reclaims expired records by itself (DynamoDB), and nobody has blobs or
+                vectors.
 
         Requests: SQLite 1; CouchDB and Firestore those that list the expired records and delete them. Those of `users`,
-        1 more for each user, 2 for each namespace with blobs, and those that remove parts.
+        2 more for each user, 2 for each namespace with blobs, and those that remove parts; for each namespace with
+        vectors 1 per page of these, and 1 for each 100. Users are listed twice.
         """
         if user_id is not None:
             return self.host(user_id).purge_expired()
-        from datastore.blobs.sweeping import purge  # imported here, because few need it
+        from datastore.purging import purge  # imported here, because few need it
 
-        return purge(self._core, [EVERYTHING], areas_of_all(self))
+        return purge(self._core, [EVERYTHING], partial(areas_of_all, self))
 
     def forget(self, user_id: str) -> Forgotten:
         """Remove everything that is stored of a user, in all namespaces, for good.
@@ -512,8 +523,8 @@ def _forget(core: Core, range: IdRange) -> Forgotten:
     return Forgotten(removed, expired)
 
 
-def areas_of_all(store: DataStore) -> Iterator[Scope]:
-    """Yield the scope of each area of each user that holds something of a blob."""
+def areas_of_all(store: DataStore, area: str = "blobs") -> Iterator[Scope]:
+    """Yield the scope of each area of a kind, of each user, that holds something: by default of a blob."""
     from datastore.blobs.sweeping import areas  # imported here, because few need it
 
     core = store._core
@@ -522,7 +533,7 @@ def areas_of_all(store: DataStore) -> Iterator[Scope]:
     else:
         users = (encode_name(user_id, "user_id") for user_id in core.call("listing tenants", store._tenants.tenants))
     for encoded in users:
-        yield from areas(core, encoded, decode_name(encoded))
+        yield from areas(core, encoded, decode_name(encoded), None, area)
 
 
 def _users(core: Core, *, beside: bool = False) -> Iterator[str]:

@@ -38,6 +38,7 @@ from datastore.ids import encode_key
 from datastore.scope import OfOneProcess, Scope, scope_of
 
 if TYPE_CHECKING:
+    from datastore.asynchronous.memory import AsyncMemory
     from datastore.asynchronous.runs import AsyncRuns
     from datastore.calls.listings import Page
     from datastore.queries.shaping import FieldsArgument, FilterArgument, SortArgument
@@ -106,6 +107,12 @@ class AsyncAgentDataStore(Hidden, OfOneProcess):
     @property
     def blobs(self) -> AsyncBlobs:
         return AsyncBlobs(self, self.sync.blobs)
+
+    @property
+    def memory(self) -> AsyncMemory:
+        from datastore.asynchronous.memory import AsyncMemory  # imported here, because few need it
+
+        return AsyncMemory(self, self.sync.memory)
 
     @property
     def runs(self) -> AsyncRuns:

@@ -30,6 +30,7 @@ from datastore.urls import Mode
 if TYPE_CHECKING:
     from datastore.asynchronous.remote import AsyncRemoteAgentDataStore
     from datastore.events import CallEvent, Telemetry
+    from datastore.memory import Embedder
     from datastore.record import Record
     from datastore.remote.agent import RemoteAgentDataStore
 
@@ -206,6 +207,7 @@ def connect_async(
     warn_on_loop: bool = True,
     on_call: Callable[[CallEvent], object] | None = None,
     telemetry: bool | Telemetry = False,
+    embedder: Embedder | None = None,
     mode: Mode | None = None,
     token: None = None,
     token_file: None = None,
@@ -227,6 +229,7 @@ def connect_async(
     warn_on_loop: bool = True,
     on_call: Callable[[CallEvent], object] | None = None,
     telemetry: bool | Telemetry = False,
+    embedder: Embedder | None = None,
     mode: Mode | None = None,
     token: str | None = None,
     token_file: str | os.PathLike[str] | None = None,
@@ -251,6 +254,7 @@ def connect_async(
         warn_on_loop: As `connect`, of the synchronous twin.
         on_call: As `connect`.
         telemetry: As `connect`.
+        embedder: As `connect`.
         mode: As `connect`.
         token: As `connect`.
         token_file: As `connect`.
@@ -277,6 +281,7 @@ def connect_async(
         "warn_on_loop": warn_on_loop,
         "on_call": on_call,
         "telemetry": telemetry,
+        "embedder": embedder,
         "mode": mode,
         "token": token,
         "token_file": token_file,

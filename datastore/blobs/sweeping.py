@@ -18,9 +18,8 @@ from typing import NamedTuple
 from datastore.adapters.batching import batches
 from datastore.backend import Delete, Document, Fields, IdRange
 from datastore.blobs.heads import FORMAT, MARK, Found, data_prefix, find, find_all, part_key, place_of
-from datastore.calls.namespaces import purge as purge_records
 from datastore.core import Core
-from datastore.errors import DamagedRecordError, PermissionDeniedError, UnsupportedError
+from datastore.errors import DamagedRecordError, PermissionDeniedError
 from datastore.ids import after_namespace, area_range, decode_prefix, encode_key, home_of, key_range
 from datastore.scope import Scope
 
@@ -101,24 +100,9 @@ def waiting(scope: Scope) -> int:
     return number
 
 
-def purge(core: Core, ranges: Sequence[IdRange], scopes: Iterator[Scope]) -> int:
-    """Remove the expired records of some ranges, and what is due in some areas; return how many records and versions.
-
-    Raises:
-        UnsupportedError: If the database reclaims expired records by itself, and there are no areas.
-    """
-    removed, has_blobs = 0, False
-    for scope in scopes:
-        removed, has_blobs = removed + sweep(scope), True
-    try:
-        return removed + sum(purge_records(core, range) for range in ranges)
-    except UnsupportedError:
-        if not has_blobs:
-            raise
-        return removed
-
-
-def areas(core: Core, encoded_user: str, user_id: str, like: Scope | None = None) -> Iterator[Scope]:
+def areas(
+    core: Core, encoded_user: str, user_id: str, like: Scope | None = None, area: str = "blobs"
+) -> Iterator[Scope]:
     """Yield the scope of each area of a user that holds something of a blob.
 
     Args:
@@ -126,10 +110,11 @@ def areas(core: Core, encoded_user: str, user_id: str, like: Scope | None = None
         encoded_user: The user, as ids have it.
         user_id: The user.
         like: Whose grants count; ``None`` for the host.
+        area: Another of the `datastore.ids.AREAS`.
 
     Requests: 1 more than there are such namespaces.
     """
-    range = area_range(encoded_user, "blobs")
+    range = area_range(encoded_user, area)
     while (document := next(core.root.scan(range, Fields.KEY, 1), None)) is not None:
         home = home_of(document.id)
         if home is not None:
@@ -137,7 +122,7 @@ def areas(core: Core, encoded_user: str, user_id: str, like: Scope | None = None
             scope = Scope(core, user_id, None, namespace) if like is None else like.within(namespace)
             with suppress(PermissionDeniedError):
                 scope.core.check_writes(scope.prefix)
-                yield scope.area("blobs")
+                yield scope.area(area)
         range = IdRange(after_namespace(document.id), range.end)
 
 

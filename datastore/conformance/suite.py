@@ -24,6 +24,7 @@ from datastore.conformance.topics.leases import Leases
 from datastore.conformance.topics.lifecycle import Lifecycle
 from datastore.conformance.topics.listings import Listings
 from datastore.conformance.topics.logs import Logs
+from datastore.conformance.topics.memory import Memories
 from datastore.conformance.topics.moving import Moving
 from datastore.conformance.topics.names import Names
 from datastore.conformance.topics.namespaces import Namespaces
@@ -72,6 +73,7 @@ class ConformanceSuite(
     Vaults,
     KeyValues,
     Blobs,
+    Memories,
     Expiry,
     Tracking,
     Isolation,

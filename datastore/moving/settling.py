@@ -8,9 +8,13 @@ from datastore.backend import Backend, Document, Fields, Restore
 from datastore.core import Core
 from datastore.documents import Sound, check_all_moved
 from datastore.errors import DamagedRecordError, UnsupportedError
+from datastore.ids import area_of, home_of
+from datastore.memory.changes import Changes
+from datastore.memory.vectors import AREA, VECTOR
 from datastore.moving.digests import add, digest
 from datastore.moving.pages import core_of
 from datastore.moving.reports import Report
+from datastore.scope import Scope
 from datastore.store import DataStore
 
 
@@ -54,6 +58,7 @@ class Sink:
         self._verify = verify
         self._tell = tell
         self._keep_counts = keep_counts
+        self._told = set[tuple[str, str]]()
         self.on_failed: Callable[[str, str], None] | None = None
         """Called with the id of each document that did not arrive, and the reason."""
         self.last: str | None = None
@@ -75,7 +80,8 @@ class Sink:
             names: The names in their ids, if they have been decoded.
             parsed: Whether their values were parsed (`datastore.backend.Capabilities.parsed_values`).
 
-        Requests: a read of the same documents, a write of what is missing, and a read of what was written.
+        Requests: a read of the same documents, a write of what is missing, and a read of what was written. For each
+        namespace with vectors among them 1 or 2 more.
         """
         sound, broken = check_all_moved(documents, names, parsed=parsed)
         for error in broken:
@@ -121,6 +127,7 @@ class Sink:
                 restores.append(Restore(document, *name, json, now, old.revision))
         report.digest = add(report.digest, expected.values())
         written = self._write(restores)
+        self._tell_of_vectors(sound, written)
         if self._verify and written:
             self._read_back(written, expected)
         self.last = ids[-1]
@@ -149,6 +156,22 @@ class Sink:
             else:
                 self.report.kept += 1  # somebody else has written it since it was read
         return written
+
+    def _tell_of_vectors(self, sound: Sequence[Sound], written: Sequence[Document]) -> None:
+        """Let those who have vectors of a namespace in memory know of those that have come.
+
+        Once in a run also if none was written: an earlier run may have been interrupted before it told.
+        """
+        new = {one.id for one in written}
+        for one in sound:
+            if home_of(one.document.id) is None or area_of(one.document.id) != AREA:
+                continue
+            user_id, name, key = one.name
+            place = user_id, name.partition(":")[2]
+            if key.startswith(VECTOR) and (one.document.id in new or place not in self._told):
+                self._told.add(place)
+                new -= {other.document.id for other in sound if other.name[:2] == one.name[:2]}
+                Changes(Scope(self._core, user_id, None, place[1]).area(AREA), {}).tell_of_all()
 
     def _read_back(self, written: Sequence[Document], expected: dict[str, bytes]) -> None:
         there, damaged = self._read([document.id for document in written])

@@ -75,6 +75,10 @@ class RemoteAgentDataStore(AgentDataStore):
         return ServedBlobs(scope_of(self))
 
     @property
+    def memory(self) -> NoReturn:
+        raise _not_served(self, "memory")
+
+    @property
     def runs(self) -> NoReturn:
         raise _not_served(self, "runs")
 

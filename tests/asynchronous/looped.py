@@ -19,13 +19,16 @@ from datastore import (
     DataStore,
     KeyValueStore,
     Log,
+    Memory,
     Runs,
     Tokens,
     Vault,
 )
 from datastore.scope import Stream, scope_of
 
-_SEPARATE = frozenset({"agent", "host", "use_namespace", "vault", "key_value", "blobs", "runs", "asynchronous"})
+_SEPARATE = frozenset(
+    {"agent", "host", "use_namespace", "vault", "key_value", "blobs", "memory", "runs", "asynchronous"}
+)
 """What makes no request. (Properties are left alone as well.)"""
 
 
@@ -108,6 +111,23 @@ class LoopedAgent(AgentDataStore):
     @property
     def blobs(self):
         return LoopedBlobs(AgentDataStore(scope_of(self)))
+
+    @property
+    def memory(self):
+        return LoopedMemory(AgentDataStore(scope_of(self)))
+
+
+@looped
+class LoopedMemory(Memory):
+    __slots__ = ("_agent",)
+
+    def __new__(cls, agent: AgentDataStore):
+        self = super().__new__(cls, scope_of(agent))
+        self._agent = agent
+        return self
+
+    def _twin(self):
+        return self._agent.asynchronous.memory
 
 
 @looped

@@ -18,6 +18,7 @@ from datastore import (
     AsyncKeyValueStore,
     AsyncLease,
     AsyncLog,
+    AsyncMemory,
     AsyncRun,
     AsyncRuns,
     AsyncTokens,
@@ -27,6 +28,7 @@ from datastore import (
     KeyValueStore,
     Lease,
     Log,
+    Memory,
     Run,
     Runs,
     Tokens,
@@ -41,6 +43,7 @@ TWINS = {
     Blobs: AsyncBlobs,
     KeyValueStore: AsyncKeyValueStore,
     Log: AsyncLog,
+    Memory: AsyncMemory,
     Tokens: AsyncTokens,
     Lease: AsyncLease,
     Runs: AsyncRuns,
@@ -58,7 +61,12 @@ WITHOUT_IO = {
 """They make no request, so there is nothing to await."""
 BINDING = {(Tokens, "agent")}
 """They make a request, and return a twin."""
-STREAMS = {(DataStore, "users"), (DataStore, "records"), (AgentDataStore, "iter_records")}
+STREAMS = {
+    (DataStore, "users"),
+    (DataStore, "records"),
+    (AgentDataStore, "iter_records"),
+    (Memory, "items"),
+}
 TWINS_THEMSELVES = {
     (AgentDataStore, "lease"): "AsyncLease",
     (AgentDataStore, "lock"): "AsyncLock",
@@ -162,7 +170,7 @@ def test_what_is_a_stream_in_one_is_a_stream_in_the_other(kind, name):
 
 def test_every_parameter_is_passed_on():
     """A facade that forgets one is seen in its source: each name is used in the body of its function."""
-    for file in ("agent", "blobs", "interfaces", "store", "tokens"):
+    for file in ("agent", "blobs", "interfaces", "memory", "store", "tokens"):
         source = Path(inspect.getfile(AsyncDataStore)).with_name(f"{file}.py").read_text(encoding="utf-8")
         for function in ast.walk(ast.parse(source)):
             if not isinstance(function, ast.AsyncFunctionDef | ast.FunctionDef) or function.name.startswith("_"):

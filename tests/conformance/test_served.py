@@ -33,7 +33,7 @@ class Served:
     }
     left_out: ClassVar = {
         **dict.fromkeys(_BELOW, _NO_CALLS),
-        "runs": _NOT_SERVED,
+        **dict.fromkeys(("runs", "memory"), _NOT_SERVED),
     }
 
     def open(self, **options: Any) -> DataStore:

@@ -41,6 +41,7 @@ WRITES = {
     "get_or_set": lambda ann: ann.get_or_set("new", lambda: 1),
     "lease": lambda ann: ann.lease("work"),
     "lock": lambda ann: ann.lock("work").__enter__(),
+    "memory add": lambda ann: ann.memory.add("text", vector=[1.0, 2.0]),
     "runs start": lambda ann: ann.runs.start("run"),
     "purge_expired": lambda ann: ann.purge_expired(),
     "update_where": lambda ann: ann.update_where({"goal": "sell"}, {"x": 1}),

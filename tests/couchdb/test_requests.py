@@ -9,6 +9,7 @@ from blockbuster import blockbuster_ctx
 
 import datastore
 from datastore.ids import EVERYTHING, IdRange, system_range
+from tests.adapters import memories
 from tests.adapters.blobs import calls_of
 from tests.servers import couchdb
 
@@ -170,9 +171,9 @@ def test_a_purge_of_one_user_reads_what_that_user_has(store, agent, requests, ro
         store.agent(user, "a").set_many({f"m{number}": number for number in range(20)})
     with requests() as asked, rows() as handed:
         assert store.purge_expired("u") == 20
-    assert handed == [0, 60, 20]  # no areas of blobs; 20 expired records, and 40 flags; the 20 that are left
+    assert handed == [0, 0, 60, 20]  # no areas of blobs or vectors; 20 expired records, 40 flags; the 20 that are left
     records, flags = ["POST _bulk_get", "POST _bulk_docs"], ["POST _all_docs", "POST _bulk_docs", "POST _all_docs"]
-    assert asked == ["GET _all_docs", "POST _find", *records, *flags, "POST _find"]
+    assert asked == ["GET _all_docs", "GET _all_docs", "POST _find", *records, *flags, "POST _find"]
     assert store.purge_expired() == 20
 
 
@@ -442,4 +443,38 @@ def test_blobs(agent, requests):
         "open and read": ["GET db/doc"] * 2,
         "list": ["GET _all_docs"],
         "delete": ["GET db/doc"] + ["POST _bulk_docs"] * 2,
+    }
+
+
+def test_memory(agent, requests):
+    """A search asks for what is new, and for what it returns."""
+
+    def asked(call):
+        with requests() as asked:
+            call()
+        return asked[:]
+
+    assert {name: asked(call) for name, call in memories.calls_of(agent).items()} == {
+        "add": ["POST _bulk_docs", "POST _bulk_docs", "POST _bulk_docs"],
+        "search": ["GET _all_docs", "POST _bulk_get"],
+        "search again": ["GET _all_docs", "POST _bulk_get"],
+        "add 20": ["POST _bulk_docs", "POST _bulk_docs", "POST _bulk_docs", "POST _bulk_docs"],
+        "search with a filter": ["GET _all_docs", "POST _bulk_get"],
+        "edit of the vector": [
+            "GET db/doc",
+            "POST _bulk_docs",
+            "POST _bulk_docs",
+            "POST _bulk_docs",
+            "POST _bulk_docs",
+        ],
+        "edit of metadata": [
+            "GET db/doc",
+            "GET db/doc",
+            "POST _bulk_docs",
+            "POST _bulk_docs",
+            "POST _bulk_docs",
+            "POST _bulk_docs",
+        ],
+        "get": ["GET db/doc"],
+        "delete": ["GET db/doc", "POST _bulk_docs", "POST _bulk_docs"],
     }

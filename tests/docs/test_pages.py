@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import datastore
-from datastore import AgentDataStore, Blobs, DataStore, KeyValueStore, Log, Run, Runs, Tokens, Vault
+from datastore import AgentDataStore, Blobs, DataStore, KeyValueStore, Log, Memory, Run, Runs, Tokens, Vault
 from datastore.record import Record
 from tests.docs.pages import PAGES, ROOT, blocks, page_name, prose
 
@@ -26,6 +26,7 @@ REFERENCE = {
     Run: ROOT / "docs/runs.md",
     Runs: ROOT / "docs/runs.md",
     Log: ROOT / "docs/logs.md",
+    Memory: ROOT / "docs/memory.md",
     Tokens: ROOT / "docs/security.md",
     Vault: ROOT / "docs/vault.md",
 }

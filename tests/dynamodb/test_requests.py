@@ -12,6 +12,7 @@ import datastore
 from datastore.backend import Delete, Touch
 from datastore.conformance.documents import at, id_of, put, stored
 from datastore.scope import scope_of
+from tests.adapters import memories
 from tests.adapters.blobs import calls_of
 from tests.dynamodb.wire import Wire
 from tests.servers import dynamodb
@@ -409,4 +410,25 @@ def test_blobs(agent, wire):
         "open and read": ["GetItem"] * 2,
         "list": ["Query"],
         "delete": ["GetItem", "UpdateItem", "DeleteItem"],
+    }
+
+
+def test_memory(agent, wire):
+    """A search asks for what is new, and for what it returns."""
+
+    def asked(call):
+        wire.requests.clear()
+        call()
+        return [operation for operation, _ in wire.requests]
+
+    assert {name: asked(call) for name, call in memories.calls_of(agent).items()} == {
+        "add": ["UpdateItem", "PutItem", "PutItem"],
+        "search": ["Query", "BatchGetItem"],
+        "search again": ["Query", "BatchGetItem"],
+        "add 20": ["TransactWriteItems", "PutItem", "PutItem", "TransactWriteItems"],
+        "search with a filter": ["Query", "BatchGetItem"],
+        "edit of the vector": ["GetItem", "UpdateItem", "PutItem", "UpdateItem", "DeleteItem"],
+        "edit of metadata": ["GetItem", "GetItem", "UpdateItem", "PutItem", "UpdateItem", "DeleteItem"],
+        "get": ["GetItem"],
+        "delete": ["GetItem", "DeleteItem", "DeleteItem"],
     }

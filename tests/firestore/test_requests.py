@@ -10,6 +10,7 @@ from datastore.backend import Fields, IdRange, Touch
 from datastore.conformance.documents import at
 from datastore.ids import EVERYTHING, encode_id
 from datastore.times import format_time
+from tests.adapters import memories
 from tests.adapters.blobs import calls_of
 
 pytestmark = pytest.mark.server("firestore")
@@ -126,7 +127,7 @@ def test_calls_on_a_few_keys_cost_what_these_do(filled, recorder):
         (lambda agent: agent.get("k0001", touch=60), ["BatchGetDocuments", "Commit"]),
         (lambda agent: agent.pop("k0001"), ["BatchGetDocuments", "Commit"]),
         (lambda agent: agent.pop("missing"), ["BatchGetDocuments"]),
-        (lambda agent: agent.purge_expired(), ["RunQuery"] * 3),
+        (lambda agent: agent.purge_expired(), ["RunQuery"] * 4),
         (lambda agent: agent.delete("k0001"), ["Commit"]),
         (lambda agent: agent.delete("missing"), ["Commit"]),
         (lambda agent: agent.get_many([f"k{i:04}" for i in range(500)]), ["BatchGetDocuments"]),
@@ -359,8 +360,8 @@ def test_purging_takes_two_requests_for_500_records_and_a_last_look(url, recorde
         now[0] += 11
         recorder.clear()
         assert store.purge_expired() == 600
-        looking_for_blobs = ["RunQuery"] * 3
-        assert recorder.requests == looking_for_blobs + ["RunQuery", "BatchWrite"] * 2 + ["RunQuery"]
+        looking_for_blobs_and_vectors = ["RunQuery"] * 3 * 2
+        assert recorder.requests == looking_for_blobs_and_vectors + ["RunQuery", "BatchWrite"] * 2 + ["RunQuery"]
 
 
 def test_purging_a_range_reads_what_expires_there_and_nothing_else(url, recorder):
@@ -471,5 +472,26 @@ def test_blobs(agent, recorder):
         "get": ["BatchGetDocuments"] * 2,
         "open and read": ["BatchGetDocuments"] * 2,
         "list": ["RunQuery"],
+        "delete": ["BatchGetDocuments", "Commit", "Commit"],
+    }
+
+
+def test_memory(agent, recorder):
+    """A search asks for what is new, and for what it returns."""
+
+    def asked(call):
+        recorder.clear()
+        call()
+        return recorder.requests[:]
+
+    assert {name: asked(call) for name, call in memories.calls_of(agent).items()} == {
+        "add": ["Commit", "Commit", "Commit"],
+        "search": ["RunQuery", "BatchGetDocuments"],
+        "search again": ["RunQuery", "BatchGetDocuments"],
+        "add 20": ["BatchWrite", "Commit", "Commit", "BatchWrite"],
+        "search with a filter": ["RunQuery", "BatchGetDocuments"],
+        "edit of the vector": ["BatchGetDocuments", "Commit", "Commit", "Commit", "Commit"],
+        "edit of metadata": ["BatchGetDocuments", "BatchGetDocuments", "Commit", "Commit", "Commit", "Commit"],
+        "get": ["BatchGetDocuments"],
         "delete": ["BatchGetDocuments", "Commit", "Commit"],
     }

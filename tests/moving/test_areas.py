@@ -19,6 +19,7 @@ def source():
         with ann.runs.start("report", {"year": 2027}) as run:
             run.state["pages"] = run.step("count", lambda: 7)
             run.finish("done")
+        ann.use_namespace("texts").memory.add_many({"near": "a", "far": "b"}, vectors=[[1.0, 0.1], [0.1, 1.0]])
         yield store
 
 
@@ -36,7 +37,8 @@ def test_it_is_there_as_it_was(source, moved, tmp_path):
     with datastore.connect(f"sqlite:///{tmp_path}/a.db") as target:
         moved(source, target, tmp_path / "all.jsonl")
         ann = target.agent("ann", "reader", "notes")
-        assert (ann.list_keys(), ann.list_namespaces()) == ([], [])
+        assert (ann.list_keys(), ann.list_namespaces()) == ([], ["texts"])
+        assert [one.key for one in ann.use_namespace("texts").memory.search([1.0, 0.0])] == ["near", "far"]
         assert ann.blobs.get("report") == CONTENT
         assert ann.blobs.stat("report").content_type == "text/plain"
         assert [(entry.number, entry.value) for entry in ann.log("events").read()] == [(2, "ended"), (3, "reported")]
@@ -54,3 +56,23 @@ def test_a_listing_goes_on_where_it_was_and_leaves_nothing_out(source):
         rest = [document.id for page in pages(source, "ann", after=after) for document in page.documents]
         assert rest == ids[number + 1 :]
     assert [document.id for page in pages(source, "ann", after="ann") for document in page.documents] == ids
+
+
+@pytest.mark.parametrize("moved", [copied, exported])
+def test_vectors_that_come_to_others_are_found(source, moved, tmp_path):
+    """By a store that has those of the namespace in memory; also if an earlier move was interrupted before its end."""
+    with (
+        datastore.connect(f"sqlite:///{tmp_path}/a.db") as target,
+        datastore.connect(f"sqlite:///{tmp_path}/a.db") as mover,
+    ):
+        memory = target.agent("ann", "reader", "texts").memory
+        for number in range(4):
+            memory.add("x", key=f"own{number}", vector=[0.2, 0.3])
+        assert len(memory.search([1.0, 0.0])) == 4
+        moved(source, mover, tmp_path / "all.jsonl")
+        assert [one.key for one in memory.search([1.0, 0.0], 1)] == ["near"]
+        assert len(memory.search([1.0, 0.0])) == 6
+        moved(source, mover, tmp_path / "all.jsonl")
+        memory.add("x", key="new", vector=[1.0, 0.0])
+        assert [one.key for one in memory.search([1.0, 0.0], 2)] == ["new", "near"]
+        assert len(memory.search([1.0, 0.0])) == 7

@@ -30,6 +30,9 @@ from datastore import (
     KeyValueStore,
     Lease,
     Log,
+    Match,
+    Memory,
+    MemoryItem,
     NamespaceStats,
     Page,
     Record,
@@ -199,6 +202,21 @@ def around(data_store: AgentDataStore) -> None:
     assert_type(data_store.blobs.get("a", b""), bytes)
     assert_type(data_store.blobs.open("a"), io.BufferedReader)
     assert_type(data_store.blobs.list("a", limit=1), list[Blob])
+
+
+def remembers(data_store: AgentDataStore) -> None:
+    memory = data_store.memory
+    assert_type(memory, Memory)
+    assert_type(memory.add("a cat", {"lang": "en"}, key="k", ttl=60), str)
+    assert_type(memory.add({"a": 1}, vector=[1.0, 2.0]), str)
+    assert_type(memory.add_many(["a", Item("k", "b")], {"lang": "en"}, vectors=[[1.0], [2.0]]), list[str])
+    assert_type(memory.edit("k", "a dog", {"lang": None}), bool)
+    assert_type(memory.get("k"), MemoryItem | None)
+    assert_type(memory.items("k"), Iterator[MemoryItem])
+    assert_type(memory.search("a cat", 3, meta={"metadata.lang": "en"}, min_score=0.5, metric="dot"), list[Match])
+    assert_type(memory.search_across({"legal": 3, "support": None}, [1.0, 2.0], 10), list[Match])
+    assert_type(memory.search("a")[0].score, float)
+    assert_type(memory.reembed(print), int)
 
 
 def host() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -10,10 +11,11 @@ from multiprocessing.synchronize import Barrier
 
 import pytest
 
-from datastore import DataStore
+from datastore import DataStore, Item
 from datastore.conformance.harness import Harness
 from datastore.conformance.topic import Opener, Topic, not_applicable
 
+_VECTORS = [[1.0, 2.0], [2.0, 1.0]]
 _PATIENCE = 120
 """After this many seconds, a process that does not even start fails the test."""
 _PROCESSES = pytest.StashKey[Executor]()
@@ -53,6 +55,15 @@ def _append(harness: Harness, times: int) -> None:
         log = store.agent("user_1", f"agent {os.getpid()}").log("events")
         for number in range(times):
             log.append(*[number] * (1 + number % 2))
+
+
+def _remember(harness: Harness, times: int) -> None:
+    with harness.open() as store:
+        memory = store.agent("user_1", f"agent {os.getpid()}").memory
+        for number in range(times):
+            keys = memory.add_many([Item(f"{os.getpid()} {number} {one}", one) for one in range(2)], vectors=_VECTORS)
+            memory.edit(keys[0], number, vector=[0.5, number + 1.0])
+            memory.delete(keys[1])
 
 
 def both(processes: Executor, work: Callable[[Harness, int], None], harness: Harness, times: int) -> None:
@@ -113,6 +124,20 @@ class Processes(Topic):
         expected = [number for number in range(40) for _ in range(1 + number % 2)]
         for agent in {entry.agent for entry in entries}:
             assert [entry.value for entry in entries if entry.agent == agent] == expected
+
+    def test_what_two_processes_remember_is_found(
+        self, shared_store: DataStore, harness: Harness, two_processes: Executor
+    ) -> None:
+        """Both add, edit and remove: a search that knew the namespace before finds what is there, as it is now."""
+        memory = shared_store.agent("user_1", "agent_1").memory
+        memory.add("first", key="first", vector=[1.0, 0.0])
+        assert [one.key for one in memory.search([1.0, 0.0])] == ["first"]
+        both(two_processes, _remember, harness, 15)
+        found = memory.search([1.0, 0.0], 100)
+        assert len(found) == 31
+        for one in found[1:]:
+            assert math.isclose(one.score, 0.5 / math.hypot(0.5, one.record.value + 1.0))
+        assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
 
     def test_what_one_store_writes_another_reads(self, shared_store: DataStore, open_store: Opener) -> None:
         """It reads it at once: no store keeps its own copy."""

@@ -1,0 +1,7 @@
+"""Memory by meaning: texts with vectors, and the search for those that are nearest. See ``docs/memory.md``."""
+
+from datastore.memory.calls import Memory
+from datastore.memory.embedding import Embedder
+from datastore.memory.items import Match, MemoryItem
+
+__all__ = ["Embedder", "Match", "Memory", "MemoryItem"]

@@ -1,0 +1,97 @@
+"""Making the vectors of a namespace anew with another model, and removing those that do not count any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from datastore.adapters.batching import batches
+from datastore.backend import Delete, Fields
+from datastore.calls.steps import Steps
+from datastore.errors import DamagedRecordError
+from datastore.ids import encode_key, home_of
+from datastore.memory.changes import GRACE, Model
+from datastore.memory.embedding import embedding, needed
+from datastore.memory.spaces import spaces_of
+from datastore.memory.vectors import AREA, Stored, all_vectors, put, stored_in
+from datastore.memory.writing import discard
+from datastore.scope import Scope
+from datastore.times import format_time
+
+_AT_ONCE = 100
+
+
+def reembedding(scope: Scope, progress: Callable[[int, int], object] | None) -> Steps:
+    """Return the steps of `datastore.memory.Memory.reembed`; their result: how many vectors were made.
+
+    A vector is written anew where it is, so that it is there at every moment, of one model or of the other. Vectors of
+    the new model are left as they are: an interrupted call goes on.
+    """
+    core, area = scope.core, scope.area(AREA)
+    embedder, changes = needed(core.root.embedder), spaces_of(core).changes(area)
+    core.check_writes(scope.prefix)
+    if changes.last() is None:
+        return 0
+    model = Model(embedder.name, embedder.dimensions)
+    changes.add((), lambda _: model._replace(complete=False))
+    total = sum(len(ids) for ids in core.all_ids(all_vectors(area)))
+    done = made = 0
+    for documents in core.pages(all_vectors(area), Fields.VALUE, on_damaged=_raise):
+        for some in batches((stored_in(area, one) for one in documents), max(embedder.batch, _AT_ONCE)):
+            others = [one for one in some if one.model != model.name or len(one.vector) != 4 * model.dimensions]
+            values = _values(scope, others)
+            again = [one for one in others if isinstance(values.get(one.revision), str)]
+            vectors = yield from embedding(embedder, [values[one.revision] for one in again])
+            _write(scope, [
+                one._replace(model=model.name, vector=vector) for one, vector in zip(again, vectors, strict=True)
+            ])  # fmt: skip
+            discard(scope, [one.revision for one in others if not isinstance(values.get(one.revision, ""), str)])
+            if again:
+                changes.add([one.revision for one in again], lambda known: known or model)
+            done, made = done + len(some), made + len(again)
+            if progress is not None:
+                progress(done, max(done, total))
+    changes.add((), lambda _: model)
+    return made
+
+
+def _values(scope: Scope, vectors: Sequence[Stored]) -> dict[str, Any]:
+    """Return the values of the records of those vectors that count, by revision."""
+    ids = [scope.prefix + encode_key(key) for key in dict.fromkeys(one.key for one in vectors)]
+    found = scope.core.read(ids, Fields.VALUE).values()
+    return {document.revision: document.value for document in found}
+
+
+def _write(scope: Scope, vectors: Sequence[Stored]) -> None:
+    area, moment = scope.area(AREA), scope.moment()
+    for outcome in scope.core.write([put(area, moment, one) for one in vectors]):
+        if outcome.error is not None:
+            raise outcome.error.during(f"making vectors of namespace {scope.namespace!r} anew", scope.core.backend.name)
+
+
+def sweep(area: Scope) -> int:
+    """Remove the vectors of records that were replaced, removed, or have expired; return how many there were.
+
+    Args:
+        area: The scope of the area.
+
+    Requests: 1 per page of vectors; for each 100 of them 1, and those that remove.
+    """
+    core, removed = area.core, 0
+    home = home_of(area.prefix)
+    until = format_time(core.clock() - GRACE)
+    for documents in core.pages(all_vectors(area), Fields.VALUE):
+        for some in batches((one for one in documents if one.created_at <= until), _AT_ONCE):
+            vectors = {one.id: stored_in(area, one) for one in some}
+            ids = [f"{home}{encode_key(key)}" for key in dict.fromkeys(one.key for one in vectors.values())]
+            there = {document.revision for document in core.read(ids, Fields.VALUE).values()}
+            dead = [Delete(id, core.now()) for id, one in vectors.items() if one.revision not in there]
+            for outcome in core.write(dead):
+                if outcome.error is not None:
+                    raise outcome.error.during(f"removing vectors{area.namespace!r}", core.backend.name)
+            removed += len(dead)
+    return removed
+
+
+def _raise(error: DamagedRecordError) -> None:
+    raise error

@@ -1,0 +1,155 @@
+"""Vectors: checked, and stored as they are, each in a document beside its record.
+
+The document lies in the area ``vectors`` of the namespace, and its key is ``v`` and the revision of the record that the
+vector belongs to. A vector counts as long as the record under its key is at that revision, and never again after. So a
+vector is written before its record and never changed with it: whoever sees the record at that revision can find its
+vector, and whoever sees the vector of a record that is not written yet, or of one that was replaced or removed, knows
+that it does not count. No two writes have to be atomic for that.
+
+It is a document of its own because reading a record should not cost what its vector weighs (Firestore returns, and
+DynamoDB bills, whole documents), and because the vector indexes of databases hold one vector for each document.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from array import array
+from base64 import b64decode, b64encode
+from typing import NamedTuple
+
+from datastore.arguments import as_number, elements, is_a
+from datastore.backend import Document, Put
+from datastore.documents import damaged
+from datastore.errors import InvalidValueError, kind_of
+from datastore.ids import IdRange, decode_key, encode_key, key_range
+from datastore.scope import Moment, Scope
+
+AREA = "vectors"
+"""The area of a namespace (`datastore.ids.AREAS`) that holds them."""
+MOST_DIMENSIONS = 16_000
+"""As many as pgvector stores; its base64 text takes 85 KB."""
+FORMAT = 1
+VECTOR = "v"
+"""What the keys of the documents of vectors begin with."""
+
+_SMALLEST, _LARGEST = 1e-15, 1e15
+"""Between these lengths products of float32 neither overflow nor vanish."""
+
+
+def packed(vector: object, name: str, dimensions: int | None = None) -> bytes:
+    """Return a vector as float32, little-endian.
+
+    Args:
+        vector: A list or tuple of numbers, or anything that shows its memory as floats: an array of numpy's, one of
+            the standard library's.
+        name: The parameter, for errors.
+        dimensions: How many there must be; ``None`` for any number.
+
+    Raises:
+        InvalidValueError: If it is none, is of another size, or its length is 0, infinite, or beyond what float32
+            multiplies. The message names the place, and no number.
+    """
+    floats = _floats(vector, name)
+    if dimensions is not None and len(floats) != dimensions:
+        raise InvalidValueError(f"{name} has {len(floats):,} dimensions; it must have {dimensions:,}")
+    if not 0 < len(floats) <= MOST_DIMENSIONS:
+        raise InvalidValueError(f"{name} has {len(floats):,} dimensions; it must have 1 to {MOST_DIMENSIONS:,}")
+    if not all(map(math.isfinite, floats)):
+        place = next(place for place, one in enumerate(floats) if not math.isfinite(one))
+        raise InvalidValueError(f"{name}[{place}] is not a finite number of 32 bits")
+    length = math.hypot(*floats)
+    if length == 0:
+        raise InvalidValueError(f"{name} is a zero vector; it is like nothing, so no search would find it")
+    if not _SMALLEST <= length <= _LARGEST:
+        raise InvalidValueError(f"{name} must have a length from {_SMALLEST:g} to {_LARGEST:g}")
+    if sys.byteorder == "big":  # pragma: no cover - no such machine runs the tests
+        floats.byteswap()
+    return floats.tobytes()
+
+
+def _floats(vector: object, name: str) -> array[float]:
+    if is_a(vector, list, tuple):
+        numbers = elements(vector)
+        if not {float, int}.issuperset(map(type, numbers)):
+            for place, one in enumerate(numbers):
+                number = as_number(one)
+                if number is None:
+                    raise InvalidValueError(f"{name}[{place}] is {kind_of(one)}; it must be a number")
+                numbers[place] = number
+    else:
+        try:
+            memory = memoryview(vector)  # type: ignore[arg-type]  # what shows none raises TypeError
+            if memory.ndim != 1 or memory.format.lstrip("<=@") not in ("f", "d", "e"):
+                raise TypeError
+            numbers = memory.tolist()
+        except (TypeError, ValueError, BufferError, NotImplementedError):
+            raise InvalidValueError(
+                f"{name} is {kind_of(vector)}; it must be a list of numbers, or an array of floats of one dimension"
+            ) from None
+    try:
+        return array("f", numbers)
+    except OverflowError:
+        raise InvalidValueError(f"{name} holds an int that no float can hold") from None
+
+
+class Stored(NamedTuple):
+    """A vector that is stored."""
+
+    revision: str
+    """Of the record that it belongs to."""
+    key: str
+    """The record's."""
+    model: str
+    """Empty if the vector was given, and there was no embedder."""
+    vector: bytes
+    at: str = ""
+    """When it was written."""
+
+
+def key_at(revision: str) -> str:
+    """Return the key of the document of a vector."""
+    return VECTOR + revision
+
+
+def id_at(area: Scope, revision: str) -> str:
+    """Return the id of the document of a vector, in the scope of the area."""
+    return area.prefix + encode_key(key_at(revision))
+
+
+def all_vectors(area: Scope) -> IdRange:
+    """Return the range of the documents of all vectors."""
+    return key_range(area.prefix, VECTOR)
+
+
+def put(area: Scope, moment: Moment, stored: Stored) -> Put:
+    """Return the write of a vector.
+
+    It does not expire with its record: that may be given more time, and the vector would be gone.
+    """
+    value = {
+        "format": FORMAT,
+        "key": stored.key,
+        "model": stored.model,
+        "dimensions": len(stored.vector) // 4,
+        "vector": b64encode(stored.vector).decode(),
+    }
+    return area.put(key_at(stored.revision), value, moment._replace(expires_at=None))
+
+
+def stored_in(area: Scope, document: Document) -> Stored:
+    """Return the vector in a document.
+
+    Raises:
+        DamagedRecordError: If it is none of this format.
+    """
+    value = document.value
+    try:
+        if value["format"] == FORMAT:
+            key, model, vector = value["key"], value["model"], b64decode(value["vector"], validate=True)
+            if isinstance(key, str) and isinstance(model, str) and len(vector) == 4 * value["dimensions"] > 0:
+                revision = decode_key(document.id[len(area.prefix) :])[len(VECTOR) :]
+                return Stored(revision, key, model, vector, document.created_at)
+    except (LookupError, TypeError, ValueError):
+        pass
+    raise damaged(document.id, "it is no vector of this format; write its record anew with memory.edit()")

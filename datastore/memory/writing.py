@@ -1,0 +1,243 @@
+"""Writing records with vectors: first the vectors, then the change that tells of them, then the records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from datastore.arguments import check_name, is_a, is_mapping, iterating
+from datastore.backend import Delete, Document, Fields, Outcome, Put
+from datastore.calls.batches import Item, items_of
+from datastore.calls.changes import outpaced
+from datastore.calls.steps import Steps
+from datastore.deadlines import within
+from datastore.errors import DataStoreError, InvalidValueError, kind_of
+from datastore.ids import encode_key, new_key
+from datastore.memory.changes import fits
+from datastore.memory.embedding import embedding, needed
+from datastore.memory.spaces import spaces_of
+from datastore.memory.vectors import AREA, Stored, id_at, packed, put, stored_in
+from datastore.retry import Backoff
+from datastore.scope import Scope
+from datastore.values import check_metadata
+
+_FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; a competitor is done after one round trip
+
+
+class Entry(NamedTuple):
+    """One record to write."""
+
+    put: Put
+    vector: bytes | None
+    """``None`` if it is to be made of the value, which then is a text."""
+
+
+def entry(scope: Scope, item: Item, vector: Any, name: str, *, if_absent: bool) -> Entry:
+    """Check a record and its vector.
+
+    Raises:
+        InvalidNameError, InvalidValueError, ValueTooLargeError: If something is wrong.
+    """
+    made = scope.put(item.key, item.value, scope.moment(item.ttl), check_metadata(item.metadata), name=name)
+    if vector is None and not is_a(item.value, str):
+        raise InvalidValueError(f"{name} is {kind_of(item.value)}; give text, or a vector with it")
+    dimensions = None if scope.core.root.embedder is None else scope.core.root.embedder.dimensions
+    where = name.replace("text", "vector", 1)
+    return Entry(made._replace(if_absent=if_absent), None if vector is None else packed(vector, where, dimensions))
+
+
+def entries(scope: Scope, texts: Any, metadata: Any, vectors: Any, ttl: float | timedelta | None) -> list[Entry]:
+    """Check the arguments of `datastore.memory.Memory.add_many`."""
+
+    def refusal() -> DataStoreError:
+        return InvalidValueError(f"texts is {kind_of(texts)}; give a list of texts and Items, or a dict of texts")
+
+    if is_a(texts, str):
+        raise refusal()
+    items = list[Item]()
+    for place, one in enumerate(items_of(texts) if is_mapping(texts) else iterating(texts, refusal)):
+        if type(one) is Item:
+            if one.namespace is not None or one.if_revision is not None:
+                raise InvalidValueError(f"texts[{place}] has a namespace or a revision, which add_many does not take")
+            items.append(one)
+        elif type(one) is tuple and is_mapping(texts):
+            items.append(Item(*one))
+        else:
+            items.append(Item(new_key(""), one))
+    made = [
+        entry(
+            scope,
+            Item(
+                item.key,
+                item.value,
+                metadata if item.metadata is None else item.metadata,
+                ttl if item.ttl is None else item.ttl,
+            ),
+            vector,
+            f"texts[{place}]",
+            if_absent=True,
+        )
+        for place, (item, vector) in enumerate(zip(items, _given(vectors, len(items)), strict=True))
+    ]
+    if len({one.put.id for one in made}) < len(made):
+        raise InvalidValueError("texts has a key more than once")
+    return made
+
+
+def _given(vectors: Any, number: int) -> list[Any]:
+    def refusal() -> DataStoreError:
+        return InvalidValueError(f"vectors is {kind_of(vectors)}; give a list of vectors")
+
+    if vectors is None:
+        return [None] * number
+    if is_a(vectors, str):
+        raise refusal()
+    given = list(iterating(vectors, refusal))
+    if len(given) != number:
+        raise InvalidValueError(f"vectors has {len(given):,} vectors for {number:,} texts")
+    return given
+
+
+def adding(scope: Scope, given: Sequence[Entry]) -> Steps:
+    """Return the steps that write new records; their result is an outcome for each, in order."""
+    scope.core.check_writes(scope.prefix)
+    embedder = scope.core.root.embedder
+    _check_model(scope, embedder, [one.vector for one in given])
+    texts = [one.put.value for one in given if one.vector is None]
+    made = iter((yield from embedding(needed(embedder), texts)) if texts else ())
+    vectors = [next(made) if one.vector is None else one.vector for one in given]
+    return store(scope, [one.put for one in given], vectors, None if embedder is None else embedder.name)
+
+
+def editing(scope: Scope, key: str, text: Any, metadata: Any, vector: Any) -> Steps:
+    """Return the steps that change a record, and its vector if it needs another; their result: whether there is one."""
+    core, embedder = scope.core, scope.core.root.embedder
+    key, changes = check_name(key, "key"), check_metadata(metadata)
+    if text is None and metadata is None and vector is None:
+        raise InvalidValueError("text, metadata and vector are None; give what is to be changed")
+    if text is not None:
+        entry(scope, Item(key, text), vector, "text", if_absent=False)
+    given = None if vector is None else packed(vector, "vector", None if embedder is None else embedder.dimensions)
+    id, made = scope.prefix + encode_key(key), None
+    core.check_writes(scope.prefix)
+    backoff = Backoff(core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
+    while True:
+        document = core.read_one(id, Fields.ALL)
+        if document is None:
+            return False
+        value, model = document.value if text is None else text, None if embedder is None else embedder.name
+        becomes = given or made
+        if becomes is None:
+            old = _old(scope, document)
+            is_same = text is None or (type(document.value) is str and document.value == text)
+            if old is not None and is_same and (embedder is None or old.model in ("", model)):
+                becomes, model = old.vector, old.model
+            elif text is not None or (old is not None and is_a(value, str)):
+                _check_model(scope, embedder, [None])
+                (made,) = yield from embedding(needed(embedder), [value])
+                becomes = made
+        put = scope.put(key, value, scope.moment(), changes, name="text")
+        outcome = _replaced(scope, put._replace(if_revision=document.revision, keep_expiry=True), becomes, model)
+        if outcome.done:
+            if becomes is not None:
+                discard(scope, [document.revision])
+            return True
+        if outcome.revision is None:
+            return False
+        if not backoff.wait():
+            raise outpaced(scope, key, core.max_seconds, outcome.revision)
+
+
+def remove(scope: Scope, key: str) -> bool:
+    """Remove a record and its vector; return whether there was one."""
+    id, core = scope.prefix + encode_key(key), scope.core
+    core.check_writes(scope.prefix)
+    with within(core.max_seconds):
+        document = core.read_one(id, Fields.VALUE)
+        if document is None:
+            return False
+        done = core.write_one(Delete(id, core.now(), seen=document.created_at)).done
+        discard(scope, [document.revision])
+    return done
+
+
+def store(scope: Scope, puts: Sequence[Put], vectors: Sequence[bytes], name: str | None) -> list[Outcome]:
+    """Write records with vectors, and return an outcome for each.
+
+    Args:
+        scope: Whose they are.
+        puts: The records.
+        vectors: A vector for each.
+        name: The model that has made the vectors; ``None`` if that is not known.
+
+    Raises:
+        EmbedderError: If the namespace has vectors of another model; nothing was stored.
+    """
+    core, area = scope.core, scope.area(AREA)
+    spaces, revisions = spaces_of(core), [one.revision for one in puts]
+    if not puts:
+        return []
+    with within(core.max_seconds):
+        moment = scope.moment()
+        rows = [
+            Stored(one.revision, one.key, name or "", vector, moment.at)
+            for one, vector in zip(puts, vectors, strict=True)
+        ]
+        for outcome in core.write([put(area, moment, row) for row in rows]):
+            if outcome.error is not None:
+                raise outcome.error.during(f"adding vectors to namespace {scope.namespace!r}", core.backend.name)
+        try:
+            spaces.changes(area).add(revisions, lambda known: fits(known, name, len(vectors[0]) // 4))
+        except DataStoreError:
+            discard(scope, revisions)
+            raise
+        if (space := spaces.known(area)) is not None:
+            space.take(rows)
+        outcomes = core.write(puts)
+        refused = [one.revision for one, outcome in zip(puts, outcomes, strict=True) if _is_refused(outcome)]
+        if refused:
+            discard(scope, refused)
+    return outcomes
+
+
+def discard(scope: Scope, revisions: Sequence[str]) -> None:
+    """Remove vectors that do not count any more, and never will."""
+    area, core = scope.area(AREA), scope.core
+    if (space := spaces_of(core).known(area)) is not None:
+        space.forget(revisions)
+    for outcome in core.write([Delete(id_at(area, revision), core.now()) for revision in revisions]):
+        if outcome.error is not None:
+            raise outcome.error.during(f"removing vectors of namespace {scope.namespace!r}", core.backend.name)
+
+
+def _is_refused(outcome: Outcome) -> bool:
+    return not outcome.done and outcome.error is None
+
+
+def _check_model(scope: Scope, embedder: Any, vectors: Iterable[bytes | None]) -> None:
+    """Raise, before anything is embedded or written, if the namespace has another model or the vectors differ."""
+    given = {len(one) // 4 for one in vectors if one is not None}
+    sizes = given if embedder is None else {embedder.dimensions}
+    if len(sizes) > 1:
+        raise InvalidValueError("vectors have different numbers of dimensions; all must have as many")
+    known = spaces_of(scope.core).changes(scope.area(AREA)).model()
+    for size in sizes:
+        fits(known, None if embedder is None else embedder.name, size)
+
+
+def _old(scope: Scope, document: Document) -> Stored | None:
+    """Return the vector that a record has."""
+    area = scope.area(AREA)
+    found = scope.core.read_one(id_at(area, document.revision), Fields.VALUE)
+    return None if found is None else stored_in(area, found)
+
+
+def _replaced(scope: Scope, put: Put, vector: bytes | None, model: str | None) -> Outcome:
+    """Write the new state of a record, with its vector if it has one."""
+    if vector is None:
+        return scope.core.write_one(put)
+    (outcome,) = store(scope, [put], [vector], model)
+    if outcome.error is not None:
+        raise outcome.error.during(f"writing {put.key!r} of namespace {scope.namespace!r}", scope.core.backend.name)
+    return outcome
