@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from datastore.backend import Fields, Put, Restore
-from datastore.contents import content_of, value_of_stored
+from datastore.contents import content_of, value_of_stored, without_content
 from datastore.values import MAX_VALUE_BYTES, UnreadableError, decode, encode
 
 Attribute: TypeAlias = dict[str, Any]
@@ -64,6 +64,8 @@ def encode_value(write: Put | Restore) -> Encoded:
     content = content_of(write)
     if content is not None and len(content) <= MAX_VALUE_SIZE:
         return Encoded(CONTENT, {"B": content})
+    if isinstance(write, Put):
+        write = without_content(write)  # in several items as any other value
     value, json = (write.value if isinstance(write, Put) else write.document.value), write.json
     try:
         attribute = to_attribute(value)

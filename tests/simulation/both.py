@@ -20,7 +20,7 @@ from datastore.conformance.simulation.names import KEYS
 from datastore.conformance.simulation.plans import Seen
 from datastore.conformance.simulation.workload import KINDS, Draw
 from datastore.conformance.simulation.world import Sight
-from datastore.runs import work
+from datastore.runs import stepping
 
 BEGAN = 4_000_000_000
 """What the stores' clocks show first: no server removes what expires so far in the future."""
@@ -101,7 +101,7 @@ def _without_chance(seed: str) -> Iterator[None]:
         for module in (scope, holding, leases):
             replaced.enter_context(patch.object(module, "new_revision", lambda: f"r{next(numbers)}"))
         replaced.enter_context(
-            patch.object(work, "time", SimpleNamespace(monotonic=lambda: 0.0))
+            patch.object(stepping, "time", SimpleNamespace(monotonic=lambda: 0.0))
         )  # how long steps take
         replaced.enter_context(patch.object(remembering, "_random", Random(seed)))
         replaced.enter_context(patch.object(ids, "os", SimpleNamespace(urandom=Random(seed).randbytes)))  # new keys

@@ -22,7 +22,7 @@ from datastore import DataStore, DataStoreError, ids
 from datastore.conformance.simulation.plans import Seen
 from datastore.conformance.simulation.workload import KINDS, Draw
 from datastore.conformance.simulation.world import BEGAN, Sight
-from datastore.runs import work
+from datastore.runs import stepping
 from tests.full import times
 from tests.servers import couchdb
 from tests.simulation.both import NAMES
@@ -97,7 +97,7 @@ def played(seed, new_transport, settings):
     """Make the calls of a seed, and return what they came to and what was asked and answered."""
     with (
         patch.object(ids, "os", SimpleNamespace(urandom=Random(seed).randbytes)),  # new keys
-        patch.object(work, "time", SimpleNamespace(monotonic=lambda: 0.0)),  # how long steps take
+        patch.object(stepping, "time", SimpleNamespace(monotonic=lambda: 0.0)),  # how long steps take
     ):
         return _played(seed, new_transport, settings)
 

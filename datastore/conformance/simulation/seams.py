@@ -24,7 +24,7 @@ from datastore.adapters import remembering
 from datastore.blobs import heads, uploads
 from datastore.calls import leases, paging
 from datastore.conformance.simulation.scheduling import Event, Lock, Scheduler, SimulatedThread
-from datastore.runs import work
+from datastore.runs import stepping
 
 _PART = 16  # bytes
 
@@ -81,7 +81,7 @@ def _replaced(scheduler: Scheduler, seed: str) -> Iterator[tuple[Any, str, Any]]
         return SimulatedThread(scheduler, target, args, name)
 
     times = SimpleNamespace(monotonic=monotonic, sleep=here(scheduler.sleep, time.sleep))
-    for module in (retry, turns, deadlines, access, core, holding, leases, work):
+    for module in (retry, turns, deadlines, access, core, holding, leases, stepping):
         yield module, "time", times
     threads = SimpleNamespace(
         Lock=here(lambda: Lock(scheduler), threading.Lock),
@@ -105,7 +105,7 @@ def _replaced(scheduler: Scheduler, seed: str) -> Iterator[tuple[Any, str, Any]]
     yield remembering, "_random", SimpleNamespace(getrandbits=here(marks.getrandbits, real_marks.getrandbits))
     # A blob of some dozen bytes has several parts, and more than one request of them.
     yield uploads, "PART", _PART
-    yield uploads, "_REQUEST", heads.TOGETHER * _PART
+    yield uploads, "REQUEST", heads.TOGETHER * _PART
     bits = Random(f"{seed} bits")
     for module in (ids, paging):
         yield module, "os", SimpleNamespace(urandom=here(bits.randbytes, os.urandom))
