@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -113,3 +114,10 @@ def test_an_item_reads_as_the_documents_do(agent, store, items):
     }  # fmt: skip
     assert (item["pk"], item["sk"]) == ({"S": "u"}, {"S": f"default:{encode_key('plan')}"})
     assert item["value"] == {"M": {"steps": {"L": [{"N": "1"}, {"N": "2"}]}}}
+
+
+def test_a_content_that_one_item_cannot_hold_is_split_as_any_other_value(agent, monkeypatch):
+    monkeypatch.setattr(codec, "MAX_VALUE_SIZE", 2_000)
+    content = Random(1).randbytes(9_000)  # not to be compressed
+    agent.blobs.put("large", content)
+    assert agent.blobs.get("large") == content
