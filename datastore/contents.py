@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
-from hashlib import sha256
 from typing import Any
 
 from datastore.backend import Fields, Put, Restore
@@ -57,6 +56,8 @@ def content_of(write: Put | Restore) -> bytes | None:
 def _content_in(value: Any) -> bytes | None:
     if not isinstance(value, dict) or value.keys() != {"data", "sha256"}:
         return None
+    from hashlib import sha256  # imported here, because few programs need it
+
     try:
         content = a2b_base64(value["data"])
     except (TypeError, Base64Error, ValueError):
