@@ -59,14 +59,19 @@ class _NotExactError(Exception):
     """DynamoDB would give back another value."""
 
 
-def encode_value(write: Put | Restore) -> Encoded:
+def encoded_of(write: Put | Restore) -> Encoded:
     """Return the value of a write as it is stored."""
     content = content_of(write)
     if content is not None and len(content) <= MAX_VALUE_SIZE:
         return Encoded(CONTENT, {"B": content})
-    if isinstance(write, Put):
-        write = without_content(write)  # in several items as any other value
-    value, json = (write.value if isinstance(write, Put) else write.document.value), write.json
+    if isinstance(write, Restore):
+        return encode_value(write.document.value, write.json)
+    write = without_content(write)  # one that is too large is stored as any other value
+    return encode_value(write.value, write.json)
+
+
+def encode_value(value: Any, json: str) -> Encoded:
+    """Return a value, whose JSON is given, as it is stored."""
     try:
         attribute = to_attribute(value)
     except _NotExactError:

@@ -20,7 +20,7 @@ from datastore.errors import DataStoreError
 from datastore_dynamodb.answers import AnswerLostError, lost
 from datastore_dynamodb.batches import READ_BATCH, Threads, get_items
 from datastore_dynamodb.client import CanceledError, ConditionFailedError, Connection, RefusedError, throttled
-from datastore_dynamodb.codec import PARTS, Attributes, Encoded, encode_value, size_of
+from datastore_dynamodb.codec import PARTS, Attributes, Encoded, encoded_of, size_of
 from datastore_dynamodb.items import (
     LOADED,
     Split,
@@ -135,7 +135,7 @@ class Items(Primitives):
             if isinstance(remembered, Known):
                 self._remembered[write.id] = remembered
             return UNSEEN
-        encoded = self._values[write.id] = encode_value(write)
+        encoded = self._values[write.id] = encoded_of(write)
         if encoded.form == PARTS:
             self._values[write.id] = encoded.named(self._parts.name(write))
             return None  # a read may settle it before a megabyte is sent in vain
@@ -257,7 +257,7 @@ class Items(Primitives):
         """Return the value that a change writes, encoded; ``None`` if it writes none."""
         write = change.write
         if isinstance(write, Put) and write.id not in self._values:  # in the place of a record that is deleted
-            self._values[write.id] = encode_value(write)
+            self._values[write.id] = encoded_of(write)
         return self._values.get(write.id)
 
     def _has_parts(self, change: Change) -> bool:
