@@ -33,24 +33,36 @@ class FreePort:
     A server takes a second until it listens, and others look for a port meanwhile. So the port of UDP with the same
     number is taken at once: it stands for the one of TCP, and is in nobody's way.
 
+    Args:
+        beside: How far above it another port lies that its server takes, too; 0 for none.
+
     Attributes:
         number: The port.
     """
 
-    def __init__(self) -> None:
-        for number in random.SystemRandom().sample(_PORTS, len(_PORTS)):
-            reserved = socket.socket(type=socket.SOCK_DGRAM)
-            try:
-                reserved.bind((HOST, number))
-                with socket.socket() as probe:
-                    probe.bind((HOST, number))
-            except OSError:
-                reserved.close()
-                continue
-            self.number = number
-            weakref.finalize(self, reserved.close)
-            return
-        raise RuntimeError(f"no port between {_PORTS.start} and {_PORTS.stop} is free")
+    def __init__(self, beside: int = 0) -> None:
+        ports = range(_PORTS.start, _PORTS.stop - beside)
+        for number in random.SystemRandom().sample(ports, len(ports)):
+            held = [_reserved(one) for one in {number, number + beside}]
+            for one in filter(None, held):
+                weakref.finalize(self, one.close)
+            if None not in held:
+                self.number = number
+                return
+        raise RuntimeError(f"no port between {ports.start} and {ports.stop} is free")
+
+
+def _reserved(number: int) -> socket.socket | None:
+    """Return what holds a port, if it is free."""
+    held = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        held.bind((HOST, number))
+        with socket.socket() as probe:
+            probe.bind((HOST, number))
+    except OSError:
+        held.close()
+        return None
+    return held
 
 
 def temporary_folder(name: str) -> Path:
@@ -113,6 +125,7 @@ class Server:
         ready: Takes the port and returns whether the server answers; may raise `OSError` until it does.
         folder: Where it runs and where its output goes (``<name>.log``), and its temporary files.
         environment: Added to this process's.
+        beside: See `FreePort`.
     """
 
     def __init__(
@@ -122,9 +135,10 @@ class Server:
         ready: Callable[[int], bool],
         folder: Path,
         environment: Callable[[int], dict[str, str]] = lambda port: {},
+        beside: int = 0,
     ):
         self.name = name
-        self._free = FreePort()
+        self._free = FreePort(beside)
         self.port = self._free.number
         self._command = command
         self._ready = ready

@@ -24,11 +24,22 @@ def program() -> str:
     return str(found)
 
 
+_BUS = 10_000
+"""How far above its port a node of a cluster listens to the other nodes
+(https://redis.io/docs/latest/operate/oss_and_stack/management/scaling/)."""
+
+
 def new_server(folder: Path, *options: str) -> Server:
     """Return a server, not started. Its socket is ``redis.sock`` in the folder."""
-    path = program()
+    path, beside = program(), _BUS if "--cluster-enabled" in options else 0
     kept = ["--dir", str(folder), "--appendonly", "yes", "--save", "", "--unixsocket", str(folder / "redis.sock")]
-    return Server("redis", lambda port: [path, "--bind", HOST, "--port", str(port), *kept, *options], _answers, folder)
+    return Server(
+        "redis",
+        lambda port: [path, "--bind", HOST, "--port", str(port), *kept, *options],
+        _answers,
+        folder,
+        beside=beside,
+    )
 
 
 def start() -> None:
