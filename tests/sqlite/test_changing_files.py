@@ -119,7 +119,7 @@ def test_a_program_that_brings_the_file_up_to_date_ends_the_work_of_older_ones(p
         newer.execute("PRAGMA user_version=99")
     store.backend._opened.look_at = 0.0
     for call in CALLS.values():
-        with pytest.raises(BackendUnusableError, match=r"format of .* is now 99, and this program knows 4"):
+        with pytest.raises(BackendUnusableError, match=r"format of .* is now 99, and this program knows 5"):
             call(store.agent("u", "a"))
 
 
