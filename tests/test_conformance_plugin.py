@@ -66,8 +66,8 @@ def test_the_report_counts_by_topic_and_names_the_level(run):
         "*= conformance =*",
         "topic * shelf",
         f"writes * {CASES_OF_WRITES} passed",
-        "processes * 7 not applicable",
-        f"all * {CASES_OF_WRITES} passed, 7 not applicable",
+        "processes * 8 not applicable",
+        f"all * {CASES_OF_WRITES} passed, 8 not applicable",
         "level * core",
     ])  # fmt: skip
     assert result.ret == 0
@@ -94,7 +94,7 @@ def test_the_level_is_partial_if_only_a_part_ran(run):
 
 
 def test_what_one_missing_ability_makes_inapplicable_is_one_line(run):
-    run(TEST_FILE, "-rs").stdout.fnmatch_lines(["SKIPPED [[]7[]] *: not applicable: shared is not declared"])
+    run(TEST_FILE, "-rs").stdout.fnmatch_lines(["SKIPPED [[]8[]] *: not applicable: shared is not declared"])
 
 
 def test_a_suite_without_a_harness_says_so(run):
@@ -105,7 +105,7 @@ def test_a_suite_without_a_harness_says_so(run):
 
 def test_a_topic_can_be_selected_by_its_name(run):
     result = run(TEST_FILE, "-k", "processes")
-    result.assert_outcomes(skipped=7, deselected=CASES_OF_WRITES)
+    result.assert_outcomes(skipped=8, deselected=CASES_OF_WRITES)
 
 
 def test_a_topic_that_is_left_out_is_named_with_the_number_of_its_tests(run):
@@ -116,7 +116,7 @@ def test_a_topic_that_is_left_out_is_named_with_the_number_of_its_tests(run):
         "processes * left out",
         f"all * {CASES_OF_WRITES} passed",
         "level * partial",
-        "shelf: 7 tests of processes are left out: the cupboard is asked",
+        "shelf: 8 tests of processes are left out: the cupboard is asked",
     ])  # fmt: skip
     result.stdout.no_fnmatch_line("CONFORMANCE NOT PROVEN*")
     assert result.ret == 0
@@ -124,7 +124,7 @@ def test_a_topic_that_is_left_out_is_named_with_the_number_of_its_tests(run):
 
 def test_it_is_named_also_if_nothing_else_was_asked_for(run):
     result = run(LEAVES_OUT_A_TOPIC, "-k", "processes")
-    result.stdout.fnmatch_lines(["shelf: 7 tests of processes are left out: the cupboard is asked"])
+    result.stdout.fnmatch_lines(["shelf: 8 tests of processes are left out: the cupboard is asked"])
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 

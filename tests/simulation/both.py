@@ -100,9 +100,8 @@ def _without_chance(seed: str) -> Iterator[None]:
     with ExitStack() as replaced:
         for module in (scope, holding, leases):
             replaced.enter_context(patch.object(module, "new_revision", lambda: f"r{next(numbers)}"))
-        replaced.enter_context(
-            patch.object(stepping, "time", SimpleNamespace(monotonic=lambda: 0.0))
-        )  # how long steps take
+        for module in (stepping, holding, leases):  # how long steps take, and how soon a lease is over
+            replaced.enter_context(patch.object(module, "time", SimpleNamespace(monotonic=lambda: 0.0)))
         replaced.enter_context(patch.object(remembering, "_random", Random(seed)))
         replaced.enter_context(patch.object(ids, "os", SimpleNamespace(urandom=Random(seed).randbytes)))  # new keys
         yield

@@ -19,6 +19,8 @@ import httpx
 import pytest
 
 from datastore import DataStore, DataStoreError, ids
+from datastore.conformance.simulation.around import leases as of_leases
+from datastore.conformance.simulation.around import runs as of_runs
 from datastore.conformance.simulation.plans import Seen
 from datastore.conformance.simulation.workload import KINDS, Draw
 from datastore.conformance.simulation.world import BEGAN, Sight
@@ -29,6 +31,8 @@ from tests.simulation.both import NAMES
 from tests.simulation.couch import SETTINGS, CouchDatabase, CouchModel, Transport, opened
 from tests.simulation.playing import draw, play
 
+COMPARED = tuple(name for name in NAMES if name not in {*of_leases.KINDS, *of_runs.KINDS})
+"""Not those of leases: they keep a time such as 10.0; PouchDB gives it back as 10, so there it is sent as text."""
 LEFT_TO_THE_SERVER = {"total_rows", "offset", "bookmark", "warning", "reason"}
 """Members of answers of which no two servers' are the same. Of reasons the store reads some, and these are tested."""
 NAMED_BY_CHANCE = re.compile(r'"(\d+-)?((?:[0-9a-f]{8})+)"|\b[0-9A-Za-z]{20,24}\b')
@@ -114,7 +118,7 @@ def _played(seed, new_transport, settings):
     agents = [store.agent("ann", f"agent {number}", "ns") for number, store in enumerate(stores)]
     draw = Draw(random, "ann")
     for _ in range(40):
-        name, which = random.choice(NAMES), random.randrange(2)
+        name, which = random.choice(COMPARED), random.randrange(2)
         arguments = KINDS[name].draw(draw)
         sent = [seen[which].get(one.key, "r0") if isinstance(one, Seen) else one for one in arguments]
         seconds[0] += random.choice((0.000_1, 0.5, 4.0))
