@@ -40,7 +40,7 @@ def damaged_schema(path):
         (lambda path: path.write_bytes(bytes(8_192)), "is not a SQLite database"),
         (plain_database, "of something other than agent-datastore"),
         (cut_off, "was cut off at"),
-        (newer, "written by a newer agent-datastore .its schema is version 99, and this one knows 4."),
+        (newer, "written by a newer agent-datastore .its schema is version 99, and this one knows 5."),
         (damaged_schema, "is damaged"),
     ],
     ids=["text", "header only", "zeros", "foreign", "cut off", "newer", "damaged"],
