@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+import numpy  # noqa: F401 - loaded before the runs of the kit, which take out what they import: it is loaded once per process
 import pytest
 from hypothesis import Phase, settings
 
@@ -156,7 +157,7 @@ def test_a_correct_adapter_that_searches_passes(run_kit) -> None:
 def _without_a_failure(run: pytest.HookRecorder) -> tuple[Sequence[pytest.TestReport], set[str]]:
     """Return the tests of a run that have passed, and the reasons why others did not apply."""
     passed, skipped, failed = run.listoutcomes()
-    assert not failed, [report.nodeid for report in failed]
+    assert not failed, [(report.nodeid, report.longreprtext[-1500:]) for report in failed]
     assert run.ret == 0
     reasons = {report.longrepr[2] for report in skipped}
     return passed, {reason.removeprefix("Skipped: not applicable: ") for reason in reasons}
