@@ -254,14 +254,14 @@ def _content(data: str) -> bytes:
 def _written(number: int, parameter: str) -> int:
     checked = as_int(number)
     if checked is None or checked % REQUEST or not 0 <= checked < MOST_PARTS * PART:
-        raise InvalidValueError(f"{parameter} is {shown(number)}; it must be so many times {REQUEST:,}")
+        raise InvalidValueError(f"{parameter} is {shown(number)}; it must be a multiple of {REQUEST:,}")
     return checked
 
 
 def _checked_version(version: str) -> str:
-    text = check_text(version, "version", "give the version that you were told")
+    text = check_text(version, "version", "give the version that beginning the blob, or looking it up, has returned")
     if len(text) != _VERSION or "/" in text:
-        raise InvalidValueError("version must be one that you were told")
+        raise InvalidValueError("version must be one that beginning a blob, or looking it up, has returned")
     return text
 
 
@@ -271,12 +271,15 @@ def _mark_of(scope: Scope, name: str, version: str, handle: str) -> Document:
     Raises:
         InvalidValueError: If there is none.
     """
-    area, text = scope.area("blobs"), check_text(handle, "handle", "give what you were told")
+    area, text = (
+        scope.area("blobs"),
+        check_text(handle, "handle", "give the handle that beginning the blob has returned"),
+    )
     mark = area.fetch(mark_key(check_blob_name(name), _checked_version(version)), Fields.VALUE)
     value: Any = None if mark is None else mark.value
     known = value.get("handle") if type(value) is dict and value.get("format") == FORMAT else None
     if mark is None or type(known) is not str or not compare_digest(known, _digest(text)):
-        raise InvalidValueError("nobody puts this version of the blob now: it is finished, or was never begun")
+        raise InvalidValueError("no upload of this version is under way: it is finished, or was never begun")
     return mark
 
 

@@ -154,7 +154,7 @@ class Upload(Bound):
         Args:
             mark: The mark that it has written.
             version: Its version.
-            written: How many bytes it has stored: so many times `REQUEST`.
+            written: How many bytes it has stored: a multiple of `REQUEST`.
             digest: The SHA-256 of the whole content, which is not read again.
         """
         self._version, self._marked, self._digest = version, mark.revision, digest

@@ -56,42 +56,6 @@ def store(tmp_path):
         yield store
 
 
-@pytest.fixture
-def served(store):
-    """Serve the store as a host does, and return its URL."""
-    app = create_app(store)
-    url = serving(os.getpid()).add(app)
-    yield url
-    serving(os.getpid()).remove(url)
-
-
-@pytest.fixture
-def data_store(store, served):
-    with datastore.connect(served, token=store.tokens.mint("ann", "planner")) as data_store:
-        yield data_store
-
-
-class Counting:
-    """Counts the requests that leave a client, at its transport."""
-
-    def __init__(self, data_store, monkeypatch):
-        from datastore.remote.connections import Connection
-
-        self.made = []
-        ask = Connection.ask
-
-        def counting(connection, request, until):
-            self.made.append(request.split(b" ", 2)[1].decode().rpartition("/")[2])
-            return ask(connection, request, until)
-
-        monkeypatch.setattr(Connection, "ask", counting)
-
-
-@pytest.fixture
-def requests(data_store, monkeypatch):
-    return Counting(data_store, monkeypatch).made
-
-
 # ---------------------------------------------------------------------------------------------------- what it is
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import os
 import random
 import tracemalloc
 
@@ -12,38 +11,9 @@ import datastore
 from datastore import BlobNotFoundError, DataStoreError, LeaseLostError
 from datastore.blobs.heads import PART
 from datastore.blobs.uploads import REQUEST
-from datastore.remote.connections import Connection
-from datastore.server import create_app
 from tests.remote.processes import ServerProcess
-from tests.remote.serving import serving
 
 CONTENT = random.Random(5).randbytes(2 * REQUEST + 10)
-
-
-@pytest.fixture
-def store():
-    with datastore.connect("memory://") as store:
-        yield store
-
-
-@pytest.fixture
-def data_store(store):
-    url = serving(os.getpid()).add(create_app(store))
-    with datastore.connect(url, token=store.tokens.mint("ann", "planner")) as data_store:
-        yield data_store
-    serving(os.getpid()).remove(url)
-
-
-@pytest.fixture
-def requests(data_store, monkeypatch):
-    made, ask = [], Connection.ask
-
-    def counting(connection, request, until):
-        made.append(request.split(b" ", 2)[1].decode().rpartition("/")[2])
-        return ask(connection, request, until)
-
-    monkeypatch.setattr(Connection, "ask", counting)
-    return made
 
 
 def test_each_call_makes_few_requests(data_store, requests):

@@ -1,44 +1,13 @@
 """Leases of an agent in a sandbox: what leaves it, and what becomes of them when a server or the network is gone."""
 
-import os
-
 import pytest
 
 import datastore
 from datastore import BackendUnavailableError, LeaseHeldError, LeaseLostError
-from datastore.remote.connections import Connection
 from datastore.scope import scope_of
-from datastore.server import create_app
 from tests.patience import PATIENCE
 from tests.remote.processes import ServerProcess
-from tests.remote.serving import serving
 from tests.remote.test_transport import in_a_child
-
-
-@pytest.fixture
-def store():
-    with datastore.connect("memory://") as store:
-        yield store
-
-
-@pytest.fixture
-def data_store(store):
-    url = serving(os.getpid()).add(create_app(store))
-    with datastore.connect(url, token=store.tokens.mint("ann", "planner")) as data_store:
-        yield data_store
-    serving(os.getpid()).remove(url)
-
-
-@pytest.fixture
-def requests(data_store, monkeypatch):
-    made, ask = [], Connection.ask
-
-    def counting(connection, request, until):
-        made.append(request.split(b" ", 2)[1].decode().rpartition("/")[2])
-        return ask(connection, request, until)
-
-    monkeypatch.setattr(Connection, "ask", counting)
-    return made
 
 
 def test_a_write_under_a_lease_is_one_request_and_none_when_it_is_over(data_store, requests):
