@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from datastore.interfaces.logs import Log
     from datastore.interfaces.vault import Vault
     from datastore.memory import Embedder, Match, Memory, MemoryItem
+    from datastore.memory.vector_vault import VectorVault
     from datastore.quotas import Quota
     from datastore.record import Record
     from datastore.runs import Run, Runs
@@ -104,6 +105,7 @@ __all__ = [
     "AsyncRuns",
     "AsyncTokens",
     "AsyncVault",
+    "AsyncVectorVault",
     "Backend",
     "BackendUnavailableError",
     "BackendUnusableError",
@@ -167,6 +169,7 @@ __all__ = [
     "UnsupportedError",
     "ValueTooLargeError",
     "Vault",
+    "VectorVault",
     "__version__",
     "audit",
     "connect",
@@ -191,6 +194,7 @@ _LATE = {
     "AsyncLog": "datastore.asynchronous.interfaces",
     "AsyncTokens": "datastore.asynchronous.tokens",
     "AsyncVault": "datastore.asynchronous.interfaces",
+    "AsyncVectorVault": "datastore.asynchronous.vector_vault",
     "Blob": "datastore.blobs",
     "Blobs": "datastore.blobs",
     "CallEvent": "datastore.events",
@@ -209,6 +213,7 @@ _LATE = {
     "Token": "datastore.tokens",
     "Tokens": "datastore.tokens",
     "Vault": "datastore.interfaces.vault",
+    "VectorVault": "datastore.memory.vector_vault",
     "audit": "datastore.events",
     "connect_async": "datastore.asynchronous.store",
     "key_value_grants": "datastore.interfaces.key_value",

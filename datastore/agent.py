@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datastore.interfaces.logs import Log
     from datastore.interfaces.vault import Vault
     from datastore.memory import Memory
+    from datastore.memory.vector_vault import VectorVault
     from datastore.runs import Runs
 
 
@@ -155,6 +156,18 @@ class AgentDataStore(
         from datastore.memory import Memory  # imported here, because few need it
 
         return Memory(scope_of(self))
+
+    def vector_vault(self, name: str) -> VectorVault:
+        """Return a vault of texts that are found by meaning: a `VectorVault`. It need not be created.
+
+        Args:
+            name: Its name: that of a namespace of the user, with ``/`` for a vault within another.
+
+        Requests: 0.
+        """
+        from datastore.memory.vector_vault import VectorVault  # imported here, because few need it
+
+        return VectorVault(self, name)
 
     def log(self, name: str) -> Log:
         """Return an ordered log of this namespace: a `Log`. It need not be created.

@@ -537,7 +537,7 @@ def calls_of(kind: type) -> dict[str, Callable[..., Any]]:
     return {
         name: function
         for name, function in inspect.getmembers(kind, inspect.isfunction)
-        if not name.startswith("_") and name not in ("use_namespace", "lock", "log")
+        if not name.startswith("_") and name not in ("use_namespace", "lock", "log", "vector_vault")
     }
 
 

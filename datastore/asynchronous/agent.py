@@ -40,6 +40,7 @@ from datastore.scope import OfOneProcess, Scope, scope_of
 if TYPE_CHECKING:
     from datastore.asynchronous.memory import AsyncMemory
     from datastore.asynchronous.runs import AsyncRuns
+    from datastore.asynchronous.vector_vault import AsyncVectorVault
     from datastore.calls.listings import Page
     from datastore.queries.shaping import FieldsArgument, FilterArgument, SortArgument
     from datastore.record import Record
@@ -119,6 +120,11 @@ class AsyncAgentDataStore(Hidden, OfOneProcess):
         from datastore.asynchronous.runs import AsyncRuns  # imported here, because few need it
 
         return AsyncRuns(self, self.sync.runs)
+
+    def vector_vault(self, name: str) -> AsyncVectorVault:
+        from datastore.asynchronous.vector_vault import AsyncVectorVault  # imported here, because few need it
+
+        return AsyncVectorVault(self, self.sync.vector_vault(name))
 
     def log(self, name: str) -> AsyncLog:
         return AsyncLog(self, self.sync.log(name))

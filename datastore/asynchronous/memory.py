@@ -20,6 +20,7 @@ from datastore.memory.calls import (
     searching_across,
     searching_one,
 )
+from datastore.memory.catching_up import catching_up
 from datastore.memory.items import Metric
 from datastore.memory.reembedding import reembedding
 from datastore.memory.searching import Asked, asked
@@ -120,6 +121,9 @@ class AsyncMemory(Hidden, OfOneProcess):
 
     async def reembed(self, progress: Callable[[int, int], object] | None = None) -> int:
         return cast(int, await _walked(self, reembedding, check_progress(progress)))
+
+    async def embed(self, keys: Iterable[str]) -> dict[str, bool]:
+        return cast(dict[str, bool], await _walked(self, catching_up, keys))
 
     def __repr__(self) -> str:
         return f"Async{self.sync!r}"

@@ -48,6 +48,7 @@ from datastore.conformance.topics.tracking import Tracking
 from datastore.conformance.topics.updates import Updates
 from datastore.conformance.topics.values import Values
 from datastore.conformance.topics.vault import Vaults
+from datastore.conformance.topics.vector_vault import VectorVaults
 from datastore.conformance.topics.writes import Writes
 
 
@@ -74,6 +75,7 @@ class ConformanceSuite(
     KeyValues,
     Blobs,
     Memories,
+    VectorVaults,
     Expiry,
     Tracking,
     Isolation,

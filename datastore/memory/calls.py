@@ -13,6 +13,7 @@ from datastore.calls.listings import most
 from datastore.calls.steps import Steps, follow
 from datastore.errors import InvalidValueError, QueryError, exists, kind_of
 from datastore.ids import encode_key, key_range, new_key
+from datastore.memory.catching_up import catching_up
 from datastore.memory.embedding import Embedder
 from datastore.memory.items import Match, MemoryItem, Metric
 from datastore.memory.reembedding import reembedding
@@ -275,6 +276,27 @@ class Memory(Bound, OfOneProcess):
         """
         scope = scope_of(self)
         return follow(reembedding(scope, check_progress(progress)), embedder_of(scope))  # type: ignore[no-any-return]
+
+    def embed(self, keys: Iterable[str]) -> dict[str, bool]:
+        """Make vectors of texts that have none: of those that were stored by other calls than `add`.
+
+        No record is written, so their revisions stay. A text that somebody changes meanwhile has no vector afterwards.
+
+        Args:
+            keys: The keys of the records. A value that is no text is left as it is.
+
+        Returns:
+            For each key that has a record, whether a vector was made.
+
+        Raises:
+            EmbedderError: As `add`; what was made before is kept.
+            ConfigurationError: If the host has given no embedder.
+
+        Requests: for each 100 keys those of ``get_many``, twice, and if there are texts without vectors those of
+        `AgentDataStore.add_many` of as many records, and 1; 1 more as for `add`.
+        """
+        scope = scope_of(self)
+        return follow(catching_up(scope, keys), embedder_of(scope))  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         scope = scope_of(self)

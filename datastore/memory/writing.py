@@ -103,7 +103,7 @@ def adding(scope: Scope, given: Sequence[Entry]) -> Steps:
     """Return the steps that write new records; their result is an outcome for each, in order."""
     scope.core.check_writes(scope.prefix)
     embedder = scope.core.root.embedder
-    _check_model(scope, embedder, [one.vector for one in given])
+    check_model(scope, embedder, [one.vector for one in given])
     texts = [one.put.value for one in given if one.vector is None]
     made = iter((yield from embedding(needed(embedder), texts)) if texts else ())
     vectors = [next(made) if one.vector is None else one.vector for one in given]
@@ -134,7 +134,7 @@ def editing(scope: Scope, key: str, text: Any, metadata: Any, vector: Any) -> St
             if old is not None and is_same and (embedder is None or old.model in ("", model)):
                 becomes, model = old.vector, old.model
             elif text is not None or (old is not None and is_a(value, str)):
-                _check_model(scope, embedder, [None])
+                check_model(scope, embedder, [None])
                 (made,) = yield from embedding(needed(embedder), [value])
                 becomes = made
         put = scope.put(key, value, scope.moment(), changes, name="text")
@@ -174,31 +174,44 @@ def store(scope: Scope, puts: Sequence[Put], vectors: Sequence[bytes], name: str
     Raises:
         EmbedderError: If the namespace has vectors of another model; nothing was stored.
     """
-    core, area = scope.core, scope.area(AREA)
-    spaces, revisions = spaces_of(core), [one.revision for one in puts]
+    core = scope.core
     if not puts:
         return []
     with within(core.max_seconds):
-        moment = scope.moment()
-        rows = [
-            Stored(one.revision, one.key, name or "", vector, moment.at)
-            for one, vector in zip(puts, vectors, strict=True)
-        ]
-        for outcome in core.write([put(area, moment, row) for row in rows]):
-            if outcome.error is not None:
-                raise outcome.error.during(f"adding vectors to namespace {scope.namespace!r}", core.backend.name)
-        try:
-            spaces.changes(area).add(revisions, lambda known: fits(known, name, len(vectors[0]) // 4))
-        except DataStoreError:
-            discard(scope, revisions)
-            raise
-        if (space := spaces.known(area)) is not None:
-            space.take(rows)
+        at = scope.moment().at
+        tell(scope, [
+            Stored(one.revision, one.key, name or "", vector, at) for one, vector in zip(puts, vectors, strict=True)
+        ], name)  # fmt: skip
         outcomes = core.write(puts)
         refused = [one.revision for one, outcome in zip(puts, outcomes, strict=True) if _is_refused(outcome)]
         if refused:
             discard(scope, refused)
     return outcomes
+
+
+def tell(scope: Scope, rows: Sequence[Stored], name: str | None) -> None:
+    """Write vectors, and the change that tells of them.
+
+    Args:
+        scope: Whose they are.
+        rows: The vectors, at least one.
+        name: As `store`.
+
+    Raises:
+        EmbedderError: As `store`.
+    """
+    core, area = scope.core, scope.area(AREA)
+    spaces, revisions, moment = spaces_of(core), [one.revision for one in rows], scope.moment()
+    for outcome in core.write([put(area, moment, row) for row in rows]):
+        if outcome.error is not None:
+            raise outcome.error.during(f"adding vectors to namespace {scope.namespace!r}", core.backend.name)
+    try:
+        spaces.changes(area).add(revisions, lambda known: fits(known, name, len(rows[0].vector) // 4))
+    except DataStoreError:
+        discard(scope, revisions)
+        raise
+    if (space := spaces.known(area)) is not None:
+        space.take(list(rows))
 
 
 def discard(scope: Scope, revisions: Sequence[str]) -> None:
@@ -215,8 +228,13 @@ def _is_refused(outcome: Outcome) -> bool:
     return not outcome.done and outcome.error is None
 
 
-def _check_model(scope: Scope, embedder: Any, vectors: Iterable[bytes | None]) -> None:
-    """Raise, before anything is embedded or written, if the namespace has another model or the vectors differ."""
+def check_model(scope: Scope, embedder: Any, vectors: Iterable[bytes | None]) -> None:
+    """Check, before anything is embedded or written, what vectors are to be added; ``None`` for those to be made.
+
+    Raises:
+        EmbedderError: If the namespace has another model.
+        InvalidValueError: If they are of different sizes.
+    """
     given = {len(one) // 4 for one in vectors if one is not None}
     sizes = given if embedder is None else {embedder.dimensions}
     if len(sizes) > 1:

@@ -78,6 +78,9 @@ class RemoteAgentDataStore(AgentDataStore):
     def memory(self) -> NoReturn:
         raise _not_served(self, "memory")
 
+    def vector_vault(self, name: str) -> NoReturn:
+        raise _not_served(self, "vector_vault")
+
     @property
     def runs(self) -> NoReturn:
         raise _not_served(self, "runs")

@@ -294,6 +294,7 @@ CALLS: Mapping[str, Call] = _table()
 
 NOT_SERVED: Mapping[str, str] = {
     "runs": "a run's journal is written as several records at once, which no call of an agent does",
+    "vector_vault": "it is made of calls of memory, which is not served",
     "memory": "vectors need schemas of their own; hosts search, and agents that a server serves read by key",
 }
 """The methods of `AgentDataStore` that a server does not make, each with the reason."""

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
-from datastore import AgentDataStore, Item
+from datastore import AgentDataStore, Embedder, Item
+from datastore.scope import scope_of
+
+EMBEDDER = Embedder(lambda texts: [[1.0, len(text)] for text in texts], 2, "length")
 
 
 def calls_of(agent: AgentDataStore) -> dict[str, Callable[[], object]]:
@@ -10,6 +13,9 @@ def calls_of(agent: AgentDataStore) -> dict[str, Callable[[], object]]:
     memory = agent.memory
     memory.add("far", key="far", vector=[0.0, 1.0])
     memory.search([1.0, 0.0])
+    agent.set("plain", "text")
+    vault = agent.vector_vault("vault")
+    vault.add("first")
     items = [Item(f"k{number}", number) for number in range(20)]
 
     return {
@@ -22,4 +28,15 @@ def calls_of(agent: AgentDataStore) -> dict[str, Callable[[], object]]:
         "edit of metadata": lambda: memory.edit("text", metadata={"a": 1}),
         "get": lambda: memory.get("text"),
         "delete": lambda: memory.delete("text"),
+        "embed": lambda: embed(agent, ["plain"]),
+        "embed again": lambda: memory.embed(["plain"]),
+        "add to a vault": lambda: vault.add("text"),
+        "get the vectors of a vault": lambda: vault.get_vectors(),
+        "get no vectors of a vault": lambda: vault.get_vectors(),
     }
+
+
+def embed(agent: AgentDataStore, keys: list[str]) -> dict[str, bool]:
+    """Make vectors with an embedder that the store has from now on."""
+    scope_of(agent).core.root.embedder = EMBEDDER
+    return agent.memory.embed(keys)

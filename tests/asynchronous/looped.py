@@ -23,6 +23,7 @@ from datastore import (
     Runs,
     Tokens,
     Vault,
+    VectorVault,
 )
 from datastore.scope import Stream, scope_of
 
@@ -99,6 +100,9 @@ class LoopedAgent(AgentDataStore):
     @property
     def runs(self):
         return LoopedRuns(scope_of(self), AgentDataStore)
+
+    def vector_vault(self, name):
+        return LoopedVectorVault(AgentDataStore(scope_of(self)), name)
 
     @property
     def vault(self):
@@ -255,6 +259,14 @@ class LoopedVault(Vault):
 
     def _twin(self):
         return self._records.asynchronous.vault
+
+
+@looped
+class LoopedVectorVault(VectorVault):
+    __slots__ = ()
+
+    def _twin(self):
+        return self._store.asynchronous.vector_vault(self._name)
 
 
 @looped

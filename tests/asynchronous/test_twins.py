@@ -23,6 +23,7 @@ from datastore import (
     AsyncRuns,
     AsyncTokens,
     AsyncVault,
+    AsyncVectorVault,
     Blobs,
     DataStore,
     KeyValueStore,
@@ -33,6 +34,7 @@ from datastore import (
     Runs,
     Tokens,
     Vault,
+    VectorVault,
 )
 from datastore.asynchronous.agent import FoundRecords
 
@@ -40,6 +42,7 @@ TWINS = {
     DataStore: AsyncDataStore,
     AgentDataStore: AsyncAgentDataStore,
     Vault: AsyncVault,
+    VectorVault: AsyncVectorVault,
     Blobs: AsyncBlobs,
     KeyValueStore: AsyncKeyValueStore,
     Log: AsyncLog,
@@ -57,6 +60,7 @@ WITHOUT_IO = {
     (AgentDataStore, "use_namespace"),
     (AgentDataStore, "lock"),
     (AgentDataStore, "log"),
+    (AgentDataStore, "vector_vault"),
 }
 """They make no request, so there is nothing to await."""
 BINDING = {(Tokens, "agent")}

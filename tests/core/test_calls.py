@@ -21,7 +21,7 @@ PUBLIC = sorted(name for name in dir(AgentDataStore) if not name.startswith("_")
 FAMILIES = [kind for kind in AgentDataStore.__mro__ if kind.__module__.startswith("datastore.calls.")]
 BINDING = {
     *("agent", "asynchronous", "namespace", "use_namespace", "user_id"),
-    *("blobs", "key_value", "log", "memory", "runs", "vault"),
+    *("blobs", "key_value", "log", "memory", "runs", "vault", "vector_vault"),
 }
 """What is in `datastore.agent` itself: the binding, and the other interfaces; none of them asks the database."""
 HIGHER = {"purge_expired"}

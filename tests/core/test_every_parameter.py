@@ -23,9 +23,10 @@ from datastore import (
     QueryError,
     Runs,
     Vault,
+    VectorVault,
 )
 from datastore.backend import Fields
-from datastore.conformance.topics.memory import WORDS
+from datastore.conformance.topics.memory import SIZE, WORDS
 from datastore.connecting import _adapter
 from datastore.ids import SYSTEM
 from datastore.urls import Url
@@ -55,11 +56,17 @@ GOOD = {
     "namespaces": {"default": 1},
     "scope": "run",
     "text": "a",
+    "ids": [0],
+    "item_id": 0,
+    "item_ids": [0],
+    "metadata": {"a": 1},
+    "new_text": "b",
     "text_or_vector": "a",
     "texts": ["a"],
     "ttl": 60,
     "user_id": "u",
     "value": {"a": 1},
+    "vector": [1.0] * SIZE,
 }
 """What to give for a parameter that has no default while another one is tried."""
 FITTING = {
@@ -74,7 +81,7 @@ DUNDERS = {"__call__", "__contains__"}  # those of the special methods that take
 ENDS_THE_STORE = {"close"}
 CALLS = [
     (kind, name, parameter)
-    for kind in (DataStore, AgentDataStore, Vault, KeyValueStore, Blobs, Log, Memory, Runs)
+    for kind in (DataStore, AgentDataStore, Vault, KeyValueStore, Blobs, Log, Memory, Runs, VectorVault)
     for name, call in inspect.getmembers(kind, inspect.isfunction)
     if (not name.startswith("_") or (name in DUNDERS and kind.__module__.startswith("datastore")))
     and name not in ENDS_THE_STORE
@@ -112,6 +119,7 @@ class Place:
             Log: self.agent.log("log"),
             Memory: self.agent.memory,
             Runs: self.agent.runs,
+            VectorVault: self.agent.vector_vault("vault"),
         }
         self.fill()
 

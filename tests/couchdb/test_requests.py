@@ -477,4 +477,13 @@ def test_memory(agent, requests):
         ],
         "get": ["GET db/doc"],
         "delete": ["GET db/doc", "POST _bulk_docs", "POST _bulk_docs"],
+        "embed": ["GET db/doc", "GET db/doc", "POST _bulk_docs", "POST _bulk_docs"],
+        "embed again": ["GET db/doc", "GET db/doc"],
+        "add to a vault": ["POST _bulk_docs", "POST _bulk_docs"],
+        "get the vectors of a vault": [
+            *["GET _all_docs", "GET _all_docs", "POST _bulk_get", "POST _bulk_get"],
+            *["POST _bulk_docs", "POST _bulk_docs"],
+            *["GET _all_docs", "GET _all_docs", "POST _bulk_docs"],
+        ],
+        "get no vectors of a vault": ["GET _all_docs", "GET _all_docs"],
     }

@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 import datastore
-from datastore import AgentDataStore, Blobs, DataStore, KeyValueStore, Log, Memory, Run, Runs, Tokens, Vault
+from datastore import (
+    AgentDataStore,
+    Blobs,
+    DataStore,
+    KeyValueStore,
+    Log,
+    Memory,
+    Run,
+    Runs,
+    Tokens,
+    Vault,
+    VectorVault,
+)
 from datastore.record import Record
 from tests.docs.pages import PAGES, ROOT, blocks, page_name, prose
 
@@ -29,6 +41,7 @@ REFERENCE = {
     Memory: ROOT / "docs/memory.md",
     Tokens: ROOT / "docs/security.md",
     Vault: ROOT / "docs/vault.md",
+    VectorVault: ROOT / "docs/vector-vault.md",
 }
 """The page that has every call of a class."""
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")

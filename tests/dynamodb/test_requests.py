@@ -431,4 +431,13 @@ def test_memory(agent, wire):
         "edit of metadata": ["GetItem", "GetItem", "UpdateItem", "PutItem", "UpdateItem", "DeleteItem"],
         "get": ["GetItem"],
         "delete": ["GetItem", "DeleteItem", "DeleteItem"],
+        "embed": ["GetItem", "GetItem", "UpdateItem", "PutItem"],
+        "embed again": ["GetItem", "GetItem"],
+        "add to a vault": ["PutItem", "PutItem"],
+        "get the vectors of a vault": [
+            *["Query", "Query", "BatchGetItem", "BatchGetItem"],
+            *["TransactWriteItems", "PutItem"],
+            *["Query", "Query", "TransactWriteItems"],
+        ],
+        "get no vectors of a vault": ["Query", "Query"],
     }

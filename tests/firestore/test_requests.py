@@ -494,4 +494,13 @@ def test_memory(agent, recorder):
         "edit of metadata": ["BatchGetDocuments", "BatchGetDocuments", "Commit", "Commit", "Commit", "Commit"],
         "get": ["BatchGetDocuments"],
         "delete": ["BatchGetDocuments", "Commit", "Commit"],
+        "embed": ["BatchGetDocuments", "BatchGetDocuments", "Commit", "Commit"],
+        "embed again": ["BatchGetDocuments", "BatchGetDocuments"],
+        "add to a vault": ["Commit", "Commit"],
+        "get the vectors of a vault": [
+            *["RunQuery", "RunQuery", "BatchGetDocuments", "BatchGetDocuments"],
+            *["BatchWrite", "Commit"],
+            *["RunQuery", "RunQuery", "BatchWrite"],
+        ],
+        "get no vectors of a vault": ["RunQuery", "RunQuery"],
     }

@@ -38,6 +38,7 @@ from datastore import (
     Record,
     Run,
     Vault,
+    VectorVault,
 )
 
 
@@ -217,6 +218,18 @@ def remembers(data_store: AgentDataStore) -> None:
     assert_type(memory.search_across({"legal": 3, "support": None}, [1.0, 2.0], 10), list[Match])
     assert_type(memory.search("a")[0].score, float)
     assert_type(memory.reembed(print), int)
+    assert_type(memory.embed(["a", "b"]), dict[str, bool])
+    support = data_store.vector_vault("customer_support")
+    assert_type(support, VectorVault)
+    assert_type(support.add("a text", {"lang": "en"}, name="first"), int)
+    assert_type(support.get_vectors(), int)
+    assert_type(support.save(), None)
+    assert_type(support.get_similar("a text", n=4), list[dict[str, Any]])
+    assert_type(support.get_similar_from_vaults("a text", 10, {"legal": 3, "support": None}), list[dict[str, Any]])
+    assert_type(support.get_items([0, 1]), list[dict[str, Any] | None])
+    assert_type(support.edit_item(0, "another text"), bool)
+    assert_type(support.delete_items([0]), int)
+    assert_type(support.get_vaults(), list[str])
 
 
 def host() -> None:

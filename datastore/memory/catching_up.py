@@ -1,0 +1,45 @@
+"""Vectors for records that were stored without one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from datastore.adapters.batching import batches
+from datastore.arguments import as_text
+from datastore.backend import Fields
+from datastore.calls.batches import keys_of
+from datastore.calls.steps import Steps
+from datastore.ids import encode_key
+from datastore.memory.embedding import embedding, needed
+from datastore.memory.vectors import AREA, Stored, id_at
+from datastore.memory.writing import check_model, tell
+from datastore.scope import Scope
+
+_AT_ONCE = 100
+
+
+def catching_up(scope: Scope, keys: Iterable[str]) -> Steps:
+    """Return the steps of `datastore.memory.Memory.embed`.
+
+    A vector belongs to the revision that was read. If the record has another one by then, the vector never counts, and
+    goes as those of replaced records do: so nobody's change is lost, and no record is written.
+    """
+    core, area, embedder = scope.core, scope.area(AREA), needed(scope.core.root.embedder)
+    core.check_writes(scope.prefix)
+    ids, done = {scope.prefix + encode_key(key): as_text(key) for key in keys_of(keys)}, dict[str, bool]()
+    if ids:
+        check_model(scope, embedder, [None])
+    for some in batches(ids, max(_AT_ONCE, embedder.batch)):
+        there = list(core.read(some, Fields.VALUE).values())
+        vectors = core.read([id_at(area, one.revision) for one in there], Fields.VALUE)
+        bare = [one for one in there if type(one.value) is str and id_at(area, one.revision) not in vectors]
+        made = yield from embedding(embedder, [one.value for one in bare])
+        rows = [
+            Stored(one.revision, ids[one.id], embedder.name, vector, scope.moment().at)
+            for one, vector in zip(bare, made, strict=True)
+        ]
+        if rows:
+            tell(scope, rows, embedder.name)
+        new = {one.id for one in bare}
+        done |= {ids[one.id]: one.id in new for one in there}
+    return done
