@@ -59,14 +59,12 @@ class AsyncVectorVault(Hidden, OfOneProcess):
     async def get_similar(
         self, text: str, n: int = 4, include_distances: bool = False, vault: str | None = None
     ) -> list[Item]:
-        return cast(
-            list[Item], await self._follow(calls.getting_similar(vault or self.name, text, n, include_distances))
-        )
+        return cast(list[Item], await self._follow(calls.getting_similar(self._in(vault), text, n, include_distances)))
 
     async def get_items_by_vector(
         self, vector: Vector, n: int = 4, include_distances: bool = False, vault: str | None = None
     ) -> list[Item]:
-        asking = calls.getting_nearest(vault or self.name, vector, n, include_distances)
+        asking = calls.getting_nearest(self._in(vault), vector, n, include_distances)
         return cast(list[Item], await self._follow(asking))
 
     async def get_similar_from_vaults(
@@ -75,7 +73,7 @@ class AsyncVectorVault(Hidden, OfOneProcess):
         return cast(list[Item], await self._follow(calls.getting_from_vaults(text, n, vaults)))
 
     async def get_items(self, ids: Iterable[int | str], vault: str | None = None) -> list[Item | None]:
-        return cast(list[Item | None], await self._follow(calls.getting_items(vault or self.name, ids)))
+        return cast(list[Item | None], await self._follow(calls.getting_items(self._in(vault), ids)))
 
     async def edit_item(self, item_id: int | str, new_text: str) -> bool:
         return cast(bool, await self._follow(calls.editing_item(self.name, item_id, new_text)))
@@ -90,16 +88,19 @@ class AsyncVectorVault(Hidden, OfOneProcess):
         return cast(int, await self._follow(calls.deleting_all(self.name)))
 
     async def get_total_items(self, vault: str | None = None) -> int:
-        return cast(int, await self._follow(calls.counting(vault or self.name)))
+        return cast(int, await self._follow(calls.counting(self._in(vault))))
 
     async def get_vaults(self, vault: str | None = None) -> list[str]:
-        return cast(list[str], await self._follow(calls.getting_vaults(self.name if vault is None else vault)))
+        return cast(list[str], await self._follow(calls.getting_vaults(self._in(vault))))
 
     def __getattr__(self, name: str) -> NoReturn:
         raise not_here(type(self).__name__, name)
 
     def __repr__(self) -> str:
         return f"Async{self.sync!r}"
+
+    def _in(self, vault: str | None) -> str:
+        return self.name if vault is None else vault
 
     async def _follow(self, asking: Asking) -> Any:
         store, made = cast(Any, self.sync._store).asynchronous, None

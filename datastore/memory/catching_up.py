@@ -24,8 +24,9 @@ def catching_up(scope: Scope, keys: Iterable[str]) -> Steps:
     A vector belongs to the revision that was read. If the record has another one by then, the vector never counts, and
     goes as those of replaced records do: so nobody's change is lost, and no record is written.
     """
-    core, area, embedder = scope.core, scope.area(AREA), needed(scope.core.root.embedder)
+    core, area = scope.core, scope.area(AREA)
     core.check_writes(scope.prefix)
+    embedder = needed(core.root.embedder)
     ids, done = {scope.prefix + encode_key(key): as_text(key) for key in keys_of(keys)}, dict[str, bool]()
     if ids:
         check_model(scope, embedder, [None])

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
 
-from datastore.arguments import as_bool, as_dict, as_int, as_text, check_name, is_a, iterating, shown
+from datastore.arguments import as_bool, as_dict, as_int, as_text, check_name, is_a, is_mapping, iterating, shown
 from datastore.entries import Entry
 from datastore.errors import DataStoreError, InvalidValueError, UnsupportedError, kind_of
 from datastore.memory.vectors import packed
@@ -192,7 +192,7 @@ class VectorVault(OfOneProcess):
 
         Requests: those of `Memory.search`.
         """
-        return self._follow(getting_similar(vault or self._name, text, n, include_distances))  # type: ignore[no-any-return]
+        return self._follow(getting_similar(self._in(vault), text, n, include_distances))  # type: ignore[no-any-return]
 
     def get_items_by_vector(
         self, vector: Vector, n: int = 4, include_distances: bool = False, vault: str | None = None
@@ -210,7 +210,7 @@ class VectorVault(OfOneProcess):
 
         Requests: those of `Memory.search`.
         """
-        return self._follow(getting_nearest(vault or self._name, vector, n, include_distances))  # type: ignore[no-any-return]
+        return self._follow(getting_nearest(self._in(vault), vector, n, include_distances))  # type: ignore[no-any-return]
 
     def get_similar_from_vaults(
         self, text: str, n: int = 4, vaults: str | Iterable[str] | Mapping[str, int | None] | None = None
@@ -243,7 +243,7 @@ class VectorVault(OfOneProcess):
 
         Requests: those of ``get_records``.
         """
-        return self._follow(getting_items(vault or self._name, ids))  # type: ignore[no-any-return]
+        return self._follow(getting_items(self._in(vault), ids))  # type: ignore[no-any-return]
 
     def edit_item(self, item_id: int | str, new_text: str) -> bool:
         """Replace the text of an item, with its vector; its metadata stays. Return whether there is such an item.
@@ -295,7 +295,7 @@ class VectorVault(OfOneProcess):
 
         Requests: those of ``count``.
         """
-        return self._follow(counting(vault or self._name))  # type: ignore[no-any-return]
+        return self._follow(counting(self._in(vault)))  # type: ignore[no-any-return]
 
     def get_vaults(self, vault: str | None = None) -> list[str]:
         """Return the names of the vaults within a vault, sorted by code point: of ``science/biology`` in ``science``.
@@ -305,13 +305,16 @@ class VectorVault(OfOneProcess):
 
         Requests: those of ``list_namespaces``.
         """
-        return self._follow(getting_vaults(self._name if vault is None else vault))  # type: ignore[no-any-return]
+        return self._follow(getting_vaults(self._in(vault)))  # type: ignore[no-any-return]
 
     def __getattr__(self, name: str) -> NoReturn:
         raise not_here(type(self).__name__, name)
 
     def __repr__(self) -> str:
         return f"VectorVault({self._store!r}, {self._name!r})"
+
+    def _in(self, vault: str | None) -> str:
+        return self._name if vault is None else vault
 
     def _follow(self, asking: Asking) -> Any:
         made = None
@@ -410,7 +413,7 @@ def getting_from_vaults(text: Any, n: int, vaults: Any) -> Asking:
     _check_text(text, "text")
     if is_a(vaults, str):
         places = {as_text(vaults): None}
-    elif isinstance(vaults, Mapping):
+    elif is_mapping(vaults):
         places = as_dict(vaults, refusal)
     else:
         places = dict.fromkeys(check_name(name, "vaults") for name in iterating(vaults, refusal))
