@@ -42,7 +42,6 @@ WRITES = {
     "lease": lambda ann: ann.lease("work"),
     "lock": lambda ann: ann.lock("work").__enter__(),
     "memory add": lambda ann: ann.memory.add("text", vector=[1.0, 2.0]),
-    "memory embed": lambda ann: ann.memory.embed(["plan"]),
     "vector_vault add": lambda ann: ann.vector_vault("default").add("text"),
     "runs start": lambda ann: ann.runs.start("run"),
     "purge_expired": lambda ann: ann.purge_expired(),
