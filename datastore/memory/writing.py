@@ -188,12 +188,14 @@ def store(scope: Scope, puts: Sequence[Put], vectors: Sequence[bytes], name: str
             if outcome.error is not None:
                 raise outcome.error.during(f"adding vectors to namespace {scope.namespace!r}", core.backend.name)
         try:
-            spaces.changes(area).add(revisions, lambda known: fits(known, name, len(vectors[0]) // 4))
+            added = spaces.changes(area).add(revisions, lambda known: fits(known, name, len(vectors[0]) // 4))
         except DataStoreError:
             discard(scope, revisions)
             raise
         if (space := spaces.known(area)) is not None:
             space.take(rows)
+            for change in added:
+                space.follow(change)
         outcomes = core.write(puts)
         refused = [one.revision for one, outcome in zip(puts, outcomes, strict=True) if _is_refused(outcome)]
         if refused:
@@ -230,7 +232,7 @@ def _old(scope: Scope, document: Document) -> Stored | None:
     """Return the vector that a record has."""
     area = scope.area(AREA)
     found = scope.core.read_one(id_at(area, document.revision), Fields.VALUE)
-    return None if found is None else stored_in(area, found)
+    return None if found is None else stored_in(area, [found])[0]
 
 
 def _replaced(scope: Scope, put: Put, vector: bytes | None, model: str | None) -> Outcome:
