@@ -35,6 +35,11 @@ _FEW = 64
 """So few rows are gathered one by one, in less time than by looking into each block."""
 _SCATTERED = 4
 """Of one row in so many and fewer, each is gathered; of more, multiplying all in a row takes less time."""
+_ALONE = 450_000
+"""A product of so many numbers is made by one thread. Of more, BLAS gives each processor a part and waits for all of
+them (OpenBLAS from 460,800 on, ``interface/gemv.c``): a hundred times as long while one of these is busy."""
+_SHARED = 8_000_000
+"""From so many numbers on the product takes longer than that wait."""
 _UNIT = float(np.finfo(np.float32).eps)
 
 
@@ -195,10 +200,13 @@ class Matrix:
             scores = self._rows(places, np.float32) @ query
         else:
             scores = np.empty(count, np.float32)
-            for block, rows in enumerate(list(self._blocks)):
+            for block, numbers in enumerate(list(self._blocks)):
                 begin = _start_of(block)
-                part = scores[begin : min(begin + len(rows), count)]
-                np.dot(rows[: len(part)], query, out=part)
+                rows = numbers[: max(count - begin, 0)]
+                step = len(rows) if rows.size >= _SHARED else max(_ALONE // self.dimensions, 1)
+                for start in range(0, len(rows), step):
+                    some = rows[start : start + step]
+                    np.dot(some, query, out=scores[begin + start : begin + start + len(some)])
             scores = scores if places is None else scores[places]
         if metric == "cosine":
             scores *= self._column(self._inverse, count, places)
