@@ -206,12 +206,14 @@ def tell(scope: Scope, rows: Sequence[Stored], name: str | None) -> None:
         if outcome.error is not None:
             raise outcome.error.during(f"adding vectors to namespace {scope.namespace!r}", core.backend.name)
     try:
-        spaces.changes(area).add(revisions, lambda known: fits(known, name, len(rows[0].vector) // 4))
+        added = spaces.changes(area).add(revisions, lambda known: fits(known, name, len(rows[0].vector) // 4))
     except DataStoreError:
         discard(scope, revisions)
         raise
     if (space := spaces.known(area)) is not None:
         space.take(list(rows))
+        for change in added:
+            space.follow(change)
 
 
 def discard(scope: Scope, revisions: Sequence[str]) -> None:
@@ -248,7 +250,7 @@ def _old(scope: Scope, document: Document) -> Stored | None:
     """Return the vector that a record has."""
     area = scope.area(AREA)
     found = scope.core.read_one(id_at(area, document.revision), Fields.VALUE)
-    return None if found is None else stored_in(area, found)
+    return None if found is None else stored_in(area, [found])[0]
 
 
 def _replaced(scope: Scope, put: Put, vector: bytes | None, model: str | None) -> Outcome:
