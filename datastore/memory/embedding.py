@@ -108,9 +108,11 @@ def needed(embedder: Any) -> Embedder:
         ConfigurationError: If it has none.
     """
     if embedder is None:
-        raise ConfigurationError(
+        error = ConfigurationError(
             "this store has no embedder: give one to datastore.connect(embedder=datastore.Embedder(...)), or a vector"
         )
+        error.by_the_store = True
+        raise error
     return embedder  # type: ignore[no-any-return]  # `DataStore` has checked it
 
 

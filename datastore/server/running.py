@@ -26,13 +26,15 @@ from datastore.errors import DataStoreError, name_of
 from datastore.events import CallEvent
 from datastore.scope import scope_of
 from datastore.server.access import Holder
+from datastore.server.bounds import check_bounds
 from datastore.server.fairness import BusyError, Lane, Share
 from datastore.server.settings import ServerLimits
 from datastore.store import DataStore
 from datastore.values import size_of
 from datastore.watching import shown_key, tell, watched_scope_of
-from datastore.wire.calls import MISSING, Call, Result
-from datastore.wire.messages import items_from_json, lines, result_to_bytes
+from datastore.wire.arguments import arguments_from_json
+from datastore.wire.calls import IN_STEPS, MISSING, Call, Result
+from datastore.wire.messages import lines, result_to_bytes
 
 LONG = frozenset(
     {
@@ -41,6 +43,7 @@ LONG = frozenset(
         *("list_namespaces", "find_in", "namespace_stats", "purge_expired"),
         *("log_read", "log_trim", "list_logs"),
         *("blob_put", "blob_finish", "blob_abandon", "blob_list", "blob_delete"),
+        *IN_STEPS["memory"],
     }
 )
 """The calls that may look at any number of records."""
@@ -48,9 +51,11 @@ _UNLIMITED = frozenset(
     {
         *("namespace_stats", "purge_expired", "iter_records"),
         *("blob_put", "blob_finish", "blob_abandon", "blob_delete"),
+        *IN_STEPS["memory"],
     }
 )
-"""Those that may take longer than ``max_seconds``: it limits each of their pages."""
+"""Those that may take longer than ``max_seconds``: it limits each of their pages, and not the host's embedder."""
+_STREAMED = frozenset({"iter_records", "memory_items", "memory_reembed"})
 _LEASING = frozenset({"compute_begin", "compute_end", "compute_abandon", "lease_take", "lease_renew", "lease_release"})
 _MOST_LEASES = 10_000
 _MANY = 100
@@ -67,6 +72,7 @@ class Runner:
 
     def __init__(self, store: DataStore, limits: ServerLimits) -> None:
         self._core = store._core
+        self._limits = limits
         self._most_at_once = _most_at_once(store._core, limits)
         places = AT_ONCE if store.capabilities.at_once else OVER_A_NETWORK
         each, most, seconds = limits.calls_at_once, limits.waiting_calls, limits.waiting_seconds
@@ -97,6 +103,7 @@ class Runner:
             DataStoreError: As the call does, or if the server is busy.
         """
         sync, twin = holder.store(namespace)
+        check_bounds(call, arguments, self._limits)
         if call.name in LONG or _is_large(arguments):
             work = partial(_bytes_of, call, sync, arguments, leases)
             return await self._in_lane(self._long, self._long_workers, holder.long, call, work)  # type: ignore[no-any-return]  # bytes
@@ -175,7 +182,12 @@ class Runner:
         return result_to_bytes(call.result, result)
 
     async def listing(
-        self, holder: Holder, call: Call, namespace: str | None, arguments: dict[str, Any]
+        self,
+        holder: Holder,
+        call: Call,
+        namespace: str | None,
+        arguments: dict[str, Any],
+        leases: Sequence[Claim] = (),
     ) -> AsyncGenerator[list[bytes], None]:
         """Make a call that is answered in lines, and yield these, some at once; the first ones when it has succeeded.
 
@@ -183,7 +195,8 @@ class Runner:
             DataStoreError: As the call does, or if the server is busy.
         """
         sync, _ = holder.store(namespace)
-        if call.name != "iter_records":
+        check_bounds(call, arguments, self._limits)
+        if call.name not in _STREAMED:
             is_long = call.name in LONG or _is_large(arguments)
             lane, workers, share = (
                 (self._long, self._long_workers, holder.long) if is_long else (self._short, self._workers, holder.short)
@@ -191,9 +204,8 @@ class Runner:
             yield await self._in_lane(lane, workers, share, call, partial(_lines_of, call, sync, arguments))
             return
         # A place is held while records are read, and not while the client takes its time.
-        stream = await self._in_lane(
-            self._long, self._long_workers, holder.long, call, partial(_Stream, call, sync, arguments)
-        )
+        begun = partial(_Stream, call, sync, arguments, leases)
+        stream = await self._in_lane(self._long, self._long_workers, holder.long, call, begun)
         while not stream.is_over:
             yield await self._in_lane(self._long, self._long_workers, holder.long, call, stream.more)
 
@@ -249,11 +261,10 @@ def _forget(noted: dict[tuple[str, str, str], str], place: tuple[str, str, str],
         del noted[place]
 
 
-def _made(call: Call, data_store: AgentDataStore, arguments: dict[str, Any], leases: Sequence[Claim] = ()) -> Any:
+def _made(call: Call, data_store: AgentDataStore, arguments: Mapping[str, Any], leases: Sequence[Claim] = ()) -> Any:
     if leases:
         data_store = under(data_store, leases)
-    if call.name in ("set_many", "add_many"):
-        arguments = {**arguments, "items": items_from_json(arguments["items"])}
+    arguments = arguments_from_json(call, arguments)
     core = scope_of(data_store).core
     if call.step is None or core.root.watcher is None:
         return call.on(data_store, arguments)
@@ -276,6 +287,8 @@ def _found(call: Call, result: Any) -> tuple[int | None, int]:
         return (0, 0) if result is None else (1, size_of(result.value))
     if call.result is Result.BEGUN:
         return (1, size_of(result.value)) if result.found else (0, 0)
+    if call.result is Result.MATCHES:
+        return len(result), sum(size_of(record.value) for _, record in result)
     return None, 0
 
 
@@ -334,8 +347,10 @@ def _lines_of(call: Call, data_store: AgentDataStore, arguments: dict[str, Any])
 class _Stream:
     """The lines of a stream of records, some at a time. Each of its methods is called in a worker."""
 
-    def __init__(self, call: Call, data_store: AgentDataStore, arguments: dict[str, Any]) -> None:
-        self._records: Iterator[Any] = iter(call.on(data_store, arguments))
+    def __init__(
+        self, call: Call, data_store: AgentDataStore, arguments: dict[str, Any], leases: Sequence[Claim]
+    ) -> None:
+        self._records: Iterator[Any] = iter(_made(call, data_store, arguments, leases))
         self._lines: Iterator[bytes] = lines(call.result, self._records)
         self.is_over = False
 
