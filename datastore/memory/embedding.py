@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -130,6 +128,9 @@ def _failed(error: Exception) -> EmbedderError:
 
 
 def _waited_for(made: Awaitable[Vectors]) -> Vectors:
+    import asyncio  # imported here, with the pool, because few embedders are awaited, and every client has this module
+    from concurrent.futures import ThreadPoolExecutor
+
     async def awaited() -> Vectors:
         return await made
 

@@ -2,7 +2,8 @@
 
 Reads of given keys gather on the event loop, as the awaited calls of `AsyncAgentDataStore` do. What takes little time
 is made by the store's workers. What may look at any number of records is made by other workers, few of them: a filter
-that burns processor time, or a long listing, leaves those of the short calls alone.
+that burns processor time, or a long listing, leaves those of the short calls alone. What asks the host's embedder is
+made by others again.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ LONG = frozenset(
         *("blob_put", "blob_finish", "blob_abandon", "blob_list", "blob_delete"),
         *IN_STEPS["memory"],
     }
-)
+) - {"memory_get", "memory_delete"}
 """The calls that may look at any number of records."""
 _UNLIMITED = frozenset(
     {
@@ -55,6 +56,8 @@ _UNLIMITED = frozenset(
     }
 )
 """Those that may take longer than ``max_seconds``: it limits each of their pages, and not the host's embedder."""
+EMBEDDING = frozenset(IN_STEPS["memory"]) - {"memory_get", "memory_delete", "memory_items"}
+"""Those that may ask the host's embedder."""
 _STREAMED = frozenset({"iter_records", "memory_items", "memory_reembed"})
 _LEASING = frozenset({"compute_begin", "compute_end", "compute_abandon", "lease_take", "lease_renew", "lease_release"})
 _MOST_LEASES = 10_000
@@ -82,10 +85,15 @@ class Runner:
         self._long_workers = Workers(max(places // 2, 2))
         weakref.finalize(self, self._long_workers.stop, wait=False).atexit = False
         self._long = Lane(max(places // 2, 2), max(places // 4, 1), most, seconds)
+        # What waits for the host's embedder, which may be a service elsewhere, holds up nothing but its like.
+        self._embedding_workers = Workers(max(places // 2, 2))
+        weakref.finalize(self, self._embedding_workers.stop, wait=False).atexit = False
+        self._embedding = Lane(max(places // 2, 2), max(places // 4, 1), most, seconds)
 
     def stop(self) -> None:
-        """End the threads of the long calls."""
+        """End the threads of the long calls, and of those that wait for the embedder."""
         self._long_workers.stop()
+        self._embedding_workers.stop()
 
     async def run(
         self,
@@ -104,10 +112,10 @@ class Runner:
         """
         sync, twin = holder.store(namespace)
         check_bounds(call, arguments, self._limits)
-        if call.name in LONG or _is_large(arguments):
+        lane, workers, share = self._places(holder, call, arguments)
+        if lane is not self._short:
             work = partial(_bytes_of, call, sync, arguments, leases)
-            return await self._in_lane(self._long, self._long_workers, holder.long, call, work)  # type: ignore[no-any-return]  # bytes
-        lane, share = self._short, holder.short
+            return await self._in_lane(lane, workers, share, call, work)  # type: ignore[no-any-return]  # bytes
         if not lane.enter_at_once(share):
             await lane.enter(share)
         began = time.perf_counter()
@@ -196,18 +204,23 @@ class Runner:
         """
         sync, _ = holder.store(namespace)
         check_bounds(call, arguments, self._limits)
+        lane, workers, share = self._places(holder, call, arguments)
         if call.name not in _STREAMED:
-            is_long = call.name in LONG or _is_large(arguments)
-            lane, workers, share = (
-                (self._long, self._long_workers, holder.long) if is_long else (self._short, self._workers, holder.short)
-            )
             yield await self._in_lane(lane, workers, share, call, partial(_lines_of, call, sync, arguments))
             return
         # A place is held while records are read, and not while the client takes its time.
         begun = partial(_Stream, call, sync, arguments, leases)
-        stream = await self._in_lane(self._long, self._long_workers, holder.long, call, begun)
+        stream = await self._in_lane(lane, workers, share, call, begun)
         while not stream.is_over:
-            yield await self._in_lane(self._long, self._long_workers, holder.long, call, stream.more)
+            yield await self._in_lane(lane, workers, share, call, stream.more)
+
+    def _places(self, holder: Holder, call: Call, arguments: Mapping[str, Any]) -> tuple[Lane, Workers, Share]:
+        """Return where a call is made: in which lane, by which workers, and as part of which share."""
+        if call.name in EMBEDDING and _needs_embedder(arguments):
+            return self._embedding, self._embedding_workers, holder.embedding
+        if call.name in LONG or _is_large(arguments):
+            return self._long, self._long_workers, holder.long
+        return self._short, self._workers, holder.short
 
     async def do(self, holder: Holder, work: Callable[[], Any]) -> Any:
         """Do something else than a call of the agent, as a short call of a token."""
@@ -249,6 +262,12 @@ def _most_at_once(core: Core, limits: ServerLimits) -> int:
     """Return the largest value that is read on the event loop itself; 0 if that cannot be done without waiting."""
     able = core.backend.capabilities.supports("read_at_once") and not core.tracker.is_immediate
     return int(limits.at_once_bytes) if able else 0
+
+
+def _needs_embedder(arguments: Mapping[str, Any]) -> bool:
+    """Return whether a call may ask the embedder: it does not if it is given the vectors."""
+    given = arguments.get("vector", arguments.get("vectors", arguments.get("text_or_vector")))
+    return given is None or type(given) is str
 
 
 def _is_large(arguments: Mapping[str, Any]) -> bool:
