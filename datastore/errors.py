@@ -50,7 +50,13 @@ class DataStoreError(Exception):
 
 
 class ConfigurationError(DataStoreError):
-    """The URL, an option or the installation is wrong: nothing was opened."""
+    """The URL, an option or the installation is wrong: nothing was opened.
+
+    Attributes:
+        by_the_store: Whether the store itself has written the message, with nothing in it that is the host's alone.
+    """
+
+    by_the_store = False
 
 
 class InvalidNameError(DataStoreError, ValueError):

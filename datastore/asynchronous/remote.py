@@ -14,6 +14,9 @@ from datastore.asynchronous.store import in_a_thread
 from datastore.remote.agent import RemoteAgentDataStore, computing_there, modifying_there
 from datastore.scope import scope_of
 
+if TYPE_CHECKING:
+    from datastore.asynchronous.memory import AsyncMemory
+
 
 class AsyncRemoteAgentDataStore(AsyncAgentDataStore):
     """A `RemoteAgentDataStore` whose calls are awaited. `datastore.connect_async` returns it; ``async with`` closes it.
@@ -24,6 +27,13 @@ class AsyncRemoteAgentDataStore(AsyncAgentDataStore):
     __slots__ = ()
 
     _made_by = RemoteAgentDataStore
+
+    @property
+    def memory(self) -> AsyncMemory:
+        """Texts with vectors in this namespace, and the search by meaning: an `AsyncMemory`."""
+        from datastore.asynchronous.remote_memory import AsyncServedMemory  # imported here, because few need it
+
+        return AsyncServedMemory(self, self.sync.memory)
 
     if TYPE_CHECKING:
 

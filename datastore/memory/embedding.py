@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -108,9 +106,11 @@ def needed(embedder: Any) -> Embedder:
         ConfigurationError: If it has none.
     """
     if embedder is None:
-        raise ConfigurationError(
+        error = ConfigurationError(
             "this store has no embedder: give one to datastore.connect(embedder=datastore.Embedder(...)), or a vector"
         )
+        error.by_the_store = True
+        raise error
     return embedder  # type: ignore[no-any-return]  # `DataStore` has checked it
 
 
@@ -128,6 +128,9 @@ def _failed(error: Exception) -> EmbedderError:
 
 
 def _waited_for(made: Awaitable[Vectors]) -> Vectors:
+    import asyncio  # imported here, with the pool, because few embedders are awaited, and every client has this module
+    from concurrent.futures import ThreadPoolExecutor
+
     async def awaited() -> Vectors:
         return await made
 

@@ -17,7 +17,7 @@ from datastore.calls.claims import computing, pausing
 from datastore.calls.listings import Page
 from datastore.calls.steps import Steps, follow
 from datastore.errors import DataStoreError, UnsupportedError
-from datastore.remote.answers import records
+from datastore.remote.answers import streamed
 from datastore.remote.blobs import ServedBlobs
 from datastore.remote.leases import asked_under, leases_of
 from datastore.remote.requests import accepted, body_of
@@ -29,6 +29,7 @@ from datastore.wire.calls import CALLS, MISSING, NOT_SERVED, Result
 if TYPE_CHECKING:
     from datastore.asynchronous.remote import AsyncRemoteAgentDataStore
     from datastore.record import Record
+    from datastore.remote.memory import ServedMemory
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; as `datastore.calls.changes`
 _UNLIMITED = frozenset({"namespace_stats", "purge_expired"})
@@ -75,11 +76,10 @@ class RemoteAgentDataStore(AgentDataStore):
         return ServedBlobs(scope_of(self))
 
     @property
-    def memory(self) -> NoReturn:
-        raise _not_served(self, "memory")
+    def memory(self) -> ServedMemory:
+        from datastore.remote.memory import ServedMemory  # imported here, because few need it
 
-    def vector_vault(self, name: str) -> NoReturn:
-        raise _not_served(self, "vector_vault")
+        return ServedMemory(scope_of(self))
 
     @property
     def runs(self) -> NoReturn:
@@ -89,7 +89,7 @@ class RemoteAgentDataStore(AgentDataStore):
         AgentDataStore.iter_records(self, *args, **kwargs)  # makes no request, and raises what is wrong
         scope, call = scope_of(self), AgentDataStore.iter_records
         body = body_of(scope, _bound("iter_records", self, args, kwargs), call)
-        return Stream(records(scope.core, CALLS["iter_records"], body))
+        return Stream(streamed(scope.core, CALLS["iter_records"], body))
 
     @bounded
     def modify(
@@ -215,7 +215,7 @@ def _note(scope: Scope, keys: list[str]) -> None:
 for _name, _method in _METHODS.items():
     if _name not in vars(RemoteAgentDataStore):
         setattr(RemoteAgentDataStore, _name, _made_there(_name, _method))
-for _name in ("iter_records", "modify", "get_or_set", "blobs", *NOT_SERVED):
+for _name in ("iter_records", "modify", "get_or_set", "blobs", "memory", *NOT_SERVED):
     vars(RemoteAgentDataStore)[_name].__doc__ = getattr(AgentDataStore, _name).__doc__
 
 

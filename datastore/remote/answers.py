@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from math import inf
+from typing import Any
 
 from datastore import deadlines
 from datastore.core import Core
@@ -23,9 +24,6 @@ from datastore.remote.served import transport_of
 from datastore.remote.transport import NAME, Reply, Transport
 from datastore.wire.calls import Call, Result
 from datastore.wire.messages import Listing, answer_from_bytes
-
-if TYPE_CHECKING:
-    from datastore.record import Record
 
 
 def ask(core: Core, call: Call, body: bytes, *, limited: bool = True) -> Any:
@@ -63,22 +61,29 @@ def ask_over(transport: Transport, call: Call, body: bytes, max_seconds: float |
     return (items, listing.cursor) if call.result is Result.PAGE else items
 
 
-def records(core: Core, call: Call, body: bytes) -> Iterator[Record]:
-    """Yield the records of a stream, one line of it in memory at a time. Whoever drops it closes its connection."""
+def streamed(core: Core, call: Call, body: bytes, *, limited: bool = True) -> Iterator[Any]:
+    """Yield what is listed in a stream, one line of it in memory at a time. Whoever drops it closes its connection.
+
+    Args:
+        core: The client's.
+        call: What is asked.
+        body: With which arguments.
+        limited: Whether each piece has to come within ``max_seconds``.
+    """
     with deadlines.within(core.max_seconds):
         stream = transport_of(core).stream(call.name, body)
     if isinstance(stream, Reply):
         raise explained(stream)
     listing, rest = Listing(call.result), b""
     try:
-        while piece := stream.read(time.monotonic() + core.max_seconds):  # each piece has this time
+        while piece := stream.read(time.monotonic() + core.max_seconds if limited else inf):
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
-                for record in listing.read(line):
-                    yield record
+                for one in listing.read(line):
+                    yield one
                     core.check_open()
         if not listing.is_whole:
-            raise BackendUnavailableError("the listing broke off: some records are missing", backend=NAME)
+            raise BackendUnavailableError("the listing broke off: some of it is missing", backend=NAME)
     finally:
         stream.close()
 

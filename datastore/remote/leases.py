@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 from datastore.backend import Backend
@@ -119,10 +119,17 @@ def take_there(scope: Scope, asked: Asked) -> ServedHolding | LeaseHeldError:
 
 def asked_under(scope: Scope, call: Call, body: bytes, *, limited: bool = True) -> Any:
     """Make a request under the leases of a store, as `ask` does, and note it if they are over."""
-    try:
+    with noting_lost(scope.core):
         return ask(scope.core, call, body, limited=limited)
+
+
+@contextmanager
+def noting_lost(core: Core) -> Iterator[None]:
+    """Note it if the leases of a store are over, as what is asked within the context says."""
+    try:
+        yield
     except LeaseLostError as error:
-        for holding in holdings_of(scope.core):
+        for holding in holdings_of(core):
             holding.lose(error.message)
         raise
 

@@ -15,11 +15,13 @@ from datastore.agent import AgentDataStore
 from datastore.arguments import as_number, as_text, elements, is_a, is_mapping
 from datastore.calls.batches import Item, items_of, keys_of
 from datastore.errors import DataStoreError
+from datastore.memory.vectors import packed
 from datastore.remote.served import AcceptedError
 from datastore.scope import Scope
 from datastore.values import MAX_METADATA_BYTES, MAX_VALUE_BYTES, checked
+from datastore.wire.arguments import item_to_json, plain_query, seconds, vector_to_json
 from datastore.wire.calls import APPENDING
-from datastore.wire.messages import item_to_json, plain_query, seconds
+from datastore.wire.messages import dump
 
 _ANY_SIZE = 1 << 40
 _LARGEST = {"value": MAX_VALUE_BYTES, "by": MAX_VALUE_BYTES, "metadata": MAX_METADATA_BYTES}
@@ -64,7 +66,41 @@ def _prepared(name: str, value: Any) -> Any:
         return list(keys_of(value))
     if name == "items" and type(value) is not tuple:  # those of `append` are one
         return list(items_of(value))
+    if name == "texts":
+        return _texts(value)
+    if name == "vectors" and not is_a(value, str):
+        vectors = _listed(value)
+        return (
+            [_packed(one, f"vectors[{place}]") for place, one in enumerate(vectors)]
+            if type(vectors) is list
+            else vectors
+        )
+    if name in ("vector", "text_or_vector") and value is not None and not is_a(value, str):
+        return _packed(value, name)
     return value
+
+
+def _texts(texts: Any) -> Any:
+    """Return the texts of `datastore.Memory.add_many` such that they can be used more than once."""
+    if is_a(texts, str):  # the call says that it is one text
+        return texts
+    if is_mapping(texts):
+        return [one if isinstance(one, Item) else Item(*one) for one in items_of(texts)]
+    return _listed(texts)
+
+
+def _packed(vector: Any, name: str) -> memoryview[float]:
+    """Return a vector as the call takes it, too: as its floats in memory."""
+    return memoryview(packed(vector, name)).cast("f")
+
+
+def _listed(some: Any) -> Any:
+    """Return a list of what can be iterated, and anything else as it is: the call says what is wrong with it."""
+    try:
+        iterator = iter(some)
+    except TypeError:
+        return some
+    return list(iterator)
 
 
 def _plain(value: Any) -> Any:
@@ -84,11 +120,28 @@ def _part(name: str, value: Any) -> str:
         return f'"items":[{",".join(map(_item, value))}]'
     if name == "entries":  # each on its own: a list of them would be one level deeper
         return f'"entries":[{",".join(checked(one, f"entries[{place}]")[1] for place, one in enumerate(value))}]'
+    if name == "texts" and type(value) is list:
+        return f'"texts":[{",".join(map(_text, value))}]'
+    if name == "vectors" and type(value) is list:
+        return f'"vectors":[{",".join(map(_vector, value))}]'
+    if type(value) is memoryview:
+        return f'"{name}":{_vector(value)}'
     return f'"{name}":{checked(value, name, _LARGEST.get(name, _ANY_SIZE))[1]}'
 
 
+def _vector(vector: memoryview[float]) -> str:
+    return dump(vector_to_json(vector.tobytes())).decode()
+
+
+def _text(text: Any) -> str:
+    if type(text) is Item:
+        return _item(text)
+    value = checked(text)[1]
+    return value if is_a(text, str) else f'{{"value":{value}}}'
+
+
 def _item(item: tuple[str, Any] | Item) -> str:
-    if isinstance(item, tuple):
+    if not isinstance(item, Item):
         key, value = item
         return f'{{"key":{checked(key)[1]},"value":{checked(value)[1]}}}'
     told = item_to_json(item)

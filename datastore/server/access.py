@@ -55,7 +55,7 @@ class Holder:
         self.is_limited = any(rate is not None for rate in self.rates)
         """Whether one of these is limited."""
         self.answers = Answers(limits.remember_seconds, limits.remember_bytes)
-        self.short, self.long = Share(), Share()
+        self.short, self.long, self.embedding = Share(), Share(), Share()
         self.narrowing = Bucket(limits.narrowed_per_minute)
         self.leases: dict[tuple[str, str, str], str] = {}
         """By namespace, call, and key or name: those that were taken, also for `get_or_set`, and not ended."""
@@ -229,7 +229,7 @@ class Access:
     def _make_room(self) -> None:
         """Forget tokens that are not in use."""
         for digest, holder in list(self._holders.items())[: _HOLDERS // 10]:
-            shares = (holder.short, holder.long)
+            shares = (holder.short, holder.long, holder.embedding)
             if (
                 holder.answers.is_empty()
                 and not holder.leases

@@ -347,8 +347,9 @@ class Application:
         """Answer a call in lines. An error before the first of them is an answer of its own."""
         sent = False
         try:
-            namespace, arguments, _ = await self._parsed(body, holder)
-            async with aclosing(self.runner.listing(holder, call, namespace, call.bound(arguments))) as listing:
+            namespace, arguments, leases = await self._parsed(body, holder)
+            listing = self.runner.listing(holder, call, namespace, call.bound(arguments), leases)
+            async with aclosing(listing):
                 async for some in listing:
                     if not sent and _is_short(some):
                         await self._send(send, Answer(200, b"".join(some)), kind=LINES_TYPE)

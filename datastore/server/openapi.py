@@ -7,12 +7,14 @@ with a new name needs a schema in `_PARAMETERS`.
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, get_args
 
 from datastore.blobs.heads import TOGETHER
 from datastore.blobs.uploads import REQUEST
 from datastore.calls.leases import LONGEST
 from datastore.calls.lending import MOST_AT_ONCE, MOST_UNDER
+from datastore.memory.items import Metric
+from datastore.server.settings import ServerLimits
 from datastore.values import MAX_METADATA_BYTES, MAX_VALUE_BYTES
 from datastore.wire import INSTANCE, JSON_TYPE, KEY, LINES_TYPE, PREFIX, REPEAT
 from datastore.wire import __doc__ as _protocol
@@ -110,9 +112,38 @@ _PARAMETERS |= {
     "digest": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "The SHA-256 of the whole content."},
     "numbers": {"type": "array", "items": {"type": "integer", "minimum": 0}, "maxItems": TOGETHER},
 }
+_VECTOR = {
+    "description": "A vector: an array of numbers, or its float32, little-endian, in base64.",
+    "oneOf": [
+        {"type": "null"},
+        {"type": "array", "items": {"type": "number"}},
+        {
+            "type": "object",
+            "properties": {"float32": {"type": "string", "contentEncoding": "base64"}},
+            "required": ["float32"],
+            "additionalProperties": False,
+        },
+    ],
+}
+_TEXT = {"properties": _ITEM["properties"], "required": ["value"], "type": "object", "additionalProperties": False}
+_PARAMETERS |= {
+    "text": _ANYTHING,
+    "texts": {
+        "description": "Texts, or objects with what belongs to each; or texts by key.",
+        "oneOf": [{"type": "array", "items": {"oneOf": [{"type": "string"}, _TEXT]}}, _OBJECT],
+    },
+    "vector": _VECTOR,
+    "vectors": {"type": ["array", "null"], "items": _VECTOR},
+    "text_or_vector": {"oneOf": [{"type": "string"}, *_VECTOR["oneOf"][1:]]},
+    "n": {"type": "integer", "minimum": 1, "maximum": ServerLimits().nearest, "description": "How many at most."},
+    "min_score": {"type": ["number", "null"]},
+    "metric": {"enum": list(get_args(Metric))},
+    "namespaces": {"type": "object", "additionalProperties": {"type": ["integer", "null"], "minimum": 0}},
+}
 _OWN: dict[tuple[str, str], dict[str, Any]] = {
     ("get", "touch"): _SECONDS,
     ("create", "prefix"): {"type": "string"},
+    ("memory_add", "key"): {**_NAME, "type": ["string", "null"], "description": "null for a new one."},
     ("append", "items"): {"type": "array", "items": _ANYTHING},
     ("log_trim", "before"): {"type": "integer", "minimum": 1},
     ("log_append", "entries"): {"type": "array", "items": _ANYTHING, "minItems": 1},
@@ -163,6 +194,7 @@ _RESULTS: dict[Result, dict[str, Any]] = {
         "required": ["version", "handle"],
     },
     Result.PARTS: {"type": "array", "items": _CONTENT},
+    Result.KEYS: {"type": "array", "items": {"type": "string"}},
     Result.HELD: {"type": "array", "items": {"type": ["boolean", "null"]}},
     Result.BEGUN: {
         **_FOUND,
@@ -179,6 +211,8 @@ _ITEMS: dict[Result, dict[str, Any]] = {
     Result.STATS: {"$ref": "#/components/schemas/NamespaceStats"},
     Result.ENTRIES: {"$ref": "#/components/schemas/Entry"},
     Result.BLOBS: {"$ref": "#/components/schemas/Blob"},
+    Result.MATCHES: {**_PAIR, "prefixItems": [{"type": "number"}, _RECORD_REFERENCE]},
+    Result.PROGRESS: {**_PAIR, "prefixItems": [{"type": "integer"}, {"type": "integer"}]},
 }
 _TIME = {"type": "string", "format": "date-time"}
 _STATUSES = {

@@ -2,7 +2,8 @@
 
 Reads of given keys gather on the event loop, as the awaited calls of `AsyncAgentDataStore` do. What takes little time
 is made by the store's workers. What may look at any number of records is made by other workers, few of them: a filter
-that burns processor time, or a long listing, leaves those of the short calls alone.
+that burns processor time, or a long listing, leaves those of the short calls alone. What asks the host's embedder is
+made by others again.
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ from datastore.errors import DataStoreError, name_of
 from datastore.events import CallEvent
 from datastore.scope import scope_of
 from datastore.server.access import Holder
+from datastore.server.bounds import check_bounds
 from datastore.server.fairness import BusyError, Lane, Share
 from datastore.server.settings import ServerLimits
 from datastore.store import DataStore
 from datastore.values import size_of
 from datastore.watching import shown_key, tell, watched_scope_of
-from datastore.wire.calls import MISSING, Call, Result
-from datastore.wire.messages import items_from_json, lines, result_to_bytes
+from datastore.wire.arguments import arguments_from_json
+from datastore.wire.calls import IN_STEPS, MISSING, Call, Result
+from datastore.wire.messages import lines, result_to_bytes
 
 LONG = frozenset(
     {
@@ -41,16 +44,21 @@ LONG = frozenset(
         *("list_namespaces", "find_in", "namespace_stats", "purge_expired"),
         *("log_read", "log_trim", "list_logs"),
         *("blob_put", "blob_finish", "blob_abandon", "blob_list", "blob_delete"),
+        *IN_STEPS["memory"],
     }
-)
+) - {"memory_get", "memory_delete"}
 """The calls that may look at any number of records."""
 _UNLIMITED = frozenset(
     {
         *("namespace_stats", "purge_expired", "iter_records"),
         *("blob_put", "blob_finish", "blob_abandon", "blob_delete"),
+        *IN_STEPS["memory"],
     }
 )
-"""Those that may take longer than ``max_seconds``: it limits each of their pages."""
+"""Those that may take longer than ``max_seconds``: it limits each of their pages, and not the host's embedder."""
+EMBEDDING = frozenset(IN_STEPS["memory"]) - {"memory_get", "memory_delete", "memory_items"}
+"""Those that may ask the host's embedder."""
+_STREAMED = frozenset({"iter_records", "memory_items", "memory_reembed"})
 _LEASING = frozenset({"compute_begin", "compute_end", "compute_abandon", "lease_take", "lease_renew", "lease_release"})
 _MOST_LEASES = 10_000
 _MANY = 100
@@ -67,6 +75,7 @@ class Runner:
 
     def __init__(self, store: DataStore, limits: ServerLimits) -> None:
         self._core = store._core
+        self._limits = limits
         self._most_at_once = _most_at_once(store._core, limits)
         places = AT_ONCE if store.capabilities.at_once else OVER_A_NETWORK
         each, most, seconds = limits.calls_at_once, limits.waiting_calls, limits.waiting_seconds
@@ -76,10 +85,15 @@ class Runner:
         self._long_workers = Workers(max(places // 2, 2))
         weakref.finalize(self, self._long_workers.stop, wait=False).atexit = False
         self._long = Lane(max(places // 2, 2), max(places // 4, 1), most, seconds)
+        # What waits for the host's embedder, which may be a service elsewhere, holds up nothing but its like.
+        self._embedding_workers = Workers(max(places // 2, 2))
+        weakref.finalize(self, self._embedding_workers.stop, wait=False).atexit = False
+        self._embedding = Lane(max(places // 2, 2), max(places // 4, 1), most, seconds)
 
     def stop(self) -> None:
-        """End the threads of the long calls."""
+        """End the threads of the long calls, and of those that wait for the embedder."""
         self._long_workers.stop()
+        self._embedding_workers.stop()
 
     async def run(
         self,
@@ -97,10 +111,11 @@ class Runner:
             DataStoreError: As the call does, or if the server is busy.
         """
         sync, twin = holder.store(namespace)
-        if call.name in LONG or _is_large(arguments):
+        check_bounds(call, arguments, self._limits)
+        lane, workers, share = self._places(holder, call, arguments)
+        if lane is not self._short:
             work = partial(_bytes_of, call, sync, arguments, leases)
-            return await self._in_lane(self._long, self._long_workers, holder.long, call, work)  # type: ignore[no-any-return]  # bytes
-        lane, share = self._short, holder.short
+            return await self._in_lane(lane, workers, share, call, work)  # type: ignore[no-any-return]  # bytes
         if not lane.enter_at_once(share):
             await lane.enter(share)
         began = time.perf_counter()
@@ -175,7 +190,12 @@ class Runner:
         return result_to_bytes(call.result, result)
 
     async def listing(
-        self, holder: Holder, call: Call, namespace: str | None, arguments: dict[str, Any]
+        self,
+        holder: Holder,
+        call: Call,
+        namespace: str | None,
+        arguments: dict[str, Any],
+        leases: Sequence[Claim] = (),
     ) -> AsyncGenerator[list[bytes], None]:
         """Make a call that is answered in lines, and yield these, some at once; the first ones when it has succeeded.
 
@@ -183,19 +203,24 @@ class Runner:
             DataStoreError: As the call does, or if the server is busy.
         """
         sync, _ = holder.store(namespace)
-        if call.name != "iter_records":
-            is_long = call.name in LONG or _is_large(arguments)
-            lane, workers, share = (
-                (self._long, self._long_workers, holder.long) if is_long else (self._short, self._workers, holder.short)
-            )
+        check_bounds(call, arguments, self._limits)
+        lane, workers, share = self._places(holder, call, arguments)
+        if call.name not in _STREAMED:
             yield await self._in_lane(lane, workers, share, call, partial(_lines_of, call, sync, arguments))
             return
         # A place is held while records are read, and not while the client takes its time.
-        stream = await self._in_lane(
-            self._long, self._long_workers, holder.long, call, partial(_Stream, call, sync, arguments)
-        )
+        begun = partial(_Stream, call, sync, arguments, leases)
+        stream = await self._in_lane(lane, workers, share, call, begun)
         while not stream.is_over:
-            yield await self._in_lane(self._long, self._long_workers, holder.long, call, stream.more)
+            yield await self._in_lane(lane, workers, share, call, stream.more)
+
+    def _places(self, holder: Holder, call: Call, arguments: Mapping[str, Any]) -> tuple[Lane, Workers, Share]:
+        """Return where a call is made: in which lane, by which workers, and as part of which share."""
+        if call.name in EMBEDDING and _needs_embedder(arguments):
+            return self._embedding, self._embedding_workers, holder.embedding
+        if call.name in LONG or _is_large(arguments):
+            return self._long, self._long_workers, holder.long
+        return self._short, self._workers, holder.short
 
     async def do(self, holder: Holder, work: Callable[[], Any]) -> Any:
         """Do something else than a call of the agent, as a short call of a token."""
@@ -239,6 +264,12 @@ def _most_at_once(core: Core, limits: ServerLimits) -> int:
     return int(limits.at_once_bytes) if able else 0
 
 
+def _needs_embedder(arguments: Mapping[str, Any]) -> bool:
+    """Return whether a call may ask the embedder: it does not if it is given the vectors."""
+    given = arguments.get("vector", arguments.get("vectors", arguments.get("text_or_vector")))
+    return given is None or type(given) is str
+
+
 def _is_large(arguments: Mapping[str, Any]) -> bool:
     many = arguments.get("keys", arguments.get("items"))
     return (type(many) is list or type(many) is dict) and len(many) > _MANY
@@ -249,11 +280,10 @@ def _forget(noted: dict[tuple[str, str, str], str], place: tuple[str, str, str],
         del noted[place]
 
 
-def _made(call: Call, data_store: AgentDataStore, arguments: dict[str, Any], leases: Sequence[Claim] = ()) -> Any:
+def _made(call: Call, data_store: AgentDataStore, arguments: Mapping[str, Any], leases: Sequence[Claim] = ()) -> Any:
     if leases:
         data_store = under(data_store, leases)
-    if call.name in ("set_many", "add_many"):
-        arguments = {**arguments, "items": items_from_json(arguments["items"])}
+    arguments = arguments_from_json(call, arguments)
     core = scope_of(data_store).core
     if call.step is None or core.root.watcher is None:
         return call.on(data_store, arguments)
@@ -276,6 +306,8 @@ def _found(call: Call, result: Any) -> tuple[int | None, int]:
         return (0, 0) if result is None else (1, size_of(result.value))
     if call.result is Result.BEGUN:
         return (1, size_of(result.value)) if result.found else (0, 0)
+    if call.result is Result.MATCHES:
+        return len(result), sum(size_of(record.value) for _, record in result)
     return None, 0
 
 
@@ -334,8 +366,10 @@ def _lines_of(call: Call, data_store: AgentDataStore, arguments: dict[str, Any])
 class _Stream:
     """The lines of a stream of records, some at a time. Each of its methods is called in a worker."""
 
-    def __init__(self, call: Call, data_store: AgentDataStore, arguments: dict[str, Any]) -> None:
-        self._records: Iterator[Any] = iter(call.on(data_store, arguments))
+    def __init__(
+        self, call: Call, data_store: AgentDataStore, arguments: dict[str, Any], leases: Sequence[Claim]
+    ) -> None:
+        self._records: Iterator[Any] = iter(_made(call, data_store, arguments, leases))
         self._lines: Iterator[bytes] = lines(call.result, self._records)
         self.is_over = False
 

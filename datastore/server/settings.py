@@ -33,6 +33,8 @@ class ServerLimits:
         at_once_bytes: The largest value that a `get` reads on the event loop itself, where the database can do that
             without waiting (SQLite). Everything else is read by workers; 0 lets them read everything.
         narrowed_per_minute: How many narrower tokens one token may make in a minute.
+        nearest: How many matches one search of ``data_store.memory`` may ask for.
+        texts: How many texts one call may give to the host's embedder, and how many namespaces it may search.
     """
 
     token_seconds: float = 1.0
@@ -46,6 +48,8 @@ class ServerLimits:
     remember_bytes: int = 4_000_000
     at_once_bytes: int = 65_536
     narrowed_per_minute: int = 60
+    nearest: int = 1_000
+    texts: int = 1_000
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -5,7 +5,7 @@ The parameters are those of the method of `AgentDataStore`, taken from its signa
 - ``default`` and ``type`` stay with the client: it knows from the answer whether there was a record. For a call with a
   ``type``, the client asks with ``"count": false``, and once everything fits it says so by ``note``: a value that does
   not fit counts no access;
-- what takes a function is told in two requests (`Call.step`).
+- what takes a function is told in two requests (`Call.step`); ``progress`` is told in lines.
 
 A new call of an agent gets one line in `_RESULTS`.
 """
@@ -28,6 +28,7 @@ from datastore.calls.claims import begin_computing, end_computing, store_compute
 from datastore.calls.lending import end, lend, prolong
 from datastore.errors import ConfigurationError, DataStoreError, InvalidValueError, kind_of
 from datastore.ids import encode_key
+from datastore.memory import requests as memory
 from datastore.scope import Scope, scope_of
 
 
@@ -80,12 +81,19 @@ class Result(Enum):
     """In lines: what is known of blobs."""
     ENTRIES = "entries"
     """In lines: objects with ``number``, ``value``, ``agent`` and ``at``."""
+    KEYS = "keys"
+    """An array of texts."""
+    MATCHES = "matches"
+    """In lines: pairs of a score and a record."""
+    PROGRESS = "progress"
+    """In lines, each as soon as it is known: pairs of how much is done and how much there is; as the last pair the
+    result, twice."""
 
 
 IN_LINES = frozenset(
     {
         *(Result.TEXTS, Result.VALUES, Result.KEYED_RECORDS, Result.RECORDS, Result.PAGE, Result.STATS),
-        *(Result.ENTRIES, Result.BLOBS),
+        *(Result.ENTRIES, Result.BLOBS, Result.MATCHES, Result.PROGRESS),
     }
 )
 """The results that are answered in lines."""
@@ -245,6 +253,16 @@ _STEPS: dict[str, tuple[Callable[..., Any], Result, bool]] = {
     "blob_read": (steps.read, Result.PARTS, False),
     "blob_list": (steps.list_all, Result.BLOBS, False),
     "blob_delete": (steps.delete, Result.BOOLEAN, True),
+    "memory_add": (memory.requested("add"), Result.TEXT, True),
+    "memory_add_many": (memory.requested("add_many"), Result.KEYS, True),
+    "memory_edit": (memory.requested("edit"), Result.BOOLEAN, True),
+    "memory_delete": (memory.requested("delete"), Result.BOOLEAN, True),
+    "memory_get": (memory.requested("get", memory.of_item), Result.RECORD, False),
+    "memory_items": (memory.requested("items", memory.of_items), Result.RECORDS, False),
+    "memory_search": (memory.requested("search", memory.of_matches), Result.MATCHES, False),
+    "memory_search_across": (memory.requested("search_across", memory.of_matches), Result.MATCHES, False),
+    "memory_embed": (memory.requested("embed"), Result.VALUE, False),  # to do it twice changes nothing
+    "memory_reembed": (memory.reembed, Result.PROGRESS, False),  # to do it twice changes nothing
 }
 """The parts of calls that a client's function takes part in: what does it, the result, and whether it writes."""
 
@@ -254,6 +272,7 @@ IN_STEPS: Mapping[str, tuple[str, ...]] = {
     "lease": ("lease_take", "lease_renew", "lease_release"),
     "lock": ("lease_take", "lease_renew", "lease_release"),
     "blobs": tuple(name for name in _STEPS if name.startswith("blob_")),
+    "memory": tuple(name for name in _STEPS if name.startswith("memory_")),
 }
 """The methods of `AgentDataStore` that are told in several requests, and these. Who may make the method may make them;
 ``note`` may be made by whoever may make one of the calls that count."""
@@ -268,7 +287,7 @@ def _parameters_of(function: Callable[..., Any]) -> dict[str, Any]:
     return {
         one.name: inspect.Parameter.empty if one.kind is one.VAR_POSITIONAL else one.default
         for one in parameters
-        if one.name not in ("default", "type")
+        if one.name not in ("default", "type", "progress")
     }
 
 
@@ -294,8 +313,6 @@ CALLS: Mapping[str, Call] = _table()
 
 NOT_SERVED: Mapping[str, str] = {
     "runs": "a run's journal is written as several records at once, which no call of an agent does",
-    "vector_vault": "it is made of calls of memory, which is not served",
-    "memory": "vectors need schemas of their own; hosts search, and agents that a server serves read by key",
 }
 """The methods of `AgentDataStore` that a server does not make, each with the reason."""
 

@@ -24,6 +24,7 @@ from datastore.errors import (
     DamagedRecordError,
     DataStoreError,
     DeadlineExceededError,
+    EmbedderError,
     InternalError,
     InvalidNameError,
     InvalidTokenError,
@@ -56,6 +57,7 @@ _STATUS: dict[type[DataStoreError], int] = {
     ValueTooLargeError: 413,
     QueryError: 400,
     ConfigurationError: 500,
+    EmbedderError: 500,
     KeyExistsError: 409,
     ConflictError: 409,
     BatchError: 409,
@@ -175,7 +177,7 @@ def _message_of(error: DataStoreError, user: str) -> str:
     if isinstance(error, BatchError):
         return how_many_failed({key: _public(one, user) for key, one in error.outcomes.items()})
     theirs = isinstance(error, _NEVER_QUOTED)
-    if isinstance(error, PermissionDeniedError):
+    if isinstance(error, (PermissionDeniedError, ConfigurationError)):
         theirs = not error.by_the_store
     elif isinstance(error, (UnsupportedError, ValueTooLargeError, InvalidValueError)):
         theirs = error.__cause__ is not None and not isinstance(error.__cause__, DataStoreError)

@@ -12,17 +12,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from datastore.arguments import as_seconds, is_a, lone_surrogate
+from datastore.arguments import lone_surrogate
 from datastore.backend import Document, NamespaceStats
 from datastore.blobs import Blob
 from datastore.blobs.steps import Begun as Putting
 from datastore.blobs.steps import Told
-from datastore.calls.batches import Item
 from datastore.calls.changes import Seen, Written
 from datastore.calls.claims import Begun
 from datastore.calls.lending import MOST_UNDER, Claim, Taken, claims_of
@@ -143,58 +142,6 @@ def request_from_bytes(body: bytes) -> Request:
         raise InvalidValueError("arguments must be an object")
     leases = message.get("leases")
     return Request(namespace, arguments, () if leases is None else claims_of(leases, MOST_UNDER))
-
-
-def seconds(time: float | timedelta | None) -> float | None:
-    """Return a time as seconds, which is what the wire has. Anything that is none is returned as it is."""
-    return as_seconds(time) if is_a(time, timedelta) else time  # type: ignore[return-value]  # narrowed by `is_a`
-
-
-def plain_query(part: Any) -> Any:
-    """Return a filter, an update or an order as JSON: moments as the language's own text, and tuples as arrays.
-
-    It must have been checked before, by what reads that language.
-    """
-    if isinstance(part, datetime):
-        return text_of(part)
-    if isinstance(part, Mapping):
-        return {key: plain_query(child) for key, child in part.items()}
-    if isinstance(part, list | tuple):
-        return [plain_query(child) for child in part]
-    return part
-
-
-def item_to_json(item: Item) -> dict[str, Any]:
-    """Return an item of `AgentDataStore.set_many` as JSON."""
-    told: dict[str, Any] = {"key": item.key, "value": item.value}
-    for name in ("metadata", "if_revision", "namespace"):
-        if (own := getattr(item, name)) is not None:
-            told[name] = own
-    if item.ttl is not None:
-        told["ttl"] = seconds(item.ttl)
-    return told
-
-
-_ITEM = frozenset({"key", "value", "metadata", "ttl", "if_revision", "namespace"})
-
-
-def items_from_json(items: Any) -> Any:
-    """Return what `AgentDataStore.set_many` takes: values by key, or items.
-
-    Raises:
-        InvalidValueError: If one of them is not an item.
-    """
-    if type(items) is not list:
-        return items
-    found: list[Item] = []
-    for index, item in enumerate(items):
-        if type(item) is not dict or not {"key", "value"} <= item.keys() <= _ITEM:
-            raise InvalidValueError(
-                f"items[{index}] must be an object with key and value, and perhaps metadata, ttl, if_revision and "
-                "namespace"
-            )
-        found.append(Item(**item))
-    return found
 
 
 # ------------------------------------------------------------------------------------------------------------- answers
@@ -323,6 +270,8 @@ def lines(result: Result, returned: Iterable[Any]) -> Iterator[bytes]:
         items = map(_entry_to_json, items)
     elif result is Result.BLOBS:
         items = map(_blob_to_json, items)
+    elif result is Result.MATCHES:
+        items = ((score, record_to_json(record)) for score, record in items)
     parts: list[bytes] = []
     size, number = 0, 0
     for item in items:
@@ -330,7 +279,7 @@ def lines(result: Result, returned: Iterable[Any]) -> Iterator[bytes]:
         parts.append(part)
         size += len(part)
         number += 1
-        if size >= LINE_BYTES:
+        if size >= LINE_BYTES or result is Result.PROGRESS:
             yield b'{"items":[%s]}\n' % b",".join(parts)
             parts, size = [], 0
     if parts:
@@ -390,6 +339,8 @@ class Listing:
                     return list(map(_entry_from_json, items))
                 case Result.BLOBS:
                     return list(map(_blob_from_json, items))
+                case Result.MATCHES:
+                    return [(score, record_from_json(record)) for score, record in items]
             return list(items)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise _not_of_this_protocol() from error

@@ -30,11 +30,11 @@ class Served:
     examples: ClassVar = EXAMPLES_OF_A_VARIANT
     differs: ClassVar = {
         "test_the_clients_own_error_is_chained": "what a database's client says stays on the host: it may name paths",
-        "test_what_two_processes_remember_is_found": _NOT_SERVED,
+        "test_an_embedder_that_fails_stores_nothing": "what the embedder has raised stays on the host as well",
     }
     left_out: ClassVar = {
         **dict.fromkeys(_BELOW, _NO_CALLS),
-        **dict.fromkeys(("runs", "memory", "vector_vault"), _NOT_SERVED),
+        "runs": _NOT_SERVED,
     }
 
     def open(self, **options: Any) -> DataStore:

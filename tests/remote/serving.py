@@ -33,6 +33,7 @@ from tests.asynchronous.looped import (
     LoopedLease,
     LoopedLock,
     LoopedLog,
+    LoopedMemory,
     LoopedVault,
     looped,
     on_the_loop,
@@ -214,6 +215,10 @@ class LoopedClient(RemoteAgentDataStore):
     @property
     def blobs(self) -> LoopedBlobs:
         return LoopedBlobs(RemoteAgentDataStore(scope_of(self)))
+
+    @property
+    def memory(self) -> LoopedMemory:
+        return LoopedMemory(RemoteAgentDataStore(scope_of(self)))
 
     @property
     def vault(self) -> LoopedVault:

@@ -3,12 +3,13 @@ from __future__ import annotations
 import pytest
 
 import datastore
+from datastore.conformance.topics.memory import WORDS
 from tests.server.serving import served
 
 
 @pytest.fixture
 def store(tmp_path):
-    with datastore.connect(f"sqlite:///{tmp_path}/agents.db") as store:
+    with datastore.connect(f"sqlite:///{tmp_path}/agents.db", embedder=WORDS) as store:
         yield store
 
 

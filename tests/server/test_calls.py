@@ -74,6 +74,13 @@ SOME = {
     "log_append": {"name": "log", "entries": [1, 2]},
     "log_read": {"name": "log"},
     "log_trim": {"name": "log", "before": 2},
+    "memory_add": {"text": "a cat"},
+    "memory_add_many": {"texts": ["a cat", {"value": "a dog", "key": "dog"}]},
+    "memory_edit": {"key": "k", "metadata": {"a": 1}},
+    "memory_delete": {"key": "k"},
+    "memory_get": {"key": "k"},
+    "memory_search": {"text_or_vector": "cat"},
+    "memory_search_across": {"namespaces": {"default": 1}, "text_or_vector": "cat"},
 }
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 import datastore
+from datastore.conformance.topics.memory import WORDS
 from datastore.server import create_app
 from datastore.wire import PREFIX, REPEAT
 from datastore.wire.calls import CALLS
@@ -33,7 +34,7 @@ EXAMPLES = 40 if FULL else 6
 @pytest.fixture(scope="module")
 def world():
     """A store with the data of two users, served to one of them, whose records the generated calls can find."""
-    with datastore.connect("memory://") as store:
+    with datastore.connect("memory://", embedder=WORDS) as store:
         ben = store.agent("ben", "holder")
         ben.set_many({"k": SECRET, "plan": {"secret": SECRET}})
         ann = store.agent("ann", "tester")

@@ -32,6 +32,7 @@ from datastore.errors import (
     PermissionDeniedError,
     QuotaExceededError,
 )
+from datastore.wire.arguments import item_to_json, items_from_json, plain_query
 from datastore.wire.calls import CALLS, IN_STEPS, MISSING, NOT_SERVED, Result
 from datastore.wire.errors import error_from_json, error_to_json, status_of
 from datastore.wire.messages import (
@@ -41,17 +42,14 @@ from datastore.wire.messages import (
     dump,
     error_line,
     error_to_bytes,
-    item_to_json,
-    items_from_json,
     lines,
     load,
-    plain_query,
     request_from_bytes,
     request_to_bytes,
     result_to_bytes,
 )
 
-INTERFACES = {"blobs"}
+INTERFACES = {"blobs", "memory"}
 """What is no method of `AgentDataStore`, but has calls of its own."""
 VALUES = values()
 """Whatever can be stored, integers beyond 64 bits included."""
