@@ -35,6 +35,7 @@ from tests.asynchronous.looped import (
     LoopedLog,
     LoopedMemory,
     LoopedVault,
+    LoopedVectorVault,
     looped,
     on_the_loop,
 )
@@ -219,6 +220,9 @@ class LoopedClient(RemoteAgentDataStore):
     @property
     def memory(self) -> LoopedMemory:
         return LoopedMemory(RemoteAgentDataStore(scope_of(self)))
+
+    def vector_vault(self, name: str) -> LoopedVectorVault:
+        return LoopedVectorVault(RemoteAgentDataStore(scope_of(self)), name)
 
     @property
     def vault(self) -> LoopedVault:
