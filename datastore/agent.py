@@ -13,7 +13,6 @@ from datastore.calls.logs import LogCalls
 from datastore.calls.namespaces import NamespaceCalls
 from datastore.calls.queries import QueryCalls
 from datastore.calls.records import RecordCalls
-from datastore.ids import namespace_range, system_range
 from datastore.scope import OfOneProcess, Scope, bind, scope_of
 
 if TYPE_CHECKING:
@@ -105,13 +104,9 @@ class AgentDataStore(
         records, and once for what namespaces keep beside them, such as logs. 2 more, 2 for each namespace with blobs,
         and those that remove parts; for each namespace with vectors 1 per page of these, and 1 for each 100.
         """
-        from datastore.blobs.sweeping import areas  # imported here, because few need it
-        from datastore.purging import purge
+        from datastore.purging import purge_user  # imported here, because few need it
 
-        scope = scope_of(self)
-        core, user = scope.core, scope.encoded_user
-        ranges = [namespace_range(user, None), system_range(user)]
-        return purge(core, ranges, lambda area: areas(core, user, scope.user_id, scope, area))
+        return purge_user(scope_of(self))
 
     # -------------------------------------------------------------------------------------------- other interfaces
 

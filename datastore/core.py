@@ -116,6 +116,8 @@ class Core:
         self.places = Places()
         self.ends: dict[str, Any] = {}
         """The next numbers of logs (`datastore.logs`)."""
+        self.reminders: dict[str, float] = {}
+        """When the host is reminded of an area (`datastore.reminders`), by what its ids begin with."""
         self.lent: dict[tuple[str, str], Any] = {}
         """Leases that are recorded here and held by another process (`datastore.calls.lending`)."""
         self.embedder: Any = None

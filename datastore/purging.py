@@ -2,38 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from datastore.backend import IdRange
+from datastore.blobs.sweeping import areas, waiting
 from datastore.blobs.sweeping import sweep as sweep_blobs
 from datastore.calls.namespaces import purge as purge_records
 from datastore.core import Core
 from datastore.errors import UnsupportedError
+from datastore.ids import EVERYTHING, namespace_range, system_range
 from datastore.memory.reembedding import sweep as sweep_vectors
+from datastore.reminders import Swept, due, follow
 from datastore.scope import Scope
 
-SWEEPS: dict[str, Callable[[Scope], int]] = {"blobs": sweep_blobs, "vectors": sweep_vectors}
+SWEEPS: dict[str, Callable[[Scope], Swept]] = {"blobs": sweep_blobs, "vectors": sweep_vectors}
 """What removes parts of blobs, and vectors, that nobody needs, by the area that they lie in."""
 
 
-def purge(core: Core, ranges: Sequence[IdRange], scopes: Callable[[str], Iterator[Scope]]) -> int:
-    """Remove the expired records of some ranges, and what is due in some areas; return how much there was.
+def purge(core: Core, tenants: Iterable[Scope] | None) -> int:
+    """Remove the expired records of all users, and what is due in their areas; return how much there was.
 
     Args:
-        core: The core of the store, or what stands before it.
-        ranges: Of records, and of system records.
-        scopes: Returns the scopes of the areas of a kind that hold something.
+        core: The core of the store.
+        tenants: A scope of each tenant that has a database; ``None`` if they share one.
+
+    Raises:
+        UnsupportedError: If the database reclaims expired records by itself, and nobody has used an area.
+    """
+    if tenants is not None:
+        return _purge(core, [EVERYTHING], _sweep(tenants))
+    return _purge(core, [EVERYTHING], follow(core, lambda one: SWEEPS[one.area](one.scope)))
+
+
+def purge_user(scope: Scope) -> int:
+    """Remove the expired records of a user, and what is due in each of the user's areas; return how much there was.
+
+    Args:
+        scope: One of the user's; its grants count.
 
     Raises:
         UnsupportedError: If the database reclaims expired records by itself, and there are no areas.
     """
-    removed, has_areas = 0, False
-    for area, sweep in SWEEPS.items():
-        for scope in scopes(area):
-            removed, has_areas = removed + sweep(scope), True
+    ranges = [namespace_range(scope.encoded_user, None), system_range(scope.encoded_user)]
+    return _purge(scope.core, ranges, _sweep([scope]))
+
+
+def waiting_blobs(core: Core, tenants: Iterable[Scope] | None) -> int:
+    """Return how many versions of blobs `purge` would remove; its arguments."""
+    if tenants is not None:
+        return sum(waiting(area) for one in tenants for area in areas(one, "blobs"))
+    scopes = {one.scope.prefix: one.scope for some in due(core) for one in some if one.area == "blobs"}
+    return sum(map(waiting, scopes.values()))
+
+
+def _sweep(users: Iterable[Scope]) -> int | None:
+    """Remove what is due in all areas of some users; return how much there was, or ``None`` if there are no areas."""
+    swept = [sweep(area).removed for user in users for kind, sweep in SWEEPS.items() for area in areas(user, kind)]
+    return sum(swept) if swept else None
+
+
+def _purge(core: Core, ranges: Sequence[IdRange], swept: int | None) -> int:
+    """Remove the expired records of some ranges; return how many there were, and how much else was removed.
+
+    Args:
+        core: The core of the store, or what stands before it.
+        ranges: Of records, and of system records.
+        swept: How much was removed in areas; ``None`` if there are none.
+    """
     try:
-        return removed + sum(purge_records(core, range) for range in ranges)
+        return sum(purge_records(core, range) for range in ranges) + (swept or 0)
     except UnsupportedError:
-        if not has_areas:
+        if swept is None:
             raise
-        return removed
+        return swept

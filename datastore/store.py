@@ -356,7 +356,7 @@ class DataStore:
             return self.host(user_id).purge_expired()
         from datastore.purging import purge  # imported here, because few need it
 
-        return purge(self._core, [EVERYTHING], partial(areas_of_all, self))
+        return purge(self._core, scopes_of_tenants(self))
 
     def forget(self, user_id: str) -> Forgotten:
         """Remove everything that is stored of a user, in all namespaces, for good.
@@ -379,7 +379,8 @@ class DataStore:
         on SQLite 2 statements. For the system records beside them (leases, accounts) as many again, mostly one empty
         listing; and those of `Tokens.list` and of deleting the user's tokens.
         """
-        from datastore.tokens import end_all  # imported here, because few need it
+        from datastore.reminders import forget  # imported here, because few need it
+        from datastore.tokens import end_all
 
         core = self._core
         encoded = encode_name(check_name(user_id, "user_id"), "user_id")
@@ -387,6 +388,7 @@ class DataStore:
         end_all(core, as_text(user_id))  # first: with one of them somebody could go on storing
         forgotten = _forget(core, namespace_range(encoded, None))
         if self._tenants is None:
+            forget(core, encoded)
             _forget(core, system_range(encoded))  # these are not the user's records, so they do not count
         else:
             tenants = self._tenants
@@ -523,17 +525,12 @@ def _forget(core: Core, range: IdRange) -> Forgotten:
     return Forgotten(removed, expired)
 
 
-def areas_of_all(store: DataStore, area: str = "blobs") -> Iterator[Scope]:
-    """Yield the scope of each area of a kind, of each user, that holds something: by default of a blob."""
-    from datastore.blobs.sweeping import areas  # imported here, because few need it
-
-    core = store._core
-    if store._tenants is None:
-        users = _users(core, beside=True)
-    else:
-        users = (encode_name(user_id, "user_id") for user_id in core.call("listing tenants", store._tenants.tenants))
-    for encoded in users:
-        yield from areas(core, encoded, decode_name(encoded), None, area)
+def scopes_of_tenants(store: DataStore) -> Iterator[Scope] | None:
+    """Return a scope of each tenant that has a database; ``None`` if they share one."""
+    core, tenants = store._core, store._tenants
+    if tenants is None:
+        return None
+    return (Scope(core, user_id, None, "default") for user_id in core.call("listing tenants", tenants.tenants))
 
 
 def _users(core: Core, *, beside: bool = False) -> Iterator[str]:

@@ -42,6 +42,7 @@ from datastore.errors import (
     kind_of,
 )
 from datastore.ids import decode_key, encode_key, key_range
+from datastore.reminders import remind
 from datastore.retry import Backoff
 from datastore.scope import Bound, OfOneProcess, Scope, bind, bounded, scope_of
 from datastore.times import format_time
@@ -358,5 +359,6 @@ def _listed(scope: Scope, range: IdRange, limit: int | None, *, reverse: bool) -
 def _mark(scope: Scope, name: str, found: Found, grace: float) -> None:
     """Write the mark of a version that is to be removed."""
     now = scope.core.clock()
+    remind(scope, now + (grace or GRACE))
     value = mark_value(name, found.head.version, found.head.parts, format_time(now + grace))
     scope.core.write_one(scope.put(mark_key(name, found.head.version), value, scope.moment()))

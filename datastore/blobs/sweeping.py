@@ -18,12 +18,14 @@ from typing import NamedTuple
 from datastore.adapters.batching import batches
 from datastore.backend import Delete, Document, Fields, IdRange
 from datastore.blobs.heads import FORMAT, MARK, Found, data_prefix, find, find_all, part_key, place_of
-from datastore.core import Core
 from datastore.errors import DamagedRecordError, PermissionDeniedError
 from datastore.ids import after_namespace, area_range, decode_prefix, encode_key, home_of, key_range
+from datastore.reminders import Swept
 from datastore.scope import Scope
+from datastore.times import format_time, parse_time
 
 _AT_ONCE = 100
+_AGAIN = 3_600.0  # seconds
 
 
 class _Mark(NamedTuple):
@@ -35,8 +37,8 @@ class _Mark(NamedTuple):
     until: str
 
 
-def sweep(scope: Scope, prefix: str = MARK) -> int:
-    """Remove the versions that are due, and return how many there were.
+def sweep(scope: Scope, prefix: str = MARK) -> Swept:
+    """Remove the versions that are due.
 
     Args:
         scope: The scope of the area.
@@ -44,22 +46,24 @@ def sweep(scope: Scope, prefix: str = MARK) -> int:
 
     Requests: 1 per page of marks; for each 100 that are due 2, and for each version those of `remove` and 1.
     """
-    removed = 0
-    for some in _due(scope, prefix):
+    removed, later = 0, list[str]()
+    for some in _due(scope, prefix, later):
         heads = _heads(scope, some)
         again = scope.core.read([mark.id for mark in some], Fields.VALUE)
         for mark in some:
             there = again.get(mark.id)
             if there is None or there.revision != mark.revision or mark.name not in heads:
+                later += [] if there is None else [_soon(scope)]
                 continue
             found = heads[mark.name]
             if found is None or found.head.version != mark.version:
                 remove(scope, mark.version, mark.parts)
                 removed += 1
             elif found.document.expires_at is not None:
+                later.append(_soon(scope))
                 continue  # its head will expire, and then it is due
             scope.core.write_one(Delete(mark.id, scope.core.now(), mark.revision))
-    return removed
+    return Swept(removed, parse_time(min(later)).timestamp() if later else None)
 
 
 def remove(scope: Scope, version: str, parts: int | None) -> None:
@@ -92,7 +96,7 @@ def waiting(scope: Scope) -> int:
     Requests: 1 per page of marks, and for each 100 that are due 1.
     """
     number = 0
-    for some in _due(scope, MARK):
+    for some in _due(scope, MARK, []):
         heads = _heads(scope, some)
         for mark in some:
             found = heads.get(mark.name)
@@ -100,37 +104,45 @@ def waiting(scope: Scope) -> int:
     return number
 
 
-def areas(
-    core: Core, encoded_user: str, user_id: str, like: Scope | None = None, area: str = "blobs"
-) -> Iterator[Scope]:
-    """Yield the scope of each area of a user that holds something of a blob.
+def areas(user: Scope, area: str) -> Iterator[Scope]:
+    """Yield the scope of each area of a user that holds something.
 
     Args:
-        core: The core of the store.
-        encoded_user: The user, as ids have it.
-        user_id: The user.
-        like: Whose grants count; ``None`` for the host.
-        area: Another of the `datastore.ids.AREAS`.
+        user: A scope of the user; its grants count.
+        area: Which of the `datastore.ids.AREAS`.
 
     Requests: 1 more than there are such namespaces.
     """
-    range = area_range(encoded_user, area)
-    while (document := next(core.root.scan(range, Fields.KEY, 1), None)) is not None:
+    range = area_range(user.encoded_user, area)
+    while (document := next(user.core.root.scan(range, Fields.KEY, 1), None)) is not None:
         home = home_of(document.id)
         if home is not None:
-            namespace = decode_prefix(home[:-1])[1]
-            scope = Scope(core, user_id, None, namespace) if like is None else like.within(namespace)
+            scope = user.within(decode_prefix(home[:-1])[1])
             with suppress(PermissionDeniedError):
                 scope.core.check_writes(scope.prefix)
                 yield scope.area(area)
         range = IdRange(after_namespace(document.id), range.end)
 
 
-def _due(scope: Scope, prefix: str) -> Iterator[Sequence[_Mark]]:
+def _due(scope: Scope, prefix: str, later: list[str]) -> Iterator[Sequence[_Mark]]:
+    """Yield the marks that are due, some at a time.
+
+    Args:
+        scope: The scope of the area.
+        prefix: What their keys begin with.
+        later: Takes the times of the others.
+    """
     now = scope.core.now()
     for documents in scope.core.pages(key_range(scope.prefix, prefix), Fields.VALUE):
-        marks = [mark for document in documents if (mark := _mark(document)) is not None and mark.until <= now]
-        yield from batches(marks, _AT_ONCE)
+        marks = [mark for document in documents if (mark := _mark(document)) is not None]
+        if not all(mark.until <= now for mark in marks):
+            later.append(min(mark.until for mark in marks if mark.until > now))
+        yield from batches((mark for mark in marks if mark.until <= now), _AT_ONCE)
+
+
+def _soon(scope: Scope) -> str:
+    """Return when to look again at a mark that is due and cannot be removed yet."""
+    return format_time(scope.core.clock() + _AGAIN)
 
 
 def _mark(document: Document) -> _Mark | None:

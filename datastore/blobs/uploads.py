@@ -47,6 +47,7 @@ from datastore.errors import (
     kind_of,
 )
 from datastore.ids import encode_key
+from datastore.reminders import remind
 from datastore.retry import Backoff
 from datastore.scope import Bound, Scope, bind, scope_of
 from datastore.times import format_time, parse_time
@@ -144,6 +145,7 @@ class Upload(Bound):
         scope_of(self).core.check_writes(scope_of(self).prefix)
         self.look()
         self._begun = scope_of(self).core.clock()
+        remind(scope_of(self), self._begun + min(self._grace or GRACE, UPLOAD))
         mark = self._mark(self._version, None, self._begun + UPLOAD, more)
         self._write([mark])
         self._marked = mark.revision
@@ -218,6 +220,7 @@ class Upload(Bound):
         there = self._there
         writes = left[:]
         if there is not None:
+            remind(scope_of(self), now + (self._grace or GRACE))  # this took long, if there is none for so early
             writes.append(self._mark(there.head.version, there.head.parts, now + self._grace))
         moment = scope_of(self).moment(self._ttl)
         if moment.expires_at is not None:  # a head that expires leaves nobody to mark its version

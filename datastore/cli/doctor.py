@@ -14,7 +14,6 @@ import typer
 from agent_datastore import conflict, remedy
 from datastore.administration import Diagnostic
 from datastore.backend import Delete
-from datastore.blobs.sweeping import waiting
 from datastore.cli.running import (
     INCOMPLETE,
     JsonOption,
@@ -30,7 +29,8 @@ from datastore.cli.show import number, printable
 from datastore.core import Core
 from datastore.errors import ConflictError, DataStoreError, InternalError
 from datastore.moving.pages import core_of, pages
-from datastore.store import DataStore, areas_of_all
+from datastore.purging import waiting_blobs
+from datastore.store import DataStore, scopes_of_tenants
 from datastore.urls import Url
 from datastore.values import MAX_VALUE_BYTES
 
@@ -136,7 +136,7 @@ def _records(store: DataStore, remove: bool) -> Iterator[Diagnostic]:
 
 def _blobs(store: DataStore) -> Iterator[Diagnostic]:
     """Say how many versions of blobs can be removed: replaced, deleted, expired, or left by an interrupted put."""
-    due = sum(waiting(scope) for scope in areas_of_all(store))
+    due = waiting_blobs(core_of(store), scopes_of_tenants(store))
     remedy = "run datastore purge, which reclaims their space" if due else ""
     yield Diagnostic(True, f"{number(due, 'version')} of blobs can be removed", remedy)
 

@@ -24,6 +24,7 @@ from datastore.documents import damaged
 from datastore.errors import ConflictError, DamagedRecordError, DataStoreError, EmbedderError
 from datastore.ids import decode_key, encode_key, key_range
 from datastore.memory.vectors import FORMAT
+from datastore.reminders import remind
 from datastore.retry import Backoff
 from datastore.scope import Scope
 from datastore.times import format_time
@@ -177,6 +178,8 @@ class Changes:
         core, backoff = self._core, Backoff(self._core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
         end = self._ends.get(self._area.prefix)
         last = end.change if end is not None and 0 <= core.clock() - end.at < SECONDS else self.last()
+        if last is None:
+            remind(self._area, core.clock() + GRACE)
         while True:
             began = core.clock()
             becomes = model(None if last is None else last.model)

@@ -15,6 +15,7 @@ from datastore.memory.embedding import embedding, needed
 from datastore.memory.spaces import spaces_of
 from datastore.memory.vectors import AREA, Stored, all_vectors, put, stored_in
 from datastore.memory.writing import discard
+from datastore.reminders import Swept
 from datastore.scope import Scope
 from datastore.times import format_time
 
@@ -69,13 +70,13 @@ def _write(scope: Scope, vectors: Sequence[Stored]) -> None:
             raise outcome.error.during(f"making vectors of namespace {scope.namespace!r} anew", scope.core.backend.name)
 
 
-def sweep(area: Scope) -> int:
-    """Remove the vectors of records that were replaced, removed, or have expired; return how many there were.
+def sweep(area: Scope) -> Swept:
+    """Remove the vectors of records that were replaced, removed, or have expired.
 
     Args:
         area: The scope of the area.
 
-    Requests: 1 per page of vectors; for each 100 of them 1, and those that remove.
+    Requests: 1, and 1 per page of vectors; for each 100 of them 1, and those that remove.
     """
     core, removed = area.core, 0
     home = home_of(area.prefix)
@@ -90,7 +91,8 @@ def sweep(area: Scope) -> int:
                 if outcome.error is not None:
                     raise outcome.error.during(f"removing vectors{area.namespace!r}", core.backend.name)
             removed += len(dead)
-    return removed
+    is_used = spaces_of(core).changes(area).last() is not None
+    return Swept(removed, core.clock() + GRACE if is_used else None)
 
 
 def _raise(error: DamagedRecordError) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from datastore.backend import Backend, Document, Fields, Restore
+from datastore.blobs.heads import MARK
+from datastore.blobs.uploads import GRACE
 from datastore.core import Core
 from datastore.documents import Sound, check_all_moved
 from datastore.errors import DamagedRecordError, UnsupportedError
@@ -14,6 +16,7 @@ from datastore.memory.vectors import AREA, VECTOR
 from datastore.moving.digests import add, digest
 from datastore.moving.pages import core_of
 from datastore.moving.reports import Report
+from datastore.reminders import remind
 from datastore.scope import Scope
 from datastore.store import DataStore
 
@@ -126,6 +129,7 @@ class Sink:
                     report.note("doubled", id, "an older record was in the sink already; it was replaced")
                 restores.append(Restore(document, *name, json, now, old.revision))
         report.digest = add(report.digest, expected.values())
+        self._remind(sound)
         written = self._write(restores)
         self._tell_of_vectors(sound, written)
         if self._verify and written:
@@ -156,6 +160,18 @@ class Sink:
             else:
                 self.report.kept += 1  # somebody else has written it since it was read
         return written
+
+    def _remind(self, sound: Sequence[Sound]) -> None:
+        """Remind the sink's host of what is to be removed there, before it is written."""
+        places = {(area_of(one.document.id), *one.name) for one in sound if home_of(one.document.id) is not None}
+        of_marks = {
+            (area, user_id, name)
+            for area, user_id, name, key in places
+            if area == AREA or (area == "blobs" and key.startswith(MARK))
+        }
+        for area, user_id, name in sorted(of_marks):
+            scope = Scope(self._core, user_id, None, name.partition(":")[2]).area(area)
+            remind(scope, self._core.clock() + GRACE)
 
     def _tell_of_vectors(self, sound: Sequence[Sound], written: Sequence[Document]) -> None:
         """Let those who have vectors of a namespace in memory know of those that have come.
