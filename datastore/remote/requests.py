@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from struct import unpack
 from typing import Any
 
 from datastore.agent import AgentDataStore
 from datastore.arguments import as_number, as_text, elements, is_a, is_mapping
 from datastore.calls.batches import Item, items_of, keys_of
 from datastore.errors import DataStoreError
+from datastore.memory.vectors import packed
 from datastore.remote.served import AcceptedError
 from datastore.scope import Scope
 from datastore.values import MAX_METADATA_BYTES, MAX_VALUE_BYTES, checked
@@ -64,6 +66,9 @@ def _prepared(name: str, value: Any) -> Any:
         return list(keys_of(value))
     if name == "items" and type(value) is not tuple:  # those of `append` are one
         return list(items_of(value))
+    if name == "vector" and not is_a(value, list, tuple):
+        floats = packed(value, name)
+        return list(unpack(f"<{len(floats) // 4}f", floats))
     return value
 
 
