@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from datastore.asynchronous.runs import AsyncRuns
     from datastore.asynchronous.vector_vault import AsyncVectorVault
     from datastore.calls.listings import Page
+    from datastore.memory.calls import Vector
     from datastore.queries.shaping import FieldsArgument, FilterArgument, SortArgument
     from datastore.record import Record
 
@@ -172,8 +173,11 @@ class AsyncAgentDataStore(Hidden, OfOneProcess):
         *,
         ttl: float | timedelta | None = None,
         if_revision: str | None = None,
+        vector: Vector | None = None,
     ) -> str:
-        return await writes(self, AgentDataStore.set, key, value, metadata, ttl=ttl, if_revision=if_revision)
+        return await writes(
+            self, AgentDataStore.set, key, value, metadata, ttl=ttl, if_revision=if_revision, vector=vector
+        )
 
     async def add(
         self, key: str, value: Any, metadata: dict[str, Any] | None = None, *, ttl: float | timedelta | None = None

@@ -14,6 +14,7 @@ from datastore.scope import Bound, Moment, Scope, bounded, scope_of
 from datastore.values import check_metadata
 
 if TYPE_CHECKING:
+    from datastore.memory.calls import Vector
     from datastore.record import Record
 
 T = TypeVar("T")
@@ -115,6 +116,7 @@ class RecordCalls(Bound):
         *,
         ttl: float | timedelta | None = None,
         if_revision: str | None = None,
+        vector: Vector | None = None,
     ) -> str:
         """Store a value under a key, whether or not there is a record.
 
@@ -128,23 +130,32 @@ class RecordCalls(Bound):
                 bytes.
             ttl: Seconds, or a `timedelta`, until the record expires; ``None`` for never (an earlier expiry is cleared).
             if_revision: Store only if there is a record and it is at this revision.
+            vector: Where it lies for ``data_store.memory.search``: a list of numbers, or an array of floats. ``None``
+                for a value that no such search finds, whatever was there before.
 
         Returns:
             The new revision.
 
         Raises:
-            InvalidValueError: If something is not JSON; the message names the path.
+            InvalidValueError: If something is not JSON; the message names the path. If ``vector`` is none: of another
+                size, zero, or not finite.
             ValueTooLargeError: If value or metadata is too large.
             ConflictError: If the record is not at ``if_revision``; holds the current revision.
+            EmbedderError: If the namespace has vectors of another model, or with other dimensions; nothing is stored.
 
         Requests: 1. For an existing record that this process has not seen, CouchDB 3 and Firestore 2; DynamoDB 2 if
-        there is metadata.
+        there is metadata. With a vector 2 more, as for ``data_store.memory.add``.
         """
         scope = scope_of(self)
         put = scope.put(key, value, scope.moment(ttl), check_metadata(metadata))
         if if_revision is not None:
             put = put._replace(if_revision=_revision(if_revision))
-        outcome = scope.core.write_one(put)
+        if vector is None:
+            outcome = scope.core.write_one(put)
+        else:
+            from datastore.memory.writing import set_one  # imported here, because few need it
+
+            outcome = set_one(scope, put, vector)
         if not outcome.done:
             raise _during_write(scope, put.key, conflict(put.if_revision, outcome.revision))
         return put.revision

@@ -110,6 +110,23 @@ def adding(scope: Scope, given: Sequence[Entry]) -> Steps:
     return store(scope, [one.put for one in given], vectors, None if embedder is None else embedder.name)
 
 
+def set_one(scope: Scope, put: Put, vector: Any) -> Outcome:
+    """Write a record, whether or not there is one, with a vector that was given.
+
+    The vector that it had before is not looked for, which would take a request: no search finds it, and
+    `datastore.AgentDataStore.purge_expired` removes it.
+
+    Raises:
+        InvalidValueError: If the vector is none.
+        EmbedderError: If the namespace has vectors of another model; nothing was stored.
+    """
+    embedder = scope.core.root.embedder
+    given = packed(vector, "vector", None if embedder is None else embedder.dimensions)
+    scope.core.check_writes(scope.prefix)
+    _check_model(scope, embedder, [given])
+    return _replaced(scope, put, given, None if embedder is None else embedder.name)
+
+
 def editing(scope: Scope, key: str, text: Any, metadata: Any, vector: Any) -> Steps:
     """Return the steps that change a record, and its vector if it needs another; their result: whether there is one."""
     core, embedder = scope.core, scope.core.root.embedder

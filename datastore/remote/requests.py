@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from struct import unpack
 from typing import Any
 
 from datastore.agent import AgentDataStore

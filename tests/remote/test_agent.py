@@ -5,10 +5,12 @@ import copy
 import gc
 import inspect
 import json
+import math
 import os
 import pickle
 import threading
 import tracemalloc
+from array import array
 from datetime import timedelta
 
 import pytest
@@ -26,6 +28,7 @@ from datastore import (
     ConflictError,
     DataStoreError,
     DeadlineExceededError,
+    EmbedderError,
     InternalError,
     InvalidNameTypeError,
     InvalidTokenError,
@@ -524,3 +527,21 @@ def test_runs_are_not_served_and_say_so(data_store):
         data_store.runs  # noqa: B018 - it raises
     with pytest.raises(UnsupportedError):
         data_store.asynchronous.runs  # noqa: B018 - as above
+
+
+def test_a_value_set_with_a_vector_is_searched_by_the_host(store, data_store, requests):
+    """Given as a list or as an array of floats; what is none is refused here or there with the same words."""
+    data_store.set("right", {"a": 1}, vector=[1, 0.5])
+    data_store.set("up", 2, vector=array("d", [0.1, 1.0]), ttl=60)
+    asyncio.run(data_store.asynchronous.set("left", 3, vector=(-1.0, 0.5)))
+    memory = store.agent("ann", "host").memory
+    assert [match.key for match in memory.search([1, 0])] == ["right", "up", "left"]
+    assert requests == ["set"] * 3
+    for vector in ([1.0, math.nan], [0, 0], "x", array("f", [0.0, 0.0]), [1.0, 2.0, 3.0]):
+        errors = []
+        for agent in (data_store, store.agent("ann", "host")):
+            with pytest.raises((InvalidValueError, EmbedderError)) as raised:
+                agent.set("right", 4, vector=vector)
+            errors.append((type(raised.value), raised.value.message))
+        assert errors[0] == errors[1]
+    assert store.agent("ann", "host").get("right") == {"a": 1}

@@ -82,6 +82,7 @@ async def awaited(data_store: AsyncAgentDataStore, store: AsyncDataStore) -> Non
         assert_type(await remote.modify("plan", list), Any)
         agents: AsyncAgentDataStore = remote
     await agents.set("plan", 1)
+    assert_type(await data_store.set("plan", 1, vector=(0.5, 1.0)), str)
     async with datastore.connect_async("memory://", workers=2) as opened:
         assert_type(opened, AsyncDataStore)
     await data_store.set(1, 2)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -91,6 +92,7 @@ async def awaited(data_store: AsyncAgentDataStore, store: AsyncDataStore) -> Non
 def one_record(data_store: AgentDataStore) -> None:
     assert_type(data_store.asynchronous, AsyncAgentDataStore)
     revision = data_store.set("plan", {"goal": "buy"}, {"model": "large"}, ttl=timedelta(days=1))
+    assert_type(data_store.set("plan", {"goal": "buy"}, vector=[0.5, 1]), str)
     assert_type(revision, str)
     assert_type(data_store.add("new", 1, ttl=60.0), str)
     assert_type(data_store.create({"step": 1}, prefix="log/"), str)

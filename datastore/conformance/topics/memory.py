@@ -16,6 +16,7 @@ from datastore import (
     AgentDataStore,
     BatchError,
     ConfigurationError,
+    ConflictError,
     DataStore,
     Embedder,
     EmbedderError,
@@ -247,6 +248,35 @@ class Memories(Topic):
             agent.memory.search("text")
         with pytest.raises(ConfigurationError, match="no embedder"):
             agent.memory.add("text")
+
+    def test_set_may_give_a_vector(self, open_store: Opener, wrapped: Wrapper, clock: Clock) -> None:
+        """It belongs to what is stored with it: the one before is found no more, and without one the record is not."""
+        store = open_store(clock=clock)
+        agent = store.agent("user_1", "agent_1")
+        agent.set("other", {"a": 0}, vector=[0.0, 1.0])
+        first = agent.set("k", {"a": 1}, {"lang": "en"}, vector=[1, 0])
+        (found,) = agent.memory.search([1, 0], min_score=0.9)
+        assert (found.key, found.record.value, found.metadata, found.record.revision) == (
+            "k", {"a": 1}, {"lang": "en"}, first,
+        )  # fmt: skip
+        second = agent.set("k", [2], if_revision=first, vector=array("f", [-1.0, 0.5]), ttl=60)
+        assert agent.memory.search([1, 0], min_score=0.9) == []
+        assert [(one.key, one.record.revision) for one in agent.memory.search([-1, 0], 1)] == [("k", second)]
+        with pytest.raises(ConflictError):
+            agent.set("k", 3, if_revision=first, vector=[1.0, 0.0])
+        with pytest.raises(EmbedderError, match="dimensions"):
+            agent.set("k", 3, vector=[1.0, 0.0, 0.0])
+        assert agent.get("k") == [2]
+        assert agent.memory.search([1, 0], min_score=0.9) == []
+        clock.advance(61)
+        assert [one.key for one in agent.memory.search([-1, 0])] == ["other"]
+        agent.set("other", {"a": 1})
+        assert agent.memory.search([0, 1]) == []
+        untouched = wrapped(Untouchable).agent("user_1", "agent_1")
+        wrong = {"0 dimensions": [], r"vector\[1\] is not": [1.0, math.nan], "zero": [0, 0], "a str": "x"}
+        for message, vector in wrong.items():
+            with pytest.raises(InvalidValueError, match=f"vector.*{message}|^{message}"):
+                untouched.set("k", 1, vector=vector)
 
     def test_an_edit_embeds_what_has_changed_alone(self, open_store: Opener) -> None:
         """A new text is embedded, and new metadata is not; expiry and creator stay."""
@@ -523,6 +553,11 @@ class Memories(Topic):
             memory.add("cat", key=f"k{place}")
         assert [one.key for one in memory.search("cat")] == ["k0", "k1", "k2"]
         assert len(kept(store)) == len(kept(store, kind="w")) == 3
+        for place in range(3):
+            stores[0].lost = place + 1
+            store.agent("user_1", "agent_1").set(f"k{place}", 1, vector=words(["dog"])[0])
+        assert [one.key for one in memory.search("dog", min_score=0.99)] == ["k0", "k1", "k2"]
+        assert len(kept(store, kind="w")) == 6
 
     def test_forgetting_a_user_leaves_nothing(self, store: DataStore, wrapped: Wrapper) -> None:
         """Another store, which has its vectors in memory, finds what is added afterwards, and nothing else."""
