@@ -123,7 +123,7 @@ def set_one(scope: Scope, put: Put, vector: Any) -> Outcome:
     embedder = scope.core.root.embedder
     given = packed(vector, "vector", None if embedder is None else embedder.dimensions)
     scope.core.check_writes(scope.prefix)
-    _check_model(scope, embedder, [given])
+    check_model(scope, embedder, [given])
     return _replaced(scope, put, given, None if embedder is None else embedder.name)
 
 

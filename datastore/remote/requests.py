@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from struct import unpack
 from typing import Any
 
 from datastore.agent import AgentDataStore

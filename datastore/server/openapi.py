@@ -69,7 +69,6 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "count": {**_FLAG, "description": "Whether to count an access."},
     "reverse": _FLAG,
     "if_revision": _TEXT_OR_NULL,
-    "vector": {"type": ["array", "null"], "items": {"type": "number"}, "description": "For a search by meaning."},
     "revision": _TEXT_OR_NULL,
     "prefix": _TEXT_OR_NULL,
     "namespace_prefix": _TEXT_OR_NULL,
