@@ -101,8 +101,9 @@ class AsyncMemory(Hidden, OfOneProcess):
         meta: Mapping[str, Any] | None = None,
         min_score: float | None = None,
         metric: Metric = "cosine",
+        keywords: bool = False,
     ) -> list[Match]:
-        what = _asked(self, text_or_vector, n, filter, meta, min_score, metric)
+        what = _asked(self, text_or_vector, n, filter, meta, min_score, metric, keywords)
         return cast(list[Match], await _walked(self, searching_one, what))
 
     async def search_across(
@@ -115,8 +116,9 @@ class AsyncMemory(Hidden, OfOneProcess):
         meta: Mapping[str, Any] | None = None,
         min_score: float | None = None,
         metric: Metric = "cosine",
+        keywords: bool = False,
     ) -> list[Match]:
-        what = _asked(self, text_or_vector, n, filter, meta, min_score, metric)
+        what = _asked(self, text_or_vector, n, filter, meta, min_score, metric, keywords)
         return cast(list[Match], await _walked(self, searching_across, namespaces, what))
 
     async def reembed(self, progress: Callable[[int, int], object] | None = None) -> int:

@@ -20,6 +20,7 @@ from datastore.conformance.topics.isolation import Isolation
 from datastore.conformance.topics.items import Items
 from datastore.conformance.topics.key_order import KeyOrder
 from datastore.conformance.topics.key_value import KeyValues
+from datastore.conformance.topics.keywords import Keywords
 from datastore.conformance.topics.leases import Leases
 from datastore.conformance.topics.lifecycle import Lifecycle
 from datastore.conformance.topics.listings import Listings
@@ -75,6 +76,7 @@ class ConformanceSuite(
     KeyValues,
     Blobs,
     Memories,
+    Keywords,
     VectorVaults,
     Expiry,
     Tracking,

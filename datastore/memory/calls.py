@@ -15,6 +15,7 @@ from datastore.errors import InvalidValueError, QueryError, exists, kind_of
 from datastore.ids import encode_key, key_range, new_key
 from datastore.memory.catching_up import catching_up
 from datastore.memory.embedding import Embedder
+from datastore.memory.fusing import place_of
 from datastore.memory.items import Match, MemoryItem, Metric
 from datastore.memory.reembedding import reembedding
 from datastore.memory.searching import Asked, asked, matches, searching
@@ -183,6 +184,7 @@ class Memory(Bound, OfOneProcess):
         meta: Mapping[str, Any] | None = None,
         min_score: float | None = None,
         metric: Metric = "cosine",
+        keywords: bool = False,
     ) -> list[Match]:
         """Return the records whose vectors are nearest, and count an access for each.
 
@@ -198,6 +200,9 @@ class Memory(Bound, OfOneProcess):
             min_score: The least score.
             metric: What near means: ``"cosine"``, the cosine of the angle, from -1 to 1; ``"dot"``, the dot product;
                 ``"euclidean"``, the distance, whose negative is the score, so that more is nearer.
+            keywords: Whether the words of the text count as well as its meaning, because names and numbers are found by
+                their words: of the nearest records and of those that have most of the words, the 50 first of each
+                (or ``n``) are fused by their ranks. The score is then that of the ranks, up to 2/61.
 
         Returns:
             The matches, from the nearest on.
@@ -211,9 +216,10 @@ class Memory(Bound, OfOneProcess):
         Requests: 1, which reads the records; 1 more if the namespace was not searched in the last 5 seconds; 2 or 3
         more if others have added vectors since; and those of ``find`` if there is a filter. The first search also reads
         all vectors, page by page.
+        With ``keywords`` up to 100 records or more are read, and the texts of new vectors once.
         """
         scope = scope_of(self)
-        what = asked(scope, text_or_vector, n, filter, meta, min_score, metric)
+        what = asked(scope, text_or_vector, n, filter, meta, min_score, metric, keywords)
         return follow(searching_one(scope, what), embedder_of(scope))  # type: ignore[no-any-return]
 
     def search_across(
@@ -226,6 +232,7 @@ class Memory(Bound, OfOneProcess):
         meta: Mapping[str, Any] | None = None,
         min_score: float | None = None,
         metric: Metric = "cosine",
+        keywords: bool = False,
     ) -> list[Match]:
         """Return the nearest records of several namespaces, and count an access for each.
 
@@ -241,6 +248,7 @@ class Memory(Bound, OfOneProcess):
             meta: As `search`.
             min_score: As `search`; it goes before guaranteed places.
             metric: As `search`.
+            keywords: As `search`, with the ranks of all namespaces together.
 
         Returns:
             The matches, from the nearest on; ``record.namespace`` says where each is.
@@ -253,7 +261,7 @@ class Memory(Bound, OfOneProcess):
         Requests: those of `search` for each namespace.
         """
         scope = scope_of(self)
-        what = asked(scope, text_or_vector, n, filter, meta, min_score, metric)
+        what = asked(scope, text_or_vector, n, filter, meta, min_score, metric, keywords)
         return follow(searching_across(scope, namespaces, what), embedder_of(scope))  # type: ignore[no-any-return]
 
     def reembed(self, progress: Callable[[int, int], object] | None = None) -> int:
@@ -370,7 +378,7 @@ def searching_across(scope: Scope, namespaces: Any, asked: Asked) -> Steps:
     for sure, nearest in zip(guaranteed.values(), found, strict=True):
         taken += nearest[:sure]
         left += nearest[sure:]
-    best = sorted([*taken, *sorted(left, key=_place)[: number - len(taken)]], key=_place)
+    best = sorted([*taken, *sorted(left, key=place_of)[: number - len(taken)]], key=place_of)
     scope.tracker.note_all([document for _, document in best], scope.agent)
     return matches(best)
 
@@ -384,12 +392,6 @@ def _places(name: object, number: object) -> int:
             f"namespaces[{shown(name)}] is {shown(number)}; give how many places it is guaranteed, or None"
         )
     return most(whole) if whole else 0
-
-
-def _place(one: tuple[float, Document]) -> tuple[float, str, str]:
-    """Return what matches of several namespaces are sorted by: score, key, and namespace."""
-    home, _, key = one[1].id.rpartition(":")
-    return -one[0], key, home
 
 
 def check_progress(progress: Any) -> Callable[[int, int], object] | None:

@@ -78,6 +78,11 @@ class Matrix:
         """About how much memory it takes, in bytes."""
         return len(self._keys) * (4 * (self.dimensions + 2) + _ROW)
 
+    def rows(self, start: int) -> list[tuple[str, str, str]]:
+        """Return the key, the revision and the time of writing of each row from a place on, forgotten or not."""
+        end = len(self._revisions)
+        return list(zip(self._keys[start:end], self._revisions[start:end], self._at[start:end], strict=True))
+
     def written_at(self, place: int) -> str:
         """Return when the vector in a place was written."""
         return self._at[place]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast, get_args, overload
 
-from datastore.arguments import as_number, as_text, is_a, shown
+from datastore.arguments import as_bool, as_number, as_text, is_a, shown
 from datastore.backend import Document, Fields, Query
 from datastore.calls.listings import most
 from datastore.calls.planning import PlannedQuery, compile_query, parse_query
@@ -16,6 +16,7 @@ from datastore.errors import EmbedderError, InvalidValueError, QueryError, kind_
 from datastore.ids import encode_key
 from datastore.memory.changes import GRACE, Changes, is_searchable, searchable
 from datastore.memory.embedding import embedding, needed
+from datastore.memory.fusing import Question, fused
 from datastore.memory.items import Match, Metric, Ranked
 from datastore.memory.spaces import Space, spaces_of
 from datastore.memory.vectors import AREA, packed
@@ -39,9 +40,19 @@ class Asked(NamedTuple):
     filter: Query | None
     least: float | None
     metric: Metric
+    keywords: bool = False
 
 
-def asked(scope: Scope, query: Any, n: int, filter: Any, meta: Any, min_score: float | None, metric: Metric) -> Asked:
+def asked(
+    scope: Scope,
+    query: Any,
+    n: int,
+    filter: Any,
+    meta: Any,
+    min_score: float | None,
+    metric: Metric,
+    keywords: bool = False,
+) -> Asked:
     """Check the arguments of a search.
 
     Raises:
@@ -59,7 +70,12 @@ def asked(scope: Scope, query: Any, n: int, filter: Any, meta: Any, min_score: f
     embedder = scope.core.root.embedder
     dimensions = None if embedder is None else embedder.dimensions
     what = as_text(query) if is_a(query, str) else packed(query, "text_or_vector", dimensions)
-    return Asked(what, _number(n), parsed, least, cast(Metric, as_text(metric)))
+    by_words = as_bool(keywords, "keywords")
+    if by_words and not isinstance(what, str):
+        raise QueryError("keywords needs a text in text_or_vector, and not a vector: this has no words")
+    if by_words and least is not None:
+        raise QueryError("min_score cannot be given with keywords: the score is one of ranks, and says nothing alone")
+    return Asked(what, _number(n), parsed, least, cast(Metric, as_text(metric)), by_words)
 
 
 def _number(n: int) -> int:
@@ -85,7 +101,19 @@ def searching(scopes: Sequence[Scope], asked: Asked, number: int) -> Steps:
     vector = asked.query
     if isinstance(vector, str):
         (vector,) = yield from embedding(needed(core.root.embedder), [vector])
+    if isinstance(asked.query, str) and asked.keywords:
+        return _by_words_too(scopes, asked, Question(asked.query, vector, asked.metric, asked.filter), name, number)
     return [nearest(scope, asked, cast(bytes, vector), name, number) for scope in scopes]
+
+
+def _by_words_too(
+    scopes: Sequence[Scope], asked: Asked, question: Question, name: str | None, number: int
+) -> list[list[tuple[float, Document]]]:
+    with within(scopes[0].core.max_seconds):
+        spaces = [_ready(scope, question.vector, name) for scope in scopes]
+        there = [(scope, space) for scope, space in zip(scopes, spaces, strict=True) if space is not None]
+        found = iter(fused(there, question, number))
+        return [[] if space is None else next(found) for space in spaces]
 
 
 def nearest(scope: Scope, asked: Asked, vector: bytes, name: str | None, number: int) -> list[tuple[float, Document]]:
@@ -98,12 +126,17 @@ def nearest(scope: Scope, asked: Asked, vector: bytes, name: str | None, number:
                 return Search(scope, space, asked, vector, number, spaces.changes(area)).found()
             except StaleError:
                 pass
-        space = spaces.fresh(area)
-        if space is None:
-            return []
+        space = _ready(scope, vector, name)
+        return [] if space is None else Search(scope, space, asked, vector, number).found()
+
+
+def _ready(scope: Scope, vector: bytes, name: str | None) -> Space | None:
+    """Return the vectors of a namespace, as of now, once it is known that they can be compared with another."""
+    space = spaces_of(scope.core).fresh(scope.area(AREA))
+    if space is not None:
         searchable(space.known.model, name, len(vector) // 4)
         _check_others(scope, space)
-        return Search(scope, space, asked, vector, number).found()
+    return space
 
 
 def matches(found: Sequence[tuple[float, Document]]) -> list[Match]:

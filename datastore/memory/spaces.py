@@ -16,6 +16,7 @@ from datastore.backend import Fields
 from datastore.core import Core
 from datastore.errors import BackendUnavailableError, DamagedRecordError
 from datastore.memory.changes import SECONDS, Change, Changes, End, Model
+from datastore.memory.keywords import Index
 from datastore.memory.vectors import Stored, all_vectors, id_at, stored_in
 from datastore.retry import Backoff
 from datastore.scope import Scope
@@ -33,7 +34,7 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds between two readings of ever
 class Space:
     """The vectors of one namespace, as of some change."""
 
-    __slots__ = ("_lock", "compared", "known", "matrix", "others")
+    __slots__ = ("_lock", "compared", "known", "matrix", "others", "words")
 
     def __init__(self, known: Change, matrix: Matrix) -> None:
         self.known = known
@@ -43,7 +44,14 @@ class Space:
         """When it was compared with the whole list of changes, by the store's clock."""
         self.others: dict[str, str] = {}
         """The keys of the records, by revision, whose vectors are of another model."""
+        self.words = Index()
+        """The words of their texts, if some were searched by these."""
         self._lock = threading.Lock()  # held for work in memory alone
+
+    @property
+    def size(self) -> int:
+        """About how much memory it takes, in bytes."""
+        return self.matrix.size + self.words.size
 
     def take(self, rows: list[Stored], change: Change | None = None) -> None:
         """Add vectors.
@@ -70,6 +78,7 @@ class Space:
 
     def forget(self, revisions: Sequence[str]) -> None:
         """Leave out vectors of which it is certain that they never count again."""
+        self.words.forget(revisions)
         with self._lock:
             self.matrix.forget(revisions)
             self.matrix = self.matrix.packed()
@@ -139,7 +148,7 @@ class Spaces:
             self._spaces.move_to_end(prefix)
             left = BYTES
             for one, kept in reversed(list(self._spaces.items())):
-                left -= kept.matrix.size
+                left -= kept.size
                 if left < 0:
                     del self._spaces[one]
 

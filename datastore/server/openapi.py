@@ -138,6 +138,7 @@ _PARAMETERS |= {
     "n": {"type": "integer", "minimum": 1, "maximum": ServerLimits().nearest, "description": "How many at most."},
     "min_score": {"type": ["number", "null"]},
     "metric": {"enum": list(get_args(Metric))},
+    "keywords": {"type": "boolean", "description": "Whether words count as well as meaning."},
     "namespaces": {"type": "object", "additionalProperties": {"type": ["integer", "null"], "minimum": 0}},
 }
 _OWN: dict[tuple[str, str], dict[str, Any]] = {

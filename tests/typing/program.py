@@ -218,7 +218,7 @@ def remembers(data_store: AgentDataStore) -> None:
     assert_type(memory.items("k"), Iterator[MemoryItem])
     assert_type(memory.search("a cat", 3, meta={"metadata.lang": "en"}, min_score=0.5, metric="dot"), list[Match])
     assert_type(memory.search_across({"legal": 3, "support": None}, [1.0, 2.0], 10), list[Match])
-    assert_type(memory.search("a")[0].score, float)
+    assert_type(memory.search("a", keywords=True)[0].score, float)
     assert_type(memory.reembed(print), int)
     assert_type(memory.embed(["a", "b"]), dict[str, bool])
     support = data_store.vector_vault("customer_support")
