@@ -345,12 +345,15 @@ class DataStore:
             How many records there were, how many versions of blobs, and how many vectors.
 
         Raises:
-            UnsupportedError: If the database reclaims expired records by itself (DynamoDB), and nobody has blobs or
-                vectors.
+            UnsupportedError: If the database reclaims expired records by itself (DynamoDB), and nobody ever had blobs
+                or vectors.
 
-        Requests: SQLite 1; CouchDB and Firestore those that list the expired records and delete them. Those of `users`,
-        2 more for each user, 2 for each namespace with blobs, and those that remove parts; for each namespace with
-        vectors 1 per page of these, and 1 for each 100. Users are listed twice.
+        Requests: SQLite 1; CouchDB and Firestore those that list the expired records and delete them; Redis also 1 for
+        each user. 1 more per page of the namespaces in which blobs or vectors are to be removed, and 1 to 4 for each
+        100 of these; for each one with blobs 1 per page of what is to be removed now or later, 2 for each 100 that are
+        due, and those that remove them; for each one with vectors 1, 1 per page of these, and 1 for each 100. What
+        other users and namespaces have costs nothing. With ``user_id`` and ``isolation="database"`` each namespace with
+        blobs or vectors is looked at, and 3 more for each user.
         """
         if user_id is not None:
             return self.host(user_id).purge_expired()

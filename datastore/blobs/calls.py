@@ -108,8 +108,10 @@ class Blobs(Bound, OfOneProcess):
             ConflictError: If the blob is not at ``if_revision``; what was there stays.
             DeadlineExceededError: If ``data`` took 23 hours to come.
 
-        Requests: 5 for up to 8 parts of 262,144 bytes, and 1 for each 8 more; ``docs/blobs.md`` says it for each
-        database. Each 16th put of one name has 1 more, and those that remove what is due.
+        Requests: 5 for up to 8 parts of 262,144 bytes, and 1 for each 8 more. Each 16th put of one name has 1 more,
+        and those that remove what is due. What is to be removed later needs a reminder for `DataStore.purge_expired`:
+        1 more for the first put or delete of a namespace about once an hour in each process, with a ``grace`` of less
+        than two minutes for each.
         """
         upload = self._upload(
             name,
@@ -244,7 +246,7 @@ class Blobs(Bound, OfOneProcess):
         Raises:
             ConflictError: If there is a blob and it is not at ``if_revision``.
 
-        Requests: 3, on CouchDB 4; with a ``grace`` of 0 also those that remove the parts.
+        Requests: 3, and perhaps a reminder (`put`); with a ``grace`` of 0 also those that remove the parts.
         """
         return self._delete(check_blob_name(name), check_revision(if_revision), check_grace(grace))
 

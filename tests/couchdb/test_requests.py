@@ -10,7 +10,7 @@ from blockbuster import blockbuster_ctx
 import datastore
 from datastore.ids import EVERYTHING, IdRange, system_range
 from tests.adapters import memories
-from tests.adapters.blobs import calls_of
+from tests.adapters.blobs import calls_of, purge_beside
 from tests.servers import couchdb
 
 pytestmark = pytest.mark.server("couchdb")
@@ -487,3 +487,16 @@ def test_memory(agent, requests):
         ],
         "get no vectors of a vault": ["GET _all_docs", "GET _all_docs"],
     }
+
+
+def test_a_purge_of_all_users_takes_what_is_due(store, requests):
+    """However many users have something: the reminders, the marks and the heads of the one, its part, its mark."""
+
+    def asked(others):
+        purge = purge_beside(store, others)
+        with requests() as made:
+            purge()
+        return made[:]
+
+    looks = ["GET _all_docs"] * 2 + ["GET db/doc"] * 2
+    assert asked(1) == asked(30) == [*looks, *["POST _bulk_docs"] * 3, "POST _find"]

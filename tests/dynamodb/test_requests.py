@@ -13,7 +13,7 @@ from datastore.backend import Delete, Touch
 from datastore.conformance.documents import at, id_of, put, stored
 from datastore.scope import scope_of
 from tests.adapters import memories
-from tests.adapters.blobs import calls_of
+from tests.adapters.blobs import calls_of, purge_beside
 from tests.dynamodb.wire import Wire
 from tests.servers import dynamodb
 
@@ -441,3 +441,16 @@ def test_memory(agent, wire):
         ],
         "get no vectors of a vault": ["Query", "Query"],
     }
+
+
+def test_a_purge_of_all_users_takes_what_is_due(store, wire):
+    """However many users have something: the reminders, the marks and the heads of the one, its part, its mark."""
+
+    def asked(others):
+        purge = purge_beside(store, others)
+        wire.requests.clear()
+        purge()
+        return [operation for operation, _ in wire.requests]
+
+    looks = ["Query"] * 2 + ["GetItem"] * 2
+    assert asked(1) == asked(30) == [*looks, "DeleteItem", "DeleteItem", "BatchGetItem", "TransactWriteItems"]

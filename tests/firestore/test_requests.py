@@ -11,7 +11,7 @@ from datastore.conformance.documents import at
 from datastore.ids import EVERYTHING, encode_id
 from datastore.times import format_time
 from tests.adapters import memories
-from tests.adapters.blobs import calls_of
+from tests.adapters.blobs import calls_of, purge_beside
 
 pytestmark = pytest.mark.server("firestore")
 
@@ -360,8 +360,8 @@ def test_purging_takes_two_requests_for_500_records_and_a_last_look(url, recorde
         now[0] += 11
         recorder.clear()
         assert store.purge_expired() == 600
-        looking_for_blobs_and_vectors = ["RunQuery"] * 3 * 2
-        assert recorder.requests == looking_for_blobs_and_vectors + ["RunQuery", "BatchWrite"] * 2 + ["RunQuery"]
+        reminders = ["RunQuery"] * 2  # those that are due, and whether there ever was one
+        assert recorder.requests == reminders + ["RunQuery", "BatchWrite"] * 2 + ["RunQuery"]
 
 
 def test_purging_a_range_reads_what_expires_there_and_nothing_else(url, recorder):
@@ -504,3 +504,16 @@ def test_memory(agent, recorder):
         ],
         "get no vectors of a vault": ["RunQuery", "RunQuery"],
     }
+
+
+def test_a_purge_of_all_users_takes_what_is_due(store, recorder):
+    """However many users have something: the reminders, the marks and the heads of the one, its part, its mark."""
+
+    def asked(others):
+        purge = purge_beside(store, others)
+        recorder.clear()
+        purge()
+        return recorder.requests[:]
+
+    looks = ["RunQuery"] * 2 + ["BatchGetDocuments"] * 2
+    assert asked(1) == asked(30) == [*looks, "Commit", "Commit", "BatchWrite", "RunQuery"]

@@ -6,7 +6,7 @@ import datastore
 from datastore.backend import Fields, IdRange, Touch
 from datastore.conformance.documents import at, id_of
 from datastore.ids import EVERYTHING
-from tests.adapters.blobs import calls_of
+from tests.adapters.blobs import calls_of, purge_beside
 
 pytestmark = pytest.mark.server("redis")
 
@@ -181,3 +181,13 @@ def test_a_touch_does_not_send_the_value_again(agent, backend, wire):
         )
         assert agent.touch("key", ttl=60)
     assert sum(len(part) for parts in sent for part in parts) < 10_000
+
+
+def test_a_purge_of_all_users_takes_what_is_due(store, wire):
+    """However many users have something: the reminders, the marks and the heads of the one, its part, its mark."""
+
+    def asked(others):
+        purge = purge_beside(store, others)
+        return wire.of(purge)
+
+    assert asked(30) - asked(1) == 30, "expired records are looked for user by user, and reminders are not"

@@ -10,6 +10,7 @@ import datastore
 from datastore.blobs.heads import PART
 from datastore.ids import IdRange
 from datastore_sqlite import statements as sql
+from tests.adapters.blobs import purge_beside
 
 
 @pytest.fixture
@@ -96,9 +97,9 @@ def test_a_call_is_one_statement(agent, statements, call):
         (lambda agent: agent.set_many({f"k{i}": i for i in range(100)}), 100),
         (lambda agent: agent.delete_many([f"k{i:03}" for i in range(100)]), 100),
         (lambda agent: agent.purge_expired(), 4),
-        (lambda agent: agent.blobs.put("blob", bytes(9 * PART)), 13),
+        (lambda agent: agent.blobs.put("blob", bytes(9 * PART)), 15),
         (lambda agent: agent.blobs.get("blob"), 1),
-        (lambda agent: agent.memory.add("text", vector=[1.0, 2.0]), 4),
+        (lambda agent: agent.memory.add("text", vector=[1.0, 2.0]), 6),
         (lambda agent: agent.memory.search([1.0, 2.0]), 1),
         (lambda agent: agent.clear(), 2),
         (lambda agent: agent.clear("k00"), 2),
@@ -116,9 +117,9 @@ def test_a_call_is_one_statement(agent, statements, call):
         "set_many: one statement, run for each row",
         "delete_many: the same",
         "purge_expired: the expired records, those of areas, the areas of blobs, those of vectors",
-        "put of a blob: head, mark, each part, head, end of the mark",
+        "put of a blob: head, the two records of a reminder, mark, each part, head, end of the mark",
         "get of a blob: head, and no parts if there is none",
-        "add to a memory: the end of the changes, vector, change, record",
+        "first add to a memory: the end of the changes, vector, the two records of a reminder, change, record",
         "search where there are no vectors: the end of the changes",
         "clear: count, delete",
         "clear of a prefix that is a range of ids: the same",
@@ -247,3 +248,18 @@ def test_a_log_takes_these(agent, statements):
         statements.clear()
         call()
         assert len(statements) == 1
+
+
+def test_a_purge_of_all_users_takes_what_is_due(store, statements):
+    """However many users have something: the reminders, the marks and the heads of the one, its part, its mark."""
+
+    def asked(others):
+        purge = purge_beside(store, others)
+        statements.clear()
+        purge()
+        return [text.split()[0] for text in statements]
+
+    looks, end = ["SELECT"] * 4, ["DELETE", "DELETE", *["DELETE"] * 4]  # part, mark, two reminders of two records
+    first = asked(1)
+    assert first == asked(30)
+    assert first[: len(looks) + len(end)] == looks + end

@@ -6,6 +6,7 @@ import io
 import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -33,7 +34,16 @@ from datastore.conformance.clock import Clock
 from datastore.conformance.faults import LosesAnswers, Untouchable, Wrapped, backend_of
 from datastore.conformance.topic import Topic, Wrapper
 from datastore.errors import BackendUnavailableError, DataStoreError
-from datastore.ids import area_prefix, decode_key, encode_name, key_range, namespace_prefix
+from datastore.ids import (
+    area_prefix,
+    decode_key,
+    encode_name,
+    home_of,
+    is_system,
+    key_range,
+    namespace_prefix,
+    system_prefix,
+)
 from datastore.values import encode
 
 LATER = "2040-01-01T00:00:00.000000Z"
@@ -87,7 +97,7 @@ class Fails(Wrapped):
         self.left = at
 
     def write(self, writes: Any) -> list[Outcome]:
-        self.left -= 1
+        self.left -= not all(is_system(one.id) and home_of(one.id) is None for one in writes)  # a reminder
         if self.left < 0:
             raise BackendUnavailableError("the connection was refused")
         return self.inner.write(writes)
@@ -296,7 +306,8 @@ class Blobs(Topic):
             def write(self, writes: Sequence[Write]) -> list[Outcome]:
                 outcomes = super().write(writes)
                 kinds = {decode_key(one.id.rpartition(":")[2]).partition("/")[0] for one in writes}
-                requests.append(kinds & {"head", "data", "mark"})  # under a quota there is the account as well
+                if here := kinds & {"head", "data", "mark"}:  # others are of a reminder, or of a quota's account
+                    requests.append(here)
                 return outcomes
 
         data_store.blobs.put("a", content(PART))
@@ -518,6 +529,22 @@ class Blobs(Topic):
         clock.advance(2)
         assert store.purge_expired() == 3
         assert store.agent("a:b", "agent", "notes/1").blobs.get("a") == b"new"
+
+    def test_the_host_is_reminded_until_nothing_is_left(self, store: DataStore, clock: Clock, wrapped: Wrapper) -> None:
+        """Of what an interrupted put has left, also by a purge that is too early; and of nothing that is forgotten."""
+        for user in ("user_1", "user_2"):
+            failing = wrapped(lambda backend: Fails(backend, 1), retry_seconds=0).agent(user, "agent_1")
+            with pytest.raises(BackendUnavailableError):
+                failing.blobs.put("a", content(PART))
+        store.forget("user_2")
+        reminders = backend_of(store).scan(key_range(system_prefix("", "due")), Fields.VALUE, 100).documents
+        if not backend_of(store).capabilities.supports("database"):  # then it goes through all databases
+            assert [one.value["userId"] for one in reminders] == ["user_1"]
+        for seconds, left in ((GRACE, 1), (UPLOAD - GRACE, 0), (UPLOAD, 0)):
+            clock.advance(seconds)
+            with suppress(UnsupportedError):  # where nothing has a reminder, and nothing is left
+                store.purge_expired()
+            assert len(stored(store)) == left
 
     def test_blobs_count_against_the_quota(self, store: DataStore) -> None:
         """With each part; a put that is too much leaves nothing, and the old blob."""
