@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Annotated
@@ -28,6 +29,10 @@ from datastore.cli.running import (
 from datastore.cli.show import number, printable
 from datastore.core import Core
 from datastore.errors import ConflictError, DataStoreError, InternalError
+from datastore.memory.changes import Changes
+from datastore.memory.reembedding import waiting as waiting_vectors
+from datastore.memory.spaces import BYTES
+from datastore.memory.vectors import AREA, all_vectors, bytes_of
 from datastore.moving.pages import core_of, pages
 from datastore.purging import waiting_blobs
 from datastore.store import DataStore, scopes_of_tenants
@@ -112,6 +117,7 @@ def _examine(url: str, read_only: bool, records: bool, remove: bool) -> Iterator
             try:
                 yield from _records(store, remove)
                 yield from _blobs(store)
+                yield from _vectors(store)
             except DataStoreError as error:
                 yield Diagnostic(False, f"reading the records failed: {error}", _SEE)
 
@@ -139,6 +145,31 @@ def _blobs(store: DataStore) -> Iterator[Diagnostic]:
     due = waiting_blobs(core_of(store), scopes_of_tenants(store))
     remedy = "run datastore purge, which reclaims their space" if due else ""
     yield Diagnostic(True, f"{number(due, 'version')} of blobs can be removed", remedy)
+
+
+def _vectors(store: DataStore) -> Iterator[Diagnostic]:
+    """Say which models have made the vectors of how many namespaces, and what is wrong with some."""
+    models, due = Counter[str](), 0
+    for area in areas_of_all(store, AREA):
+        last, name = Changes(area, {}).last(), f"namespace {area.namespace.partition(':')[2]!r} of {area.user_id!r}"
+        if last is not None:
+            model = last.model
+            models[f"{model.name or 'no name'} with {number(model.dimensions, 'dimension')}"] += 1
+            if not model.complete:
+                yield Diagnostic(False, f"the vectors of {name} are being made anew", "call memory.reembed() again")
+            count = sum(map(len, area.core.all_ids(all_vectors(area))))
+            if (size := bytes_of(count, model.dimensions)) > BYTES:
+                yield Diagnostic(
+                    True,
+                    f"{name} has {number(count, 'vector')}, which take {size >> 20:,} MiB of memory and more than the "
+                    f"{BYTES >> 20:,} MiB that are kept: each search reads all of them",
+                    "divide it into several namespaces, and use search_across",
+                )
+        due += waiting_vectors(area)
+    for made, times in sorted(models.items()):
+        yield Diagnostic(True, f"{number(times, 'namespace')} with vectors of {made}")
+    remedy = "run datastore purge, which reclaims their space" if due else ""
+    yield Diagnostic(True, f"{number(due, 'vector')} without a record can be removed", remedy)
 
 
 def _removed(core: Core, id: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from datastore.errors import ConfigurationError
 from datastore.memory.items import Metric, Ranked
-from datastore.memory.vectors import Stored
+from datastore.memory.vectors import Stored, bytes_of
 
 try:
     import numpy as np
@@ -27,8 +27,6 @@ Floats: TypeAlias = "NDArray[Any]"
 _ROWS = 4_096
 """Rows of the first block. Each later one has as many as all before it together: so a matrix grows without being
 copied, and a product takes a few calls."""
-_ROW = 650
-"""About what a row takes besides its numbers: three texts, and a place in two dicts and in three lists."""
 _DIRECT = 2_048
 """So many rows are compared in float64 at once; choosing among them first would not be faster."""
 _FEW = 64
@@ -76,7 +74,7 @@ class Matrix:
     @property
     def size(self) -> int:
         """About how much memory it takes, in bytes."""
-        return len(self._keys) * (4 * (self.dimensions + 2) + _ROW)
+        return bytes_of(len(self._keys), self.dimensions)
 
     def rows(self, start: int) -> list[tuple[str, str, str]]:
         """Return the key, the revision and the time of writing of each row from a place on, forgotten or not."""

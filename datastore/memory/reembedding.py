@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from datastore.adapters.batching import batches
@@ -79,20 +79,30 @@ def sweep(area: Scope) -> Swept:
     Requests: 1, and 1 per page of vectors; for each 100 of them 1, and those that remove.
     """
     core, removed = area.core, 0
-    home = home_of(area.prefix)
+    for dead in _dead(area):
+        for outcome in core.write([Delete(id, core.now()) for id in dead]):
+            if outcome.error is not None:
+                raise outcome.error.during(f"removing vectors{area.namespace!r}", core.backend.name)
+        removed += len(dead)
+    is_used = spaces_of(core).changes(area).last() is not None
+    return Swept(removed, core.clock() + GRACE if is_used else None)
+
+
+def waiting(area: Scope) -> int:
+    """Return how many vectors `sweep` would remove. Nothing is removed."""
+    return sum(map(len, _dead(area)))
+
+
+def _dead(area: Scope) -> Iterator[list[str]]:
+    """Yield the ids of the vectors that do not count, and were not written just now: their record may come yet."""
+    core, home = area.core, home_of(area.prefix)
     until = format_time(core.clock() - GRACE)
     for documents in core.pages(all_vectors(area), Fields.VALUE):
         for some in batches((one for one in documents if one.created_at <= until), _AT_ONCE):
             vectors = dict(zip([one.id for one in some], stored_in(area, some), strict=True))
             ids = [f"{home}{encode_key(key)}" for key in dict.fromkeys(one.key for one in vectors.values())]
             there = {document.revision for document in core.read(ids, Fields.VALUE).values()}
-            dead = [Delete(id, core.now()) for id, one in vectors.items() if one.revision not in there]
-            for outcome in core.write(dead):
-                if outcome.error is not None:
-                    raise outcome.error.during(f"removing vectors{area.namespace!r}", core.backend.name)
-            removed += len(dead)
-    is_used = spaces_of(core).changes(area).last() is not None
-    return Swept(removed, core.clock() + GRACE if is_used else None)
+            yield [id for id, one in vectors.items() if one.revision not in there]
 
 
 def _raise(error: DamagedRecordError) -> None:

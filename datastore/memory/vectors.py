@@ -35,6 +35,8 @@ FORMAT = 1
 VECTOR = "v"
 """What the keys of the documents of vectors begin with."""
 
+_ROW = 650
+"""About what a vector takes in memory besides its numbers: three texts, and a place in two dicts and in three lists."""
 _SMALLEST, _LARGEST = 1e-15, 1e15
 """Between these lengths products of float32 neither overflow nor vanish."""
 
@@ -137,6 +139,11 @@ def put(area: Scope, moment: Moment, stored: Stored) -> Put:
         "vector": b64encode(stored.vector).decode(),
     }
     return area.put(key_at(stored.revision), value, moment._replace(expires_at=None))
+
+
+def bytes_of(number: int, dimensions: int) -> int:
+    """Return about how many bytes so many vectors take in memory (`datastore.memory.matrix`)."""
+    return number * (4 * (dimensions + 2) + _ROW)
 
 
 def stored_in(area: Scope, documents: Sequence[Document]) -> list[Stored]:

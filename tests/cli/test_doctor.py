@@ -8,9 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 import datastore
+from datastore.cli import doctor
 from datastore.cli.app import app
 from datastore.cli.conforming import scratch_of
 from datastore.cli.running import redacted
+from datastore.memory import reembedding
 from datastore_sqlite.client import Connection
 from tests.servers import couchdb
 
@@ -144,3 +146,36 @@ def test_the_scratch_area_is_beside_the_store_and_never_the_store(url, beginning
 )
 def test_passwords_in_any_text_are_made_unreadable(text, shown):
     assert redacted(text) == shown
+
+
+def test_it_says_what_vectors_there_are(store, monkeypatch):
+    """Whose model, how many are of no record, and where each search reads all of them."""
+    agent = store.agent("ann", "a")
+    agent.memory.add_many(["a", "b", "c"], vectors=[[1.0, 0.0]] * 3)
+    agent.use_namespace("other").memory.add("a", key="k", vector=[1.0, 0.0])
+    agent.use_namespace("other").delete("k")
+    lines = run("doctor", "sqlite:///a.db", "--records").stdout.splitlines()
+    assert "ok       2 namespaces with vectors of no name with 2 dimensions" in lines
+    assert "ok       0 vectors without a record can be removed" in lines, "its record might come yet"
+    monkeypatch.setattr(reembedding, "GRACE", -3_600.0)
+    monkeypatch.setattr(doctor, "BYTES", 1_000)
+    found = {
+        one["text"]: one
+        for one in json.loads(run("doctor", "sqlite:///a.db", "--records", "--json").stdout)["findings"]
+    }
+    assert "purge" in found["1 vector without a record can be removed"]["remedy"]
+    (large,) = [one for text, one in found.items() if text.startswith("namespace 'default' of 'ann' has 3 vectors")]
+    assert "search_across" in large["remedy"]
+
+
+def test_vectors_that_are_being_made_anew_are_a_problem(store):
+    store.agent("ann", "a").memory.add("a", vector=[1.0, 0.0])
+
+    def fails(texts):
+        raise OSError
+
+    embedder = datastore.Embedder(fails, 3, "other")
+    with datastore.connect("sqlite:///a.db", embedder=embedder) as other, pytest.raises(datastore.EmbedderError):
+        other.agent("ann", "a").memory.reembed()
+    lines = run("doctor", "sqlite:///a.db", "--records", exit_code=3).stdout.splitlines()
+    assert "problem  the vectors of namespace 'default' of 'ann' are being made anew" in lines
