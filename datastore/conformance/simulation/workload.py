@@ -47,7 +47,7 @@ from datastore.conformance.simulation.effects import (
 )
 from datastore.conformance.simulation.kinds import Draw, Kind
 from datastore.conformance.simulation.luck import Luck
-from datastore.conformance.simulation.names import ALL, JOBS, KEYS, MADE, MISSING, SPACE, USERS
+from datastore.conformance.simulation.names import ALL, AREAS, JOBS, KEYS, MADE, MISSING, SPACE, USERS
 from datastore.conformance.simulation.plans import CallPlan, Plan, ProcessPlan, Seen, ThreadPlan
 from datastore.conformance.simulation.world import BEGAN, Call, Sight
 from datastore.connecting import connect
@@ -135,13 +135,15 @@ def _imported(store: AgentDataStore, seen: Sight) -> dict[str, Any]:
     export_records(seen.host, file, user_id=store.user_id, namespace=SPACE)
     with connect("memory://", clock=lambda: float(BEGAN - 1_000), tracking="off") as reader:
         file.seek(0)
-        import_records(file, reader)
+        exported = import_records(file, reader).read
         records = list(reader.host(store.user_id, SPACE).iter_records())
     found = {record.key: (record.value, record.revision, _expiry(record)) for record in records}
     for record in records:
         seen.notes[record.key] = (*found[record.key], _time(record.created_at), _time(record.updated_at))
     file.seek(0)
-    import_records(file, seen.host)
+    seen.notes[AREAS] = exported > len(records)  # whatever becomes of the import
+    report = import_records(file, seen.host)
+    seen.notes[AREAS] &= bool(report.written or report.replaced)
     return found
 
 

@@ -86,6 +86,8 @@ class Call:
     """Whether the clocks of the run's processes show different times."""
     emptied: bool = False
     """Whether the database lost records in this run that nobody had removed, and that were acknowledged."""
+    restored: bool = False
+    """Whether an import of this run has brought back what is kept around the records (`names.AREAS`)."""
     notes: dict[str, Any] = field(default_factory=dict)
     """What it has found out on its way: see `Sight.notes`."""
 
@@ -98,6 +100,11 @@ class Call:
     def blurs(self) -> list[str]:
         """The faults that may have kept from it what became of a request."""
         return [fault for fault in self.faults if fault not in HARMLESS]
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether what is kept around the records may not be what the calls of the run have made it."""
+        return self.emptied or self.restored
 
     @property
     def is_unanswered(self) -> bool:

@@ -49,7 +49,7 @@ def _text(content: bytes | None) -> str:
 
 def _register(call: Call, effects: Effects) -> Effects:
     """Return the effects of a call, unless the database has lost parts of blobs, and nobody can tell which."""
-    return () if call.emptied else effects
+    return () if call.is_unsettled else effects
 
 
 KINDS: dict[str, Kind] = {

@@ -132,7 +132,7 @@ KINDS: dict[str, Kind] = {
 
 def wrong(history: Sequence[Call]) -> Iterator[str]:
     """Yield what is wrong with the leases of a namespace, whose calls these are."""
-    if any(call.emptied for call in history):
+    if any(call.is_unsettled for call in history):
         return  # with the record of a lease, everybody's knowledge of it is gone
     taken = [(call, call.notes["taken"]) for call in history if "taken" in call.notes]
     for (one, before), (other, number) in permutations(taken, 2):
