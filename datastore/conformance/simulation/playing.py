@@ -14,7 +14,7 @@ from datastore.conformance.simulation.network import REQUEST_SECONDS
 from datastore.conformance.simulation.plans import Plan
 from datastore.conformance.simulation.seams import without_collecting
 from datastore.conformance.simulation.workload import AROUND, KINDS, LOSSES, effects, kind
-from datastore.conformance.simulation.world import MAX_SECONDS, Call, Closing, Database, World
+from datastore.conformance.simulation.world import MAX_SECONDS, Call, Database, World
 from datastore.errors import DamagedRecordError, InternalError
 
 _TAKES_LONGER = frozenset({"get_or_set", "namespace_stats", "iter_records", "purge_expired", "copy", "import"})
@@ -72,8 +72,9 @@ def _played(plan: Plan, database: Callable[[], Database]) -> Played:
             places = {(thread.user, thread.namespace) for process in plan.processes for thread in process.threads}
             world.look(sorted(places), workload.audit(plan))
     finally:
-        if isinstance(played_on, Closing):
-            played_on.close()
+        close: Callable[[], None] | None = getattr(played_on, "close", None)  # as in `World._replaced`
+        if close is not None:
+            close()
     if world.faults:
         return Played(world, world.faults)
     try:

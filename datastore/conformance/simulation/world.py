@@ -492,7 +492,8 @@ class World:
         self.tell(task.name, functools.partial(_came_to, call, self.calm))
 
     def _replaced(self) -> Iterable[tuple[Any, str, Any]]:
-        return self.database.replaced(self) if isinstance(self.database, Replacing) else ()
+        replaced: Callable[[World], Iterable[tuple[Any, str, Any]]] | None = getattr(self.database, "replaced", None)
+        return () if replaced is None else replaced(self)  # `isinstance` of a protocol takes 20 µs
 
     def _moment_now(self) -> float:
         self._moment += 1
