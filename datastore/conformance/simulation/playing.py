@@ -9,12 +9,14 @@ from typing import NamedTuple
 from datastore.conformance.simulation import workload
 from datastore.conformance.simulation.around import leases, logs
 from datastore.conformance.simulation.checking import UndecidedError, unexplained
+from datastore.conformance.simulation.databases import Database
+from datastore.conformance.simulation.history import Call
 from datastore.conformance.simulation.names import AREAS
 from datastore.conformance.simulation.network import REQUEST_SECONDS
 from datastore.conformance.simulation.plans import Plan
 from datastore.conformance.simulation.seams import without_collecting
 from datastore.conformance.simulation.workload import AROUND, KINDS, LOSSES, effects, kind
-from datastore.conformance.simulation.world import MAX_SECONDS, Call, Database, World
+from datastore.conformance.simulation.world import MAX_SECONDS, World
 from datastore.errors import DamagedRecordError, InternalError
 
 _TAKES_LONGER = frozenset({"get_or_set", "namespace_stats", "iter_records", "purge_expired", "copy", "import"})

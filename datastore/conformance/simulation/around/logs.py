@@ -12,8 +12,8 @@ from math import inf
 from typing import Any
 
 from datastore import AgentDataStore
+from datastore.conformance.simulation.history import Call
 from datastore.conformance.simulation.kinds import Draw, Kind
-from datastore.conformance.simulation.world import Call
 
 _NAME = "log"
 

@@ -13,8 +13,9 @@ from typing import Any
 from datastore import AgentDataStore, NoSuchRunError
 from datastore.conformance.simulation.checking import Effect, State, Stored, plain
 from datastore.conformance.simulation.effects import Effects, at
+from datastore.conformance.simulation.history import Call
 from datastore.conformance.simulation.kinds import Kind
-from datastore.conformance.simulation.world import Call, Sight
+from datastore.conformance.simulation.world import Sight
 
 _ID = "run"
 STEPS = 3
